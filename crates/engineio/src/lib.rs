@@ -1,0 +1,1 @@
+//! Engine.IO sessions over HTTP long-polling and WebSocket, as a tower service.

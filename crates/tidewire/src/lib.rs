@@ -1,0 +1,1 @@
+//! The real-time stack in Rust: WebSocket, Engine.IO and Socket.IO.
