@@ -1,1 +1,59 @@
 //! WebSocket (RFC 6455) as a state machine without input or output of its own.
+//!
+//! Bytes, the time and commands go in; events, control frames, one deadline and errors come out. There is no
+//! socket, no clock, no randomness and no runtime in here, so every rule can be tested without waiting, split at
+//! every byte, and used from wasm32 as well as from a server.
+//!
+//! A driver makes the opening handshake with [`verify`], owns one [`Connection`] for each peer and then, on every
+//! turn,
+//!
+//! 1. wraps what it has read in an [`Input`] and calls [`Connection::decode`] until that returns `Ok(None)`,
+//! 2. writes what [`Connection::poll_transmit`] gives it, ahead of the messages of its own,
+//! 3. sleeps no longer than [`Connection::poll_timeout`] says, and then calls [`Connection::handle_timeout`],
+//! 4. stops sending messages when [`Connection::can_send`] says so, and shuts the stream down when
+//!    [`Connection::is_closed`] does.
+//!
+//! Messages never pass through the machine on their way out: [`encode_message`], or a [`FrameHeader`] in front of
+//! bytes that are encoded already, is all that sending takes.
+//!
+//! ```
+//! use tidewire_ws_proto::{Connection, Event, Input, Limits, Opcode, Role, Time, encode_message};
+//!
+//! let mut wire = Vec::new();
+//! encode_message(Opcode::Text, b"hello", Some([1, 2, 3, 4]), &mut wire);
+//!
+//! let mut server = Connection::new(Role::Server, &Limits::default());
+//! let mut input = Input::new(&mut wire);
+//! let event = server.decode(&mut input, Time::ZERO)?;
+//! assert_eq!(event, Some(Event::Text("hello".into()))); // borrowed from `wire`, unmasked in place
+//! assert_eq!(server.decode(&mut input, Time::ZERO)?, None);
+//! # Ok::<(), tidewire_ws_proto::ProtocolError>(())
+//! ```
+
+mod assembly;
+mod close;
+mod connection;
+mod control;
+mod error;
+mod event;
+mod frame;
+mod handshake;
+mod input;
+mod limits;
+mod mask;
+mod time;
+mod utf8;
+
+pub use close::{CloseCode, CloseFrame, CloseReason};
+pub use connection::Connection;
+pub use control::{Control, ControlPayload, ControlTooLong};
+pub use error::ProtocolError;
+pub use event::{EndOfStream, Event};
+pub use frame::{
+    EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_message,
+};
+pub use handshake::{Accepted, HandshakeError, accept_key, is_upgrade_request, verify};
+pub use input::Input;
+pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};
+pub use mask::mask;
+pub use time::Time;

@@ -1,0 +1,116 @@
+//! Hot path. A message that does not lie whole in one read: one contiguous buffer that grows with the bytes.
+
+use std::borrow::Cow;
+
+use crate::error::ProtocolError;
+use crate::event::Event;
+use crate::frame::Opcode;
+use crate::utf8::{InvalidUtf8, TextAssembly};
+
+/// A message under assembly.
+///
+/// One buffer for all fragments, so the size limit in bytes is the true limit in memory, however small the
+/// fragments are.
+#[derive(Debug)]
+pub(crate) enum Assembly {
+    Text(TextAssembly),
+    Binary(Vec<u8>),
+}
+
+impl Assembly {
+    /// For a message that began with this opcode; takes no memory yet.
+    pub(crate) fn new(opcode: Opcode) -> Self {
+        if opcode == Opcode::Text {
+            Assembly::Text(TextAssembly::default())
+        } else {
+            Assembly::Binary(Vec::new())
+        }
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Assembly::Text(text) => text.len(),
+            Assembly::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends `payload`, unmasked; the message has `expected` bytes to come, these included, as far as is known.
+    pub(crate) fn push(&mut self, payload: &[u8], expected: usize) -> Result<(), ProtocolError> {
+        match self {
+            Assembly::Text(text) => text.push(payload, expected)?,
+            Assembly::Binary(bytes) => {
+                bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
+                bytes.extend_from_slice(payload);
+            }
+        }
+        Ok(())
+    }
+
+    /// The message; its memory goes with it.
+    pub(crate) fn finish(self) -> Result<Event<'static>, ProtocolError> {
+        Ok(match self {
+            Assembly::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
+            Assembly::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
+        })
+    }
+}
+
+impl From<InvalidUtf8> for ProtocolError {
+    fn from(_: InvalidUtf8) -> Self {
+        ProtocolError::InvalidText
+    }
+}
+
+/// How much room to add to a buffer for `arriving` bytes of `expected`.
+///
+/// It doubles, so the copying stays linear, but goes no further than the end of a message whose end is known. It
+/// never goes by the announced length alone: that costs the peer ten bytes to say, and us a terabyte to believe.
+pub(crate) fn growth(len: usize, capacity: usize, arriving: usize, expected: usize) -> usize {
+    if capacity - len >= arriving {
+        return 0;
+    }
+    let doubled = capacity.saturating_mul(2) - len;
+    arriving.max(doubled.min(expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_the_bytes_that_came_and_not_the_length_announced() {
+        let mut assembly = Assembly::new(Opcode::Binary);
+        for round in 1..=100_000 {
+            assembly.push(&[0], 1 << 40).unwrap();
+            let Assembly::Binary(bytes) = &assembly else { unreachable!() };
+            assert!(bytes.capacity() <= 2 * round, "{} for {round} bytes", bytes.capacity());
+        }
+    }
+
+    #[test]
+    fn a_message_whose_end_is_known_ends_without_room_to_spare() {
+        let mut assembly = Assembly::new(Opcode::Binary);
+        let mut to_come = 100_000;
+        while to_come > 0 {
+            let piece = to_come.min(1_400);
+            assembly.push(&vec![0; piece], to_come).unwrap();
+            to_come -= piece;
+        }
+        let Assembly::Binary(bytes) = &assembly else { unreachable!() };
+        assert_eq!((bytes.len(), bytes.capacity()), (100_000, 100_000));
+    }
+
+    #[test]
+    fn tiny_pieces_without_a_known_end_are_not_copied_again_and_again() {
+        let mut assembly = Assembly::new(Opcode::Binary);
+        let mut moves = 0;
+        let mut capacity = 0;
+        for _ in 0..100_000 {
+            assembly.push(b"x", usize::MAX).unwrap();
+            let Assembly::Binary(bytes) = &assembly else { unreachable!() };
+            moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
+        }
+        assert!(moves < 20, "{moves}");
+    }
+}

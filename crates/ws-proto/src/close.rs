@@ -1,0 +1,206 @@
+//! The Close frame: status codes and reasons (RFC 6455 §5.5.1 and §7.4).
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::error::ProtocolError;
+use crate::frame::MAX_CONTROL_PAYLOAD;
+
+/// A status code that may be on the wire.
+///
+/// 1005, 1006 and 1015 stand for what an endpoint saw and are never sent, so they have no value here.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CloseCode(u16);
+
+impl CloseCode {
+    /// The purpose of the connection is fulfilled.
+    pub const NORMAL: CloseCode = CloseCode(1000);
+    /// The server goes down, or the browser leaves the page.
+    pub const GOING_AWAY: CloseCode = CloseCode(1001);
+    /// The other end broke the protocol.
+    pub const PROTOCOL_ERROR: CloseCode = CloseCode(1002);
+    /// A kind of data that this endpoint cannot accept.
+    pub const UNSUPPORTED_DATA: CloseCode = CloseCode(1003);
+    /// Data that is not what its type says, such as text that is not UTF-8.
+    pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
+    /// A policy was violated, and no other code says it better.
+    pub const POLICY_VIOLATION: CloseCode = CloseCode(1008);
+    /// A message too big to be processed.
+    pub const MESSAGE_TOO_BIG: CloseCode = CloseCode(1009);
+    /// A client misses an extension that it needs.
+    pub const MANDATORY_EXTENSION: CloseCode = CloseCode(1010);
+    /// The server met a condition that keeps it from fulfilling the request.
+    pub const INTERNAL_ERROR: CloseCode = CloseCode(1011);
+    /// The server restarts; come back after a random delay.
+    pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
+    /// The server is overloaded.
+    pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+    /// A gateway had an invalid answer from the server behind it.
+    pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
+
+    /// `code`, if it may be on the wire: 1000–1003, 1007–1014 (the registry of §11.7), 3000–4999.
+    pub const fn new(code: u16) -> Option<Self> {
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(CloseCode(code)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    pub const fn as_u16(self) -> u16 {
+        self.0
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> u16 {
+        code.0
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a connection is closed, in at most 123 bytes of UTF-8: what a control frame has room for behind the code.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct CloseReason(Box<str>);
+
+impl CloseReason {
+    /// The longest reason in bytes.
+    pub const MAX_LEN: usize = MAX_CONTROL_PAYLOAD - 2;
+
+    /// `reason`, if it fits.
+    pub fn new(reason: &str) -> Option<Self> {
+        (reason.len() <= Self::MAX_LEN).then(|| CloseReason(reason.into()))
+    }
+
+    /// As much of `reason` as fits, in whole characters.
+    pub fn truncated(reason: &str) -> Self {
+        let mut end = reason.len().min(Self::MAX_LEN);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        CloseReason(reason[..end].into())
+    }
+}
+
+impl Deref for CloseReason {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for CloseReason {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The payload of a Close frame that has one.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CloseFrame {
+    /// The status code.
+    pub code: CloseCode,
+    /// The reason, often empty; for logs, not for users (§7.1.6).
+    pub reason: CloseReason,
+}
+
+impl CloseFrame {
+    /// A Close with `reason`, cut at a character boundary if it is longer than [`CloseReason::MAX_LEN`].
+    pub fn new(code: CloseCode, reason: &str) -> Self {
+        CloseFrame { code, reason: CloseReason::truncated(reason) }
+    }
+
+    /// The meaning of a Close frame's payload (§5.5.1): none, or a code and a reason.
+    pub(crate) fn parse(payload: &[u8]) -> Result<Option<Self>, ProtocolError> {
+        let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+            return if payload.is_empty() { Ok(None) } else { Err(ProtocolError::CloseTooShort) };
+        };
+        let code = u16::from_be_bytes(*code);
+        let code = CloseCode::new(code).ok_or(ProtocolError::InvalidCloseCode(code))?;
+        let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidCloseReason)?;
+        Ok(Some(CloseFrame::new(code, reason)))
+    }
+
+    pub(crate) fn encode(&self) -> Box<[u8]> {
+        [&self.code.0.to_be_bytes(), self.reason.as_bytes()].concat().into()
+    }
+}
+
+impl From<CloseCode> for CloseFrame {
+    fn from(code: CloseCode) -> Self {
+        CloseFrame { code, reason: CloseReason::default() }
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.reason.is_empty() { self.code.fmt(f) } else { write!(f, "{} ({})", self.code, self.reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_the_codes_of_section_7_4_may_be_on_the_wire() {
+        for code in 0..=u16::MAX {
+            let allowed = match code {
+                1004 | 1005 | 1006 | 1015 => false,
+                1000..=1014 | 3000..=4999 => true,
+                _ => false,
+            };
+            assert_eq!(CloseCode::new(code).map(CloseCode::as_u16), allowed.then_some(code), "code {code}");
+        }
+    }
+
+    #[test]
+    fn a_close_payload_is_nothing_or_a_code_and_a_reason() {
+        let frame = |code, reason| Ok(Some(CloseFrame::new(CloseCode(code), reason)));
+        let cases: &[(&[u8], Result<_, ProtocolError>)] = &[
+            (b"", Ok(None)),                                               // §5.5.1: the body is optional
+            (&[0x03], Err(ProtocolError::CloseTooShort)),                  // §5.5.1: two bytes of code
+            (&[0x03, 0xe8], frame(1000, "")),                              // §7.4.1
+            (b"\x03\xe9bye", frame(1001, "bye")),                          // §7.4.1
+            (&[0x0f, 0xa0, 0xc3, 0xa9], frame(4000, "é")),                 // §7.4.2: private use
+            (&[0x00, 0x00], Err(ProtocolError::InvalidCloseCode(0))),      // §7.4.2: 0–999 are not used
+            (&[0x03, 0xe7], Err(ProtocolError::InvalidCloseCode(999))),    // the same
+            (&[0x03, 0xec], Err(ProtocolError::InvalidCloseCode(1004))),   // §7.4.1: reserved
+            (&[0x03, 0xed], Err(ProtocolError::InvalidCloseCode(1005))),   // §7.4.1: MUST NOT be set
+            (&[0x03, 0xee], Err(ProtocolError::InvalidCloseCode(1006))),   // the same
+            (&[0x03, 0xf7], Err(ProtocolError::InvalidCloseCode(1015))),   // the same
+            (&[0x03, 0xf8], Err(ProtocolError::InvalidCloseCode(1016))),   // §7.4.2: not assigned
+            (&[0x0b, 0xb7], Err(ProtocolError::InvalidCloseCode(2999))),   // the same
+            (&[0x13, 0x88], Err(ProtocolError::InvalidCloseCode(5000))),   // §7.4.2 ends at 4999
+            (&[0x03, 0xe8, 0xff], Err(ProtocolError::InvalidCloseReason)), // §5.5.1: UTF-8
+            (&[0x03, 0xe8, b'a', 0xc3], Err(ProtocolError::InvalidCloseReason)), // a character cut off
+        ];
+        for (payload, expected) in cases {
+            assert_eq!(CloseFrame::parse(payload), *expected, "{payload:02x?}");
+            if let Ok(Some(frame)) = expected {
+                assert_eq!(&*frame.encode(), *payload);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(&*CloseReason::truncated(&"x".repeat(200)), "x".repeat(123));
+        // 61 times two bytes are 122; the next would end at 124.
+        assert_eq!(&*CloseReason::truncated(&"é".repeat(100)), "é".repeat(61));
+        assert_eq!(CloseReason::new(&"x".repeat(124)), None);
+        assert!(CloseReason::new(&"x".repeat(123)).is_some());
+    }
+}

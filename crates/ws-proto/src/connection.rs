@@ -1,0 +1,423 @@
+//! Hot path. One peer's frames become messages, and the closing handshake is kept (RFC 6455 §5–§7).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::assembly::Assembly;
+use crate::close::{CloseCode, CloseFrame};
+use crate::control::{Control, ControlPayload, ControlState, ControlTooLong};
+use crate::error::ProtocolError;
+use crate::event::{EndOfStream, Event};
+use crate::frame::{FrameHeader, MAX_HEADER_LEN, Opcode, Role, Rules};
+use crate::input::Input;
+use crate::limits::Limits;
+use crate::mask::mask;
+use crate::time::Time;
+
+/// One end of a WebSocket connection, after the opening handshake.
+///
+/// It is two half-machines: what is received and what is sent end separately, and the connection is closed when
+/// both have. User messages do not pass through it on their way out; it only says whether they still may
+/// ([`can_send`](Self::can_send)).
+///
+/// While nothing is under way it owns no memory but itself, at most 128 bytes. permessage-deflate (RFC 7692) will
+/// add a boxed state next to the assembly; until then RSV1 is an error.
+#[derive(Debug)]
+pub struct Connection {
+    /// The message that has begun and is not whole; an unfragmented one appears here only if a read cut it.
+    message: Option<Assembly>,
+    /// The frame whose header has come and whose payload has not ended.
+    frame: Option<Frame>,
+    control: Option<Box<ControlState>>,
+    max_message_size: u64,
+    max_fragments: u32,
+    fragments: u32,
+    close_timeout_millis: u32,
+    /// The beginning of a header that a read cut.
+    spill: [u8; MAX_HEADER_LEN],
+    spill_len: u8,
+    role: Role,
+    receiving: Receiving,
+    sending: Sending,
+}
+
+impl Connection {
+    /// A connection on which nothing has been sent or received.
+    pub fn new(role: Role, limits: &Limits) -> Self {
+        // No allocation may be longer than isize::MAX, so a larger limit would be none.
+        let max_message_size = limits.max_message_size.min(isize::MAX as usize);
+        Connection {
+            message: None,
+            frame: None,
+            control: None,
+            max_message_size: max_message_size as u64,
+            max_fragments: limits.max_fragments,
+            fragments: 0,
+            close_timeout_millis: u32::try_from(limits.close_timeout.as_millis()).unwrap_or(u32::MAX),
+            spill: [0; MAX_HEADER_LEN],
+            spill_len: 0,
+            role,
+            receiving: Receiving::Open,
+            sending: Sending::Open,
+        }
+    }
+
+    /// Takes the next event out of `input`, as soon as it is whole.
+    ///
+    /// A message that lies whole in the input is unmasked where it lies and borrowed: no copy, no allocation. On
+    /// `Ok(None)` all of the input has been consumed; what was unfinished in it has been kept, a message under
+    /// assembly as one buffer that is handed out with it. Text is validated as it comes, so that text which can
+    /// no longer become UTF-8 fails in the middle of a frame.
+    ///
+    /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
+    /// peer's Close.
+    #[inline]
+    pub fn decode<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        now: Time,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if self.receiving != Receiving::Open {
+            input.discard();
+            return Ok(None);
+        }
+        let result = self.receive(input, now);
+        if let Err(error) = &result {
+            self.fail(error.close_code(), now);
+            input.discard();
+        }
+        result
+    }
+
+    /// The next control frame to write: a Pong, a Ping, and the Close after everything else.
+    ///
+    /// Once the Close has been taken nothing may be written any more.
+    pub fn poll_transmit(&mut self) -> Option<Control> {
+        let control = self.control.as_mut()?.take_owed()?;
+        if control.opcode() == Opcode::Close {
+            self.sending = Sending::Closed;
+        }
+        self.release_control();
+        Some(control)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do. There is a deadline from the beginning
+    /// of a close, whoever began it, to the end of the stream; a driver that drops the stream earlier forgets it.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.control.as_ref()?.deadline
+    }
+
+    /// [`Event::TimedOut`], once, if the close should have been over by `now`; the connection is closed then, and
+    /// the stream is to be dropped.
+    pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
+        if self.poll_timeout()? > now {
+            return None;
+        }
+        self.abandon();
+        Some(Event::TimedOut)
+    }
+
+    /// Begins the closing handshake (§7.1.2): queues a Close, behind which nothing may be sent, and gives the peer
+    /// [`Limits::close_timeout`] to end the stream. What the peer still sends until its own Close is decoded as
+    /// before. Does nothing if a Close has been queued already.
+    pub fn close(&mut self, frame: Option<CloseFrame>, now: Time) {
+        self.queue_close(frame, now);
+    }
+
+    /// Queues a Ping. It replaces an earlier one that has not been taken yet; once a Close is queued it is dropped.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlTooLong> {
+        let payload = ControlPayload::new(payload)?;
+        if self.can_send() {
+            self.control_mut().owe_ping(payload);
+        }
+        Ok(())
+    }
+
+    /// Whether messages may still be sent: no longer once a Close has been queued, ours or the reply to the peer's.
+    pub fn can_send(&self) -> bool {
+        self.sending == Sending::Open
+    }
+
+    /// Whether both directions are done: once what has been written is flushed, the stream may be shut down (by
+    /// the server first, §7.1.1). After an error of the peer's this does not wait for its Close.
+    pub fn is_closed(&self) -> bool {
+        self.receiving != Receiving::Open && self.sending == Sending::Closed
+    }
+
+    /// The peer's stream has ended. If its Close had come before, a queued reply may still be written; otherwise
+    /// the connection is closed.
+    pub fn handle_eof(&mut self) -> EndOfStream {
+        match self.receiving {
+            Receiving::Closed => EndOfStream::Clean,
+            Receiving::Failed => EndOfStream::Abnormal,
+            Receiving::Open => {
+                self.abandon();
+                EndOfStream::Abnormal
+            }
+        }
+    }
+
+    /// `decode` while the peer may send.
+    fn receive<'b>(&mut self, input: &mut Input<'b>, now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
+        loop {
+            let frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.receive_header(input)? {
+                    Some(header) => self.begin_frame(header)?,
+                    None => return Ok(None),
+                },
+            };
+            let event = if frame.opcode.is_control() {
+                self.receive_control(frame, input, now)?
+            } else {
+                self.receive_data(frame, input)?
+            };
+            if event.is_some() || input.is_empty() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next header; if it is not whole, its beginning goes into the spill and the input is empty.
+    fn receive_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
+        let rules = Rules::ReceivedBy(self.role);
+        let kept = usize::from(self.spill_len);
+        if kept == 0
+            && let Some((header, len)) = FrameHeader::parse_by(rules, input.bytes())?
+        {
+            input.take(len);
+            return Ok(Some(header));
+        }
+        // The header is not whole in the input alone. No header is longer than the spill, so either it becomes
+        // whole there, or the spill takes all of the input.
+        let copied = input.len().min(MAX_HEADER_LEN - kept);
+        let filled = kept + copied;
+        self.spill[kept..filled].copy_from_slice(&input.bytes()[..copied]);
+        if let Some((header, len)) = FrameHeader::parse_by(rules, &self.spill[..filled])? {
+            self.spill_len = 0;
+            input.take(len - kept);
+            return Ok(Some(header));
+        }
+        self.spill_len = filled as u8;
+        input.take(copied);
+        Ok(None)
+    }
+
+    /// Holds a header against what came before it: order (§5.4), size, number of fragments.
+    fn begin_frame(&mut self, header: FrameHeader) -> Result<Frame, ProtocolError> {
+        match header.opcode {
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {}
+            Opcode::Continuation if self.message.is_none() => return Err(ProtocolError::NothingToContinue),
+            Opcode::Continuation => {
+                self.fragments = self.fragments.saturating_add(1);
+                if self.fragments > self.max_fragments {
+                    return Err(ProtocolError::TooManyFragments { limit: self.max_fragments });
+                }
+            }
+            Opcode::Text | Opcode::Binary if self.message.is_some() => {
+                return Err(ProtocolError::MessageUnfinished(header.opcode));
+            }
+            Opcode::Text | Opcode::Binary => self.fragments = 1,
+        }
+        // Both terms are below 2^63: the length by its format, the assembly by this very check.
+        let assembled = match &self.message {
+            Some(message) if !header.opcode.is_control() => message.len() as u64,
+            _ => 0,
+        };
+        let announced = assembled + header.payload_len;
+        let limit = self.max_message_size;
+        let remaining = usize::try_from(header.payload_len);
+        match remaining {
+            _ if header.opcode.is_control() => {}
+            Ok(_) if announced <= limit => {}
+            _ => return Err(ProtocolError::MessageTooBig { announced, limit }),
+        }
+        let remaining = remaining.unwrap_or(usize::MAX);
+        Ok(Frame { remaining, key: header.mask, opcode: header.opcode, fin: header.fin })
+    }
+
+    fn receive_data<'b>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        // What is to come of the message, as far as that is known, and before this piece is taken away from it.
+        let expected = if frame.fin { frame.remaining } else { usize::MAX };
+        let payload = frame.take_payload(input);
+        if self.message.is_none() && frame.fin && frame.remaining == 0 {
+            return whole_message(frame.opcode, payload).map(Some);
+        }
+        if payload.is_empty() && frame.remaining > 0 {
+            // Only the header was there. Without an assembly, the message can still come whole in the next read.
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode));
+        message.push(payload, expected)?;
+        if frame.remaining > 0 {
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        if !frame.fin {
+            return Ok(None);
+        }
+        self.message.take().map(Assembly::finish).transpose()
+    }
+
+    fn receive_control<'b>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut Input<'b>,
+        now: Time,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        let payload = frame.take_payload(input);
+        if frame.remaining > 0 {
+            if !payload.is_empty() {
+                self.control_mut().partial.extend_from_slice(payload);
+            }
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        let partial = self.control.as_mut().map(|control| std::mem::take(&mut control.partial));
+        self.release_control();
+        match partial {
+            Some(partial) if !partial.is_empty() => {
+                let whole = [&partial, &*payload].concat();
+                self.receive_whole_control(frame.opcode, &whole, now).map(Some)
+            }
+            _ => self.receive_whole_control(frame.opcode, payload, now).map(Some),
+        }
+    }
+
+    fn receive_whole_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        now: Time,
+    ) -> Result<Event<'static>, ProtocolError> {
+        if opcode == Opcode::Close {
+            let frame = CloseFrame::parse(payload)?;
+            self.end_receiving(Receiving::Closed);
+            // "Typically echoes the status code it received" (§5.5.1); the reason was for us.
+            let reply = frame.as_ref().map(|frame| CloseFrame::from(frame.code));
+            self.queue_close(reply, now);
+            return Ok(Event::Close(frame));
+        }
+        // The header has been held against the 125 bytes already.
+        let payload = ControlPayload::new(payload).map_err(|_| ProtocolError::ControlTooLong(opcode))?;
+        if opcode == Opcode::Pong {
+            return Ok(Event::Pong(payload));
+        }
+        if self.can_send() {
+            self.control_mut().owe_pong(payload.clone());
+        }
+        Ok(Event::Ping(payload))
+    }
+
+    /// The peer broke the protocol: "fail the connection" (§7.1.7), and say why.
+    fn fail(&mut self, code: CloseCode, now: Time) {
+        self.end_receiving(Receiving::Failed);
+        if let Some(control) = &mut self.control {
+            control.drop_answers();
+        }
+        self.queue_close(Some(code.into()), now);
+    }
+
+    /// Nothing can be sent or received any more.
+    fn abandon(&mut self) {
+        self.end_receiving(Receiving::Failed);
+        self.sending = Sending::Closed;
+        self.control = None;
+    }
+
+    /// Discards whatever is half received, so that a connection on its way out holds no message's memory.
+    fn end_receiving(&mut self, receiving: Receiving) {
+        self.receiving = receiving;
+        self.message = None;
+        self.frame = None;
+        self.spill_len = 0;
+        if let Some(control) = &mut self.control {
+            control.partial = Vec::new();
+        }
+    }
+
+    /// Queues a Close unless one has been queued (§5.5.1: only one is sent), and starts the deadline unless it runs.
+    fn queue_close(&mut self, frame: Option<CloseFrame>, now: Time) {
+        let deadline = now + Duration::from_millis(self.close_timeout_millis.into());
+        let before = std::mem::replace(&mut self.sending, Sending::CloseQueued);
+        let control = self.control_mut();
+        control.deadline.get_or_insert(deadline);
+        match before {
+            Sending::Open => control.owe_close(frame),
+            Sending::CloseQueued | Sending::Closed => self.sending = before,
+        }
+    }
+
+    fn control_mut(&mut self) -> &mut ControlState {
+        self.control.get_or_insert_default()
+    }
+
+    fn release_control(&mut self) {
+        if self.control.as_ref().is_some_and(|control| control.is_empty()) {
+            self.control = None;
+        }
+    }
+}
+
+/// What we may still receive.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Receiving {
+    Open,
+    /// The peer's Close has come; it must send nothing more, and if it does, it is discarded.
+    Closed,
+    /// The peer broke the protocol or went away without a Close; what comes is discarded.
+    Failed,
+}
+
+/// What we may still send.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Sending {
+    Open,
+    /// A Close waits for `poll_transmit`; messages must not be sent behind it.
+    CloseQueued,
+    /// The Close has been taken, or the stream is lost.
+    Closed,
+}
+
+/// A frame whose payload is being received.
+#[derive(Debug)]
+struct Frame {
+    /// How much of the payload is still to come.
+    remaining: usize,
+    /// The mask, turned so that it fits the next byte of the payload.
+    key: Option<[u8; 4]>,
+    opcode: Opcode,
+    fin: bool,
+}
+
+impl Frame {
+    /// The payload as far as it has come, unmasked in place.
+    #[inline]
+    fn take_payload<'b>(&mut self, input: &mut Input<'b>) -> &'b mut [u8] {
+        let payload = input.take(self.remaining);
+        self.remaining -= payload.len();
+        if let Some(key) = &mut self.key {
+            mask(payload, *key, 0);
+            key.rotate_left(payload.len() % 4);
+        }
+        payload
+    }
+}
+
+/// A message that lies in the input as one piece.
+#[inline]
+fn whole_message(opcode: Opcode, payload: &mut [u8]) -> Result<Event<'_>, ProtocolError> {
+    if opcode == Opcode::Text {
+        let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidText)?;
+        return Ok(Event::Text(Cow::Borrowed(text)));
+    }
+    Ok(Event::Binary(Cow::Borrowed(payload)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! The rules one connection keeps, one at a time. What frames in a row mean, at every split, is in `tests/`.
+
+use super::*;
+use crate::frame::encode_message;
+
+const NOW: Time = Time::from_micros(1_000_000);
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+fn server() -> Connection {
+    Connection::new(Role::Server, &Limits::default())
+}
+
+/// A frame as a client sends it.
+fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let header = FrameHeader { fin, mask: Some(KEY), ..FrameHeader::message(opcode, payload.len()) };
+    let mut bytes = header.encode().to_vec();
+    let start = bytes.len();
+    bytes.extend_from_slice(payload);
+    mask(&mut bytes[start..], KEY, 0);
+    bytes
+}
+
+fn message(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    frame(true, opcode, payload)
+}
+
+/// The one event, or the error, that these bytes bring.
+fn decode(connection: &mut Connection, bytes: &[u8]) -> Result<Option<Event<'static>>, ProtocolError> {
+    let mut bytes = bytes.to_vec();
+    let mut input = Input::new(&mut bytes);
+    let event = connection.decode(&mut input, NOW)?.map(Event::into_owned);
+    assert!(event.is_some() || input.is_empty(), "without an event, all of the input is consumed");
+    Ok(event)
+}
+
+fn transmitted(connection: &mut Connection) -> Vec<(Opcode, Vec<u8>)> {
+    std::iter::from_fn(|| connection.poll_transmit())
+        .map(|control| (control.opcode(), control.payload().to_vec()))
+        .collect()
+}
+
+fn close_payload(code: u16) -> Vec<u8> {
+    code.to_be_bytes().to_vec()
+}
+
+#[test]
+fn an_idle_connection_is_small_and_owns_nothing() {
+    assert!(size_of::<Connection>() <= 128, "{} bytes", size_of::<Connection>());
+    let mut connection = server();
+    assert!(connection.control.is_none());
+    // A burst, a heartbeat and a message in pieces later it owns nothing again.
+    for bytes in [
+        message(Opcode::Ping, b"are you there"),
+        frame(false, Opcode::Text, &[b'x'; 100_000]),
+        frame(true, Opcode::Continuation, b"!"),
+    ] {
+        for piece in bytes.chunks(7) {
+            decode(&mut connection, piece).unwrap();
+        }
+        transmitted(&mut connection);
+    }
+    assert!(connection.control.is_none() && connection.message.is_none() && connection.frame.is_none());
+}
+
+#[test]
+fn events_and_results_fit_into_a_few_words() {
+    assert!(size_of::<Event<'_>>() <= 32, "{}", size_of::<Event<'_>>());
+    let result = size_of::<Result<Option<Event<'_>>, ProtocolError>>();
+    assert!(result <= 40, "{result}");
+}
+
+#[test]
+fn whole_messages_in_one_read_are_borrowed_from_it() {
+    let mut bytes = [message(Opcode::Text, b"one"), message(Opcode::Binary, b"two")].concat();
+    let buffer = bytes.as_ptr_range();
+    let mut input = Input::new(&mut bytes);
+    let mut connection = server();
+    let first = connection.decode(&mut input, NOW).unwrap();
+    let second = connection.decode(&mut input, NOW).unwrap();
+    let Some(Event::Text(Cow::Borrowed(text))) = first else { panic!("{first:?}") };
+    let Some(Event::Binary(Cow::Borrowed(binary))) = second else { panic!("{second:?}") };
+    assert_eq!((text, binary), ("one", &b"two"[..]));
+    assert!(buffer.contains(&text.as_ptr()) && buffer.contains(&binary.as_ptr()));
+}
+
+#[test]
+fn a_message_is_borrowed_even_if_its_header_came_in_an_earlier_read() {
+    let mut bytes = message(Opcode::Text, b"hello");
+    for header_len in 1..=6 {
+        let mut connection = server();
+        assert_eq!(decode(&mut connection, &bytes[..header_len]), Ok(None));
+        let mut rest = bytes[header_len..].to_vec();
+        let event = connection.decode(&mut Input::new(&mut rest), NOW).unwrap();
+        assert!(matches!(event, Some(Event::Text(Cow::Borrowed("hello")))), "{event:?}");
+    }
+    bytes.pop();
+    assert_eq!(decode(&mut server(), &bytes), Ok(None));
+}
+
+#[test]
+fn an_announced_length_takes_no_memory() {
+    let limits = Limits { max_message_size: usize::MAX, ..Limits::default() };
+    let mut connection = Connection::new(Role::Server, &limits);
+    // 1 TiB, then one byte of it.
+    let header =
+        FrameHeader { mask: Some(KEY), payload_len: 1 << 40, ..FrameHeader::message(Opcode::Binary, 0) };
+    assert_eq!(decode(&mut connection, &[&header.encode()[..], b"x"].concat()), Ok(None));
+    let Some(Assembly::Binary(bytes)) = &connection.message else { panic!("{:?}", connection.message) };
+    assert!(bytes.capacity() < 64);
+}
+
+#[test]
+fn the_size_limit_is_exact_and_shows_at_the_header() {
+    let limits = Limits { max_message_size: 1000, ..Limits::default() };
+    let header =
+        |len| FrameHeader { mask: Some(KEY), payload_len: len, ..FrameHeader::message(Opcode::Text, 0) };
+    for (len, refused) in [(999, false), (1000, false), (1001, true), (1 << 40, true), (u64::MAX >> 1, true)]
+    {
+        let mut connection = Connection::new(Role::Server, &limits);
+        let result = decode(&mut connection, &header(len).encode());
+        let expected = if refused {
+            Err(ProtocolError::MessageTooBig { announced: len, limit: 1000 })
+        } else {
+            Ok(None)
+        };
+        assert_eq!(result, expected, "{len}");
+        let owed = if refused { vec![(Opcode::Close, close_payload(1009))] } else { vec![] };
+        assert_eq!(transmitted(&mut connection), owed);
+    }
+}
+
+#[test]
+fn the_size_limit_counts_all_fragments_together() {
+    let limits = Limits { max_message_size: 1000, ..Limits::default() };
+    let mut connection = Connection::new(Role::Server, &limits);
+    // The euro sign is cut: its first byte counts although it is no text yet.
+    let first = ["x".repeat(599).as_bytes(), &"€".as_bytes()[..1]].concat();
+    assert_eq!(decode(&mut connection, &frame(false, Opcode::Text, &first)), Ok(None));
+    assert!(decode(&mut connection, &message(Opcode::Ping, &[0; 125])).unwrap().is_some(), "not a fragment");
+    let header =
+        |len| FrameHeader { mask: Some(KEY), ..FrameHeader::message(Opcode::Continuation, len) }.encode();
+    assert_eq!(
+        decode(&mut connection, &header(401)),
+        Err(ProtocolError::MessageTooBig { announced: 1001, limit: 1000 })
+    );
+}
+
+#[test]
+fn fragments_are_counted_for_each_message_and_empty_ones_too() {
+    let limits = Limits { max_fragments: 3, ..Limits::default() };
+    let mut connection = Connection::new(Role::Server, &limits);
+    for _ in 0..3 {
+        assert_eq!(decode(&mut connection, &frame(false, Opcode::Binary, b"")), Ok(None));
+        assert_eq!(decode(&mut connection, &frame(false, Opcode::Continuation, b"")), Ok(None));
+        let last = decode(&mut connection, &frame(true, Opcode::Continuation, b""));
+        assert_eq!(last, Ok(Some(Event::Binary(vec![].into()))));
+    }
+    decode(&mut connection, &frame(false, Opcode::Binary, b"")).unwrap();
+    decode(&mut connection, &frame(false, Opcode::Continuation, b"")).unwrap();
+    decode(&mut connection, &frame(false, Opcode::Continuation, b"")).unwrap();
+    let fourth = decode(&mut connection, &frame(true, Opcode::Continuation, b""));
+    assert_eq!(fourth, Err(ProtocolError::TooManyFragments { limit: 3 }));
+    assert_eq!(transmitted(&mut connection), [(Opcode::Close, close_payload(1008))]);
+}
+
+#[test]
+fn invalid_text_fails_in_the_middle_of_a_frame() {
+    // Autobahn 6.4.4, strict: U+110000 is impossible from its second byte on.
+    let bytes = message(Opcode::Text, b"ab\xf4\x90\x80\x80cd");
+    let mut connection = server();
+    let header_and_first = 6 + 3;
+    assert_eq!(decode(&mut connection, &bytes[..header_and_first]), Ok(None));
+    let second = decode(&mut connection, &bytes[header_and_first..=header_and_first]);
+    assert_eq!(second, Err(ProtocolError::InvalidText));
+    assert_eq!(transmitted(&mut connection), [(Opcode::Close, close_payload(1007))]);
+}
+
+#[test]
+fn after_an_error_input_is_discarded_and_memory_is_free() {
+    let mut connection = server();
+    decode(&mut connection, &frame(false, Opcode::Text, &[b'x'; 5000])).unwrap();
+    decode(&mut connection, &message(Opcode::Ping, b"owed")).unwrap();
+    assert!(decode(&mut connection, &message(Opcode::Text, b"too early")).is_err());
+    assert!(connection.message.is_none());
+    assert_eq!(decode(&mut connection, &message(Opcode::Text, b"ignored")), Ok(None));
+    assert!(!connection.can_send() && !connection.is_closed());
+    assert_eq!(transmitted(&mut connection), [(Opcode::Close, close_payload(1002))], "and no Pong");
+    assert!(connection.is_closed());
+    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
+}
+
+#[test]
+fn a_ping_is_answered_once_and_a_flood_with_the_latest() {
+    let mut connection = server();
+    for n in 0..1000_u16 {
+        let event = decode(&mut connection, &message(Opcode::Ping, &n.to_be_bytes()));
+        assert!(matches!(event, Ok(Some(Event::Ping(payload))) if *payload == n.to_be_bytes()));
+    }
+    assert_eq!(transmitted(&mut connection), [(Opcode::Pong, 999_u16.to_be_bytes().to_vec())]); // §5.5.3
+    decode(&mut connection, &message(Opcode::Pong, b"unsolicited")).unwrap();
+    assert_eq!(transmitted(&mut connection), []); // §5.5.3: a response to it is not expected
+}
+
+#[test]
+fn our_ping_goes_out_and_its_pong_comes_back() {
+    let mut connection = server();
+    connection.ping(b"1").unwrap();
+    assert_eq!(connection.ping(&[0; 126]), Err(ControlTooLong { len: 126 }));
+    assert_eq!(transmitted(&mut connection), [(Opcode::Ping, b"1".to_vec())]);
+    let pong = decode(&mut connection, &message(Opcode::Pong, b"1"));
+    assert_eq!(pong, Ok(Some(Event::Pong(ControlPayload::new(b"1").unwrap()))));
+    connection.close(None, NOW);
+    connection.ping(b"2").unwrap();
+    assert_eq!(transmitted(&mut connection), [(Opcode::Close, vec![])]);
+}
+
+#[test]
+fn the_peers_close_is_echoed_once_and_nothing_is_heard_after_it() {
+    for (payload, reply) in [(&b""[..], vec![]), (b"\x0f\xa0going home", close_payload(4000))] {
+        let mut connection = server();
+        let bytes = [message(Opcode::Close, payload), message(Opcode::Text, b"late")].concat();
+        let event = decode(&mut connection, &bytes).unwrap();
+        assert_eq!(event, Some(Event::Close(CloseFrame::parse(payload).unwrap())));
+        assert_eq!(decode(&mut connection, &message(Opcode::Close, payload)), Ok(None));
+        assert!(!connection.can_send() && !connection.is_closed());
+        connection.close(Some(CloseCode::NORMAL.into()), NOW);
+        assert_eq!(transmitted(&mut connection), [(Opcode::Close, reply)]);
+        assert!(connection.is_closed());
+        assert_eq!(connection.handle_eof(), EndOfStream::Clean);
+    }
+}
+
+#[test]
+fn our_close_is_sent_once_and_the_peer_may_finish_its_sentence() {
+    let mut connection = server();
+    decode(&mut connection, &message(Opcode::Ping, b"before")).unwrap();
+    connection.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "bye")), NOW);
+    connection.close(Some(CloseCode::NORMAL.into()), NOW);
+    let sent = transmitted(&mut connection);
+    assert_eq!(sent, [(Opcode::Pong, b"before".to_vec()), (Opcode::Close, b"\x03\xe9bye".to_vec())]);
+    assert!(!connection.can_send() && !connection.is_closed());
+    let late = decode(&mut connection, &message(Opcode::Text, b"late"));
+    assert_eq!(late, Ok(Some(Event::Text("late".into()))));
+    decode(&mut connection, &message(Opcode::Ping, b"after")).unwrap();
+    decode(&mut connection, &message(Opcode::Close, b"\x03\xe9")).unwrap();
+    assert_eq!(transmitted(&mut connection), [], "nothing follows a Close, no Pong and no second Close");
+    assert!(connection.is_closed());
+    assert_eq!(connection.handle_eof(), EndOfStream::Clean);
+}
+
+#[test]
+fn an_error_after_our_close_sends_no_second_one() {
+    for taken in [false, true] {
+        let mut connection = server();
+        connection.close(Some(CloseCode::NORMAL.into()), NOW);
+        let mut sent = if taken { transmitted(&mut connection) } else { vec![] };
+        assert!(decode(&mut connection, &[0x81, 0x00]).is_err());
+        sent.extend(transmitted(&mut connection));
+        assert_eq!(sent, [(Opcode::Close, close_payload(1000))]);
+        assert!(connection.is_closed());
+    }
+}
+
+#[test]
+fn a_close_has_a_deadline_whoever_begins_it() {
+    let by_us = |connection: &mut Connection| connection.close(None, NOW);
+    let by_the_peer = |connection: &mut Connection| {
+        decode(connection, &message(Opcode::Close, b"")).unwrap();
+    };
+    let by_an_error = |connection: &mut Connection| {
+        decode(connection, &[0xff]).unwrap_err();
+    };
+    let ways: [&dyn Fn(&mut Connection); 3] = [&by_us, &by_the_peer, &by_an_error];
+    for begin in ways {
+        let mut connection = server();
+        assert_eq!(connection.poll_timeout(), None);
+        assert_eq!(connection.handle_timeout(Time::from_micros(u64::MAX)), None);
+        begin(&mut connection);
+        let deadline = NOW + Duration::from_secs(10);
+        assert_eq!(connection.poll_timeout(), Some(deadline));
+        assert_eq!(connection.handle_timeout(Time::from_micros(deadline.as_micros() - 1)), None);
+        transmitted(&mut connection);
+        connection.close(None, deadline);
+        assert_eq!(connection.poll_timeout(), Some(deadline), "it is not put off");
+        assert_eq!(connection.handle_timeout(deadline), Some(Event::TimedOut));
+        assert!(connection.is_closed());
+        assert_eq!((connection.poll_timeout(), connection.handle_timeout(deadline)), (None, None));
+        assert_eq!(transmitted(&mut connection), []);
+    }
+}
+
+#[test]
+fn a_stream_that_ends_without_a_close_is_abnormal() {
+    let mut connection = server();
+    decode(&mut connection, &frame(false, Opcode::Binary, &[0; 5000])).unwrap();
+    decode(&mut connection, &message(Opcode::Ping, b"")).unwrap();
+    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal); // §7.1.5: 1006
+    assert!(connection.is_closed() && !connection.can_send());
+    assert_eq!(transmitted(&mut connection), []);
+    // Our Close alone makes no clean end either.
+    let mut connection = server();
+    connection.close(None, NOW);
+    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
+}
+
+#[test]
+fn a_reply_may_still_be_written_when_the_peer_has_ended_its_stream() {
+    let mut connection = server();
+    decode(&mut connection, &message(Opcode::Close, b"")).unwrap();
+    assert_eq!(connection.handle_eof(), EndOfStream::Clean);
+    assert!(!connection.is_closed());
+    assert_eq!(transmitted(&mut connection), [(Opcode::Close, vec![])]);
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn a_client_reads_unmasked_frames() {
+    let mut client = Connection::new(Role::Client, &Limits::default());
+    let mut wire = Vec::new();
+    encode_message(Opcode::Text, b"Hello", None, &mut wire); // §5.7
+    assert_eq!(decode(&mut client, &wire), Ok(Some(Event::Text("Hello".into()))));
+    assert_eq!(decode(&mut client, &message(Opcode::Text, b"Hello")), Err(ProtocolError::Masked));
+}
+
+#[test]
+fn the_longest_control_frame_arrives_byte_by_byte_and_between_fragments() {
+    let mut connection = server();
+    assert_eq!(decode(&mut connection, &frame(false, Opcode::Text, b"a")), Ok(None));
+    let payload: Vec<u8> = (0..125).collect();
+    let mut events = Vec::new();
+    for byte in message(Opcode::Ping, &payload) {
+        events.extend(decode(&mut connection, &[byte]).unwrap());
+    }
+    assert_eq!(events, [Event::Ping(ControlPayload::new(&payload).unwrap())]);
+    let text = decode(&mut connection, &frame(true, Opcode::Continuation, b"b"));
+    assert_eq!(text, Ok(Some(Event::Text("ab".into()))));
+}

@@ -1,0 +1,157 @@
+//! Control frames: their payload, those the machine owes the peer, and the one that has come in part.
+
+use std::ops::Deref;
+
+use crate::close::CloseFrame;
+use crate::frame::{MAX_CONTROL_PAYLOAD, Opcode, encode_message};
+use crate::time::Time;
+
+/// The payload of a Ping or Pong: at most 125 bytes (RFC 6455 §5.5). An empty one owns no memory.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct ControlPayload(Box<[u8]>);
+
+impl ControlPayload {
+    /// `payload`, if it fits into a control frame.
+    pub fn new(payload: &[u8]) -> Result<Self, ControlTooLong> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(ControlTooLong { len: payload.len() });
+        }
+        Ok(ControlPayload(payload.into()))
+    }
+}
+
+impl Deref for ControlPayload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for ControlPayload {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The payload has no room in a control frame; nothing was queued.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("control frame payload of {len} bytes, where {MAX_CONTROL_PAYLOAD} fit")]
+pub struct ControlTooLong {
+    /// The length of the payload.
+    pub len: usize,
+}
+
+/// A control frame that the machine wants written, from
+/// [`Connection::poll_transmit`](crate::Connection::poll_transmit).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Control {
+    opcode: Opcode,
+    payload: Box<[u8]>,
+}
+
+impl Control {
+    /// Ping, Pong or Close.
+    pub fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// The payload as on the wire before masking: of a Close, the code and the reason.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Appends the frame to `out`. A client has to give a `mask`, new and unpredictable for every frame (§5.3,
+    /// §10.3); a server must not.
+    pub fn encode_into(&self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
+        encode_message(self.opcode, &self.payload, mask, out);
+    }
+}
+
+/// Everything about control frames that outlives one call; boxed, since most of a connection's life has none of it.
+#[derive(Default, Debug)]
+pub(crate) struct ControlState {
+    /// The payload, as far as it has come, of a control frame that reaches over the end of a read: ≤ 125 bytes.
+    pub(crate) partial: Vec<u8>,
+    /// At most one of each is owed. A later Ping replaces the Pong to an earlier one (§5.5.3 allows it), so a
+    /// flood of Pings from a peer that does not read costs no memory.
+    pong: Option<ControlPayload>,
+    ping: Option<ControlPayload>,
+    close: Option<Box<[u8]>>,
+    /// When the close has to be over.
+    pub(crate) deadline: Option<Time>,
+}
+
+impl ControlState {
+    pub(crate) fn owe_pong(&mut self, payload: ControlPayload) {
+        self.pong = Some(payload);
+    }
+
+    pub(crate) fn owe_ping(&mut self, payload: ControlPayload) {
+        self.ping = Some(payload);
+    }
+
+    pub(crate) fn owe_close(&mut self, frame: Option<CloseFrame>) {
+        self.close = Some(frame.map(|frame| frame.encode()).unwrap_or_default());
+    }
+
+    /// Nothing is owed any more, save a Close: the peer has lost its claim to answers.
+    pub(crate) fn drop_answers(&mut self) {
+        self.pong = None;
+        self.ping = None;
+    }
+
+    /// What to send next: the Close last, since nothing may follow it.
+    pub(crate) fn take_owed(&mut self) -> Option<Control> {
+        let control = |opcode, payload| Control { opcode, payload };
+        let pong = self.pong.take().map(|payload| control(Opcode::Pong, payload.0));
+        pong.or_else(|| self.ping.take().map(|payload| control(Opcode::Ping, payload.0)))
+            .or_else(|| self.close.take().map(|payload| control(Opcode::Close, payload)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.partial.is_empty()
+            && self.pong.is_none()
+            && self.ping.is_none()
+            && self.close.is_none()
+            && self.deadline.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_of_125_bytes_fits_and_one_more_does_not() {
+        assert!(ControlPayload::new(&[0; 125]).is_ok());
+        assert_eq!(ControlPayload::new(&[0; 126]), Err(ControlTooLong { len: 126 }));
+    }
+
+    #[test]
+    fn a_control_frame_is_written_with_and_without_mask() {
+        // RFC 6455 §5.7: an unmasked Ping and a masked Pong, both "Hello".
+        let mut out = Vec::new();
+        let ping = Control { opcode: Opcode::Ping, payload: (*b"Hello").into() };
+        ping.encode_into(&mut out, None);
+        assert_eq!(out, [0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+        out.clear();
+        let pong = Control { opcode: Opcode::Pong, ..ping };
+        pong.encode_into(&mut out, Some([0x37, 0xfa, 0x21, 0x3d]));
+        assert_eq!(out, [0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+    }
+
+    #[test]
+    fn the_close_goes_last_and_the_latest_pong_wins() {
+        let payload = |bytes: &[u8]| ControlPayload::new(bytes).unwrap();
+        let mut state = ControlState::default();
+        state.owe_close(None);
+        state.owe_ping(payload(b"ping"));
+        state.owe_pong(payload(b"old"));
+        state.owe_pong(payload(b"new"));
+        let owed: Vec<_> = std::iter::from_fn(|| state.take_owed()).collect();
+        let owed: Vec<_> = owed.iter().map(|control| (control.opcode(), control.payload())).collect();
+        assert_eq!(owed, [(Opcode::Pong, &b"new"[..]), (Opcode::Ping, b"ping"), (Opcode::Close, b"")]);
+        assert!(state.is_empty());
+    }
+}

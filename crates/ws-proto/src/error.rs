@@ -1,0 +1,91 @@
+//! What a peer can do wrong.
+
+use crate::close::CloseCode;
+use crate::frame::Opcode;
+
+/// The peer broke the protocol or exceeded a limit; the connection is over.
+///
+/// By the time it is returned the machine has queued the Close that tells the peer why.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A reserved bit is set and no extension gives it a meaning (§5.2); as in the frame, `0b100` is RSV1.
+    #[error("reserved bits {0:03b} are set, but no extension was negotiated")]
+    ReservedBits(u8),
+    /// The opcode is one of 3–7 and 11–15 (§5.2).
+    #[error("opcode {0:#x} is reserved")]
+    ReservedOpcode(u8),
+    /// A control frame without FIN (§5.5).
+    #[error("{0} frame is fragmented")]
+    FragmentedControl(Opcode),
+    /// A control frame with more than 125 bytes (§5.5).
+    #[error("{0} frame is longer than 125 bytes")]
+    ControlTooLong(Opcode),
+    /// A payload length in more bytes than it needs (§5.2).
+    #[error("payload length is not encoded in the fewest bytes")]
+    LengthNotMinimal,
+    /// A 64-bit payload length with its highest bit set (§5.2).
+    #[error("payload length has its highest bit set")]
+    LengthOutOfRange,
+    /// A client sent a frame without a mask (§5.1).
+    #[error("frame from a client is not masked")]
+    NotMasked,
+    /// A server sent a frame with a mask (§5.1).
+    #[error("frame from a server is masked")]
+    Masked,
+    /// A continuation frame while no message is being continued (§5.4).
+    #[error("continuation frame without a message to continue")]
+    NothingToContinue,
+    /// A new message while the last one is unfinished (§5.4).
+    #[error("{0} frame before the fragmented message ended")]
+    MessageUnfinished(Opcode),
+    /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size).
+    #[error("message of at least {announced} bytes exceeds the limit of {limit}")]
+    MessageTooBig {
+        /// The length of the message so far, with the frame that was refused.
+        announced: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The message has more fragments than [`Limits::max_fragments`](crate::Limits::max_fragments).
+    #[error("message of more than {limit} fragments")]
+    TooManyFragments {
+        /// The limit.
+        limit: u32,
+    },
+    /// A text message is not UTF-8 (§8.1).
+    #[error("text message is not valid UTF-8")]
+    InvalidText,
+    /// A Close frame with a payload of one byte, which is no status code (§5.5.1).
+    #[error("close frame with a payload of one byte")]
+    CloseTooShort,
+    /// A Close frame with a status code that must not be sent (§7.4).
+    #[error("close code {0} must not be sent")]
+    InvalidCloseCode(u16),
+    /// The reason in a Close frame is not UTF-8 (§5.5.1).
+    #[error("close reason is not valid UTF-8")]
+    InvalidCloseReason,
+}
+
+impl ProtocolError {
+    /// The status code with which the connection is closed (§7.4.1).
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            ProtocolError::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
+            ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            ProtocolError::InvalidText | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::ReservedBits(_)
+            | ProtocolError::ReservedOpcode(_)
+            | ProtocolError::FragmentedControl(_)
+            | ProtocolError::ControlTooLong(_)
+            | ProtocolError::LengthNotMinimal
+            | ProtocolError::LengthOutOfRange
+            | ProtocolError::NotMasked
+            | ProtocolError::Masked
+            | ProtocolError::NothingToContinue
+            | ProtocolError::MessageUnfinished(_)
+            | ProtocolError::CloseTooShort
+            | ProtocolError::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What a connection has to tell its driver.
+
+use std::borrow::Cow;
+
+use crate::close::CloseFrame;
+use crate::control::ControlPayload;
+
+/// Something whole that the peer sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event<'b> {
+    /// A text message: borrowed from the input if it lay there whole, owned if it had to be assembled.
+    Text(Cow<'b, str>),
+    /// A binary message, borrowed or owned likewise.
+    Binary(Cow<'b, [u8]>),
+    /// A Ping. The Pong is queued already.
+    Ping(ControlPayload),
+    /// A Pong, asked for or not.
+    Pong(ControlPayload),
+    /// The peer's Close; it sends nothing after it. The reply is queued already.
+    Close(Option<CloseFrame>),
+    /// The close was not over within [`Limits::close_timeout`](crate::Limits::close_timeout): drop the stream.
+    /// Comes from [`Connection::handle_timeout`](crate::Connection::handle_timeout) only.
+    TimedOut,
+}
+
+impl Event<'_> {
+    /// The same event, free of the input; copies the message if it was borrowed.
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Event::Text(text) => Event::Text(Cow::Owned(text.into_owned())),
+            Event::Binary(bytes) => Event::Binary(Cow::Owned(bytes.into_owned())),
+            Event::Ping(payload) => Event::Ping(payload),
+            Event::Pong(payload) => Event::Pong(payload),
+            Event::Close(frame) => Event::Close(frame),
+            Event::TimedOut => Event::TimedOut,
+        }
+    }
+}
+
+/// What the end of the peer's stream means.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum EndOfStream {
+    /// The peer had sent its Close.
+    Clean,
+    /// The peer is gone without a Close: what RFC 6455 §7.1.5 calls code 1006, which is never on the wire.
+    Abnormal,
+}

@@ -1,0 +1,195 @@
+//! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use sha1::{Digest, Sha1};
+
+mod error;
+
+pub use error::HandshakeError;
+
+use crate::limits::MAX_OFFERED_PROTOCOLS;
+
+/// Whether a request asks for WebSocket at all: whether `Upgrade` lists `websocket`.
+///
+/// Only that: a request that asks for it badly is one for [`verify`] to refuse with a reason, not one to be
+/// answered as if it were plain HTTP.
+pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
+    lists_token(headers, &UPGRADE, "websocket")
+}
+
+/// Holds a request against every requirement of RFC 6455 §4.2.1.
+///
+/// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, RFC 8441)
+/// and must not have a body, which a proxy and we might delimit differently and read as frames.
+pub fn verify(method: &Method, version: Version, headers: &HeaderMap) -> Result<Accepted, HandshakeError> {
+    if method != Method::GET {
+        return Err(HandshakeError::MethodNotGet);
+    }
+    if version != Version::HTTP_11 {
+        return Err(HandshakeError::HttpVersion);
+    }
+    verify_host(headers)?;
+    verify_no_body(headers)?;
+    if !is_upgrade_request(headers) {
+        return Err(HandshakeError::UpgradeMissing);
+    }
+    if !lists_token(headers, &CONNECTION, "upgrade") {
+        return Err(HandshakeError::ConnectionWithoutUpgrade);
+    }
+    verify_version(headers)?;
+    let accept_key = accept_key(verified_key(headers)?);
+    Ok(Accepted { accept_key, protocols: offered_protocols(headers)? })
+}
+
+/// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): base64 of the SHA-1 of the key as it
+/// was sent and a fixed GUID, always 28 characters.
+pub fn accept_key(key: &str) -> String {
+    const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+}
+
+/// A handshake that may be answered with 101.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    accept_key: String,
+    protocols: Vec<String>,
+}
+
+impl Accepted {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub fn accept_key(&self) -> &str {
+        &self.accept_key
+    }
+
+    /// The subprotocols that the client offers, the preferred one first; no two are the same.
+    pub fn protocols(&self) -> &[String] {
+        &self.protocols
+    }
+
+    /// The answer (§4.2.2), its headers in the order in which Node's `ws` sends them.
+    ///
+    /// A protocol that the client did not offer is left out: it would have to fail the connection over it (§4.1).
+    pub fn response(&self, selected_protocol: Option<&str>) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        // Base64 and tokens are always header values.
+        if let Ok(accept_key) = HeaderValue::from_str(&self.accept_key) {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept_key);
+        }
+        let offered = self.protocols.iter().find(|offered| Some(offered.as_str()) == selected_protocol);
+        if let Some(Ok(protocol)) = offered.map(|offered| HeaderValue::from_str(offered)) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        response
+    }
+}
+
+fn verify_host(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    match single(headers, &HOST) {
+        Single::One(host) if !host.is_empty() => Ok(()),
+        Single::One(_) | Single::None => Err(HandshakeError::HostMissing),
+        Single::Many => Err(HandshakeError::HostRepeated),
+    }
+}
+
+fn verify_no_body(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    let no_length = headers.get_all(CONTENT_LENGTH).iter().all(|length| trim(length.as_bytes()) == b"0");
+    if no_length && !headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { Err(HandshakeError::Body) }
+}
+
+fn verify_version(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    match single(headers, &SEC_WEBSOCKET_VERSION) {
+        Single::One(b"13") => Ok(()),
+        Single::One(_) | Single::None => Err(HandshakeError::UnsupportedVersion),
+        Single::Many => Err(HandshakeError::VersionRepeated),
+    }
+}
+
+/// The key, if it is canonical base64 of sixteen bytes.
+fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
+    let key = match single(headers, &SEC_WEBSOCKET_KEY) {
+        Single::One(key) => std::str::from_utf8(key).map_err(|_| HandshakeError::InvalidKey)?,
+        Single::None => return Err(HandshakeError::KeyMissing),
+        Single::Many => return Err(HandshakeError::KeyRepeated),
+    };
+    // Twenty-four characters hold eighteen bytes; a longer key does not fit and is refused as well.
+    let mut nonce = [0; 18];
+    match STANDARD.decode_slice(key, &mut nonce) {
+        Ok(16) => Ok(key),
+        _ => Err(HandshakeError::InvalidKey),
+    }
+}
+
+/// The elements of all `Sec-WebSocket-Protocol` headers (§4.1: tokens, "all unique"; §11.3.4: headers add up).
+fn offered_protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
+    let mut protocols: Vec<String> = Vec::new();
+    for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        for element in elements(value) {
+            let protocol = token(element).ok_or(HandshakeError::InvalidProtocol)?;
+            if protocols.len() == MAX_OFFERED_PROTOCOLS {
+                return Err(HandshakeError::TooManyProtocols);
+            }
+            if protocols.iter().any(|earlier| earlier == protocol) {
+                return Err(HandshakeError::ProtocolRepeated);
+            }
+            protocols.push(protocol.to_owned());
+        }
+    }
+    Ok(protocols)
+}
+
+enum Single<'h> {
+    None,
+    One(&'h [u8]),
+    Many,
+}
+
+/// A header that may occur once.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Single<'h> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Single::None,
+        (Some(value), None) => Single::One(trim(value.as_bytes())),
+        (Some(_), Some(_)) => Single::Many,
+    }
+}
+
+/// Whether a header, which may occur several times, lists `token` in any case.
+fn lists_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let mut values = headers.get_all(name).iter();
+    values.any(|value| elements(value).any(|element| element.eq_ignore_ascii_case(token.as_bytes())))
+}
+
+/// The elements of a comma-separated list, empty ones included.
+fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(trim)
+}
+
+/// Without the optional whitespace around a value (RFC 9110 §5.6.3).
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// `element`, if it is a token (RFC 9110 §5.6.2).
+fn token(element: &[u8]) -> Option<&str> {
+    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if element.is_empty() || !element.iter().all(is_token_byte) {
+        return None;
+    }
+    std::str::from_utf8(element).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Why an opening handshake was refused, and the answer that says so.
+
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, Response, StatusCode};
+
+/// The request is no opening handshake that we may accept (RFC 6455 §4.2.1).
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The method is not `GET`.
+    #[error("a WebSocket handshake has to be a GET request")]
+    MethodNotGet,
+    /// The version is not HTTP/1.1.
+    #[error("a WebSocket handshake has to use HTTP/1.1")]
+    HttpVersion,
+    /// No `Host`, or an empty one.
+    #[error("the Host header is missing")]
+    HostMissing,
+    /// More than one `Host`.
+    #[error("the Host header is repeated")]
+    HostRepeated,
+    /// A `Content-Length` above zero, or any `Transfer-Encoding`.
+    #[error("a WebSocket handshake must not have a body")]
+    Body,
+    /// `Upgrade` does not list `websocket`.
+    #[error("the Upgrade header does not contain \"websocket\"")]
+    UpgradeMissing,
+    /// `Connection` does not list `upgrade`.
+    #[error("the Connection header does not contain \"upgrade\"")]
+    ConnectionWithoutUpgrade,
+    /// No `Sec-WebSocket-Key`.
+    #[error("the Sec-WebSocket-Key header is missing")]
+    KeyMissing,
+    /// More than one `Sec-WebSocket-Key`.
+    #[error("the Sec-WebSocket-Key header is repeated")]
+    KeyRepeated,
+    /// `Sec-WebSocket-Key` is not sixteen bytes in canonical base64.
+    #[error("the Sec-WebSocket-Key header is not 16 bytes in base64")]
+    InvalidKey,
+    /// `Sec-WebSocket-Version` is missing or not 13.
+    #[error("the Sec-WebSocket-Version header has to be 13")]
+    UnsupportedVersion,
+    /// More than one `Sec-WebSocket-Version`.
+    #[error("the Sec-WebSocket-Version header is repeated")]
+    VersionRepeated,
+    /// `Sec-WebSocket-Protocol` is not a list of tokens.
+    #[error("the Sec-WebSocket-Protocol header is not a list of tokens")]
+    InvalidProtocol,
+    /// The same subprotocol twice in `Sec-WebSocket-Protocol`.
+    #[error("the Sec-WebSocket-Protocol header offers a protocol twice")]
+    ProtocolRepeated,
+    /// More than [`MAX_OFFERED_PROTOCOLS`](crate::MAX_OFFERED_PROTOCOLS) in `Sec-WebSocket-Protocol`.
+    #[error("the Sec-WebSocket-Protocol header offers too many protocols")]
+    TooManyProtocols,
+}
+
+impl HandshakeError {
+    /// The status with which the request is answered: 405, 426, or 400 for all else.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            HandshakeError::MethodNotGet => StatusCode::METHOD_NOT_ALLOWED,
+            HandshakeError::UpgradeMissing | HandshakeError::UnsupportedVersion => {
+                StatusCode::UPGRADE_REQUIRED
+            }
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The answer: the reason as plain text, and the end of the connection, lest a proxy that believes in the
+    /// upgrade sends us frames as requests.
+    pub fn response(&self) -> Response<String> {
+        let body = format!("{self}\n");
+        let length = HeaderValue::from(body.len());
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CONTENT_LENGTH, length);
+        if self.status() == StatusCode::UPGRADE_REQUIRED {
+            // RFC 9110 §15.5.22 wants the protocol named; §7.8 wants the header to be hop by hop.
+            headers.insert(CONNECTION, HeaderValue::from_static("close, Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        match self {
+            HandshakeError::MethodNotGet => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            // RFC 6455 §4.4: the versions that we do speak.
+            HandshakeError::UnsupportedVersion | HandshakeError::VersionRepeated => {
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

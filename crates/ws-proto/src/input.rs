@@ -1,0 +1,72 @@
+//! The bytes of one read, on their way through the decoder.
+
+/// What has been read from the stream and not yet been decoded.
+///
+/// It borrows the driver's buffer mutably, because payloads are unmasked where they lie; the events borrow from
+/// the buffer, not from the `Input`, so several of them can be alive at once.
+#[derive(Debug)]
+pub struct Input<'b> {
+    rest: &'b mut [u8],
+}
+
+impl<'b> Input<'b> {
+    /// All of `bytes`, nothing decoded yet.
+    pub fn new(bytes: &'b mut [u8]) -> Self {
+        Input { rest: bytes }
+    }
+
+    /// Whether everything has been decoded.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many bytes are still to be decoded.
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The bytes that have not been decoded: what a driver keeps when it stops in the middle of a read.
+    pub fn into_rest(self) -> &'b mut [u8] {
+        self.rest
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.rest
+    }
+
+    /// Consumes up to `count` bytes: fewer if there are not so many.
+    pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
+        let rest = std::mem::take(&mut self.rest);
+        let (taken, rest) = rest.split_at_mut(count.min(rest.len()));
+        self.rest = rest;
+        taken
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.rest = &mut [];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taken_bytes_outlive_the_input_and_the_rest_stays() {
+        let mut bytes = *b"abcdef";
+        let mut input = Input::new(&mut bytes);
+        let first = input.take(2);
+        let second = input.take(1);
+        assert_eq!(input.len(), 3);
+        assert_eq!(input.into_rest(), b"def");
+        assert_eq!((&*first, &*second), (&b"ab"[..], &b"c"[..]));
+    }
+
+    #[test]
+    fn taking_more_than_there_is_takes_all() {
+        let mut bytes = *b"abc";
+        let mut input = Input::new(&mut bytes);
+        assert_eq!(input.take(9), b"abc");
+        assert!(input.is_empty());
+    }
+}

@@ -1,0 +1,59 @@
+//! Time as the machines know it.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// A point in time: microseconds since an origin that the driver chooses, never going backwards.
+///
+/// The machines only add to it and compare it. It is ours because `std::time::Instant` panics on wasm32 and
+/// cannot be made up by a test.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The driver's origin.
+    pub const ZERO: Time = Time(0);
+
+    /// The time this many microseconds after the origin.
+    pub const fn from_micros(micros: u64) -> Self {
+        Time(micros)
+    }
+
+    /// Microseconds since the origin.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; nothing, if it is not earlier.
+    pub fn saturating_since(self, earlier: Time) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Saturates: a timeout too long to be represented never comes, and never wraps into the past.
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    fn add(self, duration: Duration) -> Time {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_add(micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_moves_time_forward_by_whole_microseconds() {
+        let time = Time::from_micros(5) + Duration::from_millis(2);
+        assert_eq!(time, Time::from_micros(2_005));
+        assert_eq!(time.saturating_since(Time::from_micros(5)), Duration::from_millis(2));
+    }
+
+    #[test]
+    fn time_saturates_at_both_ends() {
+        assert_eq!(Time::from_micros(1) + Duration::MAX, Time::from_micros(u64::MAX));
+        assert_eq!(Time::ZERO.saturating_since(Time::from_micros(1)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,179 @@
+//! Hot path. Text that comes in pieces, cut anywhere, checked as it comes.
+
+use crate::assembly::growth;
+
+/// Text under assembly.
+///
+/// Every piece is validated once, when it arrives, and what has been validated is a `String` already: handing the
+/// message out checks nothing again, and needs no `unsafe`. Bytes that cannot become UTF-8 whatever follows are
+/// refused with the piece that brings them, in the middle of a character if need be (Autobahn 6.4 calls that
+/// strict; RFC 6455 §8.1 asks for no more than failing).
+#[derive(Debug, Default)]
+pub(crate) struct TextAssembly {
+    text: String,
+    /// The beginning of a character whose other bytes are still to come; the fourth place is for completing it.
+    open: [u8; 4],
+    open_len: u8,
+}
+
+/// The bytes are not UTF-8, and nothing that follows can mend it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct InvalidUtf8;
+
+impl TextAssembly {
+    /// How many bytes have come.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len() + usize::from(self.open_len)
+    }
+
+    /// Appends `bytes`; the message has `expected` bytes to come, these included, as far as is known.
+    pub(crate) fn push(&mut self, mut bytes: &[u8], expected: usize) -> Result<(), InvalidUtf8> {
+        let open_len = usize::from(self.open_len);
+        let arriving = open_len + bytes.len();
+        let expected = expected.saturating_add(open_len);
+        self.text.reserve_exact(growth(self.text.len(), self.text.capacity(), arriving, expected));
+
+        while self.open_len > 0 {
+            let Some((&byte, rest)) = bytes.split_first() else { return Ok(()) };
+            bytes = rest;
+            self.complete_character(byte)?;
+        }
+        let (whole, open) = bytes.split_at(bytes.len() - open_character_len(bytes));
+        self.text.push_str(simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?);
+        for &byte in open {
+            self.complete_character(byte)?;
+        }
+        Ok(())
+    }
+
+    /// The text, if it does not end in the middle of a character.
+    pub(crate) fn finish(self) -> Result<String, InvalidUtf8> {
+        if self.open_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }
+    }
+
+    /// One more byte of the open character. It has four at most: an open character is a valid beginning, and no
+    /// such beginning is longer than three.
+    fn complete_character(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
+        let len = usize::from(self.open_len) + 1;
+        *self.open.get_mut(len - 1).ok_or(InvalidUtf8)? = byte;
+        match std::str::from_utf8(&self.open[..len]) {
+            Ok(character) => {
+                self.text.push_str(character);
+                self.open_len = 0;
+                Ok(())
+            }
+            Err(error) if error.error_len().is_none() => {
+                self.open_len = len as u8;
+                Ok(())
+            }
+            Err(_) => Err(InvalidUtf8),
+        }
+    }
+}
+
+/// How many bytes at the end of `bytes` begin a character and do not end it, going by its first byte alone.
+fn open_character_len(bytes: &[u8]) -> usize {
+    for (before, byte) in bytes.iter().rev().take(3).enumerate() {
+        let character_len = match byte {
+            0x80..=0xbf => continue,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => 1,
+        };
+        let here = before + 1;
+        return if here < character_len { here } else { 0 };
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Characters at every edge of the encoding (RFC 3629 §3 and §4), and what lies just beyond.
+    const SAMPLES: &[&[u8]] = &[
+        b"",
+        b"plain",
+        "\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}".as_bytes(),
+        "κόσμε, Größe, 漢字, 🦀🦀🦀".as_bytes(),
+        b"\xc0\x80",         // overlong
+        b"a\xc1\xbf",        // overlong
+        b"a\xe0\x9f\xbf",    // overlong, shows at the second byte
+        b"\xf0\x8f\xbf\xbf", // overlong, shows at the second byte
+        b"ab\xed\xa0\x80cd", // surrogate, shows at the second byte
+        b"\xf4\x90\x80\x80", // above U+10FFFF, shows at the second byte
+        b"\xf5\x80\x80\x80", // never a first byte
+        b"\xff",
+        b"abc\x80",              // continuation without a beginning
+        b"\xe2\x82\xac\x80\x80", // one after a whole character
+        b"\xe2\x28\xa1",         // beginning without a continuation
+        b"\xf0\x9f\xa6",         // cut off
+        b"x\xc3",                // cut off
+        "κόσμε\u{d7ff}".as_bytes(),
+    ];
+
+    /// What std says: the text, or how many bytes there are before it is certain that it is none.
+    fn by_std(bytes: &[u8]) -> Result<String, usize> {
+        for end in 0..=bytes.len() {
+            match std::str::from_utf8(&bytes[..end]) {
+                Err(error) if error.error_len().is_some() => return Err(end),
+                _ => {}
+            }
+        }
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| bytes.len())
+    }
+
+    /// What we say, given `bytes` in pieces; of an error, where the piece ended that brought it.
+    fn in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, usize> {
+        let mut assembly = TextAssembly::default();
+        let mut end = 0;
+        for piece in pieces {
+            end += piece.len();
+            assembly.push(piece, piece.len()).map_err(|_| end)?;
+            assert!(assembly.len() == end);
+        }
+        assembly.finish().map_err(|_| end)
+    }
+
+    #[test]
+    fn byte_by_byte_it_fails_at_the_very_byte_where_std_would() {
+        for sample in SAMPLES {
+            assert_eq!(in_pieces(sample.chunks(1)), by_std(sample), "{sample:02x?}");
+        }
+    }
+
+    #[test]
+    fn at_every_two_splits_the_verdict_is_that_of_std_and_comes_with_the_piece_that_decides() {
+        for sample in SAMPLES {
+            // Long enough for the vectorised path too, which begins at 64 bytes.
+            for padding in [0, 70] {
+                let bytes = [&vec![b'.'; padding], *sample].concat();
+                let expected = by_std(&bytes);
+                for first in 0..=bytes.len() {
+                    for second in first..=bytes.len() {
+                        let ends = [first, second, bytes.len()];
+                        let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+                        let expected = expected
+                            .clone()
+                            .map_err(|at| ends.into_iter().find(|&end| end >= at).unwrap_or(bytes.len()));
+                        assert_eq!(in_pieces(pieces), expected, "{bytes:02x?} at {first} and {second}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_two_bytes_and_every_start_of_three_are_judged_as_std_judges_them() {
+        for first in 0..=u8::MAX {
+            for second in 0..=u8::MAX {
+                for rest in [&b""[..], b"\x80", b"\x80\x80", b"\xbf\xbf", b"a"] {
+                    let bytes = [&[first, second], rest].concat();
+                    assert_eq!(in_pieces([&bytes[..]]).is_ok(), by_std(&bytes).is_ok(), "{bytes:02x?}");
+                    assert_eq!(in_pieces(bytes.chunks(1)), by_std(&bytes), "{bytes:02x?}");
+                }
+            }
+        }
+    }
+}
