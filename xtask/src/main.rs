@@ -1,2 +1,40 @@
-//! The workspace's own commands.
-fn main() {}
+//! The workspace's own commands: `cargo xtask <command>`.
+#![allow(clippy::print_stdout, reason = "a command talks to whoever called it")]
+
+mod environment;
+mod floors;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+The workspace's own commands.
+
+  cargo xtask floors                 no crate imports upwards
+  cargo xtask test                   everything that must hold before a change goes in
+    --full                           also what only proves the tests themselves
+    --stage NAME...                  only these stages: format, floors, lints, unit, node, reference
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["floors"] => floors::command(),
+        ["test", options @ ..] => test::command(options),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        [unknown, ..] => Err(anyhow::anyhow!("unknown command {unknown:?}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

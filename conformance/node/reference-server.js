@@ -1,0 +1,80 @@
+// The conformance server: everything the tests need and the binary's own application does not show. This program is its
+// specification; `crates/server/examples/conformance.rs` behaves the same.
+//
+// Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --connect-timeout MS, --max-payload BYTES
+// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events.
+import { createServer } from "node:http";
+import { Server } from "socket.io";
+import { readArguments, serve } from "./support/reference-listener.js";
+
+const milliseconds = { type: "string" };
+const { listen, values } = readArguments({
+  "ping-interval": milliseconds,
+  "ping-timeout": milliseconds,
+  "connect-timeout": milliseconds,
+  "max-payload": { type: "string" },
+});
+
+const httpServer = createServer((_request, response) => response.writeHead(404).end());
+const io = new Server(httpServer, {
+  cors: { origin: "*" },
+  serveClient: false,
+  pingInterval: Number(values["ping-interval"] ?? 25_000),
+  pingTimeout: Number(values["ping-timeout"] ?? 20_000),
+  connectTimeout: Number(values["connect-timeout"] ?? 45_000),
+  maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
+});
+
+// `/admin` refuses with a message and data, and greets whom it lets in with the credentials it was given.
+io.of("/admin").use((socket, next) => {
+  if (socket.handshake.auth.token === "secret") return next();
+  next(Object.assign(new Error("not authorized"), { data: { code: 401 } }));
+});
+io.of("/admin").on("connection", (socket) => socket.emit("welcome", socket.handshake.auth));
+
+const gone = []; // { id, reason } of every socket that left, oldest first
+
+for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
+  namespace.on("connection", (socket) => {
+    // Arguments and acknowledgements.
+    socket.on("echo", (...values) => socket.emit("echo-back", ...values));
+    socket.on("echo-ack", (...values) => values.pop()(...values));
+    socket.on("ask-me", (question) => {
+      socket.timeout(200).emit("question", question, (error, answer) => {
+        socket.emit("answered", error ? "timeout" : answer);
+      });
+    });
+    socket.on("numbered", async (number) => {
+      await new Promise((done) => setTimeout(done, Math.random() * 5));
+      socket.emit("numbered-back", number);
+    });
+
+    // Rooms and who receives.
+    socket.on("rooms", (acknowledge) => acknowledge([...socket.rooms]));
+    socket.on("join", (room, acknowledge) => {
+      socket.join(room);
+      acknowledge?.();
+    });
+    socket.on("leave", (room, acknowledge) => {
+      socket.leave(room);
+      acknowledge?.();
+    });
+    socket.on("to-room", ({ room, data }) => socket.to(room).emit("to-room", data));
+    socket.on("in-room", ({ room, data }) => namespace.in(room).emit("in-room", data));
+    socket.on("all-but", ({ except, data }) => namespace.except(except).emit("all-but", data));
+    socket.on("broadcast", (data) => socket.broadcast.emit("broadcast", data));
+    socket.on("local-room", ({ room, data }) => namespace.local.to(room).emit("local-room", data));
+    socket.on("volatile", (data) => socket.volatile.emit("volatile", data));
+
+    // Ends. Whoever is still in the namespace hears of each socket that left it.
+    socket.on("kick", () => socket.disconnect());
+    socket.on("kick-all", () => socket.disconnect(true));
+    socket.on("disconnects", (acknowledge) => acknowledge(gone));
+    socket.on("disconnect", (reason) => {
+      gone.push({ id: socket.id, reason });
+      namespace.emit("gone", { id: socket.id, reason });
+    });
+  });
+}
+
+serve(httpServer, listen, () => io.close());

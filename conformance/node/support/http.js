@@ -1,0 +1,104 @@
+// Plain HTTP, header by header, and Engine.IO long-polling on top of it.
+import { request as httpRequest } from "node:http";
+import { connect as tcpConnect } from "node:net";
+import { within } from "./wait.js";
+
+/** One request on a connection of its own: `{ status, headers, body }`. */
+export function request(url, { method = "GET", headers = {}, body } = {}) {
+  const answer = new Promise((resolve, reject) => {
+    const outgoing = httpRequest(url, { method, headers, agent: false }, (response) => {
+      const chunks = [];
+      response.on("data", (chunk) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString("utf8");
+        resolve({ status: response.statusCode, headers: response.headers, body: text });
+      });
+    });
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+  return within(10_000, `the answer to ${method} ${url}`, answer);
+}
+
+/** What the server says to `text` sent as it is: all bytes until it closes, or until a head that announces no more. */
+export function exchange(url, text) {
+  const { hostname, port } = new URL(url);
+  const answer = new Promise((resolve, reject) => {
+    const stream = tcpConnect(Number(port), hostname, () => stream.write(text));
+    let received = "";
+    stream.setEncoding("latin1");
+    stream.on("data", (chunk) => {
+      received += chunk;
+      if (complete(received)) {
+        resolve(parseAnswer(received));
+        stream.destroy();
+      }
+    });
+    stream.on("close", () => resolve(parseAnswer(received)));
+    stream.on("error", reject);
+  });
+  return within(10_000, "the answer to a raw request", answer);
+}
+
+function complete(received) {
+  const end = received.indexOf("\r\n\r\n");
+  if (end < 0) return false;
+  const length = /^content-length: *(\d+)/im.exec(received.slice(0, end))?.[1];
+  return received.startsWith("HTTP/1.1 101") || (length !== undefined && received.length >= end + 4 + Number(length));
+}
+
+function parseAnswer(received) {
+  const [head, ...rest] = received.split("\r\n\r\n");
+  const [statusLine, ...lines] = head.split("\r\n");
+  const headers = {};
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  return { status: Number(statusLine.split(" ")[1]), headers, body: rest.join("\r\n\r\n") };
+}
+
+export const RECORD_SEPARATOR = "\x1e";
+
+/** The address of a new Engine.IO session; `query` replaces or adds parameters, `undefined` removes one. */
+export function engineUrl(base, query = {}) {
+  const url = new URL("/socket.io/", base);
+  for (const [key, value] of Object.entries({ EIO: "4", transport: "polling", ...query })) {
+    if (value !== undefined) url.searchParams.set(key, value);
+  }
+  return url;
+}
+
+/** A long-polling session driven by hand. */
+export class PollingSession {
+  static async open(base) {
+    const answer = await request(engineUrl(base));
+    const session = new PollingSession();
+    session.handshake = JSON.parse(answer.body.slice(1));
+    session.sid = session.handshake.sid;
+    session.url = engineUrl(base, { sid: session.sid });
+    return session;
+  }
+
+  /** Also joins the namespace `/`; the id of the socket is `socketId`. */
+  static async join(base) {
+    const session = await PollingSession.open(base);
+    await session.post("40");
+    const [connected] = await session.packets();
+    session.socketId = JSON.parse(connected.slice(2)).sid;
+    return session;
+  }
+
+  get() {
+    return request(this.url);
+  }
+
+  post(body, headers = { "content-type": "text/plain;charset=UTF-8" }) {
+    return request(this.url, { method: "POST", headers, body });
+  }
+
+  async packets() {
+    return (await this.get()).body.split(RECORD_SEPARATOR);
+  }
+}

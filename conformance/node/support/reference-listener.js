@@ -1,0 +1,32 @@
+// What the two reference programs share: the command line, the listening line, the clean stop.
+import { parseArgs } from "node:util";
+
+/** The arguments as `{ listen: { host, port }, values }`; an unusable one ends the process with status 2. */
+export function readArguments(options) {
+  try {
+    const { values } = parseArgs({ options: { listen: { type: "string" }, ...options } });
+    const address = values.listen ?? process.env.TIDEWIRE_LISTEN ?? "127.0.0.1:3000";
+    const colon = address.lastIndexOf(":");
+    const port = Number(address.slice(colon + 1));
+    if (colon < 1 || !Number.isInteger(port) || port < 0 || port > 65535) throw new Error(`cannot listen on ${address}`);
+    return { listen: { host: address.slice(0, colon), port }, values };
+  } catch (error) {
+    console.error(error.message);
+    process.exit(2);
+  }
+}
+
+/** Listens, prints `listening on http://HOST:PORT`, and ends with status 0 on SIGTERM and SIGINT. */
+export function serve(httpServer, { host, port }, close) {
+  httpServer.on("error", (error) => {
+    console.error(`cannot listen on ${host}:${port}: ${error.message}`);
+    process.exit(1);
+  });
+  httpServer.listen(port, host, () => console.log(`listening on http://${host}:${httpServer.address().port}`));
+  for (const signal of ["SIGTERM", "SIGINT"]) {
+    process.on(signal, async () => {
+      await close();
+      process.exit(0);
+    });
+  }
+}

@@ -1,0 +1,83 @@
+// Starts the programs under test and stops them: each test file has its own, on a port of the system's choice.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import assert from "node:assert/strict";
+import { within } from "./wait.js";
+
+// A test that fails half-way leaves no program behind.
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** The binary `tidewire`, running its built-in application. */
+export const startApplication = (options) => start("TIDEWIRE_BINARY", options);
+
+/** The program that `reference-server.js` specifies. */
+export const startConformanceServer = (options) => start("TIDEWIRE_CONFORMANCE_SERVER", options);
+
+async function start(variable, { listen = "127.0.0.1:0", args = [], environment = {} } = {}) {
+  const child = launch(variable, [...(listen ? ["--listen", listen] : []), ...args], environment);
+  const url = await within(20_000, `the listening line of ${variable}`, child.listening);
+  return new Server(child, url);
+}
+
+/** Starts a program that is expected to end by itself, and says how: `{ status, errors }`. */
+export async function runApplication(args, environment = {}) {
+  const child = launch("TIDEWIRE_BINARY", args, environment);
+  child.listening.catch(() => {});
+  const [status] = await within(20_000, "the end of TIDEWIRE_BINARY", child.ended);
+  return { status, errors: child.errors() };
+}
+
+function launch(variable, args, environment) {
+  const program = process.env[variable];
+  assert.ok(program, `${variable} names no program: run the suite by \`cargo xtask test --stage node\` or \`npm run reference\``);
+  const [command, first] = program.endsWith(".js") ? [process.execPath, [program]] : [program, []];
+  const { TIDEWIRE_LISTEN: _, ...inherited } = process.env;
+  const child = spawn(command, [...first, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...inherited, ...environment },
+  });
+  running.add(child);
+  child.once("close", () => running.delete(child));
+
+  let errors = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => (errors += text));
+  const ended = once(child, "close");
+  const listening = new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const url = /http:\/\/[^\s/]+:\d+/.exec(line)?.[0];
+      if (url) resolve(url);
+    });
+    ended.then(([status]) => reject(new Error(`${program} ended with ${status} before it listened\n${errors}`)), reject);
+  });
+  return { process: child, ended, listening, errors: () => errors };
+}
+
+class Server {
+  #child;
+
+  constructor(child, url) {
+    this.#child = child;
+    this.url = url;
+  }
+
+  get port() {
+    return Number(new URL(this.url).port);
+  }
+
+  get webSocketUrl() {
+    return this.url.replace("http", "ws");
+  }
+
+  signal(name) {
+    this.#child.process.kill(name);
+  }
+
+  /** Stops the program as an operator would; it must end cleanly. */
+  async stop(signal = "SIGTERM") {
+    this.signal(signal);
+    const [status, killedBy] = await within(15_000, `the end of the program after ${signal}`, this.#child.ended);
+    assert.deepEqual({ status, killedBy }, { status: 0, killedBy: null }, `after ${signal}: ${this.#child.errors()}`);
+  }
+}

@@ -1,0 +1,126 @@
+// The built-in application of the binary, as the official client sees it.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { startApplication } from "../support/server.js";
+import { acknowledged, overEachTransport, serverForTests } from "../support/suite.js";
+import { next, record } from "../support/wait.js";
+
+overEachTransport("the application", (transport) => {
+  const server = serverForTests(startApplication);
+
+  /** Everything that was sent to `socket` so far has arrived once this answers. */
+  const roundTrip = async (socket) => {
+    const echoed = next(socket, "message");
+    socket.emit("message", "marker");
+    await echoed;
+  };
+
+  it("echoes a message to its sender", async () => {
+    const socket = await server.connect(transport);
+    const answer = next(socket, "message");
+    socket.emit("message", "hello");
+    assert.deepEqual(await answer, ["Echo: hello"]);
+  });
+
+  it("echoes to nobody else", async () => {
+    const [sender, other] = [await server.connect(transport), await server.connect(transport)];
+    const overheard = record(other, "message");
+    await roundTrip(sender);
+    await acknowledged(other, "leave-room", "none");
+    assert.deepEqual(overheard, []);
+  });
+
+  it("tells a room who joined it, the joiner included", async () => {
+    const [first, second] = [await server.connect(transport), await server.connect(transport)];
+    const alone = next(first, "notification");
+    first.emit("join-room", "general");
+    assert.deepEqual(await alone, [`${first.id} joined general`]);
+
+    const both = Promise.all([next(first, "notification"), next(second, "notification")]);
+    second.emit("join-room", "general");
+    const text = `${second.id} joined general`;
+    assert.deepEqual(await both, [[text], [text]]);
+  });
+
+  it("tells nobody outside the room", async () => {
+    const [member, outsider] = [await server.connect(transport), await server.connect(transport)];
+    const overheard = record(outsider, "notification");
+    await acknowledged(member, "join-room", "closed");
+    await roundTrip(outsider);
+    assert.deepEqual(overheard, []);
+  });
+
+  it("passes a message for a room to everyone in it but the sender", async () => {
+    const [sender, first, second] = await Promise.all([1, 2, 3].map(() => server.connect(transport)));
+    for (const socket of [sender, first, second]) await acknowledged(socket, "join-room", "talk");
+    const overheard = record(sender, "receive-message");
+    const received = Promise.all([next(first, "receive-message"), next(second, "receive-message")]);
+    sender.emit("message", { room: "talk", message: "good morning" });
+    assert.deepEqual(await received, [["good morning"], ["good morning"]]);
+    await roundTrip(sender);
+    assert.deepEqual(overheard, []);
+  });
+
+  it("passes a message for a room on even when the sender is not in it", async () => {
+    const [sender, member] = [await server.connect(transport), await server.connect(transport)];
+    await acknowledged(member, "join-room", "open");
+    const received = next(member, "receive-message");
+    sender.emit("message", { room: "open", message: "from outside" });
+    assert.deepEqual(await received, ["from outside"]);
+  });
+
+  it("sends nothing more to a socket that has left the room", async () => {
+    const [sender, leaver] = [await server.connect(transport), await server.connect(transport)];
+    await acknowledged(leaver, "join-room", "talk");
+    await acknowledged(leaver, "leave-room", "talk");
+    const overheard = record(leaver, "receive-message");
+    await acknowledged(sender, "message", { room: "talk", message: "too late" });
+    await roundTrip(leaver);
+    assert.deepEqual(overheard, []);
+  });
+
+  it("acknowledges every event, with no values", async () => {
+    const socket = await server.connect(transport);
+    const events = [
+      ["join-room", "general"],
+      ["message", "hello"],
+      ["message", { room: "general", message: "hello" }],
+      ["leave-room", "general"],
+    ];
+    for (const event of events) assert.deepEqual(await acknowledged(socket, ...event), []);
+  });
+
+  it("keeps text as it is, whatever the script", async () => {
+    const socket = await server.connect(transport);
+    for (const text of ["", "größer €", "日本語", "👩‍👩‍👧 emoji 🎉", 'quotes " and \\ and \u0000\n\u2028', "\u{10ffff}"]) {
+      const answer = next(socket, "message");
+      socket.emit("message", text);
+      assert.deepEqual(await answer, [`Echo: ${text}`]);
+    }
+  });
+
+  it("echoes 200 KB of text", async () => {
+    const socket = await server.connect(transport);
+    const text = "tide €".repeat(25_000);
+    const answer = next(socket, "message");
+    socket.emit("message", text);
+    assert.equal((await answer)[0], `Echo: ${text}`);
+  });
+});
+
+describe("a room whose members use different transports", () => {
+  const server = serverForTests(startApplication);
+
+  it("reaches all of them", async () => {
+    const polling = await server.connect("polling");
+    const webSocket = await server.connect("websocket");
+    await acknowledged(polling, "join-room", "mixed");
+    await acknowledged(webSocket, "join-room", "mixed");
+    const toWebSocket = next(webSocket, "receive-message");
+    polling.emit("message", { room: "mixed", message: "from polling" });
+    assert.deepEqual(await toWebSocket, ["from polling"]);
+    const toPolling = next(polling, "receive-message");
+    webSocket.emit("message", { room: "mixed", message: "from a WebSocket" });
+    assert.deepEqual(await toPolling, ["from a WebSocket"]);
+  });
+});

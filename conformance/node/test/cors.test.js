@@ -1,0 +1,64 @@
+// What browsers on other origins are told.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { engineUrl, request } from "../support/http.js";
+import { startApplication } from "../support/server.js";
+import { serverForTests } from "../support/suite.js";
+
+const ORIGIN = "https://app.example";
+const ALLOW_ORIGIN = "access-control-allow-origin";
+const headers = { origin: ORIGIN };
+const preflight = {
+  method: "OPTIONS",
+  headers: { ...headers, "access-control-request-method": "POST", "access-control-request-headers": "x-token, content-type" },
+};
+
+describe("a browser on another origin", () => {
+  const server = serverForTests(startApplication);
+
+  it("is welcome by default", async () => {
+    const answer = await request(engineUrl(server.url), { headers });
+    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [200, "*"]);
+  });
+
+  it("may read the refusals as well", async () => {
+    const answer = await request(engineUrl(server.url, { sid: "A".repeat(20) }), { headers });
+    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [400, "*"]);
+  });
+
+  it("may write", async () => {
+    const { sid } = JSON.parse((await request(engineUrl(server.url))).body.slice(1));
+    const answer = await request(engineUrl(server.url, { sid }), { method: "POST", headers, body: "40" });
+    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [200, "*"]);
+  });
+
+  it("gets its preflight answered", async () => {
+    const answer = await request(engineUrl(server.url), preflight);
+    assert.deepEqual([answer.status, answer.body], [204, ""]);
+    assert.equal(answer.headers[ALLOW_ORIGIN], "*");
+    assert.equal(answer.headers["access-control-allow-methods"], "GET,HEAD,PUT,PATCH,POST,DELETE");
+    assert.equal(answer.headers["access-control-allow-headers"], "x-token, content-type");
+    assert.match(answer.headers.vary, /Access-Control-Request-Headers/i);
+  });
+});
+
+describe("with one allowed origin", () => {
+  const server = serverForTests(startApplication, { args: ["--allow-origin", ORIGIN] });
+
+  it("its pages are welcome, and caches are told", async () => {
+    const answer = await request(engineUrl(server.url), { headers });
+    assert.equal(answer.headers[ALLOW_ORIGIN], ORIGIN);
+    assert.match(answer.headers.vary, /Origin/i);
+  });
+
+  it("its pages get their preflight answered", async () => {
+    const answer = await request(engineUrl(server.url), preflight);
+    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [204, ORIGIN]);
+  });
+
+  it("other pages are not named", async () => {
+    const answer = await request(engineUrl(server.url), { headers: { origin: "https://other.example" } });
+    assert.ok([undefined, ORIGIN].includes(answer.headers[ALLOW_ORIGIN]), answer.headers[ALLOW_ORIGIN]);
+    assert.match(answer.headers.vary, /Origin/i);
+  });
+});

@@ -1,0 +1,211 @@
+// Engine.IO long-polling, request by request.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request as httpRequest } from "node:http";
+import { connect as tcpConnect } from "node:net";
+import { describe, it } from "node:test";
+import { PollingSession, RECORD_SEPARATOR, request } from "../support/http.js";
+import { startConformanceServer } from "../support/server.js";
+import { reasonFor, serverForTests } from "../support/suite.js";
+
+const SESSION_UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
+
+describe("long-polling", () => {
+  const server = serverForTests(startConformanceServer);
+
+  /** A joined session, and the promise of the reason for which the server will end it. */
+  const watched = async () => {
+    const watcher = await server.connect("websocket");
+    const session = await PollingSession.join(server.url);
+    return { session, reason: reasonFor(watcher, session.socketId) };
+  };
+
+  const assertGone = async (session) => assert.equal((await session.get()).body, SESSION_UNKNOWN);
+
+  it("answers a POST with ok, and its headers", async () => {
+    const session = await PollingSession.open(server.url);
+    const answer = await session.post("40");
+    assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+    assert.equal(answer.headers["content-type"], "text/html");
+    assert.equal(answer.headers["content-length"], "2");
+    assert.equal(answer.headers["cache-control"], "no-store");
+  });
+
+  it("answers a GET with what is waiting, and its headers", async () => {
+    const session = await PollingSession.join(server.url);
+    await session.post('420["echo-ack","ä"]');
+    const answer = await session.get();
+    assert.equal(answer.body, '430["ä"]');
+    assert.equal(answer.headers["content-type"], "text/plain; charset=UTF-8");
+    assert.equal(answer.headers["content-length"], String(Buffer.byteLength(answer.body)));
+    assert.equal(answer.headers["cache-control"], "no-store");
+  });
+
+  it("holds a GET until there is something to say", async () => {
+    const session = await PollingSession.join(server.url);
+    const pending = session.get();
+    await session.post('420["echo-ack","now"]');
+    assert.equal((await pending).body, '430["now"]');
+  });
+
+  it("takes several packets in one body and answers them in order", async () => {
+    const session = await PollingSession.join(server.url);
+    await session.post([0, 1, 2].map((number) => `42["echo",${number}]`).join(RECORD_SEPARATOR));
+    assert.deepEqual(await session.packets(), [0, 1, 2].map((number) => `42["echo-back",${number}]`));
+  });
+
+  it("carries binary as base64 with its padding", async () => {
+    const session = await PollingSession.join(server.url);
+    const packets = ['451-["echo",{"_placeholder":true,"num":0}]', "bAQIDBA=="];
+    await session.post(packets.join(RECORD_SEPARATOR));
+    assert.deepEqual(await session.packets(), ['451-["echo-back",{"_placeholder":true,"num":0}]', "bAQIDBA=="]);
+  });
+
+  it("reads bodies of any text type", async () => {
+    const session = await PollingSession.join(server.url);
+    for (const headers of [{}, { "content-type": "application/json" }, { "content-type": "text/plain" }]) {
+      assert.equal((await session.post('420["echo-ack"]', headers)).body, "ok");
+      assert.equal((await session.get()).body, "430[]");
+    }
+  });
+
+  it("reads a body that is sent in pieces, in the middle of a character too", async () => {
+    const session = await PollingSession.join(server.url);
+    const outgoing = httpRequest(session.url, { method: "POST", agent: false });
+    const answered = once(outgoing, "response");
+    const body = Buffer.from('420["echo-ack","€"]');
+    const middle = body.indexOf("€") + 1;
+    await new Promise((written) => outgoing.write(body.subarray(0, middle), written));
+    outgoing.end(body.subarray(middle));
+    const [response] = await answered;
+    assert.equal(response.statusCode, 200);
+    response.resume();
+    assert.equal((await session.get()).body, '430["€"]');
+  });
+
+  it("serves a whole session on one kept-alive connection", async () => {
+    const sid = (await PollingSession.open(server.url)).sid;
+    const url = `${server.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`;
+    for (let round = 0; round < 3; round++) {
+      const sent = await fetch(url, { method: "POST", body: round === 0 ? "40" : '420["echo-ack"]' });
+      assert.equal(await sent.text(), "ok");
+      const received = await fetch(url);
+      assert.match(await received.text(), round === 0 ? /^40\{/ : /^430\[\]$/);
+    }
+  });
+
+  it("refuses a second GET beside a pending one and ends the session", async () => {
+    const { session, reason } = await watched();
+    // Both are on their way at once: whichever arrives first is the pending one.
+    const answers = await Promise.all([session.get(), session.get()]);
+    answers.sort((one, other) => one.status - other.status);
+    assert.deepEqual(answers.map(({ status, body }) => [status, body]), [[200, "1"], [400, ""]]);
+    assert.equal(await reason, "transport error");
+    await assertGone(session);
+  });
+
+  it("refuses a second POST beside a running one and ends the session", async () => {
+    const { session, reason } = await watched();
+    const headers = { "content-length": "100", expect: "100-continue" };
+    const running = httpRequest(session.url, { method: "POST", agent: false, headers });
+    running.on("error", () => {}); // the server may cut it
+    running.flushHeaders();
+    await once(running, "continue");
+    const answer = await session.post("3");
+    assert.deepEqual([answer.status, answer.body], [400, ""]);
+    assert.equal(await reason, "transport error");
+    running.destroy();
+    await assertGone(session);
+  });
+
+  it("answers 413 to a body that is too large and keeps the session", async () => {
+    const session = await PollingSession.join(server.url);
+    const answer = await session.post("4".repeat(1_000_001)).catch((error) => error);
+    if (!(answer instanceof Error)) assert.deepEqual([answer.status, answer.body], [413, ""]);
+    else assert.match(answer.code, /^(EPIPE|ECONNRESET)$/); // answered and closed before we were done writing
+    assert.equal((await session.post('420["echo-ack","alive"]')).body, "ok");
+    assert.equal((await session.get()).body, '430["alive"]');
+  });
+
+  it("answers 413 to a body that turns out too large without having said so, and keeps the session", async () => {
+    const session = await PollingSession.join(server.url);
+    const outgoing = httpRequest(session.url, { method: "POST", agent: false, headers: { "transfer-encoding": "chunked" } });
+    const answered = once(outgoing, "response");
+    outgoing.on("error", () => {});
+    for (let piece = 0; piece < 11; piece++) outgoing.write("4".repeat(100_000));
+    outgoing.end();
+    const [response] = await answered;
+    assert.equal(response.statusCode, 413);
+    response.resume();
+    assert.equal((await session.post('420["echo-ack","alive"]')).body, "ok");
+    assert.equal((await session.get()).body, '430["alive"]');
+  });
+
+  it("takes a body of exactly the limit", async () => {
+    const session = await PollingSession.join(server.url);
+    const [head, tail] = ['420["echo-ack","', '"]'];
+    const text = "x".repeat(1_000_000 - head.length - tail.length);
+    assert.equal((await session.post(head + text + tail)).body, "ok");
+    assert.equal((await session.get()).body, `430["${text}"]`);
+  });
+
+  it("refuses a body of bytes and ends the session", async () => {
+    const { session, reason } = await watched();
+    const answer = await session.post("4", { "content-type": "application/octet-stream" });
+    assert.deepEqual([answer.status, answer.body], [400, ""]);
+    assert.equal(await reason, "transport error");
+    await assertGone(session);
+  });
+
+  for (const [what, body] of [
+    ["an unknown packet type", "abc"],
+    ["an empty body", ""],
+    ["an empty packet", `420["echo"]${RECORD_SEPARATOR}`],
+  ]) {
+    it(`says ok to ${what} and ends the session`, async () => {
+      const { session, reason } = await watched();
+      const answer = await session.post(body);
+      assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+      assert.equal(await reason, "parse error");
+      await assertGone(session);
+    });
+  }
+
+  it("ends the session for the close packet, and releases the pending GET with a noop", async () => {
+    // The GET is sent first, but nothing says that it arrives first; when it does not, there was none to release.
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const { session, reason } = await watched();
+      const pending = session.get();
+      assert.equal((await session.post("1")).body, "ok");
+      assert.equal(await reason, "transport close");
+      await assertGone(session);
+      const { body } = await pending;
+      if (body !== SESSION_UNKNOWN) return assert.equal(body, "6");
+    }
+    assert.fail("the GET was never the first to arrive");
+  });
+
+  it("ends the session when the client abandons a pending GET", async () => {
+    const { session, reason } = await watched();
+    const { pathname, search, host, hostname, port } = session.url;
+    // The end of the stream follows the request on its connection, so the server has read the one before it sees the other.
+    tcpConnect(Number(port), hostname).end(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    assert.equal(await reason, "transport error");
+    await assertGone(session);
+  });
+
+  it("closes by a noop and a close packet after a protocol violation", async () => {
+    const { session, reason } = await watched();
+    await session.post("40"); // joined already
+    assert.deepEqual(await session.packets(), ["6", "1"]);
+    assert.equal(await reason, "forced server close");
+    await assertGone(session);
+  });
+
+  it("answers a GET that asks for a session just closed like any unknown one", async () => {
+    const session = await PollingSession.join(server.url);
+    await session.post("1");
+    const answer = await request(session.url);
+    assert.deepEqual([answer.status, answer.body], [400, SESSION_UNKNOWN]);
+  });
+});

@@ -1,0 +1,174 @@
+// Engine.IO over plain HTTP: which requests are refused, and in which words.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { PollingSession, engineUrl, exchange, request } from "../support/http.js";
+import { startApplication } from "../support/server.js";
+import { ours, serverForTests } from "../support/suite.js";
+import { fateOfUpgrade, openEngine } from "../support/websocket.js";
+
+const UNKNOWN_SESSION = { sid: "A".repeat(20) };
+const TRANSPORT_UNKNOWN = '{"code":0,"message":"Transport unknown"}';
+const SESSION_UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
+const BAD_METHOD = '{"code":2,"message":"Bad handshake method"}';
+const BAD_REQUEST = '{"code":3,"message":"Bad request"}';
+const UNSUPPORTED = '{"code":5,"message":"Unsupported protocol version"}';
+
+const REFUSALS = [
+  ["an unknown transport", "GET", { transport: "carrier-pigeon" }, TRANSPORT_UNKNOWN],
+  ["no transport", "GET", { transport: undefined }, TRANSPORT_UNKNOWN],
+  ["a transport that is a property of every object", "GET", { transport: "__proto__" }, TRANSPORT_UNKNOWN],
+  ["a transport named constructor", "GET", { transport: "constructor" }, TRANSPORT_UNKNOWN],
+  ["webtransport by a request", "GET", { transport: "webtransport" }, TRANSPORT_UNKNOWN],
+  ["an unknown transport before an unknown session", "GET", { transport: "x", ...UNKNOWN_SESSION }, TRANSPORT_UNKNOWN],
+  ["an unknown session, when reading", "GET", UNKNOWN_SESSION, SESSION_UNKNOWN],
+  ["an unknown session, when writing", "POST", UNKNOWN_SESSION, SESSION_UNKNOWN],
+  ["an unknown session before another revision", "GET", { EIO: "3", ...UNKNOWN_SESSION }, SESSION_UNKNOWN],
+  ["a handshake by POST", "POST", {}, BAD_METHOD],
+  ["a handshake by PUT", "PUT", {}, BAD_METHOD],
+  ["a handshake by DELETE", "DELETE", {}, BAD_METHOD],
+  ["the method before the revision", "POST", { EIO: "3" }, BAD_METHOD],
+  ["the websocket transport by a plain request", "GET", { transport: "websocket" }, BAD_REQUEST],
+  ["revision 3", "GET", { EIO: "3" }, UNSUPPORTED],
+  ["no revision", "GET", { EIO: undefined }, UNSUPPORTED],
+  ["a revision that only begins with 4", "GET", { EIO: "4.0" }, UNSUPPORTED],
+];
+
+describe("a request to Engine.IO", () => {
+  const server = serverForTests(startApplication);
+
+  for (const [what, method, query, body] of REFUSALS) {
+    it(`is refused for ${what}`, async () => {
+      const answer = await request(engineUrl(server.url, query), { method });
+      assert.equal(answer.status, 400);
+      assert.equal(answer.headers["content-type"], "application/json");
+      assert.equal(answer.body, body);
+    });
+  }
+
+  it("is refused in another revision than that of its session, which lives on", async () => {
+    const session = await PollingSession.join(server.url);
+    const answer = await request(engineUrl(server.url, { EIO: "3", sid: session.sid }));
+    assert.deepEqual([answer.status, answer.body], [400, BAD_REQUEST]);
+    await session.post('420["message","hello"]');
+    assert.match((await session.get()).body, /Echo: hello/);
+  });
+
+  it("is refused over polling for a session that began as a WebSocket", async () => {
+    const webSocket = await openEngine(server.url);
+    const answer = await request(engineUrl(server.url, { sid: webSocket.handshake.sid }));
+    assert.deepEqual([answer.status, answer.body], [400, BAD_REQUEST]);
+    webSocket.end();
+  });
+
+  it("with another method on a live session is answered 500 and changes nothing", async () => {
+    const session = await PollingSession.join(server.url);
+    const answer = await request(session.url, { method: "PUT" });
+    assert.deepEqual([answer.status, answer.body], [500, ""]);
+    await session.post('420["message","hello"]');
+    assert.match((await session.get()).body, /Echo: hello/);
+  });
+
+  it("opens a session: the keys, their order, and the headers", async () => {
+    const answer = await request(engineUrl(server.url));
+    assert.equal(answer.status, 200);
+    assert.match(
+      answer.body,
+      /^0\{"sid":"[\w-]{20}","upgrades":\["websocket"\],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000\}$/,
+    );
+    assert.equal(answer.headers["content-type"], "text/plain; charset=UTF-8");
+    assert.equal(answer.headers["content-length"], String(answer.body.length));
+    assert.equal(answer.headers["cache-control"], "no-store");
+    assert.equal(answer.headers["set-cookie"], undefined);
+  });
+
+  it("opens a session of its own every time", async () => {
+    const sessions = await Promise.all(Array.from({ length: 20 }, () => PollingSession.open(server.url)));
+    assert.equal(new Set(sessions.map((session) => session.sid)).size, 20);
+  });
+
+  it("may have a longer path", async () => {
+    const answer = await request(`${server.url}/socket.io/anything?EIO=4&transport=polling`);
+    assert.equal(answer.status, 200);
+    assert.match(answer.body, /^0\{"sid"/);
+  });
+
+  it("needs the slash after the path", async () => {
+    assert.equal((await request(`${server.url}/socket.io?EIO=4&transport=polling`)).status, 404);
+  });
+
+  it("takes the last of several equal parameters", async () => {
+    const url = `${server.url}/socket.io/?EIO=3&transport=x&EIO=4&transport=polling&t=abc`;
+    assert.equal((await request(url)).status, 200);
+  });
+
+  it("understands percent signs in the query", async () => {
+    assert.equal((await request(`${server.url}/socket.io/?%45IO=4&transport=%70olling`)).status, 200);
+  });
+});
+
+describe("an upgrade request to Engine.IO", () => {
+  const server = serverForTests(startApplication);
+
+  const upgrade = (query) => {
+    const { pathname, search, host } = engineUrl(server.url, { transport: "websocket", ...query });
+    return exchange(
+      server.url,
+      `GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+  };
+
+  for (const [what, query, message] of [
+    ["an unknown session", UNKNOWN_SESSION, "Session ID unknown"],
+    ["an unknown transport", { transport: "x" }, "Transport unknown"],
+    ["webtransport", { transport: "webtransport" }, "Transport unknown"],
+  ]) {
+    it(`is refused in plain words for ${what}`, async () => {
+      const answer = await upgrade(query);
+      assert.equal(answer.status, 400);
+      assert.equal(answer.headers["content-type"], "text/html");
+      assert.equal(answer.headers.connection, "close");
+      assert.equal(answer.body, message);
+    });
+  }
+
+  ours("is refused in plain words, before any 101, for another revision", async () => {
+    const answer = await upgrade({ EIO: "3" });
+    assert.deepEqual([answer.status, answer.body], [400, "Unsupported protocol version"]);
+  });
+
+  it("never becomes a conversation in another revision", async () => {
+    const url = engineUrl(server.webSocketUrl, { transport: "websocket", EIO: "3" }).href;
+    assert.match(await fateOfUpgrade(url), /^(closed|refused 400)$/);
+  });
+
+  it("never becomes a conversation under the name of polling", async () => {
+    assert.match(await fateOfUpgrade(engineUrl(server.webSocketUrl).href), /^(closed|refused 400)$/);
+  });
+
+  // Node takes the newcomer for an upgrade and waits for its probe.
+  ours("to a session that is a WebSocket already gets nowhere, and the session lives on", async () => {
+    const webSocket = await openEngine(server.url);
+    const url = engineUrl(server.webSocketUrl, { transport: "websocket", sid: webSocket.handshake.sid }).href;
+    assert.match(await fateOfUpgrade(url), /^(closed|refused 400)$/);
+    webSocket.send("40");
+    assert.match(await webSocket.receive(), /^40\{"sid":"[\w-]{20}"\}$/);
+    webSocket.end();
+  });
+
+  it("without the needed headers is refused", async () => {
+    const { pathname, search, host } = engineUrl(server.url, { transport: "websocket" });
+    const answer = await exchange(
+      server.url,
+      `GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n`,
+    );
+    assert.equal(answer.status, 400);
+  });
+
+  it("opens a session without upgrades", async () => {
+    const webSocket = await openEngine(server.url);
+    assert.deepEqual(Object.keys(webSocket.handshake), ["sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"]);
+    assert.deepEqual(webSocket.handshake.upgrades, []);
+    webSocket.end();
+  });
+});

@@ -1,0 +1,64 @@
+//! What the tests need beside Rust, and how it gets here. Whatever a stage needs is installed here, pinned, or missed by name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process;
+
+/// The oldest Node whose test runner has the options we use.
+const OLDEST_NODE: u32 = 20;
+
+/// The top folder of the repository.
+pub(crate) fn root() -> Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(manifest.parent().context("xtask lies in the repository")?.to_owned())
+}
+
+/// Node itself, and the packages of the lock file in `folder`.
+pub(crate) fn node_packages(folder: &Path) -> Result<()> {
+    let node = version_of("node", "Node.js 20 or newer")?;
+    version_of("npm", "npm, which comes with Node.js")?;
+    let major = major_of(&node).with_context(|| format!("node --version says {node:?}"))?;
+    ensure!(major >= OLDEST_NODE, "Node.js {OLDEST_NODE} or newer is needed, this is {node}");
+    let mut install = Command::new("npm");
+    install.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
+    ensure!(process::succeeds(&mut install)?, "npm ci failed in {}", folder.display());
+    Ok(())
+}
+
+/// What `program --version` prints; the error names what to install.
+fn version_of(program: &str, what: &str) -> Result<String> {
+    match Command::new(program).arg("--version").output() {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(output) => bail!("`{program} --version` failed with {}; needed: {what}", output.status),
+        Err(error) => bail!("`{program}` is missing ({error}); needed: {what}"),
+    }
+}
+
+/// 20 of `v20.11.1`.
+fn major_of(version: &str) -> Option<u32> {
+    version.trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        assert_eq!(major_of("v20.11.1"), Some(20));
+        assert_eq!(major_of("11.19.1"), Some(11));
+        assert_eq!(major_of("unknown"), None);
+    }
+
+    #[test]
+    fn a_missing_program_is_named_together_with_what_provides_it() {
+        let error =
+            version_of("no-such-program-anywhere", "the Thing 3").expect_err("it cannot exist").to_string();
+        assert!(error.contains("no-such-program-anywhere") && error.contains("the Thing 3"), "{error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! `cargo xtask floors`: a crate imports only from floors below its own.
+
+mod rule;
+mod table;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+
+use rule::{Edge, Kind};
+
+/// What the check found.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// How many crates were looked at.
+    pub(crate) crates: usize,
+    /// How many of them break a rule.
+    pub(crate) offenders: usize,
+    /// What is wrong, one line each.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// Prints the report; `Ok(true)` when there is nothing to complain about.
+pub(crate) fn command() -> Result<bool> {
+    let report = check()?;
+    for complaint in &report.complaints {
+        println!("{complaint}");
+    }
+    if report.complaints.is_empty() {
+        println!("{} crates, none imports upwards", report.crates);
+    }
+    Ok(report.complaints.is_empty() && report.crates > 0)
+}
+
+/// Looks at every crate under `crates/`.
+pub(crate) fn check() -> Result<Report> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
+    let home = metadata.workspace_root.join("crates");
+    let mut report = Report { crates: 0, offenders: 0, complaints: Vec::new() };
+    for package in metadata.workspace_packages() {
+        let Some(folder) = folder_under(home.as_std_path(), package.manifest_path.as_std_path()) else {
+            continue;
+        };
+        let complaints = complaints_about(&metadata, folder, package);
+        report.crates += 1;
+        report.offenders += usize::from(!complaints.is_empty());
+        report.complaints.extend(complaints);
+    }
+    Ok(report)
+}
+
+fn complaints_about(metadata: &Metadata, folder: &str, package: &Package) -> Vec<String> {
+    let home = metadata.workspace_root.join("crates");
+    let mut complaints = Vec::new();
+    complaints.extend(rule::complaint_about_crate(folder, &package.name));
+    for dependency in &package.dependencies {
+        let kind = match dependency.kind {
+            DependencyKind::Development => Kind::Development,
+            _ => Kind::Normal,
+        };
+        // A path dependency is one of ours; what it is called in the manifest does not matter.
+        let complaint = match &dependency.path {
+            Some(path) => match folder_under(home.as_std_path(), path.join("Cargo.toml").as_std_path()) {
+                Some(imported) => rule::complaint_about_edge(&Edge { from: folder, to: imported, kind }),
+                None => Some(format!("{folder} imports {}, which is not under crates/", dependency.name)),
+            },
+            None => rule::complaint_about_import(folder, &dependency.name, kind),
+        };
+        complaints.extend(complaint);
+    }
+    complaints
+}
+
+/// The folder of a manifest that lies directly under `home`.
+fn folder_under<'a>(home: &Path, manifest: &'a Path) -> Option<&'a str> {
+    let folder = manifest.parent()?;
+    if folder.parent()? != home {
+        return None;
+    }
+    folder.file_name()?.to_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_crates_directly_under_the_home_have_a_folder() {
+        let home = Path::new("/repository/crates");
+        assert_eq!(folder_under(home, Path::new("/repository/crates/ws/Cargo.toml")), Some("ws"));
+        assert_eq!(folder_under(home, Path::new("/repository/xtask/Cargo.toml")), None);
+        assert_eq!(folder_under(home, Path::new("/repository/crates/ws/fuzz/Cargo.toml")), None);
+    }
+
+    #[test]
+    fn the_workspace_keeps_its_own_rule() -> Result<()> {
+        let report = check()?;
+        assert_eq!(report.complaints, Vec::<String>::new());
+        assert!(report.crates > 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! The rule itself, on names alone.
+
+use super::table::{BANS, FLOORS, NEIGHBOURS};
+
+/// For what a crate imports another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// For the crate itself, its build script included.
+    Normal,
+    /// For its tests, examples and benches only.
+    Development,
+}
+
+/// One crate under `crates/` imports another; both by folder.
+#[derive(Debug)]
+pub(super) struct Edge<'a> {
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
+    pub(super) kind: Kind,
+}
+
+/// A crate needs a floor, and the name that its folder promises.
+pub(super) fn complaint_about_crate(folder: &str, name: &str) -> Option<String> {
+    if floor(folder).is_none() {
+        return Some(format!("crates/{folder} has no floor: give it one in xtask/src/floors/table.rs"));
+    }
+    let expected = if folder == "tidewire" { folder.to_owned() } else { format!("tidewire-{folder}") };
+    (name != expected).then(|| format!("crates/{folder} is named {name} instead of {expected}"))
+}
+
+/// Imports go strictly downwards, but for the neighbours in the table. Those of tests may stay on their floor: they are
+/// no part of what is built above.
+pub(super) fn complaint_about_edge(edge: &Edge<'_>) -> Option<String> {
+    let Edge { from, to, kind } = *edge;
+    let below = floor(from)?; // a crate without a floor is complained about once, as such
+    let Some(above) = floor(to) else {
+        return Some(format!("{from} imports {to}, which has no floor"));
+    };
+    let allowed =
+        above < below || (kind == Kind::Development && above == below) || NEIGHBOURS.contains(&(from, to));
+    if allowed {
+        return complaint_about_import(from, to, kind);
+    }
+    let purpose = if kind == Kind::Development { " for its tests" } else { "" };
+    Some(format!("{from} (floor {below}) imports {to} (floor {above}){purpose}: imports go downwards"))
+}
+
+/// Tests may use what the crate itself must not.
+pub(super) fn complaint_about_import(from: &str, import: &str, kind: Kind) -> Option<String> {
+    if kind == Kind::Development {
+        return None;
+    }
+    let ban = BANS.iter().find(|ban| matches_any(ban.crates, from) && matches_any(ban.imports, import))?;
+    Some(format!("{from} imports {import}: {}", ban.because))
+}
+
+fn floor(folder: &str) -> Option<u8> {
+    FLOORS.iter().find(|(name, _)| *name == folder).map(|(_, floor)| *floor)
+}
+
+/// `ab*` matches what begins with `ab`, `*ab` what ends with it.
+fn matches_any(patterns: &[&str], name: &str) -> bool {
+    patterns.iter().any(|pattern| {
+        if let Some(beginning) = pattern.strip_suffix('*') {
+            name.starts_with(beginning)
+        } else if let Some(end) = pattern.strip_prefix('*') {
+            name.ends_with(end)
+        } else {
+            name == *pattern
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edge(from: &str, to: &str) -> Option<String> {
+        complaint_about_edge(&Edge { from, to, kind: Kind::Normal })
+    }
+
+    fn edge_of_tests(from: &str, to: &str) -> Option<String> {
+        complaint_about_edge(&Edge { from, to, kind: Kind::Development })
+    }
+
+    fn import(from: &str, import: &str) -> Option<String> {
+        complaint_about_import(from, import, Kind::Normal)
+    }
+
+    #[test]
+    fn an_import_downwards_is_fine_however_far() {
+        for (from, to) in [
+            ("engineio-proto", "ws-proto"),
+            ("net", "ws-proto"),
+            ("engineio", "net"),
+            ("server", "adapter"),
+            ("server", "socketio-proto"),
+            ("adapter-redis", "adapter"),
+            ("tidewire", "server"),
+            ("cli", "net"),
+        ] {
+            assert_eq!(edge(from, to), None, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn an_import_upwards_is_refused_and_named() {
+        assert_eq!(
+            edge("ws-proto", "net").as_deref(),
+            Some("ws-proto (floor 0) imports net (floor 3): imports go downwards")
+        );
+        for (from, to) in [("adapter", "net"), ("net", "engineio"), ("ws", "server"), ("server", "tidewire")]
+        {
+            assert!(edge(from, to).is_some(), "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn an_import_sideways_is_refused_but_for_the_neighbours_in_the_table() {
+        for (from, to) in [
+            ("engineio", "ws"),
+            ("ws", "engineio"),
+            ("server", "client"),
+            ("server", "adapter-redis"),
+            ("socketio-proto", "adapter"),
+            ("tidewire", "cli"),
+        ] {
+            assert!(edge(from, to).is_some(), "{from} → {to}");
+        }
+        assert_eq!(edge("adapter", "socketio-proto"), None);
+        assert_eq!(edge("cli", "tidewire"), None);
+    }
+
+    #[test]
+    fn tests_may_import_sideways_but_not_upwards() {
+        assert_eq!(edge_of_tests("server", "client"), None);
+        assert_eq!(edge_of_tests("engineio", "ws-proto"), None);
+        assert_eq!(
+            edge_of_tests("net", "server").as_deref(),
+            Some("net (floor 3) imports server (floor 5) for its tests: imports go downwards")
+        );
+    }
+
+    #[test]
+    fn a_crate_without_a_floor_is_an_error_on_either_end() {
+        assert!(
+            complaint_about_crate("attic", "tidewire-attic")
+                .is_some_and(|text| text.contains("has no floor"))
+        );
+        assert!(edge("server", "attic").is_some_and(|text| text.contains("has no floor")));
+        assert_eq!(edge("attic", "server"), None, "said once, about the crate");
+    }
+
+    #[test]
+    fn a_crate_has_the_name_of_its_folder() {
+        assert_eq!(complaint_about_crate("ws", "tidewire-ws"), None);
+        assert_eq!(complaint_about_crate("tidewire", "tidewire"), None);
+        assert!(complaint_about_crate("ws", "tidewire-websocket").is_some());
+        assert!(complaint_about_crate("tidewire", "tidewire-tidewire").is_some());
+    }
+
+    #[test]
+    fn the_machines_import_no_runtime_no_clock_and_no_chance() {
+        for machine in ["ws-proto", "engineio-proto", "socketio-proto", "adapter"] {
+            for banned in [
+                "tokio",
+                "tokio-util",
+                "mio",
+                "socket2",
+                "getrandom",
+                "rand",
+                "rand_core",
+                "hyper",
+                "hyper-util",
+                "time",
+            ] {
+                assert!(import(machine, banned).is_some(), "{machine} → {banned}");
+            }
+            for fine in ["bytes", "http", "serde", "serde_json", "thiserror", "tracing"] {
+                assert_eq!(import(machine, fine), None, "{machine} → {fine}");
+            }
+            assert_eq!(complaint_about_import(machine, "tokio", Kind::Development), None);
+        }
+        assert_eq!(import("net", "tokio"), None);
+    }
+
+    #[test]
+    fn database_drivers_stay_in_their_adapters() {
+        for crate_without in ["server", "client", "adapter"] {
+            for driver in ["redis", "fred", "tokio-postgres", "sqlx", "async-nats"] {
+                assert!(import(crate_without, driver).is_some(), "{crate_without} → {driver}");
+            }
+        }
+        assert_eq!(import("adapter-redis", "redis"), None);
+        assert_eq!(import("adapter-postgres", "tokio-postgres"), None);
+    }
+
+    #[test]
+    fn downwards_is_not_enough_where_the_table_says_so() {
+        for (from, to) in [
+            ("adapter-redis", "engineio"),
+            ("adapter-nats", "server"),
+            ("engineio", "socketio-proto"),
+            ("ws", "adapter"),
+            ("cli", "server"),
+            ("cli", "ws-proto"),
+            ("cli", "adapter"),
+        ] {
+            assert!(edge(from, to).is_some(), "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn every_name_in_the_bans_and_neighbours_is_in_the_table_of_floors() {
+        let folders = BANS.iter().flat_map(|ban| ban.crates).filter(|name| !name.ends_with('*'));
+        let neighbours = NEIGHBOURS.iter().flat_map(|(from, to)| [from, to]);
+        for name in folders.chain(neighbours) {
+            assert!(floor(name).is_some(), "{name} has no floor");
+        }
+    }
+}

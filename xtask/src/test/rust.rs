@@ -1,0 +1,37 @@
+//! The stages that cargo runs.
+
+use anyhow::Result;
+
+use super::tally::{Tally, of_test_result};
+use crate::process::{cargo, succeeds, succeeds_watched};
+
+pub(super) fn format() -> Result<Tally> {
+    Ok(Tally::of_check(succeeds(cargo().args(["fmt", "--all", "--check"]))?))
+}
+
+pub(super) fn lints() -> Result<Tally> {
+    let clippy = succeeds(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ]))?;
+    let documentation = succeeds(
+        cargo().args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"),
+    )?;
+    Ok(Tally::of_check(clippy) + Tally::of_check(documentation))
+}
+
+/// An example with tests of its own says `test = true` in its manifest and is counted here as well.
+pub(super) fn unit() -> Result<Tally> {
+    let mut tally = Tally::default();
+    let succeeded =
+        succeeds_watched(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]), |line| {
+            tally = tally + of_test_result(line).unwrap_or_default();
+        })?;
+    // Tests that cargo runs with a harness of their own, or that do not compile, fail without a line to count.
+    Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::broken() })
+}
