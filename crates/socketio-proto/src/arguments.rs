@@ -1,0 +1,433 @@
+//! From raw JSON and attachments to a program's own types, once, when the program asks.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde::de::value::UnitDeserializer;
+use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
+
+use crate::attachments::Resolving;
+use crate::error::ArgumentsError;
+use crate::tuple::{Shape, shape};
+
+/// The arguments of an event or an acknowledgement: valid JSON that nobody has looked into yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arguments<'a> {
+    /// The whole payload, an event's name included.
+    payload: Cow<'a, str>,
+    /// Where the first argument begins in it; the closing bracket if there is none.
+    start: usize,
+    len: usize,
+    attachments: Vec<Bytes>,
+}
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn new(payload: &'a str, start: usize, len: usize) -> Self {
+        Self { payload: Cow::Borrowed(payload), start, len, attachments: Vec::new() }
+    }
+
+    /// How many arguments there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Reads the arguments as `T`.
+    ///
+    /// A tuple is the list of arguments, `()` takes none, and any other type (an array or a `Vec` too) is the first
+    /// argument. As in JavaScript, arguments that nobody asks for are ignored; one that is missing is `None` for an
+    /// `Option`, and an error for any other type.
+    ///
+    /// Binary data goes to types that ask serde for bytes ([`Bytes`], those of `serde_bytes`) and to sequences of
+    /// numbers (`Vec<u8>`), at any depth. Types that serde buffers before it knows what they are (untagged enums,
+    /// flattened structs) see the placeholder object instead.
+    ///
+    /// # Errors
+    /// When an argument is missing or of another type.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
+        let mut elements = self.elements(true);
+        let result = match shape::<T>() {
+            Shape::Nothing => T::deserialize(UnitDeserializer::new()),
+            Shape::List => T::deserialize(&mut elements),
+            Shape::Value => elements
+                .next_element_seed(PhantomData)
+                .and_then(|first| first.ok_or_else(|| de::Error::custom("missing"))),
+        };
+        result.map_err(|error| elements.explain(&error))
+    }
+
+    /// Reads all arguments as one sequence: a `Vec<T>` of as many as there are.
+    ///
+    /// # Errors
+    /// When an argument is of another type.
+    pub fn deserialize_all<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
+        let mut elements = self.elements(false);
+        T::deserialize(&mut elements).map_err(|error| elements.explain(&error))
+    }
+
+    /// The arguments as they were received, one after another with commas between, without the enclosing brackets.
+    /// Binary data is represented by its placeholders.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        let list = &self.payload[self.start..];
+        list.trim_end().strip_suffix(']').unwrap_or(list).trim_end()
+    }
+
+    /// The binary data that came with the packet, in the order in which it came.
+    #[must_use]
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// The arguments in memory of their own: one allocation, and one for attachments if there are any.
+    #[must_use]
+    pub fn into_owned(self) -> Arguments<'static> {
+        Arguments {
+            payload: Cow::Owned(self.payload.into_owned()),
+            start: self.start,
+            len: self.len,
+            attachments: self.attachments,
+        }
+    }
+
+    pub(crate) fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    pub(crate) fn attachments_mut(&mut self) -> &mut Vec<Bytes> {
+        &mut self.attachments
+    }
+
+    fn elements(&self, pad: bool) -> Elements<'_> {
+        Elements {
+            rest: &self.payload[self.start..],
+            left: self.len,
+            attachments: &self.attachments,
+            index: 0,
+            pad,
+            missing: false,
+        }
+    }
+}
+
+/// One JSON value that is not a list of arguments: what a client authenticates with, or why it was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json<'a>(Cow<'a, str>);
+
+impl<'a> Json<'a> {
+    /// `{}`, for a client that authenticates with nothing.
+    pub const EMPTY_OBJECT: Json<'static> = Json(Cow::Borrowed("{}"));
+
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text.trim_ascii()))
+    }
+
+    /// The value as it was received.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads the value as `T`. There is no rule for tuples here: the value is one value.
+    ///
+    /// # Errors
+    /// When the value is of another type.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
+        serde_json::from_str(&self.0)
+            .map_err(|error| ArgumentsError::InvalidPayload { reason: error.to_string() })
+    }
+
+    /// The value in memory of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Json<'static> {
+        Json(Cow::Owned(self.0.into_owned()))
+    }
+
+    pub(crate) fn is_object(&self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    pub(crate) fn is_string(&self) -> bool {
+        self.0.starts_with('"')
+    }
+}
+
+/// Walks over the arguments, one JSON value at a time.
+///
+/// A deserializer for the enclosing array would have to read an event's name again, and arguments that nobody wants.
+struct Elements<'j> {
+    /// From the next argument to the end of the payload.
+    rest: &'j str,
+    left: usize,
+    attachments: &'j [Bytes],
+    index: usize,
+    /// Whether there is an infinite number of missing arguments behind the last one.
+    pad: bool,
+    missing: bool,
+}
+
+impl Elements<'_> {
+    fn explain(&self, error: &serde_json::Error) -> ArgumentsError {
+        if self.missing {
+            ArgumentsError::Missing { index: self.index }
+        } else {
+            ArgumentsError::Invalid { index: self.index, reason: error.to_string() }
+        }
+    }
+}
+
+impl<'de> SeqAccess<'de> for Elements<'de> {
+    type Error = serde_json::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, serde_json::Error> {
+        let value = if self.left > 0 {
+            let mut json = serde_json::Deserializer::from_str(self.rest);
+            let value = if self.attachments.is_empty() {
+                seed.deserialize(&mut json)?
+            } else {
+                seed.deserialize(Resolving::new(&mut json, self.attachments))?
+            };
+            let mut end = json.into_iter::<IgnoredAny>().byte_offset();
+            if end == 0 {
+                // A type that takes nothing from its deserializer.
+                let mut json = serde_json::Deserializer::from_str(self.rest);
+                IgnoredAny::deserialize(&mut json)?;
+                end = json.into_iter::<IgnoredAny>().byte_offset();
+            }
+            let rest = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
+            self.rest = rest.strip_prefix(',').unwrap_or(rest).trim_ascii_start();
+            self.left -= 1;
+            value
+        } else if self.pad {
+            self.missing = true;
+            let value = seed.deserialize(MissingArgument)?;
+            self.missing = false;
+            value
+        } else {
+            return Ok(None);
+        };
+        self.index += 1;
+        Ok(Some(value))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+impl<'de> Deserializer<'de> for &mut Elements<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_seq(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Stands where the peer sent no argument: `None`, `()`, or an error.
+struct MissingArgument;
+
+impl<'de> Deserializer<'de> for MissingArgument {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, serde_json::Error> {
+        Err(de::Error::custom("missing"))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit_struct seq tuple
+        tuple_struct map struct enum identifier
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::scan;
+
+    fn arguments(payload: &str) -> Arguments<'_> {
+        let list = scan::list(payload, &mut ()).unwrap();
+        Arguments::new(payload, list.head.start, list.len)
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Point {
+        x: i32,
+        y: i32,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Wrapped<T>(T);
+
+    #[test]
+    fn a_tuple_is_the_list_of_arguments() {
+        let list = arguments(r#"[ 1 , "two" , {"x":3,"y":4} ]"#);
+        assert_eq!(list.deserialize(), Ok((1,)));
+        assert_eq!(list.deserialize(), Ok((1u8, "two".to_owned())));
+        assert_eq!(list.deserialize(), Ok((1u8, "two".to_owned(), Point { x: 3, y: 4 })));
+        assert_eq!(list.deserialize(), Ok((json!(1), json!("two"), json!({"x": 3, "y": 4}))));
+    }
+
+    #[test]
+    fn the_unit_takes_no_arguments() {
+        assert_eq!(arguments("[]").deserialize(), Ok(()));
+        assert_eq!(arguments("[1,2]").deserialize(), Ok(()));
+    }
+
+    #[test]
+    fn any_other_type_is_the_first_argument() {
+        assert_eq!(arguments(r#"["one",2]"#).deserialize(), Ok("one".to_owned()));
+        assert_eq!(arguments("[[1,2],3]").deserialize(), Ok(vec![1, 2]));
+        assert_eq!(arguments("[[1,2],3]").deserialize(), Ok([1, 2]));
+        assert_eq!(arguments("[[1,2],3]").deserialize(), Ok(Point { x: 1, y: 2 }));
+        assert_eq!(arguments("[[1,2],3]").deserialize(), Ok(Wrapped((1, 2))));
+        assert_eq!(arguments(r#"[{"x":1,"y":2}]"#).deserialize(), Ok(Point { x: 1, y: 2 }));
+        assert_eq!(arguments("[null,1]").deserialize(), Ok(None::<u8>));
+        assert_eq!(arguments("[null,1]").deserialize(), Ok(Value::Null));
+    }
+
+    #[test]
+    fn a_missing_argument_is_none_or_an_error() {
+        fn missing<T: DeserializeOwned>(payload: &str) -> Option<usize> {
+            match arguments(payload).deserialize::<T>() {
+                Err(ArgumentsError::Missing { index }) => Some(index),
+                _ => None,
+            }
+        }
+        assert_eq!(arguments("[]").deserialize(), Ok(None::<u8>));
+        assert_eq!(arguments("[]").deserialize(), Ok(Wrapped(None::<u8>)));
+        assert_eq!(arguments("[1]").deserialize(), Ok((1u8, None::<u8>, None::<u8>)));
+        assert_eq!(missing::<u8>("[]"), Some(0));
+        assert_eq!(missing::<Value>("[]"), Some(0));
+        assert_eq!(missing::<Vec<u8>>("[]"), Some(0));
+        assert_eq!(missing::<(u8, Option<u8>, u8)>("[1]"), Some(2));
+        assert_eq!(missing::<(u8, u8)>(r#"["one"]"#), None);
+        assert_eq!(ArgumentsError::Missing { index: 2 }.to_string(), "argument 2 is missing");
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named() {
+        let error = arguments(r#"[1,"two"]"#).deserialize::<(u8, u8)>().unwrap_err();
+        assert!(matches!(error, ArgumentsError::Invalid { index: 1, .. }), "{error}");
+        assert!(
+            error.to_string().starts_with(r#"argument 1: invalid type: string "two", expected u8"#),
+            "{error}"
+        );
+        let error = arguments("[300]").deserialize::<u8>().unwrap_err();
+        assert!(matches!(error, ArgumentsError::Invalid { index: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn bytes_that_did_not_come_are_a_clear_error() {
+        let list = arguments(r#"[{"_placeholder":true,"num":0}]"#);
+        let error = list.deserialize::<Bytes>().unwrap_err();
+        assert!(error.to_string().contains("expected byte array"), "{error}");
+        assert!(arguments("[7]").deserialize::<Bytes>().is_err());
+    }
+
+    #[test]
+    fn all_arguments_can_be_taken_as_a_sequence() {
+        let list = arguments(r#"[1,"two",[3]]"#);
+        assert_eq!(list.deserialize_all(), Ok(vec![json!(1), json!("two"), json!([3])]));
+        assert_eq!(list.deserialize_all(), Ok(Wrapped(vec![json!(1), json!("two"), json!([3])])));
+        assert_eq!(list.deserialize_all(), Ok(json!([1, "two", [3]])));
+        assert_eq!(arguments("[]").deserialize_all(), Ok(Vec::<u8>::new()));
+        assert!(matches!(list.deserialize_all::<Vec<u8>>(), Err(ArgumentsError::Invalid { index: 1, .. })));
+    }
+
+    #[test]
+    fn a_type_that_takes_nothing_does_not_stop_the_others() {
+        #[derive(Debug, PartialEq)]
+        struct Nothing;
+        impl<'de> Deserialize<'de> for Nothing {
+            fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                Ok(Self)
+            }
+        }
+        assert_eq!(arguments(r#"[{"a":1},2]"#).deserialize(), Ok((Nothing, 2)));
+        assert_eq!(arguments(r#"[{"a":1},2]"#).deserialize(), Ok((IgnoredAny, 2)).map(|(_, n)| (Nothing, n)));
+    }
+
+    #[test]
+    fn the_raw_arguments_are_as_received() {
+        assert_eq!(arguments(r#" [ 1 , [ 2 ] ] "#).as_json(), "1 , [ 2 ]");
+        assert_eq!(arguments("[]").as_json(), "");
+        assert_eq!(arguments("[ ]").as_json(), "");
+        assert!(arguments("[]").is_empty());
+    }
+
+    #[test]
+    fn a_number_at_the_end_of_the_list_does_not_swallow_what_follows() {
+        for number in
+            ["0", "-1", "1.5", "1e3", "123456789012345678901234567890", "0.1234567890123456789012345"]
+        {
+            let payload = format!("[{number},{number}]");
+            let (a, b, c): (f64, f64, Option<f64>) = arguments(&payload).deserialize().unwrap();
+            assert_eq!((a, b, c), (number.parse().unwrap(), number.parse().unwrap(), None), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_nested_value_stops_at_serde_jsons_depth() {
+        let payload = ["[".repeat(1000), "]".repeat(1000)].concat();
+        assert!(arguments(&payload).deserialize::<Value>().is_err());
+        assert_eq!(arguments(&payload).deserialize(), Ok(()));
+    }
+
+    #[test]
+    fn a_json_value_is_read_whole() {
+        assert_eq!(Json::new(r#" {"token":"1"} "#).as_str(), r#"{"token":"1"}"#);
+        assert_eq!(Json::new("[1,2]").deserialize(), Ok((1, 2)));
+        assert_eq!(Json::EMPTY_OBJECT.deserialize(), Ok(json!({})));
+        assert!(matches!(Json::new("{}").deserialize::<u8>(), Err(ArgumentsError::InvalidPayload { .. })));
+    }
+}

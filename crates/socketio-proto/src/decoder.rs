@@ -1,0 +1,240 @@
+//! From the messages of one connection to packets.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::error::DecodeError;
+use crate::header::Header;
+use crate::limits::Limits;
+use crate::packet::Packet;
+
+/// Reads the packets of one connection, message by message, and joins a binary packet with its attachments.
+///
+/// After an error the connection has to be closed; what was under assembly is gone. The memory of a connection at rest
+/// is this value and nothing else.
+///
+/// ```
+/// use tidewire_socketio_proto::{Decoder, Limits, Packet};
+///
+/// let mut decoder = Decoder::new(&Limits::default());
+/// assert_eq!(decoder.text(r#"51-["image",{"_placeholder":true,"num":0}]"#)?, None);
+/// let Some(Packet::Event { event, .. }) = decoder.binary(&[0xff, 0xd8][..])? else {
+///     panic!("the event is complete");
+/// };
+/// let image: Vec<u8> = event.arguments().deserialize()?;
+/// assert_eq!(image, [0xff, 0xd8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    partial: Option<Box<Partial>>,
+}
+
+/// A packet that waits for attachments.
+#[derive(Debug)]
+struct Partial {
+    packet: Packet<'static>,
+    text_bytes: usize,
+    attachment_bytes: usize,
+    awaited: usize,
+}
+
+impl Decoder {
+    /// A decoder for a new connection.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self { limits: *limits, partial: None }
+    }
+
+    /// Takes a text message. `None` means that it announces attachments, which must follow.
+    ///
+    /// # Errors
+    /// When the text is no packet, or an attachment was due.
+    pub fn text<'a>(&mut self, text: &'a str) -> Result<Option<Packet<'a>>, DecodeError> {
+        if let Some(partial) = self.partial.take() {
+            return Err(DecodeError::UnexpectedText { awaited: partial.awaited });
+        }
+        let header = Header::parse(text, &self.limits)?;
+        let packet = Packet::from_header(&header)?;
+        if header.attachments == 0 {
+            return Ok(Some(packet));
+        }
+        self.partial = Some(Box::new(Partial {
+            packet: packet.into_owned(),
+            text_bytes: text.len(),
+            attachment_bytes: 0,
+            awaited: header.attachments,
+        }));
+        Ok(None)
+    }
+
+    /// Takes a binary message: the next attachment. `None` means that more must follow. Borrowed data is copied,
+    /// owned data is kept.
+    ///
+    /// # Errors
+    /// When no attachment is due, or the attachments are too large together.
+    pub fn binary<'d>(
+        &mut self,
+        data: impl Into<Cow<'d, [u8]>>,
+    ) -> Result<Option<Packet<'static>>, DecodeError> {
+        let Some(mut partial) = self.partial.take() else {
+            return Err(DecodeError::UnexpectedBinary);
+        };
+        let data = data.into();
+        partial.attachment_bytes = partial.attachment_bytes.saturating_add(data.len());
+        if partial.attachment_bytes > self.limits.max_attachment_bytes {
+            return Err(DecodeError::AttachmentsTooLarge { max: self.limits.max_attachment_bytes });
+        }
+        if let Some(attachments) = partial.packet.attachments_mut() {
+            attachments.push(match data {
+                Cow::Borrowed(data) => Bytes::copy_from_slice(data),
+                Cow::Owned(data) => Bytes::from(data),
+            });
+        }
+        partial.awaited -= 1;
+        if partial.awaited == 0 {
+            return Ok(Some(partial.packet));
+        }
+        self.partial = Some(partial);
+        Ok(None)
+    }
+
+    /// How many attachments must follow before anything else may. A driver that wants a deadline for them starts it
+    /// when this rises from zero.
+    #[must_use]
+    pub fn awaited_attachments(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.awaited)
+    }
+
+    /// How many bytes of the peer are kept until the rest is there.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.text_bytes + partial.attachment_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoder() -> Decoder {
+        Decoder::new(&Limits::default())
+    }
+
+    #[test]
+    fn a_decoder_at_rest_is_small() {
+        assert!(size_of::<Decoder>() <= 32, "{}", size_of::<Decoder>());
+    }
+
+    #[test]
+    fn a_binary_packet_is_complete_with_its_last_attachment() {
+        let mut decoder = decoder();
+        let text = r#"52-/admin,7["a",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]"#;
+        assert_eq!(decoder.text(text), Ok(None));
+        assert_eq!(decoder.awaited_attachments(), 2);
+        assert_eq!(decoder.binary(&[1][..]), Ok(None));
+        assert_eq!(decoder.pending_bytes(), text.len() + 1);
+        let Ok(Some(Packet::Event { namespace, ack, event })) = decoder.binary(vec![2, 2]) else {
+            panic!("the packet is complete");
+        };
+        assert_eq!((&*namespace, ack, event.name()), ("/admin", Some(7), "a"));
+        assert_eq!(event.arguments().attachments(), [&[1][..], &[2, 2]]);
+        assert_eq!((decoder.awaited_attachments(), decoder.pending_bytes()), (0, 0));
+        assert_eq!(decoder.binary(vec![3]), Err(DecodeError::UnexpectedBinary));
+    }
+
+    #[test]
+    fn a_binary_acknowledgement_is_an_acknowledgement() {
+        let mut decoder = decoder();
+        assert_eq!(decoder.text(r#"61-/admin,7[{"_placeholder":true,"num":0}]"#), Ok(None));
+        let Ok(Some(Packet::Ack { namespace, id, arguments })) = decoder.binary(&b"xyz"[..]) else {
+            panic!("the packet is complete");
+        };
+        assert_eq!((&*namespace, id), ("/admin", 7));
+        assert_eq!(arguments.deserialize(), Ok((Bytes::from("xyz"),)));
+    }
+
+    #[test]
+    fn a_text_between_attachments_is_an_error_and_forgets_them() {
+        let mut decoder = decoder();
+        assert_eq!(decoder.text(r#"52-["a"]"#), Ok(None));
+        assert_eq!(decoder.binary(vec![1]), Ok(None));
+        assert_eq!(decoder.text(r#"2["b"]"#), Err(DecodeError::UnexpectedText { awaited: 1 }));
+        assert_eq!(decoder.binary(vec![2]), Err(DecodeError::UnexpectedBinary));
+        assert!(matches!(decoder.text(r#"2["b"]"#), Ok(Some(_))));
+    }
+
+    #[test]
+    fn as_many_attachments_as_the_limit_says_and_no_more() {
+        let mut decoder = decoder();
+        assert_eq!(decoder.text(r#"511-["a"]"#), Err(DecodeError::TooManyAttachments { max: 10 }));
+        assert_eq!(decoder.text(r#"510-["a"]"#), Ok(None));
+        for _ in 0..9 {
+            assert_eq!(decoder.binary(&[][..]), Ok(None));
+        }
+        assert!(matches!(decoder.binary(&[][..]), Ok(Some(_))));
+
+        let limits = Limits { max_attachments: 11, ..Limits::default() };
+        assert_eq!(Decoder::new(&limits).text(r#"511-["a"]"#), Ok(None));
+    }
+
+    #[test]
+    fn attachments_are_bounded_together() {
+        let limits = Limits { max_attachment_bytes: 5, ..Limits::default() };
+        let mut decoder = Decoder::new(&limits);
+        for (first, second, fits) in [(2, 3, true), (5, 0, true), (3, 3, false), (6, 0, false)] {
+            decoder.text(r#"52-["a"]"#).unwrap();
+            let result = decoder.binary(vec![0; first]).and_then(|_| decoder.binary(vec![0; second]));
+            let expected = Err(DecodeError::AttachmentsTooLarge { max: 5 });
+            assert!(
+                if fits { matches!(result, Ok(Some(_))) } else { result == expected },
+                "{first} {second}"
+            );
+            assert_eq!(decoder.pending_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn the_golden_texts_are_read() {
+        for (text, namespace) in [
+            ("0", "/"),
+            (r#"0/admin,{"token":"1"}"#, "/admin"),
+            (r#"0{"sid":"0xQBpexfJpleO9L7AAAA","pid":"4bf-DZ8rM16mE8ZdAAAB"}"#, "/"),
+            (r#"2["foo"]"#, "/"),
+            (r#"2["back",1,"Q81oiVD"]"#, "/"),
+            (r#"2/admin,456["x",1]"#, "/admin"),
+            (r#"3/admin,13["bar"]"#, "/admin"),
+            (r#"4/nope,{"message":"Invalid namespace"}"#, "/nope"),
+            (r#"4/mw,{"message":"bad","data":{"k":1}}"#, "/mw"),
+            (r#"4"Invalid namespace""#, "/"),
+            ("1/admin,", "/admin"),
+            ("1", "/"),
+        ] {
+            let packet = decoder().text(text).unwrap().unwrap();
+            assert_eq!(packet.namespace(), namespace, "{text}");
+            assert_eq!(packet.clone().into_owned(), packet, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_a_packet_is_read_or_refused() {
+        for text in [
+            r#"0/admin,{"token":"1\u00e9"}"#,
+            r#"2/é☃,456["x\ud83d\ude00",-1.5e+3,{"a":[true,false,null,"é☃😀"]}]"#,
+            r#"3/admin,13["bar",[]]"#,
+            r#"4/nope,{"message":"Invalid namespace"}"#,
+            r#"52-/a,1["baz",{"_placeholder":true,"num":0},[{"_placeholder":true,"num":1}]]"#,
+        ] {
+            assert!(decoder().text(text).is_ok(), "{text}");
+            let payload = text.find(['[', '{']).unwrap();
+            for (end, _) in text.char_indices() {
+                let prefix = &text[..end];
+                let complete = matches!(prefix, "0" | "0/admin" | "0/admin,")
+                    || prefix.starts_with("0/") && end <= payload;
+                assert_eq!(decoder().text(prefix).is_ok(), complete, "{prefix}");
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Packets on their way out, each written in one pass into a [`MessageEncoder`].
+//!
+//! The tuple rule of [`Arguments::deserialize`](crate::Arguments::deserialize) holds here as well: a tuple is the list
+//! of arguments, `()` is none, and anything else (an array too) is one. Values that ask serde for bytes (`Bytes`, those
+//! of `serde_bytes`) become attachments, at any depth; a `Vec<u8>` is a list of numbers, as serde sees it.
+//!
+//! A namespace is written as it is. It begins with `/` and contains no comma: that is for whoever names namespaces to
+//! see to.
+
+use engineio_proto::{EncodedMessage, MessageEncoder};
+use serde::Serialize;
+use serde_json::Serializer;
+
+use crate::error::EncodeError;
+use crate::javascript::JavaScript;
+use crate::limits::Limits;
+use crate::packet::PacketType;
+use crate::reserved::is_reserved;
+use crate::tuple::{Shape, shape};
+
+/// An event; with `ack`, one that asks for an acknowledgement under that id.
+///
+/// ```
+/// use engineio_proto::MessageEncoder;
+/// use tidewire_socketio_proto::encode;
+///
+/// let mut encoder = MessageEncoder::new();
+/// let message = encode::event(&mut encoder, "/", Some(7), "say", &("hello", [1, 2]))?;
+/// assert!(message.as_wire().ends_with(br#"427["say","hello",[1,2]]"#));
+/// # Ok::<(), tidewire_socketio_proto::EncodeError>(())
+/// ```
+///
+/// # Errors
+/// When the name is reserved, or the arguments cannot be written.
+pub fn event<'e, T: Serialize + ?Sized>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    ack: Option<u64>,
+    name: &str,
+    arguments: &T,
+) -> Result<EncodedMessage<'e>, EncodeError> {
+    if is_reserved(name) {
+        return Err(EncodeError::ReservedEvent(name.to_owned()));
+    }
+    begin(encoder, namespace, ack);
+    encoder.text().push(b'[');
+    write_json(encoder.text(), name);
+    match shape::<T>() {
+        Shape::Nothing => encoder.text().push(b']'),
+        Shape::List => {
+            // A tuple is written as an array of its own. Its opening bracket becomes the comma behind the name, and
+            // its closing bracket closes the event.
+            let bracket = encoder.text().len();
+            write_arguments(encoder, arguments)?;
+            encoder.text()[bracket] = b',';
+        }
+        Shape::Value => {
+            encoder.text().push(b',');
+            write_arguments(encoder, arguments)?;
+            encoder.text().push(b']');
+        }
+    }
+    Ok(finish(encoder, PacketType::Event, PacketType::BinaryEvent))
+}
+
+/// The acknowledgement of the event that asked for it under `id`.
+///
+/// # Errors
+/// When the arguments cannot be written.
+pub fn ack<'e, T: Serialize + ?Sized>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    id: u64,
+    arguments: &T,
+) -> Result<EncodedMessage<'e>, EncodeError> {
+    begin(encoder, namespace, Some(id));
+    match shape::<T>() {
+        Shape::Nothing => encoder.text().extend_from_slice(b"[]"),
+        Shape::List => write_arguments(encoder, arguments)?,
+        Shape::Value => {
+            encoder.text().push(b'[');
+            write_arguments(encoder, arguments)?;
+            encoder.text().push(b']');
+        }
+    }
+    Ok(finish(encoder, PacketType::Ack, PacketType::BinaryAck))
+}
+
+/// The server's answer to a client that may join: the id of its socket.
+pub fn connect<'e>(encoder: &'e mut MessageEncoder, namespace: &str, sid: &str) -> EncodedMessage<'e> {
+    begin(encoder, namespace, None);
+    encoder.text().extend_from_slice(br#"{"sid":"#);
+    write_json(encoder.text(), sid);
+    encoder.text().push(b'}');
+    finish(encoder, PacketType::Connect, PacketType::Connect)
+}
+
+/// The server's answer to a client that may not join, with details for programs if there are any.
+///
+/// This packet has no attachments; bytes in `data` are lists of numbers.
+///
+/// # Errors
+/// When the data cannot be written.
+pub fn connect_error<'e, T: Serialize + ?Sized>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    message: &str,
+    data: Option<&T>,
+) -> Result<EncodedMessage<'e>, EncodeError> {
+    begin(encoder, namespace, None);
+    encoder.text().extend_from_slice(br#"{"message":"#);
+    write_json(encoder.text(), message);
+    if let Some(data) = data {
+        let text = encoder.text();
+        text.extend_from_slice(br#","data":"#);
+        let mut serializer = Serializer::with_formatter(text, JavaScript { attachments: None });
+        data.serialize(&mut serializer).map_err(|error| explain(&error))?;
+    }
+    encoder.text().push(b'}');
+    Ok(finish(encoder, PacketType::ConnectError, PacketType::ConnectError))
+}
+
+/// The server ends a socket, or a client leaves.
+pub fn disconnect<'e>(encoder: &'e mut MessageEncoder, namespace: &str) -> EncodedMessage<'e> {
+    begin(encoder, namespace, None);
+    finish(encoder, PacketType::Disconnect, PacketType::Disconnect)
+}
+
+/// Everything between the type and the payload, except how many attachments there are.
+fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
+    encoder.begin();
+    let text = encoder.text();
+    if namespace != "/" {
+        text.extend_from_slice(namespace.as_bytes());
+        text.push(b',');
+    }
+    if let Some(id) = id {
+        write_json(text, &id);
+    }
+}
+
+/// What is only known at the end goes in front: the type, which depends on whether there are attachments, and their
+/// number.
+fn finish(encoder: &mut MessageEncoder, plain: PacketType, binary: PacketType) -> EncodedMessage<'_> {
+    let mut count = encoder.parts().1.count();
+    if count == 0 {
+        encoder.prepend(&[plain.digit()]);
+        return encoder.finish();
+    }
+    encoder.prepend(b"-");
+    while count > 0 {
+        encoder.prepend(&[b'0' + (count % 10) as u8]);
+        count /= 10;
+    }
+    encoder.prepend(&[binary.digit()]);
+    encoder.finish()
+}
+
+fn write_arguments<T: Serialize + ?Sized>(
+    encoder: &mut MessageEncoder,
+    arguments: &T,
+) -> Result<(), EncodeError> {
+    let (text, attachments) = encoder.parts();
+    let mut serializer = Serializer::with_formatter(text, JavaScript { attachments: Some(attachments) });
+    arguments.serialize(&mut serializer).map_err(|error| explain(&error))
+}
+
+/// Writes what cannot fail: text and integers.
+fn write_json<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(text, value).expect("text and integers have a JSON form, and memory takes it");
+}
+
+fn explain(error: &serde_json::Error) -> EncodeError {
+    // Writing goes to memory, so that an error of the writer can only be the formatter's.
+    if error.is_io() {
+        EncodeError::TooManyAttachments { max: Limits::DEFAULT_MAX_ATTACHMENTS }
+    } else {
+        EncodeError::Serialize { reason: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The text of a message and its attachments, taken from the wire form.
+    fn take_apart(message: EncodedMessage<'_>) -> (String, Vec<Vec<u8>>) {
+        let mut frames = Vec::new();
+        let mut wire = message.as_wire();
+        while let [opcode, length, rest @ ..] = wire {
+            let (length, rest) = match length {
+                126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+                length => (usize::from(*length), rest),
+            };
+            assert_eq!(*opcode, if frames.is_empty() { 0x81 } else { 0x82 });
+            frames.push(rest[..length].to_vec());
+            wire = &rest[length..];
+        }
+        let text = String::from_utf8(frames.remove(0)).unwrap();
+        (text.strip_prefix('4').unwrap().to_owned(), frames)
+    }
+
+    fn event_text<T: Serialize + ?Sized>(arguments: &T) -> String {
+        let mut encoder = MessageEncoder::new();
+        take_apart(event(&mut encoder, "/", None, "x", arguments).unwrap()).0
+    }
+
+    fn ack_text<T: Serialize + ?Sized>(arguments: &T) -> String {
+        let mut encoder = MessageEncoder::new();
+        take_apart(ack(&mut encoder, "/", 0, arguments).unwrap()).0
+    }
+
+    #[test]
+    fn the_golden_texts_are_written() {
+        let mut encoder = MessageEncoder::new();
+        let e = &mut encoder;
+        let none = None::<&()>;
+        assert_eq!(take_apart(event(e, "/", None, "foo", &()).unwrap()).0, r#"2["foo"]"#);
+        assert_eq!(take_apart(event(e, "/admin", Some(456), "x", &1).unwrap()).0, r#"2/admin,456["x",1]"#);
+        assert_eq!(
+            take_apart(event(e, "/", None, "back", &(1, "Q81oiVD")).unwrap()).0,
+            r#"2["back",1,"Q81oiVD"]"#
+        );
+        assert_eq!(take_apart(ack(e, "/admin", 13, "bar").unwrap()).0, r#"3/admin,13["bar"]"#);
+        assert_eq!(
+            take_apart(connect(e, "/", "0xQBpexfJpleO9L7AAAA")).0,
+            r#"0{"sid":"0xQBpexfJpleO9L7AAAA"}"#
+        );
+        assert_eq!(take_apart(connect(e, "/admin", "x")).0, r#"0/admin,{"sid":"x"}"#);
+        assert_eq!(
+            take_apart(connect_error(e, "/nope", "Invalid namespace", none).unwrap()).0,
+            r#"4/nope,{"message":"Invalid namespace"}"#
+        );
+        assert_eq!(
+            take_apart(connect_error(e, "/mw", "bad", Some(&json!({"k": 1}))).unwrap()).0,
+            r#"4/mw,{"message":"bad","data":{"k":1}}"#
+        );
+        assert_eq!(take_apart(disconnect(e, "/")).0, "1");
+        assert_eq!(take_apart(disconnect(e, "/admin")).0, "1/admin,");
+    }
+
+    #[test]
+    fn bytes_become_attachments_in_order() {
+        let mut encoder = MessageEncoder::new();
+        let image = Bytes::from_static(&[1, 2]);
+        assert_eq!(
+            take_apart(event(&mut encoder, "/", None, "back", &(&image, "Q81oi-U")).unwrap()),
+            (r#"51-["back",{"_placeholder":true,"num":0},"Q81oi-U"]"#.into(), vec![vec![1, 2]])
+        );
+        assert_eq!(
+            take_apart(ack(&mut encoder, "/admin", 7, &image).unwrap()),
+            (r#"61-/admin,7[{"_placeholder":true,"num":0}]"#.into(), vec![vec![1, 2]])
+        );
+        let deep = BTreeMap::from([("a", Some(Bytes::from("A"))), ("b", None), ("c", Some(Bytes::new()))]);
+        assert_eq!(
+            take_apart(event(&mut encoder, "/", Some(3), "x", &[deep]).unwrap()),
+            (
+                r#"52-3["x",[{"a":{"_placeholder":true,"num":0},"b":null,"c":{"_placeholder":true,"num":1}}]]"#.into(),
+                vec![b"A".to_vec(), vec![]]
+            )
+        );
+        assert_eq!(event_text(&[1u8, 2]), r#"2["x",[1,2]]"#);
+    }
+
+    #[test]
+    fn a_tuple_is_the_list_of_arguments_and_all_else_is_one() {
+        for (arguments, text) in [
+            (event_text(&()), r#"2["x"]"#),
+            (event_text(&((),)), r#"2["x",null]"#),
+            (event_text(&(1, "two", None::<u8>)), r#"2["x",1,"two",null]"#),
+            (event_text(&&(1, 2)), r#"2["x",1,2]"#),
+            (event_text(&((1, 2), 3)), r#"2["x",[1,2],3]"#),
+            (event_text("text"), r#"2["x","text"]"#),
+            (event_text(&[1, 2]), r#"2["x",[1,2]]"#),
+            (event_text(&[1, 2][..]), r#"2["x",[1,2]]"#),
+            (event_text(&vec![(1, 2)]), r#"2["x",[[1,2]]]"#),
+            (event_text(&Some(1)), r#"2["x",1]"#),
+            (event_text(&Value::Null), r#"2["x",null]"#),
+            (ack_text(&()), "30[]"),
+            (ack_text(&(1, "two")), r#"30[1,"two"]"#),
+            (ack_text(&(1,)), "30[1]"),
+            (ack_text(&[1, 2]), "30[[1,2]]"),
+            (ack_text("text"), r#"30["text"]"#),
+        ] {
+            assert_eq!(arguments, text);
+        }
+    }
+
+    #[test]
+    fn ordinary_values_are_written_as_javascript_writes_them() {
+        let value = json!({"a": [1.0, 0.5, 1e21, -0.0], "b": "é\"\u{1}", "c": null, "d": true});
+        assert_eq!(event_text(&value), r#"2["x",{"a":[1,0.5,1e+21,0],"b":"é\"\u0001","c":null,"d":true}]"#);
+        assert_eq!(event_text(&HashMap::from([(1, 2)])), r#"2["x",{"1":2}]"#);
+        assert_eq!(event_text(&(f64::NAN,)), r#"2["x",null]"#);
+    }
+
+    #[test]
+    fn a_name_is_escaped() {
+        let mut encoder = MessageEncoder::new();
+        let message = event(&mut encoder, "/", None, "a\"b\n", &()).unwrap();
+        assert_eq!(take_apart(message).0, r#"2["a\"b\n"]"#);
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_is_not_sent() {
+        let mut encoder = MessageEncoder::new();
+        for name in crate::reserved::RESERVED_EVENTS {
+            let refused = event(&mut encoder, "/", None, name, &()).unwrap_err();
+            assert_eq!(refused, EncodeError::ReservedEvent(name.to_owned()));
+        }
+        let many = |count| vec![Bytes::from("x"); count];
+        assert_eq!(take_apart(event(&mut encoder, "/", None, "x", &many(10)).unwrap()).1.len(), 10);
+        let refused = event(&mut encoder, "/", None, "x", &many(11)).unwrap_err();
+        assert_eq!(refused, EncodeError::TooManyAttachments { max: 10 });
+        let refused = ack(&mut encoder, "/", 0, &many(11)).unwrap_err();
+        assert_eq!(refused, EncodeError::TooManyAttachments { max: 10 });
+        let refused = event(&mut encoder, "/", None, "x", &HashMap::from([((), 1)])).unwrap_err();
+        assert!(matches!(refused, EncodeError::Serialize { .. }), "{refused}");
+        // What failed leaves nothing behind.
+        assert_eq!(
+            take_apart(event(&mut encoder, "/", None, "x", &()).unwrap()),
+            (r#"2["x"]"#.into(), vec![])
+        );
+    }
+
+    #[test]
+    fn a_long_namespace_does_not_matter() {
+        let mut encoder = MessageEncoder::new();
+        let namespace = format!("/{}", "n".repeat(300));
+        let message = event(&mut encoder, &namespace, Some(u64::MAX), "x", &Bytes::from("b")).unwrap();
+        let (text, attachments) = take_apart(message);
+        assert_eq!(text, format!(r#"51-{namespace},{}["x",{{"_placeholder":true,"num":0}}]"#, u64::MAX));
+        assert_eq!(attachments, [b"b"]);
+    }
+}

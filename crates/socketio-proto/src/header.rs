@@ -1,0 +1,133 @@
+//! The part of a packet in front of its payload.
+
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::packet::PacketType;
+
+/// `type [attachments "-"] ["/" namespace ","] [ackId] [JSON]`, taken apart. Nothing is known about the payload yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Header<'a> {
+    pub(crate) packet_type: PacketType,
+    pub(crate) attachments: usize,
+    pub(crate) namespace: &'a str,
+    pub(crate) id: Option<u64>,
+    pub(crate) payload: &'a str,
+}
+
+impl<'a> Header<'a> {
+    pub(crate) fn parse(text: &'a str, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut characters = text.chars();
+        let first = characters.next().ok_or(DecodeError::Empty)?;
+        let packet_type = PacketType::from_digit(first).ok_or(DecodeError::UnknownType(first))?;
+        let (attachments, rest) = match packet_type {
+            PacketType::BinaryEvent | PacketType::BinaryAck => attachments(characters.as_str(), limits)?,
+            _ => (0, characters.as_str()),
+        };
+        let (namespace, rest) = namespace(rest);
+        let (id, payload) = id(rest)?;
+        Ok(Self { packet_type, attachments, namespace, id, payload })
+    }
+}
+
+/// How many attachments follow, and the text behind the `-`. Only digits count: what else JavaScript's `Number` reads
+/// (`1e1`, `0x2`, ` 1`) no encoder writes.
+fn attachments<'a>(text: &'a str, limits: &Limits) -> Result<(usize, &'a str), DecodeError> {
+    let (digits, rest) = split_digits(text);
+    let rest = rest.strip_prefix('-').ok_or(DecodeError::InvalidAttachmentCount)?;
+    if digits.bytes().all(|digit| digit == b'0') {
+        return Err(DecodeError::InvalidAttachmentCount);
+    }
+    // Digits that do not fit are a number above every limit.
+    let count = digits.parse().unwrap_or(usize::MAX);
+    if count > limits.max_attachments {
+        return Err(DecodeError::TooManyAttachments { max: limits.max_attachments });
+    }
+    Ok((count, rest))
+}
+
+/// A namespace begins with `/` and ends at the first comma or with the text; without one it is the main one.
+fn namespace(text: &str) -> (&str, &str) {
+    if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { ("/", text) }
+}
+
+fn id(text: &str) -> Result<(Option<u64>, &str), DecodeError> {
+    let (digits, rest) = split_digits(text);
+    if digits.is_empty() {
+        return Ok((None, rest));
+    }
+    let id = digits.parse().map_err(|_| DecodeError::InvalidAckId)?;
+    Ok((Some(id), rest))
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_the_parts_of_the_grammar() {
+        use PacketType::*;
+        for (text, packet_type, attachments, namespace, id, payload) in [
+            ("0", Connect, 0, "/", None, ""),
+            (r#"0/admin,{"token":"1"}"#, Connect, 0, "/admin", None, r#"{"token":"1"}"#),
+            ("0/admin", Connect, 0, "/admin", None, ""),
+            ("0/mw?x=1,", Connect, 0, "/mw?x=1", None, ""),
+            ("0/", Connect, 0, "/", None, ""),
+            ("0/,", Connect, 0, "/", None, ""),
+            ("1/admin,", Disconnect, 0, "/admin", None, ""),
+            (r#"2["foo"]"#, Event, 0, "/", None, r#"["foo"]"#),
+            (r#"2/admin,456["x",1]"#, Event, 0, "/admin", Some(456), r#"["x",1]"#),
+            (r#"20["x"]"#, Event, 0, "/", Some(0), r#"["x"]"#),
+            (r#"2007["x"]"#, Event, 0, "/", Some(7), r#"["x"]"#),
+            (r#"218446744073709551615["x"]"#, Event, 0, "/", Some(u64::MAX), r#"["x"]"#),
+            (r#"3/admin,13["bar"]"#, Ack, 0, "/admin", Some(13), r#"["bar"]"#),
+            (r#"51-["baz"]"#, BinaryEvent, 1, "/", None, r#"["baz"]"#),
+            (r#"510-/a,1["baz"]"#, BinaryEvent, 10, "/a", Some(1), r#"["baz"]"#),
+            ("61-/admin,7[]", BinaryAck, 1, "/admin", Some(7), "[]"),
+            ("2/é☃,1[]", Event, 0, "/é☃", Some(1), "[]"),
+            ("2é", Event, 0, "/", None, "é"),
+            // Not the grammar's namespace: it belongs to the payload, which is refused.
+            ("2admin,[]", Event, 0, "/", None, "admin,[]"),
+        ] {
+            assert_eq!(
+                Header::parse(text, &Limits::default()),
+                Ok(Header { packet_type, attachments, namespace, id, payload }),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        use DecodeError::*;
+        for (text, error) in [
+            ("", Empty),
+            ("7", UnknownType('7')),
+            ("x", UnknownType('x')),
+            ("é", UnknownType('é')),
+            ("/admin,", UnknownType('/')),
+            ("5", InvalidAttachmentCount),
+            ("5[]", InvalidAttachmentCount),
+            ("5-[]", InvalidAttachmentCount),
+            ("51", InvalidAttachmentCount),
+            ("51[]", InvalidAttachmentCount),
+            ("50-[]", InvalidAttachmentCount),
+            ("500-[]", InvalidAttachmentCount),
+            ("5-1-[]", InvalidAttachmentCount),
+            ("51.5-[]", InvalidAttachmentCount),
+            ("5 1-[]", InvalidAttachmentCount),
+            ("51e0-[]", InvalidAttachmentCount),
+            ("6é-[]", InvalidAttachmentCount),
+            ("511-[]", TooManyAttachments { max: 10 }),
+            ("599999999999999999999999-[]", TooManyAttachments { max: 10 }),
+            ("218446744073709551616[]", InvalidAckId),
+            ("299999999999999999999999[]", InvalidAckId),
+        ] {
+            assert_eq!(Header::parse(text, &Limits::default()), Err(error), "{text}");
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! What a packet is, once its text has been read and validated.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Deserializer as _;
+use serde::de::{self, Visitor};
+
+use crate::arguments::{Arguments, Json};
+use crate::error::DecodeError;
+use crate::header::Header;
+use crate::placeholder::{Placeholders, Watch};
+use crate::reserved::RESERVED_EVENTS;
+use crate::scan::{self, List, SyntaxError};
+
+/// A packet of Socket.IO 5, complete with its attachments.
+///
+/// Without attachments it borrows from the text it was read from, and reading it took no memory.
+/// [`into_owned`](Self::into_owned) makes one that can wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Packet<'a> {
+    /// A client asks for a namespace, or the server grants it.
+    Connect {
+        /// The namespace, with its leading slash.
+        namespace: Cow<'a, str>,
+        /// A JSON object: what a client authenticates with, or the server's `sid`.
+        auth: Option<Json<'a>>,
+    },
+    /// The peer leaves a namespace.
+    Disconnect {
+        /// The namespace, with its leading slash.
+        namespace: Cow<'a, str>,
+    },
+    /// An event, with or without binary data.
+    Event {
+        /// The namespace, with its leading slash.
+        namespace: Cow<'a, str>,
+        /// Under which id the peer wants an acknowledgement, if it wants one.
+        ack: Option<u64>,
+        /// Its name and arguments.
+        event: Event<'a>,
+    },
+    /// The acknowledgement of an event, with or without binary data.
+    Ack {
+        /// The namespace, with its leading slash.
+        namespace: Cow<'a, str>,
+        /// The id that the event asked for.
+        id: u64,
+        /// What the receiver of the event answers.
+        arguments: Arguments<'a>,
+    },
+    /// The server refuses a namespace. A client never sends it.
+    ConnectError {
+        /// The namespace, with its leading slash.
+        namespace: Cow<'a, str>,
+        /// A JSON object with a `message` (and perhaps `data`), or a JSON string.
+        data: Json<'a>,
+    },
+}
+
+impl<'a> Packet<'a> {
+    /// The namespace that the packet belongs to, with its leading slash.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Connect { namespace, .. }
+            | Self::Disconnect { namespace }
+            | Self::Event { namespace, .. }
+            | Self::Ack { namespace, .. }
+            | Self::ConnectError { namespace, .. } => namespace,
+        }
+    }
+
+    /// The packet in memory of its own. The main namespace costs none.
+    #[must_use]
+    pub fn into_owned(self) -> Packet<'static> {
+        match self {
+            Self::Connect { namespace, auth } => {
+                Packet::Connect { namespace: owned(namespace), auth: auth.map(Json::into_owned) }
+            }
+            Self::Disconnect { namespace } => Packet::Disconnect { namespace: owned(namespace) },
+            Self::Event { namespace, ack, event } => {
+                Packet::Event { namespace: owned(namespace), ack, event: event.into_owned() }
+            }
+            Self::Ack { namespace, id, arguments } => {
+                Packet::Ack { namespace: owned(namespace), id, arguments: arguments.into_owned() }
+            }
+            Self::ConnectError { namespace, data } => {
+                Packet::ConnectError { namespace: owned(namespace), data: data.into_owned() }
+            }
+        }
+    }
+
+    /// Validates the payload: once, whole, and with the placeholders of a binary packet.
+    pub(crate) fn from_header(header: &Header<'a>) -> Result<Self, DecodeError> {
+        let Header { packet_type, attachments, namespace, id, payload } = *header;
+        let invalid = DecodeError::InvalidPayload(packet_type);
+        let namespace = Cow::Borrowed(namespace);
+        Ok(match packet_type {
+            PacketType::Connect => {
+                let auth = if payload.is_empty() { None } else { Some(json(payload)?) };
+                if auth.as_ref().is_some_and(|auth| !auth.is_object()) {
+                    return Err(invalid);
+                }
+                Self::Connect { namespace, auth }
+            }
+            PacketType::Disconnect if payload.is_empty() => Self::Disconnect { namespace },
+            PacketType::Disconnect => return Err(invalid),
+            PacketType::ConnectError => {
+                if payload.is_empty() {
+                    return Err(invalid);
+                }
+                let data = json(payload)?;
+                if !data.is_object() && !data.is_string() {
+                    return Err(invalid);
+                }
+                Self::ConnectError { namespace, data }
+            }
+            // Node passes an event without payload on, with no name and no arguments; the specification wants the
+            // connection closed, and no client depends on the former.
+            PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck
+                if !begins_list(payload) =>
+            {
+                return Err(invalid);
+            }
+            PacketType::Event => Self::event(namespace, id, payload, list(payload, &mut ())?, invalid)?,
+            PacketType::BinaryEvent => {
+                Self::event(namespace, id, payload, binary_list(payload, attachments)?, invalid)?
+            }
+            PacketType::Ack => Self::ack(namespace, id, payload, &list(payload, &mut ())?)?,
+            PacketType::BinaryAck => Self::ack(namespace, id, payload, &binary_list(payload, attachments)?)?,
+        })
+    }
+
+    /// Where the attachments of the packet go.
+    pub(crate) fn attachments_mut(&mut self) -> Option<&mut Vec<Bytes>> {
+        match self {
+            Self::Event { event, .. } => Some(event.arguments.attachments_mut()),
+            Self::Ack { arguments, .. } => Some(arguments.attachments_mut()),
+            Self::Connect { .. } | Self::Disconnect { .. } | Self::ConnectError { .. } => None,
+        }
+    }
+
+    fn event(
+        namespace: Cow<'a, str>,
+        ack: Option<u64>,
+        payload: &'a str,
+        list: List,
+        invalid: DecodeError,
+    ) -> Result<Self, DecodeError> {
+        let name = Name::read(payload, list.head).ok_or(invalid)?;
+        let arguments = Arguments::new(payload, list.tail, list.len - 1);
+        let event = Event { name, arguments };
+        if let Some(reserved) = RESERVED_EVENTS.iter().find(|reserved| **reserved == event.name()) {
+            return Err(DecodeError::ReservedEvent(reserved));
+        }
+        Ok(Self::Event { namespace, ack, event })
+    }
+
+    fn ack(
+        namespace: Cow<'a, str>,
+        id: Option<u64>,
+        payload: &'a str,
+        list: &List,
+    ) -> Result<Self, DecodeError> {
+        let id = id.ok_or(DecodeError::MissingAckId)?;
+        Ok(Self::Ack { namespace, id, arguments: Arguments::new(payload, list.head.start, list.len) })
+    }
+}
+
+/// The digit a packet begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PacketType {
+    /// `0`
+    Connect,
+    /// `1`
+    Disconnect,
+    /// `2`
+    Event,
+    /// `3`
+    Ack,
+    /// `4`
+    ConnectError,
+    /// `5`: an event with attachments
+    BinaryEvent,
+    /// `6`: an acknowledgement with attachments
+    BinaryAck,
+}
+
+impl PacketType {
+    pub(crate) fn from_digit(digit: char) -> Option<Self> {
+        Some(match digit {
+            '0' => Self::Connect,
+            '1' => Self::Disconnect,
+            '2' => Self::Event,
+            '3' => Self::Ack,
+            '4' => Self::ConnectError,
+            '5' => Self::BinaryEvent,
+            '6' => Self::BinaryAck,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn digit(self) -> u8 {
+        b'0' + self as u8
+    }
+}
+
+/// The name and the arguments of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    name: Name,
+    arguments: Arguments<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// The name of the event.
+    ///
+    /// A number as name is given as it is written; what is no Unicode text (half of a surrogate pair) is replaced by
+    /// U+FFFD.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Name::Written(range) => &self.arguments.payload()[range.clone()],
+            Name::Unescaped(name) => name,
+        }
+    }
+
+    /// The arguments, the name not among them.
+    #[must_use]
+    pub fn arguments(&self) -> &Arguments<'a> {
+        &self.arguments
+    }
+
+    /// Only the arguments.
+    #[must_use]
+    pub fn into_arguments(self) -> Arguments<'a> {
+        self.arguments
+    }
+
+    /// The event in memory of its own: one allocation for name and arguments together.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        Event { name: self.name, arguments: self.arguments.into_owned() }
+    }
+}
+
+/// Where an event's name is: in the payload, unless it is written with escapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Written(Range<usize>),
+    Unescaped(Box<str>),
+}
+
+impl Name {
+    /// Reads the first element of an event's payload; `None` if it is neither text nor number.
+    fn read(payload: &str, element: Range<usize>) -> Option<Self> {
+        let raw = &payload[element.clone()];
+        match raw.as_bytes().first()? {
+            b'"' if raw.contains('\\') => Some(Self::Unescaped(unescape(raw)?)),
+            b'"' => Some(Self::Written(element.start + 1..element.end - 1)),
+            b'-' | b'0'..=b'9' => Some(Self::Written(element)),
+            _ => None,
+        }
+    }
+}
+
+/// What a JSON string says. serde_json gives the bytes; those of a lone surrogate are no UTF-8.
+fn unescape(raw: &str) -> Option<Box<str>> {
+    struct Lossy;
+
+    impl Visitor<'_> for Lossy {
+        type Value = Box<str>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Box<str>, E> {
+            Ok(String::from_utf8_lossy(bytes).into())
+        }
+    }
+
+    serde_json::Deserializer::from_str(raw).deserialize_bytes(Lossy).ok()
+}
+
+fn owned(namespace: Cow<'_, str>) -> Cow<'static, str> {
+    if namespace == "/" { Cow::Borrowed("/") } else { Cow::Owned(namespace.into_owned()) }
+}
+
+fn begins_list(payload: &str) -> bool {
+    payload.trim_ascii_start().starts_with('[')
+}
+
+fn json(payload: &str) -> Result<Json<'_>, DecodeError> {
+    scan::value(payload).map_err(invalid_json)?;
+    Ok(Json::new(payload))
+}
+
+fn list<W: Watch>(payload: &str, watch: &mut W) -> Result<List, DecodeError> {
+    scan::list(payload, watch).map_err(invalid_json)
+}
+
+fn binary_list(payload: &str, attachments: usize) -> Result<List, DecodeError> {
+    let mut placeholders = Placeholders::new(attachments);
+    let list = list(payload, &mut placeholders)?;
+    if placeholders.all_valid() { Ok(list) } else { Err(DecodeError::InvalidPlaceholder { attachments }) }
+}
+
+fn invalid_json(SyntaxError(offset): SyntaxError) -> DecodeError {
+    DecodeError::InvalidJson { offset }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    fn parse(text: &str) -> Result<Packet<'_>, DecodeError> {
+        Packet::from_header(&Header::parse(text, &Limits::default())?)
+    }
+
+    fn event(text: &str) -> Event<'_> {
+        match parse(text) {
+            Ok(Packet::Event { event, .. }) => event,
+            other => panic!("{text} is an event, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_event_is_its_first_element() {
+        for (text, name, len) in [
+            (r#"2["foo"]"#, "foo", 0),
+            (r#"2 [ "foo" , 1 , [2,3] ] "#, "foo", 2),
+            (r#"2["",1]"#, "", 1),
+            (r#"2[12,"x"]"#, "12", 1),
+            (r#"2[-0.5]"#, "-0.5", 0),
+            (r#"2["é☃😀",1]"#, "é☃😀", 1),
+            (r#"2["a\"b\\c\n\u00e9\ud83d\ude00",1]"#, "a\"b\\c\né😀", 1),
+            (r#"2["cut \ud83d",1]"#, "cut \u{fffd}\u{fffd}\u{fffd}", 1),
+            // Legal, although they look special.
+            (r#"2["connection"]"#, "connection", 0),
+            (r#"2["error"]"#, "error", 0),
+            (r#"2["message",null]"#, "message", 1),
+        ] {
+            assert_eq!((event(text).name(), event(text).arguments().len()), (name, len), "{text}");
+            assert_eq!(event(text).into_owned().name(), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_escapes_and_its_arguments_are_borrowed() {
+        let text = r#"2["foo",1]"#;
+        let event = event(text);
+        assert_eq!(event.name().as_ptr(), text[3..].as_ptr());
+        assert_eq!(event.arguments().as_json().as_ptr(), text[8..].as_ptr());
+    }
+
+    #[test]
+    fn an_id_where_none_belongs_is_ignored() {
+        assert_eq!(parse("07{}"), parse("0{}"));
+        assert_eq!(parse("17"), parse("1"));
+        assert_eq!(parse(r#"47{"message":"x"}"#), parse(r#"4{"message":"x"}"#));
+    }
+
+    #[test]
+    fn a_payload_must_suit_its_type() {
+        use DecodeError::*;
+        use PacketType::*;
+        for (text, error) in [
+            ("0[]", InvalidPayload(Connect)),
+            ("0null", InvalidPayload(Connect)),
+            (r#"0"x""#, InvalidPayload(Connect)),
+            ("0{", InvalidJson { offset: 1 }),
+            ("0x", InvalidJson { offset: 0 }),
+            ("1{}", InvalidPayload(Disconnect)),
+            ("1 ", InvalidPayload(Disconnect)),
+            ("4", InvalidPayload(ConnectError)),
+            ("4[]", InvalidPayload(ConnectError)),
+            ("4null", InvalidPayload(ConnectError)),
+            ("2", InvalidPayload(Event)),
+            ("2/admin", InvalidPayload(Event)),
+            ("27", InvalidPayload(Event)),
+            ("2{}", InvalidPayload(Event)),
+            (r#"2"foo""#, InvalidPayload(Event)),
+            ("2[]", InvalidPayload(Event)),
+            ("2[null]", InvalidPayload(Event)),
+            ("2[true]", InvalidPayload(Event)),
+            (r#"2[["foo"]]"#, InvalidPayload(Event)),
+            (r#"2[{"a":1}]"#, InvalidPayload(Event)),
+            (r#"2["foo""#, InvalidJson { offset: 6 }),
+            (r#"2["foo"] "x""#, InvalidJson { offset: 8 }),
+            (r#"2["foo",undefined]"#, InvalidJson { offset: 7 }),
+            ("3[]", MissingAckId),
+            ("31", InvalidPayload(Ack)),
+            ("31{}", InvalidPayload(Ack)),
+            ("31[", InvalidJson { offset: 1 }),
+            ("51-", InvalidPayload(BinaryEvent)),
+            ("51-{}", InvalidPayload(BinaryEvent)),
+            ("51-[]", InvalidPayload(BinaryEvent)),
+            ("61-[]", MissingAckId),
+            (r#"51-["a",{"_placeholder":true,"num":1}]"#, InvalidPlaceholder { attachments: 1 }),
+            (r#"61-1[{"_placeholder":true}]"#, InvalidPlaceholder { attachments: 1 }),
+            (r#"2["c\u006fnnect"]"#, ReservedEvent("connect")),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_refused_in_events_of_both_types() {
+        for name in RESERVED_EVENTS {
+            for prefix in ["2", "51-/a,7"] {
+                let text = format!(r#"{prefix}["{name}",1]"#);
+                assert_eq!(parse(&text), Err(DecodeError::ReservedEvent(name)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_type_is_its_digit() {
+        for digit in '0'..='6' {
+            assert_eq!(PacketType::from_digit(digit).map(|t| char::from(t.digit())), Some(digit));
+        }
+    }
+}

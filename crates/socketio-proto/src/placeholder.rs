@@ -1,0 +1,153 @@
+//! Placeholders: the objects that stand in a payload where its attachments belong.
+
+/// The key by which an object says that it is a placeholder.
+pub(crate) const FLAG: &str = "_placeholder";
+/// The key of the attachment's index.
+pub(crate) const INDEX: &str = "num";
+
+/// What a scan tells about the objects it passes. The empty one, `()`, costs nothing.
+pub(crate) trait Watch {
+    /// An object (or an array) begins.
+    fn open(&mut self, object: bool);
+    /// A key of the innermost object, as written, quotes included.
+    fn key(&mut self, raw: &str);
+    /// A value that is neither object nor array, as written.
+    fn scalar(&mut self, raw: &str);
+    /// What was opened last is complete.
+    fn close(&mut self);
+}
+
+impl Watch for () {
+    fn open(&mut self, _object: bool) {}
+    fn key(&mut self, _raw: &str) {}
+    fn scalar(&mut self, _raw: &str) {}
+    fn close(&mut self) {}
+}
+
+/// Checks that every placeholder of a payload stands for one of its attachments: an object whose `_placeholder` is
+/// `true` must have a `num` that is an index.
+///
+/// Costs four bytes a level of nesting while the payload is scanned. Of a key that comes twice the last one counts, as
+/// in `JSON.parse`.
+#[derive(Debug)]
+pub(crate) struct Placeholders {
+    attachments: usize,
+    open: Vec<Candidate>,
+    valid: bool,
+}
+
+impl Placeholders {
+    pub(crate) fn new(attachments: usize) -> Self {
+        Self { attachments, open: Vec::new(), valid: true }
+    }
+
+    pub(crate) fn all_valid(&self) -> bool {
+        self.valid
+    }
+
+    /// A value was found; it may belong to one of the two keys of the innermost object.
+    fn member(&mut self, raw: &str) {
+        let Some(candidate) = self.open.last_mut() else { return };
+        match candidate.key {
+            Key::Flag => candidate.flagged = raw == "true",
+            Key::Index => {
+                candidate.indexed = raw.parse::<usize>().is_ok_and(|index| index < self.attachments);
+            }
+            Key::Other => {}
+        }
+        candidate.key = Key::Other;
+    }
+}
+
+impl Watch for Placeholders {
+    fn open(&mut self, _object: bool) {
+        self.member("");
+        // An array never meets a key, so it stays what it is now: no placeholder.
+        self.open.push(Candidate::default());
+    }
+
+    fn key(&mut self, raw: &str) {
+        let Some(candidate) = self.open.last_mut() else { return };
+        candidate.key = match raw {
+            "\"_placeholder\"" => Key::Flag,
+            "\"num\"" => Key::Index,
+            // Somebody wrote a key with escapes that it does not need. The scanner has checked them.
+            escaped if escaped.contains('\\') => match serde_json::from_str::<String>(escaped).as_deref() {
+                Ok(FLAG) => Key::Flag,
+                Ok(INDEX) => Key::Index,
+                _ => Key::Other,
+            },
+            _ => Key::Other,
+        };
+    }
+
+    fn scalar(&mut self, raw: &str) {
+        self.member(raw);
+    }
+
+    fn close(&mut self) {
+        if let Some(candidate) = self.open.pop() {
+            self.valid &= candidate.indexed || !candidate.flagged;
+        }
+    }
+}
+
+/// What is known of an object that is not complete yet.
+#[derive(Debug, Default)]
+struct Candidate {
+    flagged: bool,
+    indexed: bool,
+    key: Key,
+}
+
+#[derive(Debug, Default)]
+enum Key {
+    Flag,
+    Index,
+    #[default]
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan;
+
+    #[test]
+    fn a_placeholder_must_stand_for_an_attachment() {
+        for (valid, payload) in [
+            (true, r#"[{"_placeholder":true,"num":0},{"num":1,"_placeholder":true}]"#),
+            (true, r#"[{"_placeholder":false,"num":7}]"#),
+            (true, r#"[{"_placeholder":"true"}]"#),
+            (true, r#"[{"_placeholder":[true]}]"#),
+            (true, r#"[{"_placeholder":{"_placeholder":true,"num":1}}]"#),
+            (true, r#"["_placeholder",true,"num",9]"#),
+            (true, r#"[{"a":[{"b":{"_placeholder":true,"num":1}}]}]"#),
+            (true, r#"[{"_placeholder":true,"_placeholder":false}]"#),
+            (true, r#"[{"_placeholder":true,"x":{"num":8},"num":1}]"#),
+            (false, r#"[{"_placeholder":true}]"#),
+            (false, r#"[{"_placeholder":true,"num":2}]"#),
+            (false, r#"[{"_placeholder":true,"num":-1}]"#),
+            (false, r#"[{"_placeholder":true,"num":0.5}]"#),
+            (false, r#"[{"_placeholder":true,"num":"0"}]"#),
+            (false, r#"[{"_placeholder":true,"num":null}]"#),
+            (false, r#"[{"_placeholder":true,"num":[0]}]"#),
+            (false, r#"[{"_placeholder":true,"num":{"num":0}}]"#),
+            (false, r#"[{"_placeholder":true,"num":0,"num":9}]"#),
+            (false, r#"[{"_placeholder":true,"num":99999999999999999999}]"#),
+            (false, r#"[{"_placeholder":true,"x":{"num":1}}]"#),
+            (false, r#"[{"a":[{"b":{"_placeholder":true,"num":2}}]}]"#),
+            (false, r#"[{"\u005fplaceholder":true,"num":2}]"#),
+            (false, r#"[{"_placeholder" : true , "num" : 2}]"#),
+        ] {
+            let mut placeholders = Placeholders::new(2);
+            assert!(scan::list(payload, &mut placeholders).is_ok(), "{payload}");
+            assert_eq!(placeholders.all_valid(), valid, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_level_of_nesting_costs_a_few_bytes() {
+        assert!(size_of::<Candidate>() <= 4);
+    }
+}

@@ -1,0 +1,411 @@
+//! One pass over a JSON text: is it JSON, and where are the parts that the packet needs?
+//!
+//! Hot path. serde_json can answer the first question, but it takes memory for every text with two levels of nesting
+//! and does not say where the elements of a list begin; a second pass would have to find them. This scanner takes no
+//! memory up to 128 levels (one bit a level beyond), never recurses, and a property test holds it to accept exactly
+//! what serde_json accepts.
+
+use std::ops::Range;
+
+use crate::placeholder::Watch;
+
+/// Where the parts of a JSON array are, as offsets into its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct List {
+    /// The first element; empty when there is none.
+    pub(crate) head: Range<usize>,
+    /// Where the second element begins; the closing bracket when there is none.
+    pub(crate) tail: usize,
+    /// How many elements there are.
+    pub(crate) len: usize,
+}
+
+/// The offset at which a text stops being JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SyntaxError(pub(crate) usize);
+
+/// Checks a text that must be one JSON value.
+pub(crate) fn value(text: &str) -> Result<(), SyntaxError> {
+    let mut scanner = Scanner::new(text);
+    scanner.whitespace();
+    scanner.value(&mut ())?;
+    scanner.end()
+}
+
+/// Checks a text that must be a JSON array, and says where its first elements are. `watch` sees every object in it.
+pub(crate) fn list<W: Watch>(text: &str, watch: &mut W) -> Result<List, SyntaxError> {
+    let mut scanner = Scanner::new(text);
+    scanner.whitespace();
+    scanner.expect(b'[')?;
+    scanner.whitespace();
+    let mut list = List { head: scanner.at..scanner.at, tail: scanner.at, len: 0 };
+    if scanner.peek() != Some(b']') {
+        loop {
+            let start = scanner.at;
+            scanner.value(watch)?;
+            list.len += 1;
+            if list.len == 1 {
+                list.head = start..scanner.at;
+            }
+            scanner.whitespace();
+            let more = scanner.peek() == Some(b',');
+            if more {
+                scanner.at += 1;
+                scanner.whitespace();
+            }
+            if list.len == 1 {
+                list.tail = scanner.at;
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+    scanner.expect(b']')?;
+    scanner.end()?;
+    Ok(list)
+}
+
+struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scanner<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// One value with everything in it; leading whitespace is the caller's.
+    fn value<W: Watch>(&mut self, watch: &mut W) -> Result<(), SyntaxError> {
+        let mut nesting = Nesting::default();
+        'value: loop {
+            let start = self.at;
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                    watch.scalar(&self.text[start..self.at]);
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                    watch.scalar(&self.text[start..self.at]);
+                }
+                Some(b'{') => {
+                    watch.open(true);
+                    self.at += 1;
+                    self.whitespace();
+                    nesting.push(true);
+                    if self.peek() != Some(b'}') {
+                        self.key(watch)?;
+                        continue 'value;
+                    }
+                }
+                Some(b'[') => {
+                    watch.open(false);
+                    self.at += 1;
+                    self.whitespace();
+                    nesting.push(false);
+                    if self.peek() != Some(b']') {
+                        continue 'value;
+                    }
+                }
+                Some(b't') => self.literal(b"true", watch)?,
+                Some(b'f') => self.literal(b"false", watch)?,
+                Some(b'n') => self.literal(b"null", watch)?,
+                _ => return Err(self.error()),
+            }
+            // A value is complete. What follows closes what it stands in, or begins the next one.
+            while let Some(in_object) = nesting.top() {
+                self.whitespace();
+                match self.peek() {
+                    // Never right behind an opening bracket: there, a value or the closing one has been seen.
+                    Some(b',') => {
+                        self.at += 1;
+                        self.whitespace();
+                        if in_object {
+                            self.key(watch)?;
+                        }
+                        continue 'value;
+                    }
+                    Some(b'}') if in_object => {}
+                    Some(b']') if !in_object => {}
+                    _ => return Err(self.error()),
+                }
+                self.at += 1;
+                nesting.pop();
+                watch.close();
+            }
+            return Ok(());
+        }
+    }
+
+    /// The key of an object's member and the colon behind it.
+    fn key<W: Watch>(&mut self, watch: &mut W) -> Result<(), SyntaxError> {
+        let start = self.at;
+        if self.peek() != Some(b'"') {
+            return Err(self.error());
+        }
+        self.string()?;
+        watch.key(&self.text[start..self.at]);
+        self.whitespace();
+        self.expect(b':')?;
+        self.whitespace();
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), SyntaxError> {
+        self.at += 1;
+        loop {
+            self.skip_plain();
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.peek() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                        Some(b'u') => {
+                            self.at += 1;
+                            for _ in 0..4 {
+                                if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                                    return Err(self.error());
+                                }
+                                self.at += 1;
+                            }
+                        }
+                        _ => return Err(self.error()),
+                    }
+                }
+                _ => return Err(self.error()),
+            }
+        }
+    }
+
+    /// Skips to the next quote, backslash or control character of a string, eight bytes at a time.
+    fn skip_plain(&mut self) {
+        const ONES: u64 = u64::MAX / 255;
+        const TOPS: u64 = ONES << 7;
+        // The top bit of every byte that is zero; bytes above the first hit may be marked as well, bytes below not.
+        let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        while let Some(chunk) = bytes.get(at..at + 8) {
+            let word = u64::from_le_bytes(chunk.try_into().expect("the chunk has eight bytes"));
+            let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+            let special = control
+                | zero_bytes(word ^ (ONES * u64::from(b'"')))
+                | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+            if special != 0 {
+                self.at = at + special.trailing_zeros() as usize / 8;
+                return;
+            }
+            at += 8;
+        }
+        while bytes.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            at += 1;
+        }
+        self.at = at;
+    }
+
+    fn number(&mut self) -> Result<(), SyntaxError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        // A digit here follows a leading zero: "01".
+        match self.peek() {
+            Some(b'0'..=b'9') => Err(self.error()),
+            _ => Ok(()),
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), SyntaxError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.error()) } else { Ok(()) }
+    }
+
+    fn literal<W: Watch>(&mut self, literal: &'static [u8], watch: &mut W) -> Result<(), SyntaxError> {
+        let start = self.at;
+        for &byte in literal {
+            self.expect(byte)?;
+        }
+        watch.scalar(&self.text[start..self.at]);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), SyntaxError> {
+        self.whitespace();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.error()) }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), SyntaxError> {
+        if self.peek() != Some(byte) {
+            return Err(self.error());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn whitespace(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn error(&self) -> SyntaxError {
+        SyntaxError(self.at)
+    }
+}
+
+/// Which brackets are open: a stack of bits, set for an object.
+#[derive(Default)]
+struct Nesting {
+    innermost: u128,
+    depth: usize,
+    /// Full words below the innermost one. Grows by 16 bytes for 128 bytes of brackets.
+    outer: Vec<u128>,
+}
+
+impl Nesting {
+    fn push(&mut self, object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(128) {
+            self.outer.push(self.innermost);
+        }
+        self.innermost = self.innermost << 1 | u128::from(object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.innermost >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(128) {
+            self.innermost = self.outer.pop().unwrap_or_default();
+        }
+    }
+
+    /// Whether the innermost open bracket is an object's; `None` when none is open.
+    fn top(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.innermost & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    #[test]
+    fn a_list_knows_where_its_elements_are() {
+        for (text, head, tail, len) in [
+            ("[]", 1..1, 1, 0),
+            ("[ ]", 2..2, 2, 0),
+            (r#"["a"]"#, 1..4, 4, 1),
+            (r#" [ "a" , 1 ] "#, 3..6, 9, 2),
+            (r#"["a",{"b":[1,2]},null]"#, 1..4, 5, 3),
+            ("[[1,2],3]", 1..6, 7, 2),
+        ] {
+            assert_eq!(list(text, &mut ()), Ok(List { head, tail, len }), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_where_it_stops_being_json() {
+        for (text, offset) in [
+            ("", 0),
+            ("[", 1),
+            ("[1", 2),
+            ("[1,", 3),
+            ("[1,]", 3),
+            ("[,1]", 1),
+            ("[1 2]", 3),
+            ("[1}", 2),
+            ("{1:2}", 1),
+            (r#"{"a"}"#, 4),
+            (r#"{"a":}"#, 5),
+            (r#"{"a":1,}"#, 7),
+            (r#"{"a":1]"#, 6),
+            (r#"{,}"#, 1),
+            (r#"["a]"#, 4),
+            ("[\"a\nb\"]", 3),
+            ("[\"12345678\u{1}\"]", 10),
+            (r#"["\x"]"#, 3),
+            (r#"["\u12g4"]"#, 6),
+            ("[01]", 2),
+            ("[-]", 2),
+            ("[1.]", 3),
+            ("[1e]", 3),
+            ("[.5]", 1),
+            ("[+1]", 1),
+            ("[NaN]", 1),
+            ("[tru]", 4),
+            ("[truee]", 5),
+            ("[1]]", 3),
+            ("[1] x", 4),
+            ("\u{feff}[]", 0),
+            ("[\u{a0}1]", 1),
+        ] {
+            assert_eq!(value(text), Err(SyntaxError(offset)), "{text}");
+            assert!(serde_json::from_str::<IgnoredAny>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_neither_stack_nor_much_memory() {
+        for depth in [1, 127, 128, 129, 256, 257, 100_000] {
+            for (open, close) in [("[", "]"), (r#"{"a":[["#, "]]}")] {
+                let inside = if open == "[" { "" } else { "1" };
+                let text = [&open.repeat(depth), inside, &*close.repeat(depth)].concat();
+                assert_eq!(value(&text), Ok(()), "{depth} {open}");
+                let cut = &text[..text.len() - 1];
+                assert_eq!(value(cut), Err(SyntaxError(cut.len())), "{depth} {open}");
+                assert!(value(&open.repeat(depth)).is_err());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4096, ..ProptestConfig::default() })]
+
+        #[test]
+        fn exactly_what_serde_json_accepts_is_accepted(
+            text in r#"([\[\]{},:"\\ \n\t]|-|[0-9.eE+]|true|false|null|"a"|"é☃":|\\u00[0-9a-g]{2}|[a-z\u{1}\u{7f}é]){0,14}"#
+        ) {
+            prop_assert_eq!(value(&text).is_ok(), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn a_character_of_a_string_is_found_at_every_offset(
+            before in "[a-zé]{0,20}", special in r#"["\\\u{0}-\u{1f}]"#, after in "[a-z\u{80}-\u{ffff}]{0,20}"
+        ) {
+            let text = format!("\"{before}{special}{after}\"");
+            prop_assert_eq!(value(&text).is_ok(), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+        }
+    }
+}
