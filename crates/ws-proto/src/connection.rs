@@ -203,37 +203,41 @@ impl Connection {
         Ok(None)
     }
 
-    /// Holds a header against what came before it: order (§5.4), size, number of fragments.
     fn begin_frame(&mut self, header: FrameHeader) -> Result<Frame, ProtocolError> {
-        match header.opcode {
-            Opcode::Close | Opcode::Ping | Opcode::Pong => {}
-            Opcode::Continuation if self.message.is_none() => return Err(ProtocolError::NothingToContinue),
-            Opcode::Continuation => {
+        if !header.opcode.is_control() {
+            self.admit_data(&header)?;
+        }
+        // At most 125, or within a limit that is a possible length.
+        let remaining = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        Ok(Frame { remaining, key: header.mask, opcode: header.opcode, fin: header.fin })
+    }
+
+    /// Holds a data frame's header against the message under way: order (§5.4), number of fragments, size.
+    fn admit_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+        let assembled = match &self.message {
+            None if header.opcode == Opcode::Continuation => return Err(ProtocolError::NothingToContinue),
+            None => {
+                self.fragments = 1;
+                0
+            }
+            Some(_) if header.opcode != Opcode::Continuation => {
+                return Err(ProtocolError::MessageUnfinished(header.opcode));
+            }
+            Some(message) => {
                 self.fragments = self.fragments.saturating_add(1);
                 if self.fragments > self.max_fragments {
                     return Err(ProtocolError::TooManyFragments { limit: self.max_fragments });
                 }
+                message.len() as u64
             }
-            Opcode::Text | Opcode::Binary if self.message.is_some() => {
-                return Err(ProtocolError::MessageUnfinished(header.opcode));
-            }
-            Opcode::Text | Opcode::Binary => self.fragments = 1,
-        }
-        // Both terms are below 2^63: the length by its format, the assembly by this very check.
-        let assembled = match &self.message {
-            Some(message) if !header.opcode.is_control() => message.len() as u64,
-            _ => 0,
         };
+        // Both terms are below 2⁶³: the length by its format, the assembly by this very check.
         let announced = assembled + header.payload_len;
         let limit = self.max_message_size;
-        let remaining = usize::try_from(header.payload_len);
-        match remaining {
-            _ if header.opcode.is_control() => {}
-            Ok(_) if announced <= limit => {}
-            _ => return Err(ProtocolError::MessageTooBig { announced, limit }),
+        if announced > limit {
+            return Err(ProtocolError::MessageTooBig { announced, limit });
         }
-        let remaining = remaining.unwrap_or(usize::MAX);
-        Ok(Frame { remaining, key: header.mask, opcode: header.opcode, fin: header.fin })
+        Ok(())
     }
 
     fn receive_data<'b>(

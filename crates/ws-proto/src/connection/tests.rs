@@ -101,6 +101,7 @@ fn a_message_is_borrowed_even_if_its_header_came_in_an_earlier_read() {
 fn an_announced_length_takes_no_memory() {
     let limits = Limits { max_message_size: usize::MAX, ..Limits::default() };
     let mut connection = Connection::new(Role::Server, &limits);
+    assert_eq!(connection.max_message_size, isize::MAX as u64, "no length is beyond what can be allocated");
     // 1 TiB, then one byte of it.
     let header =
         FrameHeader { mask: Some(KEY), payload_len: 1 << 40, ..FrameHeader::message(Opcode::Binary, 0) };
@@ -143,6 +144,29 @@ fn the_size_limit_counts_all_fragments_together() {
         decode(&mut connection, &header(401)),
         Err(ProtocolError::MessageTooBig { announced: 1001, limit: 1000 })
     );
+}
+
+#[test]
+fn control_frames_are_no_part_of_a_messages_size() {
+    let limits = Limits { max_message_size: 10, ..Limits::default() };
+    let mut connection = Connection::new(Role::Server, &limits);
+    assert_eq!(decode(&mut connection, &frame(false, Opcode::Binary, &[0; 10])), Ok(None));
+    assert!(matches!(decode(&mut connection, &message(Opcode::Ping, &[0; 125])), Ok(Some(Event::Ping(_)))));
+    let whole = decode(&mut connection, &frame(true, Opcode::Continuation, b""));
+    assert_eq!(whole, Ok(Some(Event::Binary(vec![0; 10].into()))));
+}
+
+#[test]
+fn tiny_fragments_are_assembled_without_copying_again_and_again() {
+    let mut connection = server();
+    decode(&mut connection, &frame(false, Opcode::Binary, b"")).unwrap();
+    let (mut moves, mut capacity) = (0, 0);
+    for _ in 0..10_000 {
+        decode(&mut connection, &frame(false, Opcode::Continuation, b"x")).unwrap();
+        let Some(Assembly::Binary(bytes)) = &connection.message else { panic!("{:?}", connection.message) };
+        moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
+    }
+    assert!(moves < 20, "{moves}");
 }
 
 #[test]
