@@ -1,1 +1,25 @@
-//! Plumbing between Tidewire's state machines and Tokio: read buffer, outbox, write queue, deadline, listener.
+//! Plumbing between the state machines and Tokio.
+//!
+//! One task owns a connection. It reads into the thread's [`ReadBuffer`], writes from its [`WriteQueue`], sleeps on one
+//! [`Deadline`]; other tasks reach it through its [`Outbox`] only. [`WebSocketStream`] is those pieces put together
+//! around a WebSocket machine; [`Listener`] accepts connections and speaks HTTP until one of them is upgraded.
+//!
+//! Nothing here knows Engine.IO or Socket.IO.
+
+mod clock;
+mod deadline;
+mod listener;
+mod outbox;
+mod read_buffer;
+mod stream;
+mod websocket;
+mod write_queue;
+
+pub use clock::now;
+pub use deadline::Deadline;
+pub use listener::{HttpLimits, Listener, PeerAddress};
+pub use outbox::{Attention, Outbox, PushError};
+pub use read_buffer::ReadBuffer;
+pub use stream::{Stream, Upgraded, upgraded};
+pub use websocket::{Ended, WebSocketStream};
+pub use write_queue::{Wire, WriteQueue};

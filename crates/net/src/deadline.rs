@@ -1,0 +1,93 @@
+//! One timer for a connection, over a deadline that moves.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Sleep, sleep_until};
+use ws_proto::Time;
+
+use crate::clock::instant;
+
+/// A timer that is armed for the earliest deadline of a connection's machines.
+///
+/// A deadline that moves away costs nothing: the timer fires at the old one, finds that it is not due, and sleeps on.
+/// Heartbeats move the deadline with every pong, so this is the common case.
+#[derive(Default)]
+pub struct Deadline {
+    armed: Option<(Time, Pin<Box<Sleep>>)>,
+}
+
+impl Deadline {
+    /// A timer that is not armed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ready when `wanted` has passed at `now`; otherwise the task is woken when it may have. `None` never comes.
+    pub fn poll(&mut self, wanted: Option<Time>, now: Time, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(wanted) = wanted else { return Poll::Pending };
+        if wanted <= now {
+            return Poll::Ready(());
+        }
+        let (at, sleep) = self.armed.get_or_insert_with(|| (wanted, Box::pin(sleep_until(instant(wanted)))));
+        if wanted < *at {
+            sleep.as_mut().reset(instant(wanted));
+            *at = wanted;
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if *at >= wanted {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(instant(wanted));
+            *at = wanted;
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline").field("armed", &self.armed.as_ref().map(|(at, _)| at)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::now;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_moved_away_is_not_due_at_the_old_time() {
+        let start = now();
+        let mut deadline = Deadline::new();
+        let mut wanted = start + SECOND;
+        poll_fn(|cx| {
+            // The first turn arms the timer for one second; the second turn wants three.
+            let polled = deadline.poll(Some(wanted), now(), cx);
+            wanted = start + SECOND * 3;
+            polled
+        })
+        .await;
+        assert_eq!(now().saturating_since(start), SECOND * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_moved_closer_is_kept() {
+        let start = now();
+        let mut deadline = Deadline::new();
+        poll_fn(|cx| {
+            assert!(deadline.poll(Some(start + SECOND * 60), now(), cx).is_pending());
+            deadline.poll(Some(start + SECOND), now(), cx)
+        })
+        .await;
+        assert_eq!(now().saturating_since(start), SECOND);
+    }
+}

@@ -1,0 +1,315 @@
+//! The one thing of a connection that other tasks touch.
+//!
+//! Hot path. A mutex held for one push, a limit in bytes, and a waker that is taken by the push that finds the driver
+//! asleep. The driver itself never sleeps while it runs a handler, so an emit from inside a handler of the same
+//! connection wakes nobody.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::write_queue::{Wire, WriteQueue};
+
+/// The queue between the program and the task that owns a connection.
+#[derive(Debug)]
+pub struct Outbox {
+    state: Mutex<State>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: WriteQueue,
+    /// Bytes that the driver has taken and not yet written.
+    in_flight: usize,
+    phase: Phase,
+    /// The driver's waker, there only while the driver sleeps.
+    driver: Option<Waker>,
+    /// Something besides the queue wants the driver's attention.
+    notified: bool,
+    /// Whether the transport took everything it was offered the last time.
+    writable: bool,
+    /// Tasks that wait for room.
+    waiting: Vec<Waker>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// A push did not fit: the driver is to end the connection.
+    Overflowed,
+    Closed,
+}
+
+/// What wants the driver's attention besides the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attention {
+    /// [`Outbox::notify`] was called since the last time.
+    pub notified: bool,
+    /// A push did not fit: the peer is too slow to be kept.
+    pub overflowed: bool,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushError {
+    /// The bytes that wait would exceed the limit.
+    Full,
+    /// The connection has ended.
+    Closed,
+}
+
+impl Outbox {
+    /// An outbox in which at most `limit` bytes wait. A message that alone exceeds the limit is still taken while
+    /// nothing else waits.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { state: Mutex::new(State { writable: true, ..State::default() }), limit }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of a user runs under the lock; a poisoned one still holds a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a message or refuses it. The waker, if there is one, must be woken; a broadcast does so after it has
+    /// released its own lock.
+    pub fn try_push(&self, wire: Wire<'_>) -> Result<Option<Waker>, PushError> {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Open => {}
+            Phase::Overflowed => return Err(PushError::Full),
+            Phase::Closed => return Err(PushError::Closed),
+        }
+        let length = match wire {
+            Wire::Slice(slice) => slice.len(),
+            Wire::Shared(bytes) => bytes.len(),
+        };
+        let queued = state.queue.len() + state.in_flight;
+        if queued > 0 && queued + length > self.limit {
+            return Err(PushError::Full);
+        }
+        state.queue.push(wire);
+        Ok(if state.writable { state.driver.take() } else { None })
+    }
+
+    /// Takes a message; where there is no room, marks the connection as too slow to be kept. What was taken before is
+    /// still written as far as the peer reads, so the peer sees a prefix without gaps and then the end.
+    pub fn push_or_overflow(&self, wire: Wire<'_>) -> Result<Option<Waker>, PushError> {
+        let pushed = self.try_push(wire);
+        if matches!(pushed, Err(PushError::Full)) {
+            let mut state = self.state();
+            if state.phase == Phase::Open {
+                state.phase = Phase::Overflowed;
+                return Ok(state.driver.take());
+            }
+        }
+        pushed
+    }
+
+    /// Whether the transport keeps up: all that was sent has been taken by the kernel.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let state = self.state();
+        state.writable && state.in_flight == 0 && state.phase == Phase::Open
+    }
+
+    /// Bytes that wait to be written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        let state = self.state();
+        state.queue.len() + state.in_flight
+    }
+
+    /// Ready when less than half of the limit waits, or the connection has ended.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        let mut state = self.state();
+        if state.phase == Phase::Closed {
+            return Poll::Ready(Err(PushError::Closed));
+        }
+        if state.queue.len() + state.in_flight <= self.limit / 2 {
+            return Poll::Ready(Ok(()));
+        }
+        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Wakes the driver for something that is not in the queue.
+    pub fn notify(&self) {
+        let driver = {
+            let mut state = self.state();
+            state.notified = true;
+            state.driver.take()
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Driver: moves what waits behind what `queue` still holds, and tells what else wants attention.
+    pub fn drain_into(&self, queue: &mut WriteQueue) -> Attention {
+        let mut state = self.state();
+        queue.append(&mut state.queue);
+        state.in_flight = queue.len();
+        Attention {
+            notified: std::mem::take(&mut state.notified),
+            overflowed: state.phase == Phase::Overflowed,
+        }
+    }
+
+    /// Driver: tells what else wants attention, and takes nothing.
+    pub fn attention(&self) -> Attention {
+        let mut state = self.state();
+        Attention {
+            notified: std::mem::take(&mut state.notified),
+            overflowed: state.phase == Phase::Overflowed,
+        }
+    }
+
+    /// Driver: whether something waits to be taken.
+    #[must_use]
+    pub fn has_queued(&self) -> bool {
+        !self.state().queue.is_empty()
+    }
+
+    /// Driver: goes to sleep with `left` bytes in its own queue, on a transport that took all it was offered
+    /// (`writable`) or did not. `false` when something came in the meantime: then the driver must look again. While
+    /// the transport is not writable, what is pushed waits here and wakes nobody.
+    pub fn park(&self, left: usize, writable: bool, cx: &Context<'_>) -> bool {
+        let (parked, waiting) = {
+            let mut state = self.state();
+            state.in_flight = left;
+            state.writable = writable;
+            let more = writable && !state.queue.is_empty();
+            let parked = !state.notified && !more && state.phase != Phase::Overflowed;
+            if parked && !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.driver = Some(cx.waker().clone());
+            }
+            let room = !state.waiting.is_empty() && state.queue.len() + left <= self.limit / 2;
+            (parked, if room { std::mem::take(&mut state.waiting) } else { Vec::new() })
+        };
+        waiting.into_iter().for_each(Waker::wake);
+        parked
+    }
+
+    /// Ends the outbox: nothing is taken any more, what waits is forgotten, those who wait for room are told.
+    pub fn close(&self) {
+        let waiting = {
+            let mut state = self.state();
+            state.phase = Phase::Closed;
+            state.queue.clear();
+            state.in_flight = 0;
+            state.driver = None;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn wake(pushed: Result<Option<Waker>, PushError>) {
+        if let Some(waker) = pushed.unwrap() {
+            waker.wake();
+        }
+    }
+
+    /// Writes everything, as a driver with a willing transport does.
+    fn write_all(outbox: &Outbox, cx: &Context<'_>) -> Vec<u8> {
+        let mut queue = WriteQueue::new();
+        outbox.drain_into(&mut queue);
+        let written = queue.to_contiguous();
+        outbox.park(0, true, cx);
+        written
+    }
+
+    #[test]
+    fn a_push_beyond_the_limit_is_refused_and_a_lone_large_one_is_not() {
+        let outbox = Outbox::new(10);
+        wake(outbox.try_push(Wire::Slice(&[0; 50])));
+        assert_eq!(outbox.try_push(Wire::Slice(&[0])).map(|_| ()), Err(PushError::Full));
+        assert!(!outbox.attention().overflowed);
+        assert_eq!(outbox.queued(), 50);
+    }
+
+    #[test]
+    fn bytes_count_until_the_driver_has_written_them() {
+        let outbox = Outbox::new(10);
+        wake(outbox.try_push(Wire::Slice(&[0; 8])));
+        let mut queue = WriteQueue::new();
+        outbox.drain_into(&mut queue);
+        assert_eq!(outbox.try_push(Wire::Slice(&[0; 8])).map(|_| ()), Err(PushError::Full));
+        assert!(outbox.park(1, false, &Context::from_waker(Waker::noop())));
+        assert!(!outbox.is_writable());
+        wake(outbox.try_push(Wire::Slice(&[0; 8])));
+    }
+
+    #[test]
+    fn after_an_overflow_nothing_more_is_taken_so_that_there_is_no_gap() {
+        let outbox = Outbox::new(10);
+        wake(outbox.push_or_overflow(Wire::Slice(&[1; 8])));
+        wake(outbox.push_or_overflow(Wire::Slice(&[2; 8])));
+        assert!(outbox.attention().overflowed);
+        assert_eq!(outbox.push_or_overflow(Wire::Slice(&[3])).map(|_| ()), Err(PushError::Full));
+        assert_eq!(write_all(&outbox, &Context::from_waker(Waker::noop())), [1; 8]);
+    }
+
+    #[test]
+    fn while_the_transport_takes_nothing_a_push_wakes_nobody_and_a_notice_does() {
+        let outbox = Outbox::new(1_000);
+        let cx = Context::from_waker(Waker::noop());
+        assert!(outbox.park(5, false, &cx));
+        assert!(outbox.try_push(Wire::Slice(&[1])).unwrap().is_none());
+        outbox.notify();
+        assert!(!outbox.park(5, false, &cx));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_waits_for_room_is_woken_when_there_is_some() {
+        let outbox = Arc::new(Outbox::new(10));
+        wake(outbox.try_push(Wire::Slice(&[0; 10])));
+        let waiting = tokio::spawn({
+            let outbox = Arc::clone(&outbox);
+            async move { poll_fn(|cx| outbox.poll_room(cx)).await }
+        });
+        tokio::task::yield_now().await;
+        write_all(&outbox, &Context::from_waker(Waker::noop()));
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn no_message_is_lost_between_many_pushing_threads_and_one_driver() {
+        const THREADS: u32 = 4;
+        const MESSAGES: u32 = 2_000;
+        let outbox = Arc::new(Outbox::new(usize::MAX));
+        let pushing: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let outbox = Arc::clone(&outbox);
+                std::thread::spawn(move || (0..MESSAGES).for_each(|_| wake(outbox.try_push(Wire::Slice(&[7])))))
+            })
+            .collect();
+        let mut received = 0;
+        poll_fn(|cx| {
+            loop {
+                let mut queue = WriteQueue::new();
+                outbox.drain_into(&mut queue);
+                received += queue.len();
+                if received == (THREADS * MESSAGES) as usize {
+                    return Poll::Ready(());
+                }
+                if outbox.park(0, true, cx) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        pushing.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}

@@ -1,0 +1,62 @@
+//! The read buffer belongs to the thread, not to the connection.
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of a read buffer. A read that fills it is followed by another one in the same turn.
+const CAPACITY: usize = 64 * 1024;
+
+thread_local! {
+    static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// The thread's read buffer, taken for one turn and put back when dropped.
+///
+/// It is taken, never borrowed: user code that runs in between may poll another connection on the same thread, which
+/// then gets a fresh buffer. Idle connections hold none.
+#[derive(Debug)]
+pub struct ReadBuffer(Box<[u8]>);
+
+impl ReadBuffer {
+    /// Takes the buffer of this thread, or a new one while that is in use.
+    #[must_use]
+    pub fn take() -> Self {
+        Self(SPARE.take().unwrap_or_else(|| vec![0; CAPACITY].into_boxed_slice()))
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        SPARE.set(Some(std::mem::take(&mut self.0)));
+    }
+}
+
+impl Deref for ReadBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for ReadBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_and_a_nested_turn_gets_its_own() {
+        let first = ReadBuffer::take();
+        let nested = ReadBuffer::take();
+        let address = nested.as_ptr();
+        assert_ne!(first.as_ptr(), address);
+        drop(first);
+        drop(nested);
+        assert_eq!(ReadBuffer::take().as_ptr(), address);
+    }
+}

@@ -1,0 +1,358 @@
+//! What a connection still has to write.
+//!
+//! Hot path. Small messages are copied into one run of bytes, so that a turn with many of them is one `write`. A
+//! connection that lags is different: there each broadcast is kept as a reference to the frame that all receivers
+//! share, so that a thousand stalled readers hold one copy between them.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+
+/// A message of at most this many bytes is copied while the queue is short. Copying 4 KiB costs less than an entry of
+/// its own in a vectored write.
+const COPY_AT_MOST: usize = 4 * 1024;
+
+/// Above this many copied bytes the queue counts as lagging and takes references.
+const COPIED_AT_MOST: usize = 16 * 1024;
+
+/// Slices of one vectored write.
+const SLICES: usize = 32;
+
+/// Buffers that a thread keeps for queues that become busy again, and how large each may be.
+const SPARE_BUFFERS: usize = 32;
+const SPARE_CAPACITY: usize = 64 * 1024;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Encoded frames on their way into a queue.
+#[derive(Debug, Clone, Copy)]
+pub enum Wire<'a> {
+    /// In the encoder's memory: copied if it must wait.
+    Slice(&'a [u8]),
+    /// In shared memory: copied if small and the queue is short, else referenced.
+    Shared(&'a Bytes),
+}
+
+impl Wire<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Slice(slice) => slice,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Bytes waiting to be written, in order: copied runs with shared frames between them.
+#[derive(Debug, Default)]
+pub struct WriteQueue {
+    /// The copied bytes; those before `start` are written.
+    copied: Vec<u8>,
+    start: usize,
+    /// Frames that stand before the copied byte at the given position.
+    shared: VecDeque<(usize, Bytes)>,
+    len: usize,
+}
+
+impl WriteQueue {
+    /// An empty queue. It holds no memory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends encoded frames.
+    pub fn push(&mut self, wire: Wire<'_>) {
+        let bytes = wire.as_slice();
+        self.len += bytes.len();
+        let copy = bytes.len() <= COPY_AT_MOST && self.copied.len() - self.start <= COPIED_AT_MOST;
+        match wire {
+            Wire::Shared(shared) if !copy => self.shared.push_back((self.copied.len(), shared.clone())),
+            Wire::Slice(slice) if !copy && slice.len() > COPY_AT_MOST => {
+                self.shared.push_back((self.copied.len(), Bytes::copy_from_slice(slice)));
+            }
+            _ => self.copied_mut().extend_from_slice(wire.as_slice()),
+        }
+    }
+
+    /// Appends what `write` appends to the bytes it is given.
+    pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let copied = self.copied_mut();
+        let before = copied.len();
+        write(copied);
+        self.len += self.copied.len().saturating_sub(before);
+    }
+
+    /// Moves everything from `other` behind what is here.
+    pub fn append(&mut self, other: &mut Self) {
+        if other.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        let shift = self.copied.len();
+        self.len += other.len;
+        self.copied.extend_from_slice(&other.copied[other.start..]);
+        self.shared.extend(other.shared.drain(..).map(|(at, frame)| (at - other.start + shift, frame)));
+        other.clear();
+    }
+
+    /// All bytes in order, for a transport that is no byte stream.
+    #[must_use]
+    pub fn to_contiguous(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len);
+        self.for_each_slice(|slice| {
+            bytes.extend_from_slice(slice);
+            true
+        });
+        bytes
+    }
+
+    /// Forgets everything and gives the memory back.
+    pub fn clear(&mut self) {
+        recycle(std::mem::take(&mut self.copied));
+        self.start = 0;
+        self.shared = VecDeque::new();
+        self.len = 0;
+    }
+
+    /// Writes until nothing waits or `stream` takes no more. An empty queue holds no memory.
+    pub fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.len > 0 {
+            let written = if self.shared.is_empty() {
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.copied[self.start..]))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut count = 0;
+                self.for_each_slice(|slice| {
+                    slices[count] = IoSlice::new(slice);
+                    count += 1;
+                    count < SLICES
+                });
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        self.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    fn copied_mut(&mut self) -> &mut Vec<u8> {
+        if self.copied.capacity() == 0 {
+            self.copied = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        &mut self.copied
+    }
+
+    /// Calls `each` with every run of bytes in order until it returns `false`.
+    fn for_each_slice<'a>(&'a self, mut each: impl FnMut(&'a [u8]) -> bool) {
+        let mut position = self.start;
+        for (at, frame) in &self.shared {
+            if position < *at {
+                if !each(&self.copied[position..*at]) {
+                    return;
+                }
+                position = *at;
+            }
+            if !each(frame) {
+                return;
+            }
+        }
+        if position < self.copied.len() {
+            each(&self.copied[position..]);
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.len -= written;
+        while written > 0 {
+            let run_end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
+            let run = (run_end - self.start).min(written);
+            self.start += run;
+            written -= run;
+            if written == 0 {
+                break;
+            }
+            let (_, frame) = self.shared.front_mut().expect("what was written beyond the copied run is a shared frame");
+            if written < frame.len() {
+                bytes::Buf::advance(frame, written);
+                break;
+            }
+            written -= frame.len();
+            self.shared.pop_front();
+        }
+        self.compact();
+    }
+
+    /// Drops what is written from the front of the copied bytes. A reader that always lags a little would otherwise
+    /// let them grow for ever. Moves each byte at most once for each byte written.
+    fn compact(&mut self) {
+        if self.start > COPIED_AT_MOST && self.start * 2 > self.copied.len() {
+            self.copied.drain(..self.start);
+            for (at, _) in &mut self.shared {
+                *at -= self.start;
+            }
+            self.start = 0;
+        }
+    }
+}
+
+impl Drop for WriteQueue {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Keeps a buffer for the next queue of this thread that needs one.
+fn recycle(mut buffer: Vec<u8>) {
+    if buffer.capacity() == 0 || buffer.capacity() > SPARE_CAPACITY {
+        return;
+    }
+    buffer.clear();
+    // A thread that is being torn down has no list any more; then the buffer is freed.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < SPARE_BUFFERS {
+            spare.push(buffer);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// Takes at most `step` bytes a write.
+    struct Reluctant {
+        written: Vec<u8>,
+        step: usize,
+    }
+
+    impl AsyncWrite for Reluctant {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.step);
+            self.written.extend_from_slice(&bytes[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let mut left = self.step;
+            for slice in slices {
+                let taken = slice.len().min(left);
+                self.written.extend_from_slice(&slice[..taken]);
+                left -= taken;
+            }
+            Poll::Ready(Ok(self.step - left))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A mixture of small and large, copied and shared messages and what they are together.
+    fn mixture() -> (WriteQueue, Vec<u8>) {
+        let mut queue = WriteQueue::new();
+        let mut expected = Vec::new();
+        for round in 0..60_u8 {
+            let size = [3, 700, 4096, 4097, 9000][usize::from(round) % 5];
+            let message = vec![round; size];
+            expected.extend_from_slice(&message);
+            if round % 2 == 0 {
+                queue.push(Wire::Slice(&message));
+            } else {
+                queue.push(Wire::Shared(&Bytes::from(message)));
+            }
+        }
+        (queue, expected)
+    }
+
+    #[tokio::test]
+    async fn what_is_pushed_is_what_is_written_whatever_the_stream_takes() {
+        for step in [7, 4096, 100_000, 10_000_000] {
+            let (mut queue, expected) = mixture();
+            assert_eq!(queue.len(), expected.len());
+            assert_eq!(queue.to_contiguous(), expected);
+            let mut stream = Reluctant { written: Vec::new(), step };
+            poll_fn(|cx| queue.poll_write(&mut stream, cx)).await.unwrap();
+            assert!(stream.written == expected, "step {step}");
+            assert!(queue.is_empty());
+            assert_eq!(queue.copied.capacity(), 0, "an empty queue holds no memory");
+        }
+    }
+
+    #[tokio::test]
+    async fn queues_are_appended_in_order_even_when_half_written() {
+        let (mut first, mut expected) = mixture();
+        first.advance(5_000);
+        expected.drain(..5_000);
+        let (mut second, more) = mixture();
+        second.advance(1_234);
+        expected.extend_from_slice(&more[1_234..]);
+        first.append(&mut second);
+        assert!(second.is_empty());
+        let mut stream = Reluctant { written: Vec::new(), step: 999 };
+        poll_fn(|cx| first.poll_write(&mut stream, cx)).await.unwrap();
+        assert!(stream.written == expected);
+    }
+
+    #[test]
+    fn a_queue_that_never_empties_does_not_grow() {
+        let mut queue = WriteQueue::new();
+        queue.push(Wire::Slice(&[0; 4_000]));
+        for _ in 0..10_000 {
+            queue.push(Wire::Slice(&[1; 4_000]));
+            queue.advance(4_000);
+        }
+        assert_eq!(queue.len(), 4_000);
+        assert!(queue.copied.capacity() <= SPARE_CAPACITY, "{}", queue.copied.capacity());
+    }
+
+    #[test]
+    fn a_lagging_queue_shares_frames_instead_of_copying_them() {
+        let frame = Bytes::from(vec![1; 1_000]);
+        let mut queue = WriteQueue::new();
+        for _ in 0..1_000 {
+            queue.push(Wire::Shared(&frame));
+        }
+        assert_eq!(queue.len(), 1_000_000);
+        assert!(queue.copied.capacity() <= 64 * 1024, "{}", queue.copied.capacity());
+    }
+}
