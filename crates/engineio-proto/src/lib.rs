@@ -1,1 +1,25 @@
-//! Engine.IO 4 as a state machine without input or output of its own.
+//! Engine.IO 4 as state machines that do no input or output of their own.
+//!
+//! What lives here: packets and polling payloads, the session's life (heartbeat, close, upgrade), the refusals with
+//! their codes and bodies, and [`Frame`]: one encoded packet group, shared by everybody it is sent to.
+//!
+//! Bytes, the [`Time`](ws_proto::Time) and random bytes are arguments; sockets, clocks and HTTP belong to the floors
+//! above. The revision spoken is 4 (`EIO=4`).
+
+mod error;
+mod frame;
+mod id;
+mod open;
+mod packet;
+mod payload;
+mod session;
+mod upgrade;
+
+pub use error::{CloseReason, Refusal};
+pub use frame::{AttachmentEncoder, EncodedMessage, Frame, MessageEncoder, encode_packet};
+pub use id::SessionId;
+pub use open::{Settings, Transport, open_packet};
+pub use packet::{Packet, ParseError};
+pub use payload::{decode_payload, encode_payload};
+pub use session::{Due, Received, Session};
+pub use upgrade::CandidateStep;

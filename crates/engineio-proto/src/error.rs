@@ -1,0 +1,129 @@
+//! Why a request is refused, and why a session ends.
+
+use std::fmt;
+
+/// Why a request to the engine is refused, with the code that clients know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Code 0: the `transport` parameter names none that this server has.
+    TransportUnknown,
+    /// Code 1: no session has this `sid` (any more).
+    SessionUnknown,
+    /// Code 2: a session begins with GET.
+    BadHandshakeMethod,
+    /// Code 3: the request does not fit the session, or is malformed.
+    BadRequest,
+    /// Code 4: the program said no.
+    Forbidden,
+    /// Code 5: the `EIO` parameter is not `4`.
+    UnsupportedProtocolVersion,
+}
+
+impl Refusal {
+    /// The number that clients compare.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::TransportUnknown => 0,
+            Self::SessionUnknown => 1,
+            Self::BadHandshakeMethod => 2,
+            Self::BadRequest => 3,
+            Self::Forbidden => 4,
+            Self::UnsupportedProtocolVersion => 5,
+        }
+    }
+
+    /// The text that clients see.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::TransportUnknown => "Transport unknown",
+            Self::SessionUnknown => "Session ID unknown",
+            Self::BadHandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::Forbidden => "Forbidden",
+            Self::UnsupportedProtocolVersion => "Unsupported protocol version",
+        }
+    }
+
+    /// The JSON body for a polling request, byte for byte that of the Node server; `message` stands in for the
+    /// standard one.
+    #[must_use]
+    pub fn body(self, message: Option<&str>) -> String {
+        let message = escape(message.unwrap_or(self.message()));
+        format!(r#"{{"code":{},"message":"{message}"}}"#, self.code())
+    }
+}
+
+/// Escapes what JSON does not allow in a string.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => escaped.extend(['\\', character]),
+            '\0'..='\u{1f}' => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Why a session ended. A normal end is one of these too: it is an event, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// No pong came in time.
+    PingTimeout,
+    /// The transport failed or the client broke its rules.
+    TransportError,
+    /// The client went away.
+    TransportClose,
+    /// The client sent what is no Engine.IO packet.
+    ParseError,
+    /// The program on this side closed the session.
+    ForcedClose,
+}
+
+impl CloseReason {
+    /// The name that the Node server gives it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PingTimeout => "ping timeout",
+            Self::TransportError => "transport error",
+            Self::TransportClose => "transport close",
+            Self::ParseError => "parse error",
+            Self::ForcedClose => "forced close",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_body_that_clients_know() {
+        assert_eq!(Refusal::SessionUnknown.body(None), r#"{"code":1,"message":"Session ID unknown"}"#);
+    }
+
+    #[test]
+    fn a_message_of_the_program_is_escaped() {
+        assert_eq!(Refusal::Forbidden.body(Some("a \"b\"\n")), r#"{"code":4,"message":"a \"b\"\u000a"}"#);
+    }
+}

@@ -1,0 +1,80 @@
+//! The session id: what a client must show to go on with its session.
+
+use std::fmt;
+use std::str;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// 20 characters of `A–Z a–z 0–9 - _`, from 15 random bytes.
+///
+/// The length is that of the Node packages: sticky load balancers and cluster adapters of the field test for it. A
+/// session id is a secret (whoever knows it may read, write and close the session), so it is never shown to other
+/// clients and its `Debug` form hides all but the first characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId([u8; Self::LENGTH]);
+
+impl SessionId {
+    /// Characters of an id.
+    pub const LENGTH: usize = 20;
+
+    /// Makes an id of 15 bytes from a cryptographic source.
+    #[must_use]
+    pub fn from_random(random: [u8; 15]) -> Self {
+        let mut text = [0; Self::LENGTH];
+        // 15 bytes are exactly 20 characters, without padding.
+        let written = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
+        debug_assert_eq!(written, Ok(Self::LENGTH));
+        Self(text)
+    }
+
+    /// Reads an id as a client sends it; `None` when it cannot be one of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().ok()?;
+        bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).then_some(Self(bytes))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("an id is ASCII by construction")
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({}…)", &self.as_str()[..4])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_twenty_url_safe_characters() {
+        let id = SessionId::from_random([0xff; 15]);
+        assert_eq!(id.as_str(), "____________________");
+        assert_eq!(SessionId::parse(id.as_str()), Some(id));
+        assert_eq!(SessionId::from_random([0; 15]).as_str(), "AAAAAAAAAAAAAAAAAAAA");
+    }
+
+    #[test]
+    fn what_cannot_be_an_id_is_not_one() {
+        for text in ["", "short", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAA/", "ééééééééééé"] {
+            assert_eq!(SessionId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_line_does_not_reveal_an_id() {
+        assert_eq!(format!("{:?}", SessionId::from_random([0; 15])), "SessionId(AAAA…)");
+    }
+}

@@ -1,0 +1,99 @@
+//! Engine.IO packets: one type character and data.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// One packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// `0`: the handshake, from the server. Its data is JSON.
+    Open(&'a str),
+    /// `1`: asks the other end to close the transport.
+    Close,
+    /// `2`: heartbeat from the server, or `2probe` from a client on the transport it wants to move to.
+    Ping(&'a str),
+    /// `3`: the answer to a ping, with the same data.
+    Pong(&'a str),
+    /// `4`: text of the program above.
+    Message(&'a str),
+    /// Bytes of the program above: a binary WebSocket message, or `b` and base64 in text.
+    Binary(Cow<'a, [u8]>),
+    /// `5`: the client moves to this transport now.
+    Upgrade,
+    /// `6`: nothing; it releases a waiting poll.
+    Noop,
+}
+
+/// A text that is no packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// No character at all.
+    #[error("empty packet")]
+    Empty,
+    /// The first character names no packet type.
+    #[error("unknown packet type")]
+    UnknownType,
+    /// What follows `b` is not base64.
+    #[error("binary packet is not valid base64")]
+    Base64,
+}
+
+impl<'a> Packet<'a> {
+    /// Parses a text packet, as a WebSocket text message or a part of a polling payload carries it.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        let Some(&kind) = text.as_bytes().first() else { return Err(ParseError::Empty) };
+        // The type characters are ASCII, so the cut is at a character boundary once the type is known.
+        let data = || &text[1..];
+        match kind {
+            b'4' => Ok(Self::Message(data())),
+            b'3' => Ok(Self::Pong(data())),
+            b'2' => Ok(Self::Ping(data())),
+            b'b' => Ok(Self::Binary(Cow::Owned(STANDARD.decode(data()).map_err(|_| ParseError::Base64)?))),
+            b'5' => Ok(Self::Upgrade),
+            b'1' => Ok(Self::Close),
+            b'6' => Ok(Self::Noop),
+            b'0' => Ok(Self::Open(data())),
+            _ => Err(ParseError::UnknownType),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read_from_its_character() {
+        for (text, packet) in [
+            ("0{}", Packet::Open("{}")),
+            ("1", Packet::Close),
+            ("2", Packet::Ping("")),
+            ("2probe", Packet::Ping("probe")),
+            ("3probe", Packet::Pong("probe")),
+            ("4", Packet::Message("")),
+            ("4hé€😀", Packet::Message("hé€😀")),
+            ("bAQIDBA==", Packet::Binary(Cow::Borrowed(&[1, 2, 3, 4]))),
+            ("b", Packet::Binary(Cow::Borrowed(&[]))),
+            ("5", Packet::Upgrade),
+            ("6", Packet::Noop),
+        ] {
+            assert_eq!(Packet::parse(text), Ok(packet), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_named() {
+        for (text, error) in [
+            ("", ParseError::Empty),
+            ("7", ParseError::UnknownType),
+            ("abc", ParseError::UnknownType),
+            ("é", ParseError::UnknownType),
+            ("bAQID*", ParseError::Base64),
+        ] {
+            assert_eq!(Packet::parse(text), Err(error), "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Polling payloads: several packets in one HTTP body, joined by the record separator.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ws_proto::{FrameHeader, Opcode};
+
+use crate::packet::{Packet, ParseError};
+
+/// Stands between packets. JSON never contains it unescaped, so Socket.IO needs no escape for it, and Engine.IO has
+/// none.
+const SEPARATOR: u8 = 0x1e;
+
+/// The packets of a POST body, in order. The first error ends them; the packets before it count.
+pub fn decode_payload(body: &str) -> impl Iterator<Item = Result<Packet<'_>, ParseError>> {
+    let mut failed = false;
+    body.split(char::from(SEPARATOR)).map_while(move |text| {
+        if failed {
+            return None;
+        }
+        let packet = Packet::parse(text);
+        failed = packet.is_err();
+        Some(packet)
+    })
+}
+
+/// Appends the frames in `wire` to a polling `payload`: text as it is, binary as `b` and base64.
+///
+/// `wire` is what [`MessageEncoder`](crate::MessageEncoder) and [`encode_packet`](crate::encode_packet) made: whole,
+/// unmasked frames. What is no frame ends the conversion.
+pub fn encode_payload(mut wire: &[u8], payload: &mut Vec<u8>) {
+    while let Ok(Some((header, header_length))) = FrameHeader::parse(wire) {
+        let Ok(length) = usize::try_from(header.payload_len) else { return };
+        let Some(data) = wire.get(header_length..header_length + length) else { return };
+        if !payload.is_empty() {
+            payload.push(SEPARATOR);
+        }
+        if header.opcode == Opcode::Binary {
+            payload.push(b'b');
+            let start = payload.len();
+            payload.resize(start + data.len().div_ceil(3) * 4, 0);
+            let written = STANDARD.encode_slice(data, &mut payload[start..]);
+            debug_assert_eq!(written, Ok(payload.len() - start));
+        } else {
+            payload.extend_from_slice(data);
+        }
+        wire = &wire[header_length + length..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frame::{MessageEncoder, encode_packet};
+
+    fn packets(body: &str) -> Vec<Result<Packet<'_>, ParseError>> {
+        decode_payload(body).collect()
+    }
+
+    #[test]
+    fn packets_are_split_at_the_separator() {
+        assert_eq!(
+            packets("4hello\x1e2\x1ebAQIDBA=="),
+            [Ok(Packet::Message("hello")), Ok(Packet::Ping("")), Ok(Packet::Binary(vec![1, 2, 3, 4].into()))]
+        );
+    }
+
+    #[test]
+    fn the_packets_before_an_error_count_and_those_after_it_do_not() {
+        assert_eq!(packets("4a\x1ex\x1e4b"), [Ok(Packet::Message("a")), Err(ParseError::UnknownType)]);
+        assert_eq!(packets(""), [Err(ParseError::Empty)]);
+        assert_eq!(packets("4a\x1e"), [Ok(Packet::Message("a")), Err(ParseError::Empty)]);
+    }
+
+    #[test]
+    fn a_payload_is_made_from_wire_frames() {
+        let mut encoder = MessageEncoder::new();
+        encoder.begin();
+        encoder.text().extend_from_slice(b"hello");
+        encoder.parts().1.push(&[1, 2, 3, 4]);
+        let mut wire = encoder.finish().as_wire().to_vec();
+        encode_packet("2", &mut wire);
+        let mut payload = Vec::new();
+        encode_payload(&wire, &mut payload);
+        assert_eq!(payload, b"4hello\x1ebAQIDBA==\x1e2");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_what_is_decoded(
+            messages in proptest::collection::vec(("[^\x1e]{0,300}", proptest::collection::vec(any::<u8>(), 0..300)), 1..8)
+        ) {
+            let mut encoder = MessageEncoder::new();
+            let mut wire = Vec::new();
+            for (text, data) in &messages {
+                encoder.begin();
+                encoder.text().extend_from_slice(text.as_bytes());
+                encoder.parts().1.push(data);
+                wire.extend_from_slice(encoder.finish().as_wire());
+            }
+            let mut payload = Vec::new();
+            encode_payload(&wire, &mut payload);
+            let payload = String::from_utf8(payload).unwrap();
+            let expected: Vec<_> = messages
+                .iter()
+                .flat_map(|(text, data)| [Ok(Packet::Message(text)), Ok(Packet::Binary(data.into()))])
+                .collect();
+            prop_assert_eq!(packets(&payload), expected);
+        }
+
+        #[test]
+        fn no_body_makes_the_decoder_panic(body in "\\PC*[\x1e]?\\PC*") {
+            packets(&body);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! One session, server side: what its packets mean, its heartbeat, its upgrade.
+//!
+//! The machine knows no transport but by name. The driver hands it every packet of the current transport
+//! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate`]), sleeps until
+//! [`Session::poll_timeout`], and does what [`Session::handle_timeout`] says, until that returns `None`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use ws_proto::Time;
+
+use crate::error::CloseReason;
+use crate::open::{Settings, Transport};
+use crate::packet::{Packet, ParseError};
+use crate::upgrade::{CandidateStep, Upgrade, UpgradeDue};
+
+/// What a packet brought for the program above.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(Cow<'a, [u8]>),
+    /// Nothing: the packet was the engine's own.
+    Nothing,
+}
+
+/// What has come due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Send `2`.
+    Ping,
+    /// Answer a waiting poll with `6`, if one waits.
+    ReleasePoll,
+    /// Close the candidate; the session goes on.
+    AbandonCandidate,
+    /// Close the session.
+    Close(CloseReason),
+}
+
+/// The state of one session. Small: an idle session costs these bytes.
+#[derive(Debug)]
+pub struct Session {
+    transport: Transport,
+    heartbeat: Heartbeat,
+    upgrade: Upgrade,
+    /// While true the driver does not read, so the silence of the peer says nothing about the peer.
+    paused: bool,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    upgrade_timeout: Duration,
+}
+
+/// The heartbeat goes from the server to the client (revision 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heartbeat {
+    /// The next ping is due at `ping_at`.
+    Quiet { ping_at: Time },
+    /// A ping is out. `extended` tells that a packet other than the pong has already prolonged the wait; it may do so
+    /// once for each ping.
+    AwaitingPong { deadline: Time, extended: bool },
+}
+
+impl Session {
+    /// A session that has just sent its open packet on `transport`.
+    #[must_use]
+    pub fn new(transport: Transport, settings: &Settings, now: Time) -> Self {
+        let upgradable = transport == Transport::Polling
+            && settings.allow_upgrades
+            && settings.transports.contains(&Transport::WebSocket);
+        Self {
+            transport,
+            heartbeat: Heartbeat::Quiet { ping_at: now + settings.ping_interval },
+            upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Finished },
+            paused: false,
+            ping_interval: settings.ping_interval,
+            ping_timeout: settings.ping_timeout,
+            upgrade_timeout: settings.upgrade_timeout,
+        }
+    }
+
+    /// The transport that packets travel on now.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// A packet of the current transport.
+    ///
+    /// # Errors
+    /// The reason for which the session must be closed now.
+    pub fn handle_packet<'a>(
+        &mut self,
+        packet: Result<Packet<'a>, ParseError>,
+        now: Time,
+    ) -> Result<Received<'a>, CloseReason> {
+        let packet = packet.map_err(|_| CloseReason::ParseError)?;
+        if let Packet::Pong(_) = packet {
+            // An unsolicited pong is allowed: it only counts the interval anew.
+            self.heartbeat = Heartbeat::Quiet { ping_at: now + self.ping_interval };
+            return Ok(Received::Nothing);
+        }
+        self.extend_pong_deadline(now);
+        match packet {
+            Packet::Message(text) => Ok(Received::Text(text)),
+            Packet::Binary(data) => Ok(Received::Binary(data)),
+            // "Invalid heartbeat direction": in revision 4 only the server pings.
+            Packet::Ping(_) => Err(CloseReason::TransportError),
+            // A WebSocket connection closes by its own close frame; a `1` on it has no meaning.
+            Packet::Close if self.transport == Transport::Polling => Err(CloseReason::TransportClose),
+            Packet::Close | Packet::Pong(_) | Packet::Open(_) | Packet::Upgrade | Packet::Noop => {
+                Ok(Received::Nothing)
+            }
+        }
+    }
+
+    /// A candidate has connected. `false` means: close it, the session is not free to move.
+    pub fn begin_upgrade(&mut self, now: Time) -> bool {
+        self.upgrade.begin(now, self.upgrade_timeout)
+    }
+
+    /// A packet of the candidate.
+    pub fn handle_candidate(&mut self, packet: &Result<Packet<'_>, ParseError>, now: Time) -> CandidateStep {
+        let step = self.upgrade.handle_packet(packet, now);
+        if step == CandidateStep::Switch {
+            self.transport = Transport::WebSocket;
+        }
+        step
+    }
+
+    /// The candidate's connection ended before the move.
+    pub fn candidate_lost(&mut self) {
+        self.upgrade.candidate_lost();
+    }
+
+    /// The driver stops reading (`true`) or reads again. While it does not read, a missing pong is not held against
+    /// the peer; from the moment it reads again the peer has a whole timeout.
+    pub fn set_paused(&mut self, paused: bool, now: Time) {
+        if self.paused && !paused {
+            if let Heartbeat::AwaitingPong { deadline, .. } = &mut self.heartbeat {
+                *deadline = now + self.ping_timeout;
+            }
+        }
+        self.paused = paused;
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let heartbeat = match self.heartbeat {
+            Heartbeat::Quiet { ping_at } => Some(ping_at),
+            Heartbeat::AwaitingPong { .. } if self.paused => None,
+            Heartbeat::AwaitingPong { deadline, .. } => Some(deadline),
+        };
+        match (heartbeat, self.upgrade.poll_timeout()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// One thing that has come due, or `None`. Call again until `None`.
+    pub fn handle_timeout(&mut self, now: Time) -> Option<Due> {
+        match self.heartbeat {
+            Heartbeat::Quiet { ping_at } if ping_at <= now => {
+                self.heartbeat =
+                    Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended: false };
+                return Some(Due::Ping);
+            }
+            Heartbeat::AwaitingPong { deadline, .. } if deadline <= now && !self.paused => {
+                return Some(Due::Close(CloseReason::PingTimeout));
+            }
+            _ => {}
+        }
+        self.upgrade.handle_timeout(now).map(|due| match due {
+            UpgradeDue::ReleasePoll => Due::ReleasePoll,
+            UpgradeDue::AbandonCandidate => Due::AbandonCandidate,
+        })
+    }
+
+    /// While a pong is awaited, the first other packet prolongs the wait, once for each ping: a pong may stand in a
+    /// queue behind large messages.
+    fn extend_pong_deadline(&mut self, now: Time) {
+        if let Heartbeat::AwaitingPong { deadline, extended: extended @ false } = &mut self.heartbeat {
+            *deadline = now + self.ping_timeout;
+            *extended = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn session(transport: Transport) -> Session {
+        Session::new(transport, &Settings::default(), Time::ZERO)
+    }
+
+    #[test]
+    fn the_first_ping_comes_one_interval_after_the_open_and_the_next_one_interval_after_the_pong() {
+        let mut session = session(Transport::WebSocket);
+        assert_eq!(session.poll_timeout(), Some(at(25)));
+        assert_eq!(session.handle_timeout(at(24)), None);
+        assert_eq!(session.handle_timeout(at(25)), Some(Due::Ping));
+        assert_eq!(session.handle_timeout(at(25)), None);
+        assert_eq!(session.handle_packet(Ok(Packet::Pong("")), at(30)), Ok(Received::Nothing));
+        assert_eq!(session.poll_timeout(), Some(at(55)));
+    }
+
+    #[test]
+    fn a_missing_pong_closes_the_session() {
+        let mut session = session(Transport::Polling);
+        session.handle_timeout(at(25));
+        assert_eq!(session.handle_timeout(at(44)), None);
+        assert_eq!(session.handle_timeout(at(45)), Some(Due::Close(CloseReason::PingTimeout)));
+    }
+
+    #[test]
+    fn the_first_other_packet_prolongs_the_wait_for_the_pong_and_the_second_does_not() {
+        let mut session = session(Transport::WebSocket);
+        session.handle_timeout(at(25));
+        session.handle_packet(Ok(Packet::Message("x")), at(40)).unwrap();
+        assert_eq!(session.poll_timeout(), Some(at(60)));
+        session.handle_packet(Ok(Packet::Message("y")), at(50)).unwrap();
+        assert_eq!(session.poll_timeout(), Some(at(60)));
+    }
+
+    #[test]
+    fn while_reading_is_paused_a_missing_pong_closes_nothing() {
+        let mut session = session(Transport::WebSocket);
+        session.handle_timeout(at(25));
+        session.set_paused(true, at(26));
+        assert_eq!(session.poll_timeout(), None);
+        assert_eq!(session.handle_timeout(at(400)), None);
+        session.set_paused(false, at(400));
+        assert_eq!(session.poll_timeout(), Some(at(420)));
+    }
+
+    #[test]
+    fn a_ping_from_the_client_is_the_wrong_direction() {
+        let mut session = session(Transport::WebSocket);
+        assert_eq!(session.handle_packet(Ok(Packet::Ping("")), at(1)), Err(CloseReason::TransportError));
+    }
+
+    #[test]
+    fn a_close_packet_ends_a_polling_session_and_means_nothing_on_websocket() {
+        assert_eq!(
+            session(Transport::Polling).handle_packet(Ok(Packet::Close), at(1)),
+            Err(CloseReason::TransportClose)
+        );
+        assert_eq!(
+            session(Transport::WebSocket).handle_packet(Ok(Packet::Close), at(1)),
+            Ok(Received::Nothing)
+        );
+    }
+
+    #[test]
+    fn what_is_no_packet_is_a_parse_error() {
+        assert_eq!(
+            session(Transport::Polling).handle_packet(Err(ParseError::Empty), at(1)),
+            Err(CloseReason::ParseError)
+        );
+    }
+
+    #[test]
+    fn an_upgrade_is_probe_then_upgrade() {
+        let mut session = session(Transport::Polling);
+        assert!(session.begin_upgrade(at(1)));
+        assert_eq!(session.handle_candidate(&Ok(Packet::Ping("probe")), at(1)), CandidateStep::AnswerProbe);
+        assert_eq!(session.transport(), Transport::Polling);
+        assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10));
+        assert_eq!(session.handle_timeout(at(2)), Some(Due::ReleasePoll));
+        assert_eq!(session.handle_timeout(at(2)), None);
+        assert_eq!(session.handle_candidate(&Ok(Packet::Upgrade), at(2)), CandidateStep::Switch);
+        assert_eq!(session.transport(), Transport::WebSocket);
+        assert_eq!(session.poll_timeout(), Some(at(25)));
+        assert!(!session.begin_upgrade(at(3)), "a session moves once");
+    }
+
+    #[test]
+    fn a_second_candidate_is_refused_while_the_first_is_there() {
+        let mut session = session(Transport::Polling);
+        assert!(session.begin_upgrade(at(1)));
+        assert!(!session.begin_upgrade(at(1)));
+        session.candidate_lost();
+        assert!(session.begin_upgrade(at(1)));
+    }
+
+    #[test]
+    fn anything_else_on_the_candidate_costs_only_the_candidate() {
+        for packet in
+            [Ok(Packet::Upgrade), Ok(Packet::Message("x")), Ok(Packet::Ping("")), Err(ParseError::UnknownType)]
+        {
+            let mut session = session(Transport::Polling);
+            session.begin_upgrade(at(1));
+            assert_eq!(session.handle_candidate(&packet, at(1)), CandidateStep::Refuse, "{packet:?}");
+            assert_eq!(session.transport(), Transport::Polling);
+            assert!(session.begin_upgrade(at(2)));
+        }
+    }
+
+    #[test]
+    fn an_upgrade_that_is_not_finished_in_time_is_abandoned() {
+        let mut session = session(Transport::Polling);
+        session.begin_upgrade(at(1));
+        assert_eq!(session.handle_timeout(at(11)), Some(Due::AbandonCandidate));
+        assert!(session.begin_upgrade(at(12)));
+    }
+
+    #[test]
+    fn a_session_that_began_on_websocket_has_nowhere_to_move() {
+        assert!(!session(Transport::WebSocket).begin_upgrade(at(1)));
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Session>() <= 120, "{}", size_of::<Session>());
+    }
+}

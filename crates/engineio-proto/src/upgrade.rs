@@ -1,0 +1,105 @@
+//! The move from polling to WebSocket, server side.
+//!
+//! The client opens a WebSocket beside its polling session (the *candidate*), asks `2probe`, gets `3probe`, lets its
+//! polls come back, and says `5`. Until then polling goes on in both directions, and whatever goes wrong on the
+//! candidate costs the candidate only.
+
+use std::time::Duration;
+
+use ws_proto::Time;
+
+use crate::packet::{Packet, ParseError};
+
+/// How often a waiting poll is answered with a noop once the candidate has been probed, so that the client can stop
+/// polling soon. The figure is that of the Node server.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What the driver does after a packet on the candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CandidateStep {
+    /// Send `3probe` on the candidate.
+    AnswerProbe,
+    /// The candidate is the transport from now on.
+    Switch,
+    /// Close the candidate; the polling session lives on.
+    Refuse,
+}
+
+/// Where the move stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    /// The session may still move.
+    Possible,
+    /// A candidate is connected and has until `deadline` to finish.
+    Candidate { deadline: Time },
+    /// The probe was answered; waiting polls are released at `release_at`.
+    Probed { deadline: Time, release_at: Time },
+    /// The session is on its last transport.
+    Finished,
+}
+
+/// A timer of the upgrade that has come due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpgradeDue {
+    ReleasePoll,
+    AbandonCandidate,
+}
+
+impl Upgrade {
+    /// A candidate has connected. `false` when the session already moves or has moved.
+    pub(crate) fn begin(&mut self, now: Time, timeout: Duration) -> bool {
+        let possible = *self == Self::Possible;
+        if possible {
+            *self = Self::Candidate { deadline: now + timeout };
+        }
+        possible
+    }
+
+    pub(crate) fn handle_packet(&mut self, packet: &Result<Packet<'_>, ParseError>, now: Time) -> CandidateStep {
+        match (*self, packet) {
+            (Self::Candidate { deadline } | Self::Probed { deadline, .. }, Ok(Packet::Ping("probe"))) => {
+                // A poll that already waits is released one interval from now, as in Node: the client stops polling
+                // by itself when its poll comes back with something.
+                *self = Self::Probed { deadline, release_at: now + RELEASE_INTERVAL };
+                CandidateStep::AnswerProbe
+            }
+            (Self::Probed { .. }, Ok(Packet::Upgrade)) => {
+                *self = Self::Finished;
+                CandidateStep::Switch
+            }
+            _ => {
+                self.candidate_lost();
+                CandidateStep::Refuse
+            }
+        }
+    }
+
+    /// The candidate is gone; the client may try again.
+    pub(crate) fn candidate_lost(&mut self) {
+        if *self != Self::Finished {
+            *self = Self::Possible;
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        match *self {
+            Self::Candidate { deadline } => Some(deadline),
+            Self::Probed { deadline, release_at } => Some(deadline.min(release_at)),
+            Self::Possible | Self::Finished => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<UpgradeDue> {
+        match *self {
+            Self::Candidate { deadline } | Self::Probed { deadline, .. } if deadline <= now => {
+                *self = Self::Possible;
+                Some(UpgradeDue::AbandonCandidate)
+            }
+            Self::Probed { deadline, release_at } if release_at <= now => {
+                *self = Self::Probed { deadline, release_at: now + RELEASE_INTERVAL };
+                Some(UpgradeDue::ReleasePoll)
+            }
+            _ => None,
+        }
+    }
+}
