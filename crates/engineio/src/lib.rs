@@ -1,1 +1,53 @@
 //! Engine.IO sessions over HTTP long-polling and WebSocket, as a tower service.
+//!
+//! [`Engine`] answers HTTP requests; for every session it spawns one task that owns the session's machine, its
+//! transport and the [`Handler`] that the [`Application`] made for it. Other tasks hold a [`Session`]: they may send
+//! and close, nothing else.
+//!
+//! ```
+//! use std::task::Context;
+//! use tidewire_engineio::{Application, CloseReason, Engine, Handler, Message, Options, Session, Time};
+//!
+//! struct Echo;
+//! struct EchoHandler(Session);
+//!
+//! impl Application for Echo {
+//!     type Handler = EchoHandler;
+//!     fn on_open(&self, session: Session, _request: http::request::Parts) -> EchoHandler {
+//!         EchoHandler(session)
+//!     }
+//! }
+//! impl Handler for EchoHandler {
+//!     fn on_message(&mut self, message: Message<'_>, _now: Time, _cx: &mut Context<'_>) {
+//!         match message {
+//!             Message::Text(text) => self.0.send_text(text),
+//!             Message::Binary(data) => self.0.send_binary(&data),
+//!         }
+//!     }
+//!     fn on_close(&mut self, _reason: CloseReason, _now: Time, _cx: &mut Context<'_>) {}
+//! }
+//!
+//! let engine = Engine::new(Options { path: "/engine.io/".into(), ..Options::default() }, Echo);
+//! # let _ = engine;
+//! ```
+
+mod cors;
+mod driver;
+mod engine;
+mod handler;
+mod options;
+mod polling;
+mod registry;
+mod request;
+mod service;
+mod session;
+mod websocket;
+
+pub use cors::Cors;
+pub use engine::Engine;
+pub use engineio_proto::{CloseReason, Refusal, Settings, Transport};
+pub use handler::{Application, Handler, Message};
+pub use options::{AllowRequest, Options};
+pub use service::{EngineLayer, EngineService};
+pub use session::Session;
+pub use ws_proto::Time;

@@ -1,0 +1,460 @@
+//! The task of a session: it owns the machine, the transport and the handler.
+//!
+//! Hot path. One turn reads what has arrived, hands each message to the handler in place, takes what was sent
+//! meanwhile from the outbox, and writes it at once.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use engineio_proto::{
+    CandidateStep, CloseReason, Due, Packet, ParseError, Received, Session as Machine, Transport,
+    decode_payload, encode_packet,
+};
+use net::{Deadline, Ended, Stream, WebSocketStream};
+use tokio::sync::oneshot;
+use ws_proto::{Event, Time};
+
+use crate::engine::Shared;
+use crate::handler::{Application, Handler, Message};
+use crate::polling::PollingLink;
+use crate::session::{Command, PollReply, Session};
+use crate::websocket::{close_in_background, websocket};
+
+/// Turns before other tasks of the thread get theirs.
+const TURNS: usize = 16;
+
+/// Reads of one turn before what they caused is written.
+const READS: usize = 4;
+
+/// The future that drives a session from its open packet to its last byte.
+pub(crate) struct Driver<A: Application> {
+    engine: Arc<Shared<A>>,
+    session: Session,
+    machine: Machine,
+    handler: A::Handler,
+    link: Link,
+    /// The WebSocket that a polling session may move to.
+    candidate: Option<Box<WebSocketStream<Stream>>>,
+    deadline: Deadline,
+    phase: Phase,
+}
+
+/// What carries the packets.
+enum Link {
+    Polling(Box<PollingLink>),
+    WebSocket(WebSocketStream<Stream>),
+    /// Nothing any more.
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The handler knows that the session is over; the transport still has something to say, until then.
+    Closing { until: Time },
+}
+
+impl<A: Application> Driver<A> {
+    /// A session whose open packet has been answered to its first GET.
+    pub(crate) fn polling(engine: Arc<Shared<A>>, session: Session, request: http::request::Parts) -> Self {
+        Self::new(engine, session, request, Link::Polling(Box::default()))
+    }
+
+    /// A session that begins on WebSocket. Queues the open packet.
+    pub(crate) fn websocket(
+        engine: Arc<Shared<A>>,
+        session: Session,
+        request: http::request::Parts,
+        mut stream: WebSocketStream<Stream>,
+        open: &str,
+    ) -> Self {
+        stream.queue_mut().push_with(|wire| encode_packet(open, wire));
+        Self::new(engine, session, request, Link::WebSocket(stream))
+    }
+
+    fn new(
+        engine: Arc<Shared<A>>,
+        session: Session,
+        request: http::request::Parts,
+        link: Link,
+    ) -> Self {
+        let machine = Machine::new(session.transport(), &engine.options.settings, net::now());
+        let handler = engine.application.on_open(session.clone(), request);
+        Self {
+            engine,
+            session,
+            machine,
+            handler,
+            link,
+            candidate: None,
+            deadline: Deadline::new(),
+            phase: Phase::Open,
+        }
+    }
+
+    /// Reads what the transport has. `true` when there may be more than one turn should take.
+    fn poll_input(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        if self.phase != Phase::Open {
+            return false;
+        }
+        let wants_input = self.handler.wants_input();
+        self.machine.set_paused(!wants_input, now);
+        if !wants_input {
+            return false;
+        }
+        match &mut self.link {
+            Link::WebSocket(_) => self.poll_websocket(now, cx),
+            Link::Polling(_) => self.poll_held_posts(now, cx),
+            Link::Gone => false,
+        }
+    }
+
+    fn poll_websocket(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let Self { link: Link::WebSocket(stream), machine, handler, .. } = self else { return false };
+        for _ in 0..READS {
+            let mut broken = None;
+            let read = stream.poll_read(now, cx, |event, cx| {
+                let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
+                match dispatch(machine, handler, packet, now, cx) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(reason) => {
+                        broken = Some(reason);
+                        ControlFlow::Break(())
+                    }
+                }
+            });
+            let reason = match read {
+                Poll::Pending => return false,
+                Poll::Ready(Err(ended)) => Some(broken.unwrap_or(close_reason(&ended))),
+                Poll::Ready(Ok(())) => broken,
+            };
+            if let Some(reason) = reason {
+                self.end(reason, now, cx);
+                return false;
+            }
+            if !handler.wants_input() {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Handles the POSTs that came while the handler took nothing.
+    fn poll_held_posts(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let Link::Polling(link) = &mut self.link else { return false };
+        let Some((payload, done)) = link.take_held() else { return false };
+        self.handle_payload(&payload, done, now, cx);
+        true
+    }
+
+    fn handle_command(&mut self, command: Command, now: Time, cx: &mut Context<'_>) {
+        match command {
+            Command::Poll(reply) => self.handle_poll(reply, now, cx),
+            Command::Packets { payload, done } => {
+                if self.phase != Phase::Open {
+                    // The client learns of the end from its poll.
+                    let _ = done.send(());
+                } else if let (Link::Polling(link), false) = (&mut self.link, self.handler.wants_input()) {
+                    link.hold(payload, done);
+                } else {
+                    self.handle_payload(&payload, done, now, cx);
+                }
+            }
+            Command::Candidate(upgraded) => {
+                let candidate = websocket(upgraded, &self.engine.options);
+                if self.phase == Phase::Open && self.machine.begin_upgrade(now) {
+                    self.candidate = Some(Box::new(candidate));
+                } else {
+                    close_in_background(candidate, now);
+                }
+            }
+            Command::Close(reason) => self.end(reason, now, cx),
+        }
+    }
+
+    fn handle_poll(&mut self, reply: oneshot::Sender<PollReply>, now: Time, cx: &mut Context<'_>) {
+        // Without a polling link the sender is dropped, and the request refused.
+        let Link::Polling(link) = &mut self.link else { return };
+        match self.phase {
+            Phase::Open => {
+                if let Some(second) = link.wait(reply) {
+                    let _ = second.send(PollReply::Overlap);
+                    self.end(CloseReason::TransportError, now, cx);
+                }
+            }
+            Phase::Closing { .. } => {
+                link.say_goodbye(reply);
+                self.link = Link::Gone;
+            }
+        }
+    }
+
+    fn handle_payload(&mut self, payload: &str, done: oneshot::Sender<()>, now: Time, cx: &mut Context<'_>) {
+        for packet in decode_payload(payload) {
+            if let Err(reason) = dispatch(&mut self.machine, &mut self.handler, packet, now, cx) {
+                self.end(reason, now, cx);
+                break;
+            }
+        }
+        // The client is told "ok" also when its packets have just ended the session, as in Node.
+        let _ = done.send(());
+    }
+
+    /// Drives the connection that may become the transport.
+    fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) {
+        while let Some(mut candidate) = self.candidate.take() {
+            let Self { machine, handler, .. } = self;
+            let mut probed = false;
+            let mut refused = false;
+            let mut broken = None;
+            let read = candidate.poll_read(now, cx, |event, cx| {
+                let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
+                if machine.transport() == Transport::WebSocket {
+                    // The session has moved with a packet before this one, in the same read.
+                    if let Err(reason) = dispatch(machine, handler, packet, now, cx) {
+                        broken = Some(reason);
+                        return ControlFlow::Break(());
+                    }
+                    return ControlFlow::Continue(());
+                }
+                match machine.handle_candidate(&packet, now) {
+                    CandidateStep::AnswerProbe => probed = true,
+                    CandidateStep::Switch => {}
+                    CandidateStep::Refuse => {
+                        refused = true;
+                        return ControlFlow::Break(());
+                    }
+                }
+                ControlFlow::Continue(())
+            });
+            if probed {
+                candidate.queue_mut().push_with(|wire| encode_packet("3probe", wire));
+            }
+            let ended = match &read {
+                Poll::Ready(Err(ended)) => Some(close_reason(ended)),
+                _ => broken,
+            };
+            if self.machine.transport() == Transport::WebSocket {
+                self.switch_to(*candidate);
+                if let Some(reason) = ended {
+                    self.end(reason, now, cx);
+                }
+                return;
+            }
+            let failed = refused || ended.is_some() || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
+            if failed {
+                self.machine.candidate_lost();
+                close_in_background(*candidate, now);
+                return;
+            }
+            self.candidate = Some(candidate);
+            if read.is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// The session has moved: what waits for a poll goes out on the WebSocket.
+    fn switch_to(&mut self, mut stream: WebSocketStream<Stream>) {
+        if let Link::Polling(link) = &mut self.link {
+            link.hand_over(stream.queue_mut());
+        }
+        self.session.set_transport(Transport::WebSocket);
+        self.link = Link::WebSocket(stream);
+    }
+
+    fn poll_timers(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        let link = match (&self.link, self.phase) {
+            (Link::WebSocket(stream), _) => stream.poll_timeout(),
+            (Link::Polling(_), Phase::Closing { until }) => Some(until),
+            _ => None,
+        };
+        let machine = if self.phase == Phase::Open { self.machine.poll_timeout() } else { None };
+        let wanted = [link, machine, self.handler.poll_timeout()].into_iter().flatten().min();
+        if self.deadline.poll(wanted, now, cx).is_pending() {
+            return false;
+        }
+        if let (Link::Polling(_), Phase::Closing { until }) = (&self.link, self.phase) {
+            if until <= now {
+                self.link = Link::Gone;
+            }
+        }
+        while self.phase == Phase::Open {
+            match self.machine.handle_timeout(now) {
+                None => break,
+                Some(Due::Close(reason)) => self.end(reason, now, cx),
+                Some(Due::Ping) => match &mut self.link {
+                    Link::WebSocket(stream) => stream.queue_mut().push_with(|wire| encode_packet("2", wire)),
+                    Link::Polling(link) => link.push("2"),
+                    Link::Gone => {}
+                },
+                Some(Due::ReleasePoll) => {
+                    if let Link::Polling(link) = &mut self.link {
+                        link.release();
+                    }
+                }
+                Some(Due::AbandonCandidate) => {
+                    if let Some(candidate) = self.candidate.take() {
+                        close_in_background(*candidate, now);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends what waits. Returns how many bytes are left and whether the transport would take more.
+    fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> (usize, bool) {
+        let outbox = self.session.outbox();
+        match &mut self.link {
+            Link::Gone => (0, false),
+            Link::WebSocket(stream) if self.phase == Phase::Open => {
+                let attention = outbox.drain_into(stream.queue_mut());
+                let flushed = stream.poll_flush(cx);
+                let left = stream.queue_mut().len();
+                match flushed {
+                    Poll::Ready(Err(_)) => self.end(CloseReason::TransportClose, now, cx),
+                    _ if attention.overflowed => self.end(CloseReason::TransportError, now, cx),
+                    _ => {}
+                }
+                self.handle_commands(attention.notified, now, cx);
+                (left, flushed.is_ready())
+            }
+            Link::WebSocket(stream) => {
+                if stream.poll_close(now, cx).is_ready() {
+                    self.link = Link::Gone;
+                }
+                self.take_attention(now, cx);
+                (0, false)
+            }
+            Link::Polling(link) => {
+                let writable = self.phase != Phase::Open || {
+                    match link.poll_output(outbox, cx) {
+                        Ok(waiting) => waiting,
+                        Err(()) => {
+                            self.end(CloseReason::TransportError, now, cx);
+                            false
+                        }
+                    }
+                };
+                self.take_attention(now, cx);
+                let waits = matches!(&self.link, Link::Polling(link) if link.is_waiting());
+                (0, writable && waits)
+            }
+        }
+    }
+
+    fn take_attention(&mut self, now: Time, cx: &mut Context<'_>) {
+        let attention = self.session.outbox().attention();
+        if attention.overflowed {
+            self.end(CloseReason::TransportError, now, cx);
+        }
+        self.handle_commands(attention.notified, now, cx);
+    }
+
+    fn handle_commands(&mut self, notified: bool, now: Time, cx: &mut Context<'_>) {
+        if notified {
+            for command in self.session.take_commands() {
+                self.handle_command(command, now, cx);
+            }
+            // What a command has caused (a poll that can be answered, an event to handle) is for the next turn.
+            self.session.wake();
+        }
+    }
+
+    /// Ends the session: the handler learns of it now, the transport takes its time.
+    fn end(&mut self, reason: CloseReason, now: Time, cx: &mut Context<'_>) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Closing { until: now + self.engine.options.close_timeout };
+        self.session.set_closed();
+        self.handler.on_close(reason, now, cx);
+        if let Some(candidate) = self.candidate.take() {
+            close_in_background(*candidate, now);
+        }
+        match &mut self.link {
+            Link::WebSocket(stream) => {
+                self.session.outbox().drain_into(stream.queue_mut());
+                stream.close(None, now);
+            }
+            Link::Polling(link) => {
+                if link.close(reason, self.session.outbox()) {
+                    self.link = Link::Gone;
+                }
+            }
+            Link::Gone => {}
+        }
+        self.session.outbox().close();
+        if !matches!(self.link, Link::Polling(_)) {
+            self.engine.registry.remove(self.session.id());
+        }
+    }
+}
+
+impl<A: Application> Future for Driver<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let now = net::now();
+        for _ in 0..TURNS {
+            let handled = this.handler.poll(now, cx);
+            let more = this.poll_input(now, cx);
+            this.poll_candidate(now, cx);
+            let due = this.poll_timers(now, cx);
+            let (left, writable) = this.poll_output(now, cx);
+            if this.phase != Phase::Open && matches!(this.link, Link::Gone) && handled.is_ready() {
+                return Poll::Ready(());
+            }
+            if this.session.outbox().park(left, writable, cx) && !more && !due {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<A: Application> Drop for Driver<A> {
+    /// Also when a handler panics: no session id may outlive its session.
+    fn drop(&mut self) {
+        self.session.set_closed();
+        self.session.outbox().close();
+        self.engine.registry.remove(self.session.id());
+    }
+}
+
+/// The packet in a WebSocket message; `None` for control frames, which the WebSocket machine has handled.
+fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
+    match event {
+        Event::Text(text) => Some(Packet::parse(text)),
+        Event::Binary(data) => Some(Ok(Packet::Binary((&**data).into()))),
+        _ => None,
+    }
+}
+
+fn dispatch<H: Handler>(
+    machine: &mut Machine,
+    handler: &mut H,
+    packet: Result<Packet<'_>, ParseError>,
+    now: Time,
+    cx: &mut Context<'_>,
+) -> Result<(), CloseReason> {
+    match machine.handle_packet(packet, now)? {
+        Received::Text(text) => handler.on_message(Message::Text(text), now, cx),
+        Received::Binary(data) => handler.on_message(Message::Binary(data), now, cx),
+        Received::Nothing => {}
+    }
+    Ok(())
+}
+
+fn close_reason(ended: &Ended) -> CloseReason {
+    match ended {
+        Ended::Closed(_) | Ended::Eof | Ended::Io(_) => CloseReason::TransportClose,
+        Ended::Protocol(_) => CloseReason::TransportError,
+    }
+}

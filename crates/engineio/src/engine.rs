@@ -1,0 +1,308 @@
+//! The HTTP side of the engine: every request of every transport.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engineio_proto::{Refusal, SessionId, Transport, open_packet};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::oneshot;
+
+use crate::driver::Driver;
+use crate::handler::Application;
+use crate::options::Options;
+use crate::registry::Registry;
+use crate::request::{Asked, Refused, check};
+use crate::session::{Command, PollReply, Session};
+use crate::websocket::websocket;
+
+/// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
+#[derive(Debug)]
+pub struct Engine<A>(Arc<Shared<A>>);
+
+/// What the tasks of all sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared<A> {
+    pub(crate) options: Options,
+    pub(crate) application: A,
+    pub(crate) registry: Registry,
+}
+
+impl<A> Clone for Engine<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Application> Engine<A> {
+    /// An engine without sessions yet.
+    pub fn new(options: Options, application: A) -> Self {
+        Self(Arc::new(Shared { options, application, registry: Registry::default() }))
+    }
+
+    /// The application that sessions are opened for.
+    #[must_use]
+    pub fn application(&self) -> &A {
+        &self.0.application
+    }
+
+    /// Whether a request for `path` is the engine's.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        path.starts_with(&self.0.options.path)
+    }
+
+    /// Sessions that are open now.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// Closes every session. The clients may come back.
+    pub fn close(&self) {
+        for session in self.0.registry.all() {
+            session.close();
+        }
+    }
+
+    /// Waits until no session is left, at most for `limit`. Cancel safe.
+    pub async fn closed(&self, limit: Duration) {
+        const LOOK_EVERY: Duration = Duration::from_millis(10);
+        let all_gone = async {
+            while self.sessions() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, all_gone).await;
+    }
+
+    /// Answers one request. Dropping the future is what happens when the client goes away: a waiting poll or a POST
+    /// that was not read to its end then closes the session.
+    pub fn handle<B>(&self, mut request: Request<B>) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<A, B>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let shared = Arc::clone(&self.0);
+        let upgrade = ws_proto::is_upgrade_request(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        async move {
+            let mut cors_headers = HeaderMap::new();
+            if let Some(cors) = &shared.options.cors {
+                if let Some(preflight) = cors.preflight(request.method(), request.headers()) {
+                    return preflight.map(|()| Full::default());
+                }
+                cors.apply(request.headers(), &mut cors_headers);
+            }
+            let (parts, body) = request.into_parts();
+            let mut response = match check(&parts, upgrade.is_some(), &shared.options, &shared.registry) {
+                Ok(asked) => shared.answer(asked, parts, body, upgrade).await,
+                Err(refused) => refuse(&refused, upgrade.is_some()),
+            };
+            response.headers_mut().extend(cors_headers);
+            response
+        }
+    }
+}
+
+impl<A: Application> Shared<A> {
+    async fn answer<B>(
+        self: Arc<Self>,
+        asked: Asked,
+        parts: Parts,
+        body: B,
+        upgrade: Option<OnUpgrade>,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match (asked, upgrade) {
+            (Asked::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
+            (Asked::Open(_), _) => self.open_polling(parts),
+            (Asked::Upgrade(session), Some(upgrade)) => accept(&parts, upgrade, async move |upgraded| {
+                session.command(Command::Candidate(upgraded));
+            }),
+            (Asked::Poll(session), _) => poll(&session).await,
+            (Asked::Post(session), _) => self.post(session, &parts.headers, body).await,
+            (Asked::Upgrade(_) | Asked::OtherMethod, _) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// A session id and its session, entered in the registry; `None` when there are too many.
+    fn new_session(&self, transport: Transport) -> Option<Session> {
+        if self.registry.len() >= self.options.max_sessions {
+            tracing::warn!(max_sessions = self.options.max_sessions, "too many sessions: a new one is refused");
+            return None;
+        }
+        let mut random = [0; 15];
+        if let Err(error) = getrandom::fill(&mut random) {
+            tracing::error!(%error, "no random bytes for a session id");
+            return None;
+        }
+        let session = Session::new(SessionId::from_random(random), transport, self.options.max_buffered);
+        self.registry.insert(session.clone());
+        Some(session)
+    }
+
+    fn open_polling(self: Arc<Self>, parts: Parts) -> Response<Full<Bytes>> {
+        let Some(session) = self.new_session(Transport::Polling) else {
+            return empty(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        let open = open_packet(session.id(), Transport::Polling, &self.options.settings);
+        tokio::spawn(Driver::polling(self, session, parts));
+        payload(open.into_bytes())
+    }
+
+    fn open_websocket(self: Arc<Self>, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
+        let Some(session) = self.new_session(Transport::WebSocket) else {
+            return empty(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        // The request's parts are for the handler; what the handshake needs of them is cheap to copy.
+        let (method, version) = (parts.method.clone(), parts.version);
+        let accepted = match ws_proto::verify(&method, version, &parts.headers) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.registry.remove(session.id());
+                return error.response().map(|body| Full::new(Bytes::from(body)));
+            }
+        };
+        let response = accepted.response(None).map(|()| Full::default());
+        tokio::spawn(async move {
+            match net::upgraded(upgrade).await {
+                Ok(upgraded) => {
+                    let stream = websocket(upgraded, &self.options);
+                    let open = open_packet(session.id(), Transport::WebSocket, &self.options.settings);
+                    Driver::websocket(self, session, parts, stream, &open).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a connection ended before its upgrade");
+                    self.registry.remove(session.id());
+                }
+            }
+        });
+        response
+    }
+
+    async fn post<B>(&self, session: Session, headers: &HeaderMap, body: B) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let fail = |session: &Session| {
+            session.command(Command::Close(engineio_proto::CloseReason::TransportError));
+            empty(StatusCode::BAD_REQUEST)
+        };
+        let Some(posting) = session.begin_post() else { return fail(&session) };
+        if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream") {
+            return fail(&session);
+        }
+        // If the client goes away while its body is read, this future is dropped, and with it the guard.
+        let mut guard = FailOnDrop(Some(&session));
+        let body = Limited::new(body, self.options.settings.max_payload);
+        let collected = tokio::time::timeout(self.options.body_timeout, body.collect()).await;
+        guard.0 = None;
+        let body = match collected {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            // The session lives on: the client decides what to make of a message that is too long.
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return empty(StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(_)) | Err(_) => return fail(&session),
+        };
+        let Ok(payload) = String::from_utf8(body.into()) else { return fail(&session) };
+        let (done, handled) = oneshot::channel();
+        session.command(Command::Packets { payload, done });
+        let handled = handled.await;
+        drop(posting);
+        if handled.is_err() {
+            return refuse(&Refusal::SessionUnknown.into(), false);
+        }
+        let mut response = Response::new(Full::from("ok"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// Fails the session of a POST whose connection is lost in the middle.
+struct FailOnDrop<'a>(Option<&'a Session>);
+
+impl Drop for FailOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.0 {
+            session.command(Command::Close(engineio_proto::CloseReason::TransportError));
+        }
+    }
+}
+
+async fn poll(session: &Session) -> Response<Full<Bytes>> {
+    let (reply, replied) = oneshot::channel();
+    session.command(Command::Poll(reply));
+    match replied.await {
+        Ok(PollReply::Packets(packets)) => payload(packets),
+        Ok(PollReply::Overlap) => empty(StatusCode::BAD_REQUEST),
+        // The session has ended, or moved to WebSocket, while the request was on its way.
+        Err(_) if session.is_closed() => refuse(&Refusal::SessionUnknown.into(), false),
+        Err(_) => refuse(&Refusal::BadRequest.into(), false),
+    }
+}
+
+/// Answers 101, and gives the raw connection to `then`.
+fn accept<F>(
+    parts: &Parts,
+    upgrade: OnUpgrade,
+    then: impl FnOnce(net::Upgraded) -> F + Send + 'static,
+) -> Response<Full<Bytes>>
+where
+    F: Future<Output = ()> + Send,
+{
+    match ws_proto::verify(&parts.method, parts.version, &parts.headers) {
+        Ok(accepted) => {
+            tokio::spawn(async move {
+                match net::upgraded(upgrade).await {
+                    Ok(upgraded) => then(upgraded).await,
+                    Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
+                }
+            });
+            accepted.response(None).map(|()| Full::default())
+        }
+        Err(error) => error.response().map(|body| Full::new(Bytes::from(body))),
+    }
+}
+
+fn payload(packets: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(packets));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+/// A refusal: JSON for a polling request, plain text and the end of the connection for a WebSocket handshake.
+fn refuse(refused: &Refused, upgrade: bool) -> Response<Full<Bytes>> {
+    let Refused { refusal, message } = refused;
+    let (status, kind, body) = if upgrade {
+        let text = message.clone().unwrap_or_else(|| refusal.message().into());
+        (StatusCode::BAD_REQUEST, "text/html", text)
+    } else {
+        let status = if *refusal == Refusal::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        (status, "application/json", refusal.body(message.as_deref()))
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if upgrade {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,113 @@
+//! The long-polling transport, on the session's side: the GET that waits and the packets that wait for one.
+
+use std::collections::VecDeque;
+use std::task::Context;
+
+use engineio_proto::{CloseReason, encode_packet, encode_payload};
+use net::{Outbox, WriteQueue};
+use tokio::sync::oneshot;
+
+use crate::session::PollReply;
+
+/// The polling end of a session.
+#[derive(Default)]
+pub(crate) struct PollingLink {
+    /// The GET that waits for packets.
+    waiting: Option<oneshot::Sender<PollReply>>,
+    /// Packets of the engine itself, and what was taken from the outbox, in wire form.
+    queue: WriteQueue,
+    /// POSTs that came while the handler took nothing. A session has one POST at a time, so this is short.
+    held: VecDeque<(String, oneshot::Sender<()>)>,
+}
+
+impl PollingLink {
+    /// A GET has come. Gives it back when one waits already.
+    pub(crate) fn wait(&mut self, reply: oneshot::Sender<PollReply>) -> Option<oneshot::Sender<PollReply>> {
+        if self.waiting.is_some() {
+            return Some(reply);
+        }
+        self.waiting = Some(reply);
+        None
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Queues a packet of the engine itself.
+    pub(crate) fn push(&mut self, packet: &str) {
+        self.queue.push_with(|wire| encode_packet(packet, wire));
+    }
+
+    /// Lets a waiting GET come back, so that the client can stop polling.
+    pub(crate) fn release(&mut self) {
+        if self.is_waiting() && self.queue.is_empty() {
+            self.push("6");
+        }
+    }
+
+    pub(crate) fn hold(&mut self, payload: String, done: oneshot::Sender<()>) {
+        self.held.push_back((payload, done));
+    }
+
+    pub(crate) fn take_held(&mut self) -> Option<(String, oneshot::Sender<()>)> {
+        self.held.pop_front()
+    }
+
+    /// Answers the waiting GET if there is something to say. Tells whether a GET waits after that.
+    ///
+    /// # Errors
+    /// The client has given its GET up: what it was to get is lost, so the session is.
+    pub(crate) fn poll_output(&mut self, outbox: &Outbox, cx: &mut Context<'_>) -> Result<bool, ()> {
+        let Some(waiting) = &mut self.waiting else { return Ok(false) };
+        if waiting.poll_closed(cx).is_ready() {
+            return Err(());
+        }
+        outbox.drain_into(&mut self.queue);
+        if self.queue.is_empty() {
+            return Ok(true);
+        }
+        self.answer().map(|()| false)
+    }
+
+    /// The session is over. `true` when nothing is left to say.
+    pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox) -> bool {
+        outbox.drain_into(&mut self.queue);
+        self.held.clear();
+        if self.is_waiting() {
+            // The client that closed by itself only wants its GET back; any other one is told.
+            self.push(if reason == CloseReason::TransportClose { "6" } else { "1" });
+            let _ = self.answer();
+            return true;
+        }
+        // Only an end that the program wanted is worth waiting for a GET.
+        reason != CloseReason::ForcedClose
+    }
+
+    /// Answers the first GET after the end.
+    pub(crate) fn say_goodbye(&mut self, reply: oneshot::Sender<PollReply>) {
+        if self.queue.is_empty() {
+            self.push("6");
+        }
+        self.push("1");
+        self.waiting = Some(reply);
+        let _ = self.answer();
+    }
+
+    /// The session has moved to WebSocket: what waits goes there.
+    pub(crate) fn hand_over(&mut self, queue: &mut WriteQueue) {
+        queue.append(&mut self.queue);
+        if self.is_waiting() {
+            self.push("1");
+            let _ = self.answer();
+        }
+    }
+
+    fn answer(&mut self) -> Result<(), ()> {
+        let Some(waiting) = self.waiting.take() else { return Err(()) };
+        let mut payload = Vec::with_capacity(self.queue.len());
+        encode_payload(&self.queue.to_contiguous(), &mut payload);
+        self.queue.clear();
+        waiting.send(PollReply::Packets(payload)).map_err(|_| ())
+    }
+}

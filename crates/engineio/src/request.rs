@@ -1,0 +1,184 @@
+//! What a request asks of the engine, and whether it may.
+
+use engineio_proto::{Refusal, Transport};
+use http::{Method, request::Parts};
+
+use crate::options::Options;
+use crate::registry::Registry;
+use crate::session::Session;
+
+/// A request that has passed every check.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// A new session on this transport.
+    Open(Transport),
+    /// A poll or a post of this session.
+    Poll(Session),
+    Post(Session),
+    /// A WebSocket connection for this polling session.
+    Upgrade(Session),
+    /// A method that no transport uses, on a session that exists.
+    OtherMethod,
+}
+
+/// Why a request is refused, and what the client is told.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// The program's own words, in place of the standard ones.
+    pub(crate) message: Option<String>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, message: None }
+    }
+}
+
+/// The query parameters that the engine reads. Of a parameter that comes twice, the last one counts.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    revision_4: bool,
+    transport: Option<String>,
+    session: Option<String>,
+}
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "EIO" => parsed.revision_4 = value == "4",
+                "transport" => parsed.transport = Some(value.into_owned()),
+                "sid" => parsed.session = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+/// Checks a request, in the order of the Node server.
+pub(crate) fn check(
+    request: &Parts,
+    upgrade: bool,
+    options: &Options,
+    registry: &Registry,
+) -> Result<Asked, Refused> {
+    let query = Query::parse(request.uri.query().unwrap_or_default());
+    let transport = [Transport::Polling, Transport::WebSocket]
+        .into_iter()
+        .find(|transport| query.transport.as_deref() == Some(transport.name()))
+        .filter(|transport| options.settings.transports.contains(transport))
+        .ok_or(Refusal::TransportUnknown)?;
+    if upgrade != (transport == Transport::WebSocket) && (upgrade || query.session.is_none()) {
+        // A WebSocket handshake that names polling, or a plain request that opens a session on WebSocket. The second
+        // has been a bad method first, if it was one.
+        let bad_method = !upgrade && request.method != Method::GET;
+        return Err(if bad_method { Refusal::BadHandshakeMethod } else { Refusal::BadRequest }.into());
+    }
+    if let Some(id) = &query.session {
+        let session = registry.find(id).ok_or(Refusal::SessionUnknown)?;
+        if !upgrade && transport != session.transport() || !query.revision_4 {
+            return Err(Refusal::BadRequest.into());
+        }
+        return Ok(match request.method {
+            _ if upgrade => Asked::Upgrade(session),
+            Method::GET => Asked::Poll(session),
+            Method::POST => Asked::Post(session),
+            _ => Asked::OtherMethod,
+        });
+    }
+    if request.method != Method::GET {
+        return Err(Refusal::BadHandshakeMethod.into());
+    }
+    if let Some(allow) = &options.allow_request {
+        allow
+            .check(request)
+            .map_err(|message| Refused { refusal: Refusal::Forbidden, message: Some(message) })?;
+    }
+    if !query.revision_4 {
+        return Err(Refusal::UnsupportedProtocolVersion.into());
+    }
+    Ok(Asked::Open(transport))
+}
+
+#[cfg(test)]
+mod tests {
+    use engineio_proto::SessionId;
+
+    use super::*;
+    use crate::options::AllowRequest;
+
+    fn asked(method: Method, query: &str, upgrade: bool) -> Result<Asked, Refusal> {
+        let registry = Registry::default();
+        let on = |byte, transport| Session::new(SessionId::from_random([byte; 15]), transport, 1);
+        registry.insert(on(0, Transport::Polling));
+        registry.insert(on(255, Transport::WebSocket));
+        let uri = format!("/socket.io/?{query}");
+        let (parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        check(&parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.refusal)
+    }
+
+    const POLLING: &str = "AAAAAAAAAAAAAAAAAAAA";
+    const WEBSOCKET: &str = "____________________";
+
+    #[test]
+    fn good_requests_are_told_apart() {
+        let session = format!("EIO=4&transport=polling&sid={POLLING}");
+        let upgrade = format!("EIO=4&transport=websocket&sid={POLLING}");
+        assert!(matches!(
+            asked(Method::GET, "EIO=4&transport=polling&t=x", false),
+            Ok(Asked::Open(Transport::Polling))
+        ));
+        assert!(matches!(
+            asked(Method::GET, "transport=websocket&EIO=4", true),
+            Ok(Asked::Open(Transport::WebSocket))
+        ));
+        assert!(matches!(asked(Method::GET, &session, false), Ok(Asked::Poll(_))));
+        assert!(matches!(asked(Method::POST, &session, false), Ok(Asked::Post(_))));
+        assert!(matches!(asked(Method::PUT, &session, false), Ok(Asked::OtherMethod)));
+        assert!(matches!(asked(Method::GET, &upgrade, true), Ok(Asked::Upgrade(_))));
+    }
+
+    #[test]
+    fn bad_requests_are_refused_with_the_code_of_the_first_thing_that_is_wrong() {
+        let of = |sid: &str, rest: &str| format!("sid={sid}&{rest}");
+        for (method, query, upgrade, refusal) in [
+            (Method::GET, "EIO=4".to_owned(), false, Refusal::TransportUnknown),
+            (Method::GET, "EIO=4&transport=__proto__".into(), false, Refusal::TransportUnknown),
+            (Method::GET, "EIO=4&transport=webtransport".into(), false, Refusal::TransportUnknown),
+            (Method::GET, "EIO=4&transport=polling&sid=unknown".into(), false, Refusal::SessionUnknown),
+            (Method::POST, "EIO=4&transport=polling".into(), false, Refusal::BadHandshakeMethod),
+            (Method::OPTIONS, "EIO=4&transport=polling".into(), false, Refusal::BadHandshakeMethod),
+            (Method::POST, "EIO=4&transport=websocket".into(), false, Refusal::BadHandshakeMethod),
+            (Method::GET, "EIO=4&transport=websocket".into(), false, Refusal::BadRequest),
+            (Method::GET, "EIO=4&transport=polling".into(), true, Refusal::BadRequest),
+            (Method::GET, "EIO=3&transport=polling".into(), false, Refusal::UnsupportedProtocolVersion),
+            (Method::GET, "transport=websocket".into(), true, Refusal::UnsupportedProtocolVersion),
+            // After the move to WebSocket the session does not poll any more.
+            (Method::GET, of(WEBSOCKET, "EIO=4&transport=polling"), false, Refusal::BadRequest),
+            (Method::GET, of(POLLING, "EIO=3&transport=polling"), false, Refusal::BadRequest),
+        ] {
+            let refused = asked(method.clone(), &query, upgrade).unwrap_err();
+            assert_eq!(refused, refusal, "{method} {query}");
+        }
+    }
+
+    #[test]
+    fn of_a_parameter_that_comes_twice_the_last_one_counts() {
+        assert!(asked(Method::GET, "EIO=3&EIO=4&transport=polling", false).is_ok());
+    }
+
+    #[test]
+    fn the_program_may_forbid_a_session_in_its_own_words() {
+        let options = Options {
+            allow_request: Some(AllowRequest::new(|_| Err("not today".into()))),
+            ..Options::default()
+        };
+        let (parts, ()) =
+            http::Request::get("/socket.io/?EIO=4&transport=polling").body(()).unwrap().into_parts();
+        let refused = check(&parts, false, &options, &Registry::default()).unwrap_err();
+        assert_eq!((refused.refusal, refused.message.as_deref()), (Refusal::Forbidden, Some("not today")));
+    }
+}

@@ -1,0 +1,190 @@
+//! What other tasks may do with a session: send, and close.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use engineio_proto::{CloseReason, EncodedMessage, Frame, MessageEncoder, SessionId, Transport};
+use net::{Outbox, PushError, Upgraded, Wire};
+use tokio::sync::oneshot;
+
+/// A handle on a session. Cheap to clone; it does not keep the session alive.
+#[derive(Clone)]
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    id: SessionId,
+    outbox: Outbox,
+    /// What the HTTP side asks of the session's task.
+    commands: Mutex<Vec<Command>>,
+    /// A POST of this session is being read or handled: a second one breaks the protocol.
+    posting: AtomicBool,
+    on_websocket: AtomicBool,
+    closed: AtomicBool,
+}
+
+/// A request of the HTTP side to the session's task.
+pub(crate) enum Command {
+    /// A GET waits for packets.
+    Poll(oneshot::Sender<PollReply>),
+    /// A POST has brought packets. Dropping the sender unanswered fails the request.
+    Packets { payload: String, done: oneshot::Sender<()> },
+    /// A WebSocket connection wants to take over.
+    Candidate(Upgraded),
+    /// The program or the HTTP side ends the session.
+    Close(CloseReason),
+}
+
+/// What a GET is answered.
+#[derive(Debug)]
+pub(crate) enum PollReply {
+    Packets(Vec<u8>),
+    /// A second GET while one waits.
+    Overlap,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, transport: Transport, max_buffered: usize) -> Self {
+        Self(Arc::new(Shared {
+            id,
+            outbox: Outbox::new(max_buffered),
+            commands: Mutex::default(),
+            posting: AtomicBool::new(false),
+            on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            closed: AtomicBool::new(false),
+        }))
+    }
+
+    /// The session's id. It is a secret of this client: do not show it to others.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.0.id
+    }
+
+    /// The transport that is in use now.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        if self.0.on_websocket.load(Ordering::Relaxed) { Transport::WebSocket } else { Transport::Polling }
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    /// Sends an encoded packet group. A client for which the limit of waiting bytes is reached is disconnected; what
+    /// is sent to a session that is over is dropped.
+    pub fn send(&self, message: EncodedMessage<'_>) {
+        wake(self.0.outbox.push_or_overflow(Wire::Slice(message.as_wire())));
+    }
+
+    /// Like [`send`](Self::send), but refuses where `send` would disconnect.
+    ///
+    /// # Errors
+    /// No room, or the session is over.
+    pub fn try_send(&self, message: EncodedMessage<'_>) -> Result<(), PushError> {
+        self.0.outbox.try_push(Wire::Slice(message.as_wire())).map(|waker| {
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        })
+    }
+
+    /// Sends a frame that many sessions share. The waker must be woken once the caller has released its locks.
+    #[must_use = "the session's task sleeps until it is woken"]
+    pub fn send_shared(&self, frame: &Frame) -> Option<Waker> {
+        self.0.outbox.push_or_overflow(Wire::Shared(frame.as_wire())).ok().flatten()
+    }
+
+    /// Sends one text message.
+    pub fn send_text(&self, text: &str) {
+        let mut encoder = MessageEncoder::new();
+        encoder.begin();
+        encoder.text().extend_from_slice(text.as_bytes());
+        self.send(encoder.finish());
+    }
+
+    /// Sends one binary message.
+    pub fn send_binary(&self, data: &[u8]) {
+        let mut wire = Vec::with_capacity(data.len() + ws_proto::MAX_HEADER_LEN);
+        wire.extend_from_slice(&ws_proto::FrameHeader::message(ws_proto::Opcode::Binary, data.len()).encode());
+        wire.extend_from_slice(data);
+        wake(self.0.outbox.push_or_overflow(Wire::Slice(&wire)));
+    }
+
+    /// Whether what is sent now leaves at once: the kernel has taken all that was sent before, or a poll waits.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.outbox.is_writable()
+    }
+
+    /// Bytes that wait to be sent.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.0.outbox.queued()
+    }
+
+    /// Ready when there is room for more, or the session is over.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        self.0.outbox.poll_room(cx)
+    }
+
+    /// Ends the session, after what was sent before has been sent.
+    pub fn close(&self) {
+        self.command(Command::Close(CloseReason::ForcedClose));
+    }
+
+    /// Wakes the session's task, which then polls its handler.
+    pub fn wake(&self) {
+        self.0.outbox.notify();
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        self.0.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.0.outbox.notify();
+    }
+
+    pub(crate) fn take_commands(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.0.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// Takes the one place for a POST; `None` when it is taken.
+    pub(crate) fn begin_post(&self) -> Option<Posting> {
+        (!self.0.posting.swap(true, Ordering::AcqRel)).then(|| Posting(self.clone()))
+    }
+
+    pub(crate) fn set_transport(&self, transport: Transport) {
+        self.0.on_websocket.store(transport == Transport::WebSocket, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_closed(&self) {
+        self.0.closed.store(true, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.0.id).field("transport", &self.transport()).finish()
+    }
+}
+
+/// The place of the one POST that a session may have.
+pub(crate) struct Posting(Session);
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.0.posting.store(false, Ordering::Release);
+    }
+}
+
+fn wake(pushed: Result<Option<Waker>, PushError>) {
+    if let Ok(Some(waker)) = pushed {
+        waker.wake();
+    }
+}
