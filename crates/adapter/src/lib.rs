@@ -1,1 +1,33 @@
 //! Rooms, and who receives a broadcast: the Socket.IO adapter interface and the in-memory adapter.
+//!
+//! An [`Adapter`] knows the sockets of one namespace ([`Member`]s), which [`Room`]s they are in, and how to reach those
+//! that a [`BroadcastOptions`] selects. [`InMemory`] is the adapter of a single process, and the local half of every
+//! adapter that speaks to others.
+//!
+//! Not here: encoding (a broadcast is one [`Frame`](engineio_proto::Frame), encoded before it gets here), queues, and
+//! sockets of the operating system. An adapter never waits: delivering is a push, and whoever has to be woken is woken
+//! when no lock is held.
+//!
+//! The contract of delivery:
+//!
+//! - The receivers are the members of any of the rooms, less the members of any of the excepted ones. No rooms are all
+//!   members of the namespace; rooms that do not exist are nobody.
+//! - A member of several of the rooms receives one copy.
+//! - A member is in the room of its own id from [`Adapter::add`] to [`Adapter::del_all`]. Other members may join that
+//!   room, as any other.
+//! - What one thread broadcasts, each member receives in that order.
+//! - A member that is being removed by another thread receives a broadcast or does not; once
+//!   [`del_all`](Adapter::del_all) has returned, it receives none that begins afterwards, and joining is without effect.
+
+mod contract;
+mod index;
+mod memory;
+mod options;
+mod room;
+mod slots;
+
+pub use contract::{Adapter, Member};
+pub use memory::InMemory;
+pub use options::BroadcastOptions;
+pub use room::Room;
+pub use socketio_proto::SocketId;

@@ -1,0 +1,334 @@
+//! Which member is in which room, as small numbers.
+//!
+//! Hot path. Members and rooms have slots; a room is a vector of members' slots, and a member has a sorted list of its
+//! rooms with its position in each of them. So a broadcast walks through a vector, leaving costs no search through a
+//! room, and "is this member in one of those rooms?" (exceptions, one copy each) is a binary search that needs no set
+//! of those seen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use socketio_proto::SocketId;
+
+use crate::contract::Member;
+use crate::options::BroadcastOptions;
+use crate::room::Room;
+use crate::slots::{Slots, give_back};
+
+/// The members of a namespace and their rooms. Who is in which room by id is not stored: it follows from the ids.
+pub(crate) struct Index {
+    members: Slots<Present>,
+    /// Ids are random bytes of our own, so a hash without a key will do.
+    by_id: FxHashMap<SocketId, u32>,
+    rooms: Slots<Occupied>,
+    /// The names of rooms often come from clients, who must not be able to choose ones that collide: the hash is keyed.
+    by_name: HashMap<Room, u32>,
+}
+
+/// A member and the rooms it has joined, sorted by their slots. Two rooms fit in place.
+struct Present {
+    member: Arc<dyn Member>,
+    rooms: SmallVec<[Membership; 2]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Membership {
+    room: u32,
+    /// Where in the room's vector the member is.
+    position: u32,
+}
+
+/// A room that has members.
+struct Occupied {
+    name: Room,
+    members: Vec<u32>,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Self {
+            members: Slots::new(),
+            by_id: FxHashMap::default(),
+            rooms: Slots::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, member: Arc<dyn Member>) {
+        let id = member.id();
+        let slot = self.members.insert(Present { member, rooms: SmallVec::new() });
+        self.by_id.insert(id, slot);
+    }
+
+    /// Takes a member out of everything. The caller drops it, when it holds no lock.
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Arc<dyn Member>> {
+        let slot = self.by_id.remove(&id)?;
+        if self.by_id.capacity() > 64 && self.by_id.len() < self.by_id.capacity() / 4 {
+            self.by_id.shrink_to(self.by_id.len() * 2);
+        }
+        let Present { member, rooms } = self.members.remove(slot)?;
+        for membership in rooms {
+            self.vacate(membership);
+        }
+        Some(member)
+    }
+
+    pub(crate) fn slot(&self, id: SocketId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn member(&self, slot: u32) -> Option<&Arc<dyn Member>> {
+        Some(&self.members.at(slot)?.member)
+    }
+
+    pub(crate) fn join(&mut self, slot: u32, name: &str) {
+        let Some(present) = self.members.at_mut(slot) else { return };
+        if *present.member.id() == *name {
+            return;
+        }
+        let known = self.by_name.get(name).copied();
+        let room = known.unwrap_or_else(|| {
+            let name = Room::from(name);
+            let room = self.rooms.insert(Occupied { name: name.clone(), members: Vec::new() });
+            self.by_name.insert(name, room);
+            room
+        });
+        let Err(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) else { return };
+        let Some(occupied) = self.rooms.at_mut(room) else { return };
+        let position =
+            u32::try_from(occupied.members.len()).expect("a room has fewer members than there are slots");
+        occupied.members.push(slot);
+        present.rooms.insert(at, Membership { room, position });
+    }
+
+    pub(crate) fn leave(&mut self, slot: u32, name: &str) {
+        let Some(&room) = self.by_name.get(name) else { return };
+        let Some(present) = self.members.at_mut(slot) else { return };
+        if let Ok(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) {
+            let membership = present.rooms.remove(at);
+            let left = present.rooms.len();
+            if present.rooms.spilled() && (left <= 2 || left < present.rooms.capacity() / 4) {
+                present.rooms.shrink_to_fit();
+            }
+            self.vacate(membership);
+        }
+    }
+
+    /// The rooms of a member, that of its own id first.
+    pub(crate) fn rooms_of(&self, slot: u32) -> Vec<Room> {
+        let Some(present) = self.members.at(slot) else { return Vec::new() };
+        let joined = present.rooms.iter().filter_map(|membership| self.rooms.at(membership.room));
+        std::iter::once(Room::from(present.member.id())).chain(joined.map(|room| room.name.clone())).collect()
+    }
+
+    /// Visits every member that the options select, once, in no particular order.
+    pub(crate) fn select(&self, options: &BroadcastOptions, mut visit: impl FnMut(u32, &Arc<dyn Member>)) {
+        let except = self.resolve(&options.except);
+        let mut visit_unless_excepted = |slot, present: &Present| {
+            let excepted = present.is_in_any(&except.rooms) || except.owners.binary_search(&slot).is_ok();
+            if !excepted {
+                visit(slot, &present.member);
+            }
+        };
+        if options.rooms.is_empty() {
+            self.members.iter().for_each(|(slot, present)| visit_unless_excepted(slot, present));
+            return;
+        }
+        let target = self.resolve(&options.rooms);
+        for (index, &room) in target.rooms.iter().enumerate() {
+            let Some(occupied) = self.rooms.at(room) else { continue };
+            for &slot in &occupied.members {
+                // A member of several rooms is visited in the first of them.
+                match self.members.at(slot) {
+                    Some(present) if !present.is_in_any(&target.rooms[..index]) => {
+                        visit_unless_excepted(slot, present);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for &slot in &target.owners {
+            match self.members.at(slot) {
+                Some(present) if !present.is_in_any(&target.rooms) => visit_unless_excepted(slot, present),
+                _ => {}
+            }
+        }
+    }
+
+    /// What the names stand for here: rooms that members have joined, and members by their id.
+    fn resolve(&self, names: &[Room]) -> Resolved {
+        let mut rooms: SmallVec<_> =
+            names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect();
+        let mut owners: SmallVec<_> = names.iter().filter_map(|name| self.slot(name.socket_id()?)).collect();
+        for slots in [&mut rooms, &mut owners] {
+            slots.sort_unstable();
+            slots.dedup();
+        }
+        Resolved { rooms, owners }
+    }
+
+    /// Takes a member's entry out of a room. The last one of the vector moves to its place, and has to be told so.
+    fn vacate(&mut self, Membership { room, position }: Membership) {
+        let Some(occupied) = self.rooms.at_mut(room) else { return };
+        occupied.members.swap_remove(position as usize);
+        if let Some(&moved) = occupied.members.get(position as usize)
+            && let Some(present) = self.members.at_mut(moved)
+            && let Ok(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room)
+        {
+            present.rooms[at].position = position;
+        }
+        if !occupied.members.is_empty() {
+            give_back(&mut occupied.members);
+        } else if let Some(Occupied { name, .. }) = self.rooms.remove(room) {
+            self.by_name.remove(&name);
+            if self.by_name.capacity() > 64 && self.by_name.len() < self.by_name.capacity() / 4 {
+                self.by_name.shrink_to(self.by_name.len() * 2);
+            }
+        }
+    }
+}
+
+impl Present {
+    /// Whether the member has joined one of `rooms`, which are sorted. The shorter list is looked up in the longer one,
+    /// so that neither many exceptions nor a member of many rooms is expensive by itself.
+    fn is_in_any(&self, rooms: &[u32]) -> bool {
+        if rooms.len() <= self.rooms.len() {
+            rooms
+                .iter()
+                .any(|room| self.rooms.binary_search_by_key(room, |membership| membership.room).is_ok())
+        } else {
+            self.rooms.iter().any(|membership| rooms.binary_search(&membership.room).is_ok())
+        }
+    }
+}
+
+/// Slots of rooms and of members, each sorted and without repetition.
+struct Resolved {
+    rooms: SmallVec<[u32; 4]>,
+    owners: SmallVec<[u32; 4]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use engineio_proto::Frame;
+
+    use super::*;
+
+    struct Idle(SocketId);
+
+    impl Member for Idle {
+        fn id(&self) -> SocketId {
+            self.0
+        }
+        fn deliver(&self, _: &Frame, _: bool) -> Option<Waker> {
+            None
+        }
+        fn disconnect(&self, _: bool) {}
+    }
+
+    fn id(number: usize) -> SocketId {
+        let mut random = [0; 15];
+        // Spread as random bytes are.
+        let spread = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        random[..8].copy_from_slice(&spread.to_le_bytes());
+        random[8..].copy_from_slice(&spread.rotate_left(32).to_be_bytes()[..7]);
+        SocketId::from_random(random)
+    }
+
+    impl Index {
+        /// Bytes on the heap, members themselves and room names not counted.
+        fn memory(&self) -> usize {
+            // One byte of control for every bucket, and seven of eight buckets usable.
+            let buckets = |capacity: usize, entry: usize| capacity * 8 / 7 * (entry + 1);
+            self.members.memory()
+                + self.rooms.memory()
+                + buckets(self.by_id.capacity(), size_of::<(SocketId, u32)>())
+                + buckets(self.by_name.capacity(), size_of::<(Room, u32)>())
+        }
+
+        fn check(&self) {
+            assert_eq!(self.by_id.len(), self.members.iter().count());
+            assert_eq!(self.by_name.len(), self.rooms.iter().count());
+            for (slot, present) in self.members.iter() {
+                assert!(present.rooms.is_sorted_by_key(|membership| membership.room));
+                for membership in &present.rooms {
+                    let room = self.rooms.at(membership.room).unwrap();
+                    assert_eq!(room.members[membership.position as usize], slot);
+                }
+            }
+            let memberships: usize = self.members.iter().map(|(_, present)| present.rooms.len()).sum();
+            let places: usize = self.rooms.iter().map(|(_, room)| room.members.len()).sum();
+            assert_eq!(memberships, places);
+        }
+    }
+
+    #[test]
+    fn an_idle_member_costs_less_than_150_bytes() {
+        assert_eq!(size_of::<Option<Present>>(), 40);
+        let mut index = Index::new();
+        // Just above a power of two (and seven eighths of one), where vector (and map) have just doubled.
+        for count in 0..=131_073 {
+            index.insert(Arc::new(Idle(id(count))));
+            if [8193, 57_345, 65_537, 100_000, 114_689, 131_073].contains(&(count + 1)) {
+                let each = index.memory() / (count + 1);
+                assert!(each < 150, "{each} bytes for each of {}", count + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_comes_back_after_a_burst() {
+        let mut index = Index::new();
+        for number in 0..10_000 {
+            index.insert(Arc::new(Idle(id(number))));
+            let slot = index.slot(id(number)).unwrap();
+            for room in 0..5 {
+                index.join(slot, &format!("room {}", number * room));
+            }
+        }
+        index.check();
+        for number in 0..10_000 {
+            assert!(index.remove(id(number)).is_some());
+        }
+        index.check();
+        assert!(index.memory() < 20_000, "{}", index.memory());
+    }
+
+    #[test]
+    fn leaving_in_any_order_keeps_every_position() {
+        let mut index = Index::new();
+        for number in 0..50 {
+            index.insert(Arc::new(Idle(id(number))));
+            let slot = index.slot(id(number)).unwrap();
+            for room in ["a", "b", "c", "b"] {
+                index.join(slot, room);
+            }
+        }
+        for step in 0..50 {
+            let number = step * 7 % 50;
+            let slot = index.slot(id(number)).unwrap();
+            index.leave(slot, ["a", "b", "c"][step % 3]);
+            index.leave(slot, "nowhere");
+            index.check();
+            if step % 5 == 0 {
+                index.remove(id(number));
+                index.check();
+            }
+        }
+    }
+
+    #[test]
+    fn an_own_room_costs_no_entry_and_cannot_be_left() {
+        let mut index = Index::new();
+        index.insert(Arc::new(Idle(id(1))));
+        let slot = index.slot(id(1)).unwrap();
+        index.join(slot, &id(1));
+        assert!(index.by_name.is_empty());
+        index.leave(slot, &id(1));
+        assert_eq!(index.rooms_of(slot), [Room::from(id(1))]);
+    }
+}

@@ -1,0 +1,175 @@
+//! The adapter of a single process.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Waker;
+
+use engineio_proto::Frame;
+use smallvec::SmallVec;
+use socketio_proto::SocketId;
+
+use crate::contract::{Adapter, Member};
+use crate::index::Index;
+use crate::options::BroadcastOptions;
+use crate::room::Room;
+
+/// An [`Adapter`] whose sockets are all in this process.
+///
+/// A broadcast holds a lock that other broadcasts share and that joining waits for; what it costs under that lock is
+/// one push for each receiver. Connections are woken, ended and dropped when it is released.
+///
+/// ```
+/// # use std::{sync::Arc, task::Waker};
+/// # use engineio_proto::{Frame, MessageEncoder};
+/// # use socketio_proto::encode;
+/// # use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, SocketId};
+/// # struct Socket(SocketId);
+/// # impl Member for Socket {
+/// #     fn id(&self) -> SocketId { self.0 }
+/// #     fn deliver(&self, _: &Frame, _: bool) -> Option<Waker> { None }
+/// #     fn disconnect(&self, _: bool) {}
+/// # }
+/// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
+/// let adapter = InMemory::new();
+/// adapter.add(Arc::new(Socket(ann)));
+/// adapter.add(Arc::new(Socket(bob)));
+/// adapter.add_all(ann, &["news", "sport"]);
+/// adapter.add_all(bob, &["news"]);
+///
+/// let mut encoder = MessageEncoder::new();
+/// let frame = encode::event(&mut encoder, "/", None, "headline", "…")?.to_frame();
+/// assert_eq!(adapter.broadcast(&frame, &BroadcastOptions::new().to("news").to("sport")), 2);
+/// assert_eq!(adapter.broadcast(&frame, &BroadcastOptions::new().to("news").except(ann)), 1);
+/// # Ok::<(), socketio_proto::EncodeError>(())
+/// ```
+pub struct InMemory {
+    index: RwLock<Index>,
+}
+
+impl InMemory {
+    /// An adapter for a new namespace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { index: RwLock::new(Index::new()) }
+    }
+
+    // While the index is written to, the only code that is not ours is `Member::id`, called before anything is changed:
+    // what a poisoned lock holds is intact.
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for InMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Adapter for InMemory {
+    fn add(&self, member: Arc<dyn Member>) {
+        let id = member.id();
+        let former = {
+            let mut index = self.write();
+            let former = index.remove(id);
+            index.insert(member);
+            former
+        };
+        // The last reference may run code of the program; the lock is released.
+        drop(former);
+    }
+
+    fn add_all(&self, id: SocketId, rooms: &[&str]) {
+        let mut index = self.write();
+        if let Some(slot) = index.slot(id) {
+            rooms.iter().for_each(|room| index.join(slot, room));
+        }
+    }
+
+    fn del(&self, id: SocketId, room: &str) {
+        let mut index = self.write();
+        if let Some(slot) = index.slot(id) {
+            index.leave(slot, room);
+        }
+    }
+
+    fn del_all(&self, id: SocketId) {
+        let former = self.write().remove(id);
+        drop(former);
+    }
+
+    fn broadcast(&self, frame: &Frame, options: &BroadcastOptions) -> usize {
+        let mut wakers = SmallVec::<[Waker; 16]>::new();
+        let mut receivers = 0;
+        self.read().select(options, |_, member| {
+            receivers += 1;
+            wakers.extend(member.deliver(frame, options.volatile));
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        receivers
+    }
+
+    fn member(&self, id: SocketId) -> Option<Arc<dyn Member>> {
+        let index = self.read();
+        index.member(index.slot(id)?).cloned()
+    }
+
+    fn members(&self, options: &BroadcastOptions) -> Vec<Arc<dyn Member>> {
+        let mut members = Vec::new();
+        self.read().select(options, |_, member| members.push(Arc::clone(member)));
+        members
+    }
+
+    fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
+        let mut sockets = Vec::new();
+        self.read().select(options, |_, member| sockets.push(member.id()));
+        sockets
+    }
+
+    fn socket_rooms(&self, id: SocketId) -> Vec<Room> {
+        let index = self.read();
+        index.slot(id).map(|slot| index.rooms_of(slot)).unwrap_or_default()
+    }
+
+    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        let mut index = self.write();
+        for slot in selected(&index, options) {
+            rooms.iter().for_each(|room| index.join(slot, room));
+        }
+    }
+
+    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        let mut index = self.write();
+        for slot in selected(&index, options) {
+            rooms.iter().for_each(|room| index.leave(slot, room));
+        }
+    }
+
+    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
+        // A socket that ends removes itself from the adapter.
+        for member in self.members(options) {
+            member.disconnect(close_connection);
+        }
+    }
+
+    fn server_count(&self) -> usize {
+        1
+    }
+}
+
+impl fmt::Debug for InMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InMemory").finish_non_exhaustive()
+    }
+}
+
+/// Who is selected, before joining and leaving change it.
+fn selected(index: &Index, options: &BroadcastOptions) -> Vec<u32> {
+    let mut slots = Vec::new();
+    index.select(options, |slot, _| slots.push(slot));
+    slots
+}

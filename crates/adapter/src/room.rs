@@ -1,0 +1,155 @@
+//! The name of a room.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use socketio_proto::SocketId;
+
+/// The name of a room: text, shared when cloned.
+///
+/// The room of a socket's id is kept as that id, without memory of its own; it is equal to a room that is given the
+/// same name as text.
+#[derive(Clone)]
+pub struct Room(Name);
+
+#[derive(Clone)]
+enum Name {
+    Id(SocketId),
+    Text(Arc<str>),
+}
+
+impl Room {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Name::Id(id) => id.as_str(),
+            Name::Text(text) => text,
+        }
+    }
+
+    /// The socket that this would be the own room of, by its name.
+    pub(crate) fn socket_id(&self) -> Option<SocketId> {
+        match &self.0 {
+            Name::Id(id) => Some(*id),
+            Name::Text(text) => SocketId::parse(text),
+        }
+    }
+}
+
+impl Deref for Room {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for Room {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<SocketId> for Room {
+    fn from(id: SocketId) -> Self {
+        Self(Name::Id(id))
+    }
+}
+
+impl From<&str> for Room {
+    fn from(name: &str) -> Self {
+        Self(SocketId::parse(name).map_or_else(|| Name::Text(name.into()), Name::Id))
+    }
+}
+
+impl From<&String> for Room {
+    fn from(name: &String) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl From<String> for Room {
+    fn from(name: String) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl From<Arc<str>> for Room {
+    fn from(name: Arc<str>) -> Self {
+        Self(Name::Text(name))
+    }
+}
+
+impl From<&Room> for Room {
+    fn from(room: &Room) -> Self {
+        room.clone()
+    }
+}
+
+impl PartialEq for Room {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Room {}
+
+impl PartialOrd for Room {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Room {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+/// As its text, so that a map of rooms can be asked for a `&str`.
+impl Hash for Room {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_room_of_an_id_is_the_room_of_that_name() {
+        let id = SocketId::from_random(*b"fifteen octets!");
+        let by_id = Room::from(id);
+        let by_arc = Room::from(Arc::<str>::from(id.as_str()));
+        assert_eq!(by_id, by_arc);
+        assert_eq!(by_id.socket_id(), by_arc.socket_id());
+        let rooms = HashSet::from([by_id, by_arc, Room::from(id.as_str())]);
+        assert_eq!(rooms.len(), 1);
+        assert!(rooms.contains(id.as_str()));
+    }
+
+    #[test]
+    fn a_room_is_three_words() {
+        assert_eq!(size_of::<Room>(), 24);
+        assert_eq!(size_of::<Option<Room>>(), 24);
+    }
+}

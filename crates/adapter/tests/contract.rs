@@ -1,0 +1,136 @@
+//! The contract of delivery, rule by rule.
+
+mod support;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use support::{Happening, Probe, frame, id};
+use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, Room};
+
+/// Three sockets: 1 in a and b, 2 in b, 3 in nothing.
+fn three() -> (InMemory, [Arc<Probe>; 3]) {
+    let adapter = InMemory::new();
+    let probes = [1, 2, 3].map(|number| Probe::new(id(number)));
+    for probe in &probes {
+        adapter.add(Arc::clone(probe) as Arc<dyn Member>);
+    }
+    adapter.add_all(id(1), &["a", "b"]);
+    adapter.add_all(id(2), &["b"]);
+    (adapter, probes)
+}
+
+fn to(rooms: &[&str], except: &[&str]) -> BroadcastOptions {
+    let options = rooms.iter().fold(BroadcastOptions::new(), |options, room| options.to(*room));
+    except.iter().fold(options, |options, room| options.except(*room))
+}
+
+#[test]
+fn a_broadcast_reaches_the_union_less_the_exceptions_once_each() {
+    let (adapter, probes) = three();
+    let (one, two, three) = (&*id(1), &*id(2), &*id(3));
+    for (rooms, except, expected) in [
+        (&[][..], &[][..], [1, 1, 1]),
+        (&["a"], &[], [1, 0, 0]),
+        (&["b"], &[], [1, 1, 0]),
+        (&["a", "b", "b"], &[], [1, 1, 0]),
+        (&["a", "b"], &["a"], [0, 1, 0]),
+        (&["nowhere"], &[], [0, 0, 0]),
+        (&["nowhere", "a"], &["nowhere"], [1, 0, 0]),
+        (&[], &["b"], [0, 0, 1]),
+        (&[three], &[], [0, 0, 1]),
+        (&[one, one, "a"], &[], [1, 0, 0]),
+        (&["b", three], &[one], [0, 1, 1]),
+        (&[], &[one, two, three], [0, 0, 0]),
+    ] {
+        let count = adapter.broadcast(&frame("x"), &to(rooms, except));
+        assert_eq!(probes.each_ref().map(|probe| probe.texts().len()), expected, "{rooms:?} {except:?}");
+        assert_eq!(count, expected.iter().sum::<usize>(), "{rooms:?} {except:?}");
+    }
+}
+
+#[test]
+fn another_socket_may_join_the_room_of_an_id() {
+    let (adapter, probes) = three();
+    adapter.add_all(id(2), &[&id(3)]);
+    assert_eq!(adapter.broadcast(&frame("x"), &to(&[&id(3)], &[])), 2);
+    assert_eq!(probes.each_ref().map(|probe| probe.texts().len()), [0, 1, 1]);
+    assert_eq!(adapter.broadcast(&frame("x"), &to(&["b"], &[&id(3)])), 1);
+    adapter.del_all(id(3));
+    assert_eq!(adapter.sockets(&to(&[&id(3)], &[])), [id(2)]);
+}
+
+#[test]
+fn a_socket_is_in_the_room_of_its_id_and_in_those_it_has_joined() {
+    let (adapter, _) = three();
+    adapter.add_all(id(1), &["a", &id(1)]);
+    let mut rooms = adapter.socket_rooms(id(1));
+    assert_eq!(rooms[0], Room::from(id(1)));
+    rooms[1..].sort();
+    assert_eq!(rooms, [Room::from(id(1)), "a".into(), "b".into()]);
+    adapter.del(id(1), "a");
+    adapter.del(id(1), &id(1));
+    adapter.del(id(1), "nowhere");
+    assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1)), "b".into()]);
+    assert!(adapter.socket_rooms(id(9)).is_empty());
+}
+
+#[test]
+fn a_socket_that_is_gone_joins_nothing() {
+    let (adapter, _) = three();
+    adapter.del_all(id(2));
+    adapter.del_all(id(2));
+    adapter.add_all(id(2), &["b", "c"]);
+    adapter.del(id(2), "b");
+    assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(1)]);
+    assert!(adapter.member(id(2)).is_none());
+}
+
+#[test]
+fn an_id_that_comes_back_starts_without_rooms() {
+    let (adapter, probes) = three();
+    adapter.add(Probe::new(id(1)));
+    assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1))]);
+    assert_eq!(adapter.broadcast(&frame("x"), &BroadcastOptions::new()), 3);
+    assert_eq!(probes[0].texts().len(), 0);
+}
+
+#[test]
+fn the_selected_join_and_leave_together() {
+    let (adapter, _) = three();
+    adapter.add_sockets(&to(&["b"], &[&id(1)]), &["c", "d"]);
+    assert_eq!(adapter.sockets(&to(&["c"], &[])), [id(2)]);
+    adapter.add_sockets(&BroadcastOptions::new(), &["c"]);
+    assert_eq!(adapter.sockets(&to(&["c"], &[])).len(), 3);
+    // What is being left also selects.
+    adapter.del_sockets(&to(&["c"], &["a"]), &["c", "b"]);
+    assert_eq!(adapter.sockets(&to(&["c", "b"], &[])), [id(1)]);
+}
+
+#[test]
+fn whoever_is_woken_or_ended_may_call_the_adapter() {
+    let adapter: Arc<dyn Adapter> = Arc::new(InMemory::new());
+    let probes = [1, 2].map(|number| Probe::that_leaves(id(number), Arc::clone(&adapter)));
+    adapter.add(Arc::clone(&probes[0]) as Arc<dyn Member>);
+    let mut options = BroadcastOptions::new();
+    options.volatile = true;
+    adapter.broadcast(&frame("x"), &options);
+    let received = Happening::Received { text: "4x".into(), volatile: true };
+    assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
+    assert!(adapter.member(id(1)).is_none());
+
+    adapter.add(Arc::clone(&probes[1]) as Arc<dyn Member>);
+    adapter.disconnect_sockets(&BroadcastOptions::new(), true);
+    assert_eq!(probes[1].take_log(), [Happening::Disconnected { close_connection: true }]);
+    assert!(adapter.member(id(2)).is_none());
+    assert_eq!(adapter.server_count(), 1);
+}
+
+#[test]
+fn the_server_gets_back_what_it_has_added() {
+    let (adapter, probes) = three();
+    let member = adapter.member(id(1)).expect("the socket is there");
+    let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("it is a probe");
+    assert!(Arc::ptr_eq(&probe, &probes[0]));
+    assert_eq!(adapter.members(&to(&["b"], &[])).len(), 2);
+}

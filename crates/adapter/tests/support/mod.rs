@@ -1,0 +1,89 @@
+//! Sockets that remember what they receive.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+
+use engineio_proto::{Frame, MessageEncoder};
+use tidewire_adapter::{Adapter, Member, SocketId};
+
+/// What happened to a socket, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Happening {
+    Received { text: String, volatile: bool },
+    Woken,
+    Disconnected { close_connection: bool },
+}
+
+/// A socket. When it is woken or ended, it removes itself from its adapter, as only someone without a lock may.
+pub(crate) struct Probe {
+    id: SocketId,
+    log: Arc<Mutex<Vec<Happening>>>,
+    adapter: Option<Arc<dyn Adapter>>,
+}
+
+impl Probe {
+    pub(crate) fn new(id: SocketId) -> Arc<Self> {
+        Arc::new(Self { id, log: Arc::default(), adapter: None })
+    }
+
+    pub(crate) fn that_leaves(id: SocketId, adapter: Arc<dyn Adapter>) -> Arc<Self> {
+        Arc::new(Self { id, log: Arc::default(), adapter: Some(adapter) })
+    }
+
+    pub(crate) fn take_log(&self) -> Vec<Happening> {
+        std::mem::take(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let received = |happening| match happening {
+            Happening::Received { text, .. } => Some(text),
+            _ => None,
+        };
+        self.take_log().into_iter().filter_map(received).collect()
+    }
+}
+
+impl Member for Probe {
+    fn id(&self) -> SocketId {
+        self.id
+    }
+
+    fn deliver(&self, frame: &Frame, volatile: bool) -> Option<Waker> {
+        let text = String::from_utf8_lossy(&frame.as_wire()[2..]).into_owned();
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Received { text, volatile });
+        let adapter = self.adapter.clone()?;
+        Some(Waker::from(Arc::new(Alarm { id: self.id, log: Arc::clone(&self.log), adapter })))
+    }
+
+    fn disconnect(&self, close_connection: bool) {
+        let happening = Happening::Disconnected { close_connection };
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(happening);
+        if let Some(adapter) = &self.adapter {
+            adapter.del_all(self.id);
+        }
+    }
+}
+
+struct Alarm {
+    id: SocketId,
+    log: Arc<Mutex<Vec<Happening>>>,
+    adapter: Arc<dyn Adapter>,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.adapter.del_all(self.id);
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Woken);
+    }
+}
+
+pub(crate) fn id(number: u8) -> SocketId {
+    SocketId::from_random([number; 15])
+}
+
+pub(crate) fn frame(text: &str) -> Frame {
+    let mut encoder = MessageEncoder::new();
+    encoder.begin();
+    encoder.text().extend_from_slice(text.as_bytes());
+    encoder.finish().to_frame()
+}

@@ -1,0 +1,71 @@
+//! Many threads at once: nothing is delivered twice, out of order, or to somebody who has left for good.
+
+#[expect(dead_code, reason = "the tests share it")]
+mod support;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use support::{Probe, frame, id};
+use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, Room};
+
+#[test]
+fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
+    const EMITTERS: u8 = 3;
+    const FRAMES: usize = 300;
+    let adapter: Arc<InMemory> = Arc::default();
+    // The steady ones stay in the room; the restless ones come and go.
+    let steady: Vec<_> = (0..20).map(|number| Probe::new(id(number))).collect();
+    for probe in &steady {
+        adapter.add(Arc::clone(probe) as Arc<dyn Member>);
+        adapter.add_all(probe.id(), &["hall", "second"]);
+    }
+    let start = Barrier::new(usize::from(EMITTERS) + 3);
+    thread::scope(|scope| {
+        for emitter in 0..EMITTERS {
+            let (adapter, start) = (&adapter, &start);
+            scope.spawn(move || {
+                start.wait();
+                let options = BroadcastOptions::new().to("hall").to("second");
+                for number in 0..FRAMES {
+                    adapter.broadcast(&frame(&format!("{emitter} {number}")), &options);
+                }
+            });
+        }
+        for thread in 0..3 {
+            let (adapter, start) = (&adapter, &start);
+            scope.spawn(move || {
+                start.wait();
+                for round in 0..300_u16 {
+                    let own = id(100 + thread * 10 + (round % 10) as u8);
+                    adapter.add(Probe::new(own));
+                    adapter.add_all(own, &["hall", &format!("private {thread}")]);
+                    adapter.del(own, "hall");
+                    adapter.add_sockets(&BroadcastOptions::new().to(own), &["second", "third"]);
+                    if round % 3 == 0 {
+                        adapter.del_all(own);
+                        adapter.add_all(own, &["hall"]);
+                        assert!(adapter.socket_rooms(own).is_empty());
+                    }
+                }
+            });
+        }
+    });
+    for probe in &steady {
+        let mut next = HashMap::new();
+        for text in probe.texts() {
+            let (emitter, number) = text[1..].split_once(' ').expect("a frame has two parts");
+            let expected = next.entry(emitter.to_owned()).or_insert(0);
+            assert_eq!(number.parse(), Ok(*expected), "emitter {emitter}");
+            *expected += 1;
+        }
+        assert_eq!(next.len(), usize::from(EMITTERS));
+        assert!(next.values().all(|count| *count == FRAMES), "{next:?}");
+    }
+    assert_eq!(adapter.sockets(&BroadcastOptions::new().to("hall")).len(), steady.len());
+    for socket in adapter.sockets(&BroadcastOptions::new()) {
+        adapter.del_all(socket);
+    }
+    assert!(adapter.sockets(&BroadcastOptions::new().to(Room::from("third")).to("second")).is_empty());
+}
