@@ -55,14 +55,12 @@ class Context {
   /** A client that is connected, and has finished its upgrade if it makes one. */
   async connect(transport, options) {
     const socket = this.client(transport, options);
-    const opened = next(socket.io, "open");
-    const connected = settled(socket);
-    socket.connect();
+    const ready = [next(socket.io, "open"), settled(socket)];
     if (transport === "polling, then upgraded") {
-      await opened;
-      if (socket.io.engine.transport.name !== "websocket") await next(socket.io.engine, "upgrade");
+      ready.push(ready[0].then(() => socket.io.engine.transport.name === "websocket" || next(socket.io.engine, "upgrade")));
     }
-    await Promise.all([opened, connected]);
+    socket.connect();
+    await Promise.all(ready); // a refusal fails at once, whatever the others are still waiting for
     return socket;
   }
 

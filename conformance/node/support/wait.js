@@ -5,6 +5,7 @@ const PATIENCE = 8_000;
 export function within(milliseconds, what, promise) {
   const { promise: late, reject } = withResolvers();
   const timer = setTimeout(() => reject(new Error(`waited ${milliseconds} ms for ${what}`)), milliseconds);
+  timer.unref(); // a wait that nobody awaits any more does not hold the process: the server under test does, while it lives
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 

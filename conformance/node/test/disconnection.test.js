@@ -49,17 +49,6 @@ overEachTransport("a disconnection", (transport) => {
     assert.equal(await reason, "server namespace disconnect");
   });
 
-  it("takes the socket out of its rooms at once", async () => {
-    const [sender, socket] = [await server.connect("websocket"), await server.connect(transport)];
-    const { id } = socket;
-    await acknowledged(socket, "join", "left behind");
-    const gone = reasonFor(sender, id);
-    socket.disconnect();
-    await gone;
-    sender.emit("to-room", { room: "left behind", data: 1 });
-    assert.deepEqual(await acknowledged(sender, "echo-ack", "fine"), ["fine"]);
-  });
-
   it("is in the list of those that the server has seen", async () => {
     const [watcher, socket] = [await server.connect("websocket"), await server.connect(transport)];
     const { id } = socket;

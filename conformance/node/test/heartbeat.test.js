@@ -7,7 +7,7 @@ import { acknowledged, overEachTransport, reasonFor, serverForTests } from "../s
 import { collect, next } from "../support/wait.js";
 import { joinNamespace, openEngine } from "../support/websocket.js";
 
-const quick = { args: ["--ping-interval", "150", "--ping-timeout", "300"] };
+const quick = { args: ["--ping-interval", "200", "--ping-timeout", "800"] };
 
 overEachTransport("the heartbeat", (transport) => {
   const server = serverForTests(startConformanceServer, quick);
@@ -35,8 +35,8 @@ describe("the heartbeat, by hand", () => {
 
   it("is announced in the handshake", async () => {
     const session = await PollingSession.open(server.url);
-    assert.equal(session.handshake.pingInterval, 150);
-    assert.equal(session.handshake.pingTimeout, 300);
+    assert.equal(session.handshake.pingInterval, 200);
+    assert.equal(session.handshake.pingTimeout, 800);
   });
 
   it("comes again after each answer, on a WebSocket", async () => {
@@ -98,7 +98,7 @@ describe("the heartbeat, by hand", () => {
 });
 
 describe("a client that joins no namespace", () => {
-  const server = serverForTests(startConformanceServer, { args: ["--connect-timeout", "200"] });
+  const server = serverForTests(startConformanceServer, { args: ["--connect-timeout", "500"] });
 
   it("is turned away after the connect timeout", async () => {
     const raw = await openEngine(server.url);
