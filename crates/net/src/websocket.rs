@@ -17,6 +17,9 @@ use crate::write_queue::WriteQueue;
 /// and not a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Above this many waiting bytes no pong is added to them.
+const PONGS_UP_TO: usize = 64 * 1024;
+
 /// One WebSocket connection: the stream, the machine, and what is still to be written.
 ///
 /// Hot path. It does no waiting of its own: the task that owns it polls it.
@@ -25,8 +28,10 @@ pub struct WebSocketStream<S> {
     stream: S,
     machine: Connection,
     queue: WriteQueue,
-    /// What came behind the request that was upgraded, not decoded yet.
-    leftover: Bytes,
+    /// What was read and is not decoded yet, from `decoded` on: bytes that came behind the upgraded request, or the
+    /// rest of a read that [`poll_next`](Self::poll_next) has begun. It holds memory only while there is a rest.
+    backlog: Vec<u8>,
+    decoded: usize,
     ending: Ending,
 }
 
@@ -58,7 +63,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             stream,
             machine: Connection::new(Role::Server, limits),
             queue: WriteQueue::new(),
-            leftover,
+            // An empty view would still hold the buffer of the HTTP server.
+            backlog: if leftover.is_empty() { Vec::new() } else { leftover.into() },
+            decoded: 0,
             ending: Ending::Not,
         }
     }
@@ -72,44 +79,102 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         &mut self,
         now: Time,
         cx: &mut Context<'_>,
-        each: impl FnMut(Event<'_>, &mut Context<'_>) -> ControlFlow<()>,
+        mut each: impl FnMut(Event<'_>, &mut Context<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Ended>> {
-        if !self.leftover.is_empty() {
-            // Happens at most once in a connection's life, so the copy is of no account.
-            let mut leftover = Vec::from(std::mem::take(&mut self.leftover));
-            return Poll::Ready(self.decode(&mut leftover, now, cx, each));
+        let decoded = if self.has_backlog() {
+            let mut backlog = std::mem::take(&mut self.backlog);
+            let decoded = std::mem::take(&mut self.decoded);
+            let mut input = Input::new(&mut backlog[decoded..]);
+            self.decode(&mut input, now, |event| each(event, cx).is_break().then_some(()))
+        } else {
+            let mut buffer = ReadBuffer::take();
+            let mut read = ReadBuf::new(&mut buffer);
+            ready!(self.poll_fill(&mut read, cx))?;
+            let mut input = Input::new(read.filled_mut());
+            self.decode(&mut input, now, |event| each(event, cx).is_break().then_some(()))
+        };
+        Poll::Ready(decoded.map(|_| ()))
+    }
+
+    /// Decodes up to the first event that `pick` makes something of, in what the call before has left or else in one
+    /// read. `None` when nothing was picked, so call it again until it is pending.
+    ///
+    /// For a caller that takes one message at a time: the rest of the read is copied once, then decoded in place by
+    /// the calls that follow, and freed behind the last of them.
+    ///
+    /// # Errors
+    /// When the connection has ended. All that was picked before counts.
+    pub fn poll_next<T>(
+        &mut self,
+        now: Time,
+        cx: &mut Context<'_>,
+        pick: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Poll<Result<Option<T>, Ended>> {
+        if self.has_backlog() {
+            let mut backlog = std::mem::take(&mut self.backlog);
+            let mut input = Input::new(&mut backlog[self.decoded..]);
+            let picked = self.decode(&mut input, now, pick);
+            let left = input.len();
+            if left > 0 && picked.is_ok() {
+                self.decoded = backlog.len() - left;
+                self.backlog = backlog;
+            } else {
+                self.decoded = 0;
+            }
+            return Poll::Ready(picked);
         }
         let mut buffer = ReadBuffer::take();
         let mut read = ReadBuf::new(&mut buffer);
-        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
-            Ok(()) if read.filled().is_empty() => Poll::Ready(Err(Ended::Eof)),
-            Ok(()) => Poll::Ready(self.decode(read.filled_mut(), now, cx, each)),
-            Err(error) => Poll::Ready(Err(Ended::Io(error))),
+        ready!(self.poll_fill(&mut read, cx))?;
+        let mut input = Input::new(read.filled_mut());
+        let picked = self.decode(&mut input, now, pick);
+        if picked.is_ok() && !input.is_empty() {
+            self.backlog = input.into_rest().to_vec();
         }
+        Poll::Ready(picked)
     }
 
-    fn decode(
+    /// Whether something is read and not decoded, so that the next call of [`poll_next`](Self::poll_next) reads
+    /// nothing.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    fn poll_fill(&mut self, read: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_read(cx, read)) {
+            Ok(()) if read.filled().is_empty() => Err(Ended::Eof),
+            Ok(()) => Ok(()),
+            Err(error) => Err(Ended::Io(error)),
+        })
+    }
+
+    fn decode<T>(
         &mut self,
-        bytes: &mut [u8],
+        input: &mut Input<'_>,
         now: Time,
-        cx: &mut Context<'_>,
-        mut each: impl FnMut(Event<'_>, &mut Context<'_>) -> ControlFlow<()>,
-    ) -> Result<(), Ended> {
-        let mut input = Input::new(bytes);
+        mut pick: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Ended> {
         let result = loop {
-            match self.machine.decode(&mut input, now) {
+            match self.machine.decode(input, now) {
                 Ok(Some(Event::Close(frame))) => break Err(Ended::Closed(frame)),
                 Ok(Some(event)) => {
-                    if each(event, cx).is_break() {
-                        break Ok(());
+                    if let Some(picked) = pick(event) {
+                        break Ok(Some(picked));
                     }
                 }
-                Ok(None) => break Ok(()),
+                Ok(None) => break Ok(None),
                 Err(error) => break Err(Ended::Protocol(error)),
             }
         };
         self.queue_control();
         result
+    }
+
+    /// Bytes that wait to be written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     /// What waits to be written. Frames are pushed here in wire form.
@@ -128,7 +193,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// # Errors
     /// The stream failed.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.queue.poll_write(&mut self.stream, cx)
+        loop {
+            ready!(self.queue.poll_write(&mut self.stream, cx))?;
+            self.queue_control();
+            if self.queue.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     /// Starts the close handshake. A second call changes nothing.
@@ -182,9 +253,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
-    /// Queues what the machine owes the peer: pongs and close frames.
+    /// Queues what the machine owes the peer: pongs and close frames. Behind a peer that does not read, pongs stay
+    /// with the machine, which keeps one: otherwise pings that nobody reads the answers to would fill our memory.
     fn queue_control(&mut self) {
-        while let Some(control) = self.machine.poll_transmit() {
+        while (self.queue.len() < PONGS_UP_TO || !self.machine.can_send())
+            && let Some(control) = self.machine.poll_transmit()
+        {
             self.queue.push_with(|wire| control.encode_into(wire, None));
         }
     }
