@@ -1,1 +1,61 @@
 //! WebSocket for programs: upgrade in any hyper or axum server, receive and send.
+//!
+//! ```no_run
+//! use tidewire_ws::{SendError, WebSocket};
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! tidewire_ws::listen("127.0.0.1:9001", async |mut socket: WebSocket| {
+//!     while let Some(message) = socket.recv().await {
+//!         socket.send(message).await?;
+//!     }
+//!     Ok::<_, SendError>(())
+//! })
+//! .await
+//! # }
+//! ```
+//!
+//! [`listen`] is for programs that have no HTTP server. Mounted in one, [`upgrade`] checks the handshake of a request,
+//! [`Upgrade::on_connect`] answers it and runs a handler with the [`WebSocket`].
+//!
+//! **What makes it fast.** One task owns a connection: it polls the handler, and writes what the handler has sent
+//! when the handler goes to sleep. So everything that is sent while the messages of one read are handled leaves in one
+//! write, without a timer and without `flush`: what is sent never waits for anything but the end of that poll. Text is
+//! validated once, when it comes in, and echoing it validates nothing again. A connection that waits holds no buffer.
+//!
+//! **What a peer can make us hold** is in [`Limits`].
+//!
+//! # Rooms
+//! | room | what lives there |
+//! |---|---|
+//! | `message`, `text` | what is received and sent |
+//! | `socket` | the handle that a program holds |
+//! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
+//! | `driver` | the task: handler, flush, close |
+//! | `upgrade`, `listen` | from an HTTP request to a connection |
+//! | `closed`, `error`, `outcome`, `limits` | the ends of things |
+//!
+//! Still to come, each in a room of its own: the client (`connect`), `permessage-deflate`, TLS, and WebSocket over
+//! HTTP/2.
+
+mod closed;
+mod connection;
+mod driver;
+mod error;
+mod limits;
+mod listen;
+mod message;
+mod outcome;
+mod socket;
+mod text;
+mod upgrade;
+
+pub use closed::Closed;
+pub use error::{SendError, TrySendError};
+pub use limits::Limits;
+pub use listen::{listen, serve};
+pub use message::Message;
+pub use outcome::Outcome;
+pub use socket::WebSocket;
+pub use text::Text;
+pub use upgrade::{Upgrade, upgrade};
+pub use ws_proto::{CloseCode, CloseFrame, CloseReason, HandshakeError, ProtocolError};

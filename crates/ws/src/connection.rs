@@ -1,0 +1,346 @@
+//! What the handle and the task of a connection share.
+//!
+//! Hot path. The mutex is uncontended unless a program moves its handle to another task: the driver does not hold it
+//! while it polls the handler, and the handler's calls come one at a time.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire};
+use ws_proto::{CloseCode, CloseFrame, FrameHeader, Time, encode_message};
+
+use crate::closed::Closed;
+use crate::limits::Limits;
+use crate::message::Message;
+
+/// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
+const COPY_AT_MOST: usize = 4 * 1024;
+
+/// From this many waiting bytes on, a handler that goes on sending has them written before it next waits. A larger
+/// write would hardly be cheaper, and the memory would leave the cache.
+const WRITE_AT: usize = 64 * 1024;
+
+/// A connection, between its handle and its driver.
+#[derive(Debug)]
+pub(crate) struct Connection(Mutex<State>);
+
+impl Connection {
+    /// Bytes of one, counted with those of the `Arc` around it.
+    #[cfg(test)]
+    pub(crate) const SIZE: usize = size_of::<Self>() + 2 * size_of::<usize>();
+
+    pub(crate) fn new(upgraded: Upgraded, limits: &Limits) -> Self {
+        let protocol = limits.of_the_protocol();
+        Self(Mutex::new(State {
+            stream: WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol),
+            max_buffered: limits.max_buffered,
+            now: Time::ZERO,
+            driver: None,
+            handle: None,
+            closed: None,
+            write_error: None,
+            released: None,
+            phase: Phase::Open,
+            driving: false,
+            blocked: false,
+            wants_room: false,
+            wake_handle: false,
+        }))
+    }
+
+    /// The handle's way in. If the driver sleeps and `operation` has left it something to do, it is woken, after the
+    /// lock is released.
+    pub(crate) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
+        let (result, driver) = {
+            let mut state = self.lock();
+            let result = operation(&mut state);
+            let wake = !state.driving && state.has_work();
+            (result, if wake { state.driver.take() } else { None })
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    /// The driver is about to poll the handler: until [`end_turn`](Self::end_turn) nobody needs to wake it.
+    pub(crate) fn begin_turn(&self, cx: &Context<'_>) {
+        self.lock().begin_turn(cx);
+    }
+
+    /// The driver has polled the handler: writes what that has left, and goes on with a close. Ready when the
+    /// connection is over. `failed` says that the handler has failed.
+    pub(crate) fn end_turn(&self, failed: bool, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<()> {
+        let (polled, handle) = {
+            let mut state = self.lock();
+            let polled = state.end_turn(failed, deadline, cx);
+            let wake = std::mem::take(&mut state.wake_handle);
+            (polled, if wake { state.handle.take() } else { None })
+        };
+        if let Some(handle) = handle {
+            handle.wake();
+        }
+        polled
+    }
+
+    /// The driver is gone: the runtime stops.
+    pub(crate) fn abandon(&self) {
+        let handle = {
+            let mut state = self.lock();
+            state.finish();
+            state.closed.get_or_insert(Closed::Io(io::ErrorKind::ConnectionAborted));
+            state.handle.take()
+        };
+        if let Some(handle) = handle {
+            handle.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of a user runs under the lock; a poisoned one still holds a whole state.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why [`State::push`] did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    Closed,
+}
+
+/// What is under the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    stream: WebSocketStream<Stream>,
+    max_buffered: usize,
+    /// The time of the last read.
+    now: Time,
+    /// The driver's waker. It is taken to wake the driver, which puts a new one here.
+    driver: Option<Waker>,
+    /// The waker of the call that waits.
+    handle: Option<Waker>,
+    closed: Option<Closed>,
+    /// Nothing can be written any more. What has arrived before can still be received.
+    write_error: Option<io::ErrorKind>,
+    /// The handle is dropped: what to close with.
+    released: Option<CloseCode>,
+    phase: Phase,
+    /// The driver is polling the handler, and will look at everything afterwards.
+    driving: bool,
+    /// The stream takes no more bytes now; the driver is woken when it does.
+    blocked: bool,
+    /// A `send` waits.
+    wants_room: bool,
+    /// The driver is to wake the handle.
+    wake_handle: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The handle reads.
+    Open,
+    /// We close: the driver reads, for the peer's Close, and drops what comes before.
+    Draining,
+    /// Nothing is left to be done on the stream.
+    Finished,
+}
+
+impl State {
+    /// The next message, or the end.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if self.phase != Phase::Open || self.closed.is_some() {
+            return self.poll_closed(cx).map(|_| None);
+        }
+        loop {
+            let reads = !self.stream.has_backlog();
+            if reads {
+                self.now = net::now();
+            }
+            let answers_wait = reads && self.stream.queued() > 0;
+            let Poll::Ready(read) = self.stream.poll_next(self.now, cx, Message::from_event) else {
+                let Some(error) = self.write_error else { return self.wait(cx) };
+                self.end(Ended::Io(error.into()));
+                return Poll::Ready(None);
+            };
+            if answers_wait {
+                // A new read while the handler has not slept: what it said to the one before does not wait for this.
+                self.flush();
+            }
+            match read {
+                Ok(Some(message)) => return Poll::Ready(Some(message)),
+                Ok(None) => {}
+                Err(ended) => {
+                    self.end(ended);
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Queues a message.
+    pub(crate) fn push(&mut self, message: &Message) -> Result<(), Refusal> {
+        self.wants_room = false;
+        let payload = message.as_shared();
+        let header = FrameHeader::message(message.opcode(), payload.len()).encode();
+        let length = header.len() + payload.len();
+        if self.stream.queued() + length > self.max_buffered.min(WRITE_AT) && !self.blocked {
+            self.flush();
+        }
+        if !self.can_send() {
+            return Err(Refusal::Closed);
+        }
+        let queued = self.stream.queued();
+        if queued > 0 && queued + length > self.max_buffered {
+            return Err(Refusal::Full);
+        }
+        let queue = self.stream.queue_mut();
+        if payload.len() <= COPY_AT_MOST {
+            queue.push_with(|wire| encode_message(message.opcode(), payload, None, wire));
+        } else {
+            queue.push_with(|wire| wire.extend_from_slice(&header));
+            queue.push(Wire::Shared(payload));
+        }
+        Ok(())
+    }
+
+    /// Pending, until there is room to try again.
+    pub(crate) fn wait_for_room<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.wants_room = true;
+        self.wait(cx)
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.stream.queued()
+    }
+
+    /// Begins to close, unless that has begun.
+    pub(crate) fn close(&mut self, frame: Option<CloseFrame>) {
+        if self.phase == Phase::Open && self.closed.is_none() {
+            self.phase = Phase::Draining;
+            self.stream.close(frame, net::now());
+        }
+    }
+
+    /// How the connection has ended, as soon as it has.
+    pub(crate) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<Closed> {
+        match &self.closed {
+            Some(closed) => Poll::Ready(closed.clone()),
+            None => self.wait(cx),
+        }
+    }
+
+    pub(crate) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+
+    /// The handle is dropped. The driver closes: it knows whether the handler has failed.
+    pub(crate) fn release(&mut self, code: CloseCode) {
+        self.released = Some(code);
+        self.handle = None;
+    }
+
+    fn can_send(&self) -> bool {
+        self.write_error.is_none() && self.closed.is_none() && self.stream.can_send()
+    }
+
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if !self.handle.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.handle = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Whether a sleeping driver has to look.
+    fn has_work(&self) -> bool {
+        let ending = self.released.is_some() || self.closed.is_some() || self.phase == Phase::Draining;
+        let writes = self.stream.queued() > 0 && !self.blocked;
+        self.phase != Phase::Finished && (ending || writes)
+    }
+
+    fn begin_turn(&mut self, cx: &Context<'_>) {
+        self.driving = true;
+        self.blocked = false;
+        if !self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
+    }
+
+    fn end_turn(&mut self, failed: bool, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<()> {
+        self.driving = false;
+        if let Some(code) = self.released {
+            let code = if failed { CloseCode::INTERNAL_ERROR } else { code };
+            self.close(Some(code.into()));
+        }
+        self.flush();
+        loop {
+            let now = net::now();
+            match self.phase {
+                Phase::Finished => return Poll::Ready(()),
+                Phase::Open if self.closed.is_none() => return Poll::Pending,
+                Phase::Open | Phase::Draining => {
+                    if self.poll_end(now, cx).is_ready() {
+                        self.finish();
+                    } else if deadline.poll(self.stream.poll_timeout(), now, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drives a close to the end of the stream.
+    fn poll_end(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
+        while self.closed.is_none() {
+            if let Some(error) = self.write_error {
+                self.end(Ended::Io(error.into()));
+            } else if self.stream.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                self.closed = Some(Closed::TimedOut);
+                self.wake_handle = true;
+            } else if let Err(ended) = ready!(self.stream.poll_next(now, cx, |_| None::<()>)) {
+                self.end(ended);
+            }
+        }
+        if self.write_error.is_some() || matches!(self.closed, Some(Closed::Io(_) | Closed::TimedOut)) {
+            return Poll::Ready(());
+        }
+        self.stream.poll_close(now, cx)
+    }
+
+    /// Nothing more will be received.
+    fn end(&mut self, ended: Ended) {
+        if matches!(ended, Ended::Eof) {
+            // A peer that ends its half may still read: it gets what waits, and a Close, as long as a close may take.
+            self.stream.close(None, net::now());
+        }
+        self.closed = Some(ended.into());
+        self.wake_handle = true;
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.stream.queue_mut().clear();
+    }
+
+    /// Writes what waits, as far as the stream takes it. The driver is who is told when it takes more, whoever calls.
+    fn flush(&mut self) {
+        // Without its waker the driver has been woken, and will write itself.
+        let Some(driver) = &self.driver else { return };
+        if self.write_error.is_some() || self.phase == Phase::Finished {
+            return;
+        }
+        match self.stream.poll_flush(&mut Context::from_waker(driver)) {
+            Poll::Ready(Ok(())) => self.blocked = false,
+            Poll::Pending => self.blocked = true,
+            Poll::Ready(Err(error)) => {
+                self.write_error = Some(error.kind());
+                self.stream.queue_mut().clear();
+                self.wake_handle = true;
+            }
+        }
+        if self.wants_room && self.stream.queued() <= self.max_buffered / 2 {
+            self.wake_handle = true;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The task of a connection: it polls the handler, and writes what that has sent.
+//!
+//! Hot path. The order is what makes many messages leave in one write: the handler runs until it waits, and only then
+//! are its messages written. Nothing is held back longer than that.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use net::{Deadline, Upgraded};
+
+use crate::connection::Connection;
+use crate::limits::Limits;
+use crate::outcome::Outcome;
+use crate::socket::WebSocket;
+
+/// The future of a connection, from its upgrade to its last byte. It ends when both the handler and the connection
+/// have.
+pub(crate) struct Driver<Fut> {
+    connection: Arc<Connection>,
+    /// Boxed, so that its memory goes with it: a handler may return at once and leave its WebSocket to another task.
+    handler: Option<Pin<Box<Fut>>>,
+    failed: bool,
+    deadline: Deadline,
+}
+
+impl<Fut: Future<Output: Outcome>> Driver<Fut> {
+    pub(crate) fn new(upgraded: Upgraded, limits: &Limits, handler: impl FnOnce(WebSocket) -> Fut) -> Self {
+        let connection = Arc::new(Connection::new(upgraded, limits));
+        let handler = Box::pin(handler(WebSocket::new(Arc::clone(&connection))));
+        Self { connection, handler: Some(handler), failed: false, deadline: Deadline::new() }
+    }
+
+    /// Polls the handler, if it has not returned.
+    fn poll_handler(&mut self, cx: &mut Context<'_>) {
+        let Some(handler) = &mut self.handler else { return };
+        // A panic ends this connection, with a code that says so, and nothing else. The panic hook has told of it, and
+        // the handler is never polled again.
+        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(outcome)) => self.failed = outcome.is_failure(),
+            Err(_) => self.failed = true,
+        }
+        self.handler = None;
+    }
+}
+
+impl<Fut: Future<Output: Outcome>> Future for Driver<Fut> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = self.get_mut();
+        driver.connection.begin_turn(cx);
+        driver.poll_handler(cx);
+        let connection = driver.connection.end_turn(driver.failed, &mut driver.deadline, cx);
+        if driver.handler.is_none() { connection } else { Poll::Pending }
+    }
+}
+
+impl<Fut> Drop for Driver<Fut> {
+    fn drop(&mut self) {
+        self.connection.abandon();
+    }
+}

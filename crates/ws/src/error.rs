@@ -1,0 +1,22 @@
+//! Why a message was not taken.
+
+use crate::message::Message;
+
+/// The connection is closing or has ended; the message comes back.
+///
+/// [`WebSocket::closed`](crate::WebSocket::closed) knows how it ended, after [`recv`](crate::WebSocket::recv) has
+/// returned `None`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the WebSocket is closed")]
+pub struct SendError(pub Message);
+
+/// Why [`WebSocket::try_send`](crate::WebSocket::try_send) did not take a message; the message comes back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrySendError {
+    /// [`Limits::max_buffered`](crate::Limits::max_buffered) would be exceeded: the peer reads too slowly.
+    #[error("too many bytes wait to be written")]
+    Full(Message),
+    /// The connection is closing or has ended.
+    #[error("the WebSocket is closed")]
+    Closed(Message),
+}

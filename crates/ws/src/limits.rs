@@ -1,0 +1,56 @@
+//! Every number a peer can grow, with its default and the attack it answers.
+
+use std::time::Duration;
+
+/// What one peer may make a connection hold, and how long it may take to leave.
+///
+/// There is no "unlimited". The limits of the handshake are those of the HTTP server; [`listen`](crate::listen) has
+/// sensible ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest message that is received, in bytes, all its fragments together. Default: 16 MiB.
+    ///
+    /// Answers the peer that announces or sends more than memory holds. It is checked at every frame header, before a
+    /// byte of the payload is kept; a longer message closes the connection with 1009.
+    pub max_message_size: usize,
+
+    /// The largest number of fragments in one message, empty ones included. Default: 131 072.
+    ///
+    /// Answers the peer that never finishes a message and sends empty fragments, which no limit in bytes sees. More
+    /// close the connection with 1008.
+    pub max_fragments: u32,
+
+    /// How many bytes may wait to be written. Default: 1 MiB.
+    ///
+    /// Answers the peer that asks and never reads the answers. Above it, [`send`](crate::WebSocket::send) waits and
+    /// [`try_send`](crate::WebSocket::try_send) refuses; a message that alone exceeds it is taken while nothing else
+    /// waits. How long a `send` may wait is for the program to say, with `tokio::time::timeout` around it.
+    pub max_buffered: usize,
+
+    /// How long a close may take, from its first frame to the end of the stream. Default: 10 seconds.
+    ///
+    /// Answers the peer that never answers a Close, never reads one, or never ends the stream.
+    pub close_timeout: Duration,
+}
+
+impl Limits {
+    pub(crate) fn of_the_protocol(&self) -> ws_proto::Limits {
+        ws_proto::Limits {
+            max_message_size: self.max_message_size,
+            max_fragments: self.max_fragments,
+            close_timeout: self.close_timeout,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let protocol = ws_proto::Limits::default();
+        Self {
+            max_message_size: protocol.max_message_size,
+            max_fragments: protocol.max_fragments,
+            max_buffered: 1024 * 1024,
+            close_timeout: protocol.close_timeout,
+        }
+    }
+}

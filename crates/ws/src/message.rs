@@ -1,0 +1,117 @@
+//! What is received and sent.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use ws_proto::{Event, Opcode};
+
+use crate::text::Text;
+
+/// A message: text or bytes. A clone shares the payload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// Text.
+    Text(Text),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The payload, of either kind.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.as_shared()
+    }
+
+    /// The payload, of either kind, in the same memory.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// Bytes of the payload.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_shared().len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.as_shared().is_empty()
+    }
+
+    /// What a machine has received, if it is a message. This is the one allocation and the one copy of a message that
+    /// lay whole in a read; one that was assembled is taken as it is.
+    pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
+        match event {
+            Event::Text(Cow::Borrowed(text)) => Some(text.into()),
+            Event::Text(Cow::Owned(text)) => Some(text.into()),
+            Event::Binary(Cow::Borrowed(bytes)) => Some(Self::Binary(Bytes::copy_from_slice(bytes))),
+            Event::Binary(Cow::Owned(bytes)) => Some(bytes.into()),
+            Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::TimedOut => None,
+        }
+    }
+
+    pub(crate) fn opcode(&self) -> Opcode {
+        match self {
+            Self::Text(_) => Opcode::Text,
+            Self::Binary(_) => Opcode::Binary,
+        }
+    }
+
+    pub(crate) fn as_shared(&self) -> &Bytes {
+        match self {
+            Self::Text(text) => text.as_shared(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Text> for Message {
+    fn from(text: Text) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}

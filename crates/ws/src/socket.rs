@@ -1,0 +1,116 @@
+//! The handle that a program holds.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use ws_proto::{CloseCode, CloseFrame};
+
+use crate::closed::Closed;
+use crate::connection::{Connection, Refusal};
+use crate::error::{SendError, TrySendError};
+use crate::message::Message;
+
+/// One WebSocket connection.
+///
+/// It belongs to the handler that it was given to, and works as well in any other task that the handler gives it to;
+/// the task of the connection then goes on writing for it, at the price of a wake for what is sent.
+///
+/// Dropped while the connection is open, it closes it in the background: with code 1000 after what was sent before, or
+/// with 1011 if the handler failed or the drop is part of a panic.
+pub struct WebSocket(Arc<Connection>);
+
+impl WebSocket {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self(connection)
+    }
+
+    /// The next message; `None` when there will be no more. How the connection ended is then in
+    /// [`closed`](Self::closed): most programs do the same in every case, and those that do not can ask.
+    ///
+    /// Messages come in order, and all that arrived before the end come before `None`. The peer's Pings are answered
+    /// and its Close is answered without any help, but only while somebody is in `recv`: nothing is read ahead, so
+    /// that a program which does not keep up slows its peer down instead of filling its own memory.
+    ///
+    /// Cancel safe: a message is either returned or still there.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.0.with(|state| state.poll_recv(cx))).await
+    }
+
+    /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else
+    /// that was sent until then. (Beyond 64 KiB it begins to leave at once.) There is nothing to flush.
+    ///
+    /// Waits while more than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written. Cancel
+    /// safe: a message is sent whole or not at all, and a dropped call that was waiting has not sent it.
+    ///
+    /// # Errors
+    /// The connection is closing or has ended.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        let sent = poll_fn(|cx| {
+            self.0.with(|state| match state.push(&message) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(Refusal::Closed) => Poll::Ready(Err(())),
+                Err(Refusal::Full) => state.wait_for_room(cx),
+            })
+        });
+        match sent.await {
+            Ok(()) => Ok(()),
+            Err(()) => Err(SendError(message)),
+        }
+    }
+
+    /// [`send`](Self::send) without waiting.
+    ///
+    /// # Errors
+    /// There is no room, or the connection is closing or has ended.
+    pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let message = message.into();
+        match self.0.with(|state| state.push(&message)) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Full) => Err(TrySendError::Full(message)),
+            Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
+        }
+    }
+
+    /// Bytes that were sent and are not in the kernel's hands yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.0.with(|state| state.buffered())
+    }
+
+    /// Closes the connection and waits for the peer's answer, at most for
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout). What was sent before still leaves; what the peer sends
+    /// until it answers is dropped, so receive first what you want.
+    ///
+    /// Without a frame the peer is told no code. Closing what is closed changes nothing and says how it ended.
+    /// Cancel safe: the close goes on without the call, and a second call waits for it.
+    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
+        self.0.with(|state| state.close(frame.into()));
+        poll_fn(|cx| self.0.with(|state| state.poll_closed(cx))).await
+    }
+
+    /// How the connection ended. `None` before [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has
+    /// returned.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.0.with(|state| state.closed().cloned())
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
+        self.0.with(|state| state.release(code));
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("buffered", &self.buffered())
+            .field("closed", &self.closed())
+            .finish()
+    }
+}

@@ -1,0 +1,142 @@
+//! Text that is known to be UTF-8 and shared like bytes.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+/// The payload of a text message: UTF-8 in shared memory, validated when it came into being and never again.
+///
+/// A clone is a reference to the same bytes. It is a `str` wherever one is wanted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Text(ByteString);
+
+impl Text {
+    /// Text that lives as long as the program; takes no memory.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(ByteString::from_static(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The bytes of the text, in the same memory.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into_bytes()
+    }
+
+    pub(crate) fn as_shared(&self) -> &Bytes {
+        self.0.as_bytes()
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+/// Equal texts hash alike in either form, so a map with `Text` keys can be asked with a `str`.
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Box<str>> for Text {
+    fn from(text: Box<str>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Text> for Bytes {
+    fn from(text: Text) -> Bytes {
+        text.into_bytes()
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> String {
+        text.as_str().to_owned()
+    }
+}
+
+/// Validates the bytes and keeps them where they are.
+impl TryFrom<Bytes> for Text {
+    type Error = std::str::Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Self, Self::Error> {
+        ByteString::try_from(bytes).map(Self)
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_where_it_is_on_its_way_from_a_string_to_bytes() {
+        let string = String::from("a text of some length").into_boxed_str();
+        let address = string.as_ptr();
+        let text = Text::from(string);
+        assert_eq!(text.clone().as_ptr(), address);
+        assert_eq!(text.into_bytes().as_ptr(), address);
+    }
+
+    #[test]
+    fn bytes_become_text_only_if_they_are_utf_8() {
+        assert_eq!(Text::try_from(Bytes::from_static("é".as_bytes())).unwrap(), "é");
+        assert!(Text::try_from(Bytes::from_static(b"\xff")).is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! From an HTTP request to a connection.
+
+use std::future::Future;
+
+use hyper::upgrade::OnUpgrade;
+use ws_proto::{Accepted, HandshakeError};
+
+use crate::driver::Driver;
+use crate::limits::Limits;
+use crate::outcome::Outcome;
+use crate::socket::WebSocket;
+
+/// Checks a WebSocket handshake, in any server made of hyper: hyper itself, axum, a tower service.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tidewire_ws::WebSocket;
+///
+/// fn chat<B>(mut request: Request<B>) -> Response<String> {
+///     match tidewire_ws::upgrade(&mut request) {
+///         Ok(upgrade) => upgrade
+///             .on_connect(async |mut socket: WebSocket| {
+///                 let _ = socket.send("hello").await;
+///             })
+///             .map(|()| String::new()),
+///         Err(error) => error.response(),
+///     }
+/// }
+/// # chat(Request::new(()));
+/// ```
+///
+/// It does not look at `Origin`. Browsers let every page connect to every server and send the cookies along, so a
+/// server that goes by cookies has to compare `Origin` itself, before it calls this.
+///
+/// # Errors
+/// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
+pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
+    let accepted = ws_proto::verify(request.method(), request.version(), request.headers())?;
+    let upgrade = hyper::upgrade::on(request);
+    Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default() })
+}
+
+/// A handshake that may be accepted, not answered yet. Dropped, it accepts nothing.
+#[derive(Debug)]
+#[must_use = "the response of on_connect is what accepts the handshake"]
+pub struct Upgrade {
+    accepted: Accepted,
+    upgrade: OnUpgrade,
+    protocol: Option<String>,
+    limits: Limits,
+}
+
+impl Upgrade {
+    /// The subprotocols that the client offers, the preferred one first.
+    #[must_use]
+    pub fn protocols(&self) -> &[String] {
+        self.accepted.protocols()
+    }
+
+    /// Answers with this subprotocol. One that the client did not offer is left out of the answer: the client would
+    /// have to fail the connection over it.
+    pub fn select_protocol(mut self, protocol: &str) -> Self {
+        self.protocol = Some(protocol.to_owned());
+        self
+    }
+
+    /// The limits of the connection, instead of the defaults.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The answer that accepts the handshake. Once the HTTP server has written it, `handler` runs with the WebSocket,
+    /// in a task of its own.
+    ///
+    /// The connection outlives the handler only if the handler gives its WebSocket away. A handler that panics closes
+    /// the connection with 1011.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn on_connect<F, Fut>(self, handler: F) -> http::Response<()>
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+    {
+        let response = self.accepted.response(self.protocol.as_deref());
+        tokio::spawn(connect(self.upgrade, self.limits, handler));
+        response
+    }
+}
+
+/// The whole life of a connection. What it holds while the connection lives is the driver alone.
+async fn connect<F, Fut>(upgrade: OnUpgrade, limits: Limits, handler: F)
+where
+    F: FnOnce(WebSocket) -> Fut,
+    Fut: Future<Output: Outcome>,
+{
+    match net::upgraded(upgrade).await {
+        Ok(upgraded) => Driver::new(upgraded, &limits, handler).await,
+        Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_costs_its_task_little_more_than_the_driver() {
+        let mut request = http::Request::new(());
+        let task =
+            connect(hyper::upgrade::on(&mut request), Limits::default(), |socket: WebSocket| async move {
+                let _socket = socket;
+                pending::<()>().await;
+            });
+        let task = size_of_val(&task);
+        let shared = crate::connection::Connection::SIZE;
+        assert!(task + shared <= 600, "task {task} bytes, shared {shared} bytes");
+    }
+}

@@ -1,0 +1,188 @@
+//! Every way in which a connection ends, seen from both sides.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{close, connect, connect_with, fragment, frame, soon, text};
+use tidewire_ws::{CloseCode, CloseFrame, Closed, Limits, ProtocolError, SendError, WebSocket};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use ws_proto::{Event, FrameHeader, Opcode};
+
+/// A handler that reports what it receives, and then how the connection ended.
+fn reporting() -> (impl FnOnce(WebSocket) -> BoxFuture + Clone + Send, mpsc::UnboundedReceiver<String>) {
+    let (report, reports) = mpsc::unbounded_channel();
+    let handler = move |mut socket: WebSocket| -> BoxFuture {
+        Box::pin(async move {
+            while let Some(message) = socket.recv().await {
+                report.send(message.as_text().expect("text").to_owned()).expect("a listening test");
+            }
+            assert!(socket.recv().await.is_none(), "the end is the end");
+            assert_eq!(socket.send("late").await, Err(SendError("late".into())));
+            report.send(socket.closed().expect("an end").to_string()).expect("a listening test");
+        })
+    };
+    (handler, reports)
+}
+
+type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[tokio::test(start_paused = true)]
+async fn a_close_of_the_peer_is_answered_after_the_messages_before_it() {
+    let (handler, mut reports) = reporting();
+    let mut client = connect(handler).await;
+    let bye = CloseFrame::new(CloseCode::new(4_000).unwrap(), "bye");
+    client.write(&[text("one"), text("two"), close(&bye), text("ignored")].concat()).await;
+    client.expect_close(bye.code).await;
+    for expected in ["one", "two", "closed by handshake: 4000 (bye)"] {
+        assert_eq!(soon(reports.recv()).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_of_ours_waits_for_the_answer() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let mut client = connect(move |mut socket: WebSocket| async move {
+        socket.send("last words").await.unwrap();
+        let closed = socket.close(CloseFrame::new(CloseCode::GOING_AWAY, "restart")).await;
+        assert_eq!(socket.closed().as_ref(), Some(&closed));
+        report.send(closed).unwrap();
+    })
+    .await;
+    client.expect_text("last words").await;
+    let frame = CloseFrame::new(CloseCode::GOING_AWAY, "restart");
+    assert_eq!(client.recv().await, Some(Event::Close(Some(frame))));
+    assert_eq!(client.writes(), 1, "the message and the Close");
+    assert!(reports.try_recv().is_err());
+    client.write(&[text("dropped"), close(&CloseCode::GOING_AWAY.into())].concat()).await;
+    assert_eq!(soon(reports.recv()).await, Some(Closed::Handshake(Some(CloseCode::GOING_AWAY.into()))));
+    assert_eq!(client.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_not_answered_ends_in_time() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let mut client = connect(move |mut socket: WebSocket| async move {
+        let begin = tokio::time::Instant::now();
+        report.send((socket.close(None).await, begin.elapsed())).unwrap();
+    })
+    .await;
+    assert_eq!(client.recv().await, Some(Event::Close(None)));
+    let (closed, after) = soon(reports.recv()).await.unwrap();
+    assert_eq!((closed, after.as_secs()), (Closed::TimedOut, 10));
+    assert_eq!(client.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_goes_on_although_its_caller_did_not_wait() {
+    let mut client = connect(|mut socket: WebSocket| async move {
+        let close = socket.close(CloseFrame::from(CloseCode::GOING_AWAY));
+        let _ = tokio::time::timeout(Duration::ZERO, close).await;
+        assert!(socket.recv().await.is_none());
+    })
+    .await;
+    assert_eq!(client.recv().await, Some(Event::Close(Some(CloseCode::GOING_AWAY.into()))));
+    client.write(&close(&CloseCode::GOING_AWAY.into())).await;
+    assert_eq!(client.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_breaks_the_protocol_is_told_and_then_cut_off() {
+    let unmasked = [&FrameHeader::message(Opcode::Text, 2).encode()[..], b"hi"].concat();
+    let cases = [
+        (unmasked, CloseCode::PROTOCOL_ERROR, ProtocolError::NotMasked),
+        (frame(Opcode::Text, b"\xff"), CloseCode::INVALID_PAYLOAD, ProtocolError::InvalidText),
+        (
+            fragment(Opcode::Text, &[b'x'; 1_001], true),
+            CloseCode::MESSAGE_TOO_BIG,
+            ProtocolError::MessageTooBig { announced: 1_001, limit: 1_000 },
+        ),
+    ];
+    for (wire, code, error) in cases {
+        let (handler, mut reports) = reporting();
+        let limits = Limits { max_message_size: 1_000, ..Limits::default() };
+        let mut client = connect_with(limits, 64 * 1024, b"", handler).await;
+        client.write(&[text("fine"), wire].concat()).await;
+        client.expect_close(code).await;
+        assert_eq!(soon(reports.recv()).await.unwrap(), "fine");
+        assert_eq!(soon(reports.recv()).await.unwrap(), Closed::Protocol(error).to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_goes_away_without_a_word_ends_the_connection() {
+    let (handler, mut reports) = reporting();
+    let mut client = connect(handler).await;
+    client.write(&text("one")).await;
+    drop(client);
+    assert_eq!(soon(reports.recv()).await.unwrap(), "one");
+    let end = soon(reports.recv()).await.unwrap();
+    assert!(
+        [Closed::Eof.to_string(), Closed::Io(std::io::ErrorKind::BrokenPipe).to_string()].contains(&end),
+        "{end}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ends_its_half_still_gets_a_close() {
+    let (handler, mut reports) = reporting();
+    let mut client = connect(handler).await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.recv().await, Some(Event::Close(None)));
+    assert_eq!(client.recv().await, None);
+    assert_eq!(soon(reports.recv()).await.unwrap(), Closed::Eof.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_returns_closes_with_1000_in_the_write_of_its_last_message() {
+    let mut client = connect(|mut socket: WebSocket| async move { socket.send("that is all").await }).await;
+    client.expect_text("that is all").await;
+    assert_eq!(client.recv().await, Some(Event::Close(Some(CloseCode::NORMAL.into()))));
+    assert_eq!(client.writes(), 1);
+    client.write(&close(&CloseCode::NORMAL.into())).await;
+    assert_eq!(client.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_or_panics_closes_with_1011() {
+    let mut failed = connect(|socket: WebSocket| async move {
+        drop(socket);
+        Err::<(), _>("the database is gone")
+    })
+    .await;
+    assert_eq!(failed.recv().await, Some(Event::Close(Some(CloseCode::INTERNAL_ERROR.into()))));
+
+    let mut panicked = connect(async |mut socket: WebSocket| {
+        socket.send("a panic follows").await.unwrap();
+        assert!(socket.closed().is_some(), "a panic on purpose");
+    })
+    .await;
+    panicked.expect_text("a panic follows").await;
+    assert_eq!(panicked.recv().await, Some(Event::Close(Some(CloseCode::INTERNAL_ERROR.into()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_dropped_in_another_task_closes() {
+    let mut client = connect(async |mut socket: WebSocket| {
+        tokio::spawn(async move {
+            socket.recv().await.unwrap();
+        });
+    })
+    .await;
+    client.write(&text("go")).await;
+    assert_eq!(client.recv().await, Some(Event::Close(Some(CloseCode::NORMAL.into()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_answered_while_the_handler_still_cleans_up() {
+    let (done, mut cleaned_up) = mpsc::unbounded_channel::<()>();
+    let mut client = connect(move |mut socket: WebSocket| async move {
+        while socket.recv().await.is_some() {}
+        done.closed().await;
+    })
+    .await;
+    client.write(&close(&CloseCode::NORMAL.into())).await;
+    client.expect_close(CloseCode::NORMAL).await;
+    cleaned_up.close();
+}

@@ -1,0 +1,116 @@
+//! Over real sockets: the listener, the echo of the example, and a client of another make.
+
+mod support;
+
+#[allow(dead_code, reason = "its main would listen on a fixed port")]
+#[path = "../examples/echo.rs"]
+mod example;
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use support::{soon, text};
+use tidewire_ws::WebSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+/// Serves the example on a free port.
+async fn echo_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(tidewire_ws::serve(listener, example::echo));
+    address
+}
+
+#[tokio::test]
+async fn tungstenite_gets_its_messages_back_and_closes() {
+    let address = echo_server().await;
+    let (mut client, _) = tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
+    let large = Bytes::from(vec![9; 5 * 1024 * 1024]);
+    let messages = [
+        Message::text("hello"),
+        Message::text(""),
+        Message::binary(Bytes::from_static(b"\x00\xff")),
+        Message::binary(large),
+        Message::text("é".repeat(100_000)),
+    ];
+    for message in messages {
+        client.send(message.clone()).await.unwrap();
+        let echoed = soon(client.next()).await.unwrap().unwrap();
+        assert!(echoed == message, "{} bytes for {}", echoed.len(), message.len());
+    }
+    client.send(Message::Ping(Bytes::from_static(b"?"))).await.unwrap();
+    assert_eq!(soon(client.next()).await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"?")));
+
+    let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };
+    client.close(Some(frame.clone())).await.unwrap();
+    assert_eq!(soon(client.next()).await.unwrap().unwrap(), Message::Close(Some(frame)));
+    assert!(soon(client.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn many_messages_in_flight_come_back_in_order() {
+    let address = echo_server().await;
+    let (client, _) = tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
+    let (mut sink, mut stream) = client.split();
+    let sender = tokio::spawn(async move {
+        for n in 0..20_000 {
+            sink.feed(Message::text(format!("message {n}"))).await.unwrap();
+        }
+        sink.flush().await.unwrap();
+        sink
+    });
+    for n in 0..20_000 {
+        assert_eq!(soon(stream.next()).await.unwrap().unwrap(), Message::text(format!("message {n}")));
+    }
+    drop(sender.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_handshake_is_told_so() {
+    let mut stream = TcpStream::connect(echo_server().await).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_frame_in_the_segment_of_the_request_is_not_lost() {
+    let mut stream = TcpStream::connect(echo_server().await).await.unwrap();
+    stream.write_all(&[support::REQUEST, &text("early")].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\x81\x05early") {
+        assert_ne!(
+            soon(stream.read_buf(&mut answer)).await.unwrap(),
+            0,
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_ends_and_later_messages_are_refused() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(tidewire_ws::serve(listener, move |mut socket: WebSocket| {
+        let report = report.clone();
+        async move {
+            while socket.recv().await.is_some() {}
+            report.send((socket.closed().unwrap(), socket.try_send("late").is_err())).unwrap();
+        }
+    }));
+    let (client, _) = tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
+    let tokio_tungstenite::MaybeTlsStream::Plain(stream) = client.get_ref() else { unreachable!() };
+    stream.set_zero_linger().unwrap();
+    drop(client);
+    let (closed, refused) = soon(reports.recv()).await.unwrap();
+    assert_eq!(closed, tidewire_ws::Closed::Io(std::io::ErrorKind::ConnectionReset));
+    assert!(refused);
+}

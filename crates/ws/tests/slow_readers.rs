@@ -1,0 +1,119 @@
+//! A peer that does not read holds a bounded number of bytes, and nothing is lost when it reads after all.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{connect_with, frame, text};
+use tidewire_ws::{Limits, Message, TrySendError, WebSocket};
+use tokio::sync::mpsc;
+use ws_proto::{Event, Opcode};
+
+const LIMIT: usize = 10_000;
+
+fn limits() -> Limits {
+    Limits { max_buffered: LIMIT, ..Limits::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_send_refuses_what_has_no_room_and_gives_it_back() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let mut client = connect_with(limits(), 1_024, b"", move |mut socket: WebSocket| async move {
+        let mut taken = 0;
+        let refused = loop {
+            match socket.try_send(vec![7; 1_000]) {
+                Ok(()) => taken += 1,
+                Err(refused) => break refused,
+            }
+        };
+        report.send((taken, socket.buffered(), refused)).unwrap();
+        socket.recv().await;
+    })
+    .await;
+    let (taken, buffered, refused) = reports.recv().await.unwrap();
+    assert_eq!(refused, TrySendError::Full(Message::from(vec![7; 1_000])));
+    assert!(buffered <= LIMIT && buffered + 1_004 > LIMIT, "{buffered}");
+    for _ in 0..taken {
+        assert_eq!(client.recv().await, Some(Event::Binary(vec![7; 1_000].into())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn send_waits_for_a_slow_reader_and_goes_on_when_it_reads() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let mut client = connect_with(limits(), 1_024, b"", move |mut socket: WebSocket| async move {
+        for n in 0..100_u32 {
+            let message = format!("{n} {:1000}", "");
+            // The clock is paused: a second passes only when every task waits.
+            if tokio::time::timeout(Duration::from_secs(1), socket.send(message.clone())).await.is_err() {
+                report.send((n, socket.buffered())).unwrap();
+                socket.send(message).await.unwrap();
+            }
+        }
+        drop(report);
+    })
+    .await;
+    let (sent, buffered) = reports.recv().await.unwrap();
+    assert!(sent < 12 && buffered <= LIMIT, "{sent} messages, {buffered} bytes");
+    for n in 0..100 {
+        client.expect_text(&format!("{n} {:1000}", "")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn send_in_another_task_goes_on_when_the_reader_reads() {
+    let mut client = connect_with(limits(), 1_024, b"", |mut socket: WebSocket| async move {
+        tokio::spawn(async move {
+            for n in 0..100 {
+                socket.send(format!("{n} {:1000}", "")).await.unwrap();
+            }
+        });
+    })
+    .await;
+    for n in 0..100 {
+        client.expect_text(&format!("{n} {:1000}", "")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_beyond_the_limit_is_taken_while_nothing_else_waits() {
+    let mut client = connect_with(limits(), 1_024, b"", |mut socket: WebSocket| async move {
+        socket.send("x".repeat(LIMIT * 3)).await.unwrap();
+        assert!(matches!(socket.try_send("more"), Err(TrySendError::Full(_))));
+        socket.send("y".repeat(LIMIT * 3)).await.unwrap();
+    })
+    .await;
+    client.expect_text(&"x".repeat(LIMIT * 3)).await;
+    client.expect_text(&"y".repeat(LIMIT * 3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_sends_and_does_not_read_is_not_read_either() {
+    let mut client = connect_with(limits(), 1_024, b"", support::echo).await;
+    let flood = async {
+        loop {
+            client.write(&text(&"x".repeat(1_000))).await;
+        }
+    };
+    // Everything waits long before the hour is over; only then does the clock go on.
+    assert!(tokio::time::timeout(Duration::from_secs(30), flood).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_that_nobody_reads_do_not_pile_up() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    // The stream holds one ping at a time, so each of them is a read of its own.
+    let ping = frame(Opcode::Ping, &[1; 125]);
+    let mut client =
+        connect_with(Limits::default(), ping.len(), b"", move |mut socket: WebSocket| async move {
+            socket.recv().await.unwrap();
+            report.send(socket.buffered()).unwrap();
+        })
+        .await;
+    for _ in 0..2_000 {
+        client.write(&ping).await;
+    }
+    client.write(&text("how many bytes wait?")).await;
+    let buffered = reports.recv().await.unwrap();
+    assert!((60_000..=66_000).contains(&buffered), "{buffered}");
+}
