@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use engineio_proto::{
@@ -17,7 +16,7 @@ use net::{Deadline, Ended, Stream, WebSocketStream};
 use tokio::sync::oneshot;
 use ws_proto::{Event, Time};
 
-use crate::engine::Shared;
+use crate::engine::Engine;
 use crate::handler::{Application, Handler, Message};
 use crate::polling::PollingLink;
 use crate::session::{Command, PollReply, Session};
@@ -31,7 +30,7 @@ const READS: usize = 4;
 
 /// The future that drives a session from its open packet to its last byte.
 pub(crate) struct Driver<A: Application> {
-    engine: Arc<Shared<A>>,
+    engine: Engine<A>,
     session: Session,
     machine: Machine,
     handler: A::Handler,
@@ -59,13 +58,13 @@ enum Phase {
 
 impl<A: Application> Driver<A> {
     /// A session whose open packet has been answered to its first GET.
-    pub(crate) fn polling(engine: Arc<Shared<A>>, session: Session, request: http::request::Parts) -> Self {
+    pub(crate) fn polling(engine: Engine<A>, session: Session, request: http::request::Parts) -> Self {
         Self::new(engine, session, request, Link::Polling(Box::default()))
     }
 
     /// A session that begins on WebSocket. Queues the open packet.
     pub(crate) fn websocket(
-        engine: Arc<Shared<A>>,
+        engine: Engine<A>,
         session: Session,
         request: http::request::Parts,
         mut stream: WebSocketStream<Stream>,
@@ -76,13 +75,13 @@ impl<A: Application> Driver<A> {
     }
 
     fn new(
-        engine: Arc<Shared<A>>,
+        engine: Engine<A>,
         session: Session,
         request: http::request::Parts,
         link: Link,
     ) -> Self {
-        let machine = Machine::new(session.transport(), &engine.options.settings, net::now());
-        let handler = engine.application.on_open(session.clone(), request);
+        let machine = Machine::new(session.transport(), &engine.options().settings, net::now());
+        let handler = engine.application().on_open(&engine, session.clone(), request);
         Self {
             engine,
             session,
@@ -164,7 +163,7 @@ impl<A: Application> Driver<A> {
                 }
             }
             Command::Candidate(upgraded) => {
-                let candidate = websocket(upgraded, &self.engine.options);
+                let candidate = websocket(upgraded, &self.engine.options());
                 if self.phase == Phase::Open && self.machine.begin_upgrade(now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {
@@ -370,7 +369,7 @@ impl<A: Application> Driver<A> {
         if self.phase != Phase::Open {
             return;
         }
-        self.phase = Phase::Closing { until: now + self.engine.options.close_timeout };
+        self.phase = Phase::Closing { until: now + self.engine.options().close_timeout };
         self.session.set_closed();
         self.handler.on_close(reason, now, cx);
         if let Some(candidate) = self.candidate.take() {
@@ -390,7 +389,7 @@ impl<A: Application> Driver<A> {
         }
         self.session.outbox().close();
         if !matches!(self.link, Link::Polling(_)) {
-            self.engine.registry.remove(self.session.id());
+            self.engine.registry().remove(self.session.id());
         }
     }
 }
@@ -424,7 +423,7 @@ impl<A: Application> Drop for Driver<A> {
     fn drop(&mut self) {
         self.session.set_closed();
         self.session.outbox().close();
-        self.engine.registry.remove(self.session.id());
+        self.engine.registry().remove(self.session.id());
     }
 }
 

@@ -28,10 +28,10 @@ pub struct Engine<A>(Arc<Shared<A>>);
 
 /// What the tasks of all sessions share.
 #[derive(Debug)]
-pub(crate) struct Shared<A> {
-    pub(crate) options: Options,
-    pub(crate) application: A,
-    pub(crate) registry: Registry,
+struct Shared<A> {
+    options: Options,
+    application: A,
+    registry: Registry,
 }
 
 impl<A> Clone for Engine<A> {
@@ -90,19 +90,19 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let shared = Arc::clone(&self.0);
+        let engine = self.clone();
         let upgrade = ws_proto::is_upgrade_request(request.headers()).then(|| hyper::upgrade::on(&mut request));
         async move {
             let mut cors_headers = HeaderMap::new();
-            if let Some(cors) = &shared.options.cors {
+            if let Some(cors) = &engine.0.options.cors {
                 if let Some(preflight) = cors.preflight(request.method(), request.headers()) {
                     return preflight.map(|()| Full::default());
                 }
                 cors.apply(request.headers(), &mut cors_headers);
             }
             let (parts, body) = request.into_parts();
-            let mut response = match check(&parts, upgrade.is_some(), &shared.options, &shared.registry) {
-                Ok(asked) => shared.answer(asked, parts, body, upgrade).await,
+            let mut response = match check(&parts, upgrade.is_some(), engine.options(), engine.registry()) {
+                Ok(asked) => engine.answer(asked, parts, body, upgrade).await,
                 Err(refused) => refuse(&refused, upgrade.is_some()),
             };
             response.headers_mut().extend(cors_headers);
@@ -111,9 +111,17 @@ impl<A: Application> Engine<A> {
     }
 }
 
-impl<A: Application> Shared<A> {
+impl<A: Application> Engine<A> {
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     async fn answer<B>(
-        self: Arc<Self>,
+        self,
         asked: Asked,
         parts: Parts,
         body: B,
@@ -137,8 +145,8 @@ impl<A: Application> Shared<A> {
 
     /// A session id and its session, entered in the registry; `None` when there are too many.
     fn new_session(&self, transport: Transport) -> Option<Session> {
-        if self.registry.len() >= self.options.max_sessions {
-            tracing::warn!(max_sessions = self.options.max_sessions, "too many sessions: a new one is refused");
+        if self.0.registry.len() >= self.0.options.max_sessions {
+            tracing::warn!(max_sessions = self.0.options.max_sessions, "too many sessions: a new one is refused");
             return None;
         }
         let mut random = [0; 15];
@@ -146,21 +154,21 @@ impl<A: Application> Shared<A> {
             tracing::error!(%error, "no random bytes for a session id");
             return None;
         }
-        let session = Session::new(SessionId::from_random(random), transport, self.options.max_buffered);
-        self.registry.insert(session.clone());
+        let session = Session::new(SessionId::from_random(random), transport, self.0.options.max_buffered);
+        self.0.registry.insert(session.clone());
         Some(session)
     }
 
-    fn open_polling(self: Arc<Self>, parts: Parts) -> Response<Full<Bytes>> {
+    fn open_polling(self, parts: Parts) -> Response<Full<Bytes>> {
         let Some(session) = self.new_session(Transport::Polling) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
-        let open = open_packet(session.id(), Transport::Polling, &self.options.settings);
+        let open = open_packet(session.id(), Transport::Polling, &self.0.options.settings);
         tokio::spawn(Driver::polling(self, session, parts));
         payload(open.into_bytes())
     }
 
-    fn open_websocket(self: Arc<Self>, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
+    fn open_websocket(self, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
         let Some(session) = self.new_session(Transport::WebSocket) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
@@ -169,7 +177,7 @@ impl<A: Application> Shared<A> {
         let accepted = match ws_proto::verify(&method, version, &parts.headers) {
             Ok(accepted) => accepted,
             Err(error) => {
-                self.registry.remove(session.id());
+                self.0.registry.remove(session.id());
                 return error.response().map(|body| Full::new(Bytes::from(body)));
             }
         };
@@ -177,13 +185,13 @@ impl<A: Application> Shared<A> {
         tokio::spawn(async move {
             match net::upgraded(upgrade).await {
                 Ok(upgraded) => {
-                    let stream = websocket(upgraded, &self.options);
-                    let open = open_packet(session.id(), Transport::WebSocket, &self.options.settings);
+                    let stream = websocket(upgraded, &self.0.options);
+                    let open = open_packet(session.id(), Transport::WebSocket, &self.0.options.settings);
                     Driver::websocket(self, session, parts, stream, &open).await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection ended before its upgrade");
-                    self.registry.remove(session.id());
+                    self.0.registry.remove(session.id());
                 }
             }
         });
@@ -205,8 +213,8 @@ impl<A: Application> Shared<A> {
         }
         // If the client goes away while its body is read, this future is dropped, and with it the guard.
         let mut guard = FailOnDrop(Some(&session));
-        let body = Limited::new(body, self.options.settings.max_payload);
-        let collected = tokio::time::timeout(self.options.body_timeout, body.collect()).await;
+        let body = Limited::new(body, self.0.options.settings.max_payload);
+        let collected = tokio::time::timeout(self.0.options.body_timeout, body.collect()).await;
         guard.0 = None;
         let body = match collected {
             Ok(Ok(collected)) => collected.to_bytes(),

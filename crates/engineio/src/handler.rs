@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use engineio_proto::CloseReason;
 use ws_proto::Time;
 
+use crate::engine::Engine;
 use crate::session::Session;
 
 /// A message of a session.
@@ -18,12 +19,12 @@ pub enum Message<'a> {
 }
 
 /// The program that sessions are opened for.
-pub trait Application: Send + Sync + 'static {
+pub trait Application: Send + Sync + Sized + 'static {
     /// What handles one session.
     type Handler: Handler;
 
     /// A session has been opened by `request`. Called on the session's own task, before anything is read from it.
-    fn on_open(&self, session: Session, request: http::request::Parts) -> Self::Handler;
+    fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Self::Handler;
 }
 
 /// Handles one session, on the session's own task.

@@ -13,7 +13,7 @@
 //!
 //! impl Application for Echo {
 //!     type Handler = EchoHandler;
-//!     fn on_open(&self, session: Session, _request: http::request::Parts) -> EchoHandler {
+//!     fn on_open(&self, _: &Engine<Self>, session: Session, _: http::request::Parts) -> EchoHandler {
 //!         EchoHandler(session)
 //!     }
 //! }

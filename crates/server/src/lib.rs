@@ -1,1 +1,76 @@
-//! A Socket.IO server: namespaces, rooms, handlers with extractors, acknowledgements, middleware.
+//! A Socket.IO server.
+//!
+//! ```no_run
+//! use tidewire_server::{Cors, Data, DisconnectReason, Server, Socket};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let io = Server::builder().cors(Cors::any()).build();
+//!
+//!     io.on_connection(async |socket: Socket| println!("connected: {}", socket.id()));
+//!     io.on("join-room", async |io: Server, socket: Socket, Data(room): Data<String>| {
+//!         socket.join(&room);
+//!         io.to(&room).emit("notification", format!("{} joined {room}", socket.id()));
+//!     });
+//!     io.on("message", async |socket: Socket, Data(text): Data<String>| {
+//!         socket.emit("message", format!("Echo: {text}"))
+//!     });
+//!     io.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
+//!         println!("{}: {reason}", socket.id())
+//!     });
+//!     io.listen("0.0.0.0:3000").await
+//! }
+//! ```
+//!
+//! # Handlers
+//!
+//! A handler is an async function whose parameters are *extractors*: [`Socket`], [`Server`], [`Data`], [`Ack`],
+//! [`Auth`], [`State`], [`EventName`], [`DisconnectReason`]. What it returns is the acknowledgement, if the client
+//! asked for one: `()` is an empty one, [`Reply`] carries values, an `Err` carries the error (see [`HandlerError`]).
+//!
+//! `async |..| { .. }` is the short form, for closures that capture nothing. Data of the program comes in through
+//! [`State`]; a closure that must capture is written
+//! `move |socket: Socket| { let shared = shared.clone(); async move { .. } }`.
+//!
+//! # Order
+//!
+//! The `on_connection` handler of a socket comes first, then its events one after another in the order of their
+//! arrival, last its `on_disconnect` handler. The next handler starts when the one before has finished; a handler that
+//! waits holds up only its own socket. While events wait, the connection is not read beyond
+//! [`Limits`], so that a fast client cannot fill the memory of the server.
+
+mod acks;
+mod broadcast;
+mod connection;
+mod context;
+mod emit;
+mod error;
+mod extract;
+mod handler;
+mod handshake;
+mod limits;
+mod namespace;
+mod reason;
+mod reply;
+mod seat;
+mod server;
+mod socket;
+
+pub use acks::{AckError, Answer};
+pub use adapter::{Adapter, InMemory, Room, SocketId};
+pub use broadcast::Broadcast;
+pub use context::{Context, Kind, OnConnection, OnDisconnect, OnEvent};
+pub use emit::{EmitError, Emitter};
+pub use engineio::{Cors, EngineLayer, EngineService, Transport};
+pub use error::{ConnectError, HandlerError};
+pub use extract::{Ack, Auth, Data, EventName, Extract, RawArguments, State};
+pub use handler::Handler;
+pub use handshake::Handshake;
+pub use limits::Limits;
+pub use namespace::Namespace;
+pub use net::{HttpLimits, Listener, PeerAddress};
+pub use reason::DisconnectReason;
+pub use reply::{IntoAdmission, IntoOutcome, IntoReply, Reply};
+pub use server::{Builder, Server, SocketIo};
+pub use socket::{Joined, Socket};
+pub use socketio_proto::Arguments;

@@ -52,7 +52,12 @@ pub fn event<'e, T: Serialize + ?Sized>(
             // its closing bracket closes the event.
             let bracket = encoder.text().len();
             write_arguments(encoder, arguments)?;
-            encoder.text()[bracket] = b',';
+            let text = encoder.text();
+            if text.len() == bracket + 2 {
+                text.remove(bracket);
+            } else {
+                text[bracket] = b',';
+            }
         }
         Shape::Value => {
             encoder.text().push(b',');

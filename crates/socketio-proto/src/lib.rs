@@ -36,6 +36,7 @@ mod javascript;
 mod limits;
 mod packet;
 mod placeholder;
+mod relay;
 mod reserved;
 mod scan;
 mod tuple;

@@ -13,6 +13,9 @@ pub(crate) enum Shape {
     Value,
 }
 
+/// How the name of [`Arguments`](crate::Arguments) begins.
+const ARGUMENTS: &str = concat!(env!("CARGO_CRATE_NAME"), "::arguments::Arguments");
+
 /// The rule, decided by how the type is written: tuples are lists of arguments, `()` is the empty list, references are
 /// what they refer to, and everything else is one argument.
 ///
@@ -26,6 +29,8 @@ pub(crate) fn shape<T: ?Sized>() -> Shape {
     match name.as_bytes() {
         b"()" => Shape::Nothing,
         [b'(', ..] => Shape::List,
+        // Arguments that are sent on are the list that they were.
+        _ if name.starts_with(ARGUMENTS) => Shape::List,
         _ => Shape::Value,
     }
 }

@@ -1,0 +1,139 @@
+//! The server that the conformance tests drive besides the binary: it shows what the binary's application does not.
+//! `conformance/node/reference-server.js` is the same program on the Node packages.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tidewire_server::{
+    Ack, Auth, ConnectError, Cors, Data, DisconnectReason, Namespace, RawArguments, Reply, Server, Socket, State,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Every socket that left, oldest first.
+#[derive(Default)]
+struct Gone(Mutex<Vec<Departure>>);
+
+#[derive(Clone, Serialize)]
+struct Departure {
+    id: String,
+    reason: &'static str,
+}
+
+#[derive(Deserialize)]
+struct ToRoom {
+    room: String,
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct AllBut {
+    except: String,
+    data: Value,
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: HashMap<&str, &str> =
+        arguments.chunks_exact(2).map(|pair| (pair[0].trim_start_matches("--"), &*pair[1])).collect();
+    let number = |name, default| arguments.get(name).map_or(default, |value| value.parse().expect("a number"));
+    let milliseconds = |name, default| Duration::from_millis(number(name, default));
+
+    let io = Server::builder()
+        .cors(Cors::any())
+        .ping_interval(milliseconds("ping-interval", 25_000))
+        .ping_timeout(milliseconds("ping-timeout", 20_000))
+        .connect_timeout(milliseconds("connect-timeout", 45_000))
+        .max_http_buffer_size(usize::try_from(number("max-payload", 1_000_000)).expect("a size"))
+        .state(Gone::default())
+        .build();
+
+    let admin = io.of("/admin");
+    admin.middleware(async |Auth(auth): Auth<Value>| {
+        if auth["token"] == "secret" {
+            return Ok(());
+        }
+        Err(ConnectError::new("not authorized").data(json!({ "code": 401 })))
+    });
+    admin.on_connection(async |socket: Socket, Auth(auth): Auth<Value>| socket.emit("welcome", auth));
+    for namespace in [io.of("/"), io.of("/custom"), admin] {
+        register(&namespace);
+    }
+
+    let listener = io.bind(arguments.get("listen").copied().unwrap_or("127.0.0.1:0")).await?;
+    let mut output = std::io::stdout();
+    writeln!(output, "listening on http://{}", listener.local_addr()?)?;
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    io.serve(listener, async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
+    .await;
+    Ok(())
+}
+
+fn register(namespace: &Namespace) {
+    // Arguments and acknowledgements.
+    namespace.on("echo", async |socket: Socket, RawArguments(arguments): RawArguments| {
+        socket.emit("echo-back", arguments);
+    });
+    namespace.on("echo-ack", async |RawArguments(arguments): RawArguments| Reply(arguments));
+    namespace.on("ask-me", async |socket: Socket, Data(question): Data<Value>| {
+        let answer = socket.timeout(Duration::from_millis(200)).emit_with_ack::<Value>("question", question);
+        socket.emit("answered", answer.await.unwrap_or_else(|_| json!("timeout")));
+    });
+    namespace.on("numbered", async |socket: Socket, Data(number): Data<u64>| {
+        tokio::time::sleep(Duration::from_millis(number * 7 % 5)).await;
+        socket.emit("numbered-back", number);
+    });
+
+    // Rooms and who receives.
+    namespace.on("rooms", async |socket: Socket| {
+        let rooms: Vec<String> = socket.rooms().iter().map(ToString::to_string).collect();
+        Reply(rooms)
+    });
+    namespace.on("join", async |socket: Socket, Data(room): Data<String>| {
+        socket.join(&room);
+    });
+    namespace.on("leave", async |socket: Socket, Data(room): Data<String>| socket.leave(&room));
+    namespace.on("to-room", async |socket: Socket, Data(to): Data<ToRoom>| {
+        socket.to(to.room).emit("to-room", to.data);
+    });
+    namespace.on("in-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
+        namespace.in_(to.room).emit("in-room", to.data);
+    });
+    namespace.on("all-but", async |namespace: Namespace, Data(all_but): Data<AllBut>| {
+        namespace.except(all_but.except).emit("all-but", all_but.data);
+    });
+    namespace.on("broadcast", async |socket: Socket, Data(data): Data<Value>| {
+        socket.broadcast().emit("broadcast", data);
+    });
+    namespace.on("local-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
+        namespace.local().to(to.room).emit("local-room", to.data);
+    });
+    namespace.on("volatile", async |socket: Socket, Data(data): Data<Value>| {
+        socket.volatile().emit("volatile", data);
+    });
+
+    // Ends. Whoever is still in the namespace hears of each socket that left it.
+    namespace.on("kick", async |socket: Socket| socket.disconnect());
+    namespace.on("kick-all", async |socket: Socket| socket.disconnect_connection());
+    namespace.on("disconnects", async |gone: State<Gone>, ack: Ack<Vec<Departure>>| {
+        let departures = gone.0.0.lock().expect("no handler panics").clone();
+        ack.send(departures);
+    });
+    namespace.on_disconnect(
+        async |socket: Socket, namespace: Namespace, reason: DisconnectReason, gone: State<Gone>| {
+            let departure = Departure { id: socket.id().to_string(), reason: reason.as_str() };
+            gone.0.0.lock().expect("no handler panics").push(departure.clone());
+            namespace.emit("gone", departure);
+        },
+    );
+}

@@ -1,0 +1,155 @@
+//! Acknowledgements that a client owes.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use serde::de::DeserializeOwned;
+use socketio_proto::{Arguments, ArgumentsError};
+use tokio::sync::oneshot;
+use tokio::time::Timeout;
+
+use crate::emit::EmitError;
+use crate::socket::Socket;
+
+/// Why there is no acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The client did not answer in time.
+    #[error("operation has timed out")]
+    Timeout,
+    /// The socket was disconnected before the client answered.
+    #[error("socket has been disconnected")]
+    Disconnected,
+    /// The event could not be sent.
+    #[error("the event was not sent")]
+    NotSent(#[source] EmitError),
+    /// The client answered something else than the program asked for.
+    #[error("the acknowledgement is not what was asked for")]
+    Invalid(#[source] ArgumentsError),
+}
+
+/// The acknowledgement of an event that was sent; a future. Dropping it means that the answer is of no interest any
+/// more.
+#[must_use = "the answer comes when this is awaited"]
+pub struct Answer<R> {
+    socket: Socket,
+    id: u64,
+    /// Why there will be no answer, where that is known already.
+    failed: Option<AckError>,
+    answer: Pin<Box<Timeout<oneshot::Receiver<Arguments<'static>>>>>,
+    read_as: PhantomData<fn() -> R>,
+}
+
+impl<R> Answer<R> {
+    pub(crate) fn expect(socket: &Socket, id: u64, timeout: Duration) -> Self {
+        Self {
+            socket: socket.clone(),
+            id,
+            failed: None,
+            answer: Box::pin(tokio::time::timeout(timeout, socket.acks().expect(id))),
+            read_as: PhantomData,
+        }
+    }
+
+    pub(crate) fn failed(mut self, error: AckError) -> Self {
+        self.failed = Some(error);
+        self
+    }
+}
+
+impl<R: DeserializeOwned> Future for Answer<R> {
+    type Output = Result<R, AckError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(match ready!(self.answer.as_mut().poll(cx)) {
+            Ok(Ok(arguments)) => arguments.deserialize().map_err(AckError::Invalid),
+            Ok(Err(_)) => Err(AckError::Disconnected),
+            Err(_) => Err(AckError::Timeout),
+        })
+    }
+}
+
+impl<R> Drop for Answer<R> {
+    /// Whatever ends the wait, the entry in the table goes with it.
+    fn drop(&mut self) {
+        self.socket.acks().forget(self.id);
+    }
+}
+
+impl<R> fmt::Debug for Answer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The acknowledgements that one socket waits for. An idle socket has no table.
+#[derive(Debug, Default)]
+pub(crate) struct Acks(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Option<Box<FxHashMap<u64, oneshot::Sender<Arguments<'static>>>>>,
+    closed: bool,
+}
+
+impl Acks {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Expects an acknowledgement with `id`. After [`close`](Self::close) the receiver fails at once.
+    pub(crate) fn expect(&self, id: u64) -> oneshot::Receiver<Arguments<'static>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        if !state.closed {
+            state.pending.get_or_insert_default().insert(id, sender);
+        }
+        receiver
+    }
+
+    /// An acknowledgement has come. One that nobody waits for, or no more, is ignored.
+    pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) {
+        if let Some(sender) = self.remove(id) {
+            let _ = sender.send(arguments.into_owned());
+        }
+    }
+
+    /// Nobody waits for `id` any more.
+    pub(crate) fn forget(&self, id: u64) {
+        self.remove(id);
+    }
+
+    fn remove(&self, id: u64) -> Option<oneshot::Sender<Arguments<'static>>> {
+        let mut state = self.state();
+        let pending = state.pending.as_mut()?;
+        let sender = pending.remove(&id);
+        if pending.is_empty() {
+            state.pending = None;
+        }
+        sender
+    }
+
+    /// Whether any is awaited.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state().pending.is_some()
+    }
+
+    /// Fails all that are awaited and all that will be.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let pending = state.pending.take();
+        drop(state);
+        drop(pending);
+    }
+}

@@ -1,0 +1,212 @@
+//! A connection and the sockets on it: what packets mean.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use engineio::{CloseReason, Handler, Message, Session, Time};
+use smallvec::SmallVec;
+use socketio_proto::{Decoder, Json, Packet, encode};
+
+use crate::emit::with_encoder;
+use crate::handshake::Handshake;
+use crate::reason::DisconnectReason;
+use crate::seat::Seat;
+use crate::server::Server;
+use crate::socket::Socket;
+
+/// The handler of one engine session.
+pub struct Connection {
+    server: Server,
+    session: Session,
+    handshake: Arc<Handshake>,
+    decoder: Decoder,
+    /// Most connections have one socket.
+    seats: SmallVec<[Seat; 1]>,
+    /// Until when a namespace must be joined; `None` once one is.
+    connect_deadline: Option<Time>,
+    closed: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(server: Server, session: Session, handshake: Handshake, now: Time) -> Self {
+        let connect_deadline = Some(now + server.limits().connect_timeout);
+        Self {
+            server,
+            session,
+            handshake: Arc::new(handshake),
+            decoder: Decoder::new(&socketio_proto::Limits::default()),
+            seats: SmallVec::new(),
+            connect_deadline,
+            closed: false,
+        }
+    }
+
+    fn handle_packet(&mut self, packet: Packet<'_>, cx: &mut TaskContext<'_>) {
+        match packet {
+            Packet::Event { namespace, ack, event } => {
+                let Some(seat) = seat(&mut self.seats, &namespace).filter(|seat| seat.has_entered()) else {
+                    return self.break_off("an event for a namespace that is not joined", cx);
+                };
+                seat.handle_event(event, ack, &self.server, cx);
+                self.enforce_limits(cx);
+            }
+            Packet::Ack { namespace, id, arguments } => match seat(&mut self.seats, &namespace) {
+                Some(seat) if seat.has_entered() => seat.socket().acks().resolve(id, arguments),
+                _ => self.break_off("an acknowledgement for a namespace that is not joined", cx),
+            },
+            Packet::Connect { namespace, auth } => self.handle_connect(&namespace, auth, cx),
+            Packet::Disconnect { namespace } => match seat(&mut self.seats, &namespace) {
+                Some(seat) => {
+                    seat.socket().leave_namespace(DisconnectReason::ClientNamespaceDisconnect);
+                    seat.advance(&self.server, cx);
+                    self.forget_gone();
+                }
+                None => self.break_off("a disconnect from a namespace that is not joined", cx),
+            },
+            _ => self.break_off("a packet that only servers send", cx),
+        }
+    }
+
+    fn handle_connect(&mut self, namespace: &str, auth: Option<Json<'_>>, cx: &mut TaskContext<'_>) {
+        if let Some(position) = self.seats.iter().position(|seat| seat.socket().namespace().name() == namespace) {
+            if !self.seats[position].is_gone() {
+                return self.break_off("a second connect to a namespace", cx);
+            }
+            // The server had disconnected that socket; the client begins anew.
+            self.seats.remove(position);
+        }
+        let socket = self.server.find(namespace).and_then(|namespace| {
+            let id = self.server.new_socket_id()?;
+            let auth = auth.map_or(Json::EMPTY_OBJECT, Json::into_owned);
+            Some(Socket::new(id, namespace, self.session.clone(), Arc::clone(&self.handshake), auth))
+        });
+        let Some(socket) = socket else {
+            with_encoder(|encoder| {
+                match encode::connect_error(encoder, namespace, "Invalid namespace", None::<&()>) {
+                    Ok(message) => self.session.send(message),
+                    Err(error) => tracing::error!(%error, "a refusal was not sent"),
+                }
+            });
+            return;
+        };
+        let mut seat = Seat::new(socket);
+        seat.advance(&self.server, cx);
+        self.seats.push(seat);
+        self.forget_gone();
+    }
+
+    /// Closes the connection where waiting events exceed what the program may ask of the memory.
+    fn enforce_limits(&mut self, cx: &mut TaskContext<'_>) {
+        let (events, bytes) = self.waiting();
+        let limits = self.server.limits();
+        if events > limits.waiting_events_hard || bytes > limits.waiting_bytes_hard {
+            self.break_off("more events than may wait", cx);
+        }
+    }
+
+    fn waiting(&self) -> (usize, usize) {
+        self.seats.iter().fold((0, 0), |(events, bytes), seat| {
+            let (more_events, more_bytes) = seat.waiting();
+            (events + more_events, bytes + more_bytes)
+        })
+    }
+
+    /// The client broke the protocol.
+    fn break_off(&mut self, what: &'static str, cx: &mut TaskContext<'_>) {
+        tracing::debug!(what, "a client broke the protocol");
+        self.close(DisconnectReason::ForcedServerClose, cx);
+        self.session.close();
+    }
+
+    /// All sockets are gone, at once; their last handlers may still run.
+    fn close(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
+        self.closed = true;
+        self.connect_deadline = None;
+        for seat in &mut self.seats {
+            seat.socket().leave_namespace(reason);
+            seat.advance(&self.server, cx);
+        }
+    }
+
+    /// Forgets the sockets that are gone. One that the server has disconnected leaves a mark: the client may not know
+    /// it yet, and its events are ignored, not punished.
+    fn forget_gone(&mut self) {
+        if self.seats.iter().any(Seat::has_entered) {
+            self.connect_deadline = None;
+        }
+        self.seats.retain(|seat| {
+            let by_server = DisconnectReason::ServerNamespaceDisconnect;
+            !seat.is_gone() || seat.socket().disconnect_reason() == Some(by_server)
+        });
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Handler for Connection {
+    fn on_message(&mut self, message: Message<'_>, _now: Time, cx: &mut TaskContext<'_>) {
+        if self.closed {
+            return;
+        }
+        let decoded = match message {
+            Message::Text(text) => self.decoder.text(text),
+            Message::Binary(data) => self.decoder.binary(data),
+        };
+        match decoded {
+            Ok(Some(packet)) => self.handle_packet(packet, cx),
+            Ok(None) => {}
+            Err(error) => {
+                let error = error.into();
+                for seat in &self.seats {
+                    self.server.report(&error, seat.socket(), None);
+                }
+                self.close(DisconnectReason::ForcedClose, cx);
+                self.session.close();
+            }
+        }
+    }
+
+    fn on_close(&mut self, reason: CloseReason, _now: Time, cx: &mut TaskContext<'_>) {
+        let shutting_down = reason == CloseReason::ForcedClose && self.server.is_closing();
+        self.close(if shutting_down { DisconnectReason::ServerShuttingDown } else { reason.into() }, cx);
+    }
+
+    fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let mut advanced = false;
+        for seat in &mut self.seats {
+            if seat.is_busy() {
+                seat.advance(&self.server, cx);
+                advanced = true;
+            }
+        }
+        if advanced {
+            self.forget_gone();
+        }
+        if self.connect_deadline.is_some_and(|deadline| deadline <= now) {
+            self.connect_deadline = None;
+            self.break_off("no namespace joined in time", cx);
+        }
+        if self.seats.iter().all(Seat::is_gone) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.connect_deadline
+    }
+
+    fn wants_input(&self) -> bool {
+        let (events, bytes) = self.waiting();
+        let limits = self.server.limits();
+        // A handler that awaits an acknowledgement would wait for ever if reading stopped: then the hard limits hold.
+        (events < limits.waiting_events && bytes < limits.waiting_bytes)
+            || self.seats.iter().any(|seat| seat.socket().acks().is_waiting())
+    }
+}
+
+fn seat<'a>(seats: &'a mut [Seat], namespace: &str) -> Option<&'a mut Seat> {
+    seats.iter_mut().find(|seat| seat.socket().namespace().name() == namespace)
+}

@@ -1,0 +1,146 @@
+//! Emits to one socket.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use engineio_proto::{EncodedMessage, Frame, MessageEncoder};
+use net::PushError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use socketio_proto::{EncodeError, encode};
+
+use crate::acks::{AckError, Answer};
+use crate::socket::Socket;
+
+thread_local! {
+    static ENCODER: Cell<Option<Box<MessageEncoder>>> = const { Cell::new(None) };
+}
+
+/// Runs `encode` with the thread's encoder. The encoder is taken, not borrowed: a `Serialize` of the program that
+/// emits in the middle gets another one.
+pub(crate) fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> R {
+    let mut encoder = ENCODER.take().unwrap_or_default();
+    let result = encode(&mut encoder);
+    ENCODER.set(Some(encoder));
+    result
+}
+
+/// Encodes an event into a frame that many sockets share.
+pub(crate) fn shared_event<T: Serialize + ?Sized>(
+    namespace: &str,
+    event: &str,
+    arguments: &T,
+) -> Result<Frame, EncodeError> {
+    with_encoder(|encoder| {
+        encode::event(encoder, namespace, None, event, arguments).map(|message| message.to_frame())
+    })
+}
+
+/// Why an event was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// More bytes wait for the client than the limit allows.
+    #[error("too many bytes wait for the client")]
+    Full,
+    /// The socket is disconnected.
+    #[error("socket has been disconnected")]
+    Disconnected,
+    /// The event cannot be written.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+impl From<PushError> for EmitError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Full => Self::Full,
+            PushError::Closed => Self::Disconnected,
+        }
+    }
+}
+
+/// An emit to one socket with modifiers: [`Socket::volatile`], [`Socket::timeout`].
+#[derive(Debug, Clone, Copy)]
+#[must_use = "nothing is sent before `emit`"]
+pub struct Emitter<'a> {
+    socket: &'a Socket,
+    volatile: bool,
+    timeout: Option<Duration>,
+}
+
+impl<'a> Emitter<'a> {
+    pub(crate) fn new(socket: &'a Socket) -> Self {
+        Self { socket, volatile: false, timeout: None }
+    }
+
+    /// The event may be dropped when the connection is not ready for it: when the kernel has not yet taken what was
+    /// sent before, or no poll waits.
+    pub fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// How long the acknowledgement is awaited.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends an event, see [`Socket::emit`].
+    pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
+        let event = event.as_ref();
+        let sent = self.send(event, None, &arguments, |message| {
+            self.socket.session().send(message);
+            Ok(())
+        });
+        match sent {
+            Ok(()) | Err(EmitError::Disconnected) => {}
+            Err(error) => tracing::error!(event, %error, "an event was not sent"),
+        }
+    }
+
+    /// Sends an event if there is room for it, see [`Socket::try_emit`].
+    ///
+    /// # Errors
+    /// Why it was not sent.
+    pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
+        self.send(event.as_ref(), None, &arguments, |message| Ok(self.socket.session().try_send(message)?))
+    }
+
+    /// Sends an event at once and waits for the client's acknowledgement, see [`Socket::emit_with_ack`].
+    pub fn emit_with_ack<R: DeserializeOwned>(
+        self,
+        event: impl AsRef<str>,
+        arguments: impl Serialize,
+    ) -> Answer<R> {
+        let id = self.socket.namespace().next_ack_id();
+        let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
+        let answer = Answer::expect(self.socket, id, timeout);
+        match self
+            .send(event.as_ref(), Some(id), &arguments, |message| Ok(self.socket.session().try_send(message)?))
+        {
+            Ok(()) => answer,
+            Err(error) => answer.failed(AckError::NotSent(error)),
+        }
+    }
+
+    fn send<T: Serialize>(
+        &self,
+        event: &str,
+        ack: Option<u64>,
+        arguments: &T,
+        push: impl FnOnce(EncodedMessage<'_>) -> Result<(), EmitError>,
+    ) -> Result<(), EmitError> {
+        if !self.socket.is_connected() {
+            return Err(EmitError::Disconnected);
+        }
+        if self.volatile && !self.socket.session().is_writable() {
+            return Ok(());
+        }
+        with_encoder(|encoder| {
+            let namespace = self.socket.namespace().name();
+            push(encode::event(encoder, namespace, ack, event, arguments)?)
+        })
+    }
+}

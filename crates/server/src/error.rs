@@ -1,0 +1,116 @@
+//! What goes wrong in handlers, and what the client is told of it.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// A handler failed, or could not be called.
+///
+/// It goes to the server's [`on_error`](crate::Builder::on_error) hook. If the client asked for an acknowledgement, it
+/// gets `{"error": <message>}`. An error that comes in by `?` keeps its text from the client, who learns only that the
+/// handler failed: such texts name tables and files. [`HandlerError::new`] makes one with words for the client.
+pub struct HandlerError {
+    message: Cow<'static, str>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl HandlerError {
+    /// An error that the client may read.
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), source: None }
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the client is not told.
+    #[must_use]
+    pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.source.as_deref()
+    }
+
+    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Self { message: "handler failed".into(), source: Some(format!("panicked: {text}").into()) }
+    }
+}
+
+/// What an acknowledgement carries when its handler failed.
+#[derive(Serialize)]
+pub(crate) struct ErrorReply<'a> {
+    pub(crate) error: &'a str,
+}
+
+// `HandlerError` is no `Error` itself: that is what lets every error become one with `?`.
+impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self { message: "handler failed".into(), source: Some(Box::new(error)) }
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerError").field("message", &self.message).field("source", &self.source).finish()
+    }
+}
+
+/// Why a middleware refuses a client. The client's `connect_error` event carries both parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectError {
+    pub(crate) message: Cow<'static, str>,
+    pub(crate) data: Option<Value>,
+}
+
+impl ConnectError {
+    /// A refusal with words for the client (`err.message`).
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), data: None }
+    }
+
+    /// Adds what a program can read (`err.data`).
+    #[must_use]
+    pub fn data(mut self, data: impl Into<Value>) -> Self {
+        self.data = Some(data.into());
+        self
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ConnectError {}
+
+impl From<&'static str> for ConnectError {
+    fn from(message: &'static str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<String> for ConnectError {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}

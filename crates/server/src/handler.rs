@@ -1,0 +1,123 @@
+//! Handlers: async functions of extractors, kept without their types.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::context::{Context, Kind, OnConnection, OnDisconnect, OnEvent};
+use crate::error::{ConnectError, HandlerError};
+use crate::extract::Extract;
+use crate::reply::{IntoAdmission, IntoOutcome, IntoReply};
+
+/// An async function whose parameters are extractors of kind `K`; up to eight of them.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler",
+    note = "a handler is an async function or `async |..| {{ .. }}` whose parameters are all extractors, and whose future is `Send`",
+    note = "an async closure that captures something is written `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
+)]
+pub trait Handler<K, M>: Send + Sync + 'static {
+    /// What it returns.
+    type Output;
+    /// Its future.
+    type Future: Future<Output = Self::Output> + Send + 'static;
+
+    /// Extracts the parameters and calls the function.
+    ///
+    /// # Errors
+    /// An extractor failed.
+    fn call(&self, context: &mut Context<'_>) -> Result<Self::Future, HandlerError>;
+}
+
+macro_rules! handlers {
+    ($($parameter:ident),*) => {
+        impl<K, F, Fut, $($parameter),*> Handler<K, ($($parameter,)*)> for F
+        where
+            K: Kind,
+            F: Fn($($parameter),*) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            $($parameter: Extract<K>,)*
+        {
+            type Output = Fut::Output;
+            type Future = Fut;
+
+            fn call(&self, _context: &mut Context<'_>) -> Result<Fut, HandlerError> {
+                Ok(self($($parameter::extract(_context)?),*))
+            }
+        }
+    };
+}
+
+handlers!();
+handlers!(A);
+handlers!(A, B);
+handlers!(A, B, C);
+handlers!(A, B, C, D);
+handlers!(A, B, C, D, E);
+handlers!(A, B, C, D, E, G);
+handlers!(A, B, C, D, E, G, H);
+handlers!(A, B, C, D, E, G, H, I);
+
+/// A handler's future without its type.
+pub(crate) type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A handler without its type. The one virtual call of a message.
+pub(crate) type Erased<T> = Arc<dyn Fn(&mut Context<'_>) -> Result<Running<T>, HandlerError> + Send + Sync>;
+
+/// All handlers of a namespace. A socket keeps the table that was there when it joined.
+#[derive(Clone, Default)]
+pub(crate) struct Handlers {
+    pub(crate) middleware: Vec<Erased<Result<(), ConnectError>>>,
+    pub(crate) connection: Option<Erased<Result<(), HandlerError>>>,
+    pub(crate) disconnect: Option<Erased<Result<(), HandlerError>>>,
+    /// The keys are the program's, so their hash needs no defence.
+    pub(crate) events: FxHashMap<Box<str>, Erased<Result<(), HandlerError>>>,
+    pub(crate) fallback: Option<Erased<Result<(), HandlerError>>>,
+}
+
+pub(crate) fn event<M, H>(handler: H) -> Erased<Result<(), HandlerError>>
+where
+    H: Handler<OnEvent, M>,
+    H::Output: IntoReply,
+{
+    Arc::new(move |context| {
+        let future = handler.call(context)?;
+        // An `Ack` extractor has taken it if there was one.
+        let responder = context.event.as_mut().and_then(|event| event.responder.take());
+        Ok(Box::pin(async move { future.await.reply(responder) }))
+    })
+}
+
+pub(crate) fn connection<M, H>(handler: H) -> Erased<Result<(), HandlerError>>
+where
+    H: Handler<OnConnection, M>,
+    H::Output: IntoOutcome,
+{
+    Arc::new(move |context| {
+        let future = handler.call(context)?;
+        Ok(Box::pin(async move { future.await.outcome() }))
+    })
+}
+
+pub(crate) fn disconnect<M, H>(handler: H) -> Erased<Result<(), HandlerError>>
+where
+    H: Handler<OnDisconnect, M>,
+    H::Output: IntoOutcome,
+{
+    Arc::new(move |context| {
+        let future = handler.call(context)?;
+        Ok(Box::pin(async move { future.await.outcome() }))
+    })
+}
+
+pub(crate) fn middleware<M, H>(handler: H) -> Erased<Result<(), ConnectError>>
+where
+    H: Handler<OnConnection, M>,
+    H::Output: IntoAdmission,
+{
+    Arc::new(move |context| {
+        let future = handler.call(context)?;
+        Ok(Box::pin(async move { future.await.admission() }))
+    })
+}

@@ -1,0 +1,40 @@
+//! What a client may make the server keep or do.
+
+use std::time::Duration;
+
+/// Limits of one connection. Each names the attack that it answers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Time for a connection to join its first namespace. Answers connections that never do. Default 45 s.
+    pub connect_timeout: Duration,
+    /// Events of a connection that wait for a handler before the connection is read no further. Answers clients that
+    /// send faster than handlers finish. Default 256.
+    pub waiting_events: usize,
+    /// The same in bytes. Default 1 MiB.
+    pub waiting_bytes: usize,
+    /// Events that may wait while a handler awaits an acknowledgement of the same connection: reading must go on then,
+    /// or the acknowledgement would never arrive. Beyond it the connection is closed. Default 16,384.
+    pub waiting_events_hard: usize,
+    /// The same in bytes. Default 16 MiB.
+    pub waiting_bytes_hard: usize,
+    /// Time for an `on_disconnect` handler. Answers nobody's attack but a handler that never ends, which would keep
+    /// the memory of a connection that is gone. Default 30 s.
+    pub disconnect_timeout: Duration,
+    /// How long an acknowledgement is awaited where the program says nothing else. Default 10 s.
+    pub ack_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(45),
+            waiting_events: 256,
+            waiting_bytes: 1024 * 1024,
+            waiting_events_hard: 16 * 1024,
+            waiting_bytes_hard: 16 * 1024 * 1024,
+            disconnect_timeout: Duration::from_secs(30),
+            ack_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A namespace: its handlers and its sockets.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adapter::{Adapter, Room, SocketId};
+use serde::Serialize;
+
+use crate::broadcast::Broadcast;
+use crate::context::{OnConnection, OnDisconnect, OnEvent};
+use crate::error::HandlerError;
+use crate::handler::{self, Handler, Handlers};
+use crate::limits::Limits;
+use crate::reply::{IntoAdmission, IntoOutcome, IntoReply};
+use crate::server::Common;
+use crate::socket::Socket;
+
+/// A namespace of a server. Cheap to clone; all clones are the same namespace.
+///
+/// Handlers are registered once and shared by all sockets. A socket uses those that were registered when it joined, so
+/// register them before the server listens.
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+struct Inner {
+    name: Box<str>,
+    common: Arc<Common>,
+    adapter: Arc<dyn Adapter>,
+    handlers: Mutex<Arc<Handlers>>,
+    /// Ids of acknowledgements, shared by the sockets of the namespace as in Node.
+    next_ack_id: AtomicU64,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: &str, common: Arc<Common>, adapter: Arc<dyn Adapter>) -> Self {
+        Self(Arc::new(Inner {
+            name: name.into(),
+            common,
+            adapter,
+            handlers: Mutex::default(),
+            next_ack_id: AtomicU64::new(0),
+        }))
+    }
+
+    /// The name, with its leading slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Called when a client has joined. No event of the socket is handled before it has finished.
+    pub fn on_connection<M, H>(&self, handler: H)
+    where
+        H: Handler<OnConnection, M>,
+        H::Output: IntoOutcome,
+    {
+        let handler = handler::connection(handler);
+        self.register(|handlers| handlers.connection = Some(handler));
+    }
+
+    /// Called for every `event` of a client, in the order of their arrival, one after another. A second handler of
+    /// the same event takes the place of the first.
+    pub fn on<M, H>(&self, event: impl Into<String>, handler: H)
+    where
+        H: Handler<OnEvent, M>,
+        H::Output: IntoReply,
+    {
+        let handler = handler::event(handler);
+        let event = event.into().into_boxed_str();
+        self.register(|handlers| {
+            handlers.events.insert(event, handler);
+        });
+    }
+
+    /// Called for events that have no handler. Without it they are ignored, as in Node.
+    pub fn on_fallback<M, H>(&self, handler: H)
+    where
+        H: Handler<OnEvent, M>,
+        H::Output: IntoReply,
+    {
+        let handler = handler::event(handler);
+        self.register(|handlers| handlers.fallback = Some(handler));
+    }
+
+    /// Called once for every socket that `on_connection` was called for, when it is gone and its last handler has
+    /// finished.
+    pub fn on_disconnect<M, H>(&self, handler: H)
+    where
+        H: Handler<OnDisconnect, M>,
+        H::Output: IntoOutcome,
+    {
+        let handler = handler::disconnect(handler);
+        self.register(|handlers| handlers.disconnect = Some(handler));
+    }
+
+    /// Adds a middleware: it is called before a client may join, after those that were added before it, and lets the
+    /// client in with `()` or `Ok(())`, or refuses it with an `Err` (see [`ConnectError`](crate::ConnectError)). The
+    /// socket is not connected yet: emits to it are dropped.
+    pub fn middleware<M, H>(&self, handler: H)
+    where
+        H: Handler<OnConnection, M>,
+        H::Output: IntoAdmission,
+    {
+        let handler = handler::middleware(handler);
+        self.register(|handlers| handlers.middleware.push(handler));
+    }
+
+    /// Sends an event to everybody in the namespace.
+    pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
+        Broadcast::new(self.clone()).emit(event, arguments);
+    }
+
+    /// Everybody in `room`.
+    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
+        Broadcast::new(self.clone()).to(room)
+    }
+
+    /// The same as [`to`](Self::to).
+    pub fn in_(&self, room: impl Into<Room>) -> Broadcast {
+        self.to(room)
+    }
+
+    /// Everybody except those in `room`.
+    pub fn except(&self, room: impl Into<Room>) -> Broadcast {
+        Broadcast::new(self.clone()).except(room)
+    }
+
+    /// Everybody that is connected to this server of the cluster.
+    pub fn local(&self) -> Broadcast {
+        Broadcast::new(self.clone()).local()
+    }
+
+    /// Everybody whose connection is ready for it.
+    pub fn volatile(&self) -> Broadcast {
+        Broadcast::new(self.clone()).volatile()
+    }
+
+    /// Everybody in the namespace: for [`Broadcast::sockets`], [`Broadcast::sockets_join`] and the like.
+    pub fn everybody(&self) -> Broadcast {
+        Broadcast::new(self.clone())
+    }
+
+    /// The socket with this id, if it is connected to this server.
+    #[must_use]
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        let member = self.0.adapter.member(id)?;
+        Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone())
+    }
+
+    pub(crate) fn adapter(&self) -> &dyn Adapter {
+        &*self.0.adapter
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.common.limits
+    }
+
+    pub(crate) fn handlers(&self) -> Arc<Handlers> {
+        Arc::clone(&self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn next_ack_id(&self) -> u64 {
+        self.0.next_ack_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Reports what went wrong in a handler of `event`.
+    pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        self.0.common.report(error, socket, event);
+    }
+
+    fn register(&self, change: impl FnOnce(&mut Handlers)) {
+        change(Arc::make_mut(&mut self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,410 @@
+//! One client in one namespace.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::future::{Future, IntoFuture, Ready, ready};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use adapter::{Member, Room, SocketId};
+use engineio::Session;
+use engineio_proto::Frame;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use socketio_proto::{ArgumentsError, Json, encode};
+use tokio::sync::Notify;
+
+use crate::acks::{Acks, Answer};
+use crate::broadcast::Broadcast;
+use crate::context::OnEvent;
+use crate::emit::{EmitError, Emitter, with_encoder};
+use crate::error::HandlerError;
+use crate::handler::{self, Erased, Handler, Handlers};
+use crate::handshake::Handshake;
+use crate::namespace::Namespace;
+use crate::reason::DisconnectReason;
+use crate::reply::IntoReply;
+
+/// A client in a namespace. Cheap to clone; all clones are the same socket.
+#[derive(Clone)]
+pub struct Socket(Arc<Inner>);
+
+struct Inner {
+    id: SocketId,
+    namespace: Namespace,
+    session: Session,
+    handshake: Arc<Handshake>,
+    auth: Json<'static>,
+    handlers: Arc<Handlers>,
+    phase: AtomicU8,
+    acks: Acks,
+    disconnected: Notify,
+    /// What few sockets have.
+    own: Mutex<Option<Box<Own>>>,
+}
+
+#[derive(Default)]
+struct Own {
+    handlers: Vec<(Box<str>, Erased<Result<(), HandlerError>>)>,
+    data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
+}
+
+/// The phases of a socket; from [`DISCONNECTED`] on, the number tells the reason.
+const JOINING: u8 = 0;
+const CONNECTED: u8 = 1;
+const DISCONNECTED: u8 = 2;
+
+const REASONS: [DisconnectReason; 9] = [
+    DisconnectReason::ServerNamespaceDisconnect,
+    DisconnectReason::ClientNamespaceDisconnect,
+    DisconnectReason::TransportClose,
+    DisconnectReason::TransportError,
+    DisconnectReason::PingTimeout,
+    DisconnectReason::ParseError,
+    DisconnectReason::ForcedClose,
+    DisconnectReason::ForcedServerClose,
+    DisconnectReason::ServerShuttingDown,
+];
+
+/// What [`Socket::join`] returns. The socket is in the room already; awaiting this also waits until a cluster knows it.
+#[derive(Debug)]
+pub struct Joined(());
+
+impl IntoFuture for Joined {
+    type Output = ();
+    type IntoFuture = Ready<()>;
+
+    fn into_future(self) -> Ready<()> {
+        ready(self.0)
+    }
+}
+
+impl Socket {
+    pub(crate) fn new(
+        id: SocketId,
+        namespace: Namespace,
+        session: Session,
+        handshake: Arc<Handshake>,
+        auth: Json<'static>,
+    ) -> Self {
+        let handlers = namespace.handlers();
+        Self(Arc::new(Inner {
+            id,
+            namespace,
+            session,
+            handshake,
+            auth,
+            handlers,
+            phase: AtomicU8::new(JOINING),
+            acks: Acks::default(),
+            disconnected: Notify::new(),
+            own: Mutex::new(None),
+        }))
+    }
+
+    /// The id of the socket, also the name of a room that it alone is in. Not the session's id: it may be shown.
+    #[must_use]
+    pub fn id(&self) -> SocketId {
+        self.0.id
+    }
+
+    /// The namespace that the socket is in.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// The request that the connection began with.
+    #[must_use]
+    pub fn handshake(&self) -> &Handshake {
+        &self.0.handshake
+    }
+
+    /// The transport of the connection now.
+    #[must_use]
+    pub fn transport(&self) -> engineio::Transport {
+        self.0.session.transport()
+    }
+
+    /// What the client authenticated with, read as `T`; `{}` if it sent nothing.
+    ///
+    /// # Errors
+    /// The client sent something else.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
+        self.0.auth.deserialize()
+    }
+
+    /// Whether the socket is connected. It is not in a middleware, and not after the disconnect.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.0.phase.load(Ordering::Acquire) == CONNECTED
+    }
+
+    /// Waits until the socket is disconnected and tells why. Cancel safe.
+    pub async fn disconnected(&self) -> DisconnectReason {
+        loop {
+            let notified = self.0.disconnected.notified();
+            if let Some(reason) = self.disconnect_reason() {
+                return reason;
+            }
+            notified.await;
+        }
+    }
+
+    /// Sends an event to the client.
+    ///
+    /// A tuple is a list of arguments, `()` is none, anything else is one argument. Types that serialise as bytes
+    /// ([`Bytes`](bytes::Bytes), `serde_bytes`) travel as binary attachments, at any depth.
+    ///
+    /// It never waits. A client for which more than [`max_buffered`](crate::Builder::max_buffered) bytes wait is
+    /// disconnected; an emit to a socket that is gone is dropped; one that cannot be encoded is logged as an error (see
+    /// [`try_emit`](Self::try_emit) for the error itself).
+    pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
+        Emitter::new(self).emit(event, arguments);
+    }
+
+    /// Sends an event, or tells why it was not sent. Where [`emit`](Self::emit) would disconnect a slow client, this
+    /// refuses.
+    ///
+    /// # Errors
+    /// No room, socket gone, or the arguments cannot be written.
+    pub fn try_emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
+        Emitter::new(self).try_emit(event, arguments)
+    }
+
+    /// Waits until there is room, then sends an event. Cancel safe: dropped before it is ready, nothing was sent.
+    ///
+    /// # Errors
+    /// Socket gone, or the arguments cannot be written.
+    pub async fn emit_wait<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
+        loop {
+            match self.try_emit(event.as_ref(), &arguments) {
+                Err(EmitError::Full) => std::future::poll_fn(|cx| self.0.session.poll_room(cx)).await?,
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Sends an event at once and returns a future of the client's acknowledgement, read as `R` by the rule of
+    /// [`Data`](crate::Data). It waits for [`Limits::ack_timeout`](crate::Limits::ack_timeout), or what
+    /// [`timeout`](Self::timeout) says.
+    ///
+    /// While a handler waits for it, the connection's later events wait too; acknowledgements do not.
+    pub fn emit_with_ack<R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        arguments: impl Serialize,
+    ) -> Answer<R> {
+        Emitter::new(self).emit_with_ack(event, arguments)
+    }
+
+    /// The next emit may be dropped if the connection is not ready for it.
+    pub fn volatile(&self) -> Emitter<'_> {
+        Emitter::new(self).volatile()
+    }
+
+    /// The acknowledgement of the next emit is awaited for this long.
+    pub fn timeout(&self, timeout: Duration) -> Emitter<'_> {
+        Emitter::new(self).timeout(timeout)
+    }
+
+    /// Joins a room, at once. Without effect once the socket is disconnected.
+    pub fn join(&self, room: impl AsRef<str>) -> Joined {
+        self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
+        Joined(())
+    }
+
+    /// Leaves a room, at once.
+    pub fn leave(&self, room: impl AsRef<str>) {
+        self.0.namespace.adapter().del(self.0.id, room.as_ref());
+    }
+
+    /// The rooms that the socket is in, its own id first. Empty once it is disconnected.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<Room> {
+        self.0.namespace.adapter().socket_rooms(self.0.id)
+    }
+
+    /// Everybody in `room`, except this socket.
+    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// The same as [`to`](Self::to).
+    pub fn in_(&self, room: impl Into<Room>) -> Broadcast {
+        self.to(room)
+    }
+
+    /// Everybody in the namespace, except this socket and those in `room`.
+    pub fn except(&self, room: impl Into<Room>) -> Broadcast {
+        self.broadcast().except(room)
+    }
+
+    /// Everybody in the namespace, except this socket.
+    pub fn broadcast(&self) -> Broadcast {
+        Broadcast::new(self.0.namespace.clone()).except(self.0.id)
+    }
+
+    /// Everybody that is connected to this server of the cluster, except this socket.
+    pub fn local(&self) -> Broadcast {
+        self.broadcast().local()
+    }
+
+    /// Adds a handler to this socket alone. It comes before the namespace's handler of the same event. Handlers that
+    /// all sockets have are registered on the namespace, once.
+    pub fn on<M, H>(&self, event: impl Into<String>, handler: H)
+    where
+        H: Handler<OnEvent, M>,
+        H::Output: IntoReply,
+    {
+        let event = event.into().into_boxed_str();
+        let handler = handler::event(handler);
+        self.with_own(|own| {
+            own.handlers.retain(|(name, _)| *name != event);
+            own.handlers.push((event, handler));
+        });
+    }
+
+    /// Keeps a value with this socket, one of each type.
+    pub fn set_data<T: Send + Sync + 'static>(&self, value: T) {
+        self.with_own(|own| {
+            own.data.retain(|(kind, _)| *kind != TypeId::of::<T>());
+            own.data.push((TypeId::of::<T>(), Arc::new(value)));
+        });
+    }
+
+    /// The value of this type that [`set_data`](Self::set_data) has kept.
+    #[must_use]
+    pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, value) = own.as_ref()?.data.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
+        Arc::clone(value).downcast().ok()
+    }
+
+    /// Disconnects the socket from its namespace, at once; the connection stays. The client does not reconnect by
+    /// itself.
+    pub fn disconnect(&self) {
+        if self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect) {
+            with_encoder(|encoder| {
+                self.0.session.send(encode::disconnect(encoder, self.0.namespace.name()));
+            });
+            self.0.session.wake();
+        }
+    }
+
+    /// Disconnects the socket and closes its connection, with all its namespaces.
+    pub fn disconnect_connection(&self) {
+        self.disconnect();
+        self.0.session.close();
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.0.session
+    }
+
+    pub(crate) fn acks(&self) -> &Acks {
+        &self.0.acks
+    }
+
+    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
+        &self.0.handlers
+    }
+
+    /// The handler of `event`: the socket's own, the namespace's, the fallback.
+    pub(crate) fn handler(&self, event: &str) -> Option<Erased<Result<(), HandlerError>>> {
+        if let Some(own) = &*self.0.own.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Some((_, handler)) = own.handlers.iter().find(|(name, _)| **name == *event) {
+                return Some(Arc::clone(handler));
+            }
+        }
+        self.0.handlers.events.get(event).or(self.0.handlers.fallback.as_ref()).cloned()
+    }
+
+    pub(crate) fn send_ack<T: Serialize>(&self, id: u64, value: &T) -> Result<(), EmitError> {
+        with_encoder(|encoder| {
+            self.0.session.send(encode::ack(encoder, self.0.namespace.name(), id, value)?);
+            Ok(())
+        })
+    }
+
+    /// The client is let in: it is told so, and from now on it receives what is sent to its rooms.
+    pub(crate) fn enter_namespace(&self) {
+        with_encoder(|encoder| {
+            self.0.session.send(encode::connect(encoder, self.0.namespace.name(), &self.0.id));
+        });
+        let entered =
+            self.0.phase.compare_exchange(JOINING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if entered {
+            self.0.namespace.adapter().add(Arc::new(self.clone()));
+        }
+    }
+
+    /// The socket is gone, at once. `false` when it was gone before.
+    pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
+        let code = REASONS.iter().position(|known| *known == reason).unwrap_or_default();
+        // Nine reasons and a base fit a byte.
+        let code = u8::try_from(code).unwrap_or_default() + DISCONNECTED;
+        let left = self
+            .0
+            .phase
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(code))
+            .is_ok();
+        if left {
+            self.0.namespace.adapter().del_all(self.0.id);
+            self.0.acks.close();
+            self.0.disconnected.notify_waiters();
+        }
+        left
+    }
+
+    pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
+        let phase = self.0.phase.load(Ordering::Acquire);
+        REASONS.get(usize::from(phase.checked_sub(DISCONNECTED)?)).copied()
+    }
+
+    fn with_own(&self, change: impl FnOnce(&mut Own)) {
+        change(self.0.own.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
+    }
+}
+
+impl Member for Socket {
+    fn id(&self) -> SocketId {
+        self.0.id
+    }
+
+    fn deliver(&self, frame: &Frame, volatile: bool) -> Option<Waker> {
+        if volatile && !self.0.session.is_writable() {
+            return None;
+        }
+        self.0.session.send_shared(frame)
+    }
+
+    fn disconnect(&self, close_connection: bool) {
+        if close_connection {
+            self.disconnect_connection();
+        } else {
+            Socket::disconnect(self);
+        }
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.0.id.as_str())
+            .field("namespace", &self.0.namespace.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A future that a middleware or handler of the program may hold is `Send`, whatever it holds of ours.
+const _: fn() = || {
+    fn is_send<F: Future + Send>(_: F) {}
+    fn check(socket: &Socket) {
+        is_send(socket.disconnected());
+        is_send(socket.emit_wait("event", ()));
+    }
+    let _ = check;
+};
