@@ -89,15 +89,22 @@ impl Upgrade {
     }
 }
 
-/// The whole life of a connection. What it holds while the connection lives is the driver alone.
-async fn connect<F, Fut>(upgrade: OnUpgrade, limits: Limits, handler: F)
+/// The whole life of a connection.
+fn connect<F, Fut>(upgrade: OnUpgrade, limits: Limits, handler: F) -> impl Future<Output = ()> + Send
 where
-    F: FnOnce(WebSocket) -> Fut,
-    Fut: Future<Output: Outcome>,
+    F: FnOnce(WebSocket) -> Fut + Send,
+    Fut: Future<Output: Outcome> + Send,
 {
-    match net::upgraded(upgrade).await {
-        Ok(upgraded) => Driver::new(upgraded, &limits, handler).await,
-        Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
+    // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
+    let upgraded = Box::pin(async move {
+        let upgraded = net::upgraded(upgrade).await?;
+        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, handler))
+    });
+    async move {
+        match upgraded.await {
+            Ok(driver) => driver.await,
+            Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
+        }
     }
 }
 
@@ -105,10 +112,33 @@ where
 mod tests {
     use std::future::pending;
 
+    use http::HeaderValue;
+    use http::header::SEC_WEBSOCKET_PROTOCOL;
+
     use super::*;
 
+    #[tokio::test]
+    async fn the_answer_names_the_protocol_that_was_selected_if_it_was_offered() {
+        for (selected, named) in [("chat.v2", Some("chat.v2")), ("other", None)] {
+            let mut request = http::Request::builder()
+                .header("host", "localhost")
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+                .header(SEC_WEBSOCKET_PROTOCOL, "chat.v1, chat.v2")
+                .body(())
+                .unwrap();
+            let upgrade = upgrade(&mut request).unwrap();
+            assert_eq!(upgrade.protocols(), ["chat.v1", "chat.v2"]);
+            let response = upgrade.select_protocol(selected).on_connect(async |_: WebSocket| {});
+            let named = named.map(HeaderValue::from_static);
+            assert_eq!(response.headers().get(SEC_WEBSOCKET_PROTOCOL), named.as_ref());
+        }
+    }
+
     #[test]
-    fn a_connection_costs_its_task_little_more_than_the_driver() {
+    fn a_connection_costs_at_most_half_a_kibibyte_beside_its_handler() {
         let mut request = http::Request::new(());
         let task =
             connect(hyper::upgrade::on(&mut request), Limits::default(), |socket: WebSocket| async move {
@@ -117,6 +147,6 @@ mod tests {
             });
         let task = size_of_val(&task);
         let shared = crate::connection::Connection::SIZE;
-        assert!(task + shared <= 600, "task {task} bytes, shared {shared} bytes");
+        assert!(task + shared <= 512, "task {task} bytes, shared {shared} bytes");
     }
 }

@@ -70,6 +70,30 @@ async fn many_messages_in_flight_come_back_in_order() {
     drop(sender.await.unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_in_other_tasks_miss_no_wake_on_several_threads() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let handler = async |socket: WebSocket| drop(tokio::spawn(example::echo(socket)));
+    tokio::spawn(tidewire_ws::serve(listener, handler));
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            tokio::spawn(async move {
+                let (mut client, _) =
+                    tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
+                for n in 0..300 {
+                    client.send(Message::text(format!("message {n}"))).await.unwrap();
+                    let echoed = soon(client.next()).await.unwrap().unwrap();
+                    assert_eq!(echoed, Message::text(format!("message {n}")));
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_is_no_handshake_is_told_so() {
     let mut stream = TcpStream::connect(echo_server().await).await.unwrap();
