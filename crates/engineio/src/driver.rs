@@ -355,11 +355,16 @@ impl<A: Application> Driver<A> {
     }
 
     fn handle_commands(&mut self, notified: bool, now: Time, cx: &mut Context<'_>) {
-        if notified {
-            for command in self.session.take_commands() {
+        if !notified {
+            return;
+        }
+        // A bare notice is the handler's: it is polled in the next turn.
+        let commands = self.session.take_commands();
+        if !commands.is_empty() {
+            for command in commands {
                 self.handle_command(command, now, cx);
             }
-            // What a command has caused (a poll that can be answered, an event to handle) is for the next turn.
+            // What a command has caused (a poll that can be answered, an event to handle) is for the next turn too.
             self.session.wake();
         }
     }
@@ -377,7 +382,7 @@ impl<A: Application> Driver<A> {
         }
         match &mut self.link {
             Link::WebSocket(stream) => {
-                self.session.outbox().drain_into(stream.queue_mut());
+                self.session.outbox().take_queued(stream.queue_mut());
                 stream.close(None, now);
             }
             Link::Polling(link) => {

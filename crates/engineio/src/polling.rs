@@ -63,7 +63,7 @@ impl PollingLink {
         if waiting.poll_closed(cx).is_ready() {
             return Err(());
         }
-        outbox.drain_into(&mut self.queue);
+        outbox.take_queued(&mut self.queue);
         if self.queue.is_empty() {
             return Ok(true);
         }
@@ -72,7 +72,7 @@ impl PollingLink {
 
     /// The session is over. `true` when nothing is left to say.
     pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox) -> bool {
-        outbox.drain_into(&mut self.queue);
+        outbox.take_queued(&mut self.queue);
         self.held.clear();
         if self.is_waiting() {
             // The client that closed by itself only wants its GET back; any other one is told.

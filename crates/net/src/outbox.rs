@@ -159,6 +159,13 @@ impl Outbox {
         }
     }
 
+    /// Driver: moves what waits behind what `queue` still holds, and leaves everything else for another call.
+    pub fn take_queued(&self, queue: &mut WriteQueue) {
+        let mut state = self.state();
+        queue.append(&mut state.queue);
+        state.in_flight = queue.len();
+    }
+
     /// Driver: tells what else wants attention, and takes nothing.
     pub fn attention(&self) -> Attention {
         let mut state = self.state();
@@ -166,12 +173,6 @@ impl Outbox {
             notified: std::mem::take(&mut state.notified),
             overflowed: state.phase == Phase::Overflowed,
         }
-    }
-
-    /// Driver: whether something waits to be taken.
-    #[must_use]
-    pub fn has_queued(&self) -> bool {
-        !self.state().queue.is_empty()
     }
 
     /// Driver: goes to sleep with `left` bytes in its own queue, on a transport that took all it was offered
@@ -259,6 +260,15 @@ mod tests {
         assert!(outbox.attention().overflowed);
         assert_eq!(outbox.push_or_overflow(Wire::Slice(&[3])).map(|_| ()), Err(PushError::Full));
         assert_eq!(write_all(&outbox, &Context::from_waker(Waker::noop())), [1; 8]);
+    }
+
+    #[test]
+    fn taking_the_bytes_alone_loses_no_notice() {
+        let outbox = Outbox::new(10);
+        outbox.notify();
+        outbox.take_queued(&mut WriteQueue::new());
+        assert!(outbox.attention().notified);
+        assert!(!outbox.attention().notified);
     }
 
     #[test]
