@@ -85,9 +85,11 @@ fn register(namespace: &Namespace) {
         socket.emit("echo-back", arguments);
     });
     namespace.on("echo-ack", async |RawArguments(arguments): RawArguments| Reply(arguments));
-    namespace.on("ask-me", async |socket: Socket, Data(question): Data<Value>| {
-        let answer = socket.timeout(Duration::from_millis(200)).emit_with_ack::<Value>("question", question);
-        socket.emit("answered", answer.await.unwrap_or_else(|_| json!("timeout")));
+    namespace.on("ask-me", async |socket: Socket, RawArguments(question): RawArguments| {
+        match socket.timeout(Duration::from_millis(200)).emit_with_ack::<()>("question", question).raw().await {
+            Ok(answer) => socket.emit("answered", answer),
+            Err(_) => socket.emit("answered", "timeout"),
+        }
     });
     namespace.on("numbered", async |socket: Socket, Data(number): Data<u64>| {
         tokio::time::sleep(Duration::from_millis(number * 7 % 5)).await;
@@ -112,7 +114,7 @@ fn register(namespace: &Namespace) {
     namespace.on("all-but", async |namespace: Namespace, Data(all_but): Data<AllBut>| {
         namespace.except(all_but.except).emit("all-but", all_but.data);
     });
-    namespace.on("broadcast", async |socket: Socket, Data(data): Data<Value>| {
+    namespace.on("broadcast", async |socket: Socket, RawArguments(data): RawArguments| {
         socket.broadcast().emit("broadcast", data);
     });
     namespace.on("local-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {

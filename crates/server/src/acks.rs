@@ -64,18 +64,34 @@ impl<R> Answer<R> {
     }
 }
 
-impl<R: DeserializeOwned> Future for Answer<R> {
-    type Output = Result<R, AckError>;
+impl<R> Answer<R> {
+    /// Waits for the acknowledgement and gives it as it came, not read yet: for programs that relay it. Cancel safe in
+    /// that dropping it only ends the wait.
+    ///
+    /// # Errors
+    /// There is no acknowledgement.
+    pub async fn raw(mut self) -> Result<Arguments<'static>, AckError> {
+        std::future::poll_fn(|cx| self.poll_arguments(cx)).await
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_arguments(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arguments<'static>, AckError>> {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(match ready!(self.answer.as_mut().poll(cx)) {
-            Ok(Ok(arguments)) => arguments.deserialize().map_err(AckError::Invalid),
+            Ok(Ok(arguments)) => Ok(arguments),
             Ok(Err(_)) => Err(AckError::Disconnected),
             Err(_) => Err(AckError::Timeout),
         })
+    }
+}
+
+impl<R: DeserializeOwned> Future for Answer<R> {
+    type Output = Result<R, AckError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let arguments = ready!(self.poll_arguments(cx))?;
+        Poll::Ready(arguments.deserialize().map_err(AckError::Invalid))
     }
 }
 

@@ -177,6 +177,13 @@ impl Handler for Connection {
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if !self.closed && self.seats.iter().any(|seat| seat.socket().closes_connection()) {
+            for seat in &self.seats {
+                seat.socket().disconnect();
+            }
+            self.close(DisconnectReason::ServerNamespaceDisconnect, cx);
+            self.session.close();
+        }
         let mut advanced = false;
         for seat in &mut self.seats {
             if seat.is_busy() {

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -39,6 +39,7 @@ struct Inner {
     auth: Json<'static>,
     handlers: Arc<Handlers>,
     phase: AtomicU8,
+    closes_connection: AtomicBool,
     acks: Acks,
     disconnected: Notify,
     /// What few sockets have.
@@ -98,6 +99,7 @@ impl Socket {
             auth,
             handlers,
             phase: AtomicU8::new(JOINING),
+            closes_connection: AtomicBool::new(false),
             acks: Acks::default(),
             disconnected: Notify::new(),
             own: Mutex::new(None),
@@ -294,10 +296,16 @@ impl Socket {
         }
     }
 
-    /// Disconnects the socket and closes its connection, with all its namespaces.
+    /// Disconnects the socket and all others of its connection, and closes the connection.
     pub fn disconnect_connection(&self) {
+        self.0.closes_connection.store(true, Ordering::Release);
         self.disconnect();
-        self.0.session.close();
+        // The connection's task does it, which knows the other sockets.
+        self.0.session.wake();
+    }
+
+    pub(crate) fn closes_connection(&self) -> bool {
+        self.0.closes_connection.load(Ordering::Acquire)
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -1,0 +1,31 @@
+//! The built-in application: the events of the common Socket.IO guides.
+
+use serde::Deserialize;
+use tidewire::{Builder, Data, Server, Socket};
+
+/// What a `message` carries.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Message {
+    /// Answered to the sender.
+    Echo(String),
+    /// Sent to everyone else in the room.
+    ToRoom { room: String, message: serde_json::Value },
+}
+
+/// The server with its handlers.
+pub(crate) fn build(builder: Builder) -> Server {
+    let io = builder.build();
+    io.on("join-room", async |io: Server, socket: Socket, Data(room): Data<String>| {
+        socket.join(&room).await;
+        io.to(&room).emit("notification", format!("{} joined {room}", socket.id()));
+    });
+    io.on("leave-room", async |socket: Socket, Data(room): Data<String>| socket.leave(&room));
+    io.on("message", async |socket: Socket, Data(message): Data<Message>| match message {
+        Message::Echo(text) => socket.emit("message", format!("Echo: {text}")),
+        Message::ToRoom { room, message } => socket.to(room).emit("receive-message", message),
+    });
+    // An event of another name does nothing here; a client that asks for an acknowledgement gets one all the same.
+    io.on_fallback(async || {});
+    io
+}

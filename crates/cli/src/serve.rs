@@ -1,0 +1,92 @@
+//! `tidewire serve`: what is served where, and the clean stop.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{any, get};
+use tidewire::ws::{CloseCode, CloseFrame, WebSocket};
+use tidewire::{Cors, Server, ws};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::application;
+use crate::arguments::Serve;
+
+/// Serves until the process is told to stop.
+pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
+    let origins = arguments.allow_origin;
+    let cors = if origins.is_empty() { Cors::any() } else { Cors::origins(origins) };
+    let io = application::build(Server::builder().cors(cors));
+    // Taken before the address is printed: whoever has read it may stop us.
+    let stop = stop_signal()?;
+    let listener =
+        io.bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let address = listener.local_addr()?;
+    write!(
+        io::stdout().lock(),
+        "listening on http://{address}\n  Socket.IO  http://{address}/socket.io/\n  WebSocket  ws://{address}/ws (echoes each message)\n"
+    )?;
+
+    let (stopping, stopped) = watch::channel(false);
+    let router = Router::new()
+        .route("/", get(async || Html(PAGE)))
+        .route("/ws", any(echo))
+        .with_state(stopped)
+        .layer(io.layer());
+    let stop = async {
+        stop.await;
+        let _ = stopping.send(true);
+        io.close().await;
+    };
+    listener.serve(router, stop).await;
+    // The echo connections have been told; they hold a receiver each until they have said goodbye.
+    let _ = tokio::time::timeout(STOP_TIMEOUT, stopping.closed()).await;
+    Ok(())
+}
+
+/// How long the clients of `/ws` may take to answer the close frame.
+const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The raw WebSocket: sends back what it gets, until the server stops.
+async fn echo(State(stopped): State<watch::Receiver<bool>>, mut request: Request) -> Response {
+    match ws::upgrade(&mut request) {
+        Ok(upgrade) => {
+            upgrade.on_connect(move |socket| echo_messages(socket, stopped.clone())).map(|()| axum::body::Body::empty())
+        }
+        Err(error) => error.response().into_response(),
+    }
+}
+
+async fn echo_messages(mut socket: WebSocket, mut stopped: watch::Receiver<bool>) -> Result<(), ws::SendError> {
+    let mut stop = std::pin::pin!(async move { drop(stopped.wait_for(|stopped| *stopped).await) });
+    loop {
+        tokio::select! {
+            biased;
+            message = socket.recv() => match message {
+                Some(message) => socket.send(message).await?,
+                None => return Ok(()),
+            },
+            () = &mut stop => {
+                socket.close(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down")).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Ready when the process gets SIGTERM or Ctrl-C.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
+}
+
+const PAGE: &str = include_str!("page.html");
