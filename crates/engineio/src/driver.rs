@@ -185,8 +185,9 @@ impl<A: Application> Driver<A> {
                 }
             }
             Phase::Closing { .. } => {
-                link.say_goodbye(reply);
-                self.link = Link::Gone;
+                if link.say_goodbye(reply) {
+                    self.link = Link::Gone;
+                }
             }
         }
     }
@@ -205,7 +206,7 @@ impl<A: Application> Driver<A> {
     /// Drives the connection that may become the transport.
     fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) {
         while let Some(mut candidate) = self.candidate.take() {
-            let Self { machine, handler, .. } = self;
+            let Self { machine, handler, session, .. } = self;
             let mut probed = false;
             let mut refused = false;
             let mut broken = None;
@@ -221,7 +222,8 @@ impl<A: Application> Driver<A> {
                 }
                 match machine.handle_candidate(&packet, now) {
                     CandidateStep::AnswerProbe => probed = true,
-                    CandidateStep::Switch => {}
+                    // What the client sends next, in the same read, is handled with the new transport in place.
+                    CandidateStep::Switch => session.outbox().set_writable(),
                     CandidateStep::Refuse => {
                         refused = true;
                         return ControlFlow::Break(());

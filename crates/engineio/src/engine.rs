@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engineio_proto::{Refusal, SessionId, Transport, open_packet};
+use engineio_proto::{CloseReason, Refusal, SessionId, Transport, open_packet};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -19,7 +19,7 @@ use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::request::{Asked, Refused, check};
-use crate::session::{Command, PollReply, Session};
+use crate::session::{Command, PollReply, Posting, Session};
 use crate::websocket::websocket;
 
 /// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
@@ -83,32 +83,50 @@ impl<A: Application> Engine<A> {
     }
 
     /// Answers one request. Dropping the future is what happens when the client goes away: a waiting poll or a POST
-    /// that was not read to its end then closes the session.
+    /// that was not read to its end then closes the session. That holds from this call on, whether or not the future
+    /// was ever polled.
     pub fn handle<B>(&self, mut request: Request<B>) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<A, B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let engine = self.clone();
         let upgrade = ws_proto::is_upgrade_request(request.headers()).then(|| hyper::upgrade::on(&mut request));
-        async move {
-            let mut cors_headers = HeaderMap::new();
-            if let Some(cors) = &engine.0.options.cors {
-                if let Some(preflight) = cors.preflight(request.method(), request.headers()) {
-                    return preflight.map(|()| Full::default());
-                }
-                cors.apply(request.headers(), &mut cors_headers);
+        let (parts, body) = request.into_parts();
+        let mut cors_headers = HeaderMap::new();
+        let mut preflight = None;
+        if let Some(cors) = &self.0.options.cors {
+            preflight = cors.preflight(&parts.method, &parts.headers);
+            cors.apply(&parts.headers, &mut cors_headers);
+        }
+        let answer = match preflight {
+            Some(preflight) => {
+                cors_headers.clear();
+                Answer::Ready(preflight.map(|()| Full::default()))
             }
-            let (parts, body) = request.into_parts();
-            let mut response = match check(&parts, upgrade.is_some(), engine.options(), engine.registry()) {
-                Ok(asked) => engine.answer(asked, parts, body, upgrade).await,
-                Err(refused) => refuse(&refused, upgrade.is_some()),
+            None => match check(&parts, upgrade.is_some(), self.options(), self.registry()) {
+                Ok(asked) => self.begin(asked, parts, upgrade),
+                Err(refused) => Answer::Ready(refuse(&refused, upgrade.is_some())),
+            },
+        };
+        let engine = self.clone();
+        async move {
+            let mut response = match answer {
+                Answer::Ready(response) => response,
+                Answer::Poll(session, replied) => poll_response(&session, replied).await,
+                Answer::Post(posting) => engine.post(posting, body).await,
             };
             response.headers_mut().extend(cors_headers);
             response
         }
     }
+}
+
+/// What is left to do once a request has been let in.
+enum Answer {
+    Ready(Response<Full<Bytes>>),
+    Poll(Session, oneshot::Receiver<PollReply>),
+    Post(Posting),
 }
 
 impl<A: Application> Engine<A> {
@@ -120,27 +138,27 @@ impl<A: Application> Engine<A> {
         &self.0.registry
     }
 
-    async fn answer<B>(
-        self,
-        asked: Asked,
-        parts: Parts,
-        body: B,
-        upgrade: Option<OnUpgrade>,
-    ) -> Response<Full<Bytes>>
-    where
-        B: Body + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        match (asked, upgrade) {
+    fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<OnUpgrade>) -> Answer {
+        Answer::Ready(match (asked, upgrade) {
             (Asked::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
             (Asked::Open(_), _) => self.open_polling(parts),
             (Asked::Upgrade(session), Some(upgrade)) => accept(&parts, upgrade, async move |upgraded| {
                 session.command(Command::Candidate(upgraded));
             }),
-            (Asked::Poll(session), _) => poll(&session).await,
-            (Asked::Post(session), _) => self.post(session, &parts.headers, body).await,
+            (Asked::Poll(session), _) => {
+                let (reply, replied) = oneshot::channel();
+                session.command(Command::Poll(reply));
+                return Answer::Poll(session, replied);
+            }
+            (Asked::Post(session), _) => {
+                let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+                match session.begin_post() {
+                    Some(posting) if !binary => return Answer::Post(posting),
+                    _ => fail(&session),
+                }
+            }
             (Asked::Upgrade(_) | Asked::OtherMethod, _) => empty(StatusCode::INTERNAL_SERVER_ERROR),
-        }
+        })
     }
 
     /// A session id and its session, entered in the registry; `None` when there are too many.
@@ -159,16 +177,16 @@ impl<A: Application> Engine<A> {
         Some(session)
     }
 
-    fn open_polling(self, parts: Parts) -> Response<Full<Bytes>> {
+    fn open_polling(&self, parts: Parts) -> Response<Full<Bytes>> {
         let Some(session) = self.new_session(Transport::Polling) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
         let open = open_packet(session.id(), Transport::Polling, &self.0.options.settings);
-        tokio::spawn(Driver::polling(self, session, parts));
+        tokio::spawn(Driver::polling(self.clone(), session, parts));
         payload(open.into_bytes())
     }
 
-    fn open_websocket(self, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
+    fn open_websocket(&self, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
         let Some(session) = self.new_session(Transport::WebSocket) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
@@ -182,51 +200,45 @@ impl<A: Application> Engine<A> {
             }
         };
         let response = accepted.response(None).map(|()| Full::default());
+        let engine = self.clone();
         tokio::spawn(async move {
             match net::upgraded(upgrade).await {
                 Ok(upgraded) => {
-                    let stream = websocket(upgraded, &self.0.options);
-                    let open = open_packet(session.id(), Transport::WebSocket, &self.0.options.settings);
-                    Driver::websocket(self, session, parts, stream, &open).await;
+                    let stream = websocket(upgraded, engine.options());
+                    let open = open_packet(session.id(), Transport::WebSocket, &engine.options().settings);
+                    Driver::websocket(engine, session, parts, stream, &open).await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection ended before its upgrade");
-                    self.0.registry.remove(session.id());
+                    engine.registry().remove(session.id());
                 }
             }
         });
         response
     }
 
-    async fn post<B>(&self, session: Session, headers: &HeaderMap, body: B) -> Response<Full<Bytes>>
+    async fn post<B>(&self, posting: Posting, body: B) -> Response<Full<Bytes>>
     where
         B: Body + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let fail = |session: &Session| {
-            session.command(Command::Close(engineio_proto::CloseReason::TransportError));
-            empty(StatusCode::BAD_REQUEST)
-        };
-        let Some(posting) = session.begin_post() else { return fail(&session) };
-        if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream") {
-            return fail(&session);
-        }
-        // If the client goes away while its body is read, this future is dropped, and with it the guard.
-        let mut guard = FailOnDrop(Some(&session));
+        let session = posting.session();
         let body = Limited::new(body, self.0.options.settings.max_payload);
         let collected = tokio::time::timeout(self.0.options.body_timeout, body.collect()).await;
-        guard.0 = None;
         let body = match collected {
             Ok(Ok(collected)) => collected.to_bytes(),
             // The session lives on: the client decides what to make of a message that is too long.
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return empty(StatusCode::PAYLOAD_TOO_LARGE),
-            Ok(Err(_)) | Err(_) => return fail(&session),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                posting.finish();
+                return empty(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            Ok(Err(_)) | Err(_) => return fail(session),
         };
-        let Ok(payload) = String::from_utf8(body.into()) else { return fail(&session) };
+        let Ok(payload) = String::from_utf8(body.into()) else { return fail(session) };
         let (done, handled) = oneshot::channel();
         session.command(Command::Packets { payload, done });
         let handled = handled.await;
-        drop(posting);
+        posting.finish();
         if handled.is_err() {
             return refuse(&Refusal::SessionUnknown.into(), false);
         }
@@ -237,20 +249,13 @@ impl<A: Application> Engine<A> {
     }
 }
 
-/// Fails the session of a POST whose connection is lost in the middle.
-struct FailOnDrop<'a>(Option<&'a Session>);
-
-impl Drop for FailOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(session) = self.0 {
-            session.command(Command::Close(engineio_proto::CloseReason::TransportError));
-        }
-    }
+/// Ends a session whose client broke the rules of the transport.
+fn fail(session: &Session) -> Response<Full<Bytes>> {
+    session.command(Command::Close(CloseReason::TransportError));
+    empty(StatusCode::BAD_REQUEST)
 }
 
-async fn poll(session: &Session) -> Response<Full<Bytes>> {
-    let (reply, replied) = oneshot::channel();
-    session.command(Command::Poll(reply));
+async fn poll_response(session: &Session, replied: oneshot::Receiver<PollReply>) -> Response<Full<Bytes>> {
     match replied.await {
         Ok(PollReply::Packets(packets)) => payload(packets),
         Ok(PollReply::Overlap) => empty(StatusCode::BAD_REQUEST),

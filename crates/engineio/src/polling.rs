@@ -16,6 +16,8 @@ pub(crate) struct PollingLink {
     waiting: Option<oneshot::Sender<PollReply>>,
     /// Packets of the engine itself, and what was taken from the outbox, in wire form.
     queue: WriteQueue,
+    /// The waiting GET is to come back even with nothing to say.
+    released: bool,
     /// POSTs that came while the handler took nothing. A session has one POST at a time, so this is short.
     held: VecDeque<(String, oneshot::Sender<()>)>,
 }
@@ -41,9 +43,7 @@ impl PollingLink {
 
     /// Lets a waiting GET come back, so that the client can stop polling.
     pub(crate) fn release(&mut self) {
-        if self.is_waiting() && self.queue.is_empty() {
-            self.push("6");
-        }
+        self.released = self.is_waiting();
     }
 
     pub(crate) fn hold(&mut self, payload: String, done: oneshot::Sender<()>) {
@@ -65,33 +65,42 @@ impl PollingLink {
         }
         outbox.take_queued(&mut self.queue);
         if self.queue.is_empty() {
-            return Ok(true);
+            if !self.released {
+                return Ok(true);
+            }
+            self.push("6");
         }
         self.answer().map(|()| false)
     }
 
     /// The session is over. `true` when nothing is left to say.
+    ///
+    /// What was sent before goes out in an answer of its own: the JavaScript client handles a close packet at once and
+    /// everything before it later, so that it would take a goodbye of the program for a lost connection.
     pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox) -> bool {
         outbox.take_queued(&mut self.queue);
         self.held.clear();
-        if self.is_waiting() {
+        if self.is_waiting() && self.queue.is_empty() {
             // The client that closed by itself only wants its GET back; any other one is told.
             self.push(if reason == CloseReason::TransportClose { "6" } else { "1" });
             let _ = self.answer();
             return true;
         }
-        // Only an end that the program wanted is worth waiting for a GET.
+        let _ = self.answer();
+        // Only an end that the program wanted is worth waiting for another GET.
         reason != CloseReason::ForcedClose
     }
 
-    /// Answers the first GET after the end.
-    pub(crate) fn say_goodbye(&mut self, reply: oneshot::Sender<PollReply>) {
-        if self.queue.is_empty() {
+    /// Answers a GET after the end. `true` when nothing is left to say.
+    pub(crate) fn say_goodbye(&mut self, reply: oneshot::Sender<PollReply>) -> bool {
+        let finished = self.queue.is_empty();
+        if finished {
             self.push("6");
+            self.push("1");
         }
-        self.push("1");
         self.waiting = Some(reply);
         let _ = self.answer();
+        finished
     }
 
     /// The session has moved to WebSocket: what waits goes there.
@@ -105,6 +114,7 @@ impl PollingLink {
 
     fn answer(&mut self) -> Result<(), ()> {
         let Some(waiting) = self.waiting.take() else { return Err(()) };
+        self.released = false;
         let mut payload = Vec::with_capacity(self.queue.len());
         encode_payload(&self.queue.to_contiguous(), &mut payload);
         self.queue.clear();

@@ -156,7 +156,7 @@ impl Session {
 
     /// Takes the one place for a POST; `None` when it is taken.
     pub(crate) fn begin_post(&self) -> Option<Posting> {
-        (!self.0.posting.swap(true, Ordering::AcqRel)).then(|| Posting(self.clone()))
+        (!self.0.posting.swap(true, Ordering::AcqRel)).then(|| Posting { session: self.clone(), finished: false })
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
@@ -174,12 +174,30 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The place of the one POST that a session may have.
-pub(crate) struct Posting(Session);
+/// The place of the one POST that a session may have. Dropped before it is finished, the client has gone away in the
+/// middle, and the session with it.
+pub(crate) struct Posting {
+    session: Session,
+    finished: bool,
+}
+
+impl Posting {
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The request has been answered in order.
+    pub(crate) fn finish(mut self) {
+        self.finished = true;
+    }
+}
 
 impl Drop for Posting {
     fn drop(&mut self) {
-        self.0.0.posting.store(false, Ordering::Release);
+        self.session.0.posting.store(false, Ordering::Release);
+        if !self.finished {
+            self.session.command(Command::Close(CloseReason::TransportError));
+        }
     }
 }
 

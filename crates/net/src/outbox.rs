@@ -175,6 +175,11 @@ impl Outbox {
         }
     }
 
+    /// Driver: a transport that takes everything has just become the current one.
+    pub fn set_writable(&self) {
+        self.state().writable = true;
+    }
+
     /// Driver: goes to sleep with `left` bytes in its own queue, on a transport that took all it was offered
     /// (`writable`) or did not. `false` when something came in the meantime: then the driver must look again. While
     /// the transport is not writable, what is pushed waits here and wakes nobody.
