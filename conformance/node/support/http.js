@@ -59,6 +59,12 @@ function parseAnswer(received) {
   return { status: Number(statusLine.split(" ")[1]), headers, body: rest.join("\r\n\r\n") };
 }
 
+/**
+ * Whether a packet is the conformance server's notice that some socket has left. It goes to everybody, so a session by
+ * hand may hear of sockets that an earlier test has left behind.
+ */
+export const isNewsOfOthers = (packet) => typeof packet === "string" && packet.startsWith('42["gone",');
+
 export const RECORD_SEPARATOR = "\x1e";
 
 /** The address of a new Engine.IO session; `query` replaces or adds parameters, `undefined` removes one. */
@@ -99,6 +105,9 @@ export class PollingSession {
   }
 
   async packets() {
-    return (await this.get()).body.split(RECORD_SEPARATOR);
+    for (;;) {
+      const packets = (await this.get()).body.split(RECORD_SEPARATOR).filter((packet) => !isNewsOfOthers(packet));
+      if (packets.length > 0) return packets;
+    }
   }
 }

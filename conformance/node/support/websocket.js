@@ -2,7 +2,7 @@
 import { connect as tcpConnect } from "node:net";
 import { randomBytes } from "node:crypto";
 import WebSocket from "ws";
-import { engineUrl } from "./http.js";
+import { engineUrl, isNewsOfOthers } from "./http.js";
 import { next, within, withResolvers } from "./wait.js";
 
 /** An open WebSocket whose messages are received one after another. */
@@ -23,6 +23,7 @@ export class Conversation {
     socket.on("close", (code, reason) => closed.resolve({ code, reason: reason.toString() }));
     socket.on("message", (data, isBinary) => {
       const message = isBinary ? data : data.toString("utf8");
+      if (isNewsOfOthers(message)) return;
       const waiting = this.#waiting.shift();
       if (waiting) waiting(message);
       else this.#received.push(message);
