@@ -53,14 +53,17 @@ const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// The raw WebSocket: sends back what it gets, until the server stops.
 async fn echo(State(stopped): State<watch::Receiver<bool>>, mut request: Request) -> Response {
     match ws::upgrade(&mut request) {
-        Ok(upgrade) => {
-            upgrade.on_connect(move |socket| echo_messages(socket, stopped.clone())).map(|()| axum::body::Body::empty())
-        }
+        Ok(upgrade) => upgrade
+            .on_connect(move |socket| echo_messages(socket, stopped.clone()))
+            .map(|()| axum::body::Body::empty()),
         Err(error) => error.response().into_response(),
     }
 }
 
-async fn echo_messages(mut socket: WebSocket, mut stopped: watch::Receiver<bool>) -> Result<(), ws::SendError> {
+async fn echo_messages(
+    mut socket: WebSocket,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), ws::SendError> {
     let mut stop = std::pin::pin!(async move { drop(stopped.wait_for(|stopped| *stopped).await) });
     loop {
         tokio::select! {

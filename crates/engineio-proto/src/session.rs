@@ -136,10 +136,11 @@ impl Session {
     /// The driver stops reading (`true`) or reads again. While it does not read, a missing pong is not held against
     /// the peer; from the moment it reads again the peer has a whole timeout.
     pub fn set_paused(&mut self, paused: bool, now: Time) {
-        if self.paused && !paused {
-            if let Heartbeat::AwaitingPong { deadline, .. } = &mut self.heartbeat {
-                *deadline = now + self.ping_timeout;
-            }
+        if self.paused
+            && !paused
+            && let Heartbeat::AwaitingPong { deadline, .. } = &mut self.heartbeat
+        {
+            *deadline = now + self.ping_timeout;
         }
         self.paused = paused;
     }
@@ -293,9 +294,12 @@ mod tests {
 
     #[test]
     fn anything_else_on_the_candidate_costs_only_the_candidate() {
-        for packet in
-            [Ok(Packet::Upgrade), Ok(Packet::Message("x")), Ok(Packet::Ping("")), Err(ParseError::UnknownType)]
-        {
+        for packet in [
+            Ok(Packet::Upgrade),
+            Ok(Packet::Message("x")),
+            Ok(Packet::Ping("")),
+            Err(ParseError::UnknownType),
+        ] {
             let mut session = session(Transport::Polling);
             session.begin_upgrade(at(1));
             assert_eq!(session.handle_candidate(&packet, at(1)), CandidateStep::Refuse, "{packet:?}");

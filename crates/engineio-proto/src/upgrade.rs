@@ -55,7 +55,11 @@ impl Upgrade {
         possible
     }
 
-    pub(crate) fn handle_packet(&mut self, packet: &Result<Packet<'_>, ParseError>, now: Time) -> CandidateStep {
+    pub(crate) fn handle_packet(
+        &mut self,
+        packet: &Result<Packet<'_>, ParseError>,
+        now: Time,
+    ) -> CandidateStep {
         match (*self, packet) {
             (Self::Candidate { deadline } | Self::Probed { deadline, .. }, Ok(Packet::Ping("probe"))) => {
                 // A poll that already waits is released one interval from now, as in Node: the client stops polling

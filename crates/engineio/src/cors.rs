@@ -33,7 +33,8 @@ impl Cors {
     /// sent by a browser, and is left out.
     #[must_use]
     pub fn origins<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
-        let list = origins.into_iter().filter_map(|origin| HeaderValue::from_str(origin.as_ref()).ok()).collect();
+        let list =
+            origins.into_iter().filter_map(|origin| HeaderValue::from_str(origin.as_ref()).ok()).collect();
         Self { origins: Origins::List(list), credentials: false }
     }
 
@@ -72,10 +73,8 @@ impl Cors {
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
         self.apply(request, headers);
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"),
-        );
+        headers
+            .insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"));
         if let Some(wanted) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
         }

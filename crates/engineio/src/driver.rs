@@ -42,6 +42,10 @@ pub(crate) struct Driver<A: Application> {
 }
 
 /// What carries the packets.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most sessions end up on WebSocket; a box would cost each an allocation"
+)]
 enum Link {
     Polling(Box<PollingLink>),
     WebSocket(WebSocketStream<Stream>),
@@ -53,7 +57,9 @@ enum Link {
 enum Phase {
     Open,
     /// The handler knows that the session is over; the transport still has something to say, until then.
-    Closing { until: Time },
+    Closing {
+        until: Time,
+    },
 }
 
 impl<A: Application> Driver<A> {
@@ -74,12 +80,7 @@ impl<A: Application> Driver<A> {
         Self::new(engine, session, request, Link::WebSocket(stream))
     }
 
-    fn new(
-        engine: Engine<A>,
-        session: Session,
-        request: http::request::Parts,
-        link: Link,
-    ) -> Self {
+    fn new(engine: Engine<A>, session: Session, request: http::request::Parts, link: Link) -> Self {
         let machine = Machine::new(session.transport(), &engine.options().settings, net::now());
         let handler = engine.application().on_open(&engine, session.clone(), request);
         Self {
@@ -163,7 +164,7 @@ impl<A: Application> Driver<A> {
                 }
             }
             Command::Candidate(upgraded) => {
-                let candidate = websocket(upgraded, &self.engine.options());
+                let candidate = websocket(upgraded, self.engine.options());
                 if self.phase == Phase::Open && self.machine.begin_upgrade(now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {
@@ -245,7 +246,8 @@ impl<A: Application> Driver<A> {
                 }
                 return;
             }
-            let failed = refused || ended.is_some() || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
+            let failed =
+                refused || ended.is_some() || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
             if failed {
                 self.machine.candidate_lost();
                 close_in_background(*candidate, now);
@@ -278,10 +280,10 @@ impl<A: Application> Driver<A> {
         if self.deadline.poll(wanted, now, cx).is_pending() {
             return false;
         }
-        if let (Link::Polling(_), Phase::Closing { until }) = (&self.link, self.phase) {
-            if until <= now {
-                self.link = Link::Gone;
-            }
+        if let (Link::Polling(_), Phase::Closing { until }) = (&self.link, self.phase)
+            && until <= now
+        {
+            self.link = Link::Gone;
         }
         while self.phase == Phase::Open {
             match self.machine.handle_timeout(now) {

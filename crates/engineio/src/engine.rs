@@ -85,13 +85,17 @@ impl<A: Application> Engine<A> {
     /// Answers one request. Dropping the future is what happens when the client goes away: a waiting poll or a POST
     /// that was not read to its end then closes the session. That holds from this call on, whether or not the future
     /// was ever polled.
-    pub fn handle<B>(&self, mut request: Request<B>) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<A, B>
+    pub fn handle<B>(
+        &self,
+        mut request: Request<B>,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<A, B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let upgrade = ws_proto::is_upgrade_request(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        let upgrade =
+            ws_proto::is_upgrade_request(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
@@ -151,7 +155,8 @@ impl<A: Application> Engine<A> {
                 return Answer::Poll(session, replied);
             }
             (Asked::Post(session), _) => {
-                let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+                let binary =
+                    parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
                 match session.begin_post() {
                     Some(posting) if !binary => return Answer::Post(posting),
                     _ => fail(&session),
@@ -164,7 +169,10 @@ impl<A: Application> Engine<A> {
     /// A session id and its session, entered in the registry; `None` when there are too many.
     fn new_session(&self, transport: Transport) -> Option<Session> {
         if self.0.registry.len() >= self.0.options.max_sessions {
-            tracing::warn!(max_sessions = self.0.options.max_sessions, "too many sessions: a new one is refused");
+            tracing::warn!(
+                max_sessions = self.0.options.max_sessions,
+                "too many sessions: a new one is refused"
+            );
             return None;
         }
         let mut random = [0; 15];
@@ -308,7 +316,8 @@ fn refuse(refused: &Refused, upgrade: bool) -> Response<Full<Bytes>> {
         let text = message.clone().unwrap_or_else(|| refusal.message().into());
         (StatusCode::BAD_REQUEST, "text/html", text)
     } else {
-        let status = if *refusal == Refusal::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        let status =
+            if *refusal == Refusal::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
         (status, "application/json", refusal.body(message.as_deref()))
     };
     let mut response = Response::new(Full::from(body));

@@ -24,7 +24,12 @@ pub trait Application: Send + Sync + Sized + 'static {
     type Handler: Handler;
 
     /// A session has been opened by `request`. Called on the session's own task, before anything is read from it.
-    fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Self::Handler;
+    fn on_open(
+        &self,
+        engine: &Engine<Self>,
+        session: Session,
+        request: http::request::Parts,
+    ) -> Self::Handler;
 }
 
 /// Handles one session, on the session's own task.

@@ -109,7 +109,9 @@ impl Session {
     /// Sends one binary message.
     pub fn send_binary(&self, data: &[u8]) {
         let mut wire = Vec::with_capacity(data.len() + ws_proto::MAX_HEADER_LEN);
-        wire.extend_from_slice(&ws_proto::FrameHeader::message(ws_proto::Opcode::Binary, data.len()).encode());
+        wire.extend_from_slice(
+            &ws_proto::FrameHeader::message(ws_proto::Opcode::Binary, data.len()).encode(),
+        );
         wire.extend_from_slice(data);
         wake(self.0.outbox.push_or_overflow(Wire::Slice(&wire)));
     }
@@ -156,7 +158,8 @@ impl Session {
 
     /// Takes the one place for a POST; `None` when it is taken.
     pub(crate) fn begin_post(&self) -> Option<Posting> {
-        (!self.0.posting.swap(true, Ordering::AcqRel)).then(|| Posting { session: self.clone(), finished: false })
+        (!self.0.posting.swap(true, Ordering::AcqRel))
+            .then(|| Posting { session: self.clone(), finished: false })
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {

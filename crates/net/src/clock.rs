@@ -14,7 +14,9 @@ static ORIGIN: OnceLock<Instant> = OnceLock::new();
 #[must_use]
 pub fn now() -> Time {
     let origin = *ORIGIN.get_or_init(Instant::now);
-    Time::from_micros(u64::try_from(Instant::now().saturating_duration_since(origin).as_micros()).unwrap_or(u64::MAX))
+    Time::from_micros(
+        u64::try_from(Instant::now().saturating_duration_since(origin).as_micros()).unwrap_or(u64::MAX),
+    )
 }
 
 /// The moment on Tokio's clock that `time` stands for.

@@ -307,7 +307,9 @@ mod tests {
         let pushing: Vec<_> = (0..THREADS)
             .map(|_| {
                 let outbox = Arc::clone(&outbox);
-                std::thread::spawn(move || (0..MESSAGES).for_each(|_| wake(outbox.try_push(Wire::Slice(&[7])))))
+                std::thread::spawn(move || {
+                    (0..MESSAGES).for_each(|_| wake(outbox.try_push(Wire::Slice(&[7]))));
+                })
             })
             .collect();
         let mut received = 0;

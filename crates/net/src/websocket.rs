@@ -39,7 +39,9 @@ pub struct WebSocketStream<S> {
 enum Ending {
     Not,
     /// Our end is shut; the peer may still send until then.
-    Lingering { until: Time },
+    Lingering {
+        until: Time,
+    },
     Done,
 }
 

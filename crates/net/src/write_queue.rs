@@ -200,7 +200,8 @@ impl WriteQueue {
             if written == 0 {
                 break;
             }
-            let (_, frame) = self.shared.front_mut().expect("what was written beyond the copied run is a shared frame");
+            let (_, frame) =
+                self.shared.front_mut().expect("what was written beyond the copied run is a shared frame");
             if written < frame.len() {
                 bytes::Buf::advance(frame, written);
                 break;
@@ -258,7 +259,11 @@ mod tests {
     }
 
     impl AsyncWrite for Reluctant {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
             let taken = bytes.len().min(self.step);
             self.written.extend_from_slice(&bytes[..taken]);
             Poll::Ready(Ok(taken))

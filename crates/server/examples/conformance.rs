@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
-    Ack, Auth, ConnectError, Cors, Data, DisconnectReason, Namespace, RawArguments, Reply, Server, Socket, State,
+    Ack, Auth, ConnectError, Cors, Data, DisconnectReason, Namespace, RawArguments, Reply, Server, Socket,
+    State,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -40,7 +41,8 @@ async fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: HashMap<&str, &str> =
         arguments.chunks_exact(2).map(|pair| (pair[0].trim_start_matches("--"), &*pair[1])).collect();
-    let number = |name, default| arguments.get(name).map_or(default, |value| value.parse().expect("a number"));
+    let number =
+        |name, default| arguments.get(name).map_or(default, |value| value.parse().expect("a number"));
     let milliseconds = |name, default| Duration::from_millis(number(name, default));
 
     let io = Server::builder()
@@ -86,7 +88,8 @@ fn register(namespace: &Namespace) {
     });
     namespace.on("echo-ack", async |RawArguments(arguments): RawArguments| Reply(arguments));
     namespace.on("ask-me", async |socket: Socket, RawArguments(question): RawArguments| {
-        match socket.timeout(Duration::from_millis(200)).emit_with_ack::<()>("question", question).raw().await {
+        match socket.timeout(Duration::from_millis(200)).emit_with_ack::<()>("question", question).raw().await
+        {
             Ok(answer) => socket.emit("answered", answer),
             Err(_) => socket.emit("answered", "timeout"),
         }

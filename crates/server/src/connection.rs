@@ -69,7 +69,9 @@ impl Connection {
     }
 
     fn handle_connect(&mut self, namespace: &str, auth: Option<Json<'_>>, cx: &mut TaskContext<'_>) {
-        if let Some(position) = self.seats.iter().position(|seat| seat.socket().namespace().name() == namespace) {
+        if let Some(position) =
+            self.seats.iter().position(|seat| seat.socket().namespace().name() == namespace)
+        {
             if !self.seats[position].is_gone() {
                 return self.break_off("a second connect to a namespace", cx);
             }

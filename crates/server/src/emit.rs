@@ -117,9 +117,9 @@ impl<'a> Emitter<'a> {
         let id = self.socket.namespace().next_ack_id();
         let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
         let answer = Answer::expect(self.socket, id, timeout);
-        match self
-            .send(event.as_ref(), Some(id), &arguments, |message| Ok(self.socket.session().try_send(message)?))
-        {
+        match self.send(event.as_ref(), Some(id), &arguments, |message| {
+            Ok(self.socket.session().try_send(message)?)
+        }) {
             Ok(()) => answer,
             Err(error) => answer.failed(AckError::NotSent(error)),
         }

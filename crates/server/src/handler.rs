@@ -65,18 +65,21 @@ pub(crate) type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A handler without its type. The one virtual call of a message.
 pub(crate) type Erased<T> = Arc<dyn Fn(&mut Context<'_>) -> Result<Running<T>, HandlerError> + Send + Sync>;
 
+/// A handler of events, or of a socket's beginning and end.
+pub(crate) type EventHandler = Erased<Result<(), HandlerError>>;
+
 /// All handlers of a namespace. A socket keeps the table that was there when it joined.
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
     pub(crate) middleware: Vec<Erased<Result<(), ConnectError>>>,
-    pub(crate) connection: Option<Erased<Result<(), HandlerError>>>,
-    pub(crate) disconnect: Option<Erased<Result<(), HandlerError>>>,
+    pub(crate) connection: Option<EventHandler>,
+    pub(crate) disconnect: Option<EventHandler>,
     /// The keys are the program's, so their hash needs no defence.
-    pub(crate) events: FxHashMap<Box<str>, Erased<Result<(), HandlerError>>>,
-    pub(crate) fallback: Option<Erased<Result<(), HandlerError>>>,
+    pub(crate) events: FxHashMap<Box<str>, EventHandler>,
+    pub(crate) fallback: Option<EventHandler>,
 }
 
-pub(crate) fn event<M, H>(handler: H) -> Erased<Result<(), HandlerError>>
+pub(crate) fn event<M, H>(handler: H) -> EventHandler
 where
     H: Handler<OnEvent, M>,
     H::Output: IntoReply,
@@ -89,7 +92,7 @@ where
     })
 }
 
-pub(crate) fn connection<M, H>(handler: H) -> Erased<Result<(), HandlerError>>
+pub(crate) fn connection<M, H>(handler: H) -> EventHandler
 where
     H: Handler<OnConnection, M>,
     H::Output: IntoOutcome,
@@ -100,7 +103,7 @@ where
     })
 }
 
-pub(crate) fn disconnect<M, H>(handler: H) -> Erased<Result<(), HandlerError>>
+pub(crate) fn disconnect<M, H>(handler: H) -> EventHandler
 where
     H: Handler<OnDisconnect, M>,
     H::Output: IntoOutcome,

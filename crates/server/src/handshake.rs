@@ -76,7 +76,10 @@ impl Handshake {
 impl fmt::Debug for Handshake {
     /// Leaves the headers out: they hold cookies and tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handshake").field("address", &self.address).field("issued", &self.issued).finish_non_exhaustive()
+        f.debug_struct("Handshake")
+            .field("address", &self.address)
+            .field("issued", &self.issued)
+            .finish_non_exhaustive()
     }
 }
 

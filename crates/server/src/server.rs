@@ -212,7 +212,10 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("options", &self.options).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("options", &self.options)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -378,12 +381,7 @@ impl fmt::Debug for Server {
 impl Application for SocketIo {
     type Handler = Connection;
 
-    fn on_open(
-        &self,
-        engine: &Engine<Self>,
-        session: Session,
-        request: http::request::Parts,
-    ) -> Connection {
+    fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
         let handshake = Handshake::new(&request, SystemTime::now());
         Connection::new(Server(engine.clone()), session, handshake, net::now())
     }

@@ -20,8 +20,7 @@ use crate::acks::{Acks, Answer};
 use crate::broadcast::Broadcast;
 use crate::context::OnEvent;
 use crate::emit::{EmitError, Emitter, with_encoder};
-use crate::error::HandlerError;
-use crate::handler::{self, Erased, Handler, Handlers};
+use crate::handler::{self, EventHandler, Handler, Handlers};
 use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::reason::DisconnectReason;
@@ -48,7 +47,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Own {
-    handlers: Vec<(Box<str>, Erased<Result<(), HandlerError>>)>,
+    handlers: Vec<(Box<str>, EventHandler)>,
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
@@ -71,14 +70,16 @@ const REASONS: [DisconnectReason; 9] = [
 
 /// What [`Socket::join`] returns. The socket is in the room already; awaiting this also waits until a cluster knows it.
 #[derive(Debug)]
-pub struct Joined(());
+pub struct Joined {
+    _from_here_only: (),
+}
 
 impl IntoFuture for Joined {
     type Output = ();
     type IntoFuture = Ready<()>;
 
     fn into_future(self) -> Ready<()> {
-        ready(self.0)
+        ready(())
     }
 }
 
@@ -180,7 +181,11 @@ impl Socket {
     ///
     /// # Errors
     /// Socket gone, or the arguments cannot be written.
-    pub async fn emit_wait<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
+    pub async fn emit_wait<T: Serialize>(
+        &self,
+        event: impl AsRef<str>,
+        arguments: T,
+    ) -> Result<(), EmitError> {
         loop {
             match self.try_emit(event.as_ref(), &arguments) {
                 Err(EmitError::Full) => std::future::poll_fn(|cx| self.0.session.poll_room(cx)).await?,
@@ -215,7 +220,7 @@ impl Socket {
     /// Joins a room, at once. Without effect once the socket is disconnected.
     pub fn join(&self, room: impl AsRef<str>) -> Joined {
         self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
-        Joined(())
+        Joined { _from_here_only: () }
     }
 
     /// Leaves a room, at once.
@@ -321,11 +326,11 @@ impl Socket {
     }
 
     /// The handler of `event`: the socket's own, the namespace's, the fallback.
-    pub(crate) fn handler(&self, event: &str) -> Option<Erased<Result<(), HandlerError>>> {
-        if let Some(own) = &*self.0.own.lock().unwrap_or_else(PoisonError::into_inner) {
-            if let Some((_, handler)) = own.handlers.iter().find(|(name, _)| **name == *event) {
-                return Some(Arc::clone(handler));
-            }
+    pub(crate) fn handler(&self, event: &str) -> Option<EventHandler> {
+        if let Some(own) = &*self.0.own.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some((_, handler)) = own.handlers.iter().find(|(name, _)| **name == *event)
+        {
+            return Some(Arc::clone(handler));
         }
         self.0.handlers.events.get(event).or(self.0.handlers.fallback.as_ref()).cloned()
     }
