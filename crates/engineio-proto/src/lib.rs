@@ -20,6 +20,6 @@ pub use frame::{AttachmentEncoder, EncodedMessage, Frame, MessageEncoder, encode
 pub use id::SessionId;
 pub use open::{Settings, Transport, open_packet};
 pub use packet::{Packet, ParseError};
-pub use payload::{decode_payload, encode_payload};
+pub use payload::{Payload, encode_payload};
 pub use session::{Due, Received, Session};
 pub use upgrade::CandidateStep;

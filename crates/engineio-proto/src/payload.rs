@@ -10,17 +10,40 @@ use crate::packet::{Packet, ParseError};
 /// none.
 const SEPARATOR: u8 = 0x1e;
 
-/// The packets of a POST body, in order. The first error ends them; the packets before it count.
-pub fn decode_payload(body: &str) -> impl Iterator<Item = Result<Packet<'_>, ParseError>> {
-    let mut failed = false;
-    body.split(char::from(SEPARATOR)).map_while(move |text| {
-        if failed {
-            return None;
-        }
+/// The body of a POST, taken apart packet by packet, so that a driver may stop in the middle and go on later.
+#[derive(Debug)]
+pub struct Payload {
+    body: String,
+    /// Where the next packet begins; `None` after the last one.
+    next: Option<usize>,
+}
+
+impl Payload {
+    /// A body that nobody has looked into.
+    #[must_use]
+    pub fn new(body: String) -> Self {
+        Self { body, next: Some(0) }
+    }
+
+    /// The next packet. The first error is the last thing there is; the packets before it count.
+    pub fn next_packet(&mut self) -> Option<Result<Packet<'_>, ParseError>> {
+        let rest = &self.body[self.next?..];
+        let text = match rest.split_once(char::from(SEPARATOR)) {
+            Some((text, _)) => {
+                self.next = self.next.map(|start| start + text.len() + 1);
+                text
+            }
+            None => {
+                self.next = None;
+                rest
+            }
+        };
         let packet = Packet::parse(text);
-        failed = packet.is_err();
+        if packet.is_err() {
+            self.next = None;
+        }
         Some(packet)
-    })
+    }
 }
 
 /// Appends the frames in `wire` to a polling `payload`: text as it is, binary as `b` and base64.
@@ -54,23 +77,30 @@ mod tests {
     use super::*;
     use crate::frame::{MessageEncoder, encode_packet};
 
-    fn packets(body: &str) -> Vec<Result<Packet<'_>, ParseError>> {
-        decode_payload(body).collect()
+    /// Whether `body` is exactly the packets that are `expected`.
+    fn holds(body: &str, expected: &[Result<Packet<'_>, ParseError>]) -> bool {
+        let mut payload = Payload::new(body.to_owned());
+        expected.iter().all(|packet| payload.next_packet().as_ref() == Some(packet))
+            && payload.next_packet().is_none()
     }
 
     #[test]
     fn packets_are_split_at_the_separator() {
-        assert_eq!(
-            packets("4hello\x1e2\x1ebAQIDBA=="),
-            [Ok(Packet::Message("hello")), Ok(Packet::Ping("")), Ok(Packet::Binary(vec![1, 2, 3, 4].into()))]
-        );
+        assert!(holds(
+            "4hello\x1e2\x1ebAQIDBA==",
+            &[
+                Ok(Packet::Message("hello")),
+                Ok(Packet::Ping("")),
+                Ok(Packet::Binary(vec![1, 2, 3, 4].into()))
+            ]
+        ));
     }
 
     #[test]
     fn the_packets_before_an_error_count_and_those_after_it_do_not() {
-        assert_eq!(packets("4a\x1ex\x1e4b"), [Ok(Packet::Message("a")), Err(ParseError::UnknownType)]);
-        assert_eq!(packets(""), [Err(ParseError::Empty)]);
-        assert_eq!(packets("4a\x1e"), [Ok(Packet::Message("a")), Err(ParseError::Empty)]);
+        assert!(holds("4a\x1ex\x1e4b", &[Ok(Packet::Message("a")), Err(ParseError::UnknownType)]));
+        assert!(holds("", &[Err(ParseError::Empty)]));
+        assert!(holds("4a\x1e", &[Ok(Packet::Message("a")), Err(ParseError::Empty)]));
     }
 
     #[test]
@@ -106,12 +136,13 @@ mod tests {
                 .iter()
                 .flat_map(|(text, data)| [Ok(Packet::Message(text)), Ok(Packet::Binary(data.into()))])
                 .collect();
-            prop_assert_eq!(packets(&payload), expected);
+            prop_assert!(holds(&payload, &expected));
         }
 
         #[test]
         fn no_body_makes_the_decoder_panic(body in "\\PC*[\x1e]?\\PC*") {
-            packets(&body);
+            let mut payload = Payload::new(body);
+            while payload.next_packet().is_some() {}
         }
     }
 }

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use engineio_proto::{
-    CandidateStep, CloseReason, Due, Packet, ParseError, Received, Session as Machine, Transport,
-    decode_payload, encode_packet,
+    CandidateStep, CloseReason, Due, Packet, ParseError, Payload, Received, Session as Machine, Transport,
+    encode_packet,
 };
 use net::{Deadline, Ended, Stream, WebSocketStream};
 use tokio::sync::oneshot;
@@ -146,7 +146,7 @@ impl<A: Application> Driver<A> {
     fn poll_held_posts(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let Link::Polling(link) = &mut self.link else { return false };
         let Some((payload, done)) = link.take_held() else { return false };
-        self.handle_payload(&payload, done, now, cx);
+        self.handle_payload(payload, done, now, cx);
         true
     }
 
@@ -154,13 +154,11 @@ impl<A: Application> Driver<A> {
         match command {
             Command::Poll(reply) => self.handle_poll(reply, now, cx),
             Command::Packets { payload, done } => {
-                if self.phase != Phase::Open {
+                if self.phase == Phase::Open {
+                    self.handle_payload(payload, done, now, cx);
+                } else {
                     // The client learns of the end from its poll.
                     let _ = done.send(());
-                } else if let (Link::Polling(link), false) = (&mut self.link, self.handler.wants_input()) {
-                    link.hold(payload, done);
-                } else {
-                    self.handle_payload(&payload, done, now, cx);
                 }
             }
             Command::Candidate(upgraded) => {
@@ -193,8 +191,19 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn handle_payload(&mut self, payload: &str, done: oneshot::Sender<()>, now: Time, cx: &mut Context<'_>) {
-        for packet in decode_payload(payload) {
+    /// Handles the packets of a POST, as far as the handler takes them; the rest is held, and the POST unanswered.
+    fn handle_payload(
+        &mut self,
+        mut payload: Payload,
+        done: oneshot::Sender<()>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) {
+        loop {
+            if let (Link::Polling(link), false) = (&mut self.link, self.handler.wants_input()) {
+                return link.hold(payload, done);
+            }
+            let Some(packet) = payload.next_packet() else { break };
             if let Err(reason) = dispatch(&mut self.machine, &mut self.handler, packet, now, cx) {
                 self.end(reason, now, cx);
                 break;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engineio_proto::{CloseReason, Refusal, SessionId, Transport, open_packet};
+use engineio_proto::{CloseReason, Payload, Refusal, SessionId, Transport, open_packet};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -244,7 +244,7 @@ impl<A: Application> Engine<A> {
         };
         let Ok(payload) = String::from_utf8(body.into()) else { return fail(session) };
         let (done, handled) = oneshot::channel();
-        session.command(Command::Packets { payload, done });
+        session.command(Command::Packets { payload: Payload::new(payload), done });
         let handled = handled.await;
         posting.finish();
         if handled.is_err() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Context;
 
-use engineio_proto::{CloseReason, encode_packet, encode_payload};
+use engineio_proto::{CloseReason, Payload, encode_packet, encode_payload};
 use net::{Outbox, WriteQueue};
 use tokio::sync::oneshot;
 
@@ -18,8 +18,8 @@ pub(crate) struct PollingLink {
     queue: WriteQueue,
     /// The waiting GET is to come back even with nothing to say.
     released: bool,
-    /// POSTs that came while the handler took nothing. A session has one POST at a time, so this is short.
-    held: VecDeque<(String, oneshot::Sender<()>)>,
+    /// POSTs, or what is left of them, that came while the handler took nothing. A session has one POST at a time, so this is short.
+    held: VecDeque<(Payload, oneshot::Sender<()>)>,
 }
 
 impl PollingLink {
@@ -46,11 +46,11 @@ impl PollingLink {
         self.released = self.is_waiting();
     }
 
-    pub(crate) fn hold(&mut self, payload: String, done: oneshot::Sender<()>) {
+    pub(crate) fn hold(&mut self, payload: Payload, done: oneshot::Sender<()>) {
         self.held.push_back((payload, done));
     }
 
-    pub(crate) fn take_held(&mut self) -> Option<(String, oneshot::Sender<()>)> {
+    pub(crate) fn take_held(&mut self) -> Option<(Payload, oneshot::Sender<()>)> {
         self.held.pop_front()
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use engineio_proto::{CloseReason, EncodedMessage, Frame, MessageEncoder, SessionId, Transport};
+use engineio_proto::{CloseReason, EncodedMessage, Frame, MessageEncoder, Payload, SessionId, Transport};
 use net::{Outbox, PushError, Upgraded, Wire};
 use tokio::sync::oneshot;
 
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// A GET waits for packets.
     Poll(oneshot::Sender<PollReply>),
     /// A POST has brought packets. Dropping the sender unanswered fails the request.
-    Packets { payload: String, done: oneshot::Sender<()> },
+    Packets { payload: Payload, done: oneshot::Sender<()> },
     /// A WebSocket connection wants to take over.
     Candidate(Upgraded),
     /// The program or the HTTP side ends the session.

@@ -351,6 +351,11 @@ impl Socket {
             self.0.phase.compare_exchange(JOINING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
             self.0.namespace.adapter().add(Arc::new(self.clone()));
+            // A middleware may have given the socket to another task, which disconnected it just now: before it was
+            // added, so that nobody has removed it.
+            if self.disconnect_reason().is_some() {
+                self.0.namespace.adapter().del_all(self.0.id);
+            }
         }
     }
 
