@@ -419,11 +419,17 @@ impl<A: Application> Future for Driver<A> {
         let this = self.get_mut();
         let now = net::now();
         for _ in 0..TURNS {
+            let was_open = this.phase == Phase::Open;
             let handled = this.handler.poll(now, cx);
             let more = this.poll_input(now, cx);
             this.poll_candidate(now, cx);
-            let due = this.poll_timers(now, cx);
             let (left, writable) = this.poll_output(now, cx);
+            // Behind the output: what closes the connection sets a deadline of its own there.
+            let due = this.poll_timers(now, cx);
+            if was_open && this.phase != Phase::Open {
+                // The handler may have something under way only now, and the transport is still to be closed.
+                continue;
+            }
             if this.phase != Phase::Open && matches!(this.link, Link::Gone) && handled.is_ready() {
                 return Poll::Ready(());
             }

@@ -1,0 +1,64 @@
+//! However sessions end, nothing of them stays.
+
+use std::time::Duration;
+
+use tidewire_engineio::{CloseReason, Options};
+
+use crate::support::{Seen, Server, soon};
+
+#[tokio::test]
+async fn a_closed_engine_ends_every_session_on_every_transport() {
+    let mut server = Server::start(Options::default()).await;
+    let (polling, mut waiting) = server.open_polling().await;
+    let poll = polling.get().await;
+    waiting.poll_waits().await;
+    let (websocket, mut other) = server.open_websocket().await;
+    assert_eq!(server.engine.sessions(), 2);
+    server.engine.close();
+    poll.response().await.expect(200, "1");
+    websocket.expect_close(None).await;
+    waiting.expect_end(CloseReason::ForcedClose).await;
+    other.expect_end(CloseReason::ForcedClose).await;
+    soon(server.engine.closed(Duration::from_secs(30))).await;
+    assert_eq!(server.engine.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_closed_session_whose_client_never_polls_again_is_forgotten_in_time() {
+    let options = Options { close_timeout: Duration::from_millis(50), ..Options::default() };
+    let mut server = Server::start(options).await;
+    let (client, mut opened) = server.open_polling().await;
+    opened.session.close();
+    opened.expect_end(CloseReason::ForcedClose).await;
+    server.expect_no_sessions().await;
+    client.expect_unknown().await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_takes_only_its_own_session_with_it() {
+    let mut server = Server::start(Options::default()).await;
+    let (polling, mut first) = server.open_polling().await;
+    let (mut websocket, mut second) = server.open_websocket().await;
+    let (_other, mut third) = server.open_polling().await;
+    // What the client is answered is not promised, only that it is not kept waiting.
+    polling.post("4panic").await;
+    websocket.send("4panic").await;
+    while websocket.recv().await.is_some() {}
+    assert_eq!((first.next().await, second.next().await), (None, None));
+    assert!(first.session.is_closed() && second.session.is_closed());
+    assert_eq!(server.engine.sessions(), 1);
+    third.expect_silence();
+    polling.expect_unknown().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_session_that_is_over_is_dropped() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_websocket().await;
+    drop(client);
+    opened.expect([Seen::Closed(CloseReason::TransportClose)]).await;
+    opened.session.send_text("to nobody");
+    assert_eq!(opened.session.buffered(), 0);
+    opened.session.close();
+    assert_eq!(opened.next().await, None);
+}

@@ -1,0 +1,410 @@
+//! An engine whose handlers tell the test what they see, and clients that send literal bytes.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use net::{HttpLimits, Listener};
+use tidewire_engineio::{
+    Application, CloseReason, Engine, Handler, Message, Options, Session, Settings, Time,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use ws_proto::{Connection, Event, FrameHeader, Input, Opcode, Role};
+
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Fails the test instead of letting it hang.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("in time")
+}
+
+/// Lets everything else run until `condition` holds.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// What a handler was told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Text(String),
+    Binary(Vec<u8>),
+    Closed(CloseReason),
+}
+
+pub(crate) fn text(text: impl Into<String>) -> Seen {
+    Seen::Text(text.into())
+}
+
+/// The program: it gives each session to the test.
+#[derive(Debug)]
+pub(crate) struct Program(mpsc::UnboundedSender<Opened>);
+
+/// A session as the program sees it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    seen: mpsc::UnboundedReceiver<Seen>,
+    wants_input: Arc<AtomicBool>,
+}
+
+pub(crate) struct Reporter {
+    seen: mpsc::UnboundedSender<Seen>,
+    wants_input: Arc<AtomicBool>,
+}
+
+impl Application for Program {
+    type Handler = Reporter;
+
+    fn on_open(&self, _: &Engine<Self>, session: Session, _: http::request::Parts) -> Reporter {
+        let (sender, seen) = mpsc::unbounded_channel();
+        let wants_input = Arc::new(AtomicBool::new(true));
+        let _ = self.0.send(Opened { session, seen, wants_input: Arc::clone(&wants_input) });
+        Reporter { seen: sender, wants_input }
+    }
+}
+
+impl Handler for Reporter {
+    fn on_message(&mut self, message: Message<'_>, _: Time, _: &mut Context<'_>) {
+        let seen = match message {
+            Message::Text("panic") => panic!("as the test asked for"),
+            Message::Text(text) => Seen::Text(text.into()),
+            Message::Binary(data) => Seen::Binary(data.into()),
+        };
+        let _ = self.seen.send(seen);
+    }
+
+    fn on_close(&mut self, reason: CloseReason, _: Time, _: &mut Context<'_>) {
+        let _ = self.seen.send(Seen::Closed(reason));
+    }
+
+    fn poll(&mut self, _: Time, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn wants_input(&self) -> bool {
+        self.wants_input.load(Ordering::SeqCst)
+    }
+}
+
+impl Opened {
+    /// What the handler is told next; `None` when it has been dropped, and with it the session's task.
+    pub(crate) async fn next(&mut self) -> Option<Seen> {
+        soon(self.seen.recv()).await
+    }
+
+    pub(crate) async fn expect(&mut self, seen: impl IntoIterator<Item = Seen>) {
+        for seen in seen {
+            assert_eq!(self.next().await, Some(seen));
+        }
+    }
+
+    /// The session ends for `reason`, and its task with it.
+    pub(crate) async fn expect_end(&mut self, reason: CloseReason) {
+        self.expect([Seen::Closed(reason)]).await;
+        assert_eq!(self.next().await, None);
+        assert!(self.session.is_closed());
+    }
+
+    /// Nothing has come.
+    pub(crate) fn expect_silence(&mut self) {
+        assert_eq!(self.seen.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+    }
+
+    pub(crate) fn want_input(&self, wanted: bool) {
+        self.wants_input.store(wanted, Ordering::SeqCst);
+        self.session.wake();
+    }
+
+    /// Until a poll waits for packets.
+    pub(crate) async fn poll_waits(&self) {
+        until(|| self.session.is_writable()).await;
+    }
+}
+
+/// A server on the loopback device.
+pub(crate) struct Server {
+    pub(crate) engine: Engine<Program>,
+    pub(crate) address: SocketAddr,
+    opened: mpsc::UnboundedReceiver<Opened>,
+}
+
+pub(crate) fn settings(change: impl FnOnce(&mut Settings)) -> Options {
+    let mut options = Options::default();
+    change(&mut options.settings);
+    options
+}
+
+impl Server {
+    pub(crate) async fn start(options: Options) -> Self {
+        let (sender, opened) = mpsc::unbounded_channel();
+        let engine = Engine::new(options, Program(sender));
+        let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(listener.serve(engine.service(), std::future::pending()));
+        Self { engine, address, opened }
+    }
+
+    /// The session that was opened next.
+    pub(crate) async fn opened(&mut self) -> Opened {
+        soon(self.opened.recv()).await.expect("the engine lives")
+    }
+
+    pub(crate) async fn send(&self, request: &[u8]) -> Request {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        stream.write_all(request).await.expect("sent");
+        Request(stream)
+    }
+
+    pub(crate) async fn get(&self, query: &str) -> Request {
+        let head = format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        self.send(head.as_bytes()).await
+    }
+
+    /// Opens a polling session and gives both ends of it.
+    pub(crate) async fn open_polling(&mut self) -> (Polling, Opened) {
+        let response = self.get("EIO=4&transport=polling").await.response().await;
+        let (_, rest) = response.body.split_once("\"sid\":\"").expect("an open packet");
+        let query = format!("EIO=4&transport=polling&sid={}", &rest[..20]);
+        (Polling { address: self.address, query }, self.opened().await)
+    }
+
+    /// Opens a WebSocket session over loopback and gives both ends of it.
+    pub(crate) async fn open_websocket(&mut self) -> (WebSocket, Opened) {
+        let stream = TcpStream::connect(self.address).await.expect("it listens");
+        let mut client = WebSocket::connect(Box::new(stream), "EIO=4&transport=websocket", &[]).await;
+        client.expect_open().await;
+        (client, self.opened().await)
+    }
+
+    /// Opens a WebSocket session over a stream in memory, for tests with a paused clock.
+    pub(crate) async fn open_in_memory(&mut self, capacity: usize) -> (WebSocket, Opened) {
+        let (client, server) = tokio::io::duplex(capacity);
+        let service = TowerToHyperService::new(self.engine.service());
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades());
+        let mut client = WebSocket::connect(Box::new(client), "EIO=4&transport=websocket", &[]).await;
+        client.expect_open().await;
+        (client, self.opened().await)
+    }
+
+    /// Every session is forgotten.
+    pub(crate) async fn expect_no_sessions(&self) {
+        until(|| self.engine.sessions() == 0).await;
+    }
+}
+
+/// A request that was sent; dropping it closes the connection.
+pub(crate) struct Request(TcpStream);
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Request {
+    pub(crate) async fn response(mut self) -> Response {
+        let mut bytes = Vec::new();
+        soon(self.0.read_to_end(&mut bytes)).await.expect("a response");
+        let response = String::from_utf8(bytes).expect("text");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+        let status = head[9..12].parse().expect("a status");
+        Response { status, head: head.to_ascii_lowercase(), body: body.into() }
+    }
+
+    /// Says that no request follows.
+    pub(crate) async fn finish(&mut self) {
+        self.0.shutdown().await.expect("sent");
+    }
+
+    /// The server has begun to read the body.
+    pub(crate) async fn expect_continue(&mut self) {
+        let mut line = [0; 25];
+        soon(self.0.read_exact(&mut line)).await.expect("a response");
+        assert_eq!(&line, b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+}
+
+impl Response {
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16, body: &str) {
+        assert_eq!((self.status, &*self.body), (status, body));
+    }
+}
+
+/// The client's end of a polling session.
+#[derive(Debug, Clone)]
+pub(crate) struct Polling {
+    address: SocketAddr,
+    query: String,
+}
+
+impl Polling {
+    async fn send(&self, request: &[u8]) -> Request {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        stream.write_all(request).await.expect("sent");
+        Request(stream)
+    }
+
+    /// A request with these header lines and this body.
+    pub(crate) async fn request(&self, method: &str, headers: &str, body: &str) -> Request {
+        let query = &self.query;
+        let head =
+            format!("{method} /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
+        self.send(&[head.as_bytes(), body.as_bytes()].concat()).await
+    }
+
+    /// Begins a poll.
+    pub(crate) async fn get(&self) -> Request {
+        self.request("GET", "", "").await
+    }
+
+    /// Polls once; the packets that came.
+    pub(crate) async fn poll(&self) -> String {
+        let response = self.get().await.response().await;
+        assert_eq!(response.status, 200, "{response:?}");
+        response.body
+    }
+
+    /// Begins a POST.
+    pub(crate) async fn begin_post(&self, payload: &str) -> Request {
+        self.request("POST", &format!("Content-Length: {}\r\n", payload.len()), payload).await
+    }
+
+    pub(crate) async fn post(&self, payload: &str) -> Response {
+        self.begin_post(payload).await.response().await
+    }
+
+    /// Posts what must be taken.
+    pub(crate) async fn post_ok(&self, payload: &str) {
+        self.post(payload).await.expect(200, "ok");
+    }
+
+    /// The session does not exist any more.
+    pub(crate) async fn expect_unknown(&self) {
+        self.get().await.response().await.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
+    }
+
+    /// A WebSocket connection for this session, with `behind` in the same write as the request.
+    pub(crate) async fn candidate(&self, behind: &[u8]) -> WebSocket {
+        let stream = TcpStream::connect(self.address).await.expect("it listens");
+        let query = self.query.replace("transport=polling", "transport=websocket");
+        WebSocket::connect(Box::new(stream), &query, behind).await
+    }
+}
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// The client's end of a WebSocket connection.
+pub(crate) struct WebSocket {
+    stream: Box<dyn Stream>,
+    machine: Connection,
+    events: VecDeque<Event<'static>>,
+}
+
+/// A connection whose kernel keeps little of what is not read.
+pub(crate) async fn with_small_buffers(address: SocketAddr) -> Box<dyn Stream> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(16 * 1024).expect("set");
+    Box::new(socket.connect(address).await.expect("it listens"))
+}
+
+impl WebSocket {
+    pub(crate) async fn connect(mut stream: Box<dyn Stream>, query: &str, behind: &[u8]) -> Self {
+        let head = format!(
+            "GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), behind].concat()).await.expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(stream.read_u8()).await.expect("a response"));
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        let limits = ws_proto::Limits { max_message_size: 1 << 30, ..ws_proto::Limits::default() };
+        Self { stream, machine: Connection::new(Role::Client, &limits), events: VecDeque::new() }
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        soon(self.stream.write_all(bytes)).await.expect("written");
+    }
+
+    pub(crate) async fn send(&mut self, packet: &str) {
+        self.write(&frame(Opcode::Text, packet.as_bytes())).await;
+    }
+
+    /// The next event; `None` at the end of the stream.
+    pub(crate) async fn recv(&mut self) -> Option<Event<'static>> {
+        let mut buffer = vec![0; 64 * 1024];
+        while self.events.is_empty() {
+            let length = soon(self.stream.read(&mut buffer)).await.expect("read");
+            if length == 0 {
+                return None;
+            }
+            let mut input = Input::new(&mut buffer[..length]);
+            while let Some(event) = self.machine.decode(&mut input, Time::ZERO).expect("no protocol error") {
+                self.events.push_back(event.into_owned());
+            }
+        }
+        self.events.pop_front()
+    }
+
+    /// The next text; `None` when the connection closes.
+    pub(crate) async fn recv_text(&mut self) -> Option<String> {
+        match self.recv().await {
+            Some(Event::Text(text)) => Some(text.into_owned()),
+            Some(Event::Close(_)) | None => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn expect(&mut self, packet: &str) {
+        assert_eq!(self.recv().await, Some(Event::Text(packet.into())));
+    }
+
+    async fn expect_open(&mut self) {
+        let open = self.recv_text().await.expect("an open packet");
+        assert!(open.starts_with("0{\"sid\":\""), "{open}");
+    }
+
+    /// The server closes with this code, if any, and then ends the stream.
+    pub(crate) async fn expect_close(mut self, code: Option<u16>) {
+        match self.recv().await {
+            Some(Event::Close(frame)) => assert_eq!(frame.map(|frame| frame.code.as_u16()), code),
+            other => panic!("{other:?}"),
+        }
+        self.write(&frame(Opcode::Close, &[])).await;
+        assert_eq!(self.recv().await, None, "the server ends the stream");
+    }
+}
+
+/// A masked frame.
+pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let header = FrameHeader { mask: Some(KEY), ..FrameHeader::message(opcode, payload.len()) };
+    let mut wire = header.encode().to_vec();
+    let start = wire.len();
+    wire.extend_from_slice(payload);
+    ws_proto::mask(&mut wire[start..], KEY, 0);
+    wire
+}
+
+/// Masked text frames, one behind the other.
+pub(crate) fn frames<P: AsRef<str>>(packets: impl IntoIterator<Item = P>) -> Vec<u8> {
+    packets.into_iter().flat_map(|packet| frame(Opcode::Text, packet.as_ref().as_bytes())).collect()
+}

@@ -1,0 +1,210 @@
+//! The move from polling to WebSocket.
+
+use std::time::Duration;
+
+use tidewire_engineio::{CloseReason, Options, Transport};
+use ws_proto::{Event, Opcode};
+
+use crate::support::{Server, frame, frames, settings, soon, text, until};
+
+#[tokio::test]
+async fn numbered_messages_of_both_ends_survive_the_move() {
+    const NUMBERS: u32 = 3_000;
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let sending = tokio::spawn({
+        let session = opened.session.clone();
+        async move {
+            for number in 0..NUMBERS {
+                session.send_text(&number.to_string());
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let mut received = Vec::new();
+    let mut sent = 0;
+    let mut next = || {
+        sent += 1;
+        format!("4{}", sent - 1)
+    };
+
+    let mut websocket = client.candidate(&frames(["2probe"])).await;
+    websocket.expect("3probe").await;
+    // While it probes, the client goes on polling and posting, until a poll comes back with nothing but a noop.
+    loop {
+        client.post_ok(&format!("{}\x1e{}", next(), next())).await;
+        let packets = client.poll().await;
+        let stop = packets.split('\x1e').any(|packet| packet == "6") || received.len() > 500;
+        received.extend(packets.split('\x1e').filter(|packet| *packet != "6").map(str::to_owned));
+        if stop {
+            break;
+        }
+    }
+    let mut segment = frames(["5"]);
+    for _ in 0..100 {
+        segment.extend(frames([next()]));
+    }
+    websocket.write(&segment).await;
+    websocket.write(&frames([next()])).await;
+    while received.len() < NUMBERS as usize {
+        received.push(websocket.recv_text().await.expect("the session goes on"));
+    }
+
+    let expected: Vec<_> = (0..NUMBERS).map(|number| format!("4{number}")).collect();
+    assert!(received == expected, "lost, doubled or reordered: {received:?}");
+    opened.expect((0..sent).map(|number| text(number.to_string()))).await;
+    opened.expect_silence();
+    assert_eq!(opened.session.transport(), Transport::WebSocket);
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_waiting_poll_is_released_while_the_client_probes() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, opened) = server.open_polling().await;
+    let poll = client.get().await;
+    opened.poll_waits().await;
+    let mut websocket = client.candidate(&frames(["2probe"])).await;
+    websocket.expect("3probe").await;
+    poll.response().await.expect(200, "6");
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_at_the_move_is_told_to_stop() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, opened) = server.open_polling().await;
+    let poll = client.get().await;
+    opened.poll_waits().await;
+    let mut websocket = client.candidate(&frames(["2probe", "5"])).await;
+    websocket.expect("3probe").await;
+    poll.response().await.expect(200, "1");
+    opened.session.send_text("over there");
+    websocket.expect("4over there").await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_poll_at_the_move_comes_on_the_websocket() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, opened) = server.open_polling().await;
+    opened.session.send_text("one");
+    opened.session.send_binary(&[1]);
+    let mut websocket = client.candidate(&frames(["2probe", "5"])).await;
+    websocket.expect("3probe").await;
+    websocket.expect("4one").await;
+    assert_eq!(websocket.recv().await, Some(Event::Binary(vec![1].into())));
+    opened.session.send_text("two");
+    websocket.expect("4two").await;
+}
+
+#[tokio::test]
+async fn after_the_move_polls_and_posts_are_refused_and_a_second_websocket_is_closed() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut websocket = client.candidate(&frames(["2probe", "5", "4moved"])).await;
+    opened.expect([text("moved")]).await;
+    client.get().await.response().await.expect(400, r#"{"code":3,"message":"Bad request"}"#);
+    client.post("4x").await.expect(400, r#"{"code":3,"message":"Bad request"}"#);
+    client.candidate(&frames(["2probe"])).await.expect_close(None).await;
+    websocket.expect("3probe").await;
+    websocket.send("4still here").await;
+    opened.expect([text("still here")]).await;
+    drop(websocket);
+    opened.expect_end(CloseReason::TransportClose).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_says_something_else_is_closed_and_polling_goes_on() {
+    let mut server = Server::start(Options::default()).await;
+    for wrong in ["4hello", "5", "2", "x"] {
+        let (client, mut opened) = server.open_polling().await;
+        client.candidate(&frames([wrong])).await.expect_close(None).await;
+        client.post_ok("4still here").await;
+        opened.expect([text("still here")]).await;
+        opened.session.send_text("so am I");
+        assert_eq!(client.poll().await, "4so am I");
+        // And the next candidate may succeed.
+        let mut websocket = client.candidate(&frames(["2probe", "5", "4moved"])).await;
+        websocket.expect("3probe").await;
+        opened.expect([text("moved")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_that_vanishes_leaves_polling_alive() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    for behind in [frames(["2probe"]), vec![], frame(Opcode::Text, b"2probe")[..3].to_vec()] {
+        let candidate = client.candidate(&behind).await;
+        drop(candidate);
+        client.post_ok("4still here").await;
+        opened.expect([text("still here")]).await;
+    }
+    // The last of them may not have been noticed yet, then the next one is turned away.
+    soon(async {
+        loop {
+            let mut websocket = client.candidate(&frames(["2probe", "5"])).await;
+            if websocket.recv_text().await.as_deref() == Some("3probe") {
+                opened.session.send_text("moved");
+                return websocket.expect("4moved").await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_candidate_is_given_up_and_polling_goes_on() {
+    let options = settings(|settings| settings.upgrade_timeout = Duration::from_millis(50));
+    let mut server = Server::start(options).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut websocket = client.candidate(&frames(["2probe"])).await;
+    websocket.expect("3probe").await;
+    websocket.expect_close(None).await;
+    client.post_ok("4still here").await;
+    opened.expect([text("still here")]).await;
+}
+
+#[tokio::test]
+async fn a_second_candidate_is_closed_and_the_first_one_moves() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut first = client.candidate(&frames(["2probe"])).await;
+    first.expect("3probe").await;
+    client.candidate(&frames(["2probe", "5"])).await.expect_close(None).await;
+    first.write(&frames(["5", "4first"])).await;
+    opened.expect([text("first")]).await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_takes_its_candidate_with_it() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut websocket = client.candidate(&frames(["2probe"])).await;
+    websocket.expect("3probe").await;
+    client.post_ok("1").await;
+    websocket.expect_close(None).await;
+    opened.expect_end(CloseReason::TransportClose).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn an_emit_from_another_task_leaves_at_once_after_the_move() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut websocket = client.candidate(&frames(["2probe", "5", "4moved"])).await;
+    websocket.expect("3probe").await;
+    opened.expect([text("moved")]).await;
+    until(|| opened.session.is_writable()).await;
+    opened.session.send_text("now");
+    websocket.expect("4now").await;
+}
+
+#[tokio::test]
+async fn where_upgrades_are_not_allowed_none_is_offered_and_a_candidate_is_closed() {
+    let mut server = Server::start(settings(|settings| settings.allow_upgrades = false)).await;
+    let response = server.get("EIO=4&transport=polling").await.response().await;
+    assert!(response.body.contains(r#""upgrades":[]"#), "{}", response.body);
+    let (client, _opened) = server.open_polling().await;
+    client.candidate(&frames(["2probe"])).await.expect_close(None).await;
+}

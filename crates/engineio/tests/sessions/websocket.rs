@@ -1,0 +1,190 @@
+//! Sessions that begin on WebSocket.
+
+use tidewire_engineio::{CloseReason, Options, Transport};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use ws_proto::{Event, Opcode};
+
+use crate::support::{Seen, Server, WebSocket, frame, frames, settings, text};
+
+#[tokio::test]
+async fn the_first_message_is_the_open_packet_which_offers_no_upgrade() {
+    let mut server = Server::start(Options::default()).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let mut client = WebSocket::connect(Box::new(stream), "EIO=4&transport=websocket", &[]).await;
+    let opened = server.opened().await;
+    let sid = opened.session.id().as_str();
+    client
+        .expect(&format!(
+            r#"0{{"sid":"{sid}","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
+        ))
+        .await;
+    assert_eq!(opened.session.transport(), Transport::WebSocket);
+}
+
+#[tokio::test]
+async fn text_and_binary_travel_both_ways_in_order() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client
+        .write(
+            &[
+                frames(["4one", "4"]),
+                frame(Opcode::Binary, &[1, 2, 3]),
+                frame(Opcode::Binary, &[]),
+                frames(["4zwei €", "bAQID"]),
+            ]
+            .concat(),
+        )
+        .await;
+    opened
+        .expect([
+            text("one"),
+            text(""),
+            Seen::Binary(vec![1, 2, 3]),
+            Seen::Binary(vec![]),
+            text("zwei €"),
+            Seen::Binary(vec![1, 2, 3]),
+        ])
+        .await;
+    opened.session.send_text("un €");
+    opened.session.send_binary(&[9, 8]);
+    opened.session.send_text("");
+    client.expect("4un €").await;
+    assert_eq!(client.recv().await, Some(Event::Binary(vec![9, 8].into())));
+    client.expect("4").await;
+}
+
+#[tokio::test]
+async fn messages_behind_the_request_in_the_same_segment_are_not_lost() {
+    let mut server = Server::start(Options::default()).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let behind = frames(["4early", "4bird"]);
+    let _client = WebSocket::connect(Box::new(stream), "EIO=4&transport=websocket", &behind).await;
+    server.opened().await.expect([text("early"), text("bird")]).await;
+}
+
+#[tokio::test]
+async fn a_close_packet_means_nothing_on_websocket() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client.write(&frames(["1", "4still here"])).await;
+    opened.expect([text("still here")]).await;
+}
+
+#[tokio::test]
+async fn a_ping_of_the_client_ends_the_session() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client.send("2").await;
+    client.expect_close(None).await;
+    opened.expect_end(CloseReason::TransportError).await;
+}
+
+#[tokio::test]
+async fn an_unknown_packet_ends_the_session_behind_the_packets_before_it() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client.write(&frames(["4good", "xbad", "4unseen"])).await;
+    client.expect_close(None).await;
+    opened.expect([text("good")]).await;
+    opened.expect_end(CloseReason::ParseError).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_answered_1009_before_it_is_whole() {
+    let mut server = Server::start(settings(|settings| settings.max_payload = 1_000)).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client.write(&frames([format!("4{}", "x".repeat(999))])).await;
+    opened.expect([text("x".repeat(999))]).await;
+    let too_long = frames([format!("4{}", "x".repeat(1_000))]);
+    client.write(&too_long[..100]).await;
+    client.expect_close(Some(1009)).await;
+    opened.expect_end(CloseReason::TransportError).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client.write(&[frames(["4bye"]), frame(Opcode::Close, &1000_u16.to_be_bytes())].concat()).await;
+    client.expect_close(Some(1000)).await;
+    opened.expect([text("bye")]).await;
+    opened.expect_end(CloseReason::TransportClose).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_is_noticed() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_websocket().await;
+    drop(client);
+    opened.expect_end(CloseReason::TransportClose).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn the_program_closes_behind_what_it_has_sent() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    for number in 0..1_000 {
+        opened.session.send_text(&number.to_string());
+    }
+    opened.session.close();
+    opened.session.send_text("too late or not, but never in between");
+    for number in 0..1_000 {
+        client.expect(&format!("4{number}")).await;
+    }
+    loop {
+        match client.recv().await {
+            Some(Event::Text(text)) => assert!(text.starts_with("4too late")),
+            Some(Event::Close(None)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    client.write(&frame(Opcode::Close, &[])).await;
+    assert_eq!(client.recv().await, None);
+    drop(client);
+    opened.expect_end(CloseReason::ForcedClose).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_refused_handshake_says_why_in_plain_text() {
+    let server = Server::start(Options::default()).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    for (query, key, body) in [
+        ("EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAAAAAA", true, "Session ID unknown"),
+        ("EIO=4&transport=polling", true, "Bad request"),
+        ("EIO=3&transport=websocket", true, "Unsupported protocol version"),
+        ("EIO=4&transport=websocket", false, ""),
+    ] {
+        let key = if key { "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" } else { "" };
+        let head = format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\n{upgrade}{key}\r\n");
+        let mut request = server.send(head.as_bytes()).await;
+        request.finish().await;
+        let response = request.response().await;
+        assert_eq!(response.status, 400, "{query}");
+        assert!(response.body.contains(body), "{query}: {}", response.body);
+    }
+    assert_eq!(server.engine.sessions(), 0, "a refused handshake leaves no session");
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_behind_its_request_leaves_no_session() {
+    let mut server = Server::start(Options::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream
+        .write_all(
+            b"GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    let mut opened = server.opened().await;
+    drop(stream);
+    opened.expect_end(CloseReason::TransportClose).await;
+    server.expect_no_sessions().await;
+}
