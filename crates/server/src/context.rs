@@ -18,7 +18,15 @@ pub struct Context<'a> {
     pub(crate) server: &'a Server,
     pub(crate) socket: &'a Socket,
     pub(crate) event: Option<Incoming<'a>>,
-    pub(crate) reason: Option<DisconnectReason>,
+    pub(crate) departure: Option<Departure>,
+}
+
+/// How a socket is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Departure {
+    pub(crate) reason: DisconnectReason,
+    /// Events that were received and not started.
+    pub(crate) dropped: usize,
 }
 
 /// An event that has come.

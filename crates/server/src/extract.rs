@@ -24,7 +24,7 @@ use crate::socket::Socket;
     message = "`{Self}` cannot be a parameter of this handler",
     note = "event handlers take `Socket`, `Server`, `Namespace`, `Data<T>`, `Ack<T>`, `Auth<T>`, `State<S>`, `EventName`",
     note = "`on_connection` and middleware take `Socket`, `Server`, `Namespace`, `Auth<T>`, `State<S>`",
-    note = "`on_disconnect` takes these and `DisconnectReason`"
+    note = "`on_disconnect` takes these, `DisconnectReason` and `DroppedEvents`"
 )]
 pub trait Extract<K: Kind>: Sized {
     /// Takes the value out of what happened.
@@ -177,6 +177,17 @@ impl<K: Kind, S: Send + Sync + 'static> Extract<K> for State<S> {
 
 impl Extract<OnDisconnect> for DisconnectReason {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        Ok(context.reason.unwrap_or(Self::ForcedClose))
+        Ok(context.departure.map_or(Self::ForcedClose, |departure| departure.reason))
+    }
+}
+
+/// How many events had been received when the socket was disconnected, and were dropped because no handler had been
+/// started for them yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DroppedEvents(pub usize);
+
+impl Extract<OnDisconnect> for DroppedEvents {
+    fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
+        Ok(Self(context.departure.map_or(0, |departure| departure.dropped)))
     }
 }

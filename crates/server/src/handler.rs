@@ -1,5 +1,6 @@
 //! Handlers: async functions of extractors, kept without their types.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::context::{Context, Kind, OnConnection, OnDisconnect, OnEvent};
 use crate::error::{ConnectError, HandlerError};
 use crate::extract::Extract;
+use crate::namespace::Namespace;
 use crate::reply::{IntoAdmission, IntoOutcome, IntoReply};
 
 /// An async function whose parameters are extractors of kind `K`; up to eight of them.
@@ -75,8 +77,48 @@ pub(crate) struct Handlers {
     pub(crate) connection: Option<EventHandler>,
     pub(crate) disconnect: Option<EventHandler>,
     /// The keys are the program's, so their hash needs no defence.
-    pub(crate) events: FxHashMap<Box<str>, EventHandler>,
-    pub(crate) fallback: Option<EventHandler>,
+    pub(crate) events: FxHashMap<Box<str>, Registered>,
+    pub(crate) fallback: Option<Registered>,
+    /// Handlers of one socket that may run at the same time; 0 stands for the default, 1.
+    pub(crate) parallel: usize,
+}
+
+/// An event's handler, and how it was registered.
+#[derive(Clone)]
+pub(crate) struct Registered {
+    pub(crate) handler: EventHandler,
+    /// It does not hold up the events behind it.
+    pub(crate) concurrent: bool,
+}
+
+/// The handler of an event, just registered; [`concurrent`](Self::concurrent) says more about it.
+pub struct Registration<'a> {
+    pub(crate) namespace: &'a Namespace,
+    /// `None` for the fallback.
+    pub(crate) event: Option<Box<str>>,
+}
+
+impl Registration<'_> {
+    /// The events behind this one do not wait until its handler has finished: for a long job and the event that
+    /// cancels it. As many as [`Limits::concurrent_handlers`](crate::Limits::concurrent_handlers) run at the same time
+    /// for one socket; one more holds up those behind it.
+    pub fn concurrent(self) {
+        self.namespace.register(|handlers| {
+            let registered = match &self.event {
+                Some(event) => handlers.events.get_mut(event),
+                None => handlers.fallback.as_mut(),
+            };
+            if let Some(registered) = registered {
+                registered.concurrent = true;
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Registration<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 pub(crate) fn event<M, H>(handler: H) -> EventHandler

@@ -18,6 +18,9 @@ pub struct Limits {
     pub waiting_events_hard: usize,
     /// The same in bytes. Default 16 MiB.
     pub waiting_bytes_hard: usize,
+    /// Handlers of one socket that are registered as concurrent and run at the same time; the events behind the next
+    /// one wait. Answers clients that start long jobs without an end. Default 64.
+    pub concurrent_handlers: usize,
     /// Time for an `on_disconnect` handler. Answers nobody's attack but a handler that never ends, which would keep
     /// the memory of a connection that is gone. Default 30 s.
     pub disconnect_timeout: Duration,
@@ -33,6 +36,7 @@ impl Default for Limits {
             waiting_bytes: 1024 * 1024,
             waiting_events_hard: 16 * 1024,
             waiting_bytes_hard: 16 * 1024 * 1024,
+            concurrent_handlers: 64,
             disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::broadcast::Broadcast;
 use crate::context::{OnConnection, OnDisconnect, OnEvent};
 use crate::error::HandlerError;
-use crate::handler::{self, Handler, Handlers};
+use crate::handler::{self, Handler, Handlers, Registered, Registration};
 use crate::limits::Limits;
 use crate::reply::{IntoAdmission, IntoOutcome, IntoReply};
 use crate::server::Common;
@@ -59,28 +59,36 @@ impl Namespace {
         self.register(|handlers| handlers.connection = Some(handler));
     }
 
-    /// Called for every `event` of a client, in the order of their arrival, one after another. A second handler of
-    /// the same event takes the place of the first.
-    pub fn on<M, H>(&self, event: impl Into<String>, handler: H)
+    /// Called for every `event` of a client, in the order of their arrival, one after another (unless the
+    /// [`Registration`] is told otherwise). A second handler of the same event takes the place of the first.
+    pub fn on<M, H>(&self, event: impl Into<String>, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
-        let handler = handler::event(handler);
+        let registered = Registered { handler: handler::event(handler), concurrent: false };
         let event = event.into().into_boxed_str();
         self.register(|handlers| {
-            handlers.events.insert(event, handler);
+            handlers.events.insert(event.clone(), registered);
         });
+        Registration { namespace: self, event: Some(event) }
     }
 
     /// Called for events that have no handler. Without it they are ignored, as in Node.
-    pub fn on_fallback<M, H>(&self, handler: H)
+    pub fn on_fallback<M, H>(&self, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
-        let handler = handler::event(handler);
-        self.register(|handlers| handlers.fallback = Some(handler));
+        let registered = Registered { handler: handler::event(handler), concurrent: false };
+        self.register(|handlers| handlers.fallback = Some(registered));
+        Registration { namespace: self, event: None }
+    }
+
+    /// How many handlers of one socket may run at the same time. Default 1: events are handled strictly in order. With
+    /// more, an event is still *started* in order, as in Node, where a handler that waits lets the next one begin.
+    pub fn max_parallel_handlers(&self, handlers: usize) {
+        self.register(|table| table.parallel = handlers);
     }
 
     /// Called once for every socket that `on_connection` was called for, when it is gone and its last handler has
@@ -169,7 +177,7 @@ impl Namespace {
         self.0.common.report(error, socket, event);
     }
 
-    fn register(&self, change: impl FnOnce(&mut Handlers)) {
+    pub(crate) fn register(&self, change: impl FnOnce(&mut Handlers)) {
         change(Arc::make_mut(&mut self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 }

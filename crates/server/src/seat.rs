@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll};
 use socketio_proto::{Event, encode};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::context::{Context, Incoming, Responder};
+use crate::context::{Context, Departure, Incoming, Responder};
 use crate::emit::with_encoder;
 use crate::error::{ConnectError, HandlerError};
 use crate::handler::Running;
@@ -24,9 +24,13 @@ use crate::socket::Socket;
 pub(crate) struct Seat {
     socket: Socket,
     stage: Stage,
+    /// The handler that the next event waits for.
     job: Option<Job>,
+    /// Handlers that no event waits for. Most sockets never have any.
+    beside: Vec<Job>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    dropped: usize,
 }
 
 /// Where a socket is in its life.
@@ -73,8 +77,10 @@ impl Seat {
             socket,
             stage: Stage::Asking { next: 0 },
             job: None,
+            beside: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            dropped: 0,
         }
     }
 
@@ -98,7 +104,8 @@ impl Seat {
 
     /// Whether [`advance`](Self::advance) may have something to do although no packet has come.
     pub(crate) fn is_busy(&self) -> bool {
-        self.stage != Stage::Gone && (self.job.is_some() || self.socket.disconnect_reason().is_some())
+        self.stage != Stage::Gone
+            && (self.job.is_some() || !self.beside.is_empty() || self.socket.disconnect_reason().is_some())
     }
 
     /// An event has come for a socket that has entered.
@@ -132,6 +139,7 @@ impl Seat {
             if self.socket.disconnect_reason().is_some() {
                 self.drop_waiting();
             }
+            self.poll_beside(server, cx);
             if let Some(job) = &mut self.job {
                 let Poll::Ready(outcome) = job.poll(cx) else { return };
                 self.job = None;
@@ -142,6 +150,8 @@ impl Seat {
                 Stage::Asking { next } => self.ask(next, server, cx),
                 Stage::Greeting => self.stage = Stage::Serving,
                 Stage::Serving => match self.socket.disconnect_reason() {
+                    // The last handler runs after all others.
+                    Some(_) if !self.beside.is_empty() => return,
                     Some(reason) => self.say_goodbye(reason, server, cx),
                     None => match self.waiting.pop_front() {
                         Some(Waiting { event, ack, bytes }) => {
@@ -160,7 +170,7 @@ impl Seat {
     /// Asks the next middleware, or lets the client in.
     fn ask(&mut self, next: usize, server: &Server, cx: &mut TaskContext<'_>) {
         let handlers = self.socket.handlers().clone();
-        let mut context = Context { server, socket: &self.socket, event: None, reason: None };
+        let mut context = Context { server, socket: &self.socket, event: None, departure: None };
         if let Some(middleware) = handlers.middleware.get(next) {
             self.stage = Stage::Asking { next: next + 1 };
             match start(|| middleware(&mut context), cx) {
@@ -184,27 +194,52 @@ impl Seat {
     }
 
     fn run_event(&mut self, event: &Event<'_>, ack: Option<u64>, server: &Server, cx: &mut TaskContext<'_>) {
-        let Some(handler) = self.socket.handler(event.name()) else {
+        let Some(registered) = self.socket.handler(event.name()) else {
             tracing::trace!(event = event.name(), "no handler");
             return;
         };
         let responder = ack.map(|id| Responder::new(self.socket.clone(), id));
         let incoming = Incoming { name: event.name(), arguments: event.arguments(), responder };
-        let mut context = Context { server, socket: &self.socket, event: Some(incoming), reason: None };
-        let started = start(|| handler(&mut context), cx);
+        let mut context = Context { server, socket: &self.socket, event: Some(incoming), departure: None };
+        let started = start(|| (registered.handler)(&mut context), cx);
         if let (Started::Failed(error), Some(Incoming { responder: Some(responder), .. })) =
             (&started, context.event)
         {
             responder.fail(error);
         }
+        // One handler more than those beside it may always run: the one that is waited for.
+        let limit = match registered.concurrent {
+            true => server.limits().concurrent_handlers,
+            false => self.socket.handlers().parallel.saturating_sub(1),
+        };
         self.run(started, Some(event.name()), server);
+        if self.beside.len() < limit
+            && let Some(mut job) = self.job.take()
+            && job.poll(cx).map(|outcome| self.settle(outcome, None, server)).is_pending()
+        {
+            self.beside.push(job);
+        }
+    }
+
+    /// Takes the results of the handlers that no event waits for.
+    fn poll_beside(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+        let mut position = 0;
+        while let Some(job) = self.beside.get_mut(position) {
+            if let Poll::Ready(outcome) = job.poll(cx) {
+                self.beside.swap_remove(position);
+                self.settle(outcome, None, server);
+            } else {
+                position += 1;
+            }
+        }
     }
 
     fn say_goodbye(&mut self, reason: DisconnectReason, server: &Server, cx: &mut TaskContext<'_>) {
         self.stage = Stage::Leaving;
         let handlers = self.socket.handlers().clone();
         if let Some(disconnect) = &handlers.disconnect {
-            let mut context = Context { server, socket: &self.socket, event: None, reason: Some(reason) };
+            let departure = Some(Departure { reason, dropped: self.dropped });
+            let mut context = Context { server, socket: &self.socket, event: None, departure };
             let limit = server.limits().disconnect_timeout;
             let started = start(
                 || {
@@ -246,7 +281,7 @@ impl Seat {
     /// Events that were received and not started are dropped when the socket is gone.
     fn drop_waiting(&mut self) {
         if !self.waiting.is_empty() {
-            tracing::debug!(dropped = self.waiting.len(), "events of a disconnected socket are dropped");
+            self.dropped += self.waiting.len();
             self.waiting = VecDeque::new();
             self.waiting_bytes = 0;
         }

@@ -1,6 +1,7 @@
 //! One client in one namespace.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -20,7 +21,7 @@ use crate::acks::{Acks, Answer};
 use crate::broadcast::Broadcast;
 use crate::context::OnEvent;
 use crate::emit::{EmitError, Emitter, with_encoder};
-use crate::handler::{self, EventHandler, Handler, Handlers};
+use crate::handler::{self, Handler, Handlers, Registered};
 use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::reason::DisconnectReason;
@@ -47,7 +48,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Own {
-    handlers: Vec<(Box<str>, EventHandler)>,
+    handlers: Vec<(Box<str>, Registered)>,
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
@@ -267,7 +268,7 @@ impl Socket {
         H::Output: IntoReply,
     {
         let event = event.into().into_boxed_str();
-        let handler = handler::event(handler);
+        let handler = Registered { handler: handler::event(handler), concurrent: false };
         self.with_own(|own| {
             own.handlers.retain(|(name, _)| *name != event);
             own.handlers.push((event, handler));
@@ -326,13 +327,13 @@ impl Socket {
     }
 
     /// The handler of `event`: the socket's own, the namespace's, the fallback.
-    pub(crate) fn handler(&self, event: &str) -> Option<EventHandler> {
+    pub(crate) fn handler(&self, event: &str) -> Option<Cow<'_, Registered>> {
         if let Some(own) = &*self.0.own.lock().unwrap_or_else(PoisonError::into_inner)
-            && let Some((_, handler)) = own.handlers.iter().find(|(name, _)| **name == *event)
+            && let Some((_, registered)) = own.handlers.iter().find(|(name, _)| **name == *event)
         {
-            return Some(Arc::clone(handler));
+            return Some(Cow::Owned(registered.clone()));
         }
-        self.0.handlers.events.get(event).or(self.0.handlers.fallback.as_ref()).cloned()
+        self.0.handlers.events.get(event).or(self.0.handlers.fallback.as_ref()).map(Cow::Borrowed)
     }
 
     pub(crate) fn send_ack<T: Serialize>(&self, id: u64, value: &T) -> Result<(), EmitError> {
