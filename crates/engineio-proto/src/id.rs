@@ -1,20 +1,19 @@
-//! The session id: what a client must show to go on with its session.
+//! Ids: the session id that a client must show to go on with its session, and what other ids are made of.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// 20 characters of `A–Z a–z 0–9 - _`, from 15 random bytes.
+/// 20 characters of `A–Z a–z 0–9 - _`, from 15 random bytes: what all ids of the stack are made of.
 ///
-/// The length is that of the Node packages: sticky load balancers and cluster adapters of the field test for it. A
-/// session id is a secret (whoever knows it may read, write and close the session), so it is never shown to other
-/// clients and its `Debug` form hides all but the first characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId([u8; Self::LENGTH]);
+/// The length is that of the Node packages: sticky load balancers and cluster adapters of the field test for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RandomText([u8; Self::LENGTH]);
 
-impl SessionId {
+impl RandomText {
     /// Characters of an id.
     pub const LENGTH: usize = 20;
 
@@ -28,7 +27,7 @@ impl SessionId {
         Self(text)
     }
 
-    /// Reads an id as a client sends it; `None` when it cannot be one of ours.
+    /// Reads an id as a peer sends it; `None` when it cannot be one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().ok()?;
@@ -42,6 +41,46 @@ impl SessionId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("an id is ASCII by construction")
+    }
+}
+
+/// Hashes as fixed bytes, without the length prefix and terminator of text: the bytes are random already.
+impl Hash for RandomText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl fmt::Debug for RandomText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The id of an Engine.IO session.
+///
+/// It is a secret: whoever knows it may read, write and close the session. So it is never shown to other clients, and
+/// its `Debug` form hides all but the first characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(RandomText);
+
+impl SessionId {
+    /// Makes an id of 15 bytes from a cryptographic source.
+    #[must_use]
+    pub fn from_random(random: [u8; 15]) -> Self {
+        Self(RandomText::from_random(random))
+    }
+
+    /// Reads an id as a client sends it; `None` when it cannot be one of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        RandomText::parse(text).map(Self)
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 
@@ -71,7 +110,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_id_is_not_one() {
-        for text in ["", "short", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAA/", "ééééééééééé"] {
+        for text in
+            ["", "short", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAA/", "ééééééééééé", "éééééééééé"]
+        {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
     }

@@ -17,7 +17,7 @@ mod upgrade;
 
 pub use error::{CloseReason, Refusal};
 pub use frame::{AttachmentEncoder, EncodedMessage, Frame, MessageEncoder, encode_packet};
-pub use id::SessionId;
+pub use id::{RandomText, SessionId};
 pub use open::{Settings, Transport, open_packet};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};
