@@ -161,6 +161,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             match self.machine.decode(input, now) {
                 Ok(Some(Event::Close(frame))) => break Err(Ended::Closed(frame)),
                 Ok(Some(event)) => {
+                    if let Event::Ping(_) = event {
+                        // Each ping of a read gets its pong. The RFC (5.5.3) would let us answer the last one only,
+                        // which is what a peer that does not read gets; but peers count.
+                        self.queue_control();
+                    }
                     if let Some(picked) = pick(event) {
                         break Ok(Some(picked));
                     }

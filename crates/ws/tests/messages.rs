@@ -112,6 +112,16 @@ async fn a_ping_is_answered_while_the_handler_waits_for_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_ping_of_one_read_is_answered_in_order() {
+    let mut client = connect(echo).await;
+    let wire: Vec<_> = (0..10).flat_map(|n| frame(Opcode::Ping, &[n])).collect();
+    client.write(&wire).await;
+    for n in 0..10 {
+        assert!(matches!(client.recv().await, Some(Event::Pong(payload)) if *payload == [n]), "ping {n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_socket_works_in_another_task_after_its_handler_has_returned() {
     let mut client = connect(async |socket: WebSocket| {
         tokio::spawn(echo(socket));
