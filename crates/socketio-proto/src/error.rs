@@ -39,6 +39,12 @@ pub enum DecodeError {
         /// Where in the payload, counted from its first byte.
         offset: usize,
     },
+    /// A member of an object has a name that serde_json keeps for itself.
+    #[error("a reserved name at byte {offset} of the payload")]
+    ReservedName {
+        /// Where in the payload, counted from its first byte.
+        offset: usize,
+    },
     /// The payload is missing, or is JSON of a shape that this type of packet cannot have.
     #[error("the payload does not suit a packet of type {0:?}")]
     InvalidPayload(PacketType),

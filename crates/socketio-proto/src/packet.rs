@@ -12,7 +12,7 @@ use crate::error::DecodeError;
 use crate::header::Header;
 use crate::placeholder::{Placeholders, Watch};
 use crate::reserved::RESERVED_EVENTS;
-use crate::scan::{self, List, SyntaxError};
+use crate::scan::{self, List, ScanError};
 
 /// A packet of Socket.IO 5, complete with its attachments.
 ///
@@ -296,12 +296,12 @@ fn begins_list(payload: &str) -> bool {
 }
 
 fn json(payload: &str) -> Result<Json<'_>, DecodeError> {
-    scan::value(payload).map_err(invalid_json)?;
+    scan::value(payload).map_err(refused)?;
     Ok(Json::new(payload))
 }
 
 fn list<W: Watch>(payload: &str, watch: &mut W) -> Result<List, DecodeError> {
-    scan::list(payload, watch).map_err(invalid_json)
+    scan::list(payload, watch).map_err(refused)
 }
 
 fn binary_list(payload: &str, attachments: usize) -> Result<List, DecodeError> {
@@ -310,8 +310,11 @@ fn binary_list(payload: &str, attachments: usize) -> Result<List, DecodeError> {
     if placeholders.all_valid() { Ok(list) } else { Err(DecodeError::InvalidPlaceholder { attachments }) }
 }
 
-fn invalid_json(SyntaxError(offset): SyntaxError) -> DecodeError {
-    DecodeError::InvalidJson { offset }
+fn refused(error: ScanError) -> DecodeError {
+    match error {
+        ScanError::Syntax(offset) => DecodeError::InvalidJson { offset },
+        ScanError::ReservedName(offset) => DecodeError::ReservedName { offset },
+    }
 }
 
 #[cfg(test)]

@@ -20,12 +20,22 @@ pub(crate) struct List {
     pub(crate) len: usize,
 }
 
-/// The offset at which a text stops being JSON.
+/// Why a text is refused, and at which offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SyntaxError(pub(crate) usize);
+pub(crate) enum ScanError {
+    /// It stops being JSON.
+    Syntax(usize),
+    /// The name of a member is one that serde_json keeps for itself.
+    ReservedName(usize),
+}
+
+/// What the names begin with that serde_json gives a meaning of its own. Behind one of them a `Value` takes a *string*
+/// for JSON once more, with a new allowance of nesting: a text of 40 KB can be nested so deeply that way that reading
+/// it overflows the stack, which ends the process. No program means such a name, so nobody gets to read it.
+const RESERVED_NAMES: &str = "$serde_json::private::";
 
 /// Checks a text that must be one JSON value.
-pub(crate) fn value(text: &str) -> Result<(), SyntaxError> {
+pub(crate) fn value(text: &str) -> Result<(), ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
     scanner.value(&mut ())?;
@@ -33,7 +43,7 @@ pub(crate) fn value(text: &str) -> Result<(), SyntaxError> {
 }
 
 /// Checks a text that must be a JSON array, and says where its first elements are. `watch` sees every object in it.
-pub(crate) fn list<W: Watch>(text: &str, watch: &mut W) -> Result<List, SyntaxError> {
+pub(crate) fn list<W: Watch>(text: &str, watch: &mut W) -> Result<List, ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
     scanner.expect(b'[')?;
@@ -66,6 +76,15 @@ pub(crate) fn list<W: Watch>(text: &str, watch: &mut W) -> Result<List, SyntaxEr
     Ok(list)
 }
 
+/// Whether a member's name, as written, is one of serde_json's own. Only names with a dollar or an escape are looked at.
+fn is_reserved(key: &str) -> bool {
+    if key.contains('\\') {
+        serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(RESERVED_NAMES))
+    } else {
+        key.starts_with("\"$") && key[1..].starts_with(RESERVED_NAMES)
+    }
+}
+
 struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -77,7 +96,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// One value with everything in it; leading whitespace is the caller's.
-    fn value<W: Watch>(&mut self, watch: &mut W) -> Result<(), SyntaxError> {
+    fn value<W: Watch>(&mut self, watch: &mut W) -> Result<(), ScanError> {
         let mut nesting = Nesting::default();
         'value: loop {
             let start = self.at;
@@ -140,20 +159,24 @@ impl<'t> Scanner<'t> {
     }
 
     /// The key of an object's member and the colon behind it.
-    fn key<W: Watch>(&mut self, watch: &mut W) -> Result<(), SyntaxError> {
+    fn key<W: Watch>(&mut self, watch: &mut W) -> Result<(), ScanError> {
         let start = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.error());
         }
         self.string()?;
-        watch.key(&self.text[start..self.at]);
+        let key = &self.text[start..self.at];
+        if is_reserved(key) {
+            return Err(ScanError::ReservedName(start));
+        }
+        watch.key(key);
         self.whitespace();
         self.expect(b':')?;
         self.whitespace();
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), SyntaxError> {
+    fn string(&mut self) -> Result<(), ScanError> {
         self.at += 1;
         loop {
             self.skip_plain();
@@ -209,7 +232,7 @@ impl<'t> Scanner<'t> {
         self.at = at;
     }
 
-    fn number(&mut self) -> Result<(), SyntaxError> {
+    fn number(&mut self) -> Result<(), ScanError> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -235,7 +258,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    fn digits(&mut self) -> Result<(), SyntaxError> {
+    fn digits(&mut self) -> Result<(), ScanError> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -243,7 +266,7 @@ impl<'t> Scanner<'t> {
         if self.at == start { Err(self.error()) } else { Ok(()) }
     }
 
-    fn literal<W: Watch>(&mut self, literal: &'static [u8], watch: &mut W) -> Result<(), SyntaxError> {
+    fn literal<W: Watch>(&mut self, literal: &'static [u8], watch: &mut W) -> Result<(), ScanError> {
         let start = self.at;
         for &byte in literal {
             self.expect(byte)?;
@@ -252,12 +275,12 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), SyntaxError> {
+    fn end(&mut self) -> Result<(), ScanError> {
         self.whitespace();
         if self.at == self.text.len() { Ok(()) } else { Err(self.error()) }
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), SyntaxError> {
+    fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
         if self.peek() != Some(byte) {
             return Err(self.error());
         }
@@ -277,8 +300,8 @@ impl<'t> Scanner<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn error(&self) -> SyntaxError {
-        SyntaxError(self.at)
+    fn error(&self) -> ScanError {
+        ScanError::Syntax(self.at)
     }
 }
 
@@ -371,8 +394,26 @@ mod tests {
             ("\u{feff}[]", 0),
             ("[\u{a0}1]", 1),
         ] {
-            assert_eq!(value(text), Err(SyntaxError(offset)), "{text}");
+            assert_eq!(value(text), Err(ScanError::Syntax(offset)), "{text}");
             assert!(serde_json::from_str::<IgnoredAny>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_serde_json_keeps_for_itself_is_refused_however_it_is_written() {
+        for (text, offset) in [
+            (r#"{"$serde_json::private::RawValue":"1"}"#, 1),
+            (r#"[{"a":1,"$serde_json::private::Number":"1"}]"#, 8),
+            (r#"{"a":{"\u0024serde_json\u003a:private::RawValue":"[]"}}"#, 6),
+        ] {
+            assert_eq!(value(text), Err(ScanError::ReservedName(offset)), "{text}");
+        }
+        for text in [
+            r#"{"$":1,"$serde_json":2,"$serde_json::private":3,"\u0024":4,"serde_json::private::RawValue":5}"#,
+            r#"["$serde_json::private::RawValue","1"]"#,
+            r#"{"a":"$serde_json::private::RawValue"}"#,
+        ] {
+            assert_eq!(value(text), Ok(()), "{text}");
         }
     }
 
@@ -384,7 +425,7 @@ mod tests {
                 let text = [&open.repeat(depth), inside, &*close.repeat(depth)].concat();
                 assert_eq!(value(&text), Ok(()), "{depth} {open}");
                 let cut = &text[..text.len() - 1];
-                assert_eq!(value(cut), Err(SyntaxError(cut.len())), "{depth} {open}");
+                assert_eq!(value(cut), Err(ScanError::Syntax(cut.len())), "{depth} {open}");
                 assert!(value(&open.repeat(depth)).is_err());
             }
         }
