@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ struct Inner {
     closes_connection: AtomicBool,
     acks: Acks,
     disconnected: Notify,
-    /// What few sockets have.
-    own: Mutex<Option<Box<Own>>>,
+    /// What few sockets have. Those that have none pay one load for each event.
+    own: OnceLock<Box<Mutex<Own>>>,
 }
 
 #[derive(Default)]
@@ -104,7 +104,7 @@ impl Socket {
             closes_connection: AtomicBool::new(false),
             acks: Acks::default(),
             disconnected: Notify::new(),
-            own: Mutex::new(None),
+            own: OnceLock::new(),
         }))
     }
 
@@ -286,8 +286,8 @@ impl Socket {
     /// The value of this type that [`set_data`](Self::set_data) has kept.
     #[must_use]
     pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, value) = own.as_ref()?.data.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
+        let own = self.0.own.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, value) = own.data.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
     }
 
@@ -328,10 +328,11 @@ impl Socket {
 
     /// The handler of `event`: the socket's own, the namespace's, the fallback.
     pub(crate) fn handler(&self, event: &str) -> Option<Cow<'_, Registered>> {
-        if let Some(own) = &*self.0.own.lock().unwrap_or_else(PoisonError::into_inner)
-            && let Some((_, registered)) = own.handlers.iter().find(|(name, _)| **name == *event)
-        {
-            return Some(Cow::Owned(registered.clone()));
+        if let Some(own) = self.0.own.get() {
+            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, registered)) = own.handlers.iter().find(|(name, _)| **name == *event) {
+                return Some(Cow::Owned(registered.clone()));
+            }
         }
         self.0.handlers.events.get(event).or(self.0.handlers.fallback.as_ref()).map(Cow::Borrowed)
     }
@@ -384,7 +385,8 @@ impl Socket {
     }
 
     fn with_own(&self, change: impl FnOnce(&mut Own)) {
-        change(self.0.own.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
+        let own = self.0.own.get_or_init(Box::default);
+        change(&mut own.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
