@@ -448,6 +448,7 @@ impl<A: Application> Drop for Driver<A> {
         self.session.set_closed();
         self.session.outbox().close();
         self.engine.registry().remove(self.session.id());
+        self.session.refuse_commands();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use engineio_proto::{CloseReason, EncodedMessage, Frame, MessageEncoder, Payload, SessionId, Transport};
@@ -16,8 +16,8 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     id: SessionId,
     outbox: Outbox,
-    /// What the HTTP side asks of the session's task.
-    commands: Mutex<Vec<Command>>,
+    /// What the HTTP side asks of the session's task; `None` once that is gone.
+    commands: Mutex<Option<Vec<Command>>>,
     /// A POST of this session is being read or handled: a second one breaks the protocol.
     posting: AtomicBool,
     on_websocket: AtomicBool,
@@ -49,7 +49,7 @@ impl Session {
         Self(Arc::new(Shared {
             id,
             outbox: Outbox::new(max_buffered),
-            commands: Mutex::default(),
+            commands: Mutex::new(Some(Vec::new())),
             posting: AtomicBool::new(false),
             on_websocket: AtomicBool::new(transport == Transport::WebSocket),
             closed: AtomicBool::new(false),
@@ -143,13 +143,31 @@ impl Session {
         self.0.outbox.notify();
     }
 
+    /// Asks something of the session's task. Once that is gone the command is dropped, which answers its request.
     pub(crate) fn command(&self, command: Command) {
-        self.0.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        let refused = match &mut *self.commands() {
+            Some(commands) => {
+                commands.push(command);
+                None
+            }
+            None => Some(command),
+        };
+        drop(refused);
         self.0.outbox.notify();
     }
 
     pub(crate) fn take_commands(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.0.commands.lock().unwrap_or_else(PoisonError::into_inner))
+        self.commands().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The session's task is gone: what was asked of it and what will be is dropped.
+    pub(crate) fn refuse_commands(&self) {
+        let refused = self.commands().take();
+        drop(refused);
+    }
+
+    fn commands(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+        self.0.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
