@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -36,7 +37,14 @@ pub struct Upgraded {
 /// The HTTP connection failed before the upgrade was answered.
 pub async fn upgraded(upgrade: OnUpgrade) -> hyper::Result<Upgraded> {
     let upgraded = upgrade.await?;
-    Ok(match upgraded.downcast::<TokioIo<TcpStream>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            return Ok(Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf });
+        }
+        Err(upgraded) => upgraded,
+    };
+    // `axum::serve` and others let hyper-util find out the version of HTTP, which puts a layer of its own around.
+    Ok(match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf },
         Err(upgraded) => {
             Upgraded { stream: Stream::Opaque(Box::new(TokioIo::new(upgraded))), leftover: Bytes::new() }
@@ -95,5 +103,52 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use hyper::body::Incoming;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioExecutor;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_taken_back_from_a_server_that_finds_out_the_version_of_http() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (taken, mut takes) = mpsc::unbounded_channel();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (upgrade, taken) = (hyper::upgrade::on(&mut request), taken.clone());
+            tokio::spawn(async move { taken.send(upgraded(upgrade).await.unwrap()).unwrap() });
+            let mut response = Response::new(String::new());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            async { Ok::<_, Infallible>(response) }
+        });
+        tokio::spawn(async move {
+            let server = auto::Builder::new(TokioExecutor::new());
+            server.serve_connection_with_upgrades(TokioIo::new(stream), service).await.unwrap();
+        });
+
+        client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nbehind").await.unwrap();
+        let Upgraded { stream, leftover } = takes.recv().await.unwrap();
+        assert!(matches!(stream, Stream::Tcp(_)), "{stream:?}");
+        let mut behind = leftover.to_vec();
+        let mut stream = stream;
+        while behind.len() < 6 {
+            let mut bytes = [0; 6];
+            let read = stream.read(&mut bytes).await.unwrap();
+            assert_ne!(read, 0, "the bytes behind the request are lost");
+            behind.extend_from_slice(&bytes[..read]);
+        }
+        assert_eq!(behind, b"behind");
     }
 }
