@@ -1,0 +1,31 @@
+//! The load generator: one thread that loads one server with one workload and checks every answer, byte for byte.
+
+mod broadcast;
+mod echo;
+mod fleet;
+mod idle;
+mod measure;
+mod options;
+mod paced;
+mod polling;
+mod script;
+mod tally;
+mod upgrade;
+mod web;
+
+use anyhow::Result;
+
+pub use measure::Row;
+pub use options::{Options, Protocol, Workload};
+
+/// Runs the workload. The row says what it cost and whether the answers were right.
+pub fn run(options: &Options) -> Result<Row> {
+    match options.workload {
+        Workload::Echo { .. } => echo::run(options),
+        Workload::Paced { .. } => paced::run(options),
+        Workload::Broadcast { .. } => broadcast::run(options),
+        Workload::Polling { .. } => polling::run(options),
+        Workload::Upgrade { .. } => upgrade::run(options),
+        Workload::Idle { .. } => idle::run(options),
+    }
+}

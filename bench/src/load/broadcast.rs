@@ -1,0 +1,187 @@
+//! A room: its first member keeps some broadcasts in flight, and a broadcast is over when the last member has it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::echo::{TICK, WARM_UP};
+use super::fleet::{Conversation, Fleet, PATIENCE};
+use super::measure::{Reading, Row};
+use super::options::{Extent, Options, Protocol, Workload};
+use super::script::{Kind, Script, frame};
+use super::tally::{Histogram, Tally};
+
+pub(super) fn run(options: &Options) -> Result<Row> {
+    let Workload::Broadcast { connections, in_flight, size } = options.workload else { unreachable!() };
+    ensure!(options.protocol == Protocol::SocketIo, "rooms are of Socket.IO");
+    let mut fleet = Fleet::open(options.address, options.protocol, connections)?;
+    join(&mut fleet)?;
+    let mut room = Room::new(size, connections);
+    let start = Reading::take(options.process)?;
+    let (from, before) = match options.extent {
+        Extent::Messages(_) => (start, 0),
+        Extent::Time(_) => {
+            room.go_on_for(&mut fleet, in_flight, WARM_UP)?;
+            room.histogram.clear();
+            (Reading::take(options.process)?, room.delivered())
+        }
+    };
+    match options.extent {
+        Extent::Time(duration) => room.go_on_for(&mut fleet, in_flight, duration)?,
+        Extent::Messages(messages) => room.send_all(&mut fleet, in_flight, messages as u32)?,
+    }
+    let to = Reading::take(options.process)?;
+    let delivered = room.delivered() - before;
+    room.finish(&mut fleet)?;
+    let mut row = Row::new(options);
+    row.set_cost(from, to, delivered);
+    row.set_latency(&room.histogram);
+    row.set_tally(room.tally);
+    row.set("disconnected", fleet.gone() as f64);
+    Ok(row)
+}
+
+/// Makes everybody a member of the room.
+pub(super) fn join(fleet: &mut Fleet) -> Result<()> {
+    let request = frame(br#"42100000000["join"]"#);
+    let mut joining = Joining(0);
+    let start = Instant::now();
+    for member in 0..fleet.len() {
+        fleet.send(member, &request)?;
+        // Not all at once: nobody's accept queue or socket should fill up here.
+        if member % 64 == 0 {
+            fleet.turn(Some(Duration::from_millis(1)), &mut joining)?;
+        }
+    }
+    while joining.0 < fleet.len() {
+        fleet.turn(Some(TICK), &mut joining)?;
+        ensure!(start.elapsed() < PATIENCE, "joining was not acknowledged");
+    }
+    Ok(())
+}
+
+struct Joining(usize);
+
+impl Conversation for Joining {
+    fn on_message(&mut self, _: usize, payload: &[u8], _: &mut Vec<u8>) {
+        self.0 += usize::from(payload.starts_with(b"43100000000["));
+    }
+}
+
+/// Broadcasts that are under way at most: their counts lie in a ring.
+const RING: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Room {
+    script: Script,
+    /// Which broadcast each member gets next.
+    next_of: Vec<u32>,
+    /// How many members still miss a broadcast, and when it was sent.
+    missing: [(usize, u64); RING],
+    sent: u32,
+    /// Broadcasts that everybody has.
+    complete: u32,
+    histogram: Histogram,
+    tally: Tally,
+    origin: Instant,
+}
+
+impl Room {
+    pub(super) fn new(size: usize, members: usize) -> Self {
+        Self {
+            script: Script::new(Kind::Broadcast, size),
+            next_of: vec![0; members],
+            missing: [(0, 0); RING],
+            sent: 0,
+            complete: 0,
+            histogram: Histogram::new(),
+            tally: Tally::default(),
+            origin: Instant::now(),
+        }
+    }
+
+    fn delivered(&self) -> u64 {
+        self.tally.right + self.tally.reordered
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Sends as many broadcasts as may be under way, in one write.
+    fn refill(&mut self, fleet: &mut Fleet, in_flight: usize) -> Result<()> {
+        let mut out = Vec::new();
+        while ((self.sent - self.complete) as usize) < in_flight {
+            self.missing[self.sent as usize % RING] =
+                (self.next_of.len(), self.origin.elapsed().as_nanos() as u64);
+            self.script.put_request(&mut out, 0, self.sent);
+            self.sent += 1;
+        }
+        if out.is_empty() { Ok(()) } else { fleet.send(0, &out) }
+    }
+
+    fn go_on_for(&mut self, fleet: &mut Fleet, in_flight: usize, duration: Duration) -> Result<()> {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            self.refill(fleet, in_flight)?;
+            fleet.turn(Some(TICK), self)?;
+        }
+        Ok(())
+    }
+
+    /// Sends `count` broadcasts in all and waits for them.
+    pub(super) fn send_all(&mut self, fleet: &mut Fleet, in_flight: usize, count: u32) -> Result<()> {
+        while self.sent < count {
+            self.refill(fleet, in_flight.min((count - self.complete) as usize))?;
+            fleet.turn(Some(TICK), self)?;
+        }
+        self.finish(fleet)
+    }
+
+    /// Waits for the deliveries that are still missing; those that do not come are lost.
+    fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
+        let (mut last_progress, mut before) = (Instant::now(), self.delivered());
+        while self.complete < self.sent && last_progress.elapsed() < PATIENCE / 4 {
+            fleet.turn(Some(TICK), self)?;
+            if self.delivered() > before {
+                (last_progress, before) = (Instant::now(), self.delivered());
+            }
+        }
+        self.tally.lost = (u64::from(self.sent) * self.next_of.len() as u64).saturating_sub(self.delivered());
+        Ok(())
+    }
+
+    fn arrived(&mut self, order: u32) {
+        let now = self.origin.elapsed().as_nanos() as u64;
+        let (missing, sent) = &mut self.missing[order as usize % RING];
+        self.histogram.record(now.saturating_sub(*sent));
+        *missing = missing.saturating_sub(1);
+        while self.complete < self.sent && self.missing[self.complete as usize % RING].0 == 0 {
+            self.complete += 1;
+        }
+    }
+}
+
+impl Conversation for Room {
+    fn on_message(&mut self, member: usize, payload: &[u8], _: &mut Vec<u8>) {
+        let expected = self.next_of[member];
+        if expected < self.sent && self.script.is_answer(payload, 0, expected) {
+            self.next_of[member] += 1;
+            self.tally.right += 1;
+            return self.arrived(expected);
+        }
+        // Not the next one. One that is under way is out of its place; which ones a member has is not kept, so a
+        // repeated one counts here as well, and what it stands for as lost.
+        match self.script.order_of(payload) {
+            Some(order)
+                if (self.complete..self.sent).contains(&order)
+                    && self.script.is_answer(payload, 0, order) =>
+            {
+                self.next_of[member] += 1;
+                self.tally.reordered += 1;
+                self.arrived(order);
+            }
+            _ => self.tally.wrong += 1,
+        }
+    }
+}

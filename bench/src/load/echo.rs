@@ -1,0 +1,189 @@
+//! Closed loop: each connection keeps some messages in flight; an answer is followed by the next message at once.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::fleet::{Conversation, Fleet, PATIENCE};
+use super::measure::{Reading, Row};
+use super::options::{Extent, Options, Protocol, Workload};
+use super::script::{Kind, Script};
+use super::tally::{Histogram, Tally};
+
+/// Before the measurement: caches warm, allocators settled, just-in-time compilers done with the worst.
+pub(super) const WARM_UP: Duration = Duration::from_millis(1_000);
+/// How often a run looks at the clock of the whole, when nothing else wakes it.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+
+pub(super) fn run(options: &Options) -> Result<Row> {
+    let Workload::Echo { connections, in_flight, size, acks } = options.workload else { unreachable!() };
+    let mut fleet = Fleet::open(options.address, options.protocol, connections)?;
+    let kind = match options.protocol {
+        Protocol::Raw => Kind::Raw,
+        Protocol::SocketIo if acks => Kind::Ack,
+        Protocol::SocketIo => Kind::Event,
+    };
+    let mut echo = Echo::new(kind, size, connections);
+    if let Extent::Messages(messages) = options.extent {
+        echo.limit(messages);
+    }
+    let start = Reading::take(options.process)?;
+    echo.begin(&mut fleet, in_flight)?;
+    let (from, answered_before) = match options.extent {
+        Extent::Messages(_) => (start, 0),
+        Extent::Time(_) => {
+            echo.go_on_for(&mut fleet, WARM_UP)?;
+            echo.histogram.clear();
+            (Reading::take(options.process)?, echo.answered())
+        }
+    };
+    match options.extent {
+        Extent::Time(duration) => echo.go_on_for(&mut fleet, duration)?,
+        Extent::Messages(_) => echo.finish(&mut fleet)?,
+    }
+    let to = Reading::take(options.process)?;
+    let answered = echo.answered() - answered_before;
+    let mut row = Row::new(options);
+    row.set_cost(from, to, answered);
+    row.set_latency(&echo.histogram);
+    echo.finish(&mut fleet)?;
+    row.set_tally(echo.tally);
+    row.set("disconnected", fleet.gone() as f64);
+    Ok(row)
+}
+
+/// What is on its way on one connection.
+#[derive(Debug, Default)]
+struct Flight {
+    next: u32,
+    /// Place in order and time of sending.
+    waiting: VecDeque<(u32, u64)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Echo {
+    script: Script,
+    flights: Vec<Flight>,
+    histogram: Histogram,
+    tally: Tally,
+    origin: Instant,
+    /// No more messages: the run ends.
+    ending: bool,
+    /// Messages still to be sent, where their number is fixed.
+    left: Option<u64>,
+}
+
+impl Echo {
+    pub(super) fn new(kind: Kind, size: usize, connections: usize) -> Self {
+        Self {
+            script: Script::new(kind, size),
+            flights: (0..connections).map(|_| Flight::default()).collect(),
+            histogram: Histogram::new(),
+            tally: Tally::default(),
+            origin: Instant::now(),
+            ending: false,
+            left: None,
+        }
+    }
+
+    /// Sends so many messages and no more.
+    pub(super) fn limit(&mut self, messages: u64) {
+        self.left = Some(messages);
+    }
+
+    /// Sends the first messages of every connection, those of one connection in one write.
+    pub(super) fn begin(&mut self, fleet: &mut Fleet, in_flight: usize) -> Result<()> {
+        let mut out = Vec::new();
+        for connection in 0..fleet.len() {
+            let now = self.now();
+            for _ in 0..in_flight {
+                self.put_next(connection, now, &mut out);
+            }
+            fleet.send(connection, &out)?;
+            out.clear();
+        }
+        Ok(())
+    }
+
+    fn go_on_for(&mut self, fleet: &mut Fleet, duration: Duration) -> Result<()> {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            fleet.turn(Some(TICK), self)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the answers that are still missing; those that do not come are lost.
+    pub(super) fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
+        self.ending = self.left.is_none();
+        let mut last_progress = Instant::now();
+        let mut before = self.answered();
+        let missing =
+            |echo: &Self| echo.flights.iter().map(|flight| flight.waiting.len() as u64).sum::<u64>();
+        while (missing(self) > 0) && last_progress.elapsed() < PATIENCE / 4 && fleet.gone() < fleet.len() {
+            fleet.turn(Some(TICK), self)?;
+            if self.answered() > before {
+                before = self.answered();
+                last_progress = Instant::now();
+            }
+        }
+        self.tally.lost = missing(self);
+        Ok(())
+    }
+
+    pub(super) fn answered(&self) -> u64 {
+        self.tally.right + self.tally.reordered
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn now(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    fn put_next(&mut self, connection: usize, now: u64, out: &mut Vec<u8>) {
+        match &mut self.left {
+            _ if self.ending => return,
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let flight = &mut self.flights[connection];
+        self.script.put_request(out, connection, flight.next);
+        flight.waiting.push_back((flight.next, now));
+        flight.next += 1;
+    }
+}
+
+impl Conversation for Echo {
+    fn on_message(&mut self, connection: usize, payload: &[u8], out: &mut Vec<u8>) {
+        let now = self.now();
+        let flight = &mut self.flights[connection];
+        match flight.waiting.front() {
+            Some(&(order, sent)) if self.script.is_answer(payload, connection, order) => {
+                flight.waiting.pop_front();
+                self.tally.right += 1;
+                self.histogram.record(now - sent);
+            }
+            _ => {
+                let claimed = self.script.order_of(payload);
+                let place = flight.waiting.iter().position(|&(order, _)| Some(order) == claimed);
+                match (place, claimed) {
+                    (Some(place), Some(order)) if self.script.is_answer(payload, connection, order) => {
+                        let (_, sent) = flight.waiting.remove(place).expect("the place was found");
+                        self.tally.reordered += 1;
+                        self.histogram.record(now - sent);
+                    }
+                    _ => {
+                        self.tally.wrong += 1;
+                        return;
+                    }
+                }
+            }
+        }
+        self.put_next(connection, now, out);
+    }
+}

@@ -1,0 +1,313 @@
+//! The connections of a run: opened with an ordinary handshake, then served from one epoll.
+//!
+//! A turn costs each ready connection one read and at most one write, as in the floor server.
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::{Errno, read, write};
+
+use super::options::Protocol;
+use super::script::frame;
+use crate::wire::{http, websocket};
+
+/// Handshakes that are under way at the same time: below every server's listen backlog.
+const OPENING: usize = 64;
+/// How long a server may keep us waiting for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a workload does with the messages that arrive.
+pub(super) trait Conversation {
+    /// A message for one of the connections; what is appended to `out` goes back in the same turn.
+    fn on_message(&mut self, connection: usize, payload: &[u8], out: &mut Vec<u8>);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The answer to the handshake is awaited,
+    Upgrading,
+    /// then the Engine.IO packet `open`,
+    Opening,
+    /// then the Socket.IO packet `connect`.
+    Connecting,
+    Ready,
+    Gone,
+}
+
+#[derive(Debug)]
+struct Member {
+    stream: TcpStream,
+    phase: Phase,
+    /// Input that a read has cut.
+    unread: Vec<u8>,
+    /// Output that the socket did not take.
+    unwritten: Vec<u8>,
+}
+
+/// Connections by their number, from 0.
+pub(super) struct Fleet {
+    epoll: OwnedFd,
+    address: SocketAddr,
+    protocol: Protocol,
+    members: Vec<Member>,
+    ready: usize,
+    gone: usize,
+    events: Vec<Event>,
+    buffer: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Fleet {
+    /// Opens `count` connections and sees them through their handshakes.
+    pub(super) fn open(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Self> {
+        let mut fleet = Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            address,
+            protocol,
+            members: Vec::with_capacity(count),
+            ready: 0,
+            gone: 0,
+            events: vec![Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 1024],
+            buffer: vec![0; 256 * 1024],
+            out: Vec::new(),
+        };
+        let request = http::upgrade_request(match protocol {
+            Protocol::Raw => "/ws",
+            Protocol::SocketIo => "/socket.io/?EIO=4&transport=websocket",
+        });
+        let mut last_progress = Instant::now();
+        while fleet.ready < count {
+            while fleet.members.len() < count && fleet.members.len() - fleet.ready < OPENING {
+                fleet.add(&request)?;
+            }
+            let before = fleet.ready;
+            fleet.turn(Some(Duration::from_secs(1)), &mut Silence)?;
+            ensure!(fleet.gone == 0, "the server has closed a connection during its handshake");
+            if fleet.ready > before {
+                last_progress = Instant::now();
+            }
+            ensure!(last_progress.elapsed() < PATIENCE, "a handshake was not answered");
+        }
+        Ok(fleet)
+    }
+
+    fn add(&mut self, request: &[u8]) -> Result<()> {
+        let stream = TcpStream::connect(self.address).context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let place = self.members.len();
+        epoll::add(&self.epoll, &stream, EventData::new_u64(place as u64), EventFlags::IN)?;
+        self.members.push(Member {
+            stream,
+            phase: Phase::Upgrading,
+            unread: Vec::new(),
+            unwritten: Vec::new(),
+        });
+        self.send(place, request)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Connections that the server has closed.
+    pub(super) fn gone(&self) -> usize {
+        self.gone
+    }
+
+    /// Waits for something to happen, at most so long, and handles everything that has.
+    pub(super) fn turn(
+        &mut self,
+        timeout: Option<Duration>,
+        conversation: &mut impl Conversation,
+    ) -> Result<()> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let mut events = std::mem::take(&mut self.events);
+        let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            Ok(ready) => ready,
+            Err(Errno::INTR) => 0,
+            Err(error) => return Err(error).context("epoll_wait"),
+        };
+        for event in &events[..ready] {
+            let (flags, place) = (event.flags, event.data.u64() as usize);
+            if flags.contains(EventFlags::OUT) {
+                self.flush(place)?;
+            }
+            if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+                self.receive(place, conversation)?;
+            }
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    fn receive(&mut self, place: usize, conversation: &mut impl Conversation) -> Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut out = std::mem::take(&mut self.out);
+        let member = &mut self.members[place];
+        let outcome = match read(&member.stream, &mut buffer[..]) {
+            Ok(0) => Err(None),
+            Ok(count) => self.take_in(place, &buffer[..count], conversation, &mut out).map_err(Some),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(_) => Err(None),
+        };
+        self.buffer = buffer;
+        match outcome {
+            Ok(()) if !out.is_empty() => self.send(place, &out)?,
+            Ok(()) => {}
+            Err(None) => self.lose(place),
+            Err(Some(error)) => return Err(error),
+        }
+        out.clear();
+        self.out = out;
+        Ok(())
+    }
+
+    fn lose(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        if member.phase != Phase::Gone {
+            member.phase = Phase::Gone;
+            // The error is that of a descriptor which is not there any more.
+            let _ = epoll::delete(&self.epoll, &member.stream);
+            self.gone += 1;
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        place: usize,
+        bytes: &[u8],
+        conversation: &mut impl Conversation,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let mut unread = std::mem::take(&mut self.members[place].unread);
+        if unread.is_empty() {
+            let used = self.parse(place, bytes, conversation, out)?;
+            self.members[place].unread = bytes[used..].to_vec();
+        } else {
+            unread.extend_from_slice(bytes);
+            let used = self.parse(place, &unread, conversation, out)?;
+            unread.drain(..used);
+            self.members[place].unread = unread;
+        }
+        Ok(())
+    }
+
+    /// Handles all whole frames in `bytes`; how many bytes they were.
+    fn parse(
+        &mut self,
+        place: usize,
+        bytes: &[u8],
+        conversation: &mut impl Conversation,
+        out: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let mut used = 0;
+        if self.members[place].phase == Phase::Upgrading {
+            let Some(end) = http::head_end(bytes) else { return Ok(0) };
+            http::check_upgrade(&bytes[..end])?;
+            used = end;
+            self.advance(place, if self.protocol == Protocol::Raw { Phase::Ready } else { Phase::Opening });
+        }
+        while let Some(found) = websocket::header(&bytes[used..]) {
+            let Some(payload) = bytes.get(used + found.start..used + found.end) else { break };
+            used += found.end;
+            ensure!(found.mask.is_none(), "the server has sent a masked frame");
+            match found.first {
+                websocket::TEXT => self.on_text(place, payload, conversation, out)?,
+                websocket::PING => websocket::put_client_frame(out, websocket::PONG, payload),
+                websocket::CLOSE => {
+                    self.lose(place);
+                    break;
+                }
+                first => bail!("the server has sent a frame that begins with {first:#x}"),
+            }
+        }
+        Ok(used)
+    }
+
+    #[inline]
+    fn on_text(
+        &mut self,
+        place: usize,
+        payload: &[u8],
+        conversation: &mut impl Conversation,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let speaks_engine = self.protocol == Protocol::SocketIo;
+        match self.members[place].phase {
+            Phase::Ready if speaks_engine && payload == b"2" => out.extend_from_slice(&frame(b"3")),
+            Phase::Ready => conversation.on_message(place, payload, out),
+            Phase::Opening => {
+                ensure!(payload.starts_with(b"0{"), "no open: {}", String::from_utf8_lossy(payload));
+                out.extend_from_slice(&frame(b"40"));
+                self.advance(place, Phase::Connecting);
+            }
+            Phase::Connecting => {
+                ensure!(payload.starts_with(b"40{"), "no connect: {}", String::from_utf8_lossy(payload));
+                self.advance(place, Phase::Ready);
+            }
+            Phase::Upgrading | Phase::Gone => {}
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, place: usize, phase: Phase) {
+        self.members[place].phase = phase;
+        if phase == Phase::Ready {
+            self.ready += 1;
+        }
+    }
+
+    /// Writes at once; what the socket does not take goes as soon as it does.
+    pub(super) fn send(&mut self, place: usize, bytes: &[u8]) -> Result<()> {
+        let member = &mut self.members[place];
+        if !member.unwritten.is_empty() {
+            member.unwritten.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let written = match write(&member.stream, bytes) {
+            Ok(written) => written,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(_) => {
+                self.lose(place);
+                return Ok(());
+            }
+        };
+        if written < bytes.len() {
+            member.unwritten.extend_from_slice(&bytes[written..]);
+            let flags = EventFlags::IN | EventFlags::OUT;
+            epoll::modify(&self.epoll, &member.stream, EventData::new_u64(place as u64), flags)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, place: usize) -> Result<()> {
+        let member = &mut self.members[place];
+        match write(&member.stream, &member.unwritten) {
+            Ok(written) => drop(member.unwritten.drain(..written)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => {
+                self.lose(place);
+                return Ok(());
+            }
+        }
+        if member.unwritten.is_empty() {
+            epoll::modify(&self.epoll, &member.stream, EventData::new_u64(place as u64), EventFlags::IN)?;
+        }
+        Ok(())
+    }
+}
+
+/// Nobody says anything yet.
+pub(super) struct Silence;
+
+impl Conversation for Silence {
+    fn on_message(&mut self, _: usize, _: &[u8], _: &mut Vec<u8>) {}
+}

@@ -1,0 +1,89 @@
+//! One measurement: the row that comes of it.
+
+use std::collections::BTreeMap;
+use std::process;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::options::Options;
+use super::tally::{Histogram, Tally};
+use crate::host::Cpu;
+
+/// What one run of a workload found. Times are of the server unless they say otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Row {
+    pub protocol: String,
+    pub workload: String,
+    /// The figures, by name and unit.
+    pub figures: BTreeMap<String, f64>,
+    pub lost: u64,
+    pub wrong: u64,
+    pub reordered: u64,
+}
+
+/// From here to there: wall clock, and processor time of server and generator.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    at: Instant,
+    server: Cpu,
+    generator: Cpu,
+}
+
+impl Reading {
+    pub(super) fn take(server: u32) -> Result<Self> {
+        Ok(Self { at: Instant::now(), server: Cpu::of(server)?, generator: Cpu::of(process::id())? })
+    }
+}
+
+impl Row {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            protocol: options.protocol.name().to_owned(),
+            workload: options.workload.name(),
+            figures: BTreeMap::new(),
+            lost: 0,
+            wrong: 0,
+            reordered: 0,
+        }
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: f64) {
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    /// What `messages` between two readings cost.
+    pub(super) fn set_cost(&mut self, from: Reading, to: Reading, messages: u64) {
+        let wall = to.at - from.at;
+        let (server, generator) = (to.server.since(from.server), to.generator.since(from.generator));
+        self.set("cpu_us_per_message", micros(server.ran) / messages.max(1) as f64);
+        self.set("messages_per_second", messages as f64 / wall.as_secs_f64());
+        self.set("messages", messages as f64);
+        self.set("server_busy", server.ran.as_secs_f64() / wall.as_secs_f64());
+        self.set("server_waited", server.waited.as_secs_f64() / wall.as_secs_f64());
+        self.set("generator_busy", generator.ran.as_secs_f64() / wall.as_secs_f64());
+        self.set("generator_waited", generator.waited.as_secs_f64() / wall.as_secs_f64());
+    }
+
+    /// Processor time for each of `count` things.
+    pub(super) fn set_cpu_each(&mut self, name: &str, from: Reading, to: Reading, count: usize) {
+        self.set(name, micros(to.server.since(from.server).ran) / count as f64);
+    }
+
+    pub(super) fn set_latency(&mut self, histogram: &Histogram) {
+        self.set("p50_ms", histogram.quantile(0.5));
+        self.set("p99_ms", histogram.quantile(0.99));
+        self.set("max_ms", histogram.quantile(1.0));
+    }
+
+    pub(super) fn set_tally(&mut self, tally: Tally) {
+        self.lost += tally.lost;
+        self.wrong += tally.wrong;
+        self.reordered += tally.reordered;
+    }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

@@ -1,0 +1,153 @@
+//! What to run, and against whom.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// What the server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// WebSocket messages that are echoed, on `/ws`.
+    Raw,
+    /// Socket.IO over WebSocket: the events `echo`, `ack`, `join` and `broadcast`.
+    SocketIo,
+}
+
+/// What the clients do. `size` is that of the payload in bytes, without any protocol's share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Closed loop: each of the connections keeps `in_flight` messages going; `acks` has them acknowledged instead of
+    /// echoed.
+    Echo { connections: usize, in_flight: usize, size: usize, acks: bool },
+    /// Open loop: `rate` messages a second, over all connections in turn, whatever the answers do.
+    Paced { connections: usize, rate: u32, size: usize },
+    /// One member of a room keeps `in_flight` broadcasts going to all of its members.
+    Broadcast { connections: usize, in_flight: usize, size: usize },
+    /// Closed loop over long-polling, one message in flight.
+    Polling { connections: usize, size: usize },
+    /// Sessions that begin with polling and move to WebSocket.
+    Upgrade { connections: usize },
+    /// Connections that do nothing, and what they hold after the things that they did.
+    Idle { connections: usize },
+}
+
+/// How long to look, or how many messages.
+#[derive(Debug, Clone, Copy)]
+pub enum Extent {
+    Time(Duration),
+    /// Without warm-up: for instruments that count a whole run.
+    Messages(u64),
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub address: SocketAddr,
+    /// The server's process.
+    pub process: u32,
+    pub protocol: Protocol,
+    pub workload: Workload,
+    pub extent: Extent,
+}
+
+impl Protocol {
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "raw" => Ok(Self::Raw),
+            "socket.io" => Ok(Self::SocketIo),
+            _ => bail!("{name:?} is no protocol; there are raw and socket.io"),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::SocketIo => "socket.io",
+        }
+    }
+}
+
+impl Workload {
+    /// Reads what [`name`](Self::name) says: `echo-c100-k1-s32`.
+    pub fn named(name: &str) -> Result<Self> {
+        let mut parts = name.split('-');
+        let kind = parts.next().unwrap_or_default();
+        let (mut connections, mut in_flight, mut size, mut rate) = (0, 1, 0, 0);
+        for part in parts {
+            let (field, number) = part.split_at_checked(1).context("an empty part in the workload")?;
+            let number: usize = number.parse().with_context(|| format!("{part:?} has no number"))?;
+            match field {
+                "c" => connections = number,
+                "k" => in_flight = number,
+                "s" => size = number,
+                "r" => rate = number.try_into()?,
+                _ => bail!("{part:?} is neither c, k, s nor r"),
+            }
+        }
+        ensure!(connections > 0, "{name:?} has no connections");
+        Ok(match kind {
+            "echo" | "ack" => Self::Echo { connections, in_flight, size, acks: kind == "ack" },
+            "paced" => Self::Paced { connections, rate, size },
+            "broadcast" => Self::Broadcast { connections, in_flight, size },
+            "polling" => Self::Polling { connections, size },
+            "upgrade" => Self::Upgrade { connections },
+            "idle" => Self::Idle { connections },
+            _ => bail!("{kind:?} is no workload"),
+        })
+    }
+
+    pub fn name(self) -> String {
+        match self {
+            Self::Echo { connections, in_flight, size, acks } => {
+                let kind = if acks { "ack" } else { "echo" };
+                format!("{kind}-c{connections}-k{in_flight}-s{size}")
+            }
+            Self::Paced { connections, rate, size } => format!("paced-c{connections}-r{rate}-s{size}"),
+            Self::Broadcast { connections, in_flight, size } => {
+                format!("broadcast-c{connections}-k{in_flight}-s{size}")
+            }
+            Self::Polling { connections, size } => format!("polling-c{connections}-s{size}"),
+            Self::Upgrade { connections } => format!("upgrade-c{connections}"),
+            Self::Idle { connections } => format!("idle-c{connections}"),
+        }
+    }
+}
+
+impl Options {
+    /// `ADDRESS PROCESS PROTOCOL WORKLOAD (SECONDS | MESSAGESm)`.
+    pub fn from_arguments(arguments: &[String]) -> Result<Self> {
+        let [address, process, protocol, workload, extent] = arguments else {
+            bail!("usage: load ADDRESS PROCESS raw|socket.io WORKLOAD SECONDS|MESSAGESm");
+        };
+        Ok(Self {
+            address: address.parse().context("the address")?,
+            process: process.parse().context("the process")?,
+            protocol: Protocol::named(protocol)?,
+            workload: Workload::named(workload)?,
+            extent: match extent.strip_suffix('m') {
+                Some(messages) => Extent::Messages(messages.parse().context("the messages")?),
+                None => Extent::Time(Duration::from_secs_f64(extent.parse().context("the seconds")?)),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_reads_what_it_writes() {
+        for name in [
+            "echo-c100-k1-s32",
+            "ack-c500-k8-s32",
+            "paced-c500-r4000-s128",
+            "broadcast-c1000-k4-s128",
+            "polling-c100-s32",
+            "upgrade-c500",
+            "idle-c10000",
+        ] {
+            assert_eq!(Workload::named(name).unwrap().name(), name);
+        }
+    }
+}
