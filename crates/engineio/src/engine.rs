@@ -1,10 +1,11 @@
 //! The HTTP side of the engine: every request of every transport.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use engineio_proto::{CloseReason, Payload, Refusal, SessionId, Transport, open_packet};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -232,9 +233,8 @@ impl<A: Application> Engine<A> {
     {
         let session = posting.session();
         let body = Limited::new(body, self.0.options.settings.max_payload);
-        let collected = tokio::time::timeout(self.0.options.body_timeout, body.collect()).await;
-        let body = match collected {
-            Ok(Ok(collected)) => collected.to_bytes(),
+        let body = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
+            Ok(Ok(body)) => body,
             // The session lives on: the client decides what to make of a message that is too long.
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 posting.finish();
@@ -242,7 +242,7 @@ impl<A: Application> Engine<A> {
             }
             Ok(Err(_)) | Err(_) => return fail(session),
         };
-        let Ok(payload) = String::from_utf8(body.into()) else { return fail(session) };
+        let Ok(payload) = String::from_utf8(body) else { return fail(session) };
         let (done, handled) = oneshot::channel();
         session.command(Command::Packets { payload: Payload::new(payload), done });
         let handled = handled.await;
@@ -255,6 +255,19 @@ impl<A: Application> Engine<A> {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// The whole body in one run of bytes. Each chunk is copied as it comes: a list of chunks of one byte each would take
+/// forty times the limit, and hold the buffers they were read into.
+async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
+    let mut body = pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.put(data);
+        }
+    }
+    Ok(bytes)
 }
 
 /// Ends a session whose client broke the rules of the transport.
