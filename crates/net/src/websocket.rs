@@ -17,6 +17,13 @@ use crate::write_queue::WriteQueue;
 /// and not a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Events that are decoded in one call. A read can hold eleven thousand; handled in one go, a few peers that send
+/// nothing but such reads would keep all others of the thread waiting for seconds.
+const EVENTS: usize = 128;
+
+/// Reads on the way to the end, before other tasks of the thread get their turn.
+const READS_WHILE_CLOSING: usize = 4;
+
 /// Above this many waiting bytes no pong is added to them.
 const PONGS_UP_TO: usize = 64 * 1024;
 
@@ -73,7 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     }
 
     /// Reads once and hands each event to `each`, until it breaks. Ready when something was read, so call it again
-    /// until it is pending.
+    /// until it is pending; but when [`has_backlog`](Self::has_backlog) says so, let other tasks of the thread have
+    /// their turn first. The rest of a read behind a break, and behind so many events that handling more of them would
+    /// keep others waiting, stays for the next call.
     ///
     /// # Errors
     /// When the connection has ended. What `each` was given before counts.
@@ -83,23 +92,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         cx: &mut Context<'_>,
         mut each: impl FnMut(Event<'_>, &mut Context<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Ended>> {
-        let decoded = if self.has_backlog() {
-            let mut backlog = std::mem::take(&mut self.backlog);
-            let decoded = std::mem::take(&mut self.decoded);
-            let mut input = Input::new(&mut backlog[decoded..]);
-            self.decode(&mut input, now, |event| each(event, cx).is_break().then_some(()))
-        } else {
-            let mut buffer = ReadBuffer::take();
-            let mut read = ReadBuf::new(&mut buffer);
-            ready!(self.poll_fill(&mut read, cx))?;
-            let mut input = Input::new(read.filled_mut());
-            self.decode(&mut input, now, |event| each(event, cx).is_break().then_some(()))
-        };
-        Poll::Ready(decoded.map(|_| ()))
+        self.poll_next(now, cx, |event, cx| each(event, cx).is_break().then_some(())).map_ok(|_| ())
     }
 
     /// Decodes up to the first event that `pick` makes something of, in what the call before has left or else in one
-    /// read. `None` when nothing was picked, so call it again until it is pending.
+    /// read. `None` when nothing was picked, so call it again until it is pending; as above, not at once while there
+    /// is a backlog.
     ///
     /// For a caller that takes one message at a time: the rest of the read is copied once, then decoded in place by
     /// the calls that follow, and freed behind the last of them.
@@ -110,12 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         &mut self,
         now: Time,
         cx: &mut Context<'_>,
-        pick: impl FnMut(Event<'_>) -> Option<T>,
+        mut pick: impl FnMut(Event<'_>, &mut Context<'_>) -> Option<T>,
     ) -> Poll<Result<Option<T>, Ended>> {
         if self.has_backlog() {
             let mut backlog = std::mem::take(&mut self.backlog);
             let mut input = Input::new(&mut backlog[self.decoded..]);
-            let picked = self.decode(&mut input, now, pick);
+            let picked = self.decode(&mut input, now, |event| pick(event, cx));
             let left = input.len();
             if left > 0 && picked.is_ok() {
                 self.decoded = backlog.len() - left;
@@ -129,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         let mut read = ReadBuf::new(&mut buffer);
         ready!(self.poll_fill(&mut read, cx))?;
         let mut input = Input::new(read.filled_mut());
-        let picked = self.decode(&mut input, now, pick);
+        let picked = self.decode(&mut input, now, |event| pick(event, cx));
         if picked.is_ok() && !input.is_empty() {
             self.backlog = input.into_rest().to_vec();
         }
@@ -157,7 +155,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         now: Time,
         mut pick: impl FnMut(Event<'_>) -> Option<T>,
     ) -> Result<Option<T>, Ended> {
+        let mut events = 0;
         let result = loop {
+            if events == EVENTS {
+                break Ok(None);
+            }
+            events += 1;
             match self.machine.decode(input, now) {
                 Ok(Some(Event::Close(frame))) => break Err(Ended::Closed(frame)),
                 Ok(Some(event)) => {
@@ -218,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// Drives the end: what waits is written, the peer's close frame awaited as long as the machine says, our end
     /// shut, the rest of the peer's bytes read and dropped for a moment. Ready when the stream may be dropped.
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
+        for _ in 0..READS_WHILE_CLOSING {
             match self.ending {
                 Ending::Done => return Poll::Ready(()),
                 Ending::Not => {
