@@ -15,6 +15,10 @@ use crate::seat::Seat;
 use crate::server::Server;
 use crate::socket::Socket;
 
+/// Sockets of one connection and namespace whose last handlers still run when it joins again. Answers clients that join
+/// and leave in a loop, faster than handlers finish.
+const LEAVING_AT_MOST: usize = 16;
+
 /// The handler of one engine session.
 pub struct Connection {
     server: Server,
@@ -69,14 +73,15 @@ impl Connection {
     }
 
     fn handle_connect(&mut self, namespace: &str, auth: Option<Json<'_>>, cx: &mut TaskContext<'_>) {
-        if let Some(position) =
-            self.seats.iter().position(|seat| seat.socket().namespace().name() == namespace)
-        {
-            if !self.seats[position].is_gone() {
-                return self.break_off("a second connect to a namespace", cx);
-            }
-            // The server had disconnected that socket; the client begins anew.
-            self.seats.remove(position);
+        let of_namespace = |seat: &Seat| seat.socket().namespace().name() == namespace;
+        let is_joined = |seat: &Seat| of_namespace(seat) && seat.socket().disconnect_reason().is_none();
+        if self.seats.iter().any(is_joined) {
+            return self.break_off("a second connect to a namespace", cx);
+        }
+        // The socket before is disconnected, and the client begins anew; handlers of that one may still run.
+        self.seats.retain(|seat| !(of_namespace(seat) && seat.is_gone()));
+        if self.seats.iter().filter(|seat| of_namespace(seat)).count() >= LEAVING_AT_MOST {
+            return self.break_off("more sockets than may be leaving", cx);
         }
         let socket = self.server.find(namespace).and_then(|namespace| {
             let id = self.server.new_socket_id()?;
@@ -134,13 +139,14 @@ impl Connection {
     /// Forgets the sockets that are gone. One that the server has disconnected leaves a mark: the client may not know
     /// it yet, and its events are ignored, not punished.
     fn forget_gone(&mut self) {
-        if self.seats.iter().any(Seat::has_entered) {
-            self.connect_deadline = None;
-        }
         self.seats.retain(|seat| {
             let by_server = DisconnectReason::ServerNamespaceDisconnect;
             !seat.is_gone() || seat.socket().disconnect_reason() == Some(by_server)
         });
+        // Those that were refused are forgotten: the deadline goes on.
+        if self.seats.iter().any(Seat::has_entered) {
+            self.connect_deadline = None;
+        }
     }
 }
 
@@ -216,6 +222,7 @@ impl Handler for Connection {
     }
 }
 
+/// The socket of a namespace, the newest if those before it are still leaving.
 fn seat<'a>(seats: &'a mut [Seat], namespace: &str) -> Option<&'a mut Seat> {
-    seats.iter_mut().find(|seat| seat.socket().namespace().name() == namespace)
+    seats.iter_mut().rev().find(|seat| seat.socket().namespace().name() == namespace)
 }
