@@ -64,16 +64,17 @@ mod sealed {
     impl Sealed for super::OnDisconnect {}
 }
 
-/// The right to acknowledge one event, once.
+/// The right to acknowledge one event, once. Dropped by a handler that panics, it tells the client so.
 #[derive(Debug)]
 pub(crate) struct Responder {
     socket: Socket,
     id: u64,
+    answered: bool,
 }
 
 impl Responder {
     pub(crate) fn new(socket: Socket, id: u64) -> Self {
-        Self { socket, id }
+        Self { socket, id, answered: false }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -81,13 +82,27 @@ impl Responder {
     }
 
     /// Sends the acknowledgement.
-    pub(crate) fn send<T: serde::Serialize>(self, value: &T) -> Result<(), HandlerError> {
+    pub(crate) fn send<T: serde::Serialize>(mut self, value: &T) -> Result<(), HandlerError> {
+        self.answered = true;
         Ok(self.socket.send_ack(self.id, value)?)
     }
 
     /// Sends what a failed handler has for the client.
-    pub(crate) fn fail(self, error: &HandlerError) {
-        let _ = self.socket.send_ack(self.id, &ErrorReply { error: error.message() });
+    pub(crate) fn fail(mut self, error: &HandlerError) {
+        self.send_error(error.message());
+    }
+
+    fn send_error(&mut self, error: &str) {
+        self.answered = true;
+        let _ = self.socket.send_ack(self.id, &ErrorReply { error });
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if !self.answered && std::thread::panicking() {
+            self.send_error(HandlerError::FAILED);
+        }
     }
 }
 

@@ -18,6 +18,9 @@ pub struct HandlerError {
 }
 
 impl HandlerError {
+    /// All that a client learns of an error that is not meant for it.
+    pub(crate) const FAILED: &str = "handler failed";
+
     /// An error that the client may read.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), source: None }
@@ -41,7 +44,7 @@ impl HandlerError {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        Self { message: "handler failed".into(), source: Some(format!("panicked: {text}").into()) }
+        Self { message: Self::FAILED.into(), source: Some(format!("panicked: {text}").into()) }
     }
 }
 
@@ -54,7 +57,7 @@ pub(crate) struct ErrorReply<'a> {
 // `HandlerError` is no `Error` itself: that is what lets every error become one with `?`.
 impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self { message: "handler failed".into(), source: Some(Box::new(error)) }
+        Self { message: Self::FAILED.into(), source: Some(Box::new(error)) }
     }
 }
 

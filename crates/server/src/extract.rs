@@ -32,6 +32,12 @@ pub trait Extract<K: Kind>: Sized {
     /// # Errors
     /// Why there is no such value.
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError>;
+
+    /// Undoes [`extract`](Self::extract): another parameter of the same handler could not be extracted.
+    #[doc(hidden)]
+    fn give_back(self, context: &mut Context<'_>) {
+        let _ = context;
+    }
 }
 
 impl<K: Kind> Extract<K> for Socket {
@@ -122,7 +128,10 @@ impl<T> Ack<T> {
 
 impl<T> Drop for Ack<T> {
     fn drop(&mut self) {
-        if let Some(responder) = self.responder.take() {
+        // A panic is reported as such, and told to the client by the responder.
+        if let Some(responder) = self.responder.take()
+            && !std::thread::panicking()
+        {
             let socket = responder.socket();
             let error = HandlerError::new("an acknowledgement was dropped unsent");
             socket.namespace().report(&error, socket, None);
@@ -134,6 +143,12 @@ impl<T: 'static> Extract<OnEvent> for Ack<T> {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
         let responder = context.event.as_mut().and_then(|event| event.responder.take());
         Ok(Self { responder, sends: PhantomData })
+    }
+
+    fn give_back(mut self, context: &mut Context<'_>) {
+        if let Some(event) = &mut context.event {
+            event.responder = self.responder.take();
+        }
     }
 }
 

@@ -33,6 +33,19 @@ pub trait Handler<K, M>: Send + Sync + 'static {
 }
 
 macro_rules! handlers {
+    // One after another; when one fails, those before it are given back.
+    (@extract $handler:ident, $context:ident, [$($extracted:ident)*],) => {
+        Ok($handler($($extracted),*))
+    };
+    (@extract $handler:ident, $context:ident, [$($extracted:ident)*], $next:ident $($rest:ident)*) => {
+        match $next::extract($context) {
+            Ok($next) => handlers!(@extract $handler, $context, [$($extracted)* $next], $($rest)*),
+            Err(error) => {
+                $($extracted.give_back($context);)*
+                Err(error)
+            }
+        }
+    };
     ($($parameter:ident),*) => {
         impl<K, F, Fut, $($parameter),*> Handler<K, ($($parameter,)*)> for F
         where
@@ -44,8 +57,9 @@ macro_rules! handlers {
             type Output = Fut::Output;
             type Future = Fut;
 
+            #[allow(non_snake_case, reason = "each parameter is named as its type")]
             fn call(&self, _context: &mut Context<'_>) -> Result<Fut, HandlerError> {
-                Ok(self($($parameter::extract(_context)?),*))
+                handlers!(@extract self, _context, [], $($parameter)*)
             }
         }
     };

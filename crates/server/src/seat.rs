@@ -51,12 +51,15 @@ enum Stage {
 /// A handler that was not ready when it was polled in place.
 enum Job {
     Admission(JoinHandle<Result<(), ConnectError>>),
-    Handler(JoinHandle<Result<(), HandlerError>>),
+    /// With the event that it handles, if it is one.
+    Handler(JoinHandle<Result<(), HandlerError>>, Option<Box<str>>),
 }
 
 /// What a handler or middleware came to.
 enum Outcome {
     Admission(Result<(), ConnectError>),
+    /// A middleware could not be called, or panicked.
+    AdmissionFailed(HandlerError),
     Handler(Result<(), HandlerError>),
 }
 
@@ -142,8 +145,8 @@ impl Seat {
             self.poll_beside(server, cx);
             if let Some(job) = &mut self.job {
                 let Poll::Ready(outcome) = job.poll(cx) else { return };
-                self.job = None;
-                self.settle(outcome, None, server);
+                let job = self.job.take();
+                self.settle(outcome, job.as_ref().and_then(Job::event), server);
             }
             match self.stage {
                 Stage::Asking { .. } if self.socket.disconnect_reason().is_some() => self.stage = Stage::Gone,
@@ -176,12 +179,7 @@ impl Seat {
             match start(|| middleware(&mut context), cx) {
                 Started::Ready(admission) => self.settle(Outcome::Admission(admission), None, server),
                 Started::Pending(task) => self.job = Some(Job::Admission(task)),
-                Started::Failed(error) => {
-                    // An extractor's words are for the client: what it authenticated with was not understood.
-                    let refusal = ConnectError::new(error.message().to_owned());
-                    server.report(&error, &self.socket, None);
-                    self.settle(Outcome::Admission(Err(refusal)), None, server);
-                }
+                Started::Failed(error) => self.settle(Outcome::AdmissionFailed(error), None, server),
             }
             return;
         }
@@ -215,7 +213,7 @@ impl Seat {
         self.run(started, Some(event.name()), server);
         if self.beside.len() < limit
             && let Some(mut job) = self.job.take()
-            && job.poll(cx).map(|outcome| self.settle(outcome, None, server)).is_pending()
+            && job.poll(cx).map(|outcome| self.settle(outcome, job.event(), server)).is_pending()
         {
             self.beside.push(job);
         }
@@ -226,8 +224,8 @@ impl Seat {
         let mut position = 0;
         while let Some(job) = self.beside.get_mut(position) {
             if let Poll::Ready(outcome) = job.poll(cx) {
-                self.beside.swap_remove(position);
-                self.settle(outcome, None, server);
+                let job = self.beside.swap_remove(position);
+                self.settle(outcome, job.event(), server);
             } else {
                 position += 1;
             }
@@ -256,7 +254,7 @@ impl Seat {
         match started {
             Started::Ready(result) => self.settle(Outcome::Handler(result), event, server),
             Started::Failed(error) => server.report(&error, &self.socket, event),
-            Started::Pending(task) => self.job = Some(Job::Handler(task)),
+            Started::Pending(task) => self.job = Some(Job::Handler(task, event.map(Into::into))),
         }
     }
 
@@ -264,6 +262,12 @@ impl Seat {
         match outcome {
             Outcome::Handler(Ok(())) | Outcome::Admission(Ok(())) => {}
             Outcome::Handler(Err(error)) => server.report(&error, &self.socket, event),
+            Outcome::AdmissionFailed(error) => {
+                // An extractor's words are for the client: what it authenticated with was not understood.
+                let refusal = ConnectError::new(error.message().to_owned());
+                server.report(&error, &self.socket, None);
+                self.settle(Outcome::Admission(Err(refusal)), None, server);
+            }
             Outcome::Admission(Err(refusal)) => {
                 self.stage = Stage::Gone;
                 let namespace = self.socket.namespace().name();
@@ -289,15 +293,20 @@ impl Seat {
 }
 
 impl Job {
+    fn event(&self) -> Option<&str> {
+        match self {
+            Self::Handler(_, event) => event.as_deref(),
+            Self::Admission(_) => None,
+        }
+    }
+
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
         match self {
-            Self::Admission(task) => Pin::new(task).poll(cx).map(|joined| {
-                Outcome::Admission(joined.unwrap_or_else(|error| {
-                    tracing::error!(error = %panicked(error), "a middleware failed");
-                    Err(ConnectError::new("middleware failed"))
-                }))
+            Self::Admission(task) => Pin::new(task).poll(cx).map(|joined| match joined {
+                Ok(admission) => Outcome::Admission(admission),
+                Err(error) => Outcome::AdmissionFailed(panicked(error)),
             }),
-            Self::Handler(task) => Pin::new(task)
+            Self::Handler(task, _) => Pin::new(task)
                 .poll(cx)
                 .map(|joined| Outcome::Handler(joined.unwrap_or_else(|error| Err(panicked(error))))),
         }

@@ -1,0 +1,139 @@
+//! Handlers that fail or cannot be called.
+
+use tidewire_server::{Ack, Auth, Data, Server, Socket, State};
+
+use crate::support::{Client, Gate, Log, program, serve};
+
+/// Panics. Its type is what a handler returns.
+fn fail(how: &str) {
+    panic!("{how}");
+}
+
+fn register(io: &Server) {
+    io.on("number", async |log: State<Log>, Data(number): Data<u8>| log.say(number));
+    io.on("owned", async |ack: Ack<u8>, Data(number): Data<u8>| ack.send(number));
+    io.on("stateless", async |_: State<Vec<u8>>| {});
+    io.on("auth", async |Auth(_): Auth<Vec<u8>>| {});
+    io.on("panic", async || fail("at once"));
+    io.on("panic-later", async |gate: State<Gate>| {
+        gate.pass().await;
+        fail("later");
+    });
+    io.on("panic-with-ack", async |_ack: Ack<u8>, gate: State<Gate>| {
+        gate.pass().await;
+        fail("with the acknowledgement in its hands");
+    });
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_fit_are_told_to_the_client_and_the_hook() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.send(r#"420["number","seven"]"#).await;
+    let acknowledgement = client.recv().await.expect("an answer");
+    assert!(acknowledgement.starts_with(r#"430[{"error":""#), "{acknowledgement}");
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in number: "), "{line}");
+    client.send_all([r#"42["number"]"#, r#"42["number",7]"#]).await;
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in number: "), "{line}");
+    program.lines.expect(["7"]).await;
+}
+
+#[tokio::test]
+async fn a_failed_extractor_is_told_to_the_client_also_where_the_handler_would_own_the_acknowledgement() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.expect_only(r#"420["owned",7]"#, "430[7]").await;
+    client.send(r#"421["owned","seven"]"#).await;
+    let acknowledgement = client.recv().await.expect("an answer");
+    assert!(acknowledgement.starts_with(r#"431[{"error":""#), "{acknowledgement}");
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in owned: "), "{line}");
+    client.expect_only(r#"422["owned",8]"#, "432[8]").await;
+    program.lines.expect_silence();
+}
+
+#[tokio::test]
+async fn a_state_that_was_not_given_is_named_to_the_hook_and_not_to_the_client() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.expect_only(r#"420["stateless"]"#, r#"430[{"error":"handler failed"}]"#).await;
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in stateless: ") && line.contains("Vec<u8>"), "{line}");
+}
+
+#[tokio::test]
+async fn an_auth_that_does_not_fit_is_an_error_of_the_handler_that_asks_for_it() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.send(r#"42["auth"]"#).await;
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in auth: "), "{line}");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_reported_and_the_connection_lives_on() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all([r#"42["panic"]"#, r#"42["number",1]"#]).await;
+    program.lines.expect(["error in panic: handler failed: panicked: at once", "1"]).await;
+    client.send_all([r#"42["panic-later"]"#, r#"42["number",2]"#]).await;
+    program.gate.open();
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in ") && line.ends_with("panicked: later"), "{line}");
+    program.lines.expect(["2"]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_told_when_the_handler_panics() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.expect_only(r#"420["panic"]"#, r#"430[{"error":"handler failed"}]"#).await;
+    program.gate.open();
+    client.expect_only(r#"421["panic-later"]"#, r#"431[{"error":"handler failed"}]"#).await;
+    program.gate.open();
+    client.expect_only(r#"422["panic-with-ack"]"#, r#"432[{"error":"handler failed"}]"#).await;
+    let lines = [program.lines.next().await, program.lines.next().await, program.lines.next().await];
+    assert!(lines.iter().all(|line| line.contains("panicked: ")), "{lines:?}");
+    program.lines.expect_silence();
+}
+
+#[tokio::test]
+async fn on_connection_that_fails_is_reported_and_the_client_stays() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    io.on_connection(async |socket: Socket| -> Result<(), std::fmt::Error> {
+        socket.emit("hello", ());
+        Err(std::fmt::Error)
+    });
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.expect(r#"42["hello"]"#).await;
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in -: handler failed: "), "{line}");
+    client.send(r#"42["number",1]"#).await;
+    program.lines.expect(["1"]).await;
+}
+
+#[tokio::test]
+async fn on_disconnect_that_panics_is_reported() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    io.on_disconnect(async || fail("at the end"));
+    let client = Client::join(serve(&io).await).await;
+    drop(client);
+    program.lines.expect(["error in -: handler failed: panicked: at the end"]).await;
+}

@@ -1,0 +1,13 @@
+//! The server as the programs that are written against it, and their clients, see it.
+
+mod acknowledgements;
+mod asking;
+mod closing;
+mod errors;
+mod joining;
+mod leaving;
+mod mounting;
+mod order;
+mod rooms;
+mod slow_readers;
+mod support;
