@@ -133,6 +133,11 @@ impl Session {
         self.0.outbox.poll_room(cx)
     }
 
+    /// Ready when nothing waits, so that there is room for a message of any size, or the session is over.
+    pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        self.0.outbox.poll_empty(cx)
+    }
+
     /// Ends the session, after what was sent before has been sent.
     pub fn close(&self) {
         self.command(Command::Close(CloseReason::ForcedClose));

@@ -123,11 +123,20 @@ impl Outbox {
 
     /// Ready when less than half of the limit waits, or the connection has ended.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        self.poll_at_most(self.limit / 2, cx)
+    }
+
+    /// Ready when nothing waits, or the connection has ended: then there is room for a message of any size.
+    pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        self.poll_at_most(0, cx)
+    }
+
+    fn poll_at_most(&self, at_most: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
         let mut state = self.state();
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(PushError::Closed));
         }
-        if state.queue.len() + state.in_flight <= self.limit / 2 {
+        if state.queue.len() + state.in_flight <= at_most {
             return Poll::Ready(Ok(()));
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {

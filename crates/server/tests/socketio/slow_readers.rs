@@ -1,1 +1,156 @@
+//! Clients that do not read what is sent to them.
 
+use std::time::Duration;
+
+use tidewire_server::{DisconnectReason, EmitError, Server, Socket, State};
+
+use crate::support::{Client, Joined, Log, Program, program, until};
+
+const LIMIT: usize = 10_000;
+
+/// A client behind a stream that holds little, and its socket.
+async fn slow() -> (Server, Program, Client, Socket) {
+    let (builder, mut program) = program();
+    let io = builder.max_buffered(LIMIT).build();
+    io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
+    io.on_disconnect(async |reason: DisconnectReason, log: State<Log>| log.say(reason));
+    let client = Client::join_in_memory(&io, 1_024).await;
+    let socket = program.joined().await;
+    (io, program, client, socket)
+}
+
+fn event(number: usize) -> String {
+    format!(r#"42["event",{number},"{:1000}"]"#, "")
+}
+
+/// Emits until there is no room; how many there were.
+async fn fill(socket: &Socket) -> usize {
+    let mut sent = 0;
+    loop {
+        match socket.try_emit("event", (sent, format!("{:1000}", ""))) {
+            Ok(()) => sent += 1,
+            Err(error) => {
+                assert_eq!(error, EmitError::Full);
+                return sent;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_emit_refuses_what_has_no_room_and_the_client_stays() {
+    let (_io, mut program, mut client, socket) = slow().await;
+    let sent = fill(&socket).await;
+    assert!((9..13).contains(&sent), "{sent}");
+    for number in 0..sent {
+        client.expect(&event(number)).await;
+    }
+    assert_eq!(socket.try_emit("more", ()), Ok(()));
+    client.expect(r#"42["more"]"#).await;
+    program.lines.expect_silence();
+}
+
+#[tokio::test(start_paused = true)]
+async fn emit_wait_goes_on_when_the_client_reads() {
+    let (_io, _program, mut client, socket) = slow().await;
+    let mut sending = tokio::spawn(async move {
+        for number in 0..100 {
+            socket.emit_wait("event", (number, format!("{:1000}", ""))).await.expect("the client stays");
+        }
+    });
+    // The clock goes on only when every task waits: this one for room.
+    assert!(tokio::time::timeout(Duration::from_secs(5), &mut sending).await.is_err(), "nothing stopped it");
+    for number in 0..100 {
+        client.expect(&event(number)).await;
+    }
+    sending.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn emit_wait_of_an_event_larger_than_half_the_limit_waits_for_its_room() {
+    let (_io, _program, mut client, socket) = slow().await;
+    // Less than half of the limit waits, and yet there is no room for what comes next.
+    socket.emit("small", format!("{:4000}", ""));
+    let sending = tokio::spawn({
+        let socket = socket.clone();
+        async move {
+            for size in [8_000, 30_000, 8_000] {
+                socket.emit_wait("large", format!("{:size$}", "")).await?;
+            }
+            Ok::<(), EmitError>(())
+        }
+    });
+    client.expect(&format!(r#"42["small","{:4000}"]"#, "")).await;
+    for size in [8_000, 30_000, 8_000] {
+        client.expect(&format!(r#"42["large","{:size$}"]"#, "")).await;
+    }
+    assert_eq!(sending.await.expect("no panic"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn emit_wait_to_a_client_that_leaves_fails() {
+    let (_io, mut program, client, socket) = slow().await;
+    fill(&socket).await;
+    let sending = tokio::spawn(async move { socket.emit_wait("event", format!("{:1000}", "")).await });
+    drop(client);
+    assert_eq!(sending.await.expect("no panic"), Err(EmitError::Disconnected));
+    program.lines.expect(["transport close"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volatile_event_is_dropped_where_another_one_would_disconnect_the_client() {
+    let (io, mut program, mut client, socket) = slow().await;
+    let sent = fill(&socket).await;
+    socket.volatile().emit("lost", format!("{:1000}", ""));
+    assert_eq!(socket.volatile().try_emit("lost", ()), Ok(()));
+    io.volatile().emit("lost", format!("{:1000}", ""));
+    io.to(socket.id()).volatile().emit("lost", ());
+    for number in 0..sent {
+        client.expect(&event(number)).await;
+    }
+    program.lines.expect_silence();
+    socket.volatile().emit("seen", ());
+    client.expect(r#"42["seen"]"#).await;
+    io.volatile().emit("seen", ());
+    client.expect(r#"42["seen"]"#).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn emit_to_a_client_that_reads_too_slowly_ends_it_without_a_gap() {
+    let (io, mut program, mut client, socket) = slow().await;
+    let sent = fill(&socket).await;
+    io.emit("event", (sent, format!("{:1000}", "")));
+    socket.emit("small", ());
+    program.lines.expect(["transport error"]).await;
+    for number in 0..sent {
+        client.expect(&event(number)).await;
+    }
+    client.expect_end().await;
+    until(|| io.connections() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_client_does_not_hold_up_a_broadcast() {
+    let (io, mut program, mut client, slow) = slow().await;
+    fill(&slow).await;
+    let mut fast = Client::join_in_memory(&io, 1_024).await;
+    program.joined().await;
+    for number in 0..50 {
+        io.emit("event", number);
+        fast.expect(&format!(r#"42["event",{number}]"#)).await;
+    }
+    client.recv().await;
+}
+
+#[tokio::test]
+async fn arguments_that_cannot_be_written_are_an_error_and_nothing_is_sent() {
+    let (_io, mut program, mut client, socket) = slow().await;
+    let unwritable = std::collections::HashMap::from([((1, 2), 3)]);
+    assert!(matches!(socket.try_emit("event", &unwritable), Err(EmitError::Encode(_))));
+    assert!(matches!(socket.try_emit("disconnect", ()), Err(EmitError::Encode(_))), "a reserved name");
+    socket.emit("event", &unwritable);
+    socket.emit("fine", ());
+    client.expect(r#"42["fine"]"#).await;
+    program.lines.expect_silence();
+}
