@@ -25,8 +25,11 @@ use crate::websocket::{close_in_background, websocket};
 /// Turns before other tasks of the thread get theirs.
 const TURNS: usize = 16;
 
-/// Reads of one turn before what they caused is written.
-const READS: usize = 4;
+/// Reads of one turn, before what they caused is written and other tasks of the thread get theirs.
+const READS: usize = 2;
+
+/// Packets of a POST that are handled in one turn.
+const PACKETS: usize = 256;
 
 /// The future that drives a session from its open packet to its last byte.
 pub(crate) struct Driver<A: Application> {
@@ -135,14 +138,14 @@ impl<A: Application> Driver<A> {
                 self.end(reason, now, cx);
                 return false;
             }
-            if !handler.wants_input() {
+            if stream.has_backlog() || !handler.wants_input() {
                 return true;
             }
         }
         true
     }
 
-    /// Handles the POSTs that came while the handler took nothing.
+    /// Handles the POSTs that came while the handler took nothing, and the rest of long ones.
     fn poll_held_posts(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let Link::Polling(link) = &mut self.link else { return false };
         let Some((payload, done)) = link.take_held() else { return false };
@@ -191,7 +194,8 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Handles the packets of a POST, as far as the handler takes them; the rest is held, and the POST unanswered.
+    /// Handles the packets of a POST, as far as the handler takes them and one turn goes; the rest is held, and the
+    /// POST unanswered.
     fn handle_payload(
         &mut self,
         mut payload: Payload,
@@ -199,10 +203,14 @@ impl<A: Application> Driver<A> {
         now: Time,
         cx: &mut Context<'_>,
     ) {
+        let mut packets = 0;
         loop {
-            if let (Link::Polling(link), false) = (&mut self.link, self.handler.wants_input()) {
+            if let Link::Polling(link) = &mut self.link
+                && (packets == PACKETS || !self.handler.wants_input())
+            {
                 return link.hold(payload, done);
             }
+            packets += 1;
             let Some(packet) = payload.next_packet() else { break };
             if let Err(reason) = dispatch(&mut self.machine, &mut self.handler, packet, now, cx) {
                 self.end(reason, now, cx);
@@ -213,9 +221,10 @@ impl<A: Application> Driver<A> {
         let _ = done.send(());
     }
 
-    /// Drives the connection that may become the transport.
-    fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) {
-        while let Some(mut candidate) = self.candidate.take() {
+    /// Drives the connection that may become the transport. `true` when there may be more than one turn should take.
+    fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
+        for _ in 0..READS {
+            let Some(mut candidate) = self.candidate.take() else { return false };
             let Self { machine, handler, session, .. } = self;
             let mut probed = false;
             let mut refused = false;
@@ -249,33 +258,40 @@ impl<A: Application> Driver<A> {
                 _ => broken,
             };
             if self.machine.transport() == Transport::WebSocket {
-                self.switch_to(*candidate);
+                self.switch_to(*candidate, now, cx);
                 if let Some(reason) = ended {
                     self.end(reason, now, cx);
                 }
-                return;
+                return true;
             }
             let failed =
                 refused || ended.is_some() || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
             if failed {
                 self.machine.candidate_lost();
                 close_in_background(*candidate, now);
-                return;
+                return false;
             }
             self.candidate = Some(candidate);
             if read.is_pending() {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// The session has moved: what waits for a poll goes out on the WebSocket.
-    fn switch_to(&mut self, mut stream: WebSocketStream<Stream>) {
+    fn switch_to(&mut self, mut stream: WebSocketStream<Stream>, now: Time, cx: &mut Context<'_>) {
+        let mut held = None;
         if let Link::Polling(link) = &mut self.link {
             link.hand_over(stream.queue_mut());
+            held = link.take_held();
         }
         self.session.set_transport(Transport::WebSocket);
         self.link = Link::WebSocket(stream);
+        // A client should have waited for the answer to its POST, but what it brought is not lost.
+        if let Some((payload, done)) = held {
+            self.handle_payload(payload, done, now, cx);
+        }
     }
 
     fn poll_timers(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
@@ -422,7 +438,7 @@ impl<A: Application> Future for Driver<A> {
             let was_open = this.phase == Phase::Open;
             let handled = this.handler.poll(now, cx);
             let more = this.poll_input(now, cx);
-            this.poll_candidate(now, cx);
+            let more = this.poll_candidate(now, cx) || more;
             let (left, writable) = this.poll_output(now, cx);
             // Behind the output: what closes the connection sets a deadline of its own there.
             let due = this.poll_timers(now, cx);
@@ -433,7 +449,12 @@ impl<A: Application> Future for Driver<A> {
             if this.phase != Phase::Open && matches!(this.link, Link::Gone) && handled.is_ready() {
                 return Poll::Ready(());
             }
-            if this.session.outbox().park(left, writable, cx) && !more && !due {
+            let parked = this.session.outbox().park(left, writable, cx);
+            if more {
+                // Whoever always has something to say does not keep the others waiting.
+                break;
+            }
+            if parked && !due {
                 return Poll::Pending;
             }
         }

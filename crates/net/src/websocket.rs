@@ -251,6 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                 }
             }
         }
+        // A peer that goes on sending does not keep the others waiting.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// When the machine or the end of the connection wants to be polled although nothing arrives.
@@ -271,5 +274,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         {
             self.queue.push_with(|wire| control.encode_into(wire, None));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_full_of_messages_is_handled_in_pieces_and_none_is_lost() {
+        const MESSAGES: usize = 1_000;
+        let (server, mut client) = tokio::io::duplex(1024 * 1024);
+        let mut wire = Vec::new();
+        for number in 0..MESSAGES {
+            ws_proto::encode_message(
+                ws_proto::Opcode::Text,
+                number.to_string().as_bytes(),
+                Some([1, 2, 3, 4]),
+                &mut wire,
+            );
+        }
+        client.write_all(&wire).await.unwrap();
+        let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
+        let mut texts = Vec::new();
+        while texts.len() < MESSAGES {
+            let before = texts.len();
+            let read = poll_fn(|cx| {
+                stream.poll_read(Time::ZERO, cx, |event, _| {
+                    if let Event::Text(text) = event {
+                        texts.push(text.into_owned());
+                    }
+                    ControlFlow::Continue(())
+                })
+            });
+            read.await.unwrap();
+            assert!(texts.len() - before <= EVENTS, "{} at once", texts.len() - before);
+        }
+        assert!((0..MESSAGES).map(|number| number.to_string()).eq(texts));
+        assert!(!stream.has_backlog());
     }
 }

@@ -7,6 +7,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use tokio::task::coop::poll_proceed;
+
 use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire};
 use ws_proto::{CloseCode, CloseFrame, FrameHeader, Time, encode_message};
 
@@ -20,6 +22,9 @@ const COPY_AT_MOST: usize = 4 * 1024;
 /// From this many waiting bytes on, a handler that goes on sending has them written before it next waits. A larger
 /// write would hardly be cheaper, and the memory would leave the cache.
 const WRITE_AT: usize = 64 * 1024;
+
+/// Reads on the way to the end, before other tasks of the thread get their turn.
+const READS_WHILE_CLOSING: usize = 4;
 
 /// A connection, between its handle and its driver.
 #[derive(Debug)]
@@ -153,13 +158,17 @@ impl State {
         if self.phase != Phase::Open || self.closed.is_some() {
             return self.poll_closed(cx).map(|_| None);
         }
+        // A peer whose messages never end must not keep the handler from yielding to other tasks.
+        let turn = ready!(poll_proceed(cx));
         loop {
             let reads = !self.stream.has_backlog();
             if reads {
                 self.now = net::now();
             }
             let answers_wait = reads && self.stream.queued() > 0;
-            let Poll::Ready(read) = self.stream.poll_next(self.now, cx, Message::from_event) else {
+            let Poll::Ready(read) =
+                self.stream.poll_next(self.now, cx, |event, _| Message::from_event(event))
+            else {
                 let Some(error) = self.write_error else { return self.wait(cx) };
                 self.end(Ended::Io(error.into()));
                 return Poll::Ready(None);
@@ -169,7 +178,15 @@ impl State {
                 self.flush();
             }
             match read {
-                Ok(Some(message)) => return Poll::Ready(Some(message)),
+                Ok(Some(message)) => {
+                    turn.made_progress();
+                    return Poll::Ready(Some(message));
+                }
+                Ok(None) if self.stream.has_backlog() => {
+                    // Control frames without end.
+                    cx.waker().wake_by_ref();
+                    return self.wait(cx);
+                }
                 Ok(None) => {}
                 Err(ended) => {
                     self.end(ended);
@@ -292,15 +309,22 @@ impl State {
 
     /// Drives a close to the end of the stream.
     fn poll_end(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
-        while self.closed.is_none() {
+        for _ in 0..READS_WHILE_CLOSING {
+            if self.closed.is_some() {
+                break;
+            }
             if let Some(error) = self.write_error {
                 self.end(Ended::Io(error.into()));
             } else if self.stream.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 self.closed = Some(Closed::TimedOut);
                 self.wake_handle = true;
-            } else if let Err(ended) = ready!(self.stream.poll_next(now, cx, |_| None::<()>)) {
+            } else if let Err(ended) = ready!(self.stream.poll_next(now, cx, |_, _| None::<()>)) {
                 self.end(ended);
             }
+        }
+        if self.closed.is_none() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if self.write_error.is_some() || matches!(self.closed, Some(Closed::Io(_) | Closed::TimedOut)) {
             return Poll::Ready(());
