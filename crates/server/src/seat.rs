@@ -28,6 +28,8 @@ pub(crate) struct Seat {
     job: Option<Job>,
     /// Handlers that no event waits for. Most sockets never have any.
     beside: Vec<Job>,
+    /// `job` joins them while they are fewer than this.
+    beside_limit: usize,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     dropped: usize,
@@ -81,6 +83,7 @@ impl Seat {
             stage: Stage::Asking { next: 0 },
             job: None,
             beside: Vec::new(),
+            beside_limit: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             dropped: 0,
@@ -144,9 +147,16 @@ impl Seat {
             }
             self.poll_beside(server, cx);
             if let Some(job) = &mut self.job {
-                let Poll::Ready(outcome) = job.poll(cx) else { return };
-                let job = self.job.take();
-                self.settle(outcome, job.as_ref().and_then(Job::event), server);
+                match job.poll(cx) {
+                    Poll::Ready(outcome) => {
+                        let job = self.job.take();
+                        self.settle(outcome, job.as_ref().and_then(Job::event), server);
+                    }
+                    Poll::Pending if self.beside.len() < self.beside_limit => {
+                        self.beside.extend(self.job.take())
+                    }
+                    Poll::Pending => return,
+                }
             }
             match self.stage {
                 Stage::Asking { .. } if self.socket.disconnect_reason().is_some() => self.stage = Stage::Gone,
@@ -191,6 +201,7 @@ impl Seat {
         }
     }
 
+    /// Starts the handler of an event. If it is not ready, [`advance`](Self::advance) sees to it.
     fn run_event(&mut self, event: &Event<'_>, ack: Option<u64>, server: &Server, cx: &mut TaskContext<'_>) {
         let Some(registered) = self.socket.handler(event.name()) else {
             tracing::trace!(event = event.name(), "no handler");
@@ -206,17 +217,12 @@ impl Seat {
             responder.fail(error);
         }
         // One handler more than those beside it may always run: the one that is waited for.
-        let limit = match registered.concurrent {
+        let beside_limit = match registered.concurrent {
             true => server.limits().concurrent_handlers,
             false => self.socket.handlers().parallel.saturating_sub(1),
         };
         self.run(started, Some(event.name()), server);
-        if self.beside.len() < limit
-            && let Some(mut job) = self.job.take()
-            && job.poll(cx).map(|outcome| self.settle(outcome, job.event(), server)).is_pending()
-        {
-            self.beside.push(job);
-        }
+        self.beside_limit = beside_limit;
     }
 
     /// Takes the results of the handlers that no event waits for.
@@ -234,6 +240,7 @@ impl Seat {
 
     fn say_goodbye(&mut self, reason: DisconnectReason, server: &Server, cx: &mut TaskContext<'_>) {
         self.stage = Stage::Leaving;
+        self.beside_limit = 0;
         let handlers = self.socket.handlers().clone();
         if let Some(disconnect) = &handlers.disconnect {
             let departure = Some(Departure { reason, dropped: self.dropped });
