@@ -43,6 +43,14 @@ pub fn resident(process: u32) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
+/// The most that was ever resident, in bytes.
+pub fn peak(process: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).context("the server has ended")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes * 1024)
+}
+
 /// Keeps this process, and what it starts from now on, on one core.
 pub fn pin(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();

@@ -6,4 +6,5 @@
 pub mod floor;
 pub mod host;
 pub mod load;
+pub mod suite;
 pub mod wire;

@@ -12,7 +12,7 @@ use super::fleet::Fleet;
 use super::measure::{Reading, Row};
 use super::options::{Options, Protocol, Workload};
 use super::script::Kind;
-use crate::host::{Cpu, resident};
+use crate::host::{Cpu, peak, resident};
 
 /// Broadcasts of a burst, and their size.
 const BURST: u32 = 20;
@@ -56,6 +56,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
         row.set("bytes_after_burst", each(resident(process)?));
     }
     row.set("disconnected", fleet.gone() as f64);
+    row.set("peak_mib", mebibytes(peak(process)?));
 
     let before = Reading::take(process)?;
     drop(fleet);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::options::Options;
+use super::options::{Options, Protocol};
 use super::tally::{Histogram, Tally};
 use crate::host::Cpu;
 
@@ -39,9 +39,14 @@ impl Reading {
 
 impl Row {
     pub(super) fn new(options: &Options) -> Self {
+        Self::failed(options.protocol, &options.workload.name())
+    }
+
+    /// A row without figures: the workload could not be run.
+    pub fn failed(protocol: Protocol, workload: &str) -> Self {
         Self {
-            protocol: options.protocol.name().to_owned(),
-            workload: options.workload.name(),
+            protocol: protocol.name().to_owned(),
+            workload: workload.to_owned(),
             figures: BTreeMap::new(),
             lost: 0,
             wrong: 0,

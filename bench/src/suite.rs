@@ -1,0 +1,73 @@
+//! A whole run: every server under every workload, in turn, in rounds.
+
+mod counts;
+mod options;
+mod process;
+mod servers;
+mod table;
+mod workloads;
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use crate::load::Row;
+use process::Server;
+
+pub use options::Options;
+
+/// One row of the run, as `--json` keeps it.
+#[derive(Debug, Serialize)]
+struct Measured {
+    server: String,
+    round: usize,
+    row: Row,
+}
+
+/// Runs everything that was asked for and prints the tables; `false` when instruction counts were to be checked and are
+/// worse than the recorded ones.
+pub fn run(options: &Options) -> Result<bool> {
+    let cores = std::thread::available_parallelism()?.get();
+    ensure!(cores > 1, "server and generator need a core each, and this machine shows {cores}");
+    if let Some(recorded) = &options.check {
+        return counts::check(recorded);
+    }
+    let servers = servers::all(options)?;
+    let mut json = options.json.as_ref().map(std::fs::File::create).transpose().context("--json")?;
+    let mut rows = Vec::new();
+    for round in 1..=options.rounds {
+        for workload in workloads::all() {
+            if !options.wants_workload(&workload.name) {
+                continue;
+            }
+            for server in servers.iter().filter(|server| server.speaks(workload.protocol)) {
+                let label = format!("{} {} {}", workload.protocol.name(), workload.name, server.name);
+                eprint!("round {round}/{}  {label:<60}\r", options.rounds);
+                let seconds = options.seconds.to_string();
+                let row = Server::start(server, &[]).and_then(|running| {
+                    let row = running.load(workload.protocol, &workload.name, &seconds);
+                    running.stop()?;
+                    row
+                });
+                let row = match row {
+                    Ok(row) => row,
+                    Err(error) => {
+                        eprintln!("FAILED: {label}: {error:#}");
+                        Row::failed(workload.protocol, &workload.name)
+                    }
+                };
+                let measured = Measured { server: server.name.clone(), round, row };
+                if let Some(json) = &mut json {
+                    writeln!(json, "{}", serde_json::to_string(&measured)?)?;
+                }
+                rows.push(measured);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+    let counts = if options.counts { counts::all(&servers) } else { Vec::new() };
+    print!("{}", table::print(&rows, &counts));
+    Ok(true)
+}

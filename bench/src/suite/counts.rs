@@ -1,0 +1,162 @@
+//! What a busy machine does not move: system calls, instructions and allocations for each message.
+//!
+//! Each is the difference of two runs that differ only in their number of messages, so start and handshakes fall out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::options::Options;
+use super::process::Server;
+use super::servers::{self, OURS, Program};
+use crate::load::Protocol;
+
+/// The workloads that are counted. Fewer connections than in the measurements: instruments are slow.
+const WORKLOADS: [(Protocol, &str); 5] = [
+    (Protocol::Raw, "echo-c10-k8-s32"),
+    (Protocol::SocketIo, "echo-c10-k1-s32"),
+    (Protocol::SocketIo, "echo-c10-k8-s32"),
+    (Protocol::SocketIo, "echo-c10-k8-s1024"),
+    (Protocol::SocketIo, "ack-c10-k8-s32"),
+];
+
+const FEW: u64 = 2_000;
+const MANY: u64 = 12_000;
+
+/// More than this share worse than recorded is a failure.
+const TOLERANCE: f64 = 0.05;
+
+/// One line of the table of counts; `None` where the instrument is missing or cannot look into the server.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) server: String,
+    pub(super) protocol: Protocol,
+    pub(super) workload: &'static str,
+    pub(super) system_calls: Option<f64>,
+    pub(super) instructions: Option<f64>,
+    pub(super) allocations: Option<f64>,
+}
+
+pub(super) fn all(servers: &[Program]) -> Vec<Counts> {
+    let mut counts = Vec::new();
+    for (protocol, workload) in WORKLOADS {
+        for server in servers.iter().filter(|server| server.speaks(protocol)) {
+            eprint!("counting {} {workload} {:<40}\r", protocol.name(), server.name);
+            let count = |instrument: Instrument| match each(server, protocol, workload, instrument) {
+                Ok(count) => Some(count),
+                Err(error) => {
+                    eprintln!("not counted: {instrument:?} of {}: {error:#}", server.name);
+                    None
+                }
+            };
+            counts.push(Counts {
+                server: server.name.clone(),
+                protocol,
+                workload,
+                system_calls: count(Instrument::Strace),
+                instructions: server.native.then(|| count(Instrument::Callgrind)).flatten(),
+                allocations: server.native.then(|| count(Instrument::Memcheck)).flatten(),
+            });
+        }
+    }
+    counts
+}
+
+/// Compares our instructions per message with the recorded ones; records them where there are none.
+pub(super) fn check(recorded: &Path) -> Result<bool> {
+    let options = Options {
+        servers: vec![OURS.to_owned()],
+        ..Options::from_arguments(&[])?.unwrap_or_else(|| unreachable!())
+    };
+    let servers = servers::all(&options)?;
+    let ours = servers.first().context("our server")?;
+    let mut found = BTreeMap::new();
+    for (protocol, workload) in WORKLOADS {
+        let count = each(ours, protocol, workload, Instrument::Callgrind)?;
+        found.insert(format!("{} {workload}", protocol.name()), count.round());
+    }
+    if !recorded.exists() {
+        std::fs::write(recorded, serde_json::to_string_pretty(&found)? + "\n")?;
+        println!("recorded in {}", recorded.display());
+        return Ok(true);
+    }
+    let before: BTreeMap<String, f64> = serde_json::from_slice(&std::fs::read(recorded)?)?;
+    let mut good = true;
+    for (name, count) in &found {
+        let Some(before) = before.get(name) else { continue };
+        let change = count / before - 1.0;
+        let worse = change > TOLERANCE;
+        good &= !worse;
+        let verdict = if worse { "  WORSE" } else { "" };
+        println!("{name:<28} {before:>8} -> {count:>8} instructions  {:+.1} %{verdict}", change * 100.0);
+    }
+    Ok(good)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Instrument {
+    Strace,
+    Callgrind,
+    Memcheck,
+}
+
+fn each(server: &Program, protocol: Protocol, workload: &str, instrument: Instrument) -> Result<f64> {
+    let few = total(server, protocol, workload, instrument, FEW)?;
+    let many = total(server, protocol, workload, instrument, MANY)?;
+    Ok((many - few) / (MANY - FEW) as f64)
+}
+
+/// What the instrument counts in a whole run with so many messages.
+fn total(
+    server: &Program,
+    protocol: Protocol,
+    workload: &str,
+    instrument: Instrument,
+    messages: u64,
+) -> Result<f64> {
+    let report = std::env::temp_dir().join(format!("tidewire-bench-{}", std::process::id()));
+    let path = report.display().to_string();
+    let log = format!("--log-file={path}");
+    let command: &[&str] = match instrument {
+        Instrument::Strace => &["strace", "-c", "-f", "-o", &path],
+        Instrument::Callgrind => &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", &log],
+        Instrument::Memcheck => {
+            &["valgrind", "--tool=memcheck", "--leak-check=no", "--undef-value-errors=no", &log]
+        }
+    };
+    let running = Server::start(server, command)?;
+    let row = running.load(protocol, workload, &format!("{messages}m"));
+    running.stop()?;
+    let row = row?;
+    ensure!(row.lost + row.wrong == 0, "answers were lost or wrong");
+    let text = std::fs::read_to_string(&report).context("the instrument has reported nothing")?;
+    let _ = std::fs::remove_file(&report);
+    match instrument {
+        // The sum is the line `100.00 seconds usecs/call calls errors total`.
+        Instrument::Strace => text
+            .lines()
+            .find(|line| line.trim_end().ends_with(" total"))
+            .and_then(|line| line.split_whitespace().nth(3)?.parse().ok()),
+        Instrument::Callgrind => number_after(&text, "Collected :"),
+        Instrument::Memcheck => number_after(&text, "total heap usage:"),
+    }
+    .with_context(|| format!("{instrument:?} has not counted: {text}"))
+}
+
+/// The number behind `mark`, which may have commas in it.
+fn number_after(text: &str, mark: &str) -> Option<f64> {
+    let (_, rest) = text.split_once(mark)?;
+    rest.split_whitespace().next()?.replace(',', "").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_behind_their_marks() {
+        let text = "==1== total heap usage: 1,204 allocs, 3 frees";
+        assert_eq!(number_after(text, "total heap usage:"), Some(1204.0));
+    }
+}

@@ -1,0 +1,76 @@
+//! The command line of a run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+Runs the bench and prints its tables.
+
+  --rounds N                      rounds of all servers in turn (5)
+  --seconds S                     seconds of each measurement, after a second of warm-up (2)
+  --servers NAME,...              only these servers
+  --workloads NAME,...            only workloads whose names begin so, for instance echo,idle
+  --add 'NAME PROTOCOL COMMAND'   a further server for this run; PROTOCOL is raw, socket.io or both, and COMMAND
+                                  contains {port}, on which it listens at 127.0.0.1
+  --json FILE                     keeps every row of every round
+  --no-counts                     without system calls, instructions and allocations per message
+  --check FILE                    only Tidewire's instructions per message, against those recorded in FILE:
+                                  fails where they are more than 5 % worse; a FILE that is not there is written
+";
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub rounds: usize,
+    pub seconds: f64,
+    pub servers: Vec<String>,
+    pub workloads: Vec<String>,
+    pub added: Vec<String>,
+    pub json: Option<PathBuf>,
+    pub counts: bool,
+    pub check: Option<PathBuf>,
+}
+
+impl Options {
+    /// `None`: only help was asked for.
+    pub fn from_arguments(arguments: &[String]) -> Result<Option<Self>> {
+        let mut options = Self {
+            rounds: 5,
+            seconds: 2.0,
+            servers: Vec::new(),
+            workloads: Vec::new(),
+            added: Vec::new(),
+            json: None,
+            counts: true,
+            check: None,
+        };
+        let list = |value: &str| value.split(',').map(str::to_owned).collect();
+        let mut rest = arguments.iter();
+        while let Some(option) = rest.next() {
+            if matches!(option.as_str(), "--help" | "-h" | "help") {
+                print!("{USAGE}");
+                return Ok(None);
+            }
+            if option == "--no-counts" {
+                options.counts = false;
+                continue;
+            }
+            let value = rest.next().with_context(|| format!("{option} needs a value\n\n{USAGE}"))?;
+            match option.as_str() {
+                "--rounds" => options.rounds = value.parse().context("--rounds")?,
+                "--seconds" => options.seconds = value.parse().context("--seconds")?,
+                "--servers" => options.servers = list(value),
+                "--workloads" => options.workloads = list(value),
+                "--add" => options.added.push(value.clone()),
+                "--json" => options.json = Some(value.into()),
+                "--check" => options.check = Some(value.into()),
+                _ => bail!("unknown option {option}\n\n{USAGE}"),
+            }
+        }
+        Ok(Some(options))
+    }
+
+    pub(super) fn wants_workload(&self, name: &str) -> bool {
+        self.workloads.is_empty() || self.workloads.iter().any(|prefix| name.starts_with(prefix))
+    }
+}

@@ -1,0 +1,208 @@
+//! The tables, in Markdown.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::Measured;
+use super::counts::Counts;
+use super::servers::FLOOR;
+
+/// Several measurements of the same thing.
+#[derive(Debug, Default, Clone)]
+struct Sample(Vec<f64>);
+
+impl Sample {
+    fn median(&self) -> Option<f64> {
+        let mut values = self.0.clone();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() {
+            0 => None,
+            length if length % 2 == 0 => Some(f64::midpoint(values[middle - 1], values[middle])),
+            _ => Some(values[middle]),
+        }
+    }
+
+    /// Median and, of several, the range.
+    fn show(&self, digits: usize) -> String {
+        let Some(median) = self.median() else { return "-".to_owned() };
+        if self.0.len() == 1 {
+            return format!("{median:.digits$}");
+        }
+        let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.0.iter().copied().fold(0.0, f64::max);
+        format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
+    }
+}
+
+/// All tables of a run.
+pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
+    let mut out = String::new();
+    for protocol in ["raw", "socket.io"] {
+        messages(&mut out, protocol, rows);
+    }
+    idle(&mut out, rows);
+    counted(&mut out, counts);
+    out
+}
+
+/// The names in `rows` in the order in which they appear.
+fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
+    let mut found = Vec::new();
+    for name in names {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
+    let rows: Vec<&Measured> = rows
+        .iter()
+        .filter(|measured| measured.row.protocol == protocol && !measured.row.workload.starts_with("idle"))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n### {protocol}\n\n\
+         | workload | server | CPU µs/message | × floor | messages/s | p50 ms | p99 ms | generator busy | faults |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|---|"
+    );
+    for workload in in_order(rows.iter().map(|measured| measured.row.workload.as_str())) {
+        let of_workload: Vec<&&Measured> =
+            rows.iter().filter(|measured| measured.row.workload == workload).collect();
+        // The floor's cost by round: ratios are taken within a round, where the machine was in the same mood.
+        let floor: BTreeMap<usize, f64> = of_workload
+            .iter()
+            .filter(|measured| measured.server == FLOOR)
+            .filter_map(|measured| Some((measured.round, *measured.row.figures.get("cpu_us_per_message")?)))
+            .collect();
+        for server in in_order(of_workload.iter().map(|measured| measured.server.as_str())) {
+            let mine: Vec<&Measured> = of_workload
+                .iter()
+                .filter(|measured| measured.server == server)
+                .map(|measured| **measured)
+                .collect();
+            let of = |name: &str| {
+                Sample(mine.iter().filter_map(|measured| measured.row.figures.get(name).copied()).collect())
+            };
+            let ratio = mine.iter().filter_map(|measured| {
+                let cost = measured.row.figures.get("cpu_us_per_message")?;
+                Some(cost / floor.get(&measured.round)?)
+            });
+            let ratio = Sample(ratio.collect());
+            let median = |name: &str, digits: usize| {
+                of(name).median().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+            };
+            let _ = writeln!(
+                out,
+                "| {workload} | {server} | {} | {} | {} | {} | {} | {} | {} |",
+                of("cpu_us_per_message").show(2),
+                ratio.show(2),
+                median("messages_per_second", 0),
+                median("p50_ms", 2),
+                median("p99_ms", 2),
+                median("generator_busy", 2),
+                faults(&mine),
+            );
+        }
+    }
+}
+
+/// What went wrong in all rounds together.
+fn faults(rows: &[&Measured]) -> String {
+    let sum = |count: fn(&Measured) -> u64| rows.iter().map(|measured| count(measured)).sum::<u64>();
+    let counts = [
+        ("lost", sum(|measured| measured.row.lost)),
+        ("wrong", sum(|measured| measured.row.wrong)),
+        ("reordered", sum(|measured| measured.row.reordered)),
+        ("failed runs", sum(|measured| u64::from(measured.row.figures.is_empty()))),
+    ];
+    let faults: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }
+}
+
+const IDLE: [(&str, &str, usize); 9] = [
+    ("bytes_fresh", "bytes fresh", 0),
+    ("bytes_after_message", "after a message", 0),
+    ("bytes_joined", "in a room", 0),
+    ("bytes_after_burst", "after a burst", 0),
+    ("start_mib", "start MiB", 1),
+    ("peak_mib", "peak MiB", 1),
+    ("left_mib", "all gone MiB", 1),
+    ("cpu_us_per_handshake", "CPU µs/handshake", 1),
+    ("cpu_us_per_close", "CPU µs/close", 1),
+];
+
+fn idle(out: &mut String, rows: &[Measured]) {
+    let rows: Vec<&Measured> =
+        rows.iter().filter(|measured| measured.row.workload.starts_with("idle")).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let _ = write!(out, "\n### Idle connections\n\n| protocol | server |");
+    for (_, title, _) in IDLE {
+        let _ = write!(out, " {title} |");
+    }
+    let _ = writeln!(out, " faults |\n|---|---|{}---|", "---:|".repeat(IDLE.len()));
+    for protocol in in_order(rows.iter().map(|measured| measured.row.protocol.as_str())) {
+        let of_protocol = || rows.iter().filter(|measured| measured.row.protocol == protocol);
+        for server in in_order(of_protocol().map(|measured| measured.server.as_str())) {
+            let mine: Vec<&Measured> =
+                of_protocol().filter(|measured| measured.server == server).copied().collect();
+            let _ = write!(out, "| {protocol} | {server} |");
+            for (name, _, digits) in IDLE {
+                let values = mine.iter().filter_map(|measured| measured.row.figures.get(name).copied());
+                let _ = write!(out, " {} |", Sample(values.collect()).show(digits));
+            }
+            let _ = writeln!(out, " {} |", faults(&mine));
+        }
+    }
+}
+
+fn counted(out: &mut String, counts: &[Counts]) {
+    if counts.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n### For each message\n\n\
+         | protocol | workload | server | system calls | instructions | allocations |\n\
+         |---|---|---|---:|---:|---:|"
+    );
+    for count in counts {
+        let show = |value: Option<f64>, digits: usize| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            count.protocol.name(),
+            count.workload,
+            count.server,
+            show(count.system_calls, 2),
+            show(count.instructions, 0),
+            show(count.allocations, 2),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_shows_its_median_and_its_range() {
+        assert_eq!(Sample(vec![3.0, 1.0, 2.0]).show(1), "2.0 (1.0–3.0)");
+        assert_eq!(Sample(vec![4.0, 1.0]).median(), Some(2.5));
+        assert_eq!(Sample(vec![1.0]).show(0), "1");
+        assert_eq!(Sample(Vec::new()).show(0), "-");
+    }
+}

@@ -1,0 +1,45 @@
+//! The workloads of a run, in the order of the tables.
+
+use crate::load::Protocol;
+
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    pub(super) protocol: Protocol,
+    /// As `load` takes it: c connections, k messages in flight on each, s bytes of payload, r messages a second.
+    pub(super) name: String,
+}
+
+const BOTH: [&str; 6] = [
+    "echo-c100-k1-s32",
+    "echo-c500-k8-s32",
+    "echo-c100-k1-s1024",
+    "echo-c500-k8-s1024",
+    "echo-c4-k1-s1048576",
+    "paced-c500-r4000-s128",
+];
+
+const SOCKET_IO: [&str; 6] = [
+    "ack-c100-k1-s32",
+    "ack-c500-k8-s32",
+    "broadcast-c1000-k1-s128",
+    "broadcast-c1000-k4-s128",
+    "polling-c100-s32",
+    "upgrade-c500",
+];
+
+/// The memory of 10,000 connections. Both ends count against a limit of descriptors, each in its process.
+const IDLE: &str = "idle-c10000";
+
+pub(super) fn all() -> Vec<Planned> {
+    let of = |protocol: Protocol, names: &[&str]| -> Vec<Planned> {
+        names.iter().map(|&name| Planned { protocol, name: name.to_owned() }).collect()
+    };
+    [
+        of(Protocol::Raw, &BOTH),
+        of(Protocol::SocketIo, &BOTH),
+        of(Protocol::SocketIo, &SOCKET_IO),
+        of(Protocol::Raw, &[IDLE]),
+        of(Protocol::SocketIo, &[IDLE]),
+    ]
+    .concat()
+}
