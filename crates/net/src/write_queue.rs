@@ -21,6 +21,10 @@ const COPY_AT_MOST: usize = 4 * 1024;
 /// connections is ten thousand times as much memory, and an allocator seldom gives it all back.
 const COPY_SHARED_AT_MOST: usize = 256;
 
+/// A shared frame of at most this many bytes is always copied: the entry of a reference takes forty, and the limits
+/// count only the bytes of frames.
+const COPY_ALWAYS: usize = 64;
+
 /// From this many copied bytes on the queue takes references to shared frames.
 const LAGGING_FROM: usize = 2 * 1024;
 
@@ -93,7 +97,9 @@ impl WriteQueue {
             Wire::Slice(slice) if slice.len() <= COPY_AT_MOST => self.copied_mut().extend_from_slice(slice),
             Wire::Slice(slice) => self.shared.push_back((self.copied.len(), Bytes::copy_from_slice(slice))),
             Wire::Shared(frame)
-                if frame.len() <= COPY_SHARED_AT_MOST && self.copied.len() - self.start < LAGGING_FROM =>
+                if frame.len() <= COPY_ALWAYS
+                    || frame.len() <= COPY_SHARED_AT_MOST
+                        && self.copied.len() - self.start < LAGGING_FROM =>
             {
                 self.copied_mut().extend_from_slice(frame);
             }
@@ -356,6 +362,18 @@ mod tests {
         }
         assert_eq!(queue.len(), 4_000);
         assert!(queue.copied.capacity() <= SPARE_CAPACITY, "{}", queue.copied.capacity());
+    }
+
+    #[test]
+    fn the_smallest_frames_take_no_more_memory_than_their_bytes_count() {
+        let frame = Bytes::from_static(b"\x81\x0742[\"a\"]");
+        let mut queue = WriteQueue::new();
+        for _ in 0..100_000 {
+            queue.push(Wire::Shared(&frame));
+        }
+        let entries = queue.shared.capacity() * size_of::<(usize, Bytes)>();
+        let memory = queue.copied.capacity() + entries;
+        assert!(memory <= 2 * queue.len(), "{memory} bytes for {}", queue.len());
     }
 
     #[test]
