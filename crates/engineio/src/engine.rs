@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
@@ -33,6 +34,8 @@ struct Shared<A> {
     options: Options,
     application: A,
     registry: Registry,
+    /// Tasks of sessions, also of those that are over and still have something to say or to finish.
+    tasks: AtomicUsize,
 }
 
 impl<A> Clone for Engine<A> {
@@ -44,7 +47,12 @@ impl<A> Clone for Engine<A> {
 impl<A: Application> Engine<A> {
     /// An engine without sessions yet.
     pub fn new(options: Options, application: A) -> Self {
-        Self(Arc::new(Shared { options, application, registry: Registry::default() }))
+        Self(Arc::new(Shared {
+            options,
+            application,
+            registry: Registry::default(),
+            tasks: AtomicUsize::new(0),
+        }))
     }
 
     /// The application that sessions are opened for.
@@ -72,11 +80,11 @@ impl<A: Application> Engine<A> {
         }
     }
 
-    /// Waits until no session is left, at most for `limit`. Cancel safe.
+    /// Waits until no session is left and their handlers have finished, at most for `limit`. Cancel safe.
     pub async fn closed(&self, limit: Duration) {
         const LOOK_EVERY: Duration = Duration::from_millis(10);
         let all_gone = async {
-            while self.sessions() > 0 {
+            while self.sessions() > 0 || self.0.tasks.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
@@ -124,6 +132,15 @@ impl<A: Application> Engine<A> {
             response.headers_mut().extend(cors_headers);
             response
         }
+    }
+}
+
+/// A task of a session, as long as it lives.
+struct Counted<A>(Engine<A>);
+
+impl<A> Drop for Counted<A> {
+    fn drop(&mut self) {
+        self.0.0.tasks.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -186,12 +203,23 @@ impl<A: Application> Engine<A> {
         Some(session)
     }
 
+    /// Counts the task of a session until it ends.
+    fn count(&self, driver: Driver<A>) -> impl Future<Output = ()> + Send + use<A> {
+        self.0.tasks.fetch_add(1, Ordering::AcqRel);
+        let counted = Counted(self.clone());
+        async move {
+            let _counted = counted;
+            driver.await;
+        }
+    }
+
     fn open_polling(&self, parts: Parts) -> Response<Full<Bytes>> {
         let Some(session) = self.new_session(Transport::Polling) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
         let open = open_packet(session.id(), Transport::Polling, &self.0.options.settings);
-        tokio::spawn(Driver::polling(self.clone(), session, parts));
+        let driver = Driver::polling(self.clone(), session, parts);
+        tokio::spawn(self.count(driver));
         payload(open.into_bytes())
     }
 
@@ -215,7 +243,8 @@ impl<A: Application> Engine<A> {
                 Ok(upgraded) => {
                     let stream = websocket(upgraded, engine.options());
                     let open = open_packet(session.id(), Transport::WebSocket, &engine.options().settings);
-                    Driver::websocket(engine, session, parts, stream, &open).await;
+                    let driver = Driver::websocket(engine.clone(), session, parts, stream, &open);
+                    engine.count(driver).await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection ended before its upgrade");

@@ -132,9 +132,7 @@ impl Seat {
             }
             return;
         }
-        let bytes = event.arguments().as_json().len()
-            + event.arguments().attachments().iter().map(bytes::Bytes::len).sum::<usize>()
-            + OVERHEAD;
+        let bytes = event.size() + OVERHEAD;
         self.waiting_bytes += bytes;
         self.waiting.push_back(Waiting { event: event.into_owned(), ack, bytes });
     }
@@ -153,7 +151,7 @@ impl Seat {
                         self.settle(outcome, job.as_ref().and_then(Job::event), server);
                     }
                     Poll::Pending if self.beside.len() < self.beside_limit => {
-                        self.beside.extend(self.job.take())
+                        self.beside.extend(self.job.take());
                     }
                     Poll::Pending => return,
                 }

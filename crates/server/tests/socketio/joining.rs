@@ -18,7 +18,7 @@ async fn middlewares_run_in_order_before_the_client_is_told_that_it_joined() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.middleware(async |log: State<Log>, socket: Socket| {
-        log.say(format_args!("first {}", socket.is_connected()))
+        log.say(format_args!("first {}", socket.is_connected()));
     });
     io.middleware(async |log: State<Log>, gate: State<Gate>| -> Result<(), ConnectError> {
         log.say("second begins");
@@ -28,7 +28,7 @@ async fn middlewares_run_in_order_before_the_client_is_told_that_it_joined() {
     });
     io.middleware(async |log: State<Log>| log.say("third"));
     io.on_connection(async |log: State<Log>, socket: Socket| {
-        log.say(format_args!("joined {}", socket.is_connected()))
+        log.say(format_args!("joined {}", socket.is_connected()));
     });
     let mut client = Client::open(serve(&io).await).await;
     client.send("40").await;

@@ -28,10 +28,11 @@ fn leaving(change: impl FnOnce(Builder) -> Builder) -> (Server, Program) {
 }
 
 /// `on_disconnect` is called for `reason`, once.
-async fn expect_reason(io: &Server, mut program: Program, reason: DisconnectReason) {
+async fn expect_reason(io: &Server, mut program: Program, client: Option<Client>, reason: DisconnectReason) {
     let socket = program.joined().await;
     assert_eq!(soon(socket.disconnected()).await, reason);
     program.lines.expect([format!("{reason}, connected: false, rooms: 0")]).await;
+    drop(client);
     io.close().await;
     program.lines.expect_silence();
     assert_eq!(soon(socket.disconnected()).await, reason, "the first reason stays");
@@ -42,7 +43,7 @@ async fn server_namespace_disconnect() {
     let (io, program) = leaving(|builder| builder);
     let mut client = Client::join(serve(&io).await).await;
     client.expect_only(r#"42["kick"]"#, "41").await;
-    expect_reason(&io, program, DisconnectReason::ServerNamespaceDisconnect).await;
+    expect_reason(&io, program, Some(client), DisconnectReason::ServerNamespaceDisconnect).await;
 }
 
 #[tokio::test]
@@ -65,14 +66,14 @@ async fn client_namespace_disconnect() {
     let (io, program) = leaving(|builder| builder);
     let mut client = Client::join(serve(&io).await).await;
     client.send("41").await;
-    expect_reason(&io, program, DisconnectReason::ClientNamespaceDisconnect).await;
+    expect_reason(&io, program, Some(client), DisconnectReason::ClientNamespaceDisconnect).await;
 }
 
 #[tokio::test]
 async fn transport_close() {
     let (io, program) = leaving(|builder| builder);
     drop(Client::join(serve(&io).await).await);
-    expect_reason(&io, program, DisconnectReason::TransportClose).await;
+    expect_reason(&io, program, None, DisconnectReason::TransportClose).await;
 }
 
 #[tokio::test]
@@ -81,15 +82,15 @@ async fn transport_error() {
     let mut client = Client::join(serve(&io).await).await;
     client.send("2").await;
     client.expect_end().await;
-    expect_reason(&io, program, DisconnectReason::TransportError).await;
+    expect_reason(&io, program, Some(client), DisconnectReason::TransportError).await;
 }
 
 #[tokio::test]
 async fn ping_timeout() {
     let short = Duration::from_millis(50);
     let (io, program) = leaving(|builder| builder.ping_interval(short).ping_timeout(short));
-    let _client = Client::join(serve(&io).await).await;
-    expect_reason(&io, program, DisconnectReason::PingTimeout).await;
+    let client = Client::join(serve(&io).await).await;
+    expect_reason(&io, program, Some(client), DisconnectReason::PingTimeout).await;
 }
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn parse_error() {
     let mut client = Client::join(serve(&io).await).await;
     client.send("x").await;
     client.expect_end().await;
-    expect_reason(&io, program, DisconnectReason::ParseError).await;
+    expect_reason(&io, program, Some(client), DisconnectReason::ParseError).await;
 }
 
 #[tokio::test]
@@ -114,7 +115,7 @@ async fn forced_close_which_the_error_hook_is_told() {
         client.expect_end().await;
         let line = program.lines.next().await;
         assert!(line.starts_with("error in -: "), "{undecodable}: {line}");
-        expect_reason(&io, program, DisconnectReason::ForcedClose).await;
+        expect_reason(&io, program, Some(client), DisconnectReason::ForcedClose).await;
     }
 }
 
@@ -125,7 +126,7 @@ async fn forced_server_close() {
         let mut client = Client::join(serve(&io).await).await;
         client.send(broken).await;
         client.expect_end().await;
-        expect_reason(&io, program, DisconnectReason::ForcedServerClose).await;
+        expect_reason(&io, program, Some(client), DisconnectReason::ForcedServerClose).await;
     }
 }
 
@@ -133,10 +134,10 @@ async fn forced_server_close() {
 async fn server_shutting_down() {
     let (io, program) = leaving(|builder| builder);
     let mut client = Client::join(serve(&io).await).await;
-    io.close().await;
     // No `41`: the client is to come back.
-    client.expect_end().await;
-    expect_reason(&io, program, DisconnectReason::ServerShuttingDown).await;
+    let gone = async move { client.expect_end().await };
+    tokio::join!(io.close(), gone);
+    expect_reason(&io, program, None, DisconnectReason::ServerShuttingDown).await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod joining;
 mod leaving;
 mod mounting;
 mod order;
+mod overlapping;
 mod rooms;
 mod slow_readers;
 mod support;

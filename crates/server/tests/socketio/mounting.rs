@@ -1,1 +1,79 @@
+//! The server inside programs that have an HTTP server already.
 
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tidewire_server::{Reply, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Client, program, soon};
+
+async fn plain_get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    soon(stream.read_to_string(&mut response)).await.expect("a response");
+    response
+}
+
+fn answering() -> Server {
+    let io = program().0.build();
+    io.on("question", async || Reply(42));
+    io
+}
+
+#[tokio::test]
+async fn as_a_layer_of_an_axum_router() {
+    let io = answering();
+    let router = Router::new().route("/hello", get(async || "from the router")).layer(io.layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut client = Client::join(address).await;
+    client.expect_only(r#"420["question"]"#, "430[42]").await;
+    assert!(plain_get(address, "/hello").await.ends_with("from the router"));
+    assert!(plain_get(address, "/other").await.starts_with("HTTP/1.1 404 "));
+    let open = plain_get(address, "/socket.io/?EIO=4&transport=polling").await;
+    assert!(open.contains("\r\n\r\n0{\"sid\":\""), "{open}");
+}
+
+#[tokio::test]
+async fn as_a_service_of_a_plain_hyper_server() {
+    let io = answering();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let service = io.service();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades(),
+            );
+        }
+    });
+    let mut client = Client::join(address).await;
+    client.expect_only(r#"420["question"]"#, "430[42]").await;
+    assert!(plain_get(address, "/hello").await.starts_with("HTTP/1.1 404 "));
+}
+
+/// The futures that a program may hold across an `await` can move between threads.
+#[test]
+fn what_a_program_awaits_is_send() {
+    fn is_send<T: Send>(_: &T) {}
+    let _ = |io: Server, socket: tidewire_server::Socket| {
+        is_send(&io.close());
+        is_send(&io.listen("127.0.0.1:0"));
+        is_send(&socket.disconnected());
+        is_send(&socket.emit_wait("event", ()));
+        is_send(&socket.emit_with_ack::<u64>("event", ()));
+        is_send(&socket.emit_with_ack::<u64>("event", ()).raw());
+        is_send(&io.to("room").except(socket.id()));
+        is_send(&(io.clone(), socket.clone()));
+    };
+}

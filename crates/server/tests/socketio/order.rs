@@ -160,7 +160,7 @@ async fn a_socket_has_handlers_of_its_own_which_come_before_those_of_the_namespa
         });
     });
     io.on_fallback(async |log: State<Log>, EventName(name): EventName| {
-        log.say(format_args!("fallback {name}"))
+        log.say(format_args!("fallback {name}"));
     });
     let address = serve(&io).await;
     let mut special = Client::join(address).await;
