@@ -241,6 +241,18 @@ impl<'a> Event<'a> {
         self.arguments
     }
 
+    /// Bytes that the event keeps from being freed: its whole text, with the name and all whitespace, and the
+    /// attachments.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let unescaped = match &self.name {
+            Name::Written(_) => 0,
+            Name::Unescaped(name) => name.len(),
+        };
+        let attachments = self.arguments.attachments().iter().map(Bytes::len).sum::<usize>();
+        self.arguments.payload().len() + unescaped + attachments
+    }
+
     /// The event in memory of its own: one allocation for name and arguments together.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {
@@ -324,6 +336,14 @@ mod tests {
 
     fn parse(text: &str) -> Result<Packet<'_>, DecodeError> {
         Packet::from_header(&Header::parse(text, &Limits::default())?)
+    }
+
+    #[test]
+    fn the_size_of_an_event_counts_its_name_and_its_whitespace() {
+        for text in [r#"2["abc"]"#, r#"2["a",1]"#, r#"2["a"   ]"#, r#"2 ["a"]  "#] {
+            assert_eq!(event(text).size(), text.len() - 1, "{text}");
+        }
+        assert_eq!(event(r#"2["\u0061"]"#).size(), 10 + 1);
     }
 
     fn event(text: &str) -> Event<'_> {
