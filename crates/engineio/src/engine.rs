@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
@@ -34,6 +34,7 @@ struct Shared<A> {
     options: Options,
     application: A,
     registry: Registry,
+    closing: AtomicBool,
     /// Tasks of sessions, also of those that are over and still have something to say or to finish.
     tasks: AtomicUsize,
 }
@@ -51,6 +52,7 @@ impl<A: Application> Engine<A> {
             options,
             application,
             registry: Registry::default(),
+            closing: AtomicBool::new(false),
             tasks: AtomicUsize::new(0),
         }))
     }
@@ -73,8 +75,9 @@ impl<A: Application> Engine<A> {
         self.0.registry.len()
     }
 
-    /// Closes every session. The clients may come back.
+    /// Closes every session, and refuses new ones with 503 from now on.
     pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Release);
         for session in self.0.registry.all() {
             session.close();
         }
@@ -184,8 +187,11 @@ impl<A: Application> Engine<A> {
         })
     }
 
-    /// A session id and its session, entered in the registry; `None` when there are too many.
+    /// A session id and its session, entered in the registry; `None` when there are too many, or none are wanted.
     fn new_session(&self, transport: Transport) -> Option<Session> {
+        if self.0.closing.load(Ordering::Acquire) {
+            return None;
+        }
         if self.0.registry.len() >= self.0.options.max_sessions {
             tracing::warn!(
                 max_sessions = self.0.options.max_sessions,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// Limits of one connection. Each names the attack that it answers.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Limits {
     /// Time for a connection to join its first namespace. Answers connections that never do. Default 45 s.
     pub connect_timeout: Duration,

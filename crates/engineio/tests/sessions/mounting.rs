@@ -62,6 +62,14 @@ async fn beyond_the_limit_a_session_is_refused_and_there_is_room_again_when_one_
 }
 
 #[tokio::test]
+async fn an_engine_that_was_closed_takes_no_session_any_more() {
+    let server = Server::start(Options::default()).await;
+    server.engine.close();
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    assert_eq!(server.engine.sessions(), 0);
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_get_their_headers_on_every_answer() {
     let options = Options { cors: Some(Cors::any()), ..Options::default() };
     let server = Server::start(options).await;

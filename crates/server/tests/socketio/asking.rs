@@ -47,8 +47,7 @@ async fn an_answer_that_does_not_fit_is_invalid() {
 #[tokio::test]
 async fn a_client_that_does_not_answer_in_time_is_waited_for_no_longer_and_may_answer_later() {
     let (builder, mut program) = program();
-    let mut limits = Limits::default();
-    limits.ack_timeout = Duration::from_millis(30);
+    let limits = Limits { ack_timeout: Duration::from_millis(30), ..Limits::default() };
     let (mut client, socket) = ask(&builder.limits(limits).build(), &mut program).await;
     assert_eq!(soon(socket.emit_with_ack::<u64>("question", ())).await, Err(AckError::Timeout));
     let own = socket.timeout(Duration::from_millis(10)).emit_with_ack::<u64>("question", ());
@@ -73,9 +72,7 @@ async fn the_answers_of_a_client_that_leaves_fail_at_once() {
 /// A handler asks, and meanwhile more events come than may wait otherwise.
 fn asking_with_limits(soft: usize, hard: usize) -> (Server, Program) {
     let (builder, program) = program();
-    let mut limits = Limits::default();
-    limits.waiting_events = soft;
-    limits.waiting_events_hard = hard;
+    let limits = Limits { waiting_events: soft, waiting_events_hard: hard, ..Limits::default() };
     let io = builder.limits(limits).build();
     io.on("ask", async |socket: Socket, log: State<Log>| {
         let answer = socket.emit_with_ack::<u64>("question", ()).await;

@@ -60,9 +60,7 @@ async fn as_many_handlers_run_at_once_as_the_namespace_allows() {
 #[tokio::test]
 async fn one_concurrent_handler_more_than_the_limit_holds_up_the_events_behind_it() {
     let (builder, mut program) = program();
-    let mut limits = Limits::default();
-    limits.concurrent_handlers = 1;
-    let io = builder.limits(limits).build();
+    let io = builder.limits(Limits { concurrent_handlers: 1, ..Limits::default() }).build();
     register(&io);
     io.on("job", async |log: State<Log>, gate: State<Gate>| {
         log.say("job begins");
