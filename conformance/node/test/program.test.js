@@ -66,6 +66,19 @@ for (const signal of ["SIGTERM", "SIGINT"]) {
       assert.equal((await conversation.ended()).code, 1001);
     });
 
+    it("when a WebSocket takes its time to answer the close, and not before it has", async () => {
+      const server = await startApplication();
+      const conversation = await Conversation.open(`${server.webSocketUrl}/ws`);
+      conversation.socket.pause();
+      let over = false;
+      const stopped = server.stop(signal).then(() => (over = true));
+      await new Promise((resolve) => setTimeout(resolve, 200)); // the peer that takes its time
+      assert.equal(over, false);
+      conversation.socket.resume();
+      await stopped;
+      assert.equal((await conversation.ended()).code, 1001);
+    });
+
     for (const transport of ["polling", "websocket"]) {
       it(`when a client is connected over ${transport}, which hears of it`, async () => {
         const server = await startConformanceServer();

@@ -64,7 +64,8 @@ async fn echo_messages(
     mut socket: WebSocket,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), ws::SendError> {
-    let mut stop = std::pin::pin!(async move { drop(stopped.wait_for(|stopped| *stopped).await) });
+    // Only borrowed: the receiver, whose end `run` waits for, has to outlive the goodbye.
+    let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
     loop {
         tokio::select! {
             biased;
