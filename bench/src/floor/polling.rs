@@ -61,7 +61,11 @@ pub(super) fn handle(place: u64, bytes: &[u8], end: usize, turn: &mut Turn) -> O
         return Some(end);
     };
     if head.starts_with(b"GET") {
-        let session = sessions.sessions.get_mut(&id)?;
+        let Some(session) = sessions.sessions.get_mut(&id) else {
+            // It has moved to WebSocket, and the client has not noticed yet.
+            respond(out, b"6");
+            return Some(end);
+        };
         if session.waiting.is_empty() {
             session.poll = Some(place);
         } else {

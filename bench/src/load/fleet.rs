@@ -242,7 +242,8 @@ impl Fleet {
     ) -> Result<()> {
         let speaks_engine = self.protocol == Protocol::SocketIo;
         match self.members[place].phase {
-            Phase::Ready if speaks_engine && payload == b"2" => out.extend_from_slice(&frame(b"3")),
+            // Some servers send their first ping at once.
+            _ if speaks_engine && payload == b"2" => out.extend_from_slice(&frame(b"3")),
             Phase::Ready => conversation.on_message(place, payload, out),
             Phase::Opening => {
                 ensure!(payload.starts_with(b"0{"), "no open: {}", String::from_utf8_lossy(payload));

@@ -88,8 +88,20 @@ impl Polling {
             let path = format!("{OPEN}&sid={}", session_id(&self.answer(poll)?)?);
             self.web.post(poll, &path, b"40")?;
             ensure!(self.answer(poll)?.eq_ignore_ascii_case(b"ok"), "the POST was not answered with ok");
-            self.web.get(poll, &path)?;
-            ensure!(self.answer(poll)?.starts_with(b"40{"), "client {number} was not admitted");
+            // Some servers send their first ping before they admit.
+            loop {
+                self.web.get(poll, &path)?;
+                let body = self.answer(poll)?;
+                let packets = || body.split(|&byte| byte == 0x1e);
+                if packets().any(|packet| packet == b"2") {
+                    self.web.post(poll, &path, b"3")?;
+                    self.answer(poll)?;
+                }
+                if packets().any(|packet| packet.starts_with(b"40{")) {
+                    break;
+                }
+                ensure!(body == b"2", "client {number} was not admitted: {}", String::from_utf8_lossy(&body));
+            }
             self.clients.push(Client { path, order: 0, sent: 0, echo_missing: false, post_missing: false });
         }
         Ok(())

@@ -65,7 +65,12 @@ impl Server {
             .args([&self.address, &process, protocol.name(), workload, extent])
             .stdin(Stdio::null())
             .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{}",
+            complaint.lines().next().unwrap_or("the generator has failed")
+        );
         serde_json::from_slice(&output.stdout).context("the generator's row")
     }
 
