@@ -274,7 +274,13 @@ mod tests {
         assert!(session.begin_upgrade(at(1)));
         assert_eq!(session.handle_candidate(&Ok(Packet::Ping("probe")), at(1)), CandidateStep::AnswerProbe);
         assert_eq!(session.transport(), Transport::Polling);
-        assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10));
+        assert_eq!(
+            session.handle_timeout(at(1)),
+            Some(Due::ReleasePoll),
+            "a poll that waits is released at once"
+        );
+        assert_eq!(session.handle_timeout(at(1)), None);
+        assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10), "and a later one soon");
         assert_eq!(session.handle_timeout(at(2)), Some(Due::ReleasePoll));
         assert_eq!(session.handle_timeout(at(2)), None);
         assert_eq!(session.handle_candidate(&Ok(Packet::Upgrade), at(2)), CandidateStep::Switch);

@@ -10,8 +10,8 @@ use ws_proto::Time;
 
 use crate::packet::{Packet, ParseError};
 
-/// How often a waiting poll is answered with a noop once the candidate has been probed, so that the client can stop
-/// polling soon. The figure is that of the Node server.
+/// How often a waiting poll is answered with a noop after the candidate has been probed, so that the client can stop
+/// polling. The figure is that of the Node server.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the driver does after a packet on the candidate.
@@ -62,9 +62,11 @@ impl Upgrade {
     ) -> CandidateStep {
         match (*self, packet) {
             (Self::Candidate { deadline } | Self::Probed { deadline, .. }, Ok(Packet::Ping("probe"))) => {
-                // A poll that already waits is released one interval from now, as in Node: the client stops polling
-                // by itself when its poll comes back with something.
-                *self = Self::Probed { deadline, release_at: now + RELEASE_INTERVAL };
+                // A poll that waits is released at once: the client stops polling when it has read the answer to its
+                // probe, and waits for that poll. The Node server lets it wait for one interval, so that every upgrade
+                // takes a tenth of a second. Should the release overtake the answer, the client polls once more, and
+                // that poll is released an interval later.
+                *self = Self::Probed { deadline, release_at: now };
                 CandidateStep::AnswerProbe
             }
             (Self::Probed { .. }, Ok(Packet::Upgrade)) => {
