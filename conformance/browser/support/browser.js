@@ -1,0 +1,200 @@
+// Headless Chromium, and the site whose pages the tests open: an origin other than that of the servers under test.
+import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { after, afterEach, before } from "node:test";
+import { chromium } from "playwright-core";
+import { within } from "../../node/support/wait.js";
+
+// Chromium finds no network here but loopback, and looks for none with the last three.
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** A browser for the tests of the enclosing `describe`, or of the file. The pages of a test end with the test. */
+export function browserForTests() {
+  const context = new Context();
+  before(() => context.start());
+  afterEach(() => context.endOfTest());
+  after(() => context.stop());
+  return context;
+}
+
+class Context {
+  #browser;
+  #site;
+  #open = new Set();
+  #spare = [];
+  #errors = [];
+  #tolerated;
+  #news = new EventEmitter();
+
+  async start() {
+    const executablePath = process.env.TIDEWIRE_CHROMIUM;
+    assert.ok(executablePath, "TIDEWIRE_CHROMIUM names no browser: run the suite by `cargo xtask test --stage browser`");
+    [this.#browser, this.#site] = await Promise.all([
+      chromium.launch({ executablePath, headless: true, args: FLAGS }),
+      startSite(),
+    ]);
+  }
+
+  async stop() {
+    await this.#browser?.close();
+    this.#site?.close();
+  }
+
+  /** The origin of the pages. */
+  get origin() {
+    return `http://localhost:${this.#site.address().port}`;
+  }
+
+  /** A page that has just been loaded. What an earlier test has left is used again: a new one costs a second. */
+  async open() {
+    const page = this.#spare.pop() ?? (await this.#make());
+    this.#open.add(page);
+    await page.load(this.origin);
+    return page;
+  }
+
+  async #make() {
+    const page = await this.#browser.newPage();
+    page.on("console", (message) => message.type() === "error" && this.#report(message.text()));
+    page.on("pageerror", (error) => this.#report(String(error)));
+    return new Page(page);
+  }
+
+  #report(error) {
+    this.#errors.push(error);
+    this.#news.emit("error reported");
+  }
+
+  /** Waits for an error that the browser must report in this test. Any other fails the test. */
+  reports(pattern) {
+    const found = async () => {
+      for (;;) {
+        const index = this.#errors.findIndex((error) => pattern.test(error));
+        if (index >= 0) return this.#errors.splice(index, 1);
+        await once(this.#news, "error reported");
+      }
+    };
+    return within(8_000, `an error of the browser like ${pattern}`, found());
+  }
+
+  /** Errors that the browser may report in this test, as often as it likes. */
+  tolerate(pattern) {
+    this.#tolerated = pattern;
+  }
+
+  async endOfTest() {
+    const pages = [...this.#open].filter((page) => !page.closed);
+    this.#open.clear();
+    await Promise.all(pages.map((page) => page.leave())); // which ends its connections
+    this.#spare.push(...pages);
+    const tolerated = this.#tolerated;
+    this.#tolerated = undefined;
+    const errors = this.#errors.splice(0).filter((error) => !tolerated?.test(error));
+    assert.deepEqual(errors, [], "the browser reported errors");
+  }
+}
+
+class Page {
+  #page;
+  #requests = [];
+
+  constructor(page) {
+    this.#page = page;
+    page.on("request", (request) => this.#requests.push(request.url()));
+    page.on("websocket", (socket) => this.#requests.push(socket.url()));
+  }
+
+  async load(url) {
+    this.#requests.length = 0;
+    await this.#page.goto(url);
+  }
+
+  leave() {
+    return this.#page.goto("about:blank");
+  }
+
+  close() {
+    return this.#page.close();
+  }
+
+  get closed() {
+    return this.#page.isClosed();
+  }
+
+  /** Runs a function in the page, where `io` and the functions of `in-page.js` are at hand. */
+  run(test, argument) {
+    return within(30_000, "the page", this.#page.evaluate(test, argument));
+  }
+
+  /** A connected client in the page, which has finished its upgrade if it makes one; `connect` of `in-page.js`. */
+  async connect(url, transport, options = {}) {
+    const attempt = this.#page.evaluateHandle((given) => connect(...given), [url, transport, options]);
+    return new Client(await within(30_000, `a client over ${transport}`, attempt));
+  }
+
+  /** By which transports the page has spoken Engine.IO with a server. */
+  get transports() {
+    const transports = this.#requests.map((url) => /[?&]transport=(\w+)/.exec(url)?.[1]);
+    return [...new Set(transports.filter(Boolean))].sort();
+  }
+}
+
+/** A Socket.IO client that lives in a page. */
+class Client {
+  #socket;
+
+  constructor(socket) {
+    this.#socket = socket;
+  }
+
+  /** Runs a function in the page on this client. */
+  run(test, argument) {
+    return within(30_000, "the page", this.#socket.evaluate(test, argument));
+  }
+
+  id() {
+    return this.run((socket) => socket.id);
+  }
+
+  /** The transport that the client uses now. */
+  transport() {
+    return this.run((socket) => socket.io.engine.transport.name);
+  }
+
+  /** Listens from now on; `(await listen("event"))()` waits for the event, and gives its arguments. */
+  async listen(event) {
+    const coming = await this.#socket.evaluateHandle((socket, event) => ({ values: next(socket, event) }), event);
+    return () => within(30_000, `"${event}" in the page`, coming.evaluate(({ values }) => values));
+  }
+}
+
+/** Serves an empty page with the official client in it. */
+async function startSite() {
+  const bundle = join(dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json")), "dist/socket.io.js");
+  const html = `<!doctype html><title>conformance</title><link rel="icon" href="data:,">
+<script src="/socket.io.js"></script><script src="/in-page.js"></script>`;
+  const files = {
+    "/": ["text/html", html],
+    "/socket.io.js": ["text/javascript", await readFile(bundle)],
+    "/in-page.js": ["text/javascript", await readFile(new URL("in-page.js", import.meta.url))],
+  };
+  const site = createServer((request, response) => {
+    const [type, body] = files[request.url] ?? [];
+    if (body) response.writeHead(200, { "content-type": `${type}; charset=utf-8` }).end(body);
+    else response.writeHead(404).end();
+  });
+  await new Promise((resolve, reject) => site.listen(0, "127.0.0.1", resolve).on("error", reject));
+  return site;
+}
