@@ -1,9 +1,13 @@
 //! What the tests need beside Rust, and how it gets here. Whatever a stage needs is installed here, pinned, or missed by name.
 
+pub(crate) mod chromium;
+pub(crate) mod python;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use cargo_metadata::MetadataCommand;
 
 use crate::process;
 
@@ -14,6 +18,12 @@ const OLDEST_NODE: u32 = 20;
 pub(crate) fn root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(manifest.parent().context("xtask lies in the repository")?.to_owned())
+}
+
+/// Where cargo builds, and where the tests may put what they make.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
+    Ok(metadata.target_directory.into_std_path_buf())
 }
 
 /// Node itself, and the packages of the lock file in `folder`.

@@ -1,6 +1,7 @@
 //! The workspace's own commands: `cargo xtask <command>`.
 #![allow(clippy::print_stdout, reason = "a command talks to whoever called it")]
 
+mod autobahn;
 mod bench;
 mod environment;
 mod floors;
@@ -12,17 +13,20 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 The workspace's own commands.
 
+  cargo xtask autobahn [CASE...]     every case of Autobahn's, or those that match, for instance '6.4.*'
   cargo xtask bench                  Tidewire against floor and peers; --help lists its options
   cargo xtask floors                 no crate imports upwards
   cargo xtask test                   everything that must hold before a change goes in
     --full                           also what only proves the tests themselves
-    --stage NAME...                  only these stages: format, floors, lints, unit, node, reference
+    --stage NAME...                  only these stages: format, floors, lints, unit, node, browser, autobahn,
+                                     reference
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["autobahn", patterns @ ..] => autobahn::command(patterns),
         ["bench", options @ ..] => bench::command(options),
         ["floors"] => floors::command(),
         ["test", options @ ..] => test::command(options),

@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
 
 /// The cargo that runs us.
@@ -17,6 +18,70 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
     announce(command);
     Ok(command.status().with_context(|| format!("cannot run {}", line(command)))?.success())
+}
+
+/// Runs `command`; whether it succeeded. One that takes longer than `patience` is killed, and an error.
+pub(crate) fn succeeds_within(patience: Duration, command: &mut Command) -> Result<bool> {
+    announce(command);
+    let mut child = Killed(command.spawn().with_context(|| format!("cannot run {}", line(command)))?);
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(status) = child.0.try_wait()? {
+            return Ok(status.success());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("{} was not finished after {} s", line(command), patience.as_secs())
+}
+
+/// A program that does not outlive us.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server of ours that runs until this is dropped.
+pub(crate) struct Server {
+    child: Killed,
+    url: String,
+    /// Kept open, for the server may have more to say.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts `binary` on a port of the system's choice and waits until it listens.
+    pub(crate) fn start(binary: &Path) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        announce(&command);
+        let mut child = Killed(command.spawn().with_context(|| format!("cannot run {}", line(&command)))?);
+        let mut output = BufReader::new(child.0.stdout.take().context("standard output is piped")?);
+        let mut first = String::new();
+        output.read_line(&mut first)?;
+        let url = listening_url(&first)
+            .with_context(|| format!("{} does not say where it listens: {first:?}", line(&command)))?;
+        Ok(Self { child, url: url.to_owned(), _output: output })
+    }
+
+    /// `http://127.0.0.1:43210`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.0.try_wait()?.is_none())
+    }
+}
+
+/// The address in `listening on http://127.0.0.1:43210`.
+fn listening_url(line: &str) -> Option<&str> {
+    let url = line.trim_end().strip_prefix("listening on ")?;
+    url.starts_with("http://").then_some(url)
 }
 
 /// Runs `command`, shows each line of its standard output to `see` after passing it on; whether it succeeded.
@@ -58,6 +123,35 @@ fn announce(command: &Command) {
 
 fn line(command: &Command) -> String {
     let program = command.get_program();
-    let name = std::path::Path::new(program).file_name().unwrap_or(program);
+    let name = Path::new(program).file_name().unwrap_or(program);
     std::iter::once(name).chain(command.get_args()).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_of_a_server_says_where_it_listens() {
+        assert_eq!(listening_url("listening on http://127.0.0.1:4000\n"), Some("http://127.0.0.1:4000"));
+        for line in ["", "\n", "listening on 4000", "error: http://127.0.0.1:4000"] {
+            assert_eq!(listening_url(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let start = Instant::now();
+        let error = succeeds_within(Duration::from_millis(100), Command::new("sleep").arg("60"))
+            .expect_err("it sleeps longer");
+        assert!(error.to_string().contains("sleep 60"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_program_that_ends_in_time_tells_whether_it_succeeded() -> Result<()> {
+        assert!(succeeds_within(Duration::from_secs(30), &mut Command::new("true"))?);
+        assert!(!succeeds_within(Duration::from_secs(30), &mut Command::new("false"))?);
+        Ok(())
+    }
 }

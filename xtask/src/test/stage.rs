@@ -3,8 +3,17 @@
 use anyhow::{Result, bail};
 
 use super::tally::Tally;
-use super::{node, rust};
+use super::{autobahn, javascript, rust};
 use crate::floors;
+
+/// What came of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It ran, with these counts.
+    Ran(Tally),
+    /// It could not be run here, for this reason, and that is no failure.
+    Skipped(&'static str),
+}
 
 /// One part of `cargo xtask test`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +28,26 @@ pub(super) enum Stage {
     Unit,
     /// The official JavaScript clients against our programs.
     Node,
+    /// The official browser client and the browser's own WebSocket, in headless Chromium.
+    Browser,
+    /// Autobahn's fuzzing client against the binary's WebSocket.
+    Autobahn,
     /// The same tests against Node's own server: they ask for nothing that it does not do.
     Reference,
 }
 
 impl Stage {
     /// Cheap ones first.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Format, Self::Floors, Self::Lints, Self::Unit, Self::Node, Self::Reference];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Format,
+        Self::Floors,
+        Self::Lints,
+        Self::Unit,
+        Self::Node,
+        Self::Browser,
+        Self::Autobahn,
+        Self::Reference,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -35,6 +56,8 @@ impl Stage {
             Self::Lints => "lints",
             Self::Unit => "unit",
             Self::Node => "node",
+            Self::Browser => "browser",
+            Self::Autobahn => "autobahn",
             Self::Reference => "reference",
         }
     }
@@ -52,15 +75,18 @@ impl Stage {
         matches!(self, Self::Reference)
     }
 
-    pub(super) fn run(self) -> Result<Tally> {
-        match self {
+    pub(super) fn run(self) -> Result<Outcome> {
+        let tally = match self {
             Self::Format => rust::format(),
             Self::Floors => floors_kept(),
             Self::Lints => rust::lints(),
             Self::Unit => rust::unit(),
-            Self::Node => node::against_tidewire(),
-            Self::Reference => node::against_the_reference(),
-        }
+            Self::Node => javascript::in_node(),
+            Self::Browser => javascript::in_a_browser(),
+            Self::Autobahn => return autobahn::quick(),
+            Self::Reference => javascript::against_the_reference(),
+        };
+        tally.map(Outcome::Ran)
     }
 }
 

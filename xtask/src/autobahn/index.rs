@@ -1,0 +1,150 @@
+//! Autobahn's verdict: the file `index.json` that it writes after the last case.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// The verdict on one case, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Case {
+    behavior: String,
+    #[serde(rename = "behaviorClose")]
+    behavior_close: String,
+    reportfile: String,
+}
+
+/// The verdicts on all cases of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// How many cases passed.
+    pub(crate) passed: usize,
+    /// What is wrong with the others, one line each, in the order of the cases.
+    pub(crate) complaints: Vec<String>,
+    /// How many cases behaved how.
+    behaviors: BTreeMap<String, usize>,
+}
+
+impl Verdict {
+    /// Reads the part of `index.json` that is about `agent`.
+    pub(super) fn read(index: &str, agent: &str) -> Result<Self> {
+        let mut agents: BTreeMap<String, BTreeMap<String, Case>> =
+            serde_json::from_str(index).context("Autobahn's index.json is not what it used to be")?;
+        // Autobahn leaves out an agent that it could not reach.
+        let mut cases: Vec<(String, Case)> = agents.remove(agent).unwrap_or_default().into_iter().collect();
+        cases.sort_by_key(|(number, _)| sort_key(number));
+        let mut verdict = Self { passed: 0, complaints: Vec::new(), behaviors: BTreeMap::new() };
+        for (number, case) in cases {
+            match case.complaint() {
+                Some(complaint) => verdict.complaints.push(format!("case {number}: {complaint}")),
+                None => verdict.passed += 1,
+            }
+            *verdict.behaviors.entry(case.behavior).or_default() += 1;
+        }
+        Ok(verdict)
+    }
+
+    /// How many cases were run.
+    pub(super) fn cases(&self) -> usize {
+        self.passed + self.complaints.len()
+    }
+
+    /// `301 cases: 3 INFORMATIONAL, 298 OK`.
+    pub(super) fn summary(&self) -> String {
+        let counts: Vec<String> =
+            self.behaviors.iter().map(|(behavior, count)| format!("{count} {behavior}")).collect();
+        format!("{} cases: {}", self.cases(), counts.join(", "))
+    }
+}
+
+impl Case {
+    fn complaint(&self) -> Option<String> {
+        if accepted(&self.behavior) && accepted(&self.behavior_close) {
+            return None;
+        }
+        Some(format!(
+            "behaviour {}, closing behaviour {}, see {}",
+            self.behavior,
+            self.behavior_close,
+            self.reportfile.replace(".json", ".html")
+        ))
+    }
+}
+
+/// The rest is `FAILED`, `NON-STRICT`, `UNIMPLEMENTED`, `WRONG CODE`, `UNCLEAN`, `FAILED BY CLIENT`.
+fn accepted(behavior: &str) -> bool {
+    matches!(behavior, "OK" | "INFORMATIONAL")
+}
+
+/// 9.10.1 comes after 9.2.1.
+fn sort_key(number: &str) -> Vec<u32> {
+    number.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of the index; the real one has a few fields more.
+    fn case(number: &str, behavior: &str, behavior_close: &str) -> String {
+        format!(
+            r#""{number}": {{"behavior": "{behavior}", "behaviorClose": "{behavior_close}", "duration": 5,
+                "remoteCloseCode": null, "reportfile": "us_case_{}.json"}}"#,
+            number.replace('.', "_")
+        )
+    }
+
+    fn read(cases: &[String]) -> Verdict {
+        let other = case("1.1.1", "FAILED", "FAILED");
+        let index = format!(r#"{{"us": {{{}}}, "another": {{{other}}}}}"#, cases.join(","));
+        Verdict::read(&index, "us").expect("it is an index")
+    }
+
+    #[test]
+    fn ok_and_informational_pass() {
+        let verdict = read(&[
+            case("1.1.1", "OK", "OK"),
+            case("7.13.1", "INFORMATIONAL", "INFORMATIONAL"),
+            case("1.1.2", "OK", "INFORMATIONAL"),
+        ]);
+        assert_eq!((verdict.passed, verdict.cases()), (3, 3));
+        assert_eq!(verdict.complaints, Vec::<String>::new());
+        assert_eq!(verdict.summary(), "3 cases: 1 INFORMATIONAL, 2 OK");
+    }
+
+    #[test]
+    fn anything_else_fails_be_it_in_the_behaviour_or_in_the_close() {
+        for bad in ["FAILED", "NON-STRICT", "UNIMPLEMENTED", "WRONG CODE", "UNCLEAN", "FAILED BY CLIENT", ""]
+        {
+            for (behavior, close) in [(bad, "OK"), ("OK", bad), (bad, bad)] {
+                let verdict = read(&[case("1.1.1", behavior, close), case("1.1.2", "OK", "OK")]);
+                assert_eq!((verdict.passed, verdict.complaints.len()), (1, 1), "{behavior:?}, {close:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn complaints_come_in_the_order_of_the_cases_and_name_the_report() {
+        let verdict = read(&[case("9.10.1", "NON-STRICT", "OK"), case("9.2.1", "OK", "UNCLEAN")]);
+        assert_eq!(
+            verdict.complaints,
+            [
+                "case 9.2.1: behaviour OK, closing behaviour UNCLEAN, see us_case_9_2_1.html",
+                "case 9.10.1: behaviour NON-STRICT, closing behaviour OK, see us_case_9_10_1.html",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_agent_that_was_not_reached_has_no_cases() {
+        let verdict = Verdict::read("{}", "us").expect("it is an index");
+        assert_eq!((verdict.passed, verdict.cases()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_no_index_is_an_error() {
+        for text in ["", "[]", r#"{"us": {"1.1.1": {"behavior": "OK"}}}"#] {
+            assert!(Verdict::read(text, "us").is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The browser: Debian's package `chromium`, installed where it is missing.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process;
+
+/// How Chromium is installed; apt waits this many seconds for another apt to end.
+const WAIT_FOR_APT: &str = "DPkg::Lock::Timeout=120";
+
+/// The path of `chromium`.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    if let Some(found) = installed() {
+        return Ok(found);
+    }
+    ensure!(
+        on_path("apt-get").is_some(),
+        "`chromium` is not on the PATH, and without apt-get it cannot be installed from here; install it by hand"
+    );
+    let sudo = become_root()?;
+    apt_get(sudo, &["update", "--quiet=2"])?;
+    apt_get(sudo, &["install", "--quiet=2", "--yes", "--no-install-recommends", "chromium"])?;
+    installed().context("apt-get has installed the package chromium, yet `chromium` is not on the PATH")
+}
+
+fn installed() -> Option<PathBuf> {
+    on_path("chromium")
+}
+
+fn apt_get(sudo: bool, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(if sudo { "sudo" } else { "apt-get" });
+    if sudo {
+        command.args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    }
+    command.args(["--option", WAIT_FOR_APT]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    ensure!(process::succeeds(&mut command)?, "apt-get failed; `chromium` is needed for the browser tests");
+    Ok(())
+}
+
+/// Whether `sudo` is needed to be root; an error when it is and will not do.
+fn become_root() -> Result<bool> {
+    let says = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    if says("id", &["-u"]).as_deref() == Some("0") {
+        return Ok(false);
+    }
+    if says("sudo", &["--non-interactive", "true"]).is_some() {
+        return Ok(true);
+    }
+    bail!(
+        "`chromium` is not on the PATH, and only root may install it (sudo asks for a password or is missing); \
+         run `apt-get update && apt-get install chromium` as root, or put another Chromium on the PATH"
+    )
+}
+
+/// What `command -v` says: the first file of this name in the folders of `PATH`.
+fn on_path(program: &str) -> Option<PathBuf> {
+    find_in(&std::env::var_os("PATH")?, program)
+}
+
+fn find_in(path: &OsStr, program: &str) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|folder| folder.join(program)).find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_in_the_first_folder_that_can_run_it() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = std::env::join_paths([here, Path::new("/bin"), Path::new("/usr/bin")]).expect("no colon");
+        assert_eq!(find_in(&path, "sh"), Some("/bin/sh".into()));
+        // A file, but none that can be run; and a folder.
+        assert_eq!(find_in(&path, "Cargo.toml"), None);
+        assert_eq!(find_in(&path, "src"), None);
+        assert_eq!(find_in(&path, "no-such-program-anywhere"), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! Autobahn's test suite: a virtual environment of CPython 2.7, which is what it runs on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::version_of;
+use crate::process;
+
+/// Says `CPython 2.7` if that is what runs it. It must mean the same to any Python.
+const WHAT_ARE_YOU: &str =
+    "import platform; print(platform.python_implementation() + ' ' + platform.python_version()[:4])";
+
+/// The CPython 2.7 of this machine: the newest of pyenv's, or `python2.7` from the path.
+pub(crate) fn cpython_2_7() -> Option<PathBuf> {
+    let of_pyenv = pyenv_versions().map(|folder| interpreters_in(&folder)).unwrap_or_default();
+    of_pyenv.into_iter().chain([PathBuf::from("python2.7")]).find(|python| is_cpython_2_7(python))
+}
+
+/// Autobahn's program `wstest` in `folder`, set up from the pins in `pins` unless it is there already.
+pub(crate) fn wstest(python: &Path, pins: &Path, folder: &Path) -> Result<PathBuf> {
+    let environment = folder.join("python2.7");
+    let wstest = environment.join("bin/wstest");
+    let requirements = pins.join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    // Written last: what is there without it was left half-finished.
+    let installed = environment.join("installed.txt");
+    if wstest.exists() && fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(wstest);
+    }
+
+    version_of("python3", "Python 3.8 or newer with pip")?;
+    let tool = folder.join("virtualenv");
+    for leftover in [&environment, &tool] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover)?;
+        }
+    }
+    fs::create_dir_all(folder)?;
+    let mut get_tool = pip(Path::new("python3"));
+    get_tool.arg("--target").arg(&tool).arg("--requirement").arg(pins.join("virtualenv.txt"));
+    ensure!(process::succeeds(&mut get_tool)?, "virtualenv could not be installed");
+
+    let mut create = Command::new("python3");
+    create.args(["-m", "virtualenv", "--quiet", "--python"]).arg(python).arg(&environment);
+    create.env("PYTHONPATH", &tool);
+    ensure!(process::succeeds(&mut create)?, "{} could not be set up", environment.display());
+
+    let mut install = pip(&environment.join("bin/python"));
+    install.arg("--requirement").arg(&requirements);
+    ensure!(process::succeeds(&mut install)?, "Autobahn could not be installed");
+    ensure!(wstest.exists(), "the packages contain no {}", wstest.display());
+    fs::write(installed, wanted)?;
+    Ok(wstest)
+}
+
+/// `python -m pip install`, of pinned packages only.
+fn pip(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-m", "pip", "install", "--quiet", "--no-deps"]);
+    // It would tell us that pip is old and that running it as root is unwise. Both are so.
+    command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
+    command.env("PIP_NO_PYTHON_VERSION_WARNING", "1");
+    command
+}
+
+fn pyenv_versions() -> Option<PathBuf> {
+    let output = Command::new("pyenv").arg("root").output().ok().filter(|output| output.status.success())?;
+    Some(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("versions"))
+}
+
+/// The Pythons 2.7 under pyenv's folder of versions, newest first.
+fn interpreters_in(versions: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(versions) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    newest_first(names).iter().map(|name| versions.join(name).join("bin/python2.7")).collect()
+}
+
+fn newest_first(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<(u32, String)> =
+        names.filter_map(|name| Some((name.strip_prefix("2.7.")?.parse().ok()?, name))).collect();
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+/// A `python2.7` on the path may be anything, also a stand-in of pyenv's that only says what it would need.
+fn is_cpython_2_7(python: &Path) -> bool {
+    Command::new(python).args(["-c", WHAT_ARE_YOU]).output().is_ok_and(|output| {
+        output.status.success() && String::from_utf8_lossy(&output.stdout).trim() == "CPython 2.7."
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_versions_the_newest_comes_first() {
+        let names = ["3.12.1", "2.7.9", "2.7.18", "2.7.18-dev", "pypy2.7-7.3", "2.6.9"].map(str::to_owned);
+        assert_eq!(newest_first(names.into_iter()), ["2.7.18", "2.7.9"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_has_no_interpreters() {
+        assert_eq!(interpreters_in(Path::new("/no/such/folder")), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_program_that_is_missing_or_no_python_is_not_taken() {
+        assert!(!is_cpython_2_7(Path::new("no-such-program-anywhere")));
+        assert!(!is_cpython_2_7(Path::new("true")));
+    }
+}
