@@ -5,7 +5,7 @@ use tidewire::{Builder, Data, Server, Socket};
 
 /// What a `message` carries.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or { room, message }")]
 enum Message {
     /// Answered to the sender.
     Echo(String),

@@ -6,6 +6,10 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "tidewire", version, about, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    /// What is logged to standard error, for instance `debug` or `tidewire_server=trace`
+    #[arg(long, global = true, value_name = "FILTER", env = "TIDEWIRE_LOG", default_value = "warn")]
+    pub(crate) log: String,
+
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// Without a subcommand the server is run.
@@ -27,6 +31,30 @@ pub(crate) struct Serve {
 
     /// Origin whose pages may read the responses, for instance https://example.com; may be given several times
     /// [default: every origin]
-    #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
+    #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub(crate) allow_origin: Vec<String>,
+}
+
+/// An origin as browsers send it: scheme, host and perhaps port. Anything else would never match, in silence.
+fn origin(text: &str) -> Result<String, String> {
+    let origin = text.strip_suffix('/').unwrap_or(text);
+    match origin.split_once("://") {
+        Some((scheme, host)) if !scheme.is_empty() && !host.is_empty() && !host.contains('/') => {
+            Ok(origin.into())
+        }
+        _ => Err("an origin is a scheme and a host, for instance https://example.com".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_taken_as_browsers_send_it() {
+        assert_eq!(origin("https://example.com:8080/").as_deref(), Ok("https://example.com:8080"));
+        for text in ["example.com", "https://", "://x", "https://example.com/path"] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
 }

@@ -4,18 +4,21 @@ mod application;
 mod arguments;
 mod serve;
 
+use std::io::IsTerminal;
+
+use anyhow::Context;
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command};
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TIDEWIRE_LOG").unwrap_or_else(|_| "warn".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
     let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse(&arguments.log).context("TIDEWIRE_LOG")?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let Command::Serve(serve) = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(serve))
 }

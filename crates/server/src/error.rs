@@ -26,6 +26,19 @@ impl HandlerError {
         Self { message: message.into(), source: None }
     }
 
+    /// An error that the client may not read, of any type: `.map_err(HandlerError::hidden)?` for those that `?` alone
+    /// does not take (`anyhow::Error`, boxed errors, texts).
+    pub fn hidden(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { message: Self::FAILED.into(), source: Some(error.into()) }
+    }
+
+    /// Adds what the client is not told.
+    #[must_use]
+    pub fn with_source(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(error.into());
+        self
+    }
+
     /// What the client is told.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -115,5 +128,24 @@ impl From<&'static str> for ConnectError {
 impl From<String> for ConnectError {
     fn from(message: String) -> Self {
         Self::new(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_error_is_for_the_program_alone() {
+        let error = HandlerError::hidden("the table is locked");
+        assert_eq!(
+            (error.message(), error.to_string().as_str()),
+            ("handler failed", "handler failed: the table is locked")
+        );
+        let error = HandlerError::new("try again").with_source("the table is locked");
+        assert_eq!(
+            (error.message(), error.source().unwrap().to_string().as_str()),
+            ("try again", "the table is locked")
+        );
     }
 }

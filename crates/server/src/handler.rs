@@ -15,8 +15,11 @@ use crate::reply::{IntoAdmission, IntoOutcome, IntoReply};
 
 /// An async function whose parameters are extractors of kind `K`; up to eight of them.
 #[diagnostic::on_unimplemented(
-    message = "this is no handler",
+    message = "this is no handler: check each parameter, and that the function is async",
     note = "a handler is an async function or `async |..| {{ .. }}` whose parameters are all extractors, and whose future is `Send`",
+    note = "event handlers take `Socket`, `Server`, `Namespace`, `Auth<T>`, `State<S>`, and `Data<T>`, `RawArguments`, `Ack<T>`, `EventName`",
+    note = "middleware and `on_connection` take the first five of these; `on_disconnect` also `DisconnectReason`, `DroppedEvents`",
+    note = "the `T` of `Data<T>` and `Auth<T>` implements `serde::de::DeserializeOwned` (`#[derive(Deserialize)]`, no borrowed fields)",
     note = "an async closure that captures something is written `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
 )]
 pub trait Handler<K, M>: Send + Sync + 'static {

@@ -73,4 +73,4 @@ pub use reason::DisconnectReason;
 pub use reply::{IntoAdmission, IntoOutcome, IntoReply, Reply};
 pub use server::{Builder, Server, SocketIo};
 pub use socket::{Joined, Socket};
-pub use socketio_proto::Arguments;
+pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};

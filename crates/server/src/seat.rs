@@ -202,7 +202,7 @@ impl Seat {
     /// Starts the handler of an event. If it is not ready, [`advance`](Self::advance) sees to it.
     fn run_event(&mut self, event: &Event<'_>, ack: Option<u64>, server: &Server, cx: &mut TaskContext<'_>) {
         let Some(registered) = self.socket.handler(event.name()) else {
-            tracing::trace!(event = event.name(), "no handler");
+            tracing::debug!(socket = %self.socket.id(), event = event.name(), "no handler");
             return;
         };
         let responder = ack.map(|id| Responder::new(self.socket.clone(), id));

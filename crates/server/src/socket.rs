@@ -358,6 +358,7 @@ impl Socket {
         let entered =
             self.0.phase.compare_exchange(JOINING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
+            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "joined");
             self.0.namespace.adapter().add(Arc::new(self.clone()));
             // A middleware may have given the socket to another task, which disconnected it just now: before it was
             // added, so that nobody has removed it.
@@ -378,6 +379,7 @@ impl Socket {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(code))
             .is_ok();
         if left {
+            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "left");
             self.0.namespace.adapter().del_all(self.0.id);
             self.0.acks.close();
             self.0.disconnected.notify_waiters();

@@ -1,10 +1,13 @@
 //! The public id of a socket.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 
 use engineio_proto::RandomText;
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The id of one socket in one namespace: 20 characters of `A–Z a–z 0–9 - _`, from 15 random bytes.
 ///
@@ -56,6 +59,26 @@ impl fmt::Debug for SocketId {
     }
 }
 
+/// A text that cannot be the id of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a socket id has 20 characters of A-Z a-z 0-9 - _")]
+pub struct InvalidSocketId;
+
+impl FromStr for SocketId {
+    type Err = InvalidSocketId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSocketId> {
+        Self::parse(text).ok_or(InvalidSocketId)
+    }
+}
+
+impl<'de> Deserialize<'de> for SocketId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 impl Serialize for SocketId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -77,6 +100,13 @@ mod tests {
             assert_eq!(&*id, text);
             assert_eq!(SocketId::parse(text), Some(id));
         }
+    }
+
+    #[test]
+    fn an_id_that_a_client_sends_is_read_and_what_is_none_is_refused() {
+        let id = SocketId::from_random(*b"fifteen octets!");
+        assert_eq!(serde_json::from_str::<SocketId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        assert!(serde_json::from_str::<SocketId>("\"general\"").is_err());
     }
 
     #[test]

@@ -44,7 +44,7 @@ mod tuple;
 pub use arguments::{Arguments, Json};
 pub use decoder::Decoder;
 pub use error::{ArgumentsError, DecodeError, EncodeError};
-pub use id::SocketId;
+pub use id::{InvalidSocketId, SocketId};
 pub use limits::Limits;
 pub use packet::{Event, Packet, PacketType};
 pub use reserved::{RESERVED_EVENTS, is_reserved};
