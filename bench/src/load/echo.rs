@@ -187,3 +187,48 @@ impl Conversation for Echo {
         self.put_next(connection, now, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three messages of connection 0 under way, and the answers that they ask for.
+    fn under_way() -> (Echo, Vec<Vec<u8>>) {
+        let mut echo = Echo::new(Kind::Raw, 32, 1);
+        (0..3).for_each(|_| echo.put_next(0, 0, &mut Vec::new()));
+        echo.ending = true;
+        let answers = (0..3).map(|order| echo.script.request(0, order).to_vec()).collect();
+        (echo, answers)
+    }
+
+    fn counts(mut echo: Echo, answers: &[&[u8]]) -> (u64, u64, u64, usize) {
+        answers.iter().for_each(|answer| echo.on_message(0, answer, &mut Vec::new()));
+        let Tally { right, reordered, wrong, .. } = echo.tally;
+        (right, reordered, wrong, echo.flights[0].waiting.len())
+    }
+
+    #[test]
+    fn right_answers_are_right() {
+        let (echo, answers) = under_way();
+        assert_eq!(counts(echo, &[&answers[0], &answers[1], &answers[2]]), (3, 0, 0, 0));
+    }
+
+    #[test]
+    fn an_answer_out_of_its_place_is_seen() {
+        let (echo, answers) = under_way();
+        assert_eq!(counts(echo, &[&answers[1], &answers[0], &answers[2]]), (2, 1, 0, 0));
+    }
+
+    #[test]
+    fn a_damaged_a_repeated_and_a_foreign_answer_are_wrong_and_what_they_stand_for_is_missed() {
+        let (echo, answers) = under_way();
+        let mut damaged = answers[0].clone();
+        damaged[31] ^= 1;
+        assert_eq!(counts(echo, &[&damaged]), (0, 0, 1, 3));
+        let (echo, answers) = under_way();
+        assert_eq!(counts(echo, &[&answers[0], &answers[0]]), (1, 0, 1, 2));
+        let (mut echo, _) = under_way();
+        let foreign = echo.script.request(1, 0).to_vec();
+        assert_eq!(counts(echo, &[&foreign, b""]), (0, 0, 2, 3));
+    }
+}

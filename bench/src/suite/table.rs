@@ -119,6 +119,10 @@ fn faults(rows: &[&Measured]) -> String {
         ("lost", sum(|measured| measured.row.lost)),
         ("wrong", sum(|measured| measured.row.wrong)),
         ("reordered", sum(|measured| measured.row.reordered)),
+        (
+            "disconnected",
+            sum(|measured| measured.row.figures.get("disconnected").map_or(0, |&count| count as u64)),
+        ),
         ("failed runs", sum(|measured| u64::from(measured.row.figures.is_empty()))),
     ];
     let faults: Vec<String> = counts
