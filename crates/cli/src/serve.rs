@@ -1,6 +1,7 @@
 //! `tidewire serve`: what is served where, and the clean stop.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -11,6 +12,7 @@ use tidewire::ws::{CloseCode, CloseFrame, WebSocket};
 use tidewire::{Cors, Server, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::application;
 use crate::arguments::Serve;
@@ -36,19 +38,21 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
         .route("/ws", any(echo))
         .with_state(stopped)
         .layer(io.layer());
+    let mut goodbyes_until = Instant::now();
     let stop = async {
         stop.await;
         let _ = stopping.send(true);
+        goodbyes_until = Instant::now() + STOP_TIMEOUT;
         io.close().await;
     };
     listener.serve(router, stop).await;
-    // The echo connections have been told; they hold a receiver each until they have said goodbye.
-    let _ = tokio::time::timeout(STOP_TIMEOUT, stopping.closed()).await;
+    // The echo connections were told long ago; they hold a receiver each until they have said goodbye.
+    let _ = tokio::time::timeout_at(goodbyes_until, stopping.closed()).await;
     Ok(())
 }
 
 /// How long the clients of `/ws` may take to answer the close frame.
-const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The raw WebSocket: sends back what it gets, until the server stops.
 async fn echo(State(stopped): State<watch::Receiver<bool>>, mut request: Request) -> Response {
