@@ -1,0 +1,147 @@
+//! Peers that send as much as the server takes.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::Server;
+use crate::wire::{CONTINUATION, Connection, PING, PONG, Polling, RAW, TEXT, WebSocket, fragment, frame};
+
+const FLOOD: Duration = Duration::from_secs(1);
+
+/// Sends `bytes` again and again on several connections, and reads and drops what comes back.
+fn flood(open: impl Fn() -> WebSocket + Sync, bytes: &[u8]) {
+    let bytes = bytes.repeat(1 + 64 * 1024 / bytes.len());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let (open, bytes) = (&open, &bytes);
+            scope.spawn(move || {
+                let mut socket = open();
+                let mut reading = socket.connection.stream.try_clone().expect("a second handle");
+                let reader = std::thread::spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
+                let began = Instant::now();
+                while began.elapsed() < FLOOD {
+                    socket.write(bytes);
+                }
+                socket.connection.stream.shutdown(std::net::Shutdown::Both).expect("still connected");
+                let _ = reader.join().expect("no panic");
+            });
+        }
+    });
+}
+
+fn joined(address: SocketAddr) -> impl Fn() -> WebSocket + Sync {
+    move || WebSocket::joined(address)
+}
+
+#[test]
+fn a_flood_of_the_smallest_events_keeps_nobody_waiting() {
+    let server = Server::start();
+    let canary = server.canary();
+    flood(joined(server.address), &frame(TEXT, r#"42["x"]"#));
+    flood(joined(server.address), &frame(TEXT, r#"420["x"]"#));
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_flood_of_control_frames_keeps_nobody_waiting() {
+    let server = Server::start();
+    let canary = server.canary();
+    flood(joined(server.address), &frame(PING, ""));
+    flood(|| WebSocket::open(server.address, RAW), &[frame(PING, "x"), frame(PONG, "")].concat());
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_flood_of_raw_messages_and_fragments_keeps_nobody_waiting() {
+    let server = Server::start();
+    let canary = server.canary();
+    flood(|| WebSocket::open(server.address, RAW), &frame(TEXT, "x"));
+    let mut message = fragment(TEXT, "");
+    message.extend(fragment(CONTINUATION, "").repeat(1_000));
+    message.extend(frame(CONTINUATION, ""));
+    flood(|| WebSocket::open(server.address, RAW), &message);
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_flood_of_polls_posts_and_handshakes_keeps_nobody_waiting() {
+    let server = Server::start();
+    let canary = server.canary();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // New sessions, one behind the other.
+        scope.spawn(|| {
+            let mut connection = Connection::open(server.address);
+            while !over.load(Ordering::Relaxed) {
+                connection
+                    .write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n".repeat(50));
+                for _ in 0..50 {
+                    assert_eq!(connection.response().expect("an answer").status, 200);
+                }
+            }
+        });
+        // Posts of as many packets as fit.
+        scope.spawn(|| {
+            let session = Polling::joined(server.address);
+            let body = vec![r#"42["x"]"#; 110_000].join("\x1e");
+            while !over.load(Ordering::Relaxed) {
+                session.post(&body).expect(200, "ok");
+            }
+        });
+        let began = Instant::now();
+        let session = Polling::joined(server.address);
+        while began.elapsed() < FLOOD {
+            session.expect_alive();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    canary.noticed_nothing();
+}
+
+#[test]
+fn pings_whose_answers_nobody_reads_fill_no_memory() {
+    let server = Server::start();
+    let canary = server.canary();
+    let before = server.memory();
+    let pings = frame(PING, [b'p'; 125]).repeat(1_000);
+    let mut sockets: Vec<_> = (0..4)
+        .map(|number| {
+            WebSocket::open(server.address, if number % 2 == 0 { RAW } else { crate::wire::ENGINE })
+        })
+        .collect();
+    for socket in &mut sockets {
+        socket.connection.stream.set_write_timeout(Some(Duration::from_millis(200))).expect("an option");
+        for _ in 0..200 {
+            if !socket.connection.try_write(&pings) {
+                break;
+            }
+        }
+    }
+    assert!(server.memory() < before + 10, "{} MB, {before} before", server.memory());
+    canary.noticed_nothing();
+}
+
+#[test]
+fn many_sockets_at_once_come_and_go() {
+    let server = Server::start();
+    let canary = server.canary();
+    let mut after_first = None;
+    for _ in 0..4 {
+        let mut sockets: Vec<_> = (0..200).map(|_| WebSocket::joined(server.address)).collect();
+        let mut notification = String::new();
+        for socket in &mut sockets {
+            socket.text(r#"42["join-room","crowd"]"#);
+            notification = socket.receive_text();
+        }
+        // Everybody hears of everybody who comes later, and so of the last one.
+        for socket in sockets.iter_mut().rev().skip(1) {
+            while socket.receive_text() != notification {}
+        }
+        drop(sockets);
+        after_first.get_or_insert_with(|| server.memory());
+    }
+    let (after_first, after_last) = (after_first.expect("a first round"), server.memory());
+    assert!(after_last < after_first + 10, "{after_last} MB, {after_first} after the first round");
+    canary.noticed_nothing();
+}

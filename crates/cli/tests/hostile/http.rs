@@ -1,0 +1,169 @@
+//! Requests that are no requests, or too many of them.
+
+use crate::support::Server;
+use crate::wire::{Connection, ENGINE, Polling, UPGRADE, request};
+
+const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+
+#[test]
+fn a_request_that_is_wrong_gets_the_code_of_the_reference() {
+    let server = Server::start();
+    let canary = server.canary();
+    let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
+    let session = r#"{"code":1,"message":"Session ID unknown"}"#;
+    let method = r#"{"code":2,"message":"Bad handshake method"}"#;
+    let bad = r#"{"code":3,"message":"Bad request"}"#;
+    let version = r#"{"code":5,"message":"Unsupported protocol version"}"#;
+    for (verb, target, body) in [
+        ("GET", "/socket.io/?EIO=4", unknown),
+        ("GET", "/socket.io/?EIO=4&transport=constructor", unknown),
+        ("GET", "/socket.io/?EIO=4&transport=webtransport", unknown),
+        ("GET", "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA", session),
+        ("GET", "/socket.io/?EIO=4&transport=polling&sid=__proto__", session),
+        ("GET", "/socket.io/?EIO=4&transport=polling&sid=", session),
+        ("POST", POLLING, method),
+        ("PUT", POLLING, method),
+        ("GET", ENGINE, bad),
+        ("GET", "/socket.io/?EIO=3&transport=polling", version),
+        ("GET", "/socket.io/?EIO=4&EIO=5&transport=polling", version),
+        ("GET", "/socket.io/?transport=polling", version),
+    ] {
+        request(server.address, verb, target, "Content-Length: 0\r\n\r\n").expect(400, body);
+    }
+    // Its answer has the length of a body that does not come.
+    assert_eq!(request(server.address, "HEAD", POLLING, "\r\n").status(), 400);
+    request(server.address, "OPTIONS", POLLING, "\r\n").expect(204, "");
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_bad_upgrade_is_refused_in_plain_text_and_the_connection_ends() {
+    let server = Server::start();
+    for (target, headers, status, body) in [
+        (
+            "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAAAAAA",
+            UPGRADE,
+            400,
+            "Session ID unknown",
+        ),
+        (POLLING, UPGRADE, 400, "Bad request"),
+        ("/socket.io/?EIO=3&transport=websocket", UPGRADE, 400, "Unsupported protocol version"),
+        ("/socket.io/?EIO=4&transport=tcp", UPGRADE, 400, "Transport unknown"),
+    ] {
+        let mut connection = request(server.address, "GET", target, format!("{headers}\r\n"));
+        connection.expect(status, body);
+        connection.expect_end();
+    }
+    for (from, to, status) in [
+        ("Version: 13", "Version: 12", 426),
+        ("Key: dGhlIHNhbXBsZSBub25jZQ==", "Key: short", 400),
+        ("Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Other: x\r\n", 400),
+        ("Connection: Upgrade", "Connection: close", 400),
+        ("Connection: Upgrade", "Content-Length: 5\r\nConnection: Upgrade", 400),
+        ("Connection: Upgrade", "Transfer-Encoding: chunked\r\nConnection: Upgrade", 400),
+    ] {
+        let headers = UPGRADE.replace(from, to);
+        for target in [ENGINE, "/ws"] {
+            let answer = request(server.address, "GET", target, format!("{headers}\r\n")).response();
+            assert_eq!(answer.expect("an answer").status, status, "{to}");
+        }
+    }
+    // The refused ones have left no session behind that could keep a server from stopping.
+    let canary = server.canary();
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_head_without_end_is_refused_at_its_limits() {
+    let server = Server::start();
+    let canary = server.canary();
+    let long = "x".repeat(40_000);
+    let many = (0..101).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+    for (target, rest, statuses) in [
+        ("/", format!("X: {long}\r\n\r\n"), &[431][..]),
+        ("/", format!("{many}\r\n"), &[431]),
+        (&*format!("{POLLING}&t={long}"), "\r\n".into(), &[414, 431]),
+        (&*format!("{POLLING}&t={}", &long[..9_000]), "\r\n".into(), &[200]),
+    ] {
+        let status = request(server.address, "GET", target, rest).response().expect("an answer").status;
+        assert!(statuses.contains(&status), "{status}");
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn what_is_no_http_is_refused() {
+    let server = Server::start();
+    let canary = server.canary();
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Name: h\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+    ] {
+        let mut connection = Connection::open(server.address);
+        connection.write(bytes);
+        if let Some(answer) = connection.response() {
+            assert!((400..=505).contains(&answer.status), "{answer:?}");
+        }
+        connection.expect_end();
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn requests_in_one_piece_are_answered_in_their_order() {
+    let server = Server::start();
+    let canary = server.canary();
+    let mut connection = Connection::open(server.address);
+    let requests: Vec<_> = (0..200)
+        .map(|number| match number % 4 {
+            0 => format!("GET {POLLING} HTTP/1.1\r\nHost: h\r\n\r\n"),
+            1 => "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n".into(),
+            2 => format!("POST {POLLING} HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /"),
+            _ => format!("OPTIONS {POLLING} HTTP/1.1\r\nHost: h\r\n\r\n"),
+        })
+        .collect();
+    connection.write(requests.concat());
+    for number in 0..200 {
+        let status = connection.response().expect("an answer to each").status;
+        assert_eq!(status, [200, 404, 400, 204][number % 4], "{number}");
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn requests_whose_answers_nobody_reads_are_not_read_either() {
+    let server = Server::start();
+    let canary = server.canary();
+    let before = server.memory();
+    let mut connection = Connection::open(server.address);
+    connection.stream.set_write_timeout(Some(std::time::Duration::from_millis(500))).expect("an option");
+    let page = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1_000);
+    let mut written = 0;
+    while written < 64 << 20 && connection.try_write(page.as_bytes()) {
+        written += page.len();
+    }
+    assert!(written < 64 << 20, "the server takes request after request");
+    assert!(server.memory() < before + 8, "{} MB, {before} before", server.memory());
+    canary.noticed_nothing();
+}
+
+#[test]
+fn other_paths_are_nobodys_session() {
+    let server = Server::start();
+    for target in
+        ["/socket.io?EIO=4&transport=polling", "/engine.io/?EIO=4&transport=polling", "/../socket.io/"]
+    {
+        assert_eq!(request(server.address, "GET", target, "\r\n").response().expect("an answer").status, 404);
+    }
+    let session = Polling::joined(server.address);
+    for method in ["PUT", "DELETE", "HEAD"] {
+        let answer = request(server.address, method, &session.target, "\r\n").response().expect("an answer");
+        assert_eq!(answer.status, 500, "{method}");
+    }
+    session.expect_alive();
+}

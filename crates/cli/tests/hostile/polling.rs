@@ -1,0 +1,231 @@
+//! Bodies and requests that long-polling does not allow, and WebSockets that want to take over.
+
+use crate::support::Server;
+use crate::wire::{CLOSE, Polling, TEXT, WebSocket, frame, request};
+
+#[test]
+fn a_second_poll_ends_the_session_and_both_polls_are_told() {
+    let server = Server::start();
+    let canary = server.canary();
+    let session = Polling::joined(server.address);
+    let mut first = session.get();
+    // The echo says that the server has seen the first poll; the poll after it then waits.
+    session.post(r#"42["message","seen"]"#).expect(200, "ok");
+    first.expect(200, r#"42["message","Echo: seen"]"#);
+    let (mut one, mut other) = (session.get(), session.get());
+    // Which of the two comes first is for the network to say.
+    let mut answers = [one.response(), other.response()].map(|answer| {
+        let answer = answer.expect("an answer");
+        (answer.status, answer.body)
+    });
+    answers.sort();
+    assert_eq!(answers, [(200, "1".to_owned()), (400, String::new())]);
+    session.expect_unknown();
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_second_post_ends_the_session() {
+    let server = Server::start();
+    let session = Polling::joined(server.address);
+    let mut first = request(
+        server.address,
+        "POST",
+        &session.target,
+        "Content-Length: 25\r\nExpect: 100-continue\r\n\r\n",
+    );
+    // Asked for, so the server is at the body.
+    assert_eq!(first.response().expect("to go on").status, 100);
+    session.post(r#"42["message","second"]"#).expect(400, "");
+    session.get().response().expect("the end of the session");
+    session.expect_unknown();
+    // The first one is not left without an answer.
+    first.write(r#"42["message","the first"]"#);
+    first.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
+}
+
+#[test]
+fn a_post_whose_session_has_ended_meanwhile_is_answered() {
+    let server = Server::start();
+    let canary = server.canary();
+    for _ in 0..20 {
+        let session = Polling::joined(server.address);
+        let head = "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+        let mut post = request(server.address, "POST", &session.target, head);
+        assert_eq!(post.response().expect("to go on").status, 100);
+        let (mut one, mut other) = (session.get(), session.get());
+        one.response().expect("an answer");
+        other.response().expect("an answer");
+        session.expect_unknown();
+        post.write("4xy");
+        post.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_body_that_is_no_payload_is_a_parse_error_behind_its_ok() {
+    let server = Server::start();
+    let canary = server.canary();
+    for body in [
+        "",
+        "x",
+        "7",
+        "4",
+        "\x1e",
+        "42[\"message\",1]\x1e",
+        "bAQID*",
+        "b",
+        "4garbage",
+        "42[\"a\"",
+        "\u{1f600}",
+    ] {
+        let session = Polling::joined(server.address);
+        session.post(body).expect(200, "ok");
+        // The end is told to the next poll, where the close of a program's own making is waited for; or it is over.
+        let answer = session.get().response().expect("an answer");
+        assert!(answer.status == 400 || answer.body.ends_with('1'), "{body:?}: {answer:?}");
+        session.expect_unknown();
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn the_packets_before_the_error_count() {
+    let server = Server::start();
+    let watcher = &mut WebSocket::joined(server.address);
+    watcher.text(r#"42["join-room","r"]"#);
+    watcher.receive_text();
+    let session = Polling::joined(server.address);
+    session
+        .post("42[\"message\",{\"room\":\"r\",\"message\":1}]\x1e!\x1e42[\"join-room\",\"r\"]")
+        .expect(200, "ok");
+    watcher.expect(r#"42["receive-message",1]"#);
+    watcher.text(r#"42["message","nothing else"]"#);
+    watcher.expect(r#"42["message","Echo: nothing else"]"#);
+}
+
+#[test]
+fn bytes_that_are_no_text_and_the_type_for_binary_are_refused() {
+    let server = Server::start();
+    for (headers, body) in [("", &b"4\xff\xfe"[..]), ("Content-Type: application/octet-stream\r\n", b"4x")] {
+        let session = Polling::joined(server.address);
+        session.post_with(headers, body).expect(400, "");
+        session.get().response().expect("an answer");
+        session.expect_unknown();
+    }
+}
+
+#[test]
+fn a_body_that_is_too_long_is_refused_and_the_session_lives_on() {
+    let server = Server::start();
+    let canary = server.canary();
+    let session = Polling::joined(server.address);
+    session.post("4".repeat(1_000_001)).expect(413, "");
+    // Announced by nobody: it ends at the byte that is too much, however much follows.
+    let chunk = format!("10000\r\n{}\r\n", "4".repeat(0x10000));
+    let mut endless = request(server.address, "POST", &session.target, "Transfer-Encoding: chunked\r\n\r\n");
+    for _ in 0..16 {
+        endless.try_write(chunk.as_bytes());
+    }
+    endless.expect(413, "");
+    // A terabyte that is only announced is not waited for longer than its first bytes take.
+    let mut announced =
+        request(server.address, "POST", &session.target, "Content-Length: 1000000000000\r\n\r\n");
+    announced.try_write("4".repeat(1_000_001).as_bytes());
+    announced.expect(413, "");
+    session.expect_alive();
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_body_in_chunks_of_one_byte_takes_the_memory_of_its_bytes() {
+    let server = Server::start();
+    let canary = server.canary();
+    let before = server.memory();
+    let bodies: Vec<_> = (0..2)
+        .map(|_| {
+            let session = Polling::joined(server.address);
+            let mut post =
+                request(server.address, "POST", &session.target, "Transfer-Encoding: chunked\r\n\r\n");
+            post.write("1\r\n4\r\n".repeat(500_000));
+            (session, post)
+        })
+        .collect();
+    // All but what the kernel holds has been read by now: half a megabyte each, in memory that grows by doubling.
+    let memory = server.memory();
+    assert!(memory < before + 10, "{memory} MB, {before} before");
+    drop(bodies);
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_body_with_very_many_packets_is_handled_whole_while_others_go_on() {
+    let server = Server::start();
+    let canary = server.canary();
+    let session = Polling::joined(server.address);
+    let mut packets = vec![r#"42["x"]"#; 100_000];
+    packets.push(r#"42["message","last"]"#);
+    session.post(packets.join("\x1e")).expect(200, "ok");
+    session.get().expect(200, r#"42["message","Echo: last"]"#);
+    canary.noticed_nothing();
+}
+
+#[test]
+fn of_a_flood_of_candidates_one_stays_and_the_session_lives_on() {
+    let server = Server::start();
+    let canary = server.canary();
+    let session = Polling::joined(server.address);
+    let mut first = WebSocket::open(server.address, &session.candidate());
+    first.text("2probe");
+    first.expect("3probe");
+    for _ in 0..50 {
+        let mut other = WebSocket::open(server.address, &session.candidate());
+        other.expect_close(None);
+    }
+    session.expect_alive();
+    // A wrong word costs the candidate only, and the next one may try.
+    first.text(r#"42["message","too soon"]"#);
+    first.expect_close(None);
+    session.expect_alive();
+    let mut second = WebSocket::open(server.address, &session.candidate());
+    second.text("2probe");
+    second.expect("3probe");
+    second.text("5");
+    second.text(r#"42["message","moved"]"#);
+    second.expect(r#"42["message","Echo: moved"]"#);
+    session.get().expect(400, r#"{"code":3,"message":"Bad request"}"#);
+    let mut late = WebSocket::open(server.address, &session.candidate());
+    late.expect_close(None);
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_candidate_that_never_reads_or_breaks_the_protocol_costs_only_itself() {
+    let server = Server::start();
+    let canary = server.canary();
+    let session = Polling::joined(server.address);
+    for bytes in
+        [&b"\x81\x022p"[..], b"\x88\x80\0\0\0\0", b"\xff\xff", b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\0x"]
+    {
+        let mut candidate = WebSocket::open(server.address, &session.candidate());
+        candidate.write(bytes);
+        while let Some((opcode, payload)) = candidate.receive() {
+            match opcode {
+                CLOSE => _ = candidate.connection.try_write(&frame(CLOSE, payload)),
+                _ => assert_eq!(payload, b"3probe"),
+            }
+        }
+        session.expect_alive();
+    }
+    let mut deaf = WebSocket::open(server.address, &session.candidate());
+    deaf.connection.stream.set_write_timeout(Some(std::time::Duration::from_millis(200))).expect("an option");
+    let probes = frame(TEXT, "2probe").repeat(10_000);
+    for _ in 0..20 {
+        if !deaf.connection.try_write(&probes) {
+            break;
+        }
+    }
+    session.expect_alive();
+    canary.noticed_nothing();
+}

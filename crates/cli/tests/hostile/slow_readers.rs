@@ -1,0 +1,115 @@
+//! Readers that stop while their room goes on.
+
+use std::time::Duration;
+
+use crate::support::Server;
+use crate::wire::{CLOSE, Polling, RAW, TEXT, WebSocket, frame};
+
+/// Messages of a hundred kilobytes: 120 MB.
+const MESSAGES: usize = 1_200;
+
+/// Twice of what may wait.
+const ENOUGH: usize = 320;
+
+fn message(number: usize) -> String {
+    format!("{number:06}{}", "x".repeat(100_000))
+}
+
+/// Sends everything to the room, at the pace of a reader that keeps up.
+fn fill_the_room(server: &Server, messages: usize) -> usize {
+    let mut reader = WebSocket::joined(server.address);
+    reader.text(r#"42["join-room","r"]"#);
+    reader.receive_text();
+    let mut sender = WebSocket::joined(server.address);
+    let mut peak = 0;
+    for number in 0..messages {
+        let message = message(number);
+        sender.text(&format!(r#"42["message",{{"room":"r","message":"{message}"}}]"#));
+        // Nobody else misses anything, or gets it late.
+        assert!(reader.receive_text() == format!(r#"42["receive-message","{message}"]"#));
+        if number % 16 == 0 {
+            peak = peak.max(server.memory());
+        }
+    }
+    peak
+}
+
+#[test]
+fn a_websocket_that_stops_reading_gets_a_prefix_without_gaps_and_then_the_end() {
+    let server = Server::start();
+    let canary = server.canary();
+    let mut slow: Vec<_> = (0..3)
+        .map(|_| {
+            let mut slow = WebSocket::joined(server.address);
+            slow.text(r#"42["join-room","r"]"#);
+            slow.receive_text();
+            slow
+        })
+        .collect();
+    let before = server.memory();
+    let peak = fill_the_room(&server, MESSAGES);
+    // Each may keep 16 MiB, and the frames are shared; the rest is one message here and there.
+    assert!(peak < before + 40, "{peak} MB, {before} before");
+    let slow = &mut slow[0];
+    let mut number = 0;
+    loop {
+        match slow.receive() {
+            Some((TEXT, payload)) if payload == b"2" || payload.starts_with(br#"42["notification""#) => {}
+            Some((TEXT, payload)) => {
+                let expected = format!(r#"42["receive-message","{}"]"#, message(number));
+                assert!(payload == expected.as_bytes(), "a gap before {number}");
+                number += 1;
+            }
+            Some((CLOSE, _)) | None => break,
+            Some((opcode, _)) => panic!("opcode {opcode}"),
+        }
+    }
+    // What the kernel held at least, and by no means everything.
+    assert!((10..MESSAGES).contains(&number), "{number} messages");
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_poller_that_stops_polling_loses_its_session_and_not_a_message_before() {
+    let server = Server::start();
+    let canary = server.canary();
+    let slow = Polling::joined(server.address);
+    slow.post(r#"42["join-room","r"]"#).expect(200, "ok");
+    slow.get().response().expect("the notification");
+    let before = server.memory();
+    let peak = fill_the_room(&server, ENOUGH);
+    assert!(peak < before + 40, "{peak} MB, {before} before");
+    // What waited is there for one more poll, or the session is gone: it does not go on with a gap.
+    let answer = slow.get().response().expect("an answer");
+    let packets = answer.body.split('\x1e').filter(|packet| packet.starts_with(r#"42["receive-message""#));
+    for (number, packet) in packets.enumerate() {
+        assert!(packet == format!(r#"42["receive-message","{}"]"#, message(number)), "a gap before {number}");
+    }
+    loop {
+        let answer = slow.get().response().expect("an answer");
+        if answer.status == 400 {
+            break;
+        }
+        assert!(answer.body.ends_with('1'), "only the end may follow");
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn an_echo_that_is_not_read_is_not_fed_either() {
+    let server = Server::start();
+    let canary = server.canary();
+    let before = server.memory();
+    let piece = frame(TEXT, "y".repeat(60_000)).repeat(20);
+    let mut sockets: Vec<_> = (0..4).map(|_| WebSocket::open(server.address, RAW)).collect();
+    for socket in &mut sockets {
+        socket.connection.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("an option");
+        let mut written = 0;
+        while written < 64 << 20 && socket.connection.try_write(&piece) {
+            written += piece.len();
+        }
+        assert!(written < 64 << 20, "the server takes message after message");
+    }
+    assert!(server.memory() < before + 20, "{} MB, {before} before", server.memory());
+    canary.noticed_nothing();
+}

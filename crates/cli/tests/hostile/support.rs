@@ -1,0 +1,146 @@
+//! The binary under attack, and the client beside the attack that must notice nothing.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::wire::WebSocket;
+
+/// How long the client beside an attack may wait for an echo. Generous, for machines that do other things as well;
+/// what it catches takes seconds.
+const NOTICEABLE: Duration = Duration::from_secs(2);
+
+/// The running binary. It is killed when dropped.
+pub(crate) struct Server {
+    process: Child,
+    /// Held open: the binary writes there.
+    _stdout: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::run(&mut Command::new(env!("CARGO_BIN_EXE_tidewire")))
+    }
+
+    /// A server that may have `descriptors` files and sockets.
+    pub(crate) fn with_descriptors(descriptors: usize) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        Self::run(shell.args(["-c", &script, env!("CARGO_BIN_EXE_tidewire")]))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut process = command
+            .args(["--listen", "127.0.0.1:0"])
+            .env("TIDEWIRE_LOG", "error")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        stdout.read_line(&mut line).expect("the binary tells where it listens");
+        let address = line.trim().rsplit('/').next().and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("an address in {line:?}"));
+        Self { process, _stdout: stdout, address }
+    }
+
+    /// Megabytes of memory that the process has.
+    pub(crate) fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
+            .expect("the process is still there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kilobytes = line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number");
+        kilobytes / 1024
+    }
+
+    /// Asks the process to stop.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").arg(self.process.id().to_string()).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// How the process ended, which it has to before the deadline.
+    pub(crate) fn exit_within(&mut self, limit: Duration) -> ExitStatus {
+        let (sender, ended) = std::sync::mpsc::channel::<()>();
+        let pid = self.process.id().to_string();
+        let killer = std::thread::spawn(move || {
+            let late = ended.recv_timeout(limit).is_err();
+            if late {
+                let _ = Command::new("kill").args(["-9", &pid]).status();
+            }
+            late
+        });
+        let status = self.process.wait().expect("the process ends");
+        let _ = sender.send(());
+        assert!(!killer.join().expect("no panic"), "the process did not stop within {limit:?}");
+        status
+    }
+
+    /// Begins to watch.
+    pub(crate) fn canary(&self) -> Canary {
+        Canary::watch(self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Somebody else's connection: says something every few milliseconds, and hears its echo.
+pub(crate) struct Canary {
+    stop: Arc<AtomicBool>,
+    watching: JoinHandle<(usize, Duration)>,
+}
+
+impl Canary {
+    pub(crate) fn watch(address: SocketAddr) -> Self {
+        let mut socket = WebSocket::joined(address);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let watching = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            let mut echoes = 0;
+            while !stopped.load(Ordering::Relaxed) || echoes < 3 {
+                let began = Instant::now();
+                socket.text(&format!(r#"42["message","{echoes}"]"#));
+                socket.expect(&format!(r#"42["message","Echo: {echoes}"]"#));
+                longest = longest.max(began.elapsed());
+                echoes += 1;
+                // The pace of this client; nothing is waited for.
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            (echoes, longest)
+        });
+        Self { stop, watching }
+    }
+
+    /// Ends the watch: every echo came, and came soon.
+    pub(crate) fn noticed_nothing(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (echoes, longest) = self.watching.join().expect("every echo came");
+        assert!(longest < NOTICEABLE, "one of {echoes} echoes took {longest:?}");
+    }
+}
+
+/// A server of the library in this process, for what the binary has no handlers for. It runs as long as the process.
+pub(crate) fn serve(io: tidewire::Server) -> SocketAddr {
+    let (sender, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+            sender.send(listener.local_addr().expect("an address")).expect("the test waits");
+            io.serve(listener, std::future::pending()).await;
+        });
+    });
+    address.recv().expect("the server listens")
+}
