@@ -11,7 +11,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::load::Row;
 use process::Server;
@@ -19,7 +19,7 @@ use process::Server;
 pub use options::Options;
 
 /// One row of the run, as `--json` keeps it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Measured {
     server: String,
     round: usize,
@@ -33,6 +33,12 @@ pub fn run(options: &Options) -> Result<bool> {
     ensure!(cores > 1, "server and generator need a core each, and this machine shows {cores}");
     if let Some(recorded) = &options.check {
         return counts::check(recorded);
+    }
+    if let Some(file) = &options.tables {
+        let text = std::fs::read_to_string(file).context("--tables")?;
+        let rows: Vec<Measured> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        print!("{}", table::print(&rows, &[]));
+        return Ok(true);
     }
     let servers = servers::all(options)?;
     let mut json = options.json.as_ref().map(std::fs::File::create).transpose().context("--json")?;

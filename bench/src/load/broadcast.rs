@@ -141,7 +141,7 @@ impl Room {
     /// Waits for the deliveries that are still missing; those that do not come are lost.
     fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         let (mut last_progress, mut before) = (Instant::now(), self.delivered());
-        while self.complete < self.sent && last_progress.elapsed() < PATIENCE / 4 {
+        while self.complete < self.sent && last_progress.elapsed() < PATIENCE {
             fleet.turn(Some(TICK), self)?;
             if self.delivered() > before {
                 (last_progress, before) = (Instant::now(), self.delivered());

@@ -121,7 +121,7 @@ impl Echo {
         let mut before = self.answered();
         let missing =
             |echo: &Self| echo.flights.iter().map(|flight| flight.waiting.len() as u64).sum::<u64>();
-        while (missing(self) > 0) && last_progress.elapsed() < PATIENCE / 4 && fleet.gone() < fleet.len() {
+        while (missing(self) > 0) && last_progress.elapsed() < PATIENCE && fleet.gone() < fleet.len() {
             fleet.turn(Some(TICK), self)?;
             if self.answered() > before {
                 before = self.answered();

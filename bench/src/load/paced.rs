@@ -94,7 +94,7 @@ impl Paced {
 
     fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         let start = Instant::now();
-        while self.answered() < self.sent && start.elapsed() < PATIENCE / 4 {
+        while self.answered() < self.sent && start.elapsed() < PATIENCE {
             fleet.turn(Some(Duration::from_millis(20)), self)?;
         }
         self.tally.lost = self.waiting.iter().map(|waiting| waiting.len() as u64).sum();

@@ -14,6 +14,7 @@ Runs the bench and prints its tables.
   --add 'NAME PROTOCOL COMMAND'   a further server for this run; PROTOCOL is raw, socket.io or both, and COMMAND
                                   contains {port}, on which it listens at 127.0.0.1
   --json FILE                     keeps every row of every round
+  --tables FILE                   measures nothing; prints the tables of the rows in FILE
   --no-counts                     without system calls, instructions and allocations per message
   --check FILE                    only Tidewire's instructions per message, against those recorded in FILE:
                                   fails where they are more than 5 % worse; a FILE that is not there is written
@@ -27,6 +28,7 @@ pub struct Options {
     pub workloads: Vec<String>,
     pub added: Vec<String>,
     pub json: Option<PathBuf>,
+    pub tables: Option<PathBuf>,
     pub counts: bool,
     pub check: Option<PathBuf>,
 }
@@ -41,6 +43,7 @@ impl Options {
             workloads: Vec::new(),
             added: Vec::new(),
             json: None,
+            tables: None,
             counts: true,
             check: None,
         };
@@ -62,6 +65,7 @@ impl Options {
                 "--servers" => options.servers = list(value),
                 "--workloads" => options.workloads = list(value),
                 "--add" => options.added.push(value.clone()),
+                "--tables" => options.tables = Some(value.into()),
                 "--json" => options.json = Some(value.into()),
                 "--check" => options.check = Some(value.into()),
                 _ => bail!("unknown option {option}\n\n{USAGE}"),

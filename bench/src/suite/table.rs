@@ -68,8 +68,8 @@ fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
     let _ = writeln!(
         out,
         "\n### {protocol}\n\n\
-         | workload | server | CPU µs/message | × floor | messages/s | p50 ms | p99 ms | generator busy | faults |\n\
-         |---|---|---:|---:|---:|---:|---:|---:|---|"
+         | workload | server | CPU µs/message | × floor | messages/s | p50 ms | p99 ms | generator busy | server waited | faults |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|---:|---|"
     );
     for workload in in_order(rows.iter().map(|measured| measured.row.workload.as_str())) {
         let of_workload: Vec<&&Measured> =
@@ -77,7 +77,7 @@ fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
         // The floor's cost by round: ratios are taken within a round, where the machine was in the same mood.
         let floor: BTreeMap<usize, f64> = of_workload
             .iter()
-            .filter(|measured| measured.server == FLOOR)
+            .filter(|measured| measured.server == FLOOR && !stalled(measured))
             .filter_map(|measured| Some((measured.round, *measured.row.figures.get("cpu_us_per_message")?)))
             .collect();
         for server in in_order(of_workload.iter().map(|measured| measured.server.as_str())) {
@@ -86,10 +86,11 @@ fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
                 .filter(|measured| measured.server == server)
                 .map(|measured| **measured)
                 .collect();
+            let moving = || mine.iter().filter(|measured| !stalled(measured));
             let of = |name: &str| {
-                Sample(mine.iter().filter_map(|measured| measured.row.figures.get(name).copied()).collect())
+                Sample(moving().filter_map(|measured| measured.row.figures.get(name).copied()).collect())
             };
-            let ratio = mine.iter().filter_map(|measured| {
+            let ratio = moving().filter_map(|measured| {
                 let cost = measured.row.figures.get("cpu_us_per_message")?;
                 Some(cost / floor.get(&measured.round)?)
             });
@@ -99,17 +100,24 @@ fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
             };
             let _ = writeln!(
                 out,
-                "| {workload} | {server} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {workload} | {server} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 of("cpu_us_per_message").show(2),
                 ratio.show(2),
                 median("messages_per_second", 0),
                 median("p50_ms", 2),
                 median("p99_ms", 2),
                 median("generator_busy", 2),
+                median("server_waited", 2),
                 faults(&mine),
             );
         }
     }
+}
+
+/// Not one answer came while it was measured: the machine stood still, or the server did. Such a round has no figures;
+/// it counts as a fault.
+fn stalled(measured: &Measured) -> bool {
+    measured.row.figures.get("messages") == Some(&0.0)
 }
 
 /// What went wrong in all rounds together.
@@ -123,7 +131,8 @@ fn faults(rows: &[&Measured]) -> String {
             "disconnected",
             sum(|measured| measured.row.figures.get("disconnected").map_or(0, |&count| count as u64)),
         ),
-        ("failed runs", sum(|measured| u64::from(measured.row.figures.is_empty()))),
+        ("stalled rounds", sum(|measured| u64::from(stalled(measured)))),
+        ("failed rounds", sum(|measured| u64::from(measured.row.figures.is_empty()))),
     ];
     let faults: Vec<String> = counts
         .iter()
