@@ -22,8 +22,10 @@ struct State {
     /// Bytes that the driver has taken and not yet written.
     in_flight: usize,
     phase: Phase,
-    /// The driver's waker, there only while the driver sleeps.
+    /// The driver's waker.
     driver: Option<Waker>,
+    /// Whether the driver sleeps: from [`Outbox::park`] to [`Outbox::unpark`], or until somebody takes on to wake it.
+    asleep: bool,
     /// Something besides the queue wants the driver's attention.
     notified: bool,
     /// Whether the transport took everything it was offered the last time.
@@ -39,6 +41,13 @@ enum Phase {
     /// A push did not fit: the driver is to end the connection.
     Overflowed,
     Closed,
+}
+
+impl State {
+    /// The waker of a driver that sleeps, for the one caller that wakes it.
+    fn take_on_waking(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.asleep) { self.driver.clone() } else { None }
+    }
 }
 
 /// What wants the driver's attention besides the bytes.
@@ -90,7 +99,7 @@ impl Outbox {
             return Err(PushError::Full);
         }
         state.queue.push(wire);
-        Ok(if state.writable { state.driver.take() } else { None })
+        Ok(if state.writable { state.take_on_waking() } else { None })
     }
 
     /// Takes a message; where there is no room, marks the connection as too slow to be kept. What was taken before is
@@ -101,7 +110,7 @@ impl Outbox {
             let mut state = self.state();
             if state.phase == Phase::Open {
                 state.phase = Phase::Overflowed;
-                return Ok(state.driver.take());
+                return Ok(state.take_on_waking());
             }
         }
         pushed
@@ -150,7 +159,7 @@ impl Outbox {
         let driver = {
             let mut state = self.state();
             state.notified = true;
-            state.driver.take()
+            state.take_on_waking()
         };
         if let Some(driver) = driver {
             driver.wake();
@@ -189,6 +198,12 @@ impl Outbox {
         self.state().writable = true;
     }
 
+    /// Driver: is awake, for whatever reason. What is pushed from now on wakes nobody: it is seen before the driver
+    /// sleeps again.
+    pub fn unpark(&self) {
+        self.state().asleep = false;
+    }
+
     /// Driver: goes to sleep with `left` bytes in its own queue, on a transport that took all it was offered
     /// (`writable`) or did not. `false` when something came in the meantime: then the driver must look again. While
     /// the transport is not writable, what is pushed waits here and wakes nobody.
@@ -199,6 +214,7 @@ impl Outbox {
             state.writable = writable;
             let more = writable && !state.queue.is_empty();
             let parked = !state.notified && !more && state.phase != Phase::Overflowed;
+            state.asleep = parked;
             if parked && !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.driver = Some(cx.waker().clone());
             }
@@ -216,6 +232,7 @@ impl Outbox {
             state.phase = Phase::Closed;
             state.queue.clear();
             state.in_flight = 0;
+            state.asleep = false;
             state.driver = None;
             std::mem::take(&mut state.waiting)
         };
@@ -274,6 +291,21 @@ mod tests {
         assert!(outbox.attention().overflowed);
         assert_eq!(outbox.push_or_overflow(Wire::Slice(&[3])).map(|_| ()), Err(PushError::Full));
         assert_eq!(write_all(&outbox, &Context::from_waker(Waker::noop())), [1; 8]);
+    }
+
+    #[test]
+    fn a_push_wakes_a_driver_that_sleeps_and_no_other() {
+        let outbox = Outbox::new(1_000);
+        let cx = Context::from_waker(Waker::noop());
+        let wakes = || outbox.try_push(Wire::Slice(&[1])).unwrap().is_some();
+        assert!(!wakes(), "it has not slept yet");
+        write_all(&outbox, &cx);
+        assert!(wakes(), "it sleeps");
+        assert!(!wakes(), "it is being woken");
+        write_all(&outbox, &cx);
+        outbox.unpark();
+        assert!(!wakes(), "something else has woken it");
+        assert!(!outbox.park(0, true, &cx), "what was pushed meanwhile keeps it awake");
     }
 
     #[test]

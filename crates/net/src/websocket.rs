@@ -207,7 +207,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             ready!(self.queue.poll_write(&mut self.stream, cx))?;
             self.queue_control();
             if self.queue.is_empty() {
-                return Poll::Ready(Ok(()));
+                // A stream that encrypts may hold the end of what it has taken. On TCP this does nothing.
+                return Pin::new(&mut self.stream).poll_flush(cx);
             }
         }
     }
