@@ -28,6 +28,10 @@ const TURNS: usize = 16;
 /// Reads of one turn, before what they caused is written and other tasks of the thread get theirs.
 const READS: usize = 2;
 
+/// Bytes of answers that may wait while a read is handled to its end, and after how many events that is looked at.
+const ANSWERS_UP_TO: usize = 256 * 1024;
+const LOOK_EVERY: usize = 8;
+
 /// Packets of a POST that are handled in one turn.
 const PACKETS: usize = 256;
 
@@ -42,6 +46,10 @@ pub(crate) struct Driver<A: Application> {
     candidate: Option<Box<WebSocketStream<Stream>>>,
     deadline: Deadline,
     phase: Phase,
+    /// A notice was taken in this turn, so that another one must follow.
+    noticed: bool,
+    /// Bytes that the transport has not taken yet.
+    left: usize,
 }
 
 /// What carries the packets.
@@ -95,6 +103,8 @@ impl<A: Application> Driver<A> {
             candidate: None,
             deadline: Deadline::new(),
             phase: Phase::Open,
+            noticed: false,
+            left: 0,
         }
     }
 
@@ -108,26 +118,42 @@ impl<A: Application> Driver<A> {
         if !wants_input {
             return false;
         }
+        let is_behind = self.is_behind();
         match &mut self.link {
+            // What a client asks of us is not read while it has half of what may wait still to read: whoever asks
+            // faster than it reads is slowed down, not cut off. Its heartbeat goes on: one that reads nothing ends.
+            Link::WebSocket(_) if is_behind => false,
             Link::WebSocket(_) => self.poll_websocket(now, cx),
             Link::Polling(_) => self.poll_held_posts(now, cx),
             Link::Gone => false,
         }
     }
 
+    /// Whether the client has more than half of what may wait still to read.
+    fn is_behind(&self) -> bool {
+        self.left > self.engine.options().max_buffered / 2
+    }
+
     fn poll_websocket(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let Self { link: Link::WebSocket(stream), machine, handler, .. } = self else { return false };
+        let Self { link: Link::WebSocket(stream), machine, handler, session, .. } = self else {
+            return false;
+        };
         for _ in 0..READS {
             let mut broken = None;
+            let mut events = 0_usize;
             let read = stream.poll_read(now, cx, |event, cx| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
-                match dispatch(machine, handler, packet, now, cx) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(reason) => {
-                        broken = Some(reason);
-                        ControlFlow::Break(())
-                    }
+                if let Err(reason) = dispatch(machine, handler, packet, now, cx) {
+                    broken = Some(reason);
+                    return ControlFlow::Break(());
                 }
+                events += 1;
+                // Large answers leave before more is asked: a client that sends many requests at once and reads as
+                // fast as it can is not a slow reader.
+                if events % LOOK_EVERY == 0 && session.buffered() > ANSWERS_UP_TO {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
             });
             let reason = match read {
                 Poll::Pending => return false,
@@ -189,6 +215,7 @@ impl<A: Application> Driver<A> {
             Phase::Closing { .. } => {
                 if link.say_goodbye(reply) {
                     self.link = Link::Gone;
+                    self.engine.registry().remove(self.session.id());
                 }
             }
         }
@@ -225,47 +252,32 @@ impl<A: Application> Driver<A> {
     fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         for _ in 0..READS {
             let Some(mut candidate) = self.candidate.take() else { return false };
-            let Self { machine, handler, session, .. } = self;
+            let machine = &mut self.machine;
             let mut probed = false;
             let mut refused = false;
-            let mut broken = None;
-            let read = candidate.poll_read(now, cx, |event, cx| {
+            let read = candidate.poll_read(now, cx, |event, _| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
-                if machine.transport() == Transport::WebSocket {
-                    // The session has moved with a packet before this one, in the same read.
-                    if let Err(reason) = dispatch(machine, handler, packet, now, cx) {
-                        broken = Some(reason);
-                        return ControlFlow::Break(());
-                    }
-                    return ControlFlow::Continue(());
-                }
                 match machine.handle_candidate(&packet, now) {
-                    CandidateStep::AnswerProbe => probed = true,
-                    // What the client sends next, in the same read, is handled with the new transport in place.
-                    CandidateStep::Switch => session.outbox().set_writable(),
-                    CandidateStep::Refuse => {
-                        refused = true;
-                        return ControlFlow::Break(());
+                    CandidateStep::AnswerProbe => {
+                        probed = true;
+                        return ControlFlow::Continue(());
                     }
+                    // What the client has sent behind this is read when the new transport is in place.
+                    CandidateStep::Switch => {}
+                    CandidateStep::Refuse => refused = true,
                 }
-                ControlFlow::Continue(())
+                ControlFlow::Break(())
             });
             if probed {
                 candidate.queue_mut().push_with(|wire| encode_packet("3probe", wire));
             }
-            let ended = match &read {
-                Poll::Ready(Err(ended)) => Some(close_reason(ended)),
-                _ => broken,
-            };
             if self.machine.transport() == Transport::WebSocket {
                 self.switch_to(*candidate, now, cx);
-                if let Some(reason) = ended {
-                    self.end(reason, now, cx);
-                }
                 return true;
             }
-            let failed =
-                refused || ended.is_some() || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
+            let failed = refused
+                || matches!(read, Poll::Ready(Err(_)))
+                || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
             if failed {
                 self.machine.candidate_lost();
                 close_in_background(*candidate, now);
@@ -287,6 +299,7 @@ impl<A: Application> Driver<A> {
             held = link.take_held();
         }
         self.session.set_transport(Transport::WebSocket);
+        self.session.outbox().set_writable();
         self.link = Link::WebSocket(stream);
         // A client should have waited for the answer to its POST, but what it brought is not lost.
         if let Some((payload, done)) = held {
@@ -387,14 +400,11 @@ impl<A: Application> Driver<A> {
         if !notified {
             return;
         }
-        // A bare notice is the handler's: it is polled in the next turn.
-        let commands = self.session.take_commands();
-        if !commands.is_empty() {
-            for command in commands {
-                self.handle_command(command, now, cx);
-            }
-            // What a command has caused (a poll that can be answered, an event to handle) is for the next turn too.
-            self.session.wake();
+        // What a command causes (a poll that can be answered, an event to handle) is for the next turn; a notice
+        // without a command is the handler's, which is polled there too.
+        self.noticed = true;
+        for command in self.session.take_commands() {
+            self.handle_command(command, now, cx);
         }
     }
 
@@ -434,12 +444,16 @@ impl<A: Application> Future for Driver<A> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let now = net::now();
+        this.session.outbox().unpark();
         for _ in 0..TURNS {
             let was_open = this.phase == Phase::Open;
             let handled = this.handler.poll(now, cx);
             let more = this.poll_input(now, cx);
             let more = this.poll_candidate(now, cx) || more;
+            let was_behind = this.is_behind();
             let (left, writable) = this.poll_output(now, cx);
+            this.left = left;
+            let caught_up = was_behind && !this.is_behind();
             // Behind the output: what closes the connection sets a deadline of its own there.
             let due = this.poll_timers(now, cx);
             if was_open && this.phase != Phase::Open {
@@ -454,7 +468,7 @@ impl<A: Application> Future for Driver<A> {
                 // Whoever always has something to say does not keep the others waiting.
                 break;
             }
-            if parked && !due {
+            if parked && !due && !caught_up && !std::mem::take(&mut this.noticed) {
                 return Poll::Pending;
             }
         }

@@ -189,9 +189,6 @@ impl<A: Application> Engine<A> {
 
     /// A session id and its session, entered in the registry; `None` when there are too many, or none are wanted.
     fn new_session(&self, transport: Transport) -> Option<Session> {
-        if self.0.closing.load(Ordering::Acquire) {
-            return None;
-        }
         if self.0.registry.len() >= self.0.options.max_sessions {
             tracing::warn!(
                 max_sessions = self.0.options.max_sessions,
@@ -206,6 +203,11 @@ impl<A: Application> Engine<A> {
         }
         let session = Session::new(SessionId::from_random(random), transport, self.0.options.max_buffered);
         self.0.registry.insert(session.clone());
+        // Looked at after the session can be found: `close` either finds it, or is seen here.
+        if self.0.closing.load(Ordering::Acquire) {
+            self.0.registry.remove(session.id());
+            return None;
+        }
         Some(session)
     }
 

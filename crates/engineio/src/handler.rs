@@ -57,6 +57,9 @@ pub trait Handler: Send + Unpin + 'static {
 
     /// Whether the handler takes more messages now. While it does not, the engine reads nothing from the transport,
     /// and holds the missing pong of a silent peer against nobody.
+    ///
+    /// It is asked in every turn of the task. Where it becomes true by something that is no turn, in another task, call
+    /// [`Session::wake`].
     fn wants_input(&self) -> bool {
         true
     }

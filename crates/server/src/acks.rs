@@ -49,13 +49,14 @@ pub struct Answer<R> {
 
 impl<R> Answer<R> {
     pub(crate) fn expect(socket: &Socket, id: u64, timeout: Duration) -> Self {
-        Self {
-            socket: socket.clone(),
-            id,
-            failed: None,
-            answer: Box::pin(tokio::time::timeout(timeout, socket.acks().expect(id))),
-            read_as: PhantomData,
+        let first = !socket.acks().is_waiting();
+        let answer = Box::pin(tokio::time::timeout(timeout, socket.acks().expect(id)));
+        if first {
+            // A connection that is read no further because events wait must be read again now: nothing else would
+            // tell its task.
+            socket.session().wake();
         }
+        Self { socket: socket.clone(), id, failed: None, answer, read_as: PhantomData }
     }
 
     pub(crate) fn failed(mut self, error: AckError) -> Self {

@@ -150,6 +150,15 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    /// However the task ends (a runtime that stops, a panic), no socket stays behind in its namespace.
+    fn drop(&mut self) {
+        for seat in &self.seats {
+            seat.socket().leave_namespace(DisconnectReason::ForcedClose);
+        }
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("session", &self.session).finish_non_exhaustive()

@@ -72,6 +72,9 @@ struct Waiting {
     bytes: usize,
 }
 
+/// Events that had to wait and are started in one turn. Then what they have sent leaves, and others get their turn.
+const EVENTS: usize = 32;
+
 /// Memory of a waiting event besides its payload.
 const OVERHEAD: usize = size_of::<Waiting>();
 
@@ -111,7 +114,10 @@ impl Seat {
     /// Whether [`advance`](Self::advance) may have something to do although no packet has come.
     pub(crate) fn is_busy(&self) -> bool {
         self.stage != Stage::Gone
-            && (self.job.is_some() || !self.beside.is_empty() || self.socket.disconnect_reason().is_some())
+            && (self.job.is_some()
+                || !self.beside.is_empty()
+                || !self.waiting.is_empty()
+                || self.socket.disconnect_reason().is_some())
     }
 
     /// An event has come for a socket that has entered.
@@ -139,6 +145,7 @@ impl Seat {
 
     /// Does all that can be done now: takes the result of a handler that has finished, starts the next one, and so on.
     pub(crate) fn advance(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+        let mut started = 0;
         loop {
             if self.socket.disconnect_reason().is_some() {
                 self.drop_waiting();
@@ -164,8 +171,10 @@ impl Seat {
                     // The last handler runs after all others.
                     Some(_) if !self.beside.is_empty() => return,
                     Some(reason) => self.say_goodbye(reason, server, cx),
+                    None if started == EVENTS => return cx.waker().wake_by_ref(),
                     None => match self.waiting.pop_front() {
                         Some(Waiting { event, ack, bytes }) => {
+                            started += 1;
                             self.waiting_bytes -= bytes;
                             self.run_event(&event, ack, server, cx);
                         }
@@ -275,6 +284,8 @@ impl Seat {
             }
             Outcome::Admission(Err(refusal)) => {
                 self.stage = Stage::Gone;
+                // Whoever has kept the socket learns that it is not coming.
+                self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
                 let namespace = self.socket.namespace().name();
                 with_encoder(|encoder| {
                     match encode::connect_error(encoder, namespace, &refusal.message, refusal.data.as_ref()) {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -56,7 +57,12 @@ type AdapterOf = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
 impl Common {
     pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         match &self.on_error {
-            Some(hook) => hook(error, socket, event),
+            // The hook is the program's: if it panics, the connection that it was called for goes on.
+            Some(hook) => {
+                if catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_err() {
+                    tracing::error!(socket = %socket.id(), event, %error, "the error hook panicked");
+                }
+            }
             None => tracing::warn!(socket = %socket.id(), event, %error, "a handler failed"),
         }
     }
@@ -248,11 +254,13 @@ impl Server {
         assert!(!name.contains(','), "the name of a namespace contains no comma: {name:?}");
         let name = format!("/{}", name.trim_start_matches('/'));
         let inner = self.inner();
+        if let Some(namespace) = self.find(&name) {
+            return namespace;
+        }
+        // The program's adapter is made outside the lock: making it may call us.
+        let namespace = Namespace::new(&name, Arc::clone(&inner.common), (inner.adapter)(&name));
         let mut namespaces = inner.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        namespaces
-            .entry(name.clone().into_boxed_str())
-            .or_insert_with(|| Namespace::new(&name, Arc::clone(&inner.common), (inner.adapter)(&name)))
-            .clone()
+        namespaces.entry(name.into_boxed_str()).or_insert(namespace).clone()
     }
 
     /// Listens and serves until the process ends. The server's own HTTP server answers 404 to everything that is not

@@ -301,9 +301,7 @@ impl Socket {
     /// itself.
     pub fn disconnect(&self) {
         if self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect) {
-            with_encoder(|encoder| {
-                self.0.session.send(encode::disconnect(encoder, self.0.namespace.name()));
-            });
+            self.send_disconnect();
             self.0.session.wake();
         }
     }
@@ -350,6 +348,12 @@ impl Socket {
         })
     }
 
+    fn send_disconnect(&self) {
+        with_encoder(|encoder| {
+            self.0.session.send(encode::disconnect(encoder, self.0.namespace.name()));
+        });
+    }
+
     /// The client is let in: it is told so, and from now on it receives what is sent to its rooms.
     pub(crate) fn enter_namespace(&self) {
         with_encoder(|encoder| {
@@ -360,10 +364,13 @@ impl Socket {
         if entered {
             tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "joined");
             self.0.namespace.adapter().add(Arc::new(self.clone()));
-            // A middleware may have given the socket to another task, which disconnected it just now: before it was
-            // added, so that nobody has removed it.
-            if self.disconnect_reason().is_some() {
-                self.0.namespace.adapter().del_all(self.0.id);
+        }
+        // A middleware may have given the socket to another task, which disconnected it just now: before it was added,
+        // so that nobody has removed it, and perhaps before the client was told that it is in.
+        if let Some(reason) = self.disconnect_reason() {
+            self.0.namespace.adapter().del_all(self.0.id);
+            if reason == DisconnectReason::ServerNamespaceDisconnect {
+                self.send_disconnect();
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidewire_server::{DisconnectReason, EmitError, Server, Socket, State};
 
-use crate::support::{Client, Joined, Log, Program, program, until};
+use crate::support::{Client, Gate, Joined, Log, Program, program, serve, until};
 
 const LIMIT: usize = 10_000;
 
@@ -153,4 +153,29 @@ async fn arguments_that_cannot_be_written_are_an_error_and_nothing_is_sent() {
     socket.emit("fine", ());
     client.expect(r#"42["fine"]"#).await;
     program.lines.expect_silence();
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_much_at_once_and_reads_it_is_not_a_slow_reader() {
+    const ANSWER: usize = 200_000;
+    let (builder, mut program) = program();
+    let io = builder.max_buffered(20 * ANSWER).build();
+    io.on("ask", async |socket: Socket| socket.emit("answer", "x".repeat(ANSWER)));
+    io.on("wait", async |gate: State<Gate>, log: State<Log>| {
+        log.say("waiting");
+        gate.pass().await;
+    });
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all([r#"42["ask"]"#; 100]).await;
+    for _ in 0..100 {
+        assert_eq!(client.recv().await.map(|packet| packet.len()), Some(ANSWER + 15));
+    }
+    // The same for events that had to wait.
+    client.send(r#"42["wait"]"#).await;
+    program.lines.expect(["waiting"]).await;
+    client.send_all([r#"42["ask"]"#; 100]).await;
+    program.gate.open();
+    for _ in 0..100 {
+        assert_eq!(client.recv().await.map(|packet| packet.len()), Some(ANSWER + 15));
+    }
 }
