@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-#[path = "../examples/axum.rs"]
+#[path = "../../../examples/axum.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod axum_example;
 
-#[path = "../examples/chat.rs"]
+#[path = "../../../examples/chat.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod chat;
 
@@ -71,7 +71,7 @@ async fn chat_tells_the_room_who_joined_and_echoes_messages() {
 async fn the_axum_program_answers_events_and_requests_on_one_port() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move { axum::serve(listener, axum_example::router()).await });
+    tokio::spawn(async move { axum::serve(listener, axum_example::router(&axum_example::server())).await });
     let (mut client, _) = Client::join(address).await;
     client.send(r#"420["greet","Ann"]"#).await;
     assert_eq!(client.recv().await, r#"430["Hello, Ann!"]"#);

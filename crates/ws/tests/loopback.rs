@@ -3,7 +3,7 @@
 mod support;
 
 #[allow(dead_code, reason = "its main would listen on a fixed port")]
-#[path = "../examples/echo.rs"]
+#[path = "../../../examples/echo.rs"]
 mod example;
 
 use std::net::SocketAddr;

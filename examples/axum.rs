@@ -9,14 +9,25 @@ struct Greeting(&'static str);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    let io = server();
+    let app = router(&io);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    axum::serve(listener, router()).await
+    // `close` is part of the signal: axum waits for open requests, and the poll of a polling client is one of them.
+    let stop = async move {
+        let _ = tokio::signal::ctrl_c().await;
+        io.close().await;
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stop).await
 }
 
-pub(crate) fn router() -> Router {
+pub(crate) fn router(io: &Server) -> Router {
+    Router::new().route("/", get(async || "Socket.IO is at /socket.io/\n")).layer(io.layer())
+}
+
+pub(crate) fn server() -> Server {
     let io = Server::builder().state(Greeting("Hello")).build();
     io.on("greet", async |greeting: State<Greeting>, Data(name): Data<String>| {
         Reply(format!("{}, {name}!", greeting.0.0))
     });
-    Router::new().route("/", get(async || "Socket.IO is at /socket.io/\n")).layer(io.layer())
+    io
 }
