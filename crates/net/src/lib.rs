@@ -10,6 +10,7 @@ mod clock;
 mod deadline;
 mod listener;
 mod outbox;
+mod patient;
 mod read_buffer;
 mod stream;
 mod websocket;

@@ -9,11 +9,13 @@ use std::time::Duration;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::watch;
 use tower::Service;
+
+use crate::patient::Patient;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
 /// spin.
@@ -33,6 +35,9 @@ pub struct HttpLimits {
     pub head_size: usize,
     /// Header fields of a request. Default 100.
     pub headers: usize,
+    /// How long an answer may wait for a peer that takes none of it. Answers clients that ask and do not read: their
+    /// connection is closed. It does not concern WebSockets. Default 30 s.
+    pub write_timeout: Duration,
     /// How long connections may go on after the server was asked to stop. Default 5 s.
     pub stop_timeout: Duration,
 }
@@ -43,6 +48,7 @@ impl Default for HttpLimits {
             head_timeout: Duration::from_secs(10),
             head_size: 16 * 1024,
             headers: 100,
+            write_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(5),
         }
     }
@@ -136,7 +142,7 @@ async fn serve_connection<S, B>(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(8 * 1024))
         .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(Patient::new(stream, limits.write_timeout), TowerToHyperService::new(service))
         .with_upgrades();
     let mut connection = pin!(connection);
     let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };

@@ -11,6 +11,8 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::patient::Patient;
+
 /// A byte stream that a connection owns.
 #[derive(Debug)]
 pub enum Stream {
@@ -37,6 +39,13 @@ pub struct Upgraded {
 /// The HTTP connection failed before the upgrade was answered.
 pub async fn upgraded(upgrade: OnUpgrade) -> hyper::Result<Upgraded> {
     let upgraded = upgrade.await?;
+    // Under our own listener.
+    let upgraded = match upgraded.downcast::<Patient>() {
+        Ok(parts) => {
+            return Ok(Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf });
+        }
+        Err(upgraded) => upgraded,
+    };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             return Ok(Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf });
