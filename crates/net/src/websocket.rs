@@ -55,11 +55,11 @@ enum Ending {
 /// Why nothing more is to be read.
 #[derive(Debug)]
 pub enum Ended {
-    /// The peer has sent a close frame. The reply to it is queued.
+    /// The peer has sent a close frame. The reply to it leaves behind what is queued.
     Closed(Option<CloseFrame>),
     /// The stream ended without a close frame.
     Eof,
-    /// The peer broke the protocol. The close frame that tells it so is queued.
+    /// The peer broke the protocol. The close frame that tells it so leaves behind what is queued.
     Protocol(ProtocolError),
     /// The stream failed.
     Io(io::Error),
@@ -177,7 +177,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                 Err(error) => break Err(Ended::Protocol(error)),
             }
         };
-        self.queue_control();
+        if result.is_ok() {
+            // The Close that ends it comes later, from the flush: what the owner still has to say to the messages
+            // before it must not follow a Close (§5.5.1).
+            self.queue_control();
+        }
         result
     }
 
@@ -282,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -317,5 +321,30 @@ mod tests {
         }
         assert!((0..MESSAGES).map(|number| number.to_string()).eq(texts));
         assert!(!stream.has_backlog());
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_what_came_in_one_read_with_a_close_leaves_before_the_close() {
+        const REQUEST: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+        const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
+        const UNKNOWN_OPCODE: [u8; 6] = [0x83, 0x80, 0, 0, 0, 0];
+        for (end, reply) in [(&CLOSE[..], [0x88, 2, 3, 232]), (&UNKNOWN_OPCODE[..], [0x88, 2, 3, 234])] {
+            let (server, mut client) = tokio::io::duplex(1024);
+            client.write_all(&[&REQUEST, end].concat()).await.unwrap();
+            let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
+            let ended =
+                poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await;
+            assert!(matches!(ended, Err(Ended::Closed(_) | Ended::Protocol(_))), "{ended:?}");
+
+            stream.queue_mut().push_with(|wire| {
+                ws_proto::encode_message(ws_proto::Opcode::Text, b"ho", None, wire);
+            });
+            stream.close(None, Time::ZERO);
+            poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
+            drop(stream);
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, [&[0x81, 2, b'h', b'o'][..], &reply].concat());
+        }
     }
 }
