@@ -150,7 +150,7 @@ impl<A: Application> Driver<A> {
                 events += 1;
                 // Large answers leave before more is asked: a client that sends many requests at once and reads as
                 // fast as it can is not a slow reader.
-                if events % LOOK_EVERY == 0 && session.buffered() > ANSWERS_UP_TO {
+                if events.is_multiple_of(LOOK_EVERY) && session.buffered() > ANSWERS_UP_TO {
                     return ControlFlow::Break(());
                 }
                 ControlFlow::Continue(())
