@@ -33,10 +33,15 @@ for (const transport of TRANSPORTS) {
       await client.run((socket, values) => void socket.emit("echo", ...values), values);
       assert.deepEqual(await echo(), values);
       const answered = await client.run(async (socket) => {
-        socket.once("question", (question, answer) => answer(`${question}? 42`));
-        const answered = next(socket, "answered");
-        socket.emit("ask-me", "what");
-        return JSON.stringify(await answered);
+        socket.on("question", (question, answer) => answer(`${question}? 42`));
+        // The server waits 200 ms for an answer, for the sake of other tests: a busy machine may need a second try.
+        for (let tries = 0; tries < 20; tries++) {
+          const answered = next(socket, "answered");
+          socket.emit("ask-me", "what");
+          const text = JSON.stringify(await answered);
+          if (!text.includes("timeout")) return text;
+        }
+        return "never answered in time";
       });
       assert.match(answered, /what\? 42/);
     });
