@@ -16,22 +16,17 @@ fn message(number: usize) -> String {
 }
 
 /// Sends everything to the room, at the pace of a reader that keeps up.
-fn fill_the_room(server: &Server, messages: usize) -> usize {
+fn fill_the_room(server: &Server, messages: usize) {
     let mut reader = WebSocket::joined(server.address);
     reader.text(r#"42["join-room","r"]"#);
     reader.receive_text();
     let mut sender = WebSocket::joined(server.address);
-    let mut peak = 0;
     for number in 0..messages {
         let message = message(number);
         sender.text(&format!(r#"42["message",{{"room":"r","message":"{message}"}}]"#));
         // Nobody else misses anything, or gets it late.
         assert!(reader.receive_text() == format!(r#"42["receive-message","{message}"]"#));
-        if number % 16 == 0 {
-            peak = peak.max(server.memory());
-        }
     }
-    peak
 }
 
 #[test]
@@ -46,8 +41,9 @@ fn a_websocket_that_stops_reading_gets_a_prefix_without_gaps_and_then_the_end() 
             slow
         })
         .collect();
-    let before = server.memory();
-    let peak = fill_the_room(&server, MESSAGES);
+    let before = server.peak_memory();
+    fill_the_room(&server, MESSAGES);
+    let peak = server.peak_memory();
     // Each may keep 16 MiB, and the frames are shared; the rest is one message here and there.
     assert!(peak < before + 40, "{peak} MB, {before} before");
     let slow = &mut slow[0];
@@ -76,8 +72,9 @@ fn a_poller_that_stops_polling_loses_its_session_and_not_a_message_before() {
     let slow = Polling::joined(server.address);
     slow.post(r#"42["join-room","r"]"#).expect(200, "ok");
     slow.get().response().expect("the notification");
-    let before = server.memory();
-    let peak = fill_the_room(&server, ENOUGH);
+    let before = server.peak_memory();
+    fill_the_room(&server, ENOUGH);
+    let peak = server.peak_memory();
     assert!(peak < before + 40, "{peak} MB, {before} before");
     // What waited is there for one more poll, or the session is gone: it does not go on with a gap.
     let answer = slow.get().response().expect("an answer");
@@ -99,7 +96,7 @@ fn a_poller_that_stops_polling_loses_its_session_and_not_a_message_before() {
 fn an_echo_that_is_not_read_is_not_fed_either() {
     let server = Server::start();
     let canary = server.canary();
-    let before = server.memory();
+    let before = server.peak_memory();
     let piece = frame(TEXT, "y".repeat(60_000)).repeat(20);
     let mut sockets: Vec<_> = (0..4).map(|_| WebSocket::open(server.address, RAW)).collect();
     for socket in &mut sockets {
@@ -110,6 +107,6 @@ fn an_echo_that_is_not_read_is_not_fed_either() {
         }
         assert!(written < 64 << 20, "the server takes message after message");
     }
-    assert!(server.memory() < before + 20, "{} MB, {before} before", server.memory());
+    assert!(server.peak_memory() < before + 20, "{} MB, {before} before", server.peak_memory());
     canary.noticed_nothing();
 }
