@@ -199,6 +199,13 @@ impl<A: Application> Driver<A> {
                 }
             }
             Command::Close(reason) => self.end(reason, now, cx),
+            Command::Discard => {
+                self.end(CloseReason::ForcedClose, now, cx);
+                if let Link::Polling(_) = self.link {
+                    self.link = Link::Gone;
+                    self.engine.registry().remove(self.session.id());
+                }
+            }
         }
     }
 

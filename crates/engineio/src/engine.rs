@@ -75,11 +75,12 @@ impl<A: Application> Engine<A> {
         self.0.registry.len()
     }
 
-    /// Closes every session, and refuses new ones with 503 from now on.
+    /// Closes every session, and refuses new ones with 503 from now on. A polling client that is between two polls is
+    /// not waited for: its next one may have nowhere to go.
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
         for session in self.0.registry.all() {
-            session.close();
+            session.command(Command::Discard);
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Candidate(Upgraded),
     /// The program or the HTTP side ends the session.
     Close(CloseReason),
+    /// The engine is closed: nobody will poll any more.
+    Discard,
 }
 
 /// What a GET is answered.

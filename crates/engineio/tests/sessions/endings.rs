@@ -24,6 +24,17 @@ async fn a_closed_engine_ends_every_session_on_every_transport() {
 }
 
 #[tokio::test]
+async fn a_closed_engine_does_not_wait_for_a_client_between_two_polls() {
+    let mut server = Server::start(Options::default()).await;
+    let (_client, mut opened) = server.open_polling().await;
+    server.engine.close();
+    opened.expect_end(CloseReason::ForcedClose).await;
+    // Far less than the half minute that a session which the program closed would be kept.
+    soon(server.engine.closed(Duration::from_secs(30))).await;
+    assert_eq!(server.engine.sessions(), 0);
+}
+
+#[tokio::test]
 async fn a_closed_session_whose_client_never_polls_again_is_forgotten_in_time() {
     let options = Options { close_timeout: Duration::from_millis(50), ..Options::default() };
     let mut server = Server::start(options).await;
