@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::servers::{Program, beside};
 use crate::host;
@@ -22,6 +22,8 @@ const START: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
+    /// Whether it runs behind an instrument, with which it forms a process group.
+    has_group: bool,
     address: String,
 }
 
@@ -34,17 +36,17 @@ impl Server {
         let mut words = instrument.iter().map(|&word| word.to_owned()).chain(words);
         let first = words.next().context("a server without a command")?;
         host::pin(SERVER_CORE)?;
-        let child = Command::new(&first)
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // One of its own, so that an instrument and its server end together.
-            .process_group(0)
-            .spawn();
+        let mut command = Command::new(&first);
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if !instrument.is_empty() {
+            // A group of its own, so that both end together. A server alone stays in ours and ends with Ctrl-C.
+            command.process_group(0);
+        }
+        let child = command.spawn();
         host::pin(GENERATOR_CORE)?;
         let server = Self {
             child: child.with_context(|| format!("cannot start {first}"))?,
+            has_group: !instrument.is_empty(),
             address: format!("127.0.0.1:{port}"),
         };
         let start = Instant::now();
@@ -76,18 +78,23 @@ impl Server {
 
     /// Ends it, and its instrument.
     pub(super) fn stop(mut self) -> Result<()> {
-        let group = Pid::from_child(&self.child);
-        // It may have ended by itself; that has shown in the measurement.
-        let _ = kill_process_group(group, Signal::TERM);
+        self.signal(Signal::TERM);
         let start = Instant::now();
         while self.child.try_wait()?.is_none() {
             if start.elapsed() > Duration::from_secs(10) {
-                let _ = kill_process_group(group, Signal::KILL);
+                self.signal(Signal::KILL);
                 self.child.wait()?;
                 break;
             }
             sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// It may have ended by itself; that has shown in the measurement.
+    fn signal(&self, signal: Signal) {
+        let process = Pid::from_child(&self.child);
+        let _ =
+            if self.has_group { kill_process_group(process, signal) } else { kill_process(process, signal) };
     }
 }
