@@ -18,8 +18,7 @@ pub(crate) fn command(options: &[&str]) -> Result<bool> {
         "--release",
         "--manifest-path",
         manifest,
-        "--package",
-        "tidewire-bench",
+        "--workspace",
         "--bin",
         "run",
     ])?;

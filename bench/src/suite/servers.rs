@@ -72,14 +72,14 @@ pub(super) fn all(options: &Options) -> Result<Vec<Program>> {
         Program::node("npm-ws", Raw, "ws.js"),
         Program::node("npm-socket.io", SocketIo, "socket.io.js"),
     ];
-    for text in &options.added {
-        programs.push(Program::added(text)?);
-    }
     if !options.servers.is_empty() {
         for name in &options.servers {
             ensure!(programs.iter().any(|program| program.name == *name), "there is no server {name:?}");
         }
         programs.retain(|program| options.servers.contains(&program.name));
+    }
+    for text in &options.added {
+        programs.push(Program::added(text)?);
     }
     if programs.iter().any(|program| program.command[0] == "node") {
         install_packages()?;
