@@ -81,7 +81,8 @@ handlers!(A, B, C, D, E, G, H, I);
 /// A handler's future without its type.
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A handler without its type. The one virtual call of a message.
+/// A handler without its type. An event costs two virtual calls (this one, and the poll of the future) and the box of
+/// the future.
 pub(crate) type Erased<T> = Arc<dyn Fn(&mut Context<'_>) -> Result<Running<T>, HandlerError> + Send + Sync>;
 
 /// A handler of events, or of a socket's beginning and end.

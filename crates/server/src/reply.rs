@@ -19,25 +19,25 @@ pub struct Reply<T>(pub T);
 pub trait IntoReply: Send {
     /// Sends the acknowledgement, if one was asked for.
     #[doc(hidden)]
-    #[allow(private_interfaces)]
+    #[allow(private_interfaces, reason = "only this crate calls it; the type is no part of the API")]
     fn reply(self, responder: Option<Responder>) -> Result<(), HandlerError>;
 }
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, reason = "only this crate calls it; the type is no part of the API")]
 impl IntoReply for () {
     fn reply(self, responder: Option<Responder>) -> Result<(), HandlerError> {
         responder.map_or(Ok(()), |responder| responder.send(&()))
     }
 }
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, reason = "only this crate calls it; the type is no part of the API")]
 impl<T: Serialize + Send> IntoReply for Reply<T> {
     fn reply(self, responder: Option<Responder>) -> Result<(), HandlerError> {
         responder.map_or(Ok(()), |responder| responder.send(&self.0))
     }
 }
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, reason = "only this crate calls it; the type is no part of the API")]
 impl<T: Serialize + Send, E: Into<HandlerError> + Send> IntoReply for Result<T, E> {
     fn reply(self, responder: Option<Responder>) -> Result<(), HandlerError> {
         match self {

@@ -1,6 +1,6 @@
 //! The end of a server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidewire_server::{DisconnectReason, HttpLimits, State};
 use tokio::sync::oneshot;
@@ -71,5 +71,8 @@ async fn close_waits_no_longer_than_the_program_says() {
     let mut client = Client::join(serve(&io).await).await;
     client.send(r#"42["wait"]"#).await;
     program.lines.expect(["waiting"]).await;
+    let begun = Instant::now();
     soon(io.close()).await;
+    let taken = begun.elapsed();
+    assert!(taken < HttpLimits::default().stop_timeout / 2, "{taken:?}");
 }

@@ -36,11 +36,12 @@ async fn no_event_is_handled_before_on_connection_has_finished_and_none_is_lost(
         log.say("welcomed");
     });
     io.on("event", async |log: State<Log>, Data(number): Data<u64>| log.say(number));
+    let _other = io.of("/other");
     let mut client = Client::join(serve(&io).await).await;
-    client.send_all(["42[\"event\",1]", "42[\"event\",2]"]).await;
+    client.send_all(["42[\"event\",1]", "42[\"event\",2]", "42[\"event\",3]"]).await;
     program.lines.expect(["joined"]).await;
-    // Another client shows that the server has had the time to read these.
-    client.send("42[\"event\",3]").await;
+    // Packets are handled in order, so this answer shows that the events before it have been received.
+    client.connect("/other,").await;
     program.lines.expect_silence();
     program.gate.open();
     program.lines.expect(["welcomed", "1", "2", "3"]).await;
