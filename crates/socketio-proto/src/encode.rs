@@ -9,13 +9,13 @@
 
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;
-use serde_json::Serializer;
 
 use crate::error::EncodeError;
-use crate::javascript::JavaScript;
-use crate::limits::Limits;
+use crate::number::write_integer;
 use crate::packet::PacketType;
 use crate::reserved::is_reserved;
+use crate::serializer::write_value;
+use crate::text::write_text;
 use crate::tuple::{Shape, shape};
 
 /// An event; with `ack`, one that asks for an acknowledgement under that id.
@@ -44,7 +44,7 @@ pub fn event<'e, T: Serialize + ?Sized>(
     }
     begin(encoder, namespace, ack);
     encoder.text().push(b'[');
-    write_json(encoder.text(), name);
+    write_text(encoder.text(), name);
     match shape::<T>() {
         Shape::Nothing => encoder.text().push(b']'),
         Shape::List => {
@@ -95,7 +95,7 @@ pub fn ack<'e, T: Serialize + ?Sized>(
 pub fn connect<'e>(encoder: &'e mut MessageEncoder, namespace: &str, sid: &str) -> EncodedMessage<'e> {
     begin(encoder, namespace, None);
     encoder.text().extend_from_slice(br#"{"sid":"#);
-    write_json(encoder.text(), sid);
+    write_text(encoder.text(), sid);
     encoder.text().push(b'}');
     finish(encoder, PacketType::Connect, PacketType::Connect)
 }
@@ -114,12 +114,11 @@ pub fn connect_error<'e, T: Serialize + ?Sized>(
 ) -> Result<EncodedMessage<'e>, EncodeError> {
     begin(encoder, namespace, None);
     encoder.text().extend_from_slice(br#"{"message":"#);
-    write_json(encoder.text(), message);
+    write_text(encoder.text(), message);
     if let Some(data) = data {
         let text = encoder.text();
         text.extend_from_slice(br#","data":"#);
-        let mut serializer = Serializer::with_formatter(text, JavaScript { attachments: None });
-        data.serialize(&mut serializer).map_err(|error| explain(&error))?;
+        write_value(text, None, data)?;
     }
     encoder.text().push(b'}');
     Ok(finish(encoder, PacketType::ConnectError, PacketType::ConnectError))
@@ -140,7 +139,7 @@ fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
         text.push(b',');
     }
     if let Some(id) = id {
-        write_json(text, &id);
+        write_integer(text, id);
     }
 }
 
@@ -166,22 +165,7 @@ fn write_arguments<T: Serialize + ?Sized>(
     arguments: &T,
 ) -> Result<(), EncodeError> {
     let (text, attachments) = encoder.parts();
-    let mut serializer = Serializer::with_formatter(text, JavaScript { attachments: Some(attachments) });
-    arguments.serialize(&mut serializer).map_err(|error| explain(&error))
-}
-
-/// Writes what cannot fail: text and integers.
-fn write_json<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(text, value).expect("text and integers have a JSON form, and memory takes it");
-}
-
-fn explain(error: &serde_json::Error) -> EncodeError {
-    // Writing goes to memory, so that an error of the writer can only be the formatter's.
-    if error.is_io() {
-        EncodeError::TooManyAttachments { max: Limits::DEFAULT_MAX_ATTACHMENTS }
-    } else {
-        EncodeError::Serialize { reason: error.to_string() }
-    }
+    write_value(text, Some(attachments), arguments)
 }
 
 #[cfg(test)]

@@ -32,13 +32,15 @@ pub mod encode;
 mod error;
 mod header;
 mod id;
-mod javascript;
 mod limits;
+mod number;
 mod packet;
 mod placeholder;
 mod relay;
 mod reserved;
 mod scan;
+mod serializer;
+mod text;
 mod tuple;
 
 pub use arguments::{Arguments, Json};

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use crate::placeholder::Watch;
+use crate::text::plain_length;
 
 /// Where the parts of a JSON array are, as offsets into its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(crate) enum ScanError {
 /// What the names begin with that serde_json gives a meaning of its own. Behind one of them a `Value` takes a *string*
 /// for JSON once more, with a new allowance of nesting: a text of 40 KB can be nested so deeply that way that reading
 /// it overflows the stack, which ends the process. No program means such a name, so nobody gets to read it.
-const RESERVED_NAMES: &str = "$serde_json::private::";
+pub(crate) const RESERVED_NAMES: &str = "$serde_json::private::";
 
 /// Checks a text that must be one JSON value.
 pub(crate) fn value(text: &str) -> Result<(), ScanError> {
@@ -179,7 +180,7 @@ impl<'t> Scanner<'t> {
     fn string(&mut self) -> Result<(), ScanError> {
         self.at += 1;
         loop {
-            self.skip_plain();
+            self.at += plain_length(&self.text.as_bytes()[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -204,32 +205,6 @@ impl<'t> Scanner<'t> {
                 _ => return Err(self.error()),
             }
         }
-    }
-
-    /// Skips to the next quote, backslash or control character of a string, eight bytes at a time.
-    fn skip_plain(&mut self) {
-        const ONES: u64 = u64::MAX / 255;
-        const TOPS: u64 = ONES << 7;
-        // The top bit of every byte that is zero; bytes above the first hit may be marked as well, bytes below not.
-        let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
-        let bytes = self.text.as_bytes();
-        let mut at = self.at;
-        while let Some(chunk) = bytes.get(at..at + 8) {
-            let word = u64::from_le_bytes(chunk.try_into().expect("the chunk has eight bytes"));
-            let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
-            let special = control
-                | zero_bytes(word ^ (ONES * u64::from(b'"')))
-                | zero_bytes(word ^ (ONES * u64::from(b'\\')));
-            if special != 0 {
-                self.at = at + special.trailing_zeros() as usize / 8;
-                return;
-            }
-            at += 8;
-        }
-        while bytes.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
-            at += 1;
-        }
-        self.at = at;
     }
 
     fn number(&mut self) -> Result<(), ScanError> {
