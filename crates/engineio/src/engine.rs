@@ -21,7 +21,7 @@ use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::request::{Asked, Refused, check};
-use crate::session::{Command, PollReply, Posting, Session};
+use crate::session::{Command, PollReply, Polling, Posting, Session};
 use crate::websocket::websocket;
 
 /// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
@@ -97,7 +97,7 @@ impl<A: Application> Engine<A> {
 
     /// Answers one request. Dropping the future is what happens when the client goes away: a waiting poll or a POST
     /// that was not read to its end then closes the session. That holds from this call on, whether or not the future
-    /// was ever polled.
+    /// was ever polled, and until it is ready: a response counts as delivered, as far as the session can know.
     pub fn handle<B>(
         &self,
         mut request: Request<B>,
@@ -130,7 +130,7 @@ impl<A: Application> Engine<A> {
         async move {
             let mut response = match answer {
                 Answer::Ready(response) => response,
-                Answer::Poll(session, replied) => poll_response(&session, replied).await,
+                Answer::Poll(polling) => poll_response(polling).await,
                 Answer::Post(posting) => engine.post(posting, body).await,
             };
             response.headers_mut().extend(cors_headers);
@@ -151,7 +151,7 @@ impl<A> Drop for Counted<A> {
 /// What is left to do once a request has been let in.
 enum Answer {
     Ready(Response<Full<Bytes>>),
-    Poll(Session, oneshot::Receiver<PollReply>),
+    Poll(Polling),
     Post(Posting),
 }
 
@@ -171,11 +171,7 @@ impl<A: Application> Engine<A> {
             (Asked::Upgrade(session), Some(upgrade)) => accept(&parts, upgrade, async move |upgraded| {
                 session.command(Command::Candidate(upgraded));
             }),
-            (Asked::Poll(session), _) => {
-                let (reply, replied) = oneshot::channel();
-                session.command(Command::Poll(reply));
-                return Answer::Poll(session, replied);
-            }
+            (Asked::Poll(session), _) => return Answer::Poll(Polling::begin(session)),
             (Asked::Post(session), _) => {
                 let binary =
                     parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
@@ -314,13 +310,14 @@ fn fail(session: &Session) -> Response<Full<Bytes>> {
     empty(StatusCode::BAD_REQUEST)
 }
 
-async fn poll_response(session: &Session, replied: oneshot::Receiver<PollReply>) -> Response<Full<Bytes>> {
-    match replied.await {
-        Ok(PollReply::Packets(packets)) => payload(packets),
-        Ok(PollReply::Overlap) => empty(StatusCode::BAD_REQUEST),
+async fn poll_response(mut polling: Polling) -> Response<Full<Bytes>> {
+    match polling.reply().await {
+        Some(PollReply::Packets(packets)) => payload(packets),
+        Some(PollReply::Moved) => payload(b"1".into()),
+        Some(PollReply::Overlap) => empty(StatusCode::BAD_REQUEST),
         // The session has ended, or moved to WebSocket, while the request was on its way.
-        Err(_) if session.is_closed() => refuse(&Refusal::SessionUnknown.into(), false),
-        Err(_) => refuse(&Refusal::BadRequest.into(), false),
+        None if polling.session().is_closed() => refuse(&Refusal::SessionUnknown.into(), false),
+        None => refuse(&Refusal::BadRequest.into(), false),
     }
 }
 

@@ -106,9 +106,8 @@ impl PollingLink {
     /// The session has moved to WebSocket: what waits goes there.
     pub(crate) fn hand_over(&mut self, queue: &mut WriteQueue) {
         queue.append(&mut self.queue);
-        if self.is_waiting() {
-            self.push("1");
-            let _ = self.answer();
+        if let Some(waiting) = self.waiting.take() {
+            let _ = waiting.send(PollReply::Moved);
         }
     }
 

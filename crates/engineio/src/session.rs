@@ -41,7 +41,10 @@ pub(crate) enum Command {
 /// What a GET is answered.
 #[derive(Debug)]
 pub(crate) enum PollReply {
+    /// Packets in the form of a payload. They are nowhere else any more.
     Packets(Vec<u8>),
+    /// The session has moved to WebSocket, and what waited with it.
+    Moved,
     /// A second GET while one waits.
     Overlap,
 }
@@ -224,6 +227,42 @@ impl Drop for Posting {
     fn drop(&mut self) {
         self.session.0.posting.store(false, Ordering::Release);
         if !self.finished {
+            self.session.command(Command::Close(CloseReason::TransportError));
+        }
+    }
+}
+
+/// A GET, until its answer is taken. Dropped before that, the client has gone away. While nothing has been answered the
+/// session's task notices that by itself, and ends the session; packets that were on their way are lost, and the session
+/// with them.
+pub(crate) struct Polling {
+    session: Session,
+    replied: oneshot::Receiver<PollReply>,
+}
+
+impl Polling {
+    /// Asks the session's task for packets.
+    pub(crate) fn begin(session: Session) -> Self {
+        let (reply, replied) = oneshot::channel();
+        session.command(Command::Poll(reply));
+        Self { session, replied }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The answer; `None` when the session has ended or moved before it could give one.
+    pub(crate) async fn reply(&mut self) -> Option<PollReply> {
+        (&mut self.replied).await.ok()
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        // Closed first: an answer is either found here, or the session's task told that nobody takes it.
+        self.replied.close();
+        if let Ok(PollReply::Packets(_)) = self.replied.try_recv() {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
     }

@@ -2,7 +2,7 @@
 
 use tidewire_engineio::{CloseReason, Options, Transport};
 
-use crate::support::{Seen, Server, settings, text};
+use crate::support::{Seen, Server, settings, text, until};
 
 #[tokio::test]
 async fn the_handshake_tells_the_session_id_and_the_settings() {
@@ -75,6 +75,20 @@ async fn a_poll_that_is_given_up_ends_the_session() {
     drop(poll);
     opened.expect_end(CloseReason::TransportError).await;
     server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_is_there_to_take_ends_the_session() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let poll = server.engine.handle(client.poll_request());
+    opened.poll_waits().await;
+    opened.session.send_text("lost");
+    until(|| opened.session.buffered() == 0).await;
+    // The answer is on its way from the session to the HTTP server when the connection dies.
+    drop(poll);
+    opened.expect_end(CloseReason::TransportError).await;
+    client.expect_unknown().await;
 }
 
 const HALF_A_POST: &str = "Content-Length: 10\r\nExpect: 100-continue\r\n";

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -271,6 +273,11 @@ impl Polling {
     /// Begins a poll.
     pub(crate) async fn get(&self) -> Request {
         self.request("GET", "", "").await
+    }
+
+    /// A poll for [`Engine::handle`], without a connection.
+    pub(crate) fn poll_request(&self) -> http::Request<Empty<Bytes>> {
+        http::Request::get(format!("/engine.io/?{}", self.query)).body(Empty::new()).expect("a request")
     }
 
     /// Polls once; the packets that came.

@@ -83,6 +83,22 @@ async fn a_poll_that_waits_at_the_move_is_told_to_stop() {
 }
 
 #[tokio::test]
+async fn a_poll_that_is_given_up_at_the_move_takes_nothing_with_it() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let poll = server.engine.handle(client.poll_request());
+    opened.poll_waits().await;
+    let mut websocket = client.candidate(&frames(["2probe", "5"])).await;
+    websocket.expect("3probe").await;
+    until(|| opened.session.transport() == Transport::WebSocket).await;
+    drop(poll);
+    websocket.send("4still here").await;
+    opened.expect([text("still here")]).await;
+    opened.session.send_text("so am I");
+    websocket.expect("4so am I").await;
+}
+
+#[tokio::test]
 async fn what_waits_for_a_poll_at_the_move_comes_on_the_websocket() {
     let mut server = Server::start(Options::default()).await;
     let (client, opened) = server.open_polling().await;
