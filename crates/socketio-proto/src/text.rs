@@ -44,19 +44,32 @@ pub(crate) fn write_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// How many bytes come before the next quote, backslash or control character.
 pub(crate) fn plain_length(bytes: &[u8]) -> usize {
-    // Blocks first, in a form that compilers turn into vector instructions: no early exit within a block.
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let has_special = |block: &[u8; 32]| block.iter().fold(false, |any, &byte| any | is_special(byte));
-    let start = 32 * blocks.iter().take_while(|block| !has_special(block)).count();
-
-    let (words, rest) = bytes[start..].as_chunks::<8>();
+    let start = plain_blocks(bytes);
+    let rest = &bytes[start..];
+    let (words, _) = rest.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let specials = specials(u64::from_le_bytes(*word));
         if specials != 0 {
             return start + index * 8 + specials.trailing_zeros() as usize / 8;
         }
     }
-    start + words.len() * 8 + rest.iter().take_while(|&&byte| !is_special(byte)).count()
+    match rest.last_chunk::<8>() {
+        // The last bytes, with some before them that are known to be plain.
+        Some(word) => match specials(u64::from_le_bytes(*word)) {
+            0 => bytes.len(),
+            specials => bytes.len() - 8 + specials.trailing_zeros() as usize / 8,
+        },
+        None => start + rest.iter().take_while(|&&byte| !is_special(byte)).count(),
+    }
+}
+
+/// How many bytes are in the blocks without special bytes at the beginning, in a form that compilers turn into vector
+/// instructions: no early exit within a block.
+fn plain_blocks(bytes: &[u8]) -> usize {
+    let has_special =
+        |block: &[u8; 64]| block.iter().fold(0, |any, &byte| any | u8::from(is_special(byte))) != 0;
+    let (blocks, _) = bytes.as_chunks::<64>();
+    64 * blocks.iter().take_while(|block| !has_special(block)).count()
 }
 
 fn is_special(byte: u8) -> bool {
