@@ -7,6 +7,7 @@ use std::task::Waker;
 use engineio_proto::Frame;
 use socketio_proto::SocketId;
 
+use crate::limits::{JoinError, Limits};
 use crate::options::BroadcastOptions;
 use crate::room::Room;
 
@@ -25,6 +26,17 @@ pub trait Member: Any + Send + Sync {
 
     /// Ends the socket, and with `close_connection` its connection and every other socket on it. No lock is held.
     fn disconnect(&self, close_connection: bool);
+
+    /// How much it may make the adapter keep. Locks of the adapter are held. Default: those of [`Limits::default`].
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// It was to join a room by [`Adapter::add_sockets`], or by another process, and its limits do not allow it. No
+    /// lock is held. Default: nothing happens.
+    fn on_join_refused(&self, error: JoinError) {
+        let _ = error;
+    }
 }
 
 /// The sockets of one namespace, their rooms, and how to reach them.
@@ -38,7 +50,10 @@ pub trait Adapter: Send + Sync {
 
     /// Puts a socket into rooms; they come into being with their first member. Without effect if the socket is not
     /// there (any more).
-    fn add_all(&self, id: SocketId, rooms: &[&str]);
+    ///
+    /// # Errors
+    /// The first room that the socket's [`limits`](Member::limits) do not allow. It has joined those before.
+    fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError>;
 
     /// Takes a socket out of a room; with its last member a room is gone. The room of its own id it cannot leave.
     fn del(&self, id: SocketId, room: &str);
@@ -62,7 +77,8 @@ pub trait Adapter: Send + Sync {
     /// The rooms of a socket, that of its own id first; none if the socket is not there.
     fn socket_rooms(&self, id: SocketId) -> Vec<Room>;
 
-    /// Puts the sockets that the options select into rooms.
+    /// Puts the sockets that the options select into rooms. Those whose limits do not allow one of the rooms are
+    /// [told](Member::on_join_refused), and have joined those before.
     fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]);
 
     /// Takes the sockets that the options select out of rooms.

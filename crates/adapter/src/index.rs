@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use socketio_proto::SocketId;
 
 use crate::contract::Member;
+use crate::limits::JoinError;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
 use crate::slots::{Slots, give_back};
@@ -83,24 +84,31 @@ impl Index {
         Some(&self.members.at(slot)?.member)
     }
 
-    pub(crate) fn join(&mut self, slot: u32, name: &str) {
-        let Some(present) = self.members.at_mut(slot) else { return };
+    /// Puts a member into a room, unless its limits do not allow it: then nothing has changed.
+    pub(crate) fn join(&mut self, slot: u32, name: &str) -> Result<(), JoinError> {
+        let Some(present) = self.members.at_mut(slot) else { return Ok(()) };
         if *present.member.id() == *name {
-            return;
+            return Ok(());
         }
         let known = self.by_name.get(name).copied();
+        if !known.is_some_and(|room| present.is_in(room)) {
+            present.check_limits(name)?;
+        }
         let room = known.unwrap_or_else(|| {
             let name = Room::from(name);
             let room = self.rooms.insert(Occupied { name: name.clone(), members: Vec::new() });
             self.by_name.insert(name, room);
             room
         });
-        let Err(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) else { return };
-        let Some(occupied) = self.rooms.at_mut(room) else { return };
+        let Err(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) else {
+            return Ok(());
+        };
+        let Some(occupied) = self.rooms.at_mut(room) else { return Ok(()) };
         let position =
             u32::try_from(occupied.members.len()).expect("a room has fewer members than there are slots");
         occupied.members.push(slot);
         present.rooms.insert(at, Membership { room, position });
+        Ok(())
     }
 
     pub(crate) fn leave(&mut self, slot: u32, name: &str) {
@@ -191,13 +199,27 @@ impl Index {
 }
 
 impl Present {
+    fn is_in(&self, room: u32) -> bool {
+        self.rooms.binary_search_by_key(&room, |membership| membership.room).is_ok()
+    }
+
+    /// Whether the member may be in one room more, of this name.
+    fn check_limits(&self, name: &str) -> Result<(), JoinError> {
+        let limits = self.member.limits();
+        if name.len() > limits.room_name {
+            return Err(JoinError::NameTooLong { length: name.len(), limit: limits.room_name });
+        }
+        if self.rooms.len() >= limits.rooms {
+            return Err(JoinError::TooManyRooms { limit: limits.rooms });
+        }
+        Ok(())
+    }
+
     /// Whether the member has joined one of `rooms`, which are sorted. The shorter list is looked up in the longer one,
     /// so that neither many exceptions nor a member of many rooms is expensive by itself.
     fn is_in_any(&self, rooms: &[u32]) -> bool {
         if rooms.len() <= self.rooms.len() {
-            rooms
-                .iter()
-                .any(|room| self.rooms.binary_search_by_key(room, |membership| membership.room).is_ok())
+            rooms.iter().any(|room| self.is_in(*room))
         } else {
             self.rooms.iter().any(|membership| rooms.binary_search(&membership.room).is_ok())
         }
@@ -287,7 +309,7 @@ mod tests {
             index.insert(Arc::new(Idle(id(number))));
             let slot = index.slot(id(number)).unwrap();
             for room in 0..5 {
-                index.join(slot, &format!("room {}", number * room));
+                index.join(slot, &format!("room {}", number * room)).unwrap();
             }
         }
         index.check();
@@ -305,7 +327,7 @@ mod tests {
             index.insert(Arc::new(Idle(id(number))));
             let slot = index.slot(id(number)).unwrap();
             for room in ["a", "b", "c", "b"] {
-                index.join(slot, room);
+                index.join(slot, room).unwrap();
             }
         }
         for step in 0..50 {
@@ -326,7 +348,7 @@ mod tests {
         let mut index = Index::new();
         index.insert(Arc::new(Idle(id(1))));
         let slot = index.slot(id(1)).unwrap();
-        index.join(slot, &id(1));
+        index.join(slot, &id(1)).unwrap();
         assert!(index.by_name.is_empty());
         index.leave(slot, &id(1));
         assert_eq!(index.rooms_of(slot), [Room::from(id(1))]);

@@ -15,18 +15,22 @@
 //! - A member of several of the rooms receives one copy.
 //! - A member is in the room of its own id from [`Adapter::add`] to [`Adapter::del_all`]. Other members may join that
 //!   room, as any other.
+//! - A member is in no more rooms than its [`Limits`] allow; one join more is refused, and everything else stays as it
+//!   was.
 //! - What one thread broadcasts, each member receives in that order.
 //! - A member that is being removed by another thread receives a broadcast or does not; once
 //!   [`del_all`](Adapter::del_all) has returned, it receives none that begins afterwards, and joining is without effect.
 
 mod contract;
 mod index;
+mod limits;
 mod memory;
 mod options;
 mod room;
 mod slots;
 
 pub use contract::{Adapter, Member};
+pub use limits::{JoinError, Limits};
 pub use memory::InMemory;
 pub use options::BroadcastOptions;
 pub use room::Room;

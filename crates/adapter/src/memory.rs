@@ -10,6 +10,7 @@ use socketio_proto::SocketId;
 
 use crate::contract::{Adapter, Member};
 use crate::index::Index;
+use crate::limits::JoinError;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
 
@@ -33,14 +34,14 @@ use crate::room::Room;
 /// let adapter = InMemory::new();
 /// adapter.add(Arc::new(Socket(ann)));
 /// adapter.add(Arc::new(Socket(bob)));
-/// adapter.add_all(ann, &["news", "sport"]);
-/// adapter.add_all(bob, &["news"]);
+/// adapter.add_all(ann, &["news", "sport"])?;
+/// adapter.add_all(bob, &["news"])?;
 ///
 /// let mut encoder = MessageEncoder::new();
 /// let frame = encode::event(&mut encoder, "/", None, "headline", "…")?.to_frame();
 /// assert_eq!(adapter.broadcast(&frame, &BroadcastOptions::new().to("news").to("sport")), 2);
 /// assert_eq!(adapter.broadcast(&frame, &BroadcastOptions::new().to("news").except(ann)), 1);
-/// # Ok::<(), socketio_proto::EncodeError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct InMemory {
     index: RwLock<Index>,
@@ -53,8 +54,8 @@ impl InMemory {
         Self { index: RwLock::new(Index::new()) }
     }
 
-    // While the index is written to, the only code that is not ours is `Member::id`, called before anything is changed:
-    // what a poisoned lock holds is intact.
+    // While the index is written to, the only code that is not ours is `Member::id` and `Member::limits`, called before
+    // anything is changed: what a poisoned lock holds is intact.
     fn read(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,11 +84,10 @@ impl Adapter for InMemory {
         drop(former);
     }
 
-    fn add_all(&self, id: SocketId, rooms: &[&str]) {
+    fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {
         let mut index = self.write();
-        if let Some(slot) = index.slot(id) {
-            rooms.iter().for_each(|room| index.join(slot, room));
-        }
+        let Some(slot) = index.slot(id) else { return Ok(()) };
+        rooms.iter().try_for_each(|room| index.join(slot, room))
     }
 
     fn del(&self, id: SocketId, room: &str) {
@@ -136,9 +136,19 @@ impl Adapter for InMemory {
     }
 
     fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        let mut index = self.write();
-        for slot in selected(&index, options) {
-            rooms.iter().for_each(|room| index.join(slot, room));
+        let mut refused = Vec::new();
+        {
+            let mut index = self.write();
+            for slot in selected(&index, options) {
+                if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
+                    && let Some(member) = index.member(slot)
+                {
+                    refused.push((Arc::clone(member), error));
+                }
+            }
+        }
+        for (member, error) in refused {
+            member.on_join_refused(error);
         }
     }
 

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use support::{Happening, Probe, frame, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, Room};
+use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, JoinError, Limits, Member, Room};
 
 /// Three sockets: 1 in a and b, 2 in b, 3 in nothing.
 fn three() -> (InMemory, [Arc<Probe>; 3]) {
@@ -15,8 +15,8 @@ fn three() -> (InMemory, [Arc<Probe>; 3]) {
     for probe in &probes {
         adapter.add(Arc::clone(probe) as Arc<dyn Member>);
     }
-    adapter.add_all(id(1), &["a", "b"]);
-    adapter.add_all(id(2), &["b"]);
+    adapter.add_all(id(1), &["a", "b"]).expect("it is within its limits");
+    adapter.add_all(id(2), &["b"]).expect("it is within its limits");
     (adapter, probes)
 }
 
@@ -52,7 +52,7 @@ fn a_broadcast_reaches_the_union_less_the_exceptions_once_each() {
 #[test]
 fn another_socket_may_join_the_room_of_an_id() {
     let (adapter, probes) = three();
-    adapter.add_all(id(2), &[&id(3)]);
+    adapter.add_all(id(2), &[&id(3)]).unwrap();
     assert_eq!(adapter.broadcast(&frame("x"), &to(&[&id(3)], &[])), 2);
     assert_eq!(probes.each_ref().map(|probe| probe.texts().len()), [0, 1, 1]);
     assert_eq!(adapter.broadcast(&frame("x"), &to(&["b"], &[&id(3)])), 1);
@@ -63,7 +63,7 @@ fn another_socket_may_join_the_room_of_an_id() {
 #[test]
 fn a_socket_is_in_the_room_of_its_id_and_in_those_it_has_joined() {
     let (adapter, _) = three();
-    adapter.add_all(id(1), &["a", &id(1)]);
+    adapter.add_all(id(1), &["a", &id(1)]).unwrap();
     let mut rooms = adapter.socket_rooms(id(1));
     assert_eq!(rooms[0], Room::from(id(1)));
     rooms[1..].sort();
@@ -80,7 +80,7 @@ fn a_socket_that_is_gone_joins_nothing() {
     let (adapter, _) = three();
     adapter.del_all(id(2));
     adapter.del_all(id(2));
-    adapter.add_all(id(2), &["b", "c"]);
+    adapter.add_all(id(2), &["b", "c"]).unwrap();
     adapter.del(id(2), "b");
     assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(1)]);
     assert!(adapter.member(id(2)).is_none());
@@ -105,6 +105,30 @@ fn the_selected_join_and_leave_together() {
     // What is being left also selects.
     adapter.del_sockets(&to(&["c"], &["a"]), &["c", "b"]);
     assert_eq!(adapter.sockets(&to(&["c", "b"], &[])), [id(1)]);
+}
+
+#[test]
+fn a_socket_is_in_as_many_rooms_as_its_limits_say_and_in_none_with_a_longer_name() {
+    let adapter = InMemory::new();
+    let probe = Probe::that_may(id(1), Limits { rooms: 2, room_name: 20 });
+    adapter.add(Arc::clone(&probe) as Arc<dyn Member>);
+    let long = "x".repeat(21);
+    let too_long = JoinError::NameTooLong { length: 21, limit: 20 };
+    let too_many = JoinError::TooManyRooms { limit: 2 };
+    assert_eq!(adapter.add_all(id(1), &["a", &long, "b"]), Err(too_long));
+    assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1)), "a".into()]);
+    // Neither the own room counts nor one that it is in.
+    assert_eq!(adapter.add_all(id(1), &[&long[..20], &id(1), "a"]), Ok(()));
+    assert_eq!(adapter.add_all(id(1), &["a", "b"]), Err(too_many));
+    assert_eq!(adapter.sockets(&to(&["b", &long], &[])), []);
+    // Each has its own limits, and who is refused is told.
+    adapter.add(Probe::new(id(2)));
+    adapter.add_sockets(&BroadcastOptions::new(), &["b", "c"]);
+    assert_eq!(probe.take_log(), [Happening::Refused(too_many)]);
+    assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(2)]);
+    // What it leaves makes room.
+    adapter.del(id(1), "a");
+    assert_eq!(adapter.add_all(id(1), &["b"]), Ok(()));
 }
 
 #[test]

@@ -116,7 +116,7 @@ proptest! {
                     model.sockets.remove(&id(*socket));
                 }
                 Operation::AddAll(socket, rooms) => {
-                    adapter.add_all(id(*socket), &names(rooms));
+                    adapter.add_all(id(*socket), &names(rooms)).unwrap();
                     model.join(id(*socket), rooms);
                 }
                 Operation::Del(socket, room) => {

@@ -19,7 +19,7 @@ fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
     let steady: Vec<_> = (0..20).map(|number| Probe::new(id(number))).collect();
     for probe in &steady {
         adapter.add(Arc::clone(probe) as Arc<dyn Member>);
-        adapter.add_all(probe.id(), &["hall", "second"]);
+        adapter.add_all(probe.id(), &["hall", "second"]).unwrap();
     }
     let start = Barrier::new(usize::from(EMITTERS) + 3);
     thread::scope(|scope| {
@@ -40,12 +40,12 @@ fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
                 for round in 0..300_u16 {
                     let own = id(100 + thread * 10 + (round % 10) as u8);
                     adapter.add(Probe::new(own));
-                    adapter.add_all(own, &["hall", &format!("private {thread}")]);
+                    adapter.add_all(own, &["hall", &format!("private {thread}")]).unwrap();
                     adapter.del(own, "hall");
                     adapter.add_sockets(&BroadcastOptions::new().to(own), &["second", "third"]);
                     if round % 3 == 0 {
                         adapter.del_all(own);
-                        adapter.add_all(own, &["hall"]);
+                        adapter.add_all(own, &["hall"]).unwrap();
                         assert!(adapter.socket_rooms(own).is_empty());
                     }
                 }

@@ -1,7 +1,7 @@
 //! The built-in application: the events of the common Socket.IO guides.
 
 use serde::Deserialize;
-use tidewire::{Builder, Data, Server, Socket};
+use tidewire::{Builder, Data, HandlerError, Limits, Server, Socket};
 
 /// What a `message` carries.
 #[derive(Deserialize)]
@@ -13,12 +13,17 @@ enum Message {
     ToRoom { room: String, message: serde_json::Value },
 }
 
+/// Rooms of one socket, less than elsewhere: here every client joins whatever it names.
+const ROOMS: usize = 1_000;
+
 /// The server with its handlers.
 pub(crate) fn build(builder: Builder) -> Server {
-    let io = builder.build();
+    let io = builder.limits(Limits { rooms: ROOMS, ..Limits::default() }).build();
     io.on("join-room", async |io: Server, socket: Socket, Data(room): Data<String>| {
-        socket.join(&room).await;
+        // A client that asked for an acknowledgement is told what was wrong with its room.
+        socket.join(&room).await.map_err(|error| HandlerError::new(error.to_string()))?;
         io.to(&room).emit("notification", format!("{} joined {room}", socket.id()));
+        Ok::<_, HandlerError>(())
     });
     io.on("leave-room", async |socket: Socket, Data(room): Data<String>| socket.leave(&room));
     io.on("message", async |socket: Socket, Data(message): Data<Message>| match message {

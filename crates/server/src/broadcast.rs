@@ -87,7 +87,8 @@ impl Broadcast {
             .collect()
     }
 
-    /// Makes them all join `room`.
+    /// Makes them all join `room`. For each whose [`Limits`](crate::Limits) do not allow it, the server's
+    /// [`on_error`](crate::Builder::on_error) hook is told.
     pub fn sockets_join(&self, room: impl AsRef<str>) {
         self.namespace.adapter().add_sockets(&self.options, &[room.as_ref()]);
     }

@@ -57,7 +57,7 @@ mod server;
 mod socket;
 
 pub use acks::{AckError, Answer};
-pub use adapter::{Adapter, InMemory, Room, SocketId};
+pub use adapter::{Adapter, InMemory, JoinError, Room, SocketId};
 pub use broadcast::Broadcast;
 pub use context::{Context, Kind, OnConnection, OnDisconnect, OnEvent};
 pub use emit::{EmitError, Emitter};

@@ -20,6 +20,13 @@ pub struct Limits {
     /// Handlers of one socket that are registered as concurrent and run at the same time; the events behind the next
     /// one wait. Answers clients that start long jobs without an end. Default 64.
     pub concurrent_handlers: usize,
+    /// Rooms that one socket may be in, beside the one of its own id. Answers clients that join one room after the
+    /// other, where the program lets them choose. At the limit [`join`](crate::Socket::join) is refused. Default
+    /// 10,000.
+    pub rooms: usize,
+    /// The longest name of a room that a socket may join, in bytes. Answers names of megabytes: a name is kept as long
+    /// as its room has a member. A longer one is refused. Default 1,024.
+    pub room_name: usize,
     /// Time for an `on_disconnect` handler. Answers nobody's attack but a handler that never ends, which would keep
     /// the memory of a connection that is gone. Default 30 s.
     pub disconnect_timeout: Duration,
@@ -29,6 +36,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let of_the_adapter = adapter::Limits::default();
         Self {
             connect_timeout: Duration::from_secs(45),
             waiting_events: 256,
@@ -36,6 +44,8 @@ impl Default for Limits {
             waiting_events_hard: 16 * 1024,
             waiting_bytes_hard: 16 * 1024 * 1024,
             concurrent_handlers: 64,
+            rooms: of_the_adapter.rooms,
+            room_name: of_the_adapter.room_name,
             disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
         }

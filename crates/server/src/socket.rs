@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use adapter::{Member, Room, SocketId};
+use adapter::{JoinError, Member, Room, SocketId};
 use engineio::Session;
 use engineio_proto::Frame;
 use serde::Serialize;
@@ -70,17 +70,26 @@ const REASONS: [DisconnectReason; 9] = [
 ];
 
 /// What [`Socket::join`] returns. The socket is in the room already; awaiting this also waits until a cluster knows it.
+///
+/// If the room was refused, awaiting this tells why. Dropped without that, it tells the server's
+/// [`on_error`](crate::Builder::on_error) hook instead.
 #[derive(Debug)]
-pub struct Joined {
-    _from_here_only: (),
-}
+pub struct Joined(Option<(Socket, JoinError)>);
 
 impl IntoFuture for Joined {
-    type Output = ();
-    type IntoFuture = Ready<()>;
+    type Output = Result<(), JoinError>;
+    type IntoFuture = Ready<Self::Output>;
 
-    fn into_future(self) -> Ready<()> {
-        ready(())
+    fn into_future(mut self) -> Self::IntoFuture {
+        ready(self.0.take().map_or(Ok(()), |(_, error)| Err(error)))
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some((socket, error)) = self.0.take() {
+            socket.on_join_refused(error);
+        }
     }
 }
 
@@ -225,9 +234,13 @@ impl Socket {
     }
 
     /// Joins a room, at once. Without effect once the socket is disconnected.
+    ///
+    /// A room is refused when its name is longer than [`Limits::room_name`](crate::Limits::room_name), or the socket
+    /// is in as many as [`Limits::rooms`](crate::Limits::rooms) says. `socket.join(room).await?` fails then;
+    /// `socket.join(room);` tells the server's [`on_error`](crate::Builder::on_error) hook.
     pub fn join(&self, room: impl AsRef<str>) -> Joined {
-        self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
-        Joined { _from_here_only: () }
+        let joined = self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
+        Joined(joined.err().map(|error| (self.clone(), error)))
     }
 
     /// Leaves a room, at once.
@@ -423,6 +436,15 @@ impl Member for Socket {
         } else {
             Socket::disconnect(self);
         }
+    }
+
+    fn limits(&self) -> adapter::Limits {
+        let limits = self.0.namespace.limits();
+        adapter::Limits { rooms: limits.rooms, room_name: limits.room_name }
+    }
+
+    fn on_join_refused(&self, error: JoinError) {
+        self.0.namespace.report(&error.into(), self, None);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
 use engineio_proto::{Frame, MessageEncoder};
-use tidewire_adapter::{Adapter, Member, SocketId};
+use tidewire_adapter::{Adapter, JoinError, Limits, Member, SocketId};
 
 /// What happened to a socket, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub(crate) enum Happening {
     Received { text: String, volatile: bool },
     Woken,
     Disconnected { close_connection: bool },
+    Refused(JoinError),
 }
 
 /// A socket. When it is woken or ended, it removes itself from its adapter, as only someone without a lock may.
@@ -19,15 +20,20 @@ pub(crate) struct Probe {
     id: SocketId,
     log: Arc<Mutex<Vec<Happening>>>,
     adapter: Option<Arc<dyn Adapter>>,
+    limits: Limits,
 }
 
 impl Probe {
     pub(crate) fn new(id: SocketId) -> Arc<Self> {
-        Arc::new(Self { id, log: Arc::default(), adapter: None })
+        Self::that_may(id, Limits::default())
     }
 
     pub(crate) fn that_leaves(id: SocketId, adapter: Arc<dyn Adapter>) -> Arc<Self> {
-        Arc::new(Self { id, log: Arc::default(), adapter: Some(adapter) })
+        Arc::new(Self { id, log: Arc::default(), adapter: Some(adapter), limits: Limits::default() })
+    }
+
+    pub(crate) fn that_may(id: SocketId, limits: Limits) -> Arc<Self> {
+        Arc::new(Self { id, log: Arc::default(), adapter: None, limits })
     }
 
     pub(crate) fn take_log(&self) -> Vec<Happening> {
@@ -61,6 +67,14 @@ impl Member for Probe {
         if let Some(adapter) = &self.adapter {
             adapter.del_all(self.id);
         }
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn on_join_refused(&self, error: JoinError) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Refused(error));
     }
 }
 

@@ -101,7 +101,7 @@ fn a_program_that_relays_what_it_does_not_read_relays_any_depth() {
     let io = Library::new();
     io.on("relay", async |socket: Socket, RawArguments(arguments): RawArguments| {
         socket.emit("relayed", &arguments);
-        socket.join("room").await;
+        socket.join("room");
         socket.namespace().to("room").emit("to-room", &arguments);
     });
     let address = crate::support::serve(io);

@@ -159,6 +159,42 @@ fn joining_and_leaving_without_end_leaves_nothing_behind() {
 }
 
 #[test]
+fn rooms_without_end_are_refused_at_their_limit() {
+    let server = Server::start();
+    let canary = server.canary();
+    let mut socket = WebSocket::joined(server.address);
+    let before = server.peak_memory();
+    // The longest names that are allowed.
+    let room = |number: usize| format!("{number:01024}");
+    for hundred in 0..20 {
+        let numbers = hundred * 100..hundred * 100 + 100;
+        let joins =
+            numbers.clone().map(|number| frame(TEXT, format!(r#"420["join-room","{}"]"#, room(number))));
+        socket.write(joins.collect::<Vec<_>>().concat());
+        for number in numbers {
+            if number < 1_000 {
+                assert!(socket.receive_text().ends_with(&format!(r#" joined {}"]"#, room(number))));
+                socket.expect("430[]");
+            } else {
+                socket.expect(
+                    r#"430[{"error":"the socket is in 1000 rooms, which is as many as it may join"}]"#,
+                );
+            }
+        }
+    }
+    let name = "x".repeat(900_000);
+    socket.text(&format!(r#"421["join-room","{name}"]"#));
+    socket.expect(r#"431[{"error":"the name of the room has 900000 bytes, where 1024 are allowed"}]"#);
+    // Who leaves one may join another.
+    socket.text(&format!(r#"42["leave-room","{}"]"#, room(7)));
+    socket.text(r#"422["join-room","r"]"#);
+    assert!(socket.receive_text().ends_with(r#" joined r"]"#));
+    socket.expect("432[]");
+    assert!(server.peak_memory() < before + 12, "{} MB, {before} before", server.peak_memory());
+    canary.noticed_nothing();
+}
+
+#[test]
 fn attachments_that_never_come_keep_only_what_has_come() {
     let server = Server::start();
     let canary = server.canary();

@@ -1,6 +1,6 @@
 //! Who receives a broadcast.
 
-use tidewire_server::{Data, Namespace, Server, Socket, State};
+use tidewire_server::{Data, JoinError, Limits, Namespace, Server, Socket, State};
 
 use crate::support::{Client, Joined, Program, program, serve};
 
@@ -19,7 +19,7 @@ async fn three() -> (Server, [Client; 3], [Socket; 3]) {
     let (b, bob) = join(address, &mut program).await;
     let (c, cid) = join(address, &mut program).await;
     for (socket, name) in [(&ann, "ann"), (&bob, "bob"), (&cid, "cid")] {
-        socket.join(name).await;
+        assert_eq!(socket.join(name).await, Ok(()));
         socket.join("all");
     }
     ann.join("pair");
@@ -143,6 +143,38 @@ async fn sockets_of_a_room_join_leave_and_disconnect_together() {
     c.expect_end().await;
     assert_eq!(io.everybody().socket_ids(), [bob.id()]);
     b.expect_only(r#"420["ping"]"#, "430[]").await;
+}
+
+#[tokio::test]
+async fn a_room_beyond_the_limits_is_refused_and_somebody_is_told() {
+    let (builder, mut program) = program();
+    let io = builder.limits(Limits { rooms: 2, room_name: 8, ..Limits::default() }).build();
+    io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
+    io.on("join", async |socket: Socket, Data(room): Data<String>| socket.join(room).await);
+    let (mut client, socket) = join(serve(&io).await, &mut program).await;
+
+    let too_long = JoinError::NameTooLong { length: 9, limit: 8 };
+    assert_eq!(socket.join("9 letters").await, Err(too_long));
+    assert_eq!(socket.join("8letters").await, Ok(()));
+    // The room of the own id does not count, and neither does one that the socket is in.
+    for room in ["b", "8letters", &socket.id()] {
+        assert_eq!(socket.join(room).await, Ok(()), "{room}");
+    }
+    let too_many = JoinError::TooManyRooms { limit: 2 };
+    assert_eq!(socket.join("c").await, Err(too_many));
+    program.lines.expect_silence();
+    // Whoever does not ask leaves it to the hook.
+    socket.join("c");
+    program.lines.expect([format!("error in -: handler failed: {too_many}")]).await;
+    io.to("b").sockets_join("c");
+    program.lines.expect([format!("error in -: handler failed: {too_many}")]).await;
+    client.expect_only(r#"420["join","c"]"#, r#"430[{"error":"handler failed"}]"#).await;
+    program.lines.expect([format!("error in join: handler failed: {too_many}")]).await;
+    assert_eq!(socket.rooms().len(), 3);
+
+    socket.leave("b");
+    client.expect_only(r#"421["join","c"]"#, "431[]").await;
+    program.lines.expect_silence();
 }
 
 #[tokio::test]
