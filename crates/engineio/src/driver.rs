@@ -16,10 +16,10 @@ use net::{Deadline, Ended, Stream, WebSocketStream};
 use tokio::sync::oneshot;
 use ws_proto::{Event, Time};
 
-use crate::engine::Engine;
+use crate::engine::Registered;
 use crate::handler::{Application, Handler, Message};
 use crate::polling::PollingLink;
-use crate::session::{Command, PollReply, Session};
+use crate::session::{Command, PollReply};
 use crate::websocket::{close_in_background, websocket};
 
 /// Turns before other tasks of the thread get theirs.
@@ -37,8 +37,7 @@ const PACKETS: usize = 256;
 
 /// The future that drives a session from its open packet to its last byte.
 pub(crate) struct Driver<A: Application> {
-    engine: Engine<A>,
-    session: Session,
+    registered: Registered<A>,
     machine: Machine,
     handler: A::Handler,
     link: Link,
@@ -75,28 +74,27 @@ enum Phase {
 
 impl<A: Application> Driver<A> {
     /// A session whose open packet has been answered to its first GET.
-    pub(crate) fn polling(engine: Engine<A>, session: Session, request: http::request::Parts) -> Self {
-        Self::new(engine, session, request, Link::Polling(Box::default()))
+    pub(crate) fn polling(registered: Registered<A>, request: http::request::Parts) -> Self {
+        Self::new(registered, request, Link::Polling(Box::default()))
     }
 
     /// A session that begins on WebSocket. Queues the open packet.
     pub(crate) fn websocket(
-        engine: Engine<A>,
-        session: Session,
+        registered: Registered<A>,
         request: http::request::Parts,
         mut stream: WebSocketStream<Stream>,
         open: &str,
     ) -> Self {
         stream.queue_mut().push_with(|wire| encode_packet(open, wire));
-        Self::new(engine, session, request, Link::WebSocket(stream))
+        Self::new(registered, request, Link::WebSocket(stream))
     }
 
-    fn new(engine: Engine<A>, session: Session, request: http::request::Parts, link: Link) -> Self {
+    fn new(registered: Registered<A>, request: http::request::Parts, link: Link) -> Self {
+        let Registered { engine, session } = &registered;
         let machine = Machine::new(session.transport(), &engine.options().settings, net::now());
-        let handler = engine.application().on_open(&engine, session.clone(), request);
+        let handler = engine.application().on_open(engine, session.clone(), request);
         Self {
-            engine,
-            session,
+            registered,
             machine,
             handler,
             link,
@@ -131,11 +129,11 @@ impl<A: Application> Driver<A> {
 
     /// Whether the client has more than half of what may wait still to read.
     fn is_behind(&self) -> bool {
-        self.left > self.engine.options().max_buffered / 2
+        self.left > self.registered.engine.options().max_buffered / 2
     }
 
     fn poll_websocket(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let Self { link: Link::WebSocket(stream), machine, handler, session, .. } = self else {
+        let Self { link: Link::WebSocket(stream), machine, handler, registered, .. } = self else {
             return false;
         };
         for _ in 0..READS {
@@ -150,7 +148,7 @@ impl<A: Application> Driver<A> {
                 events += 1;
                 // Large answers leave before more is asked: a client that sends many requests at once and reads as
                 // fast as it can is not a slow reader.
-                if events.is_multiple_of(LOOK_EVERY) && session.buffered() > ANSWERS_UP_TO {
+                if events.is_multiple_of(LOOK_EVERY) && registered.session.buffered() > ANSWERS_UP_TO {
                     return ControlFlow::Break(());
                 }
                 ControlFlow::Continue(())
@@ -191,7 +189,7 @@ impl<A: Application> Driver<A> {
                 }
             }
             Command::Candidate(upgraded) => {
-                let candidate = websocket(upgraded, self.engine.options());
+                let candidate = websocket(upgraded, self.registered.engine.options());
                 if self.phase == Phase::Open && self.machine.begin_upgrade(now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {
@@ -203,7 +201,7 @@ impl<A: Application> Driver<A> {
                 self.end(CloseReason::ForcedClose, now, cx);
                 if let Link::Polling(_) = self.link {
                     self.link = Link::Gone;
-                    self.engine.registry().remove(self.session.id());
+                    self.registered.engine.registry().remove(self.registered.session.id());
                 }
             }
         }
@@ -222,7 +220,7 @@ impl<A: Application> Driver<A> {
             Phase::Closing { .. } => {
                 if link.say_goodbye(reply) {
                     self.link = Link::Gone;
-                    self.engine.registry().remove(self.session.id());
+                    self.registered.engine.registry().remove(self.registered.session.id());
                 }
             }
         }
@@ -305,8 +303,8 @@ impl<A: Application> Driver<A> {
             link.hand_over(stream.queue_mut());
             held = link.take_held();
         }
-        self.session.set_transport(Transport::WebSocket);
-        self.session.outbox().set_writable();
+        self.registered.session.set_transport(Transport::WebSocket);
+        self.registered.session.outbox().set_writable();
         self.link = Link::WebSocket(stream);
         // A client should have waited for the answer to its POST, but what it brought is not lost.
         if let Some((payload, done)) = held {
@@ -356,7 +354,7 @@ impl<A: Application> Driver<A> {
 
     /// Sends what waits. Returns how many bytes are left and whether the transport would take more.
     fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> (usize, bool) {
-        let outbox = self.session.outbox();
+        let outbox = self.registered.session.outbox();
         match &mut self.link {
             Link::Gone => (0, false),
             Link::WebSocket(stream) if self.phase == Phase::Open => {
@@ -396,7 +394,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn take_attention(&mut self, now: Time, cx: &mut Context<'_>) {
-        let attention = self.session.outbox().attention();
+        let attention = self.registered.session.outbox().attention();
         if attention.overflowed {
             self.end(CloseReason::TransportError, now, cx);
         }
@@ -410,7 +408,7 @@ impl<A: Application> Driver<A> {
         // What a command causes (a poll that can be answered, an event to handle) is for the next turn; a notice
         // without a command is the handler's, which is polled there too.
         self.noticed = true;
-        for command in self.session.take_commands() {
+        for command in self.registered.session.take_commands() {
             self.handle_command(command, now, cx);
         }
     }
@@ -420,27 +418,27 @@ impl<A: Application> Driver<A> {
         if self.phase != Phase::Open {
             return;
         }
-        self.phase = Phase::Closing { until: now + self.engine.options().close_timeout };
-        self.session.set_closed();
+        self.phase = Phase::Closing { until: now + self.registered.engine.options().close_timeout };
+        self.registered.session.set_closed();
         self.handler.on_close(reason, now, cx);
         if let Some(candidate) = self.candidate.take() {
             close_in_background(*candidate, now);
         }
         match &mut self.link {
             Link::WebSocket(stream) => {
-                self.session.outbox().take_queued(stream.queue_mut());
+                self.registered.session.outbox().take_queued(stream.queue_mut());
                 stream.close(None, now);
             }
             Link::Polling(link) => {
-                if link.close(reason, self.session.outbox()) {
+                if link.close(reason, self.registered.session.outbox()) {
                     self.link = Link::Gone;
                 }
             }
             Link::Gone => {}
         }
-        self.session.outbox().close();
+        self.registered.session.outbox().close();
         if !matches!(self.link, Link::Polling(_)) {
-            self.engine.registry().remove(self.session.id());
+            self.registered.engine.registry().remove(self.registered.session.id());
         }
     }
 }
@@ -451,7 +449,7 @@ impl<A: Application> Future for Driver<A> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let now = net::now();
-        this.session.outbox().unpark();
+        this.registered.session.outbox().unpark();
         for _ in 0..TURNS {
             let was_open = this.phase == Phase::Open;
             let handled = this.handler.poll(now, cx);
@@ -470,7 +468,7 @@ impl<A: Application> Future for Driver<A> {
             if this.phase != Phase::Open && matches!(this.link, Link::Gone) && handled.is_ready() {
                 return Poll::Ready(());
             }
-            let parked = this.session.outbox().park(left, writable, cx);
+            let parked = this.registered.session.outbox().park(left, writable, cx);
             if more {
                 // Whoever always has something to say does not keep the others waiting.
                 break;
@@ -481,16 +479,6 @@ impl<A: Application> Future for Driver<A> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-impl<A: Application> Drop for Driver<A> {
-    /// Also when a handler panics: no session id may outlive its session.
-    fn drop(&mut self) {
-        self.session.set_closed();
-        self.session.outbox().close();
-        self.engine.registry().remove(self.session.id());
-        self.session.refuse_commands();
     }
 }
 

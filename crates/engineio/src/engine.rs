@@ -1,6 +1,6 @@
 //! The HTTP side of the engine: every request of every transport.
 
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
+use ws_proto::Accepted;
 
 use crate::driver::Driver;
 use crate::handler::Application;
@@ -139,12 +140,23 @@ impl<A: Application> Engine<A> {
     }
 }
 
-/// A task of a session, as long as it lives.
-struct Counted<A>(Engine<A>);
+/// A session that can be found by its id, for as long as this lives: through the handshake, and then in the session's
+/// task.
+#[derive(Debug)]
+pub(crate) struct Registered<A> {
+    pub(crate) engine: Engine<A>,
+    pub(crate) session: Session,
+}
 
-impl<A> Drop for Counted<A> {
+impl<A> Drop for Registered<A> {
+    /// However the handshake or the task ends (a connection that is lost, a handler that panics), no session id outlives
+    /// its session.
     fn drop(&mut self) {
-        self.0.0.tasks.fetch_sub(1, Ordering::AcqRel);
+        self.session.set_closed();
+        self.session.outbox().close();
+        self.engine.0.registry.remove(self.session.id());
+        self.session.refuse_commands();
+        self.engine.0.tasks.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -168,9 +180,7 @@ impl<A: Application> Engine<A> {
         Answer::Ready(match (asked, upgrade) {
             (Asked::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
             (Asked::Open(_), _) => self.open_polling(parts),
-            (Asked::Upgrade(session), Some(upgrade)) => accept(&parts, upgrade, async move |upgraded| {
-                session.command(Command::Candidate(upgraded));
-            }),
+            (Asked::Upgrade(session), Some(upgrade)) => Self::open_candidate(session, &parts, upgrade),
             (Asked::Poll(session), _) => return Answer::Poll(Polling::begin(session)),
             (Asked::Post(session), _) => {
                 let binary =
@@ -184,8 +194,8 @@ impl<A: Application> Engine<A> {
         })
     }
 
-    /// A session id and its session, entered in the registry; `None` when there are too many, or none are wanted.
-    fn new_session(&self, transport: Transport) -> Option<Session> {
+    /// A new session with an id of its own; `None` when there are too many, or none are wanted.
+    fn new_session(&self, transport: Transport) -> Option<Registered<A>> {
         if self.0.registry.len() >= self.0.options.max_sessions {
             tracing::warn!(
                 max_sessions = self.0.options.max_sessions,
@@ -200,64 +210,45 @@ impl<A: Application> Engine<A> {
         }
         let session = Session::new(SessionId::from_random(random), transport, self.0.options.max_buffered);
         self.0.registry.insert(session.clone());
-        // Looked at after the session can be found: `close` either finds it, or is seen here.
-        if self.0.closing.load(Ordering::Acquire) {
-            self.0.registry.remove(session.id());
-            return None;
-        }
-        Some(session)
-    }
-
-    /// Counts the task of a session until it ends.
-    fn count(&self, driver: Driver<A>) -> impl Future<Output = ()> + Send + use<A> {
         self.0.tasks.fetch_add(1, Ordering::AcqRel);
-        let counted = Counted(self.clone());
-        async move {
-            let _counted = counted;
-            driver.await;
-        }
+        let registered = Registered { engine: self.clone(), session };
+        // Looked at after the session can be found: `close` either finds it, or is seen here.
+        (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
     }
 
     fn open_polling(&self, parts: Parts) -> Response<Full<Bytes>> {
-        let Some(session) = self.new_session(Transport::Polling) else {
+        let Some(registered) = self.new_session(Transport::Polling) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
-        let open = open_packet(session.id(), Transport::Polling, &self.0.options.settings);
-        let driver = Driver::polling(self.clone(), session, parts);
-        tokio::spawn(self.count(driver));
+        let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.settings);
+        tokio::spawn(Driver::polling(registered, parts));
         payload(open.into_bytes())
     }
 
     fn open_websocket(&self, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
-        let Some(session) = self.new_session(Transport::WebSocket) else {
+        let accepted = match ws_proto::verify(&parts.method, parts.version, &parts.headers) {
+            Ok(accepted) => accepted,
+            Err(error) => return error.response().map(|body| Full::new(Bytes::from(body))),
+        };
+        let Some(registered) = self.new_session(Transport::WebSocket) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
-        // The request's parts are for the handler; what the handshake needs of them is cheap to copy.
-        let (method, version) = (parts.method.clone(), parts.version);
-        let accepted = match ws_proto::verify(&method, version, &parts.headers) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                self.0.registry.remove(session.id());
-                return error.response().map(|body| Full::new(Bytes::from(body)));
-            }
-        };
-        let response = accepted.response(None).map(|()| Full::default());
-        let engine = self.clone();
-        tokio::spawn(async move {
-            match net::upgraded(upgrade).await {
-                Ok(upgraded) => {
-                    let stream = websocket(upgraded, engine.options());
-                    let open = open_packet(session.id(), Transport::WebSocket, &engine.options().settings);
-                    let driver = Driver::websocket(engine.clone(), session, parts, stream, &open);
-                    engine.count(driver).await;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "a connection ended before its upgrade");
-                    engine.registry().remove(session.id());
-                }
-            }
-        });
-        response
+        accept(&accepted, upgrade, move |upgraded| {
+            let stream = websocket(upgraded, registered.engine.options());
+            let settings = &registered.engine.options().settings;
+            let open = open_packet(registered.session.id(), Transport::WebSocket, settings);
+            Some(Driver::websocket(registered, parts, stream, &open))
+        })
+    }
+
+    fn open_candidate(session: Session, parts: &Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
+        match ws_proto::verify(&parts.method, parts.version, &parts.headers) {
+            Ok(accepted) => accept(&accepted, upgrade, move |upgraded| {
+                session.command(Command::Candidate(upgraded));
+                None::<Ready<()>>
+            }),
+            Err(error) => error.response().map(|body| Full::new(Bytes::from(body))),
+        }
     }
 
     async fn post<B>(&self, posting: Posting, body: B) -> Response<Full<Bytes>>
@@ -321,27 +312,28 @@ async fn poll_response(mut polling: Polling) -> Response<Full<Bytes>> {
     }
 }
 
-/// Answers 101, and gives the raw connection to `then`.
-fn accept<F>(
-    parts: &Parts,
+/// Answers 101, gives the raw connection to `then`, and runs the future that comes back.
+fn accept<F: Future<Output = ()> + Send + 'static>(
+    accepted: &Accepted,
     upgrade: OnUpgrade,
-    then: impl FnOnce(net::Upgraded) -> F + Send + 'static,
-) -> Response<Full<Bytes>>
-where
-    F: Future<Output = ()> + Send,
-{
-    match ws_proto::verify(&parts.method, parts.version, &parts.headers) {
-        Ok(accepted) => {
-            tokio::spawn(async move {
-                match net::upgraded(upgrade).await {
-                    Ok(upgraded) => then(upgraded).await,
-                    Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
-                }
-            });
-            accepted.response(None).map(|()| Full::default())
+    then: impl FnOnce(net::Upgraded) -> Option<F> + Send + 'static,
+) -> Response<Full<Bytes>> {
+    // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
+    let upgraded = Box::pin(async move {
+        match net::upgraded(upgrade).await {
+            Ok(upgraded) => then(upgraded),
+            Err(error) => {
+                tracing::debug!(%error, "a connection ended before its upgrade");
+                None
+            }
         }
-        Err(error) => error.response().map(|body| Full::new(Bytes::from(body))),
-    }
+    });
+    tokio::spawn(async move {
+        if let Some(task) = upgraded.await {
+            task.await;
+        }
+    });
+    accepted.response(None).map(|()| Full::default())
 }
 
 fn payload(packets: Vec<u8>) -> Response<Full<Bytes>> {
