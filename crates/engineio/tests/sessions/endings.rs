@@ -63,6 +63,22 @@ async fn a_handler_that_panics_takes_only_its_own_session_with_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_could_not_be_opened_is_forgotten() {
+    let server = Server::start(Options::default()).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (transport, headers) in [("polling", ""), ("websocket", upgrade)] {
+        let request = format!(
+            "GET /engine.io/?EIO=4&transport={transport} HTTP/1.1\r\nHost: h\r\npanic: yes\r\n{headers}\r\n"
+        );
+        server.send(request.as_bytes()).await.expect_end().await;
+        server.expect_no_sessions().await;
+    }
+    let closed = server.engine.closed(Duration::from_secs(3_600));
+    tokio::time::timeout(Duration::from_secs(10), closed).await.expect("no task is left");
+}
+
+#[tokio::test]
 async fn what_is_sent_to_a_session_that_is_over_is_dropped() {
     let mut server = Server::start(Options::default()).await;
     let (client, mut opened) = server.open_websocket().await;

@@ -71,7 +71,8 @@ pub(crate) struct Reporter {
 impl Application for Program {
     type Handler = Reporter;
 
-    fn on_open(&self, _: &Engine<Self>, session: Session, _: http::request::Parts) -> Reporter {
+    fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Reporter {
+        assert!(!request.headers.contains_key("panic"), "as the test asked for");
         let (sender, seen) = mpsc::unbounded_channel();
         let wants_input = Arc::new(AtomicBool::new(true));
         let _ = self.0.send(Opened { session, seen, wants_input: Arc::clone(&wants_input) });
@@ -226,6 +227,12 @@ impl Request {
         let (head, body) = response.split_once("\r\n\r\n").expect("a head");
         let status = head[9..12].parse().expect("a status");
         Response { status, head: head.to_ascii_lowercase(), body: body.into() }
+    }
+
+    /// Whatever the server says, it ends the connection.
+    pub(crate) async fn expect_end(mut self) {
+        // A reset is an end as well.
+        let _ = soon(self.0.read_to_end(&mut Vec::new())).await;
     }
 
     /// Says that no request follows.
