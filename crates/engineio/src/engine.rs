@@ -1,9 +1,10 @@
 //! The HTTP side of the engine: every request of every transport.
 
 use std::future::{Future, Ready};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
@@ -313,13 +314,12 @@ async fn poll_response(mut polling: Polling) -> Response<Full<Bytes>> {
 }
 
 /// Answers 101, gives the raw connection to `then`, and runs the future that comes back.
-fn accept<F: Future<Output = ()> + Send + 'static>(
+fn accept<F: Future<Output = ()> + Unpin + Send + 'static>(
     accepted: &Accepted,
     upgrade: OnUpgrade,
     then: impl FnOnce(net::Upgraded) -> Option<F> + Send + 'static,
 ) -> Response<Full<Bytes>> {
-    // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
-    let upgraded = Box::pin(async move {
+    tokio::spawn(AfterUpgrade::Waiting(Box::pin(async move {
         match net::upgraded(upgrade).await {
             Ok(upgraded) => then(upgraded),
             Err(error) => {
@@ -327,13 +327,34 @@ fn accept<F: Future<Output = ()> + Send + 'static>(
                 None
             }
         }
-    });
-    tokio::spawn(async move {
-        if let Some(task) = upgraded.await {
-            task.await;
-        }
-    });
+    })));
     accepted.response(None).map(|()| Full::default())
+}
+
+/// A task that begins when the HTTP server gives the connection away.
+///
+/// By hand, because an `async` block would keep room for the task twice, and hold what the handshake needs for as long
+/// as the connection lives.
+enum AfterUpgrade<F> {
+    Waiting(Pin<Box<dyn Future<Output = Option<F>> + Send>>),
+    Running(F),
+}
+
+impl<F: Future<Output = ()> + Unpin> Future for AfterUpgrade<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Waiting(upgrade) = &mut *self {
+            match ready!(upgrade.as_mut().poll(cx)) {
+                Some(task) => *self = Self::Running(task),
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut *self {
+            Self::Running(task) => Pin::new(task).poll(cx),
+            Self::Waiting(_) => Poll::Pending,
+        }
+    }
 }
 
 fn payload(packets: Vec<u8>) -> Response<Full<Bytes>> {
