@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::registry::Registry;
 use crate::request::{Asked, Refused, check};
 use crate::session::{Command, PollReply, Polling, Posting, Session};
+use crate::silent::Silent;
 use crate::websocket::websocket;
 
 /// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
@@ -36,6 +37,7 @@ struct Shared<A> {
     options: Options,
     application: A,
     registry: Registry,
+    silent: Silent,
     closing: AtomicBool,
     /// Tasks of sessions, also of those that are over and still have something to say or to finish.
     tasks: AtomicUsize,
@@ -54,6 +56,7 @@ impl<A: Application> Engine<A> {
             options,
             application,
             registry: Registry::default(),
+            silent: Silent::default(),
             closing: AtomicBool::new(false),
             tasks: AtomicUsize::new(0),
         }))
@@ -178,6 +181,9 @@ impl<A: Application> Engine<A> {
     }
 
     fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<OnUpgrade>) -> Answer {
+        if let Asked::Poll(session) | Asked::Post(session) | Asked::Upgrade(session) = &asked {
+            session.hear();
+        }
         Answer::Ready(match (asked, upgrade) {
             (Asked::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
             (Asked::Open(_), _) => self.open_polling(parts),
@@ -221,6 +227,11 @@ impl<A: Application> Engine<A> {
         let Some(registered) = self.new_session(Transport::Polling) else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
+        let limit = self.0.options.max_silent_sessions;
+        if let Some(silent) = self.0.silent.begin(&registered.session, limit, &self.0.registry) {
+            tracing::debug!(max_silent_sessions = limit, "a session that has said nothing is given up");
+            silent.command(Command::Discard);
+        }
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.settings);
         tokio::spawn(Driver::polling(registered, parts));
         payload(open.into_bytes())

@@ -41,6 +41,7 @@ mod registry;
 mod request;
 mod service;
 mod session;
+mod silent;
 mod websocket;
 
 pub use cors::Cors;

@@ -28,6 +28,10 @@ pub struct Options {
     pub close_timeout: Duration,
     /// Sessions at the same time. Answers handshakes without an end: a new one is refused with 503. Default 1,000,000.
     pub max_sessions: usize,
+    /// Polling sessions that may begin after one of which nothing has been heard since its handshake; then that one is
+    /// closed. Answers handshakes without an end that nothing follows, which would fill the memory or take the places of
+    /// others. A client sends its first packet as soon as it has the answer to its handshake. Default 50,000.
+    pub max_silent_sessions: usize,
 }
 
 impl Default for Options {
@@ -41,6 +45,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
+            max_silent_sessions: 50_000,
         }
     }
 }

@@ -37,8 +37,11 @@ impl Registry {
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Session> {
-        let id = SessionId::parse(id)?;
-        self.shard(&id).get(&id).cloned()
+        self.get(&SessionId::parse(id)?)
+    }
+
+    pub(crate) fn get(&self, id: &SessionId) -> Option<Session> {
+        self.shard(id).get(id).cloned()
     }
 
     pub(crate) fn remove(&self, id: &SessionId) {

@@ -21,6 +21,8 @@ struct Shared {
     /// A POST of this session is being read or handled: a second one breaks the protocol.
     posting: AtomicBool,
     on_websocket: AtomicBool,
+    /// A request of the client has come since the handshake.
+    heard: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl Session {
             commands: Mutex::new(Some(Vec::new())),
             posting: AtomicBool::new(false),
             on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            heard: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
     }
@@ -188,6 +191,16 @@ impl Session {
     pub(crate) fn begin_post(&self) -> Option<Posting> {
         (!self.0.posting.swap(true, Ordering::AcqRel))
             .then(|| Posting { session: self.clone(), finished: false })
+    }
+
+    /// The client has sent a request for its session.
+    pub(crate) fn hear(&self) {
+        self.0.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has come from the client since its handshake.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.0.heard.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {

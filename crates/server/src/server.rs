@@ -135,6 +135,14 @@ impl Builder {
         self
     }
 
+    /// Polling connections that may begin after one of which nothing has been heard since its handshake; then that one is
+    /// closed. Default 50,000.
+    #[must_use]
+    pub fn max_silent_connections(mut self, connections: usize) -> Self {
+        self.options.max_silent_sessions = connections;
+        self
+    }
+
     /// The transports that clients may use. Default: polling and WebSocket.
     #[must_use]
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {

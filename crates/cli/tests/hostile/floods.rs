@@ -100,6 +100,29 @@ fn a_flood_of_polls_posts_and_handshakes_keeps_nobody_waiting() {
 }
 
 #[test]
+fn handshakes_that_nothing_follows_take_nobodys_place() {
+    let io = tidewire::Server::builder().max_connections(1_200).max_silent_connections(1_000).build();
+    let address = crate::support::serve(io.clone());
+    let polling = Polling::joined(address);
+    let mut websocket = WebSocket::joined(address);
+    let mut flooding = Connection::open(address);
+    for _ in 0..40 {
+        flooding.write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n".repeat(250));
+        for _ in 0..250 {
+            assert_eq!(flooding.response().expect("an answer").status, 200);
+        }
+        assert!(io.connections() < 1_150, "{} connections", io.connections());
+        // Everybody else comes and goes on.
+        Polling::joined(address).post("41").expect(200, "ok");
+        polling.post("42[\"x\"]").expect(200, "ok");
+        websocket.text("42[\"x\"]");
+    }
+    polling.post("41").expect(200, "ok");
+    websocket.write(frame(crate::wire::CLOSE, []));
+    websocket.expect_close(None);
+}
+
+#[test]
 fn pings_whose_answers_nobody_reads_fill_no_memory() {
     let server = Server::start();
     let canary = server.canary();

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use tidewire_engineio::{Cors, Options};
+use tidewire_engineio::{CloseReason, Cors, Options};
 use tokio::net::TcpListener;
 
 use crate::support::{Server, frames, text};
@@ -59,6 +59,31 @@ async fn beyond_the_limit_a_session_is_refused_and_there_is_room_again_when_one_
     drop(websocket);
     crate::support::until(|| server.engine.sessions() == 1).await;
     server.open_polling().await;
+}
+
+#[tokio::test]
+async fn a_session_that_says_nothing_makes_room_for_others_and_one_that_speaks_does_not() {
+    let mut server = Server::start(Options { max_silent_sessions: 3, ..Options::default() }).await;
+    let (silent, mut first) = server.open_polling().await;
+    let (posts, mut second) = server.open_polling().await;
+    let (polls, third) = server.open_polling().await;
+    posts.post_ok("4hello").await;
+    let poll = polls.get().await;
+    third.poll_waits().await;
+    let mut later = Vec::new();
+    for _ in 0..3 {
+        later.push(server.open_polling().await);
+    }
+    first.expect_end(CloseReason::ForcedClose).await;
+    silent.expect_unknown().await;
+    assert_eq!(server.engine.sessions(), 5);
+    second.expect([text("hello")]).await;
+    third.session.send_text("hello");
+    poll.response().await.expect(200, "4hello");
+    for (client, opened) in &mut later {
+        client.post_ok("4here").await;
+        opened.expect([text("here")]).await;
+    }
 }
 
 #[tokio::test]
