@@ -120,7 +120,8 @@ pub(crate) enum Refusal {
 pub(crate) struct State {
     stream: WebSocketStream<Stream>,
     max_buffered: usize,
-    /// The time of the last read.
+    /// The time of the turn, or of the last read in it. What a peer owes us is counted from here, so it must not be older
+    /// than the poll that looks: messages of one read may be taken minutes apart.
     now: Time,
     /// The driver's waker. It is taken to wake the driver, which puts a new one here.
     driver: Option<Waker>,
@@ -162,7 +163,8 @@ impl State {
         let turn = ready!(poll_proceed(cx));
         loop {
             let reads = !self.stream.has_backlog();
-            if reads {
+            // In another task than the driver's there is no turn that would have looked at the clock.
+            if reads || !self.driving {
                 self.now = net::now();
             }
             let answers_wait = reads && self.stream.queued() > 0;
@@ -279,6 +281,7 @@ impl State {
     fn begin_turn(&mut self, cx: &Context<'_>) {
         self.driving = true;
         self.blocked = false;
+        self.now = net::now();
         if !self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.driver = Some(cx.waker().clone());
         }

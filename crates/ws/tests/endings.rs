@@ -111,6 +111,27 @@ async fn a_peer_that_breaks_the_protocol_is_told_and_then_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_that_came_long_before_it_is_looked_at_is_answered_in_peace() {
+    async fn slow(mut socket: WebSocket) {
+        while socket.recv().await.is_some() {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+    let elsewhere = async |socket: WebSocket| drop(tokio::spawn(slow(socket)));
+    for mut client in [connect(slow).await, connect(elsewhere).await] {
+        client.write(&[text("one"), close(&CloseCode::NORMAL.into())].concat()).await;
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        client.expect_close(CloseCode::NORMAL).await;
+        // The server still reads: what the client has on its way does not make a reset of the end.
+        client.write(&text("on its way")).await;
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        client.write(&text("on its way")).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(client.stream.write_all(b"late").await.is_err(), "a second is enough");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_goes_away_without_a_word_ends_the_connection() {
     let (handler, mut reports) = reporting();
     let mut client = connect(handler).await;

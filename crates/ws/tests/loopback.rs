@@ -7,6 +7,7 @@ mod support;
 mod example;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use support::{soon, text};
@@ -115,6 +116,22 @@ async fn a_frame_in_the_segment_of_the_request_is_not_lost() {
             "{}",
             String::from_utf8_lossy(&answer)
         );
+    }
+}
+
+#[tokio::test]
+async fn a_violation_behind_the_request_is_answered_in_peace_however_long_the_server_runs() {
+    let address = echo_server().await;
+    for hours in 0..3 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // What is behind the frame without a mask would make a reset of an end that comes too soon.
+        stream.write_all(&[support::REQUEST, b"\x81\x00", &vec![0; 1_000_000]].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        soon(stream.read_to_end(&mut answer)).await.unwrap_or_else(|error| panic!("hour {hours}: {error}"));
+        assert!(answer.ends_with(b"\r\n\r\n\x88\x02\x03\xea"), "{}", String::from_utf8_lossy(&answer));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        tokio::time::resume();
     }
 }
 
