@@ -1,6 +1,6 @@
 //! What the tests need beside Rust, and how it gets here. Whatever a stage needs is installed here, pinned, or missed by name.
 
-pub(crate) mod chromium;
+pub(crate) mod apt;
 pub(crate) mod python;
 
 use std::path::{Path, PathBuf};

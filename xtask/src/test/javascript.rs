@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::tally::{NodeSummary, Tally};
-use crate::environment::{self, chromium::chromium};
+use crate::environment::{self, apt};
 use crate::process::{build_executable, succeeds_watched};
 
 /// In Node, against our programs.
@@ -24,7 +24,7 @@ pub(super) fn against_the_reference() -> Result<Tally> {
 /// In Chromium, against our programs.
 pub(super) fn in_a_browser() -> Result<Tally> {
     let folder = suite("conformance/browser")?;
-    let chromium = chromium()?;
+    let chromium = apt::provided("chromium")?;
     against_tidewire(npm(&folder, "test").env("TIDEWIRE_CHROMIUM", chromium))
 }
 

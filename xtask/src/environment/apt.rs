@@ -1,4 +1,4 @@
-//! The browser: Debian's package `chromium`, installed where it is missing.
+//! Programs from Debian's packages, installed where they are missing.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,40 +8,40 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::process;
 
-/// How Chromium is installed; apt waits this many seconds for another apt to end.
+/// apt waits this many seconds for another apt to end.
 const WAIT_FOR_APT: &str = "DPkg::Lock::Timeout=120";
 
-/// The path of `chromium`.
-pub(crate) fn chromium() -> Result<PathBuf> {
-    if let Some(found) = installed() {
+/// The path of `program`, which is in the package of that name.
+pub(crate) fn provided(program: &str) -> Result<PathBuf> {
+    if let Some(found) = on_path(program) {
         return Ok(found);
     }
     ensure!(
         on_path("apt-get").is_some(),
-        "`chromium` is not on the PATH, and without apt-get it cannot be installed from here; install it by hand"
+        "`{program}` is not on the PATH, and without apt-get it cannot be installed from here; install it by hand"
     );
-    let sudo = become_root()?;
-    apt_get(sudo, &["update", "--quiet=2"])?;
-    apt_get(sudo, &["install", "--quiet=2", "--yes", "--no-install-recommends", "chromium"])?;
-    installed().context("apt-get has installed the package chromium, yet `chromium` is not on the PATH")
+    let sudo = become_root(program)?;
+    for arguments in
+        [&["update", "--quiet=2"][..], &["install", "--quiet=2", "--yes", "--no-install-recommends", program]]
+    {
+        ensure!(process::succeeds(&mut apt_get(sudo, arguments))?, "apt-get failed; `{program}` is needed");
+    }
+    on_path(program).with_context(|| {
+        format!("apt-get has installed the package {program}, yet `{program}` is not on the PATH")
+    })
 }
 
-fn installed() -> Option<PathBuf> {
-    on_path("chromium")
-}
-
-fn apt_get(sudo: bool, arguments: &[&str]) -> Result<()> {
+fn apt_get(sudo: bool, arguments: &[&str]) -> Command {
     let mut command = Command::new(if sudo { "sudo" } else { "apt-get" });
     if sudo {
         command.args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     }
     command.args(["--option", WAIT_FOR_APT]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    ensure!(process::succeeds(&mut command)?, "apt-get failed; `chromium` is needed for the browser tests");
-    Ok(())
+    command
 }
 
 /// Whether `sudo` is needed to be root; an error when it is and will not do.
-fn become_root() -> Result<bool> {
+fn become_root(program: &str) -> Result<bool> {
     let says = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -53,8 +53,8 @@ fn become_root() -> Result<bool> {
         return Ok(true);
     }
     bail!(
-        "`chromium` is not on the PATH, and only root may install it (sudo asks for a password or is missing); \
-         run `apt-get update && apt-get install chromium` as root, or put another Chromium on the PATH"
+        "`{program}` is not on the PATH, and only root may install it (sudo asks for a password or is missing); \
+         run `apt-get update && apt-get install {program}` as root"
     )
 }
 
