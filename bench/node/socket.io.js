@@ -1,9 +1,15 @@
-// The Socket.IO events of the bench with socket.io: `node socket.io.js PORT`.
+// The Socket.IO events of the bench with socket.io: `node socket.io.js PORT [ENGINE]`, where ENGINE is a package that takes
+// the place of ws.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
+const [port, engine] = process.argv.slice(2);
+const options = { maxHttpBufferSize: 2 << 20 };
+if (engine) {
+  options.wsEngine = (await import(engine)).default.Server;
+}
 const http = createServer();
-const io = new Server(http, { maxHttpBufferSize: 2 << 20 });
+const io = new Server(http, options);
 io.on("connection", (socket) => {
   socket.on("echo", (text) => socket.emit("echo", text));
   socket.on("ack", (text, acknowledge) => acknowledge(text));
@@ -13,4 +19,4 @@ io.on("connection", (socket) => {
   });
   socket.on("broadcast", (text) => io.to("room").emit("broadcast", text));
 });
-http.listen(Number(process.argv[2]), "127.0.0.1");
+http.listen(Number(port), "127.0.0.1");

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::Row;
 use process::Server;
+use servers::Servers;
 
 pub use options::Options;
 
@@ -40,7 +41,7 @@ pub fn run(options: &Options) -> Result<bool> {
         print!("{}", table::print(&rows, &[]));
         return Ok(true);
     }
-    let servers = servers::all(options)?;
+    let Servers { programs: servers, missing } = servers::all(options)?;
     let mut json = options.json.as_ref().map(std::fs::File::create).transpose().context("--json")?;
     let mut rows = Vec::new();
     for round in 1..=options.rounds {
@@ -75,5 +76,8 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let counts = if options.counts { counts::all(&servers) } else { Vec::new() };
     print!("{}", table::print(&rows, &counts));
+    for complaint in missing {
+        println!("\nNot measured, because it does not install here: {complaint}");
+    }
     Ok(true)
 }

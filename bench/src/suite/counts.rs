@@ -55,8 +55,8 @@ pub(super) fn all(servers: &[Program]) -> Vec<Counts> {
                 protocol,
                 workload,
                 system_calls: count(Instrument::Strace),
-                instructions: server.native.then(|| count(Instrument::Callgrind)).flatten(),
-                allocations: server.native.then(|| count(Instrument::Memcheck)).flatten(),
+                instructions: server.is_native().then(|| count(Instrument::Callgrind)).flatten(),
+                allocations: server.is_native().then(|| count(Instrument::Memcheck)).flatten(),
             });
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn check(recorded: &Path) -> Result<bool> {
         ..Options::from_arguments(&[])?.unwrap_or_else(|| unreachable!())
     };
     let servers = servers::all(&options)?;
-    let ours = servers.first().context("our server")?;
+    let ours = servers.programs.first().context("our server")?;
     let mut found = BTreeMap::new();
     for (protocol, workload) in WORKLOADS {
         let count = each(ours, protocol, workload, Instrument::Callgrind)?;

@@ -1,7 +1,7 @@
 //! The servers of a run.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -15,8 +15,20 @@ pub(super) struct Program {
     protocols: Vec<Protocol>,
     /// Words in which `{port}` stands for the port.
     pub(super) command: Vec<String>,
-    /// Whether valgrind can count its instructions.
-    pub(super) native: bool,
+    origin: Origin,
+}
+
+/// What must be done before it can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Built together with this program.
+    Rust,
+    /// A package of npm.
+    Node(&'static str),
+    /// Packages of PyPI.
+    Python,
+    /// Nothing: whoever added it has seen to that.
+    Elsewhere,
 }
 
 /// What every figure is compared with.
@@ -29,17 +41,30 @@ impl Program {
         self.protocols.contains(&protocol)
     }
 
-    fn native(name: &str, protocols: &[Protocol], program: &str, more: &[&str]) -> Result<Self> {
+    /// Whether valgrind can count its instructions.
+    pub(super) fn is_native(&self) -> bool {
+        self.origin == Origin::Rust
+    }
+
+    fn rust(name: &str, protocols: &[Protocol], program: &str, more: &[&str]) -> Result<Self> {
         let path = beside(program)?.display().to_string();
         let words = [path.as_str(), "127.0.0.1:{port}"];
         let command = words.iter().chain(more).map(|&word| word.to_owned()).collect();
-        Ok(Self { name: name.to_owned(), protocols: protocols.to_vec(), command, native: true })
+        Ok(Self { name: name.to_owned(), protocols: protocols.to_vec(), command, origin: Origin::Rust })
     }
 
-    fn node(name: &str, protocol: Protocol, script: &str) -> Self {
-        let script = node_folder().join(script).display().to_string();
-        let command = vec!["node".to_owned(), script, "{port}".to_owned()];
-        Self { name: name.to_owned(), protocols: vec![protocol], command, native: false }
+    fn node(name: &str, protocol: Protocol, script: &str, package: &'static str, more: &[&str]) -> Self {
+        let script = bench_folder().join("node").join(script).display().to_string();
+        let words = ["node", script.as_str(), "{port}"];
+        let command = words.iter().chain(more).map(|&word| word.to_owned()).collect();
+        Self { name: name.to_owned(), protocols: vec![protocol], command, origin: Origin::Node(package) }
+    }
+
+    fn python(name: &str, protocol: Protocol, script: &str) -> Result<Self> {
+        let python = python_environment()?.join("bin/python").display().to_string();
+        let script = bench_folder().join("python").join(script).display().to_string();
+        let command = vec![python, script, "{port}".to_owned()];
+        Ok(Self { name: name.to_owned(), protocols: vec![protocol], command, origin: Origin::Python })
     }
 
     /// `NAME PROTOCOL COMMAND`, as `--add` takes it.
@@ -54,61 +79,125 @@ impl Program {
         };
         let command: Vec<String> = words.collect();
         ensure!(command.iter().any(|word| word.contains("{port}")), "the command lacks {{port}}: {text:?}");
-        Ok(Self { name, protocols, command, native: false })
+        Ok(Self { name, protocols, command, origin: Origin::Elsewhere })
+    }
+
+    /// Sees to it that it can be started.
+    fn prepare(&self) -> Result<()> {
+        match self.origin {
+            Origin::Rust => {
+                let path = &self.command[0];
+                ensure!(
+                    Path::new(path).exists(),
+                    "{path} is missing; build it with `cargo build --release --workspace`"
+                );
+                Ok(())
+            }
+            Origin::Node(package) => {
+                let packages = install_from_npm()?;
+                ensure!(packages.join(package).exists(), "npm could not install the package {package}");
+                Ok(())
+            }
+            Origin::Python => install_from_pypi(),
+            Origin::Elsewhere => Ok(()),
+        }
     }
 }
 
-/// The floor, ours, the peers that are there, and what was added; in the order of the tables.
-pub(super) fn all(options: &Options) -> Result<Vec<Program>> {
+/// The servers of a run, in the order of the tables.
+#[derive(Debug)]
+pub(super) struct Servers {
+    pub(super) programs: Vec<Program>,
+    /// Those that do not install here, and why.
+    pub(super) missing: Vec<String>,
+}
+
+/// The floor, ours, the peers that are there, and what was added.
+pub(super) fn all(options: &Options) -> Result<Servers> {
     use Protocol::{Raw, SocketIo};
-    let mut programs = vec![
-        Program::native(FLOOR, &[Raw, SocketIo], "floor", &[])?,
-        Program::native(OURS, &[Raw, SocketIo], "ours", &["0"])?,
-        Program::native("tidewire-mt", &[Raw, SocketIo], "ours", &[])?,
-        Program::native("fastwebsockets", &[Raw], "peer-fastwebsockets", &[])?,
-        Program::native("tokio-websockets", &[Raw], "peer-tokio-websockets", &[])?,
-        Program::native("tokio-tungstenite", &[Raw], "peer-tungstenite", &[])?,
-        Program::native("socketioxide", &[SocketIo], "peer-socketioxide", &[])?,
-        Program::node("npm-ws", Raw, "ws.js"),
-        Program::node("npm-socket.io", SocketIo, "socket.io.js"),
+    let mut asked = vec![
+        Program::rust(FLOOR, &[Raw, SocketIo], "floor", &[])?,
+        Program::rust(OURS, &[Raw, SocketIo], "ours", &["0"])?,
+        Program::rust("tidewire-mt", &[Raw, SocketIo], "ours", &[])?,
+        Program::rust("fastwebsockets", &[Raw], "peer-fastwebsockets", &[])?,
+        Program::rust("tokio-websockets", &[Raw], "peer-tokio-websockets", &[])?,
+        Program::rust("tokio-tungstenite", &[Raw], "peer-tungstenite", &[])?,
+        Program::rust("socketioxide", &[SocketIo], "peer-socketioxide", &[])?,
+        Program::node("npm-ws", Raw, "ws.js", "ws", &[]),
+        Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io", &[]),
+        Program::node("npm-socket.io-eiows", SocketIo, "socket.io.js", "eiows", &["eiows"]),
+        Program::python("python-socketio", SocketIo, "socket_io.py")?,
     ];
     if !options.servers.is_empty() {
         for name in &options.servers {
-            ensure!(programs.iter().any(|program| program.name == *name), "there is no server {name:?}");
+            ensure!(asked.iter().any(|program| program.name == *name), "there is no server {name:?}");
         }
-        programs.retain(|program| options.servers.contains(&program.name));
+        asked.retain(|program| options.servers.contains(&program.name));
     }
     for text in &options.added {
-        programs.push(Program::added(text)?);
+        asked.push(Program::added(text)?);
     }
-    if programs.iter().any(|program| program.command[0] == "node") {
-        install_packages()?;
+    let mut programs = Vec::new();
+    let mut missing = Vec::new();
+    for program in asked {
+        match program.prepare() {
+            Ok(()) => programs.push(program),
+            Err(error) if program.is_native() => return Err(error),
+            Err(error) => missing.push(format!("{}: {error:#}", program.name)),
+        }
     }
-    Ok(programs)
+    Ok(Servers { programs, missing })
 }
 
-/// A program that was built together with this one.
+/// A program that is built together with this one.
 pub(super) fn beside(program: &str) -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(program);
-    ensure!(
-        path.exists(),
-        "{} is missing; build it with `cargo build --release --workspace`",
-        path.display()
-    );
-    Ok(path)
+    Ok(std::env::current_exe()?.with_file_name(program))
 }
 
-fn node_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("node")
+fn bench_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn install_packages() -> Result<()> {
-    let folder = node_folder();
-    if folder.join("node_modules").exists() {
+/// The folder of the packages. One that is optional may be missing in it.
+fn install_from_npm() -> Result<PathBuf> {
+    let folder = bench_folder().join("node");
+    let packages = folder.join("node_modules");
+    // npm writes this file last.
+    if !packages.join(".package-lock.json").exists() {
+        let mut install = Command::new("npm");
+        install.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
+        run(&mut install).context("npm ci")?;
+    }
+    Ok(packages)
+}
+
+/// Where the packages of PyPI go: beside the programs, for they belong to this machine.
+fn python_environment() -> Result<PathBuf> {
+    beside("python-peers")
+}
+
+fn install_from_pypi() -> Result<()> {
+    let environment = python_environment()?;
+    let complete = environment.join("complete");
+    if complete.exists() {
         return Ok(());
     }
-    let mut install = Command::new("npm");
-    install.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
-    ensure!(install.status().context("npm is missing")?.success(), "npm ci failed in {}", folder.display());
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))
+        .context("python3 -m venv")?;
+    let requirements = bench_folder().join("python/requirements.txt");
+    run(Command::new(environment.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(requirements))
+    .context("pip install")?;
+    std::fs::write(complete, "")?;
+    Ok(())
+}
+
+/// Runs it to its end; an error is the last thing that it complained of.
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let last = complaint.lines().rfind(|line| line.contains("rror") && !line.contains("complete log"));
+    ensure!(output.status.success(), "{}", last.unwrap_or("it failed"));
     Ok(())
 }

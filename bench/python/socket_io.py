@@ -1,0 +1,34 @@
+"""The Socket.IO events of the bench with python-socketio: `python socket_io.py PORT`."""
+
+import sys
+
+import socketio
+import uvicorn
+
+# One handler after another: Socket.IO promises order.
+io = socketio.AsyncServer(async_mode="asgi", async_handlers=False, max_http_buffer_size=2 << 20)
+
+
+@io.on("echo")
+async def echo(sid, text):
+    await io.emit("echo", text, to=sid)
+
+
+@io.on("ack")
+async def ack(sid, text):
+    return text
+
+
+@io.on("join")
+async def join(sid):
+    await io.enter_room(sid, "room")
+
+
+@io.on("broadcast")
+async def broadcast(sid, text):
+    await io.emit("broadcast", text, room="room")
+
+
+uvicorn.run(
+    socketio.ASGIApp(io), host="127.0.0.1", port=int(sys.argv[1]), log_level="error", ws_max_size=2 << 20, loop="uvloop"
+)
