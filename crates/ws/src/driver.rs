@@ -29,8 +29,10 @@ pub(crate) struct Driver<Fut> {
 impl<Fut: Future<Output: Outcome>> Driver<Fut> {
     pub(crate) fn new(upgraded: Upgraded, limits: &Limits, handler: impl FnOnce(WebSocket) -> Fut) -> Self {
         let connection = Arc::new(Connection::new(upgraded, limits));
-        let handler = Box::pin(handler(WebSocket::new(Arc::clone(&connection))));
-        Self { connection, handler: Some(handler), failed: false, deadline: Deadline::new() }
+        let socket = WebSocket::new(Arc::clone(&connection));
+        // A handler may also panic before there is a future of it.
+        let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();
+        Self { connection, failed: handler.is_none(), handler, deadline: Deadline::new() }
     }
 
     /// Polls the handler, if it has not returned.

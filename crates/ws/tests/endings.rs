@@ -184,6 +184,18 @@ async fn a_handler_that_fails_or_panics_closes_with_1011() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_before_its_future_closes_with_1011() {
+    let mut panicked = connect(|socket: WebSocket| {
+        assert!(socket.closed().is_some(), "a panic on purpose");
+        async {}
+    })
+    .await;
+    assert_eq!(panicked.recv().await, Some(Event::Close(Some(CloseCode::INTERNAL_ERROR.into()))));
+    panicked.write(&close(&CloseCode::INTERNAL_ERROR.into())).await;
+    assert_eq!(panicked.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_socket_dropped_in_another_task_closes() {
     let mut client = connect(async |mut socket: WebSocket| {
         tokio::spawn(async move {
