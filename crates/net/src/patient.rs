@@ -1,30 +1,40 @@
-//! The TCP socket under the HTTP server, which is given up when the peer takes nothing for too long.
+//! The TCP socket under the HTTP server: given up when the peer takes nothing for too long, and closed so that the last
+//! answer arrives.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::read_buffer::ReadBuffer;
+use crate::websocket::{LINGER, READS_WHILE_CLOSING};
 
 /// A TCP socket whose writes fail once they have waited for the limit.
 ///
 /// hyper waits for ever: an answer of megabytes that its client does not read would outlive the session that it is
 /// from, for as long as the client's machine says that it is there.
+///
+/// It is closed in the way of RFC 9112 §9.6. A request can be refused before its body has come; a socket that is dropped
+/// with unread bytes in it is reset, and the reset may overtake the refusal.
 pub(crate) struct Patient {
     socket: TokioIo<TcpStream>,
     limit: Duration,
     /// Runs while the peer takes nothing.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs since our end was shut. Until then the peer's bytes are read and dropped.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     pub(crate) fn new(socket: TcpStream, limit: Duration) -> Self {
-        Self { socket: TokioIo::new(socket), limit, waiting: None }
+        Self { socket: TokioIo::new(socket), limit, waiting: None, lingering: None }
     }
 
     pub(crate) fn into_inner(self) -> TcpStream {
@@ -44,6 +54,25 @@ impl Patient {
         let limit = self.limit;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Ready when the peer has ended its half as well, or has had the time to.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if lingering.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        for _ in 0..READS_WHILE_CLOSING {
+            let mut buffer = ReadBuffer::take();
+            let mut read = ReadBuf::new(&mut buffer);
+            let polled = ready!(Pin::new(self.socket.inner_mut()).poll_read(cx, &mut read));
+            if polled.is_err() || read.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        // A peer that goes on sending does not keep the others waiting.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -79,7 +108,10 @@ impl Write for Patient {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }
 
@@ -92,7 +124,7 @@ mod tests {
     use hyper::body::Incoming;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
-    use tower::Service;
+    use tower::{Service, service_fn};
 
     use super::*;
     use crate::{HttpLimits, Listener};
@@ -147,13 +179,31 @@ mod tests {
         }
     }
 
+    /// Answers everything with 400, whatever its body would be.
+    fn refuse(_: http::Request<Incoming>) -> std::future::Ready<Result<http::Response<String>, Infallible>> {
+        let response = http::Response::builder().status(400).header("connection", "close");
+        std::future::ready(Ok(response.body("no".to_owned()).unwrap()))
+    }
+
+    async fn connect<S, B>(service: S, limits: HttpLimits) -> TcpStream
+    where
+        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(listener.serve(service, std::future::pending()));
+        TcpStream::connect(address).await.unwrap()
+    }
+
     async fn serve(write_timeout: Duration) -> (TcpStream, mpsc::UnboundedReceiver<()>) {
         let (sender, freed) = mpsc::unbounded_channel();
         let limits = HttpLimits { write_timeout, ..HttpLimits::default() };
-        let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(listener.serve(Generous(sender), std::future::pending()));
-        let mut client = TcpStream::connect(address).await.unwrap();
+        let mut client = connect(Generous(sender), limits).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
         (client, freed)
     }
@@ -171,5 +221,32 @@ mod tests {
         let mut read = Vec::new();
         client.read_to_end(&mut read).await.unwrap();
         assert!(read.len() > SIZE, "{}", read.len());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_arrives_although_its_client_is_still_sending() {
+        for body in [0, 5, 1_000_000] {
+            let mut client = connect(service_fn(refuse), HttpLimits::default()).await;
+            let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {body}\r\n\r\n");
+            client.write_all(&[head.as_bytes(), &vec![0; body]].concat()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\nno"), "{answer}");
+            // Nobody's reset is on its way, and might yet overtake the answer on a longer one.
+            for _ in 0..2 {
+                client.write_all(b"the rest").await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_on_sending_behind_a_refusal_is_left_in_time() {
+        let mut client = connect(service_fn(refuse), HttpLimits::default()).await;
+        client.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+        let since = std::time::Instant::now();
+        while client.write_all(&[0; 1_000]).await.is_ok() {
+            assert!(since.elapsed() < LINGER * 10, "somebody reads all this");
+        }
     }
 }

@@ -15,14 +15,14 @@ use crate::write_queue::WriteQueue;
 
 /// How long the stream is still read after our end of it is shut, so that a peer which is sending gets our close frame
 /// and not a reset.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// Events that are decoded in one call. A read can hold eleven thousand; handled in one go, a few peers that send
 /// nothing but such reads would keep all others of the thread waiting for seconds.
 const EVENTS: usize = 128;
 
 /// Reads on the way to the end, before other tasks of the thread get their turn.
-const READS_WHILE_CLOSING: usize = 4;
+pub(crate) const READS_WHILE_CLOSING: usize = 4;
 
 /// Above this many waiting bytes no pong is added to them.
 const PONGS_UP_TO: usize = 64 * 1024;
