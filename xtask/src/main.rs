@@ -18,8 +18,8 @@ The workspace's own commands.
   cargo xtask floors                 no crate imports upwards
   cargo xtask test                   everything that must hold before a change goes in
     --full                           also what only proves the tests themselves
-    --stage NAME...                  only these stages: format, floors, lints, unit, node, browser, autobahn,
-                                     reference
+    --stage NAME...                  only these stages: format, floors, lints, unit, instructions, node, browser,
+                                     autobahn, reference
 ";
 
 fn main() -> ExitCode {

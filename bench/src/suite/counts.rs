@@ -71,27 +71,46 @@ pub(super) fn check(recorded: &Path) -> Result<bool> {
     };
     let servers = servers::all(&options)?;
     let ours = servers.programs.first().context("our server")?;
+    let before: Option<BTreeMap<String, f64>> = match recorded.exists() {
+        true => Some(serde_json::from_slice(&std::fs::read(recorded)?)?),
+        false => None,
+    };
     let mut found = BTreeMap::new();
+    let mut good = true;
     for (protocol, workload) in WORKLOADS {
-        let count = each(ours, protocol, workload, Instrument::Callgrind)?;
-        found.insert(format!("{} {workload}", protocol.name()), count.round());
+        let name = format!("{} {workload}", protocol.name());
+        let before = before.as_ref().and_then(|before| before.get(&name)).copied();
+        let bearable = before.map_or(0.0, |before| before * (1.0 + TOLERANCE));
+        let count = fewest(bearable, || each(ours, protocol, workload, Instrument::Callgrind))?;
+        match before {
+            Some(before) => {
+                let verdict = if count > bearable { "  WORSE" } else { "" };
+                let change = (count / before - 1.0) * 100.0;
+                println!("{name:<28} {before:>8} -> {count:>8} instructions  {change:+.1} %{verdict}");
+                good &= count <= bearable;
+            }
+            None => println!("{name:<28} {count:>8} instructions, with nothing to compare"),
+        }
+        found.insert(name, count);
     }
-    if !recorded.exists() {
+    if before.is_none() {
         std::fs::write(recorded, serde_json::to_string_pretty(&found)? + "\n")?;
         println!("recorded in {}", recorded.display());
-        return Ok(true);
-    }
-    let before: BTreeMap<String, f64> = serde_json::from_slice(&std::fs::read(recorded)?)?;
-    let mut good = true;
-    for (name, count) in &found {
-        let Some(before) = before.get(name) else { continue };
-        let change = count / before - 1.0;
-        let worse = change > TOLERANCE;
-        good &= !worse;
-        let verdict = if worse { "  WORSE" } else { "" };
-        println!("{name:<28} {before:>8} -> {count:>8} instructions  {:+.1} %{verdict}", change * 100.0);
     }
     Ok(good)
+}
+
+/// Counts until it is few enough, three times at most. How many messages a turn finds is chance, and the fewer they are the
+/// more a message costs.
+fn fewest(enough: f64, mut count: impl FnMut() -> Result<f64>) -> Result<f64> {
+    let mut fewest = f64::INFINITY;
+    for _ in 0..3 {
+        fewest = fewest.min(count()?.round());
+        if fewest <= enough {
+            break;
+        }
+    }
+    Ok(fewest)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +172,15 @@ fn number_after(text: &str, mark: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_taken_again_only_while_it_is_too_high() {
+        let mut counts = [7.0, 5.4, 6.0, 1.0].into_iter();
+        let mut count = || counts.next().context("asked too often");
+        assert_eq!(fewest(8.0, &mut count).unwrap(), 7.0);
+        assert_eq!(fewest(4.0, &mut count).unwrap(), 1.0);
+        assert!(fewest(4.0, &mut count).is_err());
+    }
 
     #[test]
     fn numbers_are_found_behind_their_marks() {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::tally::Tally;
 use super::{autobahn, javascript, rust};
-use crate::floors;
+use crate::{bench, floors};
 
 /// What came of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) enum Stage {
     Lints,
     /// Every Rust test, those in documentation and examples included.
     Unit,
+    /// Instructions per message are not more than recorded.
+    Instructions,
     /// The official JavaScript clients against our programs.
     Node,
     /// The official browser client and the browser's own WebSocket, in headless Chromium.
@@ -38,11 +40,12 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Cheap ones first.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Format,
         Self::Floors,
         Self::Lints,
         Self::Unit,
+        Self::Instructions,
         Self::Node,
         Self::Browser,
         Self::Autobahn,
@@ -55,6 +58,7 @@ impl Stage {
             Self::Floors => "floors",
             Self::Lints => "lints",
             Self::Unit => "unit",
+            Self::Instructions => "instructions",
             Self::Node => "node",
             Self::Browser => "browser",
             Self::Autobahn => "autobahn",
@@ -81,6 +85,7 @@ impl Stage {
             Self::Floors => floors_kept(),
             Self::Lints => rust::lints(),
             Self::Unit => rust::unit(),
+            Self::Instructions => bench::instructions_kept().map(Tally::of_check),
             Self::Node => javascript::in_node(),
             Self::Browser => javascript::in_a_browser(),
             Self::Autobahn => return autobahn::quick(),
