@@ -1,7 +1,7 @@
 //! The TCP socket under the HTTP server: given up when the peer takes nothing for too long, and closed so that the last
 //! answer arrives.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
 use crate::read_buffer::ReadBuffer;
@@ -24,21 +25,26 @@ use crate::websocket::{LINGER, READS_WHILE_CLOSING};
 /// It is closed in the way of RFC 9112 §9.6. A request can be refused before its body has come; a socket that is dropped
 /// with unread bytes in it is reset, and the reset may overtake the refusal.
 pub(crate) struct Patient {
-    socket: TokioIo<TcpStream>,
+    /// There until it is taken over.
+    socket: Option<TokioIo<TcpStream>>,
     limit: Duration,
     /// Runs while the peer takes nothing.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Runs since our end was shut. Until then the peer's bytes are read and dropped.
-    lingering: Option<Pin<Box<Sleep>>>,
+    /// Runs since our end was shut.
+    lingering: Option<Linger>,
 }
 
 impl Patient {
     pub(crate) fn new(socket: TcpStream, limit: Duration) -> Self {
-        Self { socket: TokioIo::new(socket), limit, waiting: None, lingering: None }
+        Self { socket: Some(TokioIo::new(socket)), limit, waiting: None, lingering: None }
     }
 
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.socket.into_inner()
+    pub(crate) fn into_inner(mut self) -> TcpStream {
+        self.socket.take().expect("taken over once").into_inner()
+    }
+
+    fn socket(&mut self) -> Pin<&mut TokioIo<TcpStream>> {
+        Pin::new(self.socket.as_mut().expect("whoever takes the socket over takes it from here"))
     }
 
     fn limited<T>(
@@ -46,7 +52,7 @@ impl Patient {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let written = write(Pin::new(&mut self.socket), cx);
+        let written = write(self.socket(), cx);
         if written.is_ready() {
             self.waiting = None;
             return written;
@@ -55,17 +61,41 @@ impl Patient {
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
+}
 
-    /// Ready when the peer has ended its half as well, or has had the time to.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        if lingering.as_mut().poll(cx).is_ready() {
+impl Drop for Patient {
+    /// hyper does not shut a connection whose last request asked for an upgrade and was refused, nor one that failed. What
+    /// is left to do needs nobody, and ends in a second.
+    fn drop(&mut self) {
+        if self.lingering.is_none()
+            && let Some(socket) = self.socket.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (mut socket, mut lingering) = (socket.into_inner(), Linger::new());
+            runtime.spawn(poll_fn(move |cx| {
+                let _ = ready!(Pin::new(&mut socket).poll_shutdown(cx));
+                lingering.poll(&mut socket, cx)
+            }));
+        }
+    }
+}
+
+/// Reads and drops what a peer still sends, until it has ended its half, or has had the time to.
+struct Linger(Pin<Box<Sleep>>);
+
+impl Linger {
+    fn new() -> Self {
+        Self(Box::pin(sleep(LINGER)))
+    }
+
+    fn poll(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         for _ in 0..READS_WHILE_CLOSING {
             let mut buffer = ReadBuffer::take();
             let mut read = ReadBuf::new(&mut buffer);
-            let polled = ready!(Pin::new(self.socket.inner_mut()).poll_read(cx, &mut read));
+            let polled = ready!(Pin::new(&mut *socket).poll_read(cx, &mut read));
             if polled.is_err() || read.filled().is_empty() {
                 return Poll::Ready(());
             }
@@ -82,7 +112,7 @@ impl Read for Patient {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        self.socket().poll_read(cx, buffer)
     }
 }
 
@@ -100,18 +130,20 @@ impl Write for Patient {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.socket.as_ref().is_some_and(Write::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        self.socket().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            ready!(self.socket().poll_shutdown(cx))?;
         }
-        self.poll_linger(cx).map(Ok)
+        let patient = self.get_mut();
+        let Some(socket) = &mut patient.socket else { return Poll::Ready(Ok(())) };
+        patient.lingering.get_or_insert_with(Linger::new).poll(socket.inner_mut(), cx).map(Ok)
     }
 }
 
@@ -225,9 +257,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_arrives_although_its_client_is_still_sending() {
-        for body in [0, 5, 1_000_000] {
+        // What asks for an upgrade is ended by hyper in another way.
+        let upgrade = "Connection: upgrade\r\nUpgrade: nothing\r\n";
+        for (body, headers) in [(5, ""), (1_000_000, ""), (5, upgrade), (1_000_000, upgrade)] {
             let mut client = connect(service_fn(refuse), HttpLimits::default()).await;
-            let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {body}\r\n\r\n");
+            let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {body}\r\n\r\n");
             client.write_all(&[head.as_bytes(), &vec![0; body]].concat()).await.unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));
