@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::{CloseFrame, Connection, Event, Input, Limits, ProtocolError, Role, Time};
 
 use crate::read_buffer::ReadBuffer;
+use crate::stream::Stream;
 use crate::write_queue::WriteQueue;
 
 /// How long the stream is still read after our end of it is shut, so that a peer which is sending gets our close frame
@@ -63,6 +64,17 @@ pub enum Ended {
     Protocol(ProtocolError),
     /// The stream failed.
     Io(io::Error),
+}
+
+impl WebSocketStream<Stream> {
+    /// Gives the stream away, to be dropped, and frees what was read or was to be written: the connection is over, whoever
+    /// still holds this.
+    pub fn release(&mut self) -> Stream {
+        self.queue.clear();
+        self.backlog = Vec::new();
+        self.ending = Ending::Done;
+        std::mem::replace(&mut self.stream, Stream::Gone)
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {

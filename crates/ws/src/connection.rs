@@ -77,11 +77,11 @@ impl Connection {
     /// The driver has polled the handler: writes what that has left, and goes on with a close. Ready when the
     /// connection is over. `failed` says that the handler has failed.
     pub(crate) fn end_turn(&self, failed: bool, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<()> {
-        let (polled, handle) = {
+        let (polled, handle, _former) = {
             let mut state = self.lock();
             let polled = state.end_turn(failed, deadline, cx);
             let wake = std::mem::take(&mut state.wake_handle);
-            (polled, if wake { state.handle.take() } else { None })
+            (polled, if wake { state.handle.take() } else { None }, state.release_stream())
         };
         if let Some(handle) = handle {
             handle.wake();
@@ -91,11 +91,11 @@ impl Connection {
 
     /// The driver is gone: the runtime stops.
     pub(crate) fn abandon(&self) {
-        let handle = {
+        let (handle, _former) = {
             let mut state = self.lock();
             state.finish();
             state.closed.get_or_insert(Closed::Io(io::ErrorKind::ConnectionAborted));
-            state.handle.take()
+            (state.handle.take(), state.release_stream())
         };
         if let Some(handle) = handle {
             handle.wake();
@@ -348,6 +348,12 @@ impl State {
     fn finish(&mut self) {
         self.phase = Phase::Finished;
         self.stream.queue_mut().clear();
+    }
+
+    /// The program may keep its handle for as long as it likes, and with it this, but not a descriptor of the system. The
+    /// caller drops it, when it holds no lock.
+    fn release_stream(&mut self) -> Option<Stream> {
+        (self.phase == Phase::Finished).then(|| self.stream.release())
     }
 
     /// Writes what waits, as far as the stream takes it. The driver is who is told when it takes more, whoever calls.

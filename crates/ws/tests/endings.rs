@@ -61,6 +61,27 @@ async fn a_close_of_ours_waits_for_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_has_ended_keeps_no_stream_although_the_program_keeps_its_handle() {
+    let (keep, mut kept) = mpsc::unbounded_channel();
+    let mut client = connect(move |mut socket: WebSocket| async move {
+        assert!(socket.recv().await.is_none());
+        keep.send(socket).unwrap();
+    })
+    .await;
+    client.write(&close(&CloseCode::NORMAL.into())).await;
+    client.expect_close(CloseCode::NORMAL).await;
+    let mut socket = soon(kept.recv()).await.unwrap();
+    // What is written is read and dropped for a second, and then has nowhere to go.
+    while soon(client.stream.write_all(&[0; 1_024])).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(socket.closed(), Some(Closed::Handshake(Some(CloseCode::NORMAL.into()))));
+    assert!(socket.recv().await.is_none());
+    assert_eq!(socket.send("late").await, Err(SendError("late".into())));
+    assert_eq!(socket.buffered(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_that_is_not_answered_ends_in_time() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect(move |mut socket: WebSocket| async move {
