@@ -3,13 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use sha1::{Digest, Sha1};
 
 mod error;
+mod extensions;
 
 pub use error::HandshakeError;
 
@@ -44,6 +45,7 @@ pub fn verify(method: &Method, version: Version, headers: &HeaderMap) -> Result<
     }
     verify_version(headers)?;
     let accept_key = accept_key(verified_key(headers)?);
+    verify_extensions(headers)?;
     Ok(Accepted { accept_key, protocols: offered_protocols(headers)? })
 }
 
@@ -129,6 +131,13 @@ fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
     }
 }
 
+/// Offers of extensions are declined by silence, but have to be well-formed (§9.1).
+fn verify_extensions(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    let mut values = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+    let well_formed = values.all(|value| extensions::is_extension_list(value.as_bytes()));
+    if well_formed { Ok(()) } else { Err(HandshakeError::InvalidExtensions) }
+}
+
 /// The elements of all `Sec-WebSocket-Protocol` headers (§4.1: tokens, "all unique"; §11.3.4: headers add up).
 fn offered_protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
     let mut protocols: Vec<String> = Vec::new();
@@ -184,11 +193,14 @@ fn trim(mut value: &[u8]) -> &[u8] {
 
 /// `element`, if it is a token (RFC 9110 §5.6.2).
 fn token(element: &[u8]) -> Option<&str> {
-    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     if element.is_empty() || !element.iter().all(is_token_byte) {
         return None;
     }
     std::str::from_utf8(element).ok()
+}
+
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 #[cfg(test)]

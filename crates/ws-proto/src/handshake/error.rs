@@ -52,6 +52,9 @@ pub enum HandshakeError {
     /// More than [`MAX_OFFERED_PROTOCOLS`](crate::MAX_OFFERED_PROTOCOLS) in `Sec-WebSocket-Protocol`.
     #[error("the Sec-WebSocket-Protocol header offers too many protocols")]
     TooManyProtocols,
+    /// `Sec-WebSocket-Extensions` is not a list of extensions (§9.1).
+    #[error("the Sec-WebSocket-Extensions header is not a list of extensions")]
+    InvalidExtensions,
 }
 
 impl HandshakeError {
