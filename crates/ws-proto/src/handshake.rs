@@ -1,7 +1,7 @@
 //! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::{Engine as _, alphabet};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
@@ -116,7 +116,14 @@ fn verify_version(headers: &HeaderMap) -> Result<(), HandshakeError> {
     }
 }
 
-/// The key, if it is canonical base64 of sixteen bytes.
+/// How a key is decoded. The bits behind its sixteen bytes may be set: they are in the RFC's own example (§4.1, 7), and
+/// RFC 4648 §3.5 leaves it to the decoder.
+const KEY: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// The key, if it is base64 of sixteen bytes.
 fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
     let key = match single(headers, &SEC_WEBSOCKET_KEY) {
         Single::One(key) => std::str::from_utf8(key).map_err(|_| HandshakeError::InvalidKey)?,
@@ -125,7 +132,7 @@ fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
     };
     // Twenty-four characters hold eighteen bytes; a longer key does not fit and is refused as well.
     let mut nonce = [0; 18];
-    match STANDARD.decode_slice(key, &mut nonce) {
+    match KEY.decode_slice(key, &mut nonce) {
         Ok(16) => Ok(key),
         _ => Err(HandshakeError::InvalidKey),
     }

@@ -34,7 +34,7 @@ pub enum HandshakeError {
     /// More than one `Sec-WebSocket-Key`.
     #[error("the Sec-WebSocket-Key header is repeated")]
     KeyRepeated,
-    /// `Sec-WebSocket-Key` is not sixteen bytes in canonical base64.
+    /// `Sec-WebSocket-Key` is not sixteen bytes in base64.
     #[error("the Sec-WebSocket-Key header is not 16 bytes in base64")]
     InvalidKey,
     /// `Sec-WebSocket-Version` is missing or not 13.
