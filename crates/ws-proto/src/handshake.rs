@@ -97,8 +97,9 @@ impl Accepted {
 
 fn verify_host(headers: &HeaderMap) -> Result<(), HandshakeError> {
     match single(headers, &HOST) {
-        Single::One(host) if !host.is_empty() => Ok(()),
-        Single::One(_) | Single::None => Err(HandshakeError::HostMissing),
+        Single::One(b"") | Single::None => Err(HandshakeError::HostMissing),
+        Single::One(host) if is_authority(host) => Ok(()),
+        Single::One(_) => Err(HandshakeError::InvalidHost),
         Single::Many => Err(HandshakeError::HostRepeated),
     }
 }
@@ -188,6 +189,26 @@ fn lists_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 /// The elements of a comma-separated list, empty ones included.
 fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|&byte| byte == b',').map(trim)
+}
+
+/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an address in brackets.
+fn is_authority(host: &[u8]) -> bool {
+    let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+    let is_in_address = |byte: &u8| is_in_name(byte) || *byte == b':';
+    let end = host.iter().position(|&byte| byte == b']');
+    let (name_is_valid, port) = match (host, end) {
+        ([b'[', ..], Some(end)) => (end > 1 && host[1..end].iter().all(is_in_address), &host[end + 1..]),
+        _ => {
+            let (name, port) =
+                host.split_at(host.iter().position(|&byte| byte == b':').unwrap_or(host.len()));
+            (!name.is_empty() && name.iter().all(is_in_name), port)
+        }
+    };
+    name_is_valid
+        && match port {
+            [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+            rest => rest.is_empty(),
+        }
 }
 
 /// Without the optional whitespace around a value (RFC 9110 §5.6.3).

@@ -19,6 +19,9 @@ pub enum HandshakeError {
     /// More than one `Host`.
     #[error("the Host header is repeated")]
     HostRepeated,
+    /// `Host` is not a host with an optional port.
+    #[error("the Host header is not a host with an optional port")]
+    InvalidHost,
     /// A `Content-Length` above zero, or any `Transfer-Encoding`.
     #[error("a WebSocket handshake must not have a body")]
     Body,

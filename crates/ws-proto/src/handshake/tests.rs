@@ -61,8 +61,26 @@ fn every_header_is_held_against_section_4_2_1() {
     let cases: &[(&str, &[&str], Result<(), Error>)] = &[
         // 2. Host
         ("host", &["localhost:3000"], Ok(())),
+        ("host", &["my_server.example:"], Ok(())), // the port may be empty
+        ("host", &["192.0.2.1:80"], Ok(())),
+        ("host", &["[2001:db8::7]"], Ok(())),
+        ("host", &["[::1]:8080"], Ok(())),
+        ("host", &["%C3%A4.example"], Ok(())),
         ("host", &[], Err(Error::HostMissing)),
         ("host", &[""], Err(Error::HostMissing)),
+        ("host", &["a.example/path"], Err(Error::InvalidHost)),
+        ("host", &["http://a.example"], Err(Error::InvalidHost)),
+        ("host", &["user@a.example"], Err(Error::InvalidHost)),
+        ("host", &["a.example b.example"], Err(Error::InvalidHost)),
+        ("host", &["ä.example"], Err(Error::InvalidHost)),
+        ("host", &["a.example:http"], Err(Error::InvalidHost)),
+        ("host", &["a.example:80:80"], Err(Error::InvalidHost)),
+        ("host", &["::1"], Err(Error::InvalidHost)),
+        ("host", &["[::1"], Err(Error::InvalidHost)),
+        ("host", &["[]"], Err(Error::InvalidHost)),
+        ("host", &["[::1]80"], Err(Error::InvalidHost)),
+        ("host", &["a[::1]"], Err(Error::InvalidHost)),
+        ("host", &[":80"], Err(Error::InvalidHost)),
         ("host", &["a.example", "a.example"], Err(Error::HostRepeated)),
         // 3. Upgrade: a list of any length and case that contains the token
         ("upgrade", &["WebSocket"], Ok(())),
