@@ -238,7 +238,7 @@ impl<A: Application> Engine<A> {
     }
 
     fn open_websocket(&self, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
-        let accepted = match ws_proto::verify(&parts.method, parts.version, &parts.headers) {
+        let accepted = match ws_proto::verify(&parts.method, &parts.uri, parts.version, &parts.headers) {
             Ok(accepted) => accepted,
             Err(error) => return error.response().map(|body| Full::new(Bytes::from(body))),
         };
@@ -254,7 +254,7 @@ impl<A: Application> Engine<A> {
     }
 
     fn open_candidate(session: Session, parts: &Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
-        match ws_proto::verify(&parts.method, parts.version, &parts.headers) {
+        match ws_proto::verify(&parts.method, &parts.uri, parts.version, &parts.headers) {
             Ok(accepted) => accept(&accepted, upgrade, move |upgraded| {
                 session.command(Command::Candidate(upgraded));
                 None::<Ready<()>>

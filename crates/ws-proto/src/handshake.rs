@@ -6,7 +6,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use sha1::{Digest, Sha1};
 
 mod error;
@@ -27,11 +28,18 @@ pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
 /// Holds a request against every requirement of RFC 6455 §4.2.1.
 ///
 /// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, RFC 8441)
-/// and must not have a body, which a proxy and we might delimit differently and read as frames.
-pub fn verify(method: &Method, version: Version, headers: &HeaderMap) -> Result<Accepted, HandshakeError> {
+/// and must not have a body, which a proxy and we might delimit differently and read as frames. Which resources there
+/// are is for the program to know.
+pub fn verify(
+    method: &Method,
+    target: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Accepted, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::MethodNotGet);
     }
+    verify_target(target)?;
     if version != Version::HTTP_11 {
         return Err(HandshakeError::HttpVersion);
     }
@@ -92,6 +100,17 @@ impl Accepted {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         response
+    }
+}
+
+/// A path, or a whole URI as for a proxy, whose path that of the resource is.
+fn verify_target(target: &Uri) -> Result<(), HandshakeError> {
+    let is_http = target.scheme().is_none_or(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
+    let is_whole = target.scheme().is_some() == target.authority().is_some();
+    if is_http && is_whole && target.path().starts_with('/') {
+        Ok(())
+    } else {
+        Err(HandshakeError::InvalidTarget)
     }
 }
 

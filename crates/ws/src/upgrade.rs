@@ -35,7 +35,7 @@ use crate::socket::WebSocket;
 /// # Errors
 /// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
-    let accepted = ws_proto::verify(request.method(), request.version(), request.headers())?;
+    let accepted = ws_proto::verify(request.method(), request.uri(), request.version(), request.headers())?;
     let upgrade = hyper::upgrade::on(request);
     Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default() })
 }

@@ -10,6 +10,9 @@ pub enum HandshakeError {
     /// The method is not `GET`.
     #[error("a WebSocket handshake has to be a GET request")]
     MethodNotGet,
+    /// The target is neither a path nor a URI of `http` or `https`.
+    #[error("the target of a WebSocket handshake has to be a path")]
+    InvalidTarget,
     /// The version is not HTTP/1.1.
     #[error("a WebSocket handshake has to use HTTP/1.1")]
     HttpVersion,

@@ -29,13 +29,17 @@ fn good_with(name: &str, values: &[&str]) -> HeaderMap {
     headers(&list)
 }
 
+fn verified(headers: &HeaderMap) -> Result<Accepted, HandshakeError> {
+    verify(&Method::GET, &Uri::from_static("/chat"), Version::HTTP_11, headers)
+}
+
 fn verdict(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    verify(&Method::GET, Version::HTTP_11, headers).map(|_| ())
+    verified(headers).map(|_| ())
 }
 
 #[test]
 fn the_rfc_example_is_answered_as_in_the_rfc() {
-    let accepted = verify(&Method::GET, Version::HTTP_11, &headers(GOOD)).unwrap();
+    let accepted = verified(&headers(GOOD)).unwrap();
     assert_eq!(accept_key(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // §1.3
     assert_eq!(accepted.accept_key(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert!(accepted.protocols().is_empty());
@@ -175,18 +179,37 @@ fn every_header_is_held_against_section_4_2_1() {
 fn only_get_in_http_1_1_is_a_handshake() {
     let headers = headers(GOOD);
     for method in [Method::POST, Method::HEAD, Method::OPTIONS, Method::CONNECT, Method::PUT] {
-        let refused = verify(&method, Version::HTTP_11, &headers);
+        let refused = verify(&method, &Uri::from_static("/chat"), Version::HTTP_11, &headers);
         assert_eq!(refused, Err(HandshakeError::MethodNotGet), "{method}");
     }
     for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_2, Version::HTTP_3] {
-        assert_eq!(verify(&Method::GET, version, &headers), Err(HandshakeError::HttpVersion), "{version:?}");
+        let refused = verify(&Method::GET, &Uri::from_static("/chat"), version, &headers);
+        assert_eq!(refused, Err(HandshakeError::HttpVersion), "{version:?}");
+    }
+}
+
+#[test]
+fn the_target_is_a_path_or_a_whole_uri() {
+    for (target, expected) in [
+        ("/", Ok(())),
+        ("/chat?room=1", Ok(())),
+        ("http://server.example.com/chat", Ok(())),
+        ("HTTPS://server.example.com", Ok(())),
+        ("ws://server.example.com/chat", Err(HandshakeError::InvalidTarget)),
+        ("ftp://server.example.com/chat", Err(HandshakeError::InvalidTarget)),
+        ("server.example.com:80", Err(HandshakeError::InvalidTarget)),
+        ("*", Err(HandshakeError::InvalidTarget)),
+    ] {
+        let target: Uri = target.parse().expect("a request target");
+        let verdict = verify(&Method::GET, &target, Version::HTTP_11, &headers(GOOD)).map(|_| ());
+        assert_eq!(verdict, expected, "{target}");
     }
 }
 
 #[test]
 fn offers_keep_their_order_over_several_headers_and_one_of_them_is_selected() {
     let headers = good_with("sec-websocket-protocol", &["b, a", "c"]);
-    let accepted = verify(&Method::GET, Version::HTTP_11, &headers).unwrap();
+    let accepted = verified(&headers).unwrap();
     assert_eq!(accepted.protocols(), ["b", "a", "c"]);
     let selected = |protocol| accepted.response(protocol).headers().get("sec-websocket-protocol").cloned();
     assert_eq!(selected(Some("a")), Some(HeaderValue::from_static("a")));
