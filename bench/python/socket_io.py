@@ -6,7 +6,9 @@ import socketio
 import uvicorn
 
 # One handler after another: Socket.IO promises order.
-io = socketio.AsyncServer(async_mode="asgi", async_handlers=False, max_http_buffer_size=2 << 20)
+io = socketio.AsyncServer(
+    async_mode="asgi", async_handlers=False, cors_allowed_origins="*", max_http_buffer_size=2 << 20
+)
 
 
 @io.on("echo")
@@ -30,5 +32,12 @@ async def broadcast(sid, text):
 
 
 uvicorn.run(
-    socketio.ASGIApp(io), host="127.0.0.1", port=int(sys.argv[1]), log_level="error", ws_max_size=2 << 20, loop="uvloop"
+    socketio.ASGIApp(io),
+    host="127.0.0.1",
+    port=int(sys.argv[1]),
+    log_level="error",
+    loop="uvloop",
+    ws_max_size=2 << 20,
+    # As with all others: nobody compresses.
+    ws_per_message_deflate=False,
 )

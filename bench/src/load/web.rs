@@ -149,7 +149,7 @@ impl Connection {
             match self.phase {
                 Phase::Http => {
                     let Some((body, end)) = http::answer(bytes)? else { break };
-                    arrivals.push((place, Arrival::Answer(body.to_vec())));
+                    arrivals.push((place, Arrival::Answer(body.into_owned())));
                     used += end;
                 }
                 Phase::Upgrading => {

@@ -1,5 +1,6 @@
 //! HTTP/1.1 requests as a browser sends them, and where the answers to them end.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -59,16 +60,36 @@ pub fn value<'b>(head: &'b [u8], name: &str) -> Option<&'b [u8]> {
 }
 
 /// A whole answer to a GET or POST: its body, and where it ends in `bytes`. `None`: more must come.
-pub fn answer(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
+pub fn answer(bytes: &[u8]) -> Result<Option<(Cow<'_, [u8]>, usize)>> {
     let Some(start) = head_end(bytes) else { return Ok(None) };
     let head = &bytes[..start];
     ensure!(head.starts_with(b"HTTP/1.1 200 "), "the answer is {}", String::from_utf8_lossy(bytes));
+    if value(head, "transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        return chunks(bytes, start);
+    }
     let Some(length) = value(head, "content-length") else {
         bail!("an answer without Content-Length: {}", String::from_utf8_lossy(head));
     };
     let length: usize = std::str::from_utf8(length)?.parse().context("Content-Length is no number")?;
     let end = start + length;
-    Ok(bytes.get(start..end).map(|body| (body, end)))
+    Ok(bytes.get(start..end).map(|body| (body.into(), end)))
+}
+
+/// A body in chunks, from `at` on.
+fn chunks(bytes: &[u8], mut at: usize) -> Result<Option<(Cow<'_, [u8]>, usize)>> {
+    let mut body = Vec::new();
+    loop {
+        let Some(line) = bytes[at..].windows(2).position(|window| window == b"\r\n") else { return Ok(None) };
+        let length = usize::from_str_radix(std::str::from_utf8(&bytes[at..at + line])?, 16)
+            .context("the length of a chunk is no number")?;
+        let start = at + line + 2;
+        let Some(chunk) = bytes.get(start..start + length + 2) else { return Ok(None) };
+        body.extend_from_slice(&chunk[..length]);
+        at = start + length + 2;
+        if length == 0 {
+            return Ok(Some((body.into(), at)));
+        }
+    }
 }
 
 /// Whether `head` accepts the handshake of [`upgrade_request`].
@@ -96,7 +117,12 @@ mod tests {
     fn an_answer_ends_where_it_says() {
         let bytes = b"HTTP/1.1 200 OK\r\ncontent-Length: 2\r\n\r\nokHTTP";
         let end = bytes.len() - 4;
-        assert_eq!(answer(bytes).unwrap(), Some((&b"ok"[..], end)));
+        assert_eq!(answer(bytes).unwrap(), Some((b"ok"[..].into(), end)));
+        assert!((0..end).all(|cut| answer(&bytes[..cut]).unwrap().is_none()));
+
+        let bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\nA\r\nk123456789\r\n0\r\n\r\nHTTP";
+        let end = bytes.len() - 4;
+        assert_eq!(answer(bytes).unwrap(), Some((b"ok123456789"[..].into(), end)));
         assert!((0..end).all(|cut| answer(&bytes[..cut]).unwrap().is_none()));
     }
 }
