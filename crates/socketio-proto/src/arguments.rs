@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use serde::de::value::UnitDeserializer;
-use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny, SeqAccess, Unexpected, Visitor,
+};
 use serde::{Deserializer, forward_to_deserialize_any};
 
 use crate::attachments::Resolving;
@@ -191,6 +193,14 @@ impl<'de> Elements<'de> {
             let mut json = serde_json::Deserializer::from_str(self.rest);
             IgnoredAny::deserialize(&mut json)?;
             end = json.into_iter::<IgnoredAny>().byte_offset();
+        }
+        // serde_json reads the 0 of 0.1 as an integer of 128 bits and leaves the rest to whoever comes next.
+        let behind = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
+        if !behind.starts_with([',', ']']) {
+            return Err(de::Error::invalid_type(
+                Unexpected::Other("a number with a fraction"),
+                &"an integer",
+            ));
         }
         Ok((value, end))
     }
@@ -524,6 +534,23 @@ mod tests {
             let (a, b, c): (f64, f64, Option<f64>) = arguments(&payload).deserialize().unwrap();
             assert_eq!((a, b, c), (number.parse().unwrap(), number.parse().unwrap(), None), "{number}");
         }
+    }
+
+    #[test]
+    fn a_fraction_is_no_integer_however_wide() {
+        for number in ["0.1", "-7.5", "3e2", "0.0"] {
+            let payload = format!("[{number} , 5]");
+            for error in [
+                arguments(&payload).deserialize::<u128>().unwrap_err(),
+                arguments(&payload).deserialize::<i128>().unwrap_err(),
+                arguments(&payload).deserialize::<(Option<i128>, u8)>().unwrap_err(),
+                arguments(&format!("[{number}]")).deserialize_all::<Vec<i128>>().unwrap_err(),
+            ] {
+                assert!(matches!(error, ArgumentsError::Invalid { index: 0, .. }), "{number}: {error}");
+            }
+        }
+        let largest = format!("[{} , {}]", u128::MAX, i128::MIN);
+        assert_eq!(arguments(&largest).deserialize(), Ok((u128::MAX, i128::MIN)));
     }
 
     #[test]
