@@ -5,6 +5,7 @@ mod autobahn;
 mod bench;
 mod environment;
 mod floors;
+mod fuzz;
 mod process;
 mod test;
 
@@ -16,6 +17,7 @@ The workspace's own commands.
   cargo xtask autobahn [CASE...]     every case of Autobahn's, or those that match, for instance '6.4.*'
   cargo xtask bench                  Tidewire against floor and peers; --help lists its options
   cargo xtask floors                 no crate imports upwards
+  cargo xtask fuzz [TARGET...]       ten minutes of libFuzzer for each target; more options are libFuzzer's own
   cargo xtask test                   everything that must hold before a change goes in
     --full                           also what only proves the tests themselves
     --stage NAME...                  only these stages: format, floors, lints, unit, instructions, node, browser,
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["autobahn", patterns @ ..] => autobahn::command(patterns),
         ["bench", options @ ..] => bench::command(options),
         ["floors"] => floors::command(),
+        ["fuzz", words @ ..] => fuzz::command(words),
         ["test", options @ ..] => test::command(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -1,0 +1,291 @@
+//! A client and a server of ours that do anything to each other, in virtual time: what is sent is what arrives.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use ws_proto::{
+    CloseCode, CloseFrame, Connection, Control, ControlPayload, EndOfStream, Event, FrameHeader, Input,
+    Limits, MAX_CONTROL_PAYLOAD, Opcode, Role, Time, mask,
+};
+
+/// Characters of all four lengths: wherever a fragment or a read ends, it ends within one sooner or later.
+const TEXT: &str = "aé€😀";
+
+/// What two programs, the network between them and the clock do, one after another.
+pub fn endpoints(data: &[u8]) {
+    let mut choices = Unstructured::new(data);
+    let mut pair =
+        Pair { client: Endpoint::new(Role::Client), server: Endpoint::new(Role::Server), now: Time::ZERO };
+    while !choices.is_empty() {
+        match pair.step(&mut choices) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return,
+            Err(_) => break,
+        }
+    }
+    pair.settle();
+}
+
+struct Pair {
+    client: Endpoint,
+    server: Endpoint,
+    now: Time,
+}
+
+impl Pair {
+    /// One thing that happens. It is the last one when an end has lost its patience.
+    fn step(&mut self, choices: &mut Unstructured<'_>) -> Result<ControlFlow<()>> {
+        let (from, to) = if choices.arbitrary()? {
+            (&mut self.server, &mut self.client)
+        } else {
+            (&mut self.client, &mut self.server)
+        };
+        match choices.int_in_range(0..=7_u8)? {
+            0 => from.send_message(choices)?,
+            1 => from.send_fragment(choices)?,
+            2 => from.ping(choices)?,
+            3 => from.close(choices, self.now)?,
+            4 => from.transmit(),
+            5 | 6 => {
+                let len: u8 = choices.arbitrary()?;
+                from.deliver(to, len.into(), self.now);
+            }
+            _ => {
+                self.now = self.now + Duration::from_millis(choices.int_in_range(0..=12_000)?);
+                if self.client.is_out_of_patience(self.now) || self.server.is_out_of_patience(self.now) {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Lets everything arrive that is on its way, and looks at what is left.
+    fn settle(mut self) {
+        loop {
+            self.client.transmit();
+            self.server.transmit();
+            if self.client.wire.is_empty() && self.server.wire.is_empty() {
+                break;
+            }
+            self.client.deliver(&mut self.server, usize::MAX, self.now);
+            self.server.deliver(&mut self.client, usize::MAX, self.now);
+        }
+        let closed = !self.client.connection.can_send();
+        for mut end in [self.client, self.server] {
+            assert_eq!(end.expected, [], "all that was written has been seen");
+            let connection = &mut end.connection;
+            assert_eq!(
+                (connection.can_send(), connection.is_closed()),
+                (!closed, closed),
+                "alike at both ends"
+            );
+            if !closed {
+                assert_eq!(end.unanswered, None, "the last ping has its pong");
+            }
+            let expected = if closed { EndOfStream::Clean } else { EndOfStream::Abnormal };
+            assert_eq!(connection.handle_eof(), expected);
+        }
+    }
+}
+
+struct Endpoint {
+    connection: Connection,
+    role: Role,
+    key: u32,
+    /// What has been written and not delivered.
+    wire: VecDeque<u8>,
+    /// What the other end has yet to see of it.
+    expected: VecDeque<Event<'static>>,
+    unfinished: Option<Unfinished>,
+    /// The payload of the last ping that is to be answered.
+    unanswered: Option<ControlPayload>,
+    closing: Option<Closing>,
+}
+
+/// A message of which fragments have been written.
+struct Unfinished {
+    opcode: Opcode,
+    payload: Vec<u8>,
+    written: usize,
+}
+
+/// A close that has begun, by whomever.
+struct Closing {
+    since: Time,
+    /// What our Close says.
+    frame: Option<CloseFrame>,
+}
+
+impl Endpoint {
+    fn new(role: Role) -> Self {
+        Endpoint {
+            connection: Connection::new(role, &Limits::default()),
+            role,
+            key: 0x37fa_213d,
+            wire: VecDeque::new(),
+            expected: VecDeque::new(),
+            unfinished: None,
+            unanswered: None,
+            closing: None,
+        }
+    }
+
+    /// As for every driver, it is for the sender to ask whether it may, and to finish what it has begun.
+    fn send_message(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
+        let (opcode, payload) = message(choices)?;
+        if self.connection.can_send() && self.unfinished.is_none() {
+            self.write(true, opcode, &payload);
+            self.expected.push_back(event(opcode, payload));
+        }
+        Ok(())
+    }
+
+    fn send_fragment(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
+        let (message, begins) = match self.unfinished.take() {
+            Some(message) => (message, false),
+            None => {
+                let (opcode, payload) = message(choices)?;
+                (Unfinished { opcode, payload, written: 0 }, true)
+            }
+        };
+        let fin = choices.ratio(1_u8, 3)?;
+        let end = if fin {
+            message.payload.len()
+        } else {
+            choices.int_in_range(message.written..=message.payload.len())?
+        };
+        if !self.connection.can_send() {
+            return Ok(());
+        }
+        let opcode = if begins { message.opcode } else { Opcode::Continuation };
+        self.write(fin, opcode, &message.payload[message.written..end]);
+        if fin {
+            self.expected.push_back(event(message.opcode, message.payload));
+        } else {
+            self.unfinished = Some(Unfinished { written: end, ..message });
+        }
+        Ok(())
+    }
+
+    fn ping(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
+        let len = choices.int_in_range(0..=MAX_CONTROL_PAYLOAD + 1)?;
+        let queued = self.connection.ping(&vec![0xe9; len]);
+        assert_eq!(queued.is_ok(), len <= MAX_CONTROL_PAYLOAD);
+        Ok(())
+    }
+
+    fn close(&mut self, choices: &mut Unstructured<'_>, now: Time) -> Result<()> {
+        let code = CloseCode::new(*choices.choose(&[0, 1000, 1001, 1011, 3000, 4999])?);
+        let frame = code.map(|code| CloseFrame::new(code, "schöne Grüße 😀"));
+        self.connection.close(frame.clone(), now);
+        self.closing.get_or_insert(Closing { since: now, frame });
+        Ok(())
+    }
+
+    /// Writes the control frames that are owed.
+    fn transmit(&mut self) {
+        while let Some(control) = self.connection.poll_transmit() {
+            self.write(true, control.opcode(), control.payload());
+            let event = self.announced(&control);
+            self.expected.push_back(event);
+        }
+        assert_eq!(self.connection.can_send(), self.closing.is_none());
+    }
+
+    /// What the other end has to see of a control frame, which has to be the one that was due.
+    fn announced(&mut self, control: &Control) -> Event<'static> {
+        let payload = ControlPayload::new(control.payload()).expect("it has the length of a control frame");
+        match control.opcode() {
+            Opcode::Ping => Event::Ping(payload),
+            Opcode::Pong => {
+                assert_eq!(self.unanswered.take().as_ref(), Some(&payload), "the last ping is answered");
+                Event::Pong(payload)
+            }
+            opcode => {
+                assert_eq!(opcode, Opcode::Close);
+                Event::Close(self.closing.as_ref().expect("a close has begun").frame.clone())
+            }
+        }
+    }
+
+    /// Carries up to `len` bytes to the other end, in one read.
+    fn deliver(&mut self, to: &mut Endpoint, len: usize, now: Time) {
+        let len = len.min(self.wire.len());
+        let mut bytes: Vec<u8> = self.wire.drain(..len).collect();
+        let mut input = Input::new(&mut bytes);
+        while let Some(event) = to.connection.decode(&mut input, now).expect("what we write is valid") {
+            let event = event.into_owned();
+            to.see(&event, now);
+            assert_eq!(Some(event), self.expected.pop_front());
+        }
+        assert!(input.is_empty());
+    }
+
+    fn see(&mut self, event: &Event<'static>, now: Time) {
+        match event {
+            Event::Ping(payload) if self.closing.is_none() => self.unanswered = Some(payload.clone()),
+            Event::Close(frame) => {
+                let echo = frame.as_ref().map(|frame| frame.code.into());
+                self.closing.get_or_insert(Closing { since: now, frame: echo });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the close has taken too long, in which case the connection is done.
+    fn is_out_of_patience(&mut self, now: Time) -> bool {
+        let deadline = self.closing.as_ref().map(|closing| closing.since + Limits::default().close_timeout);
+        assert_eq!(self.connection.poll_timeout(), deadline);
+        let event = self.connection.handle_timeout(now);
+        assert_eq!(event.is_some(), deadline.is_some_and(|deadline| deadline <= now));
+        if event.is_some() {
+            assert!(self.connection.is_closed() && !self.connection.can_send());
+            assert_eq!(self.connection.poll_transmit(), None);
+        }
+        event.is_some()
+    }
+
+    fn write(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
+        assert!(
+            !self.connection.is_closed() || opcode == Opcode::Close,
+            "nothing is written behind the Close"
+        );
+        let key = (self.role == Role::Client).then(|| {
+            self.key = self.key.rotate_left(5).wrapping_mul(0x9e37_79b1);
+            self.key.to_be_bytes()
+        });
+        let header = FrameHeader { fin, mask: key, ..FrameHeader::message(opcode, payload.len()) };
+        self.wire.extend(header.encode().iter());
+        let mut payload = payload.to_vec();
+        if let Some(key) = key {
+            mask(&mut payload, key, 0);
+        }
+        self.wire.extend(payload);
+    }
+}
+
+/// A message of any length, with those near the steps of the header among them.
+fn message(choices: &mut Unstructured<'_>) -> Result<(Opcode, Vec<u8>)> {
+    let len = match choices.arbitrary::<u8>()? {
+        255 => 65_530 + choices.int_in_range(0..=10_usize)?,
+        len => len.into(),
+    };
+    let text = TEXT.repeat(len / TEXT.len() + 1);
+    if choices.arbitrary()? {
+        let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        Ok((Opcode::Text, text.as_bytes()[..end].to_vec()))
+    } else {
+        Ok((Opcode::Binary, text.as_bytes()[..len].to_vec()))
+    }
+}
+
+fn event(opcode: Opcode, payload: Vec<u8>) -> Event<'static> {
+    if opcode == Opcode::Text {
+        Event::Text(String::from_utf8(payload).expect("texts are cut between characters").into())
+    } else {
+        Event::Binary(payload.into())
+    }
+}

@@ -1,0 +1,240 @@
+//! The bytes of a peer, in either role, against a model and at other split points.
+
+mod model;
+
+use std::iter::repeat;
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use ws_proto::{CloseCode, Connection, EndOfStream, Event, Input, Limits, Opcode, ProtocolError, Role, Time};
+
+use crate::memory;
+use model::{Ending, Model};
+
+const NOW: Time = Time::from_micros(1_000_000);
+
+/// What a connection holds beside the message under assembly: its control frames, each at most 125 bytes, some of them
+/// in a buffer that grew.
+const CONTROL_FRAMES: usize = 1024;
+
+/// Bytes that a WebSocket peer sends, in the pieces in which they are read.
+pub fn frame_decoder(data: &[u8]) {
+    let Ok(case) = Case::read(Unstructured::new(data)) else { return };
+    let whole = case.feed([usize::MAX], Answers::AtOnce);
+    assert_eq!(case.feed(case.reads(), Answers::AtOnce), whole, "in reads of {:?}", case.steps);
+    assert_eq!(case.feed(repeat(1), Answers::AtOnce), whole, "byte by byte");
+    case.hold_against_the_model(&whole);
+    case.hold_late_answers_against(&whole);
+
+    case.hold_memory_against(&whole);
+}
+
+/// When the control frames that the machine owes are taken.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Answers {
+    /// After every call of `decode`, as a driver does.
+    AtOnce,
+    /// At the end, as if the peer read nothing.
+    AtTheEnd,
+}
+
+#[derive(Debug)]
+struct Case<'a> {
+    role: Role,
+    limits: Limits,
+    /// Whether our side has begun to close before anything came.
+    closing: bool,
+    /// The lengths of the reads, over and over again.
+    steps: [u8; 8],
+    wire: &'a [u8],
+}
+
+impl<'a> Case<'a> {
+    fn read(mut choices: Unstructured<'a>) -> Result<Self> {
+        let flags: u8 = choices.arbitrary()?;
+        let size: u8 = choices.arbitrary()?;
+        let fragments: u8 = choices.arbitrary()?;
+        let defaults = Limits::default();
+        Ok(Case {
+            role: if flags & 1 == 0 { Role::Server } else { Role::Client },
+            closing: flags & 2 != 0,
+            limits: Limits {
+                max_message_size: match size {
+                    // Twenty bytes more than a control frame may have, and a step above each form of length.
+                    0..=145 => usize::from(size),
+                    146..=199 => 65_500 + usize::from(size),
+                    _ => defaults.max_message_size,
+                },
+                max_fragments: if fragments == 0 { defaults.max_fragments } else { fragments.into() },
+                close_timeout: Duration::from_secs(3),
+            },
+            steps: choices.arbitrary()?,
+            wire: choices.take_rest(),
+        })
+    }
+
+    /// The lengths of the reads, without an end.
+    fn reads(&self) -> impl Iterator<Item = usize> {
+        let steps = if self.steps == [0; 8] { [u8::MAX; 8] } else { self.steps };
+        steps.into_iter().cycle().map(usize::from)
+    }
+
+    fn connection(&self) -> Connection {
+        let mut connection = Connection::new(self.role, &self.limits);
+        if self.closing {
+            connection.close(Some(CloseCode::GOING_AWAY.into()), NOW);
+        }
+        connection
+    }
+
+    /// Feeds the wire in reads of these lengths, and then ends the stream or lets the time run out.
+    fn feed(&self, reads: impl IntoIterator<Item = usize>, answers: Answers) -> Seen {
+        let mut wire = self.wire.to_vec();
+        let mut connection = self.connection();
+        let mut seen = Seen::default();
+        let transmit = |connection: &mut Connection, sent: &mut Vec<(Opcode, Vec<u8>)>| {
+            let controls = std::iter::from_fn(|| connection.poll_transmit());
+            sent.extend(controls.map(|control| (control.opcode(), control.payload().to_vec())));
+        };
+        for piece in pieces(&mut wire, reads) {
+            let mut input = Input::new(piece);
+            loop {
+                let over = seen.is_over();
+                let result = connection.decode(&mut input, NOW);
+                if answers == Answers::AtOnce {
+                    transmit(&mut connection, &mut seen.sent);
+                }
+                match result {
+                    Ok(Some(event)) => {
+                        assert!(!over, "{event:?} after the end");
+                        if let Event::Text(text) = &event {
+                            assert!(std::str::from_utf8(text.as_bytes()).is_ok(), "{text:?} is no UTF-8");
+                        }
+                        seen.events.push(event.into_owned());
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert!(!over, "{error:?} after the end");
+                        seen.error = Some(error);
+                        assert!(input.is_empty(), "after an error the rest is discarded");
+                    }
+                }
+            }
+            assert!(input.is_empty(), "without an event, all of the input is consumed");
+        }
+        transmit(&mut connection, &mut seen.sent);
+        self.end(connection, &seen);
+        seen
+    }
+
+    /// What holds at the end, whatever has come.
+    fn end(&self, mut connection: Connection, seen: &Seen) {
+        let over = seen.is_over();
+        let closed = over || self.closing;
+        assert_eq!(connection.can_send(), !closed);
+        assert_eq!(connection.is_closed(), over, "the Close was taken, so only the peer's end is missing");
+        let deadline = NOW + self.limits.close_timeout;
+        assert_eq!(connection.poll_timeout(), closed.then_some(deadline));
+        if self.limits.max_fragments.is_multiple_of(2) {
+            let clean = matches!(seen.events.last(), Some(Event::Close(_)));
+            let expected = if clean { EndOfStream::Clean } else { EndOfStream::Abnormal };
+            assert_eq!(connection.handle_eof(), expected);
+        } else if closed {
+            assert_eq!(connection.handle_timeout(NOW), None);
+            assert_eq!(connection.handle_timeout(deadline), Some(Event::TimedOut));
+            assert_eq!(connection.handle_timeout(deadline), None);
+        } else {
+            return;
+        }
+        assert!(connection.is_closed() && !connection.can_send());
+        assert_eq!(connection.poll_transmit(), None);
+    }
+
+    fn hold_against_the_model(&self, seen: &Seen) {
+        let Model { events, ending } = Model::of(self.role, &self.limits, self.wire);
+        assert_eq!(seen.events, events);
+        assert_eq!(
+            seen.error.as_ref().map(|error| error.close_code().as_u16()),
+            match ending {
+                Ending::Refused(code) => Some(code),
+                Ending::Open | Ending::Closed => None,
+            }
+        );
+        let close = |code: u16| (Opcode::Close, code.to_be_bytes().to_vec());
+        let mut sent = Vec::new();
+        if self.closing {
+            // Nothing is answered behind a Close, and no second one is sent.
+            sent.push(close(1001));
+        } else {
+            for event in events {
+                match event {
+                    Event::Ping(payload) => sent.push((Opcode::Pong, payload.to_vec())),
+                    Event::Close(Some(frame)) => sent.push(close(frame.code.as_u16())),
+                    Event::Close(None) => sent.push((Opcode::Close, Vec::new())),
+                    _ => {}
+                }
+            }
+            if let Ending::Refused(code) = ending {
+                sent.push(close(code));
+            }
+        }
+        // A Close that is owed from the beginning is taken before the first frame is decoded, or after the last.
+        assert_eq!(seen.sent, sent);
+    }
+
+    /// A peer that reads nothing is owed the last Pong and the Close at most; one that is refused, the Close alone.
+    fn hold_late_answers_against(&self, eager: &Seen) {
+        let late = self.feed(self.reads(), Answers::AtTheEnd);
+        assert_eq!((&late.events, &late.error), (&eager.events, &eager.error));
+        let last = |opcode| eager.sent.iter().rfind(|(other, _)| *other == opcode).cloned();
+        let pong = last(Opcode::Pong).filter(|_| eager.error.is_none());
+        assert_eq!(late.sent, pong.into_iter().chain(last(Opcode::Close)).collect::<Vec<_>>());
+    }
+
+    /// However much is announced, no more is held than has come, than the limit allows, or than a buffer that doubles
+    /// takes for it; and nothing of a message when it is over.
+    fn hold_memory_against(&self, seen: &Seen) {
+        let mut wire = self.wire.to_vec();
+        let mut connection = None;
+        let (peak, rest) = memory::peak_and_rest(|| {
+            let connection = connection.insert(self.connection());
+            for piece in pieces(&mut wire, self.reads()) {
+                let mut input = Input::new(piece);
+                while matches!(connection.decode(&mut input, NOW), Ok(Some(_)) | Err(_)) {}
+            }
+        });
+        let message = self.wire.len().min(self.limits.max_message_size);
+        assert!(peak <= 3 * message + CONTROL_FRAMES, "{peak} bytes are held for a message of {message}");
+        if seen.is_over() {
+            assert!(rest <= CONTROL_FRAMES, "{rest} bytes are held when it is over");
+        }
+    }
+}
+
+/// `wire` in pieces of these lengths, until it ends.
+fn pieces(mut wire: &mut [u8], lengths: impl IntoIterator<Item = usize>) -> impl Iterator<Item = &mut [u8]> {
+    let mut lengths = lengths.into_iter();
+    std::iter::from_fn(move || {
+        if wire.is_empty() {
+            return None;
+        }
+        let len = lengths.next()?.min(wire.len());
+        let (piece, rest) = std::mem::take(&mut wire).split_at_mut(len);
+        wire = rest;
+        Some(piece)
+    })
+}
+
+/// What a connection let see.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    events: Vec<Event<'static>>,
+    error: Option<ProtocolError>,
+    sent: Vec<(Opcode, Vec<u8>)>,
+}
+
+impl Seen {
+    fn is_over(&self) -> bool {
+        self.error.is_some() || matches!(self.events.last(), Some(Event::Close(_)))
+    }
+}

@@ -1,0 +1,183 @@
+//! RFC 6455 §5 once more, for bytes that are all there: slow, and short enough to be read against the text.
+
+use ws_proto::{CloseCode, CloseFrame, ControlPayload, Event, Limits, Role};
+
+/// What a receiver has to see.
+pub(super) struct Model {
+    pub(super) events: Vec<Event<'static>>,
+    pub(super) ending: Ending,
+}
+
+/// How far the bytes lead.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// More may come.
+    Open,
+    /// The peer's Close has come.
+    Closed,
+    /// The peer broke a rule, and this code tells it.
+    Refused(u16),
+}
+
+/// Why no further event comes: the bytes end here, or are refused with this code.
+enum Stop {
+    Incomplete,
+    Refused(u16),
+}
+
+const PROTOCOL_ERROR: Stop = Stop::Refused(1002);
+const NO_UTF8: Stop = Stop::Refused(1007);
+const TOO_MANY_FRAGMENTS: Stop = Stop::Refused(1008);
+const TOO_BIG: Stop = Stop::Refused(1009);
+
+impl Model {
+    pub(super) fn of(role: Role, limits: &Limits, wire: &[u8]) -> Self {
+        let mut receiver = Receiver { role, limits, rest: wire, message: None };
+        let mut events = Vec::new();
+        let ending = loop {
+            match receiver.frame() {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    let last = matches!(event, Event::Close(_));
+                    events.push(event);
+                    if last {
+                        break Ending::Closed;
+                    }
+                }
+                Err(Stop::Incomplete) => break Ending::Open,
+                Err(Stop::Refused(code)) => break Ending::Refused(code),
+            }
+        };
+        Model { events, ending }
+    }
+}
+
+struct Receiver<'w> {
+    role: Role,
+    limits: &'w Limits,
+    rest: &'w [u8],
+    message: Option<Message>,
+}
+
+/// A message that has begun.
+struct Message {
+    is_text: bool,
+    bytes: Vec<u8>,
+    fragments: u32,
+}
+
+impl Receiver<'_> {
+    /// One frame, and the event that it completes.
+    fn frame(&mut self) -> Result<Option<Event<'static>>, Stop> {
+        let first = self.byte()?;
+        let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
+        let is_control = opcode & 0x8 != 0;
+        if first & 0x70 != 0 || !matches!(opcode, 0..=2 | 8..=10) || is_control && !fin {
+            return Err(PROTOCOL_ERROR); // §5.2, §5.5
+        }
+        let second = self.byte()?;
+        let must_be_masked = self.role == Role::Server;
+        if (second & 0x80 != 0) != must_be_masked || is_control && second & 0x7f > 125 {
+            return Err(PROTOCOL_ERROR); // §5.1, §5.5
+        }
+        let len = self.length(second & 0x7f)?;
+        let mut key = [0; 4];
+        if must_be_masked {
+            for byte in &mut key {
+                *byte = self.byte()?;
+            }
+        }
+        if !is_control {
+            self.begin(opcode, len)?;
+        }
+        let here = usize::try_from(len).unwrap_or(usize::MAX).min(self.rest.len());
+        let (payload, rest) = self.rest.split_at(here);
+        self.rest = rest;
+        let payload: Vec<u8> = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        let whole = here as u64 == len;
+        if is_control {
+            return if whole { control(opcode, &payload).map(Some) } else { Err(Stop::Incomplete) };
+        }
+        self.data(fin, whole, &payload)
+    }
+
+    fn byte(&mut self) -> Result<u8, Stop> {
+        let (&byte, rest) = self.rest.split_first().ok_or(Stop::Incomplete)?;
+        self.rest = rest;
+        Ok(byte)
+    }
+
+    /// §5.2: in the fewest bytes, the highest bit zero; what is wrong is refused at the byte that shows it.
+    fn length(&mut self, short: u8) -> Result<u64, Stop> {
+        let (bytes, least) = match short {
+            126 => (2, 126),
+            127 => (8, 0x1_0000),
+            _ => return Ok(short.into()),
+        };
+        let mut len = 0_u64;
+        for index in 0..bytes {
+            let byte = self.byte()?;
+            len = len << 8 | u64::from(byte);
+            if bytes == 8 && (index == 0 && byte & 0x80 != 0 || index == 5 && len == 0) {
+                return Err(PROTOCOL_ERROR);
+            }
+        }
+        if len < least { Err(PROTOCOL_ERROR) } else { Ok(len) }
+    }
+
+    /// §5.4, and the limits.
+    fn begin(&mut self, opcode: u8, len: u64) -> Result<(), Stop> {
+        match (&mut self.message, opcode) {
+            (None, 0) | (Some(_), 1 | 2) => return Err(PROTOCOL_ERROR),
+            (None, _) => self.message = Some(Message { is_text: opcode == 1, bytes: vec![], fragments: 1 }),
+            (Some(message), _) => {
+                message.fragments += 1;
+                if message.fragments > self.limits.max_fragments {
+                    return Err(TOO_MANY_FRAGMENTS);
+                }
+            }
+        }
+        let so_far = self.message.as_ref().map_or(0, |message| message.bytes.len() as u64);
+        if so_far + len > self.limits.max_message_size as u64 { Err(TOO_BIG) } else { Ok(()) }
+    }
+
+    /// §8.1: text is refused as soon as nothing that may follow can make it UTF-8.
+    fn data(&mut self, fin: bool, whole: bool, payload: &[u8]) -> Result<Option<Event<'static>>, Stop> {
+        let Some(message) = &mut self.message else { return Err(PROTOCOL_ERROR) };
+        message.bytes.extend_from_slice(payload);
+        if message.is_text
+            && let Err(error) = std::str::from_utf8(&message.bytes)
+            && (error.error_len().is_some() || fin && whole)
+        {
+            return Err(NO_UTF8);
+        }
+        if !whole {
+            return Err(Stop::Incomplete);
+        }
+        if !fin {
+            return Ok(None);
+        }
+        Ok(self.message.take().map(|message| match String::from_utf8(message.bytes) {
+            Ok(text) if message.is_text => Event::Text(text.into()),
+            Ok(text) => Event::Binary(text.into_bytes().into()),
+            Err(error) => Event::Binary(error.into_bytes().into()),
+        }))
+    }
+}
+
+/// §5.5.
+fn control(opcode: u8, payload: &[u8]) -> Result<Event<'static>, Stop> {
+    if opcode != 8 {
+        let payload = ControlPayload::new(payload).map_err(|_| PROTOCOL_ERROR)?;
+        return Ok(if opcode == 9 { Event::Ping(payload) } else { Event::Pong(payload) });
+    }
+    match payload {
+        [] => Ok(Event::Close(None)),
+        [_] => Err(PROTOCOL_ERROR),
+        [high, low, reason @ ..] => {
+            let code = CloseCode::new(u16::from_be_bytes([*high, *low])).ok_or(PROTOCOL_ERROR)?;
+            let reason = std::str::from_utf8(reason).map_err(|_| NO_UTF8)?;
+            Ok(Event::Close(Some(CloseFrame::new(code, reason))))
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The grammars in a request head, by splitting rather than scanning.
+
+/// RFC 9110 §5.6.2.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    let is_delimiter = |byte: &u8| b"\"(),/:;<=>?@[\\]{}".contains(byte);
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && !is_delimiter(byte))
+}
+
+/// Without the optional whitespace around a value (RFC 9110 §5.6.3).
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
+}
+
+/// Sixteen bytes in base64, the unused bits of which may be set.
+pub(super) fn is_key(key: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
+}
+
+/// RFC 9110 §7.2: a name, or an address in brackets; and a port, which may be empty.
+pub(super) fn is_host(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let is_name = |text: &str| {
+        let excluded = "\"#/:<>?@[\\]^`{|}";
+        !text.is_empty()
+            && text.chars().all(|character| character.is_ascii_graphic() && !excluded.contains(character))
+    };
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, port)) = rest.split_once(']') else { return false };
+            (address.replace(':', "."), port)
+        }
+        None => {
+            let end = host.find(':').unwrap_or(host.len());
+            (host[..end].to_owned(), &host[end..])
+        }
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    is_name(&name)
+        && (port.is_empty() || port.starts_with(':'))
+        && digits.chars().all(|digit| digit.is_ascii_digit())
+}
+
+/// RFC 6455 §9.1. No comma, semicolon or equals sign may be in a quoted value either, so that all of them separate.
+pub(super) fn is_extension_list(value: &[u8]) -> bool {
+    let mut extensions = split(value, b',').into_iter().filter(|extension| !extension.is_empty()).peekable();
+    extensions.peek().is_some() && extensions.all(is_extension)
+}
+
+fn is_extension(extension: &[u8]) -> bool {
+    let parts = split(extension, b';');
+    let is_parameter = |parameter: &[u8]| match parameter.iter().position(|&byte| byte == b'=') {
+        None => is_token(parameter),
+        Some(at) => is_token(trim(&parameter[..at])) && is_extension_value(trim(&parameter[at + 1..])),
+    };
+    is_token(parts[0]) && parts[1..].iter().all(|parameter| is_parameter(parameter))
+}
+
+fn is_extension_value(value: &[u8]) -> bool {
+    let [b'"', quoted @ .., b'"'] = value else { return is_token(value) };
+    let mut unquoted = Vec::new();
+    let mut bytes = quoted.iter();
+    while let Some(&byte) = bytes.next() {
+        let escaped = if byte == b'\\' { bytes.next() } else { Some(&byte) };
+        let Some(&byte) = escaped else { return false };
+        unquoted.push(byte);
+    }
+    is_token(&unquoted)
+}
+
+fn split(value: &[u8], separator: u8) -> Vec<&[u8]> {
+    value.split(|&byte| byte == separator).map(trim).collect()
+}

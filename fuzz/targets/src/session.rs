@@ -1,0 +1,270 @@
+//! An Engine.IO session that is driven by anything, in virtual time.
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use engineio_proto::{
+    CandidateStep, CloseReason, Due, Packet, ParseError, Received, Session, Settings, Transport,
+};
+use ws_proto::Time;
+
+/// What a driver, a client and the clock do to a session, one after another.
+pub fn session(data: &[u8]) {
+    let mut choices = Unstructured::new(data);
+    let Ok(mut run) = Run::begin(&mut choices) else { return };
+    while !choices.is_empty() {
+        match run.step(&mut choices) {
+            Ok(Life::GoesOn) => run.check(),
+            Ok(Life::Over) | Err(_) => return,
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Life {
+    GoesOn,
+    Over,
+}
+
+/// A session, and what it promised so far.
+struct Run {
+    session: Session,
+    settings: Settings,
+    now: Time,
+    /// When the last ping went out, if no pong has come since.
+    pinged: Option<Time>,
+    /// When the last pong came, or the session began.
+    answered: Time,
+    /// The last moment from which on the peer has a whole timeout: the ping, the packet that prolongs it, the end of a
+    /// pause.
+    granted: Time,
+    prolonged: bool,
+    paused: bool,
+    upgrade: Upgrade,
+}
+
+/// Where the move to WebSocket stands, as far as an observer can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upgrade {
+    Possible,
+    Candidate { since: Time, probed: bool },
+    Impossible,
+    Done,
+}
+
+impl Run {
+    fn begin(choices: &mut Unstructured<'_>) -> Result<Self> {
+        let transport = if choices.arbitrary()? { Transport::WebSocket } else { Transport::Polling };
+        let mut milliseconds = || choices.int_in_range(1..=60_000).map(Duration::from_millis);
+        let settings = Settings {
+            ping_interval: milliseconds()?,
+            ping_timeout: milliseconds()?,
+            upgrade_timeout: milliseconds()?,
+            allow_upgrades: choices.ratio(7_u8, 8)?,
+            ..Settings::default()
+        };
+        let upgradable = transport == Transport::Polling && settings.allow_upgrades;
+        Ok(Run {
+            session: Session::new(transport, &settings, Time::ZERO),
+            settings,
+            now: Time::ZERO,
+            pinged: None,
+            answered: Time::ZERO,
+            granted: Time::ZERO,
+            prolonged: false,
+            paused: false,
+            upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Impossible },
+        })
+    }
+
+    fn step(&mut self, choices: &mut Unstructured<'_>) -> Result<Life> {
+        match choices.int_in_range(0..=7_u8)? {
+            0 | 1 => return packet(choices).map(|packet| self.take(packet)),
+            2 => {
+                let expected = self.upgrade == Upgrade::Possible;
+                assert_eq!(self.session.begin_upgrade(self.now), expected);
+                if expected {
+                    self.upgrade = Upgrade::Candidate { since: self.now, probed: false };
+                }
+            }
+            3 | 4 => {
+                let packet = packet(choices)?;
+                self.take_from_candidate(packet);
+            }
+            5 => {
+                self.session.candidate_lost();
+                self.lose_candidate();
+            }
+            6 => {
+                let paused = choices.arbitrary()?;
+                self.session.set_paused(paused, self.now);
+                if self.paused && !paused {
+                    self.granted = self.now;
+                }
+                self.paused = paused;
+            }
+            _ => {
+                let to_the_deadline: bool = choices.arbitrary()?;
+                let target = match self.session.poll_timeout() {
+                    Some(deadline) if to_the_deadline => deadline.max(self.now),
+                    _ => self.now + Duration::from_millis(choices.int_in_range(0..=100_000)?),
+                };
+                return Ok(self.sleep_until(target));
+            }
+        }
+        Ok(Life::GoesOn)
+    }
+
+    /// A packet of the transport.
+    fn take(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) -> Life {
+        let received = self.session.handle_packet(packet.clone(), self.now);
+        let polling = self.session.transport() == Transport::Polling;
+        let expected = match packet {
+            Err(_) => Err(CloseReason::ParseError),
+            Ok(Packet::Ping(_)) => Err(CloseReason::TransportError),
+            Ok(Packet::Close) if polling => Err(CloseReason::TransportClose),
+            Ok(Packet::Message(text)) => Ok(Received::Text(text)),
+            Ok(Packet::Binary(data)) => Ok(Received::Binary(data)),
+            Ok(Packet::Pong(_)) => {
+                (self.pinged, self.answered, self.prolonged) = (None, self.now, false);
+                Ok(Received::Nothing)
+            }
+            Ok(_) => Ok(Received::Nothing),
+        };
+        assert_eq!(received, expected);
+        if self.pinged.is_some() && !self.prolonged {
+            (self.granted, self.prolonged) = (self.now, true);
+        }
+        if received.is_err() { Life::Over } else { Life::GoesOn }
+    }
+
+    fn take_from_candidate(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) {
+        let step = self.session.handle_candidate(&packet, self.now);
+        let expected = match (self.upgrade, packet) {
+            (Upgrade::Candidate { since, .. }, Ok(Packet::Ping("probe"))) => {
+                self.upgrade = Upgrade::Candidate { since, probed: true };
+                CandidateStep::AnswerProbe
+            }
+            (Upgrade::Candidate { probed: true, .. }, Ok(Packet::Upgrade)) => {
+                self.upgrade = Upgrade::Done;
+                CandidateStep::Switch
+            }
+            _ => {
+                self.lose_candidate();
+                CandidateStep::Refuse
+            }
+        };
+        assert_eq!(step, expected);
+    }
+
+    fn lose_candidate(&mut self) {
+        if matches!(self.upgrade, Upgrade::Candidate { .. }) {
+            self.upgrade = Upgrade::Possible;
+        }
+    }
+
+    /// As a driver sleeps: to each deadline on the way, where everything due is taken.
+    fn sleep_until(&mut self, target: Time) -> Life {
+        // A driver that is late is one that wakes at the target only.
+        let late = target.as_micros().is_multiple_of(3);
+        loop {
+            let deadline = self.session.poll_timeout();
+            let wake = match deadline {
+                Some(deadline) if deadline <= target && !late => deadline.max(self.now),
+                _ => target,
+            };
+            self.now = wake;
+            let mut taken = 0;
+            while let Some(due) = self.session.handle_timeout(self.now) {
+                assert!(deadline.is_some_and(|deadline| deadline <= self.now), "{due:?} came early");
+                if self.take_due(due) == Life::Over {
+                    return Life::Over;
+                }
+                taken += 1;
+                assert!(taken <= 3, "what is due at one moment comes to an end");
+            }
+            assert!(
+                taken > 0 || deadline.is_none_or(|deadline| deadline > self.now),
+                "the deadline was for nothing"
+            );
+            let next = self.session.poll_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "all that was due has been taken");
+            if self.now == target {
+                return Life::GoesOn;
+            }
+        }
+    }
+
+    fn take_due(&mut self, due: Due) -> Life {
+        match due {
+            Due::Ping => {
+                assert_eq!(self.pinged, None, "one ping at a time");
+                assert!(self.now >= self.answered + self.settings.ping_interval);
+                (self.pinged, self.granted, self.prolonged) = (Some(self.now), self.now, false);
+            }
+            Due::Close(reason) => {
+                assert_eq!(reason, CloseReason::PingTimeout);
+                assert!(self.pinged.is_some() && !self.paused);
+                assert!(
+                    self.now >= self.granted + self.settings.ping_timeout,
+                    "the peer had no whole timeout"
+                );
+                return Life::Over;
+            }
+            Due::ReleasePoll => {
+                assert!(matches!(self.upgrade, Upgrade::Candidate { probed: true, .. }));
+            }
+            Due::AbandonCandidate => {
+                let Upgrade::Candidate { since, .. } = self.upgrade else {
+                    panic!("there is no candidate to abandon");
+                };
+                assert!(self.now >= since + self.settings.upgrade_timeout);
+                self.upgrade = Upgrade::Possible;
+            }
+        }
+        Life::GoesOn
+    }
+
+    /// What holds between any two steps.
+    fn check(&self) {
+        let moved = self.upgrade == Upgrade::Done;
+        if moved {
+            assert_eq!(self.session.transport(), Transport::WebSocket);
+        } else if self.upgrade != Upgrade::Impossible {
+            assert_eq!(self.session.transport(), Transport::Polling);
+        }
+        // The session never sleeps longer than its promises reach.
+        let heartbeat = match self.pinged {
+            None => Some(self.answered + self.settings.ping_interval),
+            Some(_) if self.paused => None,
+            Some(_) => Some(self.granted + self.settings.ping_timeout),
+        };
+        let upgrade = match self.upgrade {
+            Upgrade::Candidate { since, .. } => Some(since + self.settings.upgrade_timeout),
+            Upgrade::Possible | Upgrade::Impossible | Upgrade::Done => None,
+        };
+        let latest = heartbeat.into_iter().chain(upgrade).min();
+        let next = self.session.poll_timeout();
+        match latest {
+            Some(latest) => {
+                assert!(next.is_some_and(|next| next <= latest), "{next:?}, and {latest:?} at the latest");
+            }
+            None => assert_eq!(next, None),
+        }
+    }
+}
+
+fn packet(choices: &mut Unstructured<'_>) -> Result<std::result::Result<Packet<'static>, ParseError>> {
+    Ok(match choices.int_in_range(0..=11_u8)? {
+        0 => Ok(Packet::Open("{}")),
+        1 => Ok(Packet::Close),
+        2 => Ok(Packet::Ping("")),
+        3 | 4 => Ok(Packet::Ping("probe")),
+        5 | 6 => Ok(Packet::Pong("")),
+        7 => Ok(Packet::Message("é")),
+        8 => Ok(Packet::Binary(vec![0, 0xff].into())),
+        9 => Ok(Packet::Upgrade),
+        10 => Ok(Packet::Noop),
+        _ => Err(ParseError::UnknownType),
+    })
+}

@@ -1,0 +1,239 @@
+//! The messages of a Socket.IO peer: what is a packet and what is not, what programs read in it, and its relay.
+
+mod model;
+mod tree;
+mod values;
+
+use arbitrary::{Result, Unstructured};
+use bytes::Bytes;
+use engineio_proto::{EncodedMessage, MessageEncoder};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use socketio_proto::{
+    Arguments, DecodeError, Decoder, EncodeError, Json, Limits, Packet, RESERVED_EVENTS, encode,
+};
+use ws_proto::{Connection, Event, Input, Role, Time};
+
+use crate::memory;
+use model::Verdict;
+use tree::Tree;
+
+/// Messages with 0xff between them, a byte that no text has; one that begins with 0xfe is binary. In front of them, how
+/// many attachments a packet may have and how long they may be.
+pub fn socketio_packet(data: &[u8]) {
+    let mut choices = Unstructured::new(data);
+    let Ok(limits) = limits(&mut choices) else { return };
+    let mut decoder = Decoder::new(&limits);
+    let mut text_bytes = 0;
+    for message in choices.take_rest().split(|&byte| byte == 0xff) {
+        let awaited = decoder.awaited_attachments();
+        let packet = if let [0xfe, data @ ..] = message {
+            take_binary(&mut decoder, &limits, text_bytes, data)
+        } else {
+            let text = String::from_utf8_lossy(message);
+            text_bytes = text.len();
+            take_text(&mut decoder, &limits, &text)
+        };
+        if let Some(packet) = packet {
+            assert_eq!(
+                (decoder.awaited_attachments(), decoder.pending_bytes()),
+                (0, 0),
+                "a packet is complete"
+            );
+            look_at(&packet, text_bytes);
+        }
+        assert!(decoder.awaited_attachments() <= limits.max_attachments.max(awaited));
+        assert!(decoder.pending_bytes() <= text_bytes + limits.max_attachment_bytes);
+    }
+}
+
+fn limits(choices: &mut Unstructured<'_>) -> Result<Limits> {
+    let mut limits = Limits::default();
+    if let count @ 1.. = choices.arbitrary::<u8>()? {
+        limits.max_attachments = count.into();
+    }
+    if let bytes @ 1.. = choices.arbitrary::<u8>()? {
+        limits.max_attachment_bytes = bytes.into();
+    }
+    Ok(limits)
+}
+
+fn take_text(decoder: &mut Decoder, limits: &Limits, text: &str) -> Option<Packet<'static>> {
+    let awaited = decoder.awaited_attachments();
+    let mut result = Ok(None);
+    let held = memory::peak(|| {
+        // Out of the run with the packet's memory, which then counts as held.
+        result = decoder.text(text).map(|packet| packet.map(Packet::into_owned));
+    });
+    // Nesting in a binary packet is what costs most: four bytes a bracket, in a list that doubles.
+    assert!(held <= 16 * text.len() + 1024, "{held} bytes are held for {}", text.len());
+    if awaited > 0 {
+        assert_eq!(result, Err(DecodeError::UnexpectedText { awaited }));
+    } else {
+        let borrowed = Decoder::new(limits).text(text).map(|packet| packet.map(Packet::into_owned));
+        assert_eq!(borrowed, result, "what came before does not matter");
+        match (Verdict::of(text, limits), &result) {
+            (Verdict::Awaits(count), Ok(None)) => assert_eq!(decoder.awaited_attachments(), count),
+            (Verdict::Refused, Err(_)) | (Verdict::Complete, Ok(Some(_))) => {}
+            (Verdict::Unsure, result) if !matches!(result, Err(DecodeError::InvalidJson { .. })) => {}
+            (verdict, result) => panic!("{text:?}: {verdict:?} expected, {result:?} found"),
+        }
+    }
+    if result.is_err() {
+        assert_eq!(
+            (decoder.awaited_attachments(), decoder.pending_bytes()),
+            (0, 0),
+            "an error leaves nothing"
+        );
+    }
+    result.unwrap_or_default()
+}
+
+fn take_binary(
+    decoder: &mut Decoder,
+    limits: &Limits,
+    text_bytes: usize,
+    data: &[u8],
+) -> Option<Packet<'static>> {
+    let awaited = decoder.awaited_attachments();
+    let attachments = decoder.pending_bytes().saturating_sub(text_bytes) + data.len();
+    let result = decoder.binary(data);
+    if awaited == 0 {
+        assert_eq!(result, Err(DecodeError::UnexpectedBinary));
+    } else if attachments > limits.max_attachment_bytes {
+        assert_eq!(result, Err(DecodeError::AttachmentsTooLarge { max: limits.max_attachment_bytes }));
+    } else {
+        assert_eq!(result.as_ref().map(Option::is_some), Ok(awaited == 1));
+    }
+    let awaited = if matches!(result, Ok(None)) { awaited - 1 } else { 0 };
+    assert_eq!(decoder.awaited_attachments(), awaited);
+    assert_eq!(decoder.pending_bytes(), if awaited > 0 { text_bytes + attachments } else { 0 });
+    result.unwrap_or_default()
+}
+
+/// Everything a server does with a packet.
+fn look_at(packet: &Packet<'static>, text_bytes: usize) {
+    assert!(packet.namespace().starts_with('/') && !packet.namespace().contains(','));
+    match packet {
+        Packet::Event { namespace, ack, event } => {
+            assert!(!RESERVED_EVENTS.contains(&event.name()));
+            let attachments: usize = event.arguments().attachments().iter().map(Bytes::len).sum();
+            // The payload is part of the text; an unescaped name is no longer than what it was, three bytes for six.
+            assert!(event.size() <= 2 * text_bytes + attachments);
+            values::check(event.arguments());
+            relay(namespace, *ack, event.name(), event.arguments());
+        }
+        Packet::Ack { namespace, id, arguments } => {
+            values::check(arguments);
+            answer(namespace, *id, arguments);
+        }
+        Packet::Connect { namespace, auth } => {
+            auth.iter().for_each(look_at_json);
+            let sid = auth.as_ref().map_or("", Json::as_str);
+            let sent = received(encode::connect(&mut MessageEncoder::new(), namespace, sid));
+            let Packet::Connect { namespace: to, auth: Some(auth) } = sent else { panic!("{sent:?}") };
+            assert_eq!(&to, namespace);
+            assert_eq!(auth.deserialize::<Value>().expect("ours is valid")["sid"], sid);
+        }
+        Packet::ConnectError { namespace, data } => {
+            look_at_json(data);
+            let message = data.as_str();
+            let mut encoder = MessageEncoder::new();
+            let sent = encode::connect_error(&mut encoder, namespace, message, Some(message)).map(received);
+            let Ok(Packet::ConnectError { namespace: to, data }) = sent else { panic!("{sent:?}") };
+            assert_eq!(&to, namespace);
+            let data: Value = data.deserialize().expect("ours is valid");
+            assert_eq!((&data["message"], &data["data"]), (&message.into(), &message.into()));
+        }
+        Packet::Disconnect { namespace } => {
+            let sent = received(encode::disconnect(&mut MessageEncoder::new(), namespace));
+            assert_eq!(&sent, packet, "{namespace}");
+        }
+        other => panic!("{other:?} is not known here"),
+    }
+}
+
+fn look_at_json(json: &Json<'_>) {
+    assert!(serde_json::from_str::<IgnoredAny>(json.as_str()).is_ok(), "{json:?}");
+    // Too deep, too large a number, half of a surrogate pair: an error, whatever else.
+    let _ = json.deserialize::<Value>();
+}
+
+fn relay(namespace: &str, ack: Option<u64>, name: &str, arguments: &Arguments<'_>) {
+    let mut encoder = MessageEncoder::new();
+    let sent = encode::event(&mut encoder, namespace, ack, name, arguments).map(received);
+    check_relay(arguments, sent, |packet| match packet {
+        Packet::Event { namespace: to, ack: wanted, event } => {
+            assert_eq!((&*to, wanted, event.name()), (namespace, ack, name));
+            event.into_arguments()
+        }
+        other => panic!("{other:?} was not sent"),
+    });
+}
+
+fn answer(namespace: &str, id: u64, arguments: &Arguments<'_>) {
+    let mut encoder = MessageEncoder::new();
+    let sent = encode::ack(&mut encoder, namespace, id, arguments).map(received);
+    check_relay(arguments, sent, |packet| match packet {
+        Packet::Ack { namespace: to, id: of, arguments } => {
+            assert_eq!((&*to, of), (namespace, id));
+            arguments
+        }
+        other => panic!("{other:?} was not sent"),
+    });
+}
+
+/// Without attachments every argument keeps its text. With them it keeps its meaning, or is refused for a reason.
+fn check_relay(
+    before: &Arguments<'_>,
+    sent: std::result::Result<Packet<'static>, EncodeError>,
+    arguments: impl FnOnce(Packet<'static>) -> Arguments<'static>,
+) {
+    let text = |arguments: &Arguments<'_>| format!("[{}]", arguments.as_json());
+    if before.attachments().is_empty() {
+        let (before, after) = (text(before), text(&arguments(sent.expect("raw JSON can be sent"))));
+        let elements = |list| -> Vec<&str> {
+            let list: Vec<&RawValue> = serde_json::from_str(list).expect("the arguments are JSON");
+            list.into_iter().map(RawValue::get).collect()
+        };
+        assert_eq!(elements(&after), elements(&before));
+        return;
+    }
+    let tree = Tree::parse(&text(before)).map(|tree| tree.resolved(before.attachments()));
+    match (tree, sent) {
+        (Ok(tree), Ok(packet)) => {
+            let after = arguments(packet);
+            let again = Tree::parse(&text(&after)).expect("what is written can be read");
+            let again =
+                if after.attachments().is_empty() { again } else { again.resolved(after.attachments()) };
+            assert!(again.is_alike(&tree), "{tree:?} was sent, {again:?} received");
+        }
+        (Ok(tree), Err(EncodeError::TooManyAttachments { max })) => assert!(tree.attachments() > max),
+        (Err(_), Err(EncodeError::Serialize { .. })) => {}
+        (tree, sent) => panic!("{tree:?} became {sent:?}"),
+    }
+}
+
+/// What a client of ours would have received: the frames through WebSocket, the messages through a decoder.
+fn received(message: EncodedMessage<'_>) -> Packet<'static> {
+    let mut wire = message.as_wire().to_vec();
+    let mut input = Input::new(&mut wire);
+    let mut connection = Connection::new(Role::Client, &ws_proto::Limits::default());
+    let mut decoder = Decoder::new(&Limits::default());
+    loop {
+        let event = connection.decode(&mut input, Time::ZERO).expect("our frames are valid");
+        let packet = match event.expect("a packet group is complete") {
+            Event::Text(text) => {
+                let text = text.strip_prefix('4').expect("a message begins with its type");
+                decoder.text(text).map(|packet| packet.map(Packet::into_owned))
+            }
+            Event::Binary(data) => decoder.binary(data),
+            other => panic!("{other:?} was not sent"),
+        };
+        if let Some(packet) = packet.expect("what we send is a packet") {
+            assert!(input.is_empty(), "a packet group is one packet");
+            return packet;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What programs read in arguments, and what they write, held against serde_json.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use engineio_proto::MessageEncoder;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use socketio_proto::{Arguments, Packet, encode};
+
+use super::received;
+use super::tree::Tree;
+
+/// The arguments as every shape of type; and those that can be values, written again.
+pub(super) fn check(arguments: &Arguments<'_>) {
+    let list = format!("[{}]", arguments.as_json());
+    let elements: Vec<&RawValue> = serde_json::from_str(&list).expect("the arguments are JSON");
+    let elements: Vec<&str> = elements.into_iter().map(RawValue::get).collect();
+    assert_eq!(elements.len(), arguments.len());
+    assert_eq!(arguments.deserialize(), Ok(()), "nothing is asked for, whatever has come");
+    if arguments.attachments().is_empty() {
+        check_reading(arguments, &elements);
+    } else {
+        check_reading_with_attachments(arguments, &elements);
+    }
+    for value in elements.iter().filter_map(|element| serde_json::from_str::<Value>(element).ok()) {
+        check_writing(&value);
+    }
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Struct {
+    #[serde(default)]
+    a: Option<Bytes>,
+    #[serde(default)]
+    b: Vec<Kind>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+enum Kind {
+    Plain,
+    Binary(Bytes),
+    Both { text: String, data: Vec<u8> },
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Newtype<T>(T);
+
+fn check_reading(arguments: &Arguments<'_>, elements: &[&str]) {
+    reads_alike::<Value>(arguments, elements);
+    reads_alike::<Cow<'static, str>>(arguments, elements);
+    reads_alike::<Option<Newtype<String>>>(arguments, elements);
+    reads_alike::<char>(arguments, elements);
+    reads_alike::<bool>(arguments, elements);
+    reads_alike::<f64>(arguments, elements);
+    reads_alike::<i8>(arguments, elements);
+    reads_alike::<u128>(arguments, elements);
+    reads_alike::<()>(arguments, elements);
+    reads_alike::<Bytes>(arguments, elements);
+    reads_alike::<Kind>(arguments, elements);
+    reads_alike::<Struct>(arguments, elements);
+    reads_alike::<Vec<Value>>(arguments, elements);
+    reads_alike::<(Value, Option<Kind>)>(arguments, elements);
+    reads_alike::<BTreeMap<String, Value>>(arguments, elements);
+}
+
+/// Each argument is what serde_json makes of its text, or none can be had.
+fn reads_alike<T: DeserializeOwned + Debug + PartialEq>(arguments: &Arguments<'_>, elements: &[&str]) {
+    let expected: Option<Vec<T>> =
+        elements.iter().map(|element| serde_json::from_str(element).ok()).collect();
+    assert_eq!(arguments.deserialize_all().ok(), expected, "{elements:?}");
+    if let Some(first) = elements.first() {
+        let (one,): (Option<Newtype<T>>,) = arguments.deserialize().unwrap_or_default();
+        let expected = serde_json::from_str::<Option<Newtype<T>>>(first).ok().flatten();
+        assert_eq!(one, expected, "{first}");
+    }
+}
+
+/// serde_json knows nothing of attachments; but where there is no placeholder, there is no difference either.
+fn check_reading_with_attachments(arguments: &Arguments<'_>, elements: &[&str]) {
+    let values: Option<Vec<Value>> =
+        elements.iter().map(|element| serde_json::from_str(element).ok()).collect();
+    assert_eq!(arguments.deserialize_all().ok(), values);
+    for (index, bytes) in arguments.deserialize_all::<Vec<Option<Bytes>>>().into_iter().flatten().enumerate()
+    {
+        let tree = Tree::parse(elements[index]).expect("it was read as bytes");
+        if let Some(Some(attachment)) = tree.placeholder() {
+            let attachment = usize::try_from(attachment).ok().and_then(|at| arguments.attachments().get(at));
+            assert_eq!(bytes.as_ref(), attachment, "{tree:?}");
+        }
+    }
+    let _ = arguments.deserialize::<(Option<Bytes>, Vec<Option<Bytes>>, Struct)>();
+    let _ = arguments.deserialize::<Struct>();
+    let _ = arguments.deserialize_all::<Vec<Struct>>();
+    let _ = arguments.deserialize_all::<Vec<Kind>>();
+    let _ = arguments.deserialize_all::<Vec<Vec<u8>>>();
+    let _ = arguments.deserialize::<(Cow<'static, str>, f32, i64, char)>();
+}
+
+/// All but floats is written as serde_json writes it. Floats read back as themselves.
+fn check_writing(value: &Value) {
+    let text = written(value);
+    if is_without_floats(value) {
+        assert_eq!(text, value.to_string());
+    } else {
+        let tree = Tree::parse(&value.to_string()).expect("a value can be read");
+        let again = Tree::parse(&text).expect("what is written can be read");
+        assert!(again.is_alike(&tree), "{value} was written as {text}");
+        check_floats(value);
+    }
+}
+
+fn is_without_floats(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.is_f64(),
+        Value::Array(elements) => elements.iter().all(is_without_floats),
+        Value::Object(members) => members.values().all(is_without_floats),
+        _ => true,
+    }
+}
+
+fn check_floats(value: &Value) {
+    match value {
+        Value::Number(number) => {
+            let Some(number) = number.as_f64() else { return };
+            assert_eq!(written(&number).parse(), Ok(number));
+            let narrow = number as f32;
+            if narrow.is_finite() {
+                assert_eq!(written(&narrow).parse(), Ok(narrow));
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(check_floats),
+        Value::Object(members) => members.values().for_each(check_floats),
+        _ => {}
+    }
+}
+
+/// The text of a value that is sent.
+fn written<T: Serialize>(value: &T) -> String {
+    let mut encoder = MessageEncoder::new();
+    match encode::ack(&mut encoder, "/", 0, value).map(received) {
+        Ok(Packet::Ack { arguments, .. }) => arguments.as_json().to_owned(),
+        other => panic!("{other:?} in place of an acknowledgement"),
+    }
+}
