@@ -155,18 +155,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_the_codes_of_section_7_4_may_be_on_the_wire() {
-        for code in 0..=u16::MAX {
-            let allowed = match code {
-                1004 | 1005 | 1006 | 1015 => false,
-                1000..=1014 | 3000..=4999 => true,
-                _ => false,
-            };
-            assert_eq!(CloseCode::new(code).map(CloseCode::as_u16), allowed.then_some(code), "code {code}");
-        }
-    }
-
-    #[test]
     fn a_close_payload_is_nothing_or_a_code_and_a_reason() {
         let frame = |code, reason| Ok(Some(CloseFrame::new(CloseCode(code), reason)));
         let cases: &[(&[u8], Result<_, ProtocolError>)] = &[

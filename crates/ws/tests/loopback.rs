@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use support::{soon, text};
+use support::soon;
 use tidewire_ws::WebSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -92,30 +92,6 @@ async fn sockets_in_other_tasks_miss_no_wake_on_several_threads() {
         .collect();
     for client in clients {
         client.await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_request_that_is_no_handshake_is_told_so() {
-    let mut stream = TcpStream::connect(echo_server().await).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    soon(stream.read_to_string(&mut answer)).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
-}
-
-#[tokio::test]
-async fn a_frame_in_the_segment_of_the_request_is_not_lost() {
-    let mut stream = TcpStream::connect(echo_server().await).await.unwrap();
-    stream.write_all(&[support::REQUEST, &text("early")].concat()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\x81\x05early") {
-        assert_ne!(
-            soon(stream.read_buf(&mut answer)).await.unwrap(),
-            0,
-            "{}",
-            String::from_utf8_lossy(&answer)
-        );
     }
 }
 

@@ -158,7 +158,11 @@ fn other_paths_are_nobodys_session() {
     for target in
         ["/socket.io?EIO=4&transport=polling", "/engine.io/?EIO=4&transport=polling", "/../socket.io/"]
     {
-        assert_eq!(request(server.address, "GET", target, "\r\n").response().expect("an answer").status, 404);
+        // RFC 6455 §4.2.2 wants it of a WebSocket's request as well.
+        for headers in ["", UPGRADE] {
+            let answer = request(server.address, "GET", target, format!("{headers}\r\n")).response();
+            assert_eq!(answer.expect("an answer").status, 404, "{target}");
+        }
     }
     let session = Polling::joined(server.address);
     for method in ["PUT", "DELETE", "HEAD"] {

@@ -1,7 +1,7 @@
-//! The rules one connection keeps, one at a time. What frames in a row mean, at every split, is in `tests/`.
+//! What one connection keeps, holds and hands out, one thing at a time. What the RFC wants of it is in `tests/rfc6455`,
+//! what frames in a row mean, at every split, in `tests/`.
 
 use super::*;
-use crate::frame::encode_message;
 
 const NOW: Time = Time::from_micros(1_000_000);
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -214,18 +214,6 @@ fn after_an_error_input_is_discarded_and_memory_is_free() {
 }
 
 #[test]
-fn a_ping_is_answered_once_and_a_flood_with_the_latest() {
-    let mut connection = server();
-    for n in 0..1000_u16 {
-        let event = decode(&mut connection, &message(Opcode::Ping, &n.to_be_bytes()));
-        assert!(matches!(event, Ok(Some(Event::Ping(payload))) if *payload == n.to_be_bytes()));
-    }
-    assert_eq!(transmitted(&mut connection), [(Opcode::Pong, 999_u16.to_be_bytes().to_vec())]); // §5.5.3
-    decode(&mut connection, &message(Opcode::Pong, b"unsolicited")).unwrap();
-    assert_eq!(transmitted(&mut connection), []); // §5.5.3: a response to it is not expected
-}
-
-#[test]
 fn our_ping_goes_out_and_its_pong_comes_back() {
     let mut connection = server();
     connection.ping(b"1").unwrap();
@@ -236,53 +224,6 @@ fn our_ping_goes_out_and_its_pong_comes_back() {
     connection.close(None, NOW);
     connection.ping(b"2").unwrap();
     assert_eq!(transmitted(&mut connection), [(Opcode::Close, vec![])]);
-}
-
-#[test]
-fn the_peers_close_is_echoed_once_and_nothing_is_heard_after_it() {
-    for (payload, reply) in [(&b""[..], vec![]), (b"\x0f\xa0going home", close_payload(4000))] {
-        let mut connection = server();
-        let bytes = [message(Opcode::Close, payload), message(Opcode::Text, b"late")].concat();
-        let event = decode(&mut connection, &bytes).unwrap();
-        assert_eq!(event, Some(Event::Close(CloseFrame::parse(payload).unwrap())));
-        assert_eq!(decode(&mut connection, &message(Opcode::Close, payload)), Ok(None));
-        assert!(!connection.can_send() && !connection.is_closed());
-        connection.close(Some(CloseCode::NORMAL.into()), NOW);
-        assert_eq!(transmitted(&mut connection), [(Opcode::Close, reply)]);
-        assert!(connection.is_closed());
-        assert_eq!(connection.handle_eof(), EndOfStream::Clean);
-    }
-}
-
-#[test]
-fn our_close_is_sent_once_and_the_peer_may_finish_its_sentence() {
-    let mut connection = server();
-    decode(&mut connection, &message(Opcode::Ping, b"before")).unwrap();
-    connection.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "bye")), NOW);
-    connection.close(Some(CloseCode::NORMAL.into()), NOW);
-    let sent = transmitted(&mut connection);
-    assert_eq!(sent, [(Opcode::Pong, b"before".to_vec()), (Opcode::Close, b"\x03\xe9bye".to_vec())]);
-    assert!(!connection.can_send() && !connection.is_closed());
-    let late = decode(&mut connection, &message(Opcode::Text, b"late"));
-    assert_eq!(late, Ok(Some(Event::Text("late".into()))));
-    decode(&mut connection, &message(Opcode::Ping, b"after")).unwrap();
-    decode(&mut connection, &message(Opcode::Close, b"\x03\xe9")).unwrap();
-    assert_eq!(transmitted(&mut connection), [], "nothing follows a Close, no Pong and no second Close");
-    assert!(connection.is_closed());
-    assert_eq!(connection.handle_eof(), EndOfStream::Clean);
-}
-
-#[test]
-fn an_error_after_our_close_sends_no_second_one() {
-    for taken in [false, true] {
-        let mut connection = server();
-        connection.close(Some(CloseCode::NORMAL.into()), NOW);
-        let mut sent = if taken { transmitted(&mut connection) } else { vec![] };
-        assert!(decode(&mut connection, &[0x81, 0x00]).is_err());
-        sent.extend(transmitted(&mut connection));
-        assert_eq!(sent, [(Opcode::Close, close_payload(1000))]);
-        assert!(connection.is_closed());
-    }
 }
 
 #[test]
@@ -311,39 +252,6 @@ fn a_close_has_a_deadline_whoever_begins_it() {
         assert_eq!((connection.poll_timeout(), connection.handle_timeout(deadline)), (None, None));
         assert_eq!(transmitted(&mut connection), []);
     }
-}
-
-#[test]
-fn a_stream_that_ends_without_a_close_is_abnormal() {
-    let mut connection = server();
-    decode(&mut connection, &frame(false, Opcode::Binary, &[0; 5000])).unwrap();
-    decode(&mut connection, &message(Opcode::Ping, b"")).unwrap();
-    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal); // §7.1.5: 1006
-    assert!(connection.is_closed() && !connection.can_send());
-    assert_eq!(transmitted(&mut connection), []);
-    // Our Close alone makes no clean end either.
-    let mut connection = server();
-    connection.close(None, NOW);
-    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
-}
-
-#[test]
-fn a_reply_may_still_be_written_when_the_peer_has_ended_its_stream() {
-    let mut connection = server();
-    decode(&mut connection, &message(Opcode::Close, b"")).unwrap();
-    assert_eq!(connection.handle_eof(), EndOfStream::Clean);
-    assert!(!connection.is_closed());
-    assert_eq!(transmitted(&mut connection), [(Opcode::Close, vec![])]);
-    assert!(connection.is_closed());
-}
-
-#[test]
-fn a_client_reads_unmasked_frames() {
-    let mut client = Connection::new(Role::Client, &Limits::default());
-    let mut wire = Vec::new();
-    encode_message(Opcode::Text, b"Hello", None, &mut wire); // §5.7
-    assert_eq!(decode(&mut client, &wire), Ok(Some(Event::Text("Hello".into()))));
-    assert_eq!(decode(&mut client, &message(Opcode::Text, b"Hello")), Err(ProtocolError::Masked));
 }
 
 #[test]

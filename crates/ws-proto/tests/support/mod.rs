@@ -1,4 +1,5 @@
 //! A peer that writes frames by hand, and a reader that is fed them in pieces.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use tidewire_ws_proto::{
     Connection, ControlPayload, Event, FrameHeader, Input, Limits, Opcode, ProtocolError, Role, Time, mask,
@@ -50,6 +51,29 @@ pub(crate) fn feed<'a>(role: Role, limits: &Limits, pieces: impl IntoIterator<It
     seen.can_send = connection.can_send();
     seen.is_closed = connection.is_closed();
     seen
+}
+
+/// Feeds `wire` whole, byte by byte and cut at every two points, and says what is seen in all of these ways.
+#[track_caller]
+pub(crate) fn seen_at_every_split(role: Role, limits: &Limits, wire: &[u8]) -> Seen {
+    let whole = feed(role, limits, [wire]);
+    assert_eq!(feed(role, limits, wire.chunks(1)), whole, "byte by byte: {wire:02x?}");
+    for first in 0..=wire.len() {
+        for second in first..=wire.len() {
+            let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
+            assert_eq!(feed(role, limits, pieces), whole, "cut at {first} and {second}: {wire:02x?}");
+        }
+    }
+    whole
+}
+
+/// `wire` ends in `error`, and `code` is sent for it, however it is cut.
+#[track_caller]
+pub(crate) fn assert_refused(role: Role, limits: &Limits, wire: &[u8], error: &ProtocolError, code: u16) {
+    let seen = seen_at_every_split(role, limits, wire);
+    assert_eq!(seen.error.as_ref(), Some(error), "{wire:02x?}");
+    assert_eq!(seen.sent.last(), Some(&(Opcode::Close, code.to_be_bytes().to_vec())), "{wire:02x?}");
+    assert!(seen.is_closed && !seen.can_send, "{wire:02x?}");
 }
 
 pub(crate) fn payload(bytes: &[u8]) -> ControlPayload {

@@ -1,0 +1,94 @@
+//! RFC 6455 on a TCP connection: what arrives, byte for byte, and how the connection ends.
+//!
+//! The numbers are those of `rfc6455` in the crate `ws-proto`, whose `index.rs` has all of them. No test here is content
+//! with a Close: [`Client::rest`] wants every byte in its place, the end of the stream behind them, no reset, and all of it
+//! sooner than any deadline of the server would bring it about.
+
+mod closing;
+mod frames;
+mod handshake;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tidewire_ws::{Outcome, WebSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Half of what a close may take: an end that only comes with a deadline comes too late.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A server that runs `handler` for each connection.
+async fn serve<F, Fut>(handler: F) -> SocketAddr
+where
+    F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output: Outcome> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(tidewire_ws::serve(listener, handler));
+    address
+}
+
+/// A client that writes bytes.
+struct Client(TcpStream);
+
+impl Client {
+    /// Connected, and nothing more.
+    async fn connect(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).await.expect("a connection");
+        stream.set_nodelay(true).expect("an option");
+        Self(stream)
+    }
+
+    /// A WebSocket.
+    async fn open(server: SocketAddr) -> Self {
+        let mut client = Self::connect(server).await;
+        client.write(support::REQUEST).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        client
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        timeout(SOON, self.0.write_all(bytes)).await.expect("soon").expect("the server reads");
+    }
+
+    /// The next response, up to its body.
+    async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(timeout(SOON, self.0.read_u8()).await.expect("soon").expect("a response"));
+        }
+        String::from_utf8(head).expect("a head is text")
+    }
+
+    /// These bytes are the next.
+    async fn expect(&mut self, bytes: &[u8]) {
+        let mut read = vec![0; bytes.len()];
+        timeout(SOON, self.0.read_exact(&mut read)).await.expect("soon").expect("as many bytes");
+        assert_eq!(read, bytes);
+    }
+
+    /// All that comes until the server ends its half. Ours is still open, so it does so without being asked to.
+    #[track_caller]
+    fn rest(mut self) -> impl Future<Output = Vec<u8>> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let mut rest = Vec::new();
+            match timeout(SOON, self.0.read_to_end(&mut rest)).await {
+                Ok(Ok(_)) => rest,
+                Ok(Err(error)) => panic!("{error} behind {rest:02x?}, at {caller}"),
+                Err(_) => panic!("no end behind {rest:02x?}, at {caller}"),
+            }
+        }
+    }
+}
+
+/// A Close as the server sends it.
+fn closed(code: u16) -> Vec<u8> {
+    [&[0x88, 2][..], &code.to_be_bytes()].concat()
+}
