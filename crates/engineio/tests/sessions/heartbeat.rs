@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewire_engineio::{CloseReason, Options};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{Server, frames, settings, text};
 
@@ -61,8 +61,10 @@ async fn the_default_ping_comes_after_25_seconds_and_the_end_20_seconds_later() 
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut opened) = server.open_in_memory(1_024).await;
     let start = Instant::now();
+    sleep(Duration::from_secs(20)).await;
     client.expect("2").await;
     assert_eq!(start.elapsed().as_secs(), 25);
+    sleep(Duration::from_secs(15)).await;
     client.expect_close(None).await;
     assert_eq!(start.elapsed().as_secs(), 45);
     opened.expect_end(CloseReason::PingTimeout).await;
@@ -72,10 +74,11 @@ async fn the_default_ping_comes_after_25_seconds_and_the_end_20_seconds_later() 
 async fn the_first_message_after_a_ping_gives_the_pong_more_time_once() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut opened) = server.open_in_memory(1_024).await;
+    sleep(Duration::from_secs(20)).await;
     client.expect("2").await;
     let pinged = Instant::now();
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_secs(15)).await;
+        sleep(Duration::from_secs(15)).await;
         client.write(&frames(["4busy"])).await;
         opened.expect([text("busy")]).await;
     }

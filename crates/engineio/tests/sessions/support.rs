@@ -24,9 +24,10 @@ use ws_proto::{Connection, Event, FrameHeader, Input, Opcode, Role};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Fails the test instead of letting it hang.
+/// Fails the test instead of letting it hang, and before any timer of the defaults (10 s for an upgrade, 25 s to the first
+/// ping) wakes whoever should have been awake.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), what).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(8), what).await.expect("in time")
 }
 
 /// Lets everything else run until `condition` holds.
