@@ -62,11 +62,14 @@ pub(crate) struct Opened {
     pub(crate) session: Session,
     seen: mpsc::UnboundedReceiver<Seen>,
     wants_input: Arc<AtomicBool>,
+    echoes: Arc<AtomicBool>,
 }
 
 pub(crate) struct Reporter {
+    session: Session,
     seen: mpsc::UnboundedSender<Seen>,
     wants_input: Arc<AtomicBool>,
+    echoes: Arc<AtomicBool>,
 }
 
 impl Application for Program {
@@ -75,9 +78,14 @@ impl Application for Program {
     fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Reporter {
         assert!(!request.headers.contains_key("panic"), "as the test asked for");
         let (sender, seen) = mpsc::unbounded_channel();
-        let wants_input = Arc::new(AtomicBool::new(true));
-        let _ = self.0.send(Opened { session, seen, wants_input: Arc::clone(&wants_input) });
-        Reporter { seen: sender, wants_input }
+        let (wants_input, echoes) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        let _ = self.0.send(Opened {
+            session: session.clone(),
+            seen,
+            wants_input: Arc::clone(&wants_input),
+            echoes: Arc::clone(&echoes),
+        });
+        Reporter { session, seen: sender, wants_input, echoes }
     }
 }
 
@@ -88,6 +96,13 @@ impl Handler for Reporter {
             Message::Text(text) => Seen::Text(text.into()),
             Message::Binary(data) => Seen::Binary(data.into()),
         };
+        if self.echoes.load(Ordering::SeqCst) {
+            match &seen {
+                Seen::Text(text) => self.session.send_text(text),
+                Seen::Binary(data) => self.session.send_binary(data),
+                Seen::Closed(_) => {}
+            }
+        }
         let _ = self.seen.send(seen);
     }
 
@@ -133,6 +148,11 @@ impl Opened {
         self.session.wake();
     }
 
+    /// The handler sends back whatever comes from now on.
+    pub(crate) fn echo(&self) {
+        self.echoes.store(true, Ordering::SeqCst);
+    }
+
     /// Until a poll waits for packets.
     pub(crate) async fn poll_waits(&self) {
         until(|| self.session.is_writable()).await;
@@ -170,7 +190,7 @@ impl Server {
     pub(crate) async fn send(&self, request: &[u8]) -> Request {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         stream.write_all(request).await.expect("sent");
-        Request(stream)
+        Request(Box::new(stream))
     }
 
     pub(crate) async fn get(&self, query: &str) -> Request {
@@ -197,11 +217,16 @@ impl Server {
     /// Opens a WebSocket session over a stream in memory, for tests with a paused clock.
     pub(crate) async fn open_in_memory(&mut self, capacity: usize) -> (WebSocket, Opened) {
         let (client, server) = tokio::io::duplex(capacity);
-        let service = TowerToHyperService::new(self.engine.service());
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades());
+        self.serve(server);
         let mut client = WebSocket::connect(Box::new(client), "EIO=4&transport=websocket", &[]).await;
         client.expect_open().await;
         (client, self.opened().await)
+    }
+
+    /// Serves a connection that came by itself.
+    pub(crate) fn serve(&self, stream: impl Stream + 'static) {
+        let service = TowerToHyperService::new(self.engine.service());
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
     }
 
     /// Every session is forgotten.
@@ -211,7 +236,7 @@ impl Server {
 }
 
 /// A request that was sent; dropping it closes the connection.
-pub(crate) struct Request(TcpStream);
+pub(crate) struct Request(pub(crate) Box<dyn Stream>);
 
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -267,7 +292,12 @@ impl Polling {
     async fn send(&self, request: &[u8]) -> Request {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         stream.write_all(request).await.expect("sent");
-        Request(stream)
+        Request(Box::new(stream))
+    }
+
+    /// The query of its requests.
+    pub(crate) fn query(&self) -> &str {
+        &self.query
     }
 
     /// A request with these header lines and this body.
@@ -342,11 +372,7 @@ pub(crate) async fn with_small_buffers(address: SocketAddr) -> Box<dyn Stream> {
 
 impl WebSocket {
     pub(crate) async fn connect(mut stream: Box<dyn Stream>, query: &str, behind: &[u8]) -> Self {
-        let head = format!(
-            "GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(&[head.as_bytes(), behind].concat()).await.expect("sent");
+        stream.write_all(&[websocket_request(query).as_bytes(), behind].concat()).await.expect("sent");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(soon(stream.read_u8()).await.expect("a response"));
@@ -407,6 +433,13 @@ impl WebSocket {
         self.write(&frame(Opcode::Close, &[])).await;
         assert_eq!(self.recv().await, None, "the server ends the stream");
     }
+}
+
+pub(crate) fn websocket_request(query: &str) -> String {
+    format!(
+        "GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
 }
 
 /// A masked frame.
