@@ -13,7 +13,9 @@ use crate::clock::instant;
 /// A timer that is armed for the earliest deadline of a connection's machines.
 ///
 /// A deadline that moves away costs nothing: the timer fires at the old one, finds that it is not due, and sleeps on.
-/// Heartbeats move the deadline with every pong, so this is the common case.
+/// Heartbeats move the deadline with every pong, so this is the common case. Asking again costs a comparison; the timer
+/// itself is only asked when it is new or its time has come. So it must always be the same task that asks: it is the one
+/// that is woken.
 #[derive(Default)]
 pub struct Deadline {
     armed: Option<(Time, Pin<Box<Sleep>>)>,
@@ -31,6 +33,12 @@ impl Deadline {
         let Some(wanted) = wanted else { return Poll::Pending };
         if wanted <= now {
             return Poll::Ready(());
+        }
+        if let Some((at, _)) = &self.armed
+            && now < *at
+            && *at <= wanted
+        {
+            return Poll::Pending;
         }
         let (at, sleep) = self.armed.get_or_insert_with(|| (wanted, Box::pin(sleep_until(instant(wanted)))));
         if wanted < *at {
