@@ -229,6 +229,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
+    /// Queues an empty Ping.
+    pub fn ping(&mut self) {
+        // An empty payload is never too long.
+        let _ = self.machine.ping(&[]);
+        self.queue_control();
+    }
+
     /// Starts the close handshake. A second call changes nothing.
     pub fn close(&mut self, frame: Option<CloseFrame>, now: Time) {
         self.machine.close(frame, now);

@@ -18,6 +18,8 @@ pub enum Closed {
     Protocol(ProtocolError),
     /// We closed, and the peer did not answer in time.
     TimedOut,
+    /// The peer gave no sign of life for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
+    Idle,
     /// The stream failed.
     Io(io::ErrorKind),
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Closed {
             Self::Eof => f.write_str("the stream ended without a Close frame"),
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::TimedOut => f.write_str("the peer did not answer our Close in time"),
+            Self::Idle => f.write_str("the peer gave no sign of life for too long"),
             Self::Io(kind) => write!(f, "the stream failed: {kind}"),
         }
     }

@@ -15,6 +15,7 @@ use ws_proto::{CloseCode, CloseFrame, FrameHeader, Time, encode_message};
 use crate::closed::Closed;
 use crate::limits::Limits;
 use crate::message::Message;
+use crate::patience::{Patience, Verdict};
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;
@@ -47,6 +48,8 @@ impl Connection {
             write_error: None,
             released: None,
             phase: Phase::Open,
+            patience: Patience::new(limits, net::now()),
+            watch: Watch::On,
             driving: false,
             blocked: false,
             wants_room: false,
@@ -133,6 +136,8 @@ pub(crate) struct State {
     /// The handle is dropped: what to close with.
     released: Option<CloseCode>,
     phase: Phase,
+    patience: Patience,
+    watch: Watch,
     /// The driver is polling the handler, and will look at everything afterwards.
     driving: bool,
     /// The stream takes no more bytes now; the driver is woken when it does.
@@ -153,6 +158,16 @@ enum Phase {
     Finished,
 }
 
+/// Whether the driver looks at the clock for the [`Patience`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    On,
+    /// The time was up, and nobody was in `recv` to find out what the peer had said meanwhile.
+    Off,
+    /// Now somebody is. A sleeping driver has to be told.
+    Wanted,
+}
+
 impl State {
     /// The next message, or the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
@@ -171,10 +186,13 @@ impl State {
             let Poll::Ready(read) =
                 self.stream.poll_next(self.now, cx, |event, _| Message::from_event(event))
             else {
-                let Some(error) = self.write_error else { return self.wait(cx) };
+                let Some(error) = self.write_error else { return self.wait_for_peer(cx) };
                 self.end(Ended::Io(error.into()));
                 return Poll::Ready(None);
             };
+            if reads {
+                self.patience.heard(self.now);
+            }
             if answers_wait {
                 // A new read while the handler has not slept: what it said to the one before does not wait for this.
                 self.flush();
@@ -196,6 +214,25 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
+    fn wait_for_peer(&mut self, cx: &Context<'_>) -> Poll<Option<Message>> {
+        match self.patience.judge(self.now) {
+            Verdict::Wait => {}
+            Verdict::Ask => self.stream.ping(),
+            Verdict::GiveUp => {
+                // For a peer that only does not answer. The driver writes it, if it can, and waits for nothing.
+                let frame = CloseFrame::new(CloseCode::POLICY_VIOLATION, "no sign of life for too long");
+                self.stream.close(Some(frame), self.now);
+                self.closed = Some(Closed::Idle);
+                return Poll::Ready(None);
+            }
+        }
+        if self.watch == Watch::Off {
+            self.watch = Watch::Wanted;
+        }
+        self.wait(cx)
     }
 
     /// Queues a message.
@@ -275,7 +312,7 @@ impl State {
     fn has_work(&self) -> bool {
         let ending = self.released.is_some() || self.closed.is_some() || self.phase == Phase::Draining;
         let writes = self.stream.queued() > 0 && !self.blocked;
-        self.phase != Phase::Finished && (ending || writes)
+        self.phase != Phase::Finished && (ending || writes || self.watch == Watch::Wanted)
     }
 
     fn begin_turn(&mut self, cx: &Context<'_>) {
@@ -288,18 +325,26 @@ impl State {
     }
 
     fn end_turn(&mut self, failed: bool, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<()> {
-        self.driving = false;
         if let Some(code) = self.released {
             let code = if failed { CloseCode::INTERNAL_ERROR } else { code };
             self.close(Some(code.into()));
         }
         self.flush();
+        self.driving = false;
+        if self.watch == Watch::Wanted {
+            self.watch = Watch::On;
+        }
         loop {
-            let now = net::now();
             match self.phase {
                 Phase::Finished => return Poll::Ready(()),
-                Phase::Open if self.closed.is_none() => return Poll::Pending,
+                Phase::Open if self.closed.is_none() => {
+                    if deadline.poll(self.patient_until(), self.now, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.lose_patience(self.now);
+                }
                 Phase::Open | Phase::Draining => {
+                    let now = net::now();
                     if self.poll_end(now, cx).is_ready() {
                         self.finish();
                     } else if deadline.poll(self.stream.poll_timeout(), now, cx).is_pending() {
@@ -308,6 +353,25 @@ impl State {
                 }
             }
         }
+    }
+
+    fn patient_until(&self) -> Option<Time> {
+        let silent = if self.watch == Watch::On { self.patience.until() } else { None };
+        match (silent, self.patience.stalled_until()) {
+            (Some(silent), Some(stalled)) => Some(silent.min(stalled)),
+            (silent, stalled) => silent.or(stalled),
+        }
+    }
+
+    /// A deadline of the [`Patience`] is over.
+    fn lose_patience(&mut self, now: Time) {
+        if self.patience.stalled_until().is_some_and(|until| until <= now) {
+            self.closed = Some(Closed::Idle);
+        } else {
+            // It is for the call in `recv` to judge, if there is one: it reads first.
+            self.watch = Watch::Off;
+        }
+        self.wake_handle = true;
     }
 
     /// Drives a close to the end of the stream.
@@ -329,7 +393,9 @@ impl State {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.write_error.is_some() || matches!(self.closed, Some(Closed::Io(_) | Closed::TimedOut)) {
+        if self.write_error.is_some()
+            || matches!(self.closed, Some(Closed::Io(_) | Closed::TimedOut | Closed::Idle))
+        {
             return Poll::Ready(());
         }
         self.stream.poll_close(now, cx)
@@ -363,9 +429,17 @@ impl State {
         if self.write_error.is_some() || self.phase == Phase::Finished {
             return;
         }
+        let before = self.stream.queued();
         match self.stream.poll_flush(&mut Context::from_waker(driver)) {
-            Poll::Ready(Ok(())) => self.blocked = false,
-            Poll::Pending => self.blocked = true,
+            Poll::Ready(Ok(())) => {
+                self.blocked = false;
+                self.patience.caught_up();
+            }
+            Poll::Pending => {
+                self.blocked = true;
+                let progressed = self.stream.queued() < before;
+                self.patience.stalls(progressed, net::now());
+            }
             Poll::Ready(Err(error)) => {
                 self.write_error = Some(error.kind());
                 self.stream.queue_mut().clear();

@@ -30,6 +30,7 @@
 //! | `message`, `text` | what is received and sent |
 //! | `socket` | the handle that a program holds |
 //! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
+//! | `patience` | when a silent peer is asked, and when it is given up |
 //! | `driver` | the task: handler, flush, close |
 //! | `upgrade`, `listen` | from an HTTP request to a connection |
 //! | `closed`, `error`, `outcome`, `limits` | the ends of things |
@@ -45,6 +46,7 @@ mod limits;
 mod listen;
 mod message;
 mod outcome;
+mod patience;
 mod socket;
 mod text;
 mod upgrade;

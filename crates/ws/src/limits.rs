@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What one peer may make a connection hold, and how long it may take to leave.
 ///
-/// There is no "unlimited". The limits of the handshake are those of the HTTP server; [`listen`](crate::listen) has
+/// There is no "unlimited" but where an `Option` says so. The limits of the handshake are those of the HTTP server; [`listen`](crate::listen) has
 /// sensible ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -24,13 +24,28 @@ pub struct Limits {
     ///
     /// Answers the peer that asks and never reads the answers. Above it, [`send`](crate::WebSocket::send) waits and
     /// [`try_send`](crate::WebSocket::try_send) refuses; a message that alone exceeds it is taken while nothing else
-    /// waits. How long a `send` may wait is for the program to say, with `tokio::time::timeout` around it.
+    /// waits. A `send` waits as long as the peer takes something now and then, see
+    /// [`idle_timeout`](Self::idle_timeout); for less, put `tokio::time::timeout` around it.
     pub max_buffered: usize,
 
     /// How long a close may take, from its first frame to the end of the stream. Default: 10 seconds.
     ///
     /// Answers the peer that never answers a Close, never reads one, or never ends the stream.
     pub close_timeout: Duration,
+
+    /// How long a peer may say nothing before it is sent a Ping; its answer is a sign of life. `None`: it never is.
+    /// Default: 50 seconds, below the minute after which common proxies cut a silent connection.
+    pub ping_after: Option<Duration>,
+
+    /// How long a peer may give no sign of life. `None`: for ever. Default: 120 seconds.
+    ///
+    /// Answers the peer that is gone without a word, the one that connects and says nothing, and the one that does not
+    /// read what is sent to it. It ends the connection as [`Closed::Idle`](crate::Closed::Idle), with 1008 for a peer
+    /// that still listens. Signs of life are all that the peer sends, answers to Pings included, and that it takes
+    /// bytes which wait for it. A peer is held to have said nothing only while the program is in
+    /// [`recv`](crate::WebSocket::recv): a program that is not may call it after any time, and the peer is then asked
+    /// before it is given up.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl Limits {
@@ -51,6 +66,8 @@ impl Default for Limits {
             max_fragments: protocol.max_fragments,
             max_buffered: 1024 * 1024,
             close_timeout: protocol.close_timeout,
+            ping_after: Some(Duration::from_secs(50)),
+            idle_timeout: Some(Duration::from_secs(120)),
         }
     }
 }

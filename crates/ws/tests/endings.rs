@@ -139,7 +139,13 @@ async fn a_close_that_came_long_before_it_is_looked_at_is_answered_in_peace() {
         }
     }
     let elsewhere = async |socket: WebSocket| drop(tokio::spawn(slow(socket)));
-    for mut client in [connect(slow).await, connect(elsewhere).await] {
+    // The second client waits for its turn, and is not asked meanwhile.
+    let limits = Limits { ping_after: None, ..Limits::default() };
+    let clients = [
+        connect_with(limits, 64 * 1024, b"", slow).await,
+        connect_with(limits, 64 * 1024, b"", elsewhere).await,
+    ];
+    for mut client in clients {
         client.write(&[text("one"), close(&CloseCode::NORMAL.into())].concat()).await;
         tokio::time::sleep(Duration::from_secs(59)).await;
         client.expect_close(CloseCode::NORMAL).await;
