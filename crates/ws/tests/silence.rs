@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Reads until the end, and reports how that was.
 async fn listen(mut socket: WebSocket, report: mpsc::UnboundedSender<Closed>) {
     while socket.recv().await.is_some() {}
-    report.send(socket.closed().expect("an end")).expect("an end");
+    report.send(socket.closed().expect("an end")).expect("a listening test");
 }
 
 impl Client {
@@ -176,7 +176,7 @@ async fn a_program_that_only_sends_goes_on_while_its_peer_reads() {
 async fn send_all(mut socket: WebSocket, report: mpsc::UnboundedSender<(Closed, u64)>) {
     let begin = Instant::now();
     while socket.send(vec![7; 1_000]).await.is_ok() {}
-    report.send((socket.closed().expect("an end"), begin.elapsed().as_secs())).expect("an end");
+    report.send((socket.closed().expect("an end"), begin.elapsed().as_secs())).expect("a listening test");
 }
 
 #[tokio::test(start_paused = true)]
