@@ -1,4 +1,4 @@
-//! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types.
+//! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types. The client's is in `client`.
 
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::{Engine as _, alphabet};
@@ -10,10 +10,14 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use sha1::{Digest, Sha1};
 
+mod client;
 mod error;
 mod extensions;
+mod uri;
 
+pub use client::{Agreed, AnswerError, Offer, OfferError};
 pub use error::HandshakeError;
+pub use uri::{UriError, WebSocketUri};
 
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 

@@ -4,8 +4,8 @@
 //! socket, no clock, no randomness and no runtime in here, so every rule can be tested without waiting, split at
 //! every byte, and used from wasm32 as well as from a server.
 //!
-//! A driver makes the opening handshake with [`verify`], owns one [`Connection`] for each peer and then, on every
-//! turn,
+//! A driver makes the opening handshake, a server's with [`verify`] and a client's with [`Offer`], owns one
+//! [`Connection`] for each peer and then, on every turn,
 //!
 //! 1. wraps what it has read in an [`Input`] and calls [`Connection::decode`] until that returns `Ok(None)`,
 //! 2. writes what [`Connection::poll_transmit`] gives it, ahead of the messages of its own,
@@ -52,7 +52,10 @@ pub use event::{EndOfStream, Event};
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_message,
 };
-pub use handshake::{Accepted, HandshakeError, accept_key, is_upgrade_request, verify};
+pub use handshake::{
+    Accepted, Agreed, AnswerError, HandshakeError, Offer, OfferError, UriError, WebSocketUri, accept_key,
+    is_upgrade_request, verify,
+};
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};
 pub use mask::mask;

@@ -7,6 +7,7 @@
 //!
 //! Violations are fed to both roles, at every split (`support::seen_at_every_split`), so each holds wherever a read ends.
 
+mod client;
 mod closing;
 mod framing;
 mod handshake;

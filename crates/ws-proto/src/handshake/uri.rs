@@ -1,0 +1,155 @@
+//! WebSocket URIs (RFC 6455 §3).
+
+use http::{HeaderValue, Uri};
+
+/// What a WebSocket URI says: where to connect, whether to encrypt, and which resource to ask for.
+///
+/// Its schemes are `ws` and `wss`; `http` and `https` mean the same, as in browsers. It is ASCII: a host is given as a
+/// resolver knows it (`xn--…`), the rest percent-encoded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebSocketUri {
+    secure: bool,
+    host: String,
+    port: u16,
+    host_field: HeaderValue,
+    resource: Uri,
+}
+
+impl WebSocketUri {
+    /// Takes a URI apart.
+    pub fn parse(uri: &str) -> Result<Self, UriError> {
+        if !uri.is_ascii() {
+            return Err(UriError::NotAscii);
+        }
+        if uri.contains('#') {
+            return Err(UriError::Fragment);
+        }
+        if !uri.contains("://") {
+            return Err(UriError::SchemeMissing);
+        }
+        let uri: Uri =
+            uri.parse().map_err(|error: http::uri::InvalidUri| UriError::Malformed(error.to_string()))?;
+        let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("ws" | "http") => false,
+            Some("wss" | "https") => true,
+            Some(other) => return Err(UriError::UnknownScheme(other.to_owned())),
+            None => return Err(UriError::SchemeMissing),
+        };
+        let authority = uri.authority().ok_or(UriError::HostMissing)?;
+        if authority.as_str().contains('@') {
+            return Err(UriError::Credentials);
+        }
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if bare.is_empty() {
+            return Err(UriError::HostMissing);
+        }
+        let default_port = if secure { 443 } else { 80 };
+        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+            None | Some("") => default_port,
+            // `parse` would take a sign as well.
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                port.parse().map_err(|_| UriError::InvalidPort)?
+            }
+            Some(_) => return Err(UriError::InvalidPort),
+        };
+        // §4.1, 4: the port is named unless it is the default one.
+        let host_field = if port == default_port { host.to_owned() } else { format!("{host}:{port}") };
+        let malformed = |_| UriError::Malformed("invalid host or path".to_owned());
+        Ok(Self {
+            secure,
+            host: bare.to_owned(),
+            port,
+            host_field: HeaderValue::try_from(host_field).map_err(|_| malformed(()))?,
+            resource: resource(&uri).parse().map_err(|_| malformed(()))?,
+        })
+    }
+
+    /// Whether the connection is encrypted: `wss`.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, 80 or 443 if the URI names none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The value of the `Host` header.
+    pub fn host_field(&self) -> &HeaderValue {
+        &self.host_field
+    }
+
+    /// The target of the request: the path, `/` if there is none, and the query.
+    pub fn resource(&self) -> &Uri {
+        &self.resource
+    }
+}
+
+/// The "resource name" of §3.
+fn resource(uri: &Uri) -> String {
+    match uri.query() {
+        Some(query) => format!("{}?{query}", uri.path()),
+        None => uri.path().to_owned(),
+    }
+}
+
+/// The URI is none that a WebSocket can be opened to.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UriError {
+    /// It is no URI.
+    #[error("the URL is malformed: {0}")]
+    Malformed(String),
+    /// A character beyond ASCII.
+    #[error("the URL is not ASCII: names have to be in their xn-- form, the rest percent-encoded")]
+    NotAscii,
+    /// It does not begin with a scheme.
+    #[error("the URL has to begin with ws:// or wss://")]
+    SchemeMissing,
+    /// Another scheme than `ws`, `wss`, `http` and `https`.
+    #[error("the URL has the scheme {0:?} instead of ws or wss")]
+    UnknownScheme(String),
+    /// No host.
+    #[error("the URL has no host")]
+    HostMissing,
+    /// The port is no number below 65 536.
+    #[error("the port of the URL is no number below 65536")]
+    InvalidPort,
+    /// A user name, for which §3 has no place.
+    #[error("the URL has a user name: credentials have to be in a header")]
+    Credentials,
+    /// A fragment (§3: "MUST NOT be used").
+    #[error("the URL has a fragment (#)")]
+    Fragment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_says_where_to_connect_and_whether_to_encrypt() {
+        for (uri, expected) in [
+            ("ws://example.com", (false, "example.com", 80)),
+            ("wss://example.com", (true, "example.com", 443)),
+            ("WSS://Example.com/Chat", (true, "Example.com", 443)),
+            ("http://a/b", (false, "a", 80)),
+            ("https://a/b", (true, "a", 443)),
+            ("ws://a:443/", (false, "a", 443)),
+            ("ws://a:/", (false, "a", 80)),
+            ("ws://a:080?x=1", (false, "a", 80)),
+            ("ws://192.0.2.1:81/", (false, "192.0.2.1", 81)),
+            ("wss://[2001:db8::7]/", (true, "2001:db8::7", 443)),
+            ("ws://[::1]:9001", (false, "::1", 9001)),
+        ] {
+            let parsed = WebSocketUri::parse(uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
+            assert_eq!((parsed.is_secure(), parsed.host(), parsed.port()), expected, "{uri}");
+        }
+    }
+}
