@@ -29,6 +29,8 @@ pub struct Connection {
     seats: SmallVec<[Seat; 1]>,
     /// Until when a namespace must be joined; `None` once one is.
     connect_deadline: Option<Time>,
+    /// Until when the next attachment must come; `None` while none is due.
+    attachment_deadline: Option<Time>,
     closed: bool,
 }
 
@@ -42,6 +44,7 @@ impl Connection {
             decoder: Decoder::new(&socketio_proto::Limits::default()),
             seats: SmallVec::new(),
             connect_deadline,
+            attachment_deadline: None,
             closed: false,
         }
     }
@@ -130,6 +133,7 @@ impl Connection {
     fn close(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
         self.closed = true;
         self.connect_deadline = None;
+        self.attachment_deadline = None;
         for seat in &mut self.seats {
             seat.socket().leave_namespace(reason);
             seat.advance(&self.server, cx);
@@ -166,17 +170,20 @@ impl fmt::Debug for Connection {
 }
 
 impl Handler for Connection {
-    fn on_message(&mut self, message: Message<'_>, _now: Time, cx: &mut TaskContext<'_>) {
+    fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut TaskContext<'_>) {
         if self.closed {
             return;
         }
         let decoded = match message {
             Message::Text(text) => self.decoder.text(text),
-            Message::Binary(data) => self.decoder.binary(data),
+            Message::Binary(data) => {
+                self.attachment_deadline = None;
+                self.decoder.binary(data)
+            }
         };
         match decoded {
             Ok(Some(packet)) => self.handle_packet(packet, cx),
-            Ok(None) => {}
+            Ok(None) => self.attachment_deadline = Some(now + self.server.limits().attachment_timeout),
             Err(error) => {
                 let error = error.into();
                 for seat in &self.seats {
@@ -194,6 +201,10 @@ impl Handler for Connection {
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if self.attachment_deadline.is_some() && !self.wants_input() {
+            // Until now nothing was read, so it could not come.
+            self.attachment_deadline = Some(now + self.server.limits().attachment_timeout);
+        }
         if !self.closed && self.seats.iter().any(|seat| seat.socket().closes_connection()) {
             for seat in &self.seats {
                 seat.socket().disconnect();
@@ -215,11 +226,17 @@ impl Handler for Connection {
             self.connect_deadline = None;
             self.break_off("no namespace joined in time", cx);
         }
+        if self.attachment_deadline.is_some_and(|deadline| deadline <= now) {
+            self.break_off("an attachment did not come in time", cx);
+        }
         if self.seats.iter().all(Seat::is_gone) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.connect_deadline
+        match (self.connect_deadline, self.attachment_deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     fn wants_input(&self) -> bool {

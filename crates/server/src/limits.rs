@@ -7,6 +7,10 @@ use std::time::Duration;
 pub struct Limits {
     /// Time for a connection to join its first namespace. Answers connections that never do. Default 45 s.
     pub connect_timeout: Duration,
+    /// Time between a packet and its first attachment, and between its attachments. Answers clients that announce
+    /// attachments and keep them back: what has come is held until the last one is there. Then the connection is closed.
+    /// While waiting events keep the connection from being read, it does not pass. Default 45 s.
+    pub attachment_timeout: Duration,
     /// Events of a connection that wait for a handler before the connection is read no further. Answers clients that
     /// send faster than handlers finish. Default 256.
     pub waiting_events: usize,
@@ -39,6 +43,7 @@ impl Default for Limits {
         let of_the_adapter = adapter::Limits::default();
         Self {
             connect_timeout: Duration::from_secs(45),
+            attachment_timeout: Duration::from_secs(45),
             waiting_events: 256,
             waiting_bytes: 1024 * 1024,
             waiting_events_hard: 16 * 1024,

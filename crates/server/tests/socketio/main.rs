@@ -2,6 +2,7 @@
 
 mod acknowledgements;
 mod asking;
+mod attachments;
 mod closing;
 mod errors;
 mod joining;

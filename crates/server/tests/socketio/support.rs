@@ -187,8 +187,13 @@ impl Client {
 
     /// The next packet; pings are answered. `None` when the connection is over.
     pub(crate) async fn recv(&mut self) -> Option<String> {
+        soon(self.next()).await
+    }
+
+    /// The same, for a test that says itself how long it may take.
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
-            match soon(self.0.next()).await {
+            match self.0.next().await {
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => self.send("3").await,
                 Some(Ok(Message::Text(text))) => return Some(text.to_string()),
                 Some(Ok(Message::Binary(data))) => return Some(format!("{data:?}")),
