@@ -15,6 +15,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
+use net::LogLimit;
 use tokio::sync::oneshot;
 use ws_proto::Accepted;
 
@@ -41,6 +42,8 @@ struct Shared<A> {
     closing: AtomicBool,
     /// Tasks of sessions, also of those that are over and still have something to say or to finish.
     tasks: AtomicUsize,
+    /// Log lines of handshakes that found no place.
+    refusals: LogLimit,
 }
 
 impl<A> Clone for Engine<A> {
@@ -59,6 +62,7 @@ impl<A: Application> Engine<A> {
             silent: Silent::default(),
             closing: AtomicBool::new(false),
             tasks: AtomicUsize::new(0),
+            refusals: LogLimit::new(),
         }))
     }
 
@@ -204,10 +208,10 @@ impl<A: Application> Engine<A> {
     /// A new session with an id of its own; `None` when there are too many, or none are wanted.
     fn new_session(&self, transport: Transport) -> Option<Registered<A>> {
         if self.0.registry.len() >= self.0.options.max_sessions {
-            tracing::warn!(
-                max_sessions = self.0.options.max_sessions,
-                "too many sessions: a new one is refused"
-            );
+            if let Some(suppressed) = self.0.refusals.pass() {
+                let max_sessions = self.0.options.max_sessions;
+                tracing::warn!(max_sessions, suppressed, "too many sessions: a new one is refused");
+            }
             return None;
         }
         let mut random = [0; 15];

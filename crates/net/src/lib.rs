@@ -9,6 +9,7 @@
 mod clock;
 mod deadline;
 mod listener;
+mod log_limit;
 mod outbox;
 mod patient;
 mod read_buffer;
@@ -19,6 +20,7 @@ mod write_queue;
 pub use clock::now;
 pub use deadline::Deadline;
 pub use listener::{HttpLimits, Listener, PeerAddress};
+pub use log_limit::LogLimit;
 pub use outbox::{Attention, Outbox, PushError};
 pub use read_buffer::ReadBuffer;
 pub use stream::{Stream, Upgraded, upgraded};

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::watch;
 use tower::Service;
 
+use crate::log_limit::LogLimit;
 use crate::patient::Patient;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
@@ -98,6 +99,7 @@ impl Listener {
         let mut stop = pin!(stop);
         // Each connection holds a receiver: they learn of the stop through it, and the sender of their end.
         let (stopping, stopped) = watch::channel(false);
+        let failures = LogLimit::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -109,7 +111,9 @@ impl Listener {
                     tokio::spawn(serve_connection(stream, service, self.limits.clone(), stopped.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if let Some(suppressed) = failures.pass() {
+                        tracing::warn!(%error, suppressed, "cannot accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapter::{BroadcastOptions, Room, SocketId};
 use serde::Serialize;
 
-use crate::emit::{EmitError, shared_event};
+use crate::emit::{EmitError, log_not_sent, shared_event};
 use crate::namespace::Namespace;
 use crate::socket::Socket;
 
@@ -58,7 +58,7 @@ impl Broadcast {
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
         if let Err(error) = self.try_emit(event, arguments) {
-            tracing::error!(event, %error, "an event was not sent");
+            log_not_sent(event, &error);
         }
     }
 

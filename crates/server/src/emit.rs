@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use engineio_proto::{EncodedMessage, Frame, MessageEncoder};
-use net::PushError;
+use net::{LogLimit, PushError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::{EncodeError, encode};
+use socketio_proto::{EncodeError, Excerpt, encode};
 
 use crate::acks::{AckError, Answer};
 use crate::socket::Socket;
@@ -34,6 +34,15 @@ pub(crate) fn shared_event<T: Serialize + ?Sized>(
     with_encoder(|encoder| {
         encode::event(encoder, namespace, None, event, arguments).map(|message| message.to_frame())
     })
+}
+
+/// Logs that an event could not be written. What a client sends may be why, where a program relays it.
+pub(crate) fn log_not_sent(event: &str, error: &EmitError) {
+    static NOT_SENT: LogLimit = LogLimit::new();
+    if let Some(suppressed) = NOT_SENT.pass() {
+        let (event, error) = (Excerpt(event), Excerpt(error));
+        tracing::error!(%event, %error, suppressed, "an event was not sent");
+    }
 }
 
 /// Why an event was not sent.
@@ -96,7 +105,7 @@ impl<'a> Emitter<'a> {
         });
         match sent {
             Ok(()) | Err(EmitError::Disconnected) => {}
-            Err(error) => tracing::error!(event, %error, "an event was not sent"),
+            Err(error) => log_not_sent(event, &error),
         }
     }
 

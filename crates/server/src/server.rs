@@ -15,7 +15,8 @@ use adapter::{Adapter, InMemory, SocketId};
 use engineio::{
     AllowRequest, Application, Cors, Engine, EngineLayer, EngineService, Options, Session, Transport,
 };
-use net::{HttpLimits, Listener};
+use net::{HttpLimits, Listener, LogLimit};
+use socketio_proto::Excerpt;
 use tokio::net::ToSocketAddrs;
 
 use crate::connection::Connection;
@@ -48,6 +49,8 @@ pub(crate) struct Common {
     pub(crate) limits: Limits,
     states: States,
     on_error: Option<OnError>,
+    /// Log lines of what went wrong, where the program has no hook.
+    failures: LogLimit,
     closing: AtomicBool,
 }
 
@@ -59,11 +62,21 @@ impl Common {
         match &self.on_error {
             // The hook is the program's: if it panics, the connection that it was called for goes on.
             Some(hook) => {
-                if catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_err() {
-                    tracing::error!(socket = %socket.id(), event, %error, "the error hook panicked");
+                if catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_err()
+                    && let Some(suppressed) = self.failures.pass()
+                {
+                    let (event, error) = (event.map(Excerpt), Excerpt(error));
+                    let event = event.as_ref().map(tracing::field::display);
+                    tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
                 }
             }
-            None => tracing::warn!(socket = %socket.id(), event, %error, "a handler failed"),
+            None => {
+                if let Some(suppressed) = self.failures.pass() {
+                    let (event, error) = (event.map(Excerpt), Excerpt(error));
+                    let event = event.as_ref().map(tracing::field::display);
+                    tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
+                }
+            }
         }
     }
 }
@@ -217,7 +230,13 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Server {
         let Self { options, limits, http, states, on_error, adapter } = self;
-        let common = Arc::new(Common { limits, states, on_error, closing: AtomicBool::new(false) });
+        let common = Arc::new(Common {
+            limits,
+            states,
+            on_error,
+            failures: LogLimit::new(),
+            closing: AtomicBool::new(false),
+        });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
         Server(Engine::new(options, SocketIo { root, namespaces, common, adapter, http }))

@@ -12,6 +12,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use crate::attachments::Resolving;
 use crate::error::ArgumentsError;
+use crate::excerpt::Excerpt;
 use crate::scan::RESERVED_NAMES;
 use crate::text::plain_length;
 use crate::tuple::{Shape, shape};
@@ -146,7 +147,7 @@ impl<'a> Json<'a> {
     /// When the value is of another type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         serde_json::from_str(&self.0)
-            .map_err(|error| ArgumentsError::InvalidPayload { reason: error.to_string() })
+            .map_err(|error| ArgumentsError::InvalidPayload { reason: Excerpt(error).to_string() })
     }
 
     /// The value in memory of its own.
@@ -209,7 +210,7 @@ impl<'de> Elements<'de> {
         if self.missing {
             ArgumentsError::Missing { index: self.index }
         } else {
-            ArgumentsError::Invalid { index: self.index, reason: error.to_string() }
+            ArgumentsError::Invalid { index: self.index, reason: Excerpt(error).to_string() }
         }
     }
 }

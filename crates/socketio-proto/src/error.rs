@@ -83,14 +83,14 @@ pub enum ArgumentsError {
     Invalid {
         /// Which one, counted from 0.
         index: usize,
-        /// What was expected and what was found.
+        /// What was expected and what was found, as an [`Excerpt`](crate::Excerpt): the peer has a hand in it.
         reason: String,
     },
     /// A payload that is no list of arguments (what a client authenticates with, a refusal's details) is of another
     /// type.
     #[error("payload: {reason}")]
     InvalidPayload {
-        /// What was expected and what was found.
+        /// The same.
         reason: String,
     },
 }

@@ -1,6 +1,10 @@
 //! Handlers that fail or cannot be called.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use tidewire_server::{Ack, Auth, Data, Server, Socket, State};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Client, Gate, Log, program, serve};
 
@@ -136,4 +140,42 @@ async fn on_disconnect_that_panics_is_reported() {
     let client = Client::join(serve(&io).await).await;
     drop(client);
     program.lines.expect(["error in -: handler failed: panicked: at the end"]).await;
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn without_a_hook_failures_are_logged_a_few_at_a_time_and_whatever_their_texts_are_in_short_lines() {
+    let logged = Logged::default();
+    let to = logged.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).finish();
+    let _logging = subscriber.set_default();
+    let io = Server::new();
+    io.on_fallback(async |Data(_): Data<u8>| {});
+    io.on("done", async || {});
+    let mut client = Client::join(serve(&io).await).await;
+    let name = format!(r"two\nlines\u001b[31m{}", "n".repeat(100_000));
+    let argument = format!(r"x\nWARN forged {}", "x".repeat(100_000));
+    client.send_all((0..60).map(|_| format!(r#"42["{name}","{argument}"]"#))).await;
+    client.expect_only(r#"420["done"]"#, "430[]").await;
+    let logged = String::from_utf8(logged.0.lock().expect("no panic").clone()).expect("text");
+    let lines: Vec<_> = logged.lines().collect();
+    // Ten, and one for every second that the test takes.
+    assert!((10..40).contains(&lines.len()), "{} lines", lines.len());
+    for line in lines {
+        assert!(line.contains(r"event=two\nlines\u{1b}[31mnnn"), "{line}");
+        assert!(line.contains("WARN") && line.contains("a handler failed") && line.len() < 1_000, "{line}");
+    }
 }

@@ -1,0 +1,76 @@
+//! Text of a peer, fit to be shown.
+
+use std::fmt::{self, Display, Write as _};
+
+/// Characters of an [`Excerpt`].
+const LENGTH: usize = 200;
+
+/// The beginning of a text that a peer has a hand in, for a log or a message: 200 characters and `…`, with what is not
+/// printable escaped. A log line stays a line, and a megabyte does not become one.
+///
+/// ```
+/// # use tidewire_socketio_proto::Excerpt;
+/// assert_eq!(Excerpt("it's\na \"name\"").to_string(), r#"it's\na "name""#);
+/// assert_eq!(Excerpt("x".repeat(1_000_000)).to_string(), "x".repeat(200) + "…");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Excerpt<T>(pub T);
+
+impl<T: Display> Display for Excerpt<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cut = Cut { to: f, left: LENGTH, more: false };
+        match write!(cut, "{}", self.0) {
+            // It was told to stop.
+            Err(fmt::Error) if cut.more => f.write_char('…'),
+            written => written,
+        }
+    }
+}
+
+/// Takes so many characters, and then ends the formatting of the rest.
+struct Cut<'a, 'f> {
+    to: &'a mut fmt::Formatter<'f>,
+    left: usize,
+    more: bool,
+}
+
+impl fmt::Write for Cut<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            self.more = self.left == 0;
+            if self.more {
+                return Err(fmt::Error);
+            }
+            self.left -= 1;
+            match character {
+                // They would be escaped too, for Rust's sake, but harm nobody.
+                '"' | '\'' | '\\' => self.to.write_char(character)?,
+                _ => write!(self.to, "{}", character.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_short_and_printable_stays_as_it_is() {
+        for text in ["", "a name", r#"C:\path "quoted" 'twice'"#, "Grüße, мир, 世界 🦀"] {
+            assert_eq!(Excerpt(text).to_string(), text);
+        }
+        let exactly = "é".repeat(200);
+        assert_eq!(Excerpt(&exactly).to_string(), exactly);
+        assert_eq!(Excerpt(format_args!("{exactly}{}", 1)).to_string(), exactly + "…");
+    }
+
+    #[test]
+    fn nothing_leaves_its_line_or_colours_the_terminal() {
+        let text = "a\r\nWARN forged\x1b[31m\0\u{202e}\u{9b}";
+        let shown = Excerpt(text).to_string();
+        assert_eq!(shown, r"a\r\nWARN forged\u{1b}[31m\0\u{202e}\u{9b}");
+        assert!(!shown.contains(char::is_control));
+    }
+}
