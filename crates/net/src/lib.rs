@@ -2,27 +2,34 @@
 //!
 //! One task owns a connection. It reads into the thread's [`ReadBuffer`], writes from its [`WriteQueue`], sleeps on one
 //! [`Deadline`]; other tasks reach it through its [`Outbox`] only. [`WebSocketStream`] is those pieces put together
-//! around a WebSocket machine; [`Listener`] accepts connections and speaks HTTP until one of them is upgraded.
+//! around a WebSocket machine; [`Listener`] accepts connections and speaks HTTP until one of them is upgraded; [`Dialer`]
+//! and [`exchange`] are the same from the client's side.
 //!
 //! Nothing here knows Engine.IO or Socket.IO.
 
 mod clock;
 mod deadline;
+mod dial;
+mod exchange;
 mod listener;
 mod log_limit;
 mod outbox;
 mod patient;
 mod read_buffer;
 mod stream;
+mod tls;
 mod websocket;
 mod write_queue;
 
 pub use clock::now;
 pub use deadline::Deadline;
+pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
+pub use exchange::{Answer, ExchangeError, exchange};
 pub use listener::{HttpLimits, Listener, PeerAddress};
 pub use log_limit::LogLimit;
 pub use outbox::{Attention, Outbox, PushError};
 pub use read_buffer::ReadBuffer;
-pub use stream::{Stream, Upgraded, upgraded};
+pub use stream::{AnyStream, Stream, Upgraded, upgraded};
+pub use tls::TlsError;
 pub use websocket::{Ended, WebSocketStream};
 pub use write_queue::{Wire, WriteQueue};

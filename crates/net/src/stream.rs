@@ -1,5 +1,6 @@
-//! The byte stream under a WebSocket, taken back from the HTTP server after the upgrade.
+//! The byte stream under a connection: dialed, or taken back from the HTTP server after the upgrade.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,8 +22,30 @@ pub enum Stream {
     /// A stream whose type the HTTP server hides, for instance inside a foreign server with its own transport. It costs
     /// the server's rewind buffer and a virtual call for each read and write.
     Opaque(Box<TokioIo<hyper::upgrade::Upgraded>>),
+    /// Any stream that a program brings. A virtual call for each read and write.
+    Io(AnyStream),
     /// None any more: the connection is over, and its descriptor given back.
     Gone,
+}
+
+/// A stream of a type that only the program knows.
+pub struct AnyStream(Box<dyn Io>);
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
+impl fmt::Debug for AnyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyStream")
+    }
+}
+
+impl Stream {
+    /// A stream that a program brings.
+    pub fn io(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self::Io(AnyStream(Box::new(stream)))
+    }
 }
 
 /// An upgraded connection: its stream and the bytes that arrived behind the request.
@@ -72,6 +95,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Opaque(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -82,6 +106,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Opaque(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -94,6 +119,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Opaque(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -102,6 +128,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Opaque(stream) => stream.is_write_vectored(),
+            Self::Io(AnyStream(stream)) => stream.is_write_vectored(),
             Self::Gone => false,
         }
     }
@@ -110,6 +137,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_flush(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -118,6 +146,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }

@@ -1,0 +1,167 @@
+//! TCP to one of the addresses of a host, whichever answers first (RFC 8305, "Happy Eyeballs").
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::error::DialError;
+
+/// How long an attempt is alone before the next one begins beside it: the "Connection Attempt Delay" (RFC 8305 §8).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Addresses of one host that are tried. A resolver may name hundreds; each costs a descriptor while it is tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// A connection to `host`, with `TCP_NODELAY`: messages are gathered by us, and must leave at once.
+pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
+    let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
+    let addresses = lookup_host((host, port)).await.map_err(resolve)?.collect();
+    let connected = race(interleaved(addresses), TcpStream::connect).await;
+    let stream = connected.map_err(|failed| match failed {
+        Some((address, source)) => DialError::Connect { address, source },
+        None => resolve(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+    })?;
+    // It fails only on a dead socket, which the first read reports.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// The families in turn, beginning with that of the first address (RFC 8305 §4): if one of them leads nowhere, the
+/// second attempt is already with the other.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first().copied() else { return addresses };
+    let (preferred, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first.is_ipv4());
+    let mut other = other.into_iter();
+    let mut mixed: Vec<_> =
+        preferred.into_iter().flat_map(|address| [Some(address), other.next()]).flatten().collect();
+    mixed.extend(other);
+    mixed.truncate(MAX_ADDRESSES);
+    mixed
+}
+
+/// The first of these attempts that succeeds; each begins when the one before has failed, or has had its time alone.
+/// Otherwise the first address with its error, if there is an address at all.
+async fn race<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, Option<(SocketAddr, io::Error)>>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let first = addresses.first().copied();
+    let mut first_error = None;
+    let mut waiting = addresses.into_iter();
+    // Those that still run are aborted when it is dropped.
+    let mut attempts = JoinSet::new();
+    loop {
+        if let Some(address) = waiting.next() {
+            let attempt = connect(address);
+            attempts.spawn(async move { (address, attempt.await) });
+        }
+        let ended = if waiting.len() > 0 {
+            let Ok(ended) = timeout(ATTEMPT_DELAY, attempts.join_next()).await else { continue };
+            ended
+        } else {
+            attempts.join_next().await
+        };
+        match ended {
+            Some(Ok((_, Ok(stream)))) => return Ok(stream),
+            Some(Ok((address, Err(error)))) if Some(address) == first => first_error = Some(error),
+            // An attempt that was aborted: the runtime stops.
+            Some(Ok(_) | Err(_)) => {}
+            None => {
+                let error = first_error.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into());
+                return Err(first.map(|address| (address, error)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|address| address.parse().expect("an address")).collect()
+    }
+
+    const MIXED: [&str; 5] = ["[::1]:1", "[::2]:1", "[::3]:1", "10.0.0.1:1", "10.0.0.2:1"];
+
+    #[test]
+    fn families_take_turns_beginning_with_the_first() {
+        let mixed = ["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"];
+        assert_eq!(interleaved(addresses(&MIXED)), addresses(&mixed));
+        let other_first = ["10.0.0.1:1", "[::1]:1", "[::2]:1"];
+        assert_eq!(interleaved(addresses(&other_first)), addresses(&other_first));
+        assert!(interleaved(Vec::new()).is_empty());
+        let many: Vec<_> = (0..100).map(|n| SocketAddr::from(([10, 0, 0, n], 1))).collect();
+        assert_eq!(interleaved(many.clone()), many[..MAX_ADDRESSES]);
+    }
+
+    /// When each address was tried, in milliseconds, and what came of it all.
+    async fn raced<F>(
+        list: &[&str],
+        connect: impl Fn(SocketAddr) -> F,
+    ) -> (Vec<u128>, Result<SocketAddr, Option<SocketAddr>>)
+    where
+        F: Future<Output = io::Result<SocketAddr>> + Send + 'static,
+    {
+        let begin = Instant::now();
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let won = race(addresses(list), |address| {
+            begun.lock().unwrap().push(begin.elapsed().as_millis());
+            connect(address)
+        });
+        let won = won.await.map_err(|failed| failed.map(|(address, _)| address));
+        let begun = begun.lock().unwrap().clone();
+        (begun, won)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
+        let silent: SocketAddr = MIXED[0].parse().unwrap();
+        let connect =
+            move |address| async move { if address == silent { pending().await } else { Ok(address) } };
+        let (begun, won) = raced(&MIXED, connect).await;
+        assert_eq!((begun, won), (vec![0, 250], Ok(MIXED[1].parse().unwrap())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_address_is_tried_at_once_when_one_fails() {
+        let connect = |address: SocketAddr| async move {
+            if address.is_ipv6() { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(address) }
+        };
+        let (begun, won) = raced(&MIXED, connect).await;
+        assert_eq!((begun, won), (vec![0; 4], Ok(MIXED[3].parse().unwrap())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_address_may_still_win() {
+        let connect = |address: SocketAddr| async move {
+            sleep(Duration::from_millis(if address.is_ipv6() { 400 } else { 60_000 })).await;
+            Ok(address)
+        };
+        let (begun, won) = raced(&["[::1]:1", "10.0.0.1:1", "10.0.0.2:1"], connect).await;
+        assert_eq!((begun, won), (vec![0, 250], Ok("[::1]:1".parse().unwrap())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_none_answers_the_first_is_blamed() {
+        let connect = |_| async { Err::<SocketAddr, _>(io::ErrorKind::ConnectionRefused.into()) };
+        let (begun, won) = raced(&MIXED, connect).await;
+        assert_eq!((begun.len(), won), (5, Err(Some(MIXED[0].parse().unwrap()))));
+        assert_eq!(raced(&[], connect).await.1, Err(None));
+    }
+}

@@ -1,0 +1,134 @@
+//! Connections over the loopback, to servers and proxies of a few literal bytes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// Fails the test instead of letting it hang.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("in time")
+}
+
+fn target(host: &str, port: u16) -> Target<'_> {
+    Target { host, port, secure: false }
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a head"));
+    }
+    String::from_utf8(head).expect("a head is text")
+}
+
+/// Takes one connection, answers its head with `answer`, and then says everything back. The head comes back.
+async fn proxy(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let head = read_head(&mut stream).await;
+        stream.write_all(answer.as_bytes()).await.expect("written");
+        let (mut from, mut to) = stream.split();
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+        head
+    });
+    (address, served)
+}
+
+async fn dial_through(proxy: &str, target: Target<'_>) -> Result<Stream, DialError> {
+    let mut dialer = Dialer::new();
+    dialer.proxy(Proxy::new(proxy).expect("a URL"));
+    soon(dialer.dial(target)).await
+}
+
+#[tokio::test]
+async fn a_host_is_connected_to_and_sends_small_messages_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stream = soon(Dialer::new().dial(target("127.0.0.1", port))).await.unwrap();
+    let Stream::Tcp(stream) = stream else { panic!("{stream:?}") };
+    assert!(stream.nodelay().unwrap());
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_reached_is_named() {
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let refused = soon(Dialer::new().dial(target("127.0.0.1", port))).await.unwrap_err();
+    let DialError::Connect { address, source } = &refused else { panic!("{refused:?}") };
+    assert_eq!((address.port(), source.kind()), (port, std::io::ErrorKind::ConnectionRefused));
+    assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
+
+    // A label has at most 63 characters, so nobody needs to be asked.
+    let nowhere = format!("{}.example", "x".repeat(64));
+    let unknown = soon(Dialer::new().dial(target(&nowhere, 80))).await.unwrap_err();
+    assert!(matches!(&unknown, DialError::Resolve { host, .. } if *host == nowhere), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_the_target_and_then_leads_there() {
+    for (credentials, expected) in
+        [("", ""), ("Aladdin:open%20sesame@", "proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n")]
+    {
+        for (host, authority) in [("example.com", "example.com:80"), ("2001:db8::7", "[2001:db8::7]:80")] {
+            let (address, served) = proxy("HTTP/1.1 200 Connection established\r\n\r\n").await;
+            let mut stream =
+                dial_through(&format!("http://{credentials}{address}"), target(host, 80)).await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            let mut echo = [0; 5];
+            soon(stream.read_exact(&mut echo)).await.unwrap();
+            assert_eq!(&echo, b"hello");
+            drop(stream);
+            let head = soon(served).await.unwrap();
+            assert_eq!(head, format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{expected}\r\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_connect_us_is_blamed_and_named() {
+    type Is = fn(&ProxyError) -> bool;
+    let cases: [(&str, Is); 5] = [
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            |error| matches!(error, ProxyError::Refused(status) if *status == 407),
+        ),
+        (
+            "HTTP/1.1 502 Bad Gateway\r\n\r\n<html>",
+            |error| matches!(error, ProxyError::Refused(status) if *status == 502),
+        ),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", |error| matches!(error, ProxyError::Refused(_))),
+        ("SSH-2.0-OpenSSH_9.2\r\n", |error| matches!(error, ProxyError::Http(_))),
+        ("HTTP/1.1 200 OK\r\n\r\nwho is there?", |error| matches!(error, ProxyError::UnexpectedBytes)),
+    ];
+    for (answer, is_it) in cases {
+        let (address, served) = proxy(answer).await;
+        let error = dial_through(&format!("http://{address}"), target("example.com", 80)).await.unwrap_err();
+        let DialError::Proxy { proxy, error: reason } = &error else { panic!("{answer:?}: {error:?}") };
+        assert!(is_it(reason), "{answer:?}: {reason:?}");
+        assert_eq!(*proxy, address.to_string());
+        drop(served);
+    }
+    let nobody = dial_through("http://127.0.0.1:1", target("example.com", 80)).await.unwrap_err();
+    let DialError::Proxy { error: ProxyError::Unreachable(cause), .. } = &nobody else {
+        panic!("{nobody:?}")
+    };
+    assert!(matches!(**cause, DialError::Connect { .. }), "{cause:?}");
+}
+
+#[tokio::test]
+async fn without_tls_in_the_program_nothing_is_sent_in_the_clear_instead() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let secure = Target { secure: true, ..target("127.0.0.1", port) };
+    let refused = soon(Dialer::new().dial(secure)).await.unwrap_err();
+    assert!(matches!(refused, DialError::Tls(TlsError::Unsupported)), "{refused:?}");
+}

@@ -1,0 +1,5 @@
+//! TLS, by rustls.
+
+mod error;
+
+pub use error::TlsError;
