@@ -1,7 +1,8 @@
 // The conformance server: everything the tests need and the binary's own application does not show. This program is its
 // specification; `crates/server/examples/conformance.rs` behaves the same.
 //
-// Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --connect-timeout MS, --max-payload BYTES
+// Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
+// --max-payload BYTES
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -11,6 +12,7 @@ const milliseconds = { type: "string" };
 const { listen, values } = readArguments({
   "ping-interval": milliseconds,
   "ping-timeout": milliseconds,
+  "upgrade-timeout": milliseconds,
   "connect-timeout": milliseconds,
   "max-payload": { type: "string" },
 });
@@ -21,6 +23,7 @@ const io = new Server(httpServer, {
   serveClient: false,
   pingInterval: Number(values["ping-interval"] ?? 25_000),
   pingTimeout: Number(values["ping-timeout"] ?? 20_000),
+  upgradeTimeout: Number(values["upgrade-timeout"] ?? 10_000),
   connectTimeout: Number(values["connect-timeout"] ?? 45_000),
   maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
 });

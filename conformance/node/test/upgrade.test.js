@@ -1,10 +1,10 @@
-// From long-polling to WebSocket: nothing is lost, nothing changes places, and a failed attempt harms nothing.
+// From long-polling to WebSocket, packet by packet, and what a failed attempt costs.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PollingSession, engineUrl, request } from "../support/http.js";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, serverForTests } from "../support/suite.js";
-import { next, record } from "../support/wait.js";
+import { acknowledged, ours, serverForTests } from "../support/suite.js";
+import { next } from "../support/wait.js";
 import { Conversation, fateOfUpgrade } from "../support/websocket.js";
 
 describe("the upgrade of the official client", () => {
@@ -24,25 +24,6 @@ describe("the upgrade of the official client", () => {
     assert.equal(transport.name, "websocket");
     assert.equal(engine.id, session);
     assert.deepEqual(await acknowledged(socket, "rooms"), [[socket.id]]);
-  });
-
-  it("keeps two thousand events in order, both ways", async () => {
-    const socket = server.client("polling, then upgraded", { rememberUpgrade: false });
-    const received = record(socket, "echo-back");
-    const transports = new Set();
-    const opened = next(socket.io, "open");
-    socket.connect();
-    await opened;
-    // One event per turn of the loop: some go by polling, some wait for the switch, the rest go by WebSocket.
-    for (let number = 0; number < 2_000; number++) {
-      transports.add(socket.io.engine.transport.name);
-      socket.emit("echo", number);
-      if (number === 1_000 && socket.io.engine.transport.name === "polling") await next(socket.io.engine, "upgrade");
-      else await new Promise(setImmediate);
-    }
-    await acknowledged(socket, "echo-ack");
-    assert.deepEqual(transports, new Set(["polling", "websocket"]));
-    assert.deepEqual(received.flat(), Array.from({ length: 2_000 }, (_, number) => number));
   });
 });
 
@@ -144,6 +125,15 @@ describe("the upgrade by hand", () => {
       assert.deepEqual(await session.packets(), ['430["unharmed"]']);
     });
   }
+
+  ours("fails alone: the packet that moves the session, without a probe before it", async () => {
+    const session = await PollingSession.join(server.url);
+    const webSocket = await candidate(session);
+    webSocket.send("5");
+    await webSocket.ended();
+    await session.post('420["echo-ack","unharmed"]');
+    assert.deepEqual(await session.packets(), ['430["unharmed"]']);
+  });
 
   it("fails alone when the WebSocket breaks after the probe, and may be tried again", async () => {
     const session = await PollingSession.join(server.url);

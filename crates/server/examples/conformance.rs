@@ -49,6 +49,7 @@ async fn main() -> std::io::Result<()> {
         .cors(Cors::any())
         .ping_interval(milliseconds("ping-interval", 25_000))
         .ping_timeout(milliseconds("ping-timeout", 20_000))
+        .upgrade_timeout(milliseconds("upgrade-timeout", 10_000))
         .connect_timeout(milliseconds("connect-timeout", 45_000))
         .max_http_buffer_size(usize::try_from(number("max-payload", 1_000_000)).expect("a size"))
         .state(Gone::default())
