@@ -12,7 +12,6 @@ use tidewire::ws::{CloseCode, CloseFrame, WebSocket};
 use tidewire::{Cors, Server, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::application;
 use crate::arguments::Serve;
@@ -38,20 +37,21 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
         .route("/ws", any(echo))
         .with_state(stopped)
         .layer(io.layer());
-    let mut goodbyes_until = Instant::now();
-    let stop = async {
-        stop.await;
-        let _ = stopping.send(true);
-        goodbyes_until = Instant::now() + STOP_TIMEOUT;
-        io.close().await;
+    let mut told = stopping.subscribe();
+    let told = async move { drop(told.wait_for(|stopping| *stopping).await) };
+    let serving = tokio::spawn(listener.serve(router, told));
+    stop.await;
+    let _ = stopping.send(true);
+    let goodbyes = async {
+        let _ = tokio::join!(serving, io.close());
+        // The echo connections hold a receiver each until they have said goodbye.
+        stopping.closed().await;
     };
-    listener.serve(router, stop).await;
-    // The echo connections were told long ago; they hold a receiver each until they have said goodbye.
-    let _ = tokio::time::timeout_at(goodbyes_until, stopping.closed()).await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, goodbyes).await;
     Ok(())
 }
 
-/// How long the clients of `/ws` may take to answer the close frame.
+/// From the signal to the end, whatever the clients do. Each part of the stop has a limit that is no shorter.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The raw WebSocket: sends back what it gets, until the server stops.

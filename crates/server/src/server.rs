@@ -18,6 +18,7 @@ use engineio::{
 use net::{HttpLimits, Listener, LogLimit};
 use socketio_proto::Excerpt;
 use tokio::net::ToSocketAddrs;
+use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::context::States;
@@ -310,14 +311,18 @@ impl Server {
         Listener::bind(addresses, self.inner().http.clone()).await
     }
 
-    /// Serves on `listener` until `stop` is ready, then closes all connections.
+    /// Serves on `listener` until `stop` is ready, then closes all connections and waits until they are gone, at most
+    /// [`HttpLimits::stop_timeout`] from that moment.
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
+        let stop_timeout = self.inner().http.stop_timeout;
+        let mut until = Instant::now();
         let stop = async {
             stop.await;
             self.start_closing();
+            until = Instant::now() + stop_timeout;
         };
         listener.serve(self.service(), stop).await;
-        self.close().await;
+        self.0.closed(until.saturating_duration_since(Instant::now())).await;
     }
 
     /// A tower service that answers Socket.IO requests, and everything else with 404.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::support::Server;
 use crate::wire::{CLOSE, Connection, Polling, RAW, TEXT, WebSocket, frame, request};
 
-/// Five seconds for goodbyes, five for requests that are not finished, and some for a busy machine.
-const STOPPED: Duration = Duration::from_secs(14);
+/// Five seconds for everything, and some for a busy machine.
+const STOPPED: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_server_that_is_flooded_stops_when_it_is_told_to() {

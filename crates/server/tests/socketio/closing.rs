@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tidewire_server::{DisconnectReason, HttpLimits, State};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
 use crate::support::{Client, Gate, Log, program, serve, soon};
@@ -57,6 +58,35 @@ async fn close_waits_for_the_handlers_that_run() {
     program.gate.open();
     soon(closing).await.expect("no panic");
     assert_eq!(program.lines.now(), ["saved", "left"]);
+}
+
+#[tokio::test]
+async fn one_time_bounds_the_whole_stop() {
+    let (builder, mut program) = program();
+    let limits = HttpLimits { stop_timeout: Duration::from_secs(1), ..HttpLimits::default() };
+    let io = builder.http_limits(limits).build();
+    io.on("wait", async |log: State<Log>, gate: State<Gate>| {
+        log.say("waiting");
+        gate.pass().await;
+    });
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn({
+        let io = io.clone();
+        async move { io.serve(listener, async { drop(stopped.await) }).await }
+    });
+    // Half a request, which the listener waits for, and a handler, which the sessions wait for.
+    let mut half = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    half.write_all(b"GET / HTTP/1.1\r\n").await.expect("sent");
+    let mut client = Client::join(address).await;
+    client.send(r#"42["wait"]"#).await;
+    program.lines.expect(["waiting"]).await;
+    drop(stop);
+    let begun = Instant::now();
+    soon(serving).await.expect("no panic");
+    let taken = begun.elapsed().as_millis();
+    assert!((900..1_900).contains(&taken), "{taken} ms");
 }
 
 #[tokio::test]
