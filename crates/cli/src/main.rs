@@ -17,6 +17,8 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(&arguments.log).context("TIDEWIRE_LOG")?)
         .with_writer(std::io::stderr)
+        // They would go to standard error as well, with a panic if that is closed.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let Command::Serve(serve) = arguments.command.unwrap_or(Command::Serve(arguments.serve));

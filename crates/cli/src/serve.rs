@@ -26,10 +26,11 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let listener =
         io.bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;
-    write!(
-        io::stdout().lock(),
+    let greeting = format!(
         "listening on http://{address}\n  Socket.IO  http://{address}/socket.io/\n  WebSocket  ws://{address}/ws (echoes each message)\n"
-    )?;
+    );
+    // Whoever has started us may not care, or may have gone after the first line (`| head -1`): that ends no server.
+    let _ = io::stdout().write_all(greeting.as_bytes());
 
     let (stopping, stopped) = watch::channel(false);
     let router = Router::new()

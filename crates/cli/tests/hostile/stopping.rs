@@ -62,3 +62,19 @@ fn a_server_with_nobody_but_silent_connections_stops_too() {
     session.expect_close(None);
     assert!(server.exit_within(STOPPED).success());
 }
+
+#[test]
+fn a_server_whose_greeting_and_log_nobody_reads_serves() {
+    let mut server = Server::unheard();
+    let canary = server.canary();
+    let mut socket = WebSocket::joined(server.address);
+    // Something to log.
+    socket.text(r#"427["join-room",7]"#);
+    assert!(socket.receive_text().starts_with(r#"437[{"error":""#));
+    socket.text(r#"42["message","alive"]"#);
+    socket.expect(r#"42["message","Echo: alive"]"#);
+    drop(socket);
+    canary.noticed_nothing();
+    server.terminate();
+    assert!(server.exit_within(STOPPED).success());
+}

@@ -1,7 +1,7 @@
 //! The binary under attack, and the client beside the attack that must notice nothing.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ const NOTICEABLE: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     process: Child,
     /// Held open: the binary writes there.
-    _stdout: BufReader<ChildStdout>,
+    _stdout: Option<BufReader<ChildStdout>>,
     pub(crate) address: SocketAddr,
 }
 
@@ -34,6 +34,29 @@ impl Server {
         Self::run(shell.args(["-c", &script, env!("CARGO_BIN_EXE_tidewire")]))
     }
 
+    /// A server that nobody listens to: its standard output and error are a pipe whose other end is closed.
+    pub(crate) fn unheard() -> Self {
+        // It has to be told the port, since it can tell nobody.
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("it is bound");
+        drop(free);
+        let (_, output) = std::io::pipe().expect("a pipe");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
+        let process = command
+            .args(["--listen", &address.to_string()])
+            .stdout(output.try_clone().expect("a descriptor"))
+            .stderr(output)
+            .spawn()
+            .expect("the binary runs");
+        let mut server = Self { process, _stdout: None, address };
+        while TcpStream::connect(address).is_err() {
+            let ended = server.process.try_wait().expect("a process of ours");
+            assert!(ended.is_none(), "it ended: {ended:?}");
+            std::thread::yield_now();
+        }
+        server
+    }
+
     fn run(command: &mut Command) -> Self {
         let mut process = command
             .args(["--listen", "127.0.0.1:0"])
@@ -47,7 +70,7 @@ impl Server {
         stdout.read_line(&mut line).expect("the binary tells where it listens");
         let address = line.trim().rsplit('/').next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("an address in {line:?}"));
-        Self { process, _stdout: stdout, address }
+        Self { process, _stdout: Some(stdout), address }
     }
 
     /// Megabytes of memory that the process has.
