@@ -32,6 +32,9 @@ const READS: usize = 2;
 const ANSWERS_UP_TO: usize = 256 * 1024;
 const LOOK_EVERY: usize = 8;
 
+/// Bytes that a candidate may leave unread: twice what pongs may come to. Answers one that probes without end.
+const CANDIDATE_UP_TO: usize = 128 * 1024;
+
 /// Packets of a POST that are handled in one turn.
 const PACKETS: usize = 256;
 
@@ -282,7 +285,8 @@ impl<A: Application> Driver<A> {
             }
             let failed = refused
                 || matches!(read, Poll::Ready(Err(_)))
-                || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)));
+                || matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)))
+                || candidate.queued() > CANDIDATE_UP_TO;
             if failed {
                 self.machine.candidate_lost();
                 close_in_background(*candidate, now);

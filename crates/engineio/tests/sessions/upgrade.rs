@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tidewire_engineio::{CloseReason, Options, Transport};
+use tokio::io::AsyncWriteExt;
 use ws_proto::{Event, Opcode};
 
-use crate::support::{Server, frame, frames, settings, soon, text, until};
+use crate::support::{Server, frame, frames, settings, soon, text, until, websocket_request};
 
 #[tokio::test]
 async fn numbered_messages_of_both_ends_survive_the_move() {
@@ -179,6 +180,29 @@ async fn a_slow_candidate_is_given_up_and_polling_goes_on() {
     websocket.expect_close(None).await;
     client.post_ok("4still here").await;
     opened.expect([text("still here")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_goes_on_probing_and_reads_no_answer_is_given_up() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let (mut stream, end) = tokio::io::duplex(1_024);
+    server.serve(end);
+    let query = client.query().replace("transport=polling", "transport=websocket");
+    stream.write_all(websocket_request(&query).as_bytes()).await.unwrap();
+    // In writes of their own, so that each one is answered.
+    let probe = frames(["2probe"]);
+    let mut probes = 0;
+    while stream.write_all(&probe).await.is_ok() {
+        probes += 1;
+        assert!(probes < 50_000, "all of them are answered in memory");
+        tokio::task::yield_now().await;
+    }
+    client.post_ok("4still here").await;
+    opened.expect([text("still here")]).await;
+    let mut websocket = client.candidate(&frames(["2probe", "5", "4moved"])).await;
+    websocket.expect("3probe").await;
+    opened.expect([text("moved")]).await;
 }
 
 #[tokio::test]
