@@ -8,12 +8,16 @@ pub use error::{DialError, ProxyError};
 pub use proxy::{InvalidProxy, Proxy};
 
 use crate::stream::Stream;
+#[cfg(feature = "tls")]
+use crate::tls::ClientTls;
 use crate::tls::TlsError;
 
 /// How to come to a byte stream.
 #[derive(Debug, Clone, Default)]
 pub struct Dialer {
     proxy: Option<Proxy>,
+    #[cfg(feature = "tls")]
+    tls: Option<ClientTls>,
 }
 
 /// Where to go.
@@ -39,6 +43,12 @@ impl Dialer {
         self.proxy = Some(proxy);
     }
 
+    /// Trusts whom this says, instead of whom the system trusts.
+    #[cfg(feature = "tls")]
+    pub fn tls(&mut self, tls: ClientTls) {
+        self.tls = Some(tls);
+    }
+
     /// Connects. Takes as long as the system takes to give up: put a timeout around it.
     ///
     /// Cancel safe: a dropped call leaves nothing behind.
@@ -50,15 +60,24 @@ impl Dialer {
             Some(hop) => self.tunnel(&hop).await?,
             None => Stream::Tcp(addresses::connect(target.host, target.port).await?),
         };
-        if target.secure { self.secure(stream, target.host).await } else { Ok(stream) }
+        if target.secure { Ok(self.secure(stream, target.host).await?) } else { Ok(stream) }
     }
 
     /// Speaks TLS on a stream that leads to `host` already.
     ///
     /// # Errors
     /// The other end does not speak TLS, or is not whom its certificate should name.
-    pub async fn secure(&self, _stream: Stream, _host: &str) -> Result<Stream, DialError> {
-        Err(TlsError::Unsupported.into())
+    pub async fn secure(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
+        #[cfg(feature = "tls")]
+        {
+            let tls = self.tls.clone().map_or_else(ClientTls::system, Ok)?;
+            tls.connect(stream, host).await
+        }
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = (stream, host);
+            Err(TlsError::Unsupported)
+        }
     }
 
     /// To where the proxy leads.
@@ -68,7 +87,7 @@ impl Dialer {
         hop.check_scheme().map_err(failed)?;
         let mut stream = Stream::Tcp(addresses::connect(&hop.host, hop.port).await.map_err(unreachable)?);
         if hop.secure {
-            stream = self.secure(stream, &hop.host).await.map_err(unreachable)?;
+            stream = self.secure(stream, &hop.host).await.map_err(|error| unreachable(error.into()))?;
         }
         hop.connect(stream).await.map_err(failed)
     }

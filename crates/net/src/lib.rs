@@ -31,5 +31,9 @@ pub use outbox::{Attention, Outbox, PushError};
 pub use read_buffer::ReadBuffer;
 pub use stream::{AnyStream, Stream, Upgraded, upgraded};
 pub use tls::TlsError;
+#[cfg(feature = "tls")]
+pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, TlsConfigError};
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use websocket::{Ended, WebSocketStream};
 pub use write_queue::{Wire, WriteQueue};

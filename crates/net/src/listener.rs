@@ -17,6 +17,7 @@ use tower::Service;
 
 use crate::log_limit::LogLimit;
 use crate::patient::Patient;
+use crate::stream::Stream;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
 /// spin.
@@ -29,8 +30,9 @@ pub struct PeerAddress(pub SocketAddr);
 /// What a peer may ask of the HTTP server before it is a session.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
-    /// Time for a whole request head, from the moment that the connection is ready for one. Answers connections that
-    /// send a byte now and then (slow loris) or nothing at all. Default 10 s.
+    /// Time for a whole request head, from the moment that the connection is ready for one; and before the first one,
+    /// as long again for the handshake of TLS. Answers connections that send a byte now and then (slow loris) or nothing
+    /// at all. Default 10 s.
     pub head_timeout: Duration,
     /// Bytes of a request head. Answers heads without an end. Default 16 KiB; at least 8 KiB.
     pub head_size: usize,
@@ -60,7 +62,15 @@ impl Default for HttpLimits {
 pub struct Listener {
     listener: TcpListener,
     limits: HttpLimits,
+    tls: Option<Tls>,
 }
+
+/// With which each connection begins, if there is such a thing in this program.
+#[cfg(feature = "tls")]
+type Tls = crate::tls::ServerTls;
+#[cfg(not(feature = "tls"))]
+#[derive(Debug, Clone)]
+enum Tls {}
 
 impl Listener {
     /// Binds the first of `addresses` that can be bound.
@@ -68,13 +78,21 @@ impl Listener {
     /// # Errors
     /// What the operating system says, for instance that the address is in use.
     pub async fn bind(addresses: impl ToSocketAddrs, limits: HttpLimits) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(addresses).await?, limits })
+        Ok(Self::from_tcp(TcpListener::bind(addresses).await?, limits))
     }
 
     /// Serves on a listener that is bound already.
     #[must_use]
     pub fn from_tcp(listener: TcpListener, limits: HttpLimits) -> Self {
-        Self { listener, limits }
+        Self { listener, limits, tls: None }
+    }
+
+    /// Speaks TLS with every client. One that speaks HTTP in the clear is answered 400.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The address that is served; it tells the port where port 0 was asked for.
@@ -108,7 +126,8 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     let service = WithPeer { service: service.clone(), peer: PeerAddress(peer) };
-                    tokio::spawn(serve_connection(stream, service, self.limits.clone(), stopped.clone()));
+                    let (tls, limits) = (self.tls.clone(), self.limits.clone());
+                    tokio::spawn(serve_connection(stream, tls, service, limits, stopped.clone()));
                 }
                 Err(error) => {
                     if let Some(suppressed) = failures.pass() {
@@ -127,6 +146,7 @@ impl Listener {
 
 async fn serve_connection<S, B>(
     stream: TcpStream,
+    tls: Option<Tls>,
     service: WithPeer<S>,
     limits: HttpLimits,
     mut stopping: watch::Receiver<bool>,
@@ -141,6 +161,9 @@ async fn serve_connection<S, B>(
     // Small messages must leave at once; we gather them ourselves. It fails only on a dead socket, which the first
     // read reports.
     let _ = stream.set_nodelay(true);
+    // Boxed, because it is short: its memory would be held as long as the connection lives.
+    let begun = Box::pin(begin(stream, tls, &limits, &mut stopping));
+    let Some(stream) = begun.await else { return };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -160,6 +183,32 @@ async fn serve_connection<S, B>(
     if let Err(error) = result {
         tracing::debug!(%error, "HTTP connection ended");
     }
+}
+
+/// The stream to speak HTTP on, unless the client never comes so far.
+async fn begin(
+    stream: TcpStream,
+    tls: Option<Tls>,
+    limits: &HttpLimits,
+    stopping: &mut watch::Receiver<bool>,
+) -> Option<Stream> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = tls {
+        let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
+        let accepted = tokio::select! {
+            accepted = tokio::time::timeout(limits.head_timeout, tls.accept(stream)) => accepted.ok()?,
+            () = stopped => return None,
+        };
+        let accepted = accepted.map_err(|(error, stream)| {
+            tracing::debug!(%error, "a TLS handshake failed");
+            // What the client was told should arrive.
+            drop(Patient::new(stream, limits.write_timeout));
+        });
+        return accepted.ok();
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = (tls, limits, stopping);
+    Some(Stream::Tcp(stream))
 }
 
 /// Gives each request the address of its peer.

@@ -1,5 +1,5 @@
-//! The TCP socket under the HTTP server: given up when the peer takes nothing for too long, and closed so that the last
-//! answer arrives.
+//! The stream under the HTTP server: given up when the peer takes nothing for too long, and closed so that the last answer
+//! arrives.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
 use crate::read_buffer::ReadBuffer;
+use crate::stream::Stream;
 use crate::websocket::{LINGER, READS_WHILE_CLOSING};
 
-/// A TCP socket whose writes fail once they have waited for the limit.
+/// A stream whose writes fail once they have waited for the limit.
 ///
 /// hyper waits for ever: an answer of megabytes that its client does not read would outlive the session that it is
 /// from, for as long as the client's machine says that it is there.
@@ -26,7 +26,7 @@ use crate::websocket::{LINGER, READS_WHILE_CLOSING};
 /// with unread bytes in it is reset, and the reset may overtake the refusal.
 pub(crate) struct Patient {
     /// There until it is taken over.
-    socket: Option<TokioIo<TcpStream>>,
+    socket: Option<TokioIo<Stream>>,
     limit: Duration,
     /// Runs while the peer takes nothing.
     waiting: Option<Pin<Box<Sleep>>>,
@@ -35,22 +35,22 @@ pub(crate) struct Patient {
 }
 
 impl Patient {
-    pub(crate) fn new(socket: TcpStream, limit: Duration) -> Self {
+    pub(crate) fn new(socket: Stream, limit: Duration) -> Self {
         Self { socket: Some(TokioIo::new(socket)), limit, waiting: None, lingering: None }
     }
 
-    pub(crate) fn into_inner(mut self) -> TcpStream {
+    pub(crate) fn into_inner(mut self) -> Stream {
         self.socket.take().expect("taken over once").into_inner()
     }
 
-    fn socket(&mut self) -> Pin<&mut TokioIo<TcpStream>> {
+    fn socket(&mut self) -> Pin<&mut TokioIo<Stream>> {
         Pin::new(self.socket.as_mut().expect("whoever takes the socket over takes it from here"))
     }
 
     fn limited<T>(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut TokioIo<Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let written = write(self.socket(), cx);
         if written.is_ready() {
@@ -88,7 +88,7 @@ impl Linger {
         Self(Box::pin(sleep(LINGER)))
     }
 
-    fn poll(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -155,6 +155,7 @@ mod tests {
     use http_body::{Body, Frame};
     use hyper::body::Incoming;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::mpsc;
     use tower::{Service, service_fn};
 

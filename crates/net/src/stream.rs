@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(feature = "tls")]
+use tokio_rustls::TlsStream;
 
 use crate::patient::Patient;
 
@@ -22,6 +24,9 @@ pub enum Stream {
     /// A stream whose type the HTTP server hides, for instance inside a foreign server with its own transport. It costs
     /// the server's rewind buffer and a virtual call for each read and write.
     Opaque(Box<TokioIo<hyper::upgrade::Upgraded>>),
+    /// Encrypted, on a stream of any kind. The state of rustls beside it takes some kilobytes.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<Stream>>),
     /// Any stream that a program brings. A virtual call for each read and write.
     Io(AnyStream),
     /// None any more: the connection is over, and its descriptor given back.
@@ -67,7 +72,7 @@ pub async fn upgraded(upgrade: OnUpgrade) -> hyper::Result<Upgraded> {
     // Under our own listener.
     let upgraded = match upgraded.downcast::<Patient>() {
         Ok(parts) => {
-            return Ok(Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf });
+            return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });
         }
         Err(upgraded) => upgraded,
     };
@@ -95,9 +100,21 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Opaque(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => end_without_notice(Pin::new(stream).poll_read(cx, buffer)),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Ok(())),
         }
+    }
+}
+
+/// A peer that ends an encrypted stream without saying so has ended it. rustls takes it for an attack, as somebody else
+/// could have cut it; here every message says how long it is, and a connection says when it ends.
+#[cfg(feature = "tls")]
+fn end_without_notice(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match read {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+        read => read,
     }
 }
 
@@ -106,6 +123,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Opaque(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
@@ -119,6 +138,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Opaque(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
@@ -128,6 +149,8 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Opaque(stream) => stream.is_write_vectored(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.is_write_vectored(),
             Self::Io(AnyStream(stream)) => stream.is_write_vectored(),
             Self::Gone => false,
         }
@@ -137,6 +160,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_flush(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
@@ -146,6 +171,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }

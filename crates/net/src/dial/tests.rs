@@ -124,6 +124,7 @@ async fn a_proxy_that_does_not_connect_us_is_blamed_and_named() {
     assert!(matches!(**cause, DialError::Connect { .. }), "{cause:?}");
 }
 
+#[cfg(not(feature = "tls"))]
 #[tokio::test]
 async fn without_tls_in_the_program_nothing_is_sent_in_the_clear_instead() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

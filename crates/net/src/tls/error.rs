@@ -1,5 +1,8 @@
 //! Why there is no encrypted connection.
 
+use std::error::Error;
+use std::io;
+
 /// Why a connection could not be encrypted, or not to whom it was meant for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,4 +10,55 @@ pub enum TlsError {
     /// The program was built without TLS.
     #[error("this program was built without TLS (the feature `tls`)")]
     Unsupported,
+    /// The certificates that the system trusts cannot be found. Debian has them in the package `ca-certificates`.
+    #[error("the system's trusted certificates cannot be loaded: {0}")]
+    Roots(#[source] Box<dyn Error + Send + Sync>),
+    /// The host is neither a name nor an address that a certificate could be for.
+    #[error("no certificate can be for the host {0:?}")]
+    InvalidName(String),
+    /// The certificate of the other end is not accepted: for another name, expired, not trusted, revoked.
+    #[error("the certificate of the server is not accepted: {reason}")]
+    Certificate {
+        /// What is wrong with it.
+        reason: String,
+        /// The same, as rustls has it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// What the other end says is not TLS. Often it is HTTP: `ws` instead of `wss`.
+    #[error("the server does not speak TLS on this port")]
+    NotTls(#[source] io::Error),
+    /// The other end wants to speak another protocol inside than HTTP/1.1.
+    #[error("the server has selected the protocol {0:?} by ALPN")]
+    Protocol(String),
+    /// The handshake failed in another way: no version or cipher in common, a client certificate missing, or the
+    /// connection ended.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+}
+
+/// Why certificates and keys make no configuration.
+#[cfg(feature = "tls")]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsConfigError {
+    /// There is no certificate in the PEM data.
+    #[error("there is no certificate in the PEM data")]
+    NoCertificate,
+    /// There is no private key in the PEM data.
+    #[error("there is no private key in the PEM data")]
+    NoPrivateKey,
+    /// The PEM data is malformed.
+    #[error("the PEM data is malformed: {0}")]
+    Pem(#[from] tokio_rustls::rustls::pki_types::pem::Error),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// rustls does not take it, for instance because the key is not that of the certificate.
+    #[error("the certificates cannot be used: {0}")]
+    Rejected(#[from] tokio_rustls::rustls::Error),
 }

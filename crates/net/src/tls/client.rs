@@ -1,0 +1,172 @@
+//! The client's end of TLS: whom to trust.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::rustls::client::WantsClientCert;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{
+    self, CertificateError, ClientConfig, ConfigBuilder, InvalidMessage, RootCertStore,
+};
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::error::{TlsConfigError, TlsError};
+use super::{ALPN, certificates, private_key};
+use crate::stream::Stream;
+
+/// How a client speaks TLS: whom it trusts, and who it says it is. A clone shares it, and the sessions that it remembers.
+#[derive(Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl ClientTls {
+    /// Trusts whom the system trusts: what is in `/etc/ssl/certs` (or where `SSL_CERT_FILE` and `SSL_CERT_DIR` say), on
+    /// macOS and Windows the system's own verifier. It is loaded once, a file of 200 KiB on Debian, and then remembered.
+    ///
+    /// # Errors
+    /// [`TlsError::Roots`] if there is nobody to trust.
+    pub fn system() -> Result<Self, TlsError> {
+        static SYSTEM: OnceLock<ClientTls> = OnceLock::new();
+        if let Some(system) = SYSTEM.get() {
+            return Ok(system.clone());
+        }
+        let system = Self::builder().build().map_err(|error| TlsError::Roots(error.into()))?;
+        Ok(SYSTEM.get_or_init(|| system).clone())
+    }
+
+    /// Trusts whom it is told to, beside the system or instead of it.
+    pub fn builder() -> ClientTlsBuilder {
+        ClientTlsBuilder { system: true, roots: Vec::new(), identity: None }
+    }
+
+    /// What rustls can be told beyond that. Its protocols by ALPN have to be empty or `http/1.1`.
+    #[must_use]
+    pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
+        Self(config.into())
+    }
+
+    /// Speaks TLS on a stream that leads to `host`.
+    pub(crate) async fn connect(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| TlsError::InvalidName(host.to_owned()))?;
+        let connector = TlsConnector::from(Arc::clone(&self.0));
+        let stream = connector.connect(name, stream).await.map_err(failed)?;
+        if let Some(protocol) = stream.get_ref().1.alpn_protocol()
+            && protocol != ALPN
+        {
+            return Err(TlsError::Protocol(String::from_utf8_lossy(protocol).into_owned()));
+        }
+        Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+/// Whom a client trusts, and who it says it is.
+#[must_use]
+pub struct ClientTlsBuilder {
+    system: bool,
+    roots: Vec<CertificateDer<'static>>,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl ClientTlsBuilder {
+    /// Trusts the authorities whose certificates are in this PEM data as well.
+    ///
+    /// # Errors
+    /// There is no certificate in it, or it is malformed.
+    pub fn root_certificates(mut self, pem: &[u8]) -> Result<Self, TlsConfigError> {
+        self.roots.extend(certificates(pem)?);
+        Ok(self)
+    }
+
+    /// Trusts nobody but those of [`root_certificates`](Self::root_certificates).
+    pub fn without_system_roots(mut self) -> Self {
+        self.system = false;
+        self
+    }
+
+    /// What is shown to a server that asks for a client's certificate: a chain with our own certificate first, and its
+    /// key, in PEM.
+    ///
+    /// # Errors
+    /// One of them is missing or malformed.
+    pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
+        self.identity = Some((certificates(chain)?, private_key(key)?));
+        Ok(self)
+    }
+
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// A certificate cannot be used, or there is nobody to trust.
+    pub fn build(self) -> Result<ClientTls, TlsConfigError> {
+        // Not the process's default: which that is, is for the program to say.
+        let provider = Arc::new(ring::default_provider());
+        let verified = Self::verified(self.system, self.roots, &provider)?;
+        let mut config = match self.identity {
+            Some((chain, key)) => verified.with_client_auth_cert(chain, key)?,
+            None => verified.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(ClientTls(Arc::new(config)))
+    }
+
+    fn verified(
+        system: bool,
+        roots: Vec<CertificateDer<'static>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsConfigError> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+            .with_safe_default_protocol_versions()?;
+        if system {
+            let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(provider))?;
+            return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)));
+        }
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root)?;
+        }
+        if store.is_empty() {
+            return Err(TlsConfigError::NoCertificate);
+        }
+        Ok(builder.with_root_certificates(store))
+    }
+}
+
+impl fmt::Debug for ClientTlsBuilder {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTlsBuilder").field("system", &self.system).finish_non_exhaustive()
+    }
+}
+
+/// Sorts the reasons for which a handshake fails.
+fn failed(error: io::Error) -> TlsError {
+    match error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            TlsError::Certificate { reason: words(reason), source: Box::new(error) }
+        }
+        Some(rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge
+            | InvalidMessage::InvalidEmptyPayload,
+        )) => TlsError::NotTls(error),
+        _ => TlsError::Handshake(error),
+    }
+}
+
+/// rustls has words for most reasons, but only a name for the commonest.
+fn words(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::UnknownIssuer => "nobody who is trusted has issued it (UnknownIssuer)".to_owned(),
+        reason => reason.to_string(),
+    }
+}

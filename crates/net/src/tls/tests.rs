@@ -1,0 +1,257 @@
+//! Both ends over the loopback, with certificates made on the spot.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tower::service_fn;
+
+use super::*;
+use crate::{DialError, Dialer, HttpLimits, Listener, Stream, Target};
+
+/// Fails the test instead of letting it hang.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("in time")
+}
+
+/// An authority whom nobody trusts unless told to.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        Self::named("the authority of a test")
+    }
+
+    fn named(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for these names, and its key, in PEM.
+    fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn server(&self, names: &[&str]) -> ServerTls {
+        let (chain, key) = self.issue(names, |_| {});
+        ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration")
+    }
+
+    /// Trusts this authority and nobody else.
+    fn client(&self) -> ClientTls {
+        self.trusted().build().expect("a configuration")
+    }
+
+    fn trusted(&self) -> ClientTlsBuilder {
+        let builder = ClientTls::builder().without_system_roots();
+        builder.root_certificates(self.pem.as_bytes()).expect("a certificate")
+    }
+}
+
+/// A server that says `hello` to every request.
+async fn serve(tls: ServerTls) -> SocketAddr {
+    let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port").tls(tls);
+    let address = listener.local_addr().expect("an address");
+    let hello = |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) };
+    tokio::spawn(listener.serve(service_fn(hello), pending()));
+    address
+}
+
+async fn dial(tls: Option<ClientTls>, host: &str, port: u16) -> Result<Stream, TlsError> {
+    let mut dialer = Dialer::new();
+    if let Some(tls) = tls {
+        dialer.tls(tls);
+    }
+    match soon(dialer.dial(Target { host, port, secure: true })).await {
+        Ok(stream) => Ok(stream),
+        Err(DialError::Tls(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A request on this stream, and all that comes back.
+async fn get(stream: &mut Stream) -> String {
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("written");
+    stream.flush().await.expect("flushed");
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_names_it_is_spoken_to_by_name_and_by_address() {
+    let authority = Authority::new();
+    let address = serve(authority.server(&["localhost", "127.0.0.1"])).await;
+    for host in ["localhost", "127.0.0.1"] {
+        let mut stream = dial(Some(authority.client()), host, address.port()).await.expect(host);
+        let Stream::Tls(encrypted) = &stream else { panic!("{stream:?}") };
+        assert_eq!(encrypted.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        let answer = get(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_accepted_is_told_why() {
+    let authority = Authority::new();
+    let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
+    let not_yet = |params: &mut CertificateParams| params.not_before = date_time_ymd(2999, 1, 1);
+    let other_use = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    };
+    let stranger = Authority::named("a stranger").issue(&["localhost"], |_| {});
+    for ((chain, key), words) in [
+        (authority.issue(&["other.example"], |_| {}), "not valid for name \"localhost\""),
+        (authority.issue(&["localhost"], expired), "certificate expired"),
+        (authority.issue(&["localhost"], not_yet), "certificate not valid yet"),
+        (authority.issue(&["localhost"], other_use), "server authentication"),
+        (stranger, "nobody who is trusted has issued it"),
+    ] {
+        let server = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration");
+        let address = serve(server).await;
+        let error = dial(Some(authority.client()), "localhost", address.port()).await.unwrap_err();
+        assert!(matches!(error, TlsError::Certificate { .. }), "{words}: {error:?}");
+        assert!(error.to_string().contains(words), "{words}: {error}");
+        assert!(error.source().is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_system_trusts_nobody_whom_a_test_has_made_up() {
+    let authority = Authority::new();
+    let address = serve(authority.server(&["localhost"])).await;
+    let error = dial(None, "localhost", address.port()).await.unwrap_err();
+    assert!(matches!(error, TlsError::Certificate { .. }), "{error:?}");
+    let both = ClientTls::builder().root_certificates(authority.pem.as_bytes()).unwrap().build().unwrap();
+    dial(Some(both), "localhost", address.port()).await.expect("beside the system's");
+}
+
+#[tokio::test]
+async fn a_port_that_does_not_speak_tls_is_told_from_one_that_fails() {
+    let client = Authority::new().client();
+    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example ESMTP\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_u8().await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await
+        });
+        let error = dial(Some(client.clone()), "localhost", port).await.unwrap_err();
+        assert!(matches!(error, TlsError::NotTls(_)), "{answer:?}: {error:?}");
+        drop(server);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { drop(listener.accept().await) });
+    let error = dial(Some(client.clone()), "localhost", port).await.unwrap_err();
+    assert!(matches!(error, TlsError::Handshake(_)), "{error:?}");
+    let (stream, _server) = tokio::io::duplex(1);
+    let error = client.connect(Stream::io(stream), "a host").await.unwrap_err();
+    assert!(matches!(error, TlsError::InvalidName(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn http_in_the_clear_on_a_tls_port_is_answered_in_the_clear() {
+    let address = serve(Authority::new().server(&["localhost"])).await;
+    let mut stream = Stream::Tcp(TcpStream::connect(address).await.unwrap());
+    let answer = get(&mut stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{answer}");
+    assert!(body.contains("wss"), "{answer}");
+
+    // Anything else is nobody who could read it.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"\x80hello").await.unwrap();
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_handshake_is_left_in_time() {
+    let limits = HttpLimits { head_timeout: Duration::from_millis(50), ..HttpLimits::default() };
+    let tls = Authority::new().server(&["localhost"]);
+    let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap().tls(tls);
+    let address = listener.local_addr().unwrap();
+    let hello = |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new(String::new())) };
+    tokio::spawn(listener.serve(service_fn(hello), pending()));
+    for begun in [&b""[..], b"\x16\x03\x01\x02"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(begun).await.unwrap();
+        let mut answer = Vec::new();
+        soon(stream.read_to_end(&mut answer)).await.unwrap();
+        assert_eq!(answer, b"");
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_ask_for_the_certificate_of_the_client() {
+    let authority = Authority::new();
+    let mut trusted = RootCertStore::empty();
+    trusted.add(certificates(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
+    let (chain, key) = authority.issue(&["localhost"], |_| {});
+    let provider = std::sync::Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(chain.as_bytes()).unwrap(), private_key(key.as_bytes()).unwrap())
+        .unwrap();
+    let address = serve(ServerTls::from_config(config)).await;
+
+    let (chain, key) = authority.issue(&["a client"], |_| {});
+    let client = authority.trusted().client_certificate(chain.as_bytes(), key.as_bytes()).unwrap();
+    let mut stream = dial(Some(client.build().unwrap()), "localhost", address.port()).await.unwrap();
+    assert!(get(&mut stream).await.ends_with("hello"));
+
+    let mut stream = dial(Some(authority.client()), "localhost", address.port()).await.unwrap();
+    // In TLS 1.3 the client is done before the server has seen its certificate.
+    assert!(stream.read_u8().await.is_err());
+}
+
+#[test]
+fn what_is_no_certificate_is_told_so_before_anybody_connects() {
+    let authority = Authority::new();
+    let (chain, key) = authority.issue(&["localhost"], |_| {});
+    let (_, other_key) = authority.issue(&["localhost"], |_| {});
+    let server = |chain: &str, key: &str| ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
+    assert!(matches!(server("", &key), TlsConfigError::NoCertificate));
+    assert!(matches!(server(&key, &key), TlsConfigError::NoCertificate));
+    assert!(matches!(server(&chain, &chain), TlsConfigError::NoPrivateKey));
+    assert!(matches!(server(&chain[..100], &key), TlsConfigError::Pem(_) | TlsConfigError::NoCertificate));
+    assert!(matches!(server(&chain, &other_key), TlsConfigError::Rejected(_)));
+    let missing = ServerTls::from_pem_files("no/such/chain.pem", "no/such/key.pem").unwrap_err();
+    assert!(missing.to_string().contains("no/such/chain.pem"), "{missing}");
+    let nobody = ClientTls::builder().without_system_roots().build().unwrap_err();
+    assert!(matches!(nobody, TlsConfigError::NoCertificate));
+}
