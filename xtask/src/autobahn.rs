@@ -32,8 +32,8 @@ impl<'a> Cases<'a> {
         count: Some(301),
     };
 
-    /// All but 12 and 13, which are about compression.
-    const ALL: Cases<'static> = Cases { included: &["*"], excluded: &["12.*", "13.*"], count: Some(301) };
+    /// With 12 and 13, which are about compression and take minutes.
+    const ALL: Cases<'static> = Cases { included: &["*"], excluded: &[], count: Some(517) };
 
     const fn matching(patterns: &'a [&'a str]) -> Self {
         Self { included: patterns, excluded: &[], count: None }

@@ -91,12 +91,30 @@ describe("the WebSocket at /ws", () => {
     conversation.end();
   });
 
-  it("may have a query and offers of compression", async () => {
-    const conversation = await Conversation.open(`${server.webSocketUrl}/ws?token=1`, { perMessageDeflate: true });
-    conversation.send("hello ".repeat(1_000));
-    assert.equal(await conversation.receive(), "hello ".repeat(1_000));
+  it("may have a query", async () => {
+    const conversation = await Conversation.open(`${server.webSocketUrl}/ws?token=1`);
+    conversation.send("hello");
+    assert.equal(await conversation.receive(), "hello");
     conversation.end();
   });
+
+  for (const [what, perMessageDeflate] of [
+    ["as ws offers it", true],
+    ["for the shortest messages too", { threshold: 0 }],
+    ["without context", { threshold: 0, clientNoContextTakeover: true, serverNoContextTakeover: true }],
+    ["with small windows", { threshold: 0, clientMaxWindowBits: 9, serverMaxWindowBits: 9 }],
+  ]) {
+    ours(`compresses messages ${what}`, async () => {
+      const conversation = await Conversation.open(`${server.webSocketUrl}/ws`, { perMessageDeflate });
+      assert.ok("permessage-deflate" in conversation.socket._extensions, conversation.socket.extensions);
+      const messages = ["", "a", "hello ".repeat(1_000), Buffer.from("hello ".repeat(200)), "é☃😀".repeat(50_000)];
+      for (const message of [...messages, ...messages]) {
+        conversation.send(message);
+        assert.deepEqual(await conversation.receive(), message);
+      }
+      conversation.end();
+    });
+  }
 });
 
 describe("frames that break the protocol", () => {

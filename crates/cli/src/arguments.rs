@@ -33,6 +33,10 @@ pub(crate) struct Serve {
     /// [default: every origin]
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub(crate) allow_origin: Vec<String>,
+
+    /// Do not compress messages of /ws, although the client offers it
+    #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
+    pub(crate) no_ws_compression: bool,
 }
 
 /// An origin as browsers send it: scheme, host and perhaps port. Anything else would never match, in silence.

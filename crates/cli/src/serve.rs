@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
-use tidewire::ws::{CloseCode, CloseFrame, WebSocket};
+use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, WebSocket};
 use tidewire::{Cors, Server, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -33,10 +33,11 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let _ = io::stdout().write_all(greeting.as_bytes());
 
     let (stopping, stopped) = watch::channel(false);
+    let echoes = Echoes { stopped, compress: !arguments.no_ws_compression };
     let router = Router::new()
         .route("/", get(async || Html(PAGE)))
         .route("/ws", any(echo))
-        .with_state(stopped)
+        .with_state(echoes)
         .layer(io.layer());
     let mut told = stopping.subscribe();
     let told = async move { drop(told.wait_for(|stopping| *stopping).await) };
@@ -55,12 +56,23 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
 /// From the signal to the end, whatever the clients do. Each part of the stop has a limit that is no shorter.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What the raw WebSocket has to know.
+#[derive(Clone)]
+struct Echoes {
+    stopped: watch::Receiver<bool>,
+    compress: bool,
+}
+
 /// The raw WebSocket: sends back what it gets, until the server stops.
-async fn echo(State(stopped): State<watch::Receiver<bool>>, mut request: Request) -> Response {
+async fn echo(State(echoes): State<Echoes>, mut request: Request) -> Response {
     match ws::upgrade(&mut request) {
-        Ok(upgrade) => upgrade
-            .on_connect(move |socket| echo_messages(socket, stopped.clone()))
-            .map(|()| axum::body::Body::empty()),
+        Ok(upgrade) => {
+            let upgrade =
+                if echoes.compress { upgrade.compress(&DeflateOptions::default()) } else { upgrade };
+            upgrade
+                .on_connect(move |socket| echo_messages(socket, echoes.stopped.clone()))
+                .map(|()| axum::body::Body::empty())
+        }
         Err(error) => error.response().into_response(),
     }
 }

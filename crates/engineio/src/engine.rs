@@ -343,7 +343,7 @@ fn accept<F: Future<Output = ()> + Unpin + Send + 'static>(
             }
         }
     })));
-    accepted.response(None).map(|()| Full::default())
+    accepted.response(None, None).map(|()| Full::default())
 }
 
 /// A task that begins when the HTTP server gives the connection away.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ws_proto::{CloseFrame, Connection, Event, Input, Limits, ProtocolError, Role, Time};
+use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
 use crate::read_buffer::ReadBuffer;
 use crate::stream::Stream;
@@ -89,6 +89,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             decoded: 0,
             ending: Ending::Not,
         }
+    }
+
+    /// The same connection with permessage-deflate for what is received. What is sent is compressed by whoever queues it.
+    #[must_use]
+    pub fn with_deflate(mut self, agreement: &DeflateAgreement) -> Self {
+        self.machine = self.machine.with_deflate(agreement);
+        self
     }
 
     /// Reads once and hands each event to `each`, until it breaks. Ready when something was read, so call it again

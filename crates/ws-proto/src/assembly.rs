@@ -15,15 +15,17 @@ use crate::utf8::{InvalidUtf8, TextAssembly};
 pub(crate) enum Assembly {
     Text(TextAssembly),
     Binary(Vec<u8>),
+    /// As it came; what it stands for is known at its end.
+    Compressed(Opcode, Vec<u8>),
 }
 
 impl Assembly {
     /// For a message that began with this opcode; takes no memory yet.
-    pub(crate) fn new(opcode: Opcode) -> Self {
-        if opcode == Opcode::Text {
-            Assembly::Text(TextAssembly::default())
-        } else {
-            Assembly::Binary(Vec::new())
+    pub(crate) fn new(opcode: Opcode, compressed: bool) -> Self {
+        match opcode {
+            _ if compressed => Assembly::Compressed(opcode, Vec::new()),
+            Opcode::Text => Assembly::Text(TextAssembly::default()),
+            _ => Assembly::Binary(Vec::new()),
         }
     }
 
@@ -31,7 +33,7 @@ impl Assembly {
     pub(crate) fn len(&self) -> usize {
         match self {
             Assembly::Text(text) => text.len(),
-            Assembly::Binary(bytes) => bytes.len(),
+            Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => bytes.len(),
         }
     }
 
@@ -39,7 +41,7 @@ impl Assembly {
     pub(crate) fn push(&mut self, payload: &[u8], expected: usize) -> Result<(), ProtocolError> {
         match self {
             Assembly::Text(text) => text.push(payload, expected)?,
-            Assembly::Binary(bytes) => {
+            Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => {
                 bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
                 bytes.extend_from_slice(payload);
             }
@@ -47,11 +49,15 @@ impl Assembly {
         Ok(())
     }
 
-    /// The message; its memory goes with it.
-    pub(crate) fn finish(self) -> Result<Event<'static>, ProtocolError> {
+    /// The message; its memory goes with it. `inflate` is asked for one that is compressed.
+    pub(crate) fn finish(
+        self,
+        inflate: impl FnOnce(Opcode, &[u8]) -> Result<Event<'static>, ProtocolError>,
+    ) -> Result<Event<'static>, ProtocolError> {
         Ok(match self {
             Assembly::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
             Assembly::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
+            Assembly::Compressed(opcode, bytes) => inflate(opcode, &bytes)?,
         })
     }
 }
@@ -80,7 +86,7 @@ mod tests {
 
     #[test]
     fn memory_follows_the_bytes_that_came_and_not_the_length_announced() {
-        let mut assembly = Assembly::new(Opcode::Binary);
+        let mut assembly = Assembly::new(Opcode::Binary, false);
         for round in 1..=100_000 {
             assembly.push(&[0], 1 << 40).unwrap();
             let Assembly::Binary(bytes) = &assembly else { unreachable!() };
@@ -90,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_message_whose_end_is_known_ends_without_room_to_spare() {
-        let mut assembly = Assembly::new(Opcode::Binary);
+        let mut assembly = Assembly::new(Opcode::Binary, false);
         let mut to_come = 100_000;
         while to_come > 0 {
             let piece = to_come.min(1_400);
@@ -103,7 +109,7 @@ mod tests {
 
     #[test]
     fn tiny_pieces_without_a_known_end_are_not_copied_again_and_again() {
-        let mut assembly = Assembly::new(Opcode::Binary);
+        let mut assembly = Assembly::new(Opcode::Binary, false);
         let mut moves = 0;
         let mut capacity = 0;
         for _ in 0..100_000 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::assembly::Assembly;
 use crate::close::{CloseCode, CloseFrame};
 use crate::control::{Control, ControlPayload, ControlState, ControlTooLong};
+use crate::deflate::{DeflateAgreement, Inflater};
 use crate::error::ProtocolError;
 use crate::event::{EndOfStream, Event};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, Opcode, Role, Rules};
@@ -20,8 +21,8 @@ use crate::time::Time;
 /// both have. User messages do not pass through it on their way out; it only says whether they still may
 /// ([`can_send`](Self::can_send)).
 ///
-/// While nothing is under way it owns no memory but itself, at most 128 bytes. permessage-deflate (RFC 7692) will
-/// add a boxed state next to the assembly; until then RSV1 is an error.
+/// While nothing is under way it owns no memory but itself, at most 128 bytes; with permessage-deflate (RFC 7692) also what
+/// the peer's next message may refer to.
 #[derive(Debug)]
 pub struct Connection {
     /// The message that has begun and is not whole; an unfragmented one appears here only if a read cut it.
@@ -29,6 +30,8 @@ pub struct Connection {
     /// The frame whose header has come and whose payload has not ended.
     frame: Option<Frame>,
     control: Option<Box<ControlState>>,
+    /// Where permessage-deflate is in use.
+    inflater: Option<Box<Inflater>>,
     max_message_size: u64,
     max_fragments: u32,
     fragments: u32,
@@ -50,6 +53,7 @@ impl Connection {
             message: None,
             frame: None,
             control: None,
+            inflater: None,
             max_message_size: max_message_size as u64,
             max_fragments: limits.max_fragments,
             fragments: 0,
@@ -62,12 +66,20 @@ impl Connection {
         }
     }
 
+    /// The same connection with permessage-deflate, as the opening handshake has agreed on it.
+    #[must_use]
+    pub fn with_deflate(mut self, agreement: &DeflateAgreement) -> Self {
+        self.inflater = Some(Box::new(Inflater::new(agreement)));
+        self
+    }
+
     /// Takes the next event out of `input`, as soon as it is whole.
     ///
     /// A message that lies whole in the input is unmasked where it lies and borrowed: no copy, no allocation. On
     /// `Ok(None)` all of the input has been consumed; what was unfinished in it has been kept, a message under
     /// assembly as one buffer that is handed out with it. Text is validated as it comes, so that text which can
-    /// no longer become UTF-8 fails in the middle of a frame.
+    /// no longer become UTF-8 fails in the middle of a frame. A compressed message is inflated once it is whole; it is no
+    /// longer than [`Limits::max_message_size`] compressed, and no longer than that inflated.
     ///
     /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
     /// peer's Close.
@@ -180,7 +192,7 @@ impl Connection {
 
     /// The next header; if it is not whole, its beginning goes into the spill and the input is empty.
     fn receive_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
-        let rules = Rules::ReceivedBy(self.role);
+        let rules = Rules::ReceivedBy { role: self.role, deflate: self.inflater.is_some() };
         let kept = usize::from(self.spill_len);
         if kept == 0
             && let Some((header, len)) = FrameHeader::parse_by(rules, input.bytes())?
@@ -209,7 +221,8 @@ impl Connection {
         }
         // At most 125, or within a limit that is a possible length.
         let remaining = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
-        Ok(Frame { remaining, key: header.mask, opcode: header.opcode, fin: header.fin })
+        let FrameHeader { mask: key, opcode, fin, rsv1: compressed, .. } = header;
+        Ok(Frame { remaining, key, opcode, fin, compressed })
     }
 
     /// Holds a data frame's header against the message under way: order (§5.4), number of fragments, size.
@@ -249,6 +262,9 @@ impl Connection {
         let expected = if frame.fin { frame.remaining } else { usize::MAX };
         let payload = frame.take_payload(input);
         if self.message.is_none() && frame.fin && frame.remaining == 0 {
+            if frame.compressed {
+                return self.inflate(frame.opcode, payload).map(Some);
+            }
             return whole_message(frame.opcode, payload).map(Some);
         }
         if payload.is_empty() && frame.remaining > 0 {
@@ -256,7 +272,7 @@ impl Connection {
             self.frame = Some(frame);
             return Ok(None);
         }
-        let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode));
+        let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
         message.push(payload, expected)?;
         if frame.remaining > 0 {
             self.frame = Some(frame);
@@ -265,7 +281,16 @@ impl Connection {
         if !frame.fin {
             return Ok(None);
         }
-        self.message.take().map(Assembly::finish).transpose()
+        let message = self.message.take();
+        message.map(|message| message.finish(|opcode, bytes| self.inflate(opcode, bytes))).transpose()
+    }
+
+    /// The message that is compressed in `payload`.
+    fn inflate(&mut self, opcode: Opcode, payload: &[u8]) -> Result<Event<'static>, ProtocolError> {
+        // Without it no frame is taken for compressed.
+        let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::InvalidCompression) };
+        let limit = usize::try_from(self.max_message_size).unwrap_or(usize::MAX);
+        inflater.inflate(payload, limit, |message| whole_message(opcode, message).map(Event::into_owned))
     }
 
     fn receive_control<'b>(
@@ -339,6 +364,7 @@ impl Connection {
         self.receiving = receiving;
         self.message = None;
         self.frame = None;
+        self.inflater = None;
         self.spill_len = 0;
         if let Some(control) = &mut self.control {
             control.partial = Vec::new();
@@ -397,6 +423,8 @@ struct Frame {
     key: Option<[u8; 4]>,
     opcode: Opcode,
     fin: bool,
+    /// The message that begins with it is.
+    compressed: bool,
 }
 
 impl Frame {
@@ -413,9 +441,9 @@ impl Frame {
     }
 }
 
-/// A message that lies in the input as one piece.
+/// A message that lies in memory as one piece.
 #[inline]
-fn whole_message(opcode: Opcode, payload: &mut [u8]) -> Result<Event<'_>, ProtocolError> {
+fn whole_message(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
     if opcode == Opcode::Text {
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidText)?;
         return Ok(Event::Text(Cow::Borrowed(text)));

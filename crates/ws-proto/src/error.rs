@@ -56,6 +56,9 @@ pub enum ProtocolError {
     /// A text message is not UTF-8 (§8.1).
     #[error("text message is not valid UTF-8")]
     InvalidText,
+    /// A compressed message that cannot be inflated (RFC 7692 §7.2.2).
+    #[error("message is not compressed as it says")]
+    InvalidCompression,
     /// A Close frame with a payload of one byte, which is no status code (§5.5.1).
     #[error("close frame with a payload of one byte")]
     CloseTooShort,
@@ -73,7 +76,9 @@ impl ProtocolError {
         match self {
             ProtocolError::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
             ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
-            ProtocolError::InvalidText | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::InvalidText
+            | ProtocolError::InvalidCompression
+            | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
             ProtocolError::ReservedBits(_)
             | ProtocolError::ReservedOpcode(_)
             | ProtocolError::FragmentedControl(_)

@@ -101,8 +101,8 @@ pub fn encode_message(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>,
 pub struct FrameHeader {
     /// Whether this is the last fragment of its message.
     pub fin: bool,
-    /// The first reserved bit: "compressed" once permessage-deflate (RFC 7692) has been negotiated.
-    /// A [`Connection`](crate::Connection) negotiates nothing yet and refuses it.
+    /// The first reserved bit: "compressed", in the first frame of a message, once permessage-deflate (RFC 7692) has been
+    /// agreed on. Everywhere else a [`Connection`](crate::Connection) refuses it.
     pub rsv1: bool,
     /// What the frame is.
     pub opcode: Opcode,
@@ -138,7 +138,7 @@ impl FrameHeader {
         let [first, ref after_first @ ..] = *bytes else { return Ok(None) };
         let reserved = (first >> 4) & 0b111;
         let rsv1 = reserved == 0b100;
-        if reserved != 0 && !(rsv1 && rules == Rules::OfTheFormat) {
+        if reserved != 0 && !(rsv1 && rules.give_rsv1_a_meaning(first & 0x0f)) {
             return Err(ProtocolError::ReservedBits(reserved));
         }
         let opcode = Opcode::from_bits(first & 0x0f)?;
@@ -150,8 +150,8 @@ impl FrameHeader {
         let [second, ref after_second @ ..] = *after_first else { return Ok(None) };
         let masked = second & 0x80 != 0;
         match rules {
-            Rules::ReceivedBy(Role::Server) if !masked => return Err(ProtocolError::NotMasked),
-            Rules::ReceivedBy(Role::Client) if masked => return Err(ProtocolError::Masked),
+            Rules::ReceivedBy { role: Role::Server, .. } if !masked => return Err(ProtocolError::NotMasked),
+            Rules::ReceivedBy { role: Role::Client, .. } if masked => return Err(ProtocolError::Masked),
             _ => {}
         }
         let short_len = second & 0x7f;
@@ -222,8 +222,19 @@ impl Deref for EncodedHeader {
 pub(crate) enum Rules {
     /// Those that hold for every header.
     OfTheFormat,
-    /// Those too that hold for a header received in this role, without any extension.
-    ReceivedBy(Role),
+    /// Those too that hold for a header received in this role. `deflate`: permessage-deflate is in use.
+    ReceivedBy { role: Role, deflate: bool },
+}
+
+impl Rules {
+    /// Compression begins with the first frame of a message, and control frames are never compressed (RFC 7692 §6.1).
+    #[inline]
+    fn give_rsv1_a_meaning(self, opcode: u8) -> bool {
+        match self {
+            Self::OfTheFormat => true,
+            Self::ReceivedBy { deflate, .. } => deflate && matches!(opcode, 0x1 | 0x2),
+        }
+    }
 }
 
 /// The payload length and what follows it (§5.2: "the minimal number of bytes MUST be used").
@@ -336,7 +347,9 @@ mod tests {
 
     #[test]
     fn each_role_insists_on_its_mask_and_on_no_extension() {
-        let by = |role, bytes: &[u8]| FrameHeader::parse_by(Rules::ReceivedBy(role), bytes).err();
+        let by = |role, bytes: &[u8]| {
+            FrameHeader::parse_by(Rules::ReceivedBy { role, deflate: false }, bytes).err()
+        };
         assert_eq!(by(Role::Server, &[0x81, 0x05]), Some(ProtocolError::NotMasked)); // §5.1
         assert_eq!(by(Role::Server, &[0x81, 0x85]), None);
         assert_eq!(by(Role::Client, &[0x81, 0x85]), Some(ProtocolError::Masked)); // §5.1

@@ -17,8 +17,10 @@ mod uri;
 
 pub use client::{Agreed, AnswerError, Offer, OfferError};
 pub use error::HandshakeError;
+pub(crate) use extensions::{Part, walk};
 pub use uri::{UriError, WebSocketUri};
 
+use crate::deflate::{self, DeflateAgreement, DeflateOffer, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 
 /// Whether a request asks for WebSocket at all: whether `Upgrade` lists `websocket`.
@@ -57,8 +59,7 @@ pub fn verify(
     }
     verify_version(headers)?;
     let accept_key = accept_key(verified_key(headers)?);
-    verify_extensions(headers)?;
-    Ok(Accepted { accept_key, protocols: offered_protocols(headers)? })
+    Ok(Accepted { accept_key, protocols: offered_protocols(headers)?, deflate: deflate::offers(headers)? })
 }
 
 /// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): base64 of the SHA-1 of the key as it
@@ -73,6 +74,7 @@ pub fn accept_key(key: &str) -> String {
 pub struct Accepted {
     accept_key: String,
     protocols: Vec<String>,
+    deflate: Vec<DeflateOffer>,
 }
 
 impl Accepted {
@@ -86,10 +88,22 @@ impl Accepted {
         &self.protocols
     }
 
+    /// What comes of permessage-deflate (RFC 7692) on this connection: the first of the client's offers that can be kept
+    /// with these options. `None` where there is none; then messages are not compressed.
+    ///
+    /// What is agreed on takes effect with [`response`](Self::response).
+    pub fn deflate(&self, options: &DeflateOptions) -> Option<DeflateAgreement> {
+        options.choose(&self.deflate)
+    }
+
     /// The answer (§4.2.2), its headers in the order in which Node's `ws` sends them.
     ///
     /// A protocol that the client did not offer is left out: it would have to fail the connection over it (§4.1).
-    pub fn response(&self, selected_protocol: Option<&str>) -> Response<()> {
+    pub fn response(
+        &self,
+        selected_protocol: Option<&str>,
+        deflate: Option<&DeflateAgreement>,
+    ) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -102,6 +116,9 @@ impl Accepted {
         let offered = self.protocols.iter().find(|offered| Some(offered.as_str()) == selected_protocol);
         if let Some(Ok(protocol)) = offered.map(|offered| HeaderValue::from_str(offered)) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        if let Some(deflate) = deflate {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
         }
         response
     }
@@ -160,13 +177,6 @@ fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
         Ok(16) => Ok(key),
         _ => Err(HandshakeError::InvalidKey),
     }
-}
-
-/// Offers of extensions are declined by silence, but have to be well-formed (§9.1).
-fn verify_extensions(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    let mut values = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
-    let well_formed = values.all(|value| extensions::is_extension_list(value.as_bytes()));
-    if well_formed { Ok(()) } else { Err(HandshakeError::InvalidExtensions) }
 }
 
 /// The elements of all `Sec-WebSocket-Protocol` headers (§4.1: tokens, "all unique"; §11.3.4: headers add up).

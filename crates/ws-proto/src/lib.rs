@@ -34,6 +34,7 @@ mod assembly;
 mod close;
 mod connection;
 mod control;
+mod deflate;
 mod error;
 mod event;
 mod frame;
@@ -47,6 +48,7 @@ mod utf8;
 pub use close::{CloseCode, CloseFrame, CloseReason};
 pub use connection::Connection;
 pub use control::{Control, ControlPayload, ControlTooLong};
+pub use deflate::{DeflateAgreement, DeflateOptions, Deflater};
 pub use error::ProtocolError;
 pub use event::{EndOfStream, Event};
 pub use frame::{

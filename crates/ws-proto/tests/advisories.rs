@@ -99,7 +99,9 @@ fn ghsa_5v72_xg48_5rpm_the_names_of_extensions_are_words_like_others() {
         "permessage-deflate; constructor; constructor",
     ] {
         match handshake(SEC_WEBSOCKET_EXTENSIONS, offer) {
-            Ok(accepted) => assert_eq!(accepted.response(None).headers().get(SEC_WEBSOCKET_EXTENSIONS), None),
+            Ok(accepted) => {
+                assert_eq!(accepted.response(None, None).headers().get(SEC_WEBSOCKET_EXTENSIONS), None);
+            }
             Err(error) => assert_eq!((offer, error), (",;constructor", HandshakeError::InvalidExtensions)),
         }
     }

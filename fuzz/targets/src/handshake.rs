@@ -49,7 +49,7 @@ fn check_answer(request: &Request, accepted: &Accepted, selected: &str) {
     assert_eq!(accepted.accept_key().len(), 28);
     let offered = accepted.protocols();
     for selected in offered.iter().map(String::as_str).chain([selected]).map(Some).chain([None]) {
-        let response = accepted.response(selected);
+        let response = accepted.response(selected, None);
         assert_eq!(response.status(), 101);
         let headers = response.headers();
         assert_eq!(headers["upgrade"], "websocket");

@@ -1,17 +1,26 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1). Nothing in it is accepted yet.
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
 
 use super::is_token_byte;
 
-/// Whether `value` is a list of extensions, each with its parameters.
+/// A piece of a list of extensions, in the order in which they stand there.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Part<'v> {
+    /// The name of an extension. Its parameters follow.
+    Extension(&'v str),
+    /// A parameter and its value, without quotes.
+    Parameter(&'v str, Option<&'v str>),
+}
+
+/// Walks over a list of extensions; whether it is one. What was wrong with it may show only at its end.
 ///
-/// One walk without allocation, whatever the length and however quoted.
-pub(super) fn is_extension_list(value: &[u8]) -> bool {
+/// One walk, which takes memory only for a value in quotes.
+pub(crate) fn walk(value: &[u8], mut each: impl FnMut(Part<'_>)) -> bool {
     let mut scanner = Scanner(value);
     let mut extensions = 0;
     loop {
         // Between commas there may be nothing, as long as there is something in the end (RFC 2616 §2.1).
         if !matches!(scanner.peek(), Some(b',') | None) {
-            if !scanner.extension() {
+            if scanner.extension(&mut each).is_none() {
                 return false;
             }
             extensions += 1;
@@ -27,40 +36,45 @@ pub(super) fn is_extension_list(value: &[u8]) -> bool {
 /// What is still to be read.
 struct Scanner<'v>(&'v [u8]);
 
-impl Scanner<'_> {
-    /// `token *( ";" token [ "=" ( token | quoted-string ) ] )`, and whether that is what was there.
-    fn extension(&mut self) -> bool {
-        let mut valid = self.token();
-        while valid && self.take(b';') {
-            valid = self.token();
-            if valid && self.take(b'=') {
-                valid = if self.take(b'"') { self.quoted_token() } else { self.token() };
+impl<'v> Scanner<'v> {
+    /// `token *( ";" token [ "=" ( token | quoted-string ) ] )`; `None` if that is not what is there.
+    fn extension(&mut self, each: &mut impl FnMut(Part<'_>)) -> Option<()> {
+        each(Part::Extension(self.token()?));
+        while self.take(b';') {
+            let name = self.token()?;
+            if !self.take(b'=') {
+                each(Part::Parameter(name, None));
+            } else if self.take(b'"') {
+                each(Part::Parameter(name, Some(&self.quoted_token()?)));
+            } else {
+                each(Part::Parameter(name, Some(self.token()?)));
             }
         }
-        valid
+        Some(())
     }
 
-    fn token(&mut self) -> bool {
+    fn token(&mut self) -> Option<&'v str> {
         self.peek();
         let len = self.0.iter().take_while(|byte| is_token_byte(byte)).count();
-        self.0 = &self.0[len..];
-        len > 0
+        let (token, rest) = self.0.split_at(len);
+        self.0 = rest;
+        if token.is_empty() { None } else { std::str::from_utf8(token).ok() }
     }
 
     /// The rest of a quoted string. Without quotes and backslashes it has to be a token as well.
-    fn quoted_token(&mut self) -> bool {
-        let mut len = 0;
+    fn quoted_token(&mut self) -> Option<String> {
+        let mut token = String::new();
         loop {
             match self.0 {
                 [b'"', rest @ ..] => {
                     self.0 = rest;
-                    return len > 0;
+                    return if token.is_empty() { None } else { Some(token) };
                 }
                 [b'\\', byte, rest @ ..] | [byte, rest @ ..] if is_token_byte(byte) => {
                     self.0 = rest;
-                    len += 1;
+                    token.push(char::from(*byte));
                 }
-                _ => return false,
+                _ => return None,
             }
         }
     }

@@ -162,7 +162,7 @@ fn section_8_1_must_1_a_value_that_is_no_text_fails_the_handshake() {
 #[test]
 fn section_4_2_2_must_1_10_the_example_is_answered_as_in_the_rfc() {
     assert_eq!(accept_key(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // §1.3
-    let response = verdict(&request("", &[])).expect("a handshake").response(None);
+    let response = verdict(&request("", &[])).expect("a handshake").response(None, None);
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     let sent: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value)).collect();
     let expected = [
@@ -190,7 +190,7 @@ fn section_4_2_2_must_6_7_a_subprotocol_is_answered_only_if_it_was_offered() {
     assert_eq!(offers.protocols(), ["b", "a", "c"]); // "ordered by preference"
     let none = verdict(&request("", &[])).expect("a handshake");
     let selected = |accepted: &Accepted, protocol| {
-        accepted.response(protocol).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned()
+        accepted.response(protocol, None).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned()
     };
     assert_eq!(selected(&offers, Some("a")), Some(HeaderValue::from_static("a")));
     for protocol in [None, Some("never-offered"), Some("A"), Some(""), Some("x\r\nevil: 1")] {
@@ -203,7 +203,7 @@ fn section_4_2_2_must_6_7_a_subprotocol_is_answered_only_if_it_was_offered() {
 fn section_4_2_2_must_8_9_section_5_8_must_1_section_9_must_1_no_extension_is_agreed_to() {
     for offer in ["permessage-deflate; client_max_window_bits", "foo, bar; baz=2", "x-webkit-deflate-frame"] {
         let accepted = verdict(&request("sec-websocket-extensions", &[offer])).expect("a handshake");
-        assert_eq!(accepted.response(None).headers().get(SEC_WEBSOCKET_EXTENSIONS), None);
+        assert_eq!(accepted.response(None, None).headers().get(SEC_WEBSOCKET_EXTENSIONS), None);
     }
 }
 
@@ -239,7 +239,7 @@ fn section_11_3_2_must_1_section_11_3_3_must_1_section_11_3_4_must_1_no_header_o
     let mut headers = request("sec-websocket-protocol", &["a, b", "c"]);
     headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("foo"));
     headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("bar"));
-    let response = verdict(&headers).expect("a handshake").response(Some("c"));
+    let response = verdict(&headers).expect("a handshake").response(Some("c"), None);
     assert_eq!(response.headers().len(), response.headers().keys_len(), "{:?}", response.headers());
     assert_eq!(response.headers().len(), 4);
 }

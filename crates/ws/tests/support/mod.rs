@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidewire_ws::{CloseCode, CloseFrame, Limits, Outcome, WebSocket};
+use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, Limits, Outcome, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use ws_proto::{Connection, Event, FrameHeader, Input, Opcode, Role, Time};
 
@@ -54,11 +54,45 @@ where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
     Fut: Future<Output: Outcome> + Send + 'static,
 {
+    connect_by(REQUEST, behind, limits, None, capacity, handler).await
+}
+
+/// A client that offers compression to a server with these options.
+pub(crate) async fn connect_compressed<F, Fut>(
+    offer: &DeflateOptions,
+    options: DeflateOptions,
+    handler: F,
+) -> Client
+where
+    F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output: Outcome> + Send + 'static,
+{
+    let offer = offer.offer();
+    let head = REQUEST.strip_suffix(b"\r\n").expect("an empty line");
+    let request = [head, b"Sec-WebSocket-Extensions: ", offer.as_bytes(), b"\r\n\r\n"].concat();
+    connect_by(&request, b"", Limits::default(), Some(options), 64 * 1024, handler).await
+}
+
+async fn connect_by<F, Fut>(
+    request: &[u8],
+    behind: &[u8],
+    limits: Limits,
+    deflate: Option<DeflateOptions>,
+    capacity: usize,
+    handler: F,
+) -> Client
+where
+    F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output: Outcome> + Send + 'static,
+{
     let (stream, server) = tokio::io::duplex(capacity);
     let writes = Arc::new(AtomicUsize::new(0));
     let server = Counting { stream: server, writes: Arc::clone(&writes) };
     let service = service_fn(move |mut request: http::Request<Incoming>| {
-        let upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake").limits(limits);
+        let mut upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake").limits(limits);
+        if let Some(options) = &deflate {
+            upgrade = upgrade.compress(options);
+        }
         let response = upgrade.on_connect(handler.clone()).map(|()| String::new());
         async move { Ok::<_, Infallible>(response) }
     });
@@ -67,7 +101,7 @@ where
     let limits = ws_proto::Limits::default();
     let machine = Connection::new(Role::Client, &limits);
     let mut client = Client { stream, writes, machine, events: VecDeque::new() };
-    client.write(&[REQUEST, behind].concat()).await;
+    client.write(&[request, behind].concat()).await;
     client.read_response_head().await;
     client
 }

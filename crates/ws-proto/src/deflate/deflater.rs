@@ -1,0 +1,109 @@
+//! Compressing what is sent.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use flate2::{Compress, Compression, FlushCompress};
+
+use super::TAIL;
+use super::agreement::DeflateAgreement;
+
+thread_local! {
+    /// The thread's compressor for messages that refer to nothing before them. Taken while it is used.
+    static SHARED: RefCell<Option<Compressor>> = const { RefCell::new(None) };
+}
+
+/// Compresses the messages of one end of a connection.
+///
+/// It owns a compressor only where its messages refer to those before them.
+pub struct Deflater {
+    setting: Setting,
+    threshold: usize,
+    own: Option<Box<Compressor>>,
+}
+
+impl Deflater {
+    /// For messages of the end that this agreement belongs to.
+    #[must_use]
+    pub fn new(agreement: &DeflateAgreement) -> Self {
+        let setting = Setting { level: agreement.level, window_bits: agreement.own_window_bits() };
+        let own = agreement.own_context_takeover().then(|| Box::new(Compressor::new(setting)));
+        Self { setting, threshold: agreement.threshold, own }
+    }
+
+    /// Compresses a message into `out`, which is cleared before; whether it is to be sent so. What is short is not, and
+    /// what would become longer.
+    ///
+    /// A frame with this payload has [`rsv1`](crate::FrameHeader::rsv1) set. Where messages refer to those before them it
+    /// must be sent, and before the next one is compressed: the peer would lose track otherwise.
+    pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        out.clear();
+        if payload.len() < self.threshold.max(1) {
+            return false;
+        }
+        if let Some(own) = &mut self.own {
+            own.compress(payload, out);
+            return true;
+        }
+        let shared = SHARED.try_with(RefCell::take).ok().flatten();
+        let mut shared = shared
+            .filter(|shared| shared.setting == self.setting)
+            .unwrap_or_else(|| Compressor::new(self.setting));
+        shared.zlib.reset();
+        shared.compress(payload, out);
+        let _ = SHARED.try_with(|place| place.replace(Some(shared)));
+        out.len() < payload.len()
+    }
+
+    /// How far back in a message what it compresses refers, as a power of two: deflaters with the same answer may share what
+    /// they compress. `None` where messages refer to those before them.
+    #[must_use]
+    pub fn shared_window_bits(&self) -> Option<u8> {
+        self.own.is_none().then_some(self.setting.window_bits)
+    }
+}
+
+impl fmt::Debug for Deflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deflater").field("setting", &self.setting).finish_non_exhaustive()
+    }
+}
+
+/// What makes two compressors alike.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct Setting {
+    level: u8,
+    window_bits: u8,
+}
+
+struct Compressor {
+    zlib: Compress,
+    setting: Setting,
+}
+
+impl Compressor {
+    fn new(setting: Setting) -> Self {
+        let level = Compression::new(setting.level.into());
+        Self { zlib: Compress::new_with_window_bits(level, false, setting.window_bits), setting }
+    }
+
+    fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        // Text shrinks to a third or less; it grows from there if it has to.
+        out.reserve(payload.len() / 3 + 64);
+        let start = self.zlib.total_in();
+        loop {
+            let done = (self.zlib.total_in() - start) as usize;
+            let result = self.zlib.compress_vec(&payload[done..], out, FlushCompress::Sync);
+            debug_assert!(result.is_ok(), "compressing does not fail: {result:?}");
+            let done = (self.zlib.total_in() - start) as usize;
+            // The flush is complete when it did not need the last byte of the room.
+            if result.is_err() || (done == payload.len() && out.len() < out.capacity()) {
+                break;
+            }
+            out.reserve(out.capacity().max(64));
+        }
+        if out.ends_with(&TAIL) {
+            out.truncate(out.len() - TAIL.len());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Inflating what was received.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::agreement::DeflateAgreement;
+use super::{MAX_WINDOW_BITS, TAIL};
+use crate::error::ProtocolError;
+
+thread_local! {
+    /// The thread's decompressor. Taken while it is used: no connection needs one between two messages.
+    static SHARED: RefCell<Option<Shared>> = const { RefCell::new(None) };
+}
+
+struct Shared {
+    zlib: Decompress,
+    /// What comes out, before it is copied to where it fits exactly.
+    message: Vec<u8>,
+}
+
+/// A longer message gives its memory back.
+const KEEP_AT_MOST: usize = 64 * 1024;
+
+/// How much more than the compressed message is made room for at first.
+const FIRST_GUESS: usize = 4;
+
+/// Blocks of one message that say they are the last one. Senders use one at most; each costs a window, so that a message
+/// of nothing else would take seconds.
+const MAX_FINAL_BLOCKS: usize = 64;
+
+/// Inflates the messages of a peer.
+pub(crate) struct Inflater {
+    /// What the peer's next message may refer to: the end of those before it. Empty where each stands for itself.
+    window: Vec<u8>,
+    /// How much of it to keep; 0 where nothing may be referred to.
+    window_size: usize,
+}
+
+impl Inflater {
+    pub(crate) fn new(agreement: &DeflateAgreement) -> Self {
+        let kept = agreement.peer_context_takeover();
+        let window_size = if kept { 1 << agreement.peer_window_bits() } else { 0 };
+        Self { window: Vec::new(), window_size }
+    }
+
+    /// Gives `take` the message that `payload` is compressed from.
+    ///
+    /// # Errors
+    /// It is not compressed, or the message has more than `limit` bytes. That is found out while inflating: memory holds at
+    /// most twice what has come out, and never more than the limit.
+    pub(crate) fn inflate<T>(
+        &mut self,
+        payload: &[u8],
+        limit: usize,
+        take: impl FnOnce(&[u8]) -> Result<T, ProtocolError>,
+    ) -> Result<T, ProtocolError> {
+        let shared = SHARED.try_with(RefCell::take).ok().flatten();
+        let mut shared = shared.unwrap_or_else(|| Shared {
+            zlib: Decompress::new_with_window_bits(false, MAX_WINDOW_BITS),
+            message: Vec::new(),
+        });
+        let inflated = self.inflate_into(&mut shared.message, &mut shared.zlib, payload, limit);
+        let taken = inflated.and_then(|()| take(&shared.message));
+        self.remember(&shared.message);
+        if shared.message.capacity() > KEEP_AT_MOST {
+            shared.message = Vec::new();
+        }
+        let _ = SHARED.try_with(|place| place.replace(Some(shared)));
+        taken
+    }
+
+    fn inflate_into(
+        &self,
+        message: &mut Vec<u8>,
+        zlib: &mut Decompress,
+        payload: &[u8],
+        limit: usize,
+    ) -> Result<(), ProtocolError> {
+        begin(zlib, &self.window)?;
+        message.clear();
+        // One byte more than there may be: whoever fills that one has gone too far.
+        let room = limit.saturating_add(1);
+        message.reserve_exact(payload.len().saturating_mul(FIRST_GUESS).min(room));
+        let mut final_blocks = 0;
+        // What the sender left out belongs to the message.
+        for mut input in [payload, &TAIL] {
+            while !input.is_empty() || message.len() == message.capacity() {
+                if message.len() > limit {
+                    return Err(ProtocolError::MessageTooBig { announced: room as u64, limit: limit as u64 });
+                }
+                if message.len() == message.capacity() {
+                    message.reserve_exact(message.len().max(64).min(room - message.len()));
+                }
+                let before = (zlib.total_in(), zlib.total_out());
+                let status = zlib
+                    .decompress_vec(input, message, FlushDecompress::Sync)
+                    .map_err(|_| ProtocolError::InvalidCompression)?;
+                if before == (zlib.total_in(), zlib.total_out()) && !input.is_empty() {
+                    return Err(ProtocolError::InvalidCompression);
+                }
+                input = &input[(zlib.total_in() - before.0) as usize..];
+                if status == Status::StreamEnd {
+                    // A block that says it is the last one. More may follow, and refer to what came before (§7.2.3.5).
+                    final_blocks += 1;
+                    if final_blocks > MAX_FINAL_BLOCKS {
+                        return Err(ProtocolError::InvalidCompression);
+                    }
+                    begin(zlib, &join_last(&self.window, message, 1 << MAX_WINDOW_BITS))?;
+                }
+            }
+        }
+        // The room of a reused buffer may exceed the limit.
+        if message.len() > limit {
+            return Err(ProtocolError::MessageTooBig {
+                announced: message.len() as u64,
+                limit: limit as u64,
+            });
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, message: &[u8]) {
+        if self.window_size == 0 {
+            return;
+        }
+        let new = last(message, self.window_size);
+        let excess = (self.window.len() + new.len()).saturating_sub(self.window_size);
+        self.window.drain(..excess);
+        self.window.extend_from_slice(new);
+    }
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater").field("window", &self.window.len()).finish_non_exhaustive()
+    }
+}
+
+/// As if everything in `window` had just come out.
+fn begin(zlib: &mut Decompress, window: &[u8]) -> Result<(), ProtocolError> {
+    zlib.reset(false);
+    if !window.is_empty() {
+        zlib.set_dictionary(window).map_err(|_| ProtocolError::InvalidCompression)?;
+    }
+    Ok(())
+}
+
+fn last(bytes: &[u8], count: usize) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(count)..]
+}
+
+/// The last bytes of `first` followed by `second`.
+fn join_last(first: &[u8], second: &[u8], count: usize) -> Vec<u8> {
+    let second = last(second, count);
+    [last(first, count - second.len()), second].concat()
+}

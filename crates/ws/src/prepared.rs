@@ -1,0 +1,77 @@
+//! A message for many.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use ws_proto::{Deflater, FrameHeader};
+
+use crate::message::Message;
+
+/// A message that many connections send: encoded once, and where connections compress it, compressed once.
+///
+/// A clone shares all of it.
+///
+/// ```
+/// use tidewire_ws::{Prepared, SendError, WebSocket};
+///
+/// async fn broadcast(everybody: &mut [WebSocket], text: &str) -> Result<(), SendError> {
+///     let message = Prepared::new(text);
+///     for socket in everybody {
+///         socket.send_prepared(&message).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Prepared(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    message: Message,
+    frame: Bytes,
+    /// The window it is compressed with, and the frame, unless it is better sent as it is. Connections whose clients want
+    /// another window are few; they compress for themselves.
+    compressed: OnceLock<(u8, Option<Bytes>)>,
+}
+
+impl Prepared {
+    /// Encodes a message.
+    #[must_use]
+    pub fn new(message: impl Into<Message>) -> Self {
+        let message = message.into();
+        let frame = frame(&message, false, message.as_bytes());
+        Self(Arc::new(Shared { message, frame, compressed: OnceLock::new() }))
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.0.message
+    }
+
+    /// The frame as a server sends it.
+    pub(crate) fn frame(&self) -> &Bytes {
+        &self.0.frame
+    }
+
+    /// The frame for connections that compress with such a window; `None` if this window is another one than the first.
+    pub(crate) fn compressed_frame(&self, window_bits: u8, deflater: &mut Deflater) -> Option<Bytes> {
+        let (compressed_with, compressed) = self.0.compressed.get_or_init(|| {
+            let mut payload = Vec::new();
+            let shrinks = deflater.compress(self.message().as_bytes(), &mut payload);
+            (window_bits, shrinks.then(|| frame(self.message(), true, &payload)))
+        });
+        (*compressed_with == window_bits).then(|| compressed.as_ref().unwrap_or(&self.0.frame).clone())
+    }
+}
+
+impl<M: Into<Message>> From<M> for Prepared {
+    fn from(message: M) -> Self {
+        Self::new(message)
+    }
+}
+
+fn frame(message: &Message, rsv1: bool, payload: &[u8]) -> Bytes {
+    let header = FrameHeader { rsv1, ..FrameHeader::message(message.opcode(), payload.len()) }.encode();
+    [&header[..], payload].concat().into()
+}

@@ -1,0 +1,123 @@
+//! permessage-deflate on connections: what is compressed on the wire, what is not, and for whom once.
+
+mod support;
+
+use std::sync::Arc;
+
+use support::{Client, connect_compressed, echo, frame, soon};
+use tidewire_ws::{DeflateOptions, Message, Prepared, WebSocket};
+use tokio::io::AsyncReadExt;
+use tokio::sync::Barrier;
+use ws_proto::Opcode;
+
+/// A kibibyte that compresses well.
+fn text() -> String {
+    "{\"symbol\":\"TIDE\",\"price\":1.25},".repeat(64)
+}
+
+/// "Hello", compressed (RFC 7692 §7.2.3.1), as a client sends it.
+fn compressed_hello() -> Vec<u8> {
+    const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let mut wire = frame(Opcode::Text, &HELLO);
+    wire[0] |= 0x40;
+    wire
+}
+
+/// First byte and payload of the next frame, which has less than 64 KiB.
+async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
+    let mut header = [0; 2];
+    soon(client.stream.read_exact(&mut header)).await.expect("a frame");
+    let length = match header[1] {
+        126 => usize::from(soon(client.stream.read_u16()).await.expect("a length")),
+        short => usize::from(short),
+    };
+    let mut payload = vec![0; length];
+    soon(client.stream.read_exact(&mut payload)).await.expect("a payload");
+    (header[0], payload)
+}
+
+#[tokio::test]
+async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_where_it_pays() {
+    let options = DeflateOptions::default();
+    let mut client = connect_compressed(&options, options, echo).await;
+    client.write(&compressed_hello()).await;
+    assert_eq!(next_frame(&mut client).await, (0x81, b"Hello".to_vec()), "too short to be compressed");
+
+    client.write(&support::text(&text())).await;
+    let (first, payload) = next_frame(&mut client).await;
+    assert_eq!(first, 0xc1);
+    assert!(payload.len() < text().len() / 4, "{} bytes", payload.len());
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_compressed_is_not() {
+    let options = DeflateOptions { threshold: 0, ..DeflateOptions::default() };
+    let mut client = connect_compressed(&options, options, async |mut socket: WebSocket| {
+        socket.send_uncompressed(text()).await.expect("sent");
+        socket.send(text()).await.expect("sent");
+        socket.recv().await;
+    })
+    .await;
+    assert_eq!(next_frame(&mut client).await, (0x81, text().into_bytes()));
+    assert_eq!(next_frame(&mut client).await.0, 0xc1);
+}
+
+#[tokio::test]
+async fn context_makes_the_second_message_smaller_where_both_ends_keep_it() {
+    let keeps = DeflateOptions {
+        own_context_takeover: true,
+        peer_context_takeover: true,
+        ..DeflateOptions::default()
+    };
+    for (options, gets_smaller) in [(keeps, true), (DeflateOptions::default(), false)] {
+        let mut client = connect_compressed(&keeps, options, echo).await;
+        let mut lengths = Vec::new();
+        for _ in 0..2 {
+            client.write(&support::text(&text())).await;
+            let (first, payload) = next_frame(&mut client).await;
+            assert_eq!(first, 0xc1);
+            lengths.push(payload.len());
+        }
+        assert_eq!(lengths[1] < lengths[0], gets_smaller, "{lengths:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_prepared_message_is_the_same_frame_for_all_who_compress_alike() {
+    let both = Arc::new(Barrier::new(2));
+    let lean = DeflateOptions::default();
+    let small = DeflateOptions { peer_max_window_bits: 9, ..lean };
+    let keeps = DeflateOptions { own_context_takeover: true, peer_context_takeover: true, ..lean };
+    let message = Prepared::new(text());
+    let mut frames = Vec::new();
+    for (offer, options) in [(lean, lean), (lean, lean), (small, lean), (keeps, keeps)] {
+        let (message, seen) = (message.clone(), Arc::clone(&both));
+        let mut client = connect_compressed(&offer, options, move |mut socket: WebSocket| async move {
+            socket.send_prepared(&message).await.expect("sent");
+            socket.try_send_prepared(&message).expect("sent");
+            seen.wait().await;
+        })
+        .await;
+        let first = next_frame(&mut client).await;
+        let second = next_frame(&mut client).await;
+        assert_eq!(first.0, 0xc1);
+        frames.push((first.1, second.1));
+        both.wait().await;
+    }
+    assert_eq!(frames[0], frames[1]);
+    assert_eq!(frames[0].0, frames[0].1);
+    assert_ne!(frames[2].0, frames[0].0, "a smaller window was agreed on");
+    assert!(frames[3].1.len() < frames[3].0.len(), "its second message refers to the first");
+}
+
+#[tokio::test]
+async fn without_an_offer_a_prepared_message_is_sent_as_it_is() {
+    let mut client = support::connect(async |mut socket: WebSocket| {
+        let message = Prepared::new(vec![7; 10_000]);
+        assert_eq!(message.message(), &Message::from(vec![7; 10_000]));
+        socket.send_prepared(&message).await.expect("sent");
+        socket.recv().await;
+    })
+    .await;
+    assert_eq!(next_frame(&mut client).await, (0x82, vec![7; 10_000]));
+}
