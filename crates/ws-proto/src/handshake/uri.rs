@@ -2,6 +2,8 @@
 
 use http::{HeaderValue, Uri};
 
+use super::is_authority;
+
 /// What a WebSocket URI says: where to connect, whether to encrypt, and which resource to ask for.
 ///
 /// Its schemes are `ws` and `wss`; `http` and `https` mean the same, as in browsers. It is ASCII: a host is given as a
@@ -44,8 +46,13 @@ impl WebSocketUri {
         if bare.is_empty() {
             return Err(UriError::HostMissing);
         }
+        // `http` takes brackets anywhere in a host, and whatever follows them.
+        let behind = &authority.as_str()[host.len()..];
+        if !is_authority(host.as_bytes()) || !(behind.is_empty() || behind.starts_with(':')) {
+            return Err(UriError::Malformed("invalid host".to_owned()));
+        }
         let default_port = if secure { 443 } else { 80 };
-        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+        let port = match behind.strip_prefix(':') {
             None | Some("") => default_port,
             // `parse` would take a sign as well.
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -150,6 +157,14 @@ mod tests {
         ] {
             let parsed = WebSocketUri::parse(uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
             assert_eq!((parsed.is_secure(), parsed.host(), parsed.port()), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_a_server_would_refuse_is_malformed() {
+        for uri in ["ws://x1v[].:1/*", "ws://a[::1]/", "ws://[::1]a/"] {
+            let refused = WebSocketUri::parse(uri);
+            assert!(matches!(refused, Err(UriError::Malformed(_))), "{uri}: {refused:?}");
         }
     }
 }
