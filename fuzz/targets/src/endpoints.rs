@@ -102,6 +102,8 @@ struct Endpoint {
     unfinished: Option<Unfinished>,
     /// The payload of the last ping that is to be answered.
     unanswered: Option<ControlPayload>,
+    /// Whether it has sent a message of the longest form. One is enough, and slow.
+    was_large: bool,
     closing: Option<Closing>,
 }
 
@@ -129,13 +131,14 @@ impl Endpoint {
             expected: VecDeque::new(),
             unfinished: None,
             unanswered: None,
+            was_large: false,
             closing: None,
         }
     }
 
     /// As for every driver, it is for the sender to ask whether it may, and to finish what it has begun.
     fn send_message(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
-        let (opcode, payload) = message(choices)?;
+        let (opcode, payload) = self.message(choices)?;
         if self.connection.can_send() && self.unfinished.is_none() {
             self.write(true, opcode, &payload);
             self.expected.push_back(event(opcode, payload));
@@ -147,7 +150,7 @@ impl Endpoint {
         let (message, begins) = match self.unfinished.take() {
             Some(message) => (message, false),
             None => {
-                let (opcode, payload) = message(choices)?;
+                let (opcode, payload) = self.message(choices)?;
                 (Unfinished { opcode, payload, written: 0 }, true)
             }
         };
@@ -168,6 +171,24 @@ impl Endpoint {
             self.unfinished = Some(Unfinished { written: end, ..message });
         }
         Ok(())
+    }
+
+    /// A message of any length, with those near the steps of the header among them.
+    fn message(&mut self, choices: &mut Unstructured<'_>) -> Result<(Opcode, Vec<u8>)> {
+        let len = match choices.arbitrary::<u8>()? {
+            255 if !self.was_large => {
+                self.was_large = true;
+                65_530 + choices.int_in_range(0..=10_usize)?
+            }
+            len => len.into(),
+        };
+        let text = TEXT.repeat(len / TEXT.len() + 1);
+        if choices.arbitrary()? {
+            let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+            Ok((Opcode::Text, text.as_bytes()[..end].to_vec()))
+        } else {
+            Ok((Opcode::Binary, text.as_bytes()[..len].to_vec()))
+        }
     }
 
     fn ping(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
@@ -264,21 +285,6 @@ impl Endpoint {
             mask(&mut payload, key, 0);
         }
         self.wire.extend(payload);
-    }
-}
-
-/// A message of any length, with those near the steps of the header among them.
-fn message(choices: &mut Unstructured<'_>) -> Result<(Opcode, Vec<u8>)> {
-    let len = match choices.arbitrary::<u8>()? {
-        255 => 65_530 + choices.int_in_range(0..=10_usize)?,
-        len => len.into(),
-    };
-    let text = TEXT.repeat(len / TEXT.len() + 1);
-    if choices.arbitrary()? {
-        let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-        Ok((Opcode::Text, text.as_bytes()[..end].to_vec()))
-    } else {
-        Ok((Opcode::Binary, text.as_bytes()[..len].to_vec()))
     }
 }
 

@@ -1,24 +1,19 @@
 //! The head of an HTTP/1.1 request, from the bytes on, against RFC 6455 §4.2.1 read once more.
 
-mod grammar;
-
 use engineio_proto::{Refusal, SessionId};
-use http::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Method, Uri, Version};
 use ws_proto::{Accepted, HandshakeError, MAX_OFFERED_PROTOCOLS, accept_key, is_upgrade_request, verify};
 
-use crate::memory;
-use grammar::trim;
-
-/// What hyper takes at most.
-const MAX_HEADERS: usize = 100;
+use crate::fields::{Fields, MAX_FIELDS};
+use crate::{grammar, memory};
 
 /// A request head. What follows it is the subprotocol that the program selects, and the words with which it refuses.
 pub fn handshake(data: &[u8]) {
     // A head that was cut off is ended here, so that nearly every input gets as far as the handshake.
     let ended = [data, b"\r\n\r\n"].concat();
     let Some((request, rest)) = Request::parse(data).or_else(|| Request::parse(&ended)) else { return };
-    let headers = request.header_map(false);
+    let headers = request.fields.map(false);
     let mut verdict = None;
     let held = memory::peak(|| verdict = Some(request.verify(&headers)));
     let Some(verdict) = verdict else { return };
@@ -26,8 +21,8 @@ pub fn handshake(data: &[u8]) {
     let allowed = 2 * data.len() + 64 * MAX_OFFERED_PROTOCOLS;
     assert!(held <= allowed, "{held} bytes are held for {} received", data.len());
 
-    assert_eq!(request.verify(&request.header_map(true)), verdict, "headers reordered");
-    assert_eq!(is_upgrade_request(&headers), request.lists("upgrade", "websocket"));
+    assert_eq!(request.verify(&request.fields.map(true)), verdict, "headers reordered");
+    assert_eq!(is_upgrade_request(&headers), request.fields.lists("upgrade", "websocket"));
     let rest = String::from_utf8_lossy(rest);
     check_words(&rest);
     match verdict {
@@ -43,8 +38,11 @@ pub fn handshake(data: &[u8]) {
 }
 
 fn check_answer(request: &Request, accepted: &Accepted, selected: &str) {
-    let key =
-        request.only("sec-websocket-key").and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
+    let key = request
+        .fields
+        .only("sec-websocket-key")
+        .and_then(|key| std::str::from_utf8(key).ok())
+        .unwrap_or_default();
     assert_eq!(accepted.accept_key(), accept_key(key));
     assert_eq!(accepted.accept_key().len(), 28);
     let offered = accepted.protocols();
@@ -85,24 +83,20 @@ struct Request {
     method: Method,
     target: Uri,
     version: Version,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    fields: Fields,
 }
 
 impl Request {
     /// The request, and what follows its head.
     fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut head = httparse::Request::new(&mut headers);
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut head = httparse::Request::new(&mut fields);
         let httparse::Status::Complete(len) = head.parse(bytes).ok()? else { return None };
-        let headers = head.headers.iter().map(|header| {
-            let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(header.value).ok()?))
-        });
         let request = Request {
             method: Method::from_bytes(head.method?.as_bytes()).ok()?,
             target: head.path?.parse().ok()?,
             version: if head.version? == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
-            headers: headers.collect::<Option<_>>()?,
+            fields: Fields::new(head.headers)?,
         };
         Some((request, &bytes[len..]))
     }
@@ -111,58 +105,22 @@ impl Request {
         verify(&self.method, &self.target, self.version, headers)
     }
 
-    /// The headers; `reordered`, the last name goes first, but those of one name keep their order.
-    fn header_map(&self, reordered: bool) -> HeaderMap {
-        let mut list: Vec<_> = self.headers.iter().collect();
-        if reordered {
-            list.sort_by(|(one, _), (other, _)| other.as_str().cmp(one.as_str()));
-        }
-        let mut map = HeaderMap::new();
-        for (name, value) in list {
-            map.append(name, value.clone());
-        }
-        map
-    }
-
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.headers.iter().filter(move |(other, _)| other == name).map(|(_, value)| trim(value.as_bytes()))
-    }
-
-    /// The value of a header that must come once.
-    fn only(&self, name: &str) -> Option<&[u8]> {
-        let mut values = self.values(name);
-        values.next().filter(|_| values.next().is_none())
-    }
-
-    /// The elements of a header that is a list. RFC 9110 §5.3: several headers are one, with commas between.
-    fn list(&self, name: &str) -> Vec<Vec<u8>> {
-        let values: Vec<_> = self.values(name).collect();
-        if values.is_empty() {
-            return Vec::new();
-        }
-        values.join(&b',').split(|&byte| byte == b',').map(|element| trim(element).to_vec()).collect()
-    }
-
-    fn lists(&self, name: &str, token: &str) -> bool {
-        self.list(name).iter().any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
-    }
-
     /// The subprotocols that are offered if the request is one that may be accepted.
     fn offers_by_the_rfc(&self) -> Option<Vec<String>> {
-        let offers = self.list("sec-websocket-protocol");
+        let offers = self.fields.list("sec-websocket-protocol");
         let unique = offers.iter().enumerate().all(|(index, offer)| !offers[..index].contains(offer));
         let target = self.target.to_string().to_ascii_lowercase();
         let acceptable = self.method == "GET"
             && ["/", "http://", "https://"].iter().any(|beginning| target.starts_with(beginning))
             && self.version == Version::HTTP_11
-            && self.only("host").is_some_and(grammar::is_host)
-            && self.values("content-length").all(|length| length == b"0")
-            && self.values("transfer-encoding").next().is_none()
-            && self.lists("upgrade", "websocket")
-            && self.lists("connection", "upgrade")
-            && self.only("sec-websocket-version") == Some(b"13")
-            && self.only("sec-websocket-key").is_some_and(grammar::is_key)
-            && self.values("sec-websocket-extensions").all(grammar::is_extension_list)
+            && self.fields.only("host").is_some_and(grammar::is_host)
+            && self.fields.values("content-length").all(|length| length == b"0")
+            && self.fields.values("transfer-encoding").next().is_none()
+            && self.fields.lists("upgrade", "websocket")
+            && self.fields.lists("connection", "upgrade")
+            && self.fields.only("sec-websocket-version") == Some(b"13")
+            && self.fields.only("sec-websocket-key").is_some_and(grammar::is_key)
+            && self.fields.values("sec-websocket-extensions").all(grammar::is_extension_list)
             && offers.iter().all(|offer| grammar::is_token(offer))
             && unique
             && offers.len() <= MAX_OFFERED_PROTOCOLS;

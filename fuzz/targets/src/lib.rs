@@ -6,30 +6,40 @@
 //! against a second, naive way to the same result (a model, `serde_json`, other split points, there and back again), and
 //! memory against what the peer has sent.
 
+mod client_handshake;
 mod endpoints;
+mod fields;
 mod frame_decoder;
+mod grammar;
 mod handshake;
 mod memory;
 mod polling_payload;
+mod received;
 mod session;
+mod socketio_arguments;
 mod socketio_packet;
+mod tree;
 
+pub use client_handshake::client_handshake;
 pub use endpoints::endpoints;
 pub use frame_decoder::frame_decoder;
 pub use handshake::handshake;
 pub use polling_payload::polling_payload;
 pub use session::session;
+pub use socketio_arguments::socketio_arguments;
 pub use socketio_packet::socketio_packet;
 
 /// A target: it returns for any bytes, or it has found something.
 pub type Target = fn(&[u8]);
 
 /// Every target, with the name that its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
+    ("client_handshake", client_handshake),
     ("endpoints", endpoints),
     ("frame_decoder", frame_decoder),
     ("handshake", handshake),
     ("polling_payload", polling_payload),
     ("session", session),
+    ("socketio_arguments", socketio_arguments),
     ("socketio_packet", socketio_packet),
 ];

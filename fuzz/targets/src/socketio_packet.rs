@@ -1,23 +1,21 @@
 //! The messages of a Socket.IO peer: what is a packet and what is not, what programs read in it, and its relay.
 
 mod model;
-mod tree;
-mod values;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use engineio_proto::{EncodedMessage, MessageEncoder};
+use engineio_proto::MessageEncoder;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use socketio_proto::{
     Arguments, DecodeError, Decoder, EncodeError, Json, Limits, Packet, RESERVED_EVENTS, encode,
 };
-use ws_proto::{Connection, Event, Input, Role, Time};
 
 use crate::memory;
+use crate::received::received;
+use crate::tree::Tree;
 use model::Verdict;
-use tree::Tree;
 
 /// Messages with 0xff between them, a byte that no text has; one that begins with 0xfe is binary. In front of them, how
 /// many attachments a packet may have and how long they may be.
@@ -119,13 +117,14 @@ fn look_at(packet: &Packet<'static>, text_bytes: usize) {
         Packet::Event { namespace, ack, event } => {
             assert!(!RESERVED_EVENTS.contains(&event.name()));
             let attachments: usize = event.arguments().attachments().iter().map(Bytes::len).sum();
-            // The payload is part of the text; an unescaped name is no longer than what it was, three bytes for six.
-            assert!(event.size() <= 2 * text_bytes + attachments);
-            values::check(event.arguments());
+            // The payload is part of the text. An unescaped name is half as long again at most: half of a surrogate pair,
+            // six bytes, is three bytes that are no UTF-8, and U+FFFD three times.
+            assert!(2 * event.size() <= 5 * text_bytes + 2 * attachments, "{event:?}");
+            look_at_arguments(event.arguments());
             relay(namespace, *ack, event.name(), event.arguments());
         }
         Packet::Ack { namespace, id, arguments } => {
-            values::check(arguments);
+            look_at_arguments(arguments);
             answer(namespace, *id, arguments);
         }
         Packet::Connect { namespace, auth } => {
@@ -158,6 +157,15 @@ fn look_at_json(json: &Json<'_>) {
     assert!(serde_json::from_str::<IgnoredAny>(json.as_str()).is_ok(), "{json:?}");
     // Too deep, too large a number, half of a surrogate pair: an error, whatever else.
     let _ = json.deserialize::<Value>();
+}
+
+/// What is read in them is for `socketio_arguments` to say.
+fn look_at_arguments(arguments: &Arguments<'_>) {
+    let list = format!("[{}]", arguments.as_json());
+    let elements: Vec<IgnoredAny> = serde_json::from_str(&list).expect("the arguments are JSON");
+    assert_eq!((elements.len(), elements.is_empty()), (arguments.len(), arguments.is_empty()));
+    assert_eq!(arguments.deserialize(), Ok(()), "nothing is asked for, whatever has come");
+    let _ = arguments.deserialize_all::<Vec<Value>>();
 }
 
 fn relay(namespace: &str, ack: Option<u64>, name: &str, arguments: &Arguments<'_>) {
@@ -212,28 +220,5 @@ fn check_relay(
         (Ok(tree), Err(EncodeError::TooManyAttachments { max })) => assert!(tree.attachments() > max),
         (Err(_), Err(EncodeError::Serialize { .. })) => {}
         (tree, sent) => panic!("{tree:?} became {sent:?}"),
-    }
-}
-
-/// What a client of ours would have received: the frames through WebSocket, the messages through a decoder.
-fn received(message: EncodedMessage<'_>) -> Packet<'static> {
-    let mut wire = message.as_wire().to_vec();
-    let mut input = Input::new(&mut wire);
-    let mut connection = Connection::new(Role::Client, &ws_proto::Limits::default());
-    let mut decoder = Decoder::new(&Limits::default());
-    loop {
-        let event = connection.decode(&mut input, Time::ZERO).expect("our frames are valid");
-        let packet = match event.expect("a packet group is complete") {
-            Event::Text(text) => {
-                let text = text.strip_prefix('4').expect("a message begins with its type");
-                decoder.text(text).map(|packet| packet.map(Packet::into_owned))
-            }
-            Event::Binary(data) => decoder.binary(data),
-            other => panic!("{other:?} was not sent"),
-        };
-        if let Some(packet) = packet.expect("what we send is a packet") {
-            assert!(input.is_empty(), "a packet group is one packet");
-            return packet;
-        }
     }
 }

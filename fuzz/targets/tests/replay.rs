@@ -55,11 +55,13 @@ macro_rules! replay {
 }
 
 replay! {
+    what_a_client_asks_for_a_server_accepts_and_answers_are_taken_as_the_model_takes_them: "client_handshake"
     two_endpoints_get_what_the_other_sent: "endpoints"
     frames_are_decoded_alike_at_all_split_points_and_as_the_model_says: "frame_decoder"
     handshakes_are_accepted_exactly_if_the_model_accepts_them: "handshake"
     polling_payloads_say_what_the_websocket_form_says: "polling_payload"
     sessions_keep_their_heartbeat_and_move_once: "session"
+    arguments_are_read_and_written_as_by_serde_json: "socketio_arguments"
     socketio_packets_are_accepted_as_serde_json_would_and_survive_a_relay: "socketio_packet"
 }
 

@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use socketio_proto::{Limits, RESERVED_EVENTS};
 
-use super::tree::Tree;
+use crate::tree::Tree;
 
 /// What a decoder that awaits nothing has to say to a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

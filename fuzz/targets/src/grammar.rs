@@ -1,13 +1,13 @@
-//! The grammars in a request head, by splitting rather than scanning.
+//! The grammars of HTTP header fields, by splitting rather than scanning.
 
 /// RFC 9110 §5.6.2.
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     let is_delimiter = |byte: &u8| b"\"(),/:;<=>?@[\\]{}".contains(byte);
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && !is_delimiter(byte))
 }
 
 /// Without the optional whitespace around a value (RFC 9110 §5.6.3).
-pub(super) fn trim(value: &[u8]) -> &[u8] {
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
     let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
@@ -15,13 +15,13 @@ pub(super) fn trim(value: &[u8]) -> &[u8] {
 }
 
 /// Sixteen bytes in base64, the unused bits of which may be set.
-pub(super) fn is_key(key: &[u8]) -> bool {
+pub(crate) fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
 }
 
 /// RFC 9110 §7.2: a name, or an address in brackets; and a port, which may be empty.
-pub(super) fn is_host(host: &[u8]) -> bool {
+pub(crate) fn is_host(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let is_name = |text: &str| {
         let excluded = "\"#/:<>?@[\\]^`{|}";
@@ -45,7 +45,7 @@ pub(super) fn is_host(host: &[u8]) -> bool {
 }
 
 /// RFC 6455 §9.1. No comma, semicolon or equals sign may be in a quoted value either, so that all of them separate.
-pub(super) fn is_extension_list(value: &[u8]) -> bool {
+pub(crate) fn is_extension_list(value: &[u8]) -> bool {
     let mut extensions = split(value, b',').into_iter().filter(|extension| !extension.is_empty()).peekable();
     extensions.peek().is_some() && extensions.all(is_extension)
 }

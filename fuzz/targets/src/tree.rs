@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 #[derive(Clone, Debug)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -20,13 +20,13 @@ pub(super) enum Tree {
 
 impl Tree {
     /// Fails for what no program can read: nesting beyond 128 levels, half of a surrogate pair, a number beyond f64.
-    pub(super) fn parse(text: &str) -> serde_json::Result<Self> {
+    pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
 
     /// Which attachment an object stands for; `Some(None)` if it says that it stands for one and does not say which.
     /// Of a name that comes twice the last one counts.
-    pub(super) fn placeholder(&self) -> Option<Option<u64>> {
+    pub(crate) fn placeholder(&self) -> Option<Option<u64>> {
         let Self::Object(members) = self else { return None };
         let member = |name| members.iter().rev().find(|(other, _)| other == name).map(|(_, tree)| tree);
         let Some(Self::Bool(true)) = member("_placeholder") else { return None };
@@ -37,7 +37,7 @@ impl Tree {
     }
 
     /// Whether `holds` for this value and everything in it.
-    pub(super) fn all(&self, holds: &impl Fn(&Tree) -> bool) -> bool {
+    pub(crate) fn all(&self, holds: &impl Fn(&Tree) -> bool) -> bool {
         holds(self)
             && match self {
                 Self::List(elements) => elements.iter().all(|element| element.all(holds)),
@@ -47,7 +47,7 @@ impl Tree {
     }
 
     /// The same with attachments in place of their placeholders.
-    pub(super) fn resolved(self, attachments: &[Bytes]) -> Self {
+    pub(crate) fn resolved(self, attachments: &[Bytes]) -> Self {
         let index = self.placeholder().flatten().and_then(|index| usize::try_from(index).ok());
         if let Some(attachment) = index.and_then(|index| attachments.get(index)) {
             return Self::Attachment(attachment.clone());
@@ -63,7 +63,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn attachments(&self) -> usize {
+    pub(crate) fn attachments(&self) -> usize {
         match self {
             Self::Attachment(_) => 1,
             Self::List(elements) => elements.iter().map(Self::attachments).sum(),
@@ -73,7 +73,7 @@ impl Tree {
     }
 
     /// Equal, but that numbers may be written in another notation, which serde_json reads to within the last bit.
-    pub(super) fn is_alike(&self, other: &Self) -> bool {
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => true,
             (Self::Bool(one), Self::Bool(other)) => one == other,

@@ -1,0 +1,76 @@
+//! The opening handshake on the client's side: any URI, and any answer.
+
+use http::{HeaderMap, StatusCode};
+use ws_proto::{Offer, WebSocketUri, accept_key, verify};
+
+use crate::fields::{Fields, MAX_FIELDS};
+use crate::{grammar, memory};
+
+const PROTOCOLS: [&str; 2] = ["chat", "superchat"];
+/// `[7; 16]` in base64, and so what the offer says.
+const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBw==";
+
+/// A URI, and behind a line feed the head of an answer.
+pub fn client_handshake(data: &[u8]) {
+    let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
+    let offer = PROTOCOLS.into_iter().try_fold(Offer::new([7; 16]), Offer::protocol).expect("two tokens");
+    check_uri(&offer, &String::from_utf8_lossy(&data[..end]));
+    // A head that was cut off is ended here, so that nearly every input gets as far as the handshake.
+    let answer = [data.get(end + 1..).unwrap_or_default(), b"\r\n\r\n"].concat();
+    check_answer(&offer, &answer);
+}
+
+/// A URI that can be opened leads to a request that our server accepts, and its answer to an agreement.
+fn check_uri(offer: &Offer, text: &str) {
+    let Ok(uri) = WebSocketUri::parse(text) else { return };
+    let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    assert_eq!(uri.is_secure(), matches!(scheme.as_str(), "wss" | "https"));
+    let authority =
+        text.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let host = uri.host_field();
+    assert!(grammar::is_host(authority.as_bytes()) && grammar::is_host(host.as_bytes()), "{uri:?}");
+
+    let scheme = if uri.is_secure() { "wss" } else { "ws" };
+    let written = format!("{scheme}://{}{}", host.to_str().unwrap_or_default(), uri.resource());
+    assert_eq!(WebSocketUri::parse(&written).as_ref(), Ok(&uri), "{text:?} as {written:?}");
+
+    let request = offer.request(&uri, &HeaderMap::new()).expect("nothing was added");
+    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted = accepted.unwrap_or_else(|error| panic!("{request:?}: {error}"));
+    assert_eq!(accepted.protocols(), PROTOCOLS);
+    for selected in [None, Some("chat"), Some("superchat")] {
+        let response = accepted.response(selected, None);
+        let agreed = offer.verify(response.status(), response.headers()).expect("our server's answer");
+        assert_eq!(agreed.protocol(), selected);
+    }
+}
+
+/// An answer is taken exactly if §4.1 read once more takes it.
+fn check_answer(offer: &Offer, answer: &[u8]) {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut head = httparse::Response::new(&mut fields);
+    let Ok(httparse::Status::Complete(_)) = head.parse(answer) else { return };
+    let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let (Some(status), Some(fields)) = (status, Fields::new(head.headers)) else { return };
+    let headers = fields.map(false);
+    let mut verdict = None;
+    let held = memory::peak(|| verdict = Some(offer.verify(status, &headers)));
+    assert!(held <= 8 * answer.len(), "{held} bytes are held for {} received", answer.len());
+    let Some(verdict) = verdict else { return };
+    assert_eq!(offer.verify(status, &fields.map(true)), verdict, "headers reordered");
+
+    let upgrade = fields.only("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket"));
+    let selected: Vec<&[u8]> = fields.values("sec-websocket-protocol").collect();
+    let selected = match selected[..] {
+        [] => Some(None),
+        [selected] => PROTOCOLS.into_iter().find(|offered| offered.as_bytes() == selected).map(Some),
+        _ => None,
+    };
+    let acceptable = status == 101
+        && upgrade
+        && fields.lists("connection", "upgrade")
+        && fields.only("sec-websocket-accept") == Some(accept_key(KEY).as_bytes())
+        && fields.values("sec-websocket-extensions").next().is_none();
+    let expected = selected.filter(|_| acceptable);
+    assert_eq!(verdict.as_ref().ok().map(|agreed| agreed.protocol()), expected, "{fields:?}");
+}

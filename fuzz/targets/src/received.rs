@@ -1,0 +1,28 @@
+//! The way of a message of ours to a client.
+
+use engineio_proto::EncodedMessage;
+use socketio_proto::{Decoder, Limits, Packet};
+use ws_proto::{Connection, Event, Input, Role, Time};
+
+/// What a client of ours would have received: the frames through WebSocket, the messages through a decoder.
+pub(crate) fn received(message: EncodedMessage<'_>) -> Packet<'static> {
+    let mut wire = message.as_wire().to_vec();
+    let mut input = Input::new(&mut wire);
+    let mut connection = Connection::new(Role::Client, &ws_proto::Limits::default());
+    let mut decoder = Decoder::new(&Limits::default());
+    loop {
+        let event = connection.decode(&mut input, Time::ZERO).expect("our frames are valid");
+        let packet = match event.expect("a packet group is complete") {
+            Event::Text(text) => {
+                let text = text.strip_prefix('4').expect("a message begins with its type");
+                decoder.text(text).map(|packet| packet.map(Packet::into_owned))
+            }
+            Event::Binary(data) => decoder.binary(data),
+            other => panic!("{other:?} was not sent"),
+        };
+        if let Some(packet) = packet.expect("what we send is a packet") {
+            assert!(input.is_empty(), "a packet group is one packet");
+            return packet;
+        }
+    }
+}
