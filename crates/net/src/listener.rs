@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body::Body;
@@ -11,8 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
 use crate::log_limit::LogLimit;
@@ -22,6 +24,10 @@ use crate::stream::Stream;
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
 /// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the system asks after a silent peer, and how many times before it gives the connection up.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
 
 /// The address of the peer of a connection, an extension of every request that a [`Listener`] serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,14 @@ pub struct HttpLimits {
     /// How long an answer may wait for a peer that takes none of it. Answers clients that ask and do not read: their
     /// connection is closed. It does not concern WebSockets. Default 30 s.
     pub write_timeout: Duration,
+    /// Connections at the same time that are no WebSocket, or not yet. Answers connections that are opened in masses: a
+    /// further one waits in the queue of the system until one of them ends, or is upgraded, and the log says so. A client
+    /// that polls takes one, and another one for each POST. Default 100,000.
+    pub max_connections: usize,
+    /// Silence after which the system asks whether the peer's machine is still there, four times in a minute. Answers
+    /// peers that vanish while nothing else is asked of them. It holds for WebSockets as well. `None`: it never asks.
+    /// Default 60 s.
+    pub tcp_keepalive: Option<Duration>,
     /// How long connections may go on after the server was asked to stop. Default 5 s.
     pub stop_timeout: Duration,
 }
@@ -52,6 +66,8 @@ impl Default for HttpLimits {
             head_size: 16 * 1024,
             headers: 100,
             write_timeout: Duration::from_secs(30),
+            max_connections: 100_000,
+            tcp_keepalive: Some(Duration::from_secs(60)),
             stop_timeout: Duration::from_secs(5),
         }
     }
@@ -84,6 +100,14 @@ impl Listener {
     /// Serves on a listener that is bound already.
     #[must_use]
     pub fn from_tcp(listener: TcpListener, limits: HttpLimits) -> Self {
+        if let Some(silence) = limits.tcp_keepalive {
+            // What is accepted inherits it, so it costs a connection nothing.
+            let asking = TcpKeepalive::new().with_time(silence).with_interval(KEEPALIVE_INTERVAL);
+            let asking = asking.with_retries(KEEPALIVE_RETRIES);
+            if let Err(error) = SockRef::from(&listener).set_tcp_keepalive(&asking) {
+                tracing::debug!(%error, "the system does not ask after silent peers");
+            }
+        }
         Self { listener, limits, tls: None }
     }
 
@@ -117,17 +141,38 @@ impl Listener {
         let mut stop = pin!(stop);
         // Each connection holds a receiver: they learn of the stop through it, and the sender of their end.
         let (stopping, stopped) = watch::channel(false);
-        let failures = LogLimit::new();
+        let (failures, full) = (LogLimit::new(), LogLimit::new());
+        let places = self.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places));
         loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+            let accept = async {
+                let place = match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => Some(place),
+                    Err(_) => {
+                        if let Some(suppressed) = full.pass() {
+                            let max_connections = self.limits.max_connections;
+                            tracing::warn!(
+                                max_connections,
+                                suppressed,
+                                "too many connections: further ones wait"
+                            );
+                        }
+                        // It fails for a semaphore that is closed, which this one never is.
+                        Arc::clone(&places).acquire_owned().await.ok()
+                    }
+                };
+                (place, self.listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                accepted = accept => accepted,
                 () = &mut stop => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
                     let service = WithPeer { service: service.clone(), peer: PeerAddress(peer) };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
-                    tokio::spawn(serve_connection(stream, tls, service, limits, stopped.clone()));
+                    let connection = serve_connection(stream, tls, service, limits, stopped.clone(), place);
+                    tokio::spawn(connection);
                 }
                 Err(error) => {
                     if let Some(suppressed) = failures.pass() {
@@ -150,6 +195,7 @@ async fn serve_connection<S, B>(
     service: WithPeer<S>,
     limits: HttpLimits,
     mut stopping: watch::Receiver<bool>,
+    _place: Option<OwnedSemaphorePermit>,
 ) where
     S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -230,5 +276,72 @@ impl<S: Service<http::Request<Incoming>>> Service<http::Request<Incoming>> for W
     fn call(&mut self, mut request: http::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         self.service.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+    use tower::service_fn;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+
+    /// Upgrades every connection, and gives the stream to the test.
+    async fn serve(limits: HttpLimits) -> (SocketAddr, mpsc::UnboundedReceiver<Stream>) {
+        let (sender, upgraded) = mpsc::unbounded_channel();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (upgrade, sender) = (hyper::upgrade::on(&mut request), sender.clone());
+            tokio::spawn(async move { sender.send(crate::upgraded(upgrade).await.unwrap().stream) });
+            let mut response = Response::new(String::new());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            async { Ok::<_, Infallible>(response) }
+        });
+        let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(listener.serve(service, std::future::pending()));
+        (address, upgraded)
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_waits_until_one_ends_and_upgraded_ones_do_not_count() {
+        let (address, mut upgraded) = serve(HttpLimits { max_connections: 2, ..HttpLimits::default() }).await;
+        let mut streams = Vec::new();
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(REQUEST).await.unwrap();
+            streams.push((client, upgraded.recv().await.unwrap()));
+        }
+        let first = TcpStream::connect(address).await.unwrap();
+        let second = TcpStream::connect(address).await.unwrap();
+        let mut third = TcpStream::connect(address).await.unwrap();
+        third.write_all(REQUEST).await.unwrap();
+        // Half a second is long for an answer that would have come.
+        let answer = tokio::time::timeout(Duration::from_millis(500), third.read_u8()).await;
+        assert!(answer.is_err(), "{answer:?}");
+        drop(first);
+        assert_eq!(third.read_u8().await.unwrap(), b'H');
+        drop((second, streams));
+    }
+
+    #[tokio::test]
+    async fn the_system_asks_after_silent_peers() {
+        for silence in [Some(Duration::from_secs(70)), None] {
+            let limits = HttpLimits { tcp_keepalive: silence, ..HttpLimits::default() };
+            let (address, mut upgraded) = serve(limits).await;
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(REQUEST).await.unwrap();
+            let Stream::Tcp(stream) = upgraded.recv().await.unwrap() else { panic!("a socket") };
+            let socket = SockRef::from(&stream);
+            assert_eq!(socket.keepalive().unwrap(), silence.is_some());
+            if let Some(silence) = silence {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), silence);
+            }
+        }
     }
 }
