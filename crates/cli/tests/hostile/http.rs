@@ -39,6 +39,7 @@ fn a_request_that_is_wrong_gets_the_code_of_the_reference() {
 #[test]
 fn a_bad_upgrade_is_refused_in_plain_text_and_the_connection_ends() {
     let server = Server::start();
+    let canary = server.canary();
     for (target, headers, status, body) in [
         (
             "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAAAAAA",
@@ -68,8 +69,6 @@ fn a_bad_upgrade_is_refused_in_plain_text_and_the_connection_ends() {
             assert_eq!(answer.expect("an answer").status, status, "{to}");
         }
     }
-    // The refused ones have left no session behind that could keep a server from stopping.
-    let canary = server.canary();
     canary.noticed_nothing();
 }
 
@@ -100,6 +99,7 @@ fn what_is_no_http_is_refused() {
         b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost : h\r\n\r\n",
         b"GET / HTTP/1.1\r\nBad Name: h\r\n\r\n",
+        b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nOrigin: http://a\x01b\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\0\0\0\0\r\n\r\n",
@@ -155,6 +155,7 @@ fn requests_whose_answers_nobody_reads_are_not_read_either() {
 #[test]
 fn other_paths_are_nobodys_session() {
     let server = Server::start();
+    let canary = server.canary();
     for target in
         ["/socket.io?EIO=4&transport=polling", "/engine.io/?EIO=4&transport=polling", "/../socket.io/"]
     {
@@ -170,4 +171,5 @@ fn other_paths_are_nobodys_session() {
         assert_eq!(answer.status, 500, "{method}");
     }
     session.expect_alive();
+    canary.noticed_nothing();
 }

@@ -44,6 +44,12 @@ fn what_is_no_packet_ends_the_connection_behind_everything_that_came_before() {
         ("text where an attachment is due", &[event.as_bytes(), br#"42["message","x"]"#]),
         ("bytes that nothing announced", &[b"\0binary"]),
         ("one attachment too many", &[event.as_bytes(), b"\0one", b"\0two"]),
+        ("an event of a namespace that was left", &[b"41", br#"42["message","x"]"#]),
+        // What is no packet of Engine.IO, or none that clients send.
+        ("an empty message", &[b""]),
+        ("an unknown type of the engine", &[b"7"]),
+        ("a ping, which only servers send", &[b"2"]),
+        ("base64 that is none", &[b"b!"]),
     ];
     for (what, messages) in cases {
         let mut socket = WebSocket::joined(server.address);
@@ -66,6 +72,7 @@ fn what_is_no_packet_ends_the_connection_behind_everything_that_came_before() {
 #[test]
 fn odd_packets_that_the_reference_lets_pass_pass() {
     let server = Server::start();
+    let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
     for packet in [
         // An acknowledgement that nobody waits for.
@@ -96,6 +103,14 @@ fn odd_packets_that_the_reference_lets_pass_pass() {
     socket.text(r#"4218446744073709551615["join-room","r"]"#);
     assert!(socket.receive_text().starts_with(r#"42["notification","#));
     socket.expect("4318446744073709551615[]");
+    // An attachment that no placeholder stands for.
+    socket.write([frame(TEXT, r#"451-["message","with bytes"]"#), frame(BINARY, "bytes")].concat());
+    socket.expect(r#"42["message","Echo: with bytes"]"#);
+    // Ten of them, which is how many there may be.
+    socket.text(r#"4510-8["unknown"]"#);
+    socket.write(frame(BINARY, "x").repeat(10));
+    socket.expect("438[]");
+    canary.noticed_nothing();
 }
 
 #[test]

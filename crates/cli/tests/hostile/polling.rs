@@ -1,7 +1,7 @@
 //! Bodies and requests that long-polling does not allow, and WebSockets that want to take over.
 
 use crate::support::Server;
-use crate::wire::{CLOSE, Polling, TEXT, WebSocket, frame, request};
+use crate::wire::{CLOSE, Polling, TEXT, UPGRADE, WebSocket, frame, request};
 
 #[test]
 fn a_second_poll_ends_the_session_and_both_polls_are_told() {
@@ -27,6 +27,7 @@ fn a_second_poll_ends_the_session_and_both_polls_are_told() {
 #[test]
 fn a_second_post_ends_the_session() {
     let server = Server::start();
+    let canary = server.canary();
     let session = Polling::joined(server.address);
     let mut first = request(
         server.address,
@@ -37,11 +38,11 @@ fn a_second_post_ends_the_session() {
     // Asked for, so the server is at the body.
     assert_eq!(first.response().expect("to go on").status, 100);
     session.post(r#"42["message","second"]"#).expect(400, "");
-    session.get().response().expect("the end of the session");
     session.expect_unknown();
     // The first one is not left without an answer.
     first.write(r#"42["message","the first"]"#);
     first.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
+    canary.noticed_nothing();
 }
 
 #[test]
@@ -67,32 +68,62 @@ fn a_post_whose_session_has_ended_meanwhile_is_answered() {
 fn a_body_that_is_no_payload_is_a_parse_error_behind_its_ok() {
     let server = Server::start();
     let canary = server.canary();
-    for body in [
-        "",
-        "x",
-        "7",
-        "4",
-        "\x1e",
-        "42[\"message\",1]\x1e",
-        "bAQID*",
-        "b",
-        "4garbage",
-        "42[\"a\"",
-        "\u{1f600}",
-    ] {
+    // No packets of the engine: the session is over at once.
+    for body in ["", "x", "7", "\x1e", "3\x1e", "3\x1e\x1e3", "bAQID*", "b!", "\u{1f600}", "2", "2probe"] {
         let session = Polling::joined(server.address);
         session.post(body).expect(200, "ok");
-        // The end is told to the next poll, where the close of a program's own making is waited for; or it is over.
-        let answer = session.get().response().expect("an answer");
-        assert!(answer.status == 400 || answer.body.ends_with('1'), "{body:?}: {answer:?}");
+        session.expect_unknown();
+    }
+    // No packets of Socket.IO: the next poll is told.
+    for body in
+        ["4", "b", "bAQID", "4garbage", "42[\"a\"", "42[\"message\",1]\x1e40", "44", "451-[\"a\"]\x1e40"]
+    {
+        let session = Polling::joined(server.address);
+        session.post(body).expect(200, "ok");
+        session.get().expect(200, "6\x1e1");
         session.expect_unknown();
     }
     canary.noticed_nothing();
 }
 
 #[test]
+fn a_request_that_breaks_off_ends_its_session_and_a_session_that_has_ended_stays_unknown() {
+    let server = Server::start();
+    let canary = server.canary();
+    let ended = |session: &Polling| {
+        let unknown = r#"{"code":1,"message":"Session ID unknown"}"#;
+        session.expect_unknown();
+        session.post("4x").expect(400, unknown);
+        let mut late = request(server.address, "GET", &session.candidate(), format!("{UPGRADE}\r\n"));
+        late.expect(400, "Session ID unknown");
+        late.expect_end();
+    };
+    // In the middle of a body.
+    let session = Polling::joined(server.address);
+    let poll = &mut session.get();
+    let body = request(server.address, "POST", &session.target, "Content-Length: 100\r\n\r\n42[");
+    drop(body);
+    poll.expect(200, "1");
+    ended(&session);
+    // While a poll waits.
+    let session = Polling::joined(server.address);
+    drop(session.get());
+    while session.post("3").response().expect("an answer").status == 200 {}
+    ended(&session);
+    // By the client's own wish; the poll that waits comes back.
+    let session = Polling::joined(server.address);
+    let poll = &mut session.get();
+    session.post(r#"42["message","seen"]"#).expect(200, "ok");
+    poll.expect(200, r#"42["message","Echo: seen"]"#);
+    session.post("1").expect(200, "ok");
+    ended(&session);
+    canary.noticed_nothing();
+}
+
+#[test]
 fn the_packets_before_the_error_count() {
     let server = Server::start();
+    let canary = server.canary();
     let watcher = &mut WebSocket::joined(server.address);
     watcher.text(r#"42["join-room","r"]"#);
     watcher.receive_text();
@@ -103,17 +134,20 @@ fn the_packets_before_the_error_count() {
     watcher.expect(r#"42["receive-message",1]"#);
     watcher.text(r#"42["message","nothing else"]"#);
     watcher.expect(r#"42["message","Echo: nothing else"]"#);
+    session.expect_unknown();
+    canary.noticed_nothing();
 }
 
 #[test]
 fn bytes_that_are_no_text_and_the_type_for_binary_are_refused() {
     let server = Server::start();
+    let canary = server.canary();
     for (headers, body) in [("", &b"4\xff\xfe"[..]), ("Content-Type: application/octet-stream\r\n", b"4x")] {
         let session = Polling::joined(server.address);
         session.post_with(headers, body).expect(400, "");
-        session.get().response().expect("an answer");
         session.expect_unknown();
     }
+    canary.noticed_nothing();
 }
 
 #[test]

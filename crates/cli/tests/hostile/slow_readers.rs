@@ -46,22 +46,23 @@ fn a_websocket_that_stops_reading_gets_a_prefix_without_gaps_and_then_the_end() 
     let peak = server.peak_memory();
     // Each may keep 16 MiB, and the frames are shared; the rest is one message here and there.
     assert!(peak < before + 40, "{peak} MB, {before} before");
-    let slow = &mut slow[0];
-    let mut number = 0;
-    loop {
-        match slow.receive() {
-            Some((TEXT, payload)) if payload == b"2" || payload.starts_with(br#"42["notification""#) => {}
-            Some((TEXT, payload)) => {
-                let expected = format!(r#"42["receive-message","{}"]"#, message(number));
-                assert!(payload == expected.as_bytes(), "a gap before {number}");
-                number += 1;
+    for slow in &mut slow {
+        let mut number = 0;
+        loop {
+            match slow.receive() {
+                Some((TEXT, payload)) if payload == b"2" || payload.starts_with(br#"42["notification""#) => {}
+                Some((TEXT, payload)) => {
+                    let expected = format!(r#"42["receive-message","{}"]"#, message(number));
+                    assert!(payload == expected.as_bytes(), "a gap before {number}");
+                    number += 1;
+                }
+                Some((CLOSE, _)) | None => break,
+                Some((opcode, _)) => panic!("opcode {opcode}"),
             }
-            Some((CLOSE, _)) | None => break,
-            Some((opcode, _)) => panic!("opcode {opcode}"),
         }
+        // What the kernel held at least, and by no means everything.
+        assert!((10..MESSAGES).contains(&number), "{number} messages");
     }
-    // What the kernel held at least, and by no means everything.
-    assert!((10..MESSAGES).contains(&number), "{number} messages");
     canary.noticed_nothing();
 }
 
@@ -89,6 +90,38 @@ fn a_poller_that_stops_polling_loses_its_session_and_not_a_message_before() {
         }
         assert!(answer.body.ends_with('1'), "only the end may follow");
     }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_poller_that_does_not_read_its_answer_loses_its_session_and_not_a_message_before() {
+    let server = Server::start();
+    let canary = server.canary();
+    let slow = Polling::joined(server.address);
+    slow.post(r#"42["join-room","r"]"#).expect(200, "ok");
+    slow.get().response().expect("the notification");
+    // More than fits into the kernel's buffers waits for this poll.
+    let before = server.peak_memory();
+    fill_the_room(&server, ENOUGH / 4);
+    let mut unread = slow.get();
+    // It has begun to come, so what follows is for the next poll.
+    unread.stream.peek(&mut [0]).expect("an answer");
+    fill_the_room(&server, ENOUGH);
+    // One answer on its way, what waits for the next one, and nothing beyond.
+    let peak = server.peak_memory();
+    assert!(peak < before + 60, "{peak} MB, {before} before");
+    slow.expect_unknown();
+    let answer = unread.response().expect("an answer");
+    let packets = answer.body.split('\x1e').filter(|packet| packet.starts_with(r#"42["receive-message""#));
+    let mut messages = 0;
+    for packet in packets {
+        assert!(
+            packet == format!(r#"42["receive-message","{}"]"#, message(messages)),
+            "a gap before {messages}"
+        );
+        messages += 1;
+    }
+    assert_eq!(messages, ENOUGH / 4);
     canary.noticed_nothing();
 }
 

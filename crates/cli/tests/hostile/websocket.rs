@@ -1,7 +1,9 @@
 //! Frames that break RFC 6455 in a session, or only its spirit. Each violation by itself is in `rfc6455` of the crate `ws`.
 
 use crate::support::Server;
-use crate::wire::{CLOSE, CONTINUATION, ENGINE, PING, RAW, TEXT, WebSocket, fragment, frame, header};
+use crate::wire::{
+    BINARY, CLOSE, CONTINUATION, ENGINE, PING, PONG, RAW, TEXT, WebSocket, fragment, frame, header,
+};
 
 const FIN: u8 = 0x80;
 
@@ -15,9 +17,15 @@ fn a_session_has_the_smaller_limit_of_its_open_packet() {
         ([fragment(TEXT, vec![b'4'; 600_000]), header(FIN, 400_001)].concat(), 1009),
         (b"\x81\x022x".to_vec(), 1002),
         (frame(TEXT, [0xff]), 1007),
+        (frame(PING, [0; 126]), 1002),
+        (frame(PONG, [0; 126]), 1002),
+        (frame(CLOSE, [&[0x03, 0xe8][..], &[b'x'; 124]].concat()), 1002),
+        (fragment(CONTINUATION, "4"), 1002),
     ] {
         let mut socket = WebSocket::joined(server.address);
-        socket.write(bytes);
+        // What came before counts.
+        socket.write([frame(TEXT, r#"42["message","before"]"#), bytes].concat());
+        socket.expect(r#"42["message","Echo: before"]"#);
         socket.expect_close(Some(code));
     }
     // Exactly the limit is a message.
@@ -26,6 +34,32 @@ fn a_session_has_the_smaller_limit_of_its_open_packet() {
     assert_eq!(text.len(), 1_000_000);
     socket.text(&text);
     assert_eq!(socket.receive_text().len(), 1_000_000 + "Echo: ".len());
+    canary.noticed_nothing();
+}
+
+#[test]
+fn what_is_too_much_for_the_raw_websocket_ends_it_with_a_code() {
+    let server = Server::start();
+    let canary = server.canary();
+    let before = server.peak_memory();
+    for (bytes, code) in [
+        (header(FIN | BINARY, 1 << 40), 1009),
+        (header(FIN | BINARY, (16 << 20) + 1), 1009),
+        ([fragment(BINARY, vec![0; 1 << 20]), header(FIN, (15 << 20) + 1)].concat(), 1009),
+        (header(FIN | BINARY, 1 << 63), 1002),
+        (frame(PING, [0; 126]), 1002),
+        (frame(PONG, [0; 126]), 1002),
+        (header(FIN | PING, 1 << 40), 1002),
+        (frame(TEXT, [0xc0, 0x80]), 1007),
+    ] {
+        let mut socket = WebSocket::open(server.address, RAW);
+        socket.write([frame(TEXT, "before"), bytes].concat());
+        assert_eq!(socket.receive(), Some((TEXT, b"before".to_vec())));
+        let (opcode, payload) = socket.receive().expect("a Close");
+        assert_eq!((opcode, &payload[..2]), (CLOSE, &u16::to_be_bytes(code)[..]));
+        assert_eq!(socket.receive(), None);
+    }
+    assert!(server.peak_memory() < before + 8, "{} MB, {before} before", server.peak_memory());
     canary.noticed_nothing();
 }
 
@@ -71,6 +105,7 @@ fn a_message_of_empty_fragments_without_end_is_cut_off() {
 #[test]
 fn messages_in_the_smallest_fragments_arrive_whole() {
     let server = Server::start();
+    let canary = server.canary();
     let mut socket = WebSocket::open(server.address, RAW);
     let mut bytes = fragment(TEXT, "x");
     for _ in 0..50_000 {
@@ -81,6 +116,7 @@ fn messages_in_the_smallest_fragments_arrive_whole() {
     socket.write(bytes);
     let (opcode, payload) = socket.receive().expect("the echo");
     assert_eq!((opcode, payload.len(), payload[50_001]), (TEXT, 50_002, b'!'));
+    canary.noticed_nothing();
 }
 
 #[test]
