@@ -136,14 +136,10 @@ impl Session {
         self.0.outbox.queued()
     }
 
-    /// Ready when there is room for more, or the session is over.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
-        self.0.outbox.poll_room(cx)
-    }
-
-    /// Ready when nothing waits, so that there is room for a message of any size, or the session is over.
-    pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
-        self.0.outbox.poll_empty(cx)
+    /// Ready when there is room for a message of `length` bytes, or the session is over. Another task may take the room
+    /// before the caller does.
+    pub fn poll_room(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        self.0.outbox.poll_room(length, cx)
     }
 
     /// Ends the session, after what was sent before has been sent.

@@ -130,17 +130,10 @@ impl Outbox {
         state.queue.len() + state.in_flight
     }
 
-    /// Ready when less than half of the limit waits, or the connection has ended.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
-        self.poll_at_most(self.limit / 2, cx)
-    }
-
-    /// Ready when nothing waits, or the connection has ended: then there is room for a message of any size.
-    pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
-        self.poll_at_most(0, cx)
-    }
-
-    fn poll_at_most(&self, at_most: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+    /// Ready when there is room for a message of `length` bytes and no more than half of the limit waits, or the
+    /// connection has ended. For a message that exceeds the limit there is room when nothing waits.
+    pub fn poll_room(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        let at_most = self.limit.saturating_sub(length).min(self.limit / 2);
         let mut state = self.state();
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(PushError::Closed));
@@ -333,7 +326,7 @@ mod tests {
         wake(outbox.try_push(Wire::Slice(&[0; 10])));
         let waiting = tokio::spawn({
             let outbox = Arc::clone(&outbox);
-            async move { poll_fn(|cx| outbox.poll_room(cx)).await }
+            async move { poll_fn(|cx| outbox.poll_room(1, cx)).await }
         });
         tokio::task::yield_now().await;
         write_all(&outbox, &Context::from_waker(Waker::noop()));

@@ -117,6 +117,20 @@ impl<'a> Emitter<'a> {
         self.send(event.as_ref(), None, &arguments, |message| Ok(self.socket.session().try_send(message)?))
     }
 
+    /// The same; the error comes with the bytes that the event would take.
+    pub(crate) fn try_emit_sized<T: Serialize>(
+        self,
+        event: &str,
+        arguments: &T,
+    ) -> Result<(), (EmitError, usize)> {
+        let mut length = 0;
+        let sent = self.send(event, None, arguments, |message| {
+            length = message.as_wire().len();
+            Ok(self.socket.session().try_send(message)?)
+        });
+        sent.map_err(|error| (error, length))
+    }
+
     /// Sends an event at once and waits for the client's acknowledgement, see [`Socket::emit_with_ack`].
     pub fn emit_with_ack<R: DeserializeOwned>(
         self,

@@ -196,16 +196,12 @@ impl Socket {
         event: impl AsRef<str>,
         arguments: T,
     ) -> Result<(), EmitError> {
-        let mut refused = false;
         loop {
-            match self.try_emit(event.as_ref(), &arguments) {
-                Err(EmitError::Full) if !refused => {
-                    std::future::poll_fn(|cx| self.0.session.poll_room(cx)).await?;
-                    refused = true;
+            match Emitter::new(self).try_emit_sized(event.as_ref(), &arguments) {
+                Err((EmitError::Full, length)) => {
+                    std::future::poll_fn(|cx| self.0.session.poll_room(length, cx)).await?;
                 }
-                // Half of the limit was not enough for it: it goes alone.
-                Err(EmitError::Full) => std::future::poll_fn(|cx| self.0.session.poll_empty(cx)).await?,
-                sent => return sent,
+                sent => return sent.map_err(|(error, _)| error),
             }
         }
     }

@@ -89,6 +89,29 @@ async fn emit_wait_of_an_event_larger_than_half_the_limit_waits_for_its_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_loses_the_room_to_another_waits_for_room_again_and_not_for_silence() {
+    let (_io, _program, mut client, socket) = slow().await;
+    let sent = fill(&socket).await;
+    // There will be room for one of them, and when that is on its way, for the other.
+    let mut waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let socket = socket.clone();
+            tokio::spawn(async move { socket.emit_wait("large", format!("{:4000}", "")).await })
+        })
+        .collect();
+    for number in 0..sent {
+        client.expect(&event(number)).await;
+    }
+    // When the clock goes on, everybody has done what can be done. The first of the large ones is not read.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(waiting.iter().all(tokio::task::JoinHandle::is_finished), "one waits");
+    for waiting in waiting.drain(..) {
+        assert_eq!(waiting.await.expect("no panic"), Ok(()));
+        client.expect(&format!(r#"42["large","{:4000}"]"#, "")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn emit_wait_to_a_client_that_leaves_fails() {
     let (_io, mut program, client, socket) = slow().await;
     fill(&socket).await;
