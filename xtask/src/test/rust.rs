@@ -1,5 +1,7 @@
 //! The stages that cargo runs.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use super::tally::{Tally, of_test_result};
@@ -22,16 +24,30 @@ pub(super) fn lints() -> Result<Tally> {
     let documentation = succeeds(
         cargo().args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
-    Ok(Tally::of_check(clippy) + Tally::of_check(documentation))
+    let optional = succeeds(cargo().args(["clippy"]).args(WITH_TLS).args([
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))?;
+    Ok(Tally::of_check(clippy) + Tally::of_check(documentation) + Tally::of_check(optional))
 }
 
 /// An example with tests of its own says `test = true` in its manifest and is counted here as well.
 pub(super) fn unit() -> Result<Tally> {
+    let everything = tests(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+    let optional = tests(cargo().args(["test"]).args(WITH_TLS).args(["--no-fail-fast", "tls"]))?;
+    Ok(everything + optional)
+}
+
+/// What no other crate of the workspace turns on yet.
+const WITH_TLS: [&str; 5] = ["--package", "tidewire-net", "--features", "tls", "--locked"];
+
+fn tests(command: &mut Command) -> Result<Tally> {
     let mut tally = Tally::default();
-    let succeeded =
-        succeeds_watched(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]), |line| {
-            tally = tally + of_test_result(line).unwrap_or_default();
-        })?;
+    let succeeded = succeeds_watched(command, |line| {
+        tally = tally + of_test_result(line).unwrap_or_default();
+    })?;
     // Tests that cargo runs with a harness of their own, or that do not compile, fail without a line to count.
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::broken() })
 }
