@@ -41,8 +41,12 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
         .layer(io.layer());
     let mut told = stopping.subscribe();
     let told = async move { drop(told.wait_for(|stopping| *stopping).await) };
-    let serving = tokio::spawn(listener.serve(router, told));
-    stop.await;
+    let mut serving = tokio::spawn(listener.serve(router, told));
+    tokio::select! {
+        () = stop => {}
+        // Before it is told to, it does not end by itself.
+        served = &mut serving => return served.context("the listener has failed"),
+    }
     let _ = stopping.send(true);
     let goodbyes = async {
         let _ = tokio::join!(serving, io.close());
