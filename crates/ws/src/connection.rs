@@ -251,6 +251,8 @@ impl State {
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
             if deflater.compress(payload, &mut compressed) {
+                // What waits is counted by its length, so there must not be more of it.
+                compressed.shrink_to_fit();
                 self.queue(message.opcode(), true, &compressed.into());
                 return Ok(());
             }

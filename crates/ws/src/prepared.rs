@@ -29,8 +29,8 @@ pub struct Prepared(Arc<Shared>);
 struct Shared {
     message: Message,
     frame: Bytes,
-    /// The window it is compressed with, and the frame, unless it is better sent as it is. Connections whose clients want
-    /// another window are few; they compress for themselves.
+    /// The window it is compressed with, that of the first connection, and the frame, unless it is better sent as it is.
+    /// Whoever has a larger window can read it; clients that want a smaller one are few, and are compressed for.
     compressed: OnceLock<(u8, Option<Bytes>)>,
 }
 
@@ -54,20 +54,14 @@ impl Prepared {
         &self.0.frame
     }
 
-    /// The frame for connections that compress with such a window; `None` if this window is another one than the first.
+    /// The frame for connections that compress with such a window; `None` if it was compressed with a larger one.
     pub(crate) fn compressed_frame(&self, window_bits: u8, deflater: &mut Deflater) -> Option<Bytes> {
         let (compressed_with, compressed) = self.0.compressed.get_or_init(|| {
             let mut payload = Vec::new();
             let shrinks = deflater.compress(self.message().as_bytes(), &mut payload);
             (window_bits, shrinks.then(|| frame(self.message(), true, &payload)))
         });
-        (*compressed_with == window_bits).then(|| compressed.as_ref().unwrap_or(&self.0.frame).clone())
-    }
-}
-
-impl<M: Into<Message>> From<M> for Prepared {
-    fn from(message: M) -> Self {
-        Self::new(message)
+        (*compressed_with <= window_bits).then(|| compressed.as_ref().unwrap_or(&self.0.frame).clone())
     }
 }
 

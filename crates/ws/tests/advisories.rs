@@ -2,7 +2,7 @@
 //!
 //! The list, and those that the machine can show by itself, are in `advisories.rs` of the crate `ws-proto`. Of those that
 //! need a connection, these are shown elsewhere: tungstenite #480 (a read buffer of 128 KiB for each idle connection) by
-//! `a_connection_costs_at_most_half_a_kibibyte_beside_its_handler` in `src/upgrade.rs`, and its write buffer without a limit
+//! `a_connection_costs_no_more_than_it_must_beside_its_handler` in `src/upgrade.rs`, and its write buffer without a limit
 //! by `slow_readers.rs`.
 
 mod support;

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Barrier;
 use ws_proto::Opcode;
 
-/// A kibibyte that compresses well.
+/// Two kilobytes that compress well.
 fn text() -> String {
     "{\"symbol\":\"TIDE\",\"price\":1.25},".repeat(64)
 }

@@ -5,12 +5,15 @@ use std::fmt;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::TAIL;
 use super::agreement::DeflateAgreement;
+use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS, TAIL};
+
+const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
 
 thread_local! {
-    /// The thread's compressor for messages that refer to nothing before them. Taken while it is used.
-    static SHARED: RefCell<Option<Compressor>> = const { RefCell::new(None) };
+    /// The thread's compressors for messages that refer to nothing before them, one for each window that a client has asked
+    /// for: otherwise two clients could have one made anew for each message. Taken while it is used.
+    static SHARED: RefCell<[Option<Compressor>; WINDOWS]> = const { RefCell::new([const { None }; WINDOWS]) };
 }
 
 /// Compresses the messages of one end of a connection.
@@ -36,6 +39,7 @@ impl Deflater {
     ///
     /// A frame with this payload has [`rsv1`](crate::FrameHeader::rsv1) set. Where messages refer to those before them it
     /// must be sent, and before the next one is compressed: the peer would lose track otherwise.
+    #[must_use = "what is compressed must be sent so"]
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         if payload.len() < self.threshold.max(1) {
@@ -45,13 +49,15 @@ impl Deflater {
             own.compress(payload, out);
             return true;
         }
-        let shared = SHARED.try_with(RefCell::take).ok().flatten();
+        let place =
+            usize::from(self.setting.window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS) - MIN_WINDOW_BITS);
+        let shared = SHARED.try_with(|shared| shared.borrow_mut()[place].take()).ok().flatten();
         let mut shared = shared
             .filter(|shared| shared.setting == self.setting)
             .unwrap_or_else(|| Compressor::new(self.setting));
         shared.zlib.reset();
         shared.compress(payload, out);
-        let _ = SHARED.try_with(|place| place.replace(Some(shared)));
+        let _ = SHARED.try_with(|all| all.borrow_mut()[place].replace(shared));
         out.len() < payload.len()
     }
 

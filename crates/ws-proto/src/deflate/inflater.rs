@@ -28,7 +28,7 @@ const FIRST_GUESS: usize = 4;
 
 /// Blocks of one message that say they are the last one. Senders use one at most; each costs a window, so that a message
 /// of nothing else would take seconds.
-const MAX_FINAL_BLOCKS: usize = 64;
+const MAX_FINAL_BLOCKS: usize = 8;
 
 /// Inflates the messages of a peer.
 pub(crate) struct Inflater {
@@ -48,8 +48,8 @@ impl Inflater {
     /// Gives `take` the message that `payload` is compressed from.
     ///
     /// # Errors
-    /// It is not compressed, or the message has more than `limit` bytes. That is found out while inflating: memory holds at
-    /// most twice what has come out, and never more than the limit.
+    /// It is not compressed, or the message has more than `limit` bytes. That is found out while inflating: the buffer
+    /// holds at most twice what has come out, and one byte more than the limit.
     pub(crate) fn inflate<T>(
         &mut self,
         payload: &[u8],
@@ -128,6 +128,9 @@ impl Inflater {
         let new = last(message, self.window_size);
         let excess = (self.window.len() + new.len()).saturating_sub(self.window_size);
         self.window.drain(..excess);
+        // Doubling would go beyond the window.
+        let room = self.window_size - self.window.len();
+        self.window.reserve_exact(new.len().max(self.window.len()).min(room));
         self.window.extend_from_slice(new);
     }
 }

@@ -129,7 +129,7 @@ fn final_blocks_without_end_are_refused() {
     let payload = b"\x03\x00".repeat(100_000);
     let refused = inflate(&mut Inflater::new(&with_takeover()), &payload, 1_000);
     assert_eq!(refused, Err(ProtocolError::InvalidCompression));
-    assert_eq!(inflate(&mut Inflater::new(&with_takeover()), &payload[..20], 0).as_deref(), Ok(&b""[..]));
+    assert_eq!(inflate(&mut Inflater::new(&with_takeover()), &payload[..16], 0).as_deref(), Ok(&b""[..]));
 }
 
 #[test]
