@@ -87,16 +87,17 @@ impl Inflater {
         // What the sender left out belongs to the message.
         for mut input in [payload, &TAIL] {
             while !input.is_empty() || message.len() == message.capacity() {
-                if message.len() > limit {
-                    return Err(ProtocolError::MessageTooBig { announced: room as u64, limit: limit as u64 });
-                }
                 if message.len() == message.capacity() {
                     message.reserve_exact(message.len().max(64).min(room - message.len()));
                 }
                 let before = (zlib.total_in(), zlib.total_out());
-                let status = zlib
-                    .decompress_vec(input, message, FlushDecompress::Sync)
-                    .map_err(|_| ProtocolError::InvalidCompression)?;
+                let status = zlib.decompress_vec(input, message, FlushDecompress::Sync);
+                // First of all: a buffer that earlier messages have grown has room behind the limit, and what zlib meets
+                // there does not count.
+                if message.len() > limit {
+                    return Err(ProtocolError::MessageTooBig { announced: room as u64, limit: limit as u64 });
+                }
+                let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
                 if before == (zlib.total_in(), zlib.total_out()) && !input.is_empty() {
                     return Err(ProtocolError::InvalidCompression);
                 }
@@ -110,13 +111,6 @@ impl Inflater {
                     begin(zlib, &join_last(&self.window, message, 1 << MAX_WINDOW_BITS))?;
                 }
             }
-        }
-        // The room of a reused buffer may exceed the limit.
-        if message.len() > limit {
-            return Err(ProtocolError::MessageTooBig {
-                announced: message.len() as u64,
-                limit: limit as u64,
-            });
         }
         Ok(())
     }

@@ -125,6 +125,20 @@ fn a_bomb_is_stopped_at_the_limit_and_not_behind_it() {
 }
 
 #[test]
+fn it_does_not_matter_how_large_messages_of_the_thread_have_been() {
+    // 101 bytes that are not compressed, and a block of a type that there is none of.
+    let payload = [&b"\x00\x65\x00\x9a\xff"[..], &[b'x'; 101], b"\x07"].concat();
+    let refused = Err(ProtocolError::MessageTooBig { announced: 101, limit: 100 });
+    let mut inflater = Inflater::new(&without_takeover());
+    assert_eq!(inflate(&mut inflater, &payload, 100), refused);
+    let mut large = Vec::new();
+    assert!(Deflater::new(&without_takeover()).compress(&[0; 50_000], &mut large));
+    assert_eq!(inflate(&mut inflater, &large, 50_000), Ok(vec![0; 50_000]));
+    assert_eq!(inflate(&mut inflater, &payload, 100), refused);
+    assert_eq!(inflate(&mut inflater, &large, 100), refused);
+}
+
+#[test]
 fn final_blocks_without_end_are_refused() {
     let payload = b"\x03\x00".repeat(100_000);
     let refused = inflate(&mut Inflater::new(&with_takeover()), &payload, 1_000);
