@@ -6,18 +6,31 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use ws_proto::{
-    CloseCode, CloseFrame, Connection, Control, ControlPayload, EndOfStream, Event, FrameHeader, Input,
-    Limits, MAX_CONTROL_PAYLOAD, Opcode, Role, Time, mask,
+    CloseCode, CloseFrame, Connection, Control, ControlPayload, DeflateOptions, Deflater, EndOfStream, Event,
+    FrameHeader, Input, Limits, MAX_CONTROL_PAYLOAD, Opcode, Role, Time, mask,
 };
+
+use crate::agreement::agreement;
 
 /// Characters of all four lengths: wherever a fragment or a read ends, it ends within one sooner or later.
 const TEXT: &str = "aé€😀";
 
 /// What two programs, the network between them and the clock do, one after another.
 pub fn endpoints(data: &[u8]) {
+    run(Unstructured::new(data), None);
+}
+
+/// The same, compressing as they like.
+pub fn compressed_endpoints(data: &[u8]) {
     let mut choices = Unstructured::new(data);
-    let mut pair =
-        Pair { client: Endpoint::new(Role::Client), server: Endpoint::new(Role::Server), now: Time::ZERO };
+    if let Ok(compression) = compression(&mut choices) {
+        run(choices, Some(&compression));
+    }
+}
+
+fn run(mut choices: Unstructured<'_>, compression: Option<&DeflateOptions>) {
+    let endpoint = |role| Endpoint::new(role, compression);
+    let mut pair = Pair { client: endpoint(Role::Client), server: endpoint(Role::Server), now: Time::ZERO };
     while !choices.is_empty() {
         match pair.step(&mut choices) {
             Ok(ControlFlow::Continue(())) => {}
@@ -26,6 +39,19 @@ pub fn endpoints(data: &[u8]) {
         }
     }
     pair.settle();
+}
+
+/// What both ends want.
+fn compression(choices: &mut Unstructured<'_>) -> Result<DeflateOptions> {
+    let flags: u8 = choices.arbitrary()?;
+    Ok(DeflateOptions {
+        level: 1 + flags % 9,
+        threshold: 8,
+        own_context_takeover: flags & 1 != 0,
+        peer_context_takeover: flags & 2 != 0,
+        own_max_window_bits: 9 + (flags >> 2) % 7,
+        peer_max_window_bits: 9 + (flags >> 5) % 7,
+    })
 }
 
 struct Pair {
@@ -94,9 +120,10 @@ impl Pair {
 struct Endpoint {
     connection: Connection,
     role: Role,
+    deflater: Option<Deflater>,
     key: u32,
     /// What has been written and not delivered.
-    wire: VecDeque<u8>,
+    wire: Vec<u8>,
     /// What the other end has yet to see of it.
     expected: VecDeque<Event<'static>>,
     unfinished: Option<Unfinished>,
@@ -109,9 +136,17 @@ struct Endpoint {
 
 /// A message of which fragments have been written.
 struct Unfinished {
-    opcode: Opcode,
-    payload: Vec<u8>,
+    message: Message,
     written: usize,
+}
+
+/// A message on its way out.
+struct Message {
+    opcode: Opcode,
+    compressed: bool,
+    payload: Vec<u8>,
+    /// What the other end has to see.
+    event: Event<'static>,
 }
 
 /// A close that has begun, by whomever.
@@ -122,12 +157,18 @@ struct Closing {
 }
 
 impl Endpoint {
-    fn new(role: Role) -> Self {
+    fn new(role: Role, compression: Option<&DeflateOptions>) -> Self {
+        let agreement = compression.map(|options| agreement(role, options));
+        let connection = Connection::new(role, &Limits::default());
         Endpoint {
-            connection: Connection::new(role, &Limits::default()),
+            connection: match &agreement {
+                Some(agreement) => connection.with_deflate(agreement),
+                None => connection,
+            },
             role,
+            deflater: agreement.as_ref().map(Deflater::new),
             key: 0x37fa_213d,
-            wire: VecDeque::new(),
+            wire: Vec::new(),
             expected: VecDeque::new(),
             unfinished: None,
             unanswered: None,
@@ -138,43 +179,38 @@ impl Endpoint {
 
     /// As for every driver, it is for the sender to ask whether it may, and to finish what it has begun.
     fn send_message(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
-        let (opcode, payload) = self.message(choices)?;
         if self.connection.can_send() && self.unfinished.is_none() {
-            self.write(true, opcode, &payload);
-            self.expected.push_back(event(opcode, payload));
+            let message = self.message(choices)?;
+            self.write(true, message.compressed, message.opcode, &message.payload);
+            self.expected.push_back(message.event);
         }
         Ok(())
     }
 
     fn send_fragment(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
-        let (message, begins) = match self.unfinished.take() {
-            Some(message) => (message, false),
-            None => {
-                let (opcode, payload) = self.message(choices)?;
-                (Unfinished { opcode, payload, written: 0 }, true)
-            }
-        };
-        let fin = choices.ratio(1_u8, 3)?;
-        let end = if fin {
-            message.payload.len()
-        } else {
-            choices.int_in_range(message.written..=message.payload.len())?
-        };
         if !self.connection.can_send() {
             return Ok(());
         }
+        let (unfinished, begins) = match self.unfinished.take() {
+            Some(unfinished) => (unfinished, false),
+            None => (Unfinished { message: self.message(choices)?, written: 0 }, true),
+        };
+        let Unfinished { message, written } = unfinished;
+        let fin = choices.ratio(1_u8, 3)?;
+        let end = message.payload.len();
+        let end = if fin { end } else { choices.int_in_range(written..=end)? };
         let opcode = if begins { message.opcode } else { Opcode::Continuation };
-        self.write(fin, opcode, &message.payload[message.written..end]);
+        self.write(fin, begins && message.compressed, opcode, &message.payload[written..end]);
         if fin {
-            self.expected.push_back(event(message.opcode, message.payload));
+            self.expected.push_back(message.event);
         } else {
-            self.unfinished = Some(Unfinished { written: end, ..message });
+            self.unfinished = Some(Unfinished { message, written: end });
         }
         Ok(())
     }
 
     /// A message of any length, with those near the steps of the header among them.
-    fn message(&mut self, choices: &mut Unstructured<'_>) -> Result<(Opcode, Vec<u8>)> {
+    fn message(&mut self, choices: &mut Unstructured<'_>) -> Result<Message> {
         let len = match choices.arbitrary::<u8>()? {
             255 if !self.was_large => {
                 self.was_large = true;
@@ -183,12 +219,24 @@ impl Endpoint {
             len => len.into(),
         };
         let text = TEXT.repeat(len / TEXT.len() + 1);
-        if choices.arbitrary()? {
-            let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-            Ok((Opcode::Text, text.as_bytes()[..end].to_vec()))
+        let end = (0..=len).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        let (opcode, event) = if choices.arbitrary()? {
+            (Opcode::Text, Event::Text(text[..end].to_owned().into()))
         } else {
-            Ok((Opcode::Binary, text.as_bytes()[..len].to_vec()))
+            (Opcode::Binary, Event::Binary(text.as_bytes()[..len].to_vec().into()))
+        };
+        let mut payload = Vec::new();
+        let plain = match &event {
+            Event::Text(text) => text.as_bytes(),
+            Event::Binary(bytes) => bytes,
+            _ => &[],
+        };
+        let compressed =
+            self.deflater.as_mut().is_some_and(|deflater| deflater.compress(plain, &mut payload));
+        if !compressed {
+            payload = plain.to_vec();
         }
+        Ok(Message { opcode, compressed, payload, event })
     }
 
     fn ping(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
@@ -209,7 +257,7 @@ impl Endpoint {
     /// Writes the control frames that are owed.
     fn transmit(&mut self) {
         while let Some(control) = self.connection.poll_transmit() {
-            self.write(true, control.opcode(), control.payload());
+            self.write(true, false, control.opcode(), control.payload());
             let event = self.announced(&control);
             self.expected.push_back(event);
         }
@@ -269,7 +317,7 @@ impl Endpoint {
         event.is_some()
     }
 
-    fn write(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
+    fn write(&mut self, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) {
         assert!(
             !self.connection.is_closed() || opcode == Opcode::Close,
             "nothing is written behind the Close"
@@ -278,20 +326,12 @@ impl Endpoint {
             self.key = self.key.rotate_left(5).wrapping_mul(0x9e37_79b1);
             self.key.to_be_bytes()
         });
-        let header = FrameHeader { fin, mask: key, ..FrameHeader::message(opcode, payload.len()) };
-        self.wire.extend(header.encode().iter());
-        let mut payload = payload.to_vec();
+        let header = FrameHeader { fin, rsv1, mask: key, ..FrameHeader::message(opcode, payload.len()) };
+        self.wire.extend_from_slice(&header.encode());
+        let start = self.wire.len();
+        self.wire.extend_from_slice(payload);
         if let Some(key) = key {
-            mask(&mut payload, key, 0);
+            mask(&mut self.wire[start..], key, 0);
         }
-        self.wire.extend(payload);
-    }
-}
-
-fn event(opcode: Opcode, payload: Vec<u8>) -> Event<'static> {
-    if opcode == Opcode::Text {
-        Event::Text(String::from_utf8(payload).expect("texts are cut between characters").into())
-    } else {
-        Event::Binary(payload.into())
     }
 }

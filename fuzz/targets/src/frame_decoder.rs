@@ -1,13 +1,18 @@
 //! The bytes of a peer, in either role, against a model and at other split points.
 
+mod inflate;
 mod model;
 
 use std::iter::repeat;
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use ws_proto::{CloseCode, Connection, EndOfStream, Event, Input, Limits, Opcode, ProtocolError, Role, Time};
+use ws_proto::{
+    CloseCode, Connection, DeflateAgreement, DeflateOptions, EndOfStream, Event, Input, Limits, Opcode,
+    ProtocolError, Role, Time,
+};
 
+use crate::agreement::agreement;
 use crate::memory;
 use model::{Ending, Model};
 
@@ -17,15 +22,31 @@ const NOW: Time = Time::from_micros(1_000_000);
 /// in a buffer that grew.
 const CONTROL_FRAMES: usize = 1024;
 
+/// Bytes that one compressed byte may become, if only by the way: 258 in two bits.
+const MOST_INFLATED: usize = 1032;
+/// The thread's decompressor with what it keeps, and a window of 32 KiB while it moves.
+const INFLATER: usize = 256 * 1024;
+
 /// Bytes that a WebSocket peer sends, in the pieces in which they are read.
 pub fn frame_decoder(data: &[u8]) {
-    let Ok(case) = Case::read(Unstructured::new(data)) else { return };
+    if let Ok(case) = Case::read(Unstructured::new(data), false) {
+        check(&case);
+    }
+}
+
+/// The same where messages may be compressed.
+pub fn compressed_frames(data: &[u8]) {
+    if let Ok(case) = Case::read(Unstructured::new(data), true) {
+        check(&case);
+    }
+}
+
+fn check(case: &Case<'_>) {
     let whole = case.feed([usize::MAX], Answers::AtOnce);
     assert_eq!(case.feed(case.reads(), Answers::AtOnce), whole, "in reads of {:?}", case.steps);
     assert_eq!(case.feed(repeat(1), Answers::AtOnce), whole, "byte by byte");
     case.hold_against_the_model(&whole);
     case.hold_late_answers_against(&whole);
-
     case.hold_memory_against(&whole);
 }
 
@@ -42,6 +63,7 @@ enum Answers {
 struct Case<'a> {
     role: Role,
     limits: Limits,
+    deflate: Option<DeflateAgreement>,
     /// Whether our side has begun to close before anything came.
     closing: bool,
     /// The lengths of the reads, over and over again.
@@ -50,19 +72,31 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn read(mut choices: Unstructured<'a>) -> Result<Self> {
+    fn read(mut choices: Unstructured<'a>, may_be_compressed: bool) -> Result<Self> {
         let flags: u8 = choices.arbitrary()?;
         let size: u8 = choices.arbitrary()?;
         let fragments: u8 = choices.arbitrary()?;
         let defaults = Limits::default();
+        let role = if flags & 1 == 0 { Role::Server } else { Role::Client };
+        let takeover = flags & 4 != 0;
+        let deflate = may_be_compressed.then(|| DeflateOptions {
+            own_context_takeover: takeover,
+            peer_context_takeover: takeover,
+            own_max_window_bits: 9 + (flags >> 3) % 7,
+            peer_max_window_bits: 9 + (flags >> 3) % 7,
+            ..DeflateOptions::default()
+        });
         Ok(Case {
-            role: if flags & 1 == 0 { Role::Server } else { Role::Client },
+            role,
+            deflate: deflate.map(|options| agreement(role, &options)),
             closing: flags & 2 != 0,
             limits: Limits {
                 max_message_size: match size {
                     // Twenty bytes more than a control frame may have, and a step above each form of length.
                     0..=145 => usize::from(size),
                     146..=199 => 65_500 + usize::from(size),
+                    // Little that is compressed may become much, and slow.
+                    _ if deflate.is_some() => 20_000,
                     _ => defaults.max_message_size,
                 },
                 max_fragments: if fragments == 0 { defaults.max_fragments } else { fragments.into() },
@@ -81,6 +115,9 @@ impl<'a> Case<'a> {
 
     fn connection(&self) -> Connection {
         let mut connection = Connection::new(self.role, &self.limits);
+        if let Some(deflate) = &self.deflate {
+            connection = connection.with_deflate(deflate);
+        }
         if self.closing {
             connection.close(Some(CloseCode::GOING_AWAY.into()), NOW);
         }
@@ -151,7 +188,7 @@ impl<'a> Case<'a> {
     }
 
     fn hold_against_the_model(&self, seen: &Seen) {
-        let Model { events, ending } = Model::of(self.role, &self.limits, self.wire);
+        let Model { events, ending } = Model::of(self.role, &self.limits, self.deflate.as_ref(), self.wire);
         assert_eq!(seen.events, events);
         assert_eq!(
             seen.error.as_ref().map(|error| error.close_code().as_u16()),
@@ -204,9 +241,16 @@ impl<'a> Case<'a> {
             }
         });
         let message = self.wire.len().min(self.limits.max_message_size);
-        assert!(peak <= 3 * message + CONTROL_FRAMES, "{peak} bytes are held for a message of {message}");
+        let mut allowed = 3 * message + CONTROL_FRAMES;
+        if self.deflate.is_some() {
+            // What comes out of it, in a buffer that doubles, and the event's copy; the window, and zlib's own memory.
+            let inflated = (MOST_INFLATED * self.wire.len()).min(self.limits.max_message_size);
+            allowed += 4 * inflated + INFLATER;
+        }
+        assert!(peak <= allowed, "{peak} bytes are held, {allowed} are allowed");
         if seen.is_over() {
-            assert!(rest <= CONTROL_FRAMES, "{rest} bytes are held when it is over");
+            let shared = if self.deflate.is_some() { INFLATER } else { 0 };
+            assert!(rest <= CONTROL_FRAMES + shared, "{rest} bytes are held when it is over");
         }
     }
 }

@@ -44,31 +44,38 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
         && digits.chars().all(|digit| digit.is_ascii_digit())
 }
 
-/// RFC 6455 §9.1. No comma, semicolon or equals sign may be in a quoted value either, so that all of them separate.
-pub(crate) fn is_extension_list(value: &[u8]) -> bool {
-    let mut extensions = split(value, b',').into_iter().filter(|extension| !extension.is_empty()).peekable();
-    extensions.peek().is_some() && extensions.all(is_extension)
+/// An extension's name and its parameters, their values without quotes.
+pub(crate) type Extension = (String, Vec<(String, Option<String>)>);
+
+/// RFC 6455 §9.1; `None` for what is no list of extensions. No comma, semicolon or equals sign may be in a quoted value
+/// either, so that all of them separate.
+pub(crate) fn extensions(value: &[u8]) -> Option<Vec<Extension>> {
+    let extensions: Option<Vec<_>> =
+        split(value, b',').into_iter().filter(|extension| !extension.is_empty()).map(extension).collect();
+    extensions.filter(|extensions| !extensions.is_empty())
 }
 
-fn is_extension(extension: &[u8]) -> bool {
-    let parts = split(extension, b';');
-    let is_parameter = |parameter: &[u8]| match parameter.iter().position(|&byte| byte == b'=') {
-        None => is_token(parameter),
-        Some(at) => is_token(trim(&parameter[..at])) && is_extension_value(trim(&parameter[at + 1..])),
+fn extension(text: &[u8]) -> Option<Extension> {
+    let parts = split(text, b';');
+    let parameter = |text: &&[u8]| match text.iter().position(|&byte| byte == b'=') {
+        None => Some((token(text)?, None)),
+        Some(at) => Some((token(trim(&text[..at]))?, Some(extension_value(trim(&text[at + 1..]))?))),
     };
-    is_token(parts[0]) && parts[1..].iter().all(|parameter| is_parameter(parameter))
+    Some((token(parts[0])?, parts[1..].iter().map(parameter).collect::<Option<_>>()?))
 }
 
-fn is_extension_value(value: &[u8]) -> bool {
-    let [b'"', quoted @ .., b'"'] = value else { return is_token(value) };
+fn extension_value(value: &[u8]) -> Option<String> {
+    let [b'"', quoted @ .., b'"'] = value else { return token(value) };
     let mut unquoted = Vec::new();
     let mut bytes = quoted.iter();
-    while let Some(&byte) = bytes.next() {
-        let escaped = if byte == b'\\' { bytes.next() } else { Some(&byte) };
-        let Some(&byte) = escaped else { return false };
-        unquoted.push(byte);
+    while let Some(byte) = bytes.next() {
+        unquoted.push(if *byte == b'\\' { *bytes.next()? } else { *byte });
     }
-    is_token(&unquoted)
+    token(&unquoted)
+}
+
+fn token(text: &[u8]) -> Option<String> {
+    is_token(text).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 fn split(value: &[u8], separator: u8) -> Vec<&[u8]> {

@@ -1,5 +1,7 @@
 //! The head of an HTTP/1.1 request, from the bytes on, against RFC 6455 §4.2.1 read once more.
 
+mod deflate;
+
 use engineio_proto::{Refusal, SessionId};
 use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Method, Uri, Version};
@@ -29,6 +31,7 @@ pub fn handshake(data: &[u8]) {
         Ok(accepted) => {
             assert_eq!(request.offers_by_the_rfc().as_deref(), Some(accepted.protocols()), "{request:?}");
             check_answer(&request, &accepted, &rest);
+            deflate::check(&request.fields, &accepted);
         }
         Err(error) => {
             assert_eq!(request.offers_by_the_rfc(), None, "refused as {error:?}: {request:?}");
@@ -120,7 +123,10 @@ impl Request {
             && self.fields.lists("connection", "upgrade")
             && self.fields.only("sec-websocket-version") == Some(b"13")
             && self.fields.only("sec-websocket-key").is_some_and(grammar::is_key)
-            && self.fields.values("sec-websocket-extensions").all(grammar::is_extension_list)
+            && self
+                .fields
+                .values("sec-websocket-extensions")
+                .all(|value| grammar::extensions(value).is_some())
             && offers.iter().all(|offer| grammar::is_token(offer))
             && unique
             && offers.len() <= MAX_OFFERED_PROTOCOLS;

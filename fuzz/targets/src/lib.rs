@@ -6,6 +6,7 @@
 //! against a second, naive way to the same result (a model, `serde_json`, other split points, there and back again), and
 //! memory against what the peer has sent.
 
+mod agreement;
 mod client_handshake;
 mod endpoints;
 mod fields;
@@ -21,8 +22,8 @@ mod socketio_packet;
 mod tree;
 
 pub use client_handshake::client_handshake;
-pub use endpoints::endpoints;
-pub use frame_decoder::frame_decoder;
+pub use endpoints::{compressed_endpoints, endpoints};
+pub use frame_decoder::{compressed_frames, frame_decoder};
 pub use handshake::handshake;
 pub use polling_payload::polling_payload;
 pub use session::session;
@@ -33,8 +34,10 @@ pub use socketio_packet::socketio_packet;
 pub type Target = fn(&[u8]);
 
 /// Every target, with the name that its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("client_handshake", client_handshake),
+    ("compressed_endpoints", compressed_endpoints),
+    ("compressed_frames", compressed_frames),
     ("endpoints", endpoints),
     ("frame_decoder", frame_decoder),
     ("handshake", handshake),

@@ -56,6 +56,8 @@ macro_rules! replay {
 
 replay! {
     what_a_client_asks_for_a_server_accepts_and_answers_are_taken_as_the_model_takes_them: "client_handshake"
+    two_endpoints_get_what_the_other_compressed: "compressed_endpoints"
+    compressed_frames_are_decoded_as_frames_are: "compressed_frames"
     two_endpoints_get_what_the_other_sent: "endpoints"
     frames_are_decoded_alike_at_all_split_points_and_as_the_model_says: "frame_decoder"
     handshakes_are_accepted_exactly_if_the_model_accepts_them: "handshake"

@@ -1,6 +1,8 @@
 //! RFC 6455 §5 once more, for bytes that are all there: slow, and short enough to be read against the text.
 
-use ws_proto::{CloseCode, CloseFrame, ControlPayload, Event, Limits, Role};
+use ws_proto::{CloseCode, CloseFrame, ControlPayload, DeflateAgreement, Event, Limits, Role};
+
+use super::inflate::{self, inflate};
 
 /// What a receiver has to see.
 pub(super) struct Model {
@@ -31,8 +33,8 @@ const TOO_MANY_FRAGMENTS: Stop = Stop::Refused(1008);
 const TOO_BIG: Stop = Stop::Refused(1009);
 
 impl Model {
-    pub(super) fn of(role: Role, limits: &Limits, wire: &[u8]) -> Self {
-        let mut receiver = Receiver { role, limits, rest: wire, message: None };
+    pub(super) fn of(role: Role, limits: &Limits, deflate: Option<&DeflateAgreement>, wire: &[u8]) -> Self {
+        let mut receiver = Receiver { role, limits, deflate, history: Vec::new(), rest: wire, message: None };
         let mut events = Vec::new();
         let ending = loop {
             match receiver.frame() {
@@ -55,6 +57,9 @@ impl Model {
 struct Receiver<'w> {
     role: Role,
     limits: &'w Limits,
+    deflate: Option<&'w DeflateAgreement>,
+    /// What compressed messages may refer to.
+    history: Vec<u8>,
     rest: &'w [u8],
     message: Option<Message>,
 }
@@ -62,6 +67,7 @@ struct Receiver<'w> {
 /// A message that has begun.
 struct Message {
     is_text: bool,
+    is_compressed: bool,
     bytes: Vec<u8>,
     fragments: u32,
 }
@@ -72,7 +78,14 @@ impl Receiver<'_> {
         let first = self.byte()?;
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
         let is_control = opcode & 0x8 != 0;
-        if first & 0x70 != 0 || !matches!(opcode, 0..=2 | 8..=10) || is_control && !fin {
+        // RFC 7692 §6.1: the first reserved bit, in the first frame of a message.
+        let is_compressed = first & 0x40 != 0;
+        let may_be_compressed = self.deflate.is_some() && matches!(opcode, 1 | 2);
+        if first & 0x30 != 0
+            || is_compressed && !may_be_compressed
+            || !matches!(opcode, 0..=2 | 8..=10)
+            || is_control && !fin
+        {
             return Err(PROTOCOL_ERROR); // §5.2, §5.5
         }
         let second = self.byte()?;
@@ -88,7 +101,7 @@ impl Receiver<'_> {
             }
         }
         if !is_control {
-            self.begin(opcode, len)?;
+            self.begin(opcode, is_compressed, len)?;
         }
         let here = usize::try_from(len).unwrap_or(usize::MAX).min(self.rest.len());
         let (payload, rest) = self.rest.split_at(here);
@@ -126,10 +139,13 @@ impl Receiver<'_> {
     }
 
     /// §5.4, and the limits.
-    fn begin(&mut self, opcode: u8, len: u64) -> Result<(), Stop> {
+    fn begin(&mut self, opcode: u8, is_compressed: bool, len: u64) -> Result<(), Stop> {
         match (&mut self.message, opcode) {
             (None, 0) | (Some(_), 1 | 2) => return Err(PROTOCOL_ERROR),
-            (None, _) => self.message = Some(Message { is_text: opcode == 1, bytes: vec![], fragments: 1 }),
+            (None, _) => {
+                let is_text = opcode == 1;
+                self.message = Some(Message { is_text, is_compressed, bytes: vec![], fragments: 1 });
+            }
             (Some(message), _) => {
                 message.fragments += 1;
                 if message.fragments > self.limits.max_fragments {
@@ -146,6 +162,7 @@ impl Receiver<'_> {
         let Some(message) = &mut self.message else { return Err(PROTOCOL_ERROR) };
         message.bytes.extend_from_slice(payload);
         if message.is_text
+            && !message.is_compressed
             && let Err(error) = std::str::from_utf8(&message.bytes)
             && (error.error_len().is_some() || fin && whole)
         {
@@ -157,11 +174,34 @@ impl Receiver<'_> {
         if !fin {
             return Ok(None);
         }
-        Ok(self.message.take().map(|message| match String::from_utf8(message.bytes) {
-            Ok(text) if message.is_text => Event::Text(text.into()),
-            Ok(text) => Event::Binary(text.into_bytes().into()),
-            Err(error) => Event::Binary(error.into_bytes().into()),
-        }))
+        self.message.take().map(|message| self.finish(message)).transpose()
+    }
+
+    fn finish(&mut self, mut message: Message) -> Result<Event<'static>, Stop> {
+        if message.is_compressed {
+            message.bytes = self.inflate(&message.bytes)?;
+        }
+        if !message.is_text {
+            return Ok(Event::Binary(message.bytes.into()));
+        }
+        String::from_utf8(message.bytes).map(|text| Event::Text(text.into())).map_err(|_| NO_UTF8)
+    }
+
+    /// RFC 7692 §7.2.2.
+    fn inflate(&mut self, payload: &[u8]) -> Result<Vec<u8>, Stop> {
+        let message =
+            inflate(&self.history, payload, self.limits.max_message_size).map_err(|stop| match stop {
+                inflate::Stop::TooBig => TOO_BIG,
+                _ => Stop::Refused(1007),
+            })?;
+        if let Some(deflate) = self.deflate
+            && deflate.peer_context_takeover()
+        {
+            self.history.extend_from_slice(&message);
+            let excess = self.history.len().saturating_sub(1 << deflate.peer_window_bits());
+            self.history.drain(..excess);
+        }
+        Ok(message)
     }
 }
 

@@ -1,0 +1,90 @@
+//! What a server makes of offers to compress (RFC 7692 §7.1).
+
+use ws_proto::{Accepted, DeflateOptions};
+
+use crate::fields::Fields;
+use crate::grammar::{self, Extension};
+
+/// As many offers are looked at.
+const MAX_OFFERS: usize = 16;
+
+/// The answer fits the first offer that a server can keep, and the options; without such an offer there is none.
+pub(super) fn check(fields: &Fields, accepted: &Accepted) {
+    let offers = fields.values("sec-websocket-extensions").filter_map(grammar::extensions).flatten();
+    let offers = offers.filter(|(name, _)| name == "permessage-deflate").take(MAX_OFFERS);
+    let offer = offers.filter_map(|offer| Parameters::new(&offer)).find(|offer| offer.server_bits != Some(8));
+    for takeover in [false, true] {
+        for bits in [9, 12, 15] {
+            let options = DeflateOptions {
+                own_context_takeover: takeover,
+                peer_context_takeover: takeover,
+                own_max_window_bits: bits,
+                peer_max_window_bits: bits,
+                ..DeflateOptions::default()
+            };
+            check_options(offer.as_ref(), accepted, &options);
+        }
+    }
+}
+
+fn check_options(offer: Option<&Parameters>, accepted: &Accepted, options: &DeflateOptions) {
+    let agreement = accepted.deflate(options);
+    assert_eq!(agreement.is_some(), offer.is_some(), "{offer:?}");
+    let (Some(agreement), Some(offer)) = (agreement, offer) else { return };
+    let response = accepted.response(None, Some(&agreement));
+    let answer = grammar::extensions(response.headers()["sec-websocket-extensions"].as_bytes());
+    let Some([answer]) = answer.as_deref() else { panic!("{response:?}") };
+    assert_eq!(answer.0, "permessage-deflate");
+    let answer = Parameters::new(answer).expect("each parameter once, and with a value that it may have");
+
+    // §7.1.1.1 and §7.1.2.1: what was asked for is granted.
+    assert!(answer.server_no_takeover || !offer.server_no_takeover);
+    assert!(answer.server_bits.unwrap_or(15) <= offer.server_bits.unwrap_or(15));
+    // §7.1.2.2: a client is told only if it can be, and nothing wider than it said.
+    let told = answer.client_bits.map(|bits| bits.expect("in an answer there is a number"));
+    if let Some(told) = told {
+        assert!(offer.client_bits.is_some_and(|most| told <= most.unwrap_or(15)));
+    }
+    // The answer is what we do.
+    assert_eq!(agreement.own_context_takeover(), !answer.server_no_takeover);
+    assert_eq!(agreement.peer_context_takeover(), !answer.client_no_takeover);
+    assert_eq!(agreement.own_window_bits(), answer.server_bits.unwrap_or(15));
+    assert!(agreement.own_window_bits() <= options.own_max_window_bits);
+    assert!(options.own_context_takeover || answer.server_no_takeover);
+    assert!(options.peer_context_takeover || answer.client_no_takeover);
+    // What a client was told it keeps, or what it said by itself; else it has whatever window it likes.
+    let expected = told.or(offer.client_bits.flatten()).unwrap_or(15);
+    assert_eq!(agreement.peer_window_bits(), expected, "{offer:?} answered by {answer:?}");
+}
+
+/// The parameters of an offer or an answer.
+#[derive(Debug, Default)]
+struct Parameters {
+    server_no_takeover: bool,
+    client_no_takeover: bool,
+    server_bits: Option<u8>,
+    client_bits: Option<Option<u8>>,
+}
+
+impl Parameters {
+    /// `None` if one is unknown, comes twice, or has a value that it must not have.
+    fn new((_, list): &Extension) -> Option<Self> {
+        let mut parameters = Self::default();
+        for (index, (name, value)) in list.iter().enumerate() {
+            if list[..index].iter().any(|(earlier, _)| earlier == name) {
+                return None;
+            }
+            let number = |digits: &str| (8..=15).find(|bits: &u8| bits.to_string() == digits);
+            let bits = || value.as_deref().and_then(number);
+            match name.as_str() {
+                "server_no_context_takeover" if value.is_none() => parameters.server_no_takeover = true,
+                "client_no_context_takeover" if value.is_none() => parameters.client_no_takeover = true,
+                "server_max_window_bits" => parameters.server_bits = Some(bits()?),
+                "client_max_window_bits" if value.is_none() => parameters.client_bits = Some(None),
+                "client_max_window_bits" => parameters.client_bits = Some(Some(bits()?)),
+                _ => return None,
+            }
+        }
+        Some(parameters)
+    }
+}
