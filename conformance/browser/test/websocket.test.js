@@ -10,13 +10,14 @@ const browser = browserForTests();
 describe("the browser's WebSocket", () => {
   const server = serverForTests(startApplication);
 
-  it("opens without subprotocol and extensions", async () => {
+  it("opens without subprotocol, and with compression for which nobody keeps context", async () => {
     const page = await browser.open();
     const opened = await page.run(async (url) => {
       const { protocol, extensions, readyState } = await openWebSocket(url);
       return { protocol, extensions, readyState };
     }, `${server.webSocketUrl}/ws`);
-    assert.deepEqual(opened, { protocol: "", extensions: "", readyState: 1 });
+    const extensions = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    assert.deepEqual(opened, { protocol: "", extensions, readyState: 1 });
   });
 
   it("gets its text back, whatever its length", async () => {
