@@ -103,7 +103,9 @@ fn a_request_that_breaks_off_ends_its_session_and_a_session_that_has_ended_stays
     let poll = &mut session.get();
     let body = request(server.address, "POST", &session.target, "Content-Length: 100\r\n\r\n42[");
     drop(body);
-    poll.expect(200, "1");
+    // Two connections: the poll may come only when the session has ended.
+    let released = poll.response().expect("an answer");
+    assert!(released.status == 400 || released.body == "1", "{released:?}");
     ended(&session);
     // While a poll waits.
     let session = Polling::joined(server.address);
