@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::error::ProtocolError;
-use crate::mask::mask;
+use crate::mask::mask_into;
 
 /// The longest frame header: two bytes, eight of length, four of mask.
 pub const MAX_HEADER_LEN: usize = 14;
@@ -89,10 +89,9 @@ pub fn encode_message(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>,
     let header = header.encode();
     out.reserve(header.len() + payload.len());
     out.extend_from_slice(&header);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    if let Some(key) = mask_key {
-        mask(&mut out[start..], key, 0);
+    match mask_key {
+        Some(key) => mask_into(payload, key, out),
+        None => out.extend_from_slice(payload),
     }
 }
 

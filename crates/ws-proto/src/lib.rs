@@ -60,5 +60,5 @@ pub use handshake::{
 };
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};
-pub use mask::mask;
+pub use mask::{mask, mask_into};
 pub use time::Time;
