@@ -13,6 +13,7 @@ mod dial;
 mod exchange;
 mod listener;
 mod log_limit;
+mod mask_keys;
 mod outbox;
 mod patient;
 mod read_buffer;

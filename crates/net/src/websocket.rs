@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
+use crate::mask_keys::mask_key;
 use crate::read_buffer::ReadBuffer;
 use crate::stream::Stream;
 use crate::write_queue::WriteQueue;
@@ -40,13 +41,14 @@ pub struct WebSocketStream<S> {
     /// rest of a read that [`poll_next`](Self::poll_next) has begun. It holds memory only while there is a rest.
     backlog: Vec<u8>,
     decoded: usize,
+    role: Role,
     ending: Ending,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Not,
-    /// Our end is shut; the peer may still send until then.
+    /// The peer may still send until then. A server has shut its end; a client does so afterwards.
     Lingering {
         until: Time,
     },
@@ -80,13 +82,23 @@ impl WebSocketStream<Stream> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// The server's end of an upgraded connection.
     pub fn server(stream: S, leftover: Bytes, limits: &Limits) -> Self {
+        Self::new(Role::Server, stream, leftover, limits)
+    }
+
+    /// The client's end. What is queued has to be masked, each frame with a [`mask_key`](Self::mask_key) of its own.
+    pub fn client(stream: S, leftover: Bytes, limits: &Limits) -> Self {
+        Self::new(Role::Client, stream, leftover, limits)
+    }
+
+    fn new(role: Role, stream: S, leftover: Bytes, limits: &Limits) -> Self {
         Self {
             stream,
-            machine: Connection::new(Role::Server, limits),
+            machine: Connection::new(role, limits),
             queue: WriteQueue::new(),
             // An empty view would still hold the buffer of the HTTP server.
             backlog: if leftover.is_empty() { Vec::new() } else { leftover.into() },
             decoded: 0,
+            role,
             ending: Ending::Not,
         }
     }
@@ -215,6 +227,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         &mut self.queue
     }
 
+    /// The key for the next frame that is queued, new in each call; `None` for a server, whose frames are not masked.
+    #[inline]
+    #[must_use]
+    pub fn mask_key(&self) -> Option<[u8; 4]> {
+        match self.role {
+            Role::Server => None,
+            Role::Client => Some(mask_key()),
+        }
+    }
+
     /// Whether frames may still be sent.
     #[must_use]
     pub fn can_send(&self) -> bool {
@@ -251,6 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 
     /// Drives the end: what waits is written, the peer's close frame awaited as long as the machine says, our end
     /// shut, the rest of the peer's bytes read and dropped for a moment. Ready when the stream may be dropped.
+    ///
+    /// A client gives the server that moment to shut its end first: who does so keeps the connection in mind for minutes
+    /// (TIME_WAIT), and that harms a server less (RFC 6455 §7.1.1).
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..READS_WHILE_CLOSING {
             match self.ending {
@@ -262,7 +287,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                     } else if ready!(self.poll_flush(cx)).is_err() {
                         self.ending = Ending::Done;
                     } else if self.machine.is_closed() {
-                        let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+                        if self.role == Role::Server {
+                            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+                        }
                         self.ending = Ending::Lingering { until: now + LINGER };
                     } else {
                         match ready!(self.poll_read(now, cx, |_, _| ControlFlow::Continue(()))) {
@@ -271,20 +298,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         }
                     }
                 }
-                Ending::Lingering { until } if until <= now => self.ending = Ending::Done,
-                Ending::Lingering { .. } => {
-                    let mut buffer = ReadBuffer::take();
-                    let mut read = ReadBuf::new(&mut buffer);
-                    let polled = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
-                    if polled.is_err() || read.filled().is_empty() {
-                        self.ending = Ending::Done;
+                Ending::Lingering { until } => {
+                    if until > now && ready!(self.poll_discard(cx)) {
+                        continue;
                     }
+                    if self.role == Role::Client {
+                        // A stream that cannot be shut now is dropped all the same.
+                        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    }
+                    self.ending = Ending::Done;
                 }
             }
         }
         // A peer that goes on sending does not keep the others waiting.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads once and drops it; whether there was something.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut buffer = ReadBuffer::take();
+        let mut read = ReadBuf::new(&mut buffer);
+        let polled = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
+        Poll::Ready(polled.is_ok() && !read.filled().is_empty())
     }
 
     /// When the machine or the end of the connection wants to be polled although nothing arrives.
@@ -303,7 +339,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         while (self.queue.len() < PONGS_UP_TO || !self.machine.can_send())
             && let Some(control) = self.machine.poll_transmit()
         {
-            self.queue.push_with(|wire| control.encode_into(wire, None));
+            let mask = self.mask_key();
+            self.queue.push_with(|wire| control.encode_into(wire, mask));
         }
     }
 }
@@ -371,6 +408,70 @@ mod tests {
             let mut answer = Vec::new();
             client.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer, [&[0x81, 2, b'h', b'o'][..], &reply].concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn every_frame_of_a_client_is_masked_with_a_key_of_its_own() {
+        const PING: [u8; 4] = [0x89, 2, b'h', b'i'];
+        let (client, mut server) = tokio::io::duplex(1024);
+        server.write_all(&[PING, PING].concat()).await.unwrap();
+        let mut stream = WebSocketStream::client(client, Bytes::new(), &Limits::default());
+        poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await.unwrap();
+        stream.ping();
+        stream.close(None, Time::ZERO);
+        poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
+        let mut wire = [0; 8 + 8 + 6 + 6];
+        server.read_exact(&mut wire).await.unwrap();
+        let mut keys = Vec::new();
+        let mut rest = &wire[..];
+        for (opcode, payload) in [(0x8a, &b"hi"[..]), (0x8a, b"hi"), (0x89, b""), (0x88, b"")] {
+            let (header, after) = rest.split_at(6);
+            let (masked, after) = after.split_at(payload.len());
+            assert_eq!(header[..2], [opcode, 0x80 | payload.len() as u8]);
+            let key = [header[2], header[3], header[4], header[5]];
+            let mut unmasked = masked.to_vec();
+            ws_proto::mask(&mut unmasked, key, 0);
+            assert_eq!(unmasked, payload);
+            keys.push(key);
+            rest = after;
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 4, "{wire:02x?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_lets_the_server_shut_first_and_waits_for_it_no_longer_than_a_second() {
+        const CLOSE: [u8; 4] = [0x88, 2, 3, 232];
+        for server_shuts in [true, false] {
+            let (client, mut server) = tokio::io::duplex(1024);
+            let mut stream = WebSocketStream::client(client, Bytes::new(), &Limits::default());
+            server.write_all(&CLOSE).await.unwrap();
+            let closing = tokio::spawn(async move {
+                let begin = crate::now();
+                let mut deadline = crate::Deadline::new();
+                poll_fn(|cx| {
+                    loop {
+                        if stream.poll_close(crate::now(), cx).is_ready() {
+                            return Poll::Ready(());
+                        }
+                        ready!(deadline.poll(stream.poll_timeout(), crate::now(), cx));
+                    }
+                })
+                .await;
+                crate::now().saturating_since(begin)
+            });
+            let mut reply = [0; 8];
+            server.read_exact(&mut reply).await.unwrap();
+            let mut more = [0];
+            let shut = tokio::time::timeout(LINGER / 2, server.read(&mut more)).await;
+            assert!(shut.is_err(), "the client has shut first");
+            if server_shuts {
+                server.shutdown().await.unwrap();
+            }
+            assert_eq!(server.read(&mut more).await.unwrap(), 0);
+            assert_eq!(closing.await.unwrap() < LINGER, server_shuts);
         }
     }
 }
