@@ -41,7 +41,6 @@ pub struct WebSocketStream<S> {
     /// rest of a read that [`poll_next`](Self::poll_next) has begun. It holds memory only while there is a rest.
     backlog: Vec<u8>,
     decoded: usize,
-    role: Role,
     ending: Ending,
 }
 
@@ -98,7 +97,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             // An empty view would still hold the buffer of the HTTP server.
             backlog: if leftover.is_empty() { Vec::new() } else { leftover.into() },
             decoded: 0,
-            role,
             ending: Ending::Not,
         }
     }
@@ -227,11 +225,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         &mut self.queue
     }
 
+    /// Whether what is queued has to be masked: a client's frames are.
+    #[inline]
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.machine.role() == Role::Client
+    }
+
     /// The key for the next frame that is queued, new in each call; `None` for a server, whose frames are not masked.
     #[inline]
     #[must_use]
     pub fn mask_key(&self) -> Option<[u8; 4]> {
-        match self.role {
+        match self.machine.role() {
             Role::Server => None,
             Role::Client => Some(mask_key()),
         }
@@ -287,7 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                     } else if ready!(self.poll_flush(cx)).is_err() {
                         self.ending = Ending::Done;
                     } else if self.machine.is_closed() {
-                        if self.role == Role::Server {
+                        if self.machine.role() == Role::Server {
                             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                         }
                         self.ending = Ending::Lingering { until: now + LINGER };
@@ -302,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                     if until > now && ready!(self.poll_discard(cx)) {
                         continue;
                     }
-                    if self.role == Role::Client {
+                    if self.machine.role() == Role::Client {
                         // A stream that cannot be shut now is dropped all the same.
                         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                     }

@@ -73,6 +73,12 @@ impl Connection {
         self
     }
 
+    /// Which end of the connection this is.
+    #[inline]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// Takes the next event out of `input`, as soon as it is whole.
     ///
     /// A message that lies whole in the input is unmasked where it lies and borrowed: no copy, no allocation. On

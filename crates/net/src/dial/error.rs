@@ -10,7 +10,6 @@ use crate::tls::TlsError;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DialError {
     /// The name of the host leads nowhere.
     #[error("cannot resolve {host}: {source}")]

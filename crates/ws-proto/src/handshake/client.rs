@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 use super::uri::WebSocketUri;
 use super::{Single, accept_key, is_authority, is_token_byte, lists_token, single};
+use crate::deflate::{DeflateAgreement, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 
 /// What a client asks for in its opening handshake, and against which it holds the answer.
@@ -28,12 +29,20 @@ use crate::limits::MAX_OFFERED_PROTOCOLS;
 pub struct Offer {
     key: String,
     protocols: Vec<String>,
+    deflate: Option<DeflateOptions>,
 }
 
 impl Offer {
     /// An offer of nothing but WebSocket. The nonce has to be new and unpredictable for each connection (§4.1, 7).
     pub fn new(nonce: [u8; 16]) -> Self {
-        Self { key: STANDARD.encode(nonce), protocols: Vec::new() }
+        Self { key: STANDARD.encode(nonce), protocols: Vec::new(), deflate: None }
+    }
+
+    /// Offers permessage-deflate (RFC 7692) as well.
+    #[must_use]
+    pub fn deflate(mut self, options: DeflateOptions) -> Self {
+        self.deflate = Some(options);
+        self
     }
 
     /// Offers a subprotocol as well, behind those that are offered already: the first one is preferred (§4.1, 10).
@@ -75,6 +84,9 @@ impl Offer {
         {
             fields.insert(SEC_WEBSOCKET_PROTOCOL, protocols);
         }
+        if let Some(deflate) = &self.deflate {
+            fields.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.offer());
+        }
         for (name, value) in headers.iter().filter(|(name, _)| *name != HOST) {
             fields.append(name, value.clone());
         }
@@ -101,8 +113,16 @@ impl Offer {
             Single::None => return Err(AnswerError::AcceptMissing),
             Single::One(_) | Single::Many => return Err(AnswerError::WrongAccept),
         }
-        verify_extensions(headers)?;
-        Ok(Agreed { protocol: self.selected_protocol(headers)? })
+        Ok(Agreed { protocol: self.selected_protocol(headers)?, deflate: self.accepted_extension(headers)? })
+    }
+
+    /// Nothing may be agreed on but what was offered (§4.1; §9.1 has a client fail the connection over it).
+    fn accepted_extension(&self, headers: &HeaderMap) -> Result<Option<DeflateAgreement>, AnswerError> {
+        match &self.deflate {
+            Some(offered) => offered.accept_answer(headers).map_err(|_| AnswerError::ExtensionNotOffered),
+            None if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) => Err(AnswerError::ExtensionNotOffered),
+            None => Ok(None),
+        }
     }
 
     fn selected_protocol(&self, headers: &HeaderMap) -> Result<Option<String>, AnswerError> {
@@ -121,12 +141,18 @@ impl Offer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreed {
     protocol: Option<String>,
+    deflate: Option<DeflateAgreement>,
 }
 
 impl Agreed {
     /// The subprotocol that the server has selected from those that were offered.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
+    }
+
+    /// How messages are compressed, if the server has accepted that.
+    pub fn deflate(&self) -> Option<&DeflateAgreement> {
+        self.deflate.as_ref()
     }
 }
 
@@ -170,8 +196,8 @@ pub enum AnswerError {
     /// `Sec-WebSocket-Accept` is not the one to our key: whoever answered does not know of WebSocket, or answers others.
     #[error("the Sec-WebSocket-Accept header of the answer does not fit the key of the request")]
     WrongAccept,
-    /// An extension that was not offered.
-    #[error("the answer names an extension that was not offered")]
+    /// An extension that was not offered, or not in this way.
+    #[error("the answer names an extension that was not offered, or not in this way")]
     ExtensionNotOffered,
     /// A subprotocol that was not offered.
     #[error("the answer selects the subprotocol {0:?}, which was not offered")]
@@ -179,14 +205,6 @@ pub enum AnswerError {
     /// More than one `Sec-WebSocket-Protocol`.
     #[error("the Sec-WebSocket-Protocol header of the answer is repeated")]
     ProtocolRepeated,
-}
-
-/// No extension is offered, so none may be agreed on (§4.1; §9.1 has a client fail the connection over it).
-fn verify_extensions(headers: &HeaderMap) -> Result<(), AnswerError> {
-    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-        return Err(AnswerError::ExtensionNotOffered);
-    }
-    Ok(())
 }
 
 /// The program's `Host`, or that of the URI.

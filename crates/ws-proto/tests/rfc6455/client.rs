@@ -1,7 +1,9 @@
 //! Sections 3 and 4.1: the opening handshake, the client's side. Each answer is one step away from that of §1.3.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use tidewire_ws_proto::{Agreed, AnswerError as Error, Offer, OfferError, UriError, WebSocketUri, verify};
+use tidewire_ws_proto::{
+    Agreed, AnswerError as Error, DeflateOptions, Offer, OfferError, UriError, WebSocketUri, verify,
+};
 
 /// Its base64 is the key of §1.3.
 const NONCE: [u8; 16] = *b"the sample nonce";
@@ -185,6 +187,27 @@ fn section_4_1_must_36_accept_is_made_of_our_key() {
 fn section_4_1_must_37_section_9_1_must_5_an_extension_that_was_not_offered_fails_the_connection() {
     let cases: &[&[&str]] = &[&["permessage-deflate"], &["foo", "bar"], &[""]];
     refuses("sec-websocket-extensions", &Error::ExtensionNotOffered, cases);
+    let offer = Offer::new(NONCE).deflate(DeflateOptions::default());
+    let verdict = |value| {
+        let answer = answer("sec-websocket-extensions", &[value]);
+        offer.verify(StatusCode::SWITCHING_PROTOCOLS, &answer).map(|agreed| agreed.deflate().is_some())
+    };
+    assert_eq!(verdict("permessage-deflate; server_no_context_takeover"), Ok(true));
+    for other in ["foo", "permessage-deflate, foo", "permessage-deflate; bar", "permessage-deflate;"] {
+        assert_eq!(verdict(other), Err(Error::ExtensionNotOffered), "{other}");
+    }
+    let none = offer.verify(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
+    assert_eq!(none.expect("none need be accepted").deflate(), None);
+}
+
+#[test]
+fn extensions_are_offered_in_the_request() {
+    let request = |offer: Offer| offer.request(&uri("ws://a/"), &HeaderMap::new()).expect("a request");
+    let offered = request(Offer::new(NONCE).deflate(DeflateOptions::default()));
+    let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                    client_max_window_bits";
+    assert_eq!(offered.headers()["sec-websocket-extensions"], expected);
+    assert_eq!(request(Offer::new(NONCE)).headers().get("sec-websocket-extensions"), None);
 }
 
 #[test]
