@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use tokio::task::coop::poll_proceed;
 
-use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire};
-use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, FrameHeader, Opcode, Time};
+use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
+use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, FrameHeader, Opcode, Time, mask_into};
 
 use crate::closed::Closed;
 use crate::limits::Limits;
@@ -38,9 +38,17 @@ impl Connection {
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Self>() + 2 * size_of::<usize>();
 
-    pub(crate) fn new(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
+    pub(crate) fn server(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
         let protocol = limits.of_the_protocol();
-        let mut stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol);
+        Self::new(WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
+    }
+
+    pub(crate) fn client(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
+        let protocol = limits.of_the_protocol();
+        Self::new(WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
+    }
+
+    fn new(mut stream: WebSocketStream<Stream>, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
         if let Some(agreement) = deflate {
             stream = stream.with_deflate(agreement);
         }
@@ -247,7 +255,9 @@ impl State {
     /// Queues a message, compressed if `compress` and if that was agreed on.
     pub(crate) fn push(&mut self, message: &Message, compress: bool) -> Result<(), Refusal> {
         let payload = message.as_shared();
-        self.make_room(FrameHeader::message(message.opcode(), payload.len()).encode().len() + payload.len())?;
+        let mask = self.stream.is_masked().then_some([0; 4]);
+        let header = FrameHeader { mask, ..FrameHeader::message(message.opcode(), payload.len()) }.encode();
+        self.make_room(header.len() + payload.len())?;
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
             if deflater.compress(payload, &mut compressed) {
@@ -261,8 +271,11 @@ impl State {
         Ok(())
     }
 
-    /// Queues a message that many connections send.
+    /// Queues a message that many connections send. A client masks it for itself.
     pub(crate) fn push_prepared(&mut self, prepared: &Prepared) -> Result<(), Refusal> {
+        if self.stream.is_masked() {
+            return self.push(prepared.message(), true);
+        }
         let Some(deflater) = &mut self.deflater else {
             let frame = prepared.frame();
             self.make_room(frame.len())?;
@@ -296,9 +309,12 @@ impl State {
     }
 
     fn queue(&mut self, opcode: Opcode, rsv1: bool, payload: &Bytes) {
-        let header = FrameHeader { rsv1, ..FrameHeader::message(opcode, payload.len()) }.encode();
+        let mask = self.stream.mask_key();
+        let header = FrameHeader { rsv1, mask, ..FrameHeader::message(opcode, payload.len()) }.encode();
         let queue = self.stream.queue_mut();
-        if payload.len() <= COPY_AT_MOST {
+        if let Some(key) = mask {
+            queue_masked(queue, &header, payload, key);
+        } else if payload.len() <= COPY_AT_MOST {
             queue.push_with(|wire| {
                 wire.reserve(header.len() + payload.len());
                 wire.extend_from_slice(&header);
@@ -498,5 +514,23 @@ impl State {
         if self.wants_room && self.stream.queued() <= self.max_buffered / 2 {
             self.wake_handle = true;
         }
+    }
+}
+
+/// A client's frame: the payload is masked on its way into the queue. A long one has memory of its own there, which is
+/// freed as soon as it is written.
+fn queue_masked(queue: &mut WriteQueue, header: &[u8], payload: &[u8], key: [u8; 4]) {
+    let length = header.len() + payload.len();
+    let write = |wire: &mut Vec<u8>| {
+        wire.reserve(length);
+        wire.extend_from_slice(header);
+        mask_into(payload, key, wire);
+    };
+    if payload.len() <= COPY_AT_MOST {
+        queue.push_with(write);
+    } else {
+        let mut frame = Vec::with_capacity(length);
+        write(&mut frame);
+        queue.push(Wire::Shared(&frame.into()));
     }
 }

@@ -3,14 +3,14 @@
 //! Hot path. The order is what makes many messages leave in one write: the handler runs until it waits, and only then
 //! are its messages written. Nothing is held back longer than that.
 
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use net::{Deadline, Upgraded};
-use ws_proto::DeflateAgreement;
+use ws_proto::{Agreed, DeflateAgreement};
 
 use crate::connection::Connection;
 use crate::limits::Limits;
@@ -27,15 +27,30 @@ pub(crate) struct Driver<Fut> {
     deadline: Deadline,
 }
 
+impl Driver<Ready<()>> {
+    /// The task of a client's connection. Its handle lives in the program's own task, like that of a handler which has
+    /// given it away.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, agreed: &Agreed) -> WebSocket {
+        let connection = Arc::new(Connection::client(upgraded, limits, agreed.deflate()));
+        let socket = WebSocket::new(Arc::clone(&connection), agreed.protocol().map(Into::into));
+        tokio::spawn(Self { connection, handler: None, failed: false, deadline: Deadline::new() });
+        socket
+    }
+}
+
 impl<Fut: Future<Output: Outcome>> Driver<Fut> {
     pub(crate) fn new(
         upgraded: Upgraded,
         limits: &Limits,
         deflate: Option<&DeflateAgreement>,
+        protocol: Option<Box<str>>,
         handler: impl FnOnce(WebSocket) -> Fut,
     ) -> Self {
-        let connection = Arc::new(Connection::new(upgraded, limits, deflate));
-        let socket = WebSocket::new(Arc::clone(&connection));
+        let connection = Arc::new(Connection::server(upgraded, limits, deflate));
+        let socket = WebSocket::new(Arc::clone(&connection), protocol);
         // A handler may also panic before there is a future of it.
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();
         Self { connection, failed: handler.is_none(), handler, deadline: Deadline::new() }

@@ -1,4 +1,17 @@
-//! WebSocket for programs: upgrade in any hyper or axum server, receive and send.
+//! WebSocket for programs: client and server, alone or in any hyper or axum program.
+//!
+//! A client is one line, and the same [`WebSocket`] as a server's:
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut socket = tidewire_ws::connect("wss://example.com/chat").await?;
+//! socket.send("hello").await?;
+//! let answer = socket.recv().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Connect`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well. So is a server:
 //!
 //! ```no_run
 //! use tidewire_ws::{SendError, WebSocket};
@@ -18,7 +31,8 @@
 //! [`Upgrade::on_connect`] answers it and runs a handler with the [`WebSocket`].
 //!
 //! **What makes it fast.** One task owns a connection: it polls the handler, and writes what the handler has sent
-//! when the handler goes to sleep. So everything that is sent while the messages of one read are handled leaves in one
+//! when the handler goes to sleep; for a client, and where a handler has given its WebSocket to another task, it writes when
+//! that task goes to sleep. So everything that is sent while the messages of one read are handled leaves in one
 //! write, without a timer and without `flush`: what is sent never waits for anything but the end of that poll. Text is
 //! validated once, when it comes in, and echoing it validates nothing again. A connection that waits holds no buffer.
 //!
@@ -32,13 +46,20 @@
 //! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
 //! | `patience` | when a silent peer is asked, and when it is given up |
 //! | `driver` | the task: handler, flush, close |
-//! | `upgrade`, `listen` | from an HTTP request to a connection |
+//! | `upgrade`, `listen` | a server's way from an HTTP request to a connection |
+//! | `connect`, `connect_error` | a client's way from a URL to a connection |
 //! | `closed`, `error`, `outcome`, `limits` | the ends of things |
 //!
-//! Still to come, each in a room of its own: the client (`connect`), TLS, and WebSocket over
-//! HTTP/2.
+//! Still to come, in a room of its own: WebSocket over HTTP/2.
+//!
+//! # Features
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `tls` | yes | `wss`, by rustls with the cryptography of ring. Without it nothing of them is built |
 
 mod closed;
+mod connect;
+mod connect_error;
 mod connection;
 mod driver;
 mod error;
@@ -53,13 +74,21 @@ mod text;
 mod upgrade;
 
 pub use closed::Closed;
+pub use connect::{Connect, connect};
+pub use connect_error::ConnectError;
 pub use error::{SendError, TrySendError};
 pub use limits::Limits;
 pub use listen::{listen, serve};
 pub use message::Message;
+#[cfg(feature = "tls")]
+pub use net::{ClientTls, ClientTlsBuilder, TlsConfigError, rustls};
+pub use net::{ExchangeError, InvalidProxy, Proxy, ProxyError, TlsError};
 pub use outcome::Outcome;
 pub use prepared::Prepared;
 pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};
-pub use ws_proto::{CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, ProtocolError};
+pub use ws_proto::{
+    AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, OfferError,
+    ProtocolError, UriError,
+};

@@ -13,18 +13,28 @@ use crate::error::{SendError, TrySendError};
 use crate::message::Message;
 use crate::prepared::Prepared;
 
-/// One WebSocket connection.
+/// One WebSocket connection, of a server or of a client.
 ///
-/// It belongs to the handler that it was given to, and works as well in any other task that the handler gives it to;
-/// the task of the connection then goes on writing for it, at the price of a wake for what is sent.
+/// A server's belongs to the handler that it was given to, and works as well in any other task that the handler gives it
+/// to; the task of the connection then goes on writing for it, at the price of a wake for what is sent. A client's, from
+/// [`connect`](crate::connect()), is like that from the beginning.
 ///
 /// Dropped while the connection is open, it closes it in the background: with code 1000 after what was sent before, or
 /// with 1011 if the handler failed or the drop is part of a panic.
-pub struct WebSocket(Arc<Connection>);
+pub struct WebSocket {
+    connection: Arc<Connection>,
+    protocol: Option<Box<str>>,
+}
 
 impl WebSocket {
-    pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self(connection)
+    pub(crate) fn new(connection: Arc<Connection>, protocol: Option<Box<str>>) -> Self {
+        Self { connection, protocol }
+    }
+
+    /// The subprotocol that client and server have agreed on, if there is one.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// The next message; `None` when there will be no more. How the connection ended is then in
@@ -36,7 +46,7 @@ impl WebSocket {
     ///
     /// Cancel safe: a message is either returned or still there.
     pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.0.with(|state| state.poll_recv(cx))).await
+        poll_fn(|cx| self.connection.with(|state| state.poll_recv(cx))).await
     }
 
     /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else
@@ -74,7 +84,7 @@ impl WebSocket {
 
     async fn send_by(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
         let sent = poll_fn(|cx| {
-            self.0.with(|state| match push(state) {
+            self.connection.with(|state| match push(state) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(Refusal::Closed) => Poll::Ready(Err(())),
                 Err(Refusal::Full) => state.wait_for_room(cx),
@@ -89,7 +99,7 @@ impl WebSocket {
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
-        match self.0.with(|state| state.push(&message, true)) {
+        match self.connection.with(|state| state.push(&message, true)) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message)),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
@@ -101,7 +111,7 @@ impl WebSocket {
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send_prepared(&mut self, message: &Prepared) -> Result<(), TrySendError> {
-        match self.0.with(|state| state.push_prepared(message)) {
+        match self.connection.with(|state| state.push_prepared(message)) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
@@ -111,7 +121,7 @@ impl WebSocket {
     /// Bytes that were sent and are not in the kernel's hands yet.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.0.with(|state| state.buffered())
+        self.connection.with(|state| state.buffered())
     }
 
     /// Closes the connection and waits for the peer's answer, at most for
@@ -121,22 +131,22 @@ impl WebSocket {
     /// Without a frame the peer is told no code. Closing what is closed changes nothing and says how it ended.
     /// Cancel safe: the close goes on without the call, and a second call waits for it.
     pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
-        self.0.with(|state| state.close(frame.into()));
-        poll_fn(|cx| self.0.with(|state| state.poll_closed(cx))).await
+        self.connection.with(|state| state.close(frame.into()));
+        poll_fn(|cx| self.connection.with(|state| state.poll_closed(cx))).await
     }
 
     /// How the connection ended. `None` before [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has
     /// returned.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
-        self.0.with(|state| state.closed().cloned())
+        self.connection.with(|state| state.closed().cloned())
     }
 }
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
-        self.0.with(|state| state.release(code));
+        self.connection.with(|state| state.release(code));
     }
 }
 

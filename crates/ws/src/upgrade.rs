@@ -46,7 +46,7 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
 pub struct Upgrade {
     accepted: Accepted,
     upgrade: OnUpgrade,
-    protocol: Option<String>,
+    protocol: Option<Box<str>>,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
 }
@@ -61,7 +61,8 @@ impl Upgrade {
     /// Answers with this subprotocol. One that the client did not offer is left out of the answer: the client would
     /// have to fail the connection over it.
     pub fn select_protocol(mut self, protocol: &str) -> Self {
-        self.protocol = Some(protocol.to_owned());
+        let is_offered = self.accepted.protocols().iter().any(|offered| offered == protocol);
+        self.protocol = is_offered.then(|| protocol.into());
         self
     }
 
@@ -101,7 +102,7 @@ impl Upgrade {
         Fut: Future<Output: Outcome> + Send + 'static,
     {
         let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
-        tokio::spawn(connect(self.upgrade, self.limits, self.deflate, handler));
+        tokio::spawn(connect(self.upgrade, self.limits, self.deflate, self.protocol, handler));
         response
     }
 }
@@ -111,6 +112,7 @@ fn connect<F, Fut>(
     upgrade: OnUpgrade,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
+    protocol: Option<Box<str>>,
     handler: F,
 ) -> impl Future<Output = ()> + Send
 where
@@ -120,7 +122,7 @@ where
     // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
     let upgraded = Box::pin(async move {
         let upgraded = net::upgraded(upgrade).await?;
-        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), handler))
+        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), protocol, handler))
     });
     async move {
         match upgraded.await {
@@ -165,6 +167,7 @@ mod tests {
         let task = connect(
             hyper::upgrade::on(&mut request),
             Limits::default(),
+            None,
             None,
             |socket: WebSocket| async move {
                 let _socket = socket;

@@ -4,11 +4,14 @@
 //! with a Close: [`Client::rest`] wants every byte in its place, the end of the stream behind them, no reset, and all of it
 //! sooner than any deadline of the server would bring it about.
 
+mod client;
 mod closing;
 mod frames;
 mod handshake;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,9 @@
 //! A connection in memory: hyper and the handler at one end, a client that sees every byte at the other.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+#[cfg(feature = "tls")]
+pub(crate) mod authority;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
@@ -192,9 +195,9 @@ pub(crate) fn fragment(opcode: Opcode, payload: &[u8], fin: bool) -> Vec<u8> {
 }
 
 /// A stream that counts the writes that took something.
-struct Counting {
-    stream: DuplexStream,
-    writes: Arc<AtomicUsize>,
+pub(crate) struct Counting {
+    pub(crate) stream: DuplexStream,
+    pub(crate) writes: Arc<AtomicUsize>,
 }
 
 impl Counting {

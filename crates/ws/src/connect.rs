@@ -1,0 +1,237 @@
+//! The client: from a URL to a connection.
+
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Response};
+use net::{Answer, Dialer, Proxy, Stream, Target, exchange};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use ws_proto::{DeflateOptions, Offer, WebSocketUri};
+
+use crate::connect_error::ConnectError;
+use crate::driver::Driver;
+use crate::limits::Limits;
+use crate::socket::WebSocket;
+
+/// How long [`Connect::connect`] may take, unless [`Connect::timeout`] says otherwise. As long as Socket.IO's clients wait.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Connects to a WebSocket server, with what [`Connect`] does by default.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut socket = tidewire_ws::connect("wss://example.com/chat").await?;
+/// socket.send("hello").await?;
+/// while let Some(message) = socket.recv().await {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Says who is to blame. See [`ConnectError`].
+pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> {
+    Connect::new(url).connect().await
+}
+
+/// A connection to be made: where to, and how.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use tidewire_ws::{Connect, Proxy};
+///
+/// let mut socket = Connect::new("wss://example.com/chat")
+///     .header("authorization", "Bearer secret")
+///     .protocol("chat.v2")
+///     .timeout(Duration::from_secs(5))
+///     .proxy(Proxy::from_environment())
+///     .connect()
+///     .await?;
+/// assert_eq!(socket.protocol(), Some("chat.v2"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It can be kept and used again: each [`connect`](Self::connect) makes a new connection.
+#[derive(Debug, Clone)]
+#[must_use = "it does nothing before `connect`"]
+pub struct Connect {
+    url: String,
+    headers: HeaderMap,
+    /// The first header that was none.
+    invalid_header: Option<String>,
+    protocols: Vec<String>,
+    compression: Option<DeflateOptions>,
+    limits: Limits,
+    timeout: Duration,
+    dialer: Dialer,
+}
+
+impl Connect {
+    /// To this URL: `ws://host/path`, or `wss://` with TLS; `http` and `https` mean the same. The port is 80 or 443 unless
+    /// it names another. [`connect`](Self::connect) says what is wrong with it, if something is.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: HeaderMap::new(),
+            invalid_header: None,
+            protocols: Vec::new(),
+            compression: None,
+            limits: Limits::default(),
+            timeout: TIMEOUT,
+            dialer: Dialer::new(),
+        }
+    }
+
+    /// Sends this header as well, beside others of the same name. Those of the handshake cannot be set; `Host` can, and
+    /// replaces that of the URL. No `Origin` is sent unless it is set here.
+    ///
+    /// What cannot be a header makes [`connect`](Self::connect) fail.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: AsRef<str>,
+        V: TryInto<HeaderValue>,
+    {
+        match (HeaderName::try_from(name.as_ref()), value.try_into()) {
+            (Ok(name), Ok(value)) => {
+                self.headers.append(name, value);
+            }
+            _ => {
+                self.invalid_header.get_or_insert_with(|| name.as_ref().to_owned());
+            }
+        }
+        self
+    }
+
+    /// Offers a subprotocol, behind those that are offered already: the first is preferred. Which one the server has
+    /// selected, [`WebSocket::protocol`] knows. A server may select none; whether to go on then is for the program to say.
+    pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.protocols.push(protocol.into());
+        self
+    }
+
+    /// Offers to compress messages (permessage-deflate, RFC 7692). Default: no. What it costs, and what it gives away,
+    /// [`Upgrade::compress`](crate::Upgrade::compress) says.
+    pub fn compress(mut self, options: DeflateOptions) -> Self {
+        self.compression = Some(options);
+        self
+    }
+
+    /// The limits of the connection, instead of the defaults.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long the whole of it may take, from the name of the host to the server's answer. Default: 20 seconds. Then
+    /// [`connect`](Self::connect) fails with [`ConnectError::TimedOut`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Goes through an HTTP proxy. Default: directly, whatever the environment says.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.dialer.proxy(proxy);
+        self
+    }
+
+    /// Whom to trust, and who we are, for `wss`. Default: whom the system trusts.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: net::ClientTls) -> Self {
+        self.dialer.tls(tls);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// The addresses of the host are tried as in RFC 8305: the next one 250 ms after the one before, the families in turn.
+    ///
+    /// Cancel safe: a dropped call leaves nothing behind.
+    ///
+    /// # Errors
+    /// Says who is to blame. A redirection (3xx) is an error like any other refusal, with its `Location`.
+    pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
+        Ok(self.connect_with_response().await?.0)
+    }
+
+    /// [`connect`](Self::connect), with the server's answer beside the connection: for cookies, or a version.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn connect_with_response(&self) -> Result<(WebSocket, Response<()>), ConnectError> {
+        let uri = WebSocketUri::parse(&self.url)?;
+        let (offer, request) = self.request(&uri)?;
+        let target = Target { host: uri.host(), port: uri.port(), secure: uri.is_secure() };
+        self.in_time(async {
+            let stream = self.dialer.dial(target).await?;
+            self.shake_hands(stream, &offer, request).await
+        })
+        .await
+    }
+
+    /// [`connect`](Self::connect) on a stream that leads to the server already: through a tunnel, to a Unix socket, in
+    /// memory. For a `wss` URL, TLS is spoken on it first.
+    ///
+    /// What is read and written are whole turns of work, so it need not be buffered. Small messages are gathered; on a
+    /// TCP stream `TCP_NODELAY` should be set.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn connect_over<S>(&self, stream: S) -> Result<WebSocket, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let uri = WebSocketUri::parse(&self.url)?;
+        let (offer, request) = self.request(&uri)?;
+        let stream = Stream::io(stream);
+        let connected = self.in_time(async {
+            let stream = if uri.is_secure() { self.dialer.secure(stream, uri.host()).await? } else { stream };
+            self.shake_hands(stream, &offer, request).await
+        });
+        Ok(connected.await?.0)
+    }
+
+    fn request(&self, uri: &WebSocketUri) -> Result<(Offer, Request<()>), ConnectError> {
+        if let Some(name) = &self.invalid_header {
+            return Err(ConnectError::InvalidHeader(name.clone()));
+        }
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| ConnectError::NoRandomness(error.into()))?;
+        let offer =
+            self.protocols.iter().try_fold(Offer::new(nonce), |offer, protocol| offer.protocol(protocol))?;
+        let offer = match self.compression {
+            Some(options) => offer.deflate(options),
+            None => offer,
+        };
+        let request = offer.request(uri, &self.headers)?;
+        Ok((offer, request))
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        // Boxed, because it is short and large: the program's task should not hold its memory for ever.
+        timeout(self.timeout, Box::pin(what)).await.unwrap_or(Err(ConnectError::TimedOut))
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: Stream,
+        offer: &Offer,
+        request: Request<()>,
+    ) -> Result<(WebSocket, Response<()>), ConnectError> {
+        match exchange(stream, request).await? {
+            Answer::Response(response) => Err(ConnectError::Refused(Box::new(response))),
+            Answer::Switched(response, upgraded) => {
+                let agreed = offer.verify(response.status(), response.headers())?;
+                Ok((Driver::spawn_client(upgraded, &self.limits, &agreed), response))
+            }
+        }
+    }
+}

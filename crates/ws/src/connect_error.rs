@@ -1,0 +1,106 @@
+//! Why there is no connection, sorted by who is to blame.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use net::{DialError, ExchangeError, ProxyError, TlsError};
+use ws_proto::{AnswerError, OfferError, UriError};
+
+/// Why a client is not connected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is none of a WebSocket.
+    #[error(transparent)]
+    Url(#[from] UriError),
+    /// A header or a subprotocol cannot be asked for.
+    #[error(transparent)]
+    Request(#[from] OfferError),
+    /// What was given to [`Connect::header`](crate::Connect::header) under this name is no header.
+    #[error("{0:?} is not the name of a header, or its value cannot be one")]
+    InvalidHeader(String),
+    /// The system gave no random bytes, without which there is no handshake.
+    #[error("no random bytes: {0}")]
+    NoRandomness(#[source] io::Error),
+    /// The name of the host leads nowhere.
+    #[error("cannot resolve {host}: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// No address of the host could be connected to. The first that was tried is named.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no way through the proxy.
+    #[error("no connection through the proxy {proxy}: {error}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// What is wrong with it.
+        #[source]
+        error: ProxyError,
+    },
+    /// TLS failed: the certificate is not accepted, or the port does not speak it.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// There was no answer, or it was not HTTP/1.1. A port that wants TLS is often met so: `ws` instead of `wss`.
+    #[error("no answer to the handshake: {0}")]
+    NoAnswer(#[from] ExchangeError),
+    /// The server answered in HTTP, with another status than 101: 401, 404, 302 with a `Location`. Of the body there is
+    /// what came within a second, at most 16 KiB.
+    #[error("the server answered {}", Refusal(.0))]
+    Refused(Box<Response<Bytes>>),
+    /// The server accepted the handshake in a way that it must not (RFC 6455 §4.1).
+    #[error(transparent)]
+    Handshake(#[from] AnswerError),
+    /// It took longer than [`Connect::timeout`](crate::Connect::timeout).
+    #[error("connecting took too long")]
+    TimedOut,
+}
+
+impl ConnectError {
+    /// The status with which the server refused, if it did.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(response) => Some(response.status()),
+            _ => None,
+        }
+    }
+}
+
+impl From<DialError> for ConnectError {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Resolve { host, source } => Self::Resolve { host, source },
+            DialError::Connect { address, source } => Self::Connect { address, source },
+            DialError::Proxy { proxy, error } => Self::Proxy { proxy, error },
+            DialError::Tls(error) => Self::Tls(error),
+        }
+    }
+}
+
+/// Status and the first words of the body.
+struct Refusal<'a>(&'a Response<Bytes>);
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Characters of the body that go into a message.
+        const WORDS: usize = 200;
+        self.0.status().fmt(f)?;
+        let body = String::from_utf8_lossy(self.0.body());
+        let words: String = body.lines().next().unwrap_or_default().chars().take(WORDS).collect();
+        // In quotes: it is the server's, whoever that is, and may go to a log.
+        if words.is_empty() { Ok(()) } else { write!(f, ": {words:?}") }
+    }
+}

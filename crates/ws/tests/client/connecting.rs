@@ -1,0 +1,204 @@
+//! From a URL to a connection, and everything that can come between.
+
+use std::time::Duration;
+
+use tidewire_ws::{AnswerError, Connect, ConnectError, Message, OfferError, UriError};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::support::soon;
+use crate::{begin, frame, value};
+
+const URL: &str = "ws://server.example:9001/chat?room=1";
+
+#[tokio::test(start_paused = true)]
+async fn the_request_asks_for_what_the_program_asks_for() {
+    let connect = Connect::new(URL)
+        .header("Cookie", "a=1")
+        .header("cookie", "b=2")
+        .header("origin", "https://example.com")
+        .protocol("chat.v2")
+        .protocol(String::from("chat.v1"));
+    let (mut peer, connecting) = begin(connect);
+    let head = peer.accept("Sec-WebSocket-Protocol: chat.v1\r\n").await;
+    assert!(head.starts_with("GET /chat?room=1 HTTP/1.1\r\n"), "{head}");
+    for (name, expected) in [
+        ("host", Some("server.example:9001")),
+        ("connection", Some("Upgrade")),
+        ("upgrade", Some("websocket")),
+        ("sec-websocket-version", Some("13")),
+        ("sec-websocket-protocol", Some("chat.v2, chat.v1")),
+        ("sec-websocket-extensions", None),
+        ("origin", Some("https://example.com")),
+        ("content-length", None),
+    ] {
+        assert_eq!(value(&head, name), expected, "{name}");
+    }
+    assert!(head.contains("cookie: a=1\r\ncookie: b=2\r\n"), "{head}");
+    let socket = soon(connecting).await.unwrap().unwrap();
+    assert_eq!(socket.protocol(), Some("chat.v1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_connection_has_a_key_of_its_own() {
+    let connect = Connect::new(URL);
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let (mut peer, _connecting) = begin(connect.clone());
+        let head = peer.head().await;
+        keys.push(value(&head, "sec-websocket-key").unwrap().to_owned());
+    }
+    assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_with_the_answer_is_received() {
+    let (mut peer, connecting) = begin(Connect::new(URL));
+    let early = [frame(1, b"early"), frame(2, b"bird")].concat();
+    let head = peer.head().await;
+    let accept = ws_proto::accept_key(value(&head, "sec-websocket-key").unwrap());
+    let answer = format!(
+        "HTTP/1.1 101 \r\nupgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+    );
+    peer.write(&[answer.as_bytes(), &early].concat()).await;
+    let mut socket = soon(connecting).await.unwrap().unwrap();
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("early")));
+    assert_eq!(soon(socket.recv()).await, Some(Message::from(&b"bird"[..])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
+    for (answer, shown) in [
+        (
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 16\r\n\r\nwho are you?\nsay",
+            "the server answered 401 Unauthorized: \"who are you?\"",
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: wss://other.example/\r\nContent-Length: 0\r\n\r\n",
+            "the server answered 302 Found",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n0\r\n\r\n",
+            "the server answered 200 OK: \"<html>\"",
+        ),
+        ("HTTP/1.0 503 Down\r\n\r\n\x1b[31m", "the server answered 503 Service Unavailable: \"\\u{1b}[31m\""),
+    ] {
+        let (mut peer, connecting) = begin(Connect::new(URL));
+        peer.head().await;
+        peer.write(answer.as_bytes()).await;
+        let error = soon(connecting).await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), shown);
+        let ConnectError::Refused(response) = &error else { panic!("{error:?}") };
+        assert_eq!(error.status(), Some(response.status()));
+        for name in ["www-authenticate", "location"] {
+            let kept = response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(kept, value(answer, name), "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_the_rules_fails_the_connection() {
+    for (lines, expected) in [
+        ("Sec-WebSocket-Protocol: chat\r\n", AnswerError::ProtocolNotOffered("chat".to_owned())),
+        ("Sec-WebSocket-Extensions: permessage-deflate\r\n", AnswerError::ExtensionNotOffered),
+        ("Sec-WebSocket-Accept: again\r\n", AnswerError::WrongAccept),
+    ] {
+        let (mut peer, connecting) = begin(Connect::new(URL));
+        peer.accept(lines).await;
+        let error = soon(connecting).await.unwrap().unwrap_err();
+        assert!(matches!(&error, ConnectError::Handshake(error) if *error == expected), "{error:?}");
+        assert!(soon(peer.stream.read_u8()).await.is_err(), "the connection is closed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
+    for (answer, shown) in [
+        ("", "no answer to the handshake: the server closed the connection without an answer"),
+        (
+            "HTTP/1.1 101 Swi",
+            "no answer to the handshake: the server closed the connection without an answer",
+        ),
+        ("\x15\x03\x01\x00\x02\x02\x46", "no answer to the handshake: the answer is not HTTP/1.1: "),
+        ("220 mail.example ESMTP\r\n", "no answer to the handshake: the answer is not HTTP/1.1: "),
+    ] {
+        let (mut peer, connecting) = begin(Connect::new(URL));
+        peer.head().await;
+        peer.write(answer.as_bytes()).await;
+        drop(peer);
+        let error = soon(connecting).await.unwrap().unwrap_err();
+        assert!(matches!(error, ConnectError::NoAnswer(_)), "{error:?}");
+        assert!(error.to_string().starts_with(shown), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_takes_no_longer_than_it_may() {
+    for (connect, seconds) in
+        [(Connect::new(URL), 20), (Connect::new(URL).timeout(Duration::from_secs(3)), 3)]
+    {
+        let begun = Instant::now();
+        let (mut peer, connecting) = begin(connect);
+        peer.head().await;
+        peer.write(b"HTTP/1.1 101 Switching Protocols\r\nX: ").await;
+        let error = connecting.await.unwrap().unwrap_err();
+        assert!(matches!(error, ConnectError::TimedOut), "{error:?}");
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+        assert!(peer.stream.read_u8().await.is_err(), "the connection is closed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_dropped_closes_its_connection() {
+    let (mut peer, connecting) = begin(Connect::new(URL));
+    peer.head().await;
+    connecting.abort();
+    assert!(soon(peer.stream.read_u8()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_the_program_asks_for_wrongly_is_refused_before_anybody_is_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let error = async |connect: Connect| soon(connect.connect()).await.unwrap_err();
+
+    let reserved = error(Connect::new(&url).header("Upgrade", "h2c")).await;
+    assert!(matches!(reserved, ConnectError::Request(OfferError::ReservedHeader(_))), "{reserved:?}");
+    for (name, value) in [("a b", "1"), ("", "1"), ("a", "b\r\nc: d")] {
+        let invalid = error(Connect::new(&url).header(name, value).header("x", "1")).await;
+        assert!(matches!(&invalid, ConnectError::InvalidHeader(shown) if shown == name), "{invalid:?}");
+    }
+    let twice = error(Connect::new(&url).protocol("a").protocol("a")).await;
+    assert!(matches!(twice, ConnectError::Request(OfferError::ProtocolRepeated(_))), "{twice:?}");
+    let ftp = error(Connect::new("ftp://server.example/")).await;
+    assert!(matches!(ftp, ConnectError::Url(UriError::UnknownScheme(_))), "{ftp:?}");
+    let accepted = tokio::time::timeout(Duration::from_millis(10), listener.accept()).await;
+    assert!(accepted.is_err(), "somebody has connected");
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_named() {
+    let address = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let error = soon(tidewire_ws::connect(format!("ws://{address}/"))).await.unwrap_err();
+    let ConnectError::Connect { address: named, source } = &error else { panic!("{error:?}") };
+    assert_eq!((*named, source.kind()), (address, std::io::ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn the_answer_is_there_for_those_who_want_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    tokio::spawn(tidewire_ws::serve(listener, crate::support::echo));
+    let (mut socket, response) = soon(Connect::new(url).connect_with_response()).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["upgrade"]),
+        (101, &"websocket".parse().unwrap())
+    );
+    socket.send("hello").await.unwrap();
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));
+}

@@ -1,0 +1,120 @@
+//! The client: against a server of literal bytes, against ours, and against one of another make.
+
+mod connecting;
+mod interop;
+#[path = "../support/mod.rs"]
+mod support;
+mod talking;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use support::{Counting, soon};
+use tidewire_ws::{Connect, ConnectError, WebSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use ws_proto::{Connection, Event, Input, Limits, Role, Time, accept_key};
+
+/// A server that sees every byte.
+struct Peer {
+    stream: DuplexStream,
+    /// Of the client.
+    writes: Arc<AtomicUsize>,
+    machine: Connection,
+    events: VecDeque<Event<'static>>,
+}
+
+/// The server's end, and the client's attempt to connect to it.
+fn begin(connect: Connect) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
+    begin_with(connect, 64 * 1024)
+}
+
+/// The same with a number of bytes that fit into the stream in each direction.
+fn begin_with(connect: Connect, capacity: usize) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
+    let (client, stream) = tokio::io::duplex(capacity);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let client = Counting { stream: client, writes: Arc::clone(&writes) };
+    let connecting = tokio::spawn(async move { connect.connect_over(client).await });
+    let machine = Connection::new(Role::Server, &Limits::default());
+    (Peer { stream, writes, machine, events: VecDeque::new() }, connecting)
+}
+
+/// Both ends of a connection.
+async fn open() -> (Peer, WebSocket) {
+    open_with(Connect::new("ws://server.example/"), 64 * 1024).await
+}
+
+async fn open_with(connect: Connect, capacity: usize) -> (Peer, WebSocket) {
+    let (mut peer, connecting) = begin_with(connect, capacity);
+    peer.accept("").await;
+    let socket = soon(connecting).await.expect("no panic").expect("a connection");
+    peer.writes.store(0, Ordering::SeqCst);
+    (peer, socket)
+}
+
+impl Peer {
+    /// How many writes the client has made since its request.
+    fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// The request.
+    async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(self.stream.read_u8()).await.expect("a request"));
+        }
+        String::from_utf8(head).expect("a head is text")
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        soon(self.stream.write_all(bytes)).await.expect("written");
+    }
+
+    /// Accepts the handshake, with these lines in the answer. The request comes back.
+    async fn accept(&mut self, lines: &str) -> String {
+        let head = self.head().await;
+        let key = value(&head, "sec-websocket-key").expect("a key");
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n{lines}\r\n",
+            accept_key(key)
+        );
+        self.write(answer.as_bytes()).await;
+        head
+    }
+
+    /// The next event; `None` at the end of the stream.
+    async fn recv(&mut self) -> Option<Event<'static>> {
+        let mut buffer = vec![0; 64 * 1024];
+        while self.events.is_empty() {
+            let length = soon(self.stream.read(&mut buffer)).await.expect("read");
+            if length == 0 {
+                return None;
+            }
+            let mut input = Input::new(&mut buffer[..length]);
+            while let Some(event) = self.machine.decode(&mut input, Time::ZERO).expect("no protocol error") {
+                self.events.push_back(event.into_owned());
+            }
+        }
+        self.events.pop_front()
+    }
+
+    async fn expect_text(&mut self, text: &str) {
+        assert_eq!(self.recv().await, Some(Event::Text(text.into())));
+    }
+}
+
+/// The value of a header in a head.
+fn value<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// An unmasked frame of less than 126 bytes.
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    [&[0x80 | opcode, payload.len() as u8], payload].concat()
+}

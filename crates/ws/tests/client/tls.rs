@@ -1,0 +1,122 @@
+//! `wss`: our client against our server, and everything that can be wrong between them.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use net::{HttpLimits, Listener, ServerTls};
+use tidewire_ws::{CloseCode, CloseFrame, Closed, Connect, ConnectError, Message, Proxy, TlsError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower::service_fn;
+
+use crate::support::authority::Authority;
+use crate::support::{echo, soon};
+
+/// The port of a server that echoes, with this certificate and key.
+async fn serve((chain, key): (String, String)) -> u16 {
+    let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration");
+    let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port").tls(tls);
+    let port = listener.local_addr().expect("an address").port();
+    let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| async move {
+        Ok::<_, Infallible>(match tidewire_ws::upgrade(&mut request) {
+            Ok(upgrade) => upgrade.on_connect(echo).map(|()| String::new()),
+            Err(error) => error.response(),
+        })
+    });
+    tokio::spawn(listener.serve(service, pending()));
+    port
+}
+
+#[tokio::test]
+async fn messages_of_every_length_go_through_and_the_connection_ends_in_peace() {
+    let authority = Authority::new();
+    let port = serve(authority.issue("localhost")).await;
+    let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
+    let mut socket = soon(connect.connect()).await.unwrap();
+    for length in [0, 1, 125, 126, 4_097, 16_384, 16_385, 65_536, 5 * 1024 * 1024] {
+        let message = Message::from(vec![b'x'; length]);
+        socket.send(message.clone()).await.unwrap();
+        assert!(soon(socket.recv()).await == Some(message), "{length} bytes");
+    }
+    for n in 0..1_000 {
+        socket.send(format!("message {n}")).await.unwrap();
+    }
+    for n in 0..1_000 {
+        assert_eq!(soon(socket.recv()).await, Some(Message::from(format!("message {n}"))));
+    }
+    let closed = soon(socket.close(CloseFrame::from(CloseCode::NORMAL))).await;
+    assert_eq!(closed, Closed::Handshake(Some(CloseCode::NORMAL.into())));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said_in_words() {
+    let authority = Authority::new();
+    for (certificate, words) in [
+        (
+            authority.issue("other.example"),
+            "the certificate of the server is not accepted: certificate not valid for name \"localhost\"; \
+             certificate is only valid for DnsName(\"other.example\")",
+        ),
+        (
+            authority.issue_until("localhost", 2020),
+            "the certificate of the server is not accepted: certificate expired: ",
+        ),
+        (Authority::new().issue("localhost"), "the certificate of the server is not accepted: "),
+    ] {
+        let port = serve(certificate).await;
+        let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
+        let error = soon(connect.connect()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
+    // Nor does the system trust whom a test has made up.
+    let port = serve(authority.issue("localhost")).await;
+    let error = soon(tidewire_ws::connect(format!("wss://localhost:{port}/"))).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_wrong_scheme_is_told_in_both_directions() {
+    let authority = Authority::new();
+    let port = serve(authority.issue("localhost")).await;
+    let error = soon(tidewire_ws::connect(format!("ws://localhost:{port}/"))).await.unwrap_err();
+    assert_eq!(error.status().map(|status| status.as_u16()), Some(400));
+    assert_eq!(
+        error.to_string(),
+        "the server answered 400 Bad Request: \"This port speaks TLS: use https or wss in the address.\""
+    );
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(tidewire_ws::serve(listener, echo));
+    let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
+    let error = soon(connect.connect()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server does not speak TLS on this port");
+}
+
+#[tokio::test]
+async fn a_proxy_leads_to_a_server_that_only_the_proxy_could_read_if_it_were_not_for_tls() {
+    let authority = Authority::new();
+    let port = serve(authority.issue("localhost")).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::new(&format!("http://user:secret@{}", listener.local_addr().unwrap())).unwrap();
+    let tunnel = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        tokio::io::copy_bidirectional(&mut client, &mut server).await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client()).proxy(proxy);
+    let mut socket = soon(connect.connect()).await.unwrap();
+    socket.send("hello").await.unwrap();
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));
+    soon(socket.close(None)).await;
+    let head = soon(tunnel).await.unwrap();
+    assert!(head.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{head}");
+    assert!(head.contains("proxy-authorization: Basic dXNlcjpzZWNyZXQ=\r\n"), "{head}");
+}

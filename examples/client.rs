@@ -1,0 +1,37 @@
+//! A WebSocket client: lines that are typed are sent, and what comes is printed.
+//! `cargo run -p tidewire-ws --example client -- wss://echo.example/`
+#![allow(clippy::print_stdout, reason = "it shows what comes")]
+
+use tidewire_ws::{CloseCode, CloseFrame, ConnectError, Message};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+#[tokio::main]
+async fn main() -> Result<(), ConnectError> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
+    let mut socket = tidewire_ws::connect(url).await?;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        tokio::select! {
+            message = socket.recv() => match message {
+                Some(Message::Text(text)) => println!("{text}"),
+                Some(Message::Binary(bytes)) => println!("{} bytes", bytes.len()),
+                None => break,
+            },
+            line = lines.next_line() => match line {
+                Ok(Some(line)) => {
+                    if socket.send(line).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(None) | Err(_) => {
+                    socket.close(CloseFrame::from(CloseCode::NORMAL)).await;
+                    break;
+                }
+            },
+        }
+    }
+    if let Some(closed) = socket.closed() {
+        println!("{closed}");
+    }
+    Ok(())
+}
