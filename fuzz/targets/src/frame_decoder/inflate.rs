@@ -5,7 +5,7 @@ const WINDOW: usize = 32 * 1024;
 /// What ends every compressed message and is left out of it (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// Our limit, which no sender in earnest reaches.
-const MAX_FINAL_BLOCKS: usize = 64;
+const MAX_FINAL_BLOCKS: usize = 8;
 
 /// Why nothing more comes out.
 #[derive(Debug, PartialEq, Eq)]
