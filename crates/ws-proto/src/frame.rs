@@ -137,7 +137,7 @@ impl FrameHeader {
         let [first, ref after_first @ ..] = *bytes else { return Ok(None) };
         let reserved = (first >> 4) & 0b111;
         let rsv1 = reserved == 0b100;
-        if reserved != 0 && !(rsv1 && rules.give_rsv1_a_meaning(first & 0x0f)) {
+        if reserved != 0 && !(rsv1 && rules.allows_rsv1(first & 0x0f)) {
             return Err(ProtocolError::ReservedBits(reserved));
         }
         let opcode = Opcode::from_bits(first & 0x0f)?;
@@ -228,7 +228,7 @@ pub(crate) enum Rules {
 impl Rules {
     /// Compression begins with the first frame of a message, and control frames are never compressed (RFC 7692 §6.1).
     #[inline]
-    fn give_rsv1_a_meaning(self, opcode: u8) -> bool {
+    fn allows_rsv1(self, opcode: u8) -> bool {
         match self {
             Self::OfTheFormat => true,
             Self::ReceivedBy { deflate, .. } => deflate && matches!(opcode, 0x1 | 0x2),

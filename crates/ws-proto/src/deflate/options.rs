@@ -15,7 +15,7 @@ const MAX_OFFERS: usize = 16;
 
 /// How an end compresses, and what it lets its peer do.
 ///
-/// "Own" is the direction in which this end sends.
+/// "Own" is the direction in which this end sends. A number out of its range is taken for the nearest one within.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct DeflateOptions {
     /// zlib's level, 1 (fast) to 9 (small). Default: 1, which on short messages is hardly larger than 6 and takes half the
@@ -56,7 +56,7 @@ impl Default for DeflateOptions {
 
 impl DeflateOptions {
     /// Within what zlib can do.
-    fn sane(self) -> Self {
+    fn clamped(self) -> Self {
         let bits = |bits: u8| bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS);
         Self {
             level: self.level.clamp(1, 9),
@@ -69,7 +69,7 @@ impl DeflateOptions {
     /// The client's offer: the value of `Sec-WebSocket-Extensions` (§7.1).
     #[must_use]
     pub fn offer(&self) -> HeaderValue {
-        let options = self.sane();
+        let options = self.clamped();
         let mut offer = NAME.to_owned();
         if !options.peer_context_takeover {
             offer.push_str("; server_no_context_takeover");
@@ -100,7 +100,7 @@ impl DeflateOptions {
             [Some(answer)] => answer,
             _ => return Err(HandshakeError::InvalidExtensions),
         };
-        let options = self.sane();
+        let options = self.clamped();
         let server_bits = answer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS);
         let client_bits = match answer.client_max_window_bits {
             None => options.own_max_window_bits,
@@ -128,7 +128,7 @@ impl DeflateOptions {
 
     /// The server's choice among offers: the first one that can be kept (§5.1).
     pub(crate) fn choose(&self, offers: &[DeflateOffer]) -> Option<DeflateAgreement> {
-        let options = self.sane();
+        let options = self.clamped();
         offers.iter().find_map(|offer| {
             let server_bits =
                 offer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS).min(options.own_max_window_bits);
