@@ -60,24 +60,19 @@ type AdapterOf = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
 
 impl Common {
     pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
-        match &self.on_error {
+        if let Some(hook) = &self.on_error
             // The hook is the program's: if it panics, the connection that it was called for goes on.
-            Some(hook) => {
-                if catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_err()
-                    && let Some(suppressed) = self.failures.pass()
-                {
-                    let (event, error) = (event.map(Excerpt), Excerpt(error));
-                    let event = event.as_ref().map(tracing::field::display);
-                    tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
-                }
-            }
-            None => {
-                if let Some(suppressed) = self.failures.pass() {
-                    let (event, error) = (event.map(Excerpt), Excerpt(error));
-                    let event = event.as_ref().map(tracing::field::display);
-                    tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
-                }
-            }
+            && catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_ok()
+        {
+            return;
+        }
+        let Some(suppressed) = self.failures.pass() else { return };
+        let (event, error) = (event.map(Excerpt), Excerpt(error));
+        let event = event.as_ref().map(tracing::field::display);
+        if self.on_error.is_some() {
+            tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
+        } else {
+            tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
         }
     }
 }
