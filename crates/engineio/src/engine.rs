@@ -16,7 +16,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use net::LogLimit;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use ws_proto::Accepted;
 
 use crate::driver::Driver;
@@ -42,6 +42,8 @@ struct Shared<A> {
     closing: AtomicBool,
     /// Tasks of sessions, also of those that are over and still have something to say or to finish.
     tasks: AtomicUsize,
+    /// Told when the last of the tasks has ended.
+    all_gone: Notify,
     /// Log lines of handshakes that found no place.
     refusals: LogLimit,
 }
@@ -62,6 +64,7 @@ impl<A: Application> Engine<A> {
             silent: Silent::default(),
             closing: AtomicBool::new(false),
             tasks: AtomicUsize::new(0),
+            all_gone: Notify::new(),
             refusals: LogLimit::new(),
         }))
     }
@@ -95,10 +98,14 @@ impl<A: Application> Engine<A> {
 
     /// Waits until no session is left and their handlers have finished, at most for `limit`. Cancel safe.
     pub async fn closed(&self, limit: Duration) {
-        const LOOK_EVERY: Duration = Duration::from_millis(10);
         let all_gone = async {
-            while self.sessions() > 0 || self.0.tasks.load(Ordering::Acquire) > 0 {
-                tokio::time::sleep(LOOK_EVERY).await;
+            loop {
+                // Before the look: what is told in between counts.
+                let told = self.0.all_gone.notified();
+                if self.0.tasks.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                told.await;
             }
         };
         let _ = tokio::time::timeout(limit, all_gone).await;
@@ -164,7 +171,9 @@ impl<A> Drop for Registered<A> {
         self.session.outbox().close();
         self.engine.0.registry.remove(self.session.id());
         self.session.refuse_commands();
-        self.engine.0.tasks.fetch_sub(1, Ordering::AcqRel);
+        if self.engine.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.engine.0.all_gone.notify_waiters();
+        }
     }
 }
 
@@ -220,8 +229,9 @@ impl<A: Application> Engine<A> {
             return None;
         }
         let session = Session::new(SessionId::from_random(random), transport, self.0.options.max_buffered);
-        self.0.registry.insert(session.clone());
+        // A task for as long as there is a session, so whoever counts tasks need not count sessions.
         self.0.tasks.fetch_add(1, Ordering::AcqRel);
+        self.0.registry.insert(session.clone());
         let registered = Registered { engine: self.clone(), session };
         // Looked at after the session can be found: `close` either finds it, or is seen here.
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
