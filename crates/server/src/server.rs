@@ -137,18 +137,18 @@ impl Builder {
         self
     }
 
-    /// Connections at the same time; more are refused with 503. Default 1,000,000.
+    /// Sessions at the same time, which is one for each client; more are refused with 503. Default 1,000,000.
     #[must_use]
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.options.max_sessions = connections;
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.options.max_sessions = sessions;
         self
     }
 
-    /// Polling connections that may begin after one of which nothing has been heard since its handshake; then that one is
+    /// Polling sessions that may begin after one of which nothing has been heard since its handshake; then that one is
     /// closed. Default 50,000.
     #[must_use]
-    pub fn max_silent_connections(mut self, connections: usize) -> Self {
-        self.options.max_silent_sessions = connections;
+    pub fn max_silent_sessions(mut self, sessions: usize) -> Self {
+        self.options.max_silent_sessions = sessions;
         self
     }
 

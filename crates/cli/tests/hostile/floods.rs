@@ -101,7 +101,7 @@ fn a_flood_of_polls_posts_and_handshakes_keeps_nobody_waiting() {
 
 #[test]
 fn handshakes_that_nothing_follows_take_nobodys_place() {
-    let io = tidewire::Server::builder().max_connections(1_200).max_silent_connections(1_000).build();
+    let io = tidewire::Server::builder().max_sessions(1_200).max_silent_sessions(1_000).build();
     let address = crate::support::serve(io.clone());
     let polling = Polling::joined(address);
     let mut websocket = WebSocket::joined(address);
