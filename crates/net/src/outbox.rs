@@ -333,6 +333,26 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Ok(()));
     }
 
+    #[test]
+    fn room_is_what_a_message_of_this_length_needs_and_never_more_than_half_of_the_limit() {
+        for (waits, length, room) in [
+            (5, 5, true),
+            (6, 1, false),
+            (4, 7, false),
+            (3, 7, true),
+            (1, 10, false),
+            (0, 10, true),
+            (1, 50, false),
+            (0, 50, true),
+        ] {
+            let outbox = Outbox::new(10);
+            wake(outbox.try_push(Wire::Slice(&vec![0; waits])));
+            let ready = outbox.poll_room(length, &mut Context::from_waker(Waker::noop())).is_ready();
+            assert_eq!(ready, room, "{length} bytes behind {waits}");
+            assert!(!ready || outbox.try_push(Wire::Slice(&vec![0; length])).is_ok());
+        }
+    }
+
     #[tokio::test]
     async fn no_message_is_lost_between_many_pushing_threads_and_one_driver() {
         const THREADS: u32 = 4;
