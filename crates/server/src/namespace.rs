@@ -56,7 +56,7 @@ impl Namespace {
         H::Output: IntoOutcome,
     {
         let handler = handler::connection(handler);
-        self.register(|handlers| handlers.connection = Some(handler));
+        self.register(|handlers| handlers.connection.replace(handler));
     }
 
     /// Called for every `event` of a client, in the order of their arrival, one after another (unless the
@@ -68,9 +68,7 @@ impl Namespace {
     {
         let registered = Registered { handler: handler::event(handler), concurrent: false };
         let event = event.into().into_boxed_str();
-        self.register(|handlers| {
-            handlers.events.insert(event.clone(), registered);
-        });
+        self.register(|handlers| handlers.events.insert(event.clone(), registered));
         Registration { namespace: self, event: Some(event) }
     }
 
@@ -81,7 +79,7 @@ impl Namespace {
         H::Output: IntoReply,
     {
         let registered = Registered { handler: handler::event(handler), concurrent: false };
-        self.register(|handlers| handlers.fallback = Some(registered));
+        self.register(|handlers| handlers.fallback.replace(registered));
         Registration { namespace: self, event: None }
     }
 
@@ -99,7 +97,7 @@ impl Namespace {
         H::Output: IntoOutcome,
     {
         let handler = handler::disconnect(handler);
-        self.register(|handlers| handlers.disconnect = Some(handler));
+        self.register(|handlers| handlers.disconnect.replace(handler));
     }
 
     /// Adds a middleware: it is called before a client may join, after those that were added before it, and lets the
@@ -177,8 +175,14 @@ impl Namespace {
         self.0.common.report(error, socket, event);
     }
 
-    pub(crate) fn register(&self, change: impl FnOnce(&mut Handlers)) {
-        change(Arc::make_mut(&mut self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner)));
+    /// Changes the table. What `change` returns, handlers that it has taken out, is dropped under no lock: what they
+    /// have captured is the program's.
+    pub(crate) fn register<R>(&self, change: impl FnOnce(&mut Handlers) -> R) {
+        let former = {
+            let mut handlers = self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+            change(Arc::make_mut(&mut handlers))
+        };
+        drop(former);
     }
 }
 

@@ -283,7 +283,12 @@ impl Server {
         // The program's adapter is made outside the lock: making it may call us.
         let namespace = Namespace::new(&name, Arc::clone(&inner.common), (inner.adapter)(&name));
         let mut namespaces = inner.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        namespaces.entry(name.into_boxed_str()).or_insert(namespace).clone()
+        if let Some(earlier) = namespaces.get(name.as_str()) {
+            // Ours is dropped behind the lock, and with it the adapter.
+            return earlier.clone();
+        }
+        namespaces.insert(name.into_boxed_str(), namespace.clone());
+        namespace
     }
 
     /// Listens and serves until the process ends. The server's own HTTP server answers 404 to everything that is not

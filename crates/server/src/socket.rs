@@ -284,18 +284,12 @@ impl Socket {
     {
         let event = event.into().into_boxed_str();
         let handler = Registered { handler: handler::event(handler), concurrent: false };
-        self.with_own(|own| {
-            own.handlers.retain(|(name, _)| *name != event);
-            own.handlers.push((event, handler));
-        });
+        self.with_own(|own| replace(&mut own.handlers, event, handler));
     }
 
     /// Keeps a value with this socket, one of each type.
     pub fn set_data<T: Send + Sync + 'static>(&self, value: T) {
-        self.with_own(|own| {
-            own.data.retain(|(kind, _)| *kind != TypeId::of::<T>());
-            own.data.push((TypeId::of::<T>(), Arc::new(value)));
-        });
+        self.with_own(|own| replace(&mut own.data, TypeId::of::<T>(), Arc::new(value)));
     }
 
     /// The value of this type that [`set_data`](Self::set_data) has kept.
@@ -408,9 +402,22 @@ impl Socket {
         REASONS.get(usize::from(phase.checked_sub(DISCONNECTED)?)).copied()
     }
 
-    fn with_own(&self, change: impl FnOnce(&mut Own)) {
+    /// What `change` returns, values of the program that it has taken out, is dropped under no lock.
+    fn with_own<R>(&self, change: impl FnOnce(&mut Own) -> R) {
         let own = self.0.own.get_or_init(Box::default);
-        change(&mut own.lock().unwrap_or_else(PoisonError::into_inner));
+        let former = change(&mut own.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(former);
+    }
+}
+
+/// Puts a value in the place of the one with this key, which is returned, or at the end.
+fn replace<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<V> {
+    match list.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, former)) => Some(std::mem::replace(former, value)),
+        None => {
+            list.push((key, value));
+            None
+        }
     }
 }
 

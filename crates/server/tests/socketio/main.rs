@@ -4,6 +4,7 @@ mod acknowledgements;
 mod asking;
 mod attachments;
 mod closing;
+mod dropping;
 mod errors;
 mod joining;
 mod leaving;
