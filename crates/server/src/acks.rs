@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use socketio_proto::{Arguments, ArgumentsError};
 use tokio::sync::oneshot;
-use tokio::time::Timeout;
+use tokio::time::{Instant, Timeout};
 
 use crate::emit::EmitError;
 use crate::socket::Socket;
@@ -50,7 +50,7 @@ pub struct Answer<R> {
 impl<R> Answer<R> {
     pub(crate) fn expect(socket: &Socket, id: u64, timeout: Duration) -> Self {
         let first = !socket.acks().is_waiting();
-        let answer = Box::pin(tokio::time::timeout(timeout, socket.acks().expect(id)));
+        let answer = Box::pin(tokio::time::timeout(timeout, socket.acks().expect(id, timeout)));
         if first {
             // A connection that is read no further because events wait must be read again now: nothing else would
             // tell its task.
@@ -82,7 +82,11 @@ impl<R> Answer<R> {
         Poll::Ready(match ready!(self.answer.as_mut().poll(cx)) {
             Ok(Ok(arguments)) => Ok(arguments),
             Ok(Err(_)) => Err(AckError::Disconnected),
-            Err(_) => Err(AckError::Timeout),
+            Err(_) => {
+                // It may be kept for long; what comes for it is of no interest from now on.
+                self.socket.acks().forget(self.id);
+                Err(AckError::Timeout)
+            }
         })
     }
 }
@@ -115,8 +119,16 @@ pub(crate) struct Acks(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    pending: Option<Box<FxHashMap<u64, oneshot::Sender<Arguments<'static>>>>>,
+    pending: Option<Box<Pending>>,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    answers: FxHashMap<u64, oneshot::Sender<Arguments<'static>>>,
+    /// When the time of all of them is up, even if a program keeps an [`Answer`] that it never polls: the latest of
+    /// their ends. `None` if one has no end.
+    until: Option<Instant>,
 }
 
 impl Acks {
@@ -125,11 +137,16 @@ impl Acks {
     }
 
     /// Expects an acknowledgement with `id`. After [`close`](Self::close) the receiver fails at once.
-    pub(crate) fn expect(&self, id: u64) -> oneshot::Receiver<Arguments<'static>> {
+    pub(crate) fn expect(&self, id: u64, timeout: Duration) -> oneshot::Receiver<Arguments<'static>> {
         let (sender, receiver) = oneshot::channel();
+        let now = Instant::now();
         let mut state = self.state();
         if !state.closed {
-            state.pending.get_or_insert_default().insert(id, sender);
+            let pending = state
+                .pending
+                .get_or_insert_with(|| Box::new(Pending { answers: FxHashMap::default(), until: Some(now) }));
+            pending.answers.insert(id, sender);
+            pending.until = pending.until.zip(now.checked_add(timeout)).map(|(one, other)| one.max(other));
         }
         receiver
     }
@@ -149,8 +166,8 @@ impl Acks {
     fn remove(&self, id: u64) -> Option<oneshot::Sender<Arguments<'static>>> {
         let mut state = self.state();
         let pending = state.pending.as_mut()?;
-        let sender = pending.remove(&id);
-        if pending.is_empty() {
+        let sender = pending.answers.remove(&id);
+        if pending.answers.is_empty() {
             state.pending = None;
         }
         sender
@@ -158,7 +175,9 @@ impl Acks {
 
     /// Whether any is awaited.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.state().pending.is_some()
+        let state = self.state();
+        let Some(pending) = &state.pending else { return false };
+        pending.until.is_none_or(|until| Instant::now() < until)
     }
 
     /// Fails all that are awaited and all that will be.

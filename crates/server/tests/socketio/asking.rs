@@ -125,3 +125,30 @@ async fn at_the_soft_limit_the_client_is_read_no_further_until_handlers_have_cau
     sending.await;
     program.lines.expect((0..1_000).map(|number: u64| number.to_string())).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_kept_beyond_its_time_lifts_the_soft_limit_no_longer() {
+    for polled in [false, true] {
+        let (io, program) = asking_with_limits(4, 10_000);
+        io.on("keep", move |socket: Socket| async move {
+            let mut answer = Box::pin(socket.emit_with_ack::<u64>("question", ()));
+            // It is kept as long as the test takes, and looked at or not.
+            tokio::spawn(async move {
+                if polled {
+                    assert_eq!((&mut answer).await, Err(AckError::Timeout));
+                }
+                std::future::pending::<()>().await;
+                drop(answer);
+            });
+        });
+        let mut client = Client::join_in_memory(&io, 64).await;
+        client.send(r#"42["keep"]"#).await;
+        client.expect(r#"420["question"]"#).await;
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        client.send(r#"42["wait"]"#).await;
+        let events: Vec<_> = (0..1_000).map(|number| format!(r#"42["event",{number}]"#)).collect();
+        let stopped = tokio::time::timeout(Duration::from_secs(5), client.send_all(&events)).await;
+        assert!(stopped.is_err(), "nothing stopped the client; polled: {polled}");
+        drop(program);
+    }
+}
