@@ -73,7 +73,10 @@ impl Drop for Patient {
         {
             let (mut socket, mut lingering) = (socket.into_inner(), Linger::new());
             runtime.spawn(poll_fn(move |cx| {
-                let _ = ready!(Pin::new(&mut socket).poll_shutdown(cx));
+                // An encrypted stream says that it ends, which a peer that takes nothing does not let it.
+                if Pin::new(&mut socket).poll_shutdown(cx).is_pending() {
+                    return lingering.poll_end(cx);
+                }
                 lingering.poll(&mut socket, cx)
             }));
         }
@@ -88,8 +91,12 @@ impl Linger {
         Self(Box::pin(sleep(LINGER)))
     }
 
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+
     fn poll(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.as_mut().poll(cx).is_ready() {
+        if self.poll_end(cx).is_ready() {
             return Poll::Ready(());
         }
         for _ in 0..READS_WHILE_CLOSING {
@@ -134,12 +141,13 @@ impl Write for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket().poll_flush(cx)
+        // An encrypted stream takes some kilobytes that its peer has not.
+        self.limited(cx, Write::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            ready!(self.socket().poll_shutdown(cx))?;
+            ready!(self.limited(cx, Write::poll_shutdown))?;
         }
         let patient = self.get_mut();
         let Some(socket) = &mut patient.socket else { return Poll::Ready(Ok(())) };
@@ -156,7 +164,7 @@ mod tests {
     use hyper::body::Incoming;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, oneshot};
     use tower::{Service, service_fn};
 
     use super::*;
@@ -218,6 +226,34 @@ mod tests {
         std::future::ready(Ok(response.body("no".to_owned()).unwrap()))
     }
 
+    /// A stream whose peer takes nothing, not even the end. It tells when it is dropped.
+    struct Stuck(#[allow(dead_code, reason = "its end is what it is for")] oneshot::Sender<()>);
+
+    impl AsyncRead for Stuck {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    fn stuck(limit: Duration) -> (Patient, oneshot::Receiver<()>) {
+        let (sender, dropped) = oneshot::channel();
+        (Patient::new(Stream::io(Stuck(sender)), limit), dropped)
+    }
+
     async fn connect<S, B>(service: S, limits: HttpLimits) -> TcpStream
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
@@ -246,6 +282,32 @@ mod tests {
         let (client, mut freed) = serve(Duration::from_millis(100)).await;
         freed.recv().await.unwrap();
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_holds_up_no_step_for_longer_than_the_limit() {
+        type Step = fn(&mut Patient, &mut Context<'_>) -> Poll<io::Result<()>>;
+        let steps: [(&str, Step); 3] = [
+            ("write", |patient, cx| Pin::new(patient).poll_write(cx, b"answer").map_ok(drop)),
+            ("flush", |patient, cx| Pin::new(patient).poll_flush(cx)),
+            ("shutdown", |patient, cx| Pin::new(patient).poll_shutdown(cx)),
+        ];
+        for (name, step) in steps {
+            let (mut patient, _dropped) = stuck(Duration::from_secs(30));
+            let begin = tokio::time::Instant::now();
+            let stepping = poll_fn(|cx| step(&mut patient, cx));
+            let stepped = tokio::time::timeout(Duration::from_secs(60), stepping).await.expect(name);
+            let error = stepped.expect_err(name);
+            assert_eq!((error.kind(), begin.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_end_nobody_takes_is_dropped_after_a_second() {
+        let (patient, dropped) = stuck(Duration::from_secs(30));
+        drop(patient);
+        let dropped = tokio::time::timeout(LINGER * 2, dropped).await;
+        assert!(dropped.expect("it is kept for ever").is_err());
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
 
 /// How a server speaks TLS: its certificate and its key. A clone shares them.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls(pub(super) Arc<ServerConfig>);
 
 impl ServerTls {
     /// A chain of certificates, the server's own first, and its private key, both in PEM.

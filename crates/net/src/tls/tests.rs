@@ -4,21 +4,25 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::service_fn;
 
 use super::*;
+use crate::patient::Patient;
 use crate::{DialError, Dialer, HttpLimits, Listener, Stream, Target};
 
 /// Fails the test instead of letting it hang.
@@ -212,13 +216,42 @@ async fn a_client_that_does_not_finish_its_handshake_is_left_in_time() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_no_answer_is_left_in_time() {
+    let authority = Authority::new();
+    let acceptor = TlsAcceptor::from(Arc::clone(&authority.server(&["localhost"]).0));
+    let (client, server) = tokio::io::duplex(1024);
+    // As the listener does it, but in memory, where the clock waits for nobody.
+    tokio::spawn(async move {
+        let stream = acceptor.accept(Stream::io(server)).await.expect("a handshake");
+        let stream = Patient::new(Stream::Tls(Box::new(stream.into())), Duration::from_secs(30));
+        // More than the stream holds, and less than rustls takes.
+        let hello =
+            |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("hello".repeat(2_000))) };
+        http1::Builder::new().serve_connection(stream, hyper::service::service_fn(hello)).await
+    });
+    let mut client = soon(authority.client().connect(Stream::io(client), "localhost")).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    client.flush().await.unwrap();
+    // Each byte of a record without an end tells whether anybody still has the other end.
+    let Stream::Tls(encrypted) = &mut client else { panic!("{client:?}") };
+    let client = encrypted.get_mut().0;
+    client.write_all(&[23, 3, 3, 0x40, 0]).await.unwrap();
+    let begin = tokio::time::Instant::now();
+    while client.write_u8(0).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(begin.elapsed() < Duration::from_secs(40), "nobody leaves");
+    }
+    assert!(begin.elapsed() >= Duration::from_secs(30), "{:?}", begin.elapsed());
+}
+
 #[tokio::test]
 async fn a_server_may_ask_for_the_certificate_of_the_client() {
     let authority = Authority::new();
     let mut trusted = RootCertStore::empty();
     trusted.add(certificates(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
     let (chain, key) = authority.issue(&["localhost"], |_| {});
-    let provider = std::sync::Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
     let config = ServerConfig::builder_with_provider(provider)
