@@ -33,7 +33,7 @@ pub use read_buffer::ReadBuffer;
 pub use stream::{AnyStream, Stream, Upgraded, upgraded};
 pub use tls::TlsError;
 #[cfg(feature = "tls")]
-pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, TlsConfigError};
+pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use websocket::{Ended, WebSocketStream};

@@ -208,7 +208,7 @@ async fn serve_connection<S, B>(
     // read reports.
     let _ = stream.set_nodelay(true);
     // Boxed, because it is short: its memory would be held as long as the connection lives.
-    let begun = Box::pin(begin(stream, tls, &limits, &mut stopping));
+    let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut stopping));
     let Some(stream) = begun.await else { return };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -231,9 +231,14 @@ async fn serve_connection<S, B>(
     }
 }
 
+/// Strangers who find the port cause many.
+#[cfg(feature = "tls")]
+static FAILED_HANDSHAKES: LogLimit = LogLimit::new();
+
 /// The stream to speak HTTP on, unless the client never comes so far.
 async fn begin(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<Tls>,
     limits: &HttpLimits,
     stopping: &mut watch::Receiver<bool>,
@@ -246,14 +251,16 @@ async fn begin(
             () = stopped => return None,
         };
         let accepted = accepted.map_err(|(error, stream)| {
-            tracing::debug!(%error, "a TLS handshake failed");
+            if let Some(suppressed) = FAILED_HANDSHAKES.pass() {
+                tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
+            }
             // What the client was told should arrive.
             drop(Patient::new(stream, limits.write_timeout));
         });
         return accepted.ok();
     }
     #[cfg(not(feature = "tls"))]
-    let _ = (tls, limits, stopping);
+    let _ = (peer, tls, limits, stopping);
     Some(Stream::Tcp(stream))
 }
 

@@ -1,6 +1,6 @@
 //! TLS, by rustls with the cryptography of ring.
 //!
-//! Both ends offer `http/1.1` by ALPN, and the newest of TLS 1.2 and 1.3 that the peer speaks.
+//! Both ends speak the newest of TLS 1.2 and 1.3 that the peer speaks, and HTTP/1.1 inside, by ALPN if the peer has that.
 
 mod error;
 
@@ -15,7 +15,7 @@ pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::TlsConfigError;
 pub use error::TlsError;
 #[cfg(feature = "tls")]
-pub use server::ServerTls;
+pub use server::{ServerTls, ServerTlsBuilder};
 
 #[cfg(feature = "tls")]
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -24,7 +24,21 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What is spoken inside (RFC 7301 §6).
 #[cfg(feature = "tls")]
-const ALPN: &[u8] = b"http/1.1";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// What a server speaks inside, the preferred one first.
+#[cfg(feature = "tls")]
+const SERVER_PROTOCOLS: &[&[u8]] = &[HTTP_1_1];
+
+/// What a client offers to speak inside.
+#[cfg(feature = "tls")]
+const CLIENT_PROTOCOLS: &[&[u8]] = &[HTTP_1_1];
+
+/// Names of protocols as rustls wants them.
+#[cfg(feature = "tls")]
+fn alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|protocol| protocol.to_vec()).collect()
+}
 
 /// The certificates in a PEM file, at least one.
 #[cfg(feature = "tls")]

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::error::{TlsConfigError, TlsError};
-use super::{ALPN, certificates, private_key};
+use super::{CLIENT_PROTOCOLS, HTTP_1_1, alpn, certificates, private_key};
 use crate::stream::Stream;
 
 /// How a client speaks TLS: whom it trusts, and who it says it is. A clone shares it, and the sessions that it remembers.
@@ -54,7 +54,7 @@ impl ClientTls {
         let connector = TlsConnector::from(Arc::clone(&self.0));
         let stream = connector.connect(name, stream).await.map_err(failed)?;
         if let Some(protocol) = stream.get_ref().1.alpn_protocol()
-            && protocol != ALPN
+            && protocol != HTTP_1_1
         {
             return Err(TlsError::Protocol(String::from_utf8_lossy(protocol).into_owned()));
         }
@@ -114,7 +114,7 @@ impl ClientTlsBuilder {
             Some((chain, key)) => verified.with_client_auth_cert(chain, key)?,
             None => verified.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = alpn(CLIENT_PROTOCOLS);
         Ok(ClientTls(Arc::new(config)))
     }
 

@@ -58,6 +58,17 @@ pub enum TlsConfigError {
         /// What the system says.
         source: io::Error,
     },
+    /// What is in a file is not what it should be.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        source: Box<TlsConfigError>,
+    },
+    /// The certificates of the authorities that issue those of clients cannot be used.
+    #[error("the authorities of the clients cannot be used: {0}")]
+    ClientAuthorities(#[source] Box<dyn Error + Send + Sync>),
     /// rustls does not take it, for instance because the key is not that of the certificate.
     #[error("the certificates cannot be used: {0}")]
     Rejected(#[from] tokio_rustls::rustls::Error),

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::error::TlsConfigError;
-use super::{ALPN, certificates, private_key};
+use super::{SERVER_PROTOCOLS, alpn, certificates, private_key};
 use crate::stream::Stream;
 
 /// The first byte of every TLS connection: a record of the handshake (RFC 8446 §5.1).
@@ -24,6 +26,15 @@ const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
     Content-Length: 55\r\nConnection: close\r\n\r\nThis port speaks TLS: use https or wss in the address.\n";
 
 /// How a server speaks TLS: its certificate and its key. A clone shares them.
+///
+/// ```no_run
+/// # fn configure() -> Result<(), tidewire_net::TlsConfigError> {
+/// use tidewire_net::ServerTls;
+///
+/// let tls = ServerTls::from_pem_files("chain.pem", "key.pem")?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ServerTls(pub(super) Arc<ServerConfig>);
 
@@ -33,30 +44,35 @@ impl ServerTls {
     /// # Errors
     /// One of them is missing or malformed, or they do not belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(certificates(chain)?, private_key(key)?)?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self(Arc::new(config)))
+        Self::builder(chain, key)?.build()
     }
 
     /// The same, from files. They are read once: a certificate that is renewed needs a new `ServerTls`.
     ///
     /// # Errors
-    /// The same, or a file cannot be read.
+    /// The same, or a file cannot be read. What is wrong with one file names it.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsConfigError> {
-        let read = |path: &Path| {
-            fs::read(path).map_err(|source| TlsConfigError::File { path: path.to_owned(), source })
-        };
-        Self::from_pem(&read(chain.as_ref())?, &read(key.as_ref())?)
+        let (chain, key) = (in_file(chain.as_ref(), certificates)?, in_file(key.as_ref(), private_key)?);
+        ServerTlsBuilder { chain, key, clients: None }.build()
     }
 
-    /// What rustls can be told beyond that: certificates of clients, several names, keys elsewhere. Its protocols by
-    /// ALPN have to be empty or `http/1.1`.
+    /// A certificate and its key, as in [`from_pem`](Self::from_pem), and what else there is to say.
+    ///
+    /// # Errors
+    /// One of them is missing or malformed.
+    pub fn builder(chain: &[u8], key: &[u8]) -> Result<ServerTlsBuilder, TlsConfigError> {
+        Ok(ServerTlsBuilder { chain: certificates(chain)?, key: private_key(key)?, clients: None })
+    }
+
+    /// What rustls can be told beyond that: several names, keys elsewhere, certificates that change. If it names no
+    /// protocols by ALPN, those are named that a listener speaks.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
-        Self(config.into())
+        let mut config = config.into();
+        if config.alpn_protocols.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols = alpn(SERVER_PROTOCOLS);
+        }
+        Self(config)
     }
 
     /// The handshake with a client that has connected. How long it may take is for the caller to say.
@@ -83,4 +99,64 @@ impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ServerTls")
     }
+}
+
+/// A certificate and its key, and who may connect.
+#[must_use]
+pub struct ServerTlsBuilder {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<RootCertStore>,
+}
+
+impl ServerTlsBuilder {
+    /// Lets in only clients that show a certificate of one of the authorities in this PEM data. Default: clients are asked
+    /// for none.
+    ///
+    /// # Errors
+    /// There is no certificate in it, or one that cannot be used.
+    pub fn client_authorities(mut self, pem: &[u8]) -> Result<Self, TlsConfigError> {
+        let clients = self.clients.get_or_insert_with(RootCertStore::empty);
+        for authority in certificates(pem)? {
+            clients.add(authority)?;
+        }
+        Ok(self)
+    }
+
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// The key is not that of the certificate, or one of them cannot be used.
+    pub fn build(self) -> Result<ServerTls, TlsConfigError> {
+        // Not the process's default: which that is, is for the program to say.
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
+        let config = match self.clients {
+            Some(authorities) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider).build();
+                let verifier =
+                    verifier.map_err(|error| TlsConfigError::ClientAuthorities(Box::new(error)))?;
+                config.with_client_cert_verifier(verifier)
+            }
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_single_cert(self.chain, self.key)?;
+        config.alpn_protocols = alpn(SERVER_PROTOCOLS);
+        Ok(ServerTls(Arc::new(config)))
+    }
+}
+
+impl fmt::Debug for ServerTlsBuilder {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTlsBuilder").field("clients", &self.clients).finish_non_exhaustive()
+    }
+}
+
+/// What is in this file, or what is wrong with it, by its name.
+fn in_file<T>(path: &Path, parse: fn(&[u8]) -> Result<T, TlsConfigError>) -> Result<T, TlsConfigError> {
+    let pem = fs::read(path).map_err(|source| TlsConfigError::File { path: path.to_owned(), source })?;
+    parse(&pem).map_err(|source| TlsConfigError::InFile { path: path.to_owned(), source: Box::new(source) })
 }

@@ -17,8 +17,7 @@ use rcgen::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::ServerConfig;
 use tower::service_fn;
 
 use super::*;
@@ -248,28 +247,46 @@ async fn a_client_that_reads_no_answer_is_left_in_time() {
 #[tokio::test]
 async fn a_server_may_ask_for_the_certificate_of_the_client() {
     let authority = Authority::new();
-    let mut trusted = RootCertStore::empty();
-    trusted.add(certificates(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
     let (chain, key) = authority.issue(&["localhost"], |_| {});
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(chain.as_bytes()).unwrap(), private_key(key.as_bytes()).unwrap())
-        .unwrap();
-    let address = serve(ServerTls::from_config(config)).await;
+    let tls = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap();
+    let address = serve(tls.client_authorities(authority.pem.as_bytes()).unwrap().build().unwrap()).await;
 
     let (chain, key) = authority.issue(&["a client"], |_| {});
     let client = authority.trusted().client_certificate(chain.as_bytes(), key.as_bytes()).unwrap();
     let mut stream = dial(Some(client.build().unwrap()), "localhost", address.port()).await.unwrap();
     assert!(get(&mut stream).await.ends_with("hello"));
 
-    let mut stream = dial(Some(authority.client()), "localhost", address.port()).await.unwrap();
-    // In TLS 1.3 the client is done before the server has seen its certificate.
-    assert!(stream.read_u8().await.is_err());
+    let (chain, key) = Authority::named("a stranger").issue(&["a client"], |_| {});
+    let stranger = authority.trusted().client_certificate(chain.as_bytes(), key.as_bytes()).unwrap();
+    for client in [authority.client(), stranger.build().unwrap()] {
+        let mut stream = dial(Some(client), "localhost", address.port()).await.unwrap();
+        // In TLS 1.3 the client is done before the server has seen its certificate.
+        assert!(stream.read_u8().await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_of_the_program_says_what_is_spoken_inside_or_leaves_it_to_the_listener() {
+    let authority = Authority::new();
+    let (chain, key) = authority.issue(&["localhost"], |_| {});
+    for (named, spoken) in [(None, Some(&b"http/1.1"[..])), (Some("other"), None)] {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(
+            tokio_rustls::rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates(chain.as_bytes()).unwrap(), private_key(key.as_bytes()).unwrap())
+        .unwrap();
+        config.alpn_protocols = named.map(|name: &str| name.into()).into_iter().collect();
+        let address = serve(ServerTls::from_config(config)).await;
+        let dialed = dial(Some(authority.client()), "localhost", address.port()).await;
+        let alpn = dialed.as_ref().ok().map(|stream| match stream {
+            Stream::Tls(encrypted) => encrypted.get_ref().1.alpn_protocol().unwrap(),
+            stream => panic!("{stream:?}"),
+        });
+        assert_eq!(alpn, spoken, "{dialed:?}");
+    }
 }
 
 #[test]
@@ -283,8 +300,18 @@ fn what_is_no_certificate_is_told_so_before_anybody_connects() {
     assert!(matches!(server(&chain, &chain), TlsConfigError::NoPrivateKey));
     assert!(matches!(server(&chain[..100], &key), TlsConfigError::Pem(_) | TlsConfigError::NoCertificate));
     assert!(matches!(server(&chain, &other_key), TlsConfigError::Rejected(_)));
-    let missing = ServerTls::from_pem_files("no/such/chain.pem", "no/such/key.pem").unwrap_err();
-    assert!(missing.to_string().contains("no/such/chain.pem"), "{missing}");
+    let nobody = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap().client_authorities(b"");
+    assert!(matches!(nobody.unwrap_err(), TlsConfigError::NoCertificate));
     let nobody = ClientTls::builder().without_system_roots().build().unwrap_err();
     assert!(matches!(nobody, TlsConfigError::NoCertificate));
+}
+
+#[test]
+fn what_is_wrong_with_a_file_names_it() {
+    let missing = ServerTls::from_pem_files("no/such/chain.pem", "no/such/key.pem").unwrap_err();
+    assert!(matches!(missing, TlsConfigError::File { .. }));
+    assert!(missing.to_string().starts_with("cannot read no/such/chain.pem: "), "{missing}");
+    let (no_pem, this_file) = (concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "no/such/key.pem");
+    let error = ServerTls::from_pem_files(no_pem, this_file).unwrap_err();
+    assert_eq!(error.to_string(), format!("{no_pem}: there is no certificate in the PEM data"));
 }
