@@ -46,7 +46,7 @@ function launch(variable, args, environment) {
   const ended = once(child, "close");
   const listening = new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const url = /http:\/\/[^\s/]+:\d+/.exec(line)?.[0];
+      const url = /https?:\/\/[^\s/]+:\d+/.exec(line)?.[0];
       if (url) resolve(url);
     });
     ended.then(([status]) => reject(new Error(`${program} ended with ${status} before it listened\n${errors}`)), reject);
@@ -60,6 +60,11 @@ class Server {
   constructor(child, url) {
     this.#child = child;
     this.url = url;
+  }
+
+  /** What the program has said on standard error so far. */
+  errors() {
+    return this.#child.errors();
   }
 
   get port() {

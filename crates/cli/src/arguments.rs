@@ -1,5 +1,7 @@
 //! What may be said on the command line and in the environment.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// A Socket.IO and WebSocket server.
@@ -33,6 +35,15 @@ pub(crate) struct Serve {
     /// [default: every origin]
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub(crate) allow_origin: Vec<String>,
+
+    /// PEM file with the certificate of the server, then those that lead to its authority: the server speaks https and
+    /// wss, and nothing else
+    #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key of the certificate
+    #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Do not compress messages of /ws, although the client offers it
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]

@@ -1,6 +1,7 @@
 //! `tidewire serve`: what is served where, and the clean stop.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, WebSocket};
-use tidewire::{Cors, Server, ws};
+use tidewire::{Cors, Server, ServerTls, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -20,22 +21,29 @@ use crate::arguments::Serve;
 pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let origins = arguments.allow_origin;
     let cors = if origins.is_empty() { Cors::any() } else { Cors::origins(origins) };
-    let io = application::build(Server::builder().cors(cors));
+    let tls = tls(&arguments.tls_cert, &arguments.tls_key)?;
+    let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
+    let mut builder = Server::builder().cors(cors);
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    let io = application::build(builder);
     // Taken before the address is printed: whoever has read it may stop us.
     let stop = stop_signal()?;
     let listener =
         io.bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;
     let greeting = format!(
-        "listening on http://{address}\n  Socket.IO  http://{address}/socket.io/\n  WebSocket  ws://{address}/ws (echoes each message)\n"
+        "listening on {http}://{address}\n  Socket.IO  {http}://{address}/socket.io/\n  WebSocket  {websocket}://{address}/ws (echoes each message)\n"
     );
     // Whoever has started us may not care, or may have gone after the first line (`| head -1`): that ends no server.
     let _ = io::stdout().write_all(greeting.as_bytes());
 
     let (stopping, stopped) = watch::channel(false);
     let echoes = Echoes { stopped, compress: !arguments.no_ws_compression };
+    let page = PAGE.replace("http://", &format!("{http}://")).replace("ws://", &format!("{websocket}://"));
     let router = Router::new()
-        .route("/", get(async || Html(PAGE)))
+        .route("/", get(async || Html(page)))
         .route("/ws", any(echo))
         .with_state(echoes)
         .layer(io.layer());
@@ -55,6 +63,15 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     };
     let _ = tokio::time::timeout(STOP_TIMEOUT, goodbyes).await;
     Ok(())
+}
+
+/// The certificate and the key, if they are named: one alone clap does not let through.
+fn tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Result<Option<ServerTls>> {
+    let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(None) };
+    let tls = ServerTls::from_pem_files(certificate, key).with_context(|| {
+        format!("cannot use the certificate {} with the key {}", certificate.display(), key.display())
+    })?;
+    Ok(Some(tls))
 }
 
 /// From the signal to the end, whatever the clients do. Each part of the stop has a limit that is no shorter.

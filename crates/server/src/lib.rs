@@ -69,6 +69,8 @@ pub use handshake::Handshake;
 pub use limits::Limits;
 pub use namespace::Namespace;
 pub use net::{HttpLimits, Listener, PeerAddress};
+#[cfg(feature = "tls")]
+pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use reason::DisconnectReason;
 pub use reply::{IntoAdmission, IntoOutcome, IntoReply, Reply};
 pub use server::{Builder, Server, SocketIo};

@@ -43,6 +43,8 @@ pub struct SocketIo {
     common: Arc<Common>,
     adapter: AdapterOf,
     http: HttpLimits,
+    #[cfg(feature = "tls")]
+    tls: Option<net::ServerTls>,
 }
 
 /// What the server and all its namespaces share.
@@ -82,6 +84,8 @@ pub struct Builder {
     options: Options,
     limits: Limits,
     http: HttpLimits,
+    #[cfg(feature = "tls")]
+    tls: Option<net::ServerTls>,
     states: States,
     on_error: Option<OnError>,
     adapter: AdapterOf,
@@ -197,6 +201,26 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS on the server's own HTTP listener: `https` and `wss`, and nothing in the clear. Default: no.
+    ///
+    /// It does not concern a server that serves inside another one ([`Server::layer`], [`Server::service`]).
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tidewire_server::{Server, ServerTls};
+    ///
+    /// let io = Server::builder().tls(ServerTls::from_pem_files("chain.pem", "key.pem")?).build();
+    /// io.listen("0.0.0.0:443").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: net::ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// A value that handlers get through [`State`](crate::State), one of each type.
     #[must_use]
     pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
@@ -225,7 +249,9 @@ impl Builder {
     /// The server, which does not listen yet.
     #[must_use]
     pub fn build(self) -> Server {
-        let Self { options, limits, http, states, on_error, adapter } = self;
+        #[cfg(feature = "tls")]
+        let tls = self.tls;
+        let Self { options, limits, http, states, on_error, adapter, .. } = self;
         let common = Arc::new(Common {
             limits,
             states,
@@ -235,7 +261,16 @@ impl Builder {
         });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
-        Server(Engine::new(options, SocketIo { root, namespaces, common, adapter, http }))
+        let application = SocketIo {
+            root,
+            namespaces,
+            common,
+            adapter,
+            http,
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        Server(Engine::new(options, application))
     }
 }
 
@@ -256,6 +291,8 @@ impl Server {
             options: Options { path: "/socket.io/".into(), ..Options::default() },
             limits: Limits::default(),
             http: HttpLimits::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
             states: States::default(),
             on_error: None,
             adapter: Box::new(|_| Arc::new(InMemory::new())),
@@ -303,12 +340,18 @@ impl Server {
         Ok(())
     }
 
-    /// Binds one of `addresses`, with the server's [`HttpLimits`], for [`serve`](Self::serve).
+    /// Binds one of `addresses`, with the server's [`HttpLimits`] and with TLS if it has that, for
+    /// [`serve`](Self::serve).
     ///
     /// # Errors
     /// None of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        Listener::bind(addresses, self.inner().http.clone()).await
+        let listener = Listener::bind(addresses, self.inner().http.clone()).await?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.inner().tls {
+            return Ok(listener.tls(tls.clone()));
+        }
+        Ok(listener)
     }
 
     /// Serves on `listener` until `stop` is ready, then closes all connections and waits until they are gone, at most

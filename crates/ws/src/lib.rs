@@ -81,7 +81,7 @@ pub use limits::Limits;
 pub use listen::{listen, serve};
 pub use message::Message;
 #[cfg(feature = "tls")]
-pub use net::{ClientTls, ClientTlsBuilder, TlsConfigError, rustls};
+pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
 pub use net::{ExchangeError, InvalidProxy, Proxy, ProxyError, TlsError};
 pub use outcome::Outcome;
 pub use prepared::Prepared;
