@@ -30,6 +30,10 @@ impl Deflater {
     #[must_use]
     pub fn new(agreement: &DeflateAgreement) -> Self {
         let setting = Setting { level: agreement.level, window_bits: agreement.own_window_bits() };
+        if setting.window_bits < MIN_WINDOW_BITS {
+            // zlib takes 8 and compresses with 9, which the peer could not inflate. Nothing has to be compressed.
+            return Self { setting, threshold: usize::MAX, own: None };
+        }
         let own = agreement.own_context_takeover().then(|| Box::new(Compressor::new(setting)));
         Self { setting, threshold: agreement.threshold, own }
     }
@@ -62,10 +66,11 @@ impl Deflater {
     }
 
     /// How far back in a message what it compresses refers, as a power of two: deflaters with the same answer may share what
-    /// they compress. `None` where messages refer to those before them.
+    /// they compress. `None` where messages refer to those before them, or none is ever compressed.
     #[must_use]
     pub fn shared_window_bits(&self) -> Option<u8> {
-        self.own.is_none().then_some(self.setting.window_bits)
+        (self.own.is_none() && self.setting.window_bits >= MIN_WINDOW_BITS)
+            .then_some(self.setting.window_bits)
     }
 }
 

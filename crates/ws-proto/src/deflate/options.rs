@@ -109,8 +109,7 @@ impl DeflateOptions {
             Some(None) => return Err(HandshakeError::InvalidExtensions),
         };
         let broken = (!options.peer_context_takeover && !answer.server_no_context_takeover)
-            || server_bits > options.peer_max_window_bits
-            || client_bits < MIN_WINDOW_BITS;
+            || server_bits > options.peer_max_window_bits;
         if broken {
             return Err(HandshakeError::InvalidExtensions);
         }

@@ -275,7 +275,7 @@ fn a_client_takes_no_answer_that_it_must_fail() {
         (&TAKEOVER, "permessage-deflate; server_max_window_bits=7"),
         (&TAKEOVER, "permessage-deflate; server_max_window_bits"),
         (&TAKEOVER, "permessage-deflate; client_max_window_bits"),
-        (&TAKEOVER, "permessage-deflate; client_max_window_bits=8"),
+        (&TAKEOVER, "permessage-deflate; client_max_window_bits=7"),
         (&TAKEOVER, "permessage-deflate; server_max_window_bits=1000000000000"),
         (&TAKEOVER, "permessage-deflate; unknown"),
         (&TAKEOVER, "permessage-deflate, permessage-deflate"),
@@ -300,4 +300,25 @@ fn a_client_takes_no_answer_that_it_must_fail() {
     assert_eq!((agreement.own_context_takeover(), agreement.own_window_bits()), (true, 10));
     assert_eq!((agreement.peer_context_takeover(), agreement.peer_window_bits()), (false, 8));
     assert_eq!(agreement.role, Role::Client);
+}
+
+#[test]
+fn whoever_may_refer_no_further_than_zlib_can_keep_to_sends_messages_as_they_are() {
+    for (options, answer) in [
+        (TAKEOVER, "permessage-deflate; client_max_window_bits=8"),
+        (
+            DeflateOptions { threshold: 0, ..DeflateOptions::default() },
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits=8",
+        ),
+    ] {
+        let agreement = options.accept_answer(&headers(&[answer])).unwrap().unwrap();
+        assert_eq!((agreement.own_window_bits(), agreement.peer_window_bits()), (8, 15));
+        let mut deflater = Deflater::new(&agreement);
+        let mut out = Vec::new();
+        assert!(!deflater.compress(&[b'a'; 10_000], &mut out));
+        assert_eq!(deflater.shared_window_bits(), None, "what it makes of a message is for nobody else");
+        // What the server compresses is another matter.
+        let mut inflater = Inflater::new(&agreement);
+        assert_eq!(inflate(&mut inflater, b"\xf2\x48\xcd\xc9\xc9\x07\x00", 5).as_deref(), Ok(&b"Hello"[..]));
+    }
 }
