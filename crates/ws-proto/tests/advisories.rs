@@ -10,7 +10,11 @@
 //! | fastwebsockets | frames without mask are taken; a Close of 126 bytes is answered by one, a Pong of as many is taken | `rfc6455/framing.rs` |
 //! | fastwebsockets, yawc, tokio-websockets | 101 to POST, HTTP/1.0, a short key, no Host | `rfc6455/handshake.rs` |
 //! | fastwebsockets #64, tungstenite | a read that is cut, or given up, loses bytes | `random_messages.rs`; `ws/tests/messages.rs`: `a_receive_that_is_dropped_…` |
-//! | undici CVE-2026-1527 | CR and LF in a header of the handshake | `rfc6455`: `section_4_2_2_must_6_7_…` |
+//! | undici CVE-2026-1527 | CR and LF in a header of the handshake | `rfc6455`: `section_4_2_2_must_6_7_…`, `section_4_1_must_30_31_…` |
+//! | clients of uWebSockets, tokio-websockets | masks that can be guessed | `ws/tests/rfc6455/client.rs`: `section_5_3_must_3_4_section_10_3_must_1_…` |
+//! | proxies | a WebSocket is taken for open although the answer was not 101 | `rfc6455`: `section_4_1_must_33_39_…` |
+//! | clients | what comes with the answer, in one segment, is lost | `ws/tests/client/connecting.rs`: `what_comes_with_the_answer_is_received` |
+//! | CRIME, BREACH | compression tells a secret that stands beside text of others | off by default: `deflate.rs`, `extensions_are_offered_…` in `rfc6455`; for one message: `ws/tests/compression.rs`, `what_is_not_to_be_compressed_is_not` |
 //! | tungstenite 0.26.1, tokio-websockets 0.13.1 | undefined behaviour in `unsafe` code | the workspace forbids `unsafe_code` |
 
 mod support;
@@ -22,10 +26,10 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::frame;
+use support::{agree, frame};
 use tidewire_ws_proto::{
-    Accepted, CloseCode, CloseFrame, CloseReason, Connection, FrameHeader, HandshakeError, Input, Limits,
-    Opcode, ProtocolError, Role, Time, verify,
+    Accepted, CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions, Deflater,
+    Event, FrameHeader, HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, mask, verify,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -188,5 +192,180 @@ fn cve_2020_27813_a_length_close_to_its_largest_overflows_nothing() {
         let mut connection = Connection::new(role, &unlimited);
         let mut wire = [&[0x82, if role == Role::Server { 0xff } else { 0x7f }][..], &[0xff; 12]].concat();
         assert_eq!(feed(&mut connection, &mut wire), Some(ProtocolError::LengthOutOfRange));
+    }
+}
+
+/// Context in both directions, and messages of any length.
+const TAKEOVER: DeflateOptions = DeflateOptions {
+    level: 9,
+    threshold: 0,
+    own_context_takeover: true,
+    peer_context_takeover: true,
+    own_max_window_bits: 15,
+    peer_max_window_bits: 15,
+};
+
+/// What the two roles have agreed on, with context and without.
+fn agreements(role: Role) -> [DeflateAgreement; 2] {
+    [TAKEOVER, DeflateOptions { threshold: 0, ..DeflateOptions::default() }].map(|options| {
+        let (client, server) = agree(&options, &options);
+        if role == Role::Client { client } else { server }
+    })
+}
+
+/// A compressed message, in one frame, to this role.
+fn compressed_frame(to: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let key = (to == Role::Server).then_some([1, 2, 3, 4]);
+    let header = FrameHeader { rsv1: true, mask: key, ..FrameHeader::message(opcode, payload.len()) };
+    let mut wire = header.encode().to_vec();
+    let start = wire.len();
+    wire.extend_from_slice(payload);
+    if let Some(key) = key {
+        mask(&mut wire[start..], key, 0);
+    }
+    wire
+}
+
+/// A message of the peer that refers to none before it.
+fn compressed(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    assert!(Deflater::new(&agreements(Role::Server)[0]).compress(payload, &mut out));
+    out
+}
+
+/// undici; autobahn-python GHSA-hxp9-w8x3-p566, websocketpp #1191, Apache HttpClient #821, Tornado 2018, centrifugo #1162:
+/// the limit was held against the compressed message, or only when all of it was there.
+#[test]
+fn cve_2026_1526_a_bomb_takes_no_more_memory_than_the_limit() {
+    // A gigabyte, of a megabyte over and over: a kilobyte each, and the end of a flush, which `compress` leaves out.
+    let bomb = [compressed(&vec![0; 1 << 20]), vec![0, 0, 0xff, 0xff]].concat().repeat(1_000);
+    let limit = bomb.len();
+    assert!(limit < 6_000_000, "{limit} bytes");
+    let limits = Limits { max_message_size: limit, ..Limits::default() };
+    let too_big = ProtocolError::MessageTooBig { announced: limit as u64 + 1, limit: limit as u64 };
+    for role in ROLES {
+        for agreement in agreements(role) {
+            let mut connection = Connection::new(role, &limits).with_deflate(&agreement);
+            let mut wire = compressed_frame(role, Opcode::Binary, &bomb);
+            let memory = allocation_counter::measure(|| {
+                assert_eq!(feed(&mut connection, &mut wire), Some(too_big.clone()));
+            });
+            // What has come out, twice while it grows.
+            assert!(memory.bytes_max <= 3 * limit as u64, "{} bytes of {limit}", memory.bytes_max);
+            let close = connection.poll_transmit().expect("a Close");
+            assert_eq!(close.payload(), CloseCode::MESSAGE_TOO_BIG.as_u16().to_be_bytes());
+        }
+    }
+}
+
+/// Python's websockets: messages that were one or two bytes too long were cut, and nobody was told.
+#[test]
+fn websockets_issue_1715_a_message_is_whole_or_refused() {
+    const LIMIT: usize = 70_000;
+    let limits = Limits { max_message_size: LIMIT, ..Limits::default() };
+    for role in ROLES {
+        for agreement in agreements(role) {
+            for length in LIMIT - 2..=LIMIT + 3 {
+                let mut connection = Connection::new(role, &limits).with_deflate(&agreement);
+                let mut wire = compressed_frame(role, Opcode::Binary, &compressed(&vec![7; length]));
+                let mut input = Input::new(&mut wire);
+                match connection.decode(&mut input, Time::ZERO) {
+                    Ok(Some(Event::Binary(message))) => assert!(message.len() == length && length <= LIMIT),
+                    Err(ProtocolError::MessageTooBig { .. }) => assert!(length > LIMIT, "{length}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// undici took any number for a window and ended with an exception when it was used.
+#[test]
+fn cve_2026_2229_a_window_that_there_is_none_of_is_refused_in_the_handshake() {
+    let name = SEC_WEBSOCKET_EXTENSIONS;
+    for bits in
+        ["", "=", "=0", "=7", "=16", "=1000", "=-9", "=+9", "=09", "=9.0", "=99999999999999999999", "=x"]
+    {
+        let offer = format!("permessage-deflate; server_max_window_bits{bits}");
+        let declined = handshake(name.clone(), &offer).map(|accepted| accepted.deflate(&TAKEOVER));
+        assert!(
+            matches!(declined, Ok(None) | Err(HandshakeError::InvalidExtensions)),
+            "{offer}: {declined:?}"
+        );
+        for parameter in ["server_max_window_bits", "client_max_window_bits"] {
+            let answer = format!("permessage-deflate; {parameter}{bits}");
+            let mut headers = HeaderMap::new();
+            headers.insert(&name, HeaderValue::from_str(&answer).expect("a header value"));
+            let refused = TAKEOVER.accept_answer(&headers);
+            assert_eq!(refused, Err(HandshakeError::InvalidExtensions), "{answer}");
+        }
+    }
+}
+
+/// zlib takes a window of 8 bits and compresses with 9: faye crashed over it, Bun accepted it and then failed.
+#[test]
+fn zlib_issue_171_nothing_is_compressed_with_a_window_of_8_bits() {
+    let offer = "permessage-deflate; server_max_window_bits=8";
+    let accepted = handshake(SEC_WEBSOCKET_EXTENSIONS, offer).expect("a handshake");
+    assert_eq!(accepted.deflate(&TAKEOVER), None);
+    let mut headers = HeaderMap::new();
+    let answer = HeaderValue::from_static("permessage-deflate; client_max_window_bits=8");
+    headers.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
+    let agreement = TAKEOVER.accept_answer(&headers).expect("an answer").expect("an agreement");
+    assert!(!Deflater::new(&agreement).compress(&[0; 100_000], &mut Vec::new()));
+}
+
+/// uWebSockets, #1650 too, and CivetWeb CVE-2026-29035: what a message needs to be inflated was written behind it, over what
+/// came next.
+#[test]
+fn uwebsockets_issue_1164_inflating_leaves_alone_what_stands_behind_the_message() {
+    let messages: [(bool, &[u8]); 6] =
+        [(true, b"one"), (false, b"two"), (true, &[7; 10_000]), (true, b""), (false, b""), (true, b"last")];
+    for role in ROLES {
+        for agreement in agreements(role) {
+            let mut wire = Vec::new();
+            let mut expected = Vec::new();
+            for (is_compressed, message) in messages {
+                if is_compressed {
+                    let payload = if message.is_empty() { &[0][..] } else { &compressed(message) };
+                    wire.extend(compressed_frame(role, Opcode::Binary, payload));
+                } else {
+                    wire.extend(frame(role, true, Opcode::Binary, message, [9, 8, 7, 6]));
+                }
+                expected.push(Event::Binary(message.into()));
+            }
+            for size in [1, 2, 3, 5, 7, 13, wire.len()] {
+                let mut connection = Connection::new(role, &Limits::default()).with_deflate(&agreement);
+                let mut seen = Vec::new();
+                for piece in wire.chunks(size) {
+                    let mut piece = piece.to_vec();
+                    let mut input = Input::new(&mut piece);
+                    while let Some(event) = connection.decode(&mut input, Time::ZERO).expect("in order") {
+                        seen.push(event.into_owned());
+                    }
+                }
+                assert!(seen == expected, "{role:?}, {size} bytes at a time");
+            }
+        }
+    }
+}
+
+/// ws may have ten compressors at work, for each message took one of its own, and memory went to pieces.
+#[test]
+fn node_issue_8871_a_message_takes_no_compressor_and_no_decompressor_of_its_own() {
+    let text = b"{\"symbol\":\"TIDE\",\"price\":1.25},".repeat(64);
+    let wire = compressed_frame(Role::Server, Opcode::Binary, &compressed(&text));
+    for agreement in agreements(Role::Server) {
+        let mut connection = Connection::new(Role::Server, &Limits::default()).with_deflate(&agreement);
+        let (mut deflater, mut out) = (Deflater::new(&agreement), Vec::with_capacity(text.len()));
+        let mut exchange = || {
+            assert_eq!(feed(&mut connection, &mut wire.clone()), None);
+            assert!(deflater.compress(&text, &mut out));
+        };
+        // What the thread and the connection keep comes with the first of them.
+        (0..20).for_each(|_| exchange());
+        let memory = allocation_counter::measure(exchange);
+        assert!(memory.bytes_max <= 3 * text.len() as u64, "{} bytes", memory.bytes_max);
+        assert!(memory.bytes_current <= 0, "{} bytes", memory.bytes_current);
     }
 }

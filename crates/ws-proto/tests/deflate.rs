@@ -1,35 +1,17 @@
 //! Compressed messages (RFC 7692) between two ends: what is sent is what arrives, however it is compressed, fragmented and
 //! cut; and compression where there must be none.
 
-use http::header::SEC_WEBSOCKET_EXTENSIONS;
-use http::{HeaderMap, Method, Request, Version};
+mod support;
+
+use http::HeaderMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use support::agree;
 use tidewire_ws_proto::{
     Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader, Input, Limits, Opcode,
-    ProtocolError, Role, Time, mask, verify,
+    ProtocolError, Role, Time, mask,
 };
-
-/// What a client and a server agree on.
-fn agree(client: &DeflateOptions, server: &DeflateOptions) -> (DeflateAgreement, DeflateAgreement) {
-    let (parts, ()) = Request::builder()
-        .uri("/")
-        .header("host", "localhost")
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .header(SEC_WEBSOCKET_EXTENSIONS, client.offer())
-        .body(())
-        .expect("a request")
-        .into_parts();
-    let accepted = verify(&Method::GET, &parts.uri, Version::HTTP_11, &parts.headers).expect("a handshake");
-    let at_server = accepted.deflate(server).expect("an agreement");
-    let response = accepted.response(None, Some(&at_server));
-    let at_client = client.accept_answer(response.headers()).expect("an answer").expect("an agreement");
-    (at_client, at_server)
-}
 
 fn defaults() -> DeflateAgreement {
     agree(&DeflateOptions::default(), &DeflateOptions::default()).1

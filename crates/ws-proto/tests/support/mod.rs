@@ -1,8 +1,11 @@
 //! A peer that writes frames by hand, and a reader that is fed them in pieces.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
+use http::{Method, Request, Version};
 use tidewire_ws_proto::{
-    Connection, ControlPayload, Event, FrameHeader, Input, Limits, Opcode, ProtocolError, Role, Time, mask,
+    Connection, ControlPayload, DeflateAgreement, DeflateOptions, Event, FrameHeader, Input, Limits, Opcode,
+    ProtocolError, Role, Time, mask, verify,
 };
 
 /// A frame, masked if it is for a server.
@@ -78,4 +81,27 @@ pub(crate) fn assert_refused(role: Role, limits: &Limits, wire: &[u8], error: &P
 
 pub(crate) fn payload(bytes: &[u8]) -> ControlPayload {
     ControlPayload::new(bytes).expect("at most 125 bytes")
+}
+
+/// What a client and a server agree on.
+pub(crate) fn agree(
+    client: &DeflateOptions,
+    server: &DeflateOptions,
+) -> (DeflateAgreement, DeflateAgreement) {
+    let (parts, ()) = Request::builder()
+        .uri("/")
+        .header("host", "localhost")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header(SEC_WEBSOCKET_EXTENSIONS, client.offer())
+        .body(())
+        .expect("a request")
+        .into_parts();
+    let accepted = verify(&Method::GET, &parts.uri, Version::HTTP_11, &parts.headers).expect("a handshake");
+    let at_server = accepted.deflate(server).expect("an agreement");
+    let response = accepted.response(None, Some(&at_server));
+    let at_client = client.accept_answer(response.headers()).expect("an answer").expect("an agreement");
+    (at_client, at_server)
 }
