@@ -1,115 +1,150 @@
-//! `cargo xtask autobahn`, and the stage of that name: Autobahn's fuzzing client against the binary's `/ws`.
+//! `cargo xtask autobahn`, and the stage of that name: Autobahn's test suite, as the client of the binary's `/ws`, and as
+//! the server of the program `conformance/autobahn/client.rs`.
 
+mod cases;
 mod index;
+mod wstest;
 
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use std::{fs, thread};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 
+pub(crate) use cases::Cases;
 pub(crate) use index::Verdict;
 
 use crate::environment::{self, python};
 use crate::process::{self, Server};
 
-/// Cases by Autobahn's patterns.
-#[derive(Debug)]
-pub(crate) struct Cases<'a> {
-    included: &'a [&'a str],
-    excluded: &'a [&'a str],
-    /// How many they are, where we know: a run with fewer has gone wrong.
-    count: Option<usize>,
+/// What we are in a run; Autobahn is the other.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Role {
+    Server,
+    Client,
 }
 
-impl<'a> Cases<'a> {
-    /// What is run at every change.
-    pub(crate) const QUICK: Cases<'static> = Cases {
-        included: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"],
-        excluded: &[],
-        count: Some(301),
-    };
+impl Role {
+    const ALL: &'static [Self] = &[Self::Server, Self::Client];
 
-    /// With 12 and 13, which are about compression and take minutes.
-    const ALL: Cases<'static> = Cases { included: &["*"], excluded: &[], count: Some(517) };
-
-    const fn matching(patterns: &'a [&'a str]) -> Self {
-        Self { included: patterns, excluded: &[], count: None }
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
     }
 }
-
-/// The name under which Autobahn reports on us.
-const AGENT: &str = "tidewire";
-
-/// A run takes half a minute; one that takes this long hangs.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// What is missing on a machine that cannot run Autobahn.
 pub(crate) const NO_PYTHON: &str = "this machine has no CPython 2.7";
 
-/// The cases that match the patterns, or all of them; `Ok(true)` when each of them passed.
-pub(crate) fn command(patterns: &[&str]) -> Result<bool> {
-    let cases = if patterns.is_empty() { Cases::ALL } else { Cases::matching(patterns) };
-    let verdict = run(&cases)?.context(NO_PYTHON)?;
+/// The cases that match the patterns, or all of them, behind a role or in both; `Ok(true)` when each of them passed.
+pub(crate) fn command(words: &[&str]) -> Result<bool> {
+    let (roles, patterns) = match words {
+        ["server", patterns @ ..] => (&[Role::Server][..], patterns),
+        ["client", patterns @ ..] => (&[Role::Client][..], patterns),
+        patterns => (Role::ALL, patterns),
+    };
+    let cases = if patterns.is_empty() { Cases::every() } else { Cases::matching(patterns) };
+    let verdict = in_roles(roles, &cases)?.context(NO_PYTHON)?;
     Ok(verdict.complaints.is_empty())
 }
 
-/// Runs the cases and prints what came of them; `None` when the machine has no CPython 2.7.
-pub(crate) fn run(cases: &Cases<'_>) -> Result<Option<Verdict>> {
+/// Runs the cases in both roles and prints what came of them; `None` when the machine has no CPython 2.7.
+pub(crate) fn run(cases: &Cases) -> Result<Option<Verdict>> {
+    in_roles(Role::ALL, cases)
+}
+
+fn in_roles(roles: &[Role], cases: &Cases) -> Result<Option<Verdict>> {
     let Some(python) = python::cpython_2_7() else { return Ok(None) };
     let folder = environment::target_directory()?.join("conformance/autobahn");
     let wstest = python::wstest(&python, &environment::root()?.join("conformance/autobahn"), &folder)?;
-    let binary = process::build_executable(&["--package", "tidewire-cli", "--bin", "tidewire"])?;
-    let mut server = Server::start(&binary)?;
-    let verdict = fuzz(&wstest, &folder, &server, cases)?;
-    ensure!(server.is_running()?, "the server has not survived it");
-    Ok(Some(verdict))
-}
-
-fn fuzz(wstest: &Path, folder: &Path, server: &Server, cases: &Cases<'_>) -> Result<Verdict> {
     let reports = folder.join("reports");
     if reports.exists() {
         fs::remove_dir_all(&reports)?;
     }
-    let instructions = folder.join("fuzzingclient.json");
-    let url = format!("{}/ws", server.url().replacen("http", "ws", 1));
-    fs::write(
-        &instructions,
-        json!({
-            "outdir": reports,
-            "servers": [{ "agent": AGENT, "url": url }],
-            "cases": cases.included,
-            "exclude-cases": cases.excluded,
-            "exclude-agent-cases": {},
-        })
-        .to_string(),
-    )?;
-
-    // It says several lines about each case, which are of use only when it cannot go on.
-    let log = folder.join("wstest.log");
-    let output = File::create(&log)?;
-    let mut command = Command::new(wstest);
-    command.args(["--mode", "fuzzingclient", "--spec"]).arg(&instructions);
-    command.stdout(output.try_clone()?).stderr(output);
-    let ended_well = process::succeeds_within(PATIENCE, &mut command)?;
-
-    let index = reports.join("index.json");
-    let index = fs::read_to_string(&index)
-        .ok()
-        .filter(|_| ended_well)
-        .with_context(|| format!("Autobahn did not finish, see {}", log.display()))?;
-    let verdict = Verdict::read(&index, AGENT)?;
-    println!("{}", verdict.summary());
+    let suite = Suite { wstest, reports, programs: Programs::build(roles, cases.are_many())?, cases };
+    let verdict = suite.run(roles)?;
     for complaint in &verdict.complaints {
         println!("{complaint}");
     }
-    if !verdict.complaints.is_empty() {
-        println!("the reports are in {}", reports.display());
+    println!("{}", verdict.summary());
+    Ok(Some(verdict))
+}
+
+/// What Autobahn tests.
+struct Programs {
+    server: Option<PathBuf>,
+    client: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Optimised where that pays for what it takes.
+    fn build(roles: &[Role], optimised: bool) -> Result<Self> {
+        let build = |role: Role, target: &[&str]| {
+            let profile: &[&str] = if optimised { &["--release"] } else { &[] };
+            roles.contains(&role).then(|| process::build_executable(&[target, profile].concat())).transpose()
+        };
+        Ok(Self {
+            server: build(Role::Server, &["--package", "tidewire-cli", "--bin", "tidewire"])?,
+            client: build(Role::Client, &["--package", "tidewire-ws", "--example", "autobahn_client"])?,
+        })
     }
-    let count = cases.count.unwrap_or(verdict.cases());
-    ensure!(verdict.cases() > 0, "no case was run, see {}", log.display());
-    ensure!(verdict.cases() == count, "{} cases were run, and {count} expected", verdict.cases());
-    Ok(verdict)
+}
+
+struct Suite<'a> {
+    wstest: PathBuf,
+    reports: PathBuf,
+    programs: Programs,
+    cases: &'a Cases,
+}
+
+impl Suite<'_> {
+    /// Autobahn keeps one core busy at most, so its parts run side by side.
+    fn run(&self, roles: &[Role]) -> Result<Verdict> {
+        let mut server = self.programs.server.as_deref().map(Server::start).transpose()?;
+        let url = server.as_ref().map(|server| format!("{}/ws", server.url().replacen("http", "ws", 1)));
+        let parts: Vec<(Role, usize)> = (0..self.cases.parts().len())
+            .flat_map(|part| roles.iter().map(move |role| (*role, part)))
+            .collect();
+        let next = AtomicUsize::new(0);
+        let verdicts = Mutex::new(Vec::new());
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..cores.min(parts.len()) {
+                scope.spawn(|| {
+                    while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let verdict = self.part(*part, url.as_deref());
+                        verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((*part, verdict));
+                    }
+                });
+            }
+        });
+        if let Some(server) = &mut server {
+            ensure!(server.is_running()?, "the server has not survived it");
+        }
+        let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        verdicts.sort_by_key(|((role, part), _)| (*role == Role::Client, *part));
+        verdicts.into_iter().try_fold(Verdict::default(), |all, (_, verdict)| Ok(all.and(verdict?)))
+    }
+
+    /// One part of the cases in one role.
+    fn part(&self, (role, part): (Role, usize), url: Option<&str>) -> Result<Verdict> {
+        let part = &self.cases.parts()[part];
+        let name = format!("{}-{}", role.name(), part.name);
+        let run = wstest::Run { wstest: &self.wstest, folder: &self.reports.join(&name), part };
+        let start = Instant::now();
+        let index = match role {
+            Role::Server => run.as_client(url.context("no server was started")?),
+            Role::Client => run.as_server(self.programs.client.as_deref().context("no client was built")?),
+        }?;
+        let verdict = Verdict::read(&index, wstest::AGENT, run.folder)?;
+        println!("{name}: {}, {:.0} s", verdict.summary(), start.elapsed().as_secs_f64());
+        ensure!(verdict.cases() > 0, "{name}: no case was run, {}", run.see_log());
+        let count = part.count.unwrap_or(verdict.cases());
+        ensure!(verdict.cases() == count, "{name}: {} of {count} cases were run", verdict.cases());
+        Ok(verdict)
+    }
 }

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 The workspace's own commands.
 
-  cargo xtask autobahn [CASE...]     every case of Autobahn's, or those that match, for instance '6.4.*'
+  cargo xtask autobahn [CASE...]     every case of Autobahn's, or those that match, for instance '6.4.*'; with `server` or
+                                     `client` in front of them, only against that
   cargo xtask bench                  Tidewire against floor and peers; --help lists its options
   cargo xtask floors                 no crate imports upwards
   cargo xtask fuzz [TARGET...]       ten minutes of libFuzzer for each target; more options are libFuzzer's own

@@ -22,8 +22,7 @@ pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
 
 /// Runs `command`; whether it succeeded. One that takes longer than `patience` is killed, and an error.
 pub(crate) fn succeeds_within(patience: Duration, command: &mut Command) -> Result<bool> {
-    announce(command);
-    let mut child = Killed(command.spawn().with_context(|| format!("cannot run {}", line(command)))?);
+    let mut child = start(command)?;
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if let Some(status) = child.0.try_wait()? {
@@ -34,8 +33,20 @@ pub(crate) fn succeeds_within(patience: Duration, command: &mut Command) -> Resu
     bail!("{} was not finished after {} s", line(command), patience.as_secs())
 }
 
+/// Starts `command`, which runs until the result is dropped.
+pub(crate) fn start(command: &mut Command) -> Result<Killed> {
+    announce(command);
+    Ok(Killed(command.spawn().with_context(|| format!("cannot run {}", line(command)))?))
+}
+
 /// A program that does not outlive us.
-struct Killed(Child);
+pub(crate) struct Killed(Child);
+
+impl Killed {
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_none())
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -58,8 +69,7 @@ impl Server {
     pub(crate) fn start(binary: &Path) -> Result<Self> {
         let mut command = Command::new(binary);
         command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        announce(&command);
-        let mut child = Killed(command.spawn().with_context(|| format!("cannot run {}", line(&command)))?);
+        let mut child = start(&mut command)?;
         let mut output = BufReader::new(child.0.stdout.take().context("standard output is piped")?);
         let mut first = String::new();
         output.read_line(&mut first)?;
@@ -74,7 +84,7 @@ impl Server {
     }
 
     pub(crate) fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.0.try_wait()?.is_none())
+        self.child.is_running()
     }
 }
 

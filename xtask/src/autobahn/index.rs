@@ -1,6 +1,7 @@
 //! Autobahn's verdict: the file `index.json` that it writes after the last case.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -14,8 +15,8 @@ struct Case {
     reportfile: String,
 }
 
-/// The verdicts on all cases of a run.
-#[derive(Debug, PartialEq, Eq)]
+/// The verdicts on all cases of a run, or of several.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// How many cases passed.
     pub(crate) passed: usize,
@@ -26,22 +27,32 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Reads the part of `index.json` that is about `agent`.
-    pub(super) fn read(index: &str, agent: &str) -> Result<Self> {
+    /// Reads the part of `index.json` that is about `agent`. The reports are in `folder`.
+    pub(super) fn read(index: &str, agent: &str, folder: &Path) -> Result<Self> {
         let mut agents: BTreeMap<String, BTreeMap<String, Case>> =
             serde_json::from_str(index).context("Autobahn's index.json is not what it used to be")?;
         // Autobahn leaves out an agent that it could not reach.
         let mut cases: Vec<(String, Case)> = agents.remove(agent).unwrap_or_default().into_iter().collect();
         cases.sort_by_key(|(number, _)| sort_key(number));
-        let mut verdict = Self { passed: 0, complaints: Vec::new(), behaviors: BTreeMap::new() };
+        let mut verdict = Self::default();
         for (number, case) in cases {
-            match case.complaint() {
+            match case.complaint(folder) {
                 Some(complaint) => verdict.complaints.push(format!("case {number}: {complaint}")),
                 None => verdict.passed += 1,
             }
             *verdict.behaviors.entry(case.behavior).or_default() += 1;
         }
         Ok(verdict)
+    }
+
+    /// Both.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.passed += other.passed;
+        self.complaints.extend(other.complaints);
+        for (behavior, count) in other.behaviors {
+            *self.behaviors.entry(behavior).or_default() += count;
+        }
+        self
     }
 
     /// How many cases were run.
@@ -58,7 +69,7 @@ impl Verdict {
 }
 
 impl Case {
-    fn complaint(&self) -> Option<String> {
+    fn complaint(&self, folder: &Path) -> Option<String> {
         if accepted(&self.behavior) && accepted(&self.behavior_close) {
             return None;
         }
@@ -66,7 +77,7 @@ impl Case {
             "behaviour {}, closing behaviour {}, see {}",
             self.behavior,
             self.behavior_close,
-            self.reportfile.replace(".json", ".html")
+            folder.join(self.reportfile.replace(".json", ".html")).display()
         ))
     }
 }
@@ -97,7 +108,7 @@ mod tests {
     fn read(cases: &[String]) -> Verdict {
         let other = case("1.1.1", "FAILED", "FAILED");
         let index = format!(r#"{{"us": {{{}}}, "another": {{{other}}}}}"#, cases.join(","));
-        Verdict::read(&index, "us").expect("it is an index")
+        Verdict::read(&index, "us", Path::new("reports")).expect("it is an index")
     }
 
     #[test]
@@ -129,22 +140,31 @@ mod tests {
         assert_eq!(
             verdict.complaints,
             [
-                "case 9.2.1: behaviour OK, closing behaviour UNCLEAN, see us_case_9_2_1.html",
-                "case 9.10.1: behaviour NON-STRICT, closing behaviour OK, see us_case_9_10_1.html",
+                "case 9.2.1: behaviour OK, closing behaviour UNCLEAN, see reports/us_case_9_2_1.html",
+                "case 9.10.1: behaviour NON-STRICT, closing behaviour OK, see reports/us_case_9_10_1.html",
             ]
         );
     }
 
     #[test]
+    fn several_runs_have_one_verdict() {
+        let one = read(&[case("1.1.1", "OK", "OK"), case("1.1.2", "FAILED", "OK")]);
+        let other = read(&[case("1.1.1", "INFORMATIONAL", "OK"), case("1.1.2", "OK", "UNCLEAN")]);
+        let both = one.and(other);
+        assert_eq!((both.passed, both.complaints.len()), (2, 2));
+        assert_eq!(both.summary(), "4 cases: 1 FAILED, 1 INFORMATIONAL, 2 OK");
+    }
+
+    #[test]
     fn an_agent_that_was_not_reached_has_no_cases() {
-        let verdict = Verdict::read("{}", "us").expect("it is an index");
+        let verdict = Verdict::read("{}", "us", Path::new("")).expect("it is an index");
         assert_eq!((verdict.passed, verdict.cases()), (0, 0));
     }
 
     #[test]
     fn what_is_no_index_is_an_error() {
         for text in ["", "[]", r#"{"us": {"1.1.1": {"behavior": "OK"}}}"#] {
-            assert!(Verdict::read(text, "us").is_err(), "{text:?}");
+            assert!(Verdict::read(text, "us", Path::new("")).is_err(), "{text:?}");
         }
     }
 }

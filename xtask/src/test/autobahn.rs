@@ -9,7 +9,7 @@ use super::tally::Tally;
 use crate::autobahn::{self, Cases, Verdict};
 
 pub(super) fn quick() -> Result<Outcome> {
-    match autobahn::run(&Cases::QUICK)? {
+    match autobahn::run(&Cases::quick())? {
         Some(verdict) => Ok(Outcome::Ran(count(&verdict))),
         None => without_python(std::env::var_os("CI").as_deref()),
     }

@@ -32,7 +32,7 @@ pub(super) enum Stage {
     Node,
     /// The official browser client and the browser's own WebSocket, in headless Chromium.
     Browser,
-    /// Autobahn's fuzzing client against the binary's WebSocket.
+    /// Autobahn's test suite against the binary's WebSocket, and against our client.
     Autobahn,
     /// The same tests against Node's own server: they ask for nothing that it does not do.
     Reference,

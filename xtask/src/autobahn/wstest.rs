@@ -1,0 +1,102 @@
+//! Autobahn's program, in the two roles that it has.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::cases::Part;
+use crate::process;
+
+/// The name under which Autobahn reports on us.
+pub(super) const AGENT: &str = "tidewire";
+
+/// How many cases our client runs at the same time. Some of them wait for a second and more, and Autobahn has time for the
+/// others meanwhile.
+const CASES_AT_ONCE: &str = "4";
+
+/// How long Python may need until it listens.
+const START: Duration = Duration::from_secs(60);
+
+/// One run of it.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) wstest: &'a Path,
+    /// Where its reports go.
+    pub(super) folder: &'a Path,
+    pub(super) part: &'a Part,
+}
+
+impl Run<'_> {
+    /// It drives the server at `url`. Its file `index.json`.
+    pub(super) fn as_client(&self, url: &str) -> Result<String> {
+        let servers = json!({ "servers": [{ "agent": AGENT, "url": url }] });
+        let mut command = self.command("fuzzingclient", servers)?;
+        let ended_well = process::succeeds_within(self.part.patience, &mut command)?;
+        self.index(ended_well)
+    }
+
+    /// It is driven by our `client`. Its file `index.json`.
+    pub(super) fn as_server(&self, client: &Path) -> Result<String> {
+        let address = free_address()?;
+        let url = format!("ws://{address}");
+        let mut command = self.command("fuzzingserver", json!({ "url": url }))?;
+        let mut server = process::start(command.args(["--webport", "0"]))?;
+        let deadline = Instant::now() + START;
+        while TcpStream::connect(address).is_err() {
+            ensure!(server.is_running()? && Instant::now() < deadline, "no server, {}", self.see_log());
+            thread::sleep(Duration::from_millis(50));
+        }
+        let mut client = Command::new(client);
+        client.args([&url, AGENT, CASES_AT_ONCE]);
+        let ended_well = process::succeeds_within(self.part.patience, &mut client)?;
+        self.index(ended_well)
+    }
+
+    fn command(&self, mode: &str, instructions: Value) -> Result<Command> {
+        fs::create_dir_all(self.folder)?;
+        let mut all = json!({
+            "outdir": self.folder,
+            "cases": self.part.patterns,
+            "exclude-cases": [],
+            "exclude-agent-cases": {},
+        });
+        if let (Value::Object(all), Value::Object(instructions)) = (&mut all, instructions) {
+            all.extend(instructions);
+        }
+        let file = self.folder.join("instructions.json");
+        fs::write(&file, all.to_string())?;
+        // It says several lines about each case, which are of use only when it cannot go on.
+        let output = File::create(self.log())?;
+        let mut command = Command::new(self.wstest);
+        command.args(["--mode", mode, "--spec"]).arg(&file);
+        command.stdout(output.try_clone()?).stderr(output);
+        Ok(command)
+    }
+
+    /// What it has written after the last case.
+    fn index(&self, ended_well: bool) -> Result<String> {
+        fs::read_to_string(self.folder.join("index.json"))
+            .ok()
+            .filter(|_| ended_well)
+            .with_context(|| format!("Autobahn did not finish, {}", self.see_log()))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("wstest.log")
+    }
+
+    pub(super) fn see_log(&self) -> String {
+        format!("see {}", self.log().display())
+    }
+}
+
+/// Autobahn cannot be told to take any port.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
