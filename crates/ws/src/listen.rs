@@ -40,7 +40,7 @@ where
         let handler = handler.clone();
         async move {
             Ok::<_, Infallible>(match upgrade(&mut request) {
-                Ok(upgrade) => upgrade.on_connect(handler).map(|()| String::new()),
+                Ok(upgrade) => upgrade.on_connect(handler),
                 Err(error) => error.response(),
             })
         }

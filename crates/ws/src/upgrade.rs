@@ -18,11 +18,9 @@ use crate::socket::WebSocket;
 ///
 /// fn chat<B>(mut request: Request<B>) -> Response<String> {
 ///     match tidewire_ws::upgrade(&mut request) {
-///         Ok(upgrade) => upgrade
-///             .on_connect(async |mut socket: WebSocket| {
-///                 let _ = socket.send("hello").await;
-///             })
-///             .map(|()| String::new()),
+///         Ok(upgrade) => upgrade.on_connect(async |mut socket: WebSocket| {
+///             let _ = socket.send("hello").await;
+///         }),
 ///         Err(error) => error.response(),
 ///     }
 /// }
@@ -94,16 +92,19 @@ impl Upgrade {
     /// The connection outlives the handler only if the handler gives its WebSocket away. A handler that panics closes
     /// the connection with 1011.
     ///
+    /// The body of the answer is empty, of whatever type `B` the program's responses have.
+    ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn on_connect<F, Fut>(self, handler: F) -> http::Response<()>
+    pub fn on_connect<F, Fut, B>(self, handler: F) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
+        B: Default,
     {
         let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
         tokio::spawn(connect(self.upgrade, self.limits, self.deflate, self.protocol, handler));
-        response
+        response.map(|()| B::default())
     }
 }
 
@@ -156,6 +157,7 @@ mod tests {
             let upgrade = upgrade(&mut request).unwrap();
             assert_eq!(upgrade.protocols(), ["chat.v1", "chat.v2"]);
             let response = upgrade.select_protocol(selected).on_connect(async |_: WebSocket| {});
+            let response: http::Response<()> = response;
             let named = named.map(HeaderValue::from_static);
             assert_eq!(response.headers().get(SEC_WEBSOCKET_PROTOCOL), named.as_ref());
         }

@@ -192,7 +192,7 @@ async fn messages_are_compressed_where_the_server_agrees() {
                         upgrade = upgrade.compress(&DeflateOptions::default());
                     }
                     assert_eq!(upgrade.is_compressed(), agrees);
-                    let response = upgrade.on_connect(echo).map(|()| String::new());
+                    let response: http::Response<String> = upgrade.on_connect(echo);
                     async { Ok::<_, std::convert::Infallible>(response) }
                 });
             let stream = hyper_util::rt::TokioIo::new(stream);

@@ -19,7 +19,7 @@ async fn serve((chain, key): (String, String)) -> u16 {
     let port = listener.local_addr().expect("an address").port();
     let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| async move {
         Ok::<_, Infallible>(match tidewire_ws::upgrade(&mut request) {
-            Ok(upgrade) => upgrade.on_connect(echo).map(|()| String::new()),
+            Ok(upgrade) => upgrade.on_connect(echo),
             Err(error) => error.response(),
         })
     });

@@ -85,7 +85,7 @@ async fn serve(authority: &Authority, name: &str) -> (u16, Arc<Names>) {
     let port = listener.local_addr().expect("an address").port();
     let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| async move {
         let upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake");
-        Ok::<_, std::convert::Infallible>(upgrade.on_connect(echo).map(|()| String::new()))
+        Ok::<_, std::convert::Infallible>(upgrade.on_connect::<_, _, String>(echo))
     });
     tokio::spawn(listener.tls(ServerTls::from_config(config)).serve(service, std::future::pending()));
     (port, names)

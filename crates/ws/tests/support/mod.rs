@@ -96,7 +96,7 @@ where
         if let Some(options) = &deflate {
             upgrade = upgrade.compress(options);
         }
-        let response = upgrade.on_connect(handler.clone()).map(|()| String::new());
+        let response: http::Response<String> = upgrade.on_connect(handler.clone());
         async move { Ok::<_, Infallible>(response) }
     });
     tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades());
