@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication } from "../../node/support/server.js";
+import { ours } from "../../node/support/suite.js";
 import { browserForTests } from "../support/browser.js";
 import { serverForTests } from "../support/suite.js";
 
@@ -61,9 +62,18 @@ describe("with --allow-origin", () => {
       await browser.reports(/net::ERR_FAILED/);
     });
 
-    it("a WebSocket is not, for browsers do not apply CORS to it", async () => {
-      const client = await (await browser.open()).connect(server.url, "websocket");
-      assert.equal(await client.transport(), "websocket");
+    // Browsers do not apply CORS to it.
+    ours("a WebSocket is refused by the server", async () => {
+      const error = await refusal(await browser.open(), server.url, "websocket");
+      assert.deepEqual(error, { message: "websocket error", type: "TransportError" });
+      await browser.reports(/^WebSocket connection to .* failed: .* 400$/);
+    });
+
+    ours("so is a raw WebSocket", async () => {
+      const page = await browser.open();
+      const code = await page.run(async (url) => (await nextEvent(new WebSocket(url), "close")).code, `${server.webSocketUrl}/ws`);
+      assert.equal(code, 1006);
+      await browser.reports(/^WebSocket connection to .* failed: .* 403$/);
     });
   });
 });

@@ -1,9 +1,12 @@
 // What browsers on other origins are told.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import WebSocket from "ws";
 import { engineUrl, request } from "../support/http.js";
 import { startApplication } from "../support/server.js";
-import { serverForTests } from "../support/suite.js";
+import { ours, serverForTests } from "../support/suite.js";
+import { next } from "../support/wait.js";
+import { Conversation } from "../support/websocket.js";
 
 const ORIGIN = "https://app.example";
 const ALLOW_ORIGIN = "access-control-allow-origin";
@@ -61,4 +64,32 @@ describe("with one allowed origin", () => {
     assert.ok([undefined, ORIGIN].includes(answer.headers[ALLOW_ORIGIN]), answer.headers[ALLOW_ORIGIN]);
     assert.match(answer.headers.vary, /Origin/i);
   });
+
+  const other = { headers: { origin: "https://other.example" } };
+
+  ours("other pages may not begin a session, whatever the transport", async () => {
+    const answer = await request(engineUrl(server.url), other);
+    assert.equal(answer.status, 403);
+    assert.deepEqual(JSON.parse(answer.body), { code: 4, message: "pages of this origin may not connect" });
+    const url = engineUrl(server.webSocketUrl, { transport: "websocket" });
+    const [error] = await next(new WebSocket(url, other), "error");
+    assert.match(error.message, /400/);
+  });
+
+  ours("other pages may not open a raw WebSocket, and are told so", async () => {
+    const socket = new WebSocket(`${server.webSocketUrl}/ws`, other);
+    const [, answer] = await next(socket, "unexpected-response");
+    assert.equal(answer.statusCode, 403);
+    answer.setEncoding("utf8");
+    assert.deepEqual(await next(answer, "data"), ["pages of this origin may not connect\n"]);
+  });
+
+  for (const [who, options] of [["its pages", { headers }], ["who is no page", {}]]) {
+    ours(`${who} may open a raw WebSocket`, async () => {
+      const conversation = await Conversation.open(`${server.webSocketUrl}/ws`, options);
+      conversation.send("hello");
+      assert.equal(await conversation.receive(), "hello");
+      conversation.socket.close();
+    });
+  }
 });

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tidewire::ws::Origins;
 
 /// A Socket.IO and WebSocket server.
 #[derive(Debug, Parser)]
@@ -31,8 +32,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR:PORT", env = "TIDEWIRE_LISTEN", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
 
-    /// Origin whose pages may read the responses, for instance https://example.com; may be given several times
-    /// [default: every origin]
+    /// Origin whose pages may connect and read the responses, for instance https://example.com; may be given several
+    /// times. Programs that are no pages may connect all the same [default: every origin]
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub(crate) allow_origin: Vec<String>,
 
@@ -53,12 +54,11 @@ pub(crate) struct Serve {
 /// An origin as browsers send it: scheme, host and perhaps port. Anything else would never match, in silence.
 fn origin(text: &str) -> Result<String, String> {
     let origin = text.strip_suffix('/').unwrap_or(text);
-    match origin.split_once("://") {
-        Some((scheme, host)) if !scheme.is_empty() && !host.is_empty() && !host.contains('/') => {
-            Ok(origin.into())
-        }
-        _ => Err("an origin is a scheme and a host, for instance https://example.com".into()),
+    // CORS knows no wildcards in a list.
+    if Origins::new([origin]).is_err() || origin.contains('*') {
+        return Err("an origin is a scheme and a host, for instance https://example.com".into());
     }
+    Ok(origin.into())
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn an_origin_is_taken_as_browsers_send_it() {
         assert_eq!(origin("https://example.com:8080/").as_deref(), Ok("https://example.com:8080"));
-        for text in ["example.com", "https://", "://x", "https://example.com/path"] {
+        for text in ["example.com", "https://", "://x", "https://example.com/path", "https://*.example.com"] {
             assert!(origin(text).is_err(), "{text}");
         }
     }

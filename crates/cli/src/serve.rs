@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
-use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, WebSocket};
+use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, Origins, WebSocket};
 use tidewire::{Cors, Server, ServerTls, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,11 +20,23 @@ use crate::arguments::Serve;
 
 /// Serves until the process is told to stop.
 pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
-    let origins = arguments.allow_origin;
-    let cors = if origins.is_empty() { Cors::any() } else { Cors::origins(origins) };
+    let (cors, origins) = match &arguments.allow_origin[..] {
+        [] => (Cors::any(), None),
+        listed => (Cors::origins(listed), Some(Origins::new(listed)?)),
+    };
     let tls = tls(&arguments.tls_cert, &arguments.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut builder = Server::builder().cors(cors);
+    if let Some(origins) = origins.clone() {
+        // CORS keeps pages from reading answers, but not from opening a WebSocket.
+        builder = builder.allow_request(move |request| {
+            if origins.allow(&request.headers) {
+                Ok(())
+            } else {
+                Err("pages of this origin may not connect".to_owned())
+            }
+        });
+    }
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
@@ -40,7 +53,7 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let _ = io::stdout().write_all(greeting.as_bytes());
 
     let (stopping, stopped) = watch::channel(false);
-    let echoes = Echoes { stopped, compress: !arguments.no_ws_compression };
+    let echoes = Echoes { stopped, compress: !arguments.no_ws_compression, origins: origins.map(Arc::new) };
     let page = PAGE.replace("http://", &format!("{http}://")).replace("ws://", &format!("{websocket}://"));
     let router = Router::new()
         .route("/", get(async || Html(page)))
@@ -82,17 +95,21 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 struct Echoes {
     stopped: watch::Receiver<bool>,
     compress: bool,
+    /// `None`: all.
+    origins: Option<Arc<Origins>>,
 }
 
 /// The raw WebSocket: sends back what it gets, until the server stops.
 async fn echo(State(echoes): State<Echoes>, mut request: Request) -> Response {
-    match ws::upgrade(&mut request) {
+    let accepted = ws::upgrade(&mut request).and_then(|upgrade| match &echoes.origins {
+        Some(origins) => upgrade.allow_origins(origins),
+        None => Ok(upgrade),
+    });
+    match accepted {
         Ok(upgrade) => {
             let upgrade =
                 if echoes.compress { upgrade.compress(&DeflateOptions::default()) } else { upgrade };
-            upgrade
-                .on_connect(move |socket| echo_messages(socket, echoes.stopped.clone()))
-                .map(|()| axum::body::Body::empty())
+            upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone()))
         }
         Err(error) => error.response().into_response(),
     }

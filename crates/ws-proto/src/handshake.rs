@@ -13,15 +13,18 @@ use sha1::{Digest, Sha1};
 mod client;
 mod error;
 mod extensions;
+mod origins;
 mod uri;
 
 pub use client::{Agreed, AnswerError, Offer, OfferError};
 pub use error::HandshakeError;
 pub(crate) use extensions::{Part, walk};
+pub use origins::{InvalidOrigin, Origins};
 pub use uri::{UriError, WebSocketUri};
 
 use crate::deflate::{self, DeflateAgreement, DeflateOffer, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
+use origins::Origin;
 
 /// Whether a request asks for WebSocket at all: whether `Upgrade` lists `websocket`.
 ///
@@ -59,7 +62,8 @@ pub fn verify(
     }
     verify_version(headers)?;
     let accept_key = accept_key(verified_key(headers)?);
-    Ok(Accepted { accept_key, protocols: offered_protocols(headers)?, deflate: deflate::offers(headers)? })
+    let (protocols, deflate) = (offered_protocols(headers)?, deflate::offers(headers)?);
+    Ok(Accepted { accept_key, protocols, deflate, origin: Origin::of(headers) })
 }
 
 /// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): base64 of the SHA-1 of the key as it
@@ -75,6 +79,7 @@ pub struct Accepted {
     accept_key: String,
     protocols: Vec<String>,
     deflate: Vec<DeflateOffer>,
+    origin: Origin,
 }
 
 impl Accepted {
@@ -86,6 +91,14 @@ impl Accepted {
     /// The subprotocols that the client offers, the preferred one first; no two are the same.
     pub fn protocols(&self) -> &[String] {
         &self.protocols
+    }
+
+    /// Holds the page that the request comes from against a list.
+    ///
+    /// # Errors
+    /// [`HandshakeError::OriginNotAllowed`].
+    pub fn verify_origin(&self, origins: &Origins) -> Result<(), HandshakeError> {
+        if origins.allow_origin(&self.origin) { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
     }
 
     /// What comes of permessage-deflate (RFC 7692) on this connection: the first of the client's offers that can be kept

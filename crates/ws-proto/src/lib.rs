@@ -55,8 +55,8 @@ pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_message,
 };
 pub use handshake::{
-    Accepted, Agreed, AnswerError, HandshakeError, Offer, OfferError, UriError, WebSocketUri, accept_key,
-    is_upgrade_request, verify,
+    Accepted, Agreed, AnswerError, HandshakeError, InvalidOrigin, Offer, OfferError, Origins, UriError,
+    WebSocketUri, accept_key, is_upgrade_request, verify,
 };
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};

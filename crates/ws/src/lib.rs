@@ -89,6 +89,6 @@ pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};
 pub use ws_proto::{
-    AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, OfferError,
-    ProtocolError, UriError,
+    AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, InvalidOrigin,
+    OfferError, Origins, ProtocolError, UriError,
 };

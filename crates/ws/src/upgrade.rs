@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use hyper::upgrade::OnUpgrade;
-use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError};
+use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError, Origins};
 
 use crate::driver::Driver;
 use crate::limits::Limits;
@@ -28,7 +28,7 @@ use crate::socket::WebSocket;
 /// ```
 ///
 /// It does not look at `Origin`. Browsers let every page connect to every server and send the cookies along, so a
-/// server that goes by cookies has to compare `Origin` itself, before it calls this.
+/// server that goes by cookies, or by who can reach it, has to say which pages may: [`Upgrade::allow_origins`].
 ///
 /// # Errors
 /// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
@@ -50,6 +50,22 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
+    /// Lets in only pages of these origins, see [`Origins`]. Default: all, and whoever is no page.
+    ///
+    /// ```
+    /// # use tidewire_ws::{HandshakeError, Origins, Upgrade};
+    /// fn only_ours<B>(request: &mut http::Request<B>, ours: &Origins) -> Result<Upgrade, HandshakeError> {
+    ///     tidewire_ws::upgrade(request)?.allow_origins(ours)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`HandshakeError::OriginNotAllowed`], whose response is a 403.
+    pub fn allow_origins(self, origins: &Origins) -> Result<Self, HandshakeError> {
+        self.accepted.verify_origin(origins)?;
+        Ok(self)
+    }
+
     /// The subprotocols that the client offers, the preferred one first.
     #[must_use]
     pub fn protocols(&self) -> &[String] {

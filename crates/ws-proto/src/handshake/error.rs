@@ -61,16 +61,20 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Extensions` is not a list of extensions (§9.1).
     #[error("the Sec-WebSocket-Extensions header is not a list of extensions")]
     InvalidExtensions,
+    /// `Origin` is not one of those that are let in, see [`Origins`](crate::Origins) (§10.2).
+    #[error("pages of this origin may not connect")]
+    OriginNotAllowed,
 }
 
 impl HandshakeError {
-    /// The status with which the request is answered: 405, 426, or 400 for all else.
+    /// The status with which the request is answered: 405, 426, 403, or 400 for all else.
     pub fn status(&self) -> StatusCode {
         match self {
             HandshakeError::MethodNotGet => StatusCode::METHOD_NOT_ALLOWED,
             HandshakeError::UpgradeMissing | HandshakeError::UnsupportedVersion => {
                 StatusCode::UPGRADE_REQUIRED
             }
+            HandshakeError::OriginNotAllowed => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use hyper::body::Incoming;
 use net::{HttpLimits, Listener};
+use tidewire_ws::Origins;
 use tower::service_fn;
 
 use crate::support::{REQUEST, echo, text};
@@ -88,7 +89,7 @@ async fn section_4_2_2_must_3_a_program_that_does_not_like_the_origin_answers_in
         let welcome = request.headers().get("origin").is_some_and(|origin| origin == "https://app.example");
         let upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake");
         let response = if welcome { upgrade.on_connect(echo) } else { forbidden() };
-        Ok::<_, Infallible>(response.map(|()| String::new()))
+        Ok::<_, Infallible>(response)
     });
     let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port");
     let server = listener.local_addr().expect("an address");
@@ -108,10 +109,50 @@ async fn section_4_2_2_must_3_a_program_that_does_not_like_the_origin_answers_in
     client.expect(b"\x81\x05hello").await;
 }
 
-fn forbidden() -> http::Response<()> {
-    let mut response = http::Response::new(());
+fn forbidden() -> http::Response<String> {
+    let mut response = http::Response::new(String::new());
     *response.status_mut() = http::StatusCode::FORBIDDEN;
     response
+}
+
+#[tokio::test]
+async fn section_4_2_2_must_3_a_list_of_origins_refuses_all_others_with_403_and_says_why() {
+    let origins = Origins::new(["https://app.example", "https://*.pages.example"]).expect("origins");
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        let upgrade = tidewire_ws::upgrade(&mut request).and_then(|upgrade| upgrade.allow_origins(&origins));
+        async {
+            Ok::<_, Infallible>(match upgrade {
+                Ok(upgrade) => upgrade.on_connect(echo),
+                Err(error) => error.response(),
+            })
+        }
+    });
+    let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port");
+    let server = listener.local_addr().expect("an address");
+    tokio::spawn(listener.serve(service, std::future::pending()));
+
+    for (origin, status) in [
+        ("", 101),
+        ("Origin: https://app.example\r\n", 101),
+        ("Origin: https://a.pages.example\r\n", 101),
+        ("Origin: https://evil.example\r\n", 403),
+        ("Origin: null\r\n", 403),
+        ("Origin: https://app.example\r\nOrigin: https://app.example\r\n", 403),
+    ] {
+        let mut client = Client::connect(server).await;
+        client
+            .write(request("Host: localhost\r\n", &format!("Host: localhost\r\n{origin}")).as_bytes())
+            .await;
+        if status == 101 {
+            assert!(client.head().await.starts_with("HTTP/1.1 101 "), "{origin}");
+            client.write(&text("hello")).await;
+            client.expect(b"\x81\x05hello").await;
+        } else {
+            let answer = String::from_utf8(client.rest().await).expect("text");
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{origin}: {answer}");
+            assert!(answer.ends_with("\r\n\r\npages of this origin may not connect\n"), "{answer}");
+        }
+    }
 }
 
 /// A client must not say anything before it has read the answer. One that does may be refused, or heard: it is not lost.

@@ -1,0 +1,288 @@
+//! Which pages may connect (RFC 6455 §10.2).
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue};
+
+/// The origins whose pages may connect to a server.
+///
+/// A browser lets every page open a WebSocket to every server, and sends the server's cookies along; nothing but the
+/// server's look at `Origin` keeps a stranger's page from acting as whoever visits it (cross-site WebSocket hijacking).
+///
+/// A request without `Origin` does not come from a page of a browser, which always sends it, and is let in unless
+/// [`without_origin`](Self::without_origin) says otherwise. Programs can send any `Origin` they like: this list protects
+/// the users of browsers, not the server from programs.
+///
+/// ```
+/// use tidewire_ws_proto::Origins;
+///
+/// # fn origins() -> Result<(), tidewire_ws_proto::InvalidOrigin> {
+/// let origins = Origins::new(["https://example.com", "https://*.example.com"])?.or_same_host();
+/// # Ok(())
+/// # }
+/// # origins().unwrap();
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origins {
+    listed: Vec<Listed>,
+    same_host: bool,
+    without_origin: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Listed {
+    /// As browsers send it.
+    Exact(String),
+    /// What stands before and behind the labels of a subdomain: `https://` and `.example.com:8443`.
+    Subdomains { before: String, behind: String },
+}
+
+/// The text is not an origin as browsers send it, and would never match.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{0:?} is not an origin: a scheme and a host, for instance https://example.com or https://*.example.com"
+)]
+pub struct InvalidOrigin(
+    /// The text.
+    pub String,
+);
+
+impl Origins {
+    /// These: a scheme, a host, and the port unless it is the scheme's own, as in `https://example.com` or
+    /// `http://localhost:5173`. `https://*.example.com` stands for all subdomains of whatever depth, and not for
+    /// `example.com` itself. `null` is what pages of files and sandboxed frames send, whoever has written them.
+    ///
+    /// # Errors
+    /// One of them is no origin.
+    pub fn new<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Result<Self, InvalidOrigin> {
+        let listed = origins.into_iter().map(|origin| listed(origin.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { listed, same_host: false, without_origin: true })
+    }
+
+    /// Only pages of the host that the request itself names in `Host`, port included: those that the server's own name
+    /// has served. The scheme may differ, since TLS may end before us.
+    #[must_use]
+    pub fn same_host() -> Self {
+        Self { listed: Vec::new(), same_host: true, without_origin: true }
+    }
+
+    /// These, and pages of the [same host](Self::same_host).
+    #[must_use]
+    pub fn or_same_host(mut self) -> Self {
+        self.same_host = true;
+        self
+    }
+
+    /// Whether a request that names no origin is let in. Default: yes.
+    #[must_use]
+    pub fn without_origin(mut self, allowed: bool) -> Self {
+        self.without_origin = allowed;
+        self
+    }
+
+    /// Whether a request with these headers may connect. One that names several origins may not.
+    #[must_use]
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
+        self.allow_origin(&Origin::of(headers))
+    }
+
+    pub(crate) fn allow_origin(&self, origin: &Origin) -> bool {
+        match origin {
+            Origin::None => self.without_origin,
+            Origin::Of { origin, host } => {
+                let Ok(origin) = origin.to_str() else { return false };
+                self.listed.iter().any(|listed| listed.matches(origin))
+                    || (self.same_host && host.as_ref().is_some_and(|host| is_of_host(origin, host)))
+            }
+            Origin::Several => false,
+        }
+    }
+}
+
+/// What a request says about the page that it comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    None,
+    Of { origin: HeaderValue, host: Option<HeaderValue> },
+    Several,
+}
+
+impl Origin {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => Self::None,
+            (Some(origin), None) => Self::Of { origin: origin.clone(), host: headers.get(HOST).cloned() },
+            (Some(_), Some(_)) => Self::Several,
+        }
+    }
+}
+
+impl Listed {
+    fn matches(&self, origin: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == origin,
+            Self::Subdomains { before, behind } => origin
+                .strip_prefix(before.as_str())
+                .and_then(|rest| rest.strip_suffix(behind.as_str()))
+                // A host and nothing else: what a browser sends has no more, but what somebody else sends may.
+                .is_some_and(|labels| {
+                    !labels.is_empty()
+                        && labels.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+                }),
+        }
+    }
+}
+
+fn is_of_host(origin: &str, host: &HeaderValue) -> bool {
+    origin
+        .split_once("://")
+        .is_some_and(|(_, authority)| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+}
+
+/// Browsers serialise an origin in one way (RFC 6454 §6.2): in lower case, without the scheme's own port.
+fn listed(text: &str) -> Result<Listed, InvalidOrigin> {
+    let invalid = || InvalidOrigin(text.to_owned());
+    if text == "null" {
+        return Ok(Listed::Exact(text.to_owned()));
+    }
+    let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let (scheme, authority) = origin.split_once("://").ok_or_else(invalid)?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let own_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    let authority = authority.strip_suffix(own_port).unwrap_or(authority);
+    let (wildcard, host) = match authority.strip_prefix("*.") {
+        Some(host) => (true, host),
+        None => (false, authority),
+    };
+    if !is_scheme || !is_host_and_port(host) {
+        return Err(invalid());
+    }
+    Ok(if wildcard {
+        Listed::Subdomains { before: format!("{scheme}://"), behind: format!(".{host}") }
+    } else {
+        Listed::Exact(format!("{scheme}://{host}"))
+    })
+}
+
+/// A name or an address, and perhaps a port.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port =
+        port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        }
+    };
+    is_port && is_host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(http::HeaderName, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    fn allow(origins: &Origins, origin: &'static str) -> bool {
+        origins.allow(&headers(&[(ORIGIN, origin), (HOST, "server.example:8080")]))
+    }
+
+    #[test]
+    fn an_origin_is_let_in_exactly_as_it_is_listed() {
+        let origins =
+            Origins::new(["https://Example.com/", "http://localhost:5173", "https://a.example:443"]);
+        let origins = origins.unwrap();
+        for origin in ["https://example.com", "http://localhost:5173", "https://a.example"] {
+            assert!(allow(&origins, origin), "{origin}");
+        }
+        for origin in [
+            "http://example.com",
+            "https://example.com:8443",
+            "https://www.example.com",
+            "https://example.com.evil.example",
+            "https://evil.example/https://example.com",
+            "https://server.example:8080",
+            "http://localhost",
+            "null",
+            "",
+        ] {
+            assert!(!allow(&origins, origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_the_subdomains_and_for_nothing_else() {
+        let origins = Origins::new(["https://*.example.com", "https://*.a.example:8443"]).unwrap();
+        for origin in ["https://www.example.com", "https://a.b.example.com", "https://x.a.example:8443"] {
+            assert!(allow(&origins, origin), "{origin}");
+        }
+        for origin in [
+            "https://example.com",
+            "https://.example.com",
+            "https://evilexample.com",
+            "http://www.example.com",
+            "https://www.example.com:8443",
+            "https://x.a.example",
+            "https://evil.example/.example.com",
+            "https://evil.example#.example.com",
+            "https://user@www.example.com",
+        ] {
+            assert!(!allow(&origins, origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_same_host_is_that_of_the_request_whatever_the_scheme() {
+        for origins in [Origins::same_host(), Origins::new([""; 0]).unwrap().or_same_host()] {
+            assert!(allow(&origins, "https://server.example:8080"));
+            assert!(allow(&origins, "http://server.example:8080"));
+            assert!(!allow(&origins, "https://server.example"));
+            assert!(!origins.allow(&headers(&[(ORIGIN, "https://server.example")])));
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_origin_is_let_in_unless_said_otherwise_and_one_with_two_is_not() {
+        let origins = Origins::new(["https://a.example", "null"]).unwrap();
+        assert!(origins.allow(&HeaderMap::new()));
+        assert!(!origins.clone().without_origin(false).allow(&HeaderMap::new()));
+        assert!(!origins.allow(&headers(&[(ORIGIN, "https://a.example"), (ORIGIN, "https://a.example")])));
+        assert!(allow(&origins, "null"));
+    }
+
+    #[test]
+    fn what_would_never_match_is_no_origin() {
+        for text in [
+            "example.com",
+            "https://",
+            "://x",
+            "https://example.com/path",
+            "https://user@example.com",
+            "https://example.com:port",
+            "https://example.com:70000",
+            "https://exam ple.com",
+            "https://ex*mple.com",
+            "https://*",
+            "https://*.",
+            "*",
+            "",
+            "https://b\u{fc}cher.example",
+            "https://[::1",
+        ] {
+            assert_eq!(Origins::new([text]), Err(InvalidOrigin(text.to_owned())));
+        }
+        assert!(Origins::new(["http://[::1]:3000", "http://127.0.0.1", "chrome-extension://abcdef"]).is_ok());
+    }
+}
