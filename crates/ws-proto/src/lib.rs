@@ -31,6 +31,7 @@
 //! ```
 
 mod assembly;
+mod backoff;
 mod close;
 mod connection;
 mod control;
@@ -45,6 +46,7 @@ mod mask;
 mod time;
 mod utf8;
 
+pub use backoff::Backoff;
 pub use close::{CloseCode, CloseFrame, CloseReason};
 pub use connection::Connection;
 pub use control::{Control, ControlPayload, ControlTooLong};
