@@ -12,6 +12,7 @@ use ws_proto::{DeflateOptions, Offer, WebSocketUri};
 use crate::connect_error::ConnectError;
 use crate::driver::Driver;
 use crate::limits::Limits;
+use crate::reconnect::{ReconnectingWebSocket, Reconnection};
 use crate::socket::WebSocket;
 
 /// How long [`Connect::connect`] may take, unless [`Connect::timeout`] says otherwise. As long as Socket.IO's clients wait.
@@ -58,7 +59,7 @@ pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> 
 ///
 /// It can be kept and used again: each [`connect`](Self::connect) makes a new connection.
 #[derive(Debug, Clone)]
-#[must_use = "it does nothing before `connect`"]
+#[must_use = "it does nothing before `connect` or `reconnect`"]
 pub struct Connect {
     url: String,
     headers: HeaderMap,
@@ -85,6 +86,12 @@ impl Connect {
             timeout: TIMEOUT,
             dialer: Dialer::new(),
         }
+    }
+
+    /// To another URL. What else was said still holds.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self
     }
 
     /// Sends this header as well, beside others of the same name. Those of the handshake cannot be set; `Host` can, and
@@ -186,14 +193,47 @@ impl Connect {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Ok(self.connect_over_with_response(Stream::io(stream)).await?.0)
+    }
+
+    pub(crate) async fn connect_over_with_response(
+        &self,
+        stream: Stream,
+    ) -> Result<(WebSocket, Response<()>), ConnectError> {
         let uri = WebSocketUri::parse(&self.url)?;
         let (offer, request) = self.request(&uri)?;
-        let stream = Stream::io(stream);
-        let connected = self.in_time(async {
+        self.in_time(async {
             let stream = if uri.is_secure() { self.dialer.secure(stream, uri.host()).await? } else { stream };
             self.shake_hands(stream, &offer, request).await
-        });
-        Ok(connected.await?.0)
+        })
+        .await
+    }
+
+    /// Connects, and connects again whenever the connection is lost, with what [`Reconnection`] does by default. Nothing
+    /// happens before the first call that waits for something.
+    ///
+    /// ```no_run
+    /// # async fn run() {
+    /// use tidewire_ws::Connect;
+    ///
+    /// let mut socket = Connect::new("wss://example.com/feed").reconnect();
+    /// while let Some(message) = socket.recv().await {
+    ///     println!("{message:?}");
+    /// }
+    /// # }
+    /// ```
+    pub fn reconnect(self) -> ReconnectingWebSocket {
+        self.reconnect_with(Reconnection::default())
+    }
+
+    /// [`reconnect`](Self::reconnect), in the way that is said here.
+    pub fn reconnect_with(self, reconnection: Reconnection) -> ReconnectingWebSocket {
+        ReconnectingWebSocket::new(self, reconnection)
+    }
+
+    /// The most that [`max_message_size`](Limits::max_message_size) lets a peer send at once.
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.limits.max_message_size
     }
 
     fn request(&self, uri: &WebSocketUri) -> Result<(Offer, Request<()>), ConnectError> {
@@ -212,7 +252,7 @@ impl Connect {
         Ok((offer, request))
     }
 
-    async fn in_time<T>(
+    pub(crate) async fn in_time<T>(
         &self,
         what: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {

@@ -1,5 +1,6 @@
 //! Why there is no connection, sorted by who is to blame.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -66,6 +67,9 @@ pub enum ConnectError {
     /// It took longer than [`Connect::timeout`](crate::Connect::timeout).
     #[error("connecting took too long")]
     TimedOut,
+    /// A function of the program that is part of connecting has failed: see [`Reconnection`](crate::Reconnection).
+    #[error(transparent)]
+    Program(Box<dyn Error + Send + Sync>),
 }
 
 impl ConnectError {
@@ -77,6 +81,34 @@ impl ConnectError {
             _ => None,
         }
     }
+
+    /// Whether the same attempt may succeed at another time.
+    ///
+    /// It may not if the server, or the proxy, has said that the request is wrong: HTTP 4xx, but for 408, 421, 425 and
+    /// 429. Nor if there could be no such request: the URL, a header, a subprotocol, the scheme of the proxy, `wss`
+    /// without the feature `tls`. All else may: servers come back, names are entered, certificates renewed and clocks set.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Request(_) | Self::InvalidHeader(_) => false,
+            Self::Tls(TlsError::Unsupported | TlsError::InvalidName(_)) => false,
+            Self::Proxy { error: ProxyError::UnknownScheme(_), .. } => false,
+            Self::Proxy { error: ProxyError::Refused(status), .. } => is_passing(*status),
+            Self::Refused(response) => is_passing(response.status()),
+            _ => true,
+        }
+    }
+}
+
+/// Whether an answer with this status blames the time, and not the request (RFC 9110 §15.5).
+fn is_passing(status: StatusCode) -> bool {
+    const PASSING: [StatusCode; 4] = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::MISDIRECTED_REQUEST,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    !status.is_client_error() || PASSING.contains(&status)
 }
 
 impl From<DialError> for ConnectError {

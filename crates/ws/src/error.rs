@@ -19,4 +19,8 @@ pub enum TrySendError {
     /// The connection is closing or has ended.
     #[error("the WebSocket is closed")]
     Closed(Message),
+    /// There is no connection now, and there may be one later. Only a
+    /// [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) says so.
+    #[error("the WebSocket is not connected now")]
+    Disconnected(Message),
 }

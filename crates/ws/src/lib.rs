@@ -11,7 +11,9 @@
 //! # }
 //! ```
 //!
-//! [`Connect`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well. So is a server:
+//! [`Connect`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well;
+//! [`Connect::reconnect`] makes it connect again whenever the connection is lost. A server is
+//! as short:
 //!
 //! ```no_run
 //! use tidewire_ws::{SendError, WebSocket};
@@ -48,6 +50,7 @@
 //! | `driver` | the task: handler, flush, close |
 //! | `upgrade`, `listen` | a server's way from an HTTP request to a connection |
 //! | `connect`, `connect_error` | a client's way from a URL to a connection |
+//! | `reconnect` | a client that connects again by itself |
 //! | `closed`, `error`, `outcome`, `limits` | the ends of things |
 //!
 //! Still to come, in a room of its own: WebSocket over HTTP/2.
@@ -69,6 +72,7 @@ mod message;
 mod outcome;
 mod patience;
 mod prepared;
+mod reconnect;
 mod socket;
 mod text;
 mod upgrade;
@@ -85,6 +89,7 @@ pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfi
 pub use net::{ExchangeError, InvalidProxy, Proxy, ProxyError, TlsError};
 pub use outcome::Outcome;
 pub use prepared::Prepared;
+pub use reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
 pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};

@@ -2,6 +2,8 @@
 
 mod connecting;
 mod interop;
+mod reconnecting;
+mod restarts;
 #[path = "../support/mod.rs"]
 mod support;
 mod talking;
@@ -38,8 +40,7 @@ fn begin_with(connect: Connect, capacity: usize) -> (Peer, JoinHandle<Result<Web
     let writes = Arc::new(AtomicUsize::new(0));
     let client = Counting { stream: client, writes: Arc::clone(&writes) };
     let connecting = tokio::spawn(async move { connect.connect_over(client).await });
-    let machine = Connection::new(Role::Server, &Limits::default());
-    (Peer { stream, writes, machine, events: VecDeque::new() }, connecting)
+    (Peer { writes, ..Peer::new(stream) }, connecting)
 }
 
 /// Both ends of a connection.
@@ -56,6 +57,11 @@ async fn open_with(connect: Connect, capacity: usize) -> (Peer, WebSocket) {
 }
 
 impl Peer {
+    fn new(stream: DuplexStream) -> Self {
+        let machine = Connection::new(Role::Server, &Limits::default());
+        Self { stream, writes: Arc::default(), machine, events: VecDeque::new() }
+    }
+
     /// How many writes the client has made since its request.
     fn writes(&self) -> usize {
         self.writes.load(Ordering::SeqCst)

@@ -1,0 +1,558 @@
+//! A client that connects again by itself, against a server that sees every byte, on a clock that is made.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tidewire_ws::{
+    CloseCode, CloseFrame, Closed, Connect, ConnectError, Event, Lost, Message, ReconnectingWebSocket,
+    Reconnection, SendError, TrySendError, WebSocket,
+};
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use ws_proto::Event as Wire;
+
+use crate::support::soon;
+use crate::{Peer, frame, value};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What comes to the server.
+struct Arrivals(mpsc::UnboundedReceiver<(Peer, Instant)>);
+
+impl Arrivals {
+    async fn next(&mut self) -> Peer {
+        self.next_at().await.0
+    }
+
+    async fn next_at(&mut self) -> (Peer, Instant) {
+        soon(self.0.recv()).await.expect("a client")
+    }
+}
+
+/// A way to a server that leaves nothing to chance.
+fn server() -> (Reconnection, Arrivals) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let reconnection = Reconnection::new().randomization_factor(0.0).connect_over(move || {
+        let (client, stream) = tokio::io::duplex(64 * 1024);
+        let arrived = sender.send((Peer::new(stream), Instant::now()));
+        async move { arrived.map(|()| client).map_err(|_| io::ErrorKind::ConnectionRefused.into()) }
+    });
+    (reconnection, Arrivals(receiver))
+}
+
+/// A way to where nobody is, and the moments at which it is tried.
+fn nobody() -> (Reconnection, mpsc::UnboundedReceiver<Instant>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let reconnection = Reconnection::new().connect_over(move || {
+        let _ = sender.send(Instant::now());
+        async { Err::<tokio::io::DuplexStream, _>(io::ErrorKind::ConnectionRefused.into()) }
+    });
+    (reconnection, receiver)
+}
+
+fn socket(reconnection: Reconnection) -> ReconnectingWebSocket {
+    Connect::new("ws://server.example/").reconnect_with(reconnection)
+}
+
+/// Drives a client in a task of its own, and passes on what it tells, but for attempts that begin.
+fn events(mut socket: ReconnectingWebSocket) -> mpsc::UnboundedReceiver<Event> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = socket.next_event().await {
+            if !matches!(event, Event::Connecting { .. }) && sender.send(event).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The next event is this.
+macro_rules! expect {
+    ($event:expr, $pattern:pat $(if $condition:expr)?) => {
+        let event = soon($event).await;
+        assert!(matches!(&event, Some($pattern) $(if $condition)?), "{event:?}");
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_is_told_in_order() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection);
+    let server = tokio::spawn(async move {
+        let mut peer = arrivals.next().await;
+        peer.accept("X-Server: a\r\n").await;
+        peer.write(&frame(1, b"one")).await;
+        drop(peer);
+        drop(arrivals.next().await);
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        peer.write(&frame(1, b"two")).await;
+        peer
+    });
+    expect!(socket.next_event(), Event::Connecting { attempt: 0 });
+    expect!(
+        socket.next_event(),
+        Event::Connected { response, protocol: None } if response.headers()["x-server"] == "a"
+    );
+    expect!(socket.next_event(), Event::Message(message) if message.as_text() == Some("one"));
+    expect!(socket.next_event(), Event::Disconnected { closed: Closed::Eof });
+    expect!(socket.next_event(), Event::Reconnecting { attempt: 1, delay: SECOND });
+    expect!(socket.next_event(), Event::Connecting { attempt: 1 });
+    expect!(socket.next_event(), Event::Failed { error } if matches!(**error, ConnectError::NoAnswer(_)));
+    expect!(socket.next_event(), Event::Reconnecting { attempt: 2, delay } if *delay == 2 * SECOND);
+    expect!(socket.next_event(), Event::Connecting { attempt: 2 });
+    expect!(socket.next_event(), Event::Connected { .. });
+    expect!(socket.next_event(), Event::Message(message) if message.as_text() == Some("two"));
+    drop(server);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_wants_only_the_messages_gets_only_the_messages() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection);
+    tokio::spawn(async move {
+        for text in [b"one", b"two", b"six"] {
+            let mut peer = arrivals.next().await;
+            peer.accept("").await;
+            peer.write(&frame(1, text)).await;
+        }
+    });
+    for text in ["one", "two", "six"] {
+        assert_eq!(soon(socket.recv()).await, Some(text.into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_come_later_and_later_until_they_come_no_later() {
+    let (reconnection, mut attempts) = nobody();
+    let mut socket = socket(reconnection.delay_max(10 * SECOND));
+    tokio::spawn(async move { while socket.next_event().await.is_some() {} });
+    let mut last = attempts.recv().await.unwrap();
+    assert_eq!(last, Instant::now(), "the first attempt comes at once");
+    for (shortest, longest) in
+        [(500, 1_500), (1_000, 3_000), (2_000, 6_000), (4_000, 10_000), (5_000, 10_000), (5_000, 10_000)]
+    {
+        let next = attempts.recv().await.unwrap();
+        let delay = (next - last).as_millis();
+        // The clock has whole milliseconds.
+        assert!((shortest..=longest + 1).contains(&delay), "{delay}, not {shortest} to {longest}");
+        last = next;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_are_thrown_out_together_do_not_come_back_together() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let begin = Instant::now();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (reconnection, mut arrivals) = server();
+        let client = events(socket(reconnection.delay(MINUTE).delay_max(MINUTE).randomization_factor(0.5)));
+        clients.spawn(async move {
+            arrivals.next().await.accept("").await;
+            let (_, at) = tokio::time::timeout(2 * MINUTE, arrivals.0.recv()).await.unwrap().unwrap();
+            drop(client);
+            (at - begin).as_secs()
+        });
+    }
+    let seconds = clients.join_all().await;
+    for from in 0..60 {
+        let together = seconds.iter().filter(|&&second| (from..from + 3).contains(&second)).count();
+        // They come within half a minute, so there should be ten.
+        assert!(together < 35, "{together} come within three seconds: {seconds:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_accepts_and_hangs_up_is_not_asked_more_often_than_one_that_refuses() {
+    let (reconnection, mut arrivals) = server();
+    let _events = events(socket(reconnection));
+    let mut last = Instant::now();
+    for seconds in [0, 1, 2, 4, 5, 5] {
+        let (mut peer, at) = arrivals.next_at().await;
+        assert_eq!((at - last).as_secs(), seconds);
+        peer.accept("").await;
+        peer.write(&frame(1, b"go away")).await;
+        last = at;
+    }
+    // What lasts for as long as the longest delay begins again with the shortest.
+    let mut peer = arrivals.next().await;
+    peer.accept("").await;
+    sleep(5 * SECOND).await;
+    let lost = Instant::now();
+    drop(peer);
+    let (_, at) = arrivals.next_at().await;
+    assert_eq!((at - lost).as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_attempt_it_is_given_up() {
+    let (reconnection, mut attempts) = nobody();
+    let mut socket = socket(reconnection.attempts(3));
+    assert_eq!(soon(socket.recv()).await, None);
+    for _ in 0..4 {
+        attempts.try_recv().expect("the first attempt and three more");
+    }
+    assert!(attempts.try_recv().is_err());
+    let given_up = socket.given_up();
+    assert!(
+        matches!(given_up, Some(Lost::Attempt(error)) if matches!(**error, ConnectError::Program(_))),
+        "{given_up:?}"
+    );
+    assert_eq!(soon(socket.send("late")).await, Err(SendError("late".into())));
+    assert_eq!(socket.try_send("late"), Err(TrySendError::Closed("late".into())));
+    assert_eq!(soon(socket.close(None)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_last_counts_as_an_attempt() {
+    let (reconnection, mut arrivals) = server();
+    let mut events = events(socket(reconnection.attempts(1)));
+    arrivals.next().await.accept("").await;
+    expect!(events.recv(), Event::Connected { .. });
+    expect!(events.recv(), Event::Disconnected { .. });
+    expect!(events.recv(), Event::Reconnecting { attempt: 1, .. });
+    let mut peer = arrivals.next().await;
+    peer.accept("").await;
+    expect!(events.recv(), Event::Connected { .. });
+    peer.write(&frame(8, &1013_u16.to_be_bytes())).await;
+    drop(peer);
+    expect!(events.recv(), Event::Disconnected { closed: Closed::Handshake(Some(frame)) } if frame.code.as_u16() == 1013);
+    expect!(events.recv(), Event::GaveUp { lost: Lost::Connection(Closed::Handshake(_)) });
+    assert!(soon(events.recv()).await.is_none());
+}
+
+/// Answers with this status, and with these lines.
+async fn refuse(peer: &mut Peer, status: u16, lines: &str) {
+    peer.head().await;
+    peer.write(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n{lines}\r\n").as_bytes()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_unless_the_request_is_wrong() {
+    for (status, goes_on) in [
+        (200, true),
+        (302, true),
+        (400, false),
+        (401, false),
+        (403, false),
+        (404, false),
+        (408, true),
+        (410, false),
+        (421, true),
+        (425, true),
+        (426, false),
+        (429, true),
+        (500, true),
+        (502, true),
+        (503, true),
+    ] {
+        let (reconnection, mut arrivals) = server();
+        let mut events = events(socket(reconnection));
+        refuse(&mut arrivals.next().await, status, "").await;
+        expect!(events.recv(), Event::Failed { error } if error.status().unwrap() == status);
+        if goes_on {
+            expect!(events.recv(), Event::Reconnecting { attempt: 1, .. });
+        } else {
+            expect!(events.recv(), Event::GaveUp { lost } if lost.status().unwrap() == status);
+        }
+    }
+    for connect in [
+        Connect::new("ftp://a/"),
+        Connect::new("ws://a/").header("a b", "c"),
+        Connect::new("ws://a/").protocol(""),
+    ] {
+        let (reconnection, _arrivals) = server();
+        let mut socket = connect.reconnect_with(reconnection);
+        assert_eq!(soon(socket.recv()).await, None);
+        assert!(socket.given_up().is_some_and(|lost| !lost.is_transient()), "{socket:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_program_may_know_better_whether_to_go_on() {
+    let (reconnection, mut arrivals) = server();
+    let mut events = events(socket(reconnection.should_reconnect(|lost| match lost {
+        Lost::Connection(Closed::Handshake(Some(frame))) => frame.code.as_u16() != 4402,
+        lost => lost.is_transient() || lost.status().is_some_and(|status| status == 404),
+    })));
+    refuse(&mut arrivals.next().await, 404, "").await;
+    expect!(events.recv(), Event::Failed { .. });
+    expect!(events.recv(), Event::Reconnecting { .. });
+    for (code, goes_on) in [(1000_u16, true), (4402, false)] {
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        expect!(events.recv(), Event::Connected { .. });
+        peer.write(&frame(8, &code.to_be_bytes())).await;
+        drop(peer);
+        expect!(events.recv(), Event::Disconnected { closed } if closed.is_clean());
+        let event = soon(events.recv()).await.unwrap();
+        assert_eq!(matches!(event, Event::Reconnecting { .. }), goes_on, "{code}: {event:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_may_ask_to_be_left_alone_for_a_while() {
+    for (lines, seconds) in [
+        ("", 1),
+        ("Retry-After: 30\r\n", 31),
+        ("Retry-After: 86400\r\n", 301),
+        ("Retry-After: 99999999999999999999\r\n", 1),
+        ("Retry-After: Wed, 21 Oct 2065 07:28:00 GMT\r\n", 1),
+        ("Retry-After: -1\r\n", 1),
+    ] {
+        let (reconnection, mut arrivals) = server();
+        let mut events = events(socket(reconnection));
+        refuse(&mut arrivals.next().await, 503, lines).await;
+        expect!(events.recv(), Event::Failed { .. });
+        expect!(events.recv(), Event::Reconnecting { delay, .. } if delay.as_secs() == seconds);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_has_a_request_of_its_own() {
+    let (reconnection, mut arrivals) = server();
+    let tokens = Arc::new(AtomicU32::new(0));
+    let reconnection = reconnection.before_connect(move |connect| {
+        let token = tokens.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match token {
+                1 => Err("no token today"),
+                _ => Ok(connect
+                    .url(format!("ws://server.example/?since={token}"))
+                    .header("authorization", format!("Bearer {token}"))),
+            }
+        }
+    });
+    let mut events =
+        events(Connect::new("ws://server.example/").header("x-app", "1").reconnect_with(reconnection));
+    for (target, token) in [("/?since=0", "Bearer 0"), ("/?since=2", "Bearer 2")] {
+        let mut peer = arrivals.next().await;
+        let head = peer.accept("").await;
+        assert!(head.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{head}");
+        assert_eq!((value(&head, "authorization"), value(&head, "x-app")), (Some(token), Some("1")));
+    }
+    expect!(events.recv(), Event::Connected { .. });
+    expect!(events.recv(), Event::Disconnected { .. });
+    expect!(events.recv(), Event::Reconnecting { .. });
+    expect!(events.recv(), Event::Failed { error } if error.to_string() == "no token today");
+    expect!(events.recv(), Event::Reconnecting { attempt: 2, .. });
+    expect!(events.recv(), Event::Connected { .. });
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_connection_begins_with_what_the_program_says_it_should() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection.on_connect(async |mut socket: WebSocket| {
+        socket.send("let me in").await?;
+        match socket.recv().await {
+            Some(answer) if answer.as_text() == Some("come in") => {
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(socket)
+            }
+            answer => Err(format!("no: {answer:?}").into()),
+        }
+    }));
+    let server = tokio::spawn(async move {
+        for answer in [b"come in", b"not now", b"come in"] {
+            let mut peer = arrivals.next().await;
+            peer.accept("").await;
+            peer.expect_text("let me in").await;
+            peer.write(&[frame(1, answer), frame(1, b"news")].concat()).await;
+            match answer {
+                b"come in" => peer.expect_text("hello").await,
+                _ => assert_eq!(peer.recv().await, Some(Wire::Close(Some(CloseCode::NORMAL.into())))),
+            }
+        }
+        // Whoever says nothing lets the attempt end.
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        peer.expect_text("let me in").await;
+        assert_eq!(peer.recv().await, Some(Wire::Close(Some(CloseCode::NORMAL.into()))));
+    });
+    soon(socket.send("hello")).await.unwrap();
+    assert_eq!(soon(socket.recv()).await, Some("news".into()));
+    expect!(socket.next_event(), Event::Disconnected { .. });
+    soon(socket.send("hello")).await.unwrap();
+    expect!(socket.next_event(), Event::Reconnecting { attempt: 1, .. });
+    expect!(socket.next_event(), Event::Connecting { .. });
+    expect!(socket.next_event(), Event::Failed { error } if error.to_string() == r#"no: Some(Text("not now"))"#);
+    expect!(socket.next_event(), Event::Reconnecting { attempt: 2, .. });
+    expect!(socket.next_event(), Event::Connecting { .. });
+    expect!(socket.next_event(), Event::Connected { .. });
+    assert_eq!(soon(socket.recv()).await, Some("news".into()));
+    expect!(socket.next_event(), Event::Disconnected { .. });
+    expect!(socket.next_event(), Event::Reconnecting { .. });
+    expect!(socket.next_event(), Event::Connecting { .. });
+    let begin = Instant::now();
+    expect!(socket.next_event(), Event::Failed { error } if matches!(**error, ConnectError::TimedOut));
+    assert_eq!(begin.elapsed().as_secs(), 20);
+    soon(server).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_without_a_connection_waits_for_one_or_is_refused() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection);
+    assert_eq!(socket.try_send("now"), Err(TrySendError::Disconnected("now".into())));
+    assert!(socket.connection().is_none());
+    let server = tokio::spawn(async move {
+        drop(arrivals.next().await);
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        peer.expect_text("when there is somebody").await;
+        peer.expect_text("now").await;
+        peer
+    });
+    let patience = tokio::time::timeout(SECOND / 2, socket.send("never")).await;
+    assert!(patience.is_err(), "there is no connection yet");
+    soon(socket.send("when there is somebody")).await.unwrap();
+    socket.try_send("now").unwrap();
+    assert!(socket.connection().is_some());
+    drop(soon(server).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_connection_broke_is_received_though_the_program_was_sending() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection);
+    let server = tokio::spawn(async move {
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        peer.write(&[frame(1, b"last"), frame(1, b"words")].concat()).await;
+        drop(peer);
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        peer.expect_text("again").await;
+        peer
+    });
+    expect!(socket.next_event(), Event::Connecting { .. });
+    expect!(socket.next_event(), Event::Connected { .. });
+    // Nobody knows yet that there is nobody any more.
+    socket.send("lost").await.unwrap();
+    sleep(SECOND).await;
+    soon(socket.send("again")).await.unwrap();
+    assert_eq!(soon(socket.recv()).await, Some("last".into()));
+    expect!(socket.next_event(), Event::Message(message) if message.as_text() == Some("words"));
+    expect!(socket.next_event(), Event::Disconnected { .. });
+    expect!(socket.next_event(), Event::Reconnecting { .. });
+    expect!(socket.next_event(), Event::Connecting { .. });
+    expect!(socket.next_event(), Event::Connected { .. });
+    drop(soon(server).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_nobody_asks_for_do_not_pile_up() {
+    let (reconnection, _attempts) = nobody();
+    let mut socket = socket(reconnection.attempts(1_000));
+    assert!(socket.send("for nobody").await.is_err());
+    let mut events = Vec::new();
+    while let Some(event) = socket.next_event().await {
+        events.push(event);
+    }
+    assert_eq!(events.len(), 32);
+    assert!(
+        matches!(
+            &events[29..],
+            [Event::Connecting { attempt: 1_000 }, Event::Failed { .. }, Event::GaveUp { .. }]
+        ),
+        "{:?}",
+        &events[29..]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_begins_nothing_anew() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection);
+    let server = tokio::spawn(async move {
+        drop(arrivals.next().await);
+        let (mut peer, at) = arrivals.next_at().await;
+        sleep(SECOND).await;
+        peer.accept("").await;
+        sleep(SECOND).await;
+        peer.write(&frame(1, b"hello")).await;
+        (peer, arrivals, at)
+    });
+    let begin = Instant::now();
+    let mut changes = 0;
+    let message = loop {
+        tokio::select! {
+            biased;
+            () = sleep(SECOND / 100) => {}
+            event = socket.next_event() => match event.unwrap() {
+                Event::Message(message) => break message,
+                _ => changes += 1,
+            },
+        }
+    };
+    assert_eq!(message, Message::from("hello"));
+    assert_eq!(changes, 5, "Connecting, Failed, Reconnecting, Connecting, Connected");
+    let (_peer, mut arrivals, at) = soon(server).await.unwrap();
+    assert!(arrivals.0.try_recv().is_err(), "there were two attempts");
+    assert_eq!((at - begin).as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
+    // In the wait.
+    let (reconnection, _attempts) = nobody();
+    let mut waiting = socket(reconnection);
+    while !matches!(waiting.next_event().await, Some(Event::Reconnecting { .. })) {}
+    let begin = Instant::now();
+    assert_eq!(waiting.close(CloseFrame::from(CloseCode::NORMAL)).await, None);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert!(waiting.next_event().await.is_none() && waiting.given_up().is_none());
+
+    // In an attempt.
+    let (reconnection, mut arrivals) = server();
+    let mut connecting = socket(reconnection);
+    expect!(connecting.next_event(), Event::Connecting { .. });
+    tokio::select! {
+        _ = connecting.next_event() => panic!("nobody answers"),
+        () = sleep(SECOND) => {}
+    }
+    let mut peer = arrivals.next().await;
+    peer.head().await;
+    assert_eq!(connecting.close(None).await, None);
+    assert!(soon(peer.stream.read_u8()).await.is_err(), "the stream has ended");
+    assert!(connecting.next_event().await.is_none());
+
+    // On a connection; the call is dropped, and the close goes on.
+    let (reconnection, mut arrivals) = server();
+    let mut open = socket(reconnection);
+    let server = tokio::spawn(async move {
+        let mut peer = arrivals.next().await;
+        peer.accept("").await;
+        assert_eq!(peer.recv().await, Some(Wire::Close(Some(CloseCode::GOING_AWAY.into()))));
+        sleep(SECOND).await;
+        peer.write(&frame(8, &1001_u16.to_be_bytes())).await;
+        drop(peer);
+        arrivals
+    });
+    expect!(open.next_event(), Event::Connecting { .. });
+    expect!(open.next_event(), Event::Connected { .. });
+    let close = CloseFrame::from(CloseCode::GOING_AWAY);
+    assert!(tokio::time::timeout(SECOND / 2, open.close(close.clone())).await.is_err());
+    assert!(open.next_event().await.is_none());
+    assert_eq!(open.send("late").await, Err(SendError("late".into())));
+    assert_eq!(soon(open.close(None)).await, Some(Closed::Handshake(Some(close))));
+    sleep(60 * SECOND).await;
+    assert!(soon(server).await.unwrap().0.try_recv().is_err(), "it connects no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_it_leaves_nothing_behind() {
+    let (reconnection, mut arrivals) = server();
+    let mut socket = socket(reconnection);
+    let driven = tokio::time::timeout(SECOND, socket.recv()).await;
+    assert!(driven.is_err());
+    let mut peer = arrivals.next().await;
+    peer.head().await;
+    drop(socket);
+    assert!(soon(peer.stream.read_u8()).await.is_err(), "the stream has ended");
+    assert!(soon(arrivals.0.recv()).await.is_none(), "nobody can come any more");
+}
