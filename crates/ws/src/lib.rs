@@ -29,7 +29,7 @@
 //! # }
 //! ```
 //!
-//! [`listen`] is for programs that have no HTTP server. Mounted in one, [`upgrade`] checks the handshake of a request,
+//! [`listen`] is for programs that have no HTTP server; [`Server`] is the same with settings and a clean stop. Mounted in one, [`upgrade`] checks the handshake of a request,
 //! [`Upgrade::on_connect`] answers it and runs a handler with the [`WebSocket`].
 //!
 //! **What makes it fast.** One task owns a connection: it polls the handler, and writes what the handler has sent
@@ -48,7 +48,8 @@
 //! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
 //! | `patience` | when a silent peer is asked, and when it is given up |
 //! | `driver` | the task: handler, flush, close |
-//! | `upgrade`, `listen` | a server's way from an HTTP request to a connection |
+//! | `upgrade` | a server's way from an HTTP request to a connection |
+//! | `server`, `listen` | the server for programs that have none |
 //! | `connect`, `connect_error` | a client's way from a URL to a connection |
 //! | `reconnect` | a client that connects again by itself |
 //! | `closed`, `error`, `outcome`, `limits` | the ends of things |
@@ -73,6 +74,7 @@ mod outcome;
 mod patience;
 mod prepared;
 mod reconnect;
+mod server;
 mod socket;
 mod text;
 mod upgrade;
@@ -86,10 +88,11 @@ pub use listen::{listen, serve};
 pub use message::Message;
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
-pub use net::{ExchangeError, InvalidProxy, Proxy, ProxyError, TlsError};
+pub use net::{ExchangeError, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError};
 pub use outcome::Outcome;
 pub use prepared::Prepared;
 pub use reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
+pub use server::{Handler, Server, ServerBuilder};
 pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};

@@ -31,6 +31,10 @@ impl WebSocket {
         Self { connection, protocol }
     }
 
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
     /// The subprotocol that client and server have agreed on, if there is one.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {

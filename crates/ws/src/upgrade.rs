@@ -118,8 +118,18 @@ impl Upgrade {
         Fut: Future<Output: Outcome> + Send + 'static,
         B: Default,
     {
+        self.accept(handler, ())
+    }
+
+    /// [`on_connect`](Self::on_connect), and `guard` is dropped when the connection and its handler have ended.
+    pub(crate) fn accept<F, Fut, B>(self, handler: F, guard: impl Send + 'static) -> http::Response<B>
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+        B: Default,
+    {
         let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
-        tokio::spawn(connect(self.upgrade, self.limits, self.deflate, self.protocol, handler));
+        tokio::spawn(connect(self.upgrade, self.limits, self.deflate, self.protocol, handler, guard));
         response.map(|()| B::default())
     }
 }
@@ -131,6 +141,7 @@ fn connect<F, Fut>(
     deflate: Option<DeflateAgreement>,
     protocol: Option<Box<str>>,
     handler: F,
+    guard: impl Send,
 ) -> impl Future<Output = ()> + Send
 where
     F: FnOnce(WebSocket) -> Fut + Send,
@@ -146,6 +157,7 @@ where
             Ok(driver) => driver.await,
             Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
         }
+        drop(guard);
     }
 }
 
@@ -191,6 +203,7 @@ mod tests {
                 let _socket = socket;
                 pending::<()>().await;
             },
+            (),
         );
         let task = size_of_val(&task);
         let shared = crate::connection::Connection::SIZE;

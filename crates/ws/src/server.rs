@@ -1,0 +1,321 @@
+//! A WebSocket server for programs that have no HTTP server, with settings and a clean stop.
+
+mod handler;
+mod open;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, pending, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use net::{HttpLimits, Listener};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::time::{Instant, timeout_at};
+use tower::service_fn;
+use ws_proto::{CloseCode, CloseFrame, DeflateOptions, HandshakeError, Origins};
+
+pub use handler::Handler;
+
+use crate::limits::Limits;
+use crate::upgrade::upgrade;
+use open::Open;
+
+/// How many connections there may be, unless [`ServerBuilder::max_connections`] says otherwise.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// A WebSocket server on a port of its own.
+///
+/// ```no_run
+/// use tidewire_ws::{DeflateOptions, Origins, SendError, Server, WebSocket};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder()
+///     .allow_origins(Origins::new(["https://example.com"])?)
+///     .protocols(["chat.v2", "chat.v1"])
+///     .compress(DeflateOptions::default())
+///     .bind("0.0.0.0:9001")
+///     .await?;
+/// let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+/// server
+///     .serve_until(
+///         async |mut socket: WebSocket, request: http::Request<()>| {
+///             socket.send(format!("you have asked for {}", request.uri().path())).await?;
+///             while let Some(message) = socket.recv().await {
+///                 socket.send(message).await?;
+///             }
+///             Ok::<_, SendError>(())
+///         },
+///         stop,
+///     )
+///     .await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`listen`](crate::listen) is the same in one line, without settings. In a program that has an HTTP server, mount
+/// [`upgrade`].
+#[derive(Debug)]
+#[must_use = "it accepts nobody before `serve`"]
+pub struct Server {
+    listener: Listener,
+    http: HttpLimits,
+    settings: Arc<Settings>,
+}
+
+impl Server {
+    /// A server with settings.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            settings: Settings {
+                limits: Limits::default(),
+                compression: None,
+                origins: None,
+                protocols: Vec::new(),
+                allow_request: None,
+                max_connections: MAX_CONNECTIONS,
+            },
+            http: HttpLimits::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// A server with default settings on the first of `addresses` that can be bound.
+    ///
+    /// # Errors
+    /// What the operating system says, for instance that they are in use.
+    pub async fn bind(addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::builder().bind(addresses).await
+    }
+
+    /// The address that is served; it tells the port where port 0 was asked for.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Runs `handler` for every WebSocket that connects, on whatever path. A request that is no WebSocket handshake is
+    /// told so. Not cancel safe: dropped, it leaves the connections that it has accepted to themselves; see
+    /// [`serve_until`](Self::serve_until) for a clean stop.
+    pub async fn serve<H, Wants>(self, handler: H)
+    where
+        H: Handler<Wants>,
+    {
+        self.serve_until(handler, pending()).await;
+    }
+
+    /// [`serve`](Self::serve) until `stop` is ready. Then nobody is accepted any more, and the peer of each open connection
+    /// is told that the server goes away (code 1001): its handler gets `None` from
+    /// [`recv`](crate::WebSocket::recv) and an error from [`send`](crate::WebSocket::send), and may run to its end. Ready
+    /// when all connections and their handlers have ended, and [`HttpLimits::stop_timeout`] after `stop` at the latest:
+    /// what has not ended by then is left to itself.
+    pub async fn serve_until<H, Wants>(self, handler: H, stop: impl Future<Output = ()>)
+    where
+        H: Handler<Wants>,
+    {
+        let Self { listener, http, settings } = self;
+        let open = Arc::new(Open::new(settings.max_connections));
+        let service = {
+            let open = Arc::clone(&open);
+            service_fn(move |request| ready(Ok::<_, Infallible>(settings.answer(request, &handler, &open))))
+        };
+        let mut until = Instant::now();
+        let stop = async {
+            stop.await;
+            open.close(&CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
+            until = Instant::now() + http.stop_timeout;
+        };
+        listener.serve(service, stop).await;
+        let _ = timeout_at(until, open.closed()).await;
+    }
+}
+
+/// The settings of a [`Server`].
+#[must_use]
+pub struct ServerBuilder {
+    settings: Settings,
+    http: HttpLimits,
+    #[cfg(feature = "tls")]
+    tls: Option<net::ServerTls>,
+}
+
+impl ServerBuilder {
+    /// The limits of each connection, instead of the defaults.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Compresses messages where the client offers it, see [`Upgrade::compress`](crate::Upgrade::compress). Default: no.
+    pub fn compress(mut self, options: DeflateOptions) -> Self {
+        self.settings.compression = Some(options);
+        self
+    }
+
+    /// Lets in only pages of these origins, see [`Origins`]; others are answered 403. Default: all.
+    pub fn allow_origins(mut self, origins: Origins) -> Self {
+        self.settings.origins = Some(origins);
+        self
+    }
+
+    /// The subprotocols that the server speaks, the preferred one first. The first that the client offers as well is
+    /// agreed on, and [`WebSocket::protocol`](crate::WebSocket::protocol) knows it. A client that offers none of them is
+    /// let in without one.
+    pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.settings.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Decides about every handshake, by its path, its headers or its peer ([`PeerAddress`](crate::PeerAddress) is among
+    /// the extensions); the error is the body of a 403. It must not block. Default: all are let in.
+    pub fn allow_request(
+        mut self,
+        check: impl Fn(&Parts) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.allow_request = Some(Box::new(check));
+        self
+    }
+
+    /// Connections at the same time; more are refused with 503. Default: 1,000,000.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.settings.max_connections = connections;
+        self
+    }
+
+    /// What a peer may ask of the HTTP server before it is a WebSocket, and how long a stop may take.
+    pub fn http_limits(mut self, limits: HttpLimits) -> Self {
+        self.http = limits;
+        self
+    }
+
+    /// Speaks TLS: `wss`, and nothing in the clear. Default: no.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: net::ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// The server, on the first of `addresses` that can be bound.
+    ///
+    /// # Errors
+    /// What the operating system says, for instance that they are in use.
+    pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<Server> {
+        Ok(self.listener(TcpListener::bind(addresses).await?))
+    }
+
+    /// The server, on a listener that is bound already.
+    pub fn listener(self, listener: TcpListener) -> Server {
+        let listener = Listener::from_tcp(listener, self.http.clone());
+        #[cfg(feature = "tls")]
+        let listener = match self.tls {
+            Some(tls) => listener.tls(tls),
+            None => listener,
+        };
+        Server { listener, http: self.http, settings: Arc::new(self.settings) }
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("settings", &self.settings).field("http", &self.http).finish()
+    }
+}
+
+struct Settings {
+    limits: Limits,
+    compression: Option<DeflateOptions>,
+    origins: Option<Origins>,
+    protocols: Vec<String>,
+    allow_request: Option<Box<AllowRequest>>,
+    max_connections: usize,
+}
+
+type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
+
+impl Settings {
+    /// The answer to a request, which is the beginning of a connection if it is to be one.
+    fn answer<B, H, Wants>(&self, request: Request<B>, handler: &H, open: &Arc<Open>) -> Response<String>
+    where
+        H: Handler<Wants>,
+    {
+        self.accept(request, handler, open).unwrap_or_else(|refused| match refused {
+            Refused::Handshake(error) => error.response(),
+            Refused::Forbidden(words) => refusal(StatusCode::FORBIDDEN, words),
+            Refused::Full => refusal(StatusCode::SERVICE_UNAVAILABLE, "too many connections".to_owned()),
+        })
+    }
+
+    fn accept<B, H, Wants>(
+        &self,
+        mut request: Request<B>,
+        handler: &H,
+        open: &Arc<Open>,
+    ) -> Result<Response<String>, Refused>
+    where
+        H: Handler<Wants>,
+    {
+        let mut upgrade = upgrade(&mut request)?.limits(self.limits);
+        if let Some(origins) = &self.origins {
+            upgrade = upgrade.allow_origins(origins)?;
+        }
+        let request = request.into_parts().0;
+        if let Some(check) = &self.allow_request {
+            check(&request).map_err(Refused::Forbidden)?;
+        }
+        let place = open.enter().ok_or(Refused::Full)?;
+        if let Some(options) = &self.compression {
+            upgrade = upgrade.compress(options);
+        }
+        let offered = |protocol: &&String| upgrade.protocols().contains(protocol);
+        if let Some(protocol) = self.protocols.iter().find(offered) {
+            upgrade = upgrade.select_protocol(protocol);
+        }
+        let (handler, opened) = (handler.clone(), place.opened());
+        let handler = move |socket: crate::WebSocket| {
+            opened.tell(&socket);
+            handler.call(socket, Request::from_parts(request, ()))
+        };
+        Ok(upgrade.accept(handler, place))
+    }
+}
+
+/// Why a request becomes no connection.
+enum Refused {
+    Handshake(HandshakeError),
+    Forbidden(String),
+    Full,
+}
+
+impl From<HandshakeError> for Refused {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+/// As [`HandshakeError::response`], and for the same reasons.
+fn refusal(status: StatusCode, words: String) -> Response<String> {
+    let mut response = Response::new(words + "\n");
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("limits", &self.limits)
+            .field("compression", &self.compression)
+            .field("origins", &self.origins)
+            .field("protocols", &self.protocols)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,216 @@
+//! The server with settings: whom it lets in, what its handlers get, and how it stops.
+
+mod support;
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Request;
+use support::{REQUEST, echo, soon};
+use tidewire_ws::{
+    CloseCode, CloseFrame, Closed, Connect, ConnectError, DeflateOptions, Handler, HttpLimits, Limits,
+    Message, Origins, PeerAddress, Server, ServerBuilder, WebSocket,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+async fn serve<Wants: 'static>(builder: ServerBuilder, handler: impl Handler<Wants>) -> SocketAddr {
+    let server = builder.bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().expect("an address");
+    tokio::spawn(server.serve(handler));
+    address
+}
+
+/// The same, until the test says so; and whether it has stopped.
+async fn serve_until_told<Wants: 'static>(
+    builder: ServerBuilder,
+    handler: impl Handler<Wants>,
+) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let server = builder.bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().expect("an address");
+    let (sender, stop) = oneshot::channel();
+    let stop = async { stop.await.expect("the test tells") };
+    (address, sender, tokio::spawn(server.serve_until(handler, stop)))
+}
+
+async fn connect(server: SocketAddr) -> WebSocket {
+    soon(Connect::new(format!("ws://{server}/")).connect()).await.expect("let in")
+}
+
+/// Status and words of a refusal.
+async fn refused(connect: Connect) -> (u16, String) {
+    match soon(connect.connect()).await {
+        Err(ConnectError::Refused(response)) => {
+            (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_handler_gets_the_request_if_it_wants_it() {
+    let handler = async |mut socket: WebSocket, request: Request<()>| {
+        let peer = request.extensions().get::<PeerAddress>().expect("our listener tells it").0;
+        let (path, token) = (request.uri().path(), request.headers()["authorization"].to_str().unwrap_or(""));
+        socket.send(format!("{path} {token} {}", peer.ip())).await
+    };
+    let server = serve(Server::builder(), handler).await;
+    let connect = Connect::new(format!("ws://{server}/chat")).header("authorization", "secret");
+    let mut socket = soon(connect.connect()).await.expect("let in");
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("/chat secret 127.0.0.1")));
+}
+
+#[tokio::test]
+async fn the_first_protocol_of_the_server_that_the_client_offers_is_agreed_on() {
+    let handler =
+        async |mut socket: WebSocket| socket.send(socket.protocol().unwrap_or("none").to_owned()).await;
+    let server = serve(Server::builder().protocols(["chat.v2", "chat.v1"]), handler).await;
+    for (offered, agreed) in [
+        (&["chat.v1", "chat.v2"][..], "chat.v2"),
+        (&["x", "chat.v1"], "chat.v1"),
+        (&["x"], "none"),
+        (&[], "none"),
+    ] {
+        let connect = Connect::new(format!("ws://{server}/"));
+        let connect = offered.iter().fold(connect, |connect, protocol| connect.protocol(*protocol));
+        let mut socket = soon(connect.connect()).await.expect("let in");
+        assert_eq!(socket.protocol().unwrap_or("none"), agreed);
+        assert_eq!(soon(socket.recv()).await, Some(Message::from(agreed)));
+    }
+}
+
+#[tokio::test]
+async fn limits_and_compression_are_those_of_the_settings() {
+    let limits = Limits { max_message_size: 10_000, ..Limits::default() };
+    let server = serve(Server::builder().limits(limits).compress(DeflateOptions::default()), echo).await;
+    let connect = Connect::new(format!("ws://{server}/")).compress(DeflateOptions::default());
+    let (mut socket, response) = soon(connect.connect_with_response()).await.expect("let in");
+    let extensions = response.headers()["sec-websocket-extensions"].to_str().expect("text");
+    assert!(extensions.starts_with("permessage-deflate"), "{extensions}");
+    let message = Message::from("x".repeat(10_000));
+    socket.send(message.clone()).await.expect("open");
+    assert_eq!(soon(socket.recv()).await, Some(message));
+    socket.send("x".repeat(10_001)).await.expect("open");
+    assert_eq!(soon(socket.recv()).await, None);
+    let closed = socket.closed();
+    assert!(
+        matches!(&closed, Some(Closed::Handshake(Some(frame))) if frame.code == CloseCode::MESSAGE_TOO_BIG),
+        "{closed:?}"
+    );
+}
+
+#[tokio::test]
+async fn whom_the_settings_do_not_let_in_is_told_why_in_http() {
+    let origins = Origins::new(["https://app.example"]).expect("an origin");
+    let builder = Server::builder().allow_origins(origins).allow_request(|request| {
+        if request.uri.path() == "/chat" { Ok(()) } else { Err("nothing is here".to_owned()) }
+    });
+    let server = serve(builder, echo).await;
+    let connect = |path| Connect::new(format!("ws://{server}{path}"));
+    assert_eq!(refused(connect("/other")).await, (403, "nothing is here\n".to_owned()));
+    let stranger = connect("/chat").header("origin", "https://evil.example");
+    assert_eq!(refused(stranger).await, (403, "pages of this origin may not connect\n".to_owned()));
+    soon(connect("/chat").header("origin", "https://app.example").connect()).await.expect("let in");
+
+    let mut stream = TcpStream::connect(server).await.expect("it listens");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.expect("text, and the end");
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_refused_until_one_ends() {
+    let (gone, mut goes) = mpsc::unbounded_channel();
+    let handler = move |socket: WebSocket| {
+        let gone = gone.clone();
+        async move {
+            echo(socket).await;
+            gone.send(()).expect("the test waits");
+        }
+    };
+    let server = serve(Server::builder().max_connections(2), handler).await;
+    let (mut first, second) = (connect(server).await, connect(server).await);
+    let third = Connect::new(format!("ws://{server}/"));
+    assert_eq!(refused(third.clone()).await, (503, "too many connections\n".to_owned()));
+    soon(first.close(None)).await;
+    soon(goes.recv()).await.expect("a handler ends");
+    soon(async {
+        // Its task ends a moment later.
+        while third.connect().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() {
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let handler = move |mut socket: WebSocket| {
+        let ended = ended.clone();
+        async move {
+            while socket.recv().await.is_some() {}
+            ended.send(socket.closed()).expect("the test waits");
+        }
+    };
+    let (server, stop, stopped) = serve_until_told(Server::builder(), handler).await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(connect(server).await);
+    }
+    // One whose handshake is not finished has nothing to wait for.
+    let mut late = TcpStream::connect(server).await.expect("it listens");
+    late.write_all(&REQUEST[..20]).await.expect("written");
+    stop.send(()).expect("it runs");
+    let goodbye = CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down");
+    for client in &mut clients {
+        assert_eq!(soon(client.recv()).await, None);
+        assert_eq!(client.closed(), Some(Closed::Handshake(Some(goodbye.clone()))));
+    }
+    soon(stopped).await.expect("no panic");
+    for _ in 0..10 {
+        let closed = ends.try_recv().expect("all handlers have ended");
+        assert!(matches!(closed, Some(Closed::Handshake(_))), "{closed:?}");
+    }
+    assert!(TcpStream::connect(server).await.is_err(), "nobody listens any more");
+    drop(late);
+}
+
+#[tokio::test]
+async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() {
+    let http = HttpLimits { stop_timeout: Duration::from_millis(100), ..HttpLimits::default() };
+    for handler_goes_on in [true, false] {
+        let handler = move |socket: WebSocket| async move {
+            if handler_goes_on {
+                pending::<()>().await;
+            }
+            echo(socket).await;
+        };
+        let (server, stop, stopped) =
+            serve_until_told(Server::builder().http_limits(http.clone()), handler).await;
+        // It never answers a Close.
+        let mut stream = TcpStream::connect(server).await.expect("it listens");
+        stream.write_all(REQUEST).await.expect("written");
+        assert_eq!(soon(stream.read_u8()).await.expect("an answer"), b'H');
+        stop.send(()).expect("it runs");
+        soon(stopped).await.expect("no panic");
+    }
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn it_speaks_tls() {
+    let authority = support::authority::Authority::new();
+    let (chain, key) = authority.issue("localhost");
+    let tls = tidewire_ws::ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("they fit");
+    let server = serve(Server::builder().tls(tls), echo).await;
+    let connect = Connect::new(format!("wss://localhost:{}/", server.port())).tls(authority.client());
+    let mut socket = soon(connect.connect()).await.expect("let in");
+    socket.send("hello").await.expect("open");
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));
+}
