@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::{Html, IntoResponse, Response};
+use axum::extract::State;
+use axum::response::{Html, Response};
 use axum::routing::{any, get};
-use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, Origins, WebSocket};
+use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, Origins, Upgrade, UpgradeRejection, WebSocket};
 use tidewire::{Cors, Server, ServerTls, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -100,19 +100,14 @@ struct Echoes {
 }
 
 /// The raw WebSocket: sends back what it gets, until the server stops.
-async fn echo(State(echoes): State<Echoes>, mut request: Request) -> Response {
-    let accepted = ws::upgrade(&mut request).and_then(|upgrade| match &echoes.origins {
-        Some(origins) => upgrade.allow_origins(origins),
-        None => Ok(upgrade),
-    });
-    match accepted {
-        Ok(upgrade) => {
-            let upgrade =
-                if echoes.compress { upgrade.compress(&DeflateOptions::default()) } else { upgrade };
-            upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone()))
-        }
-        Err(error) => error.response().into_response(),
+async fn echo(State(echoes): State<Echoes>, mut upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
+    if let Some(origins) = &echoes.origins {
+        upgrade = upgrade.allow_origins(origins)?;
     }
+    if echoes.compress {
+        upgrade = upgrade.compress(&DeflateOptions::default());
+    }
+    Ok(upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone())))
 }
 
 async fn echo_messages(

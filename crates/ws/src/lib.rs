@@ -48,7 +48,7 @@
 //! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
 //! | `patience` | when a silent peer is asked, and when it is given up |
 //! | `driver` | the task: handler, flush, close |
-//! | `upgrade` | a server's way from an HTTP request to a connection |
+//! | `upgrade`, `extract` | a server's way from an HTTP request to a connection |
 //! | `server`, `listen` | the server for programs that have none |
 //! | `connect`, `connect_error` | a client's way from a URL to a connection |
 //! | `reconnect` | a client that connects again by itself |
@@ -60,6 +60,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tls` | yes | `wss`, by rustls with the cryptography of ring. Without it nothing of them is built |
+//! | `axum` | no | [`Upgrade`] as an extractor of axum |
 
 mod closed;
 mod connect;
@@ -67,6 +68,8 @@ mod connect_error;
 mod connection;
 mod driver;
 mod error;
+#[cfg(feature = "axum")]
+mod extract;
 mod limits;
 mod listen;
 mod message;
@@ -83,6 +86,8 @@ pub use closed::Closed;
 pub use connect::{Connect, connect};
 pub use connect_error::ConnectError;
 pub use error::{SendError, TrySendError};
+#[cfg(feature = "axum")]
+pub use extract::UpgradeRejection;
 pub use limits::Limits;
 pub use listen::{listen, serve};
 pub use message::Message;

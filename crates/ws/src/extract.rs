@@ -1,0 +1,67 @@
+//! [`Upgrade`] as an extractor of axum.
+
+use std::mem;
+
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::Request;
+use http::request::Parts;
+use ws_proto::HandshakeError;
+
+use crate::upgrade::{Upgrade, upgrade};
+
+/// Takes a WebSocket handshake out of a request, or refuses what is none.
+///
+/// ```
+/// use axum::response::Response;
+/// use axum::routing::any;
+/// use tidewire_ws::{Upgrade, WebSocket};
+///
+/// async fn chat(upgrade: Upgrade) -> Response {
+///     upgrade.on_connect(async |mut socket: WebSocket| {
+///         let _ = socket.send("hello").await;
+///     })
+/// }
+///
+/// let app: axum::Router = axum::Router::new().route("/chat", any(chat));
+/// ```
+///
+/// The route is one of `any` method: a handshake is a `GET` in HTTP/1.1 and a `CONNECT` in HTTP/2.
+impl<S: Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = UpgradeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, UpgradeRejection> {
+        let mut request = Request::new(());
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.version_mut() = parts.version;
+        // Lent, so that other extractors find them.
+        mem::swap(request.headers_mut(), &mut parts.headers);
+        mem::swap(request.extensions_mut(), &mut parts.extensions);
+        let upgrade = upgrade(&mut request);
+        mem::swap(request.headers_mut(), &mut parts.headers);
+        mem::swap(request.extensions_mut(), &mut parts.extensions);
+        upgrade.map_err(UpgradeRejection)
+    }
+}
+
+/// Why [`Upgrade`] could not be extracted. Its response is that of the [`HandshakeError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct UpgradeRejection(
+    /// What is wrong with the handshake.
+    pub HandshakeError,
+);
+
+impl From<HandshakeError> for UpgradeRejection {
+    /// For `upgrade.allow_origins(..)?`.
+    fn from(error: HandshakeError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for UpgradeRejection {
+    fn into_response(self) -> Response {
+        self.0.response().into_response()
+    }
+}
