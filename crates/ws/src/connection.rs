@@ -227,6 +227,10 @@ impl State {
                 Ok(None) => {}
                 Err(ended) => {
                     self.end(ended);
+                    if !self.driving {
+                        // The program may end here, and its driver before it has run: the peer should have its answer.
+                        self.write();
+                    }
                     return Poll::Ready(None);
                 }
             }
@@ -487,10 +491,16 @@ impl State {
         (self.phase == Phase::Finished).then(|| self.stream.release())
     }
 
-    /// Writes what waits, as far as the stream takes it. The driver is who is told when it takes more, whoever calls.
+    /// Writes what waits, unless the driver is about to: without its waker it has been woken.
     fn flush(&mut self) {
-        // Without its waker the driver has been woken, and will write itself.
-        let Some(driver) = &self.driver else { return };
+        if self.driver.is_some() {
+            self.write();
+        }
+    }
+
+    /// Writes what waits, as far as the stream takes it. The driver is who is told when it takes more, whoever calls.
+    fn write(&mut self) {
+        let driver = self.driver.as_ref().unwrap_or(Waker::noop());
         if self.write_error.is_some() || self.phase == Phase::Finished {
             return;
         }

@@ -75,6 +75,26 @@ async fn pings_are_answered_and_fragments_put_together() {
     assert!(matches!(peer.recv().await, Some(Event::Pong(payload)) if *payload == *b"between"));
 }
 
+#[test]
+fn a_program_that_ends_when_its_connection_does_has_answered() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (wire, code) in [
+        (frame(8, b"\x0f\xa0bye"), CloseCode::new(4000).unwrap()),
+        (frame(3, b"no such frame"), CloseCode::PROTOCOL_ERROR),
+    ] {
+        let program = runtime();
+        let mut peer = program.block_on(async {
+            let (mut peer, mut socket) = open().await;
+            peer.write(&wire).await;
+            assert_eq!(soon(socket.recv()).await, None);
+            peer
+        });
+        drop(program);
+        let answer = runtime().block_on(peer.recv());
+        assert!(matches!(&answer, Some(Event::Close(Some(frame))) if frame.code == code), "{answer:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_close_of_ours_waits_for_the_answer() {
     let (mut peer, mut socket) = open().await;
