@@ -1,9 +1,11 @@
 //! What went wrong in other implementations, on a connection, and does not here. Each test is named after its advisory.
 //!
 //! The list, and those that the machine can show by itself, are in `advisories.rs` of the crate `ws-proto`. Of those that
-//! need a connection, these are shown elsewhere: tungstenite #480 (a read buffer of 128 KiB for each idle connection) by
-//! `a_connection_costs_no_more_than_it_must_beside_its_handler` in `src/upgrade.rs`, and its write buffer without a limit
-//! by `slow_readers.rs`.
+//! need a connection, these are shown elsewhere: tungstenite #480 (a read buffer of 128 KiB for each idle connection), for
+//! servers, by `a_connection_costs_no_more_than_it_must_beside_its_handler` in `src/upgrade.rs`; its write buffer without a
+//! limit by `slow_readers.rs` and `client/talking.rs`; pings without end whose answers pile up (faye, ws) by `slow_readers.rs`;
+//! peers that are gone or never close by `silence.rs` and `endings.rs`; certificates and hosts that do not fit by
+//! `client/tls.rs`.
 
 mod support;
 
@@ -11,10 +13,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use support::{REQUEST, connect, echo, soon, text};
-use tidewire_ws::{Message, WebSocket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tidewire_ws::{Connect, ConnectError, Message, WebSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// An echo on a free port.
 async fn serve() -> SocketAddr {
@@ -59,6 +62,93 @@ async fn cve_2023_43669_a_long_head_is_refused_and_one_in_small_pieces_is_read()
     let (ended, _) = tokio::join!(soon(read.read_to_end(&mut answer)), soon(write.write_all(&endless)));
     ended.expect("no reset");
     assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+}
+
+/// tungstenite, as a client: the same for the head of an answer.
+#[tokio::test(start_paused = true)]
+async fn cve_2023_43669_a_long_answer_is_given_up_and_one_in_small_pieces_is_read() {
+    let lines = format!("X: {}\r\n", "x".repeat(15_000));
+    let (mut server, connecting) = begin_client();
+    let long = accept(&mut server, &lines).await;
+    for piece in long.as_bytes().chunks(3) {
+        soon(server.write_all(piece)).await.expect("the client reads");
+        tokio::task::yield_now().await;
+    }
+    soon(connecting).await.expect("no panic").expect("a connection");
+
+    let (mut server, connecting) = begin_client();
+    accept(&mut server, "").await;
+    let endless = [b"HTTP/1.1 101 \r\nX: ", &vec![b'x'; 32 << 20][..]].concat();
+    let write = async { while soon(server.write_all(&endless)).await.is_ok() {} };
+    let (connected, ()) = tokio::join!(soon(connecting), write);
+    let error = connected.expect("no panic").expect_err("no connection");
+    assert_eq!(error.to_string(), "no answer to the handshake: the head of the answer is too large");
+}
+
+/// ws, as a client: an answer with more headers than are read is an error of this attempt.
+#[tokio::test(start_paused = true)]
+async fn cve_2024_37890_an_answer_with_more_headers_than_are_read_is_no_answer() {
+    for (count, is_read) in [(97, true), (98, false), (1_000, false)] {
+        let lines: String = (0..count).map(|number| format!("X{number}: x\r\n")).collect();
+        let (mut server, connecting) = begin_client();
+        let answer = accept(&mut server, &lines).await;
+        // Who has seen enough does not read on.
+        let _ = soon(server.write_all(answer.as_bytes())).await;
+        match soon(connecting).await.expect("no panic") {
+            Ok(_) => assert!(is_read, "{count} more headers"),
+            Err(error) => {
+                assert!(!is_read && matches!(error, ConnectError::NoAnswer(_)), "{count}: {error:?}");
+            }
+        }
+    }
+}
+
+/// tungstenite: a read buffer of 128 KiB for each connection, from its first moment.
+#[test]
+fn tungstenite_issue_480_a_client_at_rest_holds_no_buffer() {
+    const CLIENTS: usize = 100;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut open = Vec::with_capacity(2 * CLIENTS);
+    let mut connect = |count: usize| {
+        runtime.block_on(async {
+            for _ in 0..count {
+                let (mut server, connecting) = begin_client();
+                let answer = accept(&mut server, "").await;
+                server.write_all(answer.as_bytes()).await.unwrap();
+                let mut socket = soon(connecting).await.unwrap().unwrap();
+                server.write_all(&[0x81, 2, b'h', b'i']).await.unwrap();
+                assert_eq!(soon(socket.recv()).await, Some(Message::from("hi")));
+                open.push((server, socket));
+            }
+        });
+    };
+    // The buffers of the thread come with the first of them.
+    connect(CLIENTS);
+    let memory = allocation_counter::measure(|| connect(CLIENTS));
+    let each = usize::try_from(memory.bytes_current).unwrap_or(0) / CLIENTS;
+    // The stream in memory is about a kilobyte of it.
+    assert!(each < 3_000, "{each} bytes for each client");
+}
+
+/// A client's attempt to connect, and the server's end of it.
+fn begin_client() -> (DuplexStream, JoinHandle<Result<WebSocket, ConnectError>>) {
+    let (client, server) = tokio::io::duplex(1024);
+    (server, tokio::spawn(async move { Connect::new("ws://server.example/").connect_over(client).await }))
+}
+
+/// Reads the request; the answer that accepts it, with these lines in front.
+async fn accept(server: &mut DuplexStream, lines: &str) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon(server.read_u8()).await.expect("a request"));
+    }
+    let head = String::from_utf8(head).expect("text");
+    let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("a key");
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\n{lines}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        ws_proto::accept_key(key)
+    )
 }
 
 /// ws: where headers above a number were dropped, the server looked for the Upgrade in vain, and crashed.
