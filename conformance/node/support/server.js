@@ -17,19 +17,27 @@ export const startConformanceServer = (options) => start("TIDEWIRE_CONFORMANCE_S
 
 async function start(variable, { listen = "127.0.0.1:0", args = [], environment = {} } = {}) {
   const child = launch(variable, [...(listen ? ["--listen", listen] : []), ...args], environment);
-  const url = await within(20_000, `the listening line of ${variable}`, child.listening);
+  const listening = new Promise((resolve, reject) => {
+    createInterface({ input: child.process.stdout }).on("line", (line) => {
+      const url = /http:\/\/[^\s/]+:\d+/.exec(line)?.[0];
+      if (url) resolve(url);
+    });
+    child.ended.then(([status]) => reject(new Error(`it ended with ${status} before it listened\n${child.errors()}`)), reject);
+  });
+  const url = await within(20_000, `the listening line of ${variable}`, listening);
   return new Server(child, url);
 }
 
 /** Starts a program that is expected to end by itself, and says how: `{ status, errors }`. */
 export async function runApplication(args, environment = {}) {
   const child = launch("TIDEWIRE_BINARY", args, environment);
-  child.listening.catch(() => {});
+  child.process.stdout.resume();
   const [status] = await within(20_000, "the end of TIDEWIRE_BINARY", child.ended);
   return { status, errors: child.errors() };
 }
 
-function launch(variable, args, environment) {
+/** Starts the program that the environment names in `variable`; its standard output is the caller's to read. */
+export function launch(variable, args, environment = {}) {
   const program = process.env[variable];
   assert.ok(program, `${variable} names no program: run the suite by \`cargo xtask test --stage node\` or \`npm run reference\``);
   const [command, first] = program.endsWith(".js") ? [process.execPath, [program]] : [program, []];
@@ -43,15 +51,7 @@ function launch(variable, args, environment) {
 
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text) => (errors += text));
-  const ended = once(child, "close");
-  const listening = new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const url = /https?:\/\/[^\s/]+:\d+/.exec(line)?.[0];
-      if (url) resolve(url);
-    });
-    ended.then(([status]) => reject(new Error(`${program} ended with ${status} before it listened\n${errors}`)), reject);
-  });
-  return { process: child, ended, listening, errors: () => errors };
+  return { process: child, ended: once(child, "close"), errors: () => errors };
 }
 
 class Server {

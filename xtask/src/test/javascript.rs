@@ -9,10 +9,11 @@ use super::tally::{NodeSummary, Tally};
 use crate::environment::{self, apt};
 use crate::process::{build_executable, succeeds_watched};
 
-/// In Node, against our programs.
+/// In Node, against our programs; and our client against Node's servers.
 pub(super) fn in_node() -> Result<Tally> {
     let folder = suite("conformance/node")?;
-    against_tidewire(&mut npm(&folder, "test"))
+    let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
+    against_tidewire(npm(&folder, "test").env("TIDEWIRE_CONFORMANCE_CLIENT", client))
 }
 
 /// In Node, against Node's own server. Tests of what only Tidewire promises are skipped here, and counted as such.
