@@ -1,4 +1,5 @@
-//! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types. The client's is in `client`.
+//! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types. The client's is in `client`, that of
+//! HTTP/2 in `http2`.
 
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::{Engine as _, alphabet};
@@ -13,12 +14,14 @@ use sha1::{Digest, Sha1};
 mod client;
 mod error;
 mod extensions;
+mod http2;
 mod origins;
 mod uri;
 
 pub use client::{Agreed, AnswerError, Offer, OfferError};
 pub use error::HandshakeError;
 pub(crate) use extensions::{Part, walk};
+pub use http2::{is_connect_request, verify_connect};
 pub use origins::{InvalidOrigin, Origins};
 pub use uri::{UriError, WebSocketUri};
 
@@ -36,8 +39,8 @@ pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
 
 /// Holds a request against every requirement of RFC 6455 §4.2.1.
 ///
-/// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, RFC 8441)
-/// and must not have a body, which a proxy and we might delimit differently and read as frames. Which resources there
+/// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, for
+/// [`verify_connect`]) and must not have a body, which a proxy and we might delimit differently and read as frames. Which resources there
 /// are is for the program to know.
 pub fn verify(
     method: &Method,
@@ -61,9 +64,9 @@ pub fn verify(
         return Err(HandshakeError::ConnectionWithoutUpgrade);
     }
     verify_version(headers)?;
-    let accept_key = accept_key(verified_key(headers)?);
+    let opening = Opening::Http1 { accept_key: accept_key(verified_key(headers)?) };
     let (protocols, deflate) = (offered_protocols(headers)?, deflate::offers(headers)?);
-    Ok(Accepted { accept_key, protocols, deflate, origin: Origin::of(headers) })
+    Ok(Accepted { opening, protocols, deflate, origin: Origin::of(headers, headers.get(HOST).cloned()) })
 }
 
 /// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): base64 of the SHA-1 of the key as it
@@ -73,19 +76,31 @@ pub fn accept_key(key: &str) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// A handshake that may be answered with 101.
+/// A handshake that may be answered with 101, or 200 over HTTP/2.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Accepted {
-    accept_key: String,
+    opening: Opening,
     protocols: Vec<String>,
     deflate: Vec<DeflateOffer>,
     origin: Origin,
 }
 
+/// What the connection is opened by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Opening {
+    /// An upgrade, which takes the whole connection.
+    Http1 { accept_key: String },
+    /// An extended CONNECT (RFC 8441), which takes its stream.
+    Http2,
+}
+
 impl Accepted {
-    /// The value of `Sec-WebSocket-Accept`.
-    pub fn accept_key(&self) -> &str {
-        &self.accept_key
+    /// The value of `Sec-WebSocket-Accept`. `None` over HTTP/2, which has none.
+    pub fn accept_key(&self) -> Option<&str> {
+        match &self.opening {
+            Opening::Http1 { accept_key } => Some(accept_key),
+            Opening::Http2 => None,
+        }
     }
 
     /// The subprotocols that the client offers, the preferred one first; no two are the same.
@@ -109,7 +124,8 @@ impl Accepted {
         options.choose(&self.deflate)
     }
 
-    /// The answer (§4.2.2), its headers in the order in which Node's `ws` sends them.
+    /// The answer (§4.2.2), its headers in the order in which Node's `ws` sends them; over HTTP/2 (RFC 8441 §5) only those
+    /// that say what was agreed on.
     ///
     /// A protocol that the client did not offer is left out: it would have to fail the connection over it (§4.1).
     pub fn response(
@@ -118,14 +134,17 @@ impl Accepted {
         deflate: Option<&DeflateAgreement>,
     ) -> Response<()> {
         let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        // Base64 and tokens are always header values.
-        if let Ok(accept_key) = HeaderValue::from_str(&self.accept_key) {
-            headers.insert(SEC_WEBSOCKET_ACCEPT, accept_key);
+        if let Opening::Http1 { accept_key } = &self.opening {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            // Base64 and tokens are always header values.
+            if let Ok(accept_key) = HeaderValue::from_str(accept_key) {
+                headers.insert(SEC_WEBSOCKET_ACCEPT, accept_key);
+            }
         }
+        let headers = response.headers_mut();
         let offered = self.protocols.iter().find(|offered| Some(offered.as_str()) == selected_protocol);
         if let Some(Ok(protocol)) = offered.map(|offered| HeaderValue::from_str(offered)) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);

@@ -58,7 +58,7 @@ pub use frame::{
 };
 pub use handshake::{
     Accepted, Agreed, AnswerError, HandshakeError, InvalidOrigin, Offer, OfferError, Origins, UriError,
-    WebSocketUri, accept_key, is_upgrade_request, verify,
+    WebSocketUri, accept_key, is_connect_request, is_upgrade_request, verify, verify_connect,
 };
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};

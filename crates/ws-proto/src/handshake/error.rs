@@ -64,10 +64,24 @@ pub enum HandshakeError {
     /// `Origin` is not one of those that are let in, see [`Origins`](crate::Origins) (§10.2).
     #[error("pages of this origin may not connect")]
     OriginNotAllowed,
+    /// A request of HTTP/2 that is no CONNECT with a `:protocol` (RFC 8441 §4).
+    #[error("over HTTP/2 a WebSocket handshake has to be an extended CONNECT request (RFC 8441)")]
+    NoExtendedConnect,
+    /// The `:protocol` of an extended CONNECT is not `websocket`.
+    #[error("the :protocol of an extended CONNECT request has to be websocket")]
+    UnknownProtocol,
+    /// An `Upgrade` or a `Connection` in HTTP/2 (RFC 8441 §5).
+    #[error("over HTTP/2 there must be neither an Upgrade nor a Connection header")]
+    UpgradeInHttp2,
+    /// `Sec-WebSocket-Version` is missing or not 13, over HTTP/2. The answer 426 needs an `Upgrade`, which has no place
+    /// there.
+    #[error("the Sec-WebSocket-Version header has to be 13")]
+    UnsupportedVersionInHttp2,
 }
 
 impl HandshakeError {
-    /// The status with which the request is answered: 405, 426, 403, or 400 for all else.
+    /// The status with which the request is answered: 405, 426, 403, 501 for another `:protocol` (RFC 9220 §3), or 400
+    /// for all else.
     pub fn status(&self) -> StatusCode {
         match self {
             HandshakeError::MethodNotGet => StatusCode::METHOD_NOT_ALLOWED,
@@ -75,12 +89,14 @@ impl HandshakeError {
                 StatusCode::UPGRADE_REQUIRED
             }
             HandshakeError::OriginNotAllowed => StatusCode::FORBIDDEN,
+            HandshakeError::UnknownProtocol => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::BAD_REQUEST,
         }
     }
 
     /// The answer: the reason as plain text, and the end of the connection, lest a proxy that believes in the
-    /// upgrade sends us frames as requests.
+    /// upgrade sends us frames as requests. The header `Connection`, which says so, has no place in HTTP/2: hyper leaves
+    /// it out there.
     pub fn response(&self) -> Response<String> {
         let body = format!("{self}\n");
         let length = HeaderValue::from(body.len());
@@ -100,7 +116,9 @@ impl HandshakeError {
                 headers.insert(ALLOW, HeaderValue::from_static("GET"));
             }
             // RFC 6455 §4.4: the versions that we do speak.
-            HandshakeError::UnsupportedVersion | HandshakeError::VersionRepeated => {
+            HandshakeError::UnsupportedVersion
+            | HandshakeError::UnsupportedVersionInHttp2
+            | HandshakeError::VersionRepeated => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             _ => {}

@@ -82,7 +82,7 @@ impl Origins {
     /// Whether a request with these headers may connect. One that names several origins may not.
     #[must_use]
     pub fn allow(&self, headers: &HeaderMap) -> bool {
-        self.allow_origin(&Origin::of(headers))
+        self.allow_origin(&Origin::of(headers, headers.get(HOST).cloned()))
     }
 
     pub(crate) fn allow_origin(&self, origin: &Origin) -> bool {
@@ -107,11 +107,12 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    /// `host` is what the request says that it has come to.
+    pub(crate) fn of(headers: &HeaderMap, host: Option<HeaderValue>) -> Self {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Self::None,
-            (Some(origin), None) => Self::Of { origin: origin.clone(), host: headers.get(HOST).cloned() },
+            (Some(origin), None) => Self::Of { origin: origin.clone(), host },
             (Some(_), Some(_)) => Self::Several,
         }
     }
