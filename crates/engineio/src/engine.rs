@@ -14,10 +14,9 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::upgrade::OnUpgrade;
-use net::LogLimit;
+use net::{LogLimit, Upgrading};
 use tokio::sync::{Notify, oneshot};
-use ws_proto::Accepted;
+use ws_proto::{Accepted, HandshakeError};
 
 use crate::driver::Driver;
 use crate::handler::Application;
@@ -123,8 +122,8 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let upgrade =
-            ws_proto::is_upgrade_request(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        let upgrade = net::asks_for_websocket(request.method(), request.headers(), request.extensions())
+            .then(|| Upgrading::of_request(&mut request));
         let (parts, body) = request.into_parts();
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
@@ -193,7 +192,7 @@ impl<A: Application> Engine<A> {
         &self.0.registry
     }
 
-    fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<OnUpgrade>) -> Answer {
+    fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<Upgrading>) -> Answer {
         if let Asked::Poll(session) | Asked::Post(session) | Asked::Upgrade(session) = &asked {
             session.hear();
         }
@@ -251,8 +250,8 @@ impl<A: Application> Engine<A> {
         payload(open.into_bytes())
     }
 
-    fn open_websocket(&self, parts: Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
-        let accepted = match ws_proto::verify(&parts.method, &parts.uri, parts.version, &parts.headers) {
+    fn open_websocket(&self, parts: Parts, upgrade: Upgrading) -> Response<Full<Bytes>> {
+        let accepted = match verify(&parts) {
             Ok(accepted) => accepted,
             Err(error) => return error.response().map(|body| Full::new(Bytes::from(body))),
         };
@@ -267,8 +266,8 @@ impl<A: Application> Engine<A> {
         })
     }
 
-    fn open_candidate(session: Session, parts: &Parts, upgrade: OnUpgrade) -> Response<Full<Bytes>> {
-        match ws_proto::verify(&parts.method, &parts.uri, parts.version, &parts.headers) {
+    fn open_candidate(session: Session, parts: &Parts, upgrade: Upgrading) -> Response<Full<Bytes>> {
+        match verify(parts) {
             Ok(accepted) => accept(&accepted, upgrade, move |upgraded| {
                 session.command(Command::Candidate(upgraded));
                 None::<Ready<()>>
@@ -338,10 +337,14 @@ async fn poll_response(mut polling: Polling) -> Response<Full<Bytes>> {
     }
 }
 
-/// Answers 101, gives the raw connection to `then`, and runs the future that comes back.
+fn verify(request: &Parts) -> Result<Accepted, HandshakeError> {
+    net::verify(&request.method, &request.uri, request.version, &request.headers, &request.extensions)
+}
+
+/// Accepts a handshake, gives the raw connection to `then`, and runs the future that comes back.
 fn accept<F: Future<Output = ()> + Unpin + Send + 'static>(
     accepted: &Accepted,
-    upgrade: OnUpgrade,
+    upgrade: Upgrading,
     then: impl FnOnce(net::Upgraded) -> Option<F> + Send + 'static,
 ) -> Response<Full<Bytes>> {
     tokio::spawn(AfterUpgrade::Waiting(Box::pin(async move {

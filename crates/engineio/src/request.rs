@@ -1,7 +1,7 @@
 //! What a request asks of the engine, and whether it may.
 
 use engineio_proto::{Refusal, Transport};
-use http::{Method, request::Parts};
+use http::{Method, Version, request::Parts};
 
 use crate::options::Options;
 use crate::registry::Registry;
@@ -89,7 +89,9 @@ pub(crate) fn check(
             _ => Asked::OtherMethod,
         });
     }
-    if request.method != Method::GET {
+    // Over HTTP/2 the handshake of a WebSocket is an extended CONNECT (RFC 8441).
+    let opening = if upgrade && request.version == Version::HTTP_2 { Method::CONNECT } else { Method::GET };
+    if request.method != opening {
         return Err(Refusal::BadHandshakeMethod.into());
     }
     if let Some(allow) = &options.allow_request {
@@ -163,6 +165,20 @@ mod tests {
             let refused = asked(method.clone(), &query, upgrade).unwrap_err();
             assert_eq!(refused, refusal, "{method} {query}");
         }
+    }
+
+    #[test]
+    fn over_http_2_a_websocket_is_asked_for_by_connect_and_by_nothing_else() {
+        let asked = |method, upgrade| {
+            let uri = "https://example.com/socket.io/?EIO=4&transport=websocket";
+            let request = http::Request::builder().method(method).version(Version::HTTP_2).uri(uri);
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let asked = check(&parts, upgrade, &Options::default(), &Registry::default());
+            asked.map_err(|refused| refused.refusal)
+        };
+        assert!(matches!(asked(Method::CONNECT, true), Ok(Asked::Open(Transport::WebSocket))));
+        assert!(matches!(asked(Method::GET, true), Err(Refusal::BadHandshakeMethod)));
+        assert!(matches!(asked(Method::CONNECT, false), Err(Refusal::BadHandshakeMethod)));
     }
 
     #[test]

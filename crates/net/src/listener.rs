@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
+use crate::http2::{self, Http2Limits, Rewound};
 use crate::log_limit::LogLimit;
 use crate::patient::Patient;
 use crate::stream::Stream;
@@ -57,6 +59,8 @@ pub struct HttpLimits {
     pub tcp_keepalive: Option<Duration>,
     /// How long connections may go on after the server was asked to stop. Default 5 s.
     pub stop_timeout: Duration,
+    /// What a connection of HTTP/2 may ask for beside that. `None`: HTTP/1.1 is all that is spoken.
+    pub http2: Option<Http2Limits>,
 }
 
 impl Default for HttpLimits {
@@ -69,11 +73,15 @@ impl Default for HttpLimits {
             max_connections: 100_000,
             tcp_keepalive: Some(Duration::from_secs(60)),
             stop_timeout: Duration::from_secs(5),
+            http2: Some(Http2Limits::default()),
         }
     }
 }
 
-/// A TCP listener that serves HTTP/1.1 with a tower service, upgrades included.
+/// A TCP listener that serves HTTP/1.1 and HTTP/2 with a tower service, upgrades and extended CONNECTs included.
+///
+/// Over TLS the client chooses by ALPN. In the clear it speaks HTTP/2 by prior knowledge (RFC 9113 §3.3); nothing is read
+/// twice to find that out.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -115,7 +123,7 @@ impl Listener {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
-        self.tls = Some(tls);
+        self.tls = Some(if self.limits.http2.is_some() { tls } else { tls.without_http2() });
         self
     }
 
@@ -195,7 +203,7 @@ async fn serve_connection<S, B>(
     service: WithPeer<S>,
     limits: HttpLimits,
     mut stopping: watch::Receiver<bool>,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 ) where
     S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -210,24 +218,62 @@ async fn serve_connection<S, B>(
     // Boxed, because it is short: its memory would be held as long as the connection lives.
     let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut stopping));
     let Some(stream) = begun.await else { return };
-    let connection = http1::Builder::new()
+    let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
+    let stream = Patient::new(stream, limits.write_timeout);
+    if is_http2 {
+        // Boxed as well: it is larger by far, and most connections are not of its kind.
+        let stream = Rewound::new(Bytes::new(), stream);
+        return Box::pin(serve_http2(stream, service, limits, stopping, place)).await;
+    }
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(8 * 1024))
         .max_headers(limits.headers)
-        .serve_connection(Patient::new(stream, limits.write_timeout), TowerToHyperService::new(service))
+        .serve_connection(stream, TowerToHyperService::new(service.clone()))
         .with_upgrades();
-    let mut connection = pin!(connection);
     let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = stop => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = tokio::select! {
+        result = &mut connection => Some(result),
+        () = stop => None,
+    };
+    let result = match ended {
+        Some(result) => result,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
-    if let Err(error) = result {
-        tracing::debug!(%error, "HTTP connection ended");
+    let Err(error) = result else { return };
+    // Only as the first thing that is said: behind a request it would be somebody else's idea of where that ends.
+    if may_be_http2
+        && error.is_parse_version_h2()
+        && let Some(parts) = connection.into_parts()
+        && !parts.io.has_written()
+    {
+        let stream = Rewound::new(parts.read_buf, parts.io);
+        return Box::pin(serve_http2(stream, service, limits, stopping, place)).await;
+    }
+    tracing::debug!(%error, "HTTP connection ended");
+}
+
+async fn serve_http2<S, B>(
+    stream: Rewound,
+    service: WithPeer<S>,
+    limits: HttpLimits,
+    stopping: watch::Receiver<bool>,
+    place: Option<OwnedSemaphorePermit>,
+) where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Some(http2) = &limits.http2 else { return };
+    if let Err(error) = http2::serve(stream, service, &limits, http2, stopping, place).await {
+        tracing::debug!(%error, "HTTP/2 connection ended");
     }
 }
 
@@ -303,7 +349,7 @@ mod tests {
     async fn serve(limits: HttpLimits) -> (SocketAddr, mpsc::UnboundedReceiver<Stream>) {
         let (sender, upgraded) = mpsc::unbounded_channel();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (upgrade, sender) = (hyper::upgrade::on(&mut request), sender.clone());
+            let (upgrade, sender) = (crate::Upgrading::of_request(&mut request), sender.clone());
             tokio::spawn(async move { sender.send(crate::upgraded(upgrade).await.unwrap().stream) });
             let mut response = Response::new(String::new());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

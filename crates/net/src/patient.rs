@@ -32,11 +32,17 @@ pub(crate) struct Patient {
     waiting: Option<Pin<Box<Sleep>>>,
     /// Runs since our end was shut.
     lingering: Option<Linger>,
+    has_written: bool,
 }
 
 impl Patient {
     pub(crate) fn new(socket: Stream, limit: Duration) -> Self {
-        Self { socket: Some(TokioIo::new(socket)), limit, waiting: None, lingering: None }
+        Self { socket: Some(TokioIo::new(socket)), limit, waiting: None, lingering: None, has_written: false }
+    }
+
+    /// Whether the peer has been told anything.
+    pub(crate) fn has_written(&self) -> bool {
+        self.has_written
     }
 
     pub(crate) fn into_inner(mut self) -> Stream {
@@ -52,6 +58,7 @@ impl Patient {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TokioIo<Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        self.has_written = true;
         let written = write(self.socket(), cx);
         if written.is_ready() {
             self.waiting = None;

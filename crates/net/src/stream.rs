@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +13,8 @@ use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsStream;
 
+use crate::handshake::Upgrading;
+use crate::http2::Http2Stream;
 use crate::patient::Patient;
 
 /// A byte stream that a connection owns.
@@ -24,6 +25,8 @@ pub enum Stream {
     /// A stream whose type the HTTP server hides, for instance inside a foreign server with its own transport. It costs
     /// the server's rewind buffer and a virtual call for each read and write.
     Opaque(Box<TokioIo<hyper::upgrade::Upgraded>>),
+    /// One stream of a connection of HTTP/2. A task of hyper's stands between, and a copy of all that is written.
+    Http2(Box<Http2Stream>),
     /// Encrypted, on a stream of any kind. The state of rustls beside it takes some kilobytes.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<Stream>>),
@@ -47,6 +50,15 @@ impl fmt::Debug for AnyStream {
 }
 
 impl Stream {
+    /// Whether the handshake of TLS has agreed on HTTP/2.
+    pub(crate) fn agreed_on_http2(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(crate::tls::HTTP_2),
+            _ => false,
+        }
+    }
+
     /// A stream that a program brings.
     pub fn io(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self::Io(AnyStream(Box::new(stream)))
@@ -67,8 +79,13 @@ pub struct Upgraded {
 ///
 /// # Errors
 /// The HTTP connection failed before the upgrade was answered.
-pub async fn upgraded(upgrade: OnUpgrade) -> hyper::Result<Upgraded> {
+pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
+    let Upgrading { upgrade, is_http2, released } = upgrading;
     let upgraded = upgrade.await?;
+    if is_http2 {
+        let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, released)));
+        return Ok(Upgraded { stream, leftover: Bytes::new() });
+    }
     // Under our own listener.
     let upgraded = match upgraded.downcast::<Patient>() {
         Ok(parts) => {
@@ -100,6 +117,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Opaque(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Http2(stream) => Pin::new(stream).poll_read(cx, buffer),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => end_without_notice(Pin::new(stream).poll_read(cx, buffer)),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_read(cx, buffer),
@@ -123,6 +141,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Opaque(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Http2(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write(cx, bytes),
@@ -138,6 +157,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Opaque(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Http2(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write_vectored(cx, slices),
@@ -149,6 +169,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Opaque(stream) => stream.is_write_vectored(),
+            Self::Http2(stream) => stream.is_write_vectored(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.is_write_vectored(),
             Self::Io(AnyStream(stream)) => stream.is_write_vectored(),
@@ -160,6 +181,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_flush(cx),
@@ -171,6 +193,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Opaque(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_shutdown(cx),
@@ -200,7 +223,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let (taken, mut takes) = mpsc::unbounded_channel();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (upgrade, taken) = (hyper::upgrade::on(&mut request), taken.clone());
+            let (upgrade, taken) = (Upgrading::of_request(&mut request), taken.clone());
             tokio::spawn(async move { taken.send(upgraded(upgrade).await.unwrap()).unwrap() });
             let mut response = Response::new(String::new());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

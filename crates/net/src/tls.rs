@@ -1,6 +1,7 @@
 //! TLS, by rustls with the cryptography of ring.
 //!
-//! Both ends speak the newest of TLS 1.2 and 1.3 that the peer speaks, and HTTP/1.1 inside, by ALPN if the peer has that.
+//! Both ends speak the newest of TLS 1.2 and 1.3 that the peer speaks, and inside it, by ALPN
+//! if the peer has that, HTTP/1.1 or, where a server and its client have it, HTTP/2.
 
 mod error;
 
@@ -26,9 +27,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 #[cfg(feature = "tls")]
 const HTTP_1_1: &[u8] = b"http/1.1";
 
+/// RFC 9113 §3.2.
+#[cfg(feature = "tls")]
+pub(crate) const HTTP_2: &[u8] = b"h2";
+
 /// What a server speaks inside, the preferred one first.
 #[cfg(feature = "tls")]
-const SERVER_PROTOCOLS: &[&[u8]] = &[HTTP_1_1];
+const SERVER_PROTOCOLS: &[&[u8]] = &[HTTP_2, HTTP_1_1];
 
 /// What a client offers to speak inside.
 #[cfg(feature = "tls")]

@@ -54,8 +54,6 @@
 //! | `reconnect` | a client that connects again by itself |
 //! | `closed`, `error`, `outcome`, `limits` | the ends of things |
 //!
-//! Still to come, in a room of its own: WebSocket over HTTP/2.
-//!
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use hyper::upgrade::OnUpgrade;
+use net::Upgrading;
 use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError, Origins};
 
 use crate::driver::Driver;
@@ -33,8 +33,9 @@ use crate::socket::WebSocket;
 /// # Errors
 /// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
-    let accepted = ws_proto::verify(request.method(), request.uri(), request.version(), request.headers())?;
-    let upgrade = hyper::upgrade::on(request);
+    let (version, extensions) = (request.version(), request.extensions());
+    let accepted = net::verify(request.method(), request.uri(), version, request.headers(), extensions)?;
+    let upgrade = Upgrading::of_request(request);
     Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
 }
 
@@ -43,7 +44,7 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
 #[must_use = "the response of on_connect is what accepts the handshake"]
 pub struct Upgrade {
     accepted: Accepted,
-    upgrade: OnUpgrade,
+    upgrade: Upgrading,
     protocol: Option<Box<str>>,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
@@ -136,7 +137,7 @@ impl Upgrade {
 
 /// The whole life of a connection.
 fn connect<F, Fut>(
-    upgrade: OnUpgrade,
+    upgrade: Upgrading,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
     protocol: Option<Box<str>>,
@@ -195,7 +196,7 @@ mod tests {
     fn a_connection_costs_no_more_than_it_must_beside_its_handler() {
         let mut request = http::Request::new(());
         let task = connect(
-            hyper::upgrade::on(&mut request),
+            Upgrading::of_request(&mut request),
             Limits::default(),
             None,
             None,

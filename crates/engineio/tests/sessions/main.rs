@@ -4,6 +4,7 @@ mod choppy;
 mod endings;
 mod flow;
 mod heartbeat;
+mod http2;
 mod mounting;
 mod polling;
 mod support;

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::error::TlsConfigError;
-use super::{SERVER_PROTOCOLS, alpn, certificates, private_key};
+use super::{HTTP_2, SERVER_PROTOCOLS, alpn, certificates, private_key};
 use crate::stream::Stream;
 
 /// The first byte of every TLS connection: a record of the handshake (RFC 8446 §5.1).
@@ -73,6 +73,13 @@ impl ServerTls {
             Arc::make_mut(&mut config).alpn_protocols = alpn(SERVER_PROTOCOLS);
         }
         Self(config)
+    }
+
+    /// Without HTTP/2 among the protocols.
+    pub(crate) fn without_http2(self) -> Self {
+        let mut config = ServerConfig::clone(&self.0);
+        config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+        Self(Arc::new(config))
     }
 
     /// The handshake with a client that has connected. How long it may take is for the caller to say.

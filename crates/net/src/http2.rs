@@ -1,0 +1,166 @@
+//! A connection of HTTP/2: many requests and WebSockets (RFC 8441) on one stream of bytes.
+//!
+//! hyper speaks the protocol. What it leaves to others is here: how long a peer may take nothing of an answer, how many
+//! requests it may take back, when a connection without requests ends, and the end of a WebSocket that cannot be written.
+
+mod exchange;
+mod rewound;
+mod stream;
+mod tasks;
+
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
+
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioTimer;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep};
+use tower::Service;
+
+use self::exchange::Exchanges;
+use self::tasks::Tasks;
+use crate::listener::HttpLimits;
+
+pub(crate) use self::rewound::Rewound;
+pub use self::stream::Http2Stream;
+pub(crate) use self::stream::Released;
+
+/// The longest window that there is (RFC 9113 §6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// Bytes of answers that are handed to hyper at a time: the payload of one DATA frame (RFC 9113 §6.5.2).
+const CHUNK: usize = 16 * 1024;
+
+/// Bytes of one stream that hyper keeps behind a connection that takes nothing.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Streams that are reset before we have seen them, in one read; and those that we have to reset because they break
+/// the protocol, in the life of a connection. More end the connection with ENHANCE_YOUR_CALM.
+const RESET_UNSEEN: usize = 20;
+const RESET_BY_US: usize = 128;
+
+/// How long a peer has to answer our Ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a peer may ask of one connection of HTTP/2, beside the [`HttpLimits`] that it shares with HTTP/1.1.
+#[derive(Debug, Clone)]
+pub struct Http2Limits {
+    /// Requests and WebSockets at the same time. A further one is refused, and may be tried again. Answers requests
+    /// that are begun in masses. Default 100, the least that RFC 9113 recommends.
+    pub streams: u32,
+    /// Bytes of one stream that may have come and wait to be read; of all streams together, [`streams`](Self::streams)
+    /// times as many, so that none of them can stop the others. The peer is told, and one that sends more is
+    /// disconnected. Answers sending and not being read. Default 128 KiB.
+    pub stream_window: u32,
+    /// Requests that the peer may take back (RST_STREAM) before they are answered; each one that is answered makes one
+    /// of them good. More end the connection. Answers rapid reset (CVE-2023-44487): requests that are begun at a rate
+    /// that [`streams`](Self::streams) does not bound. Default 1,000.
+    pub cancelled: u32,
+    /// How often a peer is asked by a Ping whether it is still there; it has 20 s to answer. `None`: never. Answers
+    /// peers that vanish, or no longer run. Default 60 s.
+    pub ping_after: Option<Duration>,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            stream_window: 128 * 1024,
+            cancelled: 1_000,
+            ping_after: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// Serves one connection to its end. `place` is given back when the first WebSocket is opened.
+pub(crate) async fn serve<S, B>(
+    io: Rewound,
+    service: S,
+    limits: &HttpLimits,
+    http2: &Http2Limits,
+    stopping: watch::Receiver<bool>,
+    place: Option<OwnedSemaphorePermit>,
+) -> hyper::Result<()>
+where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let tasks = Tasks::new(limits.write_timeout);
+    let mut counts = tasks.counts();
+    let stream_window = http2.stream_window.clamp(1, MAX_WINDOW);
+    let window = stream_window.saturating_mul(http2.streams.max(1)).min(MAX_WINDOW);
+    let connection = http2::Builder::new(tasks)
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .max_concurrent_streams(http2.streams)
+        .initial_stream_window_size(stream_window)
+        .initial_connection_window_size(window)
+        .max_header_list_size(u32::try_from(limits.head_size.max(8 * 1024)).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESET_UNSEEN)
+        .max_local_error_reset_streams(RESET_BY_US)
+        .keep_alive_interval(http2.ping_after)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .serve_connection(io, Exchanges::new(service, limits.headers));
+    let mut connection = pin!(connection);
+
+    let (mut place, mut stopping) = (place, Some(stopping));
+    let (mut told, mut served, mut leaving) = (false, false, false);
+    // Counts while there is no stream.
+    let mut silence = pin!(sleep(limits.head_timeout));
+    loop {
+        let streams = *counts.borrow_and_update();
+        let is_silent = streams.exchanges == 0 && streams.websockets == 0;
+        if streams.cancelled > http2.cancelled {
+            tracing::debug!(cancelled = streams.cancelled, "a peer takes back too many requests");
+            return Ok(());
+        }
+        if streams.websockets > 0 {
+            drop(place.take());
+        }
+        if told && streams.exchanges == 0 {
+            // WebSockets are the program's to end: the listener does not wait for them.
+            stopping = None;
+        }
+        let stop = async {
+            match &mut stopping {
+                Some(stopping) if !told => drop(stopping.wait_for(|stopping| *stopping).await),
+                _ => pending().await,
+            }
+        };
+        tokio::select! {
+            result = &mut connection => return result,
+            // The other end of it lives in the connection.
+            _ = counts.changed() => {
+                served = true;
+                if !leaving {
+                    silence.as_mut().reset(Instant::now() + limits.head_timeout);
+                }
+            }
+            () = stop => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = &mut silence, if is_silent => {
+                if leaving || !served {
+                    // It neither answers nor goes, or has asked for nothing.
+                    return Ok(());
+                }
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+                // The last answers may still be on their way.
+                silence.as_mut().reset(Instant::now() + limits.write_timeout);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

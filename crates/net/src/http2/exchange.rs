@@ -1,0 +1,178 @@
+//! A request and its answer: what HTTP/1.1 and HTTP/2 call by other names made the same, and the answer in pieces.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use pin_project_lite::pin_project;
+use tokio::sync::watch;
+use tower::Service;
+
+use super::CHUNK;
+use super::stream::Released;
+use super::tasks::{Answer, Next};
+
+/// The service of a connection.
+pub(super) struct Exchanges<S> {
+    service: TowerToHyperService<S>,
+    max_headers: usize,
+}
+
+impl<S> Exchanges<S> {
+    pub(super) fn new(service: S, max_headers: usize) -> Self {
+        Self { service: TowerToHyperService::new(service), max_headers }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Exchanges<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    B: Body,
+{
+    type Response = Response<Pieces<B>>;
+    type Error = S::Error;
+    type Future = Exchange<TowerToHyperServiceFuture<S, Request<Incoming>>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let answer = Arc::new(Answer::default());
+        Next::Exchange(Arc::clone(&answer)).leave();
+        if request.headers().len() > self.max_headers {
+            return Exchange { service: None, answer, released: None };
+        }
+        let mut released = None;
+        if request.method() == Method::CONNECT {
+            let (sender, receiver) = watch::channel(false);
+            request.extensions_mut().insert(Released(sender));
+            released = Some(receiver);
+        }
+        // What programs look for, and would hold against `Origin`. The two must not differ (RFC 9113 §8.3.1).
+        if let Some(authority) = request.uri().authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(HOST, host);
+        }
+        Exchange { service: Some(hyper::service::Service::call(&self.service, request)), answer, released }
+    }
+}
+
+pin_project! {
+    /// The way to an answer.
+    pub(super) struct Exchange<F> {
+        // None for a request that is refused before the service sees it.
+        #[pin]
+        service: Option<F>,
+        answer: Arc<Answer>,
+        // Of a CONNECT.
+        released: Option<watch::Receiver<bool>>,
+    }
+}
+
+impl<F, B, E> Future for Exchange<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<Pieces<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match this.service.as_pin_mut() {
+            Some(service) => ready!(service.poll(cx)),
+            None => {
+                this.answer.is_there();
+                let mut response = Response::new(Pieces::none(Arc::clone(this.answer)));
+                *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                return Poll::Ready(Ok(response));
+            }
+        };
+        this.answer.is_there();
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if let Some(released) = this.released.take()
+            && response.status().is_success()
+        {
+            Next::WebSocket(released).leave();
+        }
+        Poll::Ready(Ok(response.map(|body| Pieces::of(body, Arc::clone(this.answer)))))
+    }
+}
+
+pin_project! {
+    /// The body of an answer, handed on in pieces: hyper gives all of what it is handed to a stream that has room for one
+    /// byte, and nobody could take the rest back.
+    pub(super) struct Pieces<B: Body> {
+        #[pin]
+        body: Option<B>,
+        rest: Option<B::Data>,
+        answer: Arc<Answer>,
+    }
+}
+
+impl<B: Body> Pieces<B> {
+    fn of(body: B, answer: Arc<Answer>) -> Self {
+        Self { body: Some(body), rest: None, answer }
+    }
+
+    fn none(answer: Arc<Answer>) -> Self {
+        Self { body: None, rest: None, answer }
+    }
+}
+
+impl<B: Body> Body for Pieces<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.project();
+        if this.rest.is_none() {
+            let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+            let Poll::Ready(frame) = body.poll_frame(cx) else {
+                this.answer.waits_for_program();
+                return Poll::Pending;
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => *this.rest = Some(data),
+                    // Trailers.
+                    Err(other) => {
+                        let map = |mut data: B::Data| data.copy_to_bytes(data.remaining());
+                        return Poll::Ready(Some(Ok(other.map_data(map))));
+                    }
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let Some(data) = this.rest else { return Poll::Ready(None) };
+        this.answer.offers();
+        let piece = data.copy_to_bytes(data.remaining().min(CHUNK));
+        if !data.has_remaining() {
+            *this.rest = None;
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // It is asked before the first piece; afterwards a hint that is too small would only cost something.
+        if self.rest.is_some() {
+            return SizeHint::default();
+        }
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,467 @@
+//! A listener and a client of the crate `h2`, in the clear unless a test says otherwise.
+
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::ext::Protocol;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tower::service_fn;
+
+use super::*;
+use crate::{Listener, Stream, Upgrading, upgraded};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// More than every buffer on the way.
+const LARGE: usize = 2_000_000;
+
+/// Fails the test instead of letting it hang.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), what).await.expect("in time")
+}
+
+/// Half a second is long for what would have come.
+async fn not_soon<T: std::fmt::Debug>(what: impl Future<Output = T>) {
+    let came = timeout(Duration::from_millis(500), what).await;
+    assert!(came.is_err(), "{came:?}");
+}
+
+/// A server by paths: `/hello`, `/large`, `/never`; a CONNECT gives its stream to the test.
+struct Server {
+    address: SocketAddr,
+    streams: mpsc::UnboundedReceiver<Stream>,
+    /// Requests that are at `/never` now.
+    waiting: Arc<AtomicUsize>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(limits: HttpLimits) -> Self {
+        let listener = Listener::bind("127.0.0.1:0", limits).await.expect("a free port");
+        Self::on(listener)
+    }
+
+    fn on(listener: Listener) -> Self {
+        let (sender, streams) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let at_never = Arc::clone(&waiting);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (sender, waiting) = (sender.clone(), Arc::clone(&at_never));
+            async move {
+                let body = match request.uri().path() {
+                    "/hello" => format!("{:?} {:?}", request.version(), request.headers().get("host")),
+                    "/large" => "x".repeat(LARGE),
+                    "/never" => {
+                        struct Here(Arc<AtomicUsize>);
+                        impl Drop for Here {
+                            fn drop(&mut self) {
+                                self.0.fetch_sub(1, Ordering::SeqCst);
+                            }
+                        }
+                        waiting.fetch_add(1, Ordering::SeqCst);
+                        let _here = Here(waiting);
+                        pending().await
+                    }
+                    _ => {
+                        let upgrading = Upgrading::of_request(&mut request);
+                        tokio::spawn(async move { sender.send(upgraded(upgrading).await.unwrap().stream) });
+                        String::new()
+                    }
+                };
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body))))
+            }
+        });
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(listener.serve(service, async { drop(stopped.await) }));
+        Self { address, streams, waiting, stop: Some(stop), serving }
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(self.address, Builder::new()).await
+    }
+
+    /// Waits until so many requests are at `/never`.
+    async fn waits(&self, count: usize) {
+        soon(async {
+            while self.waiting.load(Ordering::SeqCst) != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+#[derive(Debug)]
+struct Client {
+    requests: SendRequest<Bytes>,
+    connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Client {
+    async fn connect(server: SocketAddr, builder: Builder) -> Self {
+        let stream = TcpStream::connect(server).await.expect("a server");
+        Self::on(stream, builder).await
+    }
+
+    async fn on(
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        builder: Builder,
+    ) -> Self {
+        let (requests, connection) = soon(builder.handshake(stream)).await.expect("a connection");
+        Self { requests, connection: tokio::spawn(connection) }
+    }
+
+    async fn begin(&mut self, request: Request<()>) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
+        let mut requests = soon(self.requests.clone().ready()).await.expect("room");
+        let is_connect = request.method() == http::Method::CONNECT;
+        requests.send_request(request, !is_connect).expect("a request")
+    }
+
+    async fn get(&mut self, path: &str) -> Result<(u16, String), h2::Error> {
+        let (answer, _) = self.begin(get(path)).await;
+        let answer = soon(answer).await?;
+        let status = answer.status().as_u16();
+        Ok((status, String::from_utf8(read(answer.into_body()).await?).expect("text")))
+    }
+
+    /// The client's end of a stream for another protocol.
+    async fn open(&mut self) -> (RecvStream, SendStream<Bytes>) {
+        // An extended CONNECT may not go out before the settings are there.
+        self.get("/hello").await.expect("an answer");
+        let request = Request::connect("http://localhost/open").extension(Protocol::from_static("websocket"));
+        let (answer, sender) = self.begin(request.body(()).expect("a request")).await;
+        (soon(answer).await.expect("an answer").into_body(), sender)
+    }
+
+    /// Waits for the end of the connection, which is the server's to bring about.
+    async fn ended(self) -> Result<(), h2::Error> {
+        soon(self.connection).await.expect("no panic")
+    }
+}
+
+fn get(path: &str) -> Request<()> {
+    Request::get(format!("http://localhost{path}")).body(()).expect("a request")
+}
+
+async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
+    let mut bytes = Vec::new();
+    while let Some(data) = soon(body.data()).await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+fn hasty() -> HttpLimits {
+    HttpLimits { head_timeout: Duration::from_millis(200), ..HttpLimits::default() }
+}
+
+#[tokio::test]
+async fn whoever_begins_with_the_preface_is_spoken_to_in_http_2_and_programs_see_a_host() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut client = server.client().await;
+    assert_eq!(client.get("/hello").await.unwrap(), (200, r#"HTTP/2.0 Some("localhost")"#.into()));
+    assert_eq!(client.get("/large").await.unwrap().1.len(), LARGE);
+}
+
+#[tokio::test]
+async fn a_preface_behind_a_request_is_no_http_2() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
+    stream.write_all(&[request, PREFACE].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
+    assert!(answer.ends_with(br#"HTTP/1.1 Some("h")"#), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn without_it_only_http_1_is_spoken() {
+    let server = Server::start(HttpLimits { http2: None, ..HttpLimits::default() }).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_ended_in_time() {
+    let server = Server::start(hasty()).await;
+    // Nothing, a part of the preface, the preface.
+    for beginning in [&b""[..], &PREFACE[..10], PREFACE] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(beginning).await.unwrap();
+        soon(stream.read_to_end(&mut Vec::new())).await.unwrap();
+    }
+    let mut client = server.client().await;
+    client.get("/hello").await.unwrap();
+    client.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_with_a_request_or_a_stream_is_not_ended() {
+    let mut server = Server::start(hasty()).await;
+    let mut client = server.client().await;
+    let (_answer, mut request) = client.begin(get("/never")).await;
+    server.waits(1).await;
+    not_soon(&mut client.connection).await;
+    request.send_reset(Reason::CANCEL);
+    server.waits(0).await;
+    client.ended().await.unwrap();
+
+    let mut client = server.client().await;
+    let (received, mut sender) = client.open().await;
+    let mut stream = soon(server.streams.recv()).await.unwrap();
+    not_soon(&mut client.connection).await;
+    sender.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    let mut bytes = String::new();
+    soon(stream.read_to_string(&mut bytes)).await.unwrap();
+    assert_eq!(bytes, "hello");
+    stream.write_all(b"bye").await.unwrap();
+    soon(stream.shutdown()).await.unwrap();
+    assert_eq!(read(received).await.unwrap(), b"bye");
+    client.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up_alone() {
+    let patience = Duration::from_millis(300);
+    let server = Server::start(HttpLimits { write_timeout: patience, ..HttpLimits::default() }).await;
+    for window in [0, 1, 1_000, 100_000] {
+        let mut builder = Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(10_000_000);
+        let mut client = Client::connect(server.address, builder).await;
+        let (answer, mut stream) = client.begin(get("/large")).await;
+        let answer = soon(answer).await.unwrap();
+        let reason = soon(poll_fn(|cx| stream.poll_reset(cx))).await.unwrap();
+        assert_eq!(reason, Reason::CANCEL, "{window}");
+        drop(answer);
+        let (answer, _) = client.begin(get("/hello")).await;
+        assert_eq!(soon(answer).await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_slowly_arrives() {
+    let patience = Duration::from_millis(300);
+    let server = Server::start(HttpLimits { write_timeout: patience, ..HttpLimits::default() }).await;
+    let mut client = server.client().await;
+    let (answer, _) = client.begin(get("/large")).await;
+    let mut body = soon(answer).await.unwrap().into_body();
+    let (mut taken, mut slow) = (0, 10);
+    while let Some(data) = soon(body.data()).await {
+        let count = data.unwrap().len();
+        taken += count;
+        if slow > 0 {
+            // The pace of a client, which is what this is about.
+            sleep(patience / 6).await;
+            slow -= 1;
+        }
+        body.flow_control().release_capacity(count).unwrap();
+    }
+    assert_eq!(taken, LARGE);
+}
+
+#[tokio::test]
+async fn requests_that_are_taken_back_faster_than_they_are_answered_end_the_connection() {
+    let http2 = Http2Limits { cancelled: 50, ..Http2Limits::default() };
+    let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
+    let cancel = async |client: &mut Client| {
+        let (answer, mut request) = client.begin(get("/never")).await;
+        server.waits(1).await;
+        request.send_reset(Reason::CANCEL);
+        drop(answer);
+        server.waits(0).await;
+    };
+    // What is answered makes good.
+    let mut client = server.client().await;
+    for _ in 0..100 {
+        cancel(&mut client).await;
+        client.get("/hello").await.unwrap();
+    }
+    for _ in 0..50 {
+        cancel(&mut client).await;
+    }
+    client.get("/hello").await.unwrap();
+    cancel(&mut client).await;
+    cancel(&mut client).await;
+    let _ = client.ended().await;
+}
+
+#[tokio::test]
+async fn headers_have_the_limits_of_http_1() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut client = server.client().await;
+    let with = |count: usize, length: usize| {
+        let mut request = get("/hello");
+        for number in 0..count {
+            // hyper counts the host as well, which we add.
+            let name = http::HeaderName::try_from(format!("name-{number}")).unwrap();
+            request.headers_mut().insert(name, "x".repeat(length).parse().unwrap());
+        }
+        request
+    };
+    for (count, length, status) in [(100, 1, 200), (101, 1, 431), (1, 10_000, 200), (1, 17_000, 431)] {
+        let (answer, _) = client.begin(with(count, length)).await;
+        assert_eq!(soon(answer).await.unwrap().status(), status, "{count} of {length}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_too_many_is_refused_and_may_be_tried_again() {
+    let http2 = Http2Limits { streams: 2, ..Http2Limits::default() };
+    let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // `h2` would keep to the limit. Settings, and `GET http://h/never` three times.
+    let mut wire = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    let block = [&[0x82, 0x86, 0x44, 6][..], b"/never", &[0x41, 1, b'h']].concat();
+    for id in [1, 3, 5] {
+        wire.extend_from_slice(&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, id]);
+        wire.extend_from_slice(&block);
+    }
+    stream.write_all(&wire).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        soon(stream.read_exact(&mut head)).await.unwrap();
+        let mut payload = vec![0; usize::from(head[2])];
+        soon(stream.read_exact(&mut payload)).await.unwrap();
+        if head[3] == 3 {
+            // RST_STREAM of the third one, with REFUSED_STREAM.
+            assert_eq!((head[8], payload), (5, vec![0, 0, 0, 7]));
+            break;
+        }
+    }
+    server.waits(2).await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_requests_finish_takes_no_new_ones_and_does_not_wait_for_websockets() {
+    let mut server = Server::start(HttpLimits::default()).await;
+    let mut client = server.client().await;
+    let (_received, _sender) = client.open().await;
+    let mut stream = soon(server.streams.recv()).await.unwrap();
+    let (_answer, mut request) = client.begin(get("/never")).await;
+    server.waits(1).await;
+    server.stop.take().unwrap().send(()).unwrap();
+    // The client learns of it by GOAWAY.
+    let mut requests = client.requests.clone();
+    soon(poll_fn(|cx| requests.poll_ready(cx).map(|ready| if ready.is_err() { Some(()) } else { None })))
+        .await;
+    not_soon(&mut server.serving).await;
+    request.send_reset(Reason::CANCEL);
+    let since = std::time::Instant::now();
+    soon(&mut server.serving).await.unwrap();
+    assert!(since.elapsed() < Duration::from_secs(4), "it has waited for the WebSocket");
+    // Which goes on.
+    stream.write_all(b"hello").await.unwrap();
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_connection_counts_until_a_websocket_is_opened_on_it() {
+    let mut server = Server::start(HttpLimits { max_connections: 1, ..HttpLimits::default() }).await;
+    let mut first = server.client().await;
+    let _open = first.open().await;
+    let stream = soon(server.streams.recv()).await.unwrap();
+    let mut second = server.client().await;
+    second.get("/hello").await.unwrap();
+    not_soon(TcpStream::connect(server.address).await.unwrap().read_u8()).await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_before_the_peer_has_taken_all_is_reset_in_time() {
+    let patience = Duration::from_millis(300);
+    let mut server = Server::start(HttpLimits { write_timeout: patience, ..HttpLimits::default() }).await;
+    let mut builder = Builder::new();
+    builder.initial_window_size(10);
+    let mut client = Client::connect(server.address, builder).await;
+    let request = Request::connect("http://localhost/open").extension(Protocol::from_static("websocket"));
+    // The settings come with the first answer, whose body nobody takes.
+    let (answer, _) = client.begin(get("/hello")).await;
+    soon(answer).await.unwrap();
+    let (answer, mut sender) = client.begin(request.body(()).unwrap()).await;
+    soon(answer).await.unwrap();
+    let mut stream = soon(server.streams.recv()).await.unwrap();
+    not_soon(stream.write_all(&[0; 200_000])).await;
+    drop(stream);
+    assert_eq!(soon(poll_fn(|cx| sender.poll_reset(cx))).await.unwrap(), Reason::CANCEL);
+}
+
+#[tokio::test]
+async fn what_a_stream_takes_without_room_at_the_peer_is_little() {
+    let mut server = Server::start(HttpLimits::default()).await;
+    let mut builder = Builder::new();
+    builder.initial_window_size(100_000);
+    let mut client = Client::connect(server.address, builder).await;
+    let _open = client.open().await;
+    let mut stream = soon(server.streams.recv()).await.unwrap();
+    let mut taken = 0;
+    while let Ok(count) = timeout(Duration::from_millis(500), stream.write(&[0; 1_000_000])).await {
+        taken += count.unwrap();
+    }
+    assert!((100_000..=100_000 + 130 * 1024).contains(&taken), "{taken}");
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn over_tls_the_client_chooses() {
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, secret) = (key.cert.pem(), key.signing_key.serialize_pem());
+    let tls = crate::ServerTls::from_pem(chain.as_bytes(), secret.as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(key.cert.der().clone()).unwrap();
+    let ring = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+
+    for (http2, offers, agreed) in [
+        (true, vec!["h2", "http/1.1"], Some("h2")),
+        (true, vec!["http/1.1", "h2"], Some("h2")),
+        (true, vec!["http/1.1"], Some("http/1.1")),
+        (true, vec![], None),
+        (false, vec!["h2", "http/1.1"], Some("http/1.1")),
+    ] {
+        let mut limits = HttpLimits::default();
+        if !http2 {
+            limits.http2 = None;
+        }
+        let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap().tls(tls.clone());
+        let server = Server::on(listener);
+        config.alpn_protocols = offers.iter().map(|offer| offer.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config.clone()));
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = soon(connector.connect(name, stream)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed.map(str::as_bytes), "{offers:?}");
+        if agreed == Some("h2") {
+            let mut client = Client::on(stream, Builder::new()).await;
+            assert!(client.get("/hello").await.unwrap().1.starts_with("HTTP/2.0"));
+        } else {
+            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+            let mut answer = [0; 15];
+            soon(stream.read_exact(&mut answer)).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        }
+    }
+}
