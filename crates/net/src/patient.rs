@@ -58,7 +58,6 @@ impl Patient {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TokioIo<Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.has_written = true;
         let written = write(self.socket(), cx);
         if written.is_ready() {
             self.waiting = None;
@@ -132,6 +131,7 @@ impl Read for Patient {
 
 impl Write for Patient {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_written = true;
         self.limited(cx, |socket, cx| socket.poll_write(cx, bytes))
     }
 
@@ -140,6 +140,7 @@ impl Write for Patient {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.has_written = true;
         self.limited(cx, |socket, cx| socket.poll_write_vectored(cx, slices))
     }
 

@@ -179,6 +179,19 @@ async fn whoever_begins_with_the_preface_is_spoken_to_in_http_2_and_programs_see
 }
 
 #[tokio::test]
+async fn the_preface_may_come_late() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // Long enough for the server to have waited.
+    not_soon(stream.read_u8()).await;
+    stream.write_all(PREFACE).await.unwrap();
+    // Our settings: their length, and the type 4.
+    let mut frame = [0; 4];
+    soon(stream.read_exact(&mut frame)).await.unwrap();
+    assert_eq!(frame[3], 4);
+}
+
+#[tokio::test]
 async fn a_preface_behind_a_request_is_no_http_2() {
     let server = Server::start(HttpLimits::default()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
