@@ -19,7 +19,7 @@ async function start(variable, { listen = "127.0.0.1:0", args = [], environment 
   const child = launch(variable, [...(listen ? ["--listen", listen] : []), ...args], environment);
   const listening = new Promise((resolve, reject) => {
     createInterface({ input: child.process.stdout }).on("line", (line) => {
-      const url = /http:\/\/[^\s/]+:\d+/.exec(line)?.[0];
+      const url = /https?:\/\/[^\s/]+:\d+/.exec(line)?.[0];
       if (url) resolve(url);
     });
     child.ended.then(([status]) => reject(new Error(`it ended with ${status} before it listened\n${child.errors()}`)), reject);
