@@ -17,7 +17,7 @@ use crate::closed::Closed;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::patience::{Patience, Verdict};
-use crate::prepared::Prepared;
+use crate::prepared::PreparedMessage;
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;
@@ -276,7 +276,7 @@ impl State {
     }
 
     /// Queues a message that many connections send. A client masks it for itself.
-    pub(crate) fn push_prepared(&mut self, prepared: &Prepared) -> Result<(), Refusal> {
+    pub(crate) fn push_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), Refusal> {
         if self.stream.is_masked() {
             return self.push(prepared.message(), true);
         }

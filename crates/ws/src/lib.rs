@@ -93,7 +93,7 @@ pub use message::Message;
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
 pub use net::{ExchangeError, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError};
 pub use outcome::Outcome;
-pub use prepared::Prepared;
+pub use prepared::PreparedMessage;
 pub use reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
 pub use server::{Handler, Server, ServerBuilder};
 pub use socket::WebSocket;

@@ -12,10 +12,10 @@ use crate::message::Message;
 /// A clone shares all of it.
 ///
 /// ```
-/// use tidewire_ws::{Prepared, SendError, WebSocket};
+/// use tidewire_ws::{PreparedMessage, SendError, WebSocket};
 ///
 /// async fn broadcast(everybody: &mut [WebSocket], text: &str) -> Result<(), SendError> {
-///     let message = Prepared::new(text);
+///     let message = PreparedMessage::new(text);
 ///     for socket in everybody {
 ///         socket.send_prepared(&message).await?;
 ///     }
@@ -23,7 +23,7 @@ use crate::message::Message;
 /// }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Prepared(Arc<Shared>);
+pub struct PreparedMessage(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -34,7 +34,7 @@ struct Shared {
     compressed: OnceLock<(u8, Option<Bytes>)>,
 }
 
-impl Prepared {
+impl PreparedMessage {
     /// Encodes a message.
     #[must_use]
     pub fn new(message: impl Into<Message>) -> Self {

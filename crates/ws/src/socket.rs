@@ -11,7 +11,7 @@ use crate::closed::Closed;
 use crate::connection::{Connection, Refusal, State};
 use crate::error::{SendError, TrySendError};
 use crate::message::Message;
-use crate::prepared::Prepared;
+use crate::prepared::PreparedMessage;
 
 /// One WebSocket connection, of a server or of a client.
 ///
@@ -80,7 +80,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// The connection is closing or has ended.
-    pub async fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.send_by(|state| state.push_prepared(message))
             .await
             .map_err(|()| SendError(message.message().clone()))
@@ -114,7 +114,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
-    pub fn try_send_prepared(&mut self, message: &Prepared) -> Result<(), TrySendError> {
+    pub fn try_send_prepared(&mut self, message: &PreparedMessage) -> Result<(), TrySendError> {
         match self.connection.with(|state| state.push_prepared(message)) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use support::{Client, connect_compressed, echo, frame, soon};
-use tidewire_ws::{DeflateOptions, Message, Prepared, WebSocket};
+use tidewire_ws::{DeflateOptions, Message, PreparedMessage, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Barrier;
 use ws_proto::Opcode;
@@ -88,7 +88,7 @@ async fn a_prepared_message_is_the_same_frame_for_all_who_compress_alike() {
     let lean = DeflateOptions::default();
     let small = DeflateOptions { peer_max_window_bits: 9, ..lean };
     let keeps = DeflateOptions { own_context_takeover: true, peer_context_takeover: true, ..lean };
-    let message = Prepared::new(text());
+    let message = PreparedMessage::new(text());
     let mut frames = Vec::new();
     for (offer, options) in [(lean, lean), (lean, lean), (small, lean), (keeps, keeps)] {
         let (message, seen) = (message.clone(), Arc::clone(&both));
@@ -113,7 +113,7 @@ async fn a_prepared_message_is_the_same_frame_for_all_who_compress_alike() {
 #[tokio::test]
 async fn without_an_offer_a_prepared_message_is_sent_as_it_is() {
     let mut client = support::connect(async |mut socket: WebSocket| {
-        let message = Prepared::new(vec![7; 10_000]);
+        let message = PreparedMessage::new(vec![7; 10_000]);
         assert_eq!(message.message(), &Message::from(vec![7; 10_000]));
         socket.send_prepared(&message).await.expect("sent");
         socket.recv().await;

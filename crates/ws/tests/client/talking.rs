@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use tidewire_ws::{
-    CloseCode, CloseFrame, Closed, Connect, DeflateOptions, Limits, Message, Prepared, ProtocolError,
+    CloseCode, CloseFrame, Closed, Connect, DeflateOptions, Limits, Message, PreparedMessage, ProtocolError,
     SendError, TrySendError, WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,7 +42,7 @@ async fn every_frame_is_masked_with_a_key_of_its_own_whatever_its_length() {
     let (mut peer, mut socket) = open_with(Connect::new("ws://a/"), 1024 * 1024).await;
     for length in LENGTHS {
         socket.send(vec![b'x'; length]).await.unwrap();
-        socket.send_prepared(&Prepared::new(vec![b'x'; length])).await.unwrap();
+        socket.send_prepared(&PreparedMessage::new(vec![b'x'; length])).await.unwrap();
     }
     let mut keys = HashSet::new();
     for length in LENGTHS.into_iter().flat_map(|length| [length, length]) {
@@ -224,7 +224,7 @@ async fn messages_are_compressed_where_the_server_agrees() {
         let mut socket = soon(connect.connect_over(stream.await.unwrap())).await.unwrap();
         for _ in 0..3 {
             socket.send(counted.as_str()).await.unwrap();
-            socket.send_prepared(&Prepared::new(counted.as_str())).await.unwrap();
+            socket.send_prepared(&PreparedMessage::new(counted.as_str())).await.unwrap();
             for _ in 0..2 {
                 assert!(soon(socket.recv()).await == Some(Message::from(counted.as_str())));
             }
