@@ -102,12 +102,15 @@ impl WebSocket {
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        let message = message.into();
-        match self.connection.with(|state| state.push(&message, true)) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Full) => Err(TrySendError::Full(message)),
-            Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
-        }
+        self.try_send_by(message.into(), true)
+    }
+
+    /// [`send_uncompressed`](Self::send_uncompressed) without waiting.
+    ///
+    /// # Errors
+    /// There is no room, or the connection is closing or has ended.
+    pub fn try_send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.try_send_by(message.into(), false)
     }
 
     /// [`send_prepared`](Self::send_prepared) without waiting.
@@ -119,6 +122,14 @@ impl WebSocket {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
+        }
+    }
+
+    fn try_send_by(&self, message: Message, compress: bool) -> Result<(), TrySendError> {
+        match self.connection.with(|state| state.push(&message, compress)) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Full) => Err(TrySendError::Full(message)),
+            Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
         }
     }
 

@@ -54,10 +54,12 @@ async fn what_is_not_to_be_compressed_is_not() {
     let options = DeflateOptions { threshold: 0, ..DeflateOptions::default() };
     let mut client = connect_compressed(&options, options, async |mut socket: WebSocket| {
         socket.send_uncompressed(text()).await.expect("sent");
+        socket.try_send_uncompressed(text()).expect("sent");
         socket.send(text()).await.expect("sent");
         socket.recv().await;
     })
     .await;
+    assert_eq!(next_frame(&mut client).await, (0x81, text().into_bytes()));
     assert_eq!(next_frame(&mut client).await, (0x81, text().into_bytes()));
     assert_eq!(next_frame(&mut client).await.0, 0xc1);
 }
