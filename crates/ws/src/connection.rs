@@ -1,6 +1,6 @@
-//! What the handle and the task of a connection share.
+//! What the handles and the task of a connection share.
 //!
-//! Hot path. The mutex is uncontended unless a program moves its handle to another task: the driver does not hold it
+//! Hot path. The mutex is uncontended unless a program moves a handle to another task: the driver does not hold it
 //! while it polls the handler, and the handler's calls come one at a time.
 
 use std::io;
@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::message::Message;
 use crate::patience::{Patience, Verdict};
 use crate::prepared::PreparedMessage;
+use crate::waiting::{Ticket, Waiting};
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;
@@ -58,7 +59,8 @@ impl Connection {
             max_buffered: limits.max_buffered,
             now: Time::ZERO,
             driver: None,
-            handle: None,
+            receiver: None,
+            waiting: None,
             closed: None,
             write_error: None,
             released: None,
@@ -67,23 +69,26 @@ impl Connection {
             watch: Watch::On,
             driving: false,
             blocked: false,
-            wants_room: false,
-            wake_handle: false,
+            wake_receiver: false,
         }))
     }
 
-    /// The handle's way in. If the driver sleeps and `operation` has left it something to do, it is woken, after the
-    /// lock is released.
+    /// A handle's way in. If the driver sleeps and `operation` has left it something to do, it is woken, after the
+    /// lock is released, and so are the calls that need not wait any longer. A driver at work does it when it is done.
     pub(crate) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
-        let (result, driver) = {
+        let (result, driver, woken) = {
             let mut state = self.lock();
             let result = operation(&mut state);
-            let wake = !state.driving && state.has_work();
-            (result, if wake { state.driver.take() } else { None })
+            if state.driving {
+                return result;
+            }
+            let driver = if state.has_work() { state.driver.take() } else { None };
+            (result, driver, state.take_woken())
         };
         if let Some(driver) = driver {
             driver.wake();
         }
+        wake(woken);
         result
     }
 
@@ -95,34 +100,46 @@ impl Connection {
     /// The driver has polled the handler: writes what that has left, and goes on with a close. Ready when the
     /// connection is over. `failed` says that the handler has failed.
     pub(crate) fn end_turn(&self, failed: bool, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<()> {
-        let (polled, handle, _former) = {
+        let (polled, receiver, woken, _former) = {
             let mut state = self.lock();
             let polled = state.end_turn(failed, deadline, cx);
-            let wake = std::mem::take(&mut state.wake_handle);
-            (polled, if wake { state.handle.take() } else { None }, state.release_stream())
+            let wake = std::mem::take(&mut state.wake_receiver);
+            let receiver = if wake { state.receiver.take() } else { None };
+            state.wake_the_disappointed();
+            (polled, receiver, state.take_woken(), state.release_stream())
         };
-        if let Some(handle) = handle {
-            handle.wake();
+        if let Some(receiver) = receiver {
+            receiver.wake();
         }
+        wake(woken);
         polled
     }
 
     /// The driver is gone: the runtime stops.
     pub(crate) fn abandon(&self) {
-        let (handle, _former) = {
+        let (receiver, woken, _former) = {
             let mut state = self.lock();
             state.finish();
-            state.closed.get_or_insert(Closed::Io(io::ErrorKind::ConnectionAborted));
-            (state.handle.take(), state.release_stream())
+            state.closed.get_or_insert_with(|| Box::new(Closed::Io(io::ErrorKind::ConnectionAborted)));
+            state.driving = false;
+            state.wake_the_disappointed();
+            (state.receiver.take(), state.take_woken(), state.release_stream())
         };
-        if let Some(handle) = handle {
-            handle.wake();
+        if let Some(receiver) = receiver {
+            receiver.wake();
         }
+        wake(woken);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of a user runs under the lock; a poisoned one still holds a whole state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(woken: Vec<Waker>) {
+    for waker in woken {
+        waker.wake();
     }
 }
 
@@ -145,12 +162,15 @@ pub(crate) struct State {
     now: Time,
     /// The driver's waker. It is taken to wake the driver, which puts a new one here.
     driver: Option<Waker>,
-    /// The waker of the call that waits.
-    handle: Option<Waker>,
-    closed: Option<Closed>,
+    /// The waker of the call that waits for a message.
+    receiver: Option<Waker>,
+    /// All other calls that wait.
+    waiting: Option<Box<Waiting>>,
+    /// Boxed, because most of a connection's life has no end.
+    closed: Option<Box<Closed>>,
     /// Nothing can be written any more. What has arrived before can still be received.
     write_error: Option<io::ErrorKind>,
-    /// The handle is dropped: what to close with.
+    /// The receiver is dropped: what to close with.
     released: Option<CloseCode>,
     phase: Phase,
     patience: Patience,
@@ -159,15 +179,13 @@ pub(crate) struct State {
     driving: bool,
     /// The stream takes no more bytes now; the driver is woken when it does.
     blocked: bool,
-    /// A `send` waits.
-    wants_room: bool,
-    /// The driver is to wake the handle.
-    wake_handle: bool,
+    /// The driver is to wake the receiver.
+    wake_receiver: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The handle reads.
+    /// The receiver reads.
     Open,
     /// We close: the driver reads, for the peer's Close, and drops what comes before.
     Draining,
@@ -189,7 +207,7 @@ impl State {
     /// The next message, or the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.phase != Phase::Open || self.closed.is_some() {
-            return self.poll_closed(cx).map(|_| None);
+            return if self.closed.is_some() { Poll::Ready(None) } else { self.wait(cx) };
         }
         // A peer whose messages never end must not keep the handler from yielding to other tasks.
         let turn = ready!(poll_proceed(cx));
@@ -246,7 +264,7 @@ impl State {
                 // For a peer that only does not answer. The driver writes it, if it can, and waits for nothing.
                 let frame = CloseFrame::new(CloseCode::POLICY_VIOLATION, "no sign of life for too long");
                 self.stream.close(Some(frame), self.now);
-                self.closed = Some(Closed::Idle);
+                self.end_as(Closed::Idle);
                 return Poll::Ready(None);
             }
         }
@@ -298,7 +316,6 @@ impl State {
 
     /// Sees to it that `length` bytes may be queued.
     fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
-        self.wants_room = false;
         if self.stream.queued() + length > self.max_buffered.min(WRITE_AT) && !self.blocked {
             self.flush();
         }
@@ -330,10 +347,73 @@ impl State {
         }
     }
 
-    /// Pending, until there is room to try again.
-    pub(crate) fn wait_for_room<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        self.wants_room = true;
-        self.wait(cx)
+    /// Pushes when it is the call's turn and there is room. A call that has to wait gets a ticket, which it has to give
+    /// back by [`leave`](Self::leave).
+    pub(crate) fn poll_push(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Poll<Result<(), ()>> {
+        let is_turn = self.waiting.as_ref().is_none_or(|waiting| waiting.is_turn_of(*ticket));
+        let pushed = match is_turn {
+            true => push(self),
+            false if self.can_send() => Err(Refusal::Full),
+            false => Err(Refusal::Closed),
+        };
+        match pushed {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Refusal::Closed) => Poll::Ready(Err(())),
+            Err(Refusal::Full) => {
+                self.waiting_mut().line_up(ticket, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// A call waits no longer. The next one in line may not have been woken for this one's sake.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.leave(ticket);
+            self.offer_room();
+        }
+    }
+
+    /// Wakes who waits for room if there is some.
+    fn offer_room(&mut self) {
+        if let Some(waiting) = &mut self.waiting
+            && self.stream.queued() <= self.max_buffered / 2
+        {
+            waiting.wake_first();
+        }
+    }
+
+    /// Wakes whoever waits for what will not come any more, or for the end.
+    fn wake_the_disappointed(&mut self) {
+        if self.waiting.is_none() {
+            return;
+        }
+        let (can_send, has_ended) = (self.can_send(), self.closed.is_some());
+        let waiting = self.waiting_mut();
+        if !can_send {
+            waiting.wake_senders();
+        }
+        if has_ended {
+            waiting.wake_end();
+        }
+    }
+
+    fn waiting_mut(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    fn take_woken(&mut self) -> Vec<Waker> {
+        let Some(waiting) = &mut self.waiting else { return Vec::new() };
+        let woken = waiting.take_woken();
+        if waiting.is_empty() {
+            self.waiting = None;
+        }
+        woken
     }
 
     pub(crate) fn buffered(&self) -> usize {
@@ -349,21 +429,22 @@ impl State {
     }
 
     /// How the connection has ended, as soon as it has.
-    pub(crate) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<Closed> {
-        match &self.closed {
-            Some(closed) => Poll::Ready(closed.clone()),
-            None => self.wait(cx),
+    pub(crate) fn poll_closed(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<Closed> {
+        if let Some(closed) = &self.closed {
+            return Poll::Ready(closed.as_ref().clone());
         }
+        self.waiting_mut().await_end(ticket, cx);
+        Poll::Pending
     }
 
     pub(crate) fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+        self.closed.as_deref()
     }
 
-    /// The handle is dropped. The driver closes: it knows whether the handler has failed.
+    /// The receiver is dropped. The driver closes: it knows whether the handler has failed.
     pub(crate) fn release(&mut self, code: CloseCode) {
         self.released = Some(code);
-        self.handle = None;
+        self.receiver = None;
     }
 
     fn can_send(&self) -> bool {
@@ -371,8 +452,8 @@ impl State {
     }
 
     fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        if !self.handle.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.handle = Some(cx.waker().clone());
+        if !self.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.receiver = Some(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -381,7 +462,8 @@ impl State {
     fn has_work(&self) -> bool {
         let ending = self.released.is_some() || self.closed.is_some() || self.phase == Phase::Draining;
         let writes = self.stream.queued() > 0 && !self.blocked;
-        self.phase != Phase::Finished && (ending || writes || self.watch == Watch::Wanted)
+        self.phase != Phase::Finished
+            && (ending || writes || self.watch == Watch::Wanted || self.wake_receiver)
     }
 
     fn begin_turn(&mut self, cx: &Context<'_>) {
@@ -435,12 +517,12 @@ impl State {
     /// A deadline of the [`Patience`] is over.
     fn lose_patience(&mut self, now: Time) {
         if self.patience.stalled_until().is_some_and(|until| until <= now) {
-            self.closed = Some(Closed::Idle);
+            self.end_as(Closed::Idle);
         } else {
             // It is for the call in `recv` to judge, if there is one: it reads first.
             self.watch = Watch::Off;
         }
-        self.wake_handle = true;
+        self.wake_receiver = true;
     }
 
     /// Drives a close to the end of the stream.
@@ -452,8 +534,8 @@ impl State {
             if let Some(error) = self.write_error {
                 self.end(Ended::Io(error.into()));
             } else if self.stream.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                self.closed = Some(Closed::TimedOut);
-                self.wake_handle = true;
+                self.end_as(Closed::TimedOut);
+                self.wake_receiver = true;
             } else if let Err(ended) = ready!(self.stream.poll_next(now, cx, |_, _| None::<()>)) {
                 self.end(ended);
             }
@@ -463,7 +545,7 @@ impl State {
             return Poll::Pending;
         }
         if self.write_error.is_some()
-            || matches!(self.closed, Some(Closed::Io(_) | Closed::TimedOut | Closed::Idle))
+            || matches!(self.closed(), Some(Closed::Io(_) | Closed::TimedOut | Closed::Idle))
         {
             return Poll::Ready(());
         }
@@ -476,8 +558,12 @@ impl State {
             // A peer that ends its half may still read: it gets what waits, and a Close, as long as a close may take.
             self.stream.close(None, net::now());
         }
-        self.closed = Some(ended.into());
-        self.wake_handle = true;
+        self.end_as(ended.into());
+        self.wake_receiver = true;
+    }
+
+    fn end_as(&mut self, closed: Closed) {
+        self.closed = Some(Box::new(closed));
     }
 
     fn finish(&mut self) {
@@ -518,12 +604,10 @@ impl State {
             Poll::Ready(Err(error)) => {
                 self.write_error = Some(error.kind());
                 self.stream.queue_mut().clear();
-                self.wake_handle = true;
+                self.wake_receiver = true;
             }
         }
-        if self.wants_room && self.stream.queued() <= self.max_buffered / 2 {
-            self.wake_handle = true;
-        }
+        self.offer_room();
     }
 }
 

@@ -44,8 +44,10 @@
 //! | room | what lives there |
 //! |---|---|
 //! | `message`, `text`, `prepared` | what is received and sent |
-//! | `socket` | the handle that a program holds |
-//! | `connection` | what the handle and the task share: the stream, the queue, who is to be woken |
+//! | `socket`, `sender`, `receiver` | the handles that a program holds |
+//! | `calls` | what they have in common |
+//! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken |
+//! | `waiting` | the calls that wait for room or for the end |
 //! | `patience` | when a silent peer is asked, and when it is given up |
 //! | `driver` | the task: handler, flush, close |
 //! | `upgrade`, `extract` | a server's way from an HTTP request to a connection |
@@ -60,6 +62,7 @@
 //! | `tls` | yes | `wss`, by rustls with the cryptography of ring. Without it nothing of them is built |
 //! | `axum` | no | [`Upgrade`] as an extractor of axum |
 
+mod calls;
 mod closed;
 mod connect;
 mod connect_error;
@@ -76,9 +79,12 @@ mod patience;
 mod prepared;
 mod reconnect;
 mod server;
+mod receiver;
+mod sender;
 mod socket;
 mod text;
 mod upgrade;
+mod waiting;
 
 pub use closed::Closed;
 pub use connect::{Connect, connect};
@@ -96,6 +102,8 @@ pub use outcome::Outcome;
 pub use prepared::PreparedMessage;
 pub use reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
 pub use server::{Handler, Server, ServerBuilder};
+pub use receiver::Receiver;
+pub use sender::Sender;
 pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};

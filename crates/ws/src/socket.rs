@@ -1,17 +1,17 @@
 //! The handle that a program holds.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
-use ws_proto::{CloseCode, CloseFrame};
+use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
-use crate::connection::{Connection, Refusal, State};
+use crate::connection::Connection;
 use crate::error::{SendError, TrySendError};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
+use crate::receiver::Receiver;
+use crate::sender::Sender;
 
 /// One WebSocket connection, of a server or of a client.
 ///
@@ -19,26 +19,45 @@ use crate::prepared::PreparedMessage;
 /// to; the task of the connection then goes on writing for it, at the price of a wake for what is sent. A client's, from
 /// [`connect`](crate::connect()), is like that from the beginning.
 ///
+/// Other tasks send on it by a [`Sender`], which [`sender`](Self::sender) makes as many of as are wanted; [`split`](Self::split)
+/// makes two halves of it.
+///
 /// Dropped while the connection is open, it closes it in the background: with code 1000 after what was sent before, or
 /// with 1011 if the handler failed or the drop is part of a panic.
 pub struct WebSocket {
-    connection: Arc<Connection>,
-    protocol: Option<Box<str>>,
+    receiver: Receiver,
 }
 
 impl WebSocket {
     pub(crate) fn new(connection: Arc<Connection>, protocol: Option<Box<str>>) -> Self {
-        Self { connection, protocol }
+        Self { receiver: Receiver::new(connection, protocol) }
+    }
+
+    pub(crate) fn from_receiver(receiver: Receiver) -> Self {
+        Self { receiver }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+        self.receiver.connection()
     }
 
     /// The subprotocol that client and server have agreed on, if there is one.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+        self.receiver.protocol()
+    }
+
+    /// A handle that sends on this connection, for other tasks. It can be cloned, and does not keep the connection open.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.receiver.sender()
+    }
+
+    /// The two halves, for two tasks: a [`Sender`] that can be cloned, and the [`Receiver`], with which the connection
+    /// closes. Both wait on their own: a `send` that waits for room does not keep the other task from receiving.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender(), self.receiver)
     }
 
     /// The next message; `None` when there will be no more. How the connection ended is then in
@@ -50,7 +69,7 @@ impl WebSocket {
     ///
     /// Cancel safe: a message is either returned or still there.
     pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.connection.with(|state| state.poll_recv(cx))).await
+        self.receiver.recv().await
     }
 
     /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else
@@ -62,8 +81,7 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.send_by(|state| state.push(&message, true)).await.map_err(|()| SendError(message))
+        self.connection().send(message.into(), true).await
     }
 
     /// [`send`](Self::send) without compressing, where it was agreed to compress: for what is compressed already, and for
@@ -72,8 +90,7 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.send_by(|state| state.push(&message, false)).await.map_err(|()| SendError(message))
+        self.connection().send(message.into(), false).await
     }
 
     /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
@@ -81,20 +98,7 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.send_by(|state| state.push_prepared(message))
-            .await
-            .map_err(|()| SendError(message.message().clone()))
-    }
-
-    async fn send_by(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
-        let sent = poll_fn(|cx| {
-            self.connection.with(|state| match push(state) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(Refusal::Closed) => Poll::Ready(Err(())),
-                Err(Refusal::Full) => state.wait_for_room(cx),
-            })
-        });
-        sent.await
+        self.connection().send_prepared(message).await
     }
 
     /// [`send`](Self::send) without waiting.
@@ -102,7 +106,7 @@ impl WebSocket {
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.try_send_by(message.into(), true)
+        self.connection().try_send(message.into(), true)
     }
 
     /// [`send_uncompressed`](Self::send_uncompressed) without waiting.
@@ -110,7 +114,7 @@ impl WebSocket {
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.try_send_by(message.into(), false)
+        self.connection().try_send(message.into(), false)
     }
 
     /// [`send_prepared`](Self::send_prepared) without waiting.
@@ -118,25 +122,13 @@ impl WebSocket {
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send_prepared(&mut self, message: &PreparedMessage) -> Result<(), TrySendError> {
-        match self.connection.with(|state| state.push_prepared(message)) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
-            Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
-        }
-    }
-
-    fn try_send_by(&self, message: Message, compress: bool) -> Result<(), TrySendError> {
-        match self.connection.with(|state| state.push(&message, compress)) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Full) => Err(TrySendError::Full(message)),
-            Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
-        }
+        self.connection().try_send_prepared(message)
     }
 
     /// Bytes that were sent and are not in the kernel's hands yet.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.connection.with(|state| state.buffered())
+        self.connection().buffered()
     }
 
     /// Closes the connection and waits for the peer's answer, at most for
@@ -146,22 +138,14 @@ impl WebSocket {
     /// Without a frame the peer is told no code. Closing what is closed changes nothing and says how it ended.
     /// Cancel safe: the close goes on without the call, and a second call waits for it.
     pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
-        self.connection.with(|state| state.close(frame.into()));
-        poll_fn(|cx| self.connection.with(|state| state.poll_closed(cx))).await
+        self.connection().close(frame.into()).await
     }
 
     /// How the connection ended. `None` before [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has
     /// returned.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
-        self.connection.with(|state| state.closed().cloned())
-    }
-}
-
-impl Drop for WebSocket {
-    fn drop(&mut self) {
-        let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
-        self.connection.with(|state| state.release(code));
+        self.connection().closed()
     }
 }
 

@@ -1,0 +1,63 @@
+//! What the whole WebSocket and its halves do alike.
+
+use std::future::poll_fn;
+
+use ws_proto::CloseFrame;
+
+use crate::closed::Closed;
+use crate::connection::{Connection, Refusal, State};
+use crate::error::{SendError, TrySendError};
+use crate::message::Message;
+use crate::prepared::PreparedMessage;
+use crate::waiting::Place;
+
+impl Connection {
+    pub(crate) async fn send(&self, message: Message, compress: bool) -> Result<(), SendError> {
+        self.send_by(|state| state.push(&message, compress)).await.map_err(|()| SendError(message))
+    }
+
+    pub(crate) async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.send_by(|state| state.push_prepared(message))
+            .await
+            .map_err(|()| SendError(message.message().clone()))
+    }
+
+    async fn send_by(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
+        let mut place = Place::new(self);
+        poll_fn(|cx| place.with(|state, ticket| state.poll_push(ticket, cx, &push))).await
+    }
+
+    pub(crate) fn try_send(&self, message: Message, compress: bool) -> Result<(), TrySendError> {
+        match self.with(|state| state.push(&message, compress)) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Full) => Err(TrySendError::Full(message)),
+            Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
+        }
+    }
+
+    pub(crate) fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
+        match self.with(|state| state.push_prepared(message)) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
+            Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
+        }
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.with(|state| state.buffered())
+    }
+
+    pub(crate) async fn close(&self, frame: Option<CloseFrame>) -> Closed {
+        self.with(|state| state.close(frame));
+        self.ended().await
+    }
+
+    pub(crate) async fn ended(&self) -> Closed {
+        let mut place = Place::new(self);
+        poll_fn(|cx| place.with(|state, ticket| state.poll_closed(ticket, cx))).await
+    }
+
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.with(|state| state.closed().cloned())
+    }
+}

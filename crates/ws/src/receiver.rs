@@ -1,0 +1,80 @@
+//! The half that receives.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use ws_proto::{CloseCode, CloseFrame};
+
+use crate::closed::Closed;
+use crate::connection::Connection;
+use crate::message::Message;
+use crate::sender::Sender;
+use crate::socket::WebSocket;
+
+/// The receiving half of a [`WebSocket`], from [`WebSocket::split`].
+///
+/// The connection is its: dropped while the connection is open, it closes it, as a [`WebSocket`] does. Nobody would answer
+/// the peer's Pings and its Close any more. A program that only sends keeps it and calls [`recv`](Self::recv) until that
+/// returns `None`.
+pub struct Receiver {
+    connection: Arc<Connection>,
+    protocol: Option<Box<str>>,
+}
+
+impl Receiver {
+    pub(crate) fn new(connection: Arc<Connection>, protocol: Option<Box<str>>) -> Self {
+        Self { connection, protocol }
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The subprotocol that client and server have agreed on, if there is one.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// The next message, see [`WebSocket::recv`]. Cancel safe.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.connection.with(|state| state.poll_recv(cx))).await
+    }
+
+    /// A handle that sends on this connection.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.connection))
+    }
+
+    /// The whole WebSocket again. Senders that exist go on sending.
+    #[must_use]
+    pub fn unsplit(self) -> WebSocket {
+        WebSocket::from_receiver(self)
+    }
+
+    /// Closes the connection, see [`WebSocket::close`]. Cancel safe.
+    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
+        self.connection.close(frame.into()).await
+    }
+
+    /// How the connection ended; `None` while it has not.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.connection.closed()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
+        self.connection.with(|state| state.release(code));
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("closed", &self.closed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! The half that sends.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ws_proto::CloseFrame;
+
+use crate::closed::Closed;
+use crate::connection::Connection;
+use crate::error::{SendError, TrySendError};
+use crate::message::Message;
+use crate::prepared::PreparedMessage;
+
+/// Sends on a connection, from wherever it is: from [`WebSocket::sender`](crate::WebSocket::sender) or
+/// [`WebSocket::split`](crate::WebSocket::split). A clone costs a reference count, and sends on the same connection.
+///
+/// What one sender sends keeps its order, and comes as a whole before or behind what others send. All of them share one
+/// queue and its limit, [`Limits::max_buffered`](crate::Limits::max_buffered). Those who wait for room are served in the
+/// order in which they came.
+///
+/// It does not keep the connection open: that closes when its [`WebSocket`](crate::WebSocket) or
+/// [`Receiver`](crate::Receiver) is dropped, and then a send fails. Dropping senders closes nothing.
+///
+/// ```
+/// use tidewire_ws::{Message, Sender, WebSocket};
+/// use tokio::sync::Mutex;
+///
+/// static ROOM: Mutex<Vec<Sender>> = Mutex::const_new(Vec::new());
+///
+/// async fn chat(mut socket: WebSocket) {
+///     ROOM.lock().await.push(socket.sender());
+///     while let Some(message) = socket.recv().await {
+///         // Who has gone, and who reads too slowly, leaves the room.
+///         ROOM.lock().await.retain(|member| member.try_send(message.clone()).is_ok());
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Sender {
+    connection: Arc<Connection>,
+}
+
+impl Sender {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
+    }
+
+    /// Sends a message: it is queued, and leaves at once, together with all else that waits. There is nothing to flush.
+    ///
+    /// Waits while more than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written, and behind
+    /// those who wait already. Cancel safe: a message is sent whole or not at all, and a dropped call that was waiting has
+    /// not sent it.
+    ///
+    /// # Errors
+    /// The connection is closing or has ended.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.connection.send(message.into(), true).await
+    }
+
+    /// [`send`](Self::send) without compressing, see [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
+    ///
+    /// # Errors
+    /// The connection is closing or has ended.
+    pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.connection.send(message.into(), false).await
+    }
+
+    /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
+    ///
+    /// # Errors
+    /// The connection is closing or has ended.
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.connection.send_prepared(message).await
+    }
+
+    /// [`send`](Self::send) without waiting. It does not stand in line: where there is room it takes it.
+    ///
+    /// # Errors
+    /// There is no room, or the connection is closing or has ended.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.connection.try_send(message.into(), true)
+    }
+
+    /// [`send_uncompressed`](Self::send_uncompressed) without waiting.
+    ///
+    /// # Errors
+    /// There is no room, or the connection is closing or has ended.
+    pub fn try_send_uncompressed(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.connection.try_send(message.into(), false)
+    }
+
+    /// [`send_prepared`](Self::send_prepared) without waiting.
+    ///
+    /// # Errors
+    /// There is no room, or the connection is closing or has ended.
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
+        self.connection.try_send_prepared(message)
+    }
+
+    /// Bytes that were sent, by whomever, and are not in the kernel's hands yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.connection.buffered()
+    }
+
+    /// Closes the connection for all who share it, see [`WebSocket::close`](crate::WebSocket::close).
+    ///
+    /// Cancel safe: the close goes on without the call.
+    pub async fn close(&self, frame: impl Into<Option<CloseFrame>>) -> Closed {
+        self.connection.close(frame.into()).await
+    }
+
+    /// Waits until the connection has ended, and says how. It is found out by whoever receives, or writes to a peer that
+    /// is gone. Cancel safe.
+    pub async fn ended(&self) -> Closed {
+        self.connection.ended().await
+    }
+
+    /// How the connection ended; `None` while it has not.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.connection.closed()
+    }
+
+    /// Whether both send on the same connection.
+    #[must_use]
+    pub fn same_connection(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connection, &other.connection)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("buffered", &self.buffered()).field("closed", &self.closed()).finish()
+    }
+}

@@ -1,0 +1,129 @@
+//! The calls that wait, but for the one in `recv`: senders in line for room, and those who wait for the end.
+//!
+//! It exists while somebody waits, and only then takes memory.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use crate::connection::{Connection, State};
+
+/// Everybody who waits for something of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    next: u64,
+    /// Senders, in the order in which they came. One is woken when there is room, and wakes the next when it has sent:
+    /// a thousand senders and a slow reader are a wake for each message, and nobody is overtaken.
+    line: VecDeque<Call>,
+    /// Those who wait for the end of the connection.
+    end: Vec<Call>,
+    /// To be woken, once no lock is held.
+    woken: Vec<Waker>,
+}
+
+#[derive(Debug)]
+struct Call {
+    ticket: Ticket,
+    /// Taken to wake it.
+    waker: Option<Waker>,
+}
+
+/// What a waiting call is known by; higher for those who came later.
+pub(crate) type Ticket = u64;
+
+impl Waiting {
+    /// Whether it is the turn of the sender with this ticket, or of one without.
+    pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
+        self.line.front().is_none_or(|first| Some(first.ticket) == ticket)
+    }
+
+    /// Puts a sender into the line, or lets it wait on where it stands.
+    pub(crate) fn line_up(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
+        let next = &mut self.next;
+        let place =
+            ticket.and_then(|ticket| self.line.binary_search_by_key(&ticket, |call| call.ticket).ok());
+        match place {
+            Some(place) => self.line[place].wait(cx),
+            None => self.line.push_back(Call::new(ticket, next, cx)),
+        }
+    }
+
+    /// Waits for the end.
+    pub(crate) fn await_end(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
+        match self.end.iter_mut().find(|call| Some(call.ticket) == *ticket) {
+            Some(call) => call.wait(cx),
+            None => self.end.push(Call::new(ticket, &mut self.next, cx)),
+        }
+    }
+
+    /// Gives up a place.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        if let Ok(place) = self.line.binary_search_by_key(&ticket, |call| call.ticket) {
+            self.line.remove(place);
+        }
+        self.end.retain(|call| call.ticket != ticket);
+    }
+
+    /// There is room: the first in line may try.
+    pub(crate) fn wake_first(&mut self) {
+        let first = self.line.front_mut().and_then(|first| first.waker.take());
+        self.woken.extend(first);
+    }
+
+    /// Nothing can be sent any more.
+    pub(crate) fn wake_senders(&mut self) {
+        self.woken.extend(self.line.iter_mut().filter_map(|call| call.waker.take()));
+    }
+
+    /// The connection has ended.
+    pub(crate) fn wake_end(&mut self) {
+        self.woken.extend(self.end.iter_mut().filter_map(|call| call.waker.take()));
+    }
+
+    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.is_empty() && self.end.is_empty() && self.woken.is_empty()
+    }
+}
+
+impl Call {
+    fn new(ticket: &mut Option<Ticket>, next: &mut Ticket, cx: &Context<'_>) -> Self {
+        let this = *ticket.insert(*next);
+        *next += 1;
+        Self { ticket: this, waker: Some(cx.waker().clone()) }
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// A call's place among those who wait, if it has to. Dropped with the call, it is given up.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    connection: &'a Connection,
+    ticket: Option<Ticket>,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new(connection: &'a Connection) -> Self {
+        Self { connection, ticket: None }
+    }
+
+    /// [`Connection::with`], for a call that may have to wait.
+    pub(crate) fn with<T>(&mut self, operation: impl FnOnce(&mut State, &mut Option<Ticket>) -> T) -> T {
+        self.connection.with(|state| operation(state, &mut self.ticket))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.connection.with(|state| state.leave(ticket));
+        }
+    }
+}
