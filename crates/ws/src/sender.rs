@@ -99,7 +99,7 @@ impl Sender {
 
     /// Bytes that were sent, by whomever, and are not in the kernel's hands yet.
     #[must_use]
-    pub fn buffered(&self) -> usize {
+    pub fn buffered_amount(&self) -> usize {
         self.connection.buffered()
     }
 
@@ -131,6 +131,9 @@ impl Sender {
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("buffered", &self.buffered()).field("closed", &self.closed()).finish()
+        f.debug_struct("Sender")
+            .field("buffered", &self.buffered_amount())
+            .field("closed", &self.closed())
+            .finish()
     }
 }

@@ -127,7 +127,7 @@ impl WebSocket {
 
     /// Bytes that were sent and are not in the kernel's hands yet.
     #[must_use]
-    pub fn buffered(&self) -> usize {
+    pub fn buffered_amount(&self) -> usize {
         self.connection().buffered()
     }
 
@@ -152,7 +152,7 @@ impl WebSocket {
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("buffered", &self.buffered())
+            .field("buffered", &self.buffered_amount())
             .field("closed", &self.closed())
             .finish()
     }

@@ -78,7 +78,7 @@ async fn a_connection_that_has_ended_keeps_no_stream_although_the_program_keeps_
     assert_eq!(socket.closed(), Some(Closed::Handshake(Some(CloseCode::NORMAL.into()))));
     assert!(socket.recv().await.is_none());
     assert_eq!(socket.send("late").await, Err(SendError("late".into())));
-    assert_eq!(socket.buffered(), 0);
+    assert_eq!(socket.buffered_amount(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,7 +110,7 @@ async fn who_is_told_of_room_and_gives_up_passes_it_on() {
     }
     // All is read, so nothing but the first one's end can tell the second.
     all_wait().await;
-    assert_eq!(sender.buffered(), 0);
+    assert_eq!(sender.buffered_amount(), 0);
     assert!(!second[0].is_finished());
     drop(first);
     let text = format!("{:500}", "second");

@@ -26,7 +26,7 @@ async fn try_send_refuses_what_has_no_room_and_gives_it_back() {
                 Err(refused) => break refused,
             }
         };
-        report.send((taken, socket.buffered(), refused)).unwrap();
+        report.send((taken, socket.buffered_amount(), refused)).unwrap();
         socket.recv().await;
     })
     .await;
@@ -46,7 +46,7 @@ async fn send_waits_for_a_slow_reader_and_goes_on_when_it_reads() {
             let message = format!("{n} {:1000}", "");
             // The clock is paused: a second passes only when every task waits.
             if tokio::time::timeout(Duration::from_secs(1), socket.send(message.clone())).await.is_err() {
-                report.send((n, socket.buffered())).unwrap();
+                report.send((n, socket.buffered_amount())).unwrap();
                 socket.send(message).await.unwrap();
             }
         }
@@ -107,7 +107,7 @@ async fn pongs_that_nobody_reads_do_not_pile_up() {
     let mut client =
         connect_with(Limits::default(), ping.len(), b"", move |mut socket: WebSocket| async move {
             socket.recv().await.unwrap();
-            report.send(socket.buffered()).unwrap();
+            report.send(socket.buffered_amount()).unwrap();
         })
         .await;
     for _ in 0..2_000 {
