@@ -6,25 +6,23 @@ use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
 use crate::connection::{Connection, Refusal, State};
-use crate::error::{SendError, TrySendError};
+use crate::error::TrySendError;
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
 use crate::waiting::Place;
 
 impl Connection {
-    pub(crate) async fn send(&self, message: Message, compress: bool) -> Result<(), SendError> {
-        self.send_by(|state| state.push(&message, compress)).await.map_err(|()| SendError(message))
-    }
-
-    pub(crate) async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.send_by(|state| state.push_prepared(message))
-            .await
-            .map_err(|()| SendError(message.message().clone()))
-    }
-
-    async fn send_by(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
-        let mut place = Place::new(self);
-        poll_fn(|cx| place.with(|state, ticket| state.poll_push(ticket, cx, &push))).await
+    /// Pushes at once, or as soon as it is this call's turn and there is room.
+    #[inline]
+    pub(crate) async fn push(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
+        match self.with(|state| state.push_by(&push)) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Closed) => Err(()),
+            Err(Refusal::Full) => {
+                let mut place = Place::new(self);
+                poll_fn(|cx| place.with(|state, ticket| state.poll_push(ticket, cx, &push))).await
+            }
+        }
     }
 
     pub(crate) fn try_send(&self, message: Message, compress: bool) -> Result<(), TrySendError> {

@@ -57,6 +57,7 @@ impl Connection {
             stream,
             deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
             max_buffered: limits.max_buffered,
+            written: 0,
             now: Time::ZERO,
             driver: None,
             receiver: None,
@@ -157,6 +158,8 @@ pub(crate) struct State {
     /// Where messages may be compressed.
     deflater: Option<Box<Deflater>>,
     max_buffered: usize,
+    /// Bytes that were written, at least: pongs that joined them on the way are not told apart.
+    written: u64,
     /// The time of the turn, or of the last read in it. What a peer owes us is counted from here, so it must not be older
     /// than the poll that looks: messages of one read may be taken minutes apart.
     now: Time,
@@ -276,21 +279,40 @@ impl State {
 
     /// Queues a message, compressed if `compress` and if that was agreed on.
     pub(crate) fn push(&mut self, message: &Message, compress: bool) -> Result<(), Refusal> {
-        let payload = message.as_shared();
+        self.make_room(self.wire_len(message))?;
+        self.queue_message(message, compress);
+        Ok(())
+    }
+
+    /// Queues a message for which room was promised, and says behind which of all bytes it ends.
+    pub(crate) fn push_promised(&mut self, message: &Message) -> Result<u64, Refusal> {
+        self.write_early(self.wire_len(message));
+        if !self.can_send() {
+            return Err(Refusal::Closed);
+        }
+        self.queue_message(message, true);
+        Ok(self.written + self.stream.queued() as u64)
+    }
+
+    /// Bytes of a message in its frame, uncompressed.
+    fn wire_len(&self, message: &Message) -> usize {
         let mask = self.stream.is_masked().then_some([0; 4]);
-        let header = FrameHeader { mask, ..FrameHeader::message(message.opcode(), payload.len()) }.encode();
-        self.make_room(header.len() + payload.len())?;
+        FrameHeader { mask, ..FrameHeader::message(message.opcode(), message.len()) }.encode().len()
+            + message.len()
+    }
+
+    fn queue_message(&mut self, message: &Message, compress: bool) {
+        let payload = message.as_shared();
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
             if deflater.compress(payload, &mut compressed) {
                 // What waits is counted by its length, so there must not be more of it.
                 compressed.shrink_to_fit();
                 self.queue(message.opcode(), true, &compressed.into());
-                return Ok(());
+                return;
             }
         }
         self.queue(message.opcode(), false, payload);
-        Ok(())
     }
 
     /// Queues a message that many connections send. A client masks it for itself.
@@ -316,9 +338,7 @@ impl State {
 
     /// Sees to it that `length` bytes may be queued.
     fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
-        if self.stream.queued() + length > self.max_buffered.min(WRITE_AT) && !self.blocked {
-            self.flush();
-        }
+        self.write_early(length);
         if !self.can_send() {
             return Err(Refusal::Closed);
         }
@@ -327,6 +347,13 @@ impl State {
             return Err(Refusal::Full);
         }
         Ok(())
+    }
+
+    /// Writes before `length` more bytes are queued, if they are many together.
+    fn write_early(&mut self, length: usize) {
+        if self.stream.queued() + length > self.max_buffered.min(WRITE_AT) && !self.blocked {
+            self.flush();
+        }
     }
 
     fn queue(&mut self, opcode: Opcode, rsv1: bool, payload: &Bytes) {
@@ -347,6 +374,15 @@ impl State {
         }
     }
 
+    /// Pushes when nobody is in line and there is room.
+    #[inline]
+    pub(crate) fn push_by(
+        &mut self,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.waiting.is_some() { self.push_in_turn(None, push) } else { push(self) }
+    }
+
     /// Pushes when it is the call's turn and there is room. A call that has to wait gets a ticket, which it has to give
     /// back by [`leave`](Self::leave).
     pub(crate) fn poll_push(
@@ -355,13 +391,7 @@ impl State {
         cx: &Context<'_>,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Poll<Result<(), ()>> {
-        let is_turn = self.waiting.as_ref().is_none_or(|waiting| waiting.is_turn_of(*ticket));
-        let pushed = match is_turn {
-            true => push(self),
-            false if self.can_send() => Err(Refusal::Full),
-            false => Err(Refusal::Closed),
-        };
-        match pushed {
+        match self.push_in_turn(*ticket, push) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(Refusal::Closed) => Poll::Ready(Err(())),
             Err(Refusal::Full) => {
@@ -369,6 +399,53 @@ impl State {
                 Poll::Pending
             }
         }
+    }
+
+    fn push_in_turn(
+        &mut self,
+        ticket: Option<Ticket>,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.is_turn_of(ticket)) {
+            return push(self);
+        }
+        Err(if self.can_send() { Refusal::Full } else { Refusal::Closed })
+    }
+
+    /// Whether a message may be queued whatever its length; otherwise the task is woken to ask again.
+    pub(crate) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        match self.make_room(1) {
+            Err(Refusal::Full) => self.watch(cx),
+            ready => Poll::Ready(ready),
+        }
+    }
+
+    /// Whether everything up to this byte was written.
+    pub(crate) fn poll_written(&mut self, position: u64, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.write_error.is_some() || self.phase == Phase::Finished {
+            // What was written was counted before.
+            let written = self.written >= position;
+            return Poll::Ready(if written { Ok(()) } else { Err(Refusal::Closed) });
+        }
+        if self.stream.queued() == 0 || self.written >= position {
+            return Poll::Ready(Ok(()));
+        }
+        self.watch(cx)
+    }
+
+    /// Begins to close, and is ready when that is over.
+    pub(crate) fn poll_close(&mut self, frame: CloseFrame, cx: &Context<'_>) -> Poll<()> {
+        self.close(Some(frame));
+        if self.closed.is_some() {
+            return Poll::Ready(());
+        }
+        self.waiting_mut().watch_end(cx);
+        Poll::Pending
+    }
+
+    fn watch<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.waiting_mut().watch(cx);
+        Poll::Pending
     }
 
     /// A call waits no longer. The next one in line may not have been woken for this one's sake.
@@ -397,6 +474,7 @@ impl State {
         let waiting = self.waiting_mut();
         if !can_send {
             waiting.wake_senders();
+            waiting.wake_watchers();
         }
         if has_ended {
             waiting.wake_end();
@@ -605,9 +683,18 @@ impl State {
                 self.write_error = Some(error.kind());
                 self.stream.queue_mut().clear();
                 self.wake_receiver = true;
+                return;
             }
         }
-        self.offer_room();
+        let written = before.saturating_sub(self.stream.queued());
+        self.written += written as u64;
+        // Without progress whoever is woken would only wait again, and for a handler of this task that is a loop.
+        if written > 0
+            && let Some(waiting) = &mut self.waiting
+        {
+            waiting.wake_watchers();
+            self.offer_room();
+        }
     }
 }
 

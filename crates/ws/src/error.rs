@@ -24,3 +24,9 @@ pub enum TrySendError {
     #[error("the WebSocket is not connected now")]
     Disconnected(Message),
 }
+
+/// The connection is closing or has ended: the error of a [`Sink`](futures_sink::Sink) of messages. A message that was given
+/// to it and not taken comes back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the WebSocket is closed")]
+pub struct SinkError(pub Option<Message>);

@@ -46,6 +46,7 @@
 //! | `message`, `text`, `prepared` | what is received and sent |
 //! | `socket`, `sender`, `receiver` | the handles that a program holds |
 //! | `calls` | what they have in common |
+//! | `futures` | the same as `Stream` and `Sink` |
 //! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken |
 //! | `waiting` | the calls that wait for room or for the end |
 //! | `patience` | when a silent peer is asked, and when it is given up |
@@ -71,6 +72,7 @@ mod driver;
 mod error;
 #[cfg(feature = "axum")]
 mod extract;
+mod futures;
 mod limits;
 mod listen;
 mod message;
@@ -89,7 +91,7 @@ mod waiting;
 pub use closed::Closed;
 pub use connect::{Connect, connect};
 pub use connect_error::ConnectError;
-pub use error::{SendError, TrySendError};
+pub use error::{SendError, SinkError, TrySendError};
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
 pub use limits::Limits;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use ws_proto::{CloseCode, CloseFrame};
 
@@ -39,7 +40,11 @@ impl Receiver {
 
     /// The next message, see [`WebSocket::recv`]. Cancel safe.
     pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.connection.with(|state| state.poll_recv(cx))).await
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.connection.with(|state| state.poll_recv(cx))
     }
 
     /// A handle that sends on this connection.

@@ -38,11 +38,18 @@ use crate::prepared::PreparedMessage;
 #[derive(Clone)]
 pub struct Sender {
     connection: Arc<Connection>,
+    /// Behind which byte the last message ends that was sent by the `Sink`.
+    sunk: u64,
 }
 
 impl Sender {
     pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection }
+        Self { connection, sunk: 0 }
+    }
+
+    /// What its `Sink` is made of.
+    pub(crate) fn sink(&mut self) -> (&Connection, &mut u64) {
+        (&self.connection, &mut self.sunk)
     }
 
     /// Sends a message: it is queued, and leaves at once, together with all else that waits. There is nothing to flush.
@@ -54,7 +61,8 @@ impl Sender {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection.send(message.into(), true).await
+        let message = message.into();
+        self.connection.push(|state| state.push(&message, true)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) without compressing, see [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
@@ -62,7 +70,8 @@ impl Sender {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection.send(message.into(), false).await
+        let message = message.into();
+        self.connection.push(|state| state.push(&message, false)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
@@ -70,7 +79,8 @@ impl Sender {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.connection.send_prepared(message).await
+        let sent = self.connection.push(|state| state.push_prepared(message)).await;
+        sent.map_err(|()| SendError(message.message().clone()))
     }
 
     /// [`send`](Self::send) without waiting. It does not stand in line: where there is room it takes it.

@@ -1,6 +1,7 @@
 //! The handle that a program holds.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use ws_proto::CloseFrame;
@@ -26,19 +27,30 @@ use crate::sender::Sender;
 /// with 1011 if the handler failed or the drop is part of a panic.
 pub struct WebSocket {
     receiver: Receiver,
+    /// Behind which byte the last message ends that was sent by the `Sink`.
+    sunk: u64,
 }
 
 impl WebSocket {
     pub(crate) fn new(connection: Arc<Connection>, protocol: Option<Box<str>>) -> Self {
-        Self { receiver: Receiver::new(connection, protocol) }
+        Self::from_receiver(Receiver::new(connection, protocol))
     }
 
     pub(crate) fn from_receiver(receiver: Receiver) -> Self {
-        Self { receiver }
+        Self { receiver, sunk: 0 }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         self.receiver.connection()
+    }
+
+    pub(crate) fn receiver_mut(&mut self) -> &mut Receiver {
+        &mut self.receiver
+    }
+
+    /// What its `Sink` is made of.
+    pub(crate) fn sink(&mut self) -> (&Connection, &mut u64) {
+        (self.receiver.connection(), &mut self.sunk)
     }
 
     /// The subprotocol that client and server have agreed on, if there is one.
@@ -69,7 +81,7 @@ impl WebSocket {
     ///
     /// Cancel safe: a message is either returned or still there.
     pub async fn recv(&mut self) -> Option<Message> {
-        self.receiver.recv().await
+        poll_fn(|cx| self.receiver.poll_recv(cx)).await
     }
 
     /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else
@@ -81,7 +93,8 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection().send(message.into(), true).await
+        let message = message.into();
+        self.connection().push(|state| state.push(&message, true)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) without compressing, where it was agreed to compress: for what is compressed already, and for
@@ -90,7 +103,8 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection().send(message.into(), false).await
+        let message = message.into();
+        self.connection().push(|state| state.push(&message, false)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
@@ -98,7 +112,8 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.connection().send_prepared(message).await
+        let sent = self.connection().push(|state| state.push_prepared(message)).await;
+        sent.map_err(|()| SendError(message.message().clone()))
     }
 
     /// [`send`](Self::send) without waiting.

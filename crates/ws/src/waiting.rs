@@ -16,6 +16,9 @@ pub(crate) struct Waiting {
     line: VecDeque<Call>,
     /// Those who wait for the end of the connection.
     end: Vec<Call>,
+    /// Tasks that poll a `Sink`, which has no call that could give up a place. They are woken whenever something was
+    /// written, and ask again if that was not enough.
+    watchers: Vec<Waker>,
     /// To be woken, once no lock is held.
     woken: Vec<Waker>,
 }
@@ -55,6 +58,21 @@ impl Waiting {
         }
     }
 
+    /// Waits for the next bytes to be written, or for the end.
+    pub(crate) fn watch(&mut self, cx: &Context<'_>) {
+        if !self.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.watchers.push(cx.waker().clone());
+        }
+    }
+
+    /// Waits for the end, without a place to give up.
+    pub(crate) fn watch_end(&mut self, cx: &Context<'_>) {
+        let is_here = |call: &Call| call.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !self.end.iter().any(is_here) {
+            self.end.push(Call::new(&mut None, &mut self.next, cx));
+        }
+    }
+
     /// Gives up a place.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
         if let Ok(place) = self.line.binary_search_by_key(&ticket, |call| call.ticket) {
@@ -69,6 +87,11 @@ impl Waiting {
         self.woken.extend(first);
     }
 
+    /// Something was written, or never will be.
+    pub(crate) fn wake_watchers(&mut self) {
+        self.woken.append(&mut self.watchers);
+    }
+
     /// Nothing can be sent any more.
     pub(crate) fn wake_senders(&mut self) {
         self.woken.extend(self.line.iter_mut().filter_map(|call| call.waker.take()));
@@ -76,7 +99,7 @@ impl Waiting {
 
     /// The connection has ended.
     pub(crate) fn wake_end(&mut self) {
-        self.woken.extend(self.end.iter_mut().filter_map(|call| call.waker.take()));
+        self.woken.extend(self.end.drain(..).filter_map(|call| call.waker));
     }
 
     pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
@@ -84,7 +107,7 @@ impl Waiting {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.line.is_empty() && self.end.is_empty() && self.woken.is_empty()
+        self.line.is_empty() && self.end.is_empty() && self.watchers.is_empty() && self.woken.is_empty()
     }
 }
 

@@ -117,3 +117,23 @@ async fn pongs_that_nobody_reads_do_not_pile_up() {
     let buffered = reports.recv().await.unwrap();
     assert!((60_000..=66_000).contains(&buffered), "{buffered}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_an_empty_queue_does_not_keep_the_thread_busy() {
+    let mut client = connect_with(limits(), 1_000, b"", |mut socket: WebSocket| async move {
+        // Less than half of what may wait is left over, and it is stuck.
+        socket.send(vec![7; 2_000]).await.unwrap();
+        let mut sending = std::pin::pin!(socket.send(vec![8; LIMIT]));
+        let mut polls = 0;
+        let counted = std::future::poll_fn(|cx| {
+            polls += 1;
+            assert!(polls < 10, "asked again and again");
+            sending.as_mut().poll(cx)
+        });
+        counted.await.unwrap();
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(client.recv().await, Some(Event::Binary(vec![7; 2_000].into())));
+    assert_eq!(client.recv().await, Some(Event::Binary(vec![8; LIMIT].into())));
+}
