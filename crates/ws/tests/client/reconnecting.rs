@@ -556,3 +556,64 @@ async fn dropped_it_leaves_nothing_behind() {
     assert!(soon(peer.stream.read_u8()).await.is_err(), "the stream has ended");
     assert!(soon(arrivals.0.recv()).await.is_none(), "nobody can come any more");
 }
+
+/// A number below `end`; always the same ones, one after the other.
+fn below(end: u64, seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) % end
+}
+
+/// Accepts, refuses, hangs up, says something and then closes, each by chance.
+async fn moody_server(mut arrivals: Arrivals, mut seed: u64) {
+    while let Some((mut peer, _)) = arrivals.0.recv().await {
+        match below(4, &mut seed) {
+            0 => continue,
+            1 => {
+                refuse(&mut peer, 503, "").await;
+                continue;
+            }
+            _ => drop(peer.accept("").await),
+        }
+        for n in 0..below(5, &mut seed) {
+            peer.write(&frame(1, n.to_string().as_bytes())).await;
+            sleep(Duration::from_millis(below(2_000, &mut seed))).await;
+        }
+        if below(2, &mut seed) == 0 {
+            peer.write(&frame(8, &1001_u16.to_be_bytes())).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_server_does_and_whatever_is_dropped_the_events_make_sense() {
+    for seed in 0..50_u64 {
+        let (reconnection, arrivals) = server();
+        let server = tokio::spawn(moody_server(arrivals, seed));
+        let mut socket = socket(reconnection.randomization_factor(1.0));
+        let (mut last, mut received, mut seed) = ("Reconnecting", 0, seed);
+        for _ in 0..200 {
+            let patience = Duration::from_millis(below(100, &mut seed));
+            if below(4, &mut seed) == 0 {
+                let _ = tokio::time::timeout(patience, socket.send("hello")).await;
+            }
+            let Ok(event) = tokio::time::timeout(patience, socket.next_event()).await else { continue };
+            last = match (last, event.expect("it is never given up")) {
+                ("Reconnecting", Event::Connecting { .. }) => "Connecting",
+                ("Connecting", Event::Failed { .. }) => "lost",
+                ("Connecting", Event::Connected { .. }) => {
+                    received = 0;
+                    "Connected"
+                }
+                ("Connected", Event::Message(message)) => {
+                    assert_eq!(message.as_text().unwrap(), received.to_string());
+                    received += 1;
+                    "Connected"
+                }
+                ("Connected", Event::Disconnected { .. }) => "lost",
+                ("lost", Event::Reconnecting { .. }) => "Reconnecting",
+                (last, event) => panic!("{event:?} after {last}"),
+            };
+        }
+        server.abort();
+    }
+}
