@@ -479,16 +479,19 @@ async fn a_call_that_is_dropped_begins_nothing_anew() {
     });
     let begin = Instant::now();
     let mut changes = 0;
-    let message = loop {
-        tokio::select! {
-            biased;
-            () = sleep(SECOND / 100) => {}
-            event = socket.next_event() => match event.unwrap() {
-                Event::Message(message) => break message,
-                _ => changes += 1,
-            },
+    let asking = async {
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep(SECOND / 100) => {}
+                event = socket.next_event() => match event.unwrap() {
+                    Event::Message(message) => break message,
+                    _ => changes += 1,
+                },
+            }
         }
     };
+    let message = soon(asking).await;
     assert_eq!(message, Message::from("hello"));
     assert_eq!(changes, 5, "Connecting, Failed, Reconnecting, Connecting, Connected");
     let (_peer, mut arrivals, at) = soon(server).await.unwrap();

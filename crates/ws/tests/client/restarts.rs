@@ -1,5 +1,6 @@
 //! A client that connects again by itself, against real servers.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -90,8 +91,9 @@ async fn a_server_that_knows_us_not_is_not_asked_again() {
             else {
                 return asked - 1;
             };
-            let service = service_fn(async |_| {
-                Response::builder().status(StatusCode::UNAUTHORIZED).body(String::from("who are you?"))
+            let service = service_fn(|_| {
+                let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+                ready(response.body(String::from("who are you?")))
             });
             let _ = hyper::server::conn::http1::Builder::new()
                 .keep_alive(false)
