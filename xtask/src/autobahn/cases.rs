@@ -31,6 +31,9 @@ pub(super) struct Part {
     /// How many they are, where we know: a run with fewer has gone wrong.
     pub(super) count: Option<usize>,
     pub(super) patience: Duration,
+    /// How many of them a client of ours runs at the same time. Some wait for a second and more, and Autobahn has time for
+    /// others meanwhile; those about compression do not wait, and have to be done in a minute.
+    pub(super) at_once: usize,
 }
 
 impl Cases {
@@ -38,23 +41,23 @@ impl Cases {
     pub(crate) fn quick() -> Self {
         let patterns = [UNCOMPRESSED, COMPRESSED_QUICKLY].concat();
         let count = 301 + COMPRESSED_QUICKLY.len();
-        Self { parts: vec![Part::new("quick", &patterns, Some(count), PATIENCE)], are_many: false }
+        Self { parts: vec![Part::new("quick", &patterns, Some(count)).at_once(4)], are_many: false }
     }
 
     /// All that there are. Those about compression take minutes.
     pub(super) fn every() -> Self {
         Self {
             parts: vec![
-                Part::new("12", &["12.*"], Some(90), PATIENCE_WITH_COMPRESSION),
-                Part::new("13", &["13.*"], Some(126), PATIENCE_WITH_COMPRESSION),
-                Part::new("1-10", UNCOMPRESSED, Some(301), PATIENCE),
+                Part::new("12", &["12.*"], Some(90)).patient(),
+                Part::new("13", &["13.*"], Some(126)).patient(),
+                Part::new("1-10", UNCOMPRESSED, Some(301)).at_once(4),
             ],
             are_many: true,
         }
     }
 
     pub(super) fn matching(patterns: &[&str]) -> Self {
-        Self { parts: vec![Part::new("some", patterns, None, PATIENCE_WITH_COMPRESSION)], are_many: false }
+        Self { parts: vec![Part::new("some", patterns, None).patient()], are_many: false }
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -68,8 +71,16 @@ impl Cases {
 }
 
 impl Part {
-    fn new(name: &'static str, patterns: &[&str], count: Option<usize>, patience: Duration) -> Self {
+    fn new(name: &'static str, patterns: &[&str], count: Option<usize>) -> Self {
         let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        Self { name, patterns, count, patience }
+        Self { name, patterns, count, patience: PATIENCE, at_once: 1 }
+    }
+
+    fn patient(self) -> Self {
+        Self { patience: PATIENCE_WITH_COMPRESSION, ..self }
+    }
+
+    fn at_once(self, at_once: usize) -> Self {
+        Self { at_once, ..self }
     }
 }

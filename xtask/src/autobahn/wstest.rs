@@ -16,10 +16,6 @@ use crate::process;
 /// The name under which Autobahn reports on us.
 pub(super) const AGENT: &str = "tidewire";
 
-/// How many cases our client runs at the same time. Some of them wait for a second and more, and Autobahn has time for the
-/// others meanwhile.
-const CASES_AT_ONCE: &str = "4";
-
 /// How long Python may need until it listens.
 const START: Duration = Duration::from_secs(60);
 
@@ -53,7 +49,7 @@ impl Run<'_> {
             thread::sleep(Duration::from_millis(50));
         }
         let mut client = Command::new(client);
-        client.args([&url, AGENT, CASES_AT_ONCE]);
+        client.args([&url, AGENT, &self.part.at_once.to_string()]);
         let ended_well = process::succeeds_within(self.part.patience, &mut client)?;
         self.index(ended_well)
     }
