@@ -2,7 +2,7 @@
 
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use tidewire_ws_proto::{Accepted, HandshakeError as Error, accept_key, verify};
+use tidewire_ws_proto::{Accepted, DeflateOptions, HandshakeError as Error, accept_key, verify};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -200,10 +200,61 @@ fn section_4_2_2_must_6_7_a_subprotocol_is_answered_only_if_it_was_offered() {
 }
 
 #[test]
-fn section_4_2_2_must_8_9_section_5_8_must_1_section_9_must_1_no_extension_is_agreed_to() {
-    for offer in ["permessage-deflate; client_max_window_bits", "foo, bar; baz=2", "x-webkit-deflate-frame"] {
+fn section_4_2_2_must_8_9_section_5_8_must_1_section_9_must_1_only_what_was_offered_and_is_wanted_is_agreed_to()
+ {
+    let wanted = DeflateOptions::default();
+    for (offer, is_known) in [
+        ("permessage-deflate; client_max_window_bits", true),
+        ("foo, permessage-deflate, bar", true),
+        ("foo, bar; baz=2", false),
+        ("x-webkit-deflate-frame", false),
+    ] {
         let accepted = verdict(&request("sec-websocket-extensions", &[offer])).expect("a handshake");
         assert_eq!(accepted.response(None, None).headers().get(SEC_WEBSOCKET_EXTENSIONS), None);
+        let agreement = accepted.deflate(&wanted);
+        assert_eq!(agreement.is_some(), is_known, "{offer}");
+        let response = accepted.response(None, agreement.as_ref());
+        assert_eq!(response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS), is_known, "{offer}");
+    }
+}
+
+#[test]
+fn section_9_must_2_section_9_1_must_3_4_extensions_are_named_as_registered_with_the_parameters_of_theirs() {
+    let parameters = [
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+        "server_max_window_bits",
+        "client_max_window_bits",
+    ];
+    for takeover in [false, true] {
+        for bits in [9, 15] {
+            let options = DeflateOptions {
+                own_context_takeover: takeover,
+                peer_context_takeover: takeover,
+                own_max_window_bits: bits,
+                peer_max_window_bits: bits,
+                ..DeflateOptions::default()
+            };
+            let offer = options.offer();
+            let offer = offer.to_str().expect("text");
+            let accepted = verdict(&request("sec-websocket-extensions", &[offer])).expect("a handshake");
+            let agreement = accepted.deflate(&options).expect("an agreement");
+            let response = accepted.response(None, Some(&agreement));
+            let answer = response.headers()[SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text");
+            for (value, is_answer) in [(offer, false), (answer, true)] {
+                let mut parts = value.split("; ");
+                assert_eq!(parts.next(), Some("permessage-deflate"), "{value}");
+                for part in parts {
+                    let (name, bits) =
+                        part.split_once('=').map_or((part, None), |(name, bits)| (name, Some(bits)));
+                    assert!(parameters.contains(&name), "{value}");
+                    // RFC 7692 §7.1: windows have a number, but for a client's that it leaves to the server.
+                    let is_window = name.ends_with("_bits");
+                    let may_be_bare = !is_window || (!is_answer && name == "client_max_window_bits");
+                    assert!(bits.is_some() == is_window || may_be_bare && bits.is_none(), "{value}");
+                }
+            }
+        }
     }
 }
 

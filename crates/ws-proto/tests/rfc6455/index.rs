@@ -63,8 +63,6 @@ const WITHOUT_TEST: &[(&str, RangeInclusive<usize>, &str)] = &[
     ("5.2", 6..=6, "for whoever defines an extension"),
     ("5.4", 6..=9, "for intermediaries"),
     ("5.5.1", 2..=2, "nothing of ours shows reasons to people"),
-    ("9", 2..=2, "no extension is spoken"),
-    ("9.1", 3..=4, "the same"),
     ("11.1.1", 1..=2, "for whoever writes a URI"),
     ("11.1.2", 1..=2, "the same"),
 ];
