@@ -17,6 +17,9 @@ use crate::read_buffer::ReadBuffer;
 use crate::stream::Stream;
 use crate::websocket::{LINGER, READS_WHILE_CLOSING};
 
+/// With which a peer begins that speaks HTTP/2 (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A stream whose writes fail once they have waited for the limit.
 ///
 /// hyper waits for ever: an answer of megabytes that its client does not read would outlive the session that it is
@@ -33,11 +36,19 @@ pub(crate) struct Patient {
     /// Runs since our end was shut.
     lingering: Option<Linger>,
     has_written: bool,
+    beginning: Beginning,
 }
 
 impl Patient {
     pub(crate) fn new(socket: Stream, limit: Duration) -> Self {
-        Self { socket: Some(TokioIo::new(socket)), limit, waiting: None, lingering: None, has_written: false }
+        Self {
+            socket: Some(TokioIo::new(socket)),
+            limit,
+            waiting: None,
+            lingering: None,
+            has_written: false,
+            beginning: Beginning::Awaited(Vec::new()),
+        }
     }
 
     /// Whether the peer has been told anything.
@@ -66,6 +77,41 @@ impl Patient {
         let limit = self.limit;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// The first thing that a peer says is read as a whole if it can be the preface of HTTP/2 (RFC 9113 §3.4): the parser of
+/// HTTP/1.1, by which that is found, would refuse the half of it.
+enum Beginning {
+    /// With what has come of the preface.
+    Awaited(Vec<u8>),
+    There,
+}
+
+impl Patient {
+    fn poll_begin(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let Beginning::Awaited(begun) = &mut self.beginning else { return Poll::Ready(Ok(())) };
+        let socket = self.socket.as_mut().expect("whoever takes the socket over takes it from here");
+        loop {
+            let mut thread = ReadBuffer::take();
+            let room = (buffer.remaining() - begun.len()).min(thread.len());
+            let mut read = ReadBuf::new(&mut thread[..room]);
+            ready!(Pin::new(socket.inner_mut()).poll_read(cx, &mut read))?;
+            let read = read.filled();
+            let seen = begun.len() + read.len();
+            let may_be_preface = !read.is_empty()
+                && seen < PREFACE.len()
+                && PREFACE.starts_with(begun)
+                && PREFACE[begun.len()..].starts_with(read);
+            if may_be_preface {
+                begun.extend_from_slice(read);
+                continue;
+            }
+            buffer.put_slice(begun);
+            buffer.put_slice(read);
+            self.beginning = Beginning::There;
+            return Poll::Ready(Ok(()));
+        }
     }
 }
 
@@ -123,8 +169,11 @@ impl Read for Patient {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Beginning::Awaited(_) = self.beginning {
+            return self.poll_begin(cx, &mut buffer);
+        }
         self.socket().poll_read(cx, buffer)
     }
 }

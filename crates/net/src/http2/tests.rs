@@ -192,6 +192,42 @@ async fn the_preface_may_come_late() {
 }
 
 #[tokio::test]
+async fn the_preface_may_come_byte_by_byte() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    for byte in PREFACE.chunks(1) {
+        stream.write_all(byte).await.unwrap();
+        // The time of a way, so that the bytes come one by one.
+        sleep(Duration::from_millis(2)).await;
+    }
+    // Our settings: their length, and the type 4.
+    let mut frame = [0; 4];
+    soon(stream.read_exact(&mut frame)).await.unwrap();
+    assert_eq!(frame[3], 4);
+}
+
+#[tokio::test]
+async fn what_begins_like_the_preface_is_read_as_what_it_is() {
+    let server = Server::start(HttpLimits::default()).await;
+    for (request, status) in [
+        ("P", None),
+        ("PRI * HTTP/2.0\r\n", None),
+        ("PRI * HTTP/1.1\r\nHost: h\r\n\r\n", Some("HTTP/1.1 200 ")),
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        for byte in request.as_bytes().chunks(1) {
+            stream.write_all(byte).await.unwrap();
+            sleep(Duration::from_millis(2)).await;
+        }
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        soon(stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(status.is_none_or(|status| answer.starts_with(status)), "{request:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_preface_behind_a_request_is_no_http_2() {
     let server = Server::start(HttpLimits::default()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
