@@ -1,6 +1,7 @@
 //! The load generator: one thread that loads one server with one workload and checks every answer, byte for byte.
 
 mod broadcast;
+mod deflate;
 mod echo;
 mod fleet;
 mod idle;
@@ -16,7 +17,7 @@ mod web;
 use anyhow::Result;
 
 pub use measure::Row;
-pub use options::{Options, Protocol, Workload};
+pub use options::{Compression, Options, Protocol, Workload};
 
 /// Runs the workload. The row says what it cost and whether the answers were right.
 pub fn run(options: &Options) -> Result<Row> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::load::Row;
+use crate::load::{Row, Workload};
 use process::Server;
 use servers::Servers;
 
@@ -49,11 +49,12 @@ pub fn run(options: &Options) -> Result<bool> {
             if !options.wants_workload(&workload.name) {
                 continue;
             }
-            for server in servers.iter().filter(|server| server.speaks(workload.protocol)) {
+            let parsed = Workload::named(&workload.name)?;
+            for server in servers.iter().filter(|server| server.runs(workload.protocol, parsed)) {
                 let label = format!("{} {} {}", workload.protocol.name(), workload.name, server.name);
                 eprint!("round {round}/{}  {label:<60}\r", options.rounds);
                 let seconds = options.seconds.to_string();
-                let row = Server::start(server, &[]).and_then(|running| {
+                let row = Server::start(server, parsed.compression(), &[]).and_then(|running| {
                     let row = running.load(workload.protocol, &workload.name, &seconds);
                     running.stop()?;
                     row

@@ -26,3 +26,8 @@ where
         tokio::spawn(serve(stream));
     }
 }
+
+/// Whether the command line asks for compression.
+pub fn deflates() -> bool {
+    std::env::args().nth(2).is_some_and(|word| word == "deflate")
+}

@@ -1,21 +1,25 @@
-//! Tidewire as programs use it: `ours ADDRESS [WORKERS]`. Raw echo on `/ws`, and Socket.IO beside it.
+//! Tidewire as programs use it: `ours ADDRESS [WORKERS] [COMPRESSION]`. Raw echo on `/ws`, `/broadcast`, whose messages go to
+//! everybody there, and Socket.IO beside them.
 //!
-//! Without a number of workers it is Tokio's default runtime; 0 is its runtime of one thread.
+//! Without a number of workers, or with the word `default`, it is Tokio's default runtime; 0 is its runtime of one thread.
+//! Compression is `deflate` for the defaults, `level6` for smaller messages, `takeover` for messages that may refer to those
+//! before them.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
 use axum::routing::any;
-use tidewire::ws::{self, WebSocket};
+use tidewire::ws::{self, DeflateOptions, Prepared, WebSocket};
 use tidewire::{Data, Reply, Server, Socket};
 use tokio::runtime::Builder;
+use tokio::sync::broadcast;
 
 fn main() -> anyhow::Result<()> {
     tidewire_bench::host::raise_descriptor_limit()?;
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9001".to_owned());
-    let mut runtime = match arguments.next().map(|workers| workers.parse()).transpose()? {
+    let workers = arguments.next().filter(|word| word != "default");
+    let mut runtime = match workers.map(|workers| workers.parse()).transpose()? {
         Some(0) => Builder::new_current_thread(),
         Some(workers) => {
             let mut runtime = Builder::new_multi_thread();
@@ -24,28 +28,58 @@ fn main() -> anyhow::Result<()> {
         }
         None => Builder::new_multi_thread(),
     };
-    runtime.enable_all().build()?.block_on(serve(&address))?;
+    let compression = arguments.next().map(|word| compression(&word)).transpose()?;
+    runtime.enable_all().build()?.block_on(serve(&address, compression))?;
     Ok(())
 }
 
-async fn serve(address: &str) -> std::io::Result<()> {
+fn compression(word: &str) -> anyhow::Result<DeflateOptions> {
+    let options = DeflateOptions::default();
+    Ok(match word {
+        "deflate" => options,
+        "level6" => DeflateOptions { level: 6, ..options },
+        "takeover" => DeflateOptions { own_context_takeover: true, peer_context_takeover: true, ..options },
+        _ => anyhow::bail!("{word:?} is no compression"),
+    })
+}
+
+async fn serve(address: &str, compression: Option<DeflateOptions>) -> std::io::Result<()> {
     // The workload with messages of 1 MiB needs more than the default of 1 MB.
     let io = Server::builder().max_http_buffer_size(2 << 20).build();
     io.on("echo", async |socket: Socket, Data(text): Data<String>| socket.emit("echo", text));
     io.on("ack", async |Data(text): Data<String>| Reply(text));
     io.on("join", async |socket: Socket| socket.join("room").await);
     io.on("broadcast", async |io: Server, Data(text): Data<String>| io.to("room").emit("broadcast", text));
-    let router = Router::new().route("/ws", any(upgrade)).layer(io.layer());
+    let (everybody, _) = broadcast::channel(64);
+    let accept_echo = async move |request: Request| match upgrade(request, compression) {
+        Ok(upgrade) => upgrade.on_connect(echo),
+        Err(error) => error.response().map(Body::from),
+    };
+    let accept_member = async move |request: Request| match upgrade(request, compression) {
+        Ok(upgrade) => {
+            let everybody = everybody.clone();
+            upgrade.on_connect(move |socket| member(socket, everybody))
+        }
+        Err(error) => error.response().map(Body::from),
+    };
+    let router = Router::new()
+        .route("/ws", any(accept_echo))
+        .route("/broadcast", any(accept_member))
+        .layer(io.layer());
     let listener = io.bind(address).await?;
     listener.serve(router, std::future::pending()).await;
     Ok(())
 }
 
-async fn upgrade(mut request: Request) -> Response {
-    match ws::upgrade(&mut request) {
-        Ok(upgrade) => upgrade.on_connect(echo).map(|()| Body::empty()),
-        Err(error) => error.response().map(Body::from),
-    }
+fn upgrade(
+    mut request: Request,
+    compression: Option<DeflateOptions>,
+) -> Result<ws::Upgrade, ws::HandshakeError> {
+    let upgrade = ws::upgrade(&mut request)?;
+    Ok(match compression {
+        Some(options) => upgrade.compress(&options),
+        None => upgrade,
+    })
 }
 
 async fn echo(mut socket: WebSocket) -> Result<(), ws::SendError> {
@@ -53,4 +87,22 @@ async fn echo(mut socket: WebSocket) -> Result<(), ws::SendError> {
         socket.send(message).await?;
     }
     Ok(())
+}
+
+async fn member(mut socket: WebSocket, everybody: broadcast::Sender<Prepared>) -> Result<(), ws::SendError> {
+    let mut messages = everybody.subscribe();
+    loop {
+        tokio::select! {
+            received = socket.recv() => match received {
+                // It fails if nobody is there; this one is.
+                Some(message) => drop(everybody.send(Prepared::new(message))),
+                None => return Ok(()),
+            },
+            message = messages.recv() => match message {
+                Ok(message) => socket.send_prepared(&message).await?,
+                // Too slow for the others, or the end: the client may come again.
+                Err(_) => return Ok(()),
+            },
+        }
+    }
 }

@@ -5,18 +5,32 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::echo::{TICK, WARM_UP};
-use super::fleet::{Conversation, Fleet, PATIENCE};
+use super::fleet::{Asked, Conversation, Fleet, PATIENCE};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script, frame};
 use super::tally::{Histogram, Tally};
 
 pub(super) fn run(options: &Options) -> Result<Row> {
-    let Workload::Broadcast { connections, in_flight, size } = options.workload else { unreachable!() };
-    ensure!(options.protocol == Protocol::SocketIo, "rooms are of Socket.IO");
-    let mut fleet = Fleet::open(options.address, options.protocol, connections)?;
-    join(&mut fleet)?;
-    let mut room = Room::new(size, connections);
+    let Workload::Broadcast { connections, in_flight, size, compression } = options.workload else {
+        unreachable!()
+    };
+    let asked = match options.protocol {
+        Protocol::Raw => Asked { path: "/broadcast", compression, repeats: true },
+        Protocol::SocketIo => Asked::of(options.protocol),
+    };
+    let mut fleet = Fleet::open_and_ask(options.address, options.protocol, connections, asked)?;
+    let kind = match options.protocol {
+        Protocol::Raw => Kind::Raw,
+        Protocol::SocketIo => {
+            join(&mut fleet)?;
+            Kind::Broadcast
+        }
+    };
+    let mut room = Room::new(Script::for_compression(kind, size, compression), connections);
+    if let Some(agreement) = fleet.agreement() {
+        room.script.pack(agreement);
+    }
     let start = Reading::take(options.process)?;
     let (from, before) = match options.extent {
         Extent::Messages(_) => (start, 0),
@@ -38,6 +52,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     row.set_latency(&room.histogram);
     row.set_tally(room.tally);
     row.set("disconnected", fleet.gone() as f64);
+    row.set_compression(compression, &fleet);
     Ok(row)
 }
 
@@ -87,9 +102,9 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(size: usize, members: usize) -> Self {
+    pub(super) fn new(script: Script, members: usize) -> Self {
         Self {
-            script: Script::new(Kind::Broadcast, size),
+            script,
             next_of: vec![0; members],
             missing: [(0, 0); RING],
             sent: 0,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::fleet::{Conversation, Fleet, PATIENCE};
+use super::fleet::{Asked, Conversation, Fleet, PATIENCE};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script};
@@ -17,14 +17,20 @@ pub(super) const WARM_UP: Duration = Duration::from_millis(1_000);
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 pub(super) fn run(options: &Options) -> Result<Row> {
-    let Workload::Echo { connections, in_flight, size, acks } = options.workload else { unreachable!() };
-    let mut fleet = Fleet::open(options.address, options.protocol, connections)?;
+    let Workload::Echo { connections, in_flight, size, acks, compression } = options.workload else {
+        unreachable!()
+    };
+    let asked = Asked { compression, ..Asked::of(options.protocol) };
+    let mut fleet = Fleet::open_and_ask(options.address, options.protocol, connections, asked)?;
     let kind = match options.protocol {
         Protocol::Raw => Kind::Raw,
         Protocol::SocketIo if acks => Kind::Ack,
         Protocol::SocketIo => Kind::Event,
     };
-    let mut echo = Echo::new(kind, size, connections);
+    let mut echo = Echo::new(Script::for_compression(kind, size, compression), connections);
+    if let Some(agreement) = fleet.agreement() {
+        echo.script.pack(agreement);
+    }
     if let Extent::Messages(messages) = options.extent {
         echo.limit(messages);
     }
@@ -50,6 +56,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     echo.finish(&mut fleet)?;
     row.set_tally(echo.tally);
     row.set("disconnected", fleet.gone() as f64);
+    row.set_compression(compression, &fleet);
     Ok(row)
 }
 
@@ -75,9 +82,9 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    pub(super) fn new(kind: Kind, size: usize, connections: usize) -> Self {
+    pub(super) fn new(script: Script, connections: usize) -> Self {
         Self {
-            script: Script::new(kind, size),
+            script,
             flights: (0..connections).map(|_| Flight::default()).collect(),
             histogram: Histogram::new(),
             tally: Tally::default(),
@@ -194,7 +201,7 @@ mod tests {
 
     /// Three messages of connection 0 under way, and the answers that they ask for.
     fn under_way() -> (Echo, Vec<Vec<u8>>) {
-        let mut echo = Echo::new(Kind::Raw, 32, 1);
+        let mut echo = Echo::new(Script::new(Kind::Raw, 32), 1);
         (0..3).for_each(|_| echo.put_next(0, 0, &mut Vec::new()));
         echo.ending = true;
         let answers = (0..3).map(|order| echo.script.request(0, order).to_vec()).collect();

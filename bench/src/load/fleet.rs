@@ -11,7 +11,8 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::{Errno, read, write};
 
-use super::options::Protocol;
+use super::deflate::{Agreement, Inflater};
+use super::options::{Compression, Protocol};
 use super::script::frame;
 use crate::wire::{http, websocket};
 
@@ -59,11 +60,45 @@ pub(super) struct Fleet {
     events: Vec<Event>,
     buffer: Vec<u8>,
     out: Vec<u8>,
+    /// What the server has agreed to, where compression was asked for.
+    agreement: Option<Agreement>,
+    inflater: Option<Inflater>,
+    /// Bytes of all answers as they came, and as they are inflated.
+    traffic: (u64, u64),
+}
+
+/// What the connections of a fleet ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) path: &'static str,
+    pub(super) compression: Compression,
+    /// The same answer comes to many of them.
+    pub(super) repeats: bool,
+}
+
+impl Asked {
+    pub(super) fn of(protocol: Protocol) -> Self {
+        let path = match protocol {
+            Protocol::Raw => "/ws",
+            Protocol::SocketIo => "/socket.io/?EIO=4&transport=websocket",
+        };
+        Self { path, compression: Compression::Off, repeats: false }
+    }
 }
 
 impl Fleet {
     /// Opens `count` connections and sees them through their handshakes.
     pub(super) fn open(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Self> {
+        Self::open_and_ask(address, protocol, count, Asked::of(protocol))
+    }
+
+    /// The same with what is asked for.
+    pub(super) fn open_and_ask(
+        address: SocketAddr,
+        protocol: Protocol,
+        count: usize,
+        asked: Asked,
+    ) -> Result<Self> {
         let mut fleet = Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             address,
@@ -74,11 +109,11 @@ impl Fleet {
             events: vec![Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 1024],
             buffer: vec![0; 256 * 1024],
             out: Vec::new(),
+            agreement: None,
+            inflater: None,
+            traffic: (0, 0),
         };
-        let request = http::upgrade_request(match protocol {
-            Protocol::Raw => "/ws",
-            Protocol::SocketIo => "/socket.io/?EIO=4&transport=websocket",
-        });
+        let request = http::upgrade_request(asked.path, asked.compression.offer());
         let mut last_progress = Instant::now();
         while fleet.ready < count {
             while fleet.members.len() < count && fleet.members.len() - fleet.ready < OPENING {
@@ -92,7 +127,23 @@ impl Fleet {
             }
             ensure!(last_progress.elapsed() < PATIENCE, "a handshake was not answered");
         }
+        let wanted = asked.compression != Compression::Off;
+        ensure!(wanted || fleet.agreement.is_none(), "a server without compression was asked for");
+        if let Some(agreement) = &fleet.agreement {
+            fleet.inflater = Some(Inflater::new(agreement, count, asked.repeats));
+        }
         Ok(fleet)
+    }
+
+    /// What the server has agreed to of compression.
+    pub(super) fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.as_ref()
+    }
+
+    /// How many bytes of text there were for each that came.
+    pub(super) fn ratio(&self) -> f64 {
+        let (came, inflated) = self.traffic;
+        inflated as f64 / came.max(1) as f64
     }
 
     fn add(&mut self, request: &[u8]) -> Result<()> {
@@ -212,6 +263,7 @@ impl Fleet {
         if self.members[place].phase == Phase::Upgrading {
             let Some(end) = http::head_end(bytes) else { return Ok(0) };
             http::check_upgrade(&bytes[..end])?;
+            self.agreement = Agreement::of(http::value(&bytes[..end], "sec-websocket-extensions"))?;
             used = end;
             self.advance(place, if self.protocol == Protocol::Raw { Phase::Ready } else { Phase::Opening });
         }
@@ -220,7 +272,19 @@ impl Fleet {
             used += found.end;
             ensure!(found.mask.is_none(), "the server has sent a masked frame");
             match found.first {
-                websocket::TEXT => self.on_text(place, payload, conversation, out)?,
+                websocket::TEXT => {
+                    self.traffic.0 += payload.len() as u64;
+                    self.traffic.1 += payload.len() as u64;
+                    self.on_text(place, payload, conversation, out)?;
+                }
+                websocket::COMPRESSED_TEXT => {
+                    let mut inflater = self.inflater.take().context("compression was not agreed on")?;
+                    let text = inflater.inflate(place, payload)?;
+                    self.traffic.0 += payload.len() as u64;
+                    self.traffic.1 += text.len() as u64;
+                    self.on_text(place, text, conversation, out)?;
+                    self.inflater = Some(inflater);
+                }
                 websocket::PING => websocket::put_client_frame(out, websocket::PONG, payload),
                 websocket::CLOSE => {
                     self.lose(place);

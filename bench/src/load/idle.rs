@@ -11,7 +11,7 @@ use super::echo::Echo;
 use super::fleet::Fleet;
 use super::measure::{Reading, Row};
 use super::options::{Options, Protocol, Workload};
-use super::script::Kind;
+use super::script::{Kind, Script};
 use crate::host::{Cpu, peak, resident};
 
 /// Broadcasts of a burst, and their size.
@@ -37,7 +37,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     row.set("bytes_fresh", each(resident(process)?));
 
     let kind = if options.protocol == Protocol::Raw { Kind::Raw } else { Kind::Event };
-    let mut echo = Echo::new(kind, 32, connections);
+    let mut echo = Echo::new(Script::new(kind, 32), connections);
     echo.limit(connections as u64);
     echo.begin(&mut fleet, 1)?;
     echo.finish(&mut fleet)?;
@@ -49,7 +49,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
         join(&mut fleet)?;
         settle(process)?;
         row.set("bytes_joined", each(resident(process)?));
-        let mut room = Room::new(BURST_SIZE, connections);
+        let mut room = Room::new(Script::new(Kind::Broadcast, BURST_SIZE), connections);
         room.send_all(&mut fleet, BURST as usize, BURST)?;
         row.set_tally(room.tally());
         settle(process)?;

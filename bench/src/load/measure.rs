@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::options::{Options, Protocol};
+use super::deflate::Agreement;
+use super::fleet::Fleet;
+use super::options::{Compression, Options, Protocol};
 use super::tally::{Histogram, Tally};
 use crate::host::Cpu;
 
@@ -18,6 +20,9 @@ pub struct Row {
     pub workload: String,
     /// The figures, by name and unit.
     pub figures: BTreeMap<String, f64>,
+    /// What was agreed on about compression, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negotiated: Option<String>,
     pub lost: u64,
     pub wrong: u64,
     pub reordered: u64,
@@ -48,6 +53,7 @@ impl Row {
             protocol: protocol.name().to_owned(),
             workload: workload.to_owned(),
             figures: BTreeMap::new(),
+            negotiated: None,
             lost: 0,
             wrong: 0,
             reordered: 0,
@@ -80,6 +86,15 @@ impl Row {
         self.set("p50_ms", histogram.quantile(0.5));
         self.set("p99_ms", histogram.quantile(0.99));
         self.set("max_ms", histogram.quantile(1.0));
+    }
+
+    /// What came of an offer to compress.
+    pub(super) fn set_compression(&mut self, asked: Compression, fleet: &Fleet) {
+        if asked != Compression::Off {
+            self.negotiated =
+                Some(fleet.agreement().map_or_else(|| "declined".to_owned(), Agreement::describe));
+            self.set("ratio", fleet.ratio());
+        }
     }
 
     pub(super) fn set_tally(&mut self, tally: Tally) {

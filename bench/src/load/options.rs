@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::wire::http::BROWSER_OFFER;
+
 /// What the server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -14,16 +16,27 @@ pub enum Protocol {
     SocketIo,
 }
 
+/// What the clients offer of permessage-deflate, besides what is said for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// What a browser offers; the server is one that declines.
+    Off,
+    /// Each message stands for itself, in both directions.
+    Deflate,
+    /// What a browser offers: the server may let its messages refer to those before them.
+    Takeover,
+}
+
 /// What the clients do. `size` is that of the payload in bytes, without any protocol's share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
     /// Closed loop: each of the connections keeps `in_flight` messages going; `acks` has them acknowledged instead of
     /// echoed.
-    Echo { connections: usize, in_flight: usize, size: usize, acks: bool },
+    Echo { connections: usize, in_flight: usize, size: usize, acks: bool, compression: Compression },
     /// Open loop: `rate` messages a second, over all connections in turn, whatever the answers do.
     Paced { connections: usize, rate: u32, size: usize },
-    /// One member of a room keeps `in_flight` broadcasts going to all of its members.
-    Broadcast { connections: usize, in_flight: usize, size: usize },
+    /// One member of a room keeps `in_flight` broadcasts going to all of its members. Without Socket.IO the room is everybody.
+    Broadcast { connections: usize, in_flight: usize, size: usize, compression: Compression },
     /// Closed loop over long-polling, one message in flight.
     Polling { connections: usize, size: usize },
     /// Sessions that begin with polling and move to WebSocket.
@@ -67,13 +80,42 @@ impl Protocol {
     }
 }
 
+impl Compression {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Deflate => "deflate",
+            Self::Takeover => "takeover",
+        }
+    }
+
+    fn behind(self, kind: &str) -> String {
+        if self == Self::Off { kind.to_owned() } else { format!("{kind}-{}", self.name()) }
+    }
+
+    /// The value of `Sec-WebSocket-Extensions`.
+    pub fn offer(self) -> &'static str {
+        match self {
+            Self::Off | Self::Takeover => BROWSER_OFFER,
+            Self::Deflate => "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        }
+    }
+}
+
 impl Workload {
     /// Reads what [`name`](Self::name) says: `echo-c100-k1-s32`.
     pub fn named(name: &str) -> Result<Self> {
         let mut parts = name.split('-');
         let kind = parts.next().unwrap_or_default();
         let (mut connections, mut in_flight, mut size, mut rate) = (0, 1, 0, 0);
+        let mut compression = Compression::Off;
         for part in parts {
+            let named =
+                [Compression::Deflate, Compression::Takeover].into_iter().find(|kind| kind.name() == part);
+            if let Some(named) = named {
+                compression = named;
+                continue;
+            }
             let (field, number) = part.split_at_checked(1).context("an empty part in the workload")?;
             let number: usize = number.parse().with_context(|| format!("{part:?} has no number"))?;
             match field {
@@ -86,9 +128,9 @@ impl Workload {
         }
         ensure!(connections > 0, "{name:?} has no connections");
         Ok(match kind {
-            "echo" | "ack" => Self::Echo { connections, in_flight, size, acks: kind == "ack" },
+            "echo" | "ack" => Self::Echo { connections, in_flight, size, acks: kind == "ack", compression },
             "paced" => Self::Paced { connections, rate, size },
-            "broadcast" => Self::Broadcast { connections, in_flight, size },
+            "broadcast" => Self::Broadcast { connections, in_flight, size, compression },
             "polling" => Self::Polling { connections, size },
             "upgrade" => Self::Upgrade { connections },
             "idle" => Self::Idle { connections },
@@ -98,17 +140,26 @@ impl Workload {
 
     pub fn name(self) -> String {
         match self {
-            Self::Echo { connections, in_flight, size, acks } => {
+            Self::Echo { connections, in_flight, size, acks, compression } => {
                 let kind = if acks { "ack" } else { "echo" };
-                format!("{kind}-c{connections}-k{in_flight}-s{size}")
+                format!("{}-c{connections}-k{in_flight}-s{size}", compression.behind(kind))
             }
             Self::Paced { connections, rate, size } => format!("paced-c{connections}-r{rate}-s{size}"),
-            Self::Broadcast { connections, in_flight, size } => {
-                format!("broadcast-c{connections}-k{in_flight}-s{size}")
+            Self::Broadcast { connections, in_flight, size, compression } => {
+                format!("{}-c{connections}-k{in_flight}-s{size}", compression.behind("broadcast"))
             }
             Self::Polling { connections, size } => format!("polling-c{connections}-s{size}"),
             Self::Upgrade { connections } => format!("upgrade-c{connections}"),
             Self::Idle { connections } => format!("idle-c{connections}"),
+        }
+    }
+
+    pub fn compression(self) -> Compression {
+        match self {
+            Self::Echo { compression, .. } | Self::Broadcast { compression, .. } => compression,
+            Self::Paced { .. } | Self::Polling { .. } | Self::Upgrade { .. } | Self::Idle { .. } => {
+                Compression::Off
+            }
         }
     }
 }
@@ -140,9 +191,12 @@ mod tests {
     fn a_workload_reads_what_it_writes() {
         for name in [
             "echo-c100-k1-s32",
+            "echo-deflate-c100-k1-s1024",
+            "echo-takeover-c100-k1-s1024",
             "ack-c500-k8-s32",
             "paced-c500-r4000-s128",
             "broadcast-c1000-k4-s128",
+            "broadcast-deflate-c1000-k1-s1024",
             "polling-c100-s32",
             "upgrade-c500",
             "idle-c10000",

@@ -3,7 +3,9 @@
 //! A message is a template with the numbers of its connection and its place in order written into it, so that no
 //! two messages of a run are alike: a lost, repeated, misplaced or damaged answer cannot pass for another one.
 
-use crate::wire::websocket::{self, KEY, TEXT};
+use super::deflate::{self, Agreement};
+use super::options::Compression;
+use crate::wire::websocket::{self, COMPRESSED_TEXT, KEY, TEXT};
 
 /// Digits of the number of a connection.
 const CONNECTION: usize = 5;
@@ -25,10 +27,22 @@ pub(super) enum Kind {
     Broadcast,
 }
 
+/// Texts of a compressed workload follow each other in turn. Together they are longer than any window, so that no message
+/// is the repetition of one that the other end still remembers.
+const TURN: usize = 64 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Script {
+    lines: Vec<Line>,
+}
+
+/// A request and its answer.
+#[derive(Debug)]
+struct Line {
     request: Text,
     answer: Text,
+    /// The request as it goes out compressed.
+    packed: Option<Text>,
 }
 
 /// A text and where its numbers stand.
@@ -42,13 +56,82 @@ struct Text {
 impl Script {
     /// Payloads have `size` bytes, of which the numbers are the first fifteen.
     pub(super) fn new(kind: Kind, size: usize) -> Self {
-        let zeros = |count: usize| "0".repeat(count);
-        let (connection, order) = (zeros(CONNECTION), zeros(ORDER));
         let filler = "the quick brown fox jumps over the lazy dog 0123456789 ".chars().cycle();
         let filler: String = filler.take(size.saturating_sub(CONNECTION + 1 + ORDER)).collect();
-        let payload = format!("{connection}:{order}{filler}");
+        let payload = format!("{}:{}{filler}", "0".repeat(CONNECTION), "0".repeat(ORDER));
+        Self { lines: vec![Line::new(kind, &payload)] }
+    }
+
+    /// The same, but what is compressed is JSON, as programs send it.
+    pub(super) fn for_compression(kind: Kind, size: usize, compression: Compression) -> Self {
+        if compression == Compression::Off {
+            return Self::new(kind, size);
+        }
+        let mut numbers = Numbers(0x2545_f491);
+        let count = TURN / size.clamp(1, TURN) + 1;
+        Self { lines: (0..count).map(|_| Line::new(kind, &json(size, &mut numbers))).collect() }
+    }
+
+    /// From now on requests go out compressed, as was agreed on.
+    pub(super) fn pack(&mut self, agreement: &Agreement) {
+        for line in &mut self.lines {
+            let Text { bytes, connection, orders } = &line.request;
+            let stored = orders.last().map_or(0, |order| order + ORDER);
+            let shift = |place: &usize| place + deflate::STORED_HEADER;
+            line.packed = Some(Text {
+                bytes: deflate::pack(bytes, stored, agreement),
+                connection: shift(connection),
+                orders: orders.iter().map(shift).collect(),
+            });
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, order: u32) -> &mut Line {
+        let place = if self.lines.len() == 1 { 0 } else { order as usize % self.lines.len() };
+        &mut self.lines[place]
+    }
+
+    /// Appends the request as one masked frame.
+    #[inline]
+    pub(super) fn put_request(&mut self, out: &mut Vec<u8>, connection: usize, order: u32) {
+        let line = self.line(order);
+        let (first, text) = match &mut line.packed {
+            Some(packed) => (COMPRESSED_TEXT, packed),
+            None => (TEXT, &mut line.request),
+        };
+        text.number(connection, order);
+        websocket::put_client_frame(out, first, &text.bytes);
+    }
+
+    /// The request without a frame.
+    pub(super) fn request(&mut self, connection: usize, order: u32) -> &[u8] {
+        let request = &mut self.line(order).request;
+        request.number(connection, order);
+        &request.bytes
+    }
+
+    /// Whether `payload` is exactly the answer to that request.
+    #[inline]
+    pub(super) fn is_answer(&mut self, payload: &[u8], connection: usize, order: u32) -> bool {
+        let answer = &mut self.line(order).answer;
+        answer.number(connection, order);
+        answer.bytes == payload
+    }
+
+    /// The place in order that `payload` claims to answer, wherever it stands by now.
+    pub(super) fn order_of(&self, payload: &[u8]) -> Option<u32> {
+        let start = *self.lines.first()?.answer.orders.last()?;
+        let digits = std::str::from_utf8(payload.get(start..start + ORDER)?).ok()?;
+        digits.parse::<u32>().ok()?.checked_sub(FIRST)
+    }
+}
+
+impl Line {
+    fn new(kind: Kind, payload: &str) -> Self {
+        let order = "0".repeat(ORDER);
         let (request, answer) = match kind {
-            Kind::Raw => (payload.clone(), payload),
+            Kind::Raw => (payload.to_owned(), payload.to_owned()),
             Kind::Event => (format!(r#"42["echo","{payload}"]"#), format!(r#"42["echo","{payload}"]"#)),
             Kind::Ack => (format!(r#"42{order}["ack","{payload}"]"#), format!(r#"43{order}["{payload}"]"#)),
             Kind::Broadcast => {
@@ -56,34 +139,7 @@ impl Script {
                 (event.clone(), event)
             }
         };
-        Self { request: Text::new(&request), answer: Text::new(&answer) }
-    }
-
-    /// Appends the request as one masked frame.
-    #[inline]
-    pub(super) fn put_request(&mut self, out: &mut Vec<u8>, connection: usize, order: u32) {
-        self.request.number(connection, order);
-        websocket::put_client_frame(out, TEXT, &self.request.bytes);
-    }
-
-    /// The request without a frame.
-    pub(super) fn request(&mut self, connection: usize, order: u32) -> &[u8] {
-        self.request.number(connection, order);
-        &self.request.bytes
-    }
-
-    /// Whether `payload` is exactly the answer to that request.
-    #[inline]
-    pub(super) fn is_answer(&mut self, payload: &[u8], connection: usize, order: u32) -> bool {
-        self.answer.number(connection, order);
-        self.answer.bytes == payload
-    }
-
-    /// The place in order that `payload` claims to answer, wherever it stands by now.
-    pub(super) fn order_of(&self, payload: &[u8]) -> Option<u32> {
-        let start = *self.answer.orders.last()?;
-        let digits = std::str::from_utf8(payload.get(start..start + ORDER)?).ok()?;
-        digits.parse::<u32>().ok()?.checked_sub(FIRST)
+        Self { request: Text::new(&request), answer: Text::new(&answer), packed: None }
     }
 }
 
@@ -114,6 +170,56 @@ fn put_digits(places: &mut [u8], mut number: u32) {
     }
 }
 
+/// A JSON text of so many bytes that begins with the numbers: a list of chat messages, with what repeats in such a list
+/// and what does not.
+fn json(size: usize, numbers: &mut Numbers) -> String {
+    const WORDS: [&str; 24] = [
+        "the", "build", "is", "green", "again", "who", "has", "looked", "at", "this", "branch", "before",
+        "lunch", "see", "ticket", "for", "details", "and", "please", "restart", "staging", "when", "done",
+        "thanks",
+    ];
+    const NAMES: [&str; 8] = ["marta.k", "jonas", "li.wei", "amara_o", "s.novak", "priya", "tomas", "ines.r"];
+    let mut below = |limit: u32| numbers.below(limit);
+    let mut text = format!(r#"["{}:{}""#, "0".repeat(CONNECTION), "0".repeat(ORDER));
+    let mut at = 51_000_u32;
+    loop {
+        at += below(90_000);
+        let mut message = format!(
+            r#",{{"id":{},"user":"{}","room":"general","at":"2026-11-22T09:{:02}:{:02}.{:03}Z","text":""#,
+            8_100_000 + below(900_000),
+            NAMES[below(8) as usize],
+            at / 60_000 % 60,
+            at / 1_000 % 60,
+            at % 1_000
+        );
+        for word in 0..4 + below(14) {
+            let space = if word == 0 { "" } else { " " };
+            message.push_str(space);
+            message.push_str(WORDS[below(24) as usize]);
+        }
+        message.push_str("\"}");
+        if text.len() + message.len() + 1 > size {
+            break;
+        }
+        text.push_str(&message);
+    }
+    // Blanks may stand at the end of a list.
+    let blanks = size.saturating_sub(text.len() + 1);
+    text.push_str(&" ".repeat(blanks));
+    text.push(']');
+    text
+}
+
+/// Numbers that look like chance and are the same in every run.
+struct Numbers(u32);
+
+impl Numbers {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 8) % limit
+    }
+}
+
 /// A whole message of a client that is no part of a script.
 pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len() + 14);
@@ -127,6 +233,22 @@ pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_compressed_is_json_of_the_size_with_the_numbers_in_it() {
+        for size in [1_024, 16_384] {
+            let mut script = Script::for_compression(Kind::Raw, size, Compression::Deflate);
+            let text = script.request(17, 5).to_vec();
+            assert_eq!(text.len(), size);
+            let list: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
+            assert_eq!(list[0], "00017:100000005");
+            script.pack(&Agreement::of(Some(b"permessage-deflate")).unwrap().unwrap());
+            let mut frame = Vec::new();
+            script.put_request(&mut frame, 17, 5);
+            assert!(frame.len() < size / 2, "{}", frame.len());
+            assert!(script.is_answer(&text, 17, 5));
+        }
+    }
 
     #[test]
     fn requests_have_their_numbers_and_their_size() {

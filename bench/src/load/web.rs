@@ -90,7 +90,7 @@ impl Web {
         if let Some(connection) = &mut self.connections[place] {
             connection.phase = Phase::Upgrading;
         }
-        self.send(place, &http::upgrade_request(path))
+        self.send(place, &http::upgrade_request(path, http::BROWSER_OFFER))
     }
 
     pub(super) fn message(&mut self, place: usize, payload: &[u8]) -> Result<()> {

@@ -10,19 +10,22 @@ use anyhow::{Context, Result, ensure};
 use super::options::Options;
 use super::process::Server;
 use super::servers::{self, OURS, Program};
-use crate::load::Protocol;
+use crate::load::{Protocol, Workload};
 
-/// The workloads that are counted. Fewer connections than in the measurements: instruments are slow.
-const WORKLOADS: [(Protocol, &str); 5] = [
-    (Protocol::Raw, "echo-c10-k8-s32"),
-    (Protocol::SocketIo, "echo-c10-k1-s32"),
-    (Protocol::SocketIo, "echo-c10-k8-s32"),
-    (Protocol::SocketIo, "echo-c10-k8-s1024"),
-    (Protocol::SocketIo, "ack-c10-k8-s32"),
+/// The workloads that are counted, and the messages of the shorter of two runs. Fewer connections than in the measurements:
+/// instruments are slow; and fewer messages where each is a lot of work.
+const WORKLOADS: [(Protocol, &str, u64); 7] = [
+    (Protocol::Raw, "echo-c10-k8-s32", 2_000),
+    (Protocol::Raw, "echo-c10-k1-s65536", 100),
+    (Protocol::Raw, "echo-deflate-c10-k8-s1024", 200),
+    (Protocol::SocketIo, "echo-c10-k1-s32", 2_000),
+    (Protocol::SocketIo, "echo-c10-k8-s32", 2_000),
+    (Protocol::SocketIo, "echo-c10-k8-s1024", 2_000),
+    (Protocol::SocketIo, "ack-c10-k8-s32", 2_000),
 ];
 
-const FEW: u64 = 2_000;
-const MANY: u64 = 12_000;
+/// The longer run has so many times more messages.
+const MORE: u64 = 6;
 
 /// More than this share worse than recorded is a failure.
 const TOLERANCE: f64 = 0.05;
@@ -40,10 +43,12 @@ pub(super) struct Counts {
 
 pub(super) fn all(servers: &[Program]) -> Vec<Counts> {
     let mut counts = Vec::new();
-    for (protocol, workload) in WORKLOADS {
-        for server in servers.iter().filter(|server| server.speaks(protocol)) {
+    for (protocol, workload, messages) in WORKLOADS {
+        let parsed = Workload::named(workload).expect("the workloads above are well formed");
+        for server in servers.iter().filter(|server| server.runs(protocol, parsed)) {
             eprint!("counting {} {workload} {:<40}\r", protocol.name(), server.name);
-            let count = |instrument: Instrument| match each(server, protocol, workload, instrument) {
+            let count = |instrument: Instrument| match each(server, protocol, workload, messages, instrument)
+            {
                 Ok(count) => Some(count),
                 Err(error) => {
                     eprintln!("not counted: {instrument:?} of {}: {error:#}", server.name);
@@ -77,11 +82,11 @@ pub(super) fn check(recorded: &Path) -> Result<bool> {
     };
     let mut found = BTreeMap::new();
     let mut good = true;
-    for (protocol, workload) in WORKLOADS {
+    for (protocol, workload, messages) in WORKLOADS {
         let name = format!("{} {workload}", protocol.name());
         let before = before.as_ref().and_then(|before| before.get(&name)).copied();
         let bearable = before.map_or(0.0, |before| before * (1.0 + TOLERANCE));
-        let count = fewest(bearable, || each(ours, protocol, workload, Instrument::Callgrind))?;
+        let count = fewest(bearable, || each(ours, protocol, workload, messages, Instrument::Callgrind))?;
         match before {
             Some(before) => {
                 let verdict = if count > bearable { "  WORSE" } else { "" };
@@ -120,10 +125,16 @@ enum Instrument {
     Memcheck,
 }
 
-fn each(server: &Program, protocol: Protocol, workload: &str, instrument: Instrument) -> Result<f64> {
-    let few = total(server, protocol, workload, instrument, FEW)?;
-    let many = total(server, protocol, workload, instrument, MANY)?;
-    Ok((many - few) / (MANY - FEW) as f64)
+fn each(
+    server: &Program,
+    protocol: Protocol,
+    workload: &str,
+    messages: u64,
+    instrument: Instrument,
+) -> Result<f64> {
+    let few = total(server, protocol, workload, instrument, messages)?;
+    let many = total(server, protocol, workload, instrument, messages * MORE)?;
+    Ok((many - few) / (messages * (MORE - 1)) as f64)
 }
 
 /// What the instrument counts in a whole run with so many messages.
@@ -144,7 +155,7 @@ fn total(
             &["valgrind", "--tool=memcheck", "--leak-check=no", "--undef-value-errors=no", &log]
         }
     };
-    let running = Server::start(server, command)?;
+    let running = Server::start(server, Workload::named(workload)?.compression(), command)?;
     let row = running.load(protocol, workload, &format!("{messages}m"));
     running.stop()?;
     let row = row?;

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::servers::{Program, beside};
 use crate::host;
-use crate::load::{Protocol, Row};
+use crate::load::{Compression, Protocol, Row};
 
 const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
@@ -28,12 +28,16 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts `program`, behind an instrument if there is one, and waits until it listens.
-    pub(super) fn start(program: &Program, instrument: &[&str]) -> Result<Self> {
+    /// Starts `program`, ready for clients that ask for this compression, behind an instrument if there is one, and waits until it listens.
+    pub(super) fn start(program: &Program, compression: Compression, instrument: &[&str]) -> Result<Self> {
         // A port that was free a moment ago.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let words = program.command.iter().map(|word| word.replace("{port}", &port.to_string()));
-        let mut words = instrument.iter().map(|&word| word.to_owned()).chain(words);
+        let mut words = instrument
+            .iter()
+            .map(|&word| word.to_owned())
+            .chain(words)
+            .chain(program.word_for(compression).map(str::to_owned));
         let first = words.next().context("a server without a command")?;
         host::pin(SERVER_CORE)?;
         let mut command = Command::new(&first);

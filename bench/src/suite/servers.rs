@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::options::Options;
-use crate::load::Protocol;
+use crate::load::{Compression, Protocol, Workload};
 
 /// A server and how it is started.
 #[derive(Debug, Clone)]
@@ -16,6 +16,20 @@ pub(super) struct Program {
     /// Words in which `{port}` stands for the port.
     pub(super) command: Vec<String>,
     origin: Origin,
+    raw: Raw,
+}
+
+/// What else a server of raw WebSocket is measured with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Raw {
+    /// Nothing.
+    Plain,
+    /// It compresses if it is started with the word `deflate`.
+    Deflates,
+    /// And it has a `/broadcast`, whose messages go to everybody there.
+    DeflatesAndBroadcasts,
+    /// Nothing but this kind of compression: it is another setting of a server that is there already.
+    Only(Compression),
 }
 
 /// What must be done before it can be started.
@@ -41,6 +55,33 @@ impl Program {
         self.protocols.contains(&protocol)
     }
 
+    /// Whether it can be measured with this workload. The floor compresses nothing and is measured all the same: it says what
+    /// the messages cost without.
+    pub(super) fn runs(&self, protocol: Protocol, workload: Workload) -> bool {
+        let compression = workload.compression();
+        let broadcasts = protocol == Protocol::Raw && matches!(workload, Workload::Broadcast { .. });
+        let is_floor = self.name == FLOOR;
+        self.speaks(protocol)
+            && match self.raw {
+                Raw::Plain => !broadcasts && (compression == Compression::Off || is_floor),
+                Raw::Deflates => !broadcasts,
+                Raw::DeflatesAndBroadcasts => true,
+                Raw::Only(only) => compression == only && !broadcasts,
+            }
+    }
+
+    /// The word that the command needs besides, for this workload.
+    pub(super) fn word_for(&self, compression: Compression) -> Option<&'static str> {
+        match self.raw {
+            Raw::Deflates | Raw::DeflatesAndBroadcasts if compression != Compression::Off => Some("deflate"),
+            _ => None,
+        }
+    }
+
+    fn with(self, raw: Raw) -> Self {
+        Self { raw, ..self }
+    }
+
     /// Whether valgrind can count its instructions.
     pub(super) fn is_native(&self) -> bool {
         self.origin == Origin::Rust
@@ -50,21 +91,39 @@ impl Program {
         let path = beside(program)?.display().to_string();
         let words = [path.as_str(), "127.0.0.1:{port}"];
         let command = words.iter().chain(more).map(|&word| word.to_owned()).collect();
-        Ok(Self { name: name.to_owned(), protocols: protocols.to_vec(), command, origin: Origin::Rust })
+        Ok(Self {
+            name: name.to_owned(),
+            protocols: protocols.to_vec(),
+            command,
+            origin: Origin::Rust,
+            raw: Raw::Plain,
+        })
     }
 
     fn node(name: &str, protocol: Protocol, script: &str, package: &'static str, more: &[&str]) -> Self {
         let script = bench_folder().join("node").join(script).display().to_string();
         let words = ["node", script.as_str(), "{port}"];
         let command = words.iter().chain(more).map(|&word| word.to_owned()).collect();
-        Self { name: name.to_owned(), protocols: vec![protocol], command, origin: Origin::Node(package) }
+        Self {
+            name: name.to_owned(),
+            protocols: vec![protocol],
+            command,
+            origin: Origin::Node(package),
+            raw: Raw::Plain,
+        }
     }
 
     fn python(name: &str, protocol: Protocol, script: &str) -> Result<Self> {
         let python = python_environment()?.join("bin/python").display().to_string();
         let script = bench_folder().join("python").join(script).display().to_string();
         let command = vec![python, script, "{port}".to_owned()];
-        Ok(Self { name: name.to_owned(), protocols: vec![protocol], command, origin: Origin::Python })
+        Ok(Self {
+            name: name.to_owned(),
+            protocols: vec![protocol],
+            command,
+            origin: Origin::Python,
+            raw: Raw::Plain,
+        })
     }
 
     /// `NAME PROTOCOL COMMAND`, as `--add` takes it.
@@ -79,7 +138,7 @@ impl Program {
         };
         let command: Vec<String> = words.collect();
         ensure!(command.iter().any(|word| word.contains("{port}")), "the command lacks {{port}}: {text:?}");
-        Ok(Self { name, protocols, command, origin: Origin::Elsewhere })
+        Ok(Self { name, protocols, command, origin: Origin::Elsewhere, raw: Raw::Plain })
     }
 
     /// Sees to it that it can be started.
@@ -114,16 +173,24 @@ pub(super) struct Servers {
 
 /// The floor, ours, the peers that are there, and what was added.
 pub(super) fn all(options: &Options) -> Result<Servers> {
-    use Protocol::{Raw, SocketIo};
+    use Protocol::SocketIo;
+    const RAW: Protocol = Protocol::Raw;
     let mut asked = vec![
-        Program::rust(FLOOR, &[Raw, SocketIo], "floor", &[])?,
-        Program::rust(OURS, &[Raw, SocketIo], "ours", &["0"])?,
-        Program::rust("tidewire-mt", &[Raw, SocketIo], "ours", &[])?,
-        Program::rust("fastwebsockets", &[Raw], "peer-fastwebsockets", &[])?,
-        Program::rust("tokio-websockets", &[Raw], "peer-tokio-websockets", &[])?,
-        Program::rust("tokio-tungstenite", &[Raw], "peer-tungstenite", &[])?,
+        Program::rust(FLOOR, &[RAW, SocketIo], "floor", &[])?,
+        Program::rust(OURS, &[RAW, SocketIo], "ours", &["0"])?.with(Raw::DeflatesAndBroadcasts),
+        Program::rust("tidewire-mt", &[RAW, SocketIo], "ours", &["default"])?
+            .with(Raw::DeflatesAndBroadcasts),
+        Program::rust("tidewire-level6", &[RAW], "ours", &["0", "level6"])?
+            .with(Raw::Only(Compression::Deflate)),
+        Program::rust("tidewire-takeover", &[RAW], "ours", &["0", "takeover"])?
+            .with(Raw::Only(Compression::Takeover)),
+        Program::rust("fastwebsockets", &[RAW], "peer-fastwebsockets", &[])?,
+        Program::rust("tokio-websockets", &[RAW], "peer-tokio-websockets", &[])?,
+        Program::rust("tokio-tungstenite", &[RAW], "peer-tungstenite", &[])?,
+        Program::rust("yawc", &[RAW], "peer-yawc", &[])?.with(Raw::Deflates),
+        Program::rust("sockudo-ws", &[RAW], "peer-sockudo", &[])?.with(Raw::Deflates),
         Program::rust("socketioxide", &[SocketIo], "peer-socketioxide", &[])?,
-        Program::node("npm-ws", Raw, "ws.js", "ws", &[]),
+        Program::node("npm-ws", RAW, "ws.js", "ws", &[]).with(Raw::DeflatesAndBroadcasts),
         Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io", &[]),
         Program::node("npm-socket.io-eiows", SocketIo, "socket.io.js", "eiows", &["eiows"]),
         Program::python("python-socketio", SocketIo, "socket_io.py")?,

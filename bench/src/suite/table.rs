@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::Measured;
 use super::counts::Counts;
-use super::servers::FLOOR;
+use super::servers::{FLOOR, OURS};
+use crate::load::{Compression, Workload};
 
 /// Several measurements of the same thing.
 #[derive(Debug, Default, Clone)]
@@ -38,9 +39,9 @@ impl Sample {
 /// All tables of a run.
 pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
     let mut out = String::new();
-    for protocol in ["raw", "socket.io"] {
-        messages(&mut out, protocol, rows);
-    }
+    messages(&mut out, "raw", "raw", rows, false);
+    messages(&mut out, "raw, compressed", "raw", rows, true);
+    messages(&mut out, "socket.io", "socket.io", rows, false);
     idle(&mut out, rows);
     counted(&mut out, counts);
     out
@@ -57,30 +58,47 @@ fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
     found
 }
 
-fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
+/// The rows of a protocol, those in which clients ask for compression or the others.
+fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], compressed: bool) {
     let rows: Vec<&Measured> = rows
         .iter()
         .filter(|measured| measured.row.protocol == protocol && !measured.row.workload.starts_with("idle"))
+        .filter(|measured| is_compressed(&measured.row.workload) == compressed)
         .collect();
     if rows.is_empty() {
         return;
     }
     let _ = writeln!(
         out,
-        "\n### {protocol}\n\n\
-         | workload | server | CPU µs/message | × floor | messages/s | p50 ms | p99 ms | generator busy | server waited | faults |\n\
-         |---|---|---:|---:|---:|---:|---:|---:|---:|---|"
+        "\n### {title}\n\n\
+         | workload | server |{} CPU µs/message | × floor | × best peer | messages/s | p50 ms | p99 ms | generator busy | server waited | faults |\n\
+         |---|---|{}---:|---:|---:|---:|---:|---:|---:|---:|---|",
+        if compressed { " agreed | ratio |" } else { "" },
+        if compressed { "---|---:|" } else { "" },
     );
     for workload in in_order(rows.iter().map(|measured| measured.row.workload.as_str())) {
         let of_workload: Vec<&&Measured> =
             rows.iter().filter(|measured| measured.row.workload == workload).collect();
-        // The floor's cost by round: ratios are taken within a round, where the machine was in the same mood.
-        let floor: BTreeMap<usize, f64> = of_workload
+        // By round: ratios are taken within a round, where the machine was in the same mood.
+        let costs_of = |server: &str| -> BTreeMap<usize, f64> {
+            of_workload
+                .iter()
+                .filter(|measured| measured.server == server && !stalled(measured))
+                .filter_map(|measured| {
+                    Some((measured.round, *measured.row.figures.get("cpu_us_per_message")?))
+                })
+                .collect()
+        };
+        let servers = in_order(of_workload.iter().map(|measured| measured.server.as_str()));
+        let floor = costs_of(FLOOR);
+        let best_peer = servers
             .iter()
-            .filter(|measured| measured.server == FLOOR && !stalled(measured))
-            .filter_map(|measured| Some((measured.round, *measured.row.figures.get("cpu_us_per_message")?)))
-            .collect();
-        for server in in_order(of_workload.iter().map(|measured| measured.server.as_str())) {
+            .filter(|server| **server != FLOOR && !server.starts_with(OURS))
+            .map(|server| costs_of(server))
+            .filter(|costs| !costs.is_empty())
+            .min_by(|one, other| median(one).total_cmp(&median(other)))
+            .unwrap_or_default();
+        for server in servers {
             let mine: Vec<&Measured> = of_workload
                 .iter()
                 .filter(|measured| measured.server == server)
@@ -90,19 +108,23 @@ fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
             let of = |name: &str| {
                 Sample(moving().filter_map(|measured| measured.row.figures.get(name).copied()).collect())
             };
-            let ratio = moving().filter_map(|measured| {
-                let cost = measured.row.figures.get("cpu_us_per_message")?;
-                Some(cost / floor.get(&measured.round)?)
-            });
-            let ratio = Sample(ratio.collect());
+            let against = |costs: &BTreeMap<usize, f64>| {
+                let ratios = moving().filter_map(|measured| {
+                    let cost = measured.row.figures.get("cpu_us_per_message")?;
+                    Some(cost / costs.get(&measured.round)?)
+                });
+                Sample(ratios.collect())
+            };
             let median = |name: &str, digits: usize| {
                 of(name).median().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
             };
             let _ = writeln!(
                 out,
-                "| {workload} | {server} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {workload} | {server} |{} {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                if compressed { agreed(&mine) } else { String::new() },
                 of("cpu_us_per_message").show(2),
-                ratio.show(2),
+                against(&floor).show(2),
+                against(&best_peer).show(2),
                 median("messages_per_second", 0),
                 median("p50_ms", 2),
                 median("p99_ms", 2),
@@ -112,6 +134,24 @@ fn messages(out: &mut String, protocol: &str, rows: &[Measured]) {
             );
         }
     }
+}
+
+/// Whether its clients ask for compression.
+fn is_compressed(workload: &str) -> bool {
+    Workload::named(workload).is_ok_and(|workload| workload.compression() != Compression::Off)
+}
+
+fn median(costs: &BTreeMap<usize, f64>) -> f64 {
+    Sample(costs.values().copied().collect()).median().unwrap_or(f64::INFINITY)
+}
+
+/// The columns of what was agreed on, and of what it made of the answers.
+fn agreed(rows: &[&Measured]) -> String {
+    let agreed = in_order(rows.iter().filter_map(|measured| measured.row.negotiated.as_deref())).join("; ");
+    let ratios = rows.iter().filter_map(|measured| measured.row.figures.get("ratio").copied());
+    let ratio =
+        Sample(ratios.collect()).median().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+    format!(" {agreed} | {ratio} |")
 }
 
 /// Not one answer came while it was measured: the machine stood still, or the server did. Such a round has no figures;
@@ -210,6 +250,33 @@ fn counted(out: &mut String, counts: &[Counts]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{Protocol, Row};
+
+    fn measured(server: &str, round: usize, cost: f64) -> Measured {
+        let mut row = Row::failed(Protocol::Raw, "echo-deflate-c1-k1-s1024");
+        row.figures = [("cpu_us_per_message".to_owned(), cost), ("ratio".to_owned(), 2.5)].into();
+        row.negotiated = Some("no takeover".to_owned());
+        Measured { server: server.to_owned(), round, row }
+    }
+
+    #[test]
+    fn a_server_is_compared_round_by_round_with_the_peer_that_costs_least() {
+        let rows = [
+            measured("floor", 1, 1.0),
+            measured("tidewire", 1, 4.0),
+            measured("cheap", 1, 5.0),
+            measured("dear", 1, 9.0),
+            measured("floor", 2, 2.0),
+            measured("tidewire", 2, 12.0),
+            measured("cheap", 2, 10.0),
+            measured("dear", 2, 8.0),
+        ];
+        let table = print(&rows, &[]);
+        let ours = table.lines().find(|line| line.contains("| tidewire |")).unwrap();
+        let start = "| echo-deflate-c1-k1-s1024 | tidewire | no takeover | 2.50 | 8.00 (4.00–12.00) | 5.00 (4.00–6.00) \
+                     | 1.00 (0.80–1.20) |";
+        assert!(ours.starts_with(start), "{ours}");
+    }
 
     #[test]
     fn a_sample_shows_its_median_and_its_range() {

@@ -18,6 +18,21 @@ const BOTH: [&str; 6] = [
     "paced-c500-r4000-s128",
 ];
 
+const RAW: [&str; 12] = [
+    "echo-c100-k1-s16384",
+    "echo-c20-k1-s65536",
+    "echo-c20-k4-s65536",
+    "echo-deflate-c100-k1-s1024",
+    "echo-deflate-c500-k8-s1024",
+    "echo-deflate-c100-k1-s16384",
+    "echo-takeover-c100-k1-s1024",
+    "echo-takeover-c100-k1-s16384",
+    "broadcast-c1000-k1-s1024",
+    "broadcast-deflate-c1000-k1-s1024",
+    "broadcast-c1000-k4-s1024",
+    "broadcast-deflate-c1000-k4-s1024",
+];
+
 const SOCKET_IO: [&str; 6] = [
     "ack-c100-k1-s32",
     "ack-c500-k8-s32",
@@ -36,6 +51,7 @@ pub(super) fn all() -> Vec<Planned> {
     };
     [
         of(Protocol::Raw, &BOTH),
+        of(Protocol::Raw, &RAW),
         of(Protocol::SocketIo, &BOTH),
         of(Protocol::SocketIo, &SOCKET_IO),
         of(Protocol::Raw, &[IDLE]),

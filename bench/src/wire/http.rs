@@ -18,12 +18,15 @@ Accept-Language: en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7,en-US;q=0.6\r\n\
 Cookie: _ga=GA1.1.1483920477.1752489123; session=eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyIjoiMTIzNDU2Nzg5MCJ9.dozjgNryP4J3jVmNHl0w5N; theme=dark; consent=all; last_seen=2026-01-01T00%3A00%3A00Z\r\n\
 Sec-Fetch-Dest: empty\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-site\r\n";
 
-/// A WebSocket handshake of about 800 bytes.
-pub fn upgrade_request(path: &str) -> Vec<u8> {
+/// The extensions that a browser offers.
+pub const BROWSER_OFFER: &str = "permessage-deflate; client_max_window_bits";
+
+/// A WebSocket handshake of about 800 bytes, with an offer of extensions.
+pub fn upgrade_request(path: &str, offer: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {HANDSHAKE_KEY}\r\n\
-         Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n{BROWSER}\r\n"
+         Sec-WebSocket-Extensions: {offer}\r\n{BROWSER}\r\n"
     )
     .into_bytes()
 }
@@ -109,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_handshake_is_as_long_as_that_of_a_browser() {
-        let length = upgrade_request("/socket.io/?EIO=4&transport=websocket").len();
+        let length = upgrade_request("/socket.io/?EIO=4&transport=websocket", BROWSER_OFFER).len();
         assert!((750..=850).contains(&length), "{length} bytes");
     }
 

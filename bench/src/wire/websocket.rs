@@ -6,6 +6,8 @@ use sha1::{Digest, Sha1};
 
 /// The first byte of a whole text message.
 pub const TEXT: u8 = 0x81;
+/// Of one that is compressed (RFC 7692 §6).
+pub const COMPRESSED_TEXT: u8 = 0xc1;
 /// The first byte of a whole binary message.
 pub const BINARY: u8 = 0x82;
 /// The first byte of a close frame.
