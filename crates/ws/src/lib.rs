@@ -12,8 +12,7 @@
 //! ```
 //!
 //! [`Connect`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well;
-//! [`Connect::reconnect`] makes it connect again whenever the connection is lost. A server is
-//! as short:
+//! [`Connect::reconnect`] makes it connect again whenever the connection is lost. A server is as short:
 //!
 //! ```no_run
 //! use tidewire_ws::{SendError, WebSocket};

@@ -9,11 +9,14 @@ mod reconnection;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
 use http::Response;
 use tokio::time::{Instant, Sleep, sleep};
 use ws_proto::{Backoff, CloseFrame};
@@ -103,19 +106,7 @@ impl ReconnectingWebSocket {
     /// Cancel safe: an event is either returned or still there, and an attempt to connect or a wait that has begun goes on
     /// with the next call. So it may stand in a `select!`.
     pub async fn next_event(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.pending.pop_front() {
-                return Some(event);
-            }
-            match &mut self.state {
-                State::Open { socket, .. } => match socket.recv().await {
-                    Some(message) => return Some(Event::Message(message)),
-                    None => self.disconnected(),
-                },
-                State::Ended(_) => return None,
-                State::Due | State::Connecting(_) | State::Waiting(_) => self.advance().await,
-            }
-        }
+        poll_fn(|cx| self.poll_next_event(cx)).await
     }
 
     /// The next message, from whatever connection; changes are dropped. `None` when there will be no more: then
@@ -157,7 +148,9 @@ impl ReconnectingWebSocket {
                     }
                 },
                 State::Ended(_) => return Err(SendError(message)),
-                State::Due | State::Connecting(_) | State::Waiting(_) => self.advance().await,
+                State::Due | State::Connecting(_) | State::Waiting(_) => {
+                    poll_fn(|cx| self.poll_advance(cx)).await;
+                }
             }
         }
     }
@@ -180,7 +173,8 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// The connection that there is, for what only a [`WebSocket`] can do. Closed by this way, it is lost like any other.
+    /// The connection that there is, for what only a [`WebSocket`] can do: a [`sender`](WebSocket::sender) for other tasks,
+    /// which ends with this connection. Closed in this way, it is lost like any other.
     pub fn connection(&mut self) -> Option<&mut WebSocket> {
         match &mut self.state {
             State::Open { socket, .. } => Some(socket),
@@ -207,23 +201,40 @@ impl ReconnectingWebSocket {
         Some(socket.close(frame).await)
     }
 
+    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Poll::Ready(Some(event));
+            }
+            match &mut self.state {
+                State::Open { socket, .. } => match ready!(Pin::new(socket).poll_next(cx)) {
+                    Some(message) => return Poll::Ready(Some(Event::Message(message))),
+                    None => self.disconnected(),
+                },
+                State::Ended(_) => return Poll::Ready(None),
+                State::Due | State::Connecting(_) | State::Waiting(_) => ready!(self.poll_advance(cx)),
+            }
+        }
+    }
+
     /// One step towards a connection.
-    async fn advance(&mut self) {
+    fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
             State::Due => {
                 self.keep(Event::Connecting { attempt: self.backoff.attempts() });
                 self.state = State::Connecting(self.reconnection.attempt(&self.connect));
             }
-            State::Connecting(attempt) => match attempt.await {
+            State::Connecting(attempt) => match ready!(attempt.as_mut().poll(cx)) {
                 Ok((socket, response)) => self.connected(socket, response),
                 Err(error) => self.lost(Lost::Attempt(Arc::new(error))),
             },
             State::Waiting(sleep) => {
-                sleep.await;
+                ready!(sleep.as_mut().poll(cx));
                 self.state = State::Due;
             }
             State::Open { .. } | State::Ended(_) => {}
         }
+        Poll::Ready(())
     }
 
     fn connected(&mut self, socket: WebSocket, response: Response<()>) {
@@ -289,6 +300,15 @@ impl ReconnectingWebSocket {
             self.pending.remove(oldest);
         }
         self.pending.push_back(change);
+    }
+}
+
+/// Of what [`next_event`](Self::next_event) gives.
+impl Stream for ReconnectingWebSocket {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.get_mut().poll_next_event(cx)
     }
 }
 

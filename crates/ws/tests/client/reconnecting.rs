@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tidewire_ws::{
     CloseCode, CloseFrame, Closed, Connect, ConnectError, Event, Lost, Message, ReconnectingWebSocket,
     Reconnection, SendError, TrySendError, WebSocket,
@@ -124,6 +125,26 @@ async fn whoever_wants_only_the_messages_gets_only_the_messages() {
     for text in ["one", "two", "six"] {
         assert_eq!(soon(socket.recv()).await, Some(text.into()));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_are_a_stream() {
+    let (reconnection, _attempts) = nobody();
+    let events: Vec<_> = soon(socket(reconnection.attempts(1)).collect()).await;
+    assert!(
+        matches!(
+            events[..],
+            [
+                Event::Connecting { .. },
+                Event::Failed { .. },
+                Event::Reconnecting { .. },
+                Event::Connecting { .. },
+                Event::Failed { .. },
+                Event::GaveUp { .. }
+            ]
+        ),
+        "{events:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
