@@ -21,6 +21,11 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// A certificate for this name, and its key, in PEM.
     pub(crate) fn issue(&self, name: &str) -> (String, String) {
         self.issue_until(name, 2999)
