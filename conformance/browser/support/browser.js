@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { after, afterEach, before } from "node:test";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { within } from "../../node/support/wait.js";
 
@@ -18,7 +19,12 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // They are made on the spot.
+  "--ignore-certificate-errors",
 ];
+
+const BUNDLE = join(dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json")), "dist/socket.io.js");
+const IN_PAGE = new URL("in-page.js", import.meta.url);
 
 /** A browser for the tests of the enclosing `describe`, or of the file. The pages of a test end with the test. */
 export function browserForTests() {
@@ -65,11 +71,22 @@ class Context {
     return page;
   }
 
+  /** A page of the server under test itself, with what the site of the tests has in its own. */
+  async openAt(url) {
+    const page = this.#spare.pop() ?? (await this.#make());
+    this.#open.add(page);
+    await page.load(url);
+    await page.addScripts();
+    return page;
+  }
+
   async #make() {
     const page = await this.#browser.newPage();
     page.on("console", (message) => message.type() === "error" && this.#report(message.text()));
     page.on("pageerror", (error) => this.#report(String(error)));
-    return new Page(page);
+    const network = await page.context().newCDPSession(page);
+    await network.send("Network.enable");
+    return new Page(page, network);
   }
 
   #report(error) {
@@ -109,16 +126,35 @@ class Context {
 class Page {
   #page;
   #requests = [];
+  #protocols = new Set();
+  #handshakes = [];
 
-  constructor(page) {
+  constructor(page, network) {
     this.#page = page;
     page.on("request", (request) => this.#requests.push(request.url()));
     page.on("websocket", (socket) => this.#requests.push(socket.url()));
+    network.on("Network.responseReceived", ({ response }) => this.#protocols.add(response.protocol));
+    network.on("Network.webSocketHandshakeResponseReceived", ({ response }) => this.#handshakes.push(response.status));
   }
 
   async load(url) {
-    this.#requests.length = 0;
+    for (const seen of [this.#requests, this.#handshakes]) seen.length = 0;
+    this.#protocols.clear();
     await this.#page.goto(url);
+  }
+
+  async addScripts() {
+    for (const path of [BUNDLE, fileURLToPath(IN_PAGE)]) await this.#page.addScriptTag({ path });
+  }
+
+  /** The versions of HTTP in which requests were answered, as browsers name them: `h2`, `http/1.1`. */
+  get protocols() {
+    return [...this.#protocols].sort();
+  }
+
+  /** With what each WebSocket was opened: 101 by an upgrade, 200 by an extended CONNECT (RFC 8441). */
+  get handshakes() {
+    return [...this.#handshakes];
   }
 
   leave() {
@@ -182,13 +218,12 @@ class Client {
 
 /** Serves an empty page with the official client in it. */
 async function startSite() {
-  const bundle = join(dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json")), "dist/socket.io.js");
   const html = `<!doctype html><title>conformance</title><link rel="icon" href="data:,">
 <script src="/socket.io.js"></script><script src="/in-page.js"></script>`;
   const files = {
     "/": ["text/html", html],
-    "/socket.io.js": ["text/javascript", await readFile(bundle)],
-    "/in-page.js": ["text/javascript", await readFile(new URL("in-page.js", import.meta.url))],
+    "/socket.io.js": ["text/javascript", await readFile(BUNDLE)],
+    "/in-page.js": ["text/javascript", await readFile(IN_PAGE)],
   };
   const site = createServer((request, response) => {
     const [type, body] = files[request.url] ?? [];
