@@ -167,7 +167,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// nothing.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty()
+        !self.backlog.is_empty() || self.machine.has_chunk()
+    }
+
+    /// Whether messages are handed out as they come, see [`Connection::receive_in_chunks`]. What is left of one that was
+    /// begun so before is dropped.
+    pub fn receive_in_chunks(&mut self, in_chunks: bool) {
+        self.machine.skip_chunks();
+        self.machine.receive_in_chunks(in_chunks);
+    }
+
+    /// See [`Connection::limit_chunks`].
+    pub fn limit_chunks(&mut self, bytes: u64) {
+        self.machine.limit_chunks(bytes);
     }
 
     fn poll_fill(&mut self, read: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {

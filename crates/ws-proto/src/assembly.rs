@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::chunks::Chunks;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::frame::Opcode;
@@ -17,6 +18,8 @@ pub(crate) enum Assembly {
     Binary(Vec<u8>),
     /// As it came; what it stands for is known at its end.
     Compressed(Opcode, Vec<u8>),
+    /// Not assembled at all.
+    Chunks(Box<Chunks>),
 }
 
 impl Assembly {
@@ -34,6 +37,7 @@ impl Assembly {
         match self {
             Assembly::Text(text) => text.len(),
             Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => bytes.len(),
+            Assembly::Chunks(_) => 0,
         }
     }
 
@@ -45,6 +49,7 @@ impl Assembly {
                 bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
                 bytes.extend_from_slice(payload);
             }
+            Assembly::Chunks(_) => debug_assert!(false, "chunks are not assembled"),
         }
         Ok(())
     }
@@ -53,12 +58,13 @@ impl Assembly {
     pub(crate) fn finish(
         self,
         inflate: impl FnOnce(Opcode, &[u8]) -> Result<Event<'static>, ProtocolError>,
-    ) -> Result<Event<'static>, ProtocolError> {
-        Ok(match self {
+    ) -> Result<Option<Event<'static>>, ProtocolError> {
+        Ok(Some(match self {
             Assembly::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
             Assembly::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
             Assembly::Compressed(opcode, bytes) => inflate(opcode, &bytes)?,
-        })
+            Assembly::Chunks(_) => return Ok(None),
+        }))
     }
 }
 

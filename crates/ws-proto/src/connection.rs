@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::assembly::Assembly;
+use crate::chunks::Chunks;
 use crate::close::{CloseCode, CloseFrame};
 use crate::control::{Control, ControlPayload, ControlState, ControlTooLong};
-use crate::deflate::{DeflateAgreement, Inflater};
+use crate::deflate::{DeflateAgreement, Inflater, Inflating};
 use crate::error::ProtocolError;
 use crate::event::{EndOfStream, Event};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, Opcode, Role, Rules};
@@ -42,6 +43,8 @@ pub struct Connection {
     role: Role,
     receiving: Receiving,
     sending: Sending,
+    /// Messages are handed out as they come.
+    in_chunks: bool,
 }
 
 impl Connection {
@@ -63,6 +66,7 @@ impl Connection {
             role,
             receiving: Receiving::Open,
             sending: Sending::Open,
+            in_chunks: false,
         }
     }
 
@@ -105,6 +109,44 @@ impl Connection {
             input.discard();
         }
         result
+    }
+
+    /// Whether messages are handed out in chunks from now on, as they come: those that do not lie whole in the input. What has
+    /// been assembled of one is its first chunk.
+    ///
+    /// [`Limits::max_message_size`] and [`Limits::max_fragments`] are no limits for them, since they take no memory that
+    /// grows: a compressed one takes about 80 KiB while it is under way, and a chunk is no longer than the input, or than 64
+    /// KiB of what was inflated. Text is checked as it comes. The first chunk may be empty, and so may the last; a message
+    /// that has begun as chunks ends as chunks.
+    pub fn receive_in_chunks(&mut self, in_chunks: bool) {
+        self.in_chunks = in_chunks;
+    }
+
+    /// At most so many further bytes may come of the message that is handed out in chunks; more are
+    /// [`ProtocolError::MessageTooBig`].
+    pub fn limit_chunks(&mut self, bytes: u64) {
+        if let Some(Assembly::Chunks(chunks)) = &mut self.message {
+            chunks.limit(bytes);
+        }
+    }
+
+    /// Drops what is still to come of the message of which chunks have been handed out, if there is one. It may be as long
+    /// as a message may be that is assembled.
+    pub fn skip_chunks(&mut self) {
+        if let Some(Assembly::Chunks(chunks)) = &mut self.message {
+            let inflates = self.inflater.as_ref().is_some_and(|inflater| !inflater.forgets());
+            chunks.skip(self.max_message_size, inflates);
+        }
+    }
+
+    /// Whether [`decode`](Self::decode) has a chunk to hand out without further input.
+    #[inline]
+    pub fn has_chunk(&self) -> bool {
+        match &self.message {
+            None => false,
+            Some(Assembly::Chunks(chunks)) => chunks.has_more(),
+            Some(_) => self.in_chunks,
+        }
     }
 
     /// The next control frame to write: a Pong, a Ping, and the Close after everything else.
@@ -177,6 +219,14 @@ impl Connection {
 
     /// `decode` while the peer may send.
     fn receive<'b>(&mut self, input: &mut Input<'b>, now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
+        if self.message.is_some()
+            && let Some(chunk) = self.next_chunk()?
+        {
+            return Ok(Some(chunk));
+        }
+        if input.is_empty() {
+            return Ok(None);
+        }
         loop {
             let frame = match self.frame.take() {
                 Some(frame) => frame,
@@ -233,8 +283,13 @@ impl Connection {
 
     /// Holds a data frame's header against the message under way: order (§5.4), number of fragments, size.
     fn admit_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+        let is_possible = usize::try_from(header.payload_len).is_ok();
         let assembled = match &self.message {
+            Some(Assembly::Chunks(chunks)) if is_possible && header.opcode == Opcode::Continuation => {
+                return chunks.admits(header.payload_len);
+            }
             None if header.opcode == Opcode::Continuation => return Err(ProtocolError::NothingToContinue),
+            None if self.in_chunks && is_possible => return Ok(()),
             None => {
                 self.fragments = 1;
                 0
@@ -268,15 +323,20 @@ impl Connection {
         let expected = if frame.fin { frame.remaining } else { usize::MAX };
         let payload = frame.take_payload(input);
         if self.message.is_none() && frame.fin && frame.remaining == 0 {
-            if frame.compressed {
+            if !frame.compressed {
+                return whole_message(frame.opcode, payload).map(Some);
+            }
+            if !self.in_chunks {
                 return self.inflate(frame.opcode, payload).map(Some);
             }
-            return whole_message(frame.opcode, payload).map(Some);
         }
         if payload.is_empty() && frame.remaining > 0 {
             // Only the header was there. Without an assembly, the message can still come whole in the next read.
             self.frame = Some(frame);
             return Ok(None);
+        }
+        if self.in_chunks || matches!(self.message, Some(Assembly::Chunks(_))) {
+            return self.receive_chunk(frame, payload);
         }
         let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
         message.push(payload, expected)?;
@@ -287,8 +347,62 @@ impl Connection {
         if !frame.fin {
             return Ok(None);
         }
-        let message = self.message.take();
-        message.map(|message| message.finish(|opcode, bytes| self.inflate(opcode, bytes))).transpose()
+        let Some(message) = self.message.take() else { return Ok(None) };
+        message.finish(|opcode, bytes| self.inflate(opcode, bytes))
+    }
+
+    /// A piece of a message that is handed out as it comes.
+    fn receive_chunk<'b>(
+        &mut self,
+        frame: Frame,
+        payload: &'b [u8],
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if self.message.is_none() {
+            let inflating = if frame.compressed { Some(self.begin_inflating()?) } else { None };
+            self.message = Some(Assembly::Chunks(Box::new(Chunks::new(frame.opcode, inflating))));
+        }
+        let is_last = frame.fin && frame.remaining == 0;
+        if frame.remaining > 0 {
+            self.frame = Some(frame);
+        }
+        let Some(Assembly::Chunks(chunks)) = &mut self.message else { return Ok(None) };
+        match chunks.push(payload, is_last)? {
+            Some(chunk) => {
+                self.end_chunks();
+                Ok(Some(chunk))
+            }
+            None => self.next_chunk(),
+        }
+    }
+
+    /// A chunk that takes no further input to make.
+    fn next_chunk(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
+        if self.in_chunks && !matches!(self.message, Some(Assembly::Chunks(_))) {
+            let Some(assembly) = self.message.take() else { return Ok(None) };
+            let chunks = Chunks::continuing(assembly, || self.begin_inflating())?;
+            self.message = Some(Assembly::Chunks(chunks));
+        }
+        let Some(Assembly::Chunks(chunks)) = &mut self.message else { return Ok(None) };
+        let chunk = chunks.next()?;
+        self.end_chunks();
+        Ok(chunk)
+    }
+
+    /// Forgets the message if all of it has been handed out.
+    fn end_chunks(&mut self) {
+        match self.message.take() {
+            Some(Assembly::Chunks(chunks)) if chunks.is_over() => {
+                if let (Some(inflater), Some(inflating)) = (&mut self.inflater, chunks.into_inflating()) {
+                    inflater.finish(inflating);
+                }
+            }
+            message => self.message = message,
+        }
+    }
+
+    fn begin_inflating(&self) -> Result<Inflating, ProtocolError> {
+        // Without it no frame is taken for compressed.
+        self.inflater.as_ref().ok_or(ProtocolError::InvalidCompression)?.begin()
     }
 
     /// The message that is compressed in `payload`.

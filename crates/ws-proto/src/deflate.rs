@@ -12,11 +12,13 @@
 mod agreement;
 mod deflater;
 mod inflater;
+mod inflating;
 mod options;
 
 pub use agreement::DeflateAgreement;
 pub use deflater::Deflater;
 pub(crate) use inflater::Inflater;
+pub(crate) use inflating::Inflating;
 pub use options::DeflateOptions;
 pub(crate) use options::{DeflateOffer, offers};
 

@@ -12,6 +12,22 @@ pub enum Event<'b> {
     Text(Cow<'b, str>),
     /// A binary message, borrowed or owned likewise.
     Binary(Cow<'b, [u8]>),
+    /// A piece of a text message that is handed out as it comes, see
+    /// [`Connection::receive_in_chunks`](crate::Connection::receive_in_chunks). It consists of whole characters, and may
+    /// be empty.
+    TextChunk {
+        /// The piece.
+        text: Cow<'b, str>,
+        /// Whether the message ends with it.
+        is_last: bool,
+    },
+    /// A piece of a binary message likewise.
+    BinaryChunk {
+        /// The piece.
+        bytes: Cow<'b, [u8]>,
+        /// Whether the message ends with it.
+        is_last: bool,
+    },
     /// A Ping. The Pong is queued already.
     Ping(ControlPayload),
     /// A Pong, asked for or not.
@@ -29,6 +45,12 @@ impl Event<'_> {
         match self {
             Event::Text(text) => Event::Text(Cow::Owned(text.into_owned())),
             Event::Binary(bytes) => Event::Binary(Cow::Owned(bytes.into_owned())),
+            Event::TextChunk { text, is_last } => {
+                Event::TextChunk { text: Cow::Owned(text.into_owned()), is_last }
+            }
+            Event::BinaryChunk { bytes, is_last } => {
+                Event::BinaryChunk { bytes: Cow::Owned(bytes.into_owned()), is_last }
+            }
             Event::Ping(payload) => Event::Ping(payload),
             Event::Pong(payload) => Event::Pong(payload),
             Event::Close(frame) => Event::Close(frame),

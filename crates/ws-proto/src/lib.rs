@@ -32,6 +32,7 @@
 
 mod assembly;
 mod backoff;
+mod chunks;
 mod close;
 mod connection;
 mod control;

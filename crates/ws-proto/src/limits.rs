@@ -10,7 +10,9 @@ pub const MAX_OFFERED_PROTOCOLS: usize = 64;
 
 /// What one peer may make a [`Connection`](crate::Connection) hold, and how long it may take to leave.
 ///
-/// There is no "unlimited": a limit that is off is how fourteen bytes abort a process.
+/// There is no "unlimited": a limit that is off is how fourteen bytes abort a process. Messages that are handed out in chunks
+/// ([`Connection::receive_in_chunks`](crate::Connection::receive_in_chunks)) do not grow, and have the limits that their
+/// receiver sets.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// The longest message in bytes, all its fragments together. Default: 16 MiB.

@@ -46,6 +46,11 @@ impl TextAssembly {
         Ok(())
     }
 
+    /// The text so far, without the character that has only begun.
+    pub(crate) fn take(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
     /// The text, if it does not end in the middle of a character.
     pub(crate) fn finish(self) -> Result<String, InvalidUtf8> {
         if self.open_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }

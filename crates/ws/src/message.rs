@@ -61,6 +61,7 @@ impl Message {
             Event::Text(Cow::Owned(text)) => Some(text.into()),
             Event::Binary(Cow::Borrowed(bytes)) => Some(Self::Binary(Bytes::copy_from_slice(bytes))),
             Event::Binary(Cow::Owned(bytes)) => Some(bytes.into()),
+            Event::TextChunk { .. } | Event::BinaryChunk { .. } => None,
             Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::TimedOut => None,
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::agreement::DeflateAgreement;
+use super::inflating::Inflating;
 use super::{MAX_WINDOW_BITS, TAIL};
 use crate::error::ProtocolError;
 
@@ -24,11 +25,11 @@ struct Shared {
 const KEEP_AT_MOST: usize = 64 * 1024;
 
 /// How much more than the compressed message is made room for at first.
-const FIRST_GUESS: usize = 4;
+pub(super) const FIRST_GUESS: usize = 4;
 
 /// Blocks of one message that say they are the last one. Senders use one at most; each costs a window, so that a message
 /// of nothing else would take seconds.
-const MAX_FINAL_BLOCKS: usize = 8;
+pub(super) const MAX_FINAL_BLOCKS: usize = 8;
 
 /// Inflates the messages of a peer.
 pub(crate) struct Inflater {
@@ -69,6 +70,27 @@ impl Inflater {
         }
         let _ = SHARED.try_with(|place| place.replace(Some(shared)));
         taken
+    }
+
+    /// For a message that is inflated while it comes.
+    ///
+    /// # Errors
+    /// Never, as far as zlib is known.
+    pub(crate) fn begin(&self) -> Result<Inflating, ProtocolError> {
+        Inflating::new(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS), self.window.clone())
+    }
+
+    /// The message is over: later ones may refer to it.
+    pub(crate) fn finish(&mut self, inflating: Inflating) {
+        let mut window = inflating.into_window();
+        window.drain(..window.len().saturating_sub(self.window_size));
+        window.shrink_to_fit();
+        self.window = window;
+    }
+
+    /// Whether a message that nobody wants can be left as it is: no later one may refer to it.
+    pub(crate) fn forgets(&self) -> bool {
+        self.window_size == 0
     }
 
     fn inflate_into(
@@ -136,7 +158,7 @@ impl fmt::Debug for Inflater {
 }
 
 /// As if everything in `window` had just come out.
-fn begin(zlib: &mut Decompress, window: &[u8]) -> Result<(), ProtocolError> {
+pub(super) fn begin(zlib: &mut Decompress, window: &[u8]) -> Result<(), ProtocolError> {
     zlib.reset(false);
     if !window.is_empty() {
         zlib.set_dictionary(window).map_err(|_| ProtocolError::InvalidCompression)?;
@@ -149,7 +171,7 @@ fn last(bytes: &[u8], count: usize) -> &[u8] {
 }
 
 /// The last bytes of `first` followed by `second`.
-fn join_last(first: &[u8], second: &[u8], count: usize) -> Vec<u8> {
+pub(super) fn join_last(first: &[u8], second: &[u8], count: usize) -> Vec<u8> {
     let second = last(second, count);
     [last(first, count - second.len()), second].concat()
 }

@@ -1,0 +1,153 @@
+//! Hot path. A message that is handed out as it comes, instead of being assembled.
+
+use std::borrow::Cow;
+
+use crate::assembly::Assembly;
+use crate::deflate::Inflating;
+use crate::error::ProtocolError;
+use crate::event::Event;
+use crate::frame::Opcode;
+use crate::utf8::TextAssembly;
+
+/// A message of which pieces have been handed out.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    /// Of a text, the character that the last piece has cut; `None` for bytes.
+    text: Option<TextAssembly>,
+    /// Bytes that had been assembled before anybody asked for chunks.
+    assembled: Vec<u8>,
+    /// If it is compressed.
+    inflating: Option<Box<Inflating>>,
+    /// How many more bytes may come of it.
+    allowance: u64,
+    /// Nothing of it has been handed out. The first chunk is, even if it is empty: there is a message.
+    is_new: bool,
+    /// Nobody wants what is still to come.
+    is_skipped: bool,
+    /// Its last frame has come.
+    has_ended: bool,
+}
+
+impl Chunks {
+    pub(crate) fn new(opcode: Opcode, inflating: Option<Inflating>) -> Self {
+        Self {
+            text: (opcode == Opcode::Text).then(TextAssembly::default),
+            assembled: Vec::new(),
+            inflating: inflating.map(Box::new),
+            allowance: u64::MAX,
+            is_new: true,
+            is_skipped: false,
+            has_ended: false,
+        }
+    }
+
+    /// A message of which something has been assembled. `inflate` is asked for one that is compressed.
+    pub(crate) fn continuing(
+        assembly: Assembly,
+        inflate: impl FnOnce() -> Result<Inflating, ProtocolError>,
+    ) -> Result<Box<Self>, ProtocolError> {
+        Ok(match assembly {
+            Assembly::Text(text) => Box::new(Self { text: Some(text), ..Self::new(Opcode::Text, None) }),
+            Assembly::Binary(assembled) => Box::new(Self { assembled, ..Self::new(Opcode::Binary, None) }),
+            Assembly::Compressed(opcode, bytes) => {
+                Box::new(Self::new(opcode, Some(inflate()?.with_input(bytes))))
+            }
+            Assembly::Chunks(chunks) => chunks,
+        })
+    }
+
+    /// No more than so many further bytes may come.
+    pub(crate) fn limit(&mut self, allowance: u64) {
+        self.allowance = self.allowance.min(allowance);
+    }
+
+    /// Drops what is still to come, `allowance` bytes at most. `inflates` says whether it has to be inflated all the same,
+    /// because later messages may refer to it.
+    pub(crate) fn skip(&mut self, allowance: u64, inflates: bool) {
+        if self.is_skipped || self.is_new {
+            return;
+        }
+        self.is_skipped = true;
+        self.limit(allowance);
+        if !inflates && self.inflating.take().is_some() {
+            self.text = None;
+        }
+    }
+
+    /// Whether a frame may announce so many bytes.
+    pub(crate) fn admits(&self, announced: u64) -> Result<(), ProtocolError> {
+        if self.inflating.is_none() && announced > self.allowance {
+            return Err(ProtocolError::MessageTooBig { announced, limit: self.allowance });
+        }
+        Ok(())
+    }
+
+    /// Whether [`next`](Self::next) has something to do.
+    pub(crate) fn has_more(&self) -> bool {
+        self.is_new || self.inflating.as_ref().is_some_and(|inflating| inflating.has_more())
+    }
+
+    /// What has come, the last of it or not. Of a compressed message, [`next`](Self::next) has what that stands for.
+    pub(crate) fn push<'b>(
+        &mut self,
+        payload: &'b [u8],
+        is_last: bool,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        self.has_ended = is_last;
+        let Some(inflating) = &mut self.inflating else {
+            return self.chunk(Cow::Borrowed(payload), is_last);
+        };
+        inflating.push(payload, is_last);
+        Ok(None)
+    }
+
+    /// The next chunk that takes no further input to make.
+    pub(crate) fn next(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
+        while self.has_more() {
+            let (piece, is_last) = match &mut self.inflating {
+                Some(inflating) => {
+                    let piece = inflating.next()?;
+                    (piece, self.has_ended && !inflating.has_more())
+                }
+                None => (std::mem::take(&mut self.assembled), false),
+            };
+            let event = self.chunk(Cow::Owned(piece), is_last)?;
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether all of it was handed out or dropped. A compressor that later messages need comes with it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_ended && !self.has_more()
+    }
+
+    pub(crate) fn into_inflating(self) -> Option<Inflating> {
+        self.inflating.map(|inflating| *inflating)
+    }
+
+    fn chunk<'b>(&mut self, bytes: Cow<'b, [u8]>, is_last: bool) -> Result<Option<Event<'b>>, ProtocolError> {
+        let announced = bytes.len() as u64;
+        let limit = self.allowance;
+        self.allowance =
+            limit.checked_sub(announced).ok_or(ProtocolError::MessageTooBig { announced, limit })?;
+        let event = match &mut self.text {
+            Some(text) => {
+                text.push(&bytes, bytes.len())?;
+                let text = if is_last { std::mem::take(text).finish()? } else { text.take() };
+                Event::TextChunk { text: Cow::Owned(text), is_last }
+            }
+            None => Event::BinaryChunk { bytes, is_last },
+        };
+        let is_empty = match &event {
+            Event::TextChunk { text, .. } => text.is_empty(),
+            Event::BinaryChunk { bytes, .. } => bytes.is_empty(),
+            _ => false,
+        };
+        let is_new = std::mem::replace(&mut self.is_new, false);
+        let is_wanted = !self.is_skipped && (!is_empty || is_last || is_new);
+        Ok(is_wanted.then_some(event))
+    }
+}
