@@ -2,12 +2,17 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::task::coop::poll_proceed;
 
 use crate::patient::Patient;
+
+/// What a read costs of the turn that Tokio gives a task, which is 128. A read holds a thousand frames, and `h2` handles
+/// them all: eight reads are enough before others of the thread have their turn.
+const COST: usize = 16;
 
 /// A stream behind what has been read of it: HTTP/1.1 finds out by its first line that the peer speaks HTTP/2.
 pub(crate) struct Rewound {
@@ -28,6 +33,9 @@ impl Read for Rewound {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
+            for _ in 0..COST {
+                ready!(poll_proceed(cx)).made_progress();
+            }
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
         let count = self.read.len().min(buffer.remaining());
