@@ -3,6 +3,7 @@
 mod clock;
 mod floods;
 mod http;
+mod http2;
 mod limits;
 mod nesting;
 mod packets;
