@@ -6,7 +6,6 @@ mod support;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use support::soon;
 use tidewire_ws::{CloseCode, CloseFrame, Closed, Message, SendError, Server, ServerBuilder, WebSocket};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
@@ -131,6 +130,7 @@ async fn they_understand_each_other_over_tls() {
 
     use support::authority::Authority;
     use tidewire_ws::ServerTls;
+    use tokio::net::TcpStream;
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};

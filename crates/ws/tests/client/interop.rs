@@ -6,7 +6,8 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame as TheirFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as TheirCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as TheirCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Message as Theirs};
 
 use crate::support::soon;
@@ -24,6 +25,8 @@ async fn tungstenite_and_we_understand_each_other() {
             response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("b"));
             Ok(response)
         };
+        let fragment =
+            |data, payload: Bytes, fin| Theirs::Frame(Frame::message(payload, OpCode::Data(data), fin));
         let mut theirs = tokio_tungstenite::accept_hdr_async(stream, check).await.unwrap();
         let mut close = None;
         while let Some(message) = theirs.next().await {
@@ -33,6 +36,14 @@ async fn tungstenite_and_we_understand_each_other() {
                 message if message.is_text() && message.to_text().unwrap() == "ping me" => {
                     theirs.send(Theirs::Ping(Bytes::from_static(b"?"))).await.unwrap();
                     theirs.send(message).await.unwrap();
+                }
+                message if message.is_text() && message.to_text().unwrap() == "größer" => {
+                    // Cut inside a character.
+                    let mut payload = message.into_data();
+                    let first = payload.split_to(3);
+                    theirs.feed(fragment(Data::Text, first, false)).await.unwrap();
+                    theirs.feed(Theirs::Ping(Bytes::from_static(b"between"))).await.unwrap();
+                    theirs.send(fragment(Data::Continue, payload, true)).await.unwrap();
                 }
                 message => theirs.send(message).await.unwrap(),
             }
@@ -47,6 +58,7 @@ async fn tungstenite_and_we_understand_each_other() {
         Message::from("hello"),
         Message::from(""),
         Message::from("ping me"),
+        Message::from("größer"),
         Message::from(&b"\x00\xff"[..]),
         Message::from(vec![9; 5 * 1024 * 1024]),
         Message::from("é".repeat(100_000)),
