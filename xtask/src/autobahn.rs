@@ -42,14 +42,18 @@ pub(crate) const NO_PYTHON: &str = "this machine has no CPython 2.7";
 
 /// The cases that match the patterns, or all of them, behind a role or in both; `Ok(true)` when each of them passed.
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
-    let (roles, patterns) = match words {
-        ["server", patterns @ ..] => (&[Role::Server][..], patterns),
-        ["client", patterns @ ..] => (&[Role::Client][..], patterns),
-        patterns => (Role::ALL, patterns),
-    };
+    let (roles, patterns) = roles_and_patterns(words);
     let cases = if patterns.is_empty() { Cases::every() } else { Cases::matching(patterns) };
     let verdict = in_roles(roles, &cases)?.context(NO_PYTHON)?;
     Ok(verdict.complaints.is_empty())
+}
+
+fn roles_and_patterns<'a>(words: &'a [&'a str]) -> (&'static [Role], &'a [&'a str]) {
+    match words {
+        ["server", patterns @ ..] => (&[Role::Server], patterns),
+        ["client", patterns @ ..] => (&[Role::Client], patterns),
+        patterns => (Role::ALL, patterns),
+    }
 }
 
 /// Runs the cases in both roles and prints what came of them; `None` when the machine has no CPython 2.7.
@@ -146,5 +150,22 @@ impl Suite<'_> {
         let count = part.count.unwrap_or(verdict.cases());
         ensure!(verdict.cases() == count, "{name}: {} of {count} cases were run", verdict.cases());
         Ok(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_may_stand_in_front_of_the_patterns() {
+        for (words, roles, patterns) in [
+            (&[][..], Role::ALL, &[][..]),
+            (&["client"], &[Role::Client], &[]),
+            (&["server", "6.4.*", "7.3.6"], &[Role::Server], &["6.4.*", "7.3.6"]),
+            (&["6.4.*"], Role::ALL, &["6.4.*"]),
+        ] {
+            assert_eq!(roles_and_patterns(words), (roles, patterns), "{words:?}");
+        }
     }
 }

@@ -84,3 +84,14 @@ impl Part {
         Self { at_once, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_is_in_one_part() {
+        let counts = Cases::every().parts().iter().map(|part| part.count).sum::<Option<usize>>();
+        assert_eq!(counts, Some(517));
+    }
+}
