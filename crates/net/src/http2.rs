@@ -125,8 +125,9 @@ where
         if streams.websockets > 0 {
             drop(place.take());
         }
-        if told && streams.exchanges == 0 {
-            // WebSockets are the program's to end: the listener does not wait for them.
+        if told && streams.exchanges == 0 && streams.websockets > 0 {
+            // They are the program's to end: the listener does not wait for them. Without them the connection ends by
+            // itself, when its last answers have left.
             stopping = None;
         }
         let stop = async {

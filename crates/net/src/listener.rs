@@ -40,18 +40,20 @@ pub struct PeerAddress(pub SocketAddr);
 pub struct HttpLimits {
     /// Time for a whole request head, from the moment that the connection is ready for one; and before the first one,
     /// as long again for the handshake of TLS. Answers connections that send a byte now and then (slow loris) or nothing
-    /// at all. Default 10 s.
+    /// at all. A connection of HTTP/2 is ready for a request as long as there is none, and no WebSocket. Default 10 s.
     pub head_timeout: Duration,
     /// Bytes of a request head. Answers heads without an end. Default 16 KiB; at least 8 KiB.
     pub head_size: usize,
     /// Header fields of a request. Default 100.
     pub headers: usize,
     /// How long an answer, or the end of the connection, may wait for a peer that takes none of it. Answers clients that ask and do not read: their
-    /// connection is closed. It does not concern WebSockets. Default 30 s.
+    /// connection is closed; over HTTP/2 the stream of the answer, and the connection if it takes nothing at all. It does
+    /// not concern WebSockets. Default 30 s.
     pub write_timeout: Duration,
     /// Connections at the same time that are no WebSocket, or not yet. Answers connections that are opened in masses: a
     /// further one waits in the queue of the system until one of them ends, or is upgraded, and the log says so. A client
-    /// that polls takes one, and another one for each POST. Default 100,000.
+    /// that polls takes one, and another one for each POST; over HTTP/2 one for all, until a WebSocket is opened on it.
+    /// Default 100,000.
     pub max_connections: usize,
     /// Silence after which the system asks whether the peer's machine is still there, four times in a minute. Answers
     /// peers that vanish while nothing else is asked of them. It holds for WebSockets as well. `None`: it never asks.
