@@ -6,6 +6,7 @@
 //! ([`encode_payload`](crate::encode_payload)) when it answers.
 
 use bytes::Bytes;
+use ws_proto::copy::{append, copy_of};
 use ws_proto::{FrameHeader, MAX_HEADER_LEN, Opcode};
 
 /// Space kept in front of the text for what is only known once the text is written: the WebSocket header, the
@@ -86,7 +87,7 @@ impl MessageEncoder {
         let header = FrameHeader::message(Opcode::Text, self.text.len() - self.start).encode();
         self.start -= header.len();
         self.text[self.start..self.start + header.len()].copy_from_slice(&header);
-        self.text.extend_from_slice(&self.attachments.wire);
+        append(&mut self.text, &self.attachments.wire);
         EncodedMessage { wire: &self.text[self.start..] }
     }
 }
@@ -102,7 +103,7 @@ impl AttachmentEncoder {
     /// Appends one attachment. Its index is the count before.
     pub fn push(&mut self, data: &[u8]) {
         self.wire.extend_from_slice(&FrameHeader::message(Opcode::Binary, data.len()).encode());
-        self.wire.extend_from_slice(data);
+        append(&mut self.wire, data);
         self.count += 1;
     }
 
@@ -129,7 +130,7 @@ impl<'a> EncodedMessage<'a> {
     /// Copies the group into memory of its own that many connections can share.
     #[must_use]
     pub fn to_frame(&self) -> Frame {
-        Frame { wire: Bytes::copy_from_slice(self.wire) }
+        Frame { wire: copy_of(self.wire).into() }
     }
 }
 
@@ -153,7 +154,7 @@ impl Frame {
 /// Appends one text packet of the engine itself (`2`, `3probe`, `0{…}`, …) in wire form.
 pub fn encode_packet(packet: &str, wire: &mut Vec<u8>) {
     wire.extend_from_slice(&FrameHeader::message(Opcode::Text, packet.len()).encode());
-    wire.extend_from_slice(packet.as_bytes());
+    append(wire, packet.as_bytes());
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::{CloseReason, EncodedMessage, Frame, MessageEncoder, Payload, SessionId, Transport};
 use net::{Outbox, PushError, Upgraded, Wire};
 use tokio::sync::oneshot;
+use ws_proto::copy::append;
 
 /// A handle on a session. Cheap to clone; it does not keep the session alive.
 #[derive(Clone)]
@@ -110,7 +111,7 @@ impl Session {
     pub fn send_text(&self, text: &str) {
         let mut encoder = MessageEncoder::new();
         encoder.begin();
-        encoder.text().extend_from_slice(text.as_bytes());
+        append(encoder.text(), text.as_bytes());
         self.send(encoder.finish());
     }
 
@@ -120,7 +121,7 @@ impl Session {
         wire.extend_from_slice(
             &ws_proto::FrameHeader::message(ws_proto::Opcode::Binary, data.len()).encode(),
         );
-        wire.extend_from_slice(data);
+        append(&mut wire, data);
         wake(self.0.outbox.push_or_overflow(Wire::Slice(&wire)));
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ws_proto::copy::copy_of;
 use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
 use crate::mask_keys::mask_key;
@@ -158,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         let mut input = Input::new(read.filled_mut());
         let picked = self.decode(&mut input, now, |event| pick(event, cx));
         if picked.is_ok() && !input.is_empty() {
-            self.backlog = input.into_rest().to_vec();
+            self.backlog = copy_of(input.into_rest());
         }
         Poll::Ready(picked)
     }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use ws_proto::copy::{append, copy_of};
 
 /// A message of one connection is copied up to this size. Copying 4 KiB costs less than an entry of its own in a
 /// vectored write.
@@ -94,8 +95,8 @@ impl WriteQueue {
     pub fn push(&mut self, wire: Wire<'_>) {
         self.len += wire.as_slice().len();
         match wire {
-            Wire::Slice(slice) if slice.len() <= COPY_AT_MOST => self.copied_mut().extend_from_slice(slice),
-            Wire::Slice(slice) => self.shared.push_back((self.copied.len(), Bytes::copy_from_slice(slice))),
+            Wire::Slice(slice) if slice.len() <= COPY_AT_MOST => append(self.copied_mut(), slice),
+            Wire::Slice(slice) => self.shared.push_back((self.copied.len(), copy_of(slice).into())),
             Wire::Shared(frame)
                 if frame.len() <= COPY_ALWAYS
                     || frame.len() <= COPY_SHARED_AT_MOST
@@ -126,7 +127,7 @@ impl WriteQueue {
         }
         let shift = self.copied.len();
         self.len += other.len;
-        self.copied.extend_from_slice(&other.copied[other.start..]);
+        append(&mut self.copied, &other.copied[other.start..]);
         self.shared.extend(other.shared.drain(..).map(|(at, frame)| (at - other.start + shift, frame)));
         other.clear();
     }
@@ -136,7 +137,7 @@ impl WriteQueue {
     pub fn to_contiguous(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len);
         self.for_each_slice(|slice| {
-            bytes.extend_from_slice(slice);
+            append(&mut bytes, slice);
             true
         });
         bytes

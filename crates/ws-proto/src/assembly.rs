@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::chunks::Chunks;
+use crate::copy::append;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::frame::Opcode;
@@ -47,7 +48,7 @@ impl Assembly {
             Assembly::Text(text) => text.push(payload, expected)?,
             Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => {
                 bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
-                bytes.extend_from_slice(payload);
+                append(bytes, payload);
             }
             Assembly::Chunks(_) => debug_assert!(false, "chunks are not assembled"),
         }
@@ -74,16 +75,23 @@ impl From<InvalidUtf8> for ProtocolError {
     }
 }
 
+/// A message whose end is known gets room for so many times what has come of it, but for no more than all of it.
+const FORESIGHT: usize = 16;
+
 /// How much room to add to a buffer for `arriving` bytes of `expected`.
 ///
-/// It doubles, so the copying stays linear, but goes no further than the end of a message whose end is known. It
-/// never goes by the announced length alone: that costs the peer ten bytes to say, and us a terabyte to believe.
+/// Where the end is not known it doubles, so the copying stays linear. Where it is, one of a megabyte is not moved at every
+/// doubling; most of the memory is not touched before it is written to. But it never goes by the announced length
+/// alone: that costs the peer ten bytes to say, and us a terabyte to believe.
 pub(crate) fn growth(len: usize, capacity: usize, arriving: usize, expected: usize) -> usize {
     if capacity - len >= arriving {
         return 0;
     }
-    let doubled = capacity.saturating_mul(2) - len;
-    arriving.max(doubled.min(expected))
+    let wanted = match expected {
+        usize::MAX => capacity.saturating_mul(2) - len,
+        known => known.min((len + arriving).saturating_mul(FORESIGHT) - len),
+    };
+    arriving.max(wanted)
 }
 
 #[cfg(test)]
@@ -96,7 +104,7 @@ mod tests {
         for round in 1..=100_000 {
             assembly.push(&[0], 1 << 40).unwrap();
             let Assembly::Binary(bytes) = &assembly else { unreachable!() };
-            assert!(bytes.capacity() <= 2 * round, "{} for {round} bytes", bytes.capacity());
+            assert!(bytes.capacity() <= FORESIGHT * round, "{} for {round} bytes", bytes.capacity());
         }
     }
 
@@ -111,6 +119,22 @@ mod tests {
         }
         let Assembly::Binary(bytes) = &assembly else { unreachable!() };
         assert_eq!((bytes.len(), bytes.capacity()), (100_000, 100_000));
+    }
+
+    #[test]
+    fn a_message_of_a_megabyte_is_not_moved_while_it_comes() {
+        let mut assembly = Assembly::new(Opcode::Text, false);
+        let mut to_come: usize = 1 << 20;
+        let mut capacities = Vec::new();
+        while to_come > 0 {
+            let piece = to_come.min(64 * 1024);
+            assembly.push(&vec![b'a'; piece], to_come).unwrap();
+            to_come -= piece;
+            let Assembly::Text(text) = &assembly else { unreachable!() };
+            capacities.push(text.capacity());
+        }
+        capacities.dedup();
+        assert_eq!(capacities, [1024 * 1024]);
     }
 
     #[test]

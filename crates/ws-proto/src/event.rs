@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::close::CloseFrame;
 use crate::control::ControlPayload;
+use crate::copy::{append_str, copy_of};
 
 /// Something whole that the peer sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,13 +44,11 @@ impl Event<'_> {
     /// The same event, free of the input; copies the message if it was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {
-            Event::Text(text) => Event::Text(Cow::Owned(text.into_owned())),
-            Event::Binary(bytes) => Event::Binary(Cow::Owned(bytes.into_owned())),
-            Event::TextChunk { text, is_last } => {
-                Event::TextChunk { text: Cow::Owned(text.into_owned()), is_last }
-            }
+            Event::Text(text) => Event::Text(owned_text(text)),
+            Event::Binary(bytes) => Event::Binary(owned_bytes(bytes)),
+            Event::TextChunk { text, is_last } => Event::TextChunk { text: owned_text(text), is_last },
             Event::BinaryChunk { bytes, is_last } => {
-                Event::BinaryChunk { bytes: Cow::Owned(bytes.into_owned()), is_last }
+                Event::BinaryChunk { bytes: owned_bytes(bytes), is_last }
             }
             Event::Ping(payload) => Event::Ping(payload),
             Event::Pong(payload) => Event::Pong(payload),
@@ -57,6 +56,24 @@ impl Event<'_> {
             Event::TimedOut => Event::TimedOut,
         }
     }
+}
+
+fn owned_text(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(match text {
+        Cow::Borrowed(text) => {
+            let mut copy = String::with_capacity(text.len());
+            append_str(&mut copy, text);
+            copy
+        }
+        Cow::Owned(text) => text,
+    })
+}
+
+fn owned_bytes(bytes: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
+    Cow::Owned(match bytes {
+        Cow::Borrowed(bytes) => copy_of(bytes),
+        Cow::Owned(bytes) => bytes,
+    })
 }
 
 /// What the end of the peer's stream means.

@@ -36,6 +36,7 @@ mod chunks;
 mod close;
 mod connection;
 mod control;
+pub mod copy;
 mod deflate;
 mod error;
 mod event;

@@ -1,6 +1,7 @@
 //! Hot path. Text that comes in pieces, cut anywhere, checked as it comes.
 
 use crate::assembly::growth;
+use crate::copy::append_str;
 
 /// Text under assembly.
 ///
@@ -26,6 +27,11 @@ impl TextAssembly {
         self.text.len() + usize::from(self.open_len)
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
     /// Appends `bytes`; the message has `expected` bytes to come, these included, as far as is known.
     pub(crate) fn push(&mut self, mut bytes: &[u8], expected: usize) -> Result<(), InvalidUtf8> {
         let open_len = usize::from(self.open_len);
@@ -39,7 +45,7 @@ impl TextAssembly {
             self.complete_character(byte)?;
         }
         let (whole, open) = bytes.split_at(bytes.len() - open_character_len(bytes));
-        self.text.push_str(simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?);
+        append_str(&mut self.text, simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?);
         for &byte in open {
             self.complete_character(byte)?;
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::task::coop::poll_proceed;
 
 use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
+use ws_proto::copy::append;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, FrameHeader, Opcode, Time, mask_into};
 
 use crate::closed::Closed;
@@ -366,7 +367,7 @@ impl State {
             queue.push_with(|wire| {
                 wire.reserve(header.len() + payload.len());
                 wire.extend_from_slice(&header);
-                wire.extend_from_slice(payload);
+                append(wire, payload);
             });
         } else {
             queue.push_with(|wire| wire.extend_from_slice(&header));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use ws_proto::copy::copy_of;
 use ws_proto::{Event, Opcode};
 
 use crate::text::Text;
@@ -57,9 +58,9 @@ impl Message {
     /// lay whole in a read; one that was assembled is taken as it is.
     pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
         match event {
-            Event::Text(Cow::Borrowed(text)) => Some(text.into()),
+            Event::Text(Cow::Borrowed(text)) => Some(Self::Text(Text::copy_of(text))),
             Event::Text(Cow::Owned(text)) => Some(text.into()),
-            Event::Binary(Cow::Borrowed(bytes)) => Some(Self::Binary(Bytes::copy_from_slice(bytes))),
+            Event::Binary(Cow::Borrowed(bytes)) => Some(copy_of(bytes).into()),
             Event::Binary(Cow::Owned(bytes)) => Some(bytes.into()),
             Event::TextChunk { .. } | Event::BinaryChunk { .. } => None,
             Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::TimedOut => None,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use ws_proto::copy::append;
 use ws_proto::{Deflater, FrameHeader};
 
 use crate::message::Message;
@@ -67,5 +68,8 @@ impl PreparedMessage {
 
 fn frame(message: &Message, rsv1: bool, payload: &[u8]) -> Bytes {
     let header = FrameHeader { rsv1, ..FrameHeader::message(message.opcode(), payload.len()) }.encode();
-    [&header[..], payload].concat().into()
+    let mut frame = Vec::with_capacity(header.len() + payload.len());
+    frame.extend_from_slice(&header);
+    append(&mut frame, payload);
+    frame.into()
 }

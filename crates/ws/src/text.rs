@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use ws_proto::copy::append_str;
 
 /// The payload of a text message: UTF-8 in shared memory, validated when it came into being and never again.
 ///
@@ -24,6 +25,13 @@ impl Text {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The one copy of a text that was received in somebody else's memory.
+    pub(crate) fn copy_of(text: &str) -> Self {
+        let mut copy = String::with_capacity(text.len());
+        append_str(&mut copy, text);
+        copy.into()
     }
 
     /// The bytes of the text, in the same memory.
