@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut rows = Vec::new();
     for round in 1..=options.rounds {
         for workload in workloads::all() {
-            if !options.wants_workload(&workload.name) {
+            if !options.wants(&workload) {
                 continue;
             }
             let parsed = Workload::named(&workload.name)?;

@@ -91,10 +91,10 @@ pub(super) fn check(recorded: &Path) -> Result<bool> {
             Some(before) => {
                 let verdict = if count > bearable { "  WORSE" } else { "" };
                 let change = (count / before - 1.0) * 100.0;
-                println!("{name:<28} {before:>8} -> {count:>8} instructions  {change:+.1} %{verdict}");
+                println!("{name:<30} {before:>8} -> {count:>8} instructions  {change:+.1} %{verdict}");
                 good &= count <= bearable;
             }
-            None => println!("{name:<28} {count:>8} instructions, with nothing to compare"),
+            None => println!("{name:<30} {count:>8} instructions, with nothing to compare"),
         }
         found.insert(name, count);
     }

@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use super::workloads::Planned;
+use crate::load::Protocol;
+
 const USAGE: &str = "\
 Runs the bench and prints its tables.
 
   --rounds N                      rounds of all servers in turn (5)
   --seconds S                     seconds of each measurement, after a second of warm-up (2)
   --servers NAME,...              only these servers
+  --protocol raw|socket.io        only this protocol
   --workloads NAME,...            only workloads whose names begin so, for instance echo,idle
   --add 'NAME PROTOCOL COMMAND'   a further server for this run; PROTOCOL is raw, socket.io or both, and COMMAND
                                   contains {port}, on which it listens at 127.0.0.1
@@ -25,6 +29,7 @@ pub struct Options {
     pub rounds: usize,
     pub seconds: f64,
     pub servers: Vec<String>,
+    pub protocol: Option<Protocol>,
     pub workloads: Vec<String>,
     pub added: Vec<String>,
     pub json: Option<PathBuf>,
@@ -40,6 +45,7 @@ impl Options {
             rounds: 5,
             seconds: 2.0,
             servers: Vec::new(),
+            protocol: None,
             workloads: Vec::new(),
             added: Vec::new(),
             json: None,
@@ -63,6 +69,7 @@ impl Options {
                 "--rounds" => options.rounds = value.parse().context("--rounds")?,
                 "--seconds" => options.seconds = value.parse().context("--seconds")?,
                 "--servers" => options.servers = list(value),
+                "--protocol" => options.protocol = Some(Protocol::named(value)?),
                 "--workloads" => options.workloads = list(value),
                 "--add" => options.added.push(value.clone()),
                 "--tables" => options.tables = Some(value.into()),
@@ -74,7 +81,9 @@ impl Options {
         Ok(Some(options))
     }
 
-    pub(super) fn wants_workload(&self, name: &str) -> bool {
-        self.workloads.is_empty() || self.workloads.iter().any(|prefix| name.starts_with(prefix))
+    pub(super) fn wants(&self, planned: &Planned) -> bool {
+        let named =
+            self.workloads.is_empty() || self.workloads.iter().any(|prefix| planned.name.starts_with(prefix));
+        named && self.protocol.is_none_or(|protocol| protocol == planned.protocol)
     }
 }
