@@ -16,6 +16,9 @@ use crate::limits::Limits;
 use crate::mask::mask;
 use crate::time::Time;
 
+/// The time in which as many control frames may come again as may come at once.
+const CONTROL_FRAMES_IN_MICROS: u64 = 10_000_000;
+
 /// One end of a WebSocket connection, after the opening handshake.
 ///
 /// It is two half-machines: what is received and what is sent end separately, and the connection is closed when
@@ -37,8 +40,10 @@ pub struct Connection {
     max_fragments: u32,
     fragments: u32,
     close_timeout_millis: u32,
-    /// The beginning of a header that a read cut.
-    spill: [u8; MAX_HEADER_LEN],
+    max_control_frames: u16,
+    /// When the control frames that have come are forgotten: each moves it by its share of [`CONTROL_FRAMES_IN_MICROS`].
+    control_frames_until: Time,
+    /// How much of a header has come that a read cut; the bytes are with `control`.
     spill_len: u8,
     role: Role,
     receiving: Receiving,
@@ -61,7 +66,8 @@ impl Connection {
             max_fragments: limits.max_fragments,
             fragments: 0,
             close_timeout_millis: u32::try_from(limits.close_timeout.as_millis()).unwrap_or(u32::MAX),
-            spill: [0; MAX_HEADER_LEN],
+            max_control_frames: limits.max_control_frames.max(1),
+            control_frames_until: Time::ZERO,
             spill_len: 0,
             role,
             receiving: Receiving::Open,
@@ -256,13 +262,18 @@ impl Connection {
             input.take(len);
             return Ok(Some(header));
         }
+        if input.is_empty() {
+            return Ok(None);
+        }
         // The header is not whole in the input alone. No header is longer than the spill, so either it becomes
         // whole there, or the spill takes all of the input.
         let copied = input.len().min(MAX_HEADER_LEN - kept);
         let filled = kept + copied;
-        self.spill[kept..filled].copy_from_slice(&input.bytes()[..copied]);
-        if let Some((header, len)) = FrameHeader::parse_by(rules, &self.spill[..filled])? {
+        let spill = &mut self.control_mut().spill;
+        spill[kept..filled].copy_from_slice(&input.bytes()[..copied]);
+        if let Some((header, len)) = FrameHeader::parse_by(rules, &spill[..filled])? {
             self.spill_len = 0;
+            self.release_control();
             input.take(len - kept);
             return Ok(Some(header));
         }
@@ -452,6 +463,7 @@ impl Connection {
             self.queue_close(reply, now);
             return Ok(Event::Close(frame));
         }
+        self.admit_control(now)?;
         // The header has been held against the 125 bytes already.
         let payload = ControlPayload::new(payload).map_err(|_| ProtocolError::ControlTooLong(opcode))?;
         if opcode == Opcode::Pong {
@@ -461,6 +473,20 @@ impl Connection {
             self.control_mut().owe_pong(payload.clone());
         }
         Ok(Event::Ping(payload))
+    }
+
+    /// Holds the rate of Pings and Pongs against the limit: a bucket that empties evenly, kept as the time when it will
+    /// be empty.
+    fn admit_control(&mut self, now: Time) -> Result<(), ProtocolError> {
+        let limit = self.max_control_frames;
+        // In whole microseconds, as time is, so that shares add up to what they are shares of.
+        let share = Duration::from_micros(CONTROL_FRAMES_IN_MICROS / u64::from(limit));
+        let until = self.control_frames_until.max(now) + share;
+        if until.saturating_since(now) > share * u32::from(limit) {
+            return Err(ProtocolError::TooManyControlFrames { limit });
+        }
+        self.control_frames_until = until;
+        Ok(())
     }
 
     /// The peer broke the protocol: "fail the connection" (§7.1.7), and say why.
@@ -508,7 +534,7 @@ impl Connection {
     }
 
     fn release_control(&mut self) {
-        if self.control.as_ref().is_some_and(|control| control.is_empty()) {
+        if self.spill_len == 0 && self.control.as_ref().is_some_and(|control| control.is_empty()) {
             self.control = None;
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::close::CloseFrame;
-use crate::frame::{MAX_CONTROL_PAYLOAD, Opcode, encode_message};
+use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, encode_message};
 use crate::time::Time;
 
 /// The payload of a Ping or Pong: at most 125 bytes (RFC 6455 §5.5). An empty one owns no memory.
@@ -68,9 +68,12 @@ impl Control {
     }
 }
 
-/// Everything about control frames that outlives one call; boxed, since most of a connection's life has none of it.
+/// Everything about control frames that outlives one call, and the beginning of a header; boxed, since most of a
+/// connection's life has none of it.
 #[derive(Default, Debug)]
 pub(crate) struct ControlState {
+    /// The beginning of a frame's header, of any frame, that a read cut.
+    pub(crate) spill: [u8; MAX_HEADER_LEN],
     /// The payload, as far as it has come, of a control frame that reaches over the end of a read: ≤ 125 bytes.
     pub(crate) partial: Vec<u8>,
     /// At most one of each is owed. A later Ping replaces the Pong to an earlier one (§5.5.3 allows it), so a

@@ -53,6 +53,12 @@ pub enum ProtocolError {
         /// The limit.
         limit: u32,
     },
+    /// Pings and Pongs come faster than [`Limits::max_control_frames`](crate::Limits::max_control_frames).
+    #[error("more than {limit} pings and pongs in ten seconds")]
+    TooManyControlFrames {
+        /// The limit.
+        limit: u16,
+    },
     /// A text message is not UTF-8 (§8.1).
     #[error("text message is not valid UTF-8")]
     InvalidText,
@@ -75,7 +81,9 @@ impl ProtocolError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             ProtocolError::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
-            ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            ProtocolError::TooManyFragments { .. } | ProtocolError::TooManyControlFrames { .. } => {
+                CloseCode::POLICY_VIOLATION
+            }
             ProtocolError::InvalidText
             | ProtocolError::InvalidCompression
             | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,

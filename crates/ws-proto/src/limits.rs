@@ -30,6 +30,14 @@ pub struct Limits {
     /// so the limit can be far above Autobahn's 65 536. More close the connection with 1008.
     pub max_fragments: u32,
 
+    /// Pings and Pongs that a peer may send at once; as many again may come in the ten seconds that follow, evenly.
+    /// Default: 10 000, so a thousand in a second. 0 counts as 1.
+    ///
+    /// Answers the peer that has us answer Pings, which is all work and no message. More close the connection with 1008.
+    /// The default is a hundred times what the most eager peers send, since what a program has not read for a while
+    /// arrives at once; at that rate a flood costs a hundredth of a processor.
+    pub max_control_frames: u16,
+
     /// How long a close may take, from its first frame to the end of the stream. Default: 10 seconds.
     ///
     /// Answers the peer that never answers a Close, never reads one, or never closes the stream. Kept in
@@ -42,6 +50,7 @@ impl Default for Limits {
         Limits {
             max_message_size: 16 * 1024 * 1024,
             max_fragments: 131_072,
+            max_control_frames: 10_000,
             close_timeout: Duration::from_secs(10),
         }
     }

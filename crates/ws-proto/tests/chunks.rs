@@ -12,8 +12,12 @@ use tidewire_ws_proto::{
     Opcode, ProtocolError, Role, Time, mask,
 };
 
-const SMALL: Limits =
-    Limits { max_message_size: 1_000, max_fragments: 5, close_timeout: std::time::Duration::from_secs(10) };
+const SMALL: Limits = Limits {
+    max_message_size: 1_000,
+    max_fragments: 5,
+    max_control_frames: 100,
+    close_timeout: std::time::Duration::from_secs(10),
+};
 
 /// A frame that a client sends.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {

@@ -20,6 +20,12 @@ pub struct Limits {
     /// close the connection with 1008.
     pub max_fragments: u32,
 
+    /// Pings and Pongs that a peer may send at once; as many again may come in the ten seconds that follow, evenly.
+    /// Default: 10 000, so a thousand in a second. 0 counts as 1.
+    ///
+    /// Answers the peer that has us answer Pings, which is all work and no message. More close the connection with 1008.
+    pub max_control_frames: u16,
+
     /// How many bytes may wait to be written. Default: 1 MiB.
     ///
     /// Answers the peer that asks and never reads the answers. Above it, [`send`](crate::WebSocket::send) waits and
@@ -53,6 +59,7 @@ impl Limits {
         ws_proto::Limits {
             max_message_size: self.max_message_size,
             max_fragments: self.max_fragments,
+            max_control_frames: self.max_control_frames,
             close_timeout: self.close_timeout,
         }
     }
@@ -64,6 +71,7 @@ impl Default for Limits {
         Self {
             max_message_size: protocol.max_message_size,
             max_fragments: protocol.max_fragments,
+            max_control_frames: protocol.max_control_frames,
             max_buffered: 1024 * 1024,
             close_timeout: protocol.close_timeout,
             ping_after: Some(Duration::from_secs(50)),

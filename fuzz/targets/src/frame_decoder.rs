@@ -100,6 +100,8 @@ impl<'a> Case<'a> {
                     _ => defaults.max_message_size,
                 },
                 max_fragments: if fragments == 0 { defaults.max_fragments } else { fragments.into() },
+                // Its own tests have it: here no time passes.
+                max_control_frames: u16::MAX,
                 close_timeout: Duration::from_secs(3),
             },
             steps: choices.arbitrary()?,

@@ -1,5 +1,6 @@
 //! Peers that send as much as the server takes.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,12 +44,32 @@ fn a_flood_of_the_smallest_events_keeps_nobody_waiting() {
     canary.noticed_nothing();
 }
 
+/// Sends `bytes` again and again on a connection until the server ends it, and says how it did.
+fn flood_until_refused(mut socket: WebSocket, bytes: &[u8]) -> Vec<u8> {
+    let bytes = bytes.repeat(1 + 64 * 1024 / bytes.len());
+    let mut reading = socket.connection.stream.try_clone().expect("a second handle");
+    let reader = std::thread::spawn(move || {
+        let mut read = Vec::new();
+        reading.read_to_end(&mut read).expect("an end that is no reset");
+        read.split_off(read.len().saturating_sub(4))
+    });
+    while socket.connection.try_write(&bytes) {}
+    reader.join().expect("no panic")
+}
+
 #[test]
-fn a_flood_of_control_frames_keeps_nobody_waiting() {
+fn a_flood_of_control_frames_is_ended_and_keeps_nobody_waiting() {
+    const POLICY_VIOLATION: [u8; 4] = [0x88, 2, 0x03, 0xf0];
     let server = Server::start();
     let canary = server.canary();
-    flood(joined(server.address), &frame(PING, ""));
-    flood(|| WebSocket::open(server.address, RAW), &[frame(PING, "x"), frame(PONG, "")].concat());
+    for _ in 0..3 {
+        let ended = flood_until_refused(WebSocket::joined(server.address), &frame(PING, ""));
+        assert_eq!(ended, POLICY_VIOLATION);
+        for bytes in [frame(PING, "x"), frame(PONG, "")] {
+            let ended = flood_until_refused(WebSocket::open(server.address, RAW), &bytes);
+            assert_eq!(ended, POLICY_VIOLATION);
+        }
+    }
     canary.noticed_nothing();
 }
 

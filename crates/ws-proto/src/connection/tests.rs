@@ -267,3 +267,43 @@ fn the_longest_control_frame_arrives_byte_by_byte_and_between_fragments() {
     let text = decode(&mut connection, &frame(true, Opcode::Continuation, b"b"));
     assert_eq!(text, Ok(Some(Event::Text("ab".into()))));
 }
+
+#[test]
+fn control_frames_may_come_at_once_up_to_the_limit_and_then_as_fast_as_they_are_forgotten() {
+    for opcode in [Opcode::Ping, Opcode::Pong] {
+        for limit in [1, 3, 1_000, u16::MAX] {
+            let limits = Limits { max_control_frames: limit, ..Limits::default() };
+            let mut connection = Connection::new(Role::Server, &limits);
+            let send = |connection: &mut Connection, now| {
+                let mut bytes = message(opcode, b"");
+                connection.decode(&mut Input::new(&mut bytes), now).map(drop)
+            };
+            let share = Duration::from_micros(10_000_000 / u64::from(limit));
+            for _ in 0..limit {
+                send(&mut connection, NOW).unwrap();
+            }
+            // A share of the time later there is room for one.
+            let mut now = NOW;
+            for _ in 0..10 {
+                now = now + share;
+                send(&mut connection, now).unwrap();
+            }
+            // After a long silence there is room for as many as at the beginning, and for no more.
+            now = now + Duration::from_secs(1_000_000);
+            for _ in 0..limit {
+                send(&mut connection, now).unwrap();
+            }
+            let error = send(&mut connection, now + share.saturating_sub(Duration::from_micros(1)));
+            assert_eq!(error, Err(ProtocolError::TooManyControlFrames { limit }));
+            assert_eq!(transmitted(&mut connection), [(Opcode::Close, close_payload(1008))]);
+        }
+    }
+}
+
+#[test]
+fn a_close_is_taken_when_no_other_control_frame_would_be() {
+    let limits = Limits { max_control_frames: 0, ..Limits::default() };
+    let mut connection = Connection::new(Role::Server, &limits);
+    decode(&mut connection, &message(Opcode::Ping, b"")).unwrap();
+    assert_eq!(decode(&mut connection, &message(Opcode::Close, b"")), Ok(Some(Event::Close(None))));
+}
