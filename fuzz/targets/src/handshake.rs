@@ -1,11 +1,14 @@
-//! The head of an HTTP/1.1 request, from the bytes on, against RFC 6455 §4.2.1 read once more.
+//! The head of an HTTP/1.1 request, from the bytes on, against RFC 6455 §4.2.1 read once more; and the same fields in
+//! HTTP/2, against RFC 8441 §5.
 
 mod deflate;
 
 use engineio_proto::{Refusal, SessionId};
 use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Method, Uri, Version};
-use ws_proto::{Accepted, HandshakeError, MAX_OFFERED_PROTOCOLS, accept_key, is_upgrade_request, verify};
+use ws_proto::{
+    Accepted, HandshakeError, MAX_OFFERED_PROTOCOLS, accept_key, is_upgrade_request, verify, verify_connect,
+};
 
 use crate::fields::{Fields, MAX_FIELDS};
 use crate::{grammar, memory};
@@ -27,6 +30,7 @@ pub fn handshake(data: &[u8]) {
     assert_eq!(is_upgrade_request(&headers), request.fields.lists("upgrade", "websocket"));
     let rest = String::from_utf8_lossy(rest);
     check_words(&rest);
+    check_http2(&request, &headers);
     match verdict {
         Ok(accepted) => {
             assert_eq!(request.offers_by_the_rfc().as_deref(), Some(accepted.protocols()), "{request:?}");
@@ -61,6 +65,27 @@ fn check_answer(request: &Request, accepted: &Accepted, selected: &str) {
         let answered = headers.get(SEC_WEBSOCKET_PROTOCOL).map(HeaderValue::as_bytes);
         assert_eq!(answered, expected.map(str::as_bytes));
         assert_eq!(headers.len(), 3 + usize::from(expected.is_some()));
+    }
+}
+
+/// An extended CONNECT with these fields.
+fn check_http2(request: &Request, headers: &HeaderMap) {
+    let target = Uri::from_static("https://server.example/chat");
+    let protocol = Some("websocket");
+    match verify_connect(&Method::CONNECT, protocol, &target, Version::HTTP_2, headers) {
+        Ok(accepted) => {
+            assert_eq!(request.offers_by_rfc_8441().as_deref(), Some(accepted.protocols()), "{request:?}");
+            assert_eq!(accepted.accept_key(), None);
+            for offer in accepted.protocols() {
+                let response = accepted.response(Some(offer), None);
+                assert_eq!((response.status().as_u16(), response.headers().len()), (200, 1));
+                assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], offer.as_str());
+            }
+        }
+        Err(error) => {
+            assert_eq!(request.offers_by_rfc_8441(), None, "refused as {error:?}: {request:?}");
+            check_refusal(error);
+        }
     }
 }
 
@@ -111,19 +136,32 @@ impl Request {
 
     /// The subprotocols that are offered if the request is one that may be accepted.
     fn offers_by_the_rfc(&self) -> Option<Vec<String>> {
-        let offers = self.fields.list("sec-websocket-protocol");
-        let unique = offers.iter().enumerate().all(|(index, offer)| !offers[..index].contains(offer));
         let target = self.target.to_string().to_ascii_lowercase();
         let acceptable = self.method == "GET"
             && ["/", "http://", "https://"].iter().any(|beginning| target.starts_with(beginning))
             && self.version == Version::HTTP_11
             && self.fields.only("host").is_some_and(grammar::is_host)
-            && self.fields.values("content-length").all(|length| length == b"0")
-            && self.fields.values("transfer-encoding").next().is_none()
             && self.fields.lists("upgrade", "websocket")
             && self.fields.lists("connection", "upgrade")
+            && self.fields.only("sec-websocket-key").is_some_and(grammar::is_key);
+        if acceptable { self.offers_of_either_version() } else { None }
+    }
+
+    /// The same for an extended CONNECT.
+    fn offers_by_rfc_8441(&self) -> Option<Vec<String>> {
+        let has = |name| self.fields.values(name).next().is_some();
+        let acceptable = !has("upgrade")
+            && !has("connection")
+            && (!has("host") || self.fields.only("host").is_some_and(grammar::is_host));
+        if acceptable { self.offers_of_either_version() } else { None }
+    }
+
+    fn offers_of_either_version(&self) -> Option<Vec<String>> {
+        let offers = self.fields.list("sec-websocket-protocol");
+        let unique = offers.iter().enumerate().all(|(index, offer)| !offers[..index].contains(offer));
+        let acceptable = self.fields.values("content-length").all(|length| length == b"0")
+            && self.fields.values("transfer-encoding").next().is_none()
             && self.fields.only("sec-websocket-version") == Some(b"13")
-            && self.fields.only("sec-websocket-key").is_some_and(grammar::is_key)
             && self
                 .fields
                 .values("sec-websocket-extensions")
