@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
-use tidewire::ws::{self, DeflateOptions, Prepared, WebSocket};
+use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tidewire::{Data, Reply, Server, Socket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
@@ -89,13 +89,16 @@ async fn echo(mut socket: WebSocket) -> Result<(), ws::SendError> {
     Ok(())
 }
 
-async fn member(mut socket: WebSocket, everybody: broadcast::Sender<Prepared>) -> Result<(), ws::SendError> {
+async fn member(
+    mut socket: WebSocket,
+    everybody: broadcast::Sender<PreparedMessage>,
+) -> Result<(), ws::SendError> {
     let mut messages = everybody.subscribe();
     loop {
         tokio::select! {
             received = socket.recv() => match received {
                 // It fails if nobody is there; this one is.
-                Some(message) => drop(everybody.send(Prepared::new(message))),
+                Some(message) => drop(everybody.send(PreparedMessage::new(message))),
                 None => return Ok(()),
             },
             message = messages.recv() => match message {
