@@ -14,6 +14,7 @@ use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, Origins, Upgrade, Upgr
 use tidewire::{Cors, Server, ServerTls, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tower::Layer;
 
 use crate::application;
 use crate::arguments::Serve;
@@ -55,14 +56,14 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let (stopping, stopped) = watch::channel(false);
     let echoes = Echoes { stopped, compress: !arguments.no_ws_compression, origins: origins.map(Arc::new) };
     let page = PAGE.replace("http://", &format!("{http}://")).replace("ws://", &format!("{websocket}://"));
-    let router = Router::new()
-        .route("/", get(async || Html(page)))
-        .route("/ws", any(echo))
-        .with_state(echoes)
-        .layer(io.layer());
+    let router =
+        Router::new().route("/", get(async || Html(page))).route("/ws", any(echo)).with_state(echoes);
+    // Around the router and not in it, whose layers hear of a request when it is first polled: of one that is given up at
+    // once, the engine would not hear.
+    let service = io.layer().layer(router);
     let mut told = stopping.subscribe();
     let told = async move { drop(told.wait_for(|stopping| *stopping).await) };
-    let mut serving = tokio::spawn(listener.serve(router, told));
+    let mut serving = tokio::spawn(listener.serve(service, told));
     tokio::select! {
         () = stop => {}
         // Before it is told to, it does not end by itself.

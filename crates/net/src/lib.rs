@@ -18,6 +18,7 @@ mod log_limit;
 mod mask_keys;
 mod outbox;
 mod patient;
+mod prompt;
 mod read_buffer;
 mod stream;
 mod tls;

@@ -12,7 +12,6 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
-use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -21,6 +20,7 @@ use tower::Service;
 use crate::http2::{self, Http2Limits, Rewound};
 use crate::log_limit::LogLimit;
 use crate::patient::Patient;
+use crate::prompt::Prompt;
 use crate::stream::Stream;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
@@ -232,7 +232,7 @@ async fn serve_connection<S, B>(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(8 * 1024))
         .max_headers(limits.headers)
-        .serve_connection(stream, TowerToHyperService::new(service.clone()))
+        .serve_connection(stream, Prompt(service.clone()))
         .with_upgrades();
     let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {

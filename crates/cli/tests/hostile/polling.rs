@@ -107,6 +107,13 @@ fn a_request_that_breaks_off_ends_its_session_and_a_session_that_has_ended_stays
     let released = poll.response().expect("an answer");
     assert!(released.status == 400 || released.body == "1", "{released:?}");
     ended(&session);
+    // A poll, however soon.
+    for _ in 0..20 {
+        let session = Polling::joined(server.address);
+        drop(session.get());
+        while session.post("3").response().expect("an answer").status == 200 {}
+        ended(&session);
+    }
     // By the client's own wish; the poll that waits comes back.
     let session = Polling::joined(server.address);
     let poll = &mut session.get();
