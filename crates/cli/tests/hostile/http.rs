@@ -101,7 +101,6 @@ fn what_is_no_http_is_refused() {
         b"GET / HTTP/1.1\r\nBad Name: h\r\n\r\n",
         b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nOrigin: http://a\x01b\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\0\0\0\0\r\n\r\n",
     ] {
         let mut connection = Connection::open(server.address);
