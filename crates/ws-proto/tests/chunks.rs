@@ -200,6 +200,19 @@ fn a_bomb_comes_in_chunks_and_takes_no_more_memory_than_two() {
 }
 
 #[test]
+fn all_that_a_piece_stands_for_is_handed_out_with_it() {
+    for length in 65_500..65_600 {
+        let (mut server, mut deflater) = compressed(false, &SMALL);
+        let mut payload = Vec::new();
+        assert!(deflater.compress(&vec![7; length], &mut payload));
+        payload.extend([0, 0, 0xff]);
+        let mut received = Received::default();
+        read(&mut server, &frame(false, true, Opcode::Binary, &payload), &mut received).unwrap();
+        assert_eq!((received.messages[0].1.len(), received.is_open), (length, true));
+    }
+}
+
+#[test]
 fn text_that_cannot_become_utf_8_any_more_fails_in_mid_frame_and_cut_text_at_the_end() {
     let wrong = frame(true, false, Opcode::Text, b"abc\xff and so on");
     let mut server = in_chunks(&SMALL);
@@ -282,7 +295,7 @@ fn what_is_left_of_a_message_can_be_dropped_up_to_the_size_of_a_message() {
             server.skip_chunks();
             let skipped = read(&mut server, &frame(true, false, Opcode::Continuation, &rest), &mut received);
             assert_eq!(skipped.is_ok(), passes, "{takeover:?} {left}: {skipped:?}");
-            assert_eq!(received.messages.len(), 1);
+            assert_eq!((received.messages.len(), received.messages[0].1.len()), (1, 50));
             if passes {
                 // The next message is received as ever, also if it refers to what was dropped.
                 received.is_open = false;
