@@ -1,15 +1,17 @@
 //! What the whole WebSocket and its halves do alike.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
 use crate::connection::{Connection, Refusal, State};
-use crate::error::TrySendError;
+use crate::error::{PingError, TrySendError};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
-use crate::waiting::Place;
+use crate::waiting::{PingPayload, Place};
 
 impl Connection {
     /// Pushes at once, or as soon as it is this call's turn and there is room.
@@ -39,6 +41,19 @@ impl Connection {
             Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
         }
+    }
+
+    pub(crate) async fn ping(&self) -> Result<Duration, PingError> {
+        let mut payload = PingPayload::default();
+        getrandom::fill(&mut payload).map_err(|_| PingError::NoRandomness)?;
+        let idle_timeout = self.with(|state| state.idle_timeout());
+        let mut place = Place::new(self);
+        let answer = poll_fn(|cx| place.with(|state, ticket| state.poll_ping(ticket, payload, cx)));
+        let answer = match idle_timeout {
+            Some(patience) => timeout(patience, answer).await.map_err(|_| PingError::TimedOut)?,
+            None => answer.await,
+        };
+        answer.map_err(|_| PingError::Closed)
     }
 
     pub(crate) fn buffered(&self) -> usize {

@@ -6,20 +6,24 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::coop::poll_proceed;
 
 use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
 use ws_proto::copy::append;
-use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, FrameHeader, Opcode, Time, mask_into};
+use ws_proto::{
+    CloseCode, CloseFrame, DeflateAgreement, Deflater, Event, FrameHeader, Opcode, Time, encode_message,
+    mask_into,
+};
 
 use crate::closed::Closed;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::patience::{Patience, Verdict};
 use crate::prepared::PreparedMessage;
-use crate::waiting::{Ticket, Waiting};
+use crate::waiting::{PingPayload, Ticket, Waiting};
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;
@@ -210,6 +214,15 @@ enum Watch {
 impl State {
     /// The next message, or the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_next(cx, Message::from_event)
+    }
+
+    /// The first that `pick` makes something of, or the end.
+    fn poll_next<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut pick: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Poll<Option<T>> {
         if self.phase != Phase::Open || self.closed.is_some() {
             return if self.closed.is_some() { Poll::Ready(None) } else { self.wait(cx) };
         }
@@ -222,9 +235,17 @@ impl State {
                 self.now = net::now();
             }
             let answers_wait = reads && self.stream.queued() > 0;
-            let Poll::Ready(read) =
-                self.stream.poll_next(self.now, cx, |event, _| Message::from_event(event))
-            else {
+            let (waiting, now) = (&mut self.waiting, self.now);
+            let polled = self.stream.poll_next(now, cx, |event, _| match event {
+                Event::Pong(payload) => {
+                    if let Some(waiting) = waiting {
+                        waiting.pong(&payload, now);
+                    }
+                    None
+                }
+                event => pick(event),
+            });
+            let Poll::Ready(read) = polled else {
                 let Some(error) = self.write_error else { return self.wait_for_peer(cx) };
                 self.end(Ended::Io(error.into()));
                 return Poll::Ready(None);
@@ -260,7 +281,7 @@ impl State {
     }
 
     /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
-    fn wait_for_peer(&mut self, cx: &Context<'_>) -> Poll<Option<Message>> {
+    fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         match self.patience.judge(self.now) {
             Verdict::Wait => {}
             Verdict::Ask => self.stream.ping(),
@@ -419,6 +440,36 @@ impl State {
             Err(Refusal::Full) => self.watch(cx),
             ready => Poll::Ready(ready),
         }
+    }
+
+    /// Sends a Ping, when there is room for it, and waits for its answer.
+    pub(crate) fn poll_ping(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        payload: PingPayload,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Duration, Refusal>> {
+        if let (Some(_), Some(waiting)) = (&ticket, &mut self.waiting)
+            && let Poll::Ready(round_trip) = waiting.poll_pong(*ticket, cx)
+        {
+            return Poll::Ready(round_trip.ok_or(Refusal::Closed));
+        }
+        if !self.can_send() {
+            return Poll::Ready(Err(Refusal::Closed));
+        }
+        if ticket.is_some() {
+            return Poll::Pending;
+        }
+        ready!(self.poll_room(cx))?;
+        let mask = self.stream.mask_key();
+        self.stream.queue_mut().push_with(|wire| encode_message(Opcode::Ping, &payload, mask, wire));
+        self.waiting_mut().ping(ticket, payload, net::now(), cx);
+        Poll::Pending
+    }
+
+    /// How long a peer may take to answer.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.patience.idle_timeout()
     }
 
     /// Whether everything up to this byte was written.

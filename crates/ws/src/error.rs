@@ -30,3 +30,19 @@ pub enum TrySendError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket is closed")]
 pub struct SinkError(pub Option<Message>);
+
+/// Why [`Sender::ping`](crate::Sender::ping) has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// None came within [`Limits::idle_timeout`](crate::Limits::idle_timeout): nobody has received, or the peer does not
+    /// answer Pings, or has not yet been sent this one.
+    #[error("the peer did not answer the Ping in time")]
+    TimedOut,
+    /// The connection is closing or has ended.
+    #[error("the WebSocket is closed")]
+    Closed,
+    /// The system had no random bytes.
+    #[error("the system has no random bytes")]
+    NoRandomness,
+}

@@ -90,7 +90,7 @@ mod waiting;
 pub use closed::Closed;
 pub use connect::{Connect, connect};
 pub use connect_error::ConnectError;
-pub use error::{SendError, SinkError, TrySendError};
+pub use error::{PingError, SendError, SinkError, TrySendError};
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
 pub use limits::Limits;

@@ -101,6 +101,11 @@ impl Patience {
         self.stalled = true;
     }
 
+    /// How long a peer may give no sign of life.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout.map(|millis| Duration::from_millis(millis.get().into()))
+    }
+
     /// When a peer that takes nothing is given up.
     pub(crate) fn stalled_until(&self) -> Option<Time> {
         let idle_timeout = self.idle_timeout.filter(|_| self.stalled)?;

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
 use crate::connection::Connection;
-use crate::error::{SendError, TrySendError};
+use crate::error::{PingError, SendError, TrySendError};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
 
@@ -105,6 +106,34 @@ impl Sender {
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
         self.connection.try_send_prepared(message)
+    }
+
+    /// Sends a Ping and waits for its Pong: how long the way there and back takes at the moment, what waits to be written
+    /// included.
+    ///
+    /// The answer is seen only while somebody receives, so this is for another task, or for a `select!` beside
+    /// [`recv`](crate::WebSocket::recv):
+    ///
+    /// ```
+    /// # use tidewire_ws::WebSocket;
+    /// # async fn run(socket: WebSocket) {
+    /// let (sender, mut receiver) = socket.split();
+    /// tokio::spawn(async move {
+    ///     while let Ok(round_trip) = sender.ping().await {
+    ///         println!("{round_trip:?}");
+    ///         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    ///     }
+    /// });
+    /// while let Some(message) = receiver.recv().await {}
+    /// # }
+    /// ```
+    ///
+    /// Pings of several tasks, and those that are sent by themselves, do not mix. Cancel safe: a late answer is ignored.
+    ///
+    /// # Errors
+    /// No answer came within [`Limits::idle_timeout`](crate::Limits::idle_timeout), or the connection has ended.
+    pub async fn ping(&self) -> Result<Duration, PingError> {
+        self.connection.ping().await
     }
 
     /// Bytes that were sent, by whomever, and are not in the kernel's hands yet.

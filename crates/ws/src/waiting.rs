@@ -1,9 +1,13 @@
-//! The calls that wait, but for the one in `recv`: senders in line for room, and those who wait for the end.
+//! The calls that wait, but for the one in `recv`: senders in line for room, Pings for their answer, and those who wait for
+//! the end.
 //!
 //! It exists while somebody waits, and only then takes memory.
 
 use std::collections::VecDeque;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ws_proto::Time;
 
 use crate::connection::{Connection, State};
 
@@ -19,6 +23,8 @@ pub(crate) struct Waiting {
     /// Tasks that poll a `Sink`, which has no call that could give up a place. They are woken whenever something was
     /// written, and ask again if that was not enough.
     watchers: Vec<Waker>,
+    /// Those who wait for the answer to a Ping, in the order in which they asked.
+    pings: Vec<Ping>,
     /// To be woken, once no lock is held.
     woken: Vec<Waker>,
 }
@@ -29,6 +35,19 @@ struct Call {
     /// Taken to wake it.
     waker: Option<Waker>,
 }
+
+/// A Ping that was sent for a call.
+#[derive(Debug)]
+struct Ping {
+    call: Call,
+    payload: PingPayload,
+    sent: Time,
+    round_trip: Option<Duration>,
+}
+
+/// What is in the Ping of a call, as random bytes: neither an automatic Ping nor an earlier one, nor a Pong that nobody
+/// has asked for, is taken for it.
+pub(crate) type PingPayload = [u8; 8];
 
 /// What a waiting call is known by; higher for those who came later.
 pub(crate) type Ticket = u64;
@@ -73,12 +92,46 @@ impl Waiting {
         }
     }
 
+    /// Waits for the answer to a Ping.
+    pub(crate) fn ping(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        payload: PingPayload,
+        now: Time,
+        cx: &Context<'_>,
+    ) {
+        let call = Call::new(ticket, &mut self.next, cx);
+        self.pings.push(Ping { call, payload, sent: now, round_trip: None });
+    }
+
+    /// How long the answer took, if it has come.
+    pub(crate) fn poll_pong(&mut self, ticket: Option<Ticket>, cx: &Context<'_>) -> Poll<Option<Duration>> {
+        let Some(ping) = self.pings.iter_mut().find(|ping| Some(ping.call.ticket) == ticket) else {
+            return Poll::Ready(None);
+        };
+        if ping.round_trip.is_none() {
+            ping.call.wait(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(ping.round_trip)
+    }
+
+    /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3).
+    pub(crate) fn pong(&mut self, payload: &[u8], now: Time) {
+        let Some(answered) = self.pings.iter().position(|ping| ping.payload == payload) else { return };
+        for ping in &mut self.pings[..=answered] {
+            ping.round_trip.get_or_insert(now.saturating_since(ping.sent));
+            self.woken.extend(ping.call.waker.take());
+        }
+    }
+
     /// Gives up a place.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
         if let Ok(place) = self.line.binary_search_by_key(&ticket, |call| call.ticket) {
             self.line.remove(place);
         }
         self.end.retain(|call| call.ticket != ticket);
+        self.pings.retain(|ping| ping.call.ticket != ticket);
     }
 
     /// There is room: the first in line may try.
@@ -95,6 +148,7 @@ impl Waiting {
     /// Nothing can be sent any more.
     pub(crate) fn wake_senders(&mut self) {
         self.woken.extend(self.line.iter_mut().filter_map(|call| call.waker.take()));
+        self.woken.extend(self.pings.iter_mut().filter_map(|ping| ping.call.waker.take()));
     }
 
     /// The connection has ended.
@@ -107,7 +161,8 @@ impl Waiting {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.line.is_empty() && self.end.is_empty() && self.watchers.is_empty() && self.woken.is_empty()
+        let Self { next: _, line, end, watchers, pings, woken } = self;
+        line.is_empty() && end.is_empty() && watchers.is_empty() && pings.is_empty() && woken.is_empty()
     }
 }
 

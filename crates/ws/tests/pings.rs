@@ -1,0 +1,133 @@
+//! How long the way to the peer and back takes.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Client, close, connect_with, frame, soon, text};
+use tidewire_ws::{CloseCode, Limits, PingError, Receiver, Sender, WebSocket};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use ws_proto::{Event, Opcode};
+
+/// A connection, on which somebody receives.
+async fn open() -> (Sender, JoinHandle<Option<String>>, Client) {
+    let (sender, mut receiver, client) = halves().await;
+    let receiving = tokio::spawn(async move {
+        receiver.recv().await.map(|message| message.as_text().expect("text").to_owned())
+    });
+    (sender, receiving, client)
+}
+
+async fn halves() -> (Sender, Receiver, Client) {
+    let (give, mut given) = mpsc::unbounded_channel();
+    let limits = Limits { max_buffered: 1_000, ..Limits::default() };
+    let client = connect_with(limits, 1_000, b"", move |socket: WebSocket| async move {
+        give.send(socket.split()).expect("a test that takes them");
+    })
+    .await;
+    let (sender, receiver) = soon(given.recv()).await.expect("halves");
+    (sender, receiver, client)
+}
+
+/// The payload of the next Ping.
+async fn next_ping(client: &mut Client) -> Vec<u8> {
+    match client.recv_slowly().await {
+        Some(Event::Ping(payload)) => payload.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ping(sender: &Sender) -> JoinHandle<Result<Duration, PingError>> {
+    let sender = sender.clone();
+    tokio::spawn(async move { sender.ping().await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_is_what_it_took_and_the_pong_is_no_message() {
+    let (sender, receiving, mut client) = open().await;
+    let pinging = ping(&sender);
+    let payload = next_ping(&mut client).await;
+    sleep(Duration::from_millis(123)).await;
+    // What nobody has asked for answers nothing.
+    client.write(&[frame(Opcode::Pong, b"hello"), frame(Opcode::Pong, b"")].concat()).await;
+    sleep(Duration::from_millis(200)).await;
+    assert!(!pinging.is_finished());
+    client.write(&frame(Opcode::Pong, &payload)).await;
+    let measured = soon(pinging).await.unwrap().unwrap();
+    assert!((323..325).contains(&measured.as_millis()), "{measured:?}");
+    assert!(!receiving.is_finished());
+    client.write(&text("a message")).await;
+    assert_eq!(soon(receiving).await.unwrap().as_deref(), Some("a message"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_at_the_same_time_are_told_apart_also_from_automatic_ones_and_from_those_given_up() {
+    let (sender, _receiving, mut client) = open().await;
+    let given_up = ping(&sender);
+    let first = next_ping(&mut client).await;
+    given_up.abort();
+    let pinging = ping(&sender);
+    let second = next_ping(&mut client).await;
+    assert_ne!(first, second);
+    // After fifty seconds of silence the peer is asked as always.
+    let automatic = next_ping(&mut client).await;
+    assert_eq!(automatic, b"");
+    client.write(&[frame(Opcode::Pong, &first), frame(Opcode::Pong, &automatic)].concat()).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(!pinging.is_finished());
+    client.write(&frame(Opcode::Pong, &second)).await;
+    assert_eq!(soon(pinging).await.unwrap().unwrap().as_secs(), 51);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_may_answer_the_last_of_several_pings_only() {
+    let (sender, _receiving, mut client) = open().await;
+    let one = ping(&sender);
+    next_ping(&mut client).await;
+    sleep(Duration::from_secs(1)).await;
+    let two = ping(&sender);
+    let last = next_ping(&mut client).await;
+    client.write(&frame(Opcode::Pong, &last)).await;
+    assert_eq!(soon(one).await.unwrap().unwrap().as_secs(), 1);
+    assert_eq!(soon(two).await.unwrap().unwrap().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_answer_it_ends_with_the_patience_or_with_the_connection() {
+    // Nobody receives.
+    let (sender, receiver, mut client) = halves().await;
+    let pinging = ping(&sender);
+    let payload = next_ping(&mut client).await;
+    client.write(&frame(Opcode::Pong, &payload)).await;
+    assert_eq!(pinging.await.unwrap(), Err(PingError::TimedOut));
+    drop(receiver);
+    assert_eq!(sender.ping().await, Err(PingError::Closed));
+
+    let (sender, _receiving, mut client) = open().await;
+    let pinging = ping(&sender);
+    next_ping(&mut client).await;
+    client.write(&close(&CloseCode::NORMAL.into())).await;
+    assert_eq!(soon(pinging).await.unwrap(), Err(PingError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_waits_for_room_as_all_that_is_sent() {
+    let (sender, _receiving, mut client) = open().await;
+    let mut filled = 0;
+    while tokio::time::timeout(Duration::from_secs(1), sender.send("x".repeat(98))).await.is_ok() {
+        filled += 1;
+    }
+    let pings: Vec<_> = (0..100).map(|_| ping(&sender)).collect();
+    sleep(Duration::from_millis(1)).await;
+    assert!(sender.buffered_amount() <= 1_010, "{}", sender.buffered_amount());
+    for _ in 0..filled {
+        client.expect_text(&"x".repeat(98)).await;
+    }
+    for pinging in pings {
+        let payload = next_ping(&mut client).await;
+        client.write(&frame(Opcode::Pong, &payload)).await;
+        assert!(soon(pinging).await.unwrap().is_ok());
+    }
+}
