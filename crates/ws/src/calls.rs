@@ -28,7 +28,7 @@ impl Connection {
     }
 
     pub(crate) fn try_send(&self, message: Message, compress: bool) -> Result<(), TrySendError> {
-        match self.with(|state| state.push(&message, compress)) {
+        match self.with(|state| state.try_push(|state| state.push(&message, compress))) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message)),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
@@ -36,7 +36,7 @@ impl Connection {
     }
 
     pub(crate) fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
-        match self.with(|state| state.push_prepared(message)) {
+        match self.with(|state| state.try_push(|state| state.push_prepared(message))) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),

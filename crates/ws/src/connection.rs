@@ -14,13 +14,13 @@ use tokio::task::coop::poll_proceed;
 use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
 use ws_proto::copy::append;
 use ws_proto::{
-    CloseCode, CloseFrame, DeflateAgreement, Deflater, Event, FrameHeader, Opcode, Time, encode_message,
-    mask_into,
+    CloseCode, CloseFrame, DeflateAgreement, Deflater, Event, FrameHeader, MAX_HEADER_LEN, Opcode, Time,
+    encode_message, mask_into,
 };
 
 use crate::closed::Closed;
 use crate::limits::Limits;
-use crate::message::Message;
+use crate::message::{Chunk, Message};
 use crate::patience::{Patience, Verdict};
 use crate::prepared::PreparedMessage;
 use crate::waiting::{PingPayload, Ticket, Waiting};
@@ -73,6 +73,7 @@ impl Connection {
             phase: Phase::Open,
             patience: Patience::new(limits, net::now()),
             watch: Watch::On,
+            in_chunks: false,
             driving: false,
             blocked: false,
             wake_receiver: false,
@@ -149,6 +150,16 @@ fn wake(woken: Vec<Waker>) {
     }
 }
 
+/// A piece of a message that is sent in fragments.
+#[derive(Debug)]
+pub(crate) struct Fragment<'a> {
+    /// Of the message.
+    pub(crate) opcode: Opcode,
+    pub(crate) payload: &'a Bytes,
+    pub(crate) is_first: bool,
+    pub(crate) is_last: bool,
+}
+
 /// Why [`State::push`] did not take a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -183,6 +194,8 @@ pub(crate) struct State {
     phase: Phase,
     patience: Patience,
     watch: Watch,
+    /// Messages are received in chunks.
+    in_chunks: bool,
     /// The driver is polling the handler, and will look at everything afterwards.
     driving: bool,
     /// The stream takes no more bytes now; the driver is woken when it does.
@@ -214,7 +227,29 @@ enum Watch {
 impl State {
     /// The next message, or the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if self.in_chunks {
+            self.in_chunks = false;
+            self.stream.receive_in_chunks(false);
+        }
         self.poll_next(cx, Message::from_event)
+    }
+
+    /// The first chunk of the next message, or the end.
+    pub(crate) fn poll_first_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
+        // As long as this is pending, no chunk of that message has been handed out that could be dropped.
+        self.in_chunks = true;
+        self.stream.receive_in_chunks(true);
+        self.poll_next(cx, Chunk::from_event)
+    }
+
+    /// The next chunk of the message, or the end of the connection.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
+        self.poll_next(cx, Chunk::from_event)
+    }
+
+    /// At most so many further bytes may come of the message that is received in chunks.
+    pub(crate) fn limit_chunks(&mut self, bytes: u64) {
+        self.stream.limit_chunks(bytes);
     }
 
     /// The first that `pick` makes something of, or the end.
@@ -312,7 +347,13 @@ impl State {
         if !self.can_send() {
             return Err(Refusal::Closed);
         }
-        self.queue_message(message, true);
+        match &mut self.waiting {
+            Some(waiting) if waiting.is_writing() => {
+                waiting.hold_back(message.clone());
+                return Ok(u64::MAX);
+            }
+            _ => self.queue_message(message, true),
+        }
         Ok(self.written + self.stream.queued() as u64)
     }
 
@@ -330,11 +371,12 @@ impl State {
             if deflater.compress(payload, &mut compressed) {
                 // What waits is counted by its length, so there must not be more of it.
                 compressed.shrink_to_fit();
-                self.queue(message.opcode(), true, &compressed.into());
+                let header = FrameHeader::message(message.opcode(), compressed.len());
+                self.queue(FrameHeader { rsv1: true, ..header }, &compressed.into());
                 return;
             }
         }
-        self.queue(message.opcode(), false, payload);
+        self.queue(FrameHeader::message(message.opcode(), payload.len()), payload);
     }
 
     /// Queues a message that many connections send. A client masks it for itself.
@@ -378,9 +420,9 @@ impl State {
         }
     }
 
-    fn queue(&mut self, opcode: Opcode, rsv1: bool, payload: &Bytes) {
+    fn queue(&mut self, header: FrameHeader, payload: &Bytes) {
         let mask = self.stream.mask_key();
-        let header = FrameHeader { rsv1, mask, ..FrameHeader::message(opcode, payload.len()) }.encode();
+        let header = FrameHeader { mask, ..header }.encode();
         let queue = self.stream.queue_mut();
         if let Some(key) = mask {
             queue_masked(queue, &header, payload, key);
@@ -394,6 +436,18 @@ impl State {
             queue.push_with(|wire| wire.extend_from_slice(&header));
             queue.push(Wire::Shared(payload));
         }
+    }
+
+    /// Pushes when there is room, whoever is in line, unless a message is being sent piece by piece.
+    #[inline]
+    pub(crate) fn try_push(
+        &mut self,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
+            return Err(Refusal::Full);
+        }
+        push(self)
     }
 
     /// Pushes when nobody is in line and there is room.
@@ -423,6 +477,68 @@ impl State {
         }
     }
 
+    /// Queues a fragment of a message, the last of it or not: the first one when it is this call's turn, as a message.
+    pub(crate) fn poll_fragment(
+        &mut self,
+        fragment: &Fragment<'_>,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), ()>> {
+        if fragment.is_first {
+            let pushed = self.poll_push(ticket, cx, |state| {
+                state.make_room(fragment.payload.len() + MAX_HEADER_LEN)?;
+                state.queue_fragment(fragment);
+                Ok(())
+            });
+            if pushed == Poll::Ready(Ok(())) && !fragment.is_last {
+                self.waiting_mut().begin_writing();
+            }
+            return pushed;
+        }
+        // The end of what has begun needs no room to speak of.
+        let room = match fragment.is_last && fragment.payload.is_empty() {
+            true if self.can_send() => Ok(()),
+            true => Err(Refusal::Closed),
+            false => self.make_room(fragment.payload.len() + MAX_HEADER_LEN),
+        };
+        match room {
+            Ok(()) => {
+                self.queue_fragment(fragment);
+                if fragment.is_last {
+                    self.end_writing();
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(Refusal::Full) => {
+                self.waiting_mut().await_room(cx);
+                Poll::Pending
+            }
+            Err(Refusal::Closed) => Poll::Ready(Err(())),
+        }
+    }
+
+    fn queue_fragment(&mut self, fragment: &Fragment<'_>) {
+        let opcode = if fragment.is_first { fragment.opcode } else { Opcode::Continuation };
+        let header =
+            FrameHeader { fin: fragment.is_last, ..FrameHeader::message(opcode, fragment.payload.len()) };
+        self.queue(header, fragment.payload);
+    }
+
+    /// The message in fragments is complete: others may begin.
+    fn end_writing(&mut self) {
+        let held_back = self.waiting_mut().end_writing();
+        for message in held_back {
+            self.queue_message(&message, true);
+        }
+        self.offer_room();
+        self.waiting_mut().wake_watchers();
+    }
+
+    /// The message in fragments will never be complete, and nothing can follow what is not.
+    pub(crate) fn abort_message(&mut self) {
+        self.close(Some(CloseFrame::new(CloseCode::INTERNAL_ERROR, "a message was not completed")));
+    }
+
     fn push_in_turn(
         &mut self,
         ticket: Option<Ticket>,
@@ -436,6 +552,13 @@ impl State {
 
     /// Whether a message may be queued whatever its length; otherwise the task is woken to ask again.
     pub(crate) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
+            return self.watch(cx);
+        }
+        self.poll_any_room(cx)
+    }
+
+    fn poll_any_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
         match self.make_room(1) {
             Err(Refusal::Full) => self.watch(cx),
             ready => Poll::Ready(ready),
@@ -460,7 +583,7 @@ impl State {
         if ticket.is_some() {
             return Poll::Pending;
         }
-        ready!(self.poll_room(cx))?;
+        ready!(self.poll_any_room(cx))?;
         let mask = self.stream.mask_key();
         self.stream.queue_mut().push_with(|wire| encode_message(Opcode::Ping, &payload, mask, wire));
         self.waiting_mut().ping(ticket, payload, net::now(), cx);
@@ -479,7 +602,10 @@ impl State {
             let written = self.written >= position;
             return Poll::Ready(if written { Ok(()) } else { Err(Refusal::Closed) });
         }
-        if self.stream.queued() == 0 || self.written >= position {
+        // Behind a message in fragments nothing is queued yet.
+        let is_held_back =
+            position == u64::MAX && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing());
+        if self.stream.queued() == 0 && !is_held_back || self.written >= position {
             return Poll::Ready(Ok(()));
         }
         self.watch(cx)

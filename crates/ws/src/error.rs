@@ -13,7 +13,8 @@ pub struct SendError(pub Message);
 /// Why [`WebSocket::try_send`](crate::WebSocket::try_send) did not take a message; the message comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrySendError {
-    /// [`Limits::max_buffered`](crate::Limits::max_buffered) would be exceeded: the peer reads too slowly.
+    /// [`Limits::max_buffered`](crate::Limits::max_buffered) would be exceeded: the peer reads too slowly. Or another
+    /// sender is in the middle of a message that it sends piece by piece.
     #[error("too many bytes wait to be written")]
     Full(Message),
     /// The connection is closing or has ended.
@@ -46,3 +47,10 @@ pub enum PingError {
     #[error("the system has no random bytes")]
     NoRandomness,
 }
+
+/// The connection is closing or has ended before a message that is sent or received piece by piece has.
+///
+/// [`WebSocket::closed`](crate::WebSocket::closed) knows how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the WebSocket was closed in the middle of a message")]
+pub struct Interrupted;

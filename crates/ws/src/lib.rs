@@ -44,6 +44,7 @@
 //! |---|---|
 //! | `message`, `text`, `prepared` | what is received and sent |
 //! | `socket`, `sender`, `receiver` | the handles that a program holds |
+//! | `writer`, `reader` | a message that is sent or received piece by piece |
 //! | `calls` | what they have in common |
 //! | `futures` | the same as `Stream` and `Sink` |
 //! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken |
@@ -78,6 +79,7 @@ mod message;
 mod outcome;
 mod patience;
 mod prepared;
+mod reader;
 mod receiver;
 mod reconnect;
 mod sender;
@@ -86,11 +88,12 @@ mod socket;
 mod text;
 mod upgrade;
 mod waiting;
+mod writer;
 
 pub use closed::Closed;
 pub use connect::{Connect, connect};
 pub use connect_error::ConnectError;
-pub use error::{PingError, SendError, SinkError, TrySendError};
+pub use error::{Interrupted, PingError, SendError, SinkError, TrySendError};
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
 pub use limits::Limits;
@@ -101,6 +104,7 @@ pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfi
 pub use net::{ExchangeError, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError};
 pub use outcome::Outcome;
 pub use prepared::PreparedMessage;
+pub use reader::MessageReader;
 pub use receiver::Receiver;
 pub use reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
 pub use sender::Sender;
@@ -108,6 +112,7 @@ pub use server::{Handler, Server, ServerBuilder};
 pub use socket::WebSocket;
 pub use text::Text;
 pub use upgrade::{Upgrade, upgrade};
+pub use writer::MessageWriter;
 pub use ws_proto::{
     AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, InvalidOrigin,
     OfferError, Origins, ProtocolError, UriError,

@@ -11,7 +11,8 @@ pub struct Limits {
     /// The longest message that is received, in bytes, all its fragments together. Default: 16 MiB.
     ///
     /// Answers the peer that announces or sends more than memory holds. It is checked at every frame header, before a
-    /// byte of the payload is kept; a longer message closes the connection with 1009.
+    /// byte of the payload is kept; a longer message closes the connection with 1009. It does not hold for messages that are
+    /// received by [`recv_in_chunks`](crate::WebSocket::recv_in_chunks).
     pub max_message_size: usize,
 
     /// The largest number of fragments in one message, empty ones included. Default: 131 072.

@@ -82,6 +82,25 @@ impl Message {
     }
 }
 
+/// A piece of a message that is received as it comes.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) content: Message,
+    pub(crate) is_last: bool,
+}
+
+impl Chunk {
+    /// A whole message is its own last chunk.
+    pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
+        let (event, is_last) = match event {
+            Event::TextChunk { text, is_last } => (Event::Text(text), is_last),
+            Event::BinaryChunk { bytes, is_last } => (Event::Binary(bytes), is_last),
+            event => (event, true),
+        };
+        Some(Self { content: Message::from_event(event)?, is_last })
+    }
+}
+
 impl From<Text> for Message {
     fn from(text: Text) -> Self {
         Self::Text(text)

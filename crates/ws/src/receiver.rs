@@ -10,6 +10,7 @@ use ws_proto::{CloseCode, CloseFrame};
 use crate::closed::Closed;
 use crate::connection::Connection;
 use crate::message::Message;
+use crate::reader::MessageReader;
 use crate::sender::Sender;
 use crate::socket::WebSocket;
 
@@ -45,6 +46,12 @@ impl Receiver {
 
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         self.connection.with(|state| state.poll_recv(cx))
+    }
+
+    /// The next message, piece by piece, see [`WebSocket::recv_in_chunks`]. Cancel safe.
+    pub async fn recv_in_chunks(&mut self) -> Option<MessageReader<'_>> {
+        let first = poll_fn(|cx| self.connection.with(|state| state.poll_first_chunk(cx))).await?;
+        Some(MessageReader::new(&self.connection, first))
     }
 
     /// A handle that sends on this connection.

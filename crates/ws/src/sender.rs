@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
@@ -11,6 +12,8 @@ use crate::connection::Connection;
 use crate::error::{PingError, SendError, TrySendError};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
+use crate::text::Text;
+use crate::writer::MessageWriter;
 
 /// Sends on a connection, from wherever it is: from [`WebSocket::sender`](crate::WebSocket::sender) or
 /// [`WebSocket::split`](crate::WebSocket::split). A clone costs a reference count, and sends on the same connection.
@@ -84,7 +87,8 @@ impl Sender {
         sent.map_err(|()| SendError(message.message().clone()))
     }
 
-    /// [`send`](Self::send) without waiting. It does not stand in line: where there is room it takes it.
+    /// [`send`](Self::send) without waiting. It does not stand in line: where there is room it takes it, unless a message is
+    /// being sent piece by piece.
     ///
     /// # Errors
     /// There is no room, or the connection is closing or has ended.
@@ -106,6 +110,16 @@ impl Sender {
     /// There is no room, or the connection is closing or has ended.
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
         self.connection.try_send_prepared(message)
+    }
+
+    /// Begins a text message that is sent piece by piece, see [`MessageWriter`]. Other senders wait until it is complete.
+    pub fn begin_text(&mut self) -> MessageWriter<'_, Text> {
+        MessageWriter::text(&self.connection)
+    }
+
+    /// Begins a binary message that is sent piece by piece, see [`MessageWriter`]. Other senders wait until it is complete.
+    pub fn begin_binary(&mut self) -> MessageWriter<'_, Bytes> {
+        MessageWriter::binary(&self.connection)
     }
 
     /// Sends a Ping and waits for its Pong: how long the way there and back takes at the moment, what waits to be written

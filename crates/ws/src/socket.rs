@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
@@ -11,8 +12,11 @@ use crate::connection::Connection;
 use crate::error::{SendError, TrySendError};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
+use crate::reader::MessageReader;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
+use crate::text::Text;
+use crate::writer::MessageWriter;
 
 /// One WebSocket connection, of a server or of a client.
 ///
@@ -82,6 +86,43 @@ impl WebSocket {
     /// Cancel safe: a message is either returned or still there.
     pub async fn recv(&mut self) -> Option<Message> {
         poll_fn(|cx| self.receiver.poll_recv(cx)).await
+    }
+
+    /// The next message, piece by piece as it comes, however long it is: [`Limits::max_message_size`] and
+    /// [`Limits::max_fragments`] do not hold for it. `None` as for [`recv`](Self::recv), which receives the message after it.
+    ///
+    /// A reader that is dropped before the end of the message has the rest of it dropped by the next call that receives; a
+    /// rest that is longer than [`Limits::max_message_size`] closes the connection with 1009.
+    ///
+    /// ```
+    /// # use tidewire_ws::WebSocket;
+    /// # async fn store(_: &[u8]) {}
+    /// # async fn run(mut socket: WebSocket) -> Result<(), tidewire_ws::Interrupted> {
+    /// while let Some(mut message) = socket.recv_in_chunks().await {
+    ///     while let Some(chunk) = message.chunk().await? {
+    ///         store(chunk.as_bytes()).await;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Cancel safe: what has come of a message is either in a reader or still there.
+    ///
+    /// [`Limits::max_message_size`]: crate::Limits::max_message_size
+    /// [`Limits::max_fragments`]: crate::Limits::max_fragments
+    pub async fn recv_in_chunks(&mut self) -> Option<MessageReader<'_>> {
+        self.receiver.recv_in_chunks().await
+    }
+
+    /// Begins a text message that is sent piece by piece, see [`MessageWriter`].
+    pub fn begin_text(&mut self) -> MessageWriter<'_, Text> {
+        MessageWriter::text(self.connection())
+    }
+
+    /// Begins a binary message that is sent piece by piece, see [`MessageWriter`].
+    pub fn begin_binary(&mut self) -> MessageWriter<'_, Bytes> {
+        MessageWriter::binary(self.connection())
     }
 
     /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else

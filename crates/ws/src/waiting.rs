@@ -10,6 +10,7 @@ use std::time::Duration;
 use ws_proto::Time;
 
 use crate::connection::{Connection, State};
+use crate::message::Message;
 
 /// Everybody who waits for something of one connection.
 #[derive(Debug, Default)]
@@ -18,6 +19,12 @@ pub(crate) struct Waiting {
     /// Senders, in the order in which they came. One is woken when there is room, and wakes the next when it has sent:
     /// a thousand senders and a slow reader are a wake for each message, and nobody is overtaken.
     line: VecDeque<Call>,
+    /// A message is being sent in fragments: no other may begin (RFC 6455 §5.4).
+    is_writing: bool,
+    /// Its writer, if it waits for room.
+    writer: Option<Waker>,
+    /// Messages of a `Sink` that was ready before the other message began.
+    held_back: Vec<Message>,
     /// Those who wait for the end of the connection.
     end: Vec<Call>,
     /// Tasks that poll a `Sink`, which has no call that could give up a place. They are woken whenever something was
@@ -55,7 +62,32 @@ pub(crate) type Ticket = u64;
 impl Waiting {
     /// Whether it is the turn of the sender with this ticket, or of one without.
     pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
-        self.line.front().is_none_or(|first| Some(first.ticket) == ticket)
+        !self.is_writing && self.line.front().is_none_or(|first| Some(first.ticket) == ticket)
+    }
+
+    pub(crate) fn is_writing(&self) -> bool {
+        self.is_writing
+    }
+
+    /// A message in fragments has begun.
+    pub(crate) fn begin_writing(&mut self) {
+        self.is_writing = true;
+    }
+
+    /// It has ended; what was held back for it may go.
+    pub(crate) fn end_writing(&mut self) -> Vec<Message> {
+        self.is_writing = false;
+        self.writer = None;
+        std::mem::take(&mut self.held_back)
+    }
+
+    /// The writer of the message in fragments waits for room.
+    pub(crate) fn await_room(&mut self, cx: &Context<'_>) {
+        self.writer = Some(cx.waker().clone());
+    }
+
+    pub(crate) fn hold_back(&mut self, message: Message) {
+        self.held_back.push(message);
     }
 
     /// Puts a sender into the line, or lets it wait on where it stands.
@@ -134,8 +166,12 @@ impl Waiting {
         self.pings.retain(|ping| ping.call.ticket != ticket);
     }
 
-    /// There is room: the first in line may try.
+    /// There is room: the writer of a message in fragments may try, or else the first in line.
     pub(crate) fn wake_first(&mut self) {
+        if self.is_writing {
+            self.woken.extend(self.writer.take());
+            return;
+        }
         let first = self.line.front_mut().and_then(|first| first.waker.take());
         self.woken.extend(first);
     }
@@ -148,6 +184,7 @@ impl Waiting {
     /// Nothing can be sent any more.
     pub(crate) fn wake_senders(&mut self) {
         self.woken.extend(self.line.iter_mut().filter_map(|call| call.waker.take()));
+        self.woken.extend(self.writer.take());
         self.woken.extend(self.pings.iter_mut().filter_map(|ping| ping.call.waker.take()));
     }
 
@@ -161,8 +198,9 @@ impl Waiting {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { next: _, line, end, watchers, pings, woken } = self;
-        line.is_empty() && end.is_empty() && watchers.is_empty() && pings.is_empty() && woken.is_empty()
+        let Self { next: _, line, is_writing, writer: _, held_back: _, end, watchers, pings, woken } = self;
+        let nobody_waits = line.is_empty() && end.is_empty() && watchers.is_empty() && pings.is_empty();
+        nobody_waits && woken.is_empty() && !is_writing
     }
 }
 
