@@ -232,7 +232,7 @@ async fn serve_connection<S, B>(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(8 * 1024))
         .max_headers(limits.headers)
-        .serve_connection(stream, Prompt(service.clone()))
+        .serve_connection(stream, Prompt(service))
         .with_upgrades();
     let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {
@@ -253,7 +253,7 @@ async fn serve_connection<S, B>(
         && let Some(parts) = connection.into_parts()
         && !parts.io.has_written()
     {
-        let stream = Rewound::new(parts.read_buf, parts.io);
+        let (stream, Prompt(service)) = (Rewound::new(parts.read_buf, parts.io), parts.service);
         return Box::pin(serve_http2(stream, service, limits, stopping, place)).await;
     }
     tracing::debug!(%error, "HTTP connection ended");
