@@ -70,8 +70,9 @@ pub enum Ended {
 
 impl WebSocketStream<Stream> {
     /// Gives the stream away, to be dropped, and frees what was read or was to be written: the connection is over, whoever
-    /// still holds this.
+    /// still holds this. A message that was half there goes too: a peer could leave one behind with each connection.
     pub fn release(&mut self) -> Stream {
+        let _ = self.machine.handle_eof();
         self.queue.clear();
         self.backlog = Vec::new();
         self.ending = Ending::Done;
@@ -457,6 +458,23 @@ mod tests {
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len(), 4, "{wire:02x?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_released_keeps_no_half_of_a_message() {
+        let (server, mut client) = tokio::io::duplex(1024);
+        let mut stream = WebSocketStream::server(Stream::io(server), Bytes::new(), &Limits::default());
+        // The first half of a message of 200 bytes, then nothing more.
+        client.write_all(&[0x82, 0xfe, 0, 200, 0, 0, 0, 0]).await.unwrap();
+        client.write_all(&[0; 100]).await.unwrap();
+        drop(client);
+        let end = poll_fn(|cx| stream.poll_next(Time::ZERO, cx, |_, _| None::<()>));
+        assert!(end.await.is_ok());
+        assert!(format!("{:?}", stream.machine).contains("message: Some"), "{stream:?}");
+        let end = poll_fn(|cx| stream.poll_next(Time::ZERO, cx, |_, _| None::<()>));
+        assert!(matches!(end.await, Err(Ended::Eof)));
+        drop(stream.release());
+        assert!(format!("{:?}", stream.machine).contains("message: None"), "{stream:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -827,10 +827,14 @@ impl State {
         self.stream.queue_mut().clear();
     }
 
-    /// The program may keep its handle for as long as it likes, and with it this, but not a descriptor of the system. The
-    /// caller drops it, when it holds no lock.
+    /// The program may keep its handle for as long as it likes, and with it this, but not a descriptor of the system, nor a
+    /// compressor. The caller drops the stream, when it holds no lock.
     fn release_stream(&mut self) -> Option<Stream> {
-        (self.phase == Phase::Finished).then(|| self.stream.release())
+        if self.phase != Phase::Finished {
+            return None;
+        }
+        self.deflater = None;
+        Some(self.stream.release())
     }
 
     /// Writes what waits, unless the driver is about to: without its waker it has been woken.
@@ -891,5 +895,36 @@ fn queue_masked(queue: &mut WriteQueue, header: &[u8], payload: &[u8], key: [u8;
         let mut frame = Vec::with_capacity(length);
         write(&mut frame);
         queue.push(Wire::Shared(&frame.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use ws_proto::{DeflateOptions, Offer, WebSocketUri};
+
+    use super::*;
+    use crate::driver::Driver;
+
+    #[tokio::test]
+    async fn a_connection_that_is_over_keeps_no_compressor() {
+        let options = DeflateOptions { own_context_takeover: true, ..DeflateOptions::default() };
+        let offer = Offer::new([7; 16]).deflate(options);
+        let request = offer.request(&WebSocketUri::parse("ws://h/").unwrap(), &HeaderMap::new()).unwrap();
+        let accepted =
+            ws_proto::verify(request.method(), request.uri(), request.version(), request.headers()).unwrap();
+        let options = DeflateOptions { peer_context_takeover: true, ..options };
+        let answer = accepted.response(None, accepted.deflate(&options).as_ref());
+        let agreed = offer.verify(answer.status(), answer.headers()).unwrap();
+        let (client, server) = tokio::io::duplex(1024);
+        let upgraded = Upgraded { stream: Stream::io(client), leftover: Bytes::new() };
+        let mut socket = Driver::spawn_client(upgraded, &Limits::default(), &agreed);
+        assert!(socket.connection().with(|state| state.deflater.is_some()));
+        drop(server);
+        assert_eq!(socket.recv().await, None);
+        while socket.connection().with(|state| state.phase != Phase::Finished) {
+            tokio::task::yield_now().await;
+        }
+        assert!(socket.connection().with(|state| state.deflater.is_none()));
     }
 }
