@@ -1,6 +1,6 @@
 //! The Close frame: status codes and reasons (RFC 6455 §5.5.1 and §7.4).
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::Deref;
 
 use crate::error::ProtocolError;
@@ -145,8 +145,23 @@ impl From<CloseCode> for CloseFrame {
 }
 
 impl fmt::Display for CloseFrame {
+    /// The code, and the reason if there is one. What is not printable in that is escaped: it is the peer's, and may go to a
+    /// log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.reason.is_empty() { self.code.fmt(f) } else { write!(f, "{} ({})", self.code, self.reason) }
+        self.code.fmt(f)?;
+        if self.reason.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" (")?;
+        for character in self.reason.chars() {
+            // Quotes, which `escape_debug` escapes as well, do no harm here.
+            if matches!(character, '"' | '\'') {
+                f.write_char(character)
+            } else {
+                write!(f, "{}", character.escape_debug())
+            }?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -181,6 +196,14 @@ mod tests {
                 assert_eq!(&*frame.encode(), *payload);
             }
         }
+    }
+
+    #[test]
+    fn the_words_of_a_peer_make_no_line_of_their_own() {
+        let shown = |reason| CloseFrame::new(CloseCode::NORMAL, reason).to_string();
+        assert_eq!(shown(""), "1000");
+        assert_eq!(shown("it's \"über\""), "1000 (it's \"über\")");
+        assert_eq!(shown("x\r\n1 ERROR \u{1b}[31m\u{202e}"), r"1000 (x\r\n1 ERROR \u{1b}[31m\u{202e})");
     }
 
     #[test]
