@@ -41,6 +41,16 @@ pub enum Event<'b> {
 }
 
 impl Event<'_> {
+    /// Bytes of the message or chunk; of a control frame none.
+    #[inline]
+    pub fn payload_len(&self) -> usize {
+        match self {
+            Event::Text(text) | Event::TextChunk { text, .. } => text.len(),
+            Event::Binary(bytes) | Event::BinaryChunk { bytes, .. } => bytes.len(),
+            Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::TimedOut => 0,
+        }
+    }
+
     /// The same event, free of the input; copies the message if it was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {

@@ -3,13 +3,16 @@
 //! Hot path. The mutex is uncontended unless a program moves a handle to another task: the driver does not hold it
 //! while it polls the handler, and the handler's calls come one at a time.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::coop::poll_proceed;
+use tokio::task::yield_now;
 
 use net::{Deadline, Ended, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
 use ws_proto::copy::append;
@@ -31,6 +34,9 @@ const COPY_AT_MOST: usize = 4 * 1024;
 /// From this many waiting bytes on, a handler that goes on sending has them written before it next waits. A larger
 /// write would hardly be cheaper, and the memory would leave the cache.
 const WRITE_AT: usize = 64 * 1024;
+
+/// From this many received bytes on, other tasks get their turn before the next message is taken.
+const RECEIVED_IN_A_TURN: usize = 1024 * 1024;
 
 /// Reads on the way to the end, before other tasks of the thread get their turn.
 const READS_WHILE_CLOSING: usize = 4;
@@ -73,6 +79,7 @@ impl Connection {
             phase: Phase::Open,
             patience: Patience::new(limits, net::now()),
             watch: Watch::On,
+            received: 0,
             in_chunks: false,
             driving: false,
             blocked: false,
@@ -194,6 +201,8 @@ pub(crate) struct State {
     phase: Phase,
     patience: Patience,
     watch: Watch,
+    /// Bytes of messages since the last time that other tasks had their turn.
+    received: usize,
     /// Messages are received in chunks.
     in_chunks: bool,
     /// The driver is polling the handler, and will look at everything afterwards.
@@ -261,7 +270,14 @@ impl State {
         if self.phase != Phase::Open || self.closed.is_some() {
             return if self.closed.is_some() { Poll::Ready(None) } else { self.wait(cx) };
         }
-        // A peer whose messages never end must not keep the handler from yielding to other tasks.
+        // A peer whose messages never end must not keep the handler from yielding to other tasks; nor one whose messages
+        // are few and long, as a kilobyte becomes when it is inflated.
+        if self.received >= RECEIVED_IN_A_TURN {
+            self.received = 0;
+            // Not by waking the task, which would keep the runtime from looking at its sockets.
+            let _ = pin!(yield_now()).poll(cx);
+            return self.wait(cx);
+        }
         let turn = ready!(poll_proceed(cx));
         loop {
             let reads = !self.stream.has_backlog();
@@ -270,7 +286,7 @@ impl State {
                 self.now = net::now();
             }
             let answers_wait = reads && self.stream.queued() > 0;
-            let (waiting, now) = (&mut self.waiting, self.now);
+            let (waiting, received, now) = (&mut self.waiting, &mut self.received, self.now);
             let polled = self.stream.poll_next(now, cx, |event, _| match event {
                 Event::Pong(payload) => {
                     if let Some(waiting) = waiting {
@@ -278,7 +294,10 @@ impl State {
                     }
                     None
                 }
-                event => pick(event),
+                event => {
+                    *received += event.payload_len();
+                    pick(event)
+                }
             });
             let Poll::Ready(read) = polled else {
                 let Some(error) = self.write_error else { return self.wait_for_peer(cx) };
@@ -317,6 +336,7 @@ impl State {
 
     /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
     fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
+        self.received = 0;
         match self.patience.judge(self.now) {
             Verdict::Wait => {}
             Verdict::Ask => self.stream.ping(),

@@ -3,12 +3,15 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http::HeaderValue;
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use support::{Client, connect_compressed, echo, frame, soon};
 use tidewire_ws::{DeflateOptions, Message, PreparedMessage, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Barrier;
-use ws_proto::Opcode;
+use ws_proto::{Deflater, Opcode};
 
 /// Two kilobytes that compress well.
 fn text() -> String {
@@ -47,6 +50,49 @@ async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_whe
     let (first, payload) = next_frame(&mut client).await;
     assert_eq!(first, 0xc1);
     assert!(payload.len() < text().len() / 4, "{} bytes", payload.len());
+}
+
+#[tokio::test]
+async fn other_tasks_have_their_turn_between_messages_that_become_long() {
+    const MESSAGES: usize = 8;
+    let answer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let headers = [(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(answer))].into_iter().collect();
+    let options = DeflateOptions::default();
+    let agreement = options.accept_answer(&headers).expect("an answer").expect("an agreement");
+    let mut compressed = Vec::new();
+    assert!(Deflater::new(&agreement).compress(&vec![b'x'; 2 * 1024 * 1024], &mut compressed));
+    let mut wire = frame(Opcode::Text, &compressed);
+    wire[0] |= 0x40;
+
+    let turns = Arc::new(AtomicUsize::new(0));
+    let others = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| {
+        let (turns, sender) = (Arc::clone(&turns), sender.clone());
+        async move {
+            while socket.recv().await.is_some() {
+                sender.send(turns.load(Ordering::Relaxed)).expect("the test waits");
+            }
+        }
+    })
+    .await;
+    // They come in one read.
+    client.write(&wire.repeat(MESSAGES)).await;
+    let mut turns = Vec::new();
+    for _ in 0..MESSAGES {
+        turns.push(soon(seen.recv()).await.expect("a message"));
+    }
+    // The runtime may let it wait for two messages, and then gives it two turns.
+    assert!(turns[MESSAGES - 1] - turns[0] >= MESSAGES - 2, "turns of another task: {turns:?}");
+    others.abort();
 }
 
 #[tokio::test]
