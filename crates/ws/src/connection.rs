@@ -943,7 +943,7 @@ mod tests {
         drop(server);
         assert_eq!(socket.recv().await, None);
         while socket.connection().with(|state| state.phase != Phase::Finished) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         assert!(socket.connection().with(|state| state.deflater.is_none()));
     }
