@@ -96,6 +96,7 @@ pub use connect_error::ConnectError;
 pub use error::{Interrupted, PingError, SendError, SinkError, TrySendError};
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
+pub use http;
 pub use limits::Limits;
 pub use listen::{listen, serve};
 pub use message::Message;

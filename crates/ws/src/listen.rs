@@ -1,13 +1,10 @@
 //! The one-line server.
 
-use std::future::Future;
 use std::io;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use crate::outcome::Outcome;
-use crate::server::Server;
-use crate::socket::WebSocket;
+use crate::server::{Handler, Server};
 
 /// Binds `addresses` and runs `handler` for every WebSocket that connects, on whatever path. A request that is no
 /// WebSocket handshake is told so.
@@ -17,20 +14,18 @@ use crate::socket::WebSocket;
 ///
 /// # Errors
 /// What the operating system says to the addresses, for instance that they are in use.
-pub async fn listen<F, Fut>(addresses: impl ToSocketAddrs, handler: F) -> io::Result<()>
+pub async fn listen<H, Wants>(addresses: impl ToSocketAddrs, handler: H) -> io::Result<()>
 where
-    F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    H: Handler<Wants>,
 {
     serve(TcpListener::bind(addresses).await?, handler).await;
     Ok(())
 }
 
 /// [`listen`], on a listener that is bound already.
-pub async fn serve<F, Fut>(listener: TcpListener, handler: F)
+pub async fn serve<H, Wants>(listener: TcpListener, handler: H)
 where
-    F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    H: Handler<Wants>,
 {
     Server::builder().listener(listener).serve(handler).await;
 }
