@@ -55,7 +55,10 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
 
     let (stopping, stopped) = watch::channel(false);
     let echoes = Echoes { stopped, compress: !arguments.no_ws_compression, origins: origins.map(Arc::new) };
-    let page = PAGE.replace("http://", &format!("{http}://")).replace("ws://", &format!("{websocket}://"));
+    let host = format!("localhost:{}", address.port());
+    let page = PAGE
+        .replace("http://localhost:3000", &format!("{http}://{host}"))
+        .replace("ws://localhost:3000", &format!("{websocket}://{host}"));
     let router =
         Router::new().route("/", get(async || Html(page))).route("/ws", any(echo)).with_state(echoes);
     // Around the router and not in it, whose layers hear of a request when it is first polled: of one that is given up at
