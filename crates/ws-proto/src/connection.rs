@@ -148,6 +148,11 @@ impl Connection {
     /// Whether [`decode`](Self::decode) has a chunk to hand out without further input.
     #[inline]
     pub fn has_chunk(&self) -> bool {
+        self.message.is_some() && self.message_has_chunk()
+    }
+
+    #[inline(never)]
+    fn message_has_chunk(&self) -> bool {
         match &self.message {
             None => false,
             Some(Assembly::Chunks(chunks)) => chunks.has_more(),
@@ -363,6 +368,7 @@ impl Connection {
     }
 
     /// A piece of a message that is handed out as it comes.
+    #[inline(never)]
     fn receive_chunk<'b>(
         &mut self,
         frame: Frame,
@@ -387,6 +393,7 @@ impl Connection {
     }
 
     /// A chunk that takes no further input to make.
+    #[inline(never)]
     fn next_chunk(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
         if self.in_chunks && !matches!(self.message, Some(Assembly::Chunks(_))) {
             let Some(assembly) = self.message.take() else { return Ok(None) };

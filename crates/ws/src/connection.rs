@@ -237,10 +237,15 @@ impl State {
     /// The next message, or the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.in_chunks {
-            self.in_chunks = false;
-            self.stream.receive_in_chunks(false);
+            self.receive_whole();
         }
         self.poll_next(cx, Message::from_event)
+    }
+
+    #[cold]
+    fn receive_whole(&mut self) {
+        self.in_chunks = false;
+        self.stream.receive_in_chunks(false);
     }
 
     /// The first chunk of the next message, or the end.
@@ -262,6 +267,7 @@ impl State {
     }
 
     /// The first that `pick` makes something of, or the end.
+    #[inline]
     fn poll_next<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -289,9 +295,7 @@ impl State {
             let (waiting, received, now) = (&mut self.waiting, &mut self.received, self.now);
             let polled = self.stream.poll_next(now, cx, |event, _| match event {
                 Event::Pong(payload) => {
-                    if let Some(waiting) = waiting {
-                        waiting.pong(&payload, now);
-                    }
+                    answer_ping(waiting.as_deref_mut(), &payload, now);
                     None
                 }
                 event => {
@@ -897,6 +901,13 @@ impl State {
             waiting.wake_watchers();
             self.offer_room();
         }
+    }
+}
+
+#[cold]
+fn answer_ping(waiting: Option<&mut Waiting>, payload: &[u8], now: Time) {
+    if let Some(waiting) = waiting {
+        waiting.pong(payload, now);
     }
 }
 
