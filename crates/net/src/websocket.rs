@@ -354,7 +354,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 
     /// Queues what the machine owes the peer: pongs and close frames. Behind a peer that does not read, pongs stay
     /// with the machine, which keeps one: otherwise pings that nobody reads the answers to would fill our memory.
+    #[inline]
     fn queue_control(&mut self) {
+        if self.machine.may_transmit() {
+            self.queue_owed_control();
+        }
+    }
+
+    #[cold]
+    fn queue_owed_control(&mut self) {
         while (self.queue.len() < PONGS_UP_TO || !self.machine.can_send())
             && let Some(control) = self.machine.poll_transmit()
         {

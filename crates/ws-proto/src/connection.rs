@@ -172,6 +172,13 @@ impl Connection {
         Some(control)
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something: for most of the time not even the question costs
+    /// more than this.
+    #[inline]
+    pub fn may_transmit(&self) -> bool {
+        self.control.is_some()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. There is a deadline from the beginning
     /// of a close, whoever began it, to the end of the stream; a driver that drops the stream earlier forgets it.
     pub fn poll_timeout(&self) -> Option<Time> {
