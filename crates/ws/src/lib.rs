@@ -47,7 +47,7 @@
 //! | `writer`, `reader` | a message that is sent or received piece by piece |
 //! | `calls` | what they have in common |
 //! | `futures` | the same as `Stream` and `Sink` |
-//! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken |
+//! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken; in `receiving`, `sending` and `driving` what is done with it |
 //! | `waiting` | the calls that wait for room or for the end |
 //! | `patience` | when a silent peer is asked, and when it is given up |
 //! | `driver` | the task: handler, flush, close |

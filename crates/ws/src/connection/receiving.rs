@@ -1,0 +1,153 @@
+//! Hot path. What a connection receives, and for how long it is waited for.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::coop::poll_proceed;
+use tokio::task::yield_now;
+
+use net::Ended;
+use ws_proto::{CloseCode, CloseFrame, Event, Time};
+
+use super::{Phase, State, Watch};
+use crate::closed::Closed;
+use crate::message::{Chunk, Message};
+use crate::patience::Verdict;
+use crate::waiting::Waiting;
+
+/// From this many received bytes on, other tasks get their turn before the next message is taken.
+const RECEIVED_IN_A_TURN: usize = 1024 * 1024;
+
+impl State {
+    /// The next message, or the end.
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if self.in_chunks {
+            self.receive_whole();
+        }
+        self.poll_next(cx, Message::from_event)
+    }
+
+    #[cold]
+    pub(super) fn receive_whole(&mut self) {
+        self.in_chunks = false;
+        self.stream.receive_in_chunks(false);
+    }
+
+    /// The first chunk of the next message, or the end.
+    pub(crate) fn poll_first_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
+        // As long as this is pending, no chunk of that message has been handed out that could be dropped.
+        self.in_chunks = true;
+        self.stream.receive_in_chunks(true);
+        self.poll_next(cx, Chunk::from_event)
+    }
+
+    /// The next chunk of the message, or the end of the connection.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
+        self.poll_next(cx, Chunk::from_event)
+    }
+
+    /// At most so many further bytes may come of the message that is received in chunks.
+    pub(crate) fn limit_chunks(&mut self, bytes: u64) {
+        self.stream.limit_chunks(bytes);
+    }
+
+    /// The first that `pick` makes something of, or the end.
+    #[inline]
+    pub(super) fn poll_next<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut pick: impl FnMut(Event<'_>) -> Option<T>,
+    ) -> Poll<Option<T>> {
+        if self.phase != Phase::Open || self.closed.is_some() {
+            return if self.closed.is_some() { Poll::Ready(None) } else { self.wait(cx) };
+        }
+        // A peer whose messages never end must not keep the handler from yielding to other tasks; nor one whose messages
+        // are few and long, as a kilobyte becomes when it is inflated.
+        if self.received >= RECEIVED_IN_A_TURN {
+            self.received = 0;
+            // Not by waking the task, which would keep the runtime from looking at its sockets.
+            let _ = pin!(yield_now()).poll(cx);
+            return self.wait(cx);
+        }
+        let turn = ready!(poll_proceed(cx));
+        loop {
+            let reads = !self.stream.has_backlog();
+            // In another task than the driver's there is no turn that would have looked at the clock.
+            if reads || !self.driving {
+                self.now = net::now();
+            }
+            let answers_wait = reads && self.stream.queued() > 0;
+            let (waiting, received, now) = (&mut self.waiting, &mut self.received, self.now);
+            let polled = self.stream.poll_next(now, cx, |event, _| match event {
+                Event::Pong(payload) => {
+                    answer_ping(waiting.as_deref_mut(), &payload, now);
+                    None
+                }
+                event => {
+                    *received += event.payload_len();
+                    pick(event)
+                }
+            });
+            let Poll::Ready(read) = polled else {
+                let Some(error) = self.write_error else { return self.wait_for_peer(cx) };
+                self.end(Ended::Io(error.into()));
+                return Poll::Ready(None);
+            };
+            if reads {
+                self.patience.heard(self.now);
+            }
+            if answers_wait {
+                // A new read while the handler has not slept: what it said to the one before does not wait for this.
+                self.flush();
+            }
+            match read {
+                Ok(Some(message)) => {
+                    turn.made_progress();
+                    return Poll::Ready(Some(message));
+                }
+                Ok(None) if self.stream.has_backlog() => {
+                    // Control frames without end.
+                    cx.waker().wake_by_ref();
+                    return self.wait(cx);
+                }
+                Ok(None) => {}
+                Err(ended) => {
+                    self.end(ended);
+                    if !self.driving {
+                        // The program may end here, and its driver before it has run: the peer should have its answer.
+                        self.write();
+                    }
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
+    pub(super) fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
+        self.received = 0;
+        match self.patience.judge(self.now) {
+            Verdict::Wait => {}
+            Verdict::Ask => self.stream.ping(),
+            Verdict::GiveUp => {
+                // For a peer that only does not answer. The driver writes it, if it can, and waits for nothing.
+                let frame = CloseFrame::new(CloseCode::POLICY_VIOLATION, "no sign of life for too long");
+                self.stream.close(Some(frame), self.now);
+                self.end_as(Closed::Idle);
+                return Poll::Ready(None);
+            }
+        }
+        if self.watch == Watch::Off {
+            self.watch = Watch::Wanted;
+        }
+        self.wait(cx)
+    }
+}
+
+#[cold]
+fn answer_ping(waiting: Option<&mut Waiting>, payload: &[u8], now: Time) {
+    if let Some(waiting) = waiting {
+        waiting.pong(payload, now);
+    }
+}

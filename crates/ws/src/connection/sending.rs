@@ -1,0 +1,397 @@
+//! Hot path. What is sent on a connection, and those who wait until it can be.
+
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use net::{Wire, WriteQueue};
+use ws_proto::copy::append;
+use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask_into};
+
+use super::{Phase, State};
+use crate::message::Message;
+use crate::prepared::PreparedMessage;
+use crate::waiting::{PingPayload, Ticket, Waiting};
+
+/// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
+const COPY_AT_MOST: usize = 4 * 1024;
+
+/// From this many waiting bytes on, a handler that goes on sending has them written before it next waits. A larger
+/// write would hardly be cheaper, and the memory would leave the cache.
+const WRITE_AT: usize = 64 * 1024;
+
+/// A piece of a message that is sent in fragments.
+#[derive(Debug)]
+pub(crate) struct Fragment<'a> {
+    /// Of the message.
+    pub(crate) opcode: Opcode,
+    pub(crate) payload: &'a Bytes,
+    pub(crate) is_first: bool,
+    pub(crate) is_last: bool,
+}
+
+/// Why [`State::push`] did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    Closed,
+}
+
+impl State {
+    /// Queues a message, compressed if `compress` and if that was agreed on.
+    pub(crate) fn push(&mut self, message: &Message, compress: bool) -> Result<(), Refusal> {
+        self.make_room(self.wire_len(message))?;
+        self.queue_message(message, compress);
+        Ok(())
+    }
+
+    /// Queues a message for which room was promised, and says behind which of all bytes it ends.
+    pub(crate) fn push_promised(&mut self, message: &Message) -> Result<u64, Refusal> {
+        self.write_early(self.wire_len(message));
+        if !self.can_send() {
+            return Err(Refusal::Closed);
+        }
+        match &mut self.waiting {
+            Some(waiting) if waiting.is_writing() => {
+                waiting.hold_back(message.clone());
+                return Ok(u64::MAX);
+            }
+            _ => self.queue_message(message, true),
+        }
+        Ok(self.written + self.stream.queued() as u64)
+    }
+
+    /// Bytes of a message in its frame, uncompressed.
+    pub(super) fn wire_len(&self, message: &Message) -> usize {
+        let mask = self.stream.is_masked().then_some([0; 4]);
+        FrameHeader { mask, ..FrameHeader::message(message.opcode(), message.len()) }.encode().len()
+            + message.len()
+    }
+
+    pub(super) fn queue_message(&mut self, message: &Message, compress: bool) {
+        let payload = message.as_shared();
+        if compress && let Some(deflater) = &mut self.deflater {
+            let mut compressed = Vec::new();
+            if deflater.compress(payload, &mut compressed) {
+                // What waits is counted by its length, so there must not be more of it.
+                compressed.shrink_to_fit();
+                let header = FrameHeader::message(message.opcode(), compressed.len());
+                self.queue(FrameHeader { rsv1: true, ..header }, &compressed.into());
+                return;
+            }
+        }
+        self.queue(FrameHeader::message(message.opcode(), payload.len()), payload);
+    }
+
+    /// Queues a message that many connections send. A client masks it for itself.
+    pub(crate) fn push_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), Refusal> {
+        if self.stream.is_masked() {
+            return self.push(prepared.message(), true);
+        }
+        let Some(deflater) = &mut self.deflater else {
+            let frame = prepared.frame();
+            self.make_room(frame.len())?;
+            self.stream.queue_mut().push(Wire::Shared(frame));
+            return Ok(());
+        };
+        match deflater.shared_window_bits().and_then(|bits| prepared.compressed_frame(bits, deflater)) {
+            Some(frame) => {
+                self.make_room(frame.len())?;
+                self.stream.queue_mut().push(Wire::Shared(&frame));
+                Ok(())
+            }
+            None => self.push(prepared.message(), true),
+        }
+    }
+
+    /// Sees to it that `length` bytes may be queued.
+    pub(super) fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
+        self.write_early(length);
+        if !self.can_send() {
+            return Err(Refusal::Closed);
+        }
+        let queued = self.stream.queued();
+        if queued > 0 && queued + length > self.max_buffered {
+            return Err(Refusal::Full);
+        }
+        Ok(())
+    }
+
+    /// Writes before `length` more bytes are queued, if they are many together.
+    pub(super) fn write_early(&mut self, length: usize) {
+        if self.stream.queued() + length > self.max_buffered.min(WRITE_AT) && !self.blocked {
+            self.flush();
+        }
+    }
+
+    pub(super) fn queue(&mut self, header: FrameHeader, payload: &Bytes) {
+        let mask = self.stream.mask_key();
+        let header = FrameHeader { mask, ..header }.encode();
+        let queue = self.stream.queue_mut();
+        if let Some(key) = mask {
+            queue_masked(queue, &header, payload, key);
+        } else if payload.len() <= COPY_AT_MOST {
+            queue.push_with(|wire| {
+                wire.reserve(header.len() + payload.len());
+                wire.extend_from_slice(&header);
+                append(wire, payload);
+            });
+        } else {
+            queue.push_with(|wire| wire.extend_from_slice(&header));
+            queue.push(Wire::Shared(payload));
+        }
+    }
+
+    /// Pushes when there is room, whoever is in line, unless a message is being sent piece by piece.
+    #[inline]
+    pub(crate) fn try_push(
+        &mut self,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
+            return Err(Refusal::Full);
+        }
+        push(self)
+    }
+
+    /// Pushes when nobody is in line and there is room.
+    #[inline]
+    pub(crate) fn push_by(
+        &mut self,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.waiting.is_some() { self.push_in_turn(None, push) } else { push(self) }
+    }
+
+    /// Pushes when it is the call's turn and there is room. A call that has to wait gets a ticket, which it has to give
+    /// back by [`leave`](Self::leave).
+    pub(crate) fn poll_push(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Poll<Result<(), ()>> {
+        match self.push_in_turn(*ticket, push) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Refusal::Closed) => Poll::Ready(Err(())),
+            Err(Refusal::Full) => {
+                self.waiting_mut().line_up(ticket, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Queues a fragment of a message, the last of it or not: the first one when it is this call's turn, as a message.
+    pub(crate) fn poll_fragment(
+        &mut self,
+        fragment: &Fragment<'_>,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), ()>> {
+        if fragment.is_first {
+            let pushed = self.poll_push(ticket, cx, |state| {
+                state.make_room(fragment.payload.len() + MAX_HEADER_LEN)?;
+                state.queue_fragment(fragment);
+                Ok(())
+            });
+            if pushed == Poll::Ready(Ok(())) && !fragment.is_last {
+                self.waiting_mut().begin_writing();
+            }
+            return pushed;
+        }
+        // The end of what has begun needs no room to speak of.
+        let room = match fragment.is_last && fragment.payload.is_empty() {
+            true if self.can_send() => Ok(()),
+            true => Err(Refusal::Closed),
+            false => self.make_room(fragment.payload.len() + MAX_HEADER_LEN),
+        };
+        match room {
+            Ok(()) => {
+                self.queue_fragment(fragment);
+                if fragment.is_last {
+                    self.end_writing();
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(Refusal::Full) => {
+                self.waiting_mut().await_room(cx);
+                Poll::Pending
+            }
+            Err(Refusal::Closed) => Poll::Ready(Err(())),
+        }
+    }
+
+    pub(super) fn queue_fragment(&mut self, fragment: &Fragment<'_>) {
+        let opcode = if fragment.is_first { fragment.opcode } else { Opcode::Continuation };
+        let header =
+            FrameHeader { fin: fragment.is_last, ..FrameHeader::message(opcode, fragment.payload.len()) };
+        self.queue(header, fragment.payload);
+    }
+
+    /// The message in fragments is complete: others may begin.
+    pub(super) fn end_writing(&mut self) {
+        let held_back = self.waiting_mut().end_writing();
+        for message in held_back {
+            self.queue_message(&message, true);
+        }
+        self.offer_room();
+        self.waiting_mut().wake_watchers();
+    }
+
+    /// The message in fragments will never be complete, and nothing can follow what is not.
+    pub(crate) fn abort_message(&mut self) {
+        self.close(Some(CloseFrame::new(CloseCode::INTERNAL_ERROR, "a message was not completed")));
+    }
+
+    pub(super) fn push_in_turn(
+        &mut self,
+        ticket: Option<Ticket>,
+        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.is_turn_of(ticket)) {
+            return push(self);
+        }
+        Err(if self.can_send() { Refusal::Full } else { Refusal::Closed })
+    }
+
+    /// Whether a message may be queued whatever its length; otherwise the task is woken to ask again.
+    pub(crate) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
+            return self.watch(cx);
+        }
+        self.poll_any_room(cx)
+    }
+
+    pub(super) fn poll_any_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        match self.make_room(1) {
+            Err(Refusal::Full) => self.watch(cx),
+            ready => Poll::Ready(ready),
+        }
+    }
+
+    /// Sends a Ping, when there is room for it, and waits for its answer.
+    pub(crate) fn poll_ping(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        payload: PingPayload,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Duration, Refusal>> {
+        if let (Some(_), Some(waiting)) = (&ticket, &mut self.waiting)
+            && let Poll::Ready(round_trip) = waiting.poll_pong(*ticket, cx)
+        {
+            return Poll::Ready(round_trip.ok_or(Refusal::Closed));
+        }
+        if !self.can_send() {
+            return Poll::Ready(Err(Refusal::Closed));
+        }
+        if ticket.is_some() {
+            return Poll::Pending;
+        }
+        ready!(self.poll_any_room(cx))?;
+        let mask = self.stream.mask_key();
+        self.stream.queue_mut().push_with(|wire| encode_message(Opcode::Ping, &payload, mask, wire));
+        self.waiting_mut().ping(ticket, payload, net::now(), cx);
+        Poll::Pending
+    }
+
+    /// How long a peer may take to answer.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.patience.idle_timeout()
+    }
+
+    /// Whether everything up to this byte was written.
+    pub(crate) fn poll_written(&mut self, position: u64, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.write_error.is_some() || self.phase == Phase::Finished {
+            // What was written was counted before.
+            let written = self.written >= position;
+            return Poll::Ready(if written { Ok(()) } else { Err(Refusal::Closed) });
+        }
+        // Behind a message in fragments nothing is queued yet.
+        let is_held_back =
+            position == u64::MAX && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing());
+        if self.stream.queued() == 0 && !is_held_back || self.written >= position {
+            return Poll::Ready(Ok(()));
+        }
+        self.watch(cx)
+    }
+
+    /// Begins to close, and is ready when that is over.
+    pub(crate) fn poll_close(&mut self, frame: CloseFrame, cx: &Context<'_>) -> Poll<()> {
+        self.close(Some(frame));
+        if self.closed.is_some() {
+            return Poll::Ready(());
+        }
+        self.waiting_mut().watch_end(cx);
+        Poll::Pending
+    }
+
+    pub(super) fn watch<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.waiting_mut().watch(cx);
+        Poll::Pending
+    }
+
+    /// A call waits no longer. The next one in line may not have been woken for this one's sake.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.leave(ticket);
+            self.offer_room();
+        }
+    }
+
+    /// Wakes who waits for room if there is some.
+    pub(super) fn offer_room(&mut self) {
+        if let Some(waiting) = &mut self.waiting
+            && self.stream.queued() <= self.max_buffered / 2
+        {
+            waiting.wake_first();
+        }
+    }
+
+    /// Wakes whoever waits for what will not come any more, or for the end.
+    pub(super) fn wake_the_disappointed(&mut self) {
+        if self.waiting.is_none() {
+            return;
+        }
+        let (can_send, has_ended) = (self.can_send(), self.closed.is_some());
+        let waiting = self.waiting_mut();
+        if !can_send {
+            waiting.wake_senders();
+            waiting.wake_watchers();
+        }
+        if has_ended {
+            waiting.wake_end();
+        }
+    }
+
+    pub(super) fn waiting_mut(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    pub(super) fn take_woken(&mut self) -> Vec<Waker> {
+        let Some(waiting) = &mut self.waiting else { return Vec::new() };
+        let woken = waiting.take_woken();
+        if waiting.is_empty() {
+            self.waiting = None;
+        }
+        woken
+    }
+}
+
+/// A client's frame: the payload is masked on its way into the queue. A long one has memory of its own there, which is
+/// freed as soon as it is written.
+fn queue_masked(queue: &mut WriteQueue, header: &[u8], payload: &[u8], key: [u8; 4]) {
+    let length = header.len() + payload.len();
+    let write = |wire: &mut Vec<u8>| {
+        wire.reserve(length);
+        wire.extend_from_slice(header);
+        mask_into(payload, key, wire);
+    };
+    if payload.len() <= COPY_AT_MOST {
+        queue.push_with(write);
+    } else {
+        let mut frame = Vec::with_capacity(length);
+        write(&mut frame);
+        queue.push(Wire::Shared(&frame.into()));
+    }
+}
