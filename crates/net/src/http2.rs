@@ -16,7 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tower::Service;
 
@@ -75,14 +75,13 @@ impl Default for Http2Limits {
     }
 }
 
-/// Serves one connection to its end. `place` is given back when the first WebSocket is opened.
+/// Serves one connection to its end.
 pub(crate) async fn serve<S, B>(
     io: Rewound,
     service: S,
     limits: &HttpLimits,
     http2: &Http2Limits,
     stopping: watch::Receiver<bool>,
-    place: Option<OwnedSemaphorePermit>,
 ) -> hyper::Result<()>
 where
     S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
@@ -111,7 +110,7 @@ where
         .serve_connection(io, Exchanges::new(service, limits.headers));
     let mut connection = pin!(connection);
 
-    let (mut place, mut stopping) = (place, Some(stopping));
+    let mut stopping = Some(stopping);
     let (mut told, mut served, mut leaving) = (false, false, false);
     // Counts while there is no stream.
     let mut silence = pin!(sleep(limits.head_timeout));
@@ -121,9 +120,6 @@ where
         if streams.cancelled > http2.cancelled {
             tracing::debug!(cancelled = streams.cancelled, "a peer takes back too many requests");
             return Ok(());
-        }
-        if streams.websockets > 0 {
-            drop(place.take());
         }
         if told && streams.exchanges == 0 && streams.websockets > 0 {
             // They are the program's to end: the listener does not wait for them. Without them the connection ends by

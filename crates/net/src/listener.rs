@@ -52,8 +52,9 @@ pub struct HttpLimits {
     pub write_timeout: Duration,
     /// Connections at the same time that are no WebSocket, or not yet. Answers connections that are opened in masses: a
     /// further one waits in the queue of the system until one of them ends, or is upgraded, and the log says so. A client
-    /// that polls takes one, and another one for each POST; over HTTP/2 one for all, until a WebSocket is opened on it.
-    /// Default 100,000.
+    /// that polls takes one, and another one for each POST. One of HTTP/2 counts until it ends, whatever is opened on it,
+    /// as it can always ask for more: where more clients than that have their WebSockets over HTTP/2, this has to be
+    /// more. Default 100,000.
     pub max_connections: usize,
     /// Silence after which the system asks whether the peer's machine is still there, four times in a minute. Answers
     /// peers that vanish while nothing else is asked of them. It holds for WebSockets as well. `None`: it never asks.
@@ -205,7 +206,8 @@ async fn serve_connection<S, B>(
     service: WithPeer<S>,
     limits: HttpLimits,
     mut stopping: watch::Receiver<bool>,
-    place: Option<OwnedSemaphorePermit>,
+    // Until the end: that of HTTP/1.1 is the upgrade as well, that of HTTP/2 is none but the connection's.
+    _place: Option<OwnedSemaphorePermit>,
 ) where
     S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -225,7 +227,7 @@ async fn serve_connection<S, B>(
     if is_http2 {
         // Boxed as well: it is larger by far, and most connections are not of its kind.
         let stream = Rewound::new(Bytes::new(), stream);
-        return Box::pin(serve_http2(stream, service, limits, stopping, place)).await;
+        return Box::pin(serve_http2(stream, service, limits, stopping)).await;
     }
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -254,7 +256,7 @@ async fn serve_connection<S, B>(
         && !parts.io.has_written()
     {
         let (stream, Prompt(service)) = (Rewound::new(parts.read_buf, parts.io), parts.service);
-        return Box::pin(serve_http2(stream, service, limits, stopping, place)).await;
+        return Box::pin(serve_http2(stream, service, limits, stopping)).await;
     }
     tracing::debug!(%error, "HTTP connection ended");
 }
@@ -264,7 +266,6 @@ async fn serve_http2<S, B>(
     service: WithPeer<S>,
     limits: HttpLimits,
     stopping: watch::Receiver<bool>,
-    place: Option<OwnedSemaphorePermit>,
 ) where
     S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -274,7 +275,7 @@ async fn serve_http2<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Some(http2) = &limits.http2 else { return };
-    if let Err(error) = http2::serve(stream, service, &limits, http2, stopping, place).await {
+    if let Err(error) = http2::serve(stream, service, &limits, http2, stopping).await {
         tracing::debug!(%error, "HTTP/2 connection ended");
     }
 }

@@ -423,15 +423,28 @@ async fn a_stop_lets_requests_finish_takes_no_new_ones_and_does_not_wait_for_web
 }
 
 #[tokio::test]
-async fn a_connection_counts_until_a_websocket_is_opened_on_it() {
+async fn a_connection_counts_until_its_end_whatever_is_opened_on_it() {
     let mut server = Server::start(HttpLimits { max_connections: 1, ..HttpLimits::default() }).await;
     let mut first = server.client().await;
-    let _open = first.open().await;
+    let open = first.open().await;
     let stream = soon(server.streams.recv()).await.unwrap();
-    let mut second = server.client().await;
-    second.get("/hello").await.unwrap();
-    not_soon(TcpStream::connect(server.address).await.unwrap().read_u8()).await;
-    drop(stream);
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    second.write_all(PREFACE).await.unwrap();
+    // Time enough for a server that had a place: it runs on the thread of this test, and has answered all these.
+    for _ in 0..20 {
+        first.get("/hello").await.unwrap();
+    }
+    let answer = timeout(Duration::ZERO, second.read_u8()).await;
+    assert!(answer.is_err(), "{answer:?}");
+    // Nor is it the end of its WebSockets.
+    drop((open, stream));
+    for _ in 0..20 {
+        first.get("/hello").await.unwrap();
+    }
+    let answer = timeout(Duration::ZERO, second.read_u8()).await;
+    assert!(answer.is_err(), "{answer:?}");
+    drop(first);
+    soon(second.read_u8()).await.unwrap();
 }
 
 #[tokio::test]
