@@ -136,6 +136,24 @@ async fn many_websockets_and_requests_share_a_connection() {
 }
 
 #[tokio::test]
+async fn each_websocket_of_a_connection_counts_for_the_limit_of_the_server() {
+    let server = tidewire_ws::Server::builder().max_connections(2);
+    let server = server.bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().expect("an address");
+    tokio::spawn(server.serve(echo));
+    let mut client = Client::connect(address).await;
+    let (mut first, _second) = (client.open().await, client.open().await);
+    assert_eq!(client.send(request()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    first.send(Opcode::Close, &[]).await;
+    while first.next().await.is_some() {}
+    soon(async {
+        // Its task ends a moment later.
+        while client.send(request()).await.status() != StatusCode::OK {}
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn protocols_and_compression_are_agreed_on_as_over_http_1() {
     let server = Server::start(echo).await;
     let mut client = Client::connect(server.address).await;
