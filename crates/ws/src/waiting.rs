@@ -27,9 +27,11 @@ pub(crate) struct Waiting {
     held_back: Vec<Message>,
     /// Those who wait for the end of the connection.
     end: Vec<Call>,
-    /// Tasks that poll a `Sink`, which has no call that could give up a place. They are woken whenever something was
-    /// written, and ask again if that was not enough.
+    /// Tasks that poll a `Sink` for room, which has no call that could give up a place. They are woken whenever something
+    /// was written, and ask again if that was not enough.
     watchers: Vec<Waker>,
+    /// Tasks that flush a `Sink`. That nothing can be sent any more is nothing to them: what was sent before still leaves.
+    flushing: Vec<Waker>,
     /// Those who wait for the answer to a Ping, in the order in which they asked.
     pings: Vec<Ping>,
     /// To be woken, once no lock is held.
@@ -109,11 +111,14 @@ impl Waiting {
         }
     }
 
-    /// Waits for the next bytes to be written, or for the end.
+    /// Waits for the next bytes to be written, or until nothing can be sent.
     pub(crate) fn watch(&mut self, cx: &Context<'_>) {
-        if !self.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.watchers.push(cx.waker().clone());
-        }
+        add(&mut self.watchers, cx);
+    }
+
+    /// Waits for the next bytes to be written, or until none will be.
+    pub(crate) fn await_write(&mut self, cx: &Context<'_>) {
+        add(&mut self.flushing, cx);
     }
 
     /// Waits for the end, without a place to give up.
@@ -176,9 +181,14 @@ impl Waiting {
         self.woken.extend(first);
     }
 
-    /// Something was written, or never will be.
+    /// There may be room, or never will be.
     pub(crate) fn wake_watchers(&mut self) {
         self.woken.append(&mut self.watchers);
+    }
+
+    /// Something was written, or never will be.
+    pub(crate) fn wake_flushing(&mut self) {
+        self.woken.append(&mut self.flushing);
     }
 
     /// Nothing can be sent any more.
@@ -198,9 +208,27 @@ impl Waiting {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { next: _, line, is_writing, writer: _, held_back: _, end, watchers, pings, woken } = self;
-        let nobody_waits = line.is_empty() && end.is_empty() && watchers.is_empty() && pings.is_empty();
-        nobody_waits && woken.is_empty() && !is_writing
+        let Self {
+            next: _,
+            line,
+            is_writing,
+            writer: _,
+            held_back: _,
+            end,
+            watchers,
+            flushing,
+            pings,
+            woken,
+        } = self;
+        let no_call_waits = line.is_empty() && end.is_empty() && pings.is_empty();
+        let no_sink_waits = watchers.is_empty() && flushing.is_empty();
+        no_call_waits && no_sink_waits && woken.is_empty() && !is_writing
+    }
+}
+
+fn add(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
+    if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+        wakers.push(cx.waker().clone());
     }
 }
 

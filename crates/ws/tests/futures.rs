@@ -137,6 +137,32 @@ async fn closing_the_sink_closes_the_connection_behind_what_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_that_waits_while_the_connection_closes_does_not_ask_again_and_again() {
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let mut client = connect_with(Limits::default(), 1_000, b"", async move |mut socket: WebSocket| {
+        let sender = socket.sender();
+        socket.feed("x".repeat(4_996).into()).await.unwrap();
+        let mut polls = 0;
+        let flushing = poll_fn(|cx| {
+            if polls == 0 {
+                let sender = sender.clone();
+                tokio::spawn(async move { sender.close(None).await });
+            }
+            polls += 1;
+            assert!(polls < 20, "asked again and again");
+            Pin::new(&mut socket).poll_flush(cx)
+        });
+        flushing.await.unwrap();
+        report.send(()).unwrap();
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(reports.try_recv().is_err());
+    client.expect_text(&"x".repeat(4_996)).await;
+    soon(reports.recv()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sink_that_waits_is_told_of_the_end() {
     let limits = Limits { max_buffered: 1_000, ..Limits::default() };
     let (report, mut reports) = mpsc::unbounded_channel();

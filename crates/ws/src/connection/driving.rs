@@ -221,6 +221,7 @@ impl State {
             && let Some(waiting) = &mut self.waiting
         {
             waiting.wake_watchers();
+            waiting.wake_flushing();
             self.offer_room();
         }
     }

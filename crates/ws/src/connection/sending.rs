@@ -236,7 +236,10 @@ impl State {
             self.queue_message(&message, true);
         }
         self.offer_room();
-        self.waiting_mut().wake_watchers();
+        let waiting = self.waiting_mut();
+        waiting.wake_watchers();
+        // Their message may have been among those.
+        waiting.wake_flushing();
     }
 
     /// The message in fragments will never be complete, and nothing can follow what is not.
@@ -313,7 +316,8 @@ impl State {
         if self.stream.queued() == 0 && !is_held_back || self.written >= position {
             return Poll::Ready(Ok(()));
         }
-        self.watch(cx)
+        self.waiting_mut().await_write(cx);
+        Poll::Pending
     }
 
     /// Begins to close, and is ready when that is over.
@@ -354,10 +358,14 @@ impl State {
             return;
         }
         let (can_send, has_ended) = (self.can_send(), self.closed.is_some());
+        let can_write = self.write_error.is_none() && self.phase != Phase::Finished;
         let waiting = self.waiting_mut();
         if !can_send {
             waiting.wake_senders();
             waiting.wake_watchers();
+        }
+        if !can_write {
+            waiting.wake_flushing();
         }
         if has_ended {
             waiting.wake_end();
