@@ -13,6 +13,7 @@ use crate::message::Message;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::socket::WebSocket;
+use crate::sunk::Sunk;
 
 /// Its items are what [`recv`](WebSocket::recv) returns, and they end when that ends: an end is no message, and
 /// [`closed`](WebSocket::closed) knows which it was. Where a stream of `Result` is asked for, `.map(Ok)` makes one:
@@ -60,13 +61,12 @@ impl Sink<Message> for WebSocket {
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
         let (connection, sunk) = self.get_mut().sink();
-        *sunk = connection.start_send(message)?;
-        Ok(())
+        connection.start_send(message, sunk)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let (connection, sunk) = self.get_mut().sink();
-        connection.poll_flush(*sunk, cx)
+        connection.poll_flush(sunk, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -84,13 +84,12 @@ impl Sink<Message> for Sender {
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
         let (connection, sunk) = self.get_mut().sink();
-        *sunk = connection.start_send(message)?;
-        Ok(())
+        connection.start_send(message, sunk)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let (connection, sunk) = self.get_mut().sink();
-        connection.poll_flush(*sunk, cx)
+        connection.poll_flush(sunk, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -103,12 +102,12 @@ impl Connection {
         self.with(|state| state.poll_room(cx)).map_err(|_| SinkError(None))
     }
 
-    fn start_send(&self, message: Message) -> Result<u64, SinkError> {
-        self.with(|state| state.push_promised(&message)).map_err(|_| SinkError(Some(message)))
+    fn start_send(&self, message: Message, sunk: &mut Sunk) -> Result<(), SinkError> {
+        self.with(|state| state.push_promised(&message, sunk)).map_err(|_| SinkError(Some(message)))
     }
 
-    fn poll_flush(&self, position: u64, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.with(|state| state.poll_written(position, cx)).map_err(|_| SinkError(None))
+    fn poll_flush(&self, sunk: &Sunk, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.with(|state| state.poll_written(sunk, cx)).map_err(|_| SinkError(None))
     }
 
     fn poll_close(&self, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {

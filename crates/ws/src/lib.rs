@@ -85,6 +85,7 @@ mod reconnect;
 mod sender;
 mod server;
 mod socket;
+mod sunk;
 mod text;
 mod upgrade;
 mod waiting;

@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::error::{PingError, SendError, TrySendError};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
+use crate::sunk::Sunk;
 use crate::text::Text;
 use crate::writer::MessageWriter;
 
@@ -39,20 +40,18 @@ use crate::writer::MessageWriter;
 ///     }
 /// }
 /// ```
-#[derive(Clone)]
 pub struct Sender {
     connection: Arc<Connection>,
-    /// Behind which byte the last message ends that was sent by the `Sink`.
-    sunk: u64,
+    sunk: Sunk,
 }
 
 impl Sender {
     pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, sunk: 0 }
+        Self { connection, sunk: Sunk::default() }
     }
 
     /// What its `Sink` is made of.
-    pub(crate) fn sink(&mut self) -> (&Connection, &mut u64) {
+    pub(crate) fn sink(&mut self) -> (&Connection, &mut Sunk) {
         (&self.connection, &mut self.sunk)
     }
 
@@ -179,6 +178,12 @@ impl Sender {
     #[must_use]
     pub fn same_connection(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.connection, &other.connection)
+    }
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.connection))
     }
 }
 

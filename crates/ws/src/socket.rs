@@ -15,6 +15,7 @@ use crate::prepared::PreparedMessage;
 use crate::reader::MessageReader;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
+use crate::sunk::Sunk;
 use crate::text::Text;
 use crate::writer::MessageWriter;
 
@@ -31,8 +32,7 @@ use crate::writer::MessageWriter;
 /// with 1011 if the handler failed or the drop is part of a panic.
 pub struct WebSocket {
     receiver: Receiver,
-    /// Behind which byte the last message ends that was sent by the `Sink`.
-    sunk: u64,
+    sunk: Sunk,
 }
 
 impl WebSocket {
@@ -41,7 +41,7 @@ impl WebSocket {
     }
 
     pub(crate) fn from_receiver(receiver: Receiver) -> Self {
-        Self { receiver, sunk: 0 }
+        Self { receiver, sunk: Sunk::default() }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -53,7 +53,7 @@ impl WebSocket {
     }
 
     /// What its `Sink` is made of.
-    pub(crate) fn sink(&mut self) -> (&Connection, &mut u64) {
+    pub(crate) fn sink(&mut self) -> (&Connection, &mut Sunk) {
         (self.receiver.connection(), &mut self.sunk)
     }
 

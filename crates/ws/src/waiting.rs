@@ -11,6 +11,7 @@ use ws_proto::Time;
 
 use crate::connection::{Connection, State};
 use crate::message::Message;
+use crate::sunk::Later;
 
 /// Everybody who waits for something of one connection.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct Waiting {
     /// Its writer, if it waits for room.
     writer: Option<Waker>,
     /// Messages of a `Sink` that was ready before the other message began.
-    held_back: Vec<Message>,
+    held_back: Vec<(Message, Later)>,
     /// Those who wait for the end of the connection.
     end: Vec<Call>,
     /// Tasks that poll a `Sink` for room, which has no call that could give up a place. They are woken whenever something
@@ -77,7 +78,7 @@ impl Waiting {
     }
 
     /// It has ended; what was held back for it may go.
-    pub(crate) fn end_writing(&mut self) -> Vec<Message> {
+    pub(crate) fn end_writing(&mut self) -> Vec<(Message, Later)> {
         self.is_writing = false;
         self.writer = None;
         std::mem::take(&mut self.held_back)
@@ -88,8 +89,8 @@ impl Waiting {
         self.writer = Some(cx.waker().clone());
     }
 
-    pub(crate) fn hold_back(&mut self, message: Message) {
-        self.held_back.push(message);
+    pub(crate) fn hold_back(&mut self, message: Message, position: Later) {
+        self.held_back.push((message, position));
     }
 
     /// Puts a sender into the line, or lets it wait on where it stands.

@@ -15,8 +15,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{Client, connect, connect_with, fragment, soon, text};
 use tidewire_ws::{
-    CloseCode, Closed, Connect, DeflateOptions, Interrupted, Limits, Message, ProtocolError, TrySendError,
-    WebSocket,
+    CloseCode, Closed, Connect, DeflateOptions, Interrupted, Limits, Message, ProtocolError, SinkError,
+    TrySendError, WebSocket,
 };
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -109,6 +109,69 @@ async fn pieces_are_fragments_and_nothing_but_control_frames_comes_between() {
         [(0x00, ""), (0x00, "two"), (0x80, ""), (0x81, "ready before"), (0x81, "behind"), (0x82, "")]
     {
         assert_eq!(next_frame(&mut client).await, (first, payload.as_bytes().to_vec()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_behind_a_message_in_pieces_waits_for_what_its_sink_has_sent_and_for_nothing_else() {
+    let limits = Limits { max_buffered: 10_000, ..Limits::default() };
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let mut client = connect_with(limits, 1_000, b"", async move |socket: WebSocket| {
+        let (mut sender, mut receiver) = socket.split();
+        let (other, mut sink) = (sender.clone(), sender.clone());
+        sink.feed("x".repeat(496).into()).await.unwrap();
+        std::future::poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
+        let mut message = sender.begin_text();
+        message.write("x".repeat(496)).await.unwrap();
+        sink.start_send_unpin("x".repeat(994).into()).unwrap();
+        let mut flushing = Box::pin(async move {
+            sink.flush().await.unwrap();
+            report.send(other.buffered_amount()).unwrap();
+            other
+        });
+        assert!(tokio::time::timeout(Duration::ZERO, &mut flushing).await.is_err());
+        message.finish().await.unwrap();
+        // Others have more to say, in one piece and in several.
+        sender.send("x".repeat(1_996)).await.unwrap();
+        let mut message = sender.begin_text();
+        message.write("x".repeat(1_996)).await.unwrap();
+        tokio::join!(flushing, receiver.recv());
+    })
+    .await;
+    // A thousand bytes go into the stream with each thousand that leave it. There are 500, 500 of a piece and 2 of the end
+    // of its message, and the 998 that the sink waits for; then those of the others.
+    let mut bytes = vec![0; 1_000];
+    for flushed in [None, Some(4_000), None, None, None] {
+        all_wait().await;
+        assert_eq!(reports.try_recv().ok(), flushed);
+        client.stream.read_exact(&mut bytes).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_behind_a_message_that_is_never_finished_is_told_so() {
+    for same_task in [true, false] {
+        let (report, mut reports) = mpsc::unbounded_channel();
+        let client = connect_with(Limits::default(), 1_000, b"", async move |socket: WebSocket| {
+            let (mut sender, mut receiver) = socket.split();
+            let mut sink = sender.clone();
+            std::future::poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
+            let mut message = sender.begin_text();
+            message.write("half of").await.unwrap();
+            sink.start_send_unpin("behind".into()).unwrap();
+            drop(message);
+            let flushing = async move { report.send(sink.flush().await).unwrap() };
+            if same_task {
+                tokio::join!(flushing, receiver.recv());
+            } else {
+                tokio::spawn(flushing);
+                receiver.recv().await;
+            }
+        })
+        .await;
+        all_wait().await;
+        assert_eq!(reports.try_recv(), Ok(Err(SinkError(None))));
+        drop(client);
     }
 }
 

@@ -12,6 +12,7 @@ use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encod
 use super::{Phase, State};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
+use crate::sunk::Sunk;
 use crate::waiting::{PingPayload, Ticket, Waiting};
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
@@ -46,20 +47,27 @@ impl State {
         Ok(())
     }
 
-    /// Queues a message for which room was promised, and says behind which of all bytes it ends.
-    pub(crate) fn push_promised(&mut self, message: &Message) -> Result<u64, Refusal> {
+    /// Queues a message for which room was promised, and notes behind which of all bytes it ends.
+    pub(crate) fn push_promised(&mut self, message: &Message, sunk: &mut Sunk) -> Result<(), Refusal> {
         self.write_early(self.wire_len(message));
         if !self.can_send() {
             return Err(Refusal::Closed);
         }
         match &mut self.waiting {
             Some(waiting) if waiting.is_writing() => {
-                waiting.hold_back(message.clone());
-                return Ok(u64::MAX);
+                waiting.hold_back(message.clone(), sunk.hold_back());
             }
-            _ => self.queue_message(message, true),
+            _ => {
+                self.queue_message(message, true);
+                sunk.set(self.end_of_queue());
+            }
         }
-        Ok(self.written + self.stream.queued() as u64)
+        Ok(())
+    }
+
+    /// How many of all bytes there are so far.
+    pub(super) fn end_of_queue(&self) -> u64 {
+        self.written + self.stream.queued() as u64
     }
 
     /// Bytes of a message in its frame, uncompressed.
@@ -232,14 +240,12 @@ impl State {
     /// The message in fragments is complete: others may begin.
     pub(super) fn end_writing(&mut self) {
         let held_back = self.waiting_mut().end_writing();
-        for message in held_back {
+        for (message, position) in held_back {
             self.queue_message(&message, true);
+            position.set(self.end_of_queue());
         }
         self.offer_room();
-        let waiting = self.waiting_mut();
-        waiting.wake_watchers();
-        // Their message may have been among those.
-        waiting.wake_flushing();
+        self.waiting_mut().wake_watchers();
     }
 
     /// The message in fragments will never be complete, and nothing can follow what is not.
@@ -303,17 +309,20 @@ impl State {
         self.patience.idle_timeout()
     }
 
-    /// Whether everything up to this byte was written.
-    pub(crate) fn poll_written(&mut self, position: u64, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+    /// Whether everything that a `Sink` has sent was written.
+    pub(crate) fn poll_written(&mut self, sunk: &Sunk, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Some(position) = sunk.position() else {
+            // Behind a message in fragments, which has to end before this has a place in the queue.
+            return if self.can_send() { self.watch(cx) } else { Poll::Ready(Err(Refusal::Closed)) };
+        };
+        if self.written >= position {
+            return Poll::Ready(Ok(()));
+        }
         if self.write_error.is_some() || self.phase == Phase::Finished {
             // What was written was counted before.
-            let written = self.written >= position;
-            return Poll::Ready(if written { Ok(()) } else { Err(Refusal::Closed) });
+            return Poll::Ready(Err(Refusal::Closed));
         }
-        // Behind a message in fragments nothing is queued yet.
-        let is_held_back =
-            position == u64::MAX && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing());
-        if self.stream.queued() == 0 && !is_held_back || self.written >= position {
+        if self.stream.queued() == 0 {
             return Poll::Ready(Ok(()));
         }
         self.waiting_mut().await_write(cx);
