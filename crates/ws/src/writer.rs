@@ -20,7 +20,9 @@ use crate::waiting::Place;
 /// compressed.
 ///
 /// **It has to be [finished](Self::finish).** Dropped before, it closes the connection with code 1011, unless nothing of it was
-/// written: the peer would wait for the rest, and must not take what it has for the whole.
+/// written: the peer would wait for the rest, and must not take what it has for the whole. Leaked, by [`std::mem::forget`] or
+/// in a cycle of reference counts, it does neither: nothing else can be sent on the connection, and all who send wait, until
+/// the connection ends.
 ///
 /// ```
 /// use tidewire_ws::{Interrupted, WebSocket};
