@@ -86,7 +86,23 @@ impl ConnectError {
     ///
     /// It may not if the server, or the proxy, has said that the request is wrong: HTTP 4xx, but for 408, 421, 425 and
     /// 429. Nor if there could be no such request: the URL, a header, a subprotocol, the scheme of the proxy, `wss`
-    /// without the feature `tls`. All else may: servers come back, names are entered, certificates renewed and clocks set.
+    /// without the feature `tls` or to a host that no certificate can be for. All else may: servers come back, names are
+    /// entered, clocks set.
+    ///
+    /// So may every other failure of TLS, a certificate from an unknown authority or for another name included. It is most
+    /// often wrong for good, but not always: a gateway shows one of its own until it is given that of the server, a hotel's
+    /// network until its guest has logged in, and a program that connects again by itself should outlast both. To try again
+    /// tells nobody anything: the certificate is checked each time, and the request with all its headers goes out only
+    /// behind it. A program for which it is final says so:
+    ///
+    /// ```
+    /// use tidewire_ws::{ConnectError, Lost, Reconnection, TlsError};
+    ///
+    /// let reconnection = Reconnection::new().should_reconnect(|lost| match lost {
+    ///     Lost::Attempt(error) if matches!(**error, ConnectError::Tls(TlsError::Certificate { .. })) => false,
+    ///     lost => lost.is_transient(),
+    /// });
+    /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -134,5 +150,30 @@ impl fmt::Display for Refusal<'_> {
         let words: String = body.lines().next().unwrap_or_default().chars().take(WORDS).collect();
         // In quotes: it is the server's, whoever that is, and may go to a log.
         if words.is_empty() { Ok(()) } else { write!(f, ": {words:?}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io() -> io::Error {
+        io::ErrorKind::ConnectionReset.into()
+    }
+
+    #[test]
+    fn of_the_failures_of_tls_only_those_without_a_handshake_are_final() {
+        for (error, is_transient) in [
+            (TlsError::Unsupported, false),
+            (TlsError::InvalidName("a host".into()), false),
+            (TlsError::Roots(io().into()), true),
+            (TlsError::Certificate { reason: "UnknownIssuer".into(), source: io().into() }, true),
+            (TlsError::NotTls(io()), true),
+            (TlsError::Protocol("h2".into()), true),
+            (TlsError::Handshake(io()), true),
+        ] {
+            let error = ConnectError::Tls(error);
+            assert_eq!(error.is_transient(), is_transient, "{error:?}");
+        }
     }
 }

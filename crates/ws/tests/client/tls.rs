@@ -2,9 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use net::{HttpLimits, Listener, ServerTls};
-use tidewire_ws::{CloseCode, CloseFrame, Closed, Connect, ConnectError, Message, Proxy, TlsError};
+use tidewire_ws::{
+    CloseCode, CloseFrame, Closed, Connect, ConnectError, Event, Lost, Message, Proxy, Reconnection, TlsError,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::service_fn;
@@ -73,6 +77,45 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
     let port = serve(authority.issue("localhost")).await;
     let error = soon(tidewire_ws::connect(format!("wss://localhost:{port}/"))).await.unwrap_err();
     assert!(matches!(error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_program_says_otherwise() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    // A gateway shows one of its own at first, and then one for another name.
+    let ports = [
+        serve(stranger.issue("localhost")).await,
+        serve(authority.issue("other.example")).await,
+        serve(authority.issue("localhost")).await,
+    ];
+    let attempts = AtomicUsize::new(0);
+    let reconnection = Reconnection::new().delay(Duration::from_millis(1)).before_connect(move |connect| {
+        let port = ports[attempts.fetch_add(1, Ordering::SeqCst) % ports.len()];
+        async move { Ok::<_, Infallible>(connect.url(format!("wss://localhost:{port}/"))) }
+    });
+    let connect = Connect::new("wss://localhost/").tls(authority.client());
+    let mut socket = connect.clone().reconnect_with(reconnection.clone());
+    let mut failed = 0;
+    loop {
+        match soon(socket.next_event()).await {
+            Some(Event::Failed { error }) => {
+                assert!(matches!(*error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+                failed += 1;
+            }
+            Some(Event::Connected { .. }) => break,
+            Some(Event::Connecting { .. } | Event::Reconnecting { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(failed, 2);
+
+    let reconnection = reconnection.should_reconnect(|lost| match lost {
+        Lost::Attempt(error) if matches!(**error, ConnectError::Tls(TlsError::Certificate { .. })) => false,
+        lost => lost.is_transient(),
+    });
+    let mut socket = connect.reconnect_with(reconnection);
+    assert_eq!(soon(socket.recv()).await, None);
+    assert!(socket.given_up().is_some(), "{socket:?}");
 }
 
 #[tokio::test]
