@@ -19,8 +19,8 @@ use tower::Service;
 
 use crate::http2::{self, Http2Limits, Rewound};
 use crate::log_limit::LogLimit;
-use crate::patient::Patient;
 use crate::prompt::Prompt;
+use crate::served_stream::ServedStream;
 use crate::stream::Stream;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
@@ -223,7 +223,7 @@ async fn serve_connection<S, B>(
     let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut stopping));
     let Some(stream) = begun.await else { return };
     let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
-    let stream = Patient::new(stream, limits.write_timeout);
+    let stream = ServedStream::new(stream, limits.write_timeout);
     if is_http2 {
         // Boxed as well: it is larger by far, and most connections are not of its kind.
         let stream = Rewound::new(Bytes::new(), stream);
@@ -304,7 +304,7 @@ async fn begin(
                 tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
             }
             // What the client was told should arrive.
-            drop(Patient::new(stream, limits.write_timeout));
+            drop(ServedStream::new(stream, limits.write_timeout));
         });
         return accepted.ok();
     }

@@ -15,7 +15,7 @@ use tokio_rustls::TlsStream;
 
 use crate::handshake::Upgrading;
 use crate::http2::Http2Stream;
-use crate::patient::Patient;
+use crate::served_stream::ServedStream;
 
 /// A byte stream that a connection owns.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
         return Ok(Upgraded { stream, leftover: Bytes::new() });
     }
     // Under our own listener.
-    let upgraded = match upgraded.downcast::<Patient>() {
+    let upgraded = match upgraded.downcast::<ServedStream>() {
         Ok(parts) => {
             return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });
         }

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::task::coop::poll_proceed;
 
-use crate::patient::Patient;
+use crate::served_stream::ServedStream;
 
 /// What a read costs of the turn that Tokio gives a task, which is 128. A read holds a thousand frames, and `h2` handles
 /// them all: eight reads are enough before others of the thread have their turn.
@@ -17,11 +17,11 @@ const COST: usize = 16;
 /// A stream behind what has been read of it: HTTP/1.1 finds out by its first line that the peer speaks HTTP/2.
 pub(crate) struct Rewound {
     read: Bytes,
-    stream: Patient,
+    stream: ServedStream,
 }
 
 impl Rewound {
-    pub(crate) fn new(read: Bytes, stream: Patient) -> Self {
+    pub(crate) fn new(read: Bytes, stream: ServedStream) -> Self {
         Self { read, stream }
     }
 }

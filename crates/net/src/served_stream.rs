@@ -27,7 +27,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 ///
 /// It is closed in the way of RFC 9112 §9.6. A request can be refused before its body has come; a socket that is dropped
 /// with unread bytes in it is reset, and the reset may overtake the refusal.
-pub(crate) struct Patient {
+pub(crate) struct ServedStream {
     /// There until it is taken over.
     socket: Option<TokioIo<Stream>>,
     limit: Duration,
@@ -39,7 +39,7 @@ pub(crate) struct Patient {
     beginning: Beginning,
 }
 
-impl Patient {
+impl ServedStream {
     pub(crate) fn new(socket: Stream, limit: Duration) -> Self {
         Self {
             socket: Some(TokioIo::new(socket)),
@@ -88,7 +88,7 @@ enum Beginning {
     There,
 }
 
-impl Patient {
+impl ServedStream {
     fn poll_begin(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let Beginning::Awaited(begun) = &mut self.beginning else { return Poll::Ready(Ok(())) };
         let socket = self.socket.as_mut().expect("whoever takes the socket over takes it from here");
@@ -115,7 +115,7 @@ impl Patient {
     }
 }
 
-impl Drop for Patient {
+impl Drop for ServedStream {
     /// hyper does not shut a connection whose last request asked for an upgrade and was refused, nor one that failed. What
     /// is left to do needs nobody, and ends in a second.
     fn drop(&mut self) {
@@ -165,7 +165,7 @@ impl Linger {
     }
 }
 
-impl Read for Patient {
+impl Read for ServedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -178,7 +178,7 @@ impl Read for Patient {
     }
 }
 
-impl Write for Patient {
+impl Write for ServedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.has_written = true;
         self.limited(cx, |socket, cx| socket.poll_write(cx, bytes))
@@ -206,9 +206,9 @@ impl Write for Patient {
         if self.lingering.is_none() {
             ready!(self.limited(cx, Write::poll_shutdown))?;
         }
-        let patient = self.get_mut();
-        let Some(socket) = &mut patient.socket else { return Poll::Ready(Ok(())) };
-        patient.lingering.get_or_insert_with(Linger::new).poll(socket.inner_mut(), cx).map(Ok)
+        let this = self.get_mut();
+        let Some(socket) = &mut this.socket else { return Poll::Ready(Ok(())) };
+        this.lingering.get_or_insert_with(Linger::new).poll(socket.inner_mut(), cx).map(Ok)
     }
 }
 
@@ -306,9 +306,9 @@ mod tests {
         }
     }
 
-    fn stuck(limit: Duration) -> (Patient, oneshot::Receiver<()>) {
+    fn stuck(limit: Duration) -> (ServedStream, oneshot::Receiver<()>) {
         let (sender, dropped) = oneshot::channel();
-        (Patient::new(Stream::io(Stuck(sender)), limit), dropped)
+        (ServedStream::new(Stream::io(Stuck(sender)), limit), dropped)
     }
 
     async fn connect<S, B>(service: S, limits: HttpLimits) -> TcpStream
@@ -343,16 +343,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_holds_up_no_step_for_longer_than_the_limit() {
-        type Step = fn(&mut Patient, &mut Context<'_>) -> Poll<io::Result<()>>;
+        type Step = fn(&mut ServedStream, &mut Context<'_>) -> Poll<io::Result<()>>;
         let steps: [(&str, Step); 3] = [
-            ("write", |patient, cx| Pin::new(patient).poll_write(cx, b"answer").map_ok(drop)),
-            ("flush", |patient, cx| Pin::new(patient).poll_flush(cx)),
-            ("shutdown", |patient, cx| Pin::new(patient).poll_shutdown(cx)),
+            ("write", |stream, cx| Pin::new(stream).poll_write(cx, b"answer").map_ok(drop)),
+            ("flush", |stream, cx| Pin::new(stream).poll_flush(cx)),
+            ("shutdown", |stream, cx| Pin::new(stream).poll_shutdown(cx)),
         ];
         for (name, step) in steps {
-            let (mut patient, _dropped) = stuck(Duration::from_secs(30));
+            let (mut stream, _dropped) = stuck(Duration::from_secs(30));
             let begin = tokio::time::Instant::now();
-            let stepping = poll_fn(|cx| step(&mut patient, cx));
+            let stepping = poll_fn(|cx| step(&mut stream, cx));
             let stepped = tokio::time::timeout(Duration::from_secs(60), stepping).await.expect(name);
             let error = stepped.expect_err(name);
             assert_eq!((error.kind(), begin.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30), "{name}");
@@ -361,8 +361,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_whose_end_nobody_takes_is_dropped_after_a_second() {
-        let (patient, dropped) = stuck(Duration::from_secs(30));
-        drop(patient);
+        let (stream, dropped) = stuck(Duration::from_secs(30));
+        drop(stream);
         let dropped = tokio::time::timeout(LINGER * 2, dropped).await;
         assert!(dropped.expect("it is kept for ever").is_err());
     }
