@@ -1,6 +1,7 @@
 //! The load generator: one thread that loads one server with one workload and checks every answer, byte for byte.
 
 mod broadcast;
+mod client;
 mod deflate;
 mod echo;
 mod fleet;
@@ -16,6 +17,7 @@ mod web;
 
 use anyhow::Result;
 
+pub use client::{Dialogue, run_client};
 pub use measure::Row;
 pub use options::{Compression, Options, Protocol, Workload};
 
@@ -28,5 +30,6 @@ pub fn run(options: &Options) -> Result<Row> {
         Workload::Polling { .. } => polling::run(options),
         Workload::Upgrade { .. } => upgrade::run(options),
         Workload::Idle { .. } => idle::run(options),
+        Workload::ClientEcho { .. } => client::run_bare(options),
     }
 }

@@ -1,4 +1,4 @@
-//! A whole run: every server under every workload, in turn, in rounds.
+//! A whole run: every server under every workload, and every client, in turn, in rounds.
 
 mod counts;
 mod options;
@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::{Row, Workload};
 use process::Server;
-use servers::Servers;
+use servers::{Program, Servers};
+use workloads::Planned;
 
 pub use options::Options;
 
@@ -41,7 +42,8 @@ pub fn run(options: &Options) -> Result<bool> {
         print!("{}", table::print(&rows, &[]));
         return Ok(true);
     }
-    let Servers { programs: servers, missing } = servers::all(options)?;
+    let Servers { programs, missing } = servers::all(options)?;
+    let floor = servers::floor()?;
     let mut json = options.json.as_ref().map(std::fs::File::create).transpose().context("--json")?;
     let mut rows = Vec::new();
     for round in 1..=options.rounds {
@@ -50,15 +52,10 @@ pub fn run(options: &Options) -> Result<bool> {
                 continue;
             }
             let parsed = Workload::named(&workload.name)?;
-            for server in servers.iter().filter(|server| server.runs(workload.protocol, parsed)) {
-                let label = format!("{} {} {}", workload.protocol.name(), workload.name, server.name);
+            for program in programs.iter().filter(|program| program.runs(workload.protocol, parsed)) {
+                let label = format!("{} {} {}", workload.protocol.name(), workload.name, program.name);
                 eprint!("round {round}/{}  {label:<60}\r", options.rounds);
-                let seconds = options.seconds.to_string();
-                let row = Server::start(server, parsed.compression(), &[]).and_then(|running| {
-                    let row = running.load(workload.protocol, &workload.name, &seconds);
-                    running.stop()?;
-                    row
-                });
+                let row = measure(program, &floor, &workload, options.seconds);
                 let row = match row {
                     Ok(row) => row,
                     Err(error) => {
@@ -66,7 +63,7 @@ pub fn run(options: &Options) -> Result<bool> {
                         Row::failed(workload.protocol, &workload.name)
                     }
                 };
-                let measured = Measured { server: server.name.clone(), round, row };
+                let measured = Measured { server: program.name.clone(), round, row };
                 if let Some(json) = &mut json {
                     writeln!(json, "{}", serde_json::to_string(&measured)?)?;
                 }
@@ -75,10 +72,20 @@ pub fn run(options: &Options) -> Result<bool> {
             }
         }
     }
-    let counts = if options.counts { counts::all(&servers) } else { Vec::new() };
+    let counts = if options.counts { counts::all(&programs) } else { Vec::new() };
     print!("{}", table::print(&rows, &counts));
     for complaint in missing {
         println!("\nNot measured, because it does not install here: {complaint}");
     }
     Ok(true)
+}
+
+/// A server under the load of the generator, or the floor server under that of a client.
+fn measure(program: &Program, floor: &Program, planned: &Planned, seconds: f64) -> Result<Row> {
+    let server = if program.is_client() { floor } else { program };
+    let compression = Workload::named(&planned.name)?.compression();
+    let running = Server::start(server, compression, &[])?;
+    let row = running.load(program.generator()?, planned.protocol, &planned.name, &seconds.to_string());
+    running.stop()?;
+    row
 }

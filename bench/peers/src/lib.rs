@@ -1,8 +1,11 @@
-//! What the peers share: one thread, as many connections as the system allows, and the accept loop.
+//! What the peers share: one thread, as many connections as the system allows, and the accept loop; and of clients the dialogue.
 
 use std::future::Future;
+use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use tidewire_bench::load::Dialogue;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The address on the command line, and a runtime of one thread to serve it.
@@ -30,4 +33,39 @@ where
 /// Whether the command line asks for compression.
 pub fn deflates() -> bool {
     std::env::args().nth(2).is_some_and(|word| word == "deflate")
+}
+
+/// The stream of a client.
+pub async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Holds a dialogue on a WebSocket that is a stream and a sink. What these libraries advise for speed: feed it what there is
+/// to say, and flush when nothing more has come.
+pub async fn talk<S, Message, Error>(
+    mut socket: S,
+    mut dialogue: Dialogue,
+    message: impl Fn(&str) -> Message,
+    payload: impl Fn(&Message) -> &[u8],
+) -> Result<()>
+where
+    S: Stream<Item = Result<Message, Error>> + Sink<Message, Error = Error> + Unpin,
+    Error: std::error::Error + Send + Sync + 'static,
+{
+    loop {
+        while let Some(text) = dialogue.next_message() {
+            socket.feed(message(text)).await?;
+        }
+        socket.flush().await?;
+        if !dialogue.awaits_answer() {
+            return Ok(());
+        }
+        let mut answer = Some(socket.next().await);
+        while let Some(came) = answer {
+            dialogue.take_answer(payload(&came.context("the server has closed")??));
+            answer = if dialogue.awaits_answer() { socket.next().now_or_never() } else { None };
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::options::{Compression, Options, Protocol};
 use super::tally::{Histogram, Tally};
 use crate::host::Cpu;
 
-/// What one run of a workload found. Times are of the server unless they say otherwise.
+/// What one run of a workload found. Times are of the server unless they say otherwise, or the workload is one of clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     pub protocol: String,
@@ -75,6 +75,18 @@ impl Row {
         self.set("server_waited", server.waited.as_secs_f64() / wall.as_secs_f64());
         self.set("generator_busy", generator.ran.as_secs_f64() / wall.as_secs_f64());
         self.set("generator_waited", generator.waited.as_secs_f64() / wall.as_secs_f64());
+    }
+
+    /// The same where the generator is the client that is measured.
+    pub(super) fn set_client_cost(&mut self, from: Reading, to: Reading, messages: u64) {
+        let wall = to.at - from.at;
+        let (server, client) = (to.server.since(from.server), to.generator.since(from.generator));
+        self.set("cpu_us_per_message", micros(client.ran) / messages.max(1) as f64);
+        self.set("messages_per_second", messages as f64 / wall.as_secs_f64());
+        self.set("messages", messages as f64);
+        self.set("client_busy", client.ran.as_secs_f64() / wall.as_secs_f64());
+        self.set("client_waited", client.waited.as_secs_f64() / wall.as_secs_f64());
+        self.set("server_busy", server.ran.as_secs_f64() / wall.as_secs_f64());
     }
 
     /// Processor time for each of `count` things.

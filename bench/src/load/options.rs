@@ -43,6 +43,8 @@ pub enum Workload {
     Upgrade { connections: usize },
     /// Connections that do nothing, and what they hold after the things that they did.
     Idle { connections: usize },
+    /// `Echo` of raw text, of which the client is what is measured.
+    ClientEcho { connections: usize, in_flight: usize, size: usize },
 }
 
 /// How long to look, or how many messages.
@@ -105,7 +107,8 @@ impl Compression {
 impl Workload {
     /// Reads what [`name`](Self::name) says: `echo-c100-k1-s32`.
     pub fn named(name: &str) -> Result<Self> {
-        let mut parts = name.split('-');
+        let of_clients = name.strip_prefix("client-");
+        let mut parts = of_clients.unwrap_or(name).split('-');
         let kind = parts.next().unwrap_or_default();
         let (mut connections, mut in_flight, mut size, mut rate) = (0, 1, 0, 0);
         let mut compression = Compression::Off;
@@ -128,6 +131,8 @@ impl Workload {
         }
         ensure!(connections > 0, "{name:?} has no connections");
         Ok(match kind {
+            "echo" if of_clients.is_some() => Self::ClientEcho { connections, in_flight, size },
+            _ if of_clients.is_some() => bail!("{name:?} is no workload of clients"),
             "echo" | "ack" => Self::Echo { connections, in_flight, size, acks: kind == "ack", compression },
             "paced" => Self::Paced { connections, rate, size },
             "broadcast" => Self::Broadcast { connections, in_flight, size, compression },
@@ -151,15 +156,20 @@ impl Workload {
             Self::Polling { connections, size } => format!("polling-c{connections}-s{size}"),
             Self::Upgrade { connections } => format!("upgrade-c{connections}"),
             Self::Idle { connections } => format!("idle-c{connections}"),
+            Self::ClientEcho { connections, in_flight, size } => {
+                format!("client-echo-c{connections}-k{in_flight}-s{size}")
+            }
         }
     }
 
     pub fn compression(self) -> Compression {
         match self {
             Self::Echo { compression, .. } | Self::Broadcast { compression, .. } => compression,
-            Self::Paced { .. } | Self::Polling { .. } | Self::Upgrade { .. } | Self::Idle { .. } => {
-                Compression::Off
-            }
+            Self::Paced { .. }
+            | Self::Polling { .. }
+            | Self::Upgrade { .. }
+            | Self::Idle { .. }
+            | Self::ClientEcho { .. } => Compression::Off,
         }
     }
 }
@@ -200,6 +210,7 @@ mod tests {
             "polling-c100-s32",
             "upgrade-c500",
             "idle-c10000",
+            "client-echo-c100-k8-s32",
         ] {
             assert_eq!(Workload::named(name).unwrap().name(), name);
         }

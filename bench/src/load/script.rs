@@ -3,6 +3,8 @@
 //! A message is a template with the numbers of its connection and its place in order written into it, so that no
 //! two messages of a run are alike: a lost, repeated, misplaced or damaged answer cannot pass for another one.
 
+use std::ops::Range;
+
 use super::deflate::{self, Agreement};
 use super::options::Compression;
 use crate::wire::websocket::{self, COMPRESSED_TEXT, KEY, TEXT};
@@ -13,6 +15,9 @@ const CONNECTION: usize = 5;
 /// may not begin with zeros.
 const ORDER: usize = 9;
 const FIRST: u32 = 100_000_000;
+
+/// Where a text without a protocol's share has its place in order.
+pub(super) const ORDER_PLACE: Range<usize> = CONNECTION + 1..CONNECTION + 1 + ORDER;
 
 /// The shape of request and answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,13 +158,20 @@ impl Text {
 
     #[inline]
     fn number(&mut self, connection: usize, order: u32) {
-        let mut digits = [0; ORDER];
-        put_digits(&mut digits, order + FIRST);
+        let digits = order_digits(order);
         for &start in &self.orders {
             self.bytes[start..start + ORDER].copy_from_slice(&digits);
         }
         put_digits(&mut self.bytes[self.connection..self.connection + CONNECTION], connection as u32);
     }
+}
+
+/// A place in order as it is written.
+#[inline]
+pub(super) fn order_digits(order: u32) -> [u8; ORDER] {
+    let mut digits = [0; ORDER];
+    put_digits(&mut digits, order + FIRST);
+    digits
 }
 
 #[inline]

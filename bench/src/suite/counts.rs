@@ -156,7 +156,7 @@ fn total(
         }
     };
     let running = Server::start(server, Workload::named(workload)?.compression(), command)?;
-    let row = running.load(protocol, workload, &format!("{messages}m"));
+    let row = running.load(server.generator()?, protocol, workload, &format!("{messages}m"));
     running.stop()?;
     let row = row?;
     ensure!(row.lost + row.wrong == 0, "answers were lost or wrong");

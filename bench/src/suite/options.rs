@@ -12,7 +12,7 @@ Runs the bench and prints its tables.
 
   --rounds N                      rounds of all servers in turn (5)
   --seconds S                     seconds of each measurement, after a second of warm-up (2)
-  --servers NAME,...              only these servers
+  --servers NAME,...              only these servers, and the clients of these names
   --protocol raw|socket.io        only this protocol
   --workloads NAME,...            only workloads whose names begin so, for instance echo,idle
   --add 'NAME PROTOCOL COMMAND'   a further server for this run; PROTOCOL is raw, socket.io or both, and COMMAND

@@ -1,4 +1,4 @@
-//! A server that runs on the first core, and the generator that loads it from the second.
+//! A server that runs on the first core, and the generator, or the client, that loads it from the second.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::servers::{Program, beside};
+use super::servers::Program;
 use crate::host;
 use crate::load::{Compression, Protocol, Row};
 
@@ -64,10 +64,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Loads it; `extent` is a number of seconds, or of messages with an `m`.
-    pub(super) fn load(&self, protocol: Protocol, workload: &str, extent: &str) -> Result<Row> {
+    /// Has it loaded by `generator`; `extent` is a number of seconds, or of messages with an `m`.
+    pub(super) fn load(
+        &self,
+        mut generator: Command,
+        protocol: Protocol,
+        workload: &str,
+        extent: &str,
+    ) -> Result<Row> {
         let process = self.child.id().to_string();
-        let output = Command::new(beside("load")?)
+        let output = generator
             .args([&self.address, &process, protocol.name(), workload, extent])
             .stdin(Stdio::null())
             .output()?;

@@ -1,4 +1,4 @@
-//! The servers of a run.
+//! The servers of a run, and the clients.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail, ensure};
 use super::options::Options;
 use crate::load::{Compression, Protocol, Workload};
 
-/// A server and how it is started.
+/// A server, or a client, and how it is started.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) name: String,
     protocols: Vec<Protocol>,
-    /// Words in which `{port}` stands for the port.
+    /// Words in which `{port}` stands for the port. A client is told what `load` is told.
     pub(super) command: Vec<String>,
     origin: Origin,
     raw: Raw,
@@ -30,6 +30,8 @@ enum Raw {
     DeflatesAndBroadcasts,
     /// Nothing but this kind of compression: it is another setting of a server that is there already.
     Only(Compression),
+    /// It is a client, and is measured with the workloads of clients and no others.
+    Client,
 }
 
 /// What must be done before it can be started.
@@ -62,12 +64,35 @@ impl Program {
         let broadcasts = protocol == Protocol::Raw && matches!(workload, Workload::Broadcast { .. });
         let is_floor = self.name == FLOOR;
         self.speaks(protocol)
+            && self.is_client() == matches!(workload, Workload::ClientEcho { .. })
             && match self.raw {
                 Raw::Plain => !broadcasts && (compression == Compression::Off || is_floor),
                 Raw::Deflates => !broadcasts,
-                Raw::DeflatesAndBroadcasts => true,
+                Raw::DeflatesAndBroadcasts | Raw::Client => true,
                 Raw::Only(only) => compression == only && !broadcasts,
             }
+    }
+
+    /// The same program is no server.
+    fn into_client(mut self) -> Self {
+        self.command.retain(|word| !word.contains("{port}"));
+        self.with(Raw::Client)
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        self.raw == Raw::Client
+    }
+
+    /// What loads the server: a client does so itself.
+    pub(super) fn generator(&self) -> Result<Command> {
+        match self.command.split_first() {
+            Some((program, words)) if self.is_client() => {
+                let mut command = Command::new(program);
+                command.args(words);
+                Ok(command)
+            }
+            _ => Ok(Command::new(beside("load")?)),
+        }
     }
 
     /// The word that the command needs besides, for this workload.
@@ -171,12 +196,17 @@ pub(super) struct Servers {
     pub(super) missing: Vec<String>,
 }
 
+/// Echoes to the clients that are measured.
+pub(super) fn floor() -> Result<Program> {
+    Program::rust(FLOOR, &[Protocol::Raw, Protocol::SocketIo], "floor", &[])
+}
+
 /// The floor, ours, the peers that are there, and what was added.
 pub(super) fn all(options: &Options) -> Result<Servers> {
     use Protocol::SocketIo;
     const RAW: Protocol = Protocol::Raw;
     let mut asked = vec![
-        Program::rust(FLOOR, &[RAW, SocketIo], "floor", &[])?,
+        floor()?,
         Program::rust(OURS, &[RAW, SocketIo], "ours", &["0"])?.with(Raw::DeflatesAndBroadcasts),
         Program::rust("tidewire-mt", &[RAW, SocketIo], "ours", &["default"])?
             .with(Raw::DeflatesAndBroadcasts),
@@ -194,6 +224,15 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io", &[]),
         Program::node("npm-socket.io-eiows", SocketIo, "socket.io.js", "eiows", &["eiows"]),
         Program::python("python-socketio", SocketIo, "socket_io.py")?,
+        // The generator does by itself what a client does.
+        Program::rust(FLOOR, &[RAW], "load", &[])?.into_client(),
+        Program::rust(OURS, &[RAW], "client-ours", &[])?.into_client(),
+        Program::rust("fastwebsockets", &[RAW], "client-fastwebsockets", &[])?.into_client(),
+        Program::rust("tokio-websockets", &[RAW], "client-tokio-websockets", &[])?.into_client(),
+        Program::rust("tokio-tungstenite", &[RAW], "client-tungstenite", &[])?.into_client(),
+        Program::rust("yawc", &[RAW], "client-yawc", &[])?.into_client(),
+        Program::rust("sockudo-ws", &[RAW], "client-sockudo", &[])?.into_client(),
+        Program::node("npm-ws", RAW, "ws-client.js", "ws", &[]).into_client(),
     ];
     if !options.servers.is_empty() {
         for name in &options.servers {
@@ -217,7 +256,7 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
 }
 
 /// A program that is built together with this one.
-pub(super) fn beside(program: &str) -> Result<PathBuf> {
+fn beside(program: &str) -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(program))
 }
 

@@ -39,9 +39,10 @@ impl Sample {
 /// All tables of a run.
 pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
     let mut out = String::new();
-    messages(&mut out, "raw", "raw", rows, false);
-    messages(&mut out, "raw, compressed", "raw", rows, true);
-    messages(&mut out, "socket.io", "socket.io", rows, false);
+    messages(&mut out, "raw", "raw", rows, Kind::Plain);
+    messages(&mut out, "raw, compressed", "raw", rows, Kind::Compressed);
+    messages(&mut out, "raw, clients", "raw", rows, Kind::Clients);
+    messages(&mut out, "socket.io", "socket.io", rows, Kind::Plain);
     idle(&mut out, rows);
     counted(&mut out, counts);
     out
@@ -58,23 +59,69 @@ fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
     found
 }
 
-/// The rows of a protocol, those in which clients ask for compression or the others.
-fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], compressed: bool) {
+/// What the rows of a table have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Clients ask for compression.
+    Compressed,
+    /// It is clients that are measured.
+    Clients,
+}
+
+impl Kind {
+    fn of(workload: &str) -> Self {
+        match Workload::named(workload) {
+            Ok(Workload::ClientEcho { .. }) => Self::Clients,
+            Ok(workload) if workload.compression() != Compression::Off => Self::Compressed,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Who is measured, and what of it is shown besides its costs: the names of figures, titles, digits.
+    fn columns(self) -> (&'static str, &'static [(&'static str, &'static str, usize)]) {
+        const SERVERS: [(&str, &str, usize); 5] = [
+            ("messages_per_second", "messages/s", 0),
+            ("p50_ms", "p50 ms", 2),
+            ("p99_ms", "p99 ms", 2),
+            ("generator_busy", "generator busy", 2),
+            ("server_waited", "server waited", 2),
+        ];
+        const CLIENTS: [(&str, &str, usize); 4] = [
+            ("messages_per_second", "messages/s", 0),
+            ("client_busy", "client busy", 2),
+            ("client_waited", "client waited", 2),
+            ("server_busy", "server busy", 2),
+        ];
+        match self {
+            Self::Plain | Self::Compressed => ("server", &SERVERS),
+            Self::Clients => ("client", &CLIENTS),
+        }
+    }
+}
+
+/// The rows of a protocol that are of this kind.
+fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], kind: Kind) {
     let rows: Vec<&Measured> = rows
         .iter()
         .filter(|measured| measured.row.protocol == protocol && !measured.row.workload.starts_with("idle"))
-        .filter(|measured| is_compressed(&measured.row.workload) == compressed)
+        .filter(|measured| Kind::of(&measured.row.workload) == kind)
         .collect();
     if rows.is_empty() {
         return;
     }
+    let compressed = kind == Kind::Compressed;
+    let (who, columns) = kind.columns();
+    let titles: Vec<&str> = columns.iter().map(|&(_, title, _)| title).collect();
     let _ = writeln!(
         out,
         "\n### {title}\n\n\
-         | workload | server |{} CPU µs/message | × floor | × best peer | messages/s | p50 ms | p99 ms | generator busy | server waited | faults |\n\
-         |---|---|{}---:|---:|---:|---:|---:|---:|---:|---:|---|",
+         | workload | {who} |{} CPU µs/message | × floor | × best peer | {} | faults |\n\
+         |---|---|{}---:|---:|---:|{}---|",
         if compressed { " agreed | ratio |" } else { "" },
+        titles.join(" | "),
         if compressed { "---|---:|" } else { "" },
+        "---:|".repeat(columns.len()),
     );
     for workload in in_order(rows.iter().map(|measured| measured.row.workload.as_str())) {
         let of_workload: Vec<&&Measured> =
@@ -115,30 +162,21 @@ fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], co
                 });
                 Sample(ratios.collect())
             };
-            let median = |name: &str, digits: usize| {
+            let medians = columns.iter().map(|&(name, _, digits)| {
                 of(name).median().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-            };
+            });
             let _ = writeln!(
                 out,
-                "| {workload} | {server} |{} {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {workload} | {server} |{} {} | {} | {} | {} | {} |",
                 if compressed { agreed(&mine) } else { String::new() },
                 of("cpu_us_per_message").show(2),
                 against(&floor).show(2),
                 against(&best_peer).show(2),
-                median("messages_per_second", 0),
-                median("p50_ms", 2),
-                median("p99_ms", 2),
-                median("generator_busy", 2),
-                median("server_waited", 2),
+                medians.collect::<Vec<_>>().join(" | "),
                 faults(&mine),
             );
         }
     }
-}
-
-/// Whether its clients ask for compression.
-fn is_compressed(workload: &str) -> bool {
-    Workload::named(workload).is_ok_and(|workload| workload.compression() != Compression::Off)
 }
 
 fn median(costs: &BTreeMap<usize, f64>) -> f64 {
@@ -253,7 +291,11 @@ mod tests {
     use crate::load::{Protocol, Row};
 
     fn measured(server: &str, round: usize, cost: f64) -> Measured {
-        let mut row = Row::failed(Protocol::Raw, "echo-deflate-c1-k1-s1024");
+        measured_with("echo-deflate-c1-k1-s1024", server, round, cost)
+    }
+
+    fn measured_with(workload: &str, server: &str, round: usize, cost: f64) -> Measured {
+        let mut row = Row::failed(Protocol::Raw, workload);
         row.figures = [("cpu_us_per_message".to_owned(), cost), ("ratio".to_owned(), 2.5)].into();
         row.negotiated = Some("no takeover".to_owned());
         Measured { server: server.to_owned(), round, row }
@@ -276,6 +318,25 @@ mod tests {
         let start = "| echo-deflate-c1-k1-s1024 | tidewire | no takeover | 2.50 | 8.00 (4.00–12.00) | 5.00 (4.00–6.00) \
                      | 1.00 (0.80–1.20) |";
         assert!(ours.starts_with(start), "{ours}");
+    }
+
+    #[test]
+    fn clients_are_compared_with_clients_though_servers_have_their_names() {
+        let rows = [
+            measured_with("echo-c1-k1-s32", "floor", 1, 1.0),
+            measured_with("echo-c1-k1-s32", "tidewire", 1, 2.0),
+            measured_with("client-echo-c1-k1-s32", "floor", 1, 4.0),
+            measured_with("client-echo-c1-k1-s32", "tidewire", 1, 5.0),
+            measured_with("client-echo-c1-k1-s32", "peer", 1, 10.0),
+        ];
+        let table = print(&rows, &[]);
+        let (servers, clients) = table.split_once("### raw, clients").unwrap();
+        assert!(servers.contains("| echo-c1-k1-s32 | tidewire | 2.00 | 2.00 | - |"), "{servers}");
+        assert!(clients.contains("| workload | client | CPU µs/message |"), "{clients}");
+        assert!(
+            clients.contains("| client-echo-c1-k1-s32 | tidewire | 5.00 | 1.25 | 0.50 | - |"),
+            "{clients}"
+        );
     }
 
     #[test]

@@ -33,6 +33,15 @@ const RAW: [&str; 12] = [
     "broadcast-deflate-c1000-k4-s1024",
 ];
 
+/// Those of which the client is measured.
+const CLIENTS: [&str; 5] = [
+    "client-echo-c100-k1-s32",
+    "client-echo-c100-k8-s32",
+    "client-echo-c100-k1-s1024",
+    "client-echo-c20-k1-s65536",
+    "client-echo-c4-k1-s1048576",
+];
+
 const SOCKET_IO: [&str; 6] = [
     "ack-c100-k1-s32",
     "ack-c500-k8-s32",
@@ -52,6 +61,7 @@ pub(super) fn all() -> Vec<Planned> {
     [
         of(Protocol::Raw, &BOTH),
         of(Protocol::Raw, &RAW),
+        of(Protocol::Raw, &CLIENTS),
         of(Protocol::SocketIo, &BOTH),
         of(Protocol::SocketIo, &SOCKET_IO),
         of(Protocol::Raw, &[IDLE]),
