@@ -216,10 +216,10 @@ impl<A: Application> Engine<A> {
     /// A new session with an id of its own; `None` when there are too many, or none are wanted.
     fn new_session(&self, transport: Transport) -> Option<Registered<A>> {
         if self.0.registry.len() >= self.0.options.max_sessions {
-            if let Some(suppressed) = self.0.refusals.pass() {
+            self.0.refusals.pass(|suppressed| {
                 let max_sessions = self.0.options.max_sessions;
                 tracing::warn!(max_sessions, suppressed, "too many sessions: a new one is refused");
-            }
+            });
             return None;
         }
         let mut random = [0; 15];

@@ -160,14 +160,14 @@ impl Listener {
                 let place = match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => Some(place),
                     Err(_) => {
-                        if let Some(suppressed) = full.pass() {
+                        full.pass(|suppressed| {
                             let max_connections = self.limits.max_connections;
                             tracing::warn!(
                                 max_connections,
                                 suppressed,
                                 "too many connections: further ones wait"
                             );
-                        }
+                        });
                         // It fails for a semaphore that is closed, which this one never is.
                         Arc::clone(&places).acquire_owned().await.ok()
                     }
@@ -186,9 +186,9 @@ impl Listener {
                     tokio::spawn(connection);
                 }
                 Err(error) => {
-                    if let Some(suppressed) = failures.pass() {
+                    failures.pass(|suppressed| {
                         tracing::warn!(%error, suppressed, "cannot accept a connection");
-                    }
+                    });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -300,9 +300,9 @@ async fn begin(
             () = stopped => return None,
         };
         let accepted = accepted.map_err(|(error, stream)| {
-            if let Some(suppressed) = FAILED_HANDSHAKES.pass() {
+            FAILED_HANDSHAKES.pass(|suppressed| {
                 tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
-            }
+            });
             // What the client was told should arrive.
             drop(ServedStream::new(stream, limits.write_timeout));
         });

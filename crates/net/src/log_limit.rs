@@ -17,9 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// ```
 /// # use tidewire_net::LogLimit;
 /// static REFUSED: LogLimit = LogLimit::new();
-/// if let Some(suppressed) = REFUSED.pass() {
-///     println!("a peer was refused; not shown: {suppressed:?}");
-/// }
+/// REFUSED.pass(|suppressed| println!("a peer was refused; not shown: {suppressed:?}"));
 /// ```
 #[derive(Debug)]
 pub struct LogLimit(Mutex<State>);
@@ -39,10 +37,12 @@ impl LogLimit {
         Self(Mutex::new(State { left: BURST, since: Time::ZERO, suppressed: 0 }))
     }
 
-    /// Asks for a line. `Some` says that it may be written, and within it, how many were not since the last one, if any.
-    #[must_use]
-    pub fn pass(&self) -> Option<Option<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::now())
+    /// Calls `write` for a line, if it may be written, with how many were not since the last one, if any.
+    pub fn pass(&self, write: impl FnOnce(Option<u64>)) {
+        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::now());
+        if let Some(suppressed) = passed {
+            write(Some(suppressed).filter(|suppressed| *suppressed > 0));
+        }
     }
 }
 
@@ -53,7 +53,8 @@ impl Default for LogLimit {
 }
 
 impl State {
-    fn pass(&mut self, now: Time) -> Option<Option<u64>> {
+    /// How many lines were suppressed before this one; `None` if this one is.
+    fn pass(&mut self, now: Time) -> Option<u64> {
         let passed = now.saturating_since(self.since).as_secs() / EVERY.as_secs();
         if self.left == BURST || passed >= BURST.into() {
             self.left = BURST;
@@ -67,7 +68,7 @@ impl State {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                Some(Some(std::mem::take(&mut self.suppressed)).filter(|suppressed| *suppressed > 0))
+                Some(std::mem::take(&mut self.suppressed))
             }
             None => {
                 self.suppressed += 1;
@@ -87,12 +88,24 @@ mod tests {
         let mut state = state.into_inner().unwrap();
         let at = |millis| Time::ZERO + Duration::from_millis(millis);
         let mut pass = |millis, times| -> Vec<_> { (0..times).map(|_| state.pass(at(millis))).collect() };
-        assert_eq!(pass(100, 13), [vec![Some(None); 10], vec![None; 3]].concat());
+        assert_eq!(pass(100, 13), [vec![Some(0); 10], vec![None; 3]].concat());
         assert_eq!(pass(1_099, 1), [None]);
-        assert_eq!(pass(1_100, 2), [Some(Some(4)), None]);
-        assert_eq!(pass(3_600, 3), [Some(Some(1)), Some(None), None]);
+        assert_eq!(pass(1_100, 2), [Some(4), None]);
+        assert_eq!(pass(3_600, 3), [Some(1), Some(0), None]);
         // A second is counted whole: half of one is left over.
-        assert_eq!(pass(4_100, 2), [Some(Some(1)), None]);
-        assert_eq!(pass(1_000_000, 11), [&[Some(Some(1))][..], &[Some(None); 9], &[None]].concat());
+        assert_eq!(pass(4_100, 2), [Some(1), None]);
+        assert_eq!(pass(1_000_000, 11), [&[Some(1)][..], &[Some(0); 9], &[None]].concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_written_with_the_number_of_those_that_were_not_if_there_are_any() {
+        let limit = LogLimit::new();
+        let mut lines = Vec::new();
+        for _ in 0..12 {
+            limit.pass(|suppressed| lines.push(suppressed));
+        }
+        tokio::time::advance(EVERY).await;
+        limit.pass(|suppressed| lines.push(suppressed));
+        assert_eq!(lines, [vec![None; 10], vec![Some(2)]].concat());
     }
 }

@@ -39,10 +39,10 @@ pub(crate) fn shared_event<T: Serialize + ?Sized>(
 /// Logs that an event could not be written. What a client sends may be why, where a program relays it.
 pub(crate) fn log_not_sent(event: &str, error: &EmitError) {
     static NOT_SENT: LogLimit = LogLimit::new();
-    if let Some(suppressed) = NOT_SENT.pass() {
+    NOT_SENT.pass(|suppressed| {
         let (event, error) = (Excerpt(event), Excerpt(error));
         tracing::error!(%event, %error, suppressed, "an event was not sent");
-    }
+    });
 }
 
 /// Why an event was not sent.

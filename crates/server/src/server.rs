@@ -68,14 +68,15 @@ impl Common {
         {
             return;
         }
-        let Some(suppressed) = self.failures.pass() else { return };
-        let (event, error) = (event.map(Excerpt), Excerpt(error));
-        let event = event.as_ref().map(tracing::field::display);
-        if self.on_error.is_some() {
-            tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
-        } else {
-            tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
-        }
+        self.failures.pass(|suppressed| {
+            let (event, error) = (event.map(Excerpt), Excerpt(error));
+            let event = event.as_ref().map(tracing::field::display);
+            if self.on_error.is_some() {
+                tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
+            } else {
+                tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
+            }
+        });
     }
 }
 
