@@ -110,6 +110,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self
     }
 
+    /// The same connection for an owner that keeps what it receives, see [`Connection::with_long_messages_owned`].
+    #[must_use]
+    pub fn with_long_messages_owned(mut self) -> Self {
+        self.machine = self.machine.with_long_messages_owned();
+        self
+    }
+
     /// Reads once and hands each event to `each`, until it breaks. Ready when something was read, so call it again
     /// until it is pending; but when [`has_backlog`](Self::has_backlog) says so, let other tasks of the thread have
     /// their turn first. The rest of a read behind a break, and behind so many events that handling more of them would

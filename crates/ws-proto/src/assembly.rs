@@ -7,6 +7,7 @@ use crate::copy::append;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::frame::Opcode;
+use crate::mask::mask_into;
 use crate::utf8::{InvalidUtf8, TextAssembly};
 
 /// A message under assembly.
@@ -42,15 +43,25 @@ impl Assembly {
         }
     }
 
-    /// Appends `payload`, unmasked; the message has `expected` bytes to come, these included, as far as is known.
-    pub(crate) fn push(&mut self, payload: &[u8], expected: usize) -> Result<(), ProtocolError> {
-        match self {
-            Assembly::Text(text) => text.push(payload, expected)?,
-            Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => {
+    /// Appends `payload`, which is masked if there is a key; the message has `expected` bytes to come, these included, as
+    /// far as is known.
+    pub(crate) fn push(
+        &mut self,
+        payload: &[u8],
+        key: Option<[u8; 4]>,
+        expected: usize,
+    ) -> Result<(), ProtocolError> {
+        match (self, key) {
+            (Assembly::Text(text), None) => text.push(payload, expected)?,
+            (Assembly::Text(text), Some(key)) => text.push_masked(payload, key, expected)?,
+            (Assembly::Binary(bytes) | Assembly::Compressed(_, bytes), _) => {
                 bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
-                append(bytes, payload);
+                match key {
+                    None => append(bytes, payload),
+                    Some(key) => mask_into(payload, key, bytes),
+                }
             }
-            Assembly::Chunks(_) => debug_assert!(false, "chunks are not assembled"),
+            (Assembly::Chunks(_), _) => debug_assert!(false, "chunks are not assembled"),
         }
         Ok(())
     }
@@ -102,7 +113,7 @@ mod tests {
     fn memory_follows_the_bytes_that_came_and_not_the_length_announced() {
         let mut assembly = Assembly::new(Opcode::Binary, false);
         for round in 1..=100_000 {
-            assembly.push(&[0], 1 << 40).unwrap();
+            assembly.push(&[0], None, 1 << 40).unwrap();
             let Assembly::Binary(bytes) = &assembly else { unreachable!() };
             assert!(bytes.capacity() <= FORESIGHT * round, "{} for {round} bytes", bytes.capacity());
         }
@@ -114,7 +125,7 @@ mod tests {
         let mut to_come = 100_000;
         while to_come > 0 {
             let piece = to_come.min(1_400);
-            assembly.push(&vec![0; piece], to_come).unwrap();
+            assembly.push(&vec![0; piece], None, to_come).unwrap();
             to_come -= piece;
         }
         let Assembly::Binary(bytes) = &assembly else { unreachable!() };
@@ -128,7 +139,7 @@ mod tests {
         let mut capacities = Vec::new();
         while to_come > 0 {
             let piece = to_come.min(64 * 1024);
-            assembly.push(&vec![b'a'; piece], to_come).unwrap();
+            assembly.push(&vec![b'a'; piece], None, to_come).unwrap();
             to_come -= piece;
             let Assembly::Text(text) = &assembly else { unreachable!() };
             capacities.push(text.capacity());
@@ -143,7 +154,7 @@ mod tests {
         let mut moves = 0;
         let mut capacity = 0;
         for _ in 0..100_000 {
-            assembly.push(b"x", usize::MAX).unwrap();
+            assembly.push(b"x", None, usize::MAX).unwrap();
             let Assembly::Binary(bytes) = &assembly else { unreachable!() };
             moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
         }

@@ -2,6 +2,10 @@
 
 use crate::assembly::growth;
 use crate::copy::append_str;
+use crate::mask::mask_copy;
+
+/// Bytes that are unmasked at a time: they are checked and copied while they are in the nearest cache.
+const BLOCK: usize = 2048;
 
 /// Text under assembly.
 ///
@@ -32,13 +36,38 @@ impl TextAssembly {
         self.text.capacity()
     }
 
-    /// Appends `bytes`; the message has `expected` bytes to come, these included, as far as is known.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], expected: usize) -> Result<(), InvalidUtf8> {
-        let open_len = usize::from(self.open_len);
-        let arriving = open_len + bytes.len();
-        let expected = expected.saturating_add(open_len);
-        self.text.reserve_exact(growth(self.text.len(), self.text.capacity(), arriving, expected));
+    /// Appends `bytes`, which are masked with `key`; the message has `expected` bytes to come, these included, as far as is
+    /// known.
+    pub(crate) fn push_masked(
+        &mut self,
+        bytes: &[u8],
+        key: [u8; 4],
+        expected: usize,
+    ) -> Result<(), InvalidUtf8> {
+        self.reserve(bytes.len(), expected);
+        let mut unmasked = [0; BLOCK];
+        // The length of a block is a multiple of the key's, so each begins with its first byte.
+        for block in bytes.chunks(BLOCK) {
+            let unmasked = &mut unmasked[..block.len()];
+            mask_copy(block, key, unmasked);
+            self.push_reserved(unmasked)?;
+        }
+        Ok(())
+    }
 
+    /// Appends `bytes`; the message has `expected` bytes to come, these included, as far as is known.
+    pub(crate) fn push(&mut self, bytes: &[u8], expected: usize) -> Result<(), InvalidUtf8> {
+        self.reserve(bytes.len(), expected);
+        self.push_reserved(bytes)
+    }
+
+    fn reserve(&mut self, arriving: usize, expected: usize) {
+        let open_len = usize::from(self.open_len);
+        let expected = expected.saturating_add(open_len);
+        self.text.reserve_exact(growth(self.text.len(), self.text.capacity(), open_len + arriving, expected));
+    }
+
+    fn push_reserved(&mut self, mut bytes: &[u8]) -> Result<(), InvalidUtf8> {
         while self.open_len > 0 {
             let Some((&byte, rest)) = bytes.split_first() else { return Ok(()) };
             bytes = rest;

@@ -6,8 +6,8 @@ mod support;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{feed, frame, payload};
-use tidewire_ws_proto::{CloseCode, CloseFrame, Event, Limits, Opcode, Role};
+use support::{feed, feed_to, frame, payload};
+use tidewire_ws_proto::{CloseCode, CloseFrame, Connection, Event, Limits, Opcode, Role};
 
 /// One thing a peer sends, and where it is cut into fragments.
 #[derive(Clone, Debug)]
@@ -21,8 +21,11 @@ fn sent() -> impl Strategy<Value = Sent> {
     // Characters of all four lengths, few enough of them that cuts fall inside.
     let text = vec(prop_oneof![Just('a'), Just('é'), Just('€'), Just('🦀'), any::<char>()], 0..100);
     let bytes = prop_oneof![vec(any::<u8>(), 0..300), (65_530_usize..65_540).prop_map(|len| vec![7; len])];
+    let repeated = prop_oneof![4 => Just(1_usize), 1 => 100..800_usize];
     prop_oneof![
-        (text, cuts()).prop_map(|(text, cuts)| Sent::Text(text.into_iter().collect(), cuts)),
+        (text, repeated, cuts()).prop_map(|(text, times, cuts)| {
+            Sent::Text(text.into_iter().collect::<String>().repeat(times), cuts)
+        }),
         (bytes, cuts()).prop_map(|(bytes, cuts)| Sent::Binary(bytes, cuts)),
     ]
 }
@@ -94,11 +97,17 @@ proptest! {
             sent.push((Opcode::Close, 1001_u16.to_be_bytes().to_vec()));
         }
 
-        let seen = feed(role, &Limits::default(), pieces(&wire, &reads));
-        prop_assert_eq!(seen.error, None);
-        prop_assert_eq!(seen.events, expected);
-        prop_assert_eq!(seen.sent, sent);
-        prop_assert_eq!(seen.is_closed, close.is_some());
+        for owned in [false, true] {
+            let mut connection = Connection::new(role, &Limits::default());
+            if owned {
+                connection = connection.with_long_messages_owned();
+            }
+            let seen = feed_to(connection, pieces(&wire, &reads));
+            prop_assert_eq!(seen.error, None);
+            prop_assert_eq!(seen.events, expected.as_slice());
+            prop_assert_eq!(seen.sent, sent.as_slice());
+            prop_assert_eq!(seen.is_closed, close.is_some());
+        }
     }
 
     #[test]

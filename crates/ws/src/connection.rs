@@ -40,7 +40,8 @@ impl Connection {
         Self::new(WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
     }
 
-    fn new(mut stream: WebSocketStream<Stream>, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
+    fn new(stream: WebSocketStream<Stream>, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
+        let mut stream = stream.with_long_messages_owned();
         if let Some(agreement) = deflate {
             stream = stream.with_deflate(agreement);
         }

@@ -307,3 +307,39 @@ fn a_close_is_taken_when_no_other_control_frame_would_be() {
     decode(&mut connection, &message(Opcode::Ping, b"")).unwrap();
     assert_eq!(decode(&mut connection, &message(Opcode::Close, b"")), Ok(Some(Event::Close(None))));
 }
+
+#[test]
+fn long_messages_that_lie_whole_in_the_input_are_owned_where_that_is_asked_for() {
+    let is_owned = |event: &Event<'_>| match event {
+        Event::Text(text) => matches!(text, Cow::Owned(_)),
+        Event::Binary(bytes) => matches!(bytes, Cow::Owned(_)),
+        _ => false,
+    };
+    for opcode in [Opcode::Text, Opcode::Binary] {
+        for len in [0, 1, OWNED_FROM - 1, OWNED_FROM, 5 * OWNED_FROM + 3] {
+            let mut borrowing = server();
+            let mut owning = server().with_long_messages_owned();
+            let payload = vec![b'x'; len];
+            let (mut first, mut second) = (message(opcode, &payload), message(opcode, &payload));
+            let first = borrowing.decode(&mut Input::new(&mut first), NOW).unwrap().unwrap();
+            let second = owning.decode(&mut Input::new(&mut second), NOW).unwrap().unwrap();
+            assert_eq!((is_owned(&first), is_owned(&second)), (false, len >= OWNED_FROM), "{len} bytes");
+            assert!(first == second, "{len} bytes");
+            assert_eq!(owning.message.as_ref().map(Assembly::len), None);
+        }
+    }
+}
+
+#[test]
+fn a_long_text_is_checked_wherever_its_fault_lies() {
+    let mut text = vec![b'x'; 2 * OWNED_FROM];
+    for at in [0, 2047, 2048, OWNED_FROM, text.len() - 1] {
+        for fault in [0xff, 0x80, 0xc3] {
+            text[at] = fault;
+            let mut connection = server().with_long_messages_owned();
+            let result = decode(&mut connection, &message(Opcode::Text, &text));
+            assert_eq!(result, Err(ProtocolError::InvalidText), "{fault:02x} at {at}");
+            text[at] = b'x';
+        }
+    }
+}

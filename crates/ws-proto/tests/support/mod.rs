@@ -34,7 +34,11 @@ pub(crate) struct Seen {
 
 /// Feeds `pieces`, one read each.
 pub(crate) fn feed<'a>(role: Role, limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
-    let mut connection = Connection::new(role, limits);
+    feed_to(Connection::new(role, limits), pieces)
+}
+
+/// Feeds `pieces` to this connection, one read each.
+pub(crate) fn feed_to<'a>(mut connection: Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     let mut seen = Seen { events: vec![], error: None, sent: vec![], can_send: true, is_closed: false };
     for piece in pieces {
         let mut piece = piece.to_vec();
