@@ -27,6 +27,12 @@ const EVENTS: usize = 128;
 /// Reads on the way to the end, before other tasks of the thread get their turn.
 pub(crate) const READS_WHILE_CLOSING: usize = 4;
 
+/// What is still to come of a frame is long from here on. Below, one more read would cost more than a copy does.
+const LONG_FRAME: usize = 16 * 1024;
+
+/// How much is read at once with the rest of a long frame: a few short messages that follow it take no read of their own.
+const BEHIND_LONG_FRAME: usize = 4 * 1024;
+
 /// Above this many waiting bytes no pong is added to them.
 const PONGS_UP_TO: usize = 64 * 1024;
 
@@ -162,7 +168,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             return Poll::Ready(picked);
         }
         let mut buffer = ReadBuffer::take();
-        let mut read = ReadBuf::new(&mut buffer);
+        let room = self.room_to_read(buffer.len());
+        let mut read = ReadBuf::new(&mut buffer[..room]);
         ready!(self.poll_fill(&mut read, cx))?;
         let mut input = Input::new(read.filled_mut());
         let picked = self.decode(&mut input, now, |event| pick(event, cx));
@@ -170,6 +177,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             self.backlog = copy_of(input.into_rest());
         }
         Poll::Ready(picked)
+    }
+
+    /// How much to read at once. While a long message is under way, little more than its end: what is read behind that is
+    /// copied twice.
+    #[inline]
+    fn room_to_read(&self, capacity: usize) -> usize {
+        match self.machine.frame_remaining() {
+            0..LONG_FRAME => capacity,
+            long => capacity.min(long + BEHIND_LONG_FRAME),
+        }
     }
 
     /// Whether something is read and not decoded, so that the next call of [`poll_next`](Self::poll_next) reads
@@ -418,6 +435,35 @@ mod tests {
         }
         assert!((0..MESSAGES).map(|number| number.to_string()).eq(texts));
         assert!(!stream.has_backlog());
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_long_message_is_not_read_far_ahead_and_none_of_it_is_lost() {
+        const MESSAGES: usize = 5;
+        let (server, mut client) = tokio::io::duplex(1024 * 1024);
+        let mut wire = Vec::new();
+        for number in 0..MESSAGES {
+            let payload = [b'0' + number as u8; 65_536];
+            ws_proto::encode_message(ws_proto::Opcode::Binary, &payload, Some([1, 2, 3, 4]), &mut wire);
+        }
+        client.write_all(&wire).await.unwrap();
+        let mut stream =
+            WebSocketStream::server(server, Bytes::new(), &Limits::default()).with_long_messages_owned();
+        let mut received = Vec::new();
+        while received.len() < MESSAGES {
+            let next = poll_fn(|cx| {
+                stream.poll_next(Time::ZERO, cx, |event, _| match event {
+                    Event::Binary(bytes) => Some(bytes.into_owned()),
+                    _ => None,
+                })
+            });
+            received.extend(next.await.unwrap());
+            // The first read knows nothing yet, and is as long as can be.
+            assert!(stream.backlog.len() - stream.decoded <= BEHIND_LONG_FRAME, "{}", stream.backlog.len());
+        }
+        for (number, bytes) in received.iter().enumerate() {
+            assert!(bytes[..] == [b'0' + number as u8; 65_536], "message {number}");
+        }
     }
 
     #[tokio::test]

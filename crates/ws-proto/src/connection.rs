@@ -179,6 +179,12 @@ impl Connection {
         }
     }
 
+    /// How many bytes are still to come of the frame that has begun: 0 between two frames.
+    #[inline]
+    pub fn frame_remaining(&self) -> usize {
+        self.frame.as_ref().map_or(0, |frame| frame.remaining)
+    }
+
     /// The next control frame to write: a Pong, a Ping, and the Close after everything else.
     ///
     /// Once the Close has been taken nothing may be written any more.
