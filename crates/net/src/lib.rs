@@ -41,5 +41,5 @@ pub use tls::TlsError;
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
-pub use websocket::{Ended, WebSocketStream};
+pub use websocket::{Ended, READS_WHILE_CLOSING, WebSocketStream};
 pub use write_queue::{Wire, WriteQueue};

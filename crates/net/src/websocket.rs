@@ -25,7 +25,7 @@ pub(crate) const LINGER: Duration = Duration::from_secs(1);
 const EVENTS: usize = 128;
 
 /// Reads on the way to the end, before other tasks of the thread get their turn.
-pub(crate) const READS_WHILE_CLOSING: usize = 4;
+pub const READS_WHILE_CLOSING: usize = 4;
 
 /// What is still to come of a frame is long from here on. Below, one more read would cost more than a copy does.
 const LONG_FRAME: usize = 16 * 1024;

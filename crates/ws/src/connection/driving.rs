@@ -2,15 +2,12 @@
 
 use std::task::{Context, Poll, Waker, ready};
 
-use net::{Deadline, Ended, Stream};
+use net::{Deadline, Ended, READS_WHILE_CLOSING, Stream};
 use ws_proto::{CloseCode, CloseFrame, Time};
 
 use super::{Phase, State, Watch};
 use crate::closed::Closed;
 use crate::waiting::Ticket;
-
-/// Reads on the way to the end, before other tasks of the thread get their turn.
-const READS_WHILE_CLOSING: usize = 4;
 
 impl State {
     pub(crate) fn buffered(&self) -> usize {
