@@ -3,6 +3,9 @@
 mod support;
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,13 +16,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Client, connect, connect_with, fragment, soon, text};
+use support::{Client, connect, connect_with, fragment, frame, soon, text};
 use tidewire_ws::{
     CloseCode, Closed, Connect, DeflateOptions, Interrupted, Limits, Message, ProtocolError, SinkError,
     TrySendError, WebSocket,
 };
 use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use ws_proto::{Event, Opcode};
 
 /// Both ends of a connection, the server's first.
@@ -79,7 +82,7 @@ async fn pieces_are_fragments_and_nothing_but_control_frames_comes_between() {
     let mut client = connect(async |socket: WebSocket| {
         let (mut sender, mut receiver) = socket.split();
         let (other, mut sink) = (sender.clone(), sender.clone());
-        std::future::poll_fn(|cx| std::pin::Pin::new(&mut sink).poll_ready_unpin(cx)).await.unwrap();
+        poll_fn(|cx| std::pin::Pin::new(&mut sink).poll_ready_unpin(cx)).await.unwrap();
         let mut message = sender.begin_text();
         message.write("one").await.unwrap();
         sink.start_send_unpin("ready before".into()).unwrap();
@@ -120,7 +123,7 @@ async fn a_flush_behind_a_message_in_pieces_waits_for_what_its_sink_has_sent_and
         let (mut sender, mut receiver) = socket.split();
         let (other, mut sink) = (sender.clone(), sender.clone());
         sink.feed("x".repeat(496).into()).await.unwrap();
-        std::future::poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
+        poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
         let mut message = sender.begin_text();
         message.write("x".repeat(496)).await.unwrap();
         sink.start_send_unpin("x".repeat(994).into()).unwrap();
@@ -155,7 +158,7 @@ async fn a_flush_behind_a_message_that_is_never_finished_is_told_so() {
         let client = connect_with(Limits::default(), 1_000, b"", async move |socket: WebSocket| {
             let (mut sender, mut receiver) = socket.split();
             let mut sink = sender.clone();
-            std::future::poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
+            poll_fn(|cx| sink.poll_ready_unpin(cx)).await.unwrap();
             let mut message = sender.begin_text();
             message.write("half of").await.unwrap();
             sink.start_send_unpin("behind".into()).unwrap();
@@ -274,6 +277,44 @@ async fn a_reader_can_have_a_limit() {
         assert_eq!(soon(reports.recv()).await, Some(Some(length)));
     }
     client.expect_close(CloseCode::MESSAGE_TOO_BIG).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_tasks_have_their_turn_while_fragments_bring_nothing() {
+    const LENGTH: usize = 3 * 1024 * 1024;
+    for is_read in [true, false] {
+        let (all_there, is_all_there) = watch::channel(false);
+        let (report, mut reports) = mpsc::unbounded_channel();
+        let handler = async move |mut socket: WebSocket| {
+            let polls = AtomicUsize::new(0);
+            let mut next = pin!(async {
+                let mut reader = socket.recv_in_chunks().await.unwrap();
+                assert_eq!(reader.chunk().await, Ok(Some(vec![1].into())));
+                is_all_there.clone().wait_for(|is_all_there| *is_all_there).await.unwrap();
+                polls.store(1, Ordering::Relaxed);
+                if is_read {
+                    return reader.chunk().await.unwrap();
+                }
+                drop(reader);
+                socket.recv().await
+            });
+            let next = poll_fn(|cx| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                next.as_mut().poll(cx)
+            });
+            report.send((next.await, polls.load(Ordering::Relaxed))).unwrap();
+        };
+        let mut client = connect_with(Limits::default(), 2 * LENGTH, b"", handler).await;
+        let empty = fragment(Opcode::Continuation, b"", false);
+        client.write(&fragment(Opcode::Binary, &[1], false)).await;
+        client.write(&empty.repeat(LENGTH / empty.len())).await;
+        client.write(&fragment(Opcode::Continuation, &[2], true)).await;
+        client.write(&frame(Opcode::Binary, &[3])).await;
+        all_there.send(true).unwrap();
+        let (next, polls) = soon(reports.recv()).await.unwrap();
+        assert_eq!(next, Some(if is_read { vec![2].into() } else { vec![3].into() }));
+        assert!(polls > 2, "{polls}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,10 @@ use crate::waiting::Waiting;
 /// From this many received bytes on, other tasks get their turn before the next message is taken.
 const RECEIVED_IN_A_TURN: usize = 1024 * 1024;
 
+/// What a read counts that has brought nothing to hand out: about what it can hold. Fragments without content, or of a
+/// message whose reader was dropped, are work as well, and there may be no end of them.
+const READ_IN_VAIN: usize = RECEIVED_IN_A_TURN / 16;
+
 impl State {
     /// The next message, or the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
@@ -65,10 +69,7 @@ impl State {
         // A peer whose messages never end must not keep the handler from yielding to other tasks; nor one whose messages
         // are few and long, as a kilobyte becomes when it is inflated.
         if self.received >= RECEIVED_IN_A_TURN {
-            self.received = 0;
-            // Not by waking the task, which would keep the runtime from looking at its sockets.
-            let _ = pin!(yield_now()).poll(cx);
-            return self.wait(cx);
+            return self.give_way(cx);
         }
         let turn = ready!(poll_proceed(cx));
         loop {
@@ -111,7 +112,12 @@ impl State {
                     cx.waker().wake_by_ref();
                     return self.wait(cx);
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    self.received += READ_IN_VAIN;
+                    if self.received >= RECEIVED_IN_A_TURN {
+                        return self.give_way(cx);
+                    }
+                }
                 Err(ended) => {
                     self.end(ended);
                     if !self.driving {
@@ -122,6 +128,14 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Goes on when other tasks have had their turn.
+    fn give_way<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.received = 0;
+        // Not by waking the task, which would keep the runtime from looking at its sockets.
+        let _ = pin!(yield_now()).poll(cx);
+        self.wait(cx)
     }
 
     /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
