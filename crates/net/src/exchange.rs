@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +13,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::stream::{Stream, Upgraded};
@@ -21,6 +25,9 @@ const HEAD_SIZE: usize = 16 * 1024;
 
 /// Header fields of an answer.
 const HEADERS: usize = 100;
+
+/// Interim answers (1xx) before the answer. Answers a server that sends nothing else; Go's client takes five.
+const INTERIM_ANSWERS: usize = 16;
 
 /// Bytes of a refusal's body that are kept. It is for a message, not for a page.
 const BODY_SIZE: usize = 16 * 1024;
@@ -42,14 +49,21 @@ pub enum Answer {
 /// Cancel safe in that a dropped call closes the connection.
 ///
 /// # Errors
-/// The stream failed or ended, or the answer is not HTTP/1.x or longer than 16 KiB.
-pub async fn exchange(stream: Stream, request: Request<()>) -> Result<Answer, ExchangeError> {
+/// The stream failed or ended, or the answer is not HTTP/1.x or longer than 16 KiB, or comes behind too many of 1xx.
+pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Answer, ExchangeError> {
     let is_connect = request.method() == Method::CONNECT;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_SIZE)
         .max_headers(HEADERS)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await?;
+    let (interim, too_many) = (AtomicUsize::new(0), Arc::new(Notify::new()));
+    let full = Arc::clone(&too_many);
+    on_informational(&mut request, move |_| {
+        if interim.fetch_add(1, Ordering::Relaxed) == INTERIM_ANSWERS {
+            full.notify_one();
+        }
+    });
     let exchange = async {
         let response = sender.send_request(request.map(|()| Empty::new())).await?;
         let status = response.status();
@@ -68,27 +82,38 @@ pub async fn exchange(stream: Stream, request: Request<()>) -> Result<Answer, Ex
         biased;
         answer = exchange => answer,
         never = connection => match never {},
+        () = too_many.notified() => Err(ExchangeError(Cause::InterimAnswers)),
     }
 }
 
 /// There was no answer, or none in HTTP/1.x.
 #[derive(Debug)]
-pub struct ExchangeError(hyper::Error);
+pub struct ExchangeError(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    Http(hyper::Error),
+    InterimAnswers,
+}
 
 impl fmt::Display for ExchangeError {
     /// hyper's errors keep the reason for themselves.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_incomplete_message() {
+        let error = match &self.0 {
+            Cause::Http(error) => error,
+            Cause::InterimAnswers => return f.write_str("too many interim answers (1xx) before the answer"),
+        };
+        if error.is_incomplete_message() {
             return f.write_str("the server closed the connection without an answer");
         }
-        if self.0.is_parse_too_large() {
+        if error.is_parse_too_large() {
             return f.write_str("the head of the answer is too large");
         }
-        if self.0.is_parse() {
+        if error.is_parse() {
             f.write_str("the answer is not HTTP/1.1: ")?;
         }
-        self.0.fmt(f)?;
-        let mut reason = self.0.source();
+        error.fmt(f)?;
+        let mut reason = error.source();
         while let Some(error) = reason {
             write!(f, ": {error}")?;
             reason = error.source();
@@ -99,13 +124,16 @@ impl fmt::Display for ExchangeError {
 
 impl Error for ExchangeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
+        match &self.0 {
+            Cause::Http(error) => Some(error),
+            Cause::InterimAnswers => None,
+        }
     }
 }
 
 impl From<hyper::Error> for ExchangeError {
     fn from(error: hyper::Error) -> Self {
-        Self(error)
+        Self(Cause::Http(error))
     }
 }
 
@@ -154,6 +182,10 @@ mod tests {
         exchange.await.unwrap()
     }
 
+    fn is_parse(answered: Result<Answer, ExchangeError>) -> bool {
+        matches!(answered.unwrap_err().0, Cause::Http(error) if error.is_parse())
+    }
+
     #[tokio::test]
     async fn the_bytes_behind_a_switch_belong_to_the_new_protocol() {
         let answer =
@@ -186,9 +218,20 @@ mod tests {
     #[tokio::test]
     async fn a_head_without_an_end_is_given_up() {
         let endless = [b"HTTP/1.1 101 Switching\r\nX: ", &vec![b'x'; HEAD_SIZE][..]].concat();
-        assert!(answered(&endless).await.unwrap_err().0.is_parse());
+        assert!(is_parse(answered(&endless).await));
         let many = format!("HTTP/1.1 101 Switching\r\n{}\r\n", "x: 1\r\n".repeat(HEADERS + 1));
-        assert!(answered(many.as_bytes()).await.unwrap_err().0.is_parse());
+        assert!(is_parse(answered(many.as_bytes()).await));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_only_announces_its_answer_is_given_up() {
+        for (interim, is_answer) in [(INTERIM_ANSWERS, true), (INTERIM_ANSWERS + 1, false)] {
+            let head = "HTTP/1.1 100 Continue\r\n\r\n".repeat(interim) + "HTTP/1.1 101 Switching\r\n\r\n";
+            match answered(head.as_bytes()).await {
+                Ok(Answer::Switched(..)) => assert!(is_answer),
+                answered => assert!(!is_answer && !is_parse(answered), "{interim}"),
+            }
+        }
     }
 
     #[tokio::test]
@@ -203,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_http_is_told_so() {
         for answer in [&b"\x15\x03\x01\x00\x02\x02\x46"[..], b"hello\r\n\r\n", b"HTTP/2 200\r\n\r\n"] {
-            assert!(answered(answer).await.unwrap_err().0.is_parse(), "{answer:?}");
+            assert!(is_parse(answered(answer).await), "{answer:?}");
         }
     }
 }
