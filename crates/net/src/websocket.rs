@@ -196,6 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         !self.backlog.is_empty() || self.machine.has_chunk()
     }
 
+    /// See [`Connection::is_inflating`]: let other tasks of the thread have their turn between two reads.
+    #[inline]
+    #[must_use]
+    pub fn is_inflating(&self) -> bool {
+        self.machine.is_inflating()
+    }
+
     /// Whether messages are handed out as they come, see [`Connection::receive_in_chunks`]. What is left of one that was
     /// begun so before is dropped.
     pub fn receive_in_chunks(&mut self, in_chunks: bool) {

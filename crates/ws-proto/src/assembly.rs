@@ -7,6 +7,7 @@ use crate::copy::append;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::frame::Opcode;
+use crate::inflated::Inflated;
 use crate::mask::mask_into;
 use crate::utf8::{InvalidUtf8, TextAssembly};
 
@@ -20,6 +21,8 @@ pub(crate) enum Assembly {
     Binary(Vec<u8>),
     /// As it came; what it stands for is known at its end.
     Compressed(Opcode, Vec<u8>),
+    /// Compressed too, and long.
+    Inflated(Box<Inflated>),
     /// Not assembled at all.
     Chunks(Box<Chunks>),
 }
@@ -39,6 +42,7 @@ impl Assembly {
         match self {
             Assembly::Text(text) => text.len(),
             Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => bytes.len(),
+            Assembly::Inflated(message) => message.len(),
             Assembly::Chunks(_) => 0,
         }
     }
@@ -61,22 +65,20 @@ impl Assembly {
                     Some(key) => mask_into(payload, key, bytes),
                 }
             }
-            (Assembly::Chunks(_), _) => debug_assert!(false, "chunks are not assembled"),
+            (Assembly::Inflated(_) | Assembly::Chunks(_), _) => {
+                debug_assert!(false, "not assembled as they come");
+            }
         }
         Ok(())
     }
 
-    /// The message; its memory goes with it. `inflate` is asked for one that is compressed.
-    pub(crate) fn finish(
-        self,
-        inflate: impl FnOnce(Opcode, &[u8]) -> Result<Event<'static>, ProtocolError>,
-    ) -> Result<Option<Event<'static>>, ProtocolError> {
-        Ok(Some(match self {
-            Assembly::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
-            Assembly::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
-            Assembly::Compressed(opcode, bytes) => inflate(opcode, &bytes)?,
-            Assembly::Chunks(_) => return Ok(None),
-        }))
+    /// The message, if it needs no inflating; its memory goes with it.
+    pub(crate) fn finish(self) -> Result<Option<Event<'static>>, ProtocolError> {
+        Ok(match self {
+            Assembly::Text(text) => Some(Event::Text(Cow::Owned(text.finish()?))),
+            Assembly::Binary(bytes) => Some(Event::Binary(Cow::Owned(bytes))),
+            Assembly::Compressed(..) | Assembly::Inflated(_) | Assembly::Chunks(_) => None,
+        })
     }
 }
 

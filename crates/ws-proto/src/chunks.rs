@@ -14,7 +14,7 @@ use crate::utf8::TextAssembly;
 pub(crate) struct Chunks {
     /// Of a text, the character that the last piece has cut; `None` for bytes.
     text: Option<TextAssembly>,
-    /// Bytes that had been assembled before anybody asked for chunks.
+    /// Bytes that had been assembled, inflated, before anybody asked for chunks.
     assembled: Vec<u8>,
     /// If it is compressed.
     inflating: Option<Box<Inflating>>,
@@ -41,17 +41,28 @@ impl Chunks {
         }
     }
 
-    /// A message of which something has been assembled. `inflate` is asked for one that is compressed.
+    /// A message of which something has been assembled. `inflate` is asked for one that is still compressed.
     pub(crate) fn continuing(
         assembly: Assembly,
         inflate: impl FnOnce() -> Result<Inflating, ProtocolError>,
     ) -> Result<Box<Self>, ProtocolError> {
+        let (assembly, inflating) = match assembly {
+            Assembly::Inflated(message) => {
+                let (content, inflating) = message.into_parts();
+                (content, Some(inflating))
+            }
+            assembly => (assembly, None),
+        };
         Ok(match assembly {
-            Assembly::Text(text) => Box::new(Self { text: Some(text), ..Self::new(Opcode::Text, None) }),
-            Assembly::Binary(assembled) => Box::new(Self { assembled, ..Self::new(Opcode::Binary, None) }),
+            Assembly::Text(text) => Box::new(Self { text: Some(text), ..Self::new(Opcode::Text, inflating) }),
+            Assembly::Binary(assembled) => {
+                Box::new(Self { assembled, ..Self::new(Opcode::Binary, inflating) })
+            }
             Assembly::Compressed(opcode, bytes) => {
                 Box::new(Self::new(opcode, Some(inflate()?.with_input(bytes))))
             }
+            // What has been inflated is text or bytes.
+            Assembly::Inflated(_) => return Err(ProtocolError::InvalidCompression),
             Assembly::Chunks(chunks) => chunks,
         })
     }
@@ -105,11 +116,11 @@ impl Chunks {
     pub(crate) fn next(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
         while self.has_more() {
             let (piece, is_last) = match &mut self.inflating {
-                Some(inflating) => {
+                Some(inflating) if self.assembled.is_empty() => {
                     let piece = inflating.next()?;
                     (piece, self.has_ended && !inflating.has_more())
                 }
-                None => (std::mem::take(&mut self.assembled), false),
+                _ => (std::mem::take(&mut self.assembled), false),
             };
             let event = self.chunk(Cow::Owned(piece), is_last)?;
             if event.is_some() {

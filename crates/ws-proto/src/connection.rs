@@ -11,6 +11,7 @@ use crate::deflate::{DeflateAgreement, Inflater, Inflating};
 use crate::error::ProtocolError;
 use crate::event::{EndOfStream, Event};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, Opcode, Role, Rules};
+use crate::inflated::{INFLATED_FROM, Inflated};
 use crate::input::Input;
 use crate::limits::Limits;
 use crate::mask::mask;
@@ -113,8 +114,8 @@ impl Connection {
     /// [long and to be owned](Self::with_long_messages_owned). On
     /// `Ok(None)` all of the input has been consumed; what was unfinished in it has been kept, a message under
     /// assembly as one buffer that is handed out with it. Text is validated as it comes, so that text which can
-    /// no longer become UTF-8 fails in the middle of a frame. A compressed message is inflated once it is whole; it is no
-    /// longer than [`Limits::max_message_size`] compressed, and no longer than that inflated.
+    /// no longer become UTF-8 fails in the middle of a frame. A compressed message is inflated once it is whole, and one of
+    /// more than 64 KiB as it comes, if it does not lie whole in the input; it is no longer than [`Limits::max_message_size`] compressed, and no longer than that inflated.
     ///
     /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
     /// peer's Close.
@@ -177,6 +178,12 @@ impl Connection {
             Some(Assembly::Chunks(chunks)) => chunks.has_more(),
             Some(_) => self.in_chunks,
         }
+    }
+
+    /// Whether a compressed message is under way that is inflated as it comes, so that each read of it takes a while.
+    #[inline]
+    pub fn is_inflating(&self) -> bool {
+        matches!(self.message, Some(Assembly::Inflated(_)))
     }
 
     /// How many bytes are still to come of the frame that has begun: 0 between two frames.
@@ -385,6 +392,10 @@ impl Connection {
             let payload = frame.take_payload(input);
             return self.receive_chunk(frame, payload);
         }
+        if self.inflates_as_it_comes(frame.remaining.min(input.len())) {
+            let payload = frame.take_payload(input);
+            return self.receive_inflated(frame, payload);
+        }
         // What is to come of the message, as far as that is known, and before this piece is taken away from it.
         let expected = if frame.fin { frame.remaining } else { usize::MAX };
         let (payload, key) = frame.take_masked(input);
@@ -397,8 +408,57 @@ impl Connection {
         if !frame.fin {
             return Ok(None);
         }
-        let Some(message) = self.message.take() else { return Ok(None) };
-        message.finish(|opcode, bytes| self.inflate(opcode, bytes))
+        match self.message.take() {
+            Some(Assembly::Compressed(opcode, bytes)) => self.inflate(opcode, &bytes).map(Some),
+            Some(message) => message.finish(),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether what is `arriving` belongs to a compressed message that is too long to be inflated in one go.
+    #[inline]
+    fn inflates_as_it_comes(&self, arriving: usize) -> bool {
+        match &self.message {
+            Some(Assembly::Compressed(_, bytes)) => bytes.len() + arriving > INFLATED_FROM,
+            Some(Assembly::Inflated(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// A piece of a long compressed message.
+    #[inline(never)]
+    fn receive_inflated<'b>(
+        &mut self,
+        frame: Frame,
+        payload: &'b [u8],
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        let is_last = frame.fin && frame.remaining == 0;
+        let limit = self.max_message_size;
+        let mut message = match self.message.take() {
+            Some(Assembly::Inflated(message)) => message,
+            Some(Assembly::Compressed(opcode, bytes)) => {
+                let mut message = Box::new(Inflated::new(opcode, self.begin_inflating()?));
+                message.push(&bytes, false, limit)?;
+                message
+            }
+            other => {
+                self.message = other;
+                return Ok(None);
+            }
+        };
+        message.push(payload, is_last, limit)?;
+        if is_last {
+            let (event, inflating) = message.finish()?;
+            if let Some(inflater) = &mut self.inflater {
+                inflater.finish(inflating);
+            }
+            return Ok(event);
+        }
+        self.message = Some(Assembly::Inflated(message));
+        if frame.remaining > 0 {
+            self.frame = Some(frame);
+        }
+        Ok(None)
     }
 
     /// A piece of a message that is handed out as it comes.

@@ -42,6 +42,7 @@ mod error;
 mod event;
 mod frame;
 mod handshake;
+mod inflated;
 mod input;
 mod limits;
 mod mask;

@@ -112,6 +112,100 @@ fn the_limit_of_a_message_holds_before_and_after_it_is_inflated() {
     assert!(matches!(refused, Err(ProtocolError::MessageTooBig { .. })), "{refused:?}");
 }
 
+/// Bytes that compress to about two thirds of their length.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b' ' + (state >> 24) as u8 % 40
+    };
+    std::iter::repeat_with(&mut next).take(length).collect()
+}
+
+#[test]
+fn a_long_message_is_inflated_as_it_comes_and_later_ones_may_refer_to_it() {
+    let options = DeflateOptions {
+        own_context_takeover: true,
+        peer_context_takeover: true,
+        ..DeflateOptions::default()
+    };
+    for options in [DeflateOptions::default(), options] {
+        let (client, agreement) = agree(&options, &options);
+        let long = noise(400_000);
+        for opcode in [Opcode::Text, Opcode::Binary] {
+            for (size, reads) in [(usize::MAX, 68_000), (usize::MAX, 65_536), (100_000, 50_000), (10, 9_999)]
+            {
+                let mut deflater = Deflater::new(&client);
+                let mut connection = server(&agreement, &Limits::default());
+                // The second is the end of the first, and the third begins before it.
+                for (index, content) in
+                    [&long[..], &long[390_000..], &long[380_000..]].into_iter().enumerate()
+                {
+                    let mut payload = Vec::new();
+                    assert!(deflater.compress(content, &mut payload));
+                    assert!(index > 0 || payload.len() > 200_000, "{} bytes", payload.len());
+                    let mut wire = Vec::new();
+                    let mut fragments = payload.chunks(size).enumerate().peekable();
+                    while let Some((number, fragment)) = fragments.next() {
+                        let opcode = if number == 0 { opcode } else { Opcode::Continuation };
+                        wire.extend(frame(fragments.peek().is_none(), number == 0, opcode, fragment));
+                    }
+                    let received = receive(&mut connection, wire.chunks(reads)).unwrap();
+                    let [event] = &received[..] else { panic!("{} events", received.len()) };
+                    let bytes = match event {
+                        Event::Text(text) => text.as_bytes(),
+                        Event::Binary(bytes) => bytes,
+                        other => panic!("{other:?}"),
+                    };
+                    assert!(bytes == content, "{opcode} {index}, fragments of {size}, reads of {reads}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_limit_of_a_long_message_holds_while_it_comes_and_so_does_what_deflate_allows() {
+    let agreement = defaults();
+    let content = noise(300_000);
+    let payload = compressed(&agreement, &content);
+    let wire = frame(true, true, Opcode::Text, &payload);
+    for (max_message_size, fits) in [(300_000, true), (299_999, false)] {
+        let limits = Limits { max_message_size, ..Limits::default() };
+        let received = receive(&mut server(&agreement, &limits), wire.chunks(60_000));
+        assert_eq!(received.is_ok(), fits, "{:?}", received.err());
+        if let Err(error) = received {
+            let limit = max_message_size as u64;
+            assert_eq!(error, ProtocolError::MessageTooBig { announced: limit + 1, limit });
+        }
+    }
+    let mut connection = server(&agreement, &Limits::default());
+    for (piece, is_inflating) in [(&wire[..60_000], false), (&wire[60_000..120_000], true)] {
+        assert_eq!(receive(&mut connection, [piece]), Ok(vec![]));
+        assert_eq!(connection.is_inflating(), is_inflating);
+    }
+    // A block of the reserved kind in the midst of it, long before its end.
+    let mut broken = payload.clone();
+    broken[90_000..90_100].fill(0xff);
+    let wire = frame(true, true, Opcode::Text, &broken);
+    let mut connection = server(&agreement, &Limits::default());
+    let refused = receive(&mut connection, wire[..wire.len() - 10].chunks(60_000));
+    assert!(
+        matches!(refused, Err(ProtocolError::InvalidCompression | ProtocolError::InvalidText)),
+        "{:?}",
+        refused.map(|events| events.len())
+    );
+    // Text that cannot become UTF-8 is refused before its end too.
+    let mut no_text = content;
+    no_text[1_000] = 0xff;
+    let wire = frame(true, true, Opcode::Text, &compressed(&agreement, &no_text));
+    let mut connection = server(&agreement, &Limits::default());
+    assert_eq!(receive(&mut connection, [&wire[..600]]), Ok(vec![]));
+    assert!(!connection.is_inflating());
+    let refused = receive(&mut connection, wire[600..150_000].chunks(60_000));
+    assert_eq!(refused.map(|events| events.len()), Err(ProtocolError::InvalidText));
+}
+
 fn options() -> impl Strategy<Value = DeflateOptions> {
     (1_u8..=9, 0_usize..200, any::<bool>(), any::<bool>(), 9_u8..=15, 9_u8..=15).prop_map(
         |(level, threshold, own, peer, own_bits, peer_bits)| DeflateOptions {
