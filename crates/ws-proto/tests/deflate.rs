@@ -55,6 +55,17 @@ fn compressed(agreement: &DeflateAgreement, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_compressor_is_as_large_as_is_written_and_only_there_where_it_is_kept() {
+    let kept =
+        DeflateOptions { own_context_takeover: true, peer_context_takeover: true, ..Default::default() };
+    for (options, least, most) in [(kept, 300 * 1024, 384 * 1024), (DeflateOptions::default(), 0, 0)] {
+        let agreement = agree(&options, &options).1;
+        let memory = allocation_counter::measure(|| drop(Deflater::new(&agreement))).bytes_max;
+        assert!((least..=most).contains(&memory), "{memory}");
+    }
+}
+
+#[test]
 fn rsv1_belongs_to_the_first_frame_of_a_message_and_to_an_agreement() {
     let agreement = defaults();
     let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";

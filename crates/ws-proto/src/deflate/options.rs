@@ -27,7 +27,7 @@ pub struct DeflateOptions {
 
     /// Whether what was sent before helps to compress what is sent next. Default: no.
     ///
-    /// It makes small messages much smaller that resemble each other, and costs about 256 KiB for each connection. A
+    /// It makes small messages much smaller that resemble each other, and costs about 380 KiB for each connection. A
     /// message that goes to many connections must then be compressed for each of them.
     pub own_context_takeover: bool,
 
