@@ -133,6 +133,7 @@ impl State {
     }
 
     /// Goes on when other tasks have had their turn.
+    #[cold]
     fn give_way<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.received = 0;
         // Not by waking the task, which would keep the runtime from looking at its sockets.
