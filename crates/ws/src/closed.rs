@@ -8,6 +8,7 @@ use ws_proto::{CloseFrame, ProtocolError};
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Closed {
     /// By a closing handshake: the frame with which the peer began it or answered ours, if it had a payload. This is
     /// how connections should end.

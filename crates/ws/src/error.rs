@@ -12,6 +12,7 @@ pub struct SendError(pub Message);
 
 /// Why [`WebSocket::try_send`](crate::WebSocket::try_send) did not take a message; the message comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrySendError {
     /// [`Limits::max_buffered`](crate::Limits::max_buffered) would be exceeded: the peer reads too slowly. Or another
     /// sender is in the middle of a message that it sends piece by piece.
