@@ -46,9 +46,9 @@ pub struct HttpLimits {
     pub head_size: usize,
     /// Header fields of a request. Default 100.
     pub headers: usize,
-    /// How long an answer, or the end of the connection, may wait for a peer that takes none of it. Answers clients that ask and do not read: their
-    /// connection is closed; over HTTP/2 the stream of the answer, and the connection if it takes nothing at all. It does
-    /// not concern WebSockets. Default 30 s.
+    /// How long an answer, or the end of the connection, may wait for a peer that takes none of it. Answers clients that ask
+    /// and do not read: their connection is closed; over HTTP/2 the stream of the answer, and the connection if it takes
+    /// nothing at all. It does not concern WebSockets. Default 30 s.
     pub write_timeout: Duration,
     /// Connections at the same time that are no WebSocket, or not yet. Answers connections that are opened in masses: a
     /// further one waits in the queue of the system until one of them ends, or is upgraded, and the log says so. A client

@@ -111,11 +111,12 @@ impl Connection {
     /// Takes the next event out of `input`, as soon as it is whole.
     ///
     /// A message that lies whole in the input is unmasked where it lies and borrowed: no copy, no allocation, unless it is
-    /// [long and to be owned](Self::with_long_messages_owned). On
-    /// `Ok(None)` all of the input has been consumed; what was unfinished in it has been kept, a message under
-    /// assembly as one buffer that is handed out with it. Text is validated as it comes, so that text which can
-    /// no longer become UTF-8 fails in the middle of a frame. A compressed message is inflated once it is whole, and one of
-    /// more than 64 KiB as it comes, if it does not lie whole in the input; it is no longer than [`Limits::max_message_size`] compressed, and no longer than that inflated.
+    /// [long and to be owned](Self::with_long_messages_owned). On `Ok(None)` all of the input has been consumed; what was
+    /// unfinished in it has been kept, a message under assembly as one buffer that is handed out with it. Text is validated
+    /// as it comes, so that text which can no longer become UTF-8 fails in the middle of a frame.
+    ///
+    /// A compressed message is inflated once it is whole, and one of more than 64 KiB as it comes, if it does not lie whole
+    /// in the input; it is no longer than [`Limits::max_message_size`] compressed, and no longer than that inflated.
     ///
     /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
     /// peer's Close.

@@ -83,7 +83,7 @@ impl fmt::Display for Opcode {
 
 /// Appends one whole frame to `out`: a message in a single piece, or a control frame.
 ///
-/// A client has to give a `mask`, new and unpredictable for every frame (§5.3, §10.3); a server must not.
+/// A client has to give a `mask_key`, new and unpredictable for every frame (§5.3, §10.3); a server must not.
 pub fn encode_message(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let header = FrameHeader { mask: mask_key, ..FrameHeader::message(opcode, payload.len()) };
     let header = header.encode();

@@ -40,8 +40,8 @@ pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
 /// Holds a request against every requirement of RFC 6455 §4.2.1.
 ///
 /// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, for
-/// [`verify_connect`]) and must not have a body, which a proxy and we might delimit differently and read as frames. Which resources there
-/// are is for the program to know.
+/// [`verify_connect`]) and must not have a body, which a proxy and we might delimit differently and read as frames. Which
+/// resources there are is for the program to know.
 pub fn verify(
     method: &Method,
     target: &Uri,

@@ -28,8 +28,9 @@
 //! # }
 //! ```
 //!
-//! [`listen`] is for programs that have no HTTP server; [`Server`] is the same with settings and a clean stop. Mounted in one, [`upgrade`] checks the handshake of a request,
-//! [`Upgrade::on_connect`] answers it and runs a handler with the [`WebSocket`].
+//! [`listen`] is for programs that have no HTTP server; [`Server`] is the same with settings and a clean stop. In a program
+//! that has one, [`upgrade`] checks the handshake of a request, [`Upgrade::on_connect`] answers it and runs a handler with
+//! the [`WebSocket`].
 //!
 //! **What makes it fast.** One task owns a connection: it polls the handler, and writes what the handler has sent
 //! when the handler goes to sleep; for a client, and where a handler has given its WebSocket to another task, it writes when
@@ -44,9 +45,9 @@
 //! |---|---|
 //! | `message`, `text`, `prepared` | what is received and sent |
 //! | `socket`, `sender`, `receiver` | the handles that a program holds |
-//! | `writer`, `reader` | a message that is sent or received piece by piece |
 //! | `calls` | what they have in common |
-//! | `futures` | the same as `Stream` and `Sink` |
+//! | `futures`, `sunk` | the same as `Stream` and `Sink`, and how far a `Sink` has come |
+//! | `writer`, `reader` | a message that is sent or received piece by piece |
 //! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken; in `receiving`, `sending` and `driving` what is done with it |
 //! | `waiting` | the calls that wait for room or for the end |
 //! | `patience` | when a silent peer is asked, and when it is given up |

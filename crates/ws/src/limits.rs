@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// What one peer may make a connection hold, and how long it may take to leave.
 ///
-/// There is no "unlimited" but where an `Option` says so. The limits of the handshake are those of the HTTP server; [`listen`](crate::listen) has
-/// sensible ones.
+/// There is no "unlimited" but where an `Option` says so. The limits of the handshake are those of the HTTP server;
+/// [`HttpLimits`](crate::HttpLimits) for [`Server`](crate::Server).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest message that is received, in bytes, all its fragments together. Default: 16 MiB.

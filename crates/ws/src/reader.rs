@@ -30,8 +30,8 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Allows at most so many further bytes: more close the connection with 1009, and [`chunk`](Self::chunk) fails. What has
-    /// come of the message when its reader is made, some ten kilobytes at most, does not count. Default: no limit, for a
-    /// long message needs no more memory than a short one.
+    /// come of the message when its reader is made, which is the first chunk, does not count. Default: no limit, for a long
+    /// message needs no more memory than a short one.
     pub fn limit(self, bytes: u64) -> Self {
         if self.next.as_ref().is_none_or(|next| !next.is_last) {
             self.connection.with(|state| state.limit_chunks(bytes));
@@ -40,8 +40,8 @@ impl<'a> MessageReader<'a> {
     }
 
     /// What comes next of the message, of the same kind as the message; `None` at its end. It is never empty, and cut where
-    /// the network or the decompressor cut it, after some 64 KiB at most; text is cut between characters. (The first one is longer
-    /// where a [`recv`](crate::WebSocket::recv) that was dropped had begun to put the message together.)
+    /// the network or the decompressor cut it, after some 64 KiB at most; text is cut between characters. (The first one is
+    /// longer where a [`recv`](crate::WebSocket::recv) that was dropped had begun to put the message together.)
     ///
     /// Cancel safe: a chunk is either returned or still there.
     ///
