@@ -18,8 +18,10 @@ pub(crate) struct Chunks {
     assembled: Vec<u8>,
     /// If it is compressed.
     inflating: Option<Box<Inflating>>,
-    /// How many more bytes may come of it.
-    allowance: u64,
+    /// How many bytes may come of it from where this was set on.
+    limit: u64,
+    /// How many of those have come.
+    counted: u64,
     /// Nothing of it has been handed out. The first chunk is, even if it is empty: there is a message.
     is_new: bool,
     /// Nobody wants what is still to come.
@@ -34,7 +36,8 @@ impl Chunks {
             text: (opcode == Opcode::Text).then(TextAssembly::default),
             assembled: Vec::new(),
             inflating: inflating.map(Box::new),
-            allowance: u64::MAX,
+            limit: u64::MAX,
+            counted: 0,
             is_new: true,
             is_skipped: false,
             has_ended: false,
@@ -67,19 +70,22 @@ impl Chunks {
         })
     }
 
-    /// No more than so many further bytes may come.
-    pub(crate) fn limit(&mut self, allowance: u64) {
-        self.allowance = self.allowance.min(allowance);
+    /// No more than so many further bytes may come, nor more than were allowed before.
+    pub(crate) fn limit(&mut self, further: u64) {
+        if further < self.limit - self.counted {
+            self.limit = further;
+            self.counted = 0;
+        }
     }
 
-    /// Drops what is still to come, `allowance` bytes at most. `inflates` says whether it has to be inflated all the same,
+    /// Drops what is still to come, `further` bytes at most. `inflates` says whether it has to be inflated all the same,
     /// because later messages may refer to it.
-    pub(crate) fn skip(&mut self, allowance: u64, inflates: bool) {
+    pub(crate) fn skip(&mut self, further: u64, inflates: bool) {
         if self.is_skipped || self.is_new {
             return;
         }
         self.is_skipped = true;
-        self.limit(allowance);
+        self.limit(further);
         if !inflates && self.inflating.take().is_some() {
             self.text = None;
         }
@@ -87,10 +93,14 @@ impl Chunks {
 
     /// Whether a frame may announce so many bytes.
     pub(crate) fn admits(&self, announced: u64) -> Result<(), ProtocolError> {
-        if self.inflating.is_none() && announced > self.allowance {
-            return Err(ProtocolError::MessageTooBig { announced, limit: self.allowance });
-        }
-        Ok(())
+        // How long a compressed one becomes, no frame announces.
+        if self.inflating.is_none() { self.count(announced).map(drop) } else { Ok(()) }
+    }
+
+    /// How many bytes have been counted with these.
+    fn count(&self, more: u64) -> Result<u64, ProtocolError> {
+        let (announced, limit) = (self.counted.saturating_add(more), self.limit);
+        if announced > limit { Err(ProtocolError::MessageTooBig { announced, limit }) } else { Ok(announced) }
     }
 
     /// Whether [`next`](Self::next) has something to do.
@@ -140,10 +150,7 @@ impl Chunks {
     }
 
     fn chunk<'b>(&mut self, bytes: Cow<'b, [u8]>, is_last: bool) -> Result<Option<Event<'b>>, ProtocolError> {
-        let announced = bytes.len() as u64;
-        let limit = self.allowance;
-        self.allowance =
-            limit.checked_sub(announced).ok_or(ProtocolError::MessageTooBig { announced, limit })?;
+        self.counted = self.count(bytes.len() as u64)?;
         let event = match &mut self.text {
             Some(text) => {
                 text.push(&bytes, bytes.len())?;

@@ -39,10 +39,12 @@ pub enum ProtocolError {
     /// A new message while the last one is unfinished (§5.4).
     #[error("{0} frame before the fragmented message ended")]
     MessageUnfinished(Opcode),
-    /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size).
+    /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size); or what is handed out
+    /// of it in chunks, or dropped, longer than [`limit_chunks`](crate::Connection::limit_chunks) or
+    /// [`skip_chunks`](crate::Connection::skip_chunks) allows from there on.
     #[error("message of at least {announced} bytes exceeds the limit of {limit}")]
     MessageTooBig {
-        /// The length of the message so far, with the frame that was refused.
+        /// The length of what is limited so far, with the frame or the chunk that was refused.
         announced: u64,
         /// The limit.
         limit: u64,

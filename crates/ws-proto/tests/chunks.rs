@@ -273,8 +273,26 @@ fn a_limit_counts_from_where_it_is_set_and_its_last_byte_passes() {
         let last = read(&mut server, &frame(true, false, Opcode::Continuation, &[1; 100]), &mut received);
         assert_eq!(last.is_ok(), passes, "{last:?}");
         if let Err(error) = last {
+            assert_eq!(error, ProtocolError::MessageTooBig { announced: 200, limit: 199 });
             assert_eq!(error.close_code(), CloseCode::MESSAGE_TOO_BIG);
         }
+    }
+}
+
+#[test]
+fn of_two_limits_the_one_that_ends_earlier_holds() {
+    // 100 bytes come between the two.
+    for (first, second, further, limit) in [(150, 100, 50, 150), (150, 10, 10, 10), (100, 5_000, 0, 100)] {
+        let mut server = in_chunks(&SMALL);
+        let mut received = Received::default();
+        read(&mut server, &frame(false, false, Opcode::Binary, &[1; 50]), &mut received).unwrap();
+        server.limit_chunks(first);
+        read(&mut server, &frame(false, false, Opcode::Continuation, &[1; 100]), &mut received).unwrap();
+        server.limit_chunks(second);
+        let rest = frame(false, false, Opcode::Continuation, &vec![1; further]);
+        read(&mut server, &rest, &mut received).unwrap();
+        let one_more = read(&mut server, &frame(true, false, Opcode::Continuation, &[1]), &mut received);
+        assert_eq!(one_more, Err(ProtocolError::MessageTooBig { announced: limit + 1, limit }));
     }
 }
 

@@ -245,7 +245,7 @@ async fn what_is_not_read_of_a_message_is_dropped_up_to_the_size_of_a_message() 
         let received = soon(reports.recv()).await.unwrap();
         assert_eq!(received, passes.then(|| "next".into()));
         let closed = soon(reports.recv()).await.unwrap();
-        let error = ProtocolError::MessageTooBig { announced: 1, limit: 0 };
+        let error = ProtocolError::MessageTooBig { announced: 1_001, limit: 1_000 };
         let too_big = Message::from(Closed::Protocol(error).to_string());
         assert_eq!(closed, (!passes).then_some(too_big));
     }
