@@ -16,19 +16,22 @@ use crate::waiting::{PingPayload, Place};
 impl Connection {
     /// Pushes at once, or as soon as it is this call's turn and there is room.
     #[inline]
-    pub(crate) async fn push(&self, push: impl Fn(&mut State) -> Result<(), Refusal>) -> Result<(), ()> {
-        match self.with(|state| state.push_by(&push)) {
+    pub(crate) async fn push(
+        &self,
+        mut push: impl FnMut(&mut State) -> Result<(), Refusal>,
+    ) -> Result<(), ()> {
+        match self.with(|state| state.push_by(&mut push)) {
             Ok(()) => Ok(()),
             Err(Refusal::Closed) => Err(()),
             Err(Refusal::Full) => {
                 let mut place = Place::new(self);
-                poll_fn(|cx| place.with(|state, ticket| state.poll_push(ticket, cx, &push))).await
+                poll_fn(|cx| place.with(|state, ticket| state.poll_push(ticket, cx, &mut push))).await
             }
         }
     }
 
-    pub(crate) fn try_send(&self, message: Message, compress: bool) -> Result<(), TrySendError> {
-        match self.with(|state| state.try_push(|state| state.push(&message, compress))) {
+    pub(crate) fn try_send(&self, mut message: Message, compress: bool) -> Result<(), TrySendError> {
+        match self.with(|state| state.try_push(|state| state.push(&mut message, compress))) {
             Ok(()) => Ok(()),
             Err(Refusal::Full) => Err(TrySendError::Full(message)),
             Err(Refusal::Closed) => Err(TrySendError::Closed(message)),

@@ -102,8 +102,8 @@ impl Connection {
         self.with(|state| state.poll_room(cx)).map_err(|_| SinkError(None))
     }
 
-    fn start_send(&self, message: Message, sunk: &mut Sunk) -> Result<(), SinkError> {
-        self.with(|state| state.push_promised(&message, sunk)).map_err(|_| SinkError(Some(message)))
+    fn start_send(&self, mut message: Message, sunk: &mut Sunk) -> Result<(), SinkError> {
+        self.with(|state| state.push_promised(&mut message, sunk)).map_err(|_| SinkError(Some(message)))
     }
 
     fn poll_flush(&self, sunk: &Sunk, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {

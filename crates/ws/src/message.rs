@@ -74,6 +74,19 @@ impl Message {
         }
     }
 
+    /// Whether nobody else refers to the payload.
+    pub(crate) fn is_unshared(&self) -> bool {
+        self.as_shared().is_unique()
+    }
+
+    /// The payload, in whose place nothing is left.
+    pub(crate) fn take(&mut self) -> Bytes {
+        match self {
+            Self::Text(text) => std::mem::take(text).into_bytes(),
+            Self::Binary(bytes) => std::mem::take(bytes),
+        }
+    }
+
     pub(crate) fn as_shared(&self) -> &Bytes {
         match self {
             Self::Text(text) => text.as_shared(),

@@ -64,8 +64,8 @@ impl Sender {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.connection.push(|state| state.push(&message, true)).await.map_err(|()| SendError(message))
+        let mut message = message.into();
+        self.connection.push(|state| state.push(&mut message, true)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) without compressing, see [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
@@ -73,8 +73,8 @@ impl Sender {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.connection.push(|state| state.push(&message, false)).await.map_err(|()| SendError(message))
+        let mut message = message.into();
+        self.connection.push(|state| state.push(&mut message, false)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.

@@ -134,8 +134,8 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.connection().push(|state| state.push(&message, true)).await.map_err(|()| SendError(message))
+        let mut message = message.into();
+        self.connection().push(|state| state.push(&mut message, true)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) without compressing, where it was agreed to compress: for what is compressed already, and for
@@ -144,8 +144,8 @@ impl WebSocket {
     /// # Errors
     /// The connection is closing or has ended.
     pub async fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.connection().push(|state| state.push(&message, false)).await.map_err(|()| SendError(message))
+        let mut message = message.into();
+        self.connection().push(|state| state.push(&mut message, false)).await.map_err(|()| SendError(message))
     }
 
     /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.

@@ -3,11 +3,11 @@
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use net::{Wire, WriteQueue};
 use ws_proto::copy::append;
-use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask_into};
+use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask, mask_into};
 
 use super::{Phase, State};
 use crate::message::Message;
@@ -40,15 +40,17 @@ pub(crate) enum Refusal {
 }
 
 impl State {
-    /// Queues a message, compressed if `compress` and if that was agreed on.
-    pub(crate) fn push(&mut self, message: &Message, compress: bool) -> Result<(), Refusal> {
+    /// Queues a message, compressed if `compress` and if that was agreed on. Unless it is refused it may be taken, and an empty
+    /// one left in its place.
+    pub(crate) fn push(&mut self, message: &mut Message, compress: bool) -> Result<(), Refusal> {
         self.make_room(self.wire_len(message))?;
         self.queue_message(message, compress);
         Ok(())
     }
 
-    /// Queues a message for which room was promised, and notes behind which of all bytes it ends.
-    pub(crate) fn push_promised(&mut self, message: &Message, sunk: &mut Sunk) -> Result<(), Refusal> {
+    /// Queues a message for which room was promised, and notes behind which of all bytes it ends. It may be taken as by
+    /// [`push`](Self::push).
+    pub(crate) fn push_promised(&mut self, message: &mut Message, sunk: &mut Sunk) -> Result<(), Refusal> {
         self.write_early(self.wire_len(message));
         if !self.can_send() {
             return Err(Refusal::Closed);
@@ -77,11 +79,10 @@ impl State {
             + message.len()
     }
 
-    pub(super) fn queue_message(&mut self, message: &Message, compress: bool) {
-        let payload = message.as_shared();
+    pub(super) fn queue_message(&mut self, message: &mut Message, compress: bool) {
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
-            if deflater.compress(payload, &mut compressed) {
+            if deflater.compress(message.as_shared(), &mut compressed) {
                 // What waits is counted by its length, so there must not be more of it.
                 compressed.shrink_to_fit();
                 let header = FrameHeader::message(message.opcode(), compressed.len());
@@ -89,13 +90,22 @@ impl State {
                 return;
             }
         }
-        self.queue(FrameHeader::message(message.opcode(), payload.len()), payload);
+        let header = FrameHeader::message(message.opcode(), message.len());
+        match self.stream.mask_key() {
+            Some(key) if message.len() > COPY_AT_MOST && message.is_unshared() => {
+                let header = FrameHeader { mask: Some(key), ..header }.encode();
+                let queue = self.stream.queue_mut();
+                queue.push_with(|wire| wire.extend_from_slice(&header));
+                queue.push(Wire::Shared(&masked(message.take(), key)));
+            }
+            key => self.queue_with_key(header, key, message.as_shared()),
+        }
     }
 
     /// Queues a message that many connections send. A client masks it for itself.
     pub(crate) fn push_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), Refusal> {
         if self.stream.is_masked() {
-            return self.push(prepared.message(), true);
+            return self.push(&mut prepared.message().clone(), true);
         }
         let Some(deflater) = &mut self.deflater else {
             let frame = prepared.frame();
@@ -109,7 +119,7 @@ impl State {
                 self.stream.queue_mut().push(Wire::Shared(&frame));
                 Ok(())
             }
-            None => self.push(prepared.message(), true),
+            None => self.push(&mut prepared.message().clone(), true),
         }
     }
 
@@ -135,6 +145,10 @@ impl State {
 
     pub(super) fn queue(&mut self, header: FrameHeader, payload: &Bytes) {
         let mask = self.stream.mask_key();
+        self.queue_with_key(header, mask, payload);
+    }
+
+    fn queue_with_key(&mut self, header: FrameHeader, mask: Option<[u8; 4]>, payload: &Bytes) {
         let header = FrameHeader { mask, ..header }.encode();
         let queue = self.stream.queue_mut();
         if let Some(key) = mask {
@@ -240,8 +254,8 @@ impl State {
     /// The message in fragments is complete: others may begin.
     pub(super) fn end_writing(&mut self) {
         let held_back = self.waiting_mut().end_writing();
-        for (message, position) in held_back {
-            self.queue_message(&message, true);
+        for (mut message, position) in held_back {
+            self.queue_message(&mut message, true);
             position.set(self.end_of_queue());
         }
         self.offer_room();
@@ -393,6 +407,13 @@ impl State {
         }
         woken
     }
+}
+
+/// The payload of a client's frame, masked where it lies: nobody else has it. It spares memory for a second one.
+fn masked(payload: Bytes, key: [u8; 4]) -> Bytes {
+    let mut payload = BytesMut::from(payload);
+    mask(&mut payload, key, 0);
+    payload.freeze()
 }
 
 /// A client's frame: the payload is masked on its way into the queue. A long one has memory of its own there, which is

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use tidewire_ws::{
     CloseCode, CloseFrame, Closed, Connect, DeflateOptions, Limits, Message, PreparedMessage, ProtocolError,
     SendError, TrySendError, WebSocket,
@@ -64,6 +65,34 @@ async fn every_frame_is_masked_with_a_key_of_its_own_whatever_its_length() {
         keys.insert(key);
     }
     assert_eq!(keys.len(), 2 * LENGTHS.len());
+}
+
+/// What nobody else has is masked where it lies.
+#[tokio::test(start_paused = true)]
+async fn what_a_program_has_kept_of_a_message_or_shares_is_not_masked() {
+    let (mut peer, mut socket) = open_with(Connect::new("ws://a/"), 1024 * 1024).await;
+    let long = "a long text ".repeat(1_000);
+    let bytes = Bytes::from(long.clone().into_bytes());
+    let kept: Message = long.as_str().into();
+    for message in [
+        kept.clone(),
+        bytes.clone().into(),
+        bytes.slice(5..9_000).into(),
+        Bytes::from_owner(long.clone()).into(),
+        Bytes::from_static(&[b'x'; 5_000]).into(),
+        // And what nobody shares any more arrives as well, though it is a part of something.
+        Bytes::copy_from_slice(&bytes).slice(5..9_000).into(),
+    ] {
+        let expected = message.as_bytes().to_vec();
+        let is_text = message.as_text().is_some();
+        socket.send(message).await.unwrap();
+        match peer.recv().await {
+            Some(Event::Text(text)) => assert!(is_text && text.as_bytes() == expected),
+            Some(Event::Binary(bytes)) => assert!(!is_text && *bytes == *expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(kept == Message::from(long.as_str()) && bytes == long.as_bytes());
 }
 
 #[tokio::test(start_paused = true)]
