@@ -132,7 +132,16 @@ impl Connection {
     }
 }
 
+/// Mostly nobody has waited, and then not even a list is walked.
+#[inline]
 fn wake(woken: Vec<Waker>) {
+    if !woken.is_empty() {
+        wake_all(woken);
+    }
+}
+
+#[cold]
+fn wake_all(woken: Vec<Waker>) {
     for waker in woken {
         waker.wake();
     }
