@@ -22,6 +22,9 @@ const NOW: Time = Time::from_micros(1_000_000);
 /// in a buffer that grew.
 const CONTROL_FRAMES: usize = 1024;
 
+/// How many times what has come of a message may be reserved for it, where its end is known.
+const FORESIGHT: usize = 16;
+
 /// Bytes that one compressed byte may become, if only by the way: 258 in two bits.
 const MOST_INFLATED: usize = 1032;
 /// The thread's decompressor with what it keeps, and a window of 32 KiB while it moves.
@@ -47,6 +50,7 @@ fn check(case: &Case<'_>) {
     assert_eq!(case.feed(repeat(1), Answers::AtOnce), whole, "byte by byte");
     case.hold_against_the_model(&whole);
     case.hold_late_answers_against(&whole);
+    case.hold_chunks_against(&whole);
     case.hold_memory_against(&whole);
 }
 
@@ -230,8 +234,40 @@ impl<'a> Case<'a> {
         assert_eq!(late.sent, pong.into_iter().chain(last(Opcode::Close)).collect::<Vec<_>>());
     }
 
-    /// However much is announced, no more is held than has come, than the limit allows, or than a buffer that doubles
-    /// takes for it; and nothing of a message when it is over.
+    /// Handed out as they come, messages are what they are when they are handed out whole. Chunks know no limit of size, and of
+    /// a message that never ends they see a fault that nobody else looks for.
+    fn hold_chunks_against(&self, whole: &Seen) {
+        let mut wire = self.wire.to_vec();
+        let mut connection = self.connection();
+        connection.receive_in_chunks(true);
+        let mut events = Vec::new();
+        let mut open: Option<Event<'static>> = None;
+        let mut has_failed = false;
+        for piece in pieces(&mut wire, self.reads()) {
+            let mut input = Input::new(piece);
+            loop {
+                match connection.decode(&mut input, NOW) {
+                    Ok(Some(event)) => events.extend(joined(&mut open, event.into_owned())),
+                    Ok(None) => break,
+                    Err(_) => has_failed = true,
+                }
+            }
+            assert!(
+                input.is_empty() && !connection.has_chunk(),
+                "without an event, all of the input is consumed"
+            );
+        }
+        if whole.error.is_some() {
+            assert!(events.starts_with(&whole.events) || has_failed, "{events:?} in chunks");
+        } else if has_failed {
+            assert!(whole.events.starts_with(&events), "{events:?} in chunks");
+        } else {
+            assert_eq!(events, whole.events, "in chunks");
+        }
+    }
+
+    /// However much is announced, no more is held than the limit allows, or than a buffer takes that grows with what has
+    /// come; and nothing of a message when it is over.
     fn hold_memory_against(&self, seen: &Seen) {
         let mut wire = self.wire.to_vec();
         let mut connection = None;
@@ -242,7 +278,7 @@ impl<'a> Case<'a> {
                 while matches!(connection.decode(&mut input, NOW), Ok(Some(_)) | Err(_)) {}
             }
         });
-        let message = self.wire.len().min(self.limits.max_message_size);
+        let message = (FORESIGHT * self.wire.len()).min(self.limits.max_message_size);
         let mut allowed = 3 * message + CONTROL_FRAMES;
         if self.deflate.is_some() {
             // What comes out of it, in a buffer that doubles, and the event's copy; the window, and zlib's own memory.
@@ -269,6 +305,31 @@ fn pieces(mut wire: &mut [u8], lengths: impl IntoIterator<Item = usize>) -> impl
         wire = rest;
         Some(piece)
     })
+}
+
+/// The event as it is without chunks: the message that the last chunk ends.
+fn joined(open: &mut Option<Event<'static>>, event: Event<'static>) -> Option<Event<'static>> {
+    let (message, is_last) = match (open.take(), event) {
+        (None, Event::TextChunk { text, is_last }) => (Event::Text(text), is_last),
+        (None, Event::BinaryChunk { bytes, is_last }) => (Event::Binary(bytes), is_last),
+        (Some(Event::Text(begun)), Event::TextChunk { text, is_last }) => {
+            (Event::Text(begun + text), is_last)
+        }
+        (Some(Event::Binary(begun)), Event::BinaryChunk { bytes, is_last }) => {
+            (Event::Binary([begun, bytes].concat().into()), is_last)
+        }
+        (begun, control @ (Event::Ping(_) | Event::Pong(_) | Event::Close(_))) => {
+            *open = begun;
+            return Some(control);
+        }
+        (None, event) => return Some(event),
+        (Some(begun), event) => panic!("{event:?} in the midst of {begun:?}"),
+    };
+    if is_last {
+        return Some(message);
+    }
+    *open = Some(message);
+    None
 }
 
 /// What a connection let see.
