@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -85,7 +85,9 @@ pub struct ReconnectingWebSocket {
 enum State {
     /// An attempt is to begin now.
     Due,
-    Connecting(Attempt),
+    /// Never locked: whoever polls it has the handle to itself. So the handle can be shared, although a future of the
+    /// program need not be.
+    Connecting(Mutex<Attempt>),
     Open {
         socket: WebSocket,
         since: Instant,
@@ -222,12 +224,15 @@ impl ReconnectingWebSocket {
         match &mut self.state {
             State::Due => {
                 self.keep(Event::Connecting { attempt: self.backoff.attempts() });
-                self.state = State::Connecting(self.reconnection.attempt(&self.connect));
+                self.state = State::Connecting(Mutex::new(self.reconnection.attempt(&self.connect)));
             }
-            State::Connecting(attempt) => match ready!(attempt.as_mut().poll(cx)) {
-                Ok((socket, response)) => self.connected(socket, response),
-                Err(error) => self.lost(Lost::Attempt(Arc::new(error))),
-            },
+            State::Connecting(attempt) => {
+                let attempt = attempt.get_mut().unwrap_or_else(PoisonError::into_inner);
+                match ready!(attempt.as_mut().poll(cx)) {
+                    Ok((socket, response)) => self.connected(socket, response),
+                    Err(error) => self.lost(Lost::Attempt(Arc::new(error))),
+                }
+            }
             State::Waiting(sleep) => {
                 ready!(sleep.as_mut().poll(cx));
                 self.state = State::Due;
