@@ -68,7 +68,7 @@ pub use handler::{Handler, Registration};
 pub use handshake::Handshake;
 pub use limits::Limits;
 pub use namespace::Namespace;
-pub use net::{HttpLimits, Listener, PeerAddress};
+pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use reason::DisconnectReason;

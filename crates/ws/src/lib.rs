@@ -104,7 +104,9 @@ pub use listen::{listen, serve};
 pub use message::Message;
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
-pub use net::{ExchangeError, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError};
+pub use net::{
+    ExchangeError, Http2Limits, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError,
+};
 pub use outcome::Outcome;
 pub use prepared::PreparedMessage;
 pub use reader::MessageReader;
