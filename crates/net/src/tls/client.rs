@@ -163,9 +163,18 @@ fn failed(error: io::Error) -> TlsError {
     }
 }
 
-/// rustls has words for most reasons, but only a name for the commonest.
+/// rustls has words for most reasons, but only names for the commonest: an unknown issuer, one that only has the name of a
+/// known one (two that sign themselves as `localhost`), and what `openssl req -x509` makes if nothing else is said.
 fn words(reason: &CertificateError) -> String {
     match reason {
+        CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "somebody who is trusted has the name of its issuer, but has not signed it (BadSignature)".to_owned()
+        }
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "it is that of an authority (CA:TRUE), and a server must not show one as its own (CaUsedAsEndEntity)".to_owned()
+        }
+        CertificateError::Other(other) => other.to_string(),
         CertificateError::UnknownIssuer => "nobody who is trusted has issued it (UnknownIssuer)".to_owned(),
         reason => reason.to_string(),
     }

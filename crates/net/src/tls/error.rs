@@ -69,7 +69,21 @@ pub enum TlsConfigError {
     /// The certificates of the authorities that issue those of clients cannot be used.
     #[error("the authorities of the clients cannot be used: {0}")]
     ClientAuthorities(#[source] Box<dyn Error + Send + Sync>),
-    /// rustls does not take it, for instance because the key is not that of the certificate.
+    /// The private key is that of another certificate. The chain has to begin with the certificate of the key.
+    #[error("the private key does not belong to the first certificate of the chain")]
+    KeyMismatch,
+    /// rustls does not take it.
     #[error("the certificates cannot be used: {0}")]
-    Rejected(#[from] tokio_rustls::rustls::Error),
+    Rejected(#[source] tokio_rustls::rustls::Error),
+}
+
+#[cfg(feature = "tls")]
+impl From<tokio_rustls::rustls::Error> for TlsConfigError {
+    fn from(error: tokio_rustls::rustls::Error) -> Self {
+        use tokio_rustls::rustls::{Error, InconsistentKeys};
+        match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Self::KeyMismatch,
+            error => Self::Rejected(error),
+        }
+    }
 }

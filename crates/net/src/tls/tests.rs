@@ -127,12 +127,16 @@ async fn a_certificate_that_is_not_accepted_is_told_why() {
     let other_use = |params: &mut CertificateParams| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     };
+    let itself = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let stranger = Authority::named("a stranger").issue(&["localhost"], |_| {});
+    let namesake = Authority::new().issue(&["localhost"], |_| {});
     for ((chain, key), words) in [
         (authority.issue(&["other.example"], |_| {}), "not valid for name \"localhost\""),
         (authority.issue(&["localhost"], expired), "certificate expired"),
         (authority.issue(&["localhost"], not_yet), "certificate not valid yet"),
         (authority.issue(&["localhost"], other_use), "server authentication"),
+        (authority.issue(&["localhost"], itself), "it is that of an authority (CA:TRUE)"),
+        (namesake, "has the name of its issuer, but has not signed it"),
         (stranger, "nobody who is trusted has issued it"),
     ] {
         let server = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration");
@@ -299,7 +303,7 @@ fn what_is_no_certificate_is_told_so_before_anybody_connects() {
     assert!(matches!(server(&key, &key), TlsConfigError::NoCertificate));
     assert!(matches!(server(&chain, &chain), TlsConfigError::NoPrivateKey));
     assert!(matches!(server(&chain[..100], &key), TlsConfigError::Pem(_) | TlsConfigError::NoCertificate));
-    assert!(matches!(server(&chain, &other_key), TlsConfigError::Rejected(_)));
+    assert!(matches!(server(&chain, &other_key), TlsConfigError::KeyMismatch));
     let nobody = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap().client_authorities(b"");
     assert!(matches!(nobody.unwrap_err(), TlsConfigError::NoCertificate));
     let nobody = ClientTls::builder().without_system_roots().build().unwrap_err();
