@@ -1,6 +1,7 @@
 //! What is received and sent.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use ws_proto::copy::copy_of;
@@ -9,7 +10,7 @@ use ws_proto::{Event, Opcode};
 use crate::text::Text;
 
 /// A message: text or bytes. A clone shares the payload.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Message {
     /// Text.
     Text(Text),
@@ -95,6 +96,28 @@ impl Message {
     }
 }
 
+/// Of a long payload only the beginning, and how long it is: an error that gives a message back is printed by `unwrap`.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Characters or bytes.
+        const SHOWN: usize = 200;
+        match self {
+            Self::Text(text) => match text.char_indices().nth(SHOWN) {
+                None => f.debug_tuple("Text").field(text).finish(),
+                Some((end, _)) => {
+                    let (begin, length) = (&text[..end], text.len());
+                    f.debug_tuple("Text").field(&format_args!("{begin:?}… ({length} bytes)")).finish()
+                }
+            },
+            Self::Binary(bytes) if bytes.len() <= SHOWN => f.debug_tuple("Binary").field(bytes).finish(),
+            Self::Binary(bytes) => {
+                let (begin, length) = (bytes.slice(..SHOWN), bytes.len());
+                f.debug_tuple("Binary").field(&format_args!("{begin:?}… ({length} bytes)")).finish()
+            }
+        }
+    }
+}
+
 /// A piece of a message that is received as it comes.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -147,5 +170,26 @@ impl From<Vec<u8>> for Message {
 impl From<&[u8]> for Message {
     fn from(bytes: &[u8]) -> Self {
         Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_printed_by_its_beginning_and_its_length() {
+        for (text, printed) in [
+            ("é".repeat(200), format!("Text(\"{}\")", "é".repeat(200))),
+            ("é".repeat(201), format!("Text(\"{}\"… (402 bytes))", "é".repeat(200))),
+        ] {
+            assert_eq!(format!("{:?}", Message::from(text)), printed);
+        }
+        for (bytes, printed) in [
+            (vec![b'a'; 200], format!("Binary(b\"{}\")", "a".repeat(200))),
+            (vec![b'a'; 100_000], format!("Binary(b\"{}\"… (100000 bytes))", "a".repeat(200))),
+        ] {
+            assert_eq!(format!("{:?}", Message::from(bytes)), printed);
+        }
     }
 }

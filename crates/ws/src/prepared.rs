@@ -1,5 +1,6 @@
 //! A message for many.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -23,16 +24,21 @@ use crate::message::Message;
 ///     Ok(())
 /// }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PreparedMessage(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     message: Message,
     frame: Bytes,
     /// The window it is compressed with, that of the first connection, and the frame, unless it is better sent as it is.
     /// Whoever has a larger window can read it; clients that want a smaller one are few, and are compressed for.
     compressed: OnceLock<(u8, Option<Bytes>)>,
+}
+
+impl fmt::Debug for PreparedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PreparedMessage").field(&self.0.message).finish()
+    }
 }
 
 impl PreparedMessage {
