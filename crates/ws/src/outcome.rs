@@ -6,6 +6,10 @@ use std::fmt::Display;
 ///
 /// When the handler has returned, a WebSocket that it has not given away is closed: with 1000, or after an error with
 /// 1011. The error itself is traced and never sent: it may say what is not for the peer.
+#[diagnostic::on_unimplemented(
+    message = "a WebSocket handler cannot return `{Self}`",
+    note = "it returns `()`, or `Result<(), E>` with `E: Display`"
+)]
 pub trait Outcome {
     /// Whether the handler failed.
     fn is_failure(&self) -> bool;
