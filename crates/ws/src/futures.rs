@@ -49,7 +49,8 @@ impl Stream for Receiver {
 /// for those who want to know that it has: it is ready when all that this sink has taken is in the kernel's hands.
 ///
 /// So the `send` of `SinkExt`, which flushes, makes a write of each message, and [`send`](WebSocket::send) does not. `feed` is
-/// the one of `SinkExt` that does not either.
+/// the one of `SinkExt` that does not either. Where `SinkExt` is in scope, `socket.send(..)` and `socket.close(..)` are still
+/// those of the WebSocket: the others are `SinkExt::send(&mut socket, ..)` and `SinkExt::close(&mut socket)`.
 ///
 /// Closing it closes the connection, with code 1000, for both directions, and is ready when that is done.
 impl Sink<Message> for WebSocket {

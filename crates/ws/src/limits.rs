@@ -29,9 +29,9 @@ pub struct Limits {
 
     /// How many bytes may wait to be written. Default: 1 MiB.
     ///
-    /// Answers the peer that asks and never reads the answers. Above it, [`send`](crate::WebSocket::send) waits and
-    /// [`try_send`](crate::WebSocket::try_send) refuses; a message that alone exceeds it is taken while nothing else
-    /// waits. A `send` waits as long as the peer takes something now and then, see
+    /// Answers the peer that asks and never reads the answers. Above it, [`send`](crate::WebSocket::send) waits, until
+    /// half of it is free, and [`try_send`](crate::WebSocket::try_send) refuses; a message that alone exceeds it is taken
+    /// while nothing else waits. A `send` waits as long as the peer takes something now and then, see
     /// [`idle_timeout`](Self::idle_timeout); for less, put `tokio::time::timeout` around it.
     pub max_buffered: usize,
 

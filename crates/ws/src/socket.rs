@@ -191,7 +191,18 @@ impl WebSocket {
     /// [`Limits::close_timeout`](crate::Limits::close_timeout). What was sent before still leaves; what the peer sends
     /// until it answers is dropped, so receive first what you want.
     ///
-    /// Without a frame the peer is told no code. Closing what is closed changes nothing and says how it ended.
+    /// Without a frame, by `close(None)`, the peer is told no code; with one, it is told that:
+    ///
+    /// ```
+    /// # async fn example(mut socket: tidewire_ws::WebSocket) {
+    /// use tidewire_ws::{CloseCode, CloseFrame};
+    ///
+    /// socket.close(CloseFrame::from(CloseCode::GOING_AWAY)).await;
+    /// socket.close(CloseFrame::new(CloseCode::POLICY_VIOLATION, "not logged in")).await;
+    /// # }
+    /// ```
+    ///
+    /// Closing what is closed changes nothing and says how it ended.
     /// Cancel safe: the close goes on without the call, and a second call waits for it.
     pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
         self.connection().close(frame.into()).await

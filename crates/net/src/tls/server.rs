@@ -29,7 +29,7 @@ const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
 ///
 /// ```no_run
 /// # fn configure() -> Result<(), tidewire_net::TlsConfigError> {
-/// use tidewire_net::ServerTls;
+/// # use tidewire_net::ServerTls;
 ///
 /// let tls = ServerTls::from_pem_files("chain.pem", "key.pem")?;
 /// # Ok(())

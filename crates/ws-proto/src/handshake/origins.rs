@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 /// the users of browsers, not the server from programs.
 ///
 /// ```
-/// use tidewire_ws_proto::Origins;
+/// # use tidewire_ws_proto::Origins;
 ///
 /// # fn origins() -> Result<(), tidewire_ws_proto::InvalidOrigin> {
 /// let origins = Origins::new(["https://example.com", "https://*.example.com"])?.or_same_host();
