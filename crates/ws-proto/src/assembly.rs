@@ -1,24 +1,14 @@
-//! Hot path. A message that does not lie whole in one read: one contiguous buffer that grows with the bytes.
-
-use std::borrow::Cow;
+//! A message that does not lie whole in one read.
 
 use crate::chunks::Chunks;
-use crate::copy::append;
-use crate::error::ProtocolError;
-use crate::event::Event;
+use crate::content::Content;
 use crate::frame::Opcode;
 use crate::inflated::Inflated;
-use crate::mask::mask_into;
-use crate::utf8::{InvalidUtf8, TextAssembly};
 
 /// A message under assembly.
-///
-/// One buffer for all fragments, so the size limit in bytes is the true limit in memory, however small the
-/// fragments are.
 #[derive(Debug)]
 pub(crate) enum Assembly {
-    Text(TextAssembly),
-    Binary(Vec<u8>),
+    Content(Content),
     /// As it came; what it stands for is known at its end.
     Compressed(Opcode, Vec<u8>),
     /// Compressed too, and long.
@@ -30,136 +20,20 @@ pub(crate) enum Assembly {
 impl Assembly {
     /// For a message that began with this opcode; takes no memory yet.
     pub(crate) fn new(opcode: Opcode, compressed: bool) -> Self {
-        match opcode {
-            _ if compressed => Assembly::Compressed(opcode, Vec::new()),
-            Opcode::Text => Assembly::Text(TextAssembly::default()),
-            _ => Assembly::Binary(Vec::new()),
+        if compressed {
+            Assembly::Compressed(opcode, Vec::new())
+        } else {
+            Assembly::Content(Content::new(opcode))
         }
     }
 
-    /// How many bytes have come.
+    /// How many bytes have come, as they came.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Assembly::Text(text) => text.len(),
-            Assembly::Binary(bytes) | Assembly::Compressed(_, bytes) => bytes.len(),
+            Assembly::Content(content) => content.len(),
+            Assembly::Compressed(_, bytes) => bytes.len(),
             Assembly::Inflated(message) => message.len(),
             Assembly::Chunks(_) => 0,
         }
-    }
-
-    /// Appends `payload`, which is masked if there is a key; the message has `expected` bytes to come, these included, as
-    /// far as is known.
-    pub(crate) fn push(
-        &mut self,
-        payload: &[u8],
-        key: Option<[u8; 4]>,
-        expected: usize,
-    ) -> Result<(), ProtocolError> {
-        match (self, key) {
-            (Assembly::Text(text), None) => text.push(payload, expected)?,
-            (Assembly::Text(text), Some(key)) => text.push_masked(payload, key, expected)?,
-            (Assembly::Binary(bytes) | Assembly::Compressed(_, bytes), _) => {
-                bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
-                match key {
-                    None => append(bytes, payload),
-                    Some(key) => mask_into(payload, key, bytes),
-                }
-            }
-            (Assembly::Inflated(_) | Assembly::Chunks(_), _) => {
-                debug_assert!(false, "not assembled as they come");
-            }
-        }
-        Ok(())
-    }
-
-    /// The message, if it needs no inflating; its memory goes with it.
-    pub(crate) fn finish(self) -> Result<Option<Event<'static>>, ProtocolError> {
-        Ok(match self {
-            Assembly::Text(text) => Some(Event::Text(Cow::Owned(text.finish()?))),
-            Assembly::Binary(bytes) => Some(Event::Binary(Cow::Owned(bytes))),
-            Assembly::Compressed(..) | Assembly::Inflated(_) | Assembly::Chunks(_) => None,
-        })
-    }
-}
-
-impl From<InvalidUtf8> for ProtocolError {
-    fn from(_: InvalidUtf8) -> Self {
-        ProtocolError::InvalidText
-    }
-}
-
-/// A message whose end is known gets room for so many times what has come of it, but for no more than all of it.
-const FORESIGHT: usize = 16;
-
-/// How much room to add to a buffer for `arriving` bytes of `expected`.
-///
-/// Where the end is not known it doubles, so the copying stays linear. Where it is, one of a megabyte is not moved at every
-/// doubling; most of the memory is not touched before it is written to. But it never goes by the announced length
-/// alone: that costs the peer ten bytes to say, and us a terabyte to believe.
-pub(crate) fn growth(len: usize, capacity: usize, arriving: usize, expected: usize) -> usize {
-    if capacity - len >= arriving {
-        return 0;
-    }
-    let wanted = match expected {
-        usize::MAX => capacity.saturating_mul(2) - len,
-        known => known.min((len + arriving).saturating_mul(FORESIGHT) - len),
-    };
-    arriving.max(wanted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_follows_the_bytes_that_came_and_not_the_length_announced() {
-        let mut assembly = Assembly::new(Opcode::Binary, false);
-        for round in 1..=100_000 {
-            assembly.push(&[0], None, 1 << 40).unwrap();
-            let Assembly::Binary(bytes) = &assembly else { unreachable!() };
-            assert!(bytes.capacity() <= FORESIGHT * round, "{} for {round} bytes", bytes.capacity());
-        }
-    }
-
-    #[test]
-    fn a_message_whose_end_is_known_ends_without_room_to_spare() {
-        let mut assembly = Assembly::new(Opcode::Binary, false);
-        let mut to_come = 100_000;
-        while to_come > 0 {
-            let piece = to_come.min(1_400);
-            assembly.push(&vec![0; piece], None, to_come).unwrap();
-            to_come -= piece;
-        }
-        let Assembly::Binary(bytes) = &assembly else { unreachable!() };
-        assert_eq!((bytes.len(), bytes.capacity()), (100_000, 100_000));
-    }
-
-    #[test]
-    fn a_message_of_a_megabyte_is_not_moved_while_it_comes() {
-        let mut assembly = Assembly::new(Opcode::Text, false);
-        let mut to_come: usize = 1 << 20;
-        let mut capacities = Vec::new();
-        while to_come > 0 {
-            let piece = to_come.min(64 * 1024);
-            assembly.push(&vec![b'a'; piece], None, to_come).unwrap();
-            to_come -= piece;
-            let Assembly::Text(text) = &assembly else { unreachable!() };
-            capacities.push(text.capacity());
-        }
-        capacities.dedup();
-        assert_eq!(capacities, [1024 * 1024]);
-    }
-
-    #[test]
-    fn tiny_pieces_without_a_known_end_are_not_copied_again_and_again() {
-        let mut assembly = Assembly::new(Opcode::Binary, false);
-        let mut moves = 0;
-        let mut capacity = 0;
-        for _ in 0..100_000 {
-            assembly.push(b"x", None, usize::MAX).unwrap();
-            let Assembly::Binary(bytes) = &assembly else { unreachable!() };
-            moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
-        }
-        assert!(moves < 20, "{moves}");
     }
 }

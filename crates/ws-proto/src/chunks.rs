@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::assembly::Assembly;
+use crate::content::Content;
 use crate::deflate::Inflating;
 use crate::error::ProtocolError;
 use crate::event::Event;
@@ -49,25 +50,23 @@ impl Chunks {
         assembly: Assembly,
         inflate: impl FnOnce() -> Result<Inflating, ProtocolError>,
     ) -> Result<Box<Self>, ProtocolError> {
-        let (assembly, inflating) = match assembly {
+        Ok(Box::new(match assembly {
+            Assembly::Content(content) => Self::of(content, None),
+            Assembly::Compressed(opcode, bytes) => Self::new(opcode, Some(inflate()?.with_input(bytes))),
             Assembly::Inflated(message) => {
                 let (content, inflating) = message.into_parts();
-                (content, Some(inflating))
+                Self::of(content, Some(inflating))
             }
-            assembly => (assembly, None),
-        };
-        Ok(match assembly {
-            Assembly::Text(text) => Box::new(Self { text: Some(text), ..Self::new(Opcode::Text, inflating) }),
-            Assembly::Binary(assembled) => {
-                Box::new(Self { assembled, ..Self::new(Opcode::Binary, inflating) })
-            }
-            Assembly::Compressed(opcode, bytes) => {
-                Box::new(Self::new(opcode, Some(inflate()?.with_input(bytes))))
-            }
-            // What has been inflated is text or bytes.
-            Assembly::Inflated(_) => return Err(ProtocolError::InvalidCompression),
-            Assembly::Chunks(chunks) => chunks,
-        })
+            Assembly::Chunks(chunks) => return Ok(chunks),
+        }))
+    }
+
+    /// What has come of a message is the first to be handed out.
+    fn of(content: Content, inflating: Option<Inflating>) -> Self {
+        match content {
+            Content::Text(text) => Self { text: Some(text), ..Self::new(Opcode::Text, inflating) },
+            Content::Binary(assembled) => Self { assembled, ..Self::new(Opcode::Binary, inflating) },
+        }
     }
 
     /// No more than so many further bytes may come, nor more than were allowed before.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::assembly::Assembly;
 use crate::chunks::Chunks;
 use crate::close::{CloseCode, CloseFrame};
+use crate::content::push_bytes;
 use crate::control::{Control, ControlPayload, ControlState, ControlTooLong};
 use crate::deflate::{DeflateAgreement, Inflater, Inflating};
 use crate::error::ProtocolError;
@@ -401,7 +402,12 @@ impl Connection {
         let expected = if frame.fin { frame.remaining } else { usize::MAX };
         let (payload, key) = frame.take_masked(input);
         let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
-        message.push(payload, key, expected)?;
+        match message {
+            Assembly::Content(content) => content.push(payload, key, expected)?,
+            Assembly::Compressed(_, bytes) => push_bytes(bytes, payload, key, expected),
+            // They went another way above.
+            Assembly::Inflated(_) | Assembly::Chunks(_) => {}
+        }
         if frame.remaining > 0 {
             self.frame = Some(frame);
             return Ok(None);
@@ -411,8 +417,8 @@ impl Connection {
         }
         match self.message.take() {
             Some(Assembly::Compressed(opcode, bytes)) => self.inflate(opcode, &bytes).map(Some),
-            Some(message) => message.finish(),
-            None => Ok(None),
+            Some(Assembly::Content(content)) => content.finish().map(Some),
+            Some(Assembly::Inflated(_) | Assembly::Chunks(_)) | None => Ok(None),
         }
     }
 
@@ -453,7 +459,7 @@ impl Connection {
             if let Some(inflater) = &mut self.inflater {
                 inflater.finish(inflating);
             }
-            return Ok(event);
+            return Ok(Some(event));
         }
         self.message = Some(Assembly::Inflated(message));
         if frame.remaining > 0 {

@@ -1,6 +1,6 @@
 //! A long compressed message, inflated while it comes.
 
-use crate::assembly::Assembly;
+use crate::content::Content;
 use crate::deflate::Inflating;
 use crate::error::ProtocolError;
 use crate::event::Event;
@@ -16,7 +16,7 @@ pub(crate) const INFLATED_FROM: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Inflated {
     inflating: Inflating,
-    content: Assembly,
+    content: Content,
     /// Bytes that have come, compressed.
     len: usize,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Inflated {
 impl Inflated {
     /// For a message that began with this opcode.
     pub(crate) fn new(opcode: Opcode, inflating: Inflating) -> Self {
-        Self { inflating, content: Assembly::new(opcode, false), len: 0 }
+        Self { inflating, content: Content::new(opcode), len: 0 }
     }
 
     /// How many bytes have come, compressed.
@@ -53,12 +53,12 @@ impl Inflated {
     ///
     /// # Errors
     /// Text that ends in the middle of a character.
-    pub(crate) fn finish(self) -> Result<(Option<Event<'static>>, Inflating), ProtocolError> {
+    pub(crate) fn finish(self) -> Result<(Event<'static>, Inflating), ProtocolError> {
         Ok((self.content.finish()?, self.inflating))
     }
 
-    /// What has been inflated, text or bytes, and how it goes on.
-    pub(crate) fn into_parts(self) -> (Assembly, Inflating) {
+    /// What has been inflated, and how it goes on.
+    pub(crate) fn into_parts(self) -> (Content, Inflating) {
         (self.content, self.inflating)
     }
 }

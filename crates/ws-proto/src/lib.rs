@@ -35,6 +35,7 @@ mod backoff;
 mod chunks;
 mod close;
 mod connection;
+mod content;
 mod control;
 pub mod copy;
 mod deflate;

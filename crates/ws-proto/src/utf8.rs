@@ -1,6 +1,6 @@
 //! Hot path. Text that comes in pieces, cut anywhere, checked as it comes.
 
-use crate::assembly::growth;
+use crate::content::growth;
 use crate::copy::append_str;
 use crate::mask::mask_copy;
 

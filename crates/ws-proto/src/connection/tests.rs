@@ -2,6 +2,7 @@
 //! what frames in a row mean, at every split, in `tests/`.
 
 use super::*;
+use crate::content::Content;
 
 const NOW: Time = Time::from_micros(1_000_000);
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -106,7 +107,9 @@ fn an_announced_length_takes_no_memory() {
     let header =
         FrameHeader { mask: Some(KEY), payload_len: 1 << 40, ..FrameHeader::message(Opcode::Binary, 0) };
     assert_eq!(decode(&mut connection, &[&header.encode()[..], b"x"].concat()), Ok(None));
-    let Some(Assembly::Binary(bytes)) = &connection.message else { panic!("{:?}", connection.message) };
+    let Some(Assembly::Content(Content::Binary(bytes))) = &connection.message else {
+        panic!("{:?}", connection.message)
+    };
     assert!(bytes.capacity() < 64);
 }
 
@@ -163,7 +166,9 @@ fn tiny_fragments_are_assembled_without_copying_again_and_again() {
     let (mut moves, mut capacity) = (0, 0);
     for _ in 0..10_000 {
         decode(&mut connection, &frame(false, Opcode::Continuation, b"x")).unwrap();
-        let Some(Assembly::Binary(bytes)) = &connection.message else { panic!("{:?}", connection.message) };
+        let Some(Assembly::Content(Content::Binary(bytes))) = &connection.message else {
+            panic!("{:?}", connection.message)
+        };
         moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
     }
     assert!(moves < 20, "{moves}");

@@ -1,0 +1,153 @@
+//! Hot path. What has come of a message, text or bytes: one contiguous buffer that grows with them.
+
+use std::borrow::Cow;
+
+use crate::copy::append;
+use crate::error::ProtocolError;
+use crate::event::Event;
+use crate::frame::Opcode;
+use crate::mask::mask_into;
+use crate::utf8::{InvalidUtf8, TextAssembly};
+
+/// What has come of a message, as it is handed out.
+///
+/// One buffer for all fragments, so the size limit in bytes is the true limit in memory, however small the
+/// fragments are.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Text(TextAssembly),
+    Binary(Vec<u8>),
+}
+
+impl Content {
+    /// For a message that began with this opcode; takes no memory yet.
+    pub(crate) fn new(opcode: Opcode) -> Self {
+        match opcode {
+            Opcode::Text => Content::Text(TextAssembly::default()),
+            _ => Content::Binary(Vec::new()),
+        }
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Content::Text(text) => text.len(),
+            Content::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends `payload`, which is masked if there is a key; the message has `expected` bytes to come, these included, as
+    /// far as is known.
+    pub(crate) fn push(
+        &mut self,
+        payload: &[u8],
+        key: Option<[u8; 4]>,
+        expected: usize,
+    ) -> Result<(), ProtocolError> {
+        match (self, key) {
+            (Content::Text(text), None) => text.push(payload, expected)?,
+            (Content::Text(text), Some(key)) => text.push_masked(payload, key, expected)?,
+            (Content::Binary(bytes), key) => push_bytes(bytes, payload, key, expected),
+        }
+        Ok(())
+    }
+
+    /// The message; its memory goes with it.
+    pub(crate) fn finish(self) -> Result<Event<'static>, ProtocolError> {
+        Ok(match self {
+            Content::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
+            Content::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
+        })
+    }
+}
+
+/// [`Content::push`] for bytes that are not looked at.
+pub(crate) fn push_bytes(bytes: &mut Vec<u8>, payload: &[u8], key: Option<[u8; 4]>, expected: usize) {
+    bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
+    match key {
+        None => append(bytes, payload),
+        Some(key) => mask_into(payload, key, bytes),
+    }
+}
+
+impl From<InvalidUtf8> for ProtocolError {
+    fn from(_: InvalidUtf8) -> Self {
+        ProtocolError::InvalidText
+    }
+}
+
+/// A message whose end is known gets room for so many times what has come of it, but for no more than all of it.
+const FORESIGHT: usize = 16;
+
+/// How much room to add to a buffer for `arriving` bytes of `expected`.
+///
+/// Where the end is not known it doubles, so the copying stays linear. Where it is, one of a megabyte is not moved at every
+/// doubling; most of the memory is not touched before it is written to. But it never goes by the announced length
+/// alone: that costs the peer ten bytes to say, and us a terabyte to believe.
+pub(crate) fn growth(len: usize, capacity: usize, arriving: usize, expected: usize) -> usize {
+    if capacity - len >= arriving {
+        return 0;
+    }
+    let wanted = match expected {
+        usize::MAX => capacity.saturating_mul(2) - len,
+        known => known.min((len + arriving).saturating_mul(FORESIGHT) - len),
+    };
+    arriving.max(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_the_bytes_that_came_and_not_the_length_announced() {
+        let mut content = Content::new(Opcode::Binary);
+        for round in 1..=100_000 {
+            content.push(&[0], None, 1 << 40).unwrap();
+            let Content::Binary(bytes) = &content else { unreachable!() };
+            assert!(bytes.capacity() <= FORESIGHT * round, "{} for {round} bytes", bytes.capacity());
+        }
+    }
+
+    #[test]
+    fn a_message_whose_end_is_known_ends_without_room_to_spare() {
+        let mut content = Content::new(Opcode::Binary);
+        let mut to_come = 100_000;
+        while to_come > 0 {
+            let piece = to_come.min(1_400);
+            content.push(&vec![0; piece], None, to_come).unwrap();
+            to_come -= piece;
+        }
+        let Content::Binary(bytes) = &content else { unreachable!() };
+        assert_eq!((bytes.len(), bytes.capacity()), (100_000, 100_000));
+    }
+
+    #[test]
+    fn a_message_of_a_megabyte_is_not_moved_while_it_comes() {
+        let mut content = Content::new(Opcode::Text);
+        let mut to_come: usize = 1 << 20;
+        let mut capacities = Vec::new();
+        while to_come > 0 {
+            let piece = to_come.min(64 * 1024);
+            content.push(&vec![b'a'; piece], None, to_come).unwrap();
+            to_come -= piece;
+            let Content::Text(text) = &content else { unreachable!() };
+            capacities.push(text.capacity());
+        }
+        capacities.dedup();
+        assert_eq!(capacities, [1024 * 1024]);
+    }
+
+    #[test]
+    fn tiny_pieces_without_a_known_end_are_not_copied_again_and_again() {
+        let mut content = Content::new(Opcode::Binary);
+        let mut moves = 0;
+        let mut capacity = 0;
+        for _ in 0..100_000 {
+            content.push(b"x", None, usize::MAX).unwrap();
+            let Content::Binary(bytes) = &content else { unreachable!() };
+            moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
+        }
+        assert!(moves < 20, "{moves}");
+    }
+}
