@@ -1,8 +1,13 @@
 //! What one connection keeps, holds and hands out, one thing at a time. What the RFC wants of it is in `tests/rfc6455`,
 //! what frames in a row mean, at every split, in `tests/`.
 
+use std::borrow::Cow;
+
+use super::messages::OWNED_FROM;
 use super::*;
 use crate::content::Content;
+use crate::frame::FrameHeader;
+use crate::mask::mask;
 
 const NOW: Time = Time::from_micros(1_000_000);
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

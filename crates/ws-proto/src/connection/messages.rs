@@ -1,0 +1,225 @@
+//! Hot path. From frames to messages: whole, assembled, inflated, or handed out as they come.
+
+use std::borrow::Cow;
+
+use super::Connection;
+use super::frames::Frame;
+use crate::assembly::Assembly;
+use crate::chunks::Chunks;
+use crate::content::push_bytes;
+use crate::deflate::Inflating;
+use crate::error::ProtocolError;
+use crate::event::Event;
+use crate::frame::{FrameHeader, Opcode};
+use crate::inflated::{INFLATED_FROM, Inflated};
+use crate::input::Input;
+
+/// How long a message is that is [handed out in memory of its own](Connection::with_long_messages_owned). Shorter ones stay
+/// in the nearest cache as they are.
+pub(super) const OWNED_FROM: usize = 16 * 1024;
+
+impl Connection {
+    /// Holds a data frame's header against the message under way: order (§5.4), number of fragments, size.
+    pub(super) fn admit_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+        let is_possible = usize::try_from(header.payload_len).is_ok();
+        let assembled = match &self.message {
+            Some(Assembly::Chunks(chunks)) if is_possible && header.opcode == Opcode::Continuation => {
+                return chunks.admits(header.payload_len);
+            }
+            None if header.opcode == Opcode::Continuation => return Err(ProtocolError::NothingToContinue),
+            None if self.in_chunks && is_possible => return Ok(()),
+            None => {
+                self.fragments = 1;
+                0
+            }
+            Some(_) if header.opcode != Opcode::Continuation => {
+                return Err(ProtocolError::MessageUnfinished(header.opcode));
+            }
+            Some(message) => {
+                self.fragments = self.fragments.saturating_add(1);
+                if self.fragments > self.max_fragments {
+                    return Err(ProtocolError::TooManyFragments { limit: self.max_fragments });
+                }
+                message.len() as u64
+            }
+        };
+        // Both terms are below 2⁶³: the length by its format, the assembly by this very check.
+        let announced = assembled + header.payload_len;
+        let limit = self.max_message_size;
+        if announced > limit {
+            return Err(ProtocolError::MessageTooBig { announced, limit });
+        }
+        Ok(())
+    }
+
+    pub(super) fn receive_data<'b>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if frame.fin && frame.remaining <= input.len() && self.message.is_none() {
+            if frame.compressed {
+                if !self.in_chunks {
+                    return self.inflate(frame.opcode, frame.take_payload(input)).map(Some);
+                }
+            } else if frame.remaining < OWNED_FROM || !self.owns_long_messages || self.in_chunks {
+                return whole_message(frame.opcode, frame.take_payload(input)).map(Some);
+            }
+        }
+        if input.is_empty() && frame.remaining > 0 {
+            // Only the header was there. Without an assembly, the message can still come whole in the next read.
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        if self.in_chunks || matches!(self.message, Some(Assembly::Chunks(_))) {
+            let payload = frame.take_payload(input);
+            return self.receive_chunk(frame, payload);
+        }
+        if self.inflates_as_it_comes(frame.remaining.min(input.len())) {
+            let payload = frame.take_payload(input);
+            return self.receive_inflated(frame, payload);
+        }
+        // What is to come of the message, as far as that is known, and before this piece is taken away from it.
+        let expected = if frame.fin { frame.remaining } else { usize::MAX };
+        let (payload, key) = frame.take_masked(input);
+        let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
+        match message {
+            Assembly::Content(content) => content.push(payload, key, expected)?,
+            Assembly::Compressed(_, bytes) => push_bytes(bytes, payload, key, expected),
+            // They went another way above.
+            Assembly::Inflated(_) | Assembly::Chunks(_) => {}
+        }
+        if frame.remaining > 0 {
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        if !frame.fin {
+            return Ok(None);
+        }
+        match self.message.take() {
+            Some(Assembly::Compressed(opcode, bytes)) => self.inflate(opcode, &bytes).map(Some),
+            Some(Assembly::Content(content)) => content.finish().map(Some),
+            Some(Assembly::Inflated(_) | Assembly::Chunks(_)) | None => Ok(None),
+        }
+    }
+
+    /// Whether what is `arriving` belongs to a compressed message that is too long to be inflated in one go.
+    #[inline]
+    fn inflates_as_it_comes(&self, arriving: usize) -> bool {
+        match &self.message {
+            Some(Assembly::Compressed(_, bytes)) => bytes.len() + arriving > INFLATED_FROM,
+            Some(Assembly::Inflated(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// A piece of a long compressed message.
+    #[inline(never)]
+    fn receive_inflated<'b>(
+        &mut self,
+        frame: Frame,
+        payload: &'b [u8],
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        let is_last = frame.fin && frame.remaining == 0;
+        let limit = self.max_message_size;
+        let mut message = match self.message.take() {
+            Some(Assembly::Inflated(message)) => message,
+            Some(Assembly::Compressed(opcode, bytes)) => {
+                let mut message = Box::new(Inflated::new(opcode, self.begin_inflating()?));
+                message.push(&bytes, false, limit)?;
+                message
+            }
+            other => {
+                self.message = other;
+                return Ok(None);
+            }
+        };
+        message.push(payload, is_last, limit)?;
+        if is_last {
+            let (event, inflating) = message.finish()?;
+            if let Some(inflater) = &mut self.inflater {
+                inflater.finish(inflating);
+            }
+            return Ok(Some(event));
+        }
+        self.message = Some(Assembly::Inflated(message));
+        if frame.remaining > 0 {
+            self.frame = Some(frame);
+        }
+        Ok(None)
+    }
+
+    /// A piece of a message that is handed out as it comes.
+    #[inline(never)]
+    fn receive_chunk<'b>(
+        &mut self,
+        frame: Frame,
+        payload: &'b [u8],
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if self.message.is_none() {
+            let inflating = if frame.compressed { Some(self.begin_inflating()?) } else { None };
+            self.message = Some(Assembly::Chunks(Box::new(Chunks::new(frame.opcode, inflating))));
+        }
+        let is_last = frame.fin && frame.remaining == 0;
+        if frame.remaining > 0 {
+            self.frame = Some(frame);
+        }
+        let Some(Assembly::Chunks(chunks)) = &mut self.message else { return Ok(None) };
+        match chunks.push(payload, is_last)? {
+            Some(chunk) => {
+                self.end_chunks();
+                Ok(Some(chunk))
+            }
+            None => self.next_chunk(),
+        }
+    }
+
+    /// A chunk that takes no further input to make.
+    #[inline(never)]
+    pub(super) fn next_chunk(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
+        if self.in_chunks && !matches!(self.message, Some(Assembly::Chunks(_))) {
+            let Some(assembly) = self.message.take() else { return Ok(None) };
+            let chunks = Chunks::continuing(assembly, || self.begin_inflating())?;
+            self.message = Some(Assembly::Chunks(chunks));
+        }
+        let Some(Assembly::Chunks(chunks)) = &mut self.message else { return Ok(None) };
+        let chunk = chunks.next()?;
+        self.end_chunks();
+        Ok(chunk)
+    }
+
+    /// Forgets the message if all of it has been handed out.
+    fn end_chunks(&mut self) {
+        match self.message.take() {
+            Some(Assembly::Chunks(chunks)) if chunks.is_over() => {
+                if let (Some(inflater), Some(inflating)) = (&mut self.inflater, chunks.into_inflating()) {
+                    inflater.finish(inflating);
+                }
+            }
+            message => self.message = message,
+        }
+    }
+
+    fn begin_inflating(&self) -> Result<Inflating, ProtocolError> {
+        // Without it no frame is taken for compressed.
+        self.inflater.as_ref().ok_or(ProtocolError::InvalidCompression)?.begin()
+    }
+
+    /// The message that is compressed in `payload`.
+    fn inflate(&mut self, opcode: Opcode, payload: &[u8]) -> Result<Event<'static>, ProtocolError> {
+        // Without it no frame is taken for compressed.
+        let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::InvalidCompression) };
+        let limit = usize::try_from(self.max_message_size).unwrap_or(usize::MAX);
+        inflater.inflate(payload, limit, |message| whole_message(opcode, message).map(Event::into_owned))
+    }
+}
+
+/// A message that lies in memory as one piece.
+#[inline]
+fn whole_message(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
+    if opcode == Opcode::Text {
+        let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidText)?;
+        return Ok(Event::Text(Cow::Borrowed(text)));
+    }
+    Ok(Event::Binary(Cow::Borrowed(payload)))
+}
