@@ -66,6 +66,17 @@ impl Connection {
                 return whole_message(frame.opcode, frame.take_payload(input)).map(Some);
             }
         }
+        self.receive_piece(frame, input)
+    }
+
+    /// A piece of a message that is not handed out as it lies in the input. Behind a call, so that the way of those that are
+    /// stays short.
+    #[inline(never)]
+    fn receive_piece<'b>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         if input.is_empty() && frame.remaining > 0 {
             // Only the header was there. Without an assembly, the message can still come whole in the next read.
             self.frame = Some(frame);
