@@ -7,11 +7,14 @@ mod driving;
 mod receiving;
 mod sending;
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use net::{Deadline, Stream, Upgraded, WebSocketStream};
+use tokio::task::yield_now;
 use ws_proto::{CloseCode, DeflateAgreement, Deflater, Time};
 
 use crate::closed::Closed;
@@ -60,7 +63,7 @@ impl Connection {
             phase: Phase::Open,
             patience: Patience::new(limits, net::now()),
             watch: Watch::On,
-            received: 0,
+            worked: 0,
             in_chunks: false,
             driving: false,
             blocked: false,
@@ -132,6 +135,16 @@ impl Connection {
     }
 }
 
+/// From this many bytes on that were received, or compressed to be sent, other tasks get their turn before the next message.
+const WORK_OF_A_TURN: usize = 1024 * 1024;
+
+/// Has the task polled again when others have had their turn: not by waking it, which would keep the runtime from looking at
+/// its sockets.
+#[cold]
+fn give_way(cx: &Context<'_>) {
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(cx.waker()));
+}
+
 /// Mostly nobody has waited, and then not even a list is walked.
 #[inline]
 fn wake(woken: Vec<Waker>) {
@@ -174,8 +187,8 @@ pub(crate) struct State {
     phase: Phase,
     patience: Patience,
     watch: Watch,
-    /// Bytes of messages since the last time that other tasks had their turn.
-    received: usize,
+    /// Bytes of messages that were received, or compressed, since the last time that other tasks had their turn.
+    worked: usize,
     /// Messages are received in chunks.
     in_chunks: bool,
     /// The driver is polling the handler, and will look at everything afterwards.

@@ -96,6 +96,43 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
 }
 
 #[tokio::test]
+async fn other_tasks_have_their_turn_between_messages_that_take_long_to_compress() {
+    const MESSAGES: usize = 8;
+    let turns = Arc::new(AtomicUsize::new(0));
+    let others = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let options = DeflateOptions::default();
+    let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| {
+        let (turns, sender) = (Arc::clone(&turns), sender.clone());
+        async move {
+            let message = Message::from("x".repeat(1024 * 1024));
+            for _ in 0..MESSAGES {
+                socket.send(message.clone()).await.expect("sent");
+                sender.send(turns.load(Ordering::Relaxed)).expect("the test waits");
+            }
+        }
+    })
+    .await;
+    let reading =
+        tokio::spawn(async move { tokio::io::copy(&mut client.stream, &mut tokio::io::sink()).await });
+    let mut turns = Vec::new();
+    for _ in 0..MESSAGES {
+        turns.push(soon(sent.recv()).await.expect("a message"));
+    }
+    assert!(turns[MESSAGES - 1] - turns[0] >= MESSAGES - 2, "turns of another task: {turns:?}");
+    reading.abort();
+    others.abort();
+}
+
+#[tokio::test]
 async fn what_is_not_to_be_compressed_is_not() {
     let options = DeflateOptions { threshold: 0, ..DeflateOptions::default() };
     let mut client = connect_compressed(&options, options, async |mut socket: WebSocket| {

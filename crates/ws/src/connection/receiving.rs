@@ -1,27 +1,21 @@
 //! Hot path. What a connection receives, and for how long it is waited for.
 
-use std::future::Future;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::poll_proceed;
-use tokio::task::yield_now;
 
 use net::Ended;
 use ws_proto::{CloseCode, CloseFrame, Event, Time};
 
-use super::{Phase, State, Watch};
+use super::{Phase, State, WORK_OF_A_TURN, Watch, give_way};
 use crate::closed::Closed;
 use crate::message::{Chunk, Message};
 use crate::patience::Verdict;
 use crate::waiting::Waiting;
 
-/// From this many received bytes on, other tasks get their turn before the next message is taken.
-const RECEIVED_IN_A_TURN: usize = 1024 * 1024;
-
 /// What a read counts that has brought nothing to hand out: about what it can hold. Fragments without content, or of a
 /// message whose reader was dropped, are work as well, and there may be no end of them.
-const READ_IN_VAIN: usize = RECEIVED_IN_A_TURN / 16;
+const READ_IN_VAIN: usize = WORK_OF_A_TURN / 16;
 
 impl State {
     /// The next message, or the end.
@@ -68,7 +62,7 @@ impl State {
         }
         // A peer whose messages never end must not keep the handler from yielding to other tasks; nor one whose messages
         // are few and long, as a kilobyte becomes when it is inflated.
-        if self.received >= RECEIVED_IN_A_TURN {
+        if self.worked >= WORK_OF_A_TURN {
             return self.give_way(cx);
         }
         let turn = ready!(poll_proceed(cx));
@@ -79,14 +73,14 @@ impl State {
                 self.now = net::now();
             }
             let answers_wait = reads && self.stream.queued() > 0;
-            let (waiting, received, now) = (&mut self.waiting, &mut self.received, self.now);
+            let (waiting, worked, now) = (&mut self.waiting, &mut self.worked, self.now);
             let polled = self.stream.poll_next(now, cx, |event, _| match event {
                 Event::Pong(payload) => {
                     answer_ping(waiting.as_deref_mut(), &payload, now);
                     None
                 }
                 event => {
-                    *received += event.payload_len();
+                    *worked += event.payload_len();
                     pick(event)
                 }
             });
@@ -114,9 +108,8 @@ impl State {
                 }
                 Ok(None) => {
                     // What is inflated as it comes takes many times as long as a read: others get their turn after each.
-                    self.received +=
-                        if self.stream.is_inflating() { RECEIVED_IN_A_TURN } else { READ_IN_VAIN };
-                    if self.received >= RECEIVED_IN_A_TURN {
+                    self.worked += if self.stream.is_inflating() { WORK_OF_A_TURN } else { READ_IN_VAIN };
+                    if self.worked >= WORK_OF_A_TURN {
                         return self.give_way(cx);
                     }
                 }
@@ -135,15 +128,14 @@ impl State {
     /// Goes on when other tasks have had their turn.
     #[cold]
     fn give_way<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.received = 0;
-        // Not by waking the task, which would keep the runtime from looking at its sockets.
-        let _ = pin!(yield_now()).poll(cx);
+        self.worked = 0;
+        give_way(cx);
         self.wait(cx)
     }
 
     /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
     pub(super) fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
-        self.received = 0;
+        self.worked = 0;
         match self.patience.judge(self.now) {
             Verdict::Wait => {}
             Verdict::Ask => self.stream.ping(),

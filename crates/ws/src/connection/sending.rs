@@ -9,7 +9,7 @@ use net::{Wire, WriteQueue};
 use ws_proto::copy::append;
 use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask, mask_into};
 
-use super::{Phase, State};
+use super::{Phase, State, WORK_OF_A_TURN, give_way};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
 use crate::sunk::Sunk;
@@ -81,6 +81,7 @@ impl State {
 
     pub(super) fn queue_message(&mut self, message: &mut Message, compress: bool) {
         if compress && let Some(deflater) = &mut self.deflater {
+            self.worked += message.len();
             let mut compressed = Vec::new();
             if deflater.compress(message.as_shared(), &mut compressed) {
                 // What waits is counted by its length, so there must not be more of it.
@@ -183,6 +184,9 @@ impl State {
         &mut self,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
+        if self.is_due_to_give_way() {
+            return Err(Refusal::Full);
+        }
         if self.waiting.is_some() { self.push_in_turn(None, push) } else { push(self) }
     }
 
@@ -194,6 +198,12 @@ impl State {
         cx: &Context<'_>,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Poll<Result<(), ()>> {
+        if self.is_due_to_give_way() {
+            // Without a place in the line, from which the next write would wake it at once.
+            self.worked = 0;
+            give_way(cx);
+            return Poll::Pending;
+        }
         match self.push_in_turn(*ticket, push) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(Refusal::Closed) => Poll::Ready(Err(())),
@@ -202,6 +212,13 @@ impl State {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether other tasks should have their turn before more is compressed: what waits in the queue is too short by then
+    /// to end a loop of `send`.
+    #[inline]
+    fn is_due_to_give_way(&self) -> bool {
+        self.worked >= WORK_OF_A_TURN && self.deflater.is_some() && self.can_send()
     }
 
     /// Queues a fragment of a message, the last of it or not: the first one when it is this call's turn, as a message.
