@@ -16,7 +16,7 @@ pub struct SendError(pub Message);
 pub enum TrySendError {
     /// [`Limits::max_buffered`](crate::Limits::max_buffered) would be exceeded: the peer reads too slowly. Or another
     /// sender is in the middle of a message that it sends piece by piece.
-    #[error("too many bytes wait to be written")]
+    #[error("too many bytes wait to be written, or another message is being sent piece by piece")]
     Full(Message),
     /// The connection is closing or has ended.
     #[error("the WebSocket is closed")]
