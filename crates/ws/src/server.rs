@@ -273,7 +273,7 @@ impl Settings {
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);
         }
-        let offered = |protocol: &&String| upgrade.protocols().contains(protocol);
+        let offered = |protocol: &&String| upgrade.offered_protocols().contains(protocol);
         if let Some(protocol) = self.protocols.iter().find(offered) {
             upgrade = upgrade.select_protocol(protocol);
         }

@@ -69,7 +69,7 @@ impl Upgrade {
 
     /// The subprotocols that the client offers, the preferred one first.
     #[must_use]
-    pub fn protocols(&self) -> &[String] {
+    pub fn offered_protocols(&self) -> &[String] {
         self.accepted.protocols()
     }
 
@@ -184,7 +184,7 @@ mod tests {
                 .body(())
                 .unwrap();
             let upgrade = upgrade(&mut request).unwrap();
-            assert_eq!(upgrade.protocols(), ["chat.v1", "chat.v2"]);
+            assert_eq!(upgrade.offered_protocols(), ["chat.v1", "chat.v2"]);
             let response = upgrade.select_protocol(selected).on_connect(async |_: WebSocket| {});
             let response: http::Response<()> = response;
             let named = named.map(HeaderValue::from_static);
