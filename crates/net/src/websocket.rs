@@ -81,6 +81,7 @@ impl WebSocketStream<Stream> {
         let _ = self.machine.handle_eof();
         self.queue.clear();
         self.backlog = Vec::new();
+        self.decoded = 0;
         self.ending = Ending::Done;
         std::mem::replace(&mut self.stream, Stream::Gone)
     }
