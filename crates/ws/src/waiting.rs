@@ -22,6 +22,8 @@ pub(crate) struct Waiting {
     line: VecDeque<Call>,
     /// A message is being sent in fragments: no other may begin (RFC 6455 §5.4).
     is_writing: bool,
+    /// So much was compressed that other tasks should have their turn before the next message.
+    owes_a_turn: bool,
     /// Its writer, if it waits for room.
     writer: Option<Waker>,
     /// Messages of a `Sink` that was ready before the other message began.
@@ -65,7 +67,18 @@ pub(crate) type Ticket = u64;
 impl Waiting {
     /// Whether it is the turn of the sender with this ticket, or of one without.
     pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
-        !self.is_writing && self.line.front().is_none_or(|first| Some(first.ticket) == ticket)
+        !self.is_writing
+            && !self.owes_a_turn
+            && self.line.front().is_none_or(|first| Some(first.ticket) == ticket)
+    }
+
+    /// Whether the next call that sends has to let other tasks have their turn first.
+    pub(crate) fn owes_a_turn(&self) -> bool {
+        self.owes_a_turn
+    }
+
+    pub(crate) fn set_owes_a_turn(&mut self, owes: bool) {
+        self.owes_a_turn = owes;
     }
 
     pub(crate) fn is_writing(&self) -> bool {
@@ -213,6 +226,7 @@ impl Waiting {
             next: _,
             line,
             is_writing,
+            owes_a_turn,
             writer: _,
             held_back: _,
             end,
@@ -223,7 +237,7 @@ impl Waiting {
         } = self;
         let no_call_waits = line.is_empty() && end.is_empty() && pings.is_empty();
         let no_sink_waits = watchers.is_empty() && flushing.is_empty();
-        no_call_waits && no_sink_waits && woken.is_empty() && !is_writing
+        no_call_waits && no_sink_waits && woken.is_empty() && !is_writing && !owes_a_turn
     }
 }
 

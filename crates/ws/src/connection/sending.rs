@@ -81,9 +81,10 @@ impl State {
 
     pub(super) fn queue_message(&mut self, message: &mut Message, compress: bool) {
         if compress && let Some(deflater) = &mut self.deflater {
-            self.worked += message.len();
             let mut compressed = Vec::new();
-            if deflater.compress(message.as_shared(), &mut compressed) {
+            let shrinks = deflater.compress(message.as_shared(), &mut compressed);
+            self.has_compressed(message.len());
+            if shrinks {
                 // What waits is counted by its length, so there must not be more of it.
                 compressed.shrink_to_fit();
                 let header = FrameHeader::message(message.opcode(), compressed.len());
@@ -100,6 +101,14 @@ impl State {
                 queue.push(Wire::Shared(&masked(message.take(), key)));
             }
             key => self.queue_with_key(header, key, message.as_shared()),
+        }
+    }
+
+    /// What waits in the queue may be too short by then to end a loop of `send`.
+    fn has_compressed(&mut self, bytes: usize) {
+        self.worked += bytes;
+        if self.worked >= WORK_OF_A_TURN {
+            self.waiting_mut().set_owes_a_turn(true);
         }
     }
 
@@ -184,9 +193,6 @@ impl State {
         &mut self,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        if self.is_due_to_give_way() {
-            return Err(Refusal::Full);
-        }
         if self.waiting.is_some() { self.push_in_turn(None, push) } else { push(self) }
     }
 
@@ -198,7 +204,11 @@ impl State {
         cx: &Context<'_>,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Poll<Result<(), ()>> {
-        if self.is_due_to_give_way() {
+        if self.can_send()
+            && let Some(waiting) = &mut self.waiting
+            && waiting.owes_a_turn()
+        {
+            waiting.set_owes_a_turn(false);
             // Without a place in the line, from which the next write would wake it at once.
             self.worked = 0;
             give_way(cx);
@@ -212,13 +222,6 @@ impl State {
                 Poll::Pending
             }
         }
-    }
-
-    /// Whether other tasks should have their turn before more is compressed: what waits in the queue is too short by then
-    /// to end a loop of `send`.
-    #[inline]
-    fn is_due_to_give_way(&self) -> bool {
-        self.worked >= WORK_OF_A_TURN && self.deflater.is_some() && self.can_send()
     }
 
     /// Queues a fragment of a message, the last of it or not: the first one when it is this call's turn, as a message.
