@@ -45,7 +45,8 @@ impl Stream for Receiver {
 }
 
 /// It is ready while fewer than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written, and then
-/// takes one message of any length. What it has taken leaves without `flush`, together with all else that waits; `flush` is
+/// takes one message of any length. After a mebibyte that was compressed it lets other tasks have their turn first, as
+/// [`send`](WebSocket::send) does. What it has taken leaves without `flush`, together with all else that waits; `flush` is
 /// for those who want to know that it has: it is ready when all that this sink has taken is in the kernel's hands.
 ///
 /// So the `send` of `SinkExt`, which flushes, makes a write of each message, and [`send`](WebSocket::send) does not. `feed` is

@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::SinkExt;
 use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use support::{Client, connect_compressed, echo, frame, soon};
@@ -39,6 +40,19 @@ async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
     (header[0], payload)
 }
 
+/// How many turns a task has had that does nothing else but count them.
+fn turns_of_another_task() -> Arc<AtomicUsize> {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&turns);
+    tokio::spawn(async move {
+        loop {
+            counting.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    turns
+}
+
 #[tokio::test]
 async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_where_it_pays() {
     let options = DeflateOptions::default();
@@ -64,16 +78,7 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
     let mut wire = frame(Opcode::Text, &compressed);
     wire[0] |= 0x40;
 
-    let turns = Arc::new(AtomicUsize::new(0));
-    let others = tokio::spawn({
-        let turns = Arc::clone(&turns);
-        async move {
-            loop {
-                turns.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
+    let turns = turns_of_another_task();
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| {
         let (turns, sender) = (Arc::clone(&turns), sender.clone());
@@ -92,44 +97,35 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
     }
     // The runtime may let it wait for two messages, and then gives it two turns.
     assert!(turns[MESSAGES - 1] - turns[0] >= MESSAGES - 2, "turns of another task: {turns:?}");
-    others.abort();
 }
 
 #[tokio::test]
 async fn other_tasks_have_their_turn_between_messages_that_take_long_to_compress() {
     const MESSAGES: usize = 8;
-    let turns = Arc::new(AtomicUsize::new(0));
-    let others = tokio::spawn({
-        let turns = Arc::clone(&turns);
-        async move {
-            loop {
-                turns.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
-    let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
-    let options = DeflateOptions::default();
-    let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| {
-        let (turns, sender) = (Arc::clone(&turns), sender.clone());
-        async move {
+    for by_the_sink in [false, true] {
+        let turns = turns_of_another_task();
+        let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
+        let options = DeflateOptions::default();
+        let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| async move {
             let message = Message::from("x".repeat(1024 * 1024));
             for _ in 0..MESSAGES {
-                socket.send(message.clone()).await.expect("sent");
+                if by_the_sink {
+                    socket.feed(message.clone()).await.expect("sent");
+                } else {
+                    socket.send(message.clone()).await.expect("sent");
+                }
                 sender.send(turns.load(Ordering::Relaxed)).expect("the test waits");
             }
-        }
-    })
-    .await;
-    let reading =
+        })
+        .await;
         tokio::spawn(async move { tokio::io::copy(&mut client.stream, &mut tokio::io::sink()).await });
-    let mut turns = Vec::new();
-    for _ in 0..MESSAGES {
-        turns.push(soon(sent.recv()).await.expect("a message"));
+        let mut turns = Vec::new();
+        for _ in 0..MESSAGES {
+            turns.push(soon(sent.recv()).await.expect("a message"));
+        }
+        let had = turns[MESSAGES - 1] - turns[0];
+        assert!(had >= MESSAGES - 2, "by the sink: {by_the_sink}, turns of another task: {turns:?}");
     }
-    assert!(turns[MESSAGES - 1] - turns[0] >= MESSAGES - 2, "turns of another task: {turns:?}");
-    reading.abort();
-    others.abort();
 }
 
 #[tokio::test]

@@ -204,14 +204,8 @@ impl State {
         cx: &Context<'_>,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Poll<Result<(), ()>> {
-        if self.can_send()
-            && let Some(waiting) = &mut self.waiting
-            && waiting.owes_a_turn()
-        {
-            waiting.set_owes_a_turn(false);
+        if self.gives_way(cx) {
             // Without a place in the line, from which the next write would wake it at once.
-            self.worked = 0;
-            give_way(cx);
             return Poll::Pending;
         }
         match self.push_in_turn(*ticket, push) {
@@ -221,6 +215,20 @@ impl State {
                 self.waiting_mut().line_up(ticket, cx);
                 Poll::Pending
             }
+        }
+    }
+
+    /// Whether other tasks are owed their turn before more is sent. If so, the task is polled again when they have had it.
+    fn gives_way(&mut self, cx: &Context<'_>) -> bool {
+        let can_send = self.can_send();
+        match &mut self.waiting {
+            Some(waiting) if can_send && waiting.owes_a_turn() => {
+                waiting.set_owes_a_turn(false);
+                self.worked = 0;
+                give_way(cx);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -302,6 +310,9 @@ impl State {
     pub(crate) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
         if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
             return self.watch(cx);
+        }
+        if self.gives_way(cx) {
+            return Poll::Pending;
         }
         self.poll_any_room(cx)
     }
