@@ -1,0 +1,1 @@
+pub use tidewire::{HttpLimits, Limits, Server};
