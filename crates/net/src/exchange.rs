@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::chain::Chain;
 use crate::stream::{Stream, Upgraded};
 
 /// Bytes of the head of an answer. Answers a server whose head does not end.
@@ -97,7 +98,6 @@ enum Cause {
 }
 
 impl fmt::Display for ExchangeError {
-    /// hyper's errors keep the reason for themselves.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match &self.0 {
             Cause::Http(error) => error,
@@ -112,24 +112,11 @@ impl fmt::Display for ExchangeError {
         if error.is_parse() {
             f.write_str("the answer is not HTTP/1.1: ")?;
         }
-        error.fmt(f)?;
-        let mut reason = error.source();
-        while let Some(error) = reason {
-            write!(f, ": {error}")?;
-            reason = error.source();
-        }
-        Ok(())
+        Chain(error).fmt(f)
     }
 }
 
-impl Error for ExchangeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
-            Cause::Http(error) => Some(error),
-            Cause::InterimAnswers => None,
-        }
-    }
-}
+impl Error for ExchangeError {}
 
 impl From<hyper::Error> for ExchangeError {
     fn from(error: hyper::Error) -> Self {

@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows Engine.IO or Socket.IO.
 
+mod chain;
 mod clock;
 mod deadline;
 mod dial;
@@ -25,6 +26,7 @@ mod tls;
 mod websocket;
 mod write_queue;
 
+pub use chain::Chain;
 pub use clock::now;
 pub use deadline::Deadline;
 pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};

@@ -48,7 +48,8 @@ fn alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
 /// The certificates in a PEM file, at least one.
 #[cfg(feature = "tls")]
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(TlsConfigError::Pem)?;
     if certificates.is_empty() { Err(TlsConfigError::NoCertificate) } else { Ok(certificates) }
 }
 
@@ -58,7 +59,7 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
     use tokio_rustls::rustls::pki_types::pem::Error;
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         Error::NoItemsFound => TlsConfigError::NoPrivateKey,
-        error => error.into(),
+        error => TlsConfigError::Pem(error),
     })
 }
 

@@ -28,11 +28,11 @@ pub enum AckError {
     #[error("socket has been disconnected")]
     Disconnected,
     /// The event could not be sent.
-    #[error("the event was not sent")]
-    NotSent(#[source] EmitError),
+    #[error("the event was not sent: {0}")]
+    NotSent(EmitError),
     /// The client answered something else than the program asked for.
-    #[error("the acknowledgement is not what was asked for")]
-    Invalid(#[source] ArgumentsError),
+    #[error("the acknowledgement is not what was asked for: {0}")]
+    Invalid(ArgumentsError),
 }
 
 /// The acknowledgement of an event that was sent; a future. Dropping it means that the answer is of no interest any

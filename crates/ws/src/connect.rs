@@ -266,7 +266,7 @@ impl Connect {
         offer: &Offer,
         request: Request<()>,
     ) -> Result<(WebSocket, Response<()>), ConnectError> {
-        match exchange(stream, request).await? {
+        match exchange(stream, request).await.map_err(ConnectError::NoAnswer)? {
             Answer::Response(response) => Err(ConnectError::Refused(Box::new(response))),
             Answer::Switched(response, upgraded) => {
                 let agreed = offer.verify(response.status(), response.headers())?;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use net::{DialError, ExchangeError, ProxyError, TlsError};
+use net::{Chain, DialError, ExchangeError, ProxyError, TlsError};
 use ws_proto::{AnswerError, OfferError, UriError};
 
 /// Why a client is not connected.
@@ -24,23 +24,23 @@ pub enum ConnectError {
     #[error("{0:?} is not the name of a header, or its value cannot be one")]
     InvalidHeader(String),
     /// The system gave no random bytes, without which there is no handshake.
-    #[error("no random bytes: {0}")]
-    NoRandomness(#[source] io::Error),
+    #[error("no random bytes: {}", Chain(.0))]
+    NoRandomness(io::Error),
     /// The name of the host leads nowhere.
-    #[error("cannot resolve {host}: {source}")]
+    #[error("cannot resolve {host}: {}", Chain(error))]
     Resolve {
         /// The name.
         host: String,
         /// What the resolver says.
-        source: io::Error,
+        error: io::Error,
     },
     /// No address of the host could be connected to. The first that was tried is named.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {}", Chain(error))]
     Connect {
         /// The address.
         address: SocketAddr,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// There is no way through the proxy.
     #[error("no connection through the proxy {proxy}: {error}")]
@@ -48,7 +48,6 @@ pub enum ConnectError {
         /// Host and port of the proxy.
         proxy: String,
         /// What is wrong with it.
-        #[source]
         error: ProxyError,
     },
     /// TLS failed: the certificate is not accepted, or the port does not speak it.
@@ -56,7 +55,7 @@ pub enum ConnectError {
     Tls(#[from] TlsError),
     /// There was no answer, or it was not HTTP/1.1. A port that wants TLS is often met so: `ws` instead of `wss`.
     #[error("no answer to the handshake: {0}")]
-    NoAnswer(#[from] ExchangeError),
+    NoAnswer(ExchangeError),
     /// The server answered in HTTP, with another status than 101: 401, 404, 302 with a `Location`. Of the body there is
     /// what came within a second, at most 16 KiB.
     #[error("the server answered {}", Refusal(.0))]
@@ -130,8 +129,8 @@ fn is_passing(status: StatusCode) -> bool {
 impl From<DialError> for ConnectError {
     fn from(error: DialError) -> Self {
         match error {
-            DialError::Resolve { host, source } => Self::Resolve { host, source },
-            DialError::Connect { address, source } => Self::Connect { address, source },
+            DialError::Resolve { host, error } => Self::Resolve { host, error },
+            DialError::Connect { address, error } => Self::Connect { address, error },
             DialError::Proxy { proxy, error } => Self::Proxy { proxy, error },
             DialError::Tls(error) => Self::Tls(error),
         }
@@ -162,12 +161,36 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_all_its_causes_and_each_of_them_once() {
+        let dial = |error: DialError| ConnectError::from(error);
+        let refused = || DialError::Connect { address: ([127, 0, 0, 1], 80).into(), error: io() };
+        let unreachable = ProxyError::Unreachable(Box::new(refused()));
+        for (error, shown) in [
+            (ConnectError::NoRandomness(io()), "no random bytes: connection reset"),
+            (
+                dial(DialError::Resolve { host: "nowhere".into(), error: io() }),
+                "cannot resolve nowhere: connection reset",
+            ),
+            (dial(refused()), "cannot connect to 127.0.0.1:80: connection reset"),
+            (
+                dial(DialError::Proxy { proxy: "proxy:80".into(), error: unreachable }),
+                "no connection through the proxy proxy:80: cannot connect to 127.0.0.1:80: connection reset",
+            ),
+            (TlsError::Handshake(io()).into(), "the TLS handshake failed: connection reset"),
+            (ConnectError::Program("no token today".into()), "no token today"),
+        ] {
+            assert_eq!(error.to_string(), shown);
+            assert_eq!(Chain(&error).to_string(), shown, "a chain that is printed says nothing twice");
+        }
+    }
+
+    #[test]
     fn of_the_failures_of_tls_only_those_without_a_handshake_are_final() {
         for (error, is_transient) in [
             (TlsError::Unsupported, false),
             (TlsError::InvalidName("a host".into()), false),
             (TlsError::Roots(io().into()), true),
-            (TlsError::Certificate { reason: "UnknownIssuer".into(), source: io().into() }, true),
+            (TlsError::Certificate { reason: "UnknownIssuer".into(), error: io().into() }, true),
             (TlsError::NotTls(io()), true),
             (TlsError::Protocol("h2".into()), true),
             (TlsError::Handshake(io()), true),

@@ -19,11 +19,11 @@ const MAX_ADDRESSES: usize = 16;
 
 /// A connection to `host`, with `TCP_NODELAY`: messages are gathered by us, and must leave at once.
 pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
-    let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
+    let resolve = |error| DialError::Resolve { host: host.to_owned(), error };
     let addresses = lookup_host((host, port)).await.map_err(resolve)?.collect();
     let connected = race(interleaved(addresses), TcpStream::connect).await;
     let stream = connected.map_err(|failed| match failed {
-        Some((address, source)) => DialError::Connect { address, source },
+        Some((address, error)) => DialError::Connect { address, error },
         None => resolve(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
     })?;
     // It fails only on a dead socket, which the first read reports.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use http::StatusCode;
 
+use crate::chain::Chain;
 use crate::exchange::ExchangeError;
 use crate::tls::TlsError;
 
@@ -12,20 +13,20 @@ use crate::tls::TlsError;
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The name of the host leads nowhere.
-    #[error("cannot resolve {host}: {source}")]
+    #[error("cannot resolve {host}: {}", Chain(error))]
     Resolve {
         /// The name.
         host: String,
         /// What the resolver says.
-        source: io::Error,
+        error: io::Error,
     },
     /// No address of the host could be connected to. The first that was tried is named.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {}", Chain(error))]
     Connect {
         /// The address.
         address: SocketAddr,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// There is no way through the proxy.
     #[error("no connection through the proxy {proxy}: {error}")]
@@ -33,7 +34,6 @@ pub enum DialError {
         /// Host and port of the proxy.
         proxy: String,
         /// What is wrong with it.
-        #[source]
         error: ProxyError,
     },
     /// TLS failed.
@@ -46,8 +46,8 @@ pub enum DialError {
 #[non_exhaustive]
 pub enum ProxyError {
     /// The proxy itself cannot be reached.
-    #[error("{0}")]
-    Unreachable(#[source] Box<DialError>),
+    #[error(transparent)]
+    Unreachable(Box<DialError>),
     /// It is spoken to in another way than CONNECT (RFC 9110 §9.3.6), for instance SOCKS.
     #[error("only http and https proxies are spoken to, not {0}")]
     UnknownScheme(String),
@@ -55,9 +55,49 @@ pub enum ProxyError {
     #[error("it answered {0}")]
     Refused(StatusCode),
     /// It does not speak HTTP, or broke off.
-    #[error("{0}")]
-    Http(#[source] ExchangeError),
+    #[error(transparent)]
+    Http(ExchangeError),
     /// It sent more than its answer. Nobody at the other end can have spoken yet.
     #[error("it sent bytes behind its answer")]
     UnexpectedBytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_all_its_causes_and_each_of_them_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+
+        let io = || io::Error::other(Outer(io::Error::other("inner")));
+        let proxy = |error| DialError::Proxy { proxy: "proxy:80".to_owned(), error };
+        for (error, shown) in [
+            (
+                DialError::Resolve { host: "nowhere".to_owned(), error: io() },
+                "cannot resolve nowhere: outer: inner",
+            ),
+            (
+                DialError::Connect { address: ([127, 0, 0, 1], 80).into(), error: io() },
+                "cannot connect to 127.0.0.1:80: outer: inner",
+            ),
+            (
+                DialError::Tls(TlsError::Roots(io().into())),
+                "the system's trusted certificates cannot be loaded: outer: inner",
+            ),
+            (DialError::Tls(TlsError::Handshake(io())), "the TLS handshake failed: outer: inner"),
+            (
+                proxy(ProxyError::Unreachable(Box::new(DialError::Resolve {
+                    host: "proxy".to_owned(),
+                    error: io(),
+                }))),
+                "no connection through the proxy proxy:80: cannot resolve proxy: outer: inner",
+            ),
+        ] {
+            assert_eq!(error.to_string(), shown);
+            assert_eq!(Chain(&error).to_string(), shown, "a chain that is printed says nothing twice");
+        }
+    }
 }

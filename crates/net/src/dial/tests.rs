@@ -63,8 +63,8 @@ async fn whoever_cannot_be_reached_is_named() {
         listener.local_addr().unwrap().port()
     };
     let refused = soon(Dialer::new().dial(target("127.0.0.1", port))).await.unwrap_err();
-    let DialError::Connect { address, source } = &refused else { panic!("{refused:?}") };
-    assert_eq!((address.port(), source.kind()), (port, std::io::ErrorKind::ConnectionRefused));
+    let DialError::Connect { address, error } = &refused else { panic!("{refused:?}") };
+    assert_eq!((address.port(), error.kind()), (port, std::io::ErrorKind::ConnectionRefused));
     assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
 
     // A label has at most 63 characters, so nobody needs to be asked.

@@ -151,7 +151,7 @@ impl fmt::Debug for ClientTlsBuilder {
 fn failed(error: io::Error) -> TlsError {
     match error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(reason)) => {
-            TlsError::Certificate { reason: words(reason), source: Box::new(error) }
+            TlsError::Certificate { reason: words(reason), error: Box::new(error) }
         }
         Some(rustls::Error::InvalidMessage(
             InvalidMessage::InvalidContentType

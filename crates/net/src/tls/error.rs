@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use crate::chain::Chain;
+
 /// Why a connection could not be encrypted, or not to whom it was meant for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,8 +13,8 @@ pub enum TlsError {
     #[error("this program was built without TLS (the feature `tls`)")]
     Unsupported,
     /// The certificates that the system trusts cannot be found. Debian has them in the package `ca-certificates`.
-    #[error("the system's trusted certificates cannot be loaded: {0}")]
-    Roots(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the system's trusted certificates cannot be loaded: {}", Chain(&**.0))]
+    Roots(Box<dyn Error + Send + Sync>),
     /// The host is neither a name nor an address that a certificate could be for.
     #[error("no certificate can be for the host {0:?}")]
     InvalidName(String),
@@ -22,7 +24,7 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
         /// The same, as rustls has it.
-        source: Box<dyn Error + Send + Sync>,
+        error: Box<dyn Error + Send + Sync>,
     },
     /// What the other end says is not TLS. Often it is HTTP: `ws` instead of `wss`.
     #[error("the server does not speak TLS on this port")]
@@ -32,8 +34,8 @@ pub enum TlsError {
     Protocol(String),
     /// The handshake failed in another way: no version or cipher in common, a client certificate missing, or the
     /// connection ended.
-    #[error("the TLS handshake failed: {0}")]
-    Handshake(#[source] io::Error),
+    #[error("the TLS handshake failed: {}", Chain(.0))]
+    Handshake(io::Error),
 }
 
 /// Why certificates and keys make no configuration.
@@ -48,33 +50,33 @@ pub enum TlsConfigError {
     #[error("there is no private key in the PEM data")]
     NoPrivateKey,
     /// The PEM data is malformed.
-    #[error("the PEM data is malformed: {0}")]
-    Pem(#[from] tokio_rustls::rustls::pki_types::pem::Error),
+    #[error("the PEM data is malformed: {}", Chain(.0))]
+    Pem(tokio_rustls::rustls::pki_types::pem::Error),
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {}", path.display(), Chain(error))]
     File {
         /// The file.
         path: std::path::PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// What is in a file is not what it should be.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     InFile {
         /// The file.
         path: std::path::PathBuf,
         /// What is wrong with it.
-        source: Box<TlsConfigError>,
+        error: Box<TlsConfigError>,
     },
     /// The certificates of the authorities that issue those of clients cannot be used.
-    #[error("the authorities of the clients cannot be used: {0}")]
-    ClientAuthorities(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the authorities of the clients cannot be used: {}", Chain(&**.0))]
+    ClientAuthorities(Box<dyn Error + Send + Sync>),
     /// The private key is that of another certificate. The chain has to begin with the certificate of the key.
     #[error("the private key does not belong to the first certificate of the chain")]
     KeyMismatch,
     /// rustls does not take it.
-    #[error("the certificates cannot be used: {0}")]
-    Rejected(#[source] tokio_rustls::rustls::Error),
+    #[error("the certificates cannot be used: {}", Chain(.0))]
+    Rejected(tokio_rustls::rustls::Error),
 }
 
 #[cfg(feature = "tls")]

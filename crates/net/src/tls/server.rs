@@ -164,6 +164,6 @@ impl fmt::Debug for ServerTlsBuilder {
 
 /// What is in this file, or what is wrong with it, by its name.
 fn in_file<T>(path: &Path, parse: fn(&[u8]) -> Result<T, TlsConfigError>) -> Result<T, TlsConfigError> {
-    let pem = fs::read(path).map_err(|source| TlsConfigError::File { path: path.to_owned(), source })?;
-    parse(&pem).map_err(|source| TlsConfigError::InFile { path: path.to_owned(), source: Box::new(source) })
+    let pem = fs::read(path).map_err(|error| TlsConfigError::File { path: path.to_owned(), error })?;
+    parse(&pem).map_err(|error| TlsConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
 }

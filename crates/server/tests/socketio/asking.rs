@@ -41,7 +41,10 @@ async fn an_answer_that_does_not_fit_is_invalid() {
     let answer = socket.emit_with_ack::<u64>("question", ());
     client.expect(r#"420["question"]"#).await;
     client.send(r#"430["seven"]"#).await;
-    assert!(matches!(soon(answer).await, Err(AckError::Invalid(_))));
+    let error = soon(answer).await.expect_err("another type");
+    assert!(matches!(error, AckError::Invalid(_)), "{error:?}");
+    let words = error.to_string();
+    assert!(words.starts_with("the acknowledgement is not what was asked for: argument 0: "), "{words}");
 }
 
 #[tokio::test]

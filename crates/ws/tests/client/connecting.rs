@@ -185,8 +185,8 @@ async fn a_port_where_nobody_listens_is_named() {
         listener.local_addr().unwrap()
     };
     let error = soon(tidewire_ws::connect(format!("ws://{address}/"))).await.unwrap_err();
-    let ConnectError::Connect { address: named, source } = &error else { panic!("{error:?}") };
-    assert_eq!((*named, source.kind()), (address, std::io::ErrorKind::ConnectionRefused));
+    let ConnectError::Connect { address: named, error: reason } = &error else { panic!("{error:?}") };
+    assert_eq!((*named, reason.kind()), (address, std::io::ErrorKind::ConnectionRefused));
 }
 
 #[tokio::test]
