@@ -351,7 +351,7 @@ fn accept<F: Future<Output = ()> + Unpin + Send + 'static>(
         match net::upgraded(upgrade).await {
             Ok(upgraded) => then(upgraded),
             Err(error) => {
-                tracing::debug!(%error, "a connection ended before its upgrade");
+                tracing::debug!(error = %net::Chain(&error), "a connection ended before its upgrade");
                 None
             }
         }

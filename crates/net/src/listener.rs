@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
+use crate::chain::Chain;
 use crate::http2::{self, Http2Limits, Rewound};
 use crate::log_limit::LogLimit;
 use crate::prompt::Prompt;
@@ -258,7 +259,7 @@ async fn serve_connection<S, B>(
         let (stream, Prompt(service)) = (Rewound::new(parts.read_buf, parts.io), parts.service);
         return Box::pin(serve_http2(stream, service, limits, stopping)).await;
     }
-    tracing::debug!(%error, "HTTP connection ended");
+    tracing::debug!(error = %Chain(&error), "HTTP connection ended");
 }
 
 async fn serve_http2<S, B>(
@@ -276,7 +277,7 @@ async fn serve_http2<S, B>(
 {
     let Some(http2) = &limits.http2 else { return };
     if let Err(error) = http2::serve(stream, service, &limits, http2, stopping).await {
-        tracing::debug!(%error, "HTTP/2 connection ended");
+        tracing::debug!(error = %Chain(&error), "HTTP/2 connection ended");
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use net::Chain;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -74,11 +75,12 @@ impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     }
 }
 
+/// What the client is told, and what it is not with all its causes.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.source {
-            Some(source) => write!(f, ": {source}"),
+            Some(source) => write!(f, ": {}", Chain(&**source)),
             None => Ok(()),
         }
     }
@@ -147,5 +149,15 @@ mod tests {
             (error.message(), error.source().unwrap().to_string().as_str()),
             ("try again", "the table is locked")
         );
+    }
+
+    #[test]
+    fn an_error_is_shown_with_all_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot save the note")]
+        struct NotSaved(#[source] std::io::Error);
+
+        let error = HandlerError::from(NotSaved(std::io::Error::other("the disk is full")));
+        assert_eq!(error.to_string(), "handler failed: cannot save the note: the disk is full");
     }
 }

@@ -156,7 +156,9 @@ where
     async move {
         match upgraded.await {
             Ok(driver) => driver.await,
-            Err(error) => tracing::debug!(%error, "a connection ended before its upgrade"),
+            Err(error) => {
+                tracing::debug!(error = %net::Chain(&error), "a connection ended before its upgrade");
+            }
         }
         drop(guard);
     }
