@@ -3,7 +3,7 @@
 //!
 //! It exists while somebody waits, and only then takes memory.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,10 +16,12 @@ use crate::sunk::Later;
 /// Everybody who waits for something of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    next: u64,
+    /// The last ticket. It is counted from the beginning again when nobody has one any more: who was given one has a place
+    /// here until it leaves.
+    last: Ticket,
     /// Senders, in the order in which they came. One is woken when there is room, and wakes the next when it has sent:
     /// a thousand senders and a slow reader are a wake for each message, and nobody is overtaken.
-    line: VecDeque<Call>,
+    line: BTreeMap<Ticket, Call>,
     /// A message is being sent in fragments: no other may begin (RFC 6455 §5.4).
     is_writing: bool,
     /// So much was compressed that other tasks should have their turn before the next message.
@@ -29,24 +31,25 @@ pub(crate) struct Waiting {
     /// Messages of a `Sink` that was ready before the other message began.
     held_back: Vec<(Message, Later)>,
     /// Those who wait for the end of the connection.
-    end: Vec<Call>,
+    end: BTreeMap<Ticket, Call>,
+    /// Tasks that close a `Sink`, and wait for the end as well.
+    closing: Vec<Waker>,
     /// Tasks that poll a `Sink` for room, which has no call that could give up a place. They are woken whenever something
     /// was written, and ask again if that was not enough.
     watchers: Vec<Waker>,
     /// Tasks that flush a `Sink`. That nothing can be sent any more is nothing to them: what was sent before still leaves.
     flushing: Vec<Waker>,
     /// Those who wait for the answer to a Ping, in the order in which they asked.
-    pings: Vec<Ping>,
+    pings: BTreeMap<Ticket, Ping>,
+    /// How long it took, for those whose answer has come.
+    round_trips: BTreeMap<Ticket, Duration>,
     /// To be woken, once no lock is held.
     woken: Vec<Waker>,
 }
 
-#[derive(Debug)]
-struct Call {
-    ticket: Ticket,
-    /// Taken to wake it.
-    waker: Option<Waker>,
-}
+/// A call, of which there may be thousands, so each is found by its ticket. Its waker is taken to wake it.
+#[derive(Debug, Default)]
+struct Call(Option<Waker>);
 
 /// A Ping that was sent for a call.
 #[derive(Debug)]
@@ -54,7 +57,6 @@ struct Ping {
     call: Call,
     payload: PingPayload,
     sent: Time,
-    round_trip: Option<Duration>,
 }
 
 /// What is in the Ping of a call, as random bytes: neither an automatic Ping nor an earlier one, nor a Pong that nobody
@@ -69,7 +71,7 @@ impl Waiting {
     pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
         !self.is_writing
             && !self.owes_a_turn
-            && self.line.front().is_none_or(|first| Some(first.ticket) == ticket)
+            && self.line.first_key_value().is_none_or(|(first, _)| Some(*first) == ticket)
     }
 
     /// Whether the next call that sends has to let other tasks have their turn first.
@@ -108,21 +110,21 @@ impl Waiting {
 
     /// Puts a sender into the line, or lets it wait on where it stands.
     pub(crate) fn line_up(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
-        let next = &mut self.next;
-        let place =
-            ticket.and_then(|ticket| self.line.binary_search_by_key(&ticket, |call| call.ticket).ok());
-        match place {
-            Some(place) => self.line[place].wait(cx),
-            None => self.line.push_back(Call::new(ticket, next, cx)),
-        }
+        let ticket = self.ticket_of(ticket);
+        self.line.entry(ticket).or_default().wait(cx);
     }
 
     /// Waits for the end.
     pub(crate) fn await_end(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
-        match self.end.iter_mut().find(|call| Some(call.ticket) == *ticket) {
-            Some(call) => call.wait(cx),
-            None => self.end.push(Call::new(ticket, &mut self.next, cx)),
-        }
+        let ticket = self.ticket_of(ticket);
+        self.end.entry(ticket).or_default().wait(cx);
+    }
+
+    fn ticket_of(&mut self, call: &mut Option<Ticket>) -> Ticket {
+        *call.get_or_insert_with(|| {
+            self.last += 1;
+            self.last
+        })
     }
 
     /// Waits for the next bytes to be written, or until nothing can be sent.
@@ -137,10 +139,7 @@ impl Waiting {
 
     /// Waits for the end, without a place to give up.
     pub(crate) fn watch_end(&mut self, cx: &Context<'_>) {
-        let is_here = |call: &Call| call.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !self.end.iter().any(is_here) {
-            self.end.push(Call::new(&mut None, &mut self.next, cx));
-        }
+        add(&mut self.closing, cx);
     }
 
     /// Waits for the answer to a Ping.
@@ -151,38 +150,40 @@ impl Waiting {
         now: Time,
         cx: &Context<'_>,
     ) {
-        let call = Call::new(ticket, &mut self.next, cx);
-        self.pings.push(Ping { call, payload, sent: now, round_trip: None });
+        let ticket = self.ticket_of(ticket);
+        self.pings.insert(ticket, Ping { call: Call(Some(cx.waker().clone())), payload, sent: now });
     }
 
-    /// How long the answer took, if it has come.
-    pub(crate) fn poll_pong(&mut self, ticket: Option<Ticket>, cx: &Context<'_>) -> Poll<Option<Duration>> {
-        let Some(ping) = self.pings.iter_mut().find(|ping| Some(ping.call.ticket) == ticket) else {
-            return Poll::Ready(None);
-        };
-        if ping.round_trip.is_none() {
-            ping.call.wait(cx);
-            return Poll::Pending;
+    /// How long the answer took, once it has come. `None` is for who has not asked.
+    pub(crate) fn poll_pong(&mut self, ticket: Ticket, cx: &Context<'_>) -> Poll<Option<Duration>> {
+        match self.pings.get_mut(&ticket) {
+            Some(ping) => {
+                ping.call.wait(cx);
+                Poll::Pending
+            }
+            None => Poll::Ready(self.round_trips.get(&ticket).copied()),
         }
-        Poll::Ready(ping.round_trip)
     }
 
     /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3).
     pub(crate) fn pong(&mut self, payload: &[u8], now: Time) {
-        let Some(answered) = self.pings.iter().position(|ping| ping.payload == payload) else { return };
-        for ping in &mut self.pings[..=answered] {
-            ping.round_trip.get_or_insert(now.saturating_since(ping.sent));
-            self.woken.extend(ping.call.waker.take());
+        let answered = self.pings.iter().find(|(_, ping)| ping.payload == payload);
+        let Some(answered) = answered.map(|(ticket, _)| *ticket) else { return };
+        while let Some(first) = self.pings.first_entry()
+            && *first.key() <= answered
+        {
+            let (ticket, ping) = first.remove_entry();
+            self.round_trips.insert(ticket, now.saturating_since(ping.sent));
+            self.woken.extend(ping.call.0);
         }
     }
 
     /// Gives up a place.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
-        if let Ok(place) = self.line.binary_search_by_key(&ticket, |call| call.ticket) {
-            self.line.remove(place);
-        }
-        self.end.retain(|call| call.ticket != ticket);
-        self.pings.retain(|ping| ping.call.ticket != ticket);
+        self.line.remove(&ticket);
+        self.end.remove(&ticket);
+        self.pings.remove(&ticket);
+        self.round_trips.remove(&ticket);
     }
 
     /// There is room: the writer of a message in fragments may try, or else the first in line.
@@ -191,7 +192,7 @@ impl Waiting {
             self.woken.extend(self.writer.take());
             return;
         }
-        let first = self.line.front_mut().and_then(|first| first.waker.take());
+        let first = self.line.first_entry().and_then(|mut first| first.get_mut().0.take());
         self.woken.extend(first);
     }
 
@@ -207,14 +208,15 @@ impl Waiting {
 
     /// Nothing can be sent any more.
     pub(crate) fn wake_senders(&mut self) {
-        self.woken.extend(self.line.iter_mut().filter_map(|call| call.waker.take()));
+        self.woken.extend(self.line.values_mut().filter_map(|call| call.0.take()));
         self.woken.extend(self.writer.take());
-        self.woken.extend(self.pings.iter_mut().filter_map(|ping| ping.call.waker.take()));
+        self.woken.extend(self.pings.values_mut().filter_map(|ping| ping.call.0.take()));
     }
 
     /// The connection has ended.
     pub(crate) fn wake_end(&mut self) {
-        self.woken.extend(self.end.drain(..).filter_map(|call| call.waker));
+        self.woken.extend(self.end.values_mut().filter_map(|call| call.0.take()));
+        self.woken.append(&mut self.closing);
     }
 
     pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
@@ -223,20 +225,22 @@ impl Waiting {
 
     pub(crate) fn is_empty(&self) -> bool {
         let Self {
-            next: _,
+            last: _,
             line,
             is_writing,
             owes_a_turn,
             writer: _,
             held_back: _,
             end,
+            closing,
             watchers,
             flushing,
             pings,
+            round_trips,
             woken,
         } = self;
-        let no_call_waits = line.is_empty() && end.is_empty() && pings.is_empty();
-        let no_sink_waits = watchers.is_empty() && flushing.is_empty();
+        let no_call_waits = line.is_empty() && end.is_empty() && pings.is_empty() && round_trips.is_empty();
+        let no_sink_waits = watchers.is_empty() && flushing.is_empty() && closing.is_empty();
         no_call_waits && no_sink_waits && woken.is_empty() && !is_writing && !owes_a_turn
     }
 }
@@ -248,15 +252,9 @@ fn add(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
 }
 
 impl Call {
-    fn new(ticket: &mut Option<Ticket>, next: &mut Ticket, cx: &Context<'_>) -> Self {
-        let this = *ticket.insert(*next);
-        *next += 1;
-        Self { ticket: this, waker: Some(cx.waker().clone()) }
-    }
-
     fn wait(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
+        if !self.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.0 = Some(cx.waker().clone());
         }
     }
 }

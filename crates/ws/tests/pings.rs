@@ -95,6 +95,32 @@ async fn a_peer_may_answer_the_last_of_several_pings_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_give_up_take_nothing_from_those_who_wait() {
+    let (sender, _receiving, mut client) = open().await;
+    let mut pings = Vec::new();
+    for _ in 0..60 {
+        let pinging = ping(&sender);
+        pings.push((next_ping(&mut client).await, pinging));
+    }
+    let (mut waiting, mut given_up) = (Vec::new(), Vec::new());
+    for (number, ping) in pings.into_iter().enumerate() {
+        if number % 3 == 1 { waiting.push(ping) } else { given_up.push(ping) }
+    }
+    for (_, pinging) in &given_up {
+        pinging.abort();
+    }
+    sleep(Duration::from_millis(1)).await;
+    let late: Vec<_> = given_up.iter().map(|(payload, _)| frame(Opcode::Pong, payload)).collect();
+    client.write(&late.concat()).await;
+    for (number, (payload, pinging)) in waiting.into_iter().enumerate() {
+        sleep(Duration::from_secs(1)).await;
+        assert!(!pinging.is_finished());
+        client.write(&frame(Opcode::Pong, &payload)).await;
+        assert_eq!(soon(pinging).await.unwrap().unwrap().as_secs(), number as u64 + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_answer_it_ends_with_the_patience_or_with_the_connection() {
     // Nobody receives.
     let (sender, receiver, mut client) = halves().await;

@@ -331,8 +331,8 @@ impl State {
         payload: PingPayload,
         cx: &Context<'_>,
     ) -> Poll<Result<Duration, Refusal>> {
-        if let (Some(_), Some(waiting)) = (&ticket, &mut self.waiting)
-            && let Poll::Ready(round_trip) = waiting.poll_pong(*ticket, cx)
+        if let (Some(ticket), Some(waiting)) = (*ticket, &mut self.waiting)
+            && let Poll::Ready(round_trip) = waiting.poll_pong(ticket, cx)
         {
             return Poll::Ready(round_trip.ok_or(Refusal::Closed));
         }
