@@ -91,7 +91,10 @@ impl Lost {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let Self::Attempt(error) = self else { return None };
         let ConnectError::Refused(response) = &**error else { return None };
-        let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let is_seconds = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        // Of any number of digits; those that are too many for the type are too many seconds as well.
+        let seconds = is_seconds.then(|| value.parse().unwrap_or(u64::MAX))?;
         Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
     }
 }

@@ -322,9 +322,13 @@ async fn a_server_may_ask_to_be_left_alone_for_a_while() {
         ("", 1),
         ("Retry-After: 30\r\n", 31),
         ("Retry-After: 86400\r\n", 301),
-        ("Retry-After: 99999999999999999999\r\n", 1),
+        ("Retry-After: 18446744073709551615\r\n", 301),
+        ("Retry-After: 99999999999999999999\r\n", 301),
+        ("Retry-After: 000000000000000000000030\r\n", 31),
         ("Retry-After: Wed, 21 Oct 2065 07:28:00 GMT\r\n", 1),
         ("Retry-After: -1\r\n", 1),
+        ("Retry-After: +30\r\n", 1),
+        ("Retry-After:\r\n", 1),
     ] {
         let (reconnection, mut arrivals) = server();
         let mut events = events(socket(reconnection));
