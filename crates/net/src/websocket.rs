@@ -519,7 +519,7 @@ mod tests {
             assert_eq!(header[..2], [opcode, 0x80 | payload.len() as u8]);
             let key = [header[2], header[3], header[4], header[5]];
             let mut unmasked = masked.to_vec();
-            ws_proto::mask(&mut unmasked, key, 0);
+            ws_proto::mask(&mut unmasked, key);
             assert_eq!(unmasked, payload);
             keys.push(key);
             rest = after;

@@ -1,12 +1,22 @@
 //! Hot path. Masking and unmasking, which are the same operation (RFC 6455 §5.3).
 
-/// XORs `payload` with `key`, where `payload` begins `offset` bytes into the frame's payload.
+/// XORs `payload` with `key`, in place. Of a payload in pieces, the next one takes the key turned by the length of this one:
+///
+/// ```
+/// use tidewire_ws_proto::mask;
+///
+/// let mut key = [0x37, 0xfa, 0x21, 0x3d];
+/// let (mut first, mut second) = ([0x7f, 0x9f], [0x4d, 0x51, 0x58]); // of the example in RFC 6455 §5.7
+/// mask(&mut first, key);
+/// key.rotate_left(first.len() % 4);
+/// mask(&mut second, key);
+/// assert_eq!((&first, &second), (b"He", b"llo"));
+/// ```
 ///
 /// Eight bytes a step in safe code: the compiler turns the loop into vector instructions, which puts it within a
 /// third of hand-written AVX2 on 1 KiB, and ten times ahead of going byte by byte.
 #[inline]
-pub fn mask(payload: &mut [u8], mut key: [u8; 4], offset: usize) {
-    key.rotate_left(offset % 4);
+pub fn mask(payload: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (words, tail) = payload.as_chunks_mut::<8>();
@@ -44,12 +54,12 @@ pub fn mask_into(payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
     let (blocks, rest) = payload.as_chunks::<64>();
     for block in blocks {
         let mut masked = *block;
-        mask(&mut masked, key, 0);
+        mask(&mut masked, key);
         out.extend_from_slice(&masked);
     }
     let start = out.len();
     out.extend_from_slice(rest);
-    mask(&mut out[start..], key, 0);
+    mask(&mut out[start..], key);
 }
 
 #[cfg(test)]
@@ -57,25 +67,23 @@ mod tests {
     use super::*;
 
     /// The definition in RFC 6455 §5.3, word for word.
-    fn mask_bytewise(payload: &mut [u8], key: [u8; 4], offset: usize) {
+    fn mask_bytewise(payload: &mut [u8], key: [u8; 4]) {
         for (index, byte) in payload.iter_mut().enumerate() {
-            *byte ^= key[(offset + index) % 4];
+            *byte ^= key[index % 4];
         }
     }
 
     #[test]
-    fn every_alignment_length_and_offset_gives_what_the_definition_gives() {
+    fn every_alignment_and_length_gives_what_the_definition_gives() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         for start in 0..8 {
             for len in 0..200 {
-                for offset in 0..5 {
-                    let mut fast = bytes.clone();
-                    let mut slow = bytes.clone();
-                    mask(&mut fast[start..start + len], key, offset);
-                    mask_bytewise(&mut slow[start..start + len], key, offset);
-                    assert_eq!(fast, slow, "start {start}, length {len}, offset {offset}");
-                }
+                let mut fast = bytes.clone();
+                let mut slow = bytes.clone();
+                mask(&mut fast[start..start + len], key);
+                mask_bytewise(&mut slow[start..start + len], key);
+                assert_eq!(fast, slow, "start {start}, length {len}");
             }
         }
     }
@@ -84,7 +92,7 @@ mod tests {
     fn the_rfc_example_unmasks_to_hello() {
         // RFC 6455 §5.7, a single-frame masked text message.
         let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
-        mask(&mut payload, [0x37, 0xfa, 0x21, 0x3d], 0);
+        mask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
         assert_eq!(&payload, b"Hello");
     }
 
@@ -94,10 +102,12 @@ mod tests {
         for split in 0..=whole.len() {
             let mut pieces = whole.clone();
             let (head, tail) = pieces.split_at_mut(split);
-            mask(head, [1, 2, 3, 4], 0);
-            mask(tail, [1, 2, 3, 4], split);
+            let mut key = [1, 2, 3, 4];
+            mask(head, key);
+            key.rotate_left(split % 4);
+            mask(tail, key);
             let mut once = whole.clone();
-            mask(&mut once, [1, 2, 3, 4], 0);
+            mask(&mut once, [1, 2, 3, 4]);
             assert_eq!(pieces, once, "split at {split}");
         }
     }
@@ -110,7 +120,7 @@ mod tests {
             let mut out = b"before".to_vec();
             mask_into(&bytes[..len], key, &mut out);
             let mut expected = bytes[..len].to_vec();
-            mask_bytewise(&mut expected, key, 0);
+            mask_bytewise(&mut expected, key);
             assert_eq!(out, [b"before", &expected[..]].concat(), "length {len}");
             let mut copy = vec![0; len];
             mask_copy(&bytes[..len], key, &mut copy);

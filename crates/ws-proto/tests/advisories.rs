@@ -221,7 +221,7 @@ fn compressed_frame(to: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let start = wire.len();
     wire.extend_from_slice(payload);
     if let Some(key) = key {
-        mask(&mut wire[start..], key, 0);
+        mask(&mut wire[start..], key);
     }
     wire
 }

@@ -24,7 +24,7 @@ fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut wire = header.encode().to_vec();
     let start = wire.len();
     wire.extend_from_slice(payload);
-    mask(&mut wire[start..], key, 0);
+    mask(&mut wire[start..], key);
     wire
 }
 

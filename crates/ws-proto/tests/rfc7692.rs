@@ -82,7 +82,7 @@ fn frame(to: Role, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec
     let start = wire.len();
     wire.extend_from_slice(payload);
     if let Some(key) = key {
-        mask(&mut wire[start..], key, 0);
+        mask(&mut wire[start..], key);
     }
     wire
 }

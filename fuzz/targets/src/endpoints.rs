@@ -331,7 +331,7 @@ impl Endpoint {
         let start = self.wire.len();
         self.wire.extend_from_slice(payload);
         if let Some(key) = key {
-            mask(&mut self.wire[start..], key, 0);
+            mask(&mut self.wire[start..], key);
         }
     }
 }

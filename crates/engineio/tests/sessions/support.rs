@@ -448,7 +448,7 @@ pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut wire = header.encode().to_vec();
     let start = wire.len();
     wire.extend_from_slice(payload);
-    ws_proto::mask(&mut wire[start..], KEY, 0);
+    ws_proto::mask(&mut wire[start..], KEY);
     wire
 }
 

@@ -174,7 +174,7 @@ impl Frame {
     pub(super) fn take_payload<'b>(&mut self, input: &mut Input<'b>) -> &'b mut [u8] {
         let (payload, key) = self.take_masked(input);
         if let Some(key) = key {
-            mask(payload, key, 0);
+            mask(payload, key);
         }
         payload
     }

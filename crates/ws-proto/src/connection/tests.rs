@@ -22,7 +22,7 @@ fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header.encode().to_vec();
     let start = bytes.len();
     bytes.extend_from_slice(payload);
-    mask(&mut bytes[start..], KEY, 0);
+    mask(&mut bytes[start..], KEY);
     bytes
 }
 

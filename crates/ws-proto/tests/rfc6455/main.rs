@@ -31,7 +31,7 @@ fn raw(role: Role, first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
     if role == Role::Server {
         wire[1] |= 0x80;
         wire.extend_from_slice(&KEY);
-        tidewire_ws_proto::mask(&mut payload, KEY, 0);
+        tidewire_ws_proto::mask(&mut payload, KEY);
     }
     wire.extend_from_slice(&payload);
     wire

@@ -16,7 +16,7 @@ pub(crate) fn frame(to: Role, fin: bool, opcode: Opcode, payload: &[u8], key: [u
     let start = bytes.len();
     bytes.extend_from_slice(payload);
     if let Some(key) = key {
-        mask(&mut bytes[start..], key, 0);
+        mask(&mut bytes[start..], key);
     }
     bytes
 }

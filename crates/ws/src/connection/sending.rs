@@ -443,7 +443,7 @@ impl State {
 /// The payload of a client's frame, masked where it lies: nobody else has it. It spares memory for a second one.
 fn masked(payload: Bytes, key: [u8; 4]) -> Bytes {
     let mut payload = BytesMut::from(payload);
-    mask(&mut payload, key, 0);
+    mask(&mut payload, key);
     payload.freeze()
 }
 

@@ -60,7 +60,7 @@ async fn every_frame_is_masked_with_a_key_of_its_own_whatever_its_length() {
         peer.stream.read_exact(&mut key).await.unwrap();
         let mut payload = vec![0; length];
         soon(peer.stream.read_exact(&mut payload)).await.unwrap();
-        ws_proto::mask(&mut payload, key, 0);
+        ws_proto::mask(&mut payload, key);
         assert!(payload == vec![b'x'; length]);
         keys.insert(key);
     }

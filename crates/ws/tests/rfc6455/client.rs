@@ -42,7 +42,7 @@ async fn masked_frame(stream: &mut TcpStream) -> (u8, [u8; 4], Vec<u8>) {
     assert_eq!(length & 0x80, 0x80, "not masked");
     let mut payload = vec![0; usize::from(length & 0x7f)];
     stream.read_exact(&mut payload).await.expect("a payload");
-    ws_proto::mask(&mut payload, key, 0);
+    ws_proto::mask(&mut payload, key);
     (first, key, payload)
 }
 

@@ -190,7 +190,7 @@ pub(crate) fn fragment(opcode: Opcode, payload: &[u8], fin: bool) -> Vec<u8> {
     let mut wire = header.encode().to_vec();
     let start = wire.len();
     wire.extend_from_slice(payload);
-    ws_proto::mask(&mut wire[start..], KEY, 0);
+    ws_proto::mask(&mut wire[start..], KEY);
     wire
 }
 
