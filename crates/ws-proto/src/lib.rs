@@ -37,6 +37,7 @@ mod close;
 mod connection;
 mod content;
 mod control;
+#[doc(hidden)] // For the crates above, which copy payloads too. No part of what this crate promises.
 pub mod copy;
 mod deflate;
 mod error;
