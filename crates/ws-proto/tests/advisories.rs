@@ -26,10 +26,11 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, frame};
+use support::{agree, answered, frame};
 use tidewire_ws_proto::{
-    Accepted, CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions, Deflater,
-    Event, FrameHeader, HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, mask, verify,
+    Accepted, AnswerError, CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions,
+    Deflater, Event, FrameHeader, HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, mask,
+    verify,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -294,10 +295,8 @@ fn cve_2026_2229_a_window_that_there_is_none_of_is_refused_in_the_handshake() {
         );
         for parameter in ["server_max_window_bits", "client_max_window_bits"] {
             let answer = format!("permessage-deflate; {parameter}{bits}");
-            let mut headers = HeaderMap::new();
-            headers.insert(&name, HeaderValue::from_str(&answer).expect("a header value"));
-            let refused = TAKEOVER.accept_answer(&headers);
-            assert_eq!(refused, Err(HandshakeError::InvalidExtensions), "{answer}");
+            let refused = answered(&TAKEOVER, name.clone(), &answer);
+            assert_eq!(refused, Err(AnswerError::ExtensionNotOffered), "{answer}");
         }
     }
 }
@@ -308,10 +307,9 @@ fn zlib_issue_171_nothing_is_compressed_with_a_window_of_8_bits() {
     let offer = "permessage-deflate; server_max_window_bits=8";
     let accepted = handshake(SEC_WEBSOCKET_EXTENSIONS, offer).expect("a handshake");
     assert_eq!(accepted.deflate(&TAKEOVER), None);
-    let mut headers = HeaderMap::new();
-    let answer = HeaderValue::from_static("permessage-deflate; client_max_window_bits=8");
-    headers.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
-    let agreement = TAKEOVER.accept_answer(&headers).expect("an answer").expect("an agreement");
+    let answer = "permessage-deflate; client_max_window_bits=8";
+    let agreement = answered(&TAKEOVER, SEC_WEBSOCKET_EXTENSIONS, answer).expect("an answer");
+    let agreement = agreement.expect("an agreement");
     assert!(!Deflater::new(&agreement).compress(&[0; 100_000], &mut Vec::new()));
 }
 

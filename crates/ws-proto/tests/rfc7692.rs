@@ -11,10 +11,10 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::agree;
+use support::{agree, answered};
 use tidewire_ws_proto::{
-    Accepted, CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader,
-    HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, mask, verify,
+    Accepted, AnswerError, CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event,
+    FrameHeader, Input, Limits, Opcode, ProtocolError, Role, Time, mask, verify,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -61,8 +61,9 @@ fn answer(options: &DeflateOptions, offer: &str) -> Option<String> {
 }
 
 /// What a client with these options agrees to.
-fn accepted(options: &DeflateOptions, answer: &str) -> Result<DeflateAgreement, HandshakeError> {
-    options.accept_answer(&extensions(answer)).map(|agreement| agreement.expect("an extension"))
+fn accepted(options: &DeflateOptions, answer: &str) -> Result<DeflateAgreement, AnswerError> {
+    let agreement = answered(options, SEC_WEBSOCKET_EXTENSIONS, answer)?;
+    Ok(agreement.expect("an extension"))
 }
 
 fn other(role: Role) -> Role {
@@ -161,7 +162,7 @@ fn compress(deflater: &mut Deflater, message: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn section_5_1_what_a_client_has_not_offered_must_fail_the_connection() {
     for answer in ["permessage-bzip2", "permessage-deflate, permessage-bzip2", "x-webkit-deflate-frame"] {
-        assert_eq!(accepted(&TAKEOVER, answer), Err(HandshakeError::InvalidExtensions), "{answer}");
+        assert_eq!(accepted(&TAKEOVER, answer), Err(AnswerError::ExtensionNotOffered), "{answer}");
     }
 }
 
@@ -298,7 +299,7 @@ fn section_7_a_client_must_fail_an_answer_that_is_not_as_defined_or_cannot_be_ke
         (smaller, "; server_max_window_bits=11"),
     ] {
         let answer = format!("permessage-deflate{parameters}");
-        assert_eq!(accepted(&options, &answer), Err(HandshakeError::InvalidExtensions), "{answer}");
+        assert_eq!(accepted(&options, &answer), Err(AnswerError::ExtensionNotOffered), "{answer}");
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::SinkExt;
-use http::HeaderValue;
-use http::header::SEC_WEBSOCKET_EXTENSIONS;
+use http::HeaderMap;
 use support::{Client, connect_compressed, echo, frame, soon};
 use tidewire_ws::{DeflateOptions, Message, PreparedMessage, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Barrier;
-use ws_proto::{Deflater, Opcode};
+use ws_proto::{Deflater, Offer, Opcode, WebSocketUri, verify};
 
 /// Two kilobytes that compress well.
 fn text() -> String {
@@ -69,12 +68,17 @@ async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_whe
 #[tokio::test]
 async fn other_tasks_have_their_turn_between_messages_that_become_long() {
     const MESSAGES: usize = 8;
-    let answer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-    let headers = [(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(answer))].into_iter().collect();
     let options = DeflateOptions::default();
-    let agreement = options.accept_answer(&headers).expect("an answer").expect("an agreement");
+    let offer = Offer::new([7; 16]).deflate(options);
+    let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
+    let request = offer.request(&uri, &HeaderMap::new()).expect("a request");
+    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted = accepted.expect("a handshake");
+    let answer = accepted.response(None, accepted.deflate(&options).as_ref());
+    let agreed = offer.verify(answer.status(), answer.headers()).expect("an answer");
+    let agreement = agreed.deflate().expect("an agreement");
     let mut compressed = Vec::new();
-    assert!(Deflater::new(&agreement).compress(&vec![b'x'; 2 * 1024 * 1024], &mut compressed));
+    assert!(Deflater::new(agreement).compress(&vec![b'x'; 2 * 1024 * 1024], &mut compressed));
     let mut wire = frame(Opcode::Text, &compressed);
     wire[0] |= 0x40;
 

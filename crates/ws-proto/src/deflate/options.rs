@@ -67,8 +67,7 @@ impl DeflateOptions {
     }
 
     /// The client's offer: the value of `Sec-WebSocket-Extensions` (§7.1).
-    #[must_use]
-    pub fn offer(&self) -> HeaderValue {
+    pub(crate) fn offer(&self) -> HeaderValue {
         let options = self.clamped();
         let mut offer = NAME.to_owned();
         if !options.peer_context_takeover {
@@ -93,7 +92,10 @@ impl DeflateOptions {
     /// # Errors
     /// The server has accepted what was not offered, or in a way that it must not (§7.1, RFC 6455 §9.1): the connection is to
     /// be failed.
-    pub fn accept_answer(&self, headers: &HeaderMap) -> Result<Option<DeflateAgreement>, HandshakeError> {
+    pub(crate) fn accept_answer(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<DeflateAgreement>, HandshakeError> {
         let answers = answered(headers)?;
         let answer = match answers.as_slice() {
             [] => return Ok(None),

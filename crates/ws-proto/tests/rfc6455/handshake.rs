@@ -4,6 +4,8 @@ use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCK
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use tidewire_ws_proto::{Accepted, DeflateOptions, HandshakeError as Error, accept_key, verify};
 
+use crate::support::offer;
+
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// The request of §1.3 with these values, none or several, for one header.
@@ -235,8 +237,8 @@ fn section_9_must_2_section_9_1_must_3_4_extensions_are_named_as_registered_with
                 peer_max_window_bits: bits,
                 ..DeflateOptions::default()
             };
-            let offer = options.offer();
-            let offer = offer.to_str().expect("text");
+            let (_, asked) = offer(&options);
+            let offer = asked.headers()[SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text");
             let accepted = verdict(&request("sec-websocket-extensions", &[offer])).expect("a handshake");
             let agreement = accepted.deflate(&options).expect("an agreement");
             let response = accepted.response(None, Some(&agreement));

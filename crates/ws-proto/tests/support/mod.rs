@@ -1,11 +1,11 @@
 //! A peer that writes frames by hand, and a reader that is fed them in pieces.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use http::header::SEC_WEBSOCKET_EXTENSIONS;
-use http::{Method, Request, Version};
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tidewire_ws_proto::{
-    Connection, ControlPayload, DeflateAgreement, DeflateOptions, Event, FrameHeader, Input, Limits, Opcode,
-    ProtocolError, Role, Time, mask, verify,
+    AnswerError, Connection, ControlPayload, DeflateAgreement, DeflateOptions, Event, FrameHeader, Input,
+    Limits, Offer, Opcode, ProtocolError, Role, Time, WebSocketUri, accept_key, mask, verify,
 };
 
 /// A frame, masked if it is for a server.
@@ -87,25 +87,40 @@ pub(crate) fn payload(bytes: &[u8]) -> ControlPayload {
     ControlPayload::new(bytes).expect("at most 125 bytes")
 }
 
+/// What a client offers that wants to compress so, and its request.
+pub(crate) fn offer(client: &DeflateOptions) -> (Offer, Request<()>) {
+    let offer = Offer::new([7; 16]).deflate(*client);
+    let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
+    let request = offer.request(&uri, &HeaderMap::new()).expect("a request");
+    (offer, request)
+}
+
+/// What a client agrees on that wants to compress so, and finds one header more in a good answer.
+pub(crate) fn answered(
+    client: &DeflateOptions,
+    name: HeaderName,
+    value: &str,
+) -> Result<Option<DeflateAgreement>, AnswerError> {
+    let (offer, request) = offer(client);
+    let mut headers = HeaderMap::new();
+    let accept = accept_key(request.headers()["sec-websocket-key"].to_str().expect("base64"));
+    headers.insert("sec-websocket-accept", HeaderValue::from_str(&accept).expect("base64"));
+    headers.insert("connection", HeaderValue::from_static("Upgrade"));
+    headers.insert("upgrade", HeaderValue::from_static("websocket"));
+    headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
+    Ok(offer.verify(StatusCode::SWITCHING_PROTOCOLS, &headers)?.deflate().copied())
+}
+
 /// What a client and a server agree on.
 pub(crate) fn agree(
     client: &DeflateOptions,
     server: &DeflateOptions,
 ) -> (DeflateAgreement, DeflateAgreement) {
-    let (parts, ()) = Request::builder()
-        .uri("/")
-        .header("host", "localhost")
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .header(SEC_WEBSOCKET_EXTENSIONS, client.offer())
-        .body(())
-        .expect("a request")
-        .into_parts();
-    let accepted = verify(&Method::GET, &parts.uri, Version::HTTP_11, &parts.headers).expect("a handshake");
+    let (offer, request) = offer(client);
+    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted = accepted.expect("a handshake");
     let at_server = accepted.deflate(server).expect("an agreement");
     let response = accepted.response(None, Some(&at_server));
-    let at_client = client.accept_answer(response.headers()).expect("an answer").expect("an agreement");
-    (at_client, at_server)
+    let agreed = offer.verify(response.status(), response.headers()).expect("an answer");
+    (*agreed.deflate().expect("an agreement"), at_server)
 }

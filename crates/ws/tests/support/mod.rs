@@ -14,13 +14,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, Limits, Outcome, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use ws_proto::{Connection, Event, FrameHeader, Input, Opcode, Role, Time};
+use ws_proto::{Connection, Event, FrameHeader, Input, Offer, Opcode, Role, Time, WebSocketUri};
 
 pub(crate) const REQUEST: &[u8] =
     b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -70,7 +72,9 @@ where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
     Fut: Future<Output: Outcome> + Send + 'static,
 {
-    let offer = offer.offer();
+    let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
+    let offer = Offer::new([7; 16]).deflate(*offer).request(&uri, &HeaderMap::new()).expect("a request");
+    let offer = &offer.headers()[SEC_WEBSOCKET_EXTENSIONS];
     let head = REQUEST.strip_suffix(b"\r\n").expect("an empty line");
     let request = [head, b"Sec-WebSocket-Extensions: ", offer.as_bytes(), b"\r\n\r\n"].concat();
     connect_by(&request, b"", Limits::default(), Some(options), 64 * 1024, handler).await
