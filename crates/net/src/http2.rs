@@ -3,8 +3,8 @@
 //! hyper speaks the protocol. What it leaves to others is here: how long a peer may take nothing of an answer, how many
 //! requests it may take back, when a connection without requests ends, and the end of a WebSocket that cannot be written.
 
-mod exchange;
 mod rewound;
+mod service;
 mod stream;
 mod tasks;
 
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tower::Service;
 
-use self::exchange::Exchanges;
+use self::service::Exchanges;
 use self::tasks::Tasks;
 use crate::listener::HttpLimits;
 

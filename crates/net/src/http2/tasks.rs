@@ -23,7 +23,7 @@ thread_local! {
 
 /// What a task is for.
 pub(super) enum Next {
-    Exchange(Arc<Answer>),
+    Exchange(Arc<Progress>),
     /// The receiver is told when our end of the WebSocket's stream has been dropped.
     WebSocket(watch::Receiver<bool>),
 }
@@ -36,16 +36,16 @@ impl Next {
 
 /// How far the answer to a request is. Only its own task touches it.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
-    is_there: AtomicBool,
+pub(super) struct Progress {
+    is_answered: AtomicBool,
     /// The number of the chunk that waits for the peer; 0 while the program is the one that is waited for.
     waits_for_peer: AtomicU32,
     chunks: AtomicU32,
 }
 
-impl Answer {
-    pub(super) fn is_there(&self) {
-        self.is_there.store(true, Ordering::Relaxed);
+impl Progress {
+    pub(super) fn answered(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn offers(&self) {
@@ -90,9 +90,9 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         let (streams, patience) = (self.streams.clone(), self.patience);
         match NEXT.take() {
-            Some(Next::Exchange(answer)) => {
+            Some(Next::Exchange(progress)) => {
                 let counted = Counted::new(streams, |streams| &mut streams.exchanges);
-                tokio::spawn(exchange(task, answer, counted, patience));
+                tokio::spawn(exchange(task, progress, counted, patience));
             }
             Some(Next::WebSocket(released)) => {
                 let counted = Counted::new(streams, |streams| &mut streams.websockets);
@@ -103,17 +103,22 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     }
 }
 
-async fn exchange(task: impl Future<Output = ()>, answer: Arc<Answer>, counted: Counted, patience: Duration) {
+async fn exchange(
+    task: impl Future<Output = ()>,
+    progress: Arc<Progress>,
+    counted: Counted,
+    patience: Duration,
+) {
     let mut task = pin!(task);
     let mut waiting = Waiting { chunk: 0, sleep: None };
     poll_fn(|cx| {
         if task.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        waiting.poll(answer.waits_for_peer.load(Ordering::Relaxed), patience, cx)
+        waiting.poll(progress.waits_for_peer.load(Ordering::Relaxed), patience, cx)
     })
     .await;
-    let is_answered = answer.is_there.load(Ordering::Relaxed);
+    let is_answered = progress.is_answered.load(Ordering::Relaxed);
     counted.streams.send_modify(|streams| {
         streams.cancelled =
             if is_answered { streams.cancelled.saturating_sub(1) } else { streams.cancelled + 1 };

@@ -1,4 +1,4 @@
-//! A request and its answer: what HTTP/1.1 and HTTP/2 call by other names made the same, and the answer in pieces.
+//! The service that hyper calls: what HTTP/1.1 and HTTP/2 call by other names made the same, and the answer in pieces.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tower::Service;
 
 use super::CHUNK;
 use super::stream::Released;
-use super::tasks::{Answer, Next};
+use super::tasks::{Next, Progress};
 
 /// The service of a connection.
 pub(super) struct Exchanges<S> {
@@ -41,10 +41,10 @@ where
     type Future = Exchange<TowerToHyperServiceFuture<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let answer = Arc::new(Answer::default());
-        Next::Exchange(Arc::clone(&answer)).leave();
+        let progress = Arc::new(Progress::default());
+        Next::Exchange(Arc::clone(&progress)).leave();
         if request.headers().len() > self.max_headers {
-            return Exchange { service: None, answer, released: None };
+            return Exchange { service: None, progress, released: None };
         }
         let mut released = None;
         if request.method() == Method::CONNECT {
@@ -58,7 +58,7 @@ where
         {
             request.headers_mut().insert(HOST, host);
         }
-        Exchange { service: Some(hyper::service::Service::call(&self.service, request)), answer, released }
+        Exchange { service: Some(hyper::service::Service::call(&self.service, request)), progress, released }
     }
 }
 
@@ -68,7 +68,7 @@ pin_project! {
         // None for a request that is refused before the service sees it.
         #[pin]
         service: Option<F>,
-        answer: Arc<Answer>,
+        progress: Arc<Progress>,
         // Of a CONNECT.
         released: Option<watch::Receiver<bool>>,
     }
@@ -86,13 +86,13 @@ where
         let response = match this.service.as_pin_mut() {
             Some(service) => ready!(service.poll(cx)),
             None => {
-                this.answer.is_there();
-                let mut response = Response::new(Pieces::none(Arc::clone(this.answer)));
+                this.progress.answered();
+                let mut response = Response::new(Pieces::none(Arc::clone(this.progress)));
                 *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 return Poll::Ready(Ok(response));
             }
         };
-        this.answer.is_there();
+        this.progress.answered();
         let response = match response {
             Ok(response) => response,
             Err(error) => return Poll::Ready(Err(error)),
@@ -102,7 +102,7 @@ where
         {
             Next::WebSocket(released).leave();
         }
-        Poll::Ready(Ok(response.map(|body| Pieces::of(body, Arc::clone(this.answer)))))
+        Poll::Ready(Ok(response.map(|body| Pieces::of(body, Arc::clone(this.progress)))))
     }
 }
 
@@ -113,17 +113,17 @@ pin_project! {
         #[pin]
         body: Option<B>,
         rest: Option<B::Data>,
-        answer: Arc<Answer>,
+        progress: Arc<Progress>,
     }
 }
 
 impl<B: Body> Pieces<B> {
-    fn of(body: B, answer: Arc<Answer>) -> Self {
-        Self { body: Some(body), rest: None, answer }
+    fn of(body: B, progress: Arc<Progress>) -> Self {
+        Self { body: Some(body), rest: None, progress }
     }
 
-    fn none(answer: Arc<Answer>) -> Self {
-        Self { body: None, rest: None, answer }
+    fn none(progress: Arc<Progress>) -> Self {
+        Self { body: None, rest: None, progress }
     }
 }
 
@@ -139,7 +139,7 @@ impl<B: Body> Body for Pieces<B> {
         if this.rest.is_none() {
             let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
             let Poll::Ready(frame) = body.poll_frame(cx) else {
-                this.answer.waits_for_program();
+                this.progress.waits_for_program();
                 return Poll::Pending;
             };
             match frame {
@@ -156,7 +156,7 @@ impl<B: Body> Body for Pieces<B> {
             }
         }
         let Some(data) = this.rest else { return Poll::Ready(None) };
-        this.answer.offers();
+        this.progress.offers();
         let piece = data.copy_to_bytes(data.remaining().min(CHUNK));
         if !data.has_remaining() {
             *this.rest = None;
