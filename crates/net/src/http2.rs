@@ -12,17 +12,14 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tower::Service;
 
 use self::service::Exchanges;
 use self::tasks::Tasks;
-use crate::listener::HttpLimits;
+use crate::listener::{HttpLimits, HttpService};
 
 pub(crate) use self::rewound::Rewound;
 pub use self::stream::Http2Stream;
@@ -76,21 +73,13 @@ impl Default for Http2Limits {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S, B>(
+pub(crate) async fn serve<S: HttpService>(
     io: Rewound,
     service: S,
     limits: &HttpLimits,
     http2: &Http2Limits,
     stopping: watch::Receiver<bool>,
-) -> hyper::Result<()>
-where
-    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> hyper::Result<()> {
     let tasks = Tasks::new(limits.write_timeout);
     let mut counts = tasks.counts();
     let stream_window = http2.stream_window.clamp(1, MAX_WINDOW);

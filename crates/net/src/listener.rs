@@ -15,7 +15,7 @@ use hyper_util::rt::TokioTimer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tower::Service;
+use tower::{BoxError, Service};
 
 use crate::chain::Chain;
 use crate::http2::{self, Http2Limits, Rewound};
@@ -145,10 +145,10 @@ impl Listener {
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S::Error: Into<BoxError>,
         B: Body + Send + 'static,
         B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B::Error: Into<BoxError>,
     {
         let mut stop = pin!(stop);
         // Each connection holds a receiver: they learn of the stop through it, and the sender of their end.
@@ -201,7 +201,7 @@ impl Listener {
     }
 }
 
-async fn serve_connection<S, B>(
+async fn serve_connection<S: HttpService>(
     stream: TcpStream,
     tls: Option<Tls>,
     service: WithPeer<S>,
@@ -209,14 +209,7 @@ async fn serve_connection<S, B>(
     mut stopping: watch::Receiver<bool>,
     // Until the end: that of HTTP/1.1 is the upgrade as well, that of HTTP/2 is none but the connection's.
     _place: Option<OwnedSemaphorePermit>,
-) where
-    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) {
     // Small messages must leave at once; we gather them ourselves. It fails only on a dead socket, which the first
     // read reports.
     let _ = stream.set_nodelay(true);
@@ -262,19 +255,12 @@ async fn serve_connection<S, B>(
     tracing::debug!(error = %Chain(&error), "HTTP connection ended");
 }
 
-async fn serve_http2<S, B>(
+async fn serve_http2<S: HttpService>(
     stream: Rewound,
     service: WithPeer<S>,
     limits: HttpLimits,
     stopping: watch::Receiver<bool>,
-) where
-    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) {
     let Some(http2) = &limits.http2 else { return };
     if let Err(error) = http2::serve(stream, service, &limits, http2, stopping).await {
         tracing::debug!(error = %Chain(&error), "HTTP/2 connection ended");
@@ -312,6 +298,32 @@ async fn begin(
     #[cfg(not(feature = "tls"))]
     let _ = (peer, tls, limits, stopping);
     Some(Stream::Tcp(stream))
+}
+
+/// What [`Listener::serve`] asks of a service, in one name.
+pub(crate) trait HttpService:
+    Service<
+        http::Request<Incoming>,
+        Response = http::Response<Self::ResponseBody>,
+        Future: Send + 'static,
+        Error: Into<BoxError>,
+    > + Clone
+    + Send
+    + 'static
+{
+    type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<S, B> HttpService for S
+where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type ResponseBody = B;
 }
 
 /// Gives each request the address of its peer.

@@ -225,6 +225,7 @@ mod tests {
     use tower::{Service, service_fn};
 
     use super::*;
+    use crate::listener::HttpService;
     use crate::{HttpLimits, Listener};
 
     /// More than the kernel takes. It tells when it is freed.
@@ -311,15 +312,7 @@ mod tests {
         (ServedStream::new(Stream::io(Stuck(sender)), limit), dropped)
     }
 
-    async fn connect<S, B>(service: S, limits: HttpLimits) -> TcpStream
-    where
-        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn connect(service: impl HttpService, limits: HttpLimits) -> TcpStream {
         let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(listener.serve(service, std::future::pending()));

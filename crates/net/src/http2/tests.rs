@@ -12,6 +12,7 @@ use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
