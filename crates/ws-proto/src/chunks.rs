@@ -152,7 +152,7 @@ impl Chunks {
         self.counted = self.count(bytes.len() as u64)?;
         let event = match &mut self.text {
             Some(text) => {
-                text.push(&bytes, bytes.len())?;
+                text.push(&bytes, Some(bytes.len()))?;
                 let text = if is_last { std::mem::take(text).finish()? } else { text.take() };
                 Event::TextChunk { text: Cow::Owned(text), is_last }
             }

@@ -36,13 +36,13 @@ impl Content {
         }
     }
 
-    /// Appends `payload`, which is masked if there is a key; the message has `expected` bytes to come, these included, as
-    /// far as is known.
+    /// Appends `payload`, which is masked if there is a key; the message has `expected` bytes to come, these included, if
+    /// its end is known.
     pub(crate) fn push(
         &mut self,
         payload: &[u8],
         key: Option<[u8; 4]>,
-        expected: usize,
+        expected: Option<usize>,
     ) -> Result<(), ProtocolError> {
         match (self, key) {
             (Content::Text(text), None) => text.push(payload, expected)?,
@@ -62,7 +62,7 @@ impl Content {
 }
 
 /// [`Content::push`] for bytes that are not looked at.
-pub(crate) fn push_bytes(bytes: &mut Vec<u8>, payload: &[u8], key: Option<[u8; 4]>, expected: usize) {
+pub(crate) fn push_bytes(bytes: &mut Vec<u8>, payload: &[u8], key: Option<[u8; 4]>, expected: Option<usize>) {
     bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), payload.len(), expected));
     match key {
         None => append(bytes, payload),
@@ -79,18 +79,18 @@ impl From<InvalidUtf8> for ProtocolError {
 /// A message whose end is known gets room for so many times what has come of it, but for no more than all of it.
 const FORESIGHT: usize = 16;
 
-/// How much room to add to a buffer for `arriving` bytes of `expected`.
+/// How much room to add to a buffer for `arriving` bytes of `expected`, which is `None` where the end is not known.
 ///
 /// Where the end is not known it doubles, so the copying stays linear. Where it is, one of a megabyte is not moved at every
 /// doubling; most of the memory is not touched before it is written to. But it never goes by the announced length
 /// alone: that costs the peer ten bytes to say, and us a terabyte to believe.
-pub(crate) fn growth(len: usize, capacity: usize, arriving: usize, expected: usize) -> usize {
+pub(crate) fn growth(len: usize, capacity: usize, arriving: usize, expected: Option<usize>) -> usize {
     if capacity - len >= arriving {
         return 0;
     }
     let wanted = match expected {
-        usize::MAX => capacity.saturating_mul(2) - len,
-        known => known.min((len + arriving).saturating_mul(FORESIGHT) - len),
+        None => capacity.saturating_mul(2) - len,
+        Some(known) => known.min((len + arriving).saturating_mul(FORESIGHT) - len),
     };
     arriving.max(wanted)
 }
@@ -103,7 +103,7 @@ mod tests {
     fn memory_follows_the_bytes_that_came_and_not_the_length_announced() {
         let mut content = Content::new(Opcode::Binary);
         for round in 1..=100_000 {
-            content.push(&[0], None, 1 << 40).unwrap();
+            content.push(&[0], None, Some(1 << 40)).unwrap();
             let Content::Binary(bytes) = &content else { unreachable!() };
             assert!(bytes.capacity() <= FORESIGHT * round, "{} for {round} bytes", bytes.capacity());
         }
@@ -115,7 +115,7 @@ mod tests {
         let mut to_come = 100_000;
         while to_come > 0 {
             let piece = to_come.min(1_400);
-            content.push(&vec![0; piece], None, to_come).unwrap();
+            content.push(&vec![0; piece], None, Some(to_come)).unwrap();
             to_come -= piece;
         }
         let Content::Binary(bytes) = &content else { unreachable!() };
@@ -129,7 +129,7 @@ mod tests {
         let mut capacities = Vec::new();
         while to_come > 0 {
             let piece = to_come.min(64 * 1024);
-            content.push(&vec![b'a'; piece], None, to_come).unwrap();
+            content.push(&vec![b'a'; piece], None, Some(to_come)).unwrap();
             to_come -= piece;
             let Content::Text(text) = &content else { unreachable!() };
             capacities.push(text.capacity());
@@ -144,7 +144,7 @@ mod tests {
         let mut moves = 0;
         let mut capacity = 0;
         for _ in 0..100_000 {
-            content.push(b"x", None, usize::MAX).unwrap();
+            content.push(b"x", None, None).unwrap();
             let Content::Binary(bytes) = &content else { unreachable!() };
             moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
         }

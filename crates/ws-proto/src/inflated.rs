@@ -44,7 +44,7 @@ impl Inflated {
             if (self.content.len() + piece.len()) as u64 > limit {
                 return Err(ProtocolError::MessageTooBig { announced: limit + 1, limit });
             }
-            self.content.push(&piece, None, usize::MAX)?;
+            self.content.push(&piece, None, None)?;
         }
         Ok(())
     }

@@ -36,13 +36,13 @@ impl TextAssembly {
         self.text.capacity()
     }
 
-    /// Appends `bytes`, which are masked with `key`; the message has `expected` bytes to come, these included, as far as is
-    /// known.
+    /// Appends `bytes`, which are masked with `key`; the message has `expected` bytes to come, these included, if its end
+    /// is known.
     pub(crate) fn push_masked(
         &mut self,
         bytes: &[u8],
         key: [u8; 4],
-        expected: usize,
+        expected: Option<usize>,
     ) -> Result<(), InvalidUtf8> {
         self.reserve(bytes.len(), expected);
         let mut unmasked = [0; BLOCK];
@@ -55,15 +55,15 @@ impl TextAssembly {
         Ok(())
     }
 
-    /// Appends `bytes`; the message has `expected` bytes to come, these included, as far as is known.
-    pub(crate) fn push(&mut self, bytes: &[u8], expected: usize) -> Result<(), InvalidUtf8> {
+    /// Appends `bytes`; the message has `expected` bytes to come, these included, if its end is known.
+    pub(crate) fn push(&mut self, bytes: &[u8], expected: Option<usize>) -> Result<(), InvalidUtf8> {
         self.reserve(bytes.len(), expected);
         self.push_reserved(bytes)
     }
 
-    fn reserve(&mut self, arriving: usize, expected: usize) {
+    fn reserve(&mut self, arriving: usize, expected: Option<usize>) {
         let open_len = usize::from(self.open_len);
-        let expected = expected.saturating_add(open_len);
+        let expected = expected.map(|bytes| bytes.saturating_add(open_len));
         self.text.reserve_exact(growth(self.text.len(), self.text.capacity(), open_len + arriving, expected));
     }
 
@@ -170,7 +170,7 @@ mod tests {
         let mut end = 0;
         for piece in pieces {
             end += piece.len();
-            assembly.push(piece, piece.len()).map_err(|_| end)?;
+            assembly.push(piece, Some(piece.len())).map_err(|_| end)?;
             assert!(assembly.len() == end);
         }
         assembly.finish().map_err(|_| end)

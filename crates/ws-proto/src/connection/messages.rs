@@ -90,8 +90,8 @@ impl Connection {
             let payload = frame.take_payload(input);
             return self.receive_inflated(frame, payload);
         }
-        // What is to come of the message, as far as that is known, and before this piece is taken away from it.
-        let expected = if frame.fin { frame.remaining } else { usize::MAX };
+        // What is to come of the message, if that is known, and before this piece is taken away from it.
+        let expected = frame.fin.then_some(frame.remaining);
         let (payload, key) = frame.take_masked(input);
         let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
         match message {
