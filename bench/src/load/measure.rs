@@ -64,29 +64,31 @@ impl Row {
         self.figures.insert(name.to_owned(), value);
     }
 
-    /// What `messages` between two readings cost.
+    /// What `messages` between two readings cost the server.
     pub(super) fn set_cost(&mut self, from: Reading, to: Reading, messages: u64) {
         let wall = to.at - from.at;
-        let (server, generator) = (to.server.since(from.server), to.generator.since(from.generator));
-        self.set("cpu_us_per_message", micros(server.ran) / messages.max(1) as f64);
-        self.set("messages_per_second", messages as f64 / wall.as_secs_f64());
-        self.set("messages", messages as f64);
-        self.set("server_busy", server.ran.as_secs_f64() / wall.as_secs_f64());
-        self.set("server_waited", server.waited.as_secs_f64() / wall.as_secs_f64());
-        self.set("generator_busy", generator.ran.as_secs_f64() / wall.as_secs_f64());
-        self.set("generator_waited", generator.waited.as_secs_f64() / wall.as_secs_f64());
+        self.set_cost_of("server", to.server.since(from.server), wall, messages);
+        self.set_busy("generator", to.generator.since(from.generator), wall);
     }
 
     /// The same where the generator is the client that is measured.
     pub(super) fn set_client_cost(&mut self, from: Reading, to: Reading, messages: u64) {
         let wall = to.at - from.at;
-        let (server, client) = (to.server.since(from.server), to.generator.since(from.generator));
-        self.set("cpu_us_per_message", micros(client.ran) / messages.max(1) as f64);
+        self.set_cost_of("client", to.generator.since(from.generator), wall, messages);
+        let server = to.server.since(from.server);
+        self.set("server_busy", server.ran.as_secs_f64() / wall.as_secs_f64());
+    }
+
+    fn set_cost_of(&mut self, end: &str, cpu: Cpu, wall: Duration, messages: u64) {
+        self.set("cpu_us_per_message", micros(cpu.ran) / messages.max(1) as f64);
         self.set("messages_per_second", messages as f64 / wall.as_secs_f64());
         self.set("messages", messages as f64);
-        self.set("client_busy", client.ran.as_secs_f64() / wall.as_secs_f64());
-        self.set("client_waited", client.waited.as_secs_f64() / wall.as_secs_f64());
-        self.set("server_busy", server.ran.as_secs_f64() / wall.as_secs_f64());
+        self.set_busy(end, cpu, wall);
+    }
+
+    fn set_busy(&mut self, end: &str, cpu: Cpu, wall: Duration) {
+        self.set(&format!("{end}_busy"), cpu.ran.as_secs_f64() / wall.as_secs_f64());
+        self.set(&format!("{end}_waited"), cpu.waited.as_secs_f64() / wall.as_secs_f64());
     }
 
     /// Processor time for each of `count` things.
