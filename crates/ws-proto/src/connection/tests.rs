@@ -224,6 +224,15 @@ fn after_an_error_input_is_discarded_and_memory_is_free() {
 }
 
 #[test]
+fn of_a_message_that_is_cut_off_by_the_end_of_the_stream_nothing_is_kept() {
+    let mut connection = server();
+    decode(&mut connection, &message(Opcode::Text, &[b'x'; 5000])[..4000]).unwrap();
+    assert!(connection.message.is_some() && connection.frame_remaining() > 0);
+    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
+    assert!(connection.message.is_none() && connection.frame_remaining() == 0);
+}
+
+#[test]
 fn our_ping_goes_out_and_its_pong_comes_back() {
     let mut connection = server();
     connection.ping(b"1").unwrap();
