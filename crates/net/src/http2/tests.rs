@@ -32,10 +32,27 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), what).await.expect("in time")
 }
 
-/// Half a second is long for what would have come.
-async fn not_soon<T: std::fmt::Debug>(what: impl Future<Output = T>) {
-    let came = timeout(Duration::from_millis(500), what).await;
+/// Time enough for all that the server has to do: it runs on the thread of the test, and answers all these.
+async fn settle(client: &mut Client) {
+    for _ in 0..20 {
+        client.get("/hello").await.unwrap();
+    }
+}
+
+/// It has not come yet.
+async fn not_yet<T: std::fmt::Debug>(what: impl Future<Output = T>) {
+    let came = timeout(Duration::ZERO, what).await;
     assert!(came.is_err(), "{came:?}");
+}
+
+/// Writes until nothing more is taken, and says how much was. The client is that of another connection.
+async fn fill(stream: &mut Stream, other: &mut Client) -> usize {
+    let mut taken = 0;
+    while let Ok(count) = timeout(Duration::ZERO, stream.write(&[0; 1_000_000])).await {
+        taken += count.unwrap();
+        settle(other).await;
+    }
+    taken
 }
 
 /// A server by paths: `/hello`, `/large`, `/never`; a CONNECT gives its stream to the test.
@@ -88,6 +105,13 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(listener.serve(service, async { drop(stopped.await) }));
         Self { address, streams, waiting, stop: Some(stop), serving }
+    }
+
+    /// Waits until a connection that asks for nothing has been ended.
+    async fn loses_patience(&self) {
+        let mut stream = TcpStream::connect(self.address).await.expect("a server");
+        stream.write_all(PREFACE).await.expect("written");
+        soon(stream.read_to_end(&mut Vec::new())).await.expect("an end");
     }
 
     async fn client(&self) -> Client {
@@ -183,8 +207,8 @@ async fn whoever_begins_with_the_preface_is_spoken_to_in_http_2_and_programs_see
 async fn the_preface_may_come_late() {
     let server = Server::start(HttpLimits::default()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    // Long enough for the server to have waited.
-    not_soon(stream.read_u8()).await;
+    settle(&mut server.client().await).await;
+    not_yet(stream.read_u8()).await;
     stream.write_all(PREFACE).await.unwrap();
     // Our settings: their length, and the type 4.
     let mut frame = [0; 4];
@@ -270,7 +294,8 @@ async fn a_connection_with_a_request_or_a_stream_is_not_ended() {
     let mut client = server.client().await;
     let (_answer, mut request) = client.begin(get("/never")).await;
     server.waits(1).await;
-    not_soon(&mut client.connection).await;
+    server.loses_patience().await;
+    client.get("/hello").await.unwrap();
     request.send_reset(Reason::CANCEL);
     server.waits(0).await;
     client.ended().await.unwrap();
@@ -278,7 +303,8 @@ async fn a_connection_with_a_request_or_a_stream_is_not_ended() {
     let mut client = server.client().await;
     let (received, mut sender) = client.open().await;
     let mut stream = soon(server.streams.recv()).await.unwrap();
-    not_soon(&mut client.connection).await;
+    server.loses_patience().await;
+    client.get("/hello").await.unwrap();
     sender.send_data(Bytes::from_static(b"hello"), true).unwrap();
     let mut bytes = String::new();
     soon(stream.read_to_string(&mut bytes)).await.unwrap();
@@ -404,7 +430,7 @@ async fn a_stream_too_many_is_refused_and_may_be_tried_again() {
 async fn a_stop_lets_requests_finish_takes_no_new_ones_and_does_not_wait_for_websockets() {
     let mut server = Server::start(HttpLimits::default()).await;
     let mut client = server.client().await;
-    let (_received, _sender) = client.open().await;
+    let (mut received, _sender) = client.open().await;
     let mut stream = soon(server.streams.recv()).await.unwrap();
     let (_answer, mut request) = client.begin(get("/never")).await;
     server.waits(1).await;
@@ -413,7 +439,12 @@ async fn a_stop_lets_requests_finish_takes_no_new_ones_and_does_not_wait_for_web
     let mut requests = client.requests.clone();
     soon(poll_fn(|cx| requests.poll_ready(cx).map(|ready| if ready.is_err() { Some(()) } else { None })))
         .await;
-    not_soon(&mut server.serving).await;
+    // As long as requests would be answered.
+    for _ in 0..20 {
+        stream.write_all(b"hello").await.unwrap();
+        soon(received.data()).await.unwrap().unwrap();
+    }
+    not_yet(&mut server.serving).await;
     request.send_reset(Reason::CANCEL);
     let since = std::time::Instant::now();
     soon(&mut server.serving).await.unwrap();
@@ -431,19 +462,12 @@ async fn a_connection_counts_until_its_end_whatever_is_opened_on_it() {
     let stream = soon(server.streams.recv()).await.unwrap();
     let mut second = TcpStream::connect(server.address).await.unwrap();
     second.write_all(PREFACE).await.unwrap();
-    // Time enough for a server that had a place: it runs on the thread of this test, and has answered all these.
-    for _ in 0..20 {
-        first.get("/hello").await.unwrap();
-    }
-    let answer = timeout(Duration::ZERO, second.read_u8()).await;
-    assert!(answer.is_err(), "{answer:?}");
+    settle(&mut first).await;
+    not_yet(second.read_u8()).await;
     // Nor is it the end of its WebSockets.
     drop((open, stream));
-    for _ in 0..20 {
-        first.get("/hello").await.unwrap();
-    }
-    let answer = timeout(Duration::ZERO, second.read_u8()).await;
-    assert!(answer.is_err(), "{answer:?}");
+    settle(&mut first).await;
+    not_yet(second.read_u8()).await;
     drop(first);
     soon(second.read_u8()).await.unwrap();
 }
@@ -462,7 +486,7 @@ async fn a_stream_that_is_dropped_before_the_peer_has_taken_all_is_reset_in_time
     let (answer, mut sender) = client.begin(request.body(()).unwrap()).await;
     soon(answer).await.unwrap();
     let mut stream = soon(server.streams.recv()).await.unwrap();
-    not_soon(stream.write_all(&[0; 200_000])).await;
+    fill(&mut stream, &mut server.client().await).await;
     drop(stream);
     assert_eq!(soon(poll_fn(|cx| sender.poll_reset(cx))).await.unwrap(), Reason::CANCEL);
 }
@@ -475,10 +499,7 @@ async fn what_a_stream_takes_without_room_at_the_peer_is_little() {
     let mut client = Client::connect(server.address, builder).await;
     let _open = client.open().await;
     let mut stream = soon(server.streams.recv()).await.unwrap();
-    let mut taken = 0;
-    while let Ok(count) = timeout(Duration::from_millis(500), stream.write(&[0; 1_000_000])).await {
-        taken += count.unwrap();
-    }
+    let taken = fill(&mut stream, &mut server.client().await).await;
     assert!((100_000..=100_000 + 130 * 1024).contains(&taken), "{taken}");
 }
 
