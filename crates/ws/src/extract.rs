@@ -49,16 +49,10 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct UpgradeRejection(
-    /// What is wrong with the handshake.
+    /// What is wrong with the handshake. It comes in by `?`, as of `upgrade.allow_origins(..)?`.
+    #[from]
     pub HandshakeError,
 );
-
-impl From<HandshakeError> for UpgradeRejection {
-    /// For `upgrade.allow_origins(..)?`.
-    fn from(error: HandshakeError) -> Self {
-        Self(error)
-    }
-}
 
 impl IntoResponse for UpgradeRejection {
     fn into_response(self) -> Response {
