@@ -2,13 +2,22 @@
 //! `cargo run -p tidewire-ws --example client -- wss://echo.example/`
 #![allow(clippy::print_stdout, reason = "it shows what comes")]
 
-use tidewire_ws::{CloseCode, CloseFrame, ConnectError, Message};
+use std::process::ExitCode;
+
+use tidewire_ws::{CloseCode, CloseFrame, Message};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main]
-async fn main() -> Result<(), ConnectError> {
+async fn main() -> ExitCode {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
-    let mut socket = tidewire_ws::connect(url).await?;
+    let mut socket = match tidewire_ws::connect(url).await {
+        Ok(socket) => socket,
+        // Returned from `main` it would be shown as Rust sees it, and not in words.
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
@@ -33,5 +42,5 @@ async fn main() -> Result<(), ConnectError> {
     if let Some(closed) = socket.closed() {
         println!("{closed}");
     }
-    Ok(())
+    ExitCode::SUCCESS
 }

@@ -2,10 +2,12 @@
 //! `cargo run -p tidewire-ws --example reconnecting -- wss://feed.example/ '{"subscribe": "BTC"}'`
 #![allow(clippy::print_stdout, reason = "it shows what comes")]
 
-use tidewire_ws::{Connect, Event, Lost, Message, Reconnection, SendError, WebSocket};
+use std::process::ExitCode;
+
+use tidewire_ws::{Connect, Event, Message, Reconnection, SendError, WebSocket};
 
 #[tokio::main]
-async fn main() -> Result<(), Lost> {
+async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
     let subscription: Message = arguments.next().unwrap_or_else(|| "hello".to_owned()).into();
@@ -27,9 +29,12 @@ async fn main() -> Result<(), Lost> {
                 Some(Event::Disconnected { closed }) => println!("-- disconnected: {closed}"),
                 Some(Event::Failed { error }) => println!("-- not connected: {error}"),
                 Some(Event::Reconnecting { attempt, delay }) => println!("-- attempt {attempt} in {delay:.1?}"),
-                Some(Event::GaveUp { lost }) => return Err(lost),
+                Some(Event::GaveUp { lost }) => {
+                    eprintln!("{lost}");
+                    return ExitCode::FAILURE;
+                }
                 Some(_) => {}
-                None => return Ok(()),
+                None => return ExitCode::SUCCESS,
             },
             _ = tokio::signal::ctrl_c() => {
                 socket.close(None).await;
