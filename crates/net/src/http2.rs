@@ -99,8 +99,8 @@ pub(crate) async fn serve<S: HttpService>(
         .serve_connection(io, Exchanges::new(service, limits.headers));
     let mut connection = pin!(connection);
 
-    let mut stopping = Some(stopping);
-    let (mut told, mut served, mut leaving) = (false, false, false);
+    let mut stop = Stop::Ahead(stopping);
+    let mut stage = Stage::Unused;
     // Counts while there is no stream.
     let mut silence = pin!(sleep(limits.head_timeout));
     loop {
@@ -110,40 +110,69 @@ pub(crate) async fn serve<S: HttpService>(
             tracing::debug!(cancelled = streams.cancelled, "a peer takes back too many requests");
             return Ok(());
         }
-        if told && streams.exchanges == 0 && streams.websockets > 0 {
+        if matches!(stop, Stop::Told(_)) && streams.exchanges == 0 && streams.websockets > 0 {
             // They are the program's to end: the listener does not wait for them. Without them the connection ends by
             // itself, when its last answers have left.
-            stopping = None;
+            stop = Stop::Over;
         }
-        let stop = async {
-            match &mut stopping {
-                Some(stopping) if !told => drop(stopping.wait_for(|stopping| *stopping).await),
-                _ => pending().await,
+        let stopped = async {
+            match &mut stop {
+                Stop::Ahead(listener) => drop(listener.wait_for(|is_stopping| *is_stopping).await),
+                Stop::Told(_) | Stop::Over => pending().await,
             }
         };
         tokio::select! {
             result = &mut connection => return result,
             // The other end of it lives in the connection.
             _ = counts.changed() => {
-                served = true;
-                if !leaving {
+                if stage != Stage::Leaving {
+                    stage = Stage::InUse;
                     silence.as_mut().reset(Instant::now() + limits.head_timeout);
                 }
             }
-            () = stop => {
-                told = true;
+            () = stopped => {
+                stop = stop.tell();
                 connection.as_mut().graceful_shutdown();
             }
             () = &mut silence, if is_silent => {
-                if leaving || !served {
-                    // It neither answers nor goes, or has asked for nothing.
-                    return Ok(());
+                match stage {
+                    // It has asked for nothing, or neither answers nor goes.
+                    Stage::Unused | Stage::Leaving => return Ok(()),
+                    Stage::InUse => stage = Stage::Leaving,
                 }
-                leaving = true;
                 connection.as_mut().graceful_shutdown();
                 // The last answers may still be on their way.
                 silence.as_mut().reset(Instant::now() + limits.write_timeout);
             }
+        }
+    }
+}
+
+/// How far a connection has come by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has had no request.
+    Unused,
+    /// It has had some.
+    InUse,
+    /// It had none for too long, and the peer was told to go.
+    Leaving,
+}
+
+/// How far the listener's stop has come. The listener waits for those who hold its end of the channel.
+#[derive(Debug)]
+enum Stop {
+    Ahead(watch::Receiver<bool>),
+    /// The peer was told to go, and may still wait for answers.
+    Told(watch::Receiver<bool>),
+    Over,
+}
+
+impl Stop {
+    fn tell(self) -> Self {
+        match self {
+            Self::Ahead(listener) | Self::Told(listener) => Self::Told(listener),
+            Self::Over => Self::Over,
         }
     }
 }
