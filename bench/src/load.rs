@@ -6,6 +6,7 @@ mod deflate;
 mod echo;
 mod fleet;
 mod idle;
+mod in_turn;
 mod measure;
 mod options;
 mod paced;
@@ -18,6 +19,7 @@ mod web;
 use anyhow::Result;
 
 pub use client::{Dialogue, run_client};
+pub use in_turn::{InTurn, Turns, run_in_turn};
 pub use measure::Row;
 pub use options::{Compression, Options, Protocol, Workload};
 

@@ -1,6 +1,7 @@
 //! A whole run: every server under every workload, and every client, in turn, in rounds.
 
 mod counts;
+mod in_turn;
 mod options;
 mod process;
 mod servers;
@@ -43,6 +44,10 @@ pub fn run(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     let Servers { programs, missing } = servers::all(options)?;
+    if let Some(turns) = options.in_turn {
+        print!("{}", in_turn::run(options, &programs, turns)?);
+        return Ok(true);
+    }
     let floor = servers::floor()?;
     let mut json = options.json.as_ref().map(std::fs::File::create).transpose().context("--json")?;
     let mut rows = Vec::new();

@@ -17,20 +17,8 @@ pub(super) const WARM_UP: Duration = Duration::from_millis(1_000);
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 pub(super) fn run(options: &Options) -> Result<Row> {
-    let Workload::Echo { connections, in_flight, size, acks, compression } = options.workload else {
-        unreachable!()
-    };
-    let asked = Asked { compression, ..Asked::of(options.protocol) };
-    let mut fleet = Fleet::open_and_ask(options.address, options.protocol, connections, asked)?;
-    let kind = match options.protocol {
-        Protocol::Raw => Kind::Raw,
-        Protocol::SocketIo if acks => Kind::Ack,
-        Protocol::SocketIo => Kind::Event,
-    };
-    let mut echo = Echo::new(Script::for_compression(kind, size, compression), connections);
-    if let Some(agreement) = fleet.agreement() {
-        echo.script.pack(agreement);
-    }
+    let Workload::Echo { in_flight, compression, .. } = options.workload else { unreachable!() };
+    let (mut fleet, mut echo) = open(options)?;
     if let Extent::Messages(messages) = options.extent {
         echo.limit(messages);
     }
@@ -58,6 +46,25 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     row.set("disconnected", fleet.gone() as f64);
     row.set_compression(compression, &fleet);
     Ok(row)
+}
+
+/// The connections, and what they are going to say.
+pub(super) fn open(options: &Options) -> Result<(Fleet, Echo)> {
+    let Workload::Echo { connections, size, acks, compression, .. } = options.workload else {
+        unreachable!()
+    };
+    let asked = Asked { compression, ..Asked::of(options.protocol) };
+    let fleet = Fleet::open_and_ask(options.address, options.protocol, connections, asked)?;
+    let kind = match options.protocol {
+        Protocol::Raw => Kind::Raw,
+        Protocol::SocketIo if acks => Kind::Ack,
+        Protocol::SocketIo => Kind::Event,
+    };
+    let mut echo = Echo::new(Script::for_compression(kind, size, compression), connections);
+    if let Some(agreement) = fleet.agreement() {
+        echo.script.pack(agreement);
+    }
+    Ok((fleet, echo))
 }
 
 /// What is on its way on one connection.
@@ -113,7 +120,7 @@ impl Echo {
         Ok(())
     }
 
-    fn go_on_for(&mut self, fleet: &mut Fleet, duration: Duration) -> Result<()> {
+    pub(super) fn go_on_for(&mut self, fleet: &mut Fleet, duration: Duration) -> Result<()> {
         let end = Instant::now() + duration;
         while Instant::now() < end {
             fleet.turn(Some(TICK), self)?;
@@ -137,6 +144,13 @@ impl Echo {
         }
         self.tally.lost = missing(self);
         Ok(())
+    }
+
+    /// After [`finish`](Self::finish), as if that had not been the end. What was lost is given up.
+    pub(super) fn resume(&mut self) {
+        self.ending = false;
+        self.tally.lost = 0;
+        self.flights.iter_mut().for_each(|flight| flight.waiting.clear());
     }
 
     pub(super) fn answered(&self) -> u64 {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde::de::DeserializeOwned;
 
 use super::servers::Program;
 use crate::host;
@@ -72,18 +73,14 @@ impl Server {
         workload: &str,
         extent: &str,
     ) -> Result<Row> {
-        let process = self.child.id().to_string();
-        let output = generator
-            .args([&self.address, &process, protocol.name(), workload, extent])
-            .stdin(Stdio::null())
-            .output()?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "{}",
-            complaint.lines().next().unwrap_or("the generator has failed")
-        );
-        serde_json::from_slice(&output.stdout).context("the generator's row")
+        let [address, process] = self.coordinates();
+        generator.args([&address, &process, protocol.name(), workload, extent]);
+        answer_of(generator)
+    }
+
+    /// What the generator has to know of it: its address and its process.
+    pub(super) fn coordinates(&self) -> [String; 2] {
+        [self.address.clone(), self.child.id().to_string()]
     }
 
     /// Ends it, and its instrument.
@@ -107,4 +104,12 @@ impl Server {
         let _ =
             if self.has_group { kill_process_group(process, signal) } else { kill_process(process, signal) };
     }
+}
+
+/// Runs the generator, and reads what it has found.
+pub(super) fn answer_of<T: DeserializeOwned>(mut generator: Command) -> Result<T> {
+    let output = generator.stdin(Stdio::null()).output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}", complaint.lines().next().unwrap_or("the generator has failed"));
+    serde_json::from_slice(&output.stdout).context("the generator's answer")
 }

@@ -91,7 +91,7 @@ impl Program {
                 command.args(words);
                 Ok(command)
             }
-            _ => Ok(Command::new(beside("load")?)),
+            _ => generator(),
         }
     }
 
@@ -253,6 +253,11 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         }
     }
     Ok(Servers { programs, missing })
+}
+
+/// What loads servers.
+pub(super) fn generator() -> Result<Command> {
+    Ok(Command::new(beside("load")?))
 }
 
 /// A program that is built together with this one.

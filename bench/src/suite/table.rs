@@ -10,10 +10,10 @@ use crate::load::{Compression, Workload};
 
 /// Several measurements of the same thing.
 #[derive(Debug, Default, Clone)]
-struct Sample(Vec<f64>);
+pub(super) struct Sample(pub(super) Vec<f64>);
 
 impl Sample {
-    fn median(&self) -> Option<f64> {
+    pub(super) fn median(&self) -> Option<f64> {
         let mut values = self.0.clone();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
@@ -24,8 +24,23 @@ impl Sample {
         }
     }
 
+    /// The median, and where the median of many more would lie in 19 of 20 cases, whatever their distribution.
+    pub(super) fn show_median_within(&self, digits: usize) -> String {
+        let mut values = self.0.clone();
+        values.sort_by(f64::total_cmp);
+        let count = values.len() as f64;
+        let aside = 0.98 * count.sqrt();
+        let rank = |rank: f64| values.get(rank.clamp(0.0, (count - 1.0).max(0.0)) as usize).copied();
+        match (self.median(), rank((count / 2.0 - aside).floor()), rank((count / 2.0 + aside).floor())) {
+            (Some(median), Some(from), Some(to)) => {
+                format!("{median:.digits$} ({from:.digits$}–{to:.digits$})")
+            }
+            _ => "-".to_owned(),
+        }
+    }
+
     /// Median and, of several, the range.
-    fn show(&self, digits: usize) -> String {
+    pub(super) fn show(&self, digits: usize) -> String {
         let Some(median) = self.median() else { return "-".to_owned() };
         if self.0.len() == 1 {
             return format!("{median:.digits$}");
@@ -212,6 +227,11 @@ fn faults(rows: &[&Measured]) -> String {
         ("stalled rounds", sum(|measured| u64::from(stalled(measured)))),
         ("failed rounds", sum(|measured| u64::from(measured.row.figures.is_empty()))),
     ];
+    name_faults(&counts)
+}
+
+/// Those of which there were some.
+pub(super) fn name_faults(counts: &[(&str, u64)]) -> String {
     let faults: Vec<String> = counts
         .iter()
         .filter(|(_, count)| *count > 0)
