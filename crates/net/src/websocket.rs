@@ -12,7 +12,7 @@ use ws_proto::copy::copy_of;
 use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
 use crate::mask_keys::mask_key;
-use crate::read_buffer::ReadBuffer;
+use crate::read_buffer::{LONG_READ, ReadBuffer, SHORT_READ};
 use crate::stream::Stream;
 use crate::write_queue::WriteQueue;
 
@@ -30,8 +30,9 @@ pub const READS_WHILE_CLOSING: usize = 4;
 /// What is still to come of a frame is long from here on. Below, one more read would cost more than a copy does.
 const LONG_FRAME: usize = 16 * 1024;
 
-/// How much is read at once with the rest of a long frame: a few short messages that follow it take no read of their own.
-const BEHIND_LONG_FRAME: usize = 4 * 1024;
+/// How much is read at once with the rest of a long frame: a few short messages that follow it take no read of their own. Of
+/// another long one it is the beginning, and enough of it to get room for 64 KiB at once: a little more than a sixteenth.
+const BEHIND_LONG_FRAME: usize = 5 * 1024;
 
 /// Above this many waiting bytes no pong is added to them.
 const PONGS_UP_TO: usize = 64 * 1024;
@@ -169,8 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             return Poll::Ready(picked);
         }
         let mut buffer = ReadBuffer::take();
-        let room = self.room_to_read(buffer.len());
-        let mut read = ReadBuf::new(&mut buffer[..room]);
+        let mut read = ReadBuf::new(&mut buffer[..self.room_to_read()]);
         ready!(self.poll_fill(&mut read, cx))?;
         let mut input = Input::new(read.filled_mut());
         let picked = self.decode(&mut input, now, |event| pick(event, cx));
@@ -183,10 +183,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// How much to read at once. While a long message is under way, little more than its end: what is read behind that is
     /// copied twice.
     #[inline]
-    fn room_to_read(&self, capacity: usize) -> usize {
+    fn room_to_read(&self) -> usize {
         match self.machine.frame_remaining() {
-            0..LONG_FRAME => capacity,
-            long => capacity.min(long + BEHIND_LONG_FRAME),
+            0..LONG_FRAME => SHORT_READ,
+            long => LONG_READ.min(long + BEHIND_LONG_FRAME),
         }
     }
 
