@@ -28,6 +28,17 @@ impl Deadline {
         Self::default()
     }
 
+    /// Whether there is nothing to do: no deadline, or one before which the timer will wake the task. The clock need not be
+    /// read to know that.
+    #[must_use]
+    pub fn is_armed_for(&self, wanted: Option<Time>) -> bool {
+        match (wanted, &self.armed) {
+            (None, _) => true,
+            (Some(wanted), Some((at, sleep))) => *at <= wanted && !sleep.is_elapsed(),
+            (Some(_), None) => false,
+        }
+    }
+
     /// Ready when `wanted` has passed at `now`; otherwise the task is woken when it may have. `None` never comes.
     pub fn poll(&mut self, wanted: Option<Time>, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         let Some(wanted) = wanted else { return Poll::Pending };
@@ -86,6 +97,26 @@ mod tests {
         .await;
         let slept = now().saturating_since(start);
         assert!((SECOND * 3..SECOND * 3 + Duration::from_millis(2)).contains(&slept), "{slept:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_need_not_be_read_while_the_timer_sleeps_and_not_too_long() {
+        let start = now();
+        let mut deadline = Deadline::new();
+        assert!(deadline.is_armed_for(None));
+        assert!(!deadline.is_armed_for(Some(start + SECOND)));
+        poll_fn(|cx| {
+            if deadline.poll(Some(start + SECOND), now(), cx).is_ready() {
+                return Poll::Ready(());
+            }
+            assert!(deadline.is_armed_for(Some(start + SECOND)));
+            assert!(deadline.is_armed_for(Some(start + SECOND * 2)));
+            assert!(!deadline.is_armed_for(Some(start + SECOND / 2)));
+            Poll::Pending
+        })
+        .await;
+        assert!(!deadline.is_armed_for(Some(start + SECOND)), "it is time");
+        assert!(!deadline.is_armed_for(Some(start + SECOND * 2)), "nobody would wake the task");
     }
 
     #[tokio::test(start_paused = true)]

@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         cx: &mut Context<'_>,
         mut each: impl FnMut(Event<'_>, &mut Context<'_>) -> ControlFlow<()>,
     ) -> Poll<Result<(), Ended>> {
-        self.poll_next(now, cx, |event, cx| each(event, cx).is_break().then_some(())).map_ok(|_| ())
+        self.poll_next(|| now, cx, |event, cx| each(event, cx).is_break().then_some(())).map_ok(|_| ())
     }
 
     /// Decodes up to the first event that `pick` makes something of, in what the call before has left or else in one
@@ -146,20 +146,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// is a backlog.
     ///
     /// For a caller that takes one message at a time: the rest of the read is copied once, then decoded in place by
-    /// the calls that follow, and freed behind the last of them.
+    /// the calls that follow, and freed behind the last of them. `arrived` is asked once there is something to decode, and says
+    /// when that came: for a backlog, the time of its read.
     ///
     /// # Errors
     /// When the connection has ended. All that was picked before counts.
     pub fn poll_next<T>(
         &mut self,
-        now: Time,
+        arrived: impl FnOnce() -> Time,
         cx: &mut Context<'_>,
         mut pick: impl FnMut(Event<'_>, &mut Context<'_>) -> Option<T>,
     ) -> Poll<Result<Option<T>, Ended>> {
         if self.has_backlog() {
             let mut backlog = std::mem::take(&mut self.backlog);
             let mut input = Input::new(&mut backlog[self.decoded..]);
-            let picked = self.decode(&mut input, now, |event| pick(event, cx));
+            let picked = self.decode(&mut input, arrived(), |event| pick(event, cx));
             let left = input.len();
             if left > 0 && picked.is_ok() {
                 self.decoded = backlog.len() - left;
@@ -173,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         let mut read = ReadBuf::new(&mut buffer[..self.room_to_read()]);
         ready!(self.poll_fill(&mut read, cx))?;
         let mut input = Input::new(read.filled_mut());
-        let picked = self.decode(&mut input, now, |event| pick(event, cx));
+        let picked = self.decode(&mut input, arrived(), |event| pick(event, cx));
         if picked.is_ok() && !input.is_empty() {
             self.backlog = copy_of(input.into_rest());
         }
@@ -314,6 +315,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         // An empty payload is never too long.
         let _ = self.machine.ping(&[]);
         self.queue_control();
+    }
+
+    /// See [`Connection::restart_close_timeout`].
+    pub fn restart_close_timeout(&mut self, now: Time) {
+        self.machine.restart_close_timeout(now);
     }
 
     /// Starts the close handshake. A second call changes nothing.
@@ -460,10 +466,14 @@ mod tests {
         let mut received = Vec::new();
         while received.len() < MESSAGES {
             let next = poll_fn(|cx| {
-                stream.poll_next(Time::ZERO, cx, |event, _| match event {
-                    Event::Binary(bytes) => Some(bytes.into_owned()),
-                    _ => None,
-                })
+                stream.poll_next(
+                    || Time::ZERO,
+                    cx,
+                    |event, _| match event {
+                        Event::Binary(bytes) => Some(bytes.into_owned()),
+                        _ => None,
+                    },
+                )
             });
             received.extend(next.await.unwrap());
             // The first read knows nothing yet, and is as long as can be.
@@ -536,7 +546,7 @@ mod tests {
         // The first half of a message of 200 bytes, then nothing more.
         client.write_all(&[0x82, 0xfe, 0, 200, 0, 0, 0, 0]).await.unwrap();
         client.write_all(&[0; 100]).await.unwrap();
-        let half = poll_fn(|cx| stream.poll_next(Time::ZERO, cx, |_, _| None::<()>));
+        let half = poll_fn(|cx| stream.poll_next(|| Time::ZERO, cx, |_, _| None::<()>));
         assert!(half.await.is_ok());
         assert_eq!(stream.machine.frame_remaining(), 100);
         drop(stream.release());

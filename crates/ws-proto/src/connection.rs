@@ -113,6 +113,8 @@ impl Connection {
     ///
     /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
     /// peer's Close.
+    ///
+    /// `now` is when the input came. If that is long past, see [`restart_close_timeout`](Self::restart_close_timeout).
     #[inline]
     pub fn decode<'b>(
         &mut self,
@@ -211,6 +213,15 @@ impl Connection {
         self.control.as_ref()?.deadline
     }
 
+    /// Has the close, if it has begun, take its time from `now` on: for a driver to which [`decode`](Self::decode) has just
+    /// given the end, out of input that came a while ago.
+    pub fn restart_close_timeout(&mut self, now: Time) {
+        let deadline = self.close_deadline(now);
+        if let Some(until) = self.control.as_mut().and_then(|control| control.deadline.as_mut()) {
+            *until = deadline;
+        }
+    }
+
     /// [`Event::TimedOut`], once, if the close should have been over by `now`; the connection is closed then, and
     /// the stream is to be dropped.
     pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
@@ -291,7 +302,7 @@ impl Connection {
 
     /// Queues a Close unless one has been queued (§5.5.1: only one is sent), and starts the deadline unless it runs.
     fn queue_close(&mut self, frame: Option<CloseFrame>, now: Time) {
-        let deadline = now + Duration::from_millis(self.close_timeout_millis.into());
+        let deadline = self.close_deadline(now);
         let before = std::mem::replace(&mut self.sending, Sending::CloseQueued);
         let control = self.control_mut();
         control.deadline.get_or_insert(deadline);
@@ -299,6 +310,10 @@ impl Connection {
             Sending::Open => control.owe_close(frame),
             Sending::CloseQueued | Sending::Closed => self.sending = before,
         }
+    }
+
+    fn close_deadline(&self, now: Time) -> Time {
+        now + Duration::from_millis(self.close_timeout_millis.into())
     }
 
     fn control_mut(&mut self) -> &mut ControlState {

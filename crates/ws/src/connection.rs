@@ -53,7 +53,7 @@ impl Connection {
             deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
             max_buffered: limits.max_buffered,
             written: 0,
-            now: Time::ZERO,
+            arrived: Time::ZERO,
             driver: None,
             receiver: None,
             waiting: None,
@@ -169,9 +169,9 @@ pub(crate) struct State {
     max_buffered: usize,
     /// Bytes that were written, at least: pongs that joined them on the way are not told apart.
     written: u64,
-    /// The time of the turn, or of the last read in it. What a peer owes us is counted from here, so it must not be older
-    /// than the poll that looks: messages of one read may be taken minutes apart.
-    now: Time,
+    /// When the last read brought something. Messages of one read may be taken minutes apart: it is no time to count from what
+    /// follows.
+    arrived: Time,
     /// The driver's waker. It is taken to wake the driver, which puts a new one here.
     driver: Option<Waker>,
     /// The waker of the call that waits for a message.

@@ -63,7 +63,6 @@ impl State {
     pub(super) fn begin_turn(&mut self, cx: &Context<'_>) {
         self.driving = true;
         self.blocked = false;
-        self.now = net::now();
         if !self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.driver = Some(cx.waker().clone());
         }
@@ -88,10 +87,15 @@ impl State {
             match self.phase {
                 Phase::Finished => return Poll::Ready(()),
                 Phase::Open if self.closed.is_none() => {
-                    if deadline.poll(self.patient_until(), self.now, cx).is_pending() {
+                    let until = self.patient_until();
+                    if deadline.is_armed_for(until) {
                         return Poll::Pending;
                     }
-                    self.lose_patience(self.now);
+                    let now = net::now();
+                    if deadline.poll(until, now, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.lose_patience(now);
                 }
                 Phase::Open | Phase::Draining => {
                     let now = net::now();
@@ -135,7 +139,7 @@ impl State {
             } else if self.stream.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 self.end_as(Closed::TimedOut);
                 self.wake_receiver = true;
-            } else if let Err(ended) = ready!(self.stream.poll_next(now, cx, |_, _| None::<()>)) {
+            } else if let Err(ended) = ready!(self.stream.poll_next(|| now, cx, |_, _| None::<()>)) {
                 self.end(ended);
             }
         }

@@ -1,5 +1,6 @@
 //! Hot path. What a connection receives, and for how long it is waited for.
 
+use std::cell::Cell;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::poll_proceed;
@@ -68,15 +69,17 @@ impl State {
         let turn = ready!(poll_proceed(cx));
         loop {
             let reads = !self.stream.has_backlog();
-            // In another task than the driver's there is no turn that would have looked at the clock.
-            if reads || !self.driving {
-                self.now = net::now();
-            }
             let answers_wait = reads && self.stream.queued() > 0;
-            let (waiting, worked, now) = (&mut self.waiting, &mut self.worked, self.now);
-            let polled = self.stream.poll_next(now, cx, |event, _| match event {
+            let (waiting, worked, arrived) = (&mut self.waiting, &mut self.worked, Cell::new(self.arrived));
+            let clock = || {
+                if reads {
+                    arrived.set(net::now());
+                }
+                arrived.get()
+            };
+            let polled = self.stream.poll_next(clock, cx, |event, _| match event {
                 Event::Pong(payload) => {
-                    answer_ping(waiting.as_deref_mut(), &payload, now);
+                    answer_ping(waiting.as_deref_mut(), &payload, arrived.get());
                     None
                 }
                 event => {
@@ -84,13 +87,14 @@ impl State {
                     pick(event)
                 }
             });
+            self.arrived = arrived.get();
             let Poll::Ready(read) = polled else {
                 let Some(error) = self.write_error else { return self.wait_for_peer(cx) };
                 self.end(Ended::Io(error.into()));
                 return Poll::Ready(None);
             };
             if reads {
-                self.patience.heard(self.now);
+                self.patience.heard(self.arrived);
             }
             if answers_wait {
                 // A new read while the handler has not slept: what it said to the one before does not wait for this.
@@ -114,6 +118,7 @@ impl State {
                     }
                 }
                 Err(ended) => {
+                    self.stream.restart_close_timeout(net::now());
                     self.end(ended);
                     if !self.driving {
                         // The program may end here, and its driver before it has run: the peer should have its answer.
@@ -136,21 +141,31 @@ impl State {
     /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
     pub(super) fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         self.worked = 0;
-        match self.patience.judge(self.now) {
+        if self.watch == Watch::Off {
+            self.watch = Watch::Wanted;
+            if self.judge_peer() == Verdict::GiveUp {
+                return Poll::Ready(None);
+            }
+        }
+        self.wait(cx)
+    }
+
+    /// The driver has seen the time pass, and nothing has come.
+    #[cold]
+    fn judge_peer(&mut self) -> Verdict {
+        let now = net::now();
+        let verdict = self.patience.judge(now);
+        match verdict {
             Verdict::Wait => {}
             Verdict::Ask => self.stream.ping(),
             Verdict::GiveUp => {
                 // For a peer that only does not answer. The driver writes it, if it can, and waits for nothing.
                 let frame = CloseFrame::new(CloseCode::POLICY_VIOLATION, "no sign of life for too long");
-                self.stream.close(Some(frame), self.now);
+                self.stream.close(Some(frame), now);
                 self.end_as(Closed::Idle);
-                return Poll::Ready(None);
             }
         }
-        if self.watch == Watch::Off {
-            self.watch = Watch::Wanted;
-        }
-        self.wait(cx)
+        verdict
     }
 }
 
