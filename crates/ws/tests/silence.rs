@@ -224,3 +224,17 @@ async fn an_end_that_comes_while_the_peer_was_asked_is_that_end() {
     client.expect_close(CloseCode::NORMAL).await;
     assert_eq!(soon(reports.recv()).await, Some(Closed::Handshake(Some(CloseCode::NORMAL.into()))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_begins_with_many_messages_and_then_is_silent_is_asked_and_given_up() {
+    let begin = Instant::now();
+    let messages = text("first").repeat(500);
+    let mut client = connect_with(Limits::default(), 64 * 1024, &messages, echo).await;
+    for _ in 0..500 {
+        client.expect_text("first").await;
+    }
+    assert_eq!(client.recv_at(begin).await, (ping(), 50));
+    let (closed, after) = client.recv_at(begin).await;
+    let Some(Event::Close(Some(frame))) = closed else { panic!("{closed:?}") };
+    assert_eq!((frame.code, after), (CloseCode::POLICY_VIOLATION, 120));
+}
