@@ -39,6 +39,14 @@ async fn settle(client: &mut Client) {
     }
 }
 
+/// Writes each byte when the server has had time for the one before. The client is that of another connection.
+async fn write_byte_by_byte(stream: &mut TcpStream, bytes: &[u8], other: &mut Client) {
+    for byte in bytes.chunks(1) {
+        stream.write_all(byte).await.unwrap();
+        other.get("/hello").await.unwrap();
+    }
+}
+
 /// It has not come yet.
 async fn not_yet<T: std::fmt::Debug>(what: impl Future<Output = T>) {
     let came = timeout(Duration::ZERO, what).await;
@@ -138,6 +146,8 @@ struct Client {
 impl Client {
     async fn connect(server: SocketAddr, builder: Builder) -> Self {
         let stream = TcpStream::connect(server).await.expect("a server");
+        // As clients do; otherwise what follows a reset waits 40 ms for the server's acknowledgement of it.
+        stream.set_nodelay(true).expect("a socket");
         Self::on(stream, builder).await
     }
 
@@ -220,11 +230,7 @@ async fn the_preface_may_come_late() {
 async fn the_preface_may_come_byte_by_byte() {
     let server = Server::start(HttpLimits::default()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    for byte in PREFACE.chunks(1) {
-        stream.write_all(byte).await.unwrap();
-        // The time of a way, so that the bytes come one by one.
-        sleep(Duration::from_millis(2)).await;
-    }
+    write_byte_by_byte(&mut stream, PREFACE, &mut server.client().await).await;
     // Our settings: their length, and the type 4.
     let mut frame = [0; 4];
     soon(stream.read_exact(&mut frame)).await.unwrap();
@@ -240,10 +246,7 @@ async fn what_begins_like_the_preface_is_read_as_what_it_is() {
         ("PRI * HTTP/1.1\r\nHost: h\r\n\r\n", Some("HTTP/1.1 200 ")),
     ] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        for byte in request.as_bytes().chunks(1) {
-            stream.write_all(byte).await.unwrap();
-            sleep(Duration::from_millis(2)).await;
-        }
+        write_byte_by_byte(&mut stream, request.as_bytes(), &mut server.client().await).await;
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         soon(stream.read_to_end(&mut answer)).await.unwrap();
@@ -358,25 +361,28 @@ async fn an_answer_that_is_taken_slowly_arrives() {
 async fn requests_that_are_taken_back_faster_than_they_are_answered_end_the_connection() {
     let http2 = Http2Limits { cancelled: 50, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
-    let cancel = async |client: &mut Client| {
+    let mut client = server.client().await;
+    // It does not end for want of requests.
+    let _answer = client.begin(get("/never")).await;
+    server.waits(1).await;
+    let cancel = async |client: &mut Client, left: usize| {
         let (answer, mut request) = client.begin(get("/never")).await;
-        server.waits(1).await;
+        server.waits(2).await;
         request.send_reset(Reason::CANCEL);
         drop(answer);
-        server.waits(0).await;
+        server.waits(left).await;
     };
     // What is answered makes good.
-    let mut client = server.client().await;
     for _ in 0..100 {
-        cancel(&mut client).await;
+        cancel(&mut client, 1).await;
         client.get("/hello").await.unwrap();
     }
     for _ in 0..50 {
-        cancel(&mut client).await;
+        cancel(&mut client, 1).await;
     }
     client.get("/hello").await.unwrap();
-    cancel(&mut client).await;
-    cancel(&mut client).await;
+    cancel(&mut client, 1).await;
+    cancel(&mut client, 0).await;
     let _ = client.ended().await;
 }
 
