@@ -163,8 +163,9 @@ fn failed(error: io::Error) -> TlsError {
     }
 }
 
-/// rustls has words for most reasons, but only names for the commonest: an unknown issuer, one that only has the name of a
-/// known one (two that sign themselves as `localhost`), and what `openssl req -x509` makes if nothing else is said.
+/// rustls has words for most reasons, but only names for some of the commonest: an unknown issuer, one that only has the
+/// name of a known one (two that sign themselves as `localhost`), and what `openssl req -x509` makes if nothing else is
+/// said. Times it has as seconds since 1970, and names as its types show themselves.
 fn words(reason: &CertificateError) -> String {
     match reason {
         CertificateError::BadSignature
@@ -176,6 +177,42 @@ fn words(reason: &CertificateError) -> String {
         }
         CertificateError::Other(other) => other.to_string(),
         CertificateError::UnknownIssuer => "nobody who is trusted has issued it (UnknownIssuer)".to_owned(),
+        CertificateError::ExpiredContext { time, not_after } => {
+            let since = span(time.as_secs().saturating_sub(not_after.as_secs()));
+            format!("by the clock of this machine it expired {since} ago (Expired)")
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let until = span(not_before.as_secs().saturating_sub(time.as_secs()));
+            format!("by the clock of this machine it will be valid only in {until} (NotValidYet)")
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let host = expected.to_str();
+            format!("it is not for {host}, but for {} (NotValidForName)", names(presented))
+        }
         reason => reason.to_string(),
     }
+}
+
+/// A time in the largest unit of which there are two.
+fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
+    let (length, unit) =
+        UNITS.into_iter().find(|(length, _)| seconds >= 2 * length).unwrap_or((1, "seconds"));
+    format!("{} {unit}", seconds / length)
+}
+
+/// The first names of a certificate, which rustls has as `DnsName("host")`. They are the peer's, and may go to a log.
+fn names(presented: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let plain = |name: &String| {
+        let name = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")")).unwrap_or(name);
+        name.strip_prefix("IpAddress(").and_then(|name| name.strip_suffix(')')).unwrap_or(name).to_owned()
+    };
+    let mut shown: Vec<_> = presented.iter().take(SHOWN).map(plain).collect();
+    match presented.len() {
+        0 => shown.push("nobody".to_owned()),
+        all if all > SHOWN => shown.push(format!("{} others", all - SHOWN)),
+        _ => {}
+    }
+    shown.join(", ").escape_debug().to_string()
 }

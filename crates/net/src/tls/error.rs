@@ -1,6 +1,7 @@
 //! Why there is no encrypted connection.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 
 use crate::chain::Chain;
@@ -34,8 +35,20 @@ pub enum TlsError {
     Protocol(String),
     /// The handshake failed in another way: no version or cipher in common, a client certificate missing, or the
     /// connection ended.
-    #[error("the TLS handshake failed: {}", Chain(.0))]
+    #[error("the TLS handshake failed: {}", Ending(.0))]
     Handshake(io::Error),
+}
+
+/// What the library says of a connection that ended is `tls handshake eof`.
+struct Ending<'a>(&'a io::Error);
+
+impl fmt::Display for Ending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            io::ErrorKind::UnexpectedEof => f.write_str("the server closed the connection"),
+            _ => Chain(self.0).fmt(f),
+        }
+    }
 }
 
 /// Why certificates and keys make no configuration.

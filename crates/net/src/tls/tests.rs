@@ -131,10 +131,16 @@ async fn a_certificate_that_is_not_accepted_is_told_why() {
     let itself = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let stranger = Authority::named("a stranger").issue(&["localhost"], |_| {});
     let namesake = Authority::new().issue(&["localhost"], |_| {});
+    let seven = ["a", "b", "c", "d", "e", "f", "g"];
     for ((chain, key), words) in [
-        (authority.issue(&["other.example"], |_| {}), "not valid for name \"localhost\""),
-        (authority.issue(&["localhost"], expired), "certificate expired"),
-        (authority.issue(&["localhost"], not_yet), "certificate not valid yet"),
+        (
+            authority.issue(&["other.example", "127.0.0.1"], |_| {}),
+            ": it is not for localhost, but for other.example, 127.0.0.1 (NotValidForName)",
+        ),
+        (authority.issue(&seven, |_| {}), "but for a, b, c, d, e, 2 others ("),
+        (authority.issue(&[], |_| {}), "it is not for localhost, but for nobody ("),
+        (authority.issue(&["localhost"], expired), " days ago (Expired)"),
+        (authority.issue(&["localhost"], not_yet), "it will be valid only in 3"),
         (authority.issue(&["localhost"], other_use), "server authentication"),
         (authority.issue(&["localhost"], itself), "it is that of an authority (CA:TRUE)"),
         (namesake, "has the name of its issuer, but has not signed it"),
@@ -180,9 +186,14 @@ async fn a_port_that_does_not_speak_tls_is_told_from_one_that_fails() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { drop(listener.accept().await) });
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.shutdown().await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    });
     let error = dial(Some(client.clone()), "localhost", port).await.unwrap_err();
     assert!(matches!(error, TlsError::Handshake(_)), "{error:?}");
+    assert_eq!(error.to_string(), "the TLS handshake failed: the server closed the connection");
     let (stream, _server) = tokio::io::duplex(1);
     let error = client.connect(Stream::io(stream), "a host").await.unwrap_err();
     assert!(matches!(error, TlsError::InvalidName(_)), "{error:?}");
