@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::header::{LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 use net::{Chain, DialError, ExchangeError, ProxyError, TlsError};
 use ws_proto::{AnswerError, OfferError, UriError};
@@ -137,17 +138,25 @@ impl From<DialError> for ConnectError {
     }
 }
 
-/// Status and the first words of the body.
+/// Status, what the header says that most often comes with it, and the first words of the body.
 struct Refusal<'a>(&'a Response<Bytes>);
 
 impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Characters of the body that go into a message.
+        /// Characters of each that go into a message.
         const WORDS: usize = 200;
         self.0.status().fmt(f)?;
-        let body = String::from_utf8_lossy(self.0.body());
-        let words: String = body.lines().next().unwrap_or_default().chars().take(WORDS).collect();
+        let first_words = |bytes| -> String {
+            let text = String::from_utf8_lossy(bytes);
+            text.lines().next().unwrap_or_default().chars().take(WORDS).collect()
+        };
         // In quotes: it is the server's, whoever that is, and may go to a log.
+        for (name, title) in [(LOCATION, "Location"), (RETRY_AFTER, "Retry-After")] {
+            if let Some(value) = self.0.headers().get(name) {
+                write!(f, ", {title} {:?}", first_words(value.as_bytes()))?;
+            }
+        }
+        let words = first_words(self.0.body());
         if words.is_empty() { Ok(()) } else { write!(f, ": {words:?}") }
     }
 }
@@ -182,6 +191,34 @@ mod tests {
             assert_eq!(error.to_string(), shown);
             assert_eq!(Chain(&error).to_string(), shown, "a chain that is printed says nothing twice");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_where_to_go_and_when_to_come_back() {
+        let refused = |status: u16, name: &str, value: &[u8], body: &'static str| {
+            let answer =
+                Response::builder().status(status).header(name, value).body(Bytes::from(body)).unwrap();
+            ConnectError::Refused(Box::new(answer)).to_string()
+        };
+        for (shown, words) in [
+            (
+                refused(429, "retry-after", b"30", "slow down\nplease"),
+                "the server answered 429 Too Many Requests, Retry-After \"30\": \"slow down\"",
+            ),
+            (
+                refused(302, "location", b"wss://new.example/", ""),
+                "the server answered 302 Found, Location \"wss://new.example/\"",
+            ),
+            (refused(403, "x-other", b"1", "go"), "the server answered 403 Forbidden: \"go\""),
+            (
+                refused(301, "location", b"\t\"", ""),
+                r#"the server answered 301 Moved Permanently, Location "\t\"""#,
+            ),
+        ] {
+            assert_eq!(shown, words);
+        }
+        let long = refused(302, "location", &[b'a'; 5000], "");
+        assert!(long.len() < 300, "{long}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
         ),
         (
             "HTTP/1.1 302 Found\r\nLocation: wss://other.example/\r\nContent-Length: 0\r\n\r\n",
-            "the server answered 302 Found",
+            "the server answered 302 Found, Location \"wss://other.example/\"",
         ),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n0\r\n\r\n",
