@@ -3,7 +3,8 @@
 //!
 //! It exists while somebody waits, and only then takes memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -24,21 +25,21 @@ pub(crate) struct Waiting {
     line: BTreeMap<Ticket, Call>,
     /// A message is being sent in fragments: no other may begin (RFC 6455 §5.4).
     is_writing: bool,
-    /// So much was compressed that other tasks should have their turn before the next message.
-    owes_a_turn: bool,
     /// Its writer, if it waits for room.
     writer: Option<Waker>,
     /// Messages of a `Sink` that was ready before the other message began.
     held_back: Vec<(Message, Later)>,
+    /// So much was compressed that other tasks should have their turn before the next message.
+    owes_a_turn: bool,
     /// Those who wait for the end of the connection.
     end: BTreeMap<Ticket, Call>,
     /// Tasks that close a `Sink`, and wait for the end as well.
-    closing: Vec<Waker>,
+    closing: Tasks,
     /// Tasks that poll a `Sink` for room, which has no call that could give up a place. They are woken whenever something
     /// was written, and ask again if that was not enough.
-    watchers: Vec<Waker>,
+    watchers: Tasks,
     /// Tasks that flush a `Sink`. That nothing can be sent any more is nothing to them: what was sent before still leaves.
-    flushing: Vec<Waker>,
+    flushing: Tasks,
     /// Those who wait for the answer to a Ping, in the order in which they asked.
     pings: BTreeMap<Ticket, Ping>,
     /// How long it took, for those whose answer has come.
@@ -129,17 +130,17 @@ impl Waiting {
 
     /// Waits for the next bytes to be written, or until nothing can be sent.
     pub(crate) fn watch(&mut self, cx: &Context<'_>) {
-        add(&mut self.watchers, cx);
+        self.watchers.add(cx);
     }
 
     /// Waits for the next bytes to be written, or until none will be.
     pub(crate) fn await_write(&mut self, cx: &Context<'_>) {
-        add(&mut self.flushing, cx);
+        self.flushing.add(cx);
     }
 
     /// Waits for the end, without a place to give up.
     pub(crate) fn watch_end(&mut self, cx: &Context<'_>) {
-        add(&mut self.closing, cx);
+        self.closing.add(cx);
     }
 
     /// Waits for the answer to a Ping.
@@ -198,12 +199,12 @@ impl Waiting {
 
     /// There may be room, or never will be.
     pub(crate) fn wake_watchers(&mut self) {
-        self.woken.append(&mut self.watchers);
+        self.woken.append(&mut self.watchers.take());
     }
 
     /// Something was written, or never will be.
     pub(crate) fn wake_flushing(&mut self) {
-        self.woken.append(&mut self.flushing);
+        self.woken.append(&mut self.flushing.take());
     }
 
     /// Nothing can be sent any more.
@@ -216,7 +217,7 @@ impl Waiting {
     /// The connection has ended.
     pub(crate) fn wake_end(&mut self) {
         self.woken.extend(self.end.values_mut().filter_map(|call| call.0.take()));
-        self.woken.append(&mut self.closing);
+        self.woken.append(&mut self.closing.take());
     }
 
     pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
@@ -228,9 +229,9 @@ impl Waiting {
             last: _,
             line,
             is_writing,
-            owes_a_turn,
             writer: _,
             held_back: _,
+            owes_a_turn,
             end,
             closing,
             watchers,
@@ -245,9 +246,30 @@ impl Waiting {
     }
 }
 
-fn add(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
-    if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-        wakers.push(cx.waker().clone());
+/// Tasks that are all woken at once, in the order in which they came. There may be thousands, and each may ask again before.
+#[derive(Debug, Default)]
+struct Tasks {
+    wakers: Vec<Waker>,
+    /// Those who are there already, by the two addresses that [`Waker::will_wake`] compares.
+    known: BTreeSet<(usize, usize)>,
+}
+
+impl Tasks {
+    fn add(&mut self, cx: &Context<'_>) {
+        // Of the clone, whose addresses are nobody else's as long as it is here.
+        let waker = cx.waker().clone();
+        if self.known.insert((waker.data().addr(), ptr::from_ref(waker.vtable()).addr())) {
+            self.wakers.push(waker);
+        }
+    }
+
+    fn take(&mut self) -> Vec<Waker> {
+        self.known.clear();
+        std::mem::take(&mut self.wakers)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.wakers.is_empty()
     }
 }
 
@@ -281,6 +303,40 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             self.connection.with(|state| state.leave(ticket));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Says by its number that it was woken.
+    struct Task(u32, Arc<Mutex<Vec<u32>>>);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    #[test]
+    fn a_task_that_asks_again_is_woken_once_and_may_ask_again_afterwards() {
+        let woken = Arc::default();
+        let wakers: Vec<Waker> =
+            (0..3).map(|number| Arc::new(Task(number, Arc::clone(&woken))).into()).collect();
+        let mut waiting = Waiting::default();
+        for order in [[2, 0, 1], [1, 2, 0]] {
+            for number in order.into_iter().chain([0, 1, 2]) {
+                waiting.watch(&Context::from_waker(&wakers[number as usize]));
+            }
+            waiting.wake_watchers();
+            waiting.take_woken().into_iter().for_each(Waker::wake);
+            assert_eq!(std::mem::take(&mut *woken.lock().unwrap()), order);
+            assert!(waiting.is_empty());
         }
     }
 }
