@@ -14,6 +14,10 @@ use crate::connection::{Connection, State};
 use crate::message::Message;
 use crate::sunk::Later;
 
+/// How many of the last Pings that nobody waits for any more are known by their answer. More would wait for a peer that answers
+/// no Ping at all.
+const GIVEN_UP: usize = 64;
+
 /// Everybody who waits for something of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -42,6 +46,8 @@ pub(crate) struct Waiting {
     flushing: Tasks,
     /// Those who wait for the answer to a Ping, in the order in which they asked.
     pings: BTreeMap<Ticket, Ping>,
+    /// Pings whose calls have given up, behind the first one that is waited for: the peer may answer one of them only.
+    given_up: BTreeMap<Ticket, PingPayload>,
     /// How long it took, for those whose answer has come.
     round_trips: BTreeMap<Ticket, Duration>,
     /// To be woken, once no lock is held.
@@ -166,9 +172,11 @@ impl Waiting {
         }
     }
 
-    /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3).
+    /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3), whether its call has given up
+    /// or not.
     pub(crate) fn pong(&mut self, payload: &[u8], now: Time) {
-        let answered = self.pings.iter().find(|(_, ping)| ping.payload == payload);
+        let waiting = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
+        let answered = waiting.chain(&self.given_up).find(|(_, sent)| *sent == payload);
         let Some(answered) = answered.map(|(ticket, _)| *ticket) else { return };
         while let Some(first) = self.pings.first_entry()
             && *first.key() <= answered
@@ -177,13 +185,27 @@ impl Waiting {
             self.round_trips.insert(ticket, now.saturating_since(ping.sent));
             self.woken.extend(ping.call.0);
         }
+        self.forget_given_up();
+    }
+
+    /// Forgets the Pings whose answer would be news to nobody, and those that are too many.
+    fn forget_given_up(&mut self) {
+        let first = self.pings.first_key_value().map_or(Ticket::MAX, |(first, _)| *first);
+        while let Some((ticket, _)) = self.given_up.first_key_value()
+            && (*ticket < first || self.given_up.len() > GIVEN_UP)
+        {
+            self.given_up.pop_first();
+        }
     }
 
     /// Gives up a place.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
         self.line.remove(&ticket);
         self.end.remove(&ticket);
-        self.pings.remove(&ticket);
+        if let Some(ping) = self.pings.remove(&ticket) {
+            self.given_up.insert(ticket, ping.payload);
+            self.forget_given_up();
+        }
         self.round_trips.remove(&ticket);
     }
 
@@ -237,6 +259,8 @@ impl Waiting {
             watchers,
             flushing,
             pings,
+            // There are some only behind one that is waited for.
+            given_up: _,
             round_trips,
             woken,
         } = self;

@@ -102,22 +102,37 @@ async fn those_who_give_up_take_nothing_from_those_who_wait() {
         let pinging = ping(&sender);
         pings.push((next_ping(&mut client).await, pinging));
     }
-    let (mut waiting, mut given_up) = (Vec::new(), Vec::new());
-    for (number, ping) in pings.into_iter().enumerate() {
-        if number % 3 == 1 { waiting.push(ping) } else { given_up.push(ping) }
-    }
-    for (_, pinging) in &given_up {
+    for (_, pinging) in pings.iter().skip(1).step_by(2) {
         pinging.abort();
     }
     sleep(Duration::from_millis(1)).await;
-    let late: Vec<_> = given_up.iter().map(|(payload, _)| frame(Opcode::Pong, payload)).collect();
-    client.write(&late.concat()).await;
-    for (number, (payload, pinging)) in waiting.into_iter().enumerate() {
+    // A stream keeps its order: so do the answers.
+    for (number, (payload, pinging)) in pings.into_iter().enumerate() {
         sleep(Duration::from_secs(1)).await;
-        assert!(!pinging.is_finished());
+        let waits = number % 2 == 0;
+        assert_ne!(pinging.is_finished(), waits);
         client.write(&frame(Opcode::Pong, &payload)).await;
-        assert_eq!(soon(pinging).await.unwrap().unwrap().as_secs(), number as u64 + 1);
+        if waits {
+            assert_eq!(soon(pinging).await.unwrap().unwrap().as_secs(), number as u64 + 1);
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_the_last_ping_only_may_answer_one_that_was_given_up() {
+    let (sender, _receiving, mut client) = open().await;
+    let waiting = ping(&sender);
+    next_ping(&mut client).await;
+    let mut last = Vec::new();
+    for _ in 0..1_000 {
+        let given_up = ping(&sender);
+        last = next_ping(&mut client).await;
+        given_up.abort();
+        given_up.await.unwrap_err();
+    }
+    sleep(Duration::from_secs(1)).await;
+    client.write(&frame(Opcode::Pong, &last)).await;
+    assert_eq!(soon(waiting).await.unwrap().unwrap().as_secs(), 1);
 }
 
 #[tokio::test(start_paused = true)]
