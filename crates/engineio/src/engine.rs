@@ -131,22 +131,22 @@ impl<A: Application> Engine<A> {
             preflight = cors.preflight(&parts.method, &parts.headers);
             cors.apply(&parts.headers, &mut cors_headers);
         }
-        let answer = match preflight {
+        let begun = match preflight {
             Some(preflight) => {
                 cors_headers.clear();
-                Answer::Ready(preflight.map(|()| Full::default()))
+                Begun::Answered(preflight.map(|()| Full::default()))
             }
             None => match check(&parts, upgrade.is_some(), self.options(), self.registry()) {
                 Ok(asked) => self.begin(asked, parts, upgrade),
-                Err(refused) => Answer::Ready(refuse(&refused, upgrade.is_some())),
+                Err(refused) => Begun::Answered(refuse(&refused, upgrade.is_some())),
             },
         };
         let engine = self.clone();
         async move {
-            let mut response = match answer {
-                Answer::Ready(response) => response,
-                Answer::Poll(polling) => poll_response(polling).await,
-                Answer::Post(posting) => engine.post(posting, body).await,
+            let mut response = match begun {
+                Begun::Answered(response) => response,
+                Begun::Poll(polling) => poll_response(polling).await,
+                Begun::Post(posting) => engine.post(posting, body).await,
             };
             response.headers_mut().extend(cors_headers);
             response
@@ -176,9 +176,9 @@ impl<A> Drop for Registered<A> {
     }
 }
 
-/// What is left to do once a request has been let in.
-enum Answer {
-    Ready(Response<Full<Bytes>>),
+/// How far [`Engine::handle`] gets with a request before it waits for anything.
+enum Begun {
+    Answered(Response<Full<Bytes>>),
     Poll(Polling),
     Post(Posting),
 }
@@ -192,20 +192,20 @@ impl<A: Application> Engine<A> {
         &self.0.registry
     }
 
-    fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<Upgrading>) -> Answer {
+    fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<Upgrading>) -> Begun {
         if let Asked::Poll(session) | Asked::Post(session) | Asked::Upgrade(session) = &asked {
             session.hear();
         }
-        Answer::Ready(match (asked, upgrade) {
+        Begun::Answered(match (asked, upgrade) {
             (Asked::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
             (Asked::Open(_), _) => self.open_polling(parts),
             (Asked::Upgrade(session), Some(upgrade)) => Self::open_candidate(session, &parts, upgrade),
-            (Asked::Poll(session), _) => return Answer::Poll(Polling::begin(session)),
+            (Asked::Poll(session), _) => return Begun::Poll(Polling::begin(session)),
             (Asked::Post(session), _) => {
                 let binary =
                     parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
                 match session.begin_post() {
-                    Some(posting) if !binary => return Answer::Post(posting),
+                    Some(posting) if !binary => return Begun::Post(posting),
                     _ => fail(&session),
                 }
             }
