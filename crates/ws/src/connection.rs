@@ -213,7 +213,7 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watch {
     On,
-    /// The time was up, and nobody was in `recv` to find out what the peer had said meanwhile.
+    /// The time was up: whoever is in `recv`, or calls it next, finds out what the peer has said meanwhile.
     Off,
     /// Now somebody is. A sleeping driver has to be told.
     Wanted,

@@ -172,7 +172,7 @@ pub enum OfferError {
     /// The same subprotocol twice (§4.1, 10).
     #[error("the subprotocol {0:?} is offered twice")]
     ProtocolRepeated(String),
-    /// More than [`MAX_OFFERED_PROTOCOLS`].
+    /// More than [`MAX_OFFERED_PROTOCOLS`], which is 64.
     #[error("more than {MAX_OFFERED_PROTOCOLS} subprotocols are offered")]
     TooManyProtocols,
 }

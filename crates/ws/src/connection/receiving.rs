@@ -14,8 +14,8 @@ use crate::message::{Chunk, Message};
 use crate::patience::Verdict;
 use crate::waiting::Waiting;
 
-/// What a read counts that has brought nothing to hand out: about what it can hold. Fragments without content, or of a
-/// message whose reader was dropped, are work as well, and there may be no end of them.
+/// What a read counts that has brought nothing to hand out: about what it can hold, or a quarter of that in a long frame.
+/// Fragments without content, or of a message whose reader was dropped, are work as well, and there may be no end of them.
 const READ_IN_VAIN: usize = WORK_OF_A_TURN / 16;
 
 impl State {
