@@ -125,10 +125,14 @@ pub(crate) async fn serve<S: HttpService>(
             result = &mut connection => return result,
             // The other end of it lives in the connection.
             _ = counts.changed() => {
-                if stage != Stage::Leaving {
+                let patience = if stage == Stage::Leaving {
+                    // A request that has crossed our word, and whose answer may still be on its way.
+                    limits.write_timeout
+                } else {
                     stage = Stage::InUse;
-                    silence.as_mut().reset(Instant::now() + limits.head_timeout);
-                }
+                    limits.head_timeout
+                };
+                silence.as_mut().reset(Instant::now() + patience);
             }
             () = stopped => {
                 stop = stop.tell();

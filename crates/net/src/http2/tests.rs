@@ -555,3 +555,56 @@ async fn over_tls_the_client_chooses() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_request_that_crosses_the_word_to_go_is_answered_to_the_end_however_long_that_takes() {
+    let patience = Duration::from_millis(200);
+    let limits = HttpLimits { head_timeout: patience, write_timeout: patience, ..HttpLimits::default() };
+    let server = Server::start(limits).await;
+    let mut talks = tokio::task::JoinSet::new();
+    // Which of two things that are ready comes first is left to chance.
+    for _ in 0..30 {
+        talks.spawn(answered_behind_goaway(server.address, patience));
+    }
+    soon(talks.join_all()).await;
+}
+
+/// `h2` would ask for nothing more behind a GOAWAY.
+async fn answered_behind_goaway(server: SocketAddr, patience: Duration) {
+    let get = |id: u8, path: &str| {
+        let block = [&[0x82, 0x86, 0x44, path.len() as u8], path.as_bytes(), &[0x41, 1, b'h']].concat();
+        [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, id], &block[..]].concat()
+    };
+    let window = |id: u8, size: u32| [&[0, 0, 4, 8, 0, 0, 0, 0, id][..], &size.to_be_bytes()].concat();
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let wire = [PREFACE, &settings, &window(0, 4_000_000), &get(1, "/hello")].concat();
+    stream.write_all(&wire).await.unwrap();
+    let mut taken = 0;
+    let mut is_told = false;
+    let mut slow = 0;
+    while taken < LARGE {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.expect("the rest of the answer");
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        stream.read_exact(&mut vec![0; length]).await.expect("the rest of the answer");
+        match (head[3], head[8]) {
+            (7, _) if !is_told => {
+                is_told = true;
+                stream.write_all(&get(3, "/large")).await.unwrap();
+            }
+            (0, 3) => {
+                taken += length;
+                slow += 1;
+                if slow < 16 {
+                    // The pace of a client, which is what this is about.
+                    sleep(patience / 6).await;
+                    stream.write_all(&window(3, length as u32)).await.unwrap();
+                } else if slow == 16 {
+                    stream.write_all(&window(3, LARGE as u32)).await.unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+}
