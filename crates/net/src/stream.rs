@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsStream;
 
+use crate::chain::Chain;
 use crate::handshake::Upgrading;
 use crate::http2::Http2Stream;
+use crate::log_limit::LogLimit;
 use crate::served_stream::ServedStream;
 
 /// A byte stream that a connection owns.
@@ -74,14 +76,30 @@ pub struct Upgraded {
     pub leftover: Bytes,
 }
 
+/// Whoever connects to such a server causes one.
+static NO_UPGRADES: LogLimit = LogLimit::new();
+
 /// Waits for the upgrade of an accepted request and takes the raw stream back, so that the HTTP parser's memory is
 /// freed. Not cancel safe: dropping the future closes the connection.
 ///
 /// # Errors
-/// The HTTP connection failed before the upgrade was answered.
+/// The HTTP connection failed before the upgrade was answered, or the HTTP server gives no connection away; the log says
+/// the latter, as it is the same for every client and none of them can tell.
 pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
     let Upgrading { upgrade, is_http2, released } = upgrading;
-    let upgraded = upgrade.await?;
+    let upgraded = upgrade.await.inspect_err(|error| {
+        if error.is_user() {
+            NO_UPGRADES.pass(|suppressed| {
+                let error = Chain(error);
+                tracing::warn!(
+                    %error,
+                    suppressed,
+                    "the HTTP server does not give a connection to its WebSocket: serve it by `with_upgrades` of hyper, \
+                     or `serve_connection_with_upgrades` of hyper-util"
+                );
+            });
+        }
+    })?;
     if is_http2 {
         let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, released)));
         return Ok(Upgraded { stream, leftover: Bytes::new() });
@@ -205,9 +223,11 @@ impl AsyncWrite for Stream {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
 
     use http::{Request, Response, StatusCode};
     use hyper::body::Incoming;
+    use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioExecutor;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -246,5 +266,42 @@ mod tests {
             behind.extend_from_slice(&bytes[..read]);
         }
         assert_eq!(behind, b"behind");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_gives_no_connection_away_is_told_so_in_the_log() {
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).finish();
+        let _default = tracing::subscriber::set_default(subscriber);
+        let (mut client, stream) = tokio::io::duplex(1024);
+        let (failed, mut fails) = mpsc::unbounded_channel();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (upgrade, failed) = (Upgrading::of_request(&mut request), failed.clone());
+            tokio::spawn(async move { failed.send(upgraded(upgrade).await.unwrap_err()).unwrap() });
+            let mut response = Response::new(String::new());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            async { Ok::<_, Infallible>(response) }
+        });
+        // And no `with_upgrades`.
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await.unwrap();
+        assert!(fails.recv().await.unwrap().is_user());
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains(" WARN ") && log.contains("serve it by `with_upgrades`"), "{log}");
     }
 }

@@ -30,6 +30,10 @@ use crate::socket::WebSocket;
 /// It does not look at `Origin`. Browsers let every page connect to every server and send the cookies along, so a
 /// server that goes by cookies, or by who can reach it, has to say which pages may: [`Upgrade::allow_origins`].
 ///
+/// The HTTP server has to give the connection away, as `with_upgrades` of hyper and `serve_connection_with_upgrades` of
+/// hyper-util do; `axum::serve` does. WebSockets over HTTP/2 come only where it has announced them, by
+/// `enable_connect_protocol` of hyper or the feature `http2` of axum.
+///
 /// # Errors
 /// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
