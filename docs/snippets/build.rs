@@ -13,8 +13,8 @@ const PARAMETERS: [(&str, &str); 4] = [
     ("limits", ""),
     (
         "websocket",
-        "app: axum::Router, mut file: File, listener: TcpListener, mut prices: Prices, mut request: Request, \
-         mut socket: WebSocket, token: &str",
+        "app: axum::Router, mut file: File, listener: TcpListener, mut members: Vec<ws::Sender>, \
+         news: ws::PreparedMessage, mut prices: Prices, mut request: Request, mut socket: WebSocket, token: &str",
     ),
 ];
 

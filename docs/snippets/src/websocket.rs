@@ -3,7 +3,7 @@ pub use std::time::Duration;
 pub use axum::extract::State;
 pub use axum::response::Response;
 pub use tidewire::ws::{
-    self, CloseCode, CloseFrame, Connect, SendError, Upgrade, UpgradeRejection, WebSocket,
+    self, CloseCode, CloseFrame, Connect, SendError, TrySendError, Upgrade, UpgradeRejection, WebSocket,
 };
 pub use tokio::net::TcpListener;
 pub use tokio::signal::unix::{SignalKind, signal};
