@@ -26,11 +26,12 @@ impl WebSocketUri {
         if uri.contains('#') {
             return Err(UriError::Fragment);
         }
-        if !uri.contains("://") {
-            return Err(UriError::SchemeMissing);
-        }
-        let uri: Uri =
-            uri.parse().map_err(|error: http::uri::InvalidUri| UriError::Malformed(error.to_string()))?;
+        let Some((_, host)) = uri.split_once("://") else { return Err(UriError::SchemeMissing) };
+        let is_without_host = host.is_empty() || host.starts_with(['/', '?']);
+        let uri: Uri = uri.parse().map_err(|error: http::uri::InvalidUri| match is_without_host {
+            true => UriError::HostMissing,
+            false => UriError::Malformed(error.to_string()),
+        })?;
         let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("ws" | "http") => false,
             Some("wss" | "https") => true,
@@ -157,6 +158,14 @@ mod tests {
         ] {
             let parsed = WebSocketUri::parse(uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
             assert_eq!((parsed.is_secure(), parsed.host(), parsed.port()), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_uri_without_a_host_is_told_that_it_has_none() {
+        for uri in ["wss://", "ws:///chat", "ws://?q", "wss://:9001/"] {
+            let refused = WebSocketUri::parse(uri);
+            assert!(matches!(refused, Err(UriError::HostMissing)), "{uri}: {refused:?}");
         }
     }
 
