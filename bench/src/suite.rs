@@ -4,6 +4,7 @@ mod counts;
 mod in_turn;
 mod options;
 mod process;
+mod sample;
 mod servers;
 mod table;
 mod workloads;

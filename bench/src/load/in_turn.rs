@@ -11,7 +11,7 @@ use super::fleet::Fleet;
 use super::options::{Extent, Options, Protocol, Workload};
 use crate::host::Cpu;
 
-/// A turn: as long as a hundred turns of the server, short beside what goes on beside it.
+/// How long one of them is loaded at a time: long beside what the server takes to answer, short beside what moves on the machine.
 const TURN: Duration = Duration::from_millis(50);
 /// How long to stand still behind the last turn: the last server has to be asleep as well when it is asked what it took.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What one server was asked, and what it took.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Turns {
-    /// Processor time for each answer in microseconds, turn by turn. `NaN` would be a turn without an answer: it is `None`.
+    /// Processor time for each answer in microseconds, turn by turn; `None` for a turn without an answer.
     pub costs: Vec<Option<f64>>,
     pub lost: u64,
     pub wrong: u64,

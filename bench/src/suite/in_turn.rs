@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::options::Options;
 use super::process::{Server, answer_of};
+use super::sample::{Sample, show};
 use super::servers::{self, OURS, Program};
-use super::table::Sample;
+use super::table::name_faults;
 use super::workloads::{self, Planned};
 use crate::load::{Turns, Workload};
 
@@ -69,14 +70,11 @@ fn row(rounds: &[Round], place: usize, ours: usize) -> String {
     let ratios: Vec<Sample> = rounds.iter().map(|round| ratios(&round[ours], &round[place])).collect();
     let all = Sample(ratios.iter().flat_map(|sample| sample.0.iter().copied()).collect());
     let of_rounds = Sample(ratios.iter().filter_map(Sample::median).collect());
-    let median = |sample: &Sample, digits: usize| {
-        sample.median().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-    };
     format!(
         "| {} | {} | {} | {} |",
-        median(&Sample(costs), 2),
-        all.show_median_within(2),
-        of_rounds.show(2),
+        show(Sample(costs).median(), 2),
+        all.show_with_confidence(2),
+        of_rounds.show_with_range(2),
         faults(rounds.iter().map(|round| &round[place])),
     )
 }
@@ -97,7 +95,7 @@ fn faults<'r>(turns: impl Iterator<Item = &'r Turns>) -> String {
         sum.disconnected += one.disconnected;
         stalled += one.costs.iter().filter(|cost| cost.is_none()).count() as u64;
     }
-    super::table::name_faults(&[
+    name_faults(&[
         ("lost", sum.lost),
         ("wrong", sum.wrong),
         ("reordered", sum.reordered),

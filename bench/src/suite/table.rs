@@ -5,51 +5,9 @@ use std::fmt::Write;
 
 use super::Measured;
 use super::counts::Counts;
+use super::sample::{Sample, show};
 use super::servers::{FLOOR, OURS};
 use crate::load::{Compression, Workload};
-
-/// Several measurements of the same thing.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Sample(pub(super) Vec<f64>);
-
-impl Sample {
-    pub(super) fn median(&self) -> Option<f64> {
-        let mut values = self.0.clone();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        match values.len() {
-            0 => None,
-            length if length % 2 == 0 => Some(f64::midpoint(values[middle - 1], values[middle])),
-            _ => Some(values[middle]),
-        }
-    }
-
-    /// The median, and where the median of many more would lie in 19 of 20 cases, whatever their distribution.
-    pub(super) fn show_median_within(&self, digits: usize) -> String {
-        let mut values = self.0.clone();
-        values.sort_by(f64::total_cmp);
-        let count = values.len() as f64;
-        let aside = 0.98 * count.sqrt();
-        let rank = |rank: f64| values.get(rank.clamp(0.0, (count - 1.0).max(0.0)) as usize).copied();
-        match (self.median(), rank((count / 2.0 - aside).floor()), rank((count / 2.0 + aside).floor())) {
-            (Some(median), Some(from), Some(to)) => {
-                format!("{median:.digits$} ({from:.digits$}–{to:.digits$})")
-            }
-            _ => "-".to_owned(),
-        }
-    }
-
-    /// Median and, of several, the range.
-    pub(super) fn show(&self, digits: usize) -> String {
-        let Some(median) = self.median() else { return "-".to_owned() };
-        if self.0.len() == 1 {
-            return format!("{median:.digits$}");
-        }
-        let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.0.iter().copied().fold(0.0, f64::max);
-        format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
-    }
-}
 
 /// All tables of a run.
 pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
@@ -177,16 +135,14 @@ fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], ki
                 });
                 Sample(ratios.collect())
             };
-            let medians = columns.iter().map(|&(name, _, digits)| {
-                of(name).median().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-            });
+            let medians = columns.iter().map(|&(name, _, digits)| show(of(name).median(), digits));
             let _ = writeln!(
                 out,
                 "| {workload} | {server} |{} {} | {} | {} | {} | {} |",
                 if compressed { agreed(&mine) } else { String::new() },
-                of("cpu_us_per_message").show(2),
-                against(&floor).show(2),
-                against(&best_peer).show(2),
+                of("cpu_us_per_message").show_with_range(2),
+                against(&floor).show_with_range(2),
+                against(&best_peer).show_with_range(2),
                 medians.collect::<Vec<_>>().join(" | "),
                 faults(&mine),
             );
@@ -202,9 +158,7 @@ fn median(costs: &BTreeMap<usize, f64>) -> f64 {
 fn agreed(rows: &[&Measured]) -> String {
     let agreed = in_order(rows.iter().filter_map(|measured| measured.row.negotiated.as_deref())).join("; ");
     let ratios = rows.iter().filter_map(|measured| measured.row.figures.get("ratio").copied());
-    let ratio =
-        Sample(ratios.collect()).median().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
-    format!(" {agreed} | {ratio} |")
+    format!(" {agreed} | {} |", show(Sample(ratios.collect()).median(), 2))
 }
 
 /// Not one answer came while it was measured: the machine stood still, or the server did. Such a round has no figures;
@@ -271,7 +225,7 @@ fn idle(out: &mut String, rows: &[Measured]) {
             let _ = write!(out, "| {protocol} | {server} |");
             for (name, _, digits) in IDLE {
                 let values = mine.iter().filter_map(|measured| measured.row.figures.get(name).copied());
-                let _ = write!(out, " {} |", Sample(values.collect()).show(digits));
+                let _ = write!(out, " {} |", Sample(values.collect()).show_with_range(digits));
             }
             let _ = writeln!(out, " {} |", faults(&mine));
         }
@@ -289,9 +243,6 @@ fn counted(out: &mut String, counts: &[Counts]) {
          |---|---|---|---:|---:|---:|"
     );
     for count in counts {
-        let show = |value: Option<f64>, digits: usize| {
-            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-        };
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} |",
@@ -357,13 +308,5 @@ mod tests {
             clients.contains("| client-echo-c1-k1-s32 | tidewire | 5.00 | 1.25 | 0.50 | - |"),
             "{clients}"
         );
-    }
-
-    #[test]
-    fn a_sample_shows_its_median_and_its_range() {
-        assert_eq!(Sample(vec![3.0, 1.0, 2.0]).show(1), "2.0 (1.0–3.0)");
-        assert_eq!(Sample(vec![4.0, 1.0]).median(), Some(2.5));
-        assert_eq!(Sample(vec![1.0]).show(0), "1");
-        assert_eq!(Sample(Vec::new()).show(0), "-");
     }
 }
