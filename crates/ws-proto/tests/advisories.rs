@@ -26,11 +26,10 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, answered, frame};
+use support::{agree, answered, encode, frame};
 use tidewire_ws_proto::{
     Accepted, AnswerError, CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions,
-    Deflater, Event, FrameHeader, HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, mask,
-    verify,
+    Deflater, Event, FrameHeader, HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, verify,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -217,14 +216,7 @@ fn agreements(role: Role) -> [DeflateAgreement; 2] {
 /// A compressed message, in one frame, to this role.
 fn compressed_frame(to: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = (to == Role::Server).then_some([1, 2, 3, 4]);
-    let header = FrameHeader { rsv1: true, mask: key, ..FrameHeader::message(opcode, payload.len()) };
-    let mut wire = header.encode().to_vec();
-    let start = wire.len();
-    wire.extend_from_slice(payload);
-    if let Some(key) = key {
-        mask(&mut wire[start..], key);
-    }
-    wire
+    encode(FrameHeader { rsv1: true, mask: key, ..FrameHeader::message(opcode, payload.len()) }, payload)
 }
 
 /// A message of the peer that refers to none before it.

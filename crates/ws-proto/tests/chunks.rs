@@ -6,10 +6,10 @@ mod support;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::agree;
+use support::{agree, encode};
 use tidewire_ws_proto::{
     CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader, Input, Limits,
-    Opcode, ProtocolError, Role, Time, mask,
+    Opcode, ProtocolError, Role, Time,
 };
 
 const SMALL: Limits = Limits {
@@ -22,12 +22,7 @@ const SMALL: Limits = Limits {
 /// A frame that a client sends.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [0x37, 0xfa, 0x21, 0x3d];
-    let header = FrameHeader { fin, rsv1, mask: Some(key), ..FrameHeader::message(opcode, payload.len()) };
-    let mut wire = header.encode().to_vec();
-    let start = wire.len();
-    wire.extend_from_slice(payload);
-    mask(&mut wire[start..], key);
-    wire
+    encode(FrameHeader { fin, rsv1, mask: Some(key), ..FrameHeader::message(opcode, payload.len()) }, payload)
 }
 
 /// A message in frames with these payloads.

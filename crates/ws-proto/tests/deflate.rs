@@ -7,10 +7,10 @@ use http::header::SERVER;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{agree, answered};
+use support::{agree, answered, encode};
 use tidewire_ws_proto::{
     Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader, Input, Limits, Opcode,
-    ProtocolError, Role, Time, mask,
+    ProtocolError, Role, Time,
 };
 
 fn defaults() -> DeflateAgreement {
@@ -20,12 +20,7 @@ fn defaults() -> DeflateAgreement {
 /// A frame that a client sends.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [1, 2, 3, 4];
-    let header = FrameHeader { fin, rsv1, mask: Some(key), ..FrameHeader::message(opcode, payload.len()) };
-    let mut wire = header.encode().to_vec();
-    let start = wire.len();
-    wire.extend_from_slice(payload);
-    mask(&mut wire[start..], key);
-    wire
+    encode(FrameHeader { fin, rsv1, mask: Some(key), ..FrameHeader::message(opcode, payload.len()) }, payload)
 }
 
 /// All that a server with this agreement makes of what comes in these pieces.

@@ -11,10 +11,10 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, answered};
+use support::{agree, answered, encode};
 use tidewire_ws_proto::{
     Accepted, AnswerError, CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event,
-    FrameHeader, Input, Limits, Opcode, ProtocolError, Role, Time, mask, verify,
+    FrameHeader, Input, Limits, Opcode, ProtocolError, Role, Time, verify,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -78,14 +78,7 @@ fn agreement(role: Role, options: &DeflateOptions) -> DeflateAgreement {
 
 fn frame(to: Role, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = (to == Role::Server).then_some([0x12, 0x34, 0x56, 0x78]);
-    let header = FrameHeader { fin, rsv1, mask: key, ..FrameHeader::message(opcode, payload.len()) };
-    let mut wire = header.encode().to_vec();
-    let start = wire.len();
-    wire.extend_from_slice(payload);
-    if let Some(key) = key {
-        mask(&mut wire[start..], key);
-    }
-    wire
+    encode(FrameHeader { fin, rsv1, mask: key, ..FrameHeader::message(opcode, payload.len()) }, payload)
 }
 
 /// What comes of these bytes at an end with this agreement, however they are cut.

@@ -11,11 +11,15 @@ use tidewire_ws_proto::{
 /// A frame, masked if it is for a server.
 pub(crate) fn frame(to: Role, fin: bool, opcode: Opcode, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let key = (to == Role::Server).then_some(key);
-    let header = FrameHeader { fin, mask: key, ..FrameHeader::message(opcode, payload.len()) };
+    encode(FrameHeader { fin, mask: key, ..FrameHeader::message(opcode, payload.len()) }, payload)
+}
+
+/// The frame with this header, masked if it says so.
+pub(crate) fn encode(header: FrameHeader, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header.encode().to_vec();
     let start = bytes.len();
     bytes.extend_from_slice(payload);
-    if let Some(key) = key {
+    if let Some(key) = header.mask {
         mask(&mut bytes[start..], key);
     }
     bytes
