@@ -117,7 +117,7 @@ impl State {
         }
     }
 
-    /// A deadline of the [`Patience`] is over.
+    /// A deadline of the [`Patience`](crate::patience::Patience) is over.
     pub(super) fn lose_patience(&mut self, now: Time) {
         if self.patience.stalled_until().is_some_and(|until| until <= now) {
             self.end_as(Closed::Idle);
