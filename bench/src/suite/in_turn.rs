@@ -1,18 +1,22 @@
-//! A run in which all servers are there at once, and are loaded in turn.
+//! A run in which all servers are there at once, and are loaded in turn; or all clients, of which one at a time goes on.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::options::Options;
-use super::process::{Server, answer_of};
+use super::process::{Client, Server, answer_of};
 use super::sample::{Sample, show};
 use super::servers::{self, OURS, Program};
 use super::table::name_faults;
 use super::workloads::{self, Planned};
-use crate::load::{Turns, Workload};
+use crate::load::{Compression, Row, Turns, Workload};
 
-/// What one round has found, server by server.
+/// How long a client goes on, before it is the turn of the next.
+const TURN: Duration = Duration::from_millis(50);
+
+/// What one round has found, server by server, or client by client.
 type Round = Vec<Turns>;
 
 /// Runs all workloads that can be interrupted, and says what each server takes of what Tidewire takes.
@@ -20,14 +24,16 @@ pub(super) fn run(options: &Options, programs: &[Program], turns: usize) -> Resu
     ensure!(programs.iter().any(|program| program.name == OURS), "there is no {OURS} to compare with");
     let mut out = String::from(
         "\n### In turn\n\n\
-         | workload | server | CPU µs/message | tidewire by it | of the rounds | faults |\n\
+         | workload | who | CPU µs/message | tidewire by it | of the rounds | faults |\n\
          |---|---|---:|---:|---:|---|\n",
     );
     for workload in workloads::all().iter().filter(|workload| options.wants(workload)) {
         let parsed = Workload::named(&workload.name)?;
-        if !matches!(parsed, Workload::Echo { .. }) {
-            continue;
-        }
+        let measure = match parsed {
+            Workload::Echo { .. } => measure_servers,
+            Workload::ClientEcho { .. } => measure_clients,
+            _ => continue,
+        };
         let programs: Vec<&Program> =
             programs.iter().filter(|program| program.runs(workload.protocol, parsed)).collect();
         let Some(ours) = programs.iter().position(|program| program.name == OURS) else { continue };
@@ -39,7 +45,8 @@ pub(super) fn run(options: &Options, programs: &[Program], turns: usize) -> Resu
                 workload.protocol.name(),
                 workload.name
             );
-            rounds.push(measure(&programs, workload, parsed, turns)?);
+            let round = measure(&programs, workload, turns).with_context(|| workload.name.clone());
+            rounds.push(round?);
         }
         for (place, program) in programs.iter().enumerate() {
             let _ = writeln!(out, "| {} | {} {}", workload.name, program.name, row(&rounds, place, ours));
@@ -49,19 +56,53 @@ pub(super) fn run(options: &Options, programs: &[Program], turns: usize) -> Resu
 }
 
 /// One round: every server is started, all are loaded in turn, and end.
-fn measure(programs: &[&Program], planned: &Planned, workload: Workload, turns: usize) -> Result<Round> {
+fn measure_servers(programs: &[&Program], planned: &Planned, turns: usize) -> Result<Round> {
+    let compression = Workload::named(&planned.name)?.compression();
     let mut running = Vec::new();
     for program in programs {
-        running.push(Server::start(program, workload.compression(), &[])?);
+        running.push(Server::start(program, compression, &[])?);
     }
     let mut generator = servers::generator()?;
     generator.args(["in-turn", planned.protocol.name(), &planned.name, &turns.to_string()]);
     generator.args(running.iter().flat_map(Server::coordinates));
-    let found = answer_of(generator).with_context(|| planned.name.clone());
+    let found = answer_of(generator);
     for server in running {
         server.stop()?;
     }
     found
+}
+
+/// One round: every client is started, each with a floor server of its own, and all but one are stopped at any time. A client
+/// finds out by itself what it has taken, so that a round is one figure.
+fn measure_clients(programs: &[&Program], planned: &Planned, turns: usize) -> Result<Round> {
+    let seconds = TURN.as_secs_f64() * (turns * programs.len()) as f64;
+    let floor = servers::floor()?;
+    let mut running = Vec::new();
+    for program in programs {
+        let server = Server::start(&floor, Compression::Off, &[])?;
+        let mut command = program.generator()?;
+        command.args(server.coordinates());
+        command.args([planned.protocol.name(), &planned.name, &seconds.to_string()]);
+        running.push((Client::start(command)?, server));
+    }
+    while running.iter_mut().any(|(client, _)| client.is_running()) {
+        for (client, _) in &mut running {
+            client.go_on_for(TURN);
+        }
+    }
+    let mut found = Vec::new();
+    for (client, server) in running {
+        let row: Row = client.answer()?;
+        server.stop()?;
+        found.push(Turns {
+            costs: vec![row.figures.get("cpu_us_per_message").copied()],
+            lost: row.lost,
+            wrong: row.wrong,
+            reordered: row.reordered,
+            disconnected: 0,
+        });
+    }
+    Ok(found)
 }
 
 /// The figures of the server at `place`, beside the one at `ours`.

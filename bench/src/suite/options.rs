@@ -12,8 +12,9 @@ Runs the bench and prints its tables.
 
   --rounds N                      rounds of all servers in turn (5)
   --seconds S                     seconds of each measurement, after a second of warm-up (2)
-  --in-turn N                     echo workloads only: in each round all servers at once, of which one at a time is loaded, each
-                                  for N turns of a twentieth of a second. Tells a few per cent on a machine that is not quiet
+  --in-turn N                     echo workloads only: in each round all servers at once, or all clients, of which one at a time
+                                  is loaded, or goes on, each for N turns of a twentieth of a second. Tells a few per cent on a
+                                  machine that is not quiet
   --servers NAME,...              only these servers, and the clients of these names
   --protocol raw|socket.io        only this protocol
   --workloads NAME,...            only workloads whose names begin so, for instance echo,idle

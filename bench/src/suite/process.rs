@@ -1,8 +1,9 @@
-//! A server that runs on the first core, and the generator, or the client, that loads it from the second.
+//! A server that runs on the first core, and the generator, or the clients, that load it from the second.
 
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -106,9 +107,61 @@ impl Server {
     }
 }
 
+/// A client that is stopped but for its turns.
+#[derive(Debug)]
+pub(super) struct Client(Child);
+
+impl Client {
+    pub(super) fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let client = Self(command.spawn().context("cannot start the client")?);
+        client.signal(Signal::STOP);
+        Ok(client)
+    }
+
+    pub(super) fn go_on_for(&mut self, turn: Duration) {
+        if self.is_running() {
+            self.signal(Signal::CONT);
+            sleep(turn);
+            self.signal(Signal::STOP);
+        }
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// What it has found, once it has ended.
+    pub(super) fn answer<T: DeserializeOwned>(mut self) -> Result<T> {
+        if self.is_running() {
+            self.signal(Signal::CONT);
+        }
+        let (mut answer, mut complaint) = (Vec::new(), Vec::new());
+        self.0.stdout.take().context("taken already")?.read_to_end(&mut answer)?;
+        self.0.stderr.take().context("taken already")?.read_to_end(&mut complaint)?;
+        found(&Output { status: self.0.wait()?, stdout: answer, stderr: complaint })
+    }
+
+    /// Nobody else has waited for it, so it is it that gets the signal, ended or not.
+    fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.0), signal);
+    }
+}
+
+impl Drop for Client {
+    /// One that is stopped would stay for ever.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs the generator, and reads what it has found.
 pub(super) fn answer_of<T: DeserializeOwned>(mut generator: Command) -> Result<T> {
-    let output = generator.stdin(Stdio::null()).output()?;
+    found(&generator.stdin(Stdio::null()).output()?)
+}
+
+fn found<T: DeserializeOwned>(output: &Output) -> Result<T> {
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}", complaint.lines().next().unwrap_or("the generator has failed"));
     serde_json::from_slice(&output.stdout).context("the generator's answer")
