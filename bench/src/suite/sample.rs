@@ -31,7 +31,7 @@ impl Sample {
         // 1.96 standard deviations of how many of them are below the median of all: the square root of their number, halved.
         let aside = 1.96 * (values.len() as f64).sqrt() / 2.0;
         let at = |rank: f64| values[(rank.max(0.0) as usize).min(last)];
-        self.show_within(at(middle - aside), at(middle + aside), digits)
+        self.show_within(at((middle - aside).floor() - 1.0), at((middle + aside).ceil()), digits)
     }
 
     fn show_within(&self, from: f64, to: f64, digits: usize) -> String {
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_confidence_interval_goes_by_ranks() {
         let hundred = Sample((1..=100).rev().map(f64::from).collect());
-        assert_eq!(hundred.show_with_confidence(1), "50.5 (41.0–60.0)");
+        assert_eq!(hundred.show_with_confidence(1), "50.5 (40.0–61.0)");
         assert_eq!(Sample(vec![1.0]).show_with_confidence(0), "1 (1–1)");
         assert_eq!(Sample(Vec::new()).show_with_confidence(0), "-");
     }
