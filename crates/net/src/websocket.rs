@@ -147,7 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     ///
     /// For a caller that takes one message at a time: the rest of the read is copied once, then decoded in place by
     /// the calls that follow, and freed behind the last of them. `arrived` is asked once there is something to decode, and says
-    /// when that came: for a backlog, the time of its read.
+    /// when that came: for a backlog, the time of its read, or the true one if it
+    /// [`has_many_control_frames`](Self::has_many_control_frames).
     ///
     /// # Errors
     /// When the connection has ended. All that was picked before counts.
@@ -196,6 +197,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     #[must_use]
     pub fn has_backlog(&self) -> bool {
         !self.backlog.is_empty() || self.machine.has_chunk()
+    }
+
+    /// See [`Connection::has_many_control_frames`].
+    #[inline]
+    #[must_use]
+    pub fn has_many_control_frames(&self, now: Time) -> bool {
+        self.machine.has_many_control_frames(now)
     }
 
     /// See [`Connection::is_inflating`]: let other tasks of the thread have their turn between two reads.

@@ -114,7 +114,9 @@ impl Connection {
     /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
     /// peer's Close.
     ///
-    /// `now` is when the input came. If that is long past, see [`restart_close_timeout`](Self::restart_close_timeout).
+    /// `now` is when the input came. If that is long past, see [`restart_close_timeout`](Self::restart_close_timeout); and where
+    /// it [`has_many_control_frames`](Self::has_many_control_frames), give the true time: who takes messages slowly reads in one
+    /// go what has come in a long time, and its Pings did not come at once.
     #[inline]
     pub fn decode<'b>(
         &mut self,

@@ -172,3 +172,25 @@ async fn a_ping_waits_for_room_as_all_that_is_sent() {
         assert!(soon(pinging).await.unwrap().is_ok());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_pings_each_second_may_do_so_however_slowly_its_messages_are_taken() {
+    let limits = Limits { max_control_frames: 10, ..Limits::default() };
+    let mut client = connect_with(limits, 64 * 1024, b"", async |mut socket: WebSocket| {
+        while let Some(message) = socket.recv().await {
+            sleep(Duration::from_secs(2)).await;
+            if socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    })
+    .await;
+    for _ in 0..200 {
+        client.write(&[text("a message"), frame(Opcode::Ping, b"")].concat()).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    for _ in 0..400 {
+        let event = client.recv().await;
+        assert!(matches!(event, Some(Event::Text(_) | Event::Pong(_))), "{event:?}");
+    }
+}

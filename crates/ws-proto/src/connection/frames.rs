@@ -140,6 +140,15 @@ impl Connection {
         Ok(Event::Ping(payload))
     }
 
+    /// Whether half as many control frames as may come at once have come shortly before `now`, so that for older input the true
+    /// time counts, see [`decode`](Self::decode).
+    #[inline]
+    #[must_use]
+    pub fn has_many_control_frames(&self, now: Time) -> bool {
+        // It is asked for each message of a backlog; `Duration` would divide.
+        self.control_frames_until.as_micros() > now.as_micros().saturating_add(CONTROL_FRAMES_IN_MICROS / 2)
+    }
+
     /// Holds the rate of Pings and Pongs against the limit: a bucket that empties evenly, kept as the time when it will
     /// be empty.
     fn admit_control(&mut self, now: Time) -> Result<(), ProtocolError> {
