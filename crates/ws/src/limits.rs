@@ -51,7 +51,7 @@ pub struct Limits {
     /// that still listens. Signs of life are all that the peer sends, answers to Pings included, and that it takes
     /// bytes which wait for it. A peer is held to have said nothing only while the program is in
     /// [`recv`](crate::WebSocket::recv): a program that is not may call it after any time, and the peer is then asked
-    /// before it is given up.
+    /// before it is given up, or gets as long once more if it is not to be asked.
     pub idle_timeout: Option<Duration>,
 }
 

@@ -9,6 +9,9 @@ use ws_proto::Time;
 
 use crate::limits::Limits;
 
+/// A judgement so long after its time is of a peer that nobody has listened to.
+const LATE_MILLIS: u32 = 1_000;
+
 /// What the last sign of life was, and what follows if none comes. 32 bytes for each connection: limits are kept in
 /// milliseconds, so that more than 49 days count as 49 days.
 #[derive(Debug)]
@@ -58,13 +61,16 @@ impl Patience {
     /// Everything has been read, and nothing was there. Only whoever has read may judge the peer: what nobody reads says
     /// nothing about who sends it.
     pub(crate) fn judge(&mut self, now: Time) -> Verdict {
-        if self.until().is_none_or(|until| now < until) {
-            return Verdict::Wait;
-        }
-        if self.gives_up_next() {
+        let Some(until) = self.until().filter(|until| *until <= now) else { return Verdict::Wait };
+        let late = !self.asked && now >= later(until, LATE_MILLIS);
+        if self.gives_up_next() && !late {
             return Verdict::GiveUp;
         }
         self.since = now;
+        if self.gives_up_next() {
+            // It is not to be asked, and may have waited for the program's answer, which leaves now.
+            return Verdict::Wait;
+        }
         self.asked = true;
         Verdict::Ask
     }
@@ -152,6 +158,15 @@ mod tests {
         assert_eq!(patience.judge(at(10_000)), Verdict::Ask);
         assert_eq!(patience.judge(at(10_069)), Verdict::Wait);
         assert_eq!(patience.judge(at(10_070)), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn who_was_not_listened_to_and_is_not_to_be_asked_gets_as_long_once_more() {
+        for mut patience in [patience(None, Some(120)), patience(Some(120), Some(120))] {
+            assert_eq!((patience.judge(at(10_000)), patience.until()), (Verdict::Wait, Some(at(10_120))));
+            assert_eq!(patience.judge(at(10_119)), Verdict::Wait);
+            assert_eq!(patience.judge(at(10_120)), Verdict::GiveUp);
+        }
     }
 
     #[test]
