@@ -9,7 +9,7 @@ use super::options::Options;
 use super::process::{Client, Server, answer_of};
 use super::sample::{Sample, show};
 use super::servers::{self, OURS, Program};
-use super::table::name_faults;
+use super::table::{NO_FAULTS, in_order, name_faults};
 use super::workloads::{self, Planned};
 use crate::load::{Compression, Row, Turns, Workload};
 
@@ -19,40 +19,66 @@ const TURN: Duration = Duration::from_millis(50);
 /// What one round has found, server by server, or client by client.
 type Round = Vec<Turns>;
 
-/// Runs all workloads that can be interrupted, and says what each server takes of what Tidewire takes.
+/// A line of a table: what each one costs under a workload, beside Tidewire.
+#[derive(Debug, PartialEq)]
+struct Line {
+    workload: String,
+    /// Tidewire's processor time for each message in microseconds.
+    cost: String,
+    /// That divided by the cost of each of the others: their names, and the ratios.
+    ratios: Vec<(String, String)>,
+    faults: String,
+}
+
+/// Runs all workloads that can be interrupted, and says what Tidewire costs by what each of the others does.
 pub(super) fn run(options: &Options, programs: &[Program], turns: usize) -> Result<String> {
     ensure!(programs.iter().any(|program| program.name == OURS), "there is no {OURS} to compare with");
-    let mut out = String::from(
-        "\n### In turn\n\n\
-         | workload | who | CPU µs/message | tidewire by it | of the rounds | faults |\n\
-         |---|---|---:|---:|---:|---|\n",
-    );
+    let (mut servers, mut clients) = (Vec::new(), Vec::new());
     for workload in workloads::all().iter().filter(|workload| options.wants(workload)) {
         let parsed = Workload::named(&workload.name)?;
-        let measure = match parsed {
-            Workload::Echo { .. } => measure_servers,
-            Workload::ClientEcho { .. } => measure_clients,
+        let (measure, lines): (fn(_, _, _) -> _, _) = match parsed {
+            Workload::Echo { .. } => (measure_servers, &mut servers),
+            Workload::ClientEcho { .. } => (measure_clients, &mut clients),
             _ => continue,
         };
         let programs: Vec<&Program> =
             programs.iter().filter(|program| program.runs(workload.protocol, parsed)).collect();
-        let Some(ours) = programs.iter().position(|program| program.name == OURS) else { continue };
+        if !programs.iter().any(|program| program.name == OURS) {
+            continue;
+        }
         let mut rounds = Vec::new();
         for number in 1..=options.rounds {
-            eprint!(
-                "round {number}/{}  {} {:<60}\r",
-                options.rounds,
-                workload.protocol.name(),
-                workload.name
-            );
-            let round = measure(&programs, workload, turns).with_context(|| workload.name.clone());
-            rounds.push(round?);
+            let label = format!("{} {}", workload.protocol.name(), workload.name);
+            eprint!("round {number}/{}  {label:<60}\r", options.rounds);
+            let round: Result<Round> = measure(&programs, workload, turns);
+            rounds.push(round.with_context(|| workload.name.clone())?);
         }
-        for (place, program) in programs.iter().enumerate() {
-            let _ = writeln!(out, "| {} | {} {}", workload.name, program.name, row(&rounds, place, ours));
-        }
+        let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+        lines.push(line(&workload.name, &names, &rounds));
     }
-    Ok(out)
+    Ok(table("Servers in turn", &servers) + &table("Clients in turn", &clients))
+}
+
+fn table(title: &str, lines: &[Line]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let names = in_order(lines.iter().flat_map(|line| &line.ratios).map(|(name, _)| name.as_str()));
+    let mut out = format!(
+        "\n### {title}\n\n| workload | {OURS} µs/message | {} | faults |\n|---|---:|{}---|\n",
+        names.iter().map(|name| format!("by {name}")).collect::<Vec<_>>().join(" | "),
+        "---:|".repeat(names.len()),
+    );
+    for line in lines {
+        let ratio = |name: &&str| {
+            let found = line.ratios.iter().find(|(known, _)| known == name);
+            found.map_or_else(|| show(None, 2), |(_, ratio)| ratio.clone())
+        };
+        let ratios: Vec<String> = names.iter().map(ratio).collect();
+        let _ =
+            writeln!(out, "| {} | {} | {} | {} |", line.workload, line.cost, ratios.join(" | "), line.faults);
+    }
+    out
 }
 
 /// One round: every server is started, all are loaded in turn, and end.
@@ -105,28 +131,39 @@ fn measure_clients(programs: &[&Program], planned: &Planned, turns: usize) -> Re
     Ok(found)
 }
 
-/// The figures of the server at `place`, beside the one at `ours`.
-fn row(rounds: &[Round], place: usize, ours: usize) -> String {
-    let costs = rounds.iter().flat_map(|round| round[place].costs.iter().copied().flatten()).collect();
-    let ratios: Vec<Sample> = rounds.iter().map(|round| ratios(&round[ours], &round[place])).collect();
-    let all = Sample(ratios.iter().flat_map(|sample| sample.0.iter().copied()).collect());
-    let of_rounds = Sample(ratios.iter().filter_map(Sample::median).collect());
-    format!(
-        "| {} | {} | {} | {} |",
-        show(Sample(costs).median(), 2),
-        all.show_with_confidence(2),
-        of_rounds.show_with_range(2),
-        faults(rounds.iter().map(|round| &round[place])),
-    )
+/// What the rounds of a workload say; their turns are in the order of `names`.
+fn line(workload: &str, names: &[&str], rounds: &[Round]) -> Line {
+    let mut line = Line {
+        workload: workload.to_owned(),
+        cost: String::new(),
+        ratios: Vec::new(),
+        faults: String::new(),
+    };
+    let ours = names.iter().position(|&name| name == OURS).unwrap_or_default();
+    let mut faulty = Vec::new();
+    for (place, &name) in names.iter().enumerate() {
+        if place == ours {
+            let costs = rounds.iter().flat_map(|round| round[ours].costs.iter().copied().flatten());
+            line.cost = show(Sample(costs.collect()).median(), 2);
+        } else {
+            let ratios = rounds.iter().flat_map(|round| ratios(&round[ours], &round[place]));
+            line.ratios.push((name.to_owned(), Sample(ratios.collect()).show_with_confidence(2)));
+        }
+        if let Some(faults) = faults(rounds.iter().map(|round| &round[place])) {
+            faulty.push(format!("{name}: {faults}"));
+        }
+    }
+    line.faults = if faulty.is_empty() { NO_FAULTS.to_owned() } else { faulty.join("; ") };
+    line
 }
 
 /// Turn by turn: those of one number were taken within the same second.
-fn ratios(ours: &Turns, other: &Turns) -> Sample {
+fn ratios<'r>(ours: &'r Turns, other: &'r Turns) -> impl Iterator<Item = f64> + 'r {
     let pairs = ours.costs.iter().zip(&other.costs);
-    Sample(pairs.filter_map(|(&ours, &other)| Some(ours? / other?)).collect())
+    pairs.filter_map(|(&ours, &other)| Some(ours? / other?))
 }
 
-fn faults<'r>(turns: impl Iterator<Item = &'r Turns>) -> String {
+fn faults<'r>(turns: impl Iterator<Item = &'r Turns>) -> Option<String> {
     let mut sum = Turns::default();
     let mut stalled = 0;
     for one in turns {
@@ -136,13 +173,14 @@ fn faults<'r>(turns: impl Iterator<Item = &'r Turns>) -> String {
         sum.disconnected += one.disconnected;
         stalled += one.costs.iter().filter(|cost| cost.is_none()).count() as u64;
     }
-    name_faults(&[
+    let named = name_faults(&[
         ("lost", sum.lost),
         ("wrong", sum.wrong),
         ("reordered", sum.reordered),
         ("disconnected", sum.disconnected),
         ("stalled turns", stalled),
-    ])
+    ]);
+    (named != NO_FAULTS).then_some(named)
 }
 
 #[cfg(test)]
@@ -154,10 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_compared_turn_by_turn_and_one_without_an_answer_is_a_fault() {
-        let first = vec![turns(&[2.0, 4.0, 6.0]), turns(&[1.0, 8.0, 0.0])];
-        let second = vec![turns(&[3.0]), turns(&[4.0])];
-        let row = row(&[first, second], 1, 0);
-        assert_eq!(row, "| 4.00 | 0.75 (0.50–2.00) | 1.00 (0.75–1.25) | stalled turns 1 |");
+    fn tidewire_is_compared_turn_by_turn_and_one_without_an_answer_is_a_fault() {
+        let first = vec![turns(&[1.0, 8.0, 0.0]), turns(&[2.0, 4.0, 6.0])];
+        let second = vec![turns(&[4.0]), turns(&[3.0])];
+        let line = line("echo-c1-k1-s32", &["peer", OURS], &[first, second]);
+        let printed = table("Servers in turn", &[line]);
+        let expected = "| echo-c1-k1-s32 | 3.50 | 0.75 (0.50–2.00) | peer: stalled turns 1 |";
+        assert_eq!(printed.lines().last(), Some(expected), "{printed}");
+    }
+
+    #[test]
+    fn one_that_does_not_run_a_workload_has_a_dash_in_its_line() {
+        let line =
+            |workload: &str, names: &[&str]| line(workload, names, &[vec![turns(&[1.0]), turns(&[2.0])]]);
+        let printed = table("Servers in turn", &[line("one", &[OURS, "a"]), line("two", &[OURS, "b"])]);
+        let expected =
+            ["| one | 1.00 | 0.50 (0.50–0.50) | - | none |", "| two | 1.00 | - | 0.50 (0.50–0.50) | none |"];
+        assert!(expected.iter().all(|line| printed.lines().any(|found| found == *line)), "{printed}");
     }
 }

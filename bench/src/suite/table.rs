@@ -22,7 +22,7 @@ pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
 }
 
 /// The names in `rows` in the order in which they appear.
-fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
+pub(super) fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
     let mut found = Vec::new();
     for name in names {
         if !found.contains(&name) {
@@ -184,6 +184,9 @@ fn faults(rows: &[&Measured]) -> String {
     name_faults(&counts)
 }
 
+/// What is said of a server without faults.
+pub(super) const NO_FAULTS: &str = "none";
+
 /// Those of which there were some.
 pub(super) fn name_faults(counts: &[(&str, u64)]) -> String {
     let faults: Vec<String> = counts
@@ -191,7 +194,7 @@ pub(super) fn name_faults(counts: &[(&str, u64)]) -> String {
         .filter(|(_, count)| *count > 0)
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
-    if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }
+    if faults.is_empty() { NO_FAULTS.to_owned() } else { faults.join(", ") }
 }
 
 const IDLE: [(&str, &str, usize); 9] = [
