@@ -407,6 +407,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
+    /// Whether a pong or a close frame waits for room in the queue.
+    #[inline]
+    #[must_use]
+    pub fn owes_control(&self) -> bool {
+        self.machine.may_transmit()
+    }
+
     #[cold]
     fn queue_owed_control(&mut self) {
         while (self.queue.len() < PONGS_UP_TO || !self.machine.can_send())

@@ -126,7 +126,7 @@ impl WebSocket {
     }
 
     /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else
-    /// that was sent until then. (Beyond 64 KiB it begins to leave at once.) There is nothing to flush.
+    /// that was sent until then. (Beyond 64 KiB, or 256 KiB of long messages, it begins to leave at once.) There is nothing to flush.
     ///
     /// Waits while more than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written. Cancel
     /// safe: a message is sent whole or not at all, and a dropped call that was waiting has not sent it.

@@ -160,3 +160,33 @@ async fn a_receive_that_is_dropped_loses_no_message() {
         client.expect_text(&format!("message {n}")).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn long_answers_of_a_quick_handler_leave_in_one_write() {
+    const LENGTH: usize = 64 * 1024;
+    let mut client = connect_with(Limits::default(), 1024 * 1024, b"", echo).await;
+    let messages: Vec<String> = ["a", "b", "c"].iter().map(|letter| letter.repeat(LENGTH)).collect();
+    // Each of them takes a read of its own.
+    client.write(&messages.iter().map(|message| text(message)).collect::<Vec<_>>().concat()).await;
+    for message in &messages {
+        client.expect_text(message).await;
+    }
+    assert_eq!(client.writes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_ping_between_long_messages_is_answered() {
+    let mut client = connect_with(Limits::default(), 1024 * 1024, b"", echo).await;
+    let long = text(&"x".repeat(64 * 1024));
+    let pings = [frame(Opcode::Ping, b"1"), frame(Opcode::Ping, b"2"), frame(Opcode::Ping, b"3")];
+    client.write(&pings.iter().flat_map(|ping| [&long[..], ping]).collect::<Vec<_>>().concat()).await;
+    let mut pongs = Vec::new();
+    for _ in 0..6 {
+        match client.recv().await {
+            Some(Event::Pong(payload)) => pongs.push(payload.to_vec()),
+            Some(Event::Text(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(pongs, [b"1", b"2", b"3"]);
+}

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::task::coop::poll_proceed;
 
 use net::Ended;
 use ws_proto::{CloseCode, CloseFrame, Event, Time};
 
+use super::sending::{LONG_MESSAGE, WRITE_LONG_AT};
 use super::{Phase, State, WORK_OF_A_TURN, Watch, give_way};
 use crate::closed::Closed;
 use crate::message::{Chunk, Message};
@@ -17,6 +19,10 @@ use crate::waiting::Waiting;
 /// What a read counts that has brought nothing to hand out: about what it can hold, or a quarter of that in a long frame.
 /// Fragments without content, or of a message whose reader was dropped, are work as well, and there may be no end of them.
 const READ_IN_VAIN: usize = WORK_OF_A_TURN / 16;
+
+/// A handler that takes no longer from one read to the next is quick. Long answers are soon enough to be written; behind a
+/// single one, they wait for as many reads as a task may make before others have their turn.
+const QUICK: Duration = Duration::from_micros(50);
 
 impl State {
     /// The next message, or the end.
@@ -69,6 +75,7 @@ impl State {
         let turn = ready!(poll_proceed(cx));
         loop {
             let reads = !self.stream.has_backlog();
+            let before = self.arrived;
             let answers_wait = reads && self.stream.queued() > 0;
             let counts_pings = !reads && self.stream.has_many_control_frames(self.arrived);
             let (waiting, worked, arrived) = (&mut self.waiting, &mut self.worked, Cell::new(self.arrived));
@@ -100,7 +107,7 @@ impl State {
             if reads {
                 self.patience.heard(self.arrived);
             }
-            if answers_wait {
+            if answers_wait && !self.holds_answers(before) {
                 // A new read while the handler has not slept: what it said to the one before does not wait for this.
                 self.flush();
             }
@@ -132,6 +139,15 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether the answers to the read at `before` wait for those to the one that has just come: long ones, of which several
+    /// leave in one write, as long as the handler is quick. A pong leaves at once, so that the next ping does not replace it.
+    #[inline]
+    fn holds_answers(&self, before: Time) -> bool {
+        (LONG_MESSAGE..WRITE_LONG_AT).contains(&self.stream.queued())
+            && self.arrived.saturating_since(before) < QUICK
+            && !self.stream.owes_control()
     }
 
     /// Goes on when other tasks have had their turn.
