@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ws_proto::copy::append;
 
 /// One packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl<'a> Packet<'a> {
         // The type characters are ASCII, so the cut is at a character boundary once the type is known.
         let data = || &text[1..];
         match kind {
-            b'4' => Ok(Self::Message(data())),
+            MESSAGE => Ok(Self::Message(data())),
             b'3' => Ok(Self::Pong(data())),
             b'2' => Ok(Self::Ping(data())),
             b'b' => Ok(Self::Binary(Cow::Owned(STANDARD.decode(data()).map_err(|_| ParseError::Base64)?))),
@@ -59,6 +60,35 @@ impl<'a> Packet<'a> {
             _ => Err(ParseError::UnknownType),
         }
     }
+
+    /// Appends the packet in its text form, the one that [`parse`](Self::parse) reads: a type character and data. Bytes
+    /// are written as `b` and base64, as in a polling payload; a WebSocket carries them in a binary message of their own.
+    pub fn encode_into(&self, text: &mut Vec<u8>) {
+        let (kind, data) = match self {
+            Self::Open(data) => (b'0', *data),
+            Self::Close => (b'1', ""),
+            Self::Ping(data) => (b'2', *data),
+            Self::Pong(data) => (b'3', *data),
+            Self::Message(data) => (MESSAGE, *data),
+            Self::Upgrade => (b'5', ""),
+            Self::Noop => (b'6', ""),
+            Self::Binary(data) => return encode_binary(data, text),
+        };
+        text.push(kind);
+        append(text, data.as_bytes());
+    }
+}
+
+/// The type character of a message.
+pub(crate) const MESSAGE: u8 = b'4';
+
+/// Appends bytes as a text packet: `b` and base64.
+pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
+    text.push(b'b');
+    let start = text.len();
+    text.resize(start + data.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(data, &mut text[start..]);
+    debug_assert_eq!(written, Ok(text.len() - start));
 }
 
 #[cfg(test)]
@@ -80,7 +110,10 @@ mod tests {
             ("5", Packet::Upgrade),
             ("6", Packet::Noop),
         ] {
-            assert_eq!(Packet::parse(text), Ok(packet), "{text}");
+            assert_eq!(Packet::parse(text), Ok(packet.clone()), "{text}");
+            let mut written = Vec::new();
+            packet.encode_into(&mut written);
+            assert_eq!(String::from_utf8(written).as_deref(), Ok(text), "it is written as it is read");
         }
     }
 

@@ -1,10 +1,8 @@
 //! Polling payloads: several packets in one HTTP body, joined by the record separator.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ws_proto::{FrameHeader, Opcode};
 
-use crate::packet::{Packet, ParseError};
+use crate::packet::{Packet, ParseError, encode_binary};
 
 /// Stands between packets. JSON never contains it unescaped, so Socket.IO needs no escape for it, and Engine.IO has
 /// none.
@@ -58,11 +56,7 @@ pub fn encode_payload(mut wire: &[u8], payload: &mut Vec<u8>) {
             payload.push(SEPARATOR);
         }
         if header.opcode == Opcode::Binary {
-            payload.push(b'b');
-            let start = payload.len();
-            payload.resize(start + data.len().div_ceil(3) * 4, 0);
-            let written = STANDARD.encode_slice(data, &mut payload[start..]);
-            debug_assert_eq!(written, Ok(payload.len() - start));
+            encode_binary(data, payload);
         } else {
             payload.extend_from_slice(data);
         }
