@@ -4,8 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::Waker;
 
-use engineio_proto::Frame;
-use socketio_proto::SocketId;
+use socketio_proto::{EncodedEvent, SocketId};
 
 use crate::limits::{JoinError, Limits};
 use crate::options::BroadcastOptions;
@@ -18,11 +17,11 @@ pub trait Member: Any + Send + Sync {
     /// Its id, always the same.
     fn id(&self) -> SocketId;
 
-    /// Queues a frame. If that is a reason to wake the connection, the waker is returned and not called: locks of the
+    /// Queues an event. If that is a reason to wake the connection, the waker is returned and not called: locks of the
     /// adapter are held, and for the same reason this must neither block nor call the adapter.
     ///
-    /// A `volatile` frame may be dropped when the connection is not ready for it.
-    fn deliver(&self, frame: &Frame, volatile: bool) -> Option<Waker>;
+    /// A `volatile` event may be dropped when the connection is not ready for it.
+    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker>;
 
     /// Ends the socket, and with `close_connection` its connection and every other socket on it. No lock is held.
     fn disconnect(&self, close_connection: bool);
@@ -61,9 +60,9 @@ pub trait Adapter: Send + Sync {
     /// Removes a socket and takes it out of all its rooms.
     fn del_all(&self, id: SocketId);
 
-    /// Delivers a frame to the sockets that the options select, one copy each. Returns how many of this process there
+    /// Delivers an event to the sockets that the options select, one copy each. Returns how many of this process there
     /// were.
-    fn broadcast(&self, frame: &Frame, options: &BroadcastOptions) -> usize;
+    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize;
 
     /// The socket of this process that has the id.
     fn member(&self, id: SocketId) -> Option<Arc<dyn Member>>;

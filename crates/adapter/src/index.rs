@@ -236,7 +236,7 @@ struct Resolved {
 mod tests {
     use std::task::Waker;
 
-    use engineio_proto::Frame;
+    use socketio_proto::EncodedEvent;
 
     use super::*;
 
@@ -246,7 +246,7 @@ mod tests {
         fn id(&self) -> SocketId {
             self.0
         }
-        fn deliver(&self, _: &Frame, _: bool) -> Option<Waker> {
+        fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> {
             None
         }
         fn disconnect(&self, _: bool) {}

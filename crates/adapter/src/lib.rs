@@ -4,7 +4,7 @@
 //! that a [`BroadcastOptions`] selects. [`InMemory`] is the adapter of a single process, and the local half of every
 //! adapter that speaks to others.
 //!
-//! Not here: encoding (a broadcast is one [`Frame`](engineio_proto::Frame), encoded before it gets here), queues, and
+//! Not here: encoding (a broadcast is one [`EncodedEvent`], encoded before it gets here), queues, and
 //! sockets of the operating system. An adapter never waits: delivering is a push, and whoever has to be woken is woken
 //! when no lock is held.
 //!
@@ -34,4 +34,4 @@ pub use limits::{JoinError, Limits};
 pub use memory::InMemory;
 pub use options::BroadcastOptions;
 pub use room::Room;
-pub use socketio_proto::SocketId;
+pub use socketio_proto::{EncodedEvent, SocketId};

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
 
-use engineio_proto::Frame;
 use smallvec::SmallVec;
-use socketio_proto::SocketId;
+use socketio_proto::{EncodedEvent, SocketId};
 
 use crate::contract::{Adapter, Member};
 use crate::index::Index;
@@ -21,13 +20,13 @@ use crate::room::Room;
 ///
 /// ```
 /// # use std::{sync::Arc, task::Waker};
-/// # use engineio_proto::{Frame, MessageEncoder};
-/// # use socketio_proto::encode;
+/// # use engineio_proto::MessageEncoder;
+/// # use socketio_proto::EncodedEvent;
 /// # use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, SocketId};
 /// # struct Socket(SocketId);
 /// # impl Member for Socket {
 /// #     fn id(&self) -> SocketId { self.0 }
-/// #     fn deliver(&self, _: &Frame, _: bool) -> Option<Waker> { None }
+/// #     fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> { None }
 /// #     fn disconnect(&self, _: bool) {}
 /// # }
 /// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
@@ -37,10 +36,9 @@ use crate::room::Room;
 /// adapter.add_all(ann, &["news", "sport"])?;
 /// adapter.add_all(bob, &["news"])?;
 ///
-/// let mut encoder = MessageEncoder::new();
-/// let frame = encode::event(&mut encoder, "/", None, "headline", "…")?.to_frame();
-/// assert_eq!(adapter.broadcast(&frame, &BroadcastOptions::new().to("news").to("sport")), 2);
-/// assert_eq!(adapter.broadcast(&frame, &BroadcastOptions::new().to("news").except(ann)), 1);
+/// let event = EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, "headline", "…")?;
+/// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").to("sport")), 2);
+/// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").except(ann)), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct InMemory {
@@ -102,12 +100,12 @@ impl Adapter for InMemory {
         drop(former);
     }
 
-    fn broadcast(&self, frame: &Frame, options: &BroadcastOptions) -> usize {
+    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
         let mut wakers = SmallVec::<[Waker; 16]>::new();
         let mut receivers = 0;
         self.read().select(options, |_, member| {
             receivers += 1;
-            wakers.extend(member.deliver(frame, options.volatile));
+            wakers.extend(member.deliver(event, options.volatile));
         });
         wakers.into_iter().for_each(Waker::wake);
         receivers

@@ -5,7 +5,7 @@ mod support;
 use std::any::Any;
 use std::sync::Arc;
 
-use support::{Happening, Probe, frame, id};
+use support::{Happening, Probe, event, id};
 use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, JoinError, Limits, Member, Room};
 
 /// Three sockets: 1 in a and b, 2 in b, 3 in nothing.
@@ -43,7 +43,7 @@ fn a_broadcast_reaches_the_union_less_the_exceptions_once_each() {
         (&["b", three], &[one], [0, 1, 1]),
         (&[], &[one, two, three], [0, 0, 0]),
     ] {
-        let count = adapter.broadcast(&frame("x"), &to(rooms, except));
+        let count = adapter.broadcast(&event("x"), &to(rooms, except));
         assert_eq!(probes.each_ref().map(|probe| probe.texts().len()), expected, "{rooms:?} {except:?}");
         assert_eq!(count, expected.iter().sum::<usize>(), "{rooms:?} {except:?}");
     }
@@ -53,9 +53,9 @@ fn a_broadcast_reaches_the_union_less_the_exceptions_once_each() {
 fn another_socket_may_join_the_room_of_an_id() {
     let (adapter, probes) = three();
     adapter.add_all(id(2), &[&id(3)]).unwrap();
-    assert_eq!(adapter.broadcast(&frame("x"), &to(&[&id(3)], &[])), 2);
+    assert_eq!(adapter.broadcast(&event("x"), &to(&[&id(3)], &[])), 2);
     assert_eq!(probes.each_ref().map(|probe| probe.texts().len()), [0, 1, 1]);
-    assert_eq!(adapter.broadcast(&frame("x"), &to(&["b"], &[&id(3)])), 1);
+    assert_eq!(adapter.broadcast(&event("x"), &to(&["b"], &[&id(3)])), 1);
     adapter.del_all(id(3));
     assert_eq!(adapter.sockets(&to(&[&id(3)], &[])), [id(2)]);
 }
@@ -91,7 +91,7 @@ fn an_id_that_comes_back_starts_without_rooms() {
     let (adapter, probes) = three();
     adapter.add(Probe::new(id(1)));
     assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1))]);
-    assert_eq!(adapter.broadcast(&frame("x"), &BroadcastOptions::new()), 3);
+    assert_eq!(adapter.broadcast(&event("x"), &BroadcastOptions::new()), 3);
     assert_eq!(probes[0].texts().len(), 0);
 }
 
@@ -138,8 +138,8 @@ fn whoever_is_woken_or_ended_may_call_the_adapter() {
     adapter.add(Arc::clone(&probes[0]) as Arc<dyn Member>);
     let mut options = BroadcastOptions::new();
     options.volatile = true;
-    adapter.broadcast(&frame("x"), &options);
-    let received = Happening::Received { text: "4x".into(), volatile: true };
+    adapter.broadcast(&event("x"), &options);
+    let received = Happening::Received { text: "x".into(), volatile: true };
     assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
     assert!(adapter.member(id(1)).is_none());
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Probe, frame, id};
+use support::{Probe, event, id};
 use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, SocketId};
 
 const SOCKETS: u8 = 7;
@@ -136,7 +136,7 @@ proptest! {
                     }
                 }
                 Operation::Broadcast(who) => {
-                    let count = adapter.broadcast(&frame("x"), &who.options());
+                    let count = adapter.broadcast(&event("x"), &who.options());
                     let expected = model.select(who);
                     prop_assert_eq!(count, expected.len());
                     for (id, probe) in &probes {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use support::{Probe, frame, id};
+use support::{Probe, event, id};
 use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, Room};
 
 #[test]
@@ -29,7 +29,7 @@ fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
                 start.wait();
                 let options = BroadcastOptions::new().to("hall").to("second");
                 for number in 0..FRAMES {
-                    adapter.broadcast(&frame(&format!("{emitter} {number}")), &options);
+                    adapter.broadcast(&event(&format!("{emitter} {number}")), &options);
                 }
             });
         }
@@ -55,7 +55,7 @@ fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
     for probe in &steady {
         let mut next = HashMap::new();
         for text in probe.texts() {
-            let (emitter, number) = text[1..].split_once(' ').expect("a frame has two parts");
+            let (emitter, number) = text.split_once(' ').expect("its name has two parts");
             let expected = next.entry(emitter.to_owned()).or_insert(0);
             assert_eq!(number.parse(), Ok(*expected), "emitter {emitter}");
             *expected += 1;

@@ -1,14 +1,16 @@
 //! Engine.IO 4 as state machines that do no input or output of their own.
 //!
 //! What lives here: packets and polling payloads, the session's life (heartbeat, close, upgrade), the refusals with
-//! their codes and bodies, and [`Frame`]: one encoded packet group, shared by everybody it is sent to.
+//! their codes and bodies, and the outgoing message: encoded once ([`MessageEncoder`]), shared by all its receivers
+//! ([`SharedMessage`]), written in the [`Framing`] of the transport that sends it.
 //!
 //! Bytes, the [`Time`](ws_proto::Time) and random bytes are arguments; sockets, clocks and HTTP belong to the floors
 //! above. The revision spoken is 4 (`EIO=4`).
 
 mod error;
-mod frame;
+mod framing;
 mod id;
+mod message;
 mod open;
 mod packet;
 mod payload;
@@ -16,8 +18,9 @@ mod session;
 mod upgrade;
 
 pub use error::{CloseReason, Refusal};
-pub use frame::{AttachmentEncoder, EncodedMessage, Frame, MessageEncoder, encode_packet};
+pub use framing::{Framing, Packets};
 pub use id::{RandomText, SessionId};
+pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
 pub use open::{Settings, Transport, open_packet};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};

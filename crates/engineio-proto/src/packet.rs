@@ -64,29 +64,51 @@ impl<'a> Packet<'a> {
     /// Appends the packet in its text form, the one that [`parse`](Self::parse) reads: a type character and data. Bytes
     /// are written as `b` and base64, as in a polling payload; a WebSocket carries them in a binary message of their own.
     pub fn encode_into(&self, text: &mut Vec<u8>) {
-        let (kind, data) = match self {
-            Self::Open(data) => (b'0', *data),
+        match self.parts() {
+            Ok((kind, data)) => {
+                text.push(kind);
+                append(text, data.as_bytes());
+            }
+            Err(data) => encode_binary(data, text),
+        }
+    }
+
+    /// Bytes of the packet in its text form.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        match self.parts() {
+            Ok((_, data)) => 1 + data.len(),
+            Err(data) => 1 + base64_len(data),
+        }
+    }
+
+    /// The type character and the data, or the bytes of a packet that has neither.
+    fn parts(&self) -> Result<(u8, &str), &[u8]> {
+        Ok(match self {
+            Self::Open(data) => (b'0', data),
             Self::Close => (b'1', ""),
-            Self::Ping(data) => (b'2', *data),
-            Self::Pong(data) => (b'3', *data),
-            Self::Message(data) => (MESSAGE, *data),
+            Self::Ping(data) => (b'2', data),
+            Self::Pong(data) => (b'3', data),
+            Self::Message(data) => (MESSAGE, data),
             Self::Upgrade => (b'5', ""),
             Self::Noop => (b'6', ""),
-            Self::Binary(data) => return encode_binary(data, text),
-        };
-        text.push(kind);
-        append(text, data.as_bytes());
+            Self::Binary(data) => return Err(data),
+        })
     }
 }
 
 /// The type character of a message.
 pub(crate) const MESSAGE: u8 = b'4';
 
+fn base64_len(data: &[u8]) -> usize {
+    data.len().div_ceil(3) * 4
+}
+
 /// Appends bytes as a text packet: `b` and base64.
 pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
     text.push(b'b');
     let start = text.len();
-    text.resize(start + data.len().div_ceil(3) * 4, 0);
+    text.resize(start + base64_len(data), 0);
     let written = STANDARD.encode_slice(data, &mut text[start..]);
     debug_assert_eq!(written, Ok(text.len() - start));
 }
@@ -113,6 +135,7 @@ mod tests {
             assert_eq!(Packet::parse(text), Ok(packet.clone()), "{text}");
             let mut written = Vec::new();
             packet.encode_into(&mut written);
+            assert_eq!(packet.text_len(), written.len());
             assert_eq!(String::from_utf8(written).as_deref(), Ok(text), "it is written as it is read");
         }
     }

@@ -1,7 +1,8 @@
 //! Polling payloads: several packets in one HTTP body, joined by the record separator.
 
-use ws_proto::{FrameHeader, Opcode};
+use ws_proto::copy::append;
 
+use crate::framing::{Kind, Packets};
 use crate::packet::{Packet, ParseError, encode_binary};
 
 /// Stands between packets. JSON never contains it unescaped, so Socket.IO needs no escape for it, and Engine.IO has
@@ -44,23 +45,16 @@ impl Payload {
     }
 }
 
-/// Appends the frames in `wire` to a polling `payload`: text as it is, binary as `b` and base64.
-///
-/// `wire` is what [`MessageEncoder`](crate::MessageEncoder) and [`encode_packet`](crate::encode_packet) made: whole,
-/// unmasked frames. What is no frame ends the conversion.
-pub fn encode_payload(mut wire: &[u8], payload: &mut Vec<u8>) {
-    while let Ok(Some((header, header_length))) = FrameHeader::parse(wire) {
-        let Ok(length) = usize::try_from(header.payload_len) else { return };
-        let Some(data) = wire.get(header_length..header_length + length) else { return };
+/// Appends `packets` to a polling `payload`: text as it is, bytes as `b` and base64.
+pub fn encode_payload(packets: Packets<'_>, payload: &mut Vec<u8>) {
+    for (kind, data) in packets.iter() {
         if !payload.is_empty() {
             payload.push(SEPARATOR);
         }
-        if header.opcode == Opcode::Binary {
-            encode_binary(data, payload);
-        } else {
-            payload.extend_from_slice(data);
+        match kind {
+            Kind::Text => append(payload, data),
+            Kind::Binary => encode_binary(data, payload),
         }
-        wire = &wire[header_length + length..];
     }
 }
 
@@ -69,7 +63,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::{MessageEncoder, encode_packet};
+    use crate::framing::Framing;
 
     /// Whether `body` is exactly the packets that are `expected`.
     fn holds(body: &str, expected: &[Result<Packet<'_>, ParseError>]) -> bool {
@@ -97,17 +91,20 @@ mod tests {
         assert!(holds("4a\x1e", &[Ok(Packet::Message("a")), Err(ParseError::Empty)]));
     }
 
-    #[test]
-    fn a_payload_is_made_from_wire_frames() {
-        let mut encoder = MessageEncoder::new();
-        encoder.begin();
-        encoder.text().extend_from_slice(b"hello");
-        encoder.parts().1.push(&[1, 2, 3, 4]);
-        let mut wire = encoder.finish().as_wire().to_vec();
-        encode_packet("2", &mut wire);
+    fn encoded(packets: &[Packet<'_>]) -> String {
+        let mut waiting = Vec::new();
+        for packet in packets {
+            Framing::Packets.write_packet(packet, &mut waiting);
+        }
         let mut payload = Vec::new();
-        encode_payload(&wire, &mut payload);
-        assert_eq!(payload, b"4hello\x1ebAQIDBA==\x1e2");
+        encode_payload(Packets::new(&waiting), &mut payload);
+        String::from_utf8(payload).unwrap()
+    }
+
+    #[test]
+    fn a_payload_is_made_from_packets_that_wait() {
+        let packets = [Packet::Message("hello"), Packet::Binary(vec![1, 2, 3, 4].into()), Packet::Ping("")];
+        assert_eq!(encoded(&packets), "4hello\x1ebAQIDBA==\x1e2");
     }
 
     proptest! {
@@ -115,22 +112,12 @@ mod tests {
         fn what_is_encoded_is_what_is_decoded(
             messages in proptest::collection::vec(("[^\x1e]{0,300}", proptest::collection::vec(any::<u8>(), 0..300)), 1..8)
         ) {
-            let mut encoder = MessageEncoder::new();
-            let mut wire = Vec::new();
-            for (text, data) in &messages {
-                encoder.begin();
-                encoder.text().extend_from_slice(text.as_bytes());
-                encoder.parts().1.push(data);
-                wire.extend_from_slice(encoder.finish().as_wire());
-            }
-            let mut payload = Vec::new();
-            encode_payload(&wire, &mut payload);
-            let payload = String::from_utf8(payload).unwrap();
-            let expected: Vec<_> = messages
+            let packets: Vec<_> = messages
                 .iter()
-                .flat_map(|(text, data)| [Ok(Packet::Message(text)), Ok(Packet::Binary(data.into()))])
+                .flat_map(|(text, data)| [Packet::Message(text), Packet::Binary(data.into())])
                 .collect();
-            prop_assert!(holds(&payload, &expected));
+            let expected: Vec<_> = packets.iter().cloned().map(Ok).collect();
+            prop_assert!(holds(&encoded(&packets), &expected));
         }
 
         #[test]

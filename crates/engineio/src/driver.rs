@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use engineio_proto::{
-    CandidateStep, CloseReason, Due, Packet, ParseError, Payload, Received, Session as Machine, Transport,
-    encode_packet,
+    CandidateStep, CloseReason, Due, Framing, Packet, ParseError, Payload, Received, Session as Machine,
+    Transport,
 };
 use net::{Deadline, Ended, Stream, WebSocketStream};
 use tokio::sync::oneshot;
@@ -86,9 +86,9 @@ impl<A: Application> Driver<A> {
         registered: Registered<A>,
         request: http::request::Parts,
         mut stream: WebSocketStream<Stream>,
-        open: &str,
+        open: &Packet<'_>,
     ) -> Self {
-        stream.queue_mut().push_with(|wire| encode_packet(open, wire));
+        stream.queue_mut().push_with(|out| Framing::WebSocket.write_packet(open, out));
         Self::new(registered, request, Link::WebSocket(stream))
     }
 
@@ -277,7 +277,8 @@ impl<A: Application> Driver<A> {
                 ControlFlow::Break(())
             });
             if probed {
-                candidate.queue_mut().push_with(|wire| encode_packet("3probe", wire));
+                let answer = Packet::Pong("probe");
+                candidate.queue_mut().push_with(|out| Framing::WebSocket.write_packet(&answer, out));
             }
             if self.machine.transport() == Transport::WebSocket {
                 self.switch_to(*candidate, now, cx);
@@ -304,11 +305,10 @@ impl<A: Application> Driver<A> {
     fn switch_to(&mut self, mut stream: WebSocketStream<Stream>, now: Time, cx: &mut Context<'_>) {
         let mut held = None;
         if let Link::Polling(link) = &mut self.link {
-            link.hand_over(stream.queue_mut());
+            link.hand_over(self.registered.session.outbox(), stream.queue_mut());
             held = link.take_held();
         }
         self.registered.session.set_transport(Transport::WebSocket);
-        self.registered.session.outbox().set_writable();
         self.link = Link::WebSocket(stream);
         // A client should have waited for the answer to its POST, but what it brought is not lost.
         if let Some((payload, done)) = held {
@@ -337,8 +337,11 @@ impl<A: Application> Driver<A> {
                 None => break,
                 Some(Due::Close(reason)) => self.end(reason, now, cx),
                 Some(Due::Ping) => match &mut self.link {
-                    Link::WebSocket(stream) => stream.queue_mut().push_with(|wire| encode_packet("2", wire)),
-                    Link::Polling(link) => link.push("2"),
+                    Link::WebSocket(stream) => {
+                        let ping = Packet::Ping("");
+                        stream.queue_mut().push_with(|out| Framing::WebSocket.write_packet(&ping, out));
+                    }
+                    Link::Polling(link) => link.push(&Packet::Ping("")),
                     Link::Gone => {}
                 },
                 Some(Due::ReleasePoll) => {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
-use engineio_proto::{CloseReason, Payload, Refusal, SessionId, Transport, open_packet};
+use engineio_proto::{CloseReason, Packet, Payload, Refusal, SessionId, Transport, open_packet};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -262,6 +262,7 @@ impl<A: Application> Engine<A> {
             let stream = websocket(upgraded, registered.engine.options());
             let settings = &registered.engine.options().settings;
             let open = open_packet(registered.session.id(), Transport::WebSocket, settings);
+            let open = Packet::parse(&open).unwrap_or(Packet::Noop);
             Some(Driver::websocket(registered, parts, stream, &open))
         })
     }
@@ -329,7 +330,11 @@ fn fail(session: &Session) -> Response<Full<Bytes>> {
 async fn poll_response(mut polling: Polling) -> Response<Full<Bytes>> {
     match polling.reply().await {
         Some(PollReply::Packets(packets)) => payload(packets),
-        Some(PollReply::Moved) => payload(b"1".into()),
+        Some(PollReply::Moved) => {
+            let mut close = Vec::new();
+            Packet::Close.encode_into(&mut close);
+            payload(close)
+        }
         Some(PollReply::Overlap) => empty(StatusCode::BAD_REQUEST),
         // The session has ended, or moved to WebSocket, while the request was on its way.
         None if polling.session().is_closed() => refuse(&Refusal::SessionUnknown.into(), false),

@@ -36,6 +36,7 @@ mod driver;
 mod engine;
 mod handler;
 mod options;
+mod outgoing;
 mod polling;
 mod registry;
 mod request;

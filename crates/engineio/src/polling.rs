@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Context;
 
-use engineio_proto::{CloseReason, Payload, encode_packet, encode_payload};
+use engineio_proto::{CloseReason, Framing, Packet, Packets, Payload, encode_payload};
 use net::{Outbox, WriteQueue};
 use tokio::sync::oneshot;
 
@@ -14,7 +14,7 @@ use crate::session::PollReply;
 pub(crate) struct PollingLink {
     /// The GET that waits for packets.
     waiting: Option<oneshot::Sender<PollReply>>,
-    /// Packets of the engine itself, and what was taken from the outbox, in wire form.
+    /// Packets of the engine itself, and what was taken from the outbox.
     queue: WriteQueue,
     /// The waiting GET is to come back even with nothing to say.
     released: bool,
@@ -37,8 +37,8 @@ impl PollingLink {
     }
 
     /// Queues a packet of the engine itself.
-    pub(crate) fn push(&mut self, packet: &str) {
-        self.queue.push_with(|wire| encode_packet(packet, wire));
+    pub(crate) fn push(&mut self, packet: &Packet<'_>) {
+        self.queue.push_with(|out| Framing::Packets.write_packet(packet, out));
     }
 
     /// Lets a waiting GET come back, so that the client can stop polling.
@@ -58,7 +58,7 @@ impl PollingLink {
     ///
     /// # Errors
     /// The client has given its GET up: what it was to get is lost, so the session is.
-    pub(crate) fn poll_output(&mut self, outbox: &Outbox, cx: &mut Context<'_>) -> Result<bool, ()> {
+    pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> Result<bool, ()> {
         let Some(waiting) = &mut self.waiting else { return Ok(false) };
         if waiting.poll_closed(cx).is_ready() {
             return Err(());
@@ -68,7 +68,7 @@ impl PollingLink {
             if !self.released {
                 return Ok(true);
             }
-            self.push("6");
+            self.push(&Packet::Noop);
         }
         self.answer().map(|()| false)
     }
@@ -77,12 +77,12 @@ impl PollingLink {
     ///
     /// What was sent before goes out in an answer of its own: the JavaScript client handles a close packet at once and
     /// everything before it later, so that it would take a goodbye of the program for a lost connection.
-    pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox) -> bool {
+    pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox<Framing>) -> bool {
         outbox.take_queued(&mut self.queue);
         self.held.clear();
         if self.is_waiting() && self.queue.is_empty() {
             // The client that closed by itself only wants its GET back; any other one is told.
-            self.push(if reason == CloseReason::TransportClose { "6" } else { "1" });
+            self.push(&if reason == CloseReason::TransportClose { Packet::Noop } else { Packet::Close });
             let _ = self.answer();
             return true;
         }
@@ -95,8 +95,8 @@ impl PollingLink {
     pub(crate) fn say_goodbye(&mut self, reply: oneshot::Sender<PollReply>) -> bool {
         let finished = self.queue.is_empty();
         if finished {
-            self.push("6");
-            self.push("1");
+            self.push(&Packet::Noop);
+            self.push(&Packet::Close);
         }
         self.waiting = Some(reply);
         let _ = self.answer();
@@ -104,8 +104,11 @@ impl PollingLink {
     }
 
     /// The session has moved to WebSocket: what waits goes there.
-    pub(crate) fn hand_over(&mut self, queue: &mut WriteQueue) {
-        queue.append(&mut self.queue);
+    pub(crate) fn hand_over(&mut self, outbox: &Outbox<Framing>, queue: &mut WriteQueue) {
+        outbox.change_framing(Framing::WebSocket, &mut self.queue);
+        let waiting = self.queue.to_contiguous();
+        queue.push_with(|out| Packets::new(&waiting).write(Framing::WebSocket, out));
+        self.queue.clear();
         if let Some(waiting) = self.waiting.take() {
             let _ = waiting.send(PollReply::Moved);
         }
@@ -115,7 +118,7 @@ impl PollingLink {
         let Some(waiting) = self.waiting.take() else { return Err(()) };
         self.released = false;
         let mut payload = Vec::with_capacity(self.queue.len());
-        encode_payload(&self.queue.to_contiguous(), &mut payload);
+        encode_payload(Packets::new(&self.queue.to_contiguous()), &mut payload);
         self.queue.clear();
         waiting.send(PollReply::Packets(payload)).map_err(|_| ())
     }

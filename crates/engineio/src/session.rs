@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use engineio_proto::{CloseReason, EncodedMessage, Frame, MessageEncoder, Payload, SessionId, Transport};
-use net::{Outbox, PushError, Upgraded, Wire};
+use engineio_proto::{
+    CloseReason, EncodedMessage, Framing, Packet, Payload, SessionId, SharedMessage, Transport,
+};
+use net::{Outbox, PushError, Upgraded};
 use tokio::sync::oneshot;
-use ws_proto::copy::append;
+
+use crate::outgoing::{Many, One, Plain};
 
 /// A handle on a session. Cheap to clone; it does not keep the session alive.
 #[derive(Clone)]
@@ -16,7 +19,7 @@ pub struct Session(Arc<Shared>);
 
 struct Shared {
     id: SessionId,
-    outbox: Outbox,
+    outbox: Outbox<Framing>,
     /// What the HTTP side asks of the session's task; `None` once that is gone.
     commands: Mutex<Option<Vec<Command>>>,
     /// A POST of this session is being read or handled: a second one breaks the protocol.
@@ -56,7 +59,7 @@ impl Session {
     pub(crate) fn new(id: SessionId, transport: Transport, max_buffered: usize) -> Self {
         Self(Arc::new(Shared {
             id,
-            outbox: Outbox::new(max_buffered),
+            outbox: Outbox::with_framing(max_buffered, framing(transport)),
             commands: Mutex::new(Some(Vec::new())),
             posting: AtomicBool::new(false),
             on_websocket: AtomicBool::new(transport == Transport::WebSocket),
@@ -83,10 +86,10 @@ impl Session {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Sends an encoded packet group. A client for which the limit of waiting bytes is reached is disconnected; what
+    /// Sends an encoded message. A client for which the limit of waiting bytes is reached is disconnected; what
     /// is sent to a session that is over is dropped.
     pub fn send(&self, message: EncodedMessage<'_>) {
-        wake(self.0.outbox.push_or_overflow(Wire::Slice(message.as_wire())));
+        wake(self.0.outbox.push_or_overflow(One(message)));
     }
 
     /// Like [`send`](Self::send), but refuses where `send` would disconnect.
@@ -94,35 +97,27 @@ impl Session {
     /// # Errors
     /// No room, or the session is over.
     pub fn try_send(&self, message: EncodedMessage<'_>) -> Result<(), PushError> {
-        self.0.outbox.try_push(Wire::Slice(message.as_wire())).map(|waker| {
+        self.0.outbox.try_push(One(message)).map(|waker| {
             if let Some(waker) = waker {
                 waker.wake();
             }
         })
     }
 
-    /// Sends a frame that many sessions share. The waker must be woken once the caller has released its locks.
+    /// Sends a message that many sessions share. The waker must be woken once the caller has released its locks.
     #[must_use = "the session's task sleeps until it is woken"]
-    pub fn send_shared(&self, frame: &Frame) -> Option<Waker> {
-        self.0.outbox.push_or_overflow(Wire::Shared(frame.as_wire())).ok().flatten()
+    pub fn send_shared(&self, message: &SharedMessage) -> Option<Waker> {
+        self.0.outbox.push_or_overflow(Many(message)).ok().flatten()
     }
 
     /// Sends one text message.
     pub fn send_text(&self, text: &str) {
-        let mut encoder = MessageEncoder::new();
-        encoder.begin();
-        append(encoder.text(), text.as_bytes());
-        self.send(encoder.finish());
+        wake(self.0.outbox.push_or_overflow(Plain(Packet::Message(text))));
     }
 
     /// Sends one binary message.
     pub fn send_binary(&self, data: &[u8]) {
-        let mut wire = Vec::with_capacity(data.len() + ws_proto::MAX_HEADER_LEN);
-        wire.extend_from_slice(
-            &ws_proto::FrameHeader::message(ws_proto::Opcode::Binary, data.len()).encode(),
-        );
-        append(&mut wire, data);
-        wake(self.0.outbox.push_or_overflow(Wire::Slice(&wire)));
+        wake(self.0.outbox.push_or_overflow(Plain(Packet::Binary(data.into()))));
     }
 
     /// Whether what is sent now leaves at once: the kernel has taken all that was sent before, or a poll waits.
@@ -180,7 +175,7 @@ impl Session {
         self.0.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn outbox(&self) -> &Outbox {
+    pub(crate) fn outbox(&self) -> &Outbox<Framing> {
         &self.0.outbox
     }
 
@@ -275,6 +270,14 @@ impl Drop for Polling {
         if let Ok(PollReply::Packets(_)) = self.replied.try_recv() {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
+    }
+}
+
+/// How the packets of a session wait for its transport.
+fn framing(transport: Transport) -> Framing {
+    match transport {
+        Transport::Polling => Framing::Packets,
+        Transport::WebSocket => Framing::WebSocket,
     }
 }
 

@@ -35,7 +35,7 @@ pub use handshake::{Upgrading, asks_for_websocket, verify};
 pub use http2::{Http2Limits, Http2Stream};
 pub use listener::{HttpLimits, Listener, PeerAddress};
 pub use log_limit::LogLimit;
-pub use outbox::{Attention, Outbox, PushError};
+pub use outbox::{Attention, Outbox, Outgoing, PushError};
 pub use read_buffer::ReadBuffer;
 pub use stream::{AnyStream, Stream, Upgraded, upgraded};
 pub use tls::TlsError;

@@ -10,15 +10,41 @@ use std::task::{Context, Poll, Waker};
 use crate::write_queue::{Wire, WriteQueue};
 
 /// The queue between the program and the task that owns a connection.
+///
+/// `F` is the form in which the connection's transport writes messages, where it has more than one. It may change when the
+/// transport does.
 #[derive(Debug)]
-pub struct Outbox {
-    state: Mutex<State>,
+pub struct Outbox<F = ()> {
+    state: Mutex<State<F>>,
     limit: usize,
 }
 
-#[derive(Debug, Default)]
-struct State {
+/// What can be put into an [`Outbox`]. It is called under the outbox's lock: nothing of the user's may run in it.
+pub trait Outgoing<F> {
+    /// Bytes that [`push`](Self::push) adds.
+    fn len(&self, framing: F) -> usize;
+
+    /// Adds it to the queue in the form of the transport.
+    fn push(self, framing: F, queue: &mut WriteQueue);
+}
+
+impl Outgoing<()> for Wire<'_> {
+    fn len(&self, (): ()) -> usize {
+        match self {
+            Wire::Slice(slice) => slice.len(),
+            Wire::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    fn push(self, (): (), queue: &mut WriteQueue) {
+        queue.push(self);
+    }
+}
+
+#[derive(Debug)]
+struct State<F> {
     queue: WriteQueue,
+    framing: F,
     /// Bytes that the driver has taken and not yet written.
     in_flight: usize,
     phase: Phase,
@@ -34,16 +60,15 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    #[default]
     Open,
     /// A push did not fit: the driver is to end the connection.
     Overflowed,
     Closed,
 }
 
-impl State {
+impl<F> State<F> {
     /// The waker of a driver that sleeps, for the one caller that wakes it.
     fn take_on_waking(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.asleep) { self.driver.clone() } else { None }
@@ -69,43 +94,60 @@ pub enum PushError {
 }
 
 impl Outbox {
+    /// An outbox of a transport that has one form of message only, see [`with_framing`](Self::with_framing).
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self::with_framing(limit, ())
+    }
+}
+
+impl<F: Copy> Outbox<F> {
     /// An outbox in which at most `limit` bytes wait. A message that alone exceeds the limit is still taken while
     /// nothing else waits.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { state: Mutex::new(State { writable: true, ..State::default() }), limit }
+    pub fn with_framing(limit: usize, framing: F) -> Self {
+        let state = State {
+            queue: WriteQueue::new(),
+            framing,
+            in_flight: 0,
+            phase: Phase::Open,
+            driver: None,
+            asleep: false,
+            notified: false,
+            writable: true,
+            waiting: Vec::new(),
+        };
+        Self { state: Mutex::new(state), limit }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<F>> {
         // No code of a user runs under the lock; a poisoned one still holds a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a message or refuses it. The waker, if there is one, must be woken; a broadcast does so after it has
     /// released its own lock.
-    pub fn try_push(&self, wire: Wire<'_>) -> Result<Option<Waker>, PushError> {
+    pub fn try_push(&self, message: impl Outgoing<F>) -> Result<Option<Waker>, PushError> {
         let mut state = self.state();
         match state.phase {
             Phase::Open => {}
             Phase::Overflowed => return Err(PushError::Full),
             Phase::Closed => return Err(PushError::Closed),
         }
-        let length = match wire {
-            Wire::Slice(slice) => slice.len(),
-            Wire::Shared(bytes) => bytes.len(),
-        };
+        let framing = state.framing;
+        let length = message.len(framing);
         let queued = state.queue.len() + state.in_flight;
         if queued > 0 && queued + length > self.limit {
             return Err(PushError::Full);
         }
-        state.queue.push(wire);
+        message.push(framing, &mut state.queue);
         Ok(if state.writable { state.take_on_waking() } else { None })
     }
 
     /// Takes a message; where there is no room, marks the connection as too slow to be kept. What was taken before is
     /// still written as far as the peer reads, so the peer sees a prefix without gaps and then the end.
-    pub fn push_or_overflow(&self, wire: Wire<'_>) -> Result<Option<Waker>, PushError> {
-        let pushed = self.try_push(wire);
+    pub fn push_or_overflow(&self, message: impl Outgoing<F>) -> Result<Option<Waker>, PushError> {
+        let pushed = self.try_push(message);
         if matches!(pushed, Err(PushError::Full)) {
             let mut state = self.state();
             if state.phase == Phase::Open {
@@ -186,9 +228,13 @@ impl Outbox {
         }
     }
 
-    /// Driver: a transport that takes everything has just become the current one.
-    pub fn set_writable(&self) {
-        self.state().writable = true;
+    /// Driver: another transport has become the current one, and takes everything. What waits is moved behind what
+    /// `queue` still holds, in the form of the transport before; what is pushed from now on has the new form.
+    pub fn change_framing(&self, framing: F, queue: &mut WriteQueue) {
+        let mut state = self.state();
+        queue.append(&mut state.queue);
+        state.framing = framing;
+        state.writable = true;
     }
 
     /// Driver: is awake, for whatever reason. What is pushed from now on wakes nobody: it is seen before the driver

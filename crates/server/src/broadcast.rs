@@ -67,8 +67,8 @@ impl Broadcast {
     /// # Errors
     /// The arguments cannot be written.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
-        let frame = shared_event(self.namespace.name(), event.as_ref(), &arguments)?;
-        Ok(self.namespace.adapter().broadcast(&frame, &self.options))
+        let event = shared_event(self.namespace.name(), event.as_ref(), &arguments)?;
+        Ok(self.namespace.adapter().broadcast(&event, &self.options))
     }
 
     /// The ids of the sockets that are meant.

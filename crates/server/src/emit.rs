@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use engineio_proto::{EncodedMessage, Frame, MessageEncoder};
+use engineio_proto::{EncodedMessage, MessageEncoder};
 use net::{LogLimit, PushError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::{EncodeError, Excerpt, encode};
+use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
 use crate::acks::{AckError, Answer};
 use crate::socket::Socket;
@@ -25,15 +25,13 @@ pub(crate) fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> 
     result
 }
 
-/// Encodes an event into a frame that many sockets share.
+/// Encodes an event that many sockets share.
 pub(crate) fn shared_event<T: Serialize + ?Sized>(
     namespace: &str,
     event: &str,
     arguments: &T,
-) -> Result<Frame, EncodeError> {
-    with_encoder(|encoder| {
-        encode::event(encoder, namespace, None, event, arguments).map(|message| message.to_frame())
-    })
+) -> Result<EncodedEvent, EncodeError> {
+    with_encoder(|encoder| EncodedEvent::encode(encoder, namespace, None, event, arguments))
 }
 
 /// Logs that an event could not be written. What a client sends may be why, where a program relays it.
@@ -125,7 +123,7 @@ impl<'a> Emitter<'a> {
     ) -> Result<(), (EmitError, usize)> {
         let mut length = 0;
         let sent = self.send(event, None, arguments, |message| {
-            length = message.as_wire().len();
+            length = message.max_framed_len();
             Ok(self.socket.session().try_send(message)?)
         });
         sent.map_err(|error| (error, length))

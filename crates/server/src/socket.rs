@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use adapter::{JoinError, Member, Room, SocketId};
 use engineio::Session;
-use engineio_proto::Frame;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::{ArgumentsError, Json, encode};
+use socketio_proto::{ArgumentsError, EncodedEvent, Json, encode};
 use tokio::sync::Notify;
 
 use crate::acks::{Acks, Answer};
@@ -426,11 +425,11 @@ impl Member for Socket {
         self.0.id
     }
 
-    fn deliver(&self, frame: &Frame, volatile: bool) -> Option<Waker> {
+    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
         if volatile && !self.0.session.is_writable() {
             return None;
         }
-        self.0.session.send_shared(frame)
+        self.0.session.send_shared(event.message())
     }
 
     fn disconnect(&self, close_connection: bool) {

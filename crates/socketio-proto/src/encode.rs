@@ -26,7 +26,7 @@ use crate::tuple::{Shape, shape};
 ///
 /// let mut encoder = MessageEncoder::new();
 /// let message = encode::event(&mut encoder, "/", Some(7), "say", &("hello", [1, 2]))?;
-/// assert!(message.as_wire().ends_with(br#"427["say","hello",[1,2]]"#));
+/// assert_eq!(message.text(), r#"27["say","hello",[1,2]]"#);
 /// # Ok::<(), tidewire_socketio_proto::EncodeError>(())
 /// ```
 ///
@@ -141,6 +141,7 @@ fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
     if let Some(id) = id {
         write_integer(text, id);
     }
+    encoder.begin_body();
 }
 
 /// What is only known at the end goes in front: the type, which depends on whether there are attachments, and their
@@ -177,21 +178,8 @@ mod tests {
 
     use super::*;
 
-    /// The text of a message and its attachments, taken from the wire form.
     fn take_apart(message: EncodedMessage<'_>) -> (String, Vec<Vec<u8>>) {
-        let mut frames = Vec::new();
-        let mut wire = message.as_wire();
-        while let [opcode, length, rest @ ..] = wire {
-            let (length, rest) = match length {
-                126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
-                length => (usize::from(*length), rest),
-            };
-            assert_eq!(*opcode, if frames.is_empty() { 0x81 } else { 0x82 });
-            frames.push(rest[..length].to_vec());
-            wire = &rest[length..];
-        }
-        let text = String::from_utf8(frames.remove(0)).unwrap();
-        (text.strip_prefix('4').unwrap().to_owned(), frames)
+        (message.text().to_owned(), message.attachments().map(<[u8]>::to_vec).collect())
     }
 
     fn event_text<T: Serialize + ?Sized>(arguments: &T) -> String {

@@ -21,7 +21,7 @@
 //!
 //! let mut encoder = MessageEncoder::new();
 //! let message = encode::ack(&mut encoder, &namespace, 7, &format!("{text} ×{times}"))?;
-//! assert_eq!(message.as_wire(), b"\x81\x1643/chat,7[\"hello \xc3\x972\"]");
+//! assert_eq!(message.text(), r#"3/chat,7["hello ×2"]"#);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -30,6 +30,7 @@ mod attachments;
 mod decoder;
 pub mod encode;
 mod error;
+mod event;
 mod excerpt;
 mod header;
 mod id;
@@ -47,6 +48,7 @@ mod tuple;
 pub use arguments::{Arguments, Json};
 pub use decoder::Decoder;
 pub use error::{ArgumentsError, DecodeError, EncodeError};
+pub use event::EncodedEvent;
 pub use excerpt::Excerpt;
 pub use id::{InvalidSocketId, SocketId};
 pub use limits::Limits;

@@ -7,38 +7,15 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tidewire_socketio_proto::{Decoder, Limits, Packet, encode, is_reserved};
 
-/// Takes the frames of a message apart and gives them to a decoder.
+/// Gives the text of a message and its attachments to a decoder.
 fn transmit(message: EncodedMessage<'_>) -> Packet<'static> {
     let mut decoder = Decoder::new(&Limits::default());
-    let mut wire = message.as_wire();
-    loop {
-        let (opcode, (length, rest)) = (
-            wire[0],
-            match wire[1] {
-                127 => (
-                    u64::from_be_bytes(wire[2..10].try_into().expect("the length has eight bytes")) as usize,
-                    &wire[10..],
-                ),
-                126 => (u16::from_be_bytes([wire[2], wire[3]]) as usize, &wire[4..]),
-                length => (length as usize, &wire[2..]),
-            },
-        );
-        let (payload, rest) = rest.split_at(length);
-        wire = rest;
-        let packet = if opcode == 0x81 {
-            let text = std::str::from_utf8(payload)
-                .expect("a text is UTF-8")
-                .strip_prefix('4')
-                .expect("a message is sent");
-            decoder.text(text).expect("the text is valid").map(Packet::into_owned)
-        } else {
-            decoder.binary(payload).expect("the attachment is valid")
-        };
-        if let Some(packet) = packet {
-            assert!(wire.is_empty(), "the packet is complete with its last frame");
-            return packet;
-        }
+    let mut packet = decoder.text(message.text()).expect("the text is valid").map(Packet::into_owned);
+    for attachment in message.attachments() {
+        assert_eq!(packet, None, "the packet is complete with its last attachment");
+        packet = decoder.binary(attachment).expect("the attachment is valid");
     }
+    packet.expect("the packet is complete")
 }
 
 fn json() -> impl Strategy<Value = Value> {

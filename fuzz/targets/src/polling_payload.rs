@@ -1,23 +1,25 @@
 //! The body of a POST: there and back, and the same packets in their WebSocket form.
 
-use engineio_proto::{MessageEncoder, Packet, ParseError, Payload, encode_packet, encode_payload};
+use engineio_proto::{Framing, Packet, Packets, ParseError, Payload, encode_payload};
 use ws_proto::{Connection, Event, Input, Limits, Role, Time};
 
 use crate::memory;
 
-/// A polling body; and once more the same bytes, as frames that wait for a poll.
+/// A polling body; and once more the same bytes, as packets that wait for a poll.
 pub fn polling_payload(data: &[u8]) {
     let body = String::from_utf8_lossy(data);
     let decoded = decode(&body);
     check_by_hand(&body, &decoded);
 
     let packets: Vec<Kept> = decoded.into_iter().filter_map(Result::ok).collect();
+    let mut waiting = Vec::new();
+    packets.iter().for_each(|packet| Framing::Packets.write_packet(&packet.packet(), &mut waiting));
     let mut wire = Vec::new();
-    packets.iter().for_each(|packet| packet.encode(&mut wire));
+    Packets::new(&waiting).write(Framing::WebSocket, &mut wire);
     assert_eq!(through_websocket(&wire), packets);
 
     let mut payload = Vec::new();
-    encode_payload(&wire, &mut payload);
+    encode_payload(Packets::new(&waiting), &mut payload);
     let payload = String::from_utf8(payload).expect("packets that were text are text again");
     let texts = body.split('\x1e').zip(&packets).map(|(text, packet)| packet.canonical(text));
     assert_eq!(payload, texts.collect::<Vec<_>>().join("\x1e"));
@@ -25,7 +27,7 @@ pub fn polling_payload(data: &[u8]) {
         assert_eq!(decode(&payload), packets.into_iter().map(Ok).collect::<Vec<_>>());
     }
 
-    check_any_frames(data);
+    check_any_packets(data);
 }
 
 /// A packet's type and data, so that it can outlive the payload.
@@ -55,26 +57,17 @@ impl Kept {
         if matches!(self.kind, b'1' | b'5' | b'6') { &text[..1] } else { text }
     }
 
-    fn text(&self) -> String {
-        char::from(self.kind).to_string() + std::str::from_utf8(&self.data).expect("it was text before")
-    }
-
-    /// Appends the frame, or for a message the packet group, that a server would send for this packet.
-    fn encode(&self, wire: &mut Vec<u8>) {
-        let mut encoder = MessageEncoder::new();
+    fn packet(&self) -> Packet<'_> {
+        let text = || std::str::from_utf8(&self.data).expect("it was text before");
         match self.kind {
-            b'b' => {
-                // Attachments only come behind a text, which is taken away again.
-                encoder.begin();
-                encoder.parts().1.push(&self.data);
-                wire.extend_from_slice(&encoder.finish().as_wire()[3..]);
-            }
-            b'4' => {
-                encoder.begin();
-                encoder.text().extend_from_slice(&self.data);
-                wire.extend_from_slice(encoder.finish().as_wire());
-            }
-            _ => encode_packet(&self.text(), wire),
+            b'0' => Packet::Open(text()),
+            b'1' => Packet::Close,
+            b'2' => Packet::Ping(text()),
+            b'3' => Packet::Pong(text()),
+            b'4' => Packet::Message(text()),
+            b'5' => Packet::Upgrade,
+            b'6' => Packet::Noop,
+            _ => Packet::Binary((&*self.data).into()),
         }
     }
 }
@@ -125,9 +118,9 @@ fn through_websocket(wire: &[u8]) -> Vec<Kept> {
     packets
 }
 
-/// Bytes that nobody has checked to be frames are no reason to panic, or to write more than base64 needs.
-fn check_any_frames(wire: &[u8]) {
+/// Bytes that nobody has checked to be packets are no reason to panic, or to write more than base64 needs.
+fn check_any_packets(waiting: &[u8]) {
     let mut payload = Vec::new();
-    encode_payload(wire, &mut payload);
-    assert!(payload.len() <= 2 * wire.len(), "{} bytes from {}", payload.len(), wire.len());
+    encode_payload(Packets::new(waiting), &mut payload);
+    assert!(payload.len() <= 2 * waiting.len(), "{} bytes from {}", payload.len(), waiting.len());
 }

@@ -1,12 +1,13 @@
 //! The way of a message of ours to a client.
 
-use engineio_proto::EncodedMessage;
+use engineio_proto::{EncodedMessage, Framing};
 use socketio_proto::{Decoder, Limits, Packet};
 use ws_proto::{Connection, Event, Input, Role, Time};
 
 /// What a client of ours would have received: the frames through WebSocket, the messages through a decoder.
 pub(crate) fn received(message: EncodedMessage<'_>) -> Packet<'static> {
-    let mut wire = message.as_wire().to_vec();
+    let mut wire = Vec::new();
+    message.write(Framing::WebSocket, |part| wire.extend_from_slice(part));
     let mut input = Input::new(&mut wire);
     let mut connection = Connection::new(Role::Client, &ws_proto::Limits::default());
     let mut decoder = Decoder::new(&Limits::default());

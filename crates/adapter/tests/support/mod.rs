@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
-use engineio_proto::{Frame, MessageEncoder};
-use tidewire_adapter::{Adapter, JoinError, Limits, Member, SocketId};
+use engineio_proto::MessageEncoder;
+use tidewire_adapter::{Adapter, EncodedEvent, JoinError, Limits, Member, SocketId};
 
 /// What happened to a socket, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +54,8 @@ impl Member for Probe {
         self.id
     }
 
-    fn deliver(&self, frame: &Frame, volatile: bool) -> Option<Waker> {
-        let text = String::from_utf8_lossy(&frame.as_wire()[2..]).into_owned();
+    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
+        let text = event.json().trim_start_matches("[\"").trim_end_matches("\"]").to_owned();
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Received { text, volatile });
         let adapter = self.adapter.clone()?;
         Some(Waker::from(Arc::new(Alarm { id: self.id, log: Arc::clone(&self.log), adapter })))
@@ -95,9 +95,6 @@ pub(crate) fn id(number: u8) -> SocketId {
     SocketId::from_random([number; 15])
 }
 
-pub(crate) fn frame(text: &str) -> Frame {
-    let mut encoder = MessageEncoder::new();
-    encoder.begin();
-    encoder.text().extend_from_slice(text.as_bytes());
-    encoder.finish().to_frame()
+pub(crate) fn event(name: &str) -> EncodedEvent {
+    EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, name, &()).expect("a name is always written")
 }

@@ -1,7 +1,7 @@
 //! The client: it keeps the rules of the upgrade, except on candidates that are to fail.
 
-use tidewire_engineio_proto::{Packet, Payload, encode_packet, encode_payload};
-use ws_proto::{Event, FrameHeader, Opcode};
+use tidewire_engineio_proto::{Framing, Packet, Packets, Payload, encode_payload};
+use ws_proto::{Event, Opcode};
 
 use crate::connection::{Plan, Step};
 use crate::world::{Get, MESSAGES, Post, World};
@@ -61,16 +61,19 @@ impl World {
     }
 
     pub(crate) fn post_leaves(&mut self, messages: usize) {
-        let mut wire = Vec::new();
+        let mut waiting = Vec::new();
         for _ in 0..std::mem::take(&mut self.client.pongs) {
-            encode_packet("3", &mut wire);
+            Framing::Packets.write_packet(&Packet::Pong(""), &mut waiting);
         }
         for (opcode, payload) in std::iter::from_fn(|| self.client.next_message()).take(messages) {
-            wire.extend_from_slice(&FrameHeader::message(opcode, payload.len()).encode());
-            wire.extend_from_slice(&payload);
+            let packet = match opcode {
+                Opcode::Binary => Packet::Binary((&*payload).into()),
+                _ => Packet::Message(str::from_utf8(&payload[1..]).expect("a number")),
+            };
+            Framing::Packets.write_packet(&packet, &mut waiting);
         }
         let mut body = Vec::new();
-        encode_payload(&wire, &mut body);
+        encode_payload(Packets::new(&waiting), &mut body);
         self.post = Post::Coming(String::from_utf8(body).expect("text"));
     }
 

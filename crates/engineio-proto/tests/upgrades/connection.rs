@@ -1,6 +1,6 @@
 //! A WebSocket connection between the two ends, and the bytes that are on their way.
 
-use tidewire_engineio_proto::encode_packet;
+use tidewire_engineio_proto::{Framing, Packet};
 use ws_proto::{Connection as Machine, Event, Input, Limits, Opcode, Role, Time};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -92,8 +92,8 @@ impl Connection {
         ws_proto::encode_message(opcode, payload, Some(KEY), &mut self.to_server);
     }
 
-    pub(crate) fn server_says(&mut self, packet: &str) {
-        encode_packet(packet, &mut self.to_client);
+    pub(crate) fn server_says(&mut self, packet: &Packet<'_>) {
+        Framing::WebSocket.write_packet(packet, &mut self.to_client);
     }
 
     /// Whether bytes that arrive still mean something to the server.

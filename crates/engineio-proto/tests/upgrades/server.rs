@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidewire_engineio_proto::{
-    CandidateStep, CloseReason, Due, MessageEncoder, Packet, ParseError, Payload, Received, Session,
-    Settings, Transport, encode_packet, encode_payload,
+    CandidateStep, CloseReason, Due, EncodedMessage, Framing, MessageEncoder, Packet, Packets, ParseError,
+    Payload, Received, Session, Settings, Transport, encode_payload,
 };
 use ws_proto::{Event, Time};
 
@@ -22,7 +22,7 @@ const MICROSECOND: Duration = Duration::from_micros(1);
 #[derive(Debug)]
 pub(crate) struct Server {
     machine: Session,
-    /// Frames that wait for a GET, or for the move.
+    /// Packets that wait for a GET, or for the move.
     waiting: Vec<u8>,
     /// The GET that waits is to come back with a noop at least.
     released: bool,
@@ -103,22 +103,27 @@ impl World {
                 server.sent += 1;
             }
         }
-        self.write(encoder.finish().as_wire());
+        self.write_message(encoder.finish());
     }
 
-    /// Frames leave by the WebSocket, or wait for a GET.
-    fn write(&mut self, wire: &[u8]) {
-        match self.server.websocket {
-            Some(number) => self.connections[number].to_client.extend_from_slice(wire),
-            None => self.server.waiting.extend_from_slice(wire),
-        }
+    fn write_message(&mut self, message: EncodedMessage<'_>) {
+        let (framing, to) = self.outgoing();
+        message.write(framing, |part| to.extend_from_slice(part));
         self.answer();
     }
 
-    fn write_packet(&mut self, packet: &str) {
-        let mut wire = Vec::new();
-        encode_packet(packet, &mut wire);
-        self.write(&wire);
+    fn write_packet(&mut self, packet: &Packet<'_>) {
+        let (framing, to) = self.outgoing();
+        framing.write_packet(packet, to);
+        self.answer();
+    }
+
+    /// Packets leave by the WebSocket, or wait for a GET.
+    fn outgoing(&mut self) -> (Framing, &mut Vec<u8>) {
+        match self.server.websocket {
+            Some(number) => (Framing::WebSocket, &mut self.connections[number].to_client),
+            None => (Framing::Packets, &mut self.server.waiting),
+        }
     }
 
     /// Answers the GET that waits, if there is something to say.
@@ -128,10 +133,10 @@ impl World {
             return;
         }
         if server.waiting.is_empty() {
-            encode_packet("6", &mut server.waiting);
+            Framing::Packets.write_packet(&Packet::Noop, &mut server.waiting);
         }
         let mut body = Vec::new();
-        encode_payload(&server.waiting, &mut body);
+        encode_payload(Packets::new(&server.waiting), &mut body);
         server.waiting.clear();
         server.released = false;
         self.get = Get::Answered(String::from_utf8(body).expect("text"));
@@ -200,12 +205,13 @@ impl World {
         match expected {
             CandidateStep::AnswerProbe => {
                 candidate.release_at = Some(self.now);
-                self.connections[number].server_says("3probe");
+                self.connections[number].server_says(&Packet::Pong("probe"));
             }
             CandidateStep::Switch => {
                 server.candidate = None;
                 server.websocket = Some(number);
-                self.connections[number].to_client.append(&mut server.waiting);
+                let waiting = std::mem::take(&mut server.waiting);
+                Packets::new(&waiting).write(Framing::WebSocket, &mut self.connections[number].to_client);
             }
             CandidateStep::Refuse => {
                 server.candidate = None;
@@ -272,7 +278,7 @@ impl World {
                 }
                 Some(Due::Ping) => {
                     server.pings += 1;
-                    self.write_packet("2");
+                    self.write_packet(&Packet::Ping(""));
                 }
                 Some(Due::AbandonCandidate) => {
                     if let Some(candidate) = server.candidate.take() {

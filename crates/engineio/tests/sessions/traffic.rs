@@ -150,7 +150,7 @@ async fn send_everything(opened: &Opened, mut dice: Dice) {
         sent += match encode(&mut encoder, sent, together) {
             Some((message, count)) => {
                 if dice.once_in(2) {
-                    if let Some(waker) = opened.session.send_shared(&message.to_frame()) {
+                    if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
                         waker.wake();
                     }
                 } else {

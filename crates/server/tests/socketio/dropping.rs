@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use adapter::{BroadcastOptions, JoinError, Member};
-use engineio_proto::Frame;
+use adapter::{BroadcastOptions, EncodedEvent, JoinError, Member};
 use tidewire_server::{Adapter, InMemory, Room, Server, Socket, SocketId, State};
 
 use crate::support::{Client, Joined, program, serve};
@@ -109,8 +108,8 @@ fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it
         fn del_all(&self, id: SocketId) {
             self.0.del_all(id);
         }
-        fn broadcast(&self, frame: &Frame, options: &BroadcastOptions) -> usize {
-            self.0.broadcast(frame, options)
+        fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
+            self.0.broadcast(event, options)
         }
         fn member(&self, id: SocketId) -> Option<Arc<dyn Member>> {
             self.0.member(id)

@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use engineio_proto::{Packet, Payload, encode_packet, encode_payload};
+use engineio_proto::{Framing, Packet, Packets, Payload, encode_payload};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
-use ws_proto::{Event, FrameHeader, Opcode};
+use ws_proto::{Event, Opcode};
 
 use super::{AFTERWARDS, MESSAGES, UPGRADE_TIMEOUT, assert_about, dawdle, message};
 use crate::choppy::{Choppy, Dice};
@@ -131,19 +131,22 @@ impl<'a> Client<'a> {
 
     async fn post(&self, mut dice: Dice) {
         while !self.paused.get() {
-            let mut wire = Vec::new();
+            let mut waiting = Vec::new();
             for _ in 0..self.pings.take() {
-                encode_packet("3", &mut wire);
+                Framing::Packets.write_packet(&Packet::Pong(""), &mut waiting);
             }
             for _ in 0..dice.below(5) {
                 if self.sent.get() < MESSAGES - AFTERWARDS {
                     let (opcode, payload) = self.next_message();
-                    wire.extend_from_slice(&FrameHeader::message(opcode, payload.len()).encode());
-                    wire.extend_from_slice(&payload);
+                    let packet = match opcode {
+                        Opcode::Binary => Packet::Binary((&*payload).into()),
+                        _ => Packet::Message(std::str::from_utf8(&payload[1..]).expect("text")),
+                    };
+                    Framing::Packets.write_packet(&packet, &mut waiting);
                 }
             }
             let mut body = Vec::new();
-            encode_payload(&wire, &mut body);
+            encode_payload(Packets::new(&waiting), &mut body);
             if body.is_empty() {
                 sleep(Duration::from_millis(1 + dice.below(3))).await;
             } else {

@@ -1,0 +1,177 @@
+//! How packets are written one after another for the transport that sends them.
+//!
+//! Hot path. Another transport, or another revision of the protocol, is one more [`Framing`].
+
+use std::ops::Deref;
+
+use ws_proto::copy::append;
+use ws_proto::{EncodedHeader, FrameHeader, MAX_HEADER_LEN, Opcode};
+
+use crate::packet::Packet;
+
+/// The form in which packets wait to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// The frames of a WebSocket server: whole messages, not masked, not compressed. They are written as they are.
+    WebSocket,
+    /// Packets with their lengths, for a transport that writes them only when it is asked: long-polling.
+    /// [`Packets`] reads them.
+    Packets,
+}
+
+/// Whether a packet is text or bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text = 0,
+    Binary = 1,
+}
+
+/// The longest header of a framing.
+pub(crate) const MAX_HEADER: usize = MAX_HEADER_LEN;
+
+/// The header of [`Framing::Packets`]: the kind, and the length as 64 bits.
+const PACKET_HEADER: usize = 1 + size_of::<u64>();
+
+impl Framing {
+    /// Appends a packet.
+    pub fn write_packet(self, packet: &Packet<'_>, out: &mut Vec<u8>) {
+        if let Packet::Binary(data) = packet {
+            return self.write(Kind::Binary, data, out);
+        }
+        out.extend_from_slice(&self.header(Kind::Text, packet.text_len()));
+        packet.encode_into(out);
+    }
+
+    /// Bytes that [`write_packet`](Self::write_packet) appends.
+    #[must_use]
+    pub fn packet_len(self, packet: &Packet<'_>) -> usize {
+        match packet {
+            Packet::Binary(data) => self.len(data.len()),
+            text => self.len(text.text_len()),
+        }
+    }
+
+    /// Bytes of a packet of `length` bytes, with its header.
+    pub(crate) fn len(self, length: usize) -> usize {
+        self.header(Kind::Text, length).len() + length
+    }
+
+    pub(crate) fn write(self, kind: Kind, data: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.header(kind, data.len()));
+        append(out, data);
+    }
+
+    /// What stands in front of a packet of `length` bytes.
+    pub(crate) fn header(self, kind: Kind, length: usize) -> Header {
+        match self {
+            Self::WebSocket => {
+                let opcode = match kind {
+                    Kind::Text => Opcode::Text,
+                    Kind::Binary => Opcode::Binary,
+                };
+                Header::WebSocket(FrameHeader::message(opcode, length).encode())
+            }
+            Self::Packets => {
+                let mut header = [0; PACKET_HEADER];
+                header[0] = kind as u8;
+                header[1..].copy_from_slice(&(length as u64).to_le_bytes());
+                Header::Packets(header)
+            }
+        }
+    }
+}
+
+/// The header of one packet.
+pub(crate) enum Header {
+    WebSocket(EncodedHeader),
+    Packets([u8; PACKET_HEADER]),
+}
+
+impl Deref for Header {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::WebSocket(header) => header,
+            Self::Packets(header) => header,
+        }
+    }
+}
+
+/// The packets in bytes that [`Framing::Packets`] wrote.
+#[derive(Debug, Clone)]
+pub struct Packets<'a>(&'a [u8]);
+
+impl<'a> Packets<'a> {
+    /// `bytes` are whole packets.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Appends the packets in another framing.
+    pub fn write(self, framing: Framing, out: &mut Vec<u8>) {
+        self.iter().for_each(|(kind, data)| framing.write(kind, data, out));
+    }
+
+    /// The packets, text with its type character. What is no whole packet is the end.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (Kind, &'a [u8])> {
+        let Self(mut bytes) = self;
+        std::iter::from_fn(move || {
+            let (header, rest) = bytes.split_first_chunk::<PACKET_HEADER>()?;
+            let [kind, length @ ..] = *header;
+            let (data, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(length)).ok()?)?;
+            bytes = rest;
+            Some((if kind == Kind::Binary as u8 { Kind::Binary } else { Kind::Text }, data))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKETS: [Packet<'static>; 4] = [
+        Packet::Ping("probe"),
+        Packet::Message("hé"),
+        Packet::Binary(std::borrow::Cow::Borrowed(&[1, 2, 3])),
+        Packet::Noop,
+    ];
+
+    fn written(framing: Framing) -> Vec<u8> {
+        let mut out = Vec::new();
+        for packet in &PACKETS {
+            let before = out.len();
+            framing.write_packet(packet, &mut out);
+            assert_eq!(out.len() - before, framing.packet_len(packet), "{packet:?}");
+        }
+        out
+    }
+
+    #[test]
+    fn a_websocket_carries_text_as_text_and_bytes_as_bytes() {
+        assert_eq!(
+            written(Framing::WebSocket),
+            b"\x81\x062probe\x81\x044h\xc3\xa9\x82\x03\x01\x02\x03\x81\x016"
+        );
+    }
+
+    #[test]
+    fn packets_that_wait_are_written_for_another_transport_as_if_they_had_been_written_for_it_at_once() {
+        let waiting = written(Framing::Packets);
+        for framing in [Framing::WebSocket, Framing::Packets] {
+            let mut out = Vec::new();
+            Packets::new(&waiting).write(framing, &mut out);
+            assert_eq!(out, written(framing));
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_packet_is_the_end() {
+        let waiting = written(Framing::Packets);
+        for end in 0..waiting.len() {
+            assert!(Packets::new(&waiting[..end]).iter().count() < PACKETS.len(), "{end}");
+        }
+        assert_eq!(Packets::new(&[0xff; 40]).iter().count(), 0);
+    }
+}

@@ -1,0 +1,389 @@
+//! An outgoing message, encoded once, for any transport and any number of receivers.
+//!
+//! Hot path. A message is a text and the attachments that follow it with nothing in between. It is encoded without
+//! knowledge of how it will travel. A transport writes it in its [`Framing`] when it is sent: for one receiver the header
+//! goes into the headroom in front of the text, and nothing is copied for it; for many receivers each framing is made at
+//! most once, by the first receiver that needs it.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use ws_proto::copy::append;
+
+use crate::framing::{Framing, Kind, MAX_HEADER};
+use crate::packet::MESSAGE;
+
+/// Space in front of the text for what is only known once the text is written: the header of a framing, the Engine.IO
+/// type, and the Socket.IO type with the number of attachments.
+const HEADROOM: usize = 64;
+
+/// Scratch memory above this is given back at the next [`MessageEncoder::begin`], so that one large message does not
+/// stay with the thread for ever.
+const RETAINED_CAPACITY: usize = 64 * 1024;
+
+/// Builds one message in one pass, in memory that is used again for the next one.
+///
+/// ```
+/// use tidewire_engineio_proto::MessageEncoder;
+///
+/// let mut encoder = MessageEncoder::new();
+/// encoder.begin();
+/// encoder.text().extend_from_slice(b"[\"hello\"]");
+/// encoder.prepend(b"2");
+/// assert_eq!(encoder.finish().text(), "2[\"hello\"]");
+/// ```
+#[derive(Debug, Default)]
+pub struct MessageEncoder {
+    text: Vec<u8>,
+    start: usize,
+    body: usize,
+    attachments: AttachmentEncoder,
+}
+
+impl MessageEncoder {
+    /// An encoder without memory. The first [`begin`](Self::begin) takes some.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a new message and forgets the one before.
+    pub fn begin(&mut self) {
+        if self.text.capacity() > RETAINED_CAPACITY {
+            self.text = Vec::new();
+        }
+        if self.attachments.data.capacity() > RETAINED_CAPACITY {
+            self.attachments.data = Vec::new();
+        }
+        self.text.clear();
+        self.text.resize(HEADROOM, 0);
+        self.start = HEADROOM;
+        self.body = HEADROOM;
+        self.attachments.data.clear();
+        self.attachments.ends.clear();
+    }
+
+    /// Where the text is appended. The caller must only append UTF-8: what is already there is not its own.
+    pub fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// What is appended from here on is the [body](SharedMessage::body) of the message.
+    pub fn begin_body(&mut self) {
+        self.body = self.text.len();
+    }
+
+    /// The text and the attachments at once, for a serializer that meets bytes in the middle of the text.
+    pub fn parts(&mut self) -> (&mut Vec<u8>, &mut AttachmentEncoder) {
+        (&mut self.text, &mut self.attachments)
+    }
+
+    /// Puts `bytes`, which must be UTF-8, in front of the text written so far.
+    ///
+    /// Costs a copy of `bytes` while they fit the headroom, which they do for everything but a namespace of unusual
+    /// length; then the text is moved once.
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        if bytes.len() + MAX_HEADER + 1 > self.start {
+            self.text.splice(self.start..self.start, bytes.iter().copied());
+            self.body += bytes.len();
+        } else {
+            self.start -= bytes.len();
+            self.text[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    /// The message is complete.
+    pub fn finish(&mut self) -> EncodedMessage<'_> {
+        // The type of the packet is the same in every framing.
+        self.start -= 1;
+        self.text[self.start] = MESSAGE;
+        EncodedMessage { encoder: self }
+    }
+}
+
+/// Collects the attachments of a message.
+#[derive(Debug, Default)]
+pub struct AttachmentEncoder {
+    data: Vec<u8>,
+    /// Where each attachment ends in `data`.
+    ends: Vec<usize>,
+}
+
+impl AttachmentEncoder {
+    /// Appends one attachment. Its index is the count before.
+    pub fn push(&mut self, data: &[u8]) {
+        append(&mut self.data, data);
+        self.ends.push(self.data.len());
+    }
+
+    /// How many attachments the message has so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.data[start..*end])
+    }
+}
+
+/// A complete message that still lies in its encoder's memory.
+#[derive(Debug)]
+pub struct EncodedMessage<'a> {
+    encoder: &'a mut MessageEncoder,
+}
+
+impl EncodedMessage<'_> {
+    /// The text, without the type character of Engine.IO.
+    ///
+    /// # Panics
+    /// If something that is no UTF-8 was appended to the encoder.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.packet()[1..]).expect("an encoder is given UTF-8")
+    }
+
+    /// The attachments, in order.
+    pub fn attachments(&self) -> impl Iterator<Item = &[u8]> {
+        self.encoder.attachments.iter()
+    }
+
+    /// Bytes that [`write`](Self::write) gives in this framing.
+    #[must_use]
+    pub fn framed_len(&self, framing: Framing) -> usize {
+        let attachments = self.attachments().map(|data| framing.len(data.len()));
+        framing.len(self.packet().len()) + attachments.sum::<usize>()
+    }
+
+    /// Bytes that [`write`](Self::write) gives at most, whatever the framing.
+    #[must_use]
+    pub fn max_framed_len(&self) -> usize {
+        let parts = 1 + self.encoder.attachments.count();
+        self.packet().len() + self.encoder.attachments.data.len() + parts * MAX_HEADER
+    }
+
+    /// Hands the message to `part` as a transport writes it, in one piece and two more for each attachment. The header of
+    /// the text goes into the headroom, so the text is not copied.
+    pub fn write(self, framing: Framing, mut part: impl FnMut(&[u8])) {
+        let MessageEncoder { text, start, attachments, .. } = self.encoder;
+        let header = framing.header(Kind::Text, text.len() - *start);
+        *start -= header.len();
+        text[*start..*start + header.len()].copy_from_slice(&header);
+        part(&text[*start..]);
+        for data in attachments.iter() {
+            part(&framing.header(Kind::Binary, data.len()));
+            part(data);
+        }
+    }
+
+    /// Copies the message into memory of its own that many connections can share.
+    #[must_use]
+    pub fn to_shared(&self) -> SharedMessage {
+        let MessageEncoder { start, body, .. } = *self.encoder;
+        SharedMessage::new(
+            self.packet(),
+            body - start,
+            self.attachments().map(Bytes::copy_from_slice).collect(),
+        )
+    }
+
+    /// The text with its type character.
+    fn packet(&self) -> &[u8] {
+        &self.encoder.text[self.encoder.start..]
+    }
+}
+
+/// One encoded message in shared, immutable memory. A broadcast clones the reference, never the bytes.
+#[derive(Debug, Clone)]
+pub struct SharedMessage(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// The text packet, with a header of [`Framing::WebSocket`] in front: for most messages this is all that is ever
+    /// needed, and it costs one allocation.
+    text: Bytes,
+    /// Where the packet begins in `text`, and where its body does.
+    packet: usize,
+    body: usize,
+    attachments: Box<[Bytes]>,
+    /// The message in framings that are not `text` itself, each made when the first receiver needs it.
+    websocket: OnceLock<Bytes>,
+    packets: OnceLock<Bytes>,
+}
+
+impl SharedMessage {
+    /// `body` is counted from the beginning of `packet`.
+    fn new(packet: &[u8], body: usize, attachments: Box<[Bytes]>) -> Self {
+        let header = Framing::WebSocket.header(Kind::Text, packet.len());
+        let mut text = Vec::with_capacity(header.len() + packet.len());
+        text.extend_from_slice(&header);
+        append(&mut text, packet);
+        Self(Arc::new(Shared {
+            text: text.into(),
+            packet: header.len(),
+            body: header.len() + body,
+            attachments,
+            websocket: OnceLock::new(),
+            packets: OnceLock::new(),
+        }))
+    }
+
+    /// The text, without the type character of Engine.IO.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.str(self.0.packet + 1..self.0.text.len())
+    }
+
+    /// The part of the text that was written after [`MessageEncoder::begin_body`]: of an event of Socket.IO, its name and
+    /// arguments as JSON. All of the text if no body was begun.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.str(self.0.body..self.0.text.len())
+    }
+
+    /// The attachments, in order.
+    #[must_use]
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.0.attachments
+    }
+
+    /// The same message with `body` in the place of its body.
+    #[must_use]
+    pub fn with_body(&self, body: &str) -> Self {
+        let Shared { text, packet, body: start, attachments, .. } = &*self.0;
+        let packet = [&text[*packet..*start], body.as_bytes()].concat();
+        Self::new(&packet, packet.len() - body.len(), attachments.clone())
+    }
+
+    /// The message as a transport writes it. Made at most once for each framing.
+    #[must_use]
+    pub fn framed(&self, framing: Framing) -> &Bytes {
+        let Shared { text, attachments, websocket, packets, .. } = &*self.0;
+        match framing {
+            Framing::WebSocket if attachments.is_empty() => text,
+            Framing::WebSocket => websocket.get_or_init(|| self.frame(framing)),
+            Framing::Packets => packets.get_or_init(|| self.frame(framing)),
+        }
+    }
+
+    fn frame(&self, framing: Framing) -> Bytes {
+        let Shared { text, packet, attachments, .. } = &*self.0;
+        let mut framed = Vec::new();
+        framing.write(Kind::Text, &text[*packet..], &mut framed);
+        for data in attachments {
+            framing.write(Kind::Binary, data, &mut framed);
+        }
+        framed.into()
+    }
+
+    fn str(&self, range: Range<usize>) -> &str {
+        std::str::from_utf8(&self.0.text[range]).expect("an encoder is given UTF-8")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(message: EncodedMessage<'_>, framing: Framing) -> Vec<u8> {
+        let length = message.framed_len(framing);
+        assert!(length <= message.max_framed_len());
+        let mut written = Vec::new();
+        message.write(framing, |part| written.extend_from_slice(part));
+        assert_eq!(written.len(), length, "the length is known before");
+        written
+    }
+
+    /// A message with a body and two attachments.
+    fn encoded(encoder: &mut MessageEncoder) -> EncodedMessage<'_> {
+        encoder.begin();
+        encoder.text().extend_from_slice(b"/a,");
+        encoder.begin_body();
+        let (text, attachments) = encoder.parts();
+        attachments.push(&[1, 2]);
+        text.extend_from_slice(b"[]");
+        attachments.push(&[]);
+        encoder.prepend(b"52-");
+        encoder.finish()
+    }
+
+    #[test]
+    fn a_message_has_a_text_a_body_and_attachments() {
+        let mut encoder = MessageEncoder::new();
+        let message = encoded(&mut encoder);
+        assert_eq!(message.text(), "52-/a,[]");
+        assert_eq!(message.attachments().collect::<Vec<_>>(), [&[1, 2][..], &[]]);
+        let shared = message.to_shared();
+        assert_eq!((shared.text(), shared.body()), ("52-/a,[]", "[]"));
+        assert_eq!(shared.attachments(), [&[1, 2][..], &[]]);
+        let other = shared.with_body("[7]");
+        assert_eq!((other.text(), other.body()), ("52-/a,[7]", "[7]"));
+        assert_eq!(other.attachments(), shared.attachments());
+    }
+
+    #[test]
+    fn for_a_websocket_it_is_a_text_frame_and_a_binary_frame_for_each_attachment() {
+        let mut encoder = MessageEncoder::new();
+        let expected = b"\x81\x09452-/a,[]\x82\x02\x01\x02\x82\x00";
+        assert_eq!(encoded(&mut encoder).to_shared().framed(Framing::WebSocket), &expected[..]);
+        assert_eq!(written(encoded(&mut encoder), Framing::WebSocket), expected);
+    }
+
+    #[test]
+    fn each_receiver_of_a_shared_message_gets_the_same_memory() {
+        let mut encoder = MessageEncoder::new();
+        let shared = encoded(&mut encoder).to_shared();
+        for framing in [Framing::WebSocket, Framing::Packets] {
+            assert_eq!(shared.framed(framing), &written(encoded(&mut encoder), framing), "{framing:?}");
+            assert_eq!(shared.framed(framing).as_ptr(), shared.clone().framed(framing).as_ptr());
+        }
+    }
+
+    #[test]
+    fn an_encoder_forgets_the_message_before() {
+        let mut encoder = MessageEncoder::new();
+        encoded(&mut encoder);
+        encoder.begin();
+        encoder.text().extend_from_slice(b"x");
+        let message = encoder.finish();
+        assert_eq!((message.text(), message.attachments().count()), ("x", 0));
+        assert_eq!(message.to_shared().body(), "x");
+    }
+
+    #[test]
+    fn longer_texts_get_longer_headers() {
+        for (length, header) in [(125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let mut encoder = MessageEncoder::new();
+            encoder.begin();
+            encoder.text().resize(HEADROOM + length - 1, b'x');
+            assert_eq!(written(encoder.finish(), Framing::WebSocket).len(), header + length, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_headroom_is_moved_in() {
+        let mut encoder = MessageEncoder::new();
+        encoder.begin();
+        encoder.begin_body();
+        encoder.text().extend_from_slice(b"tail");
+        let namespace = "n".repeat(200);
+        encoder.prepend(namespace.as_bytes());
+        encoder.prepend(b"2");
+        let message = encoder.finish();
+        assert_eq!(message.text(), format!("2{namespace}tail"));
+        assert_eq!(message.to_shared().body(), "tail");
+        assert_eq!(&written(message, Framing::WebSocket)[..6], b"\x81\x7e\x00\xce42");
+    }
+
+    #[test]
+    fn a_large_message_does_not_keep_its_memory() {
+        let mut encoder = MessageEncoder::new();
+        encoder.begin();
+        encoder.text().resize(1_000_000, b'x');
+        encoder.finish();
+        encoder.begin();
+        assert!(encoder.text.capacity() <= RETAINED_CAPACITY);
+    }
+}
