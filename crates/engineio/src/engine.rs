@@ -25,7 +25,7 @@ use crate::registry::Registry;
 use crate::request::{Asked, Refused, check};
 use crate::session::{Command, PollReply, Polling, Posting, Session};
 use crate::silent::Silent;
-use crate::websocket::websocket;
+use crate::transport::{Post, WebSocket};
 
 /// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
 #[derive(Debug)]
@@ -259,11 +259,11 @@ impl<A: Application> Engine<A> {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
         accept(&accepted, upgrade, move |upgraded| {
-            let stream = websocket(upgraded, registered.engine.options());
+            let websocket = WebSocket::new(upgraded, registered.engine.options());
             let settings = &registered.engine.options().settings;
             let open = open_packet(registered.session.id(), Transport::WebSocket, settings);
             let open = Packet::parse(&open).unwrap_or(Packet::Noop);
-            Some(Driver::websocket(registered, parts, stream, &open))
+            Some(Driver::websocket(registered, parts, websocket, &open))
         })
     }
 
@@ -295,7 +295,7 @@ impl<A: Application> Engine<A> {
         };
         let Ok(payload) = String::from_utf8(body) else { return fail(session) };
         let (done, handled) = oneshot::channel();
-        session.command(Command::Packets { payload: Payload::new(payload), done });
+        session.command(Command::Packets(Post::new(Payload::new(payload), done)));
         let handled = handled.await;
         posting.finish();
         if handled.is_err() {

@@ -37,13 +37,13 @@ mod engine;
 mod handler;
 mod options;
 mod outgoing;
-mod polling;
+mod receiver;
 mod registry;
 mod request;
 mod service;
 mod session;
 mod silent;
-mod websocket;
+mod transport;
 
 pub use cors::Cors;
 pub use engine::Engine;

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use engineio_proto::{
-    CloseReason, EncodedMessage, Framing, Packet, Payload, SessionId, SharedMessage, Transport,
-};
+use engineio_proto::{CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport};
 use net::{Outbox, PushError, Upgraded};
 use tokio::sync::oneshot;
 
 use crate::outgoing::{Many, One, Plain};
+use crate::transport::Post;
 
 /// A handle on a session. Cheap to clone; it does not keep the session alive.
 #[derive(Clone)]
@@ -34,8 +33,8 @@ struct Shared {
 pub(crate) enum Command {
     /// A GET waits for packets.
     Poll(oneshot::Sender<PollReply>),
-    /// A POST has brought packets. Dropping the sender unanswered fails the request.
-    Packets { payload: Payload, done: oneshot::Sender<()> },
+    /// A POST has brought packets.
+    Packets(Post),
     /// A WebSocket connection wants to take over.
     Candidate(Upgraded),
     /// The program or the HTTP side ends the session.

@@ -1,0 +1,201 @@
+//! The WebSocket transport: one packet a message. Also the connection that a polling session may move to.
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::task::{Context, Poll};
+
+use engineio_proto::{CandidateStep, CloseReason, Framing, Packet, ParseError, Session as Machine};
+use net::{Deadline, Ended, Outbox, Stream, Upgraded, WebSocketStream};
+use ws_proto::{Event, Limits, Time};
+
+use super::Output;
+use crate::handler::Handler;
+use crate::options::Options;
+use crate::receiver::Receiver;
+
+/// Reads of one turn, before what they caused is written and other tasks of the thread get theirs.
+const READS: usize = 2;
+
+/// Bytes of responses that may wait while a read is handled to its end, and after how many events that is looked at.
+const MAX_BUFFERED_IN_READ: usize = 256 * 1024;
+const LOOK_EVERY: usize = 8;
+
+/// Bytes that a candidate may leave unread: twice what pongs may come to. Protects against a candidate that sends probes
+/// without end.
+const MAX_CANDIDATE_BUFFERED: usize = 128 * 1024;
+
+/// A WebSocket connection that carries a session, or may do so soon.
+pub(crate) struct WebSocket {
+    stream: WebSocketStream<Stream>,
+    /// Above this many bytes still to write nothing more is read.
+    max_left: usize,
+}
+
+/// How far a candidate has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// Nothing more happens in this turn.
+    Pending,
+    /// There may be more than one turn should take.
+    Unfinished,
+    /// It is the transport from now on.
+    Switch,
+    /// It is of no use. The session lives on.
+    Failed,
+}
+
+impl WebSocket {
+    /// The server's end of a connection that was just upgraded.
+    pub(crate) fn new(upgraded: Upgraded, options: &Options) -> Self {
+        let limits = Limits { max_message_size: options.settings.max_payload, ..Limits::default() };
+        let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
+        Self { stream, max_left: options.max_buffered / 2 }
+    }
+
+    pub(crate) fn poll_input<H: Handler>(
+        &mut self,
+        receiver: &mut Receiver<H>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, CloseReason> {
+        // The heartbeat goes on: a client that reads nothing ends.
+        if self.is_behind() {
+            return Ok(false);
+        }
+        for _ in 0..READS {
+            let mut failed = None;
+            let mut events = 0_usize;
+            let read = self.stream.poll_read(now, cx, |event, cx| {
+                let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
+                if let Err(reason) = receiver.receive(packet, now, cx) {
+                    failed = Some(reason);
+                    return ControlFlow::Break(());
+                }
+                events += 1;
+                // Large responses leave before more is read: a client that sends many requests at once and reads as
+                // fast as it can is not a slow reader.
+                if events.is_multiple_of(LOOK_EVERY) && receiver.buffered() > MAX_BUFFERED_IN_READ {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            });
+            match (read, failed) {
+                (Poll::Pending, _) => return Ok(false),
+                (_, Some(reason)) => return Err(reason),
+                (Poll::Ready(Err(ended)), None) => return Err(close_reason(&ended)),
+                (Poll::Ready(Ok(())), None) => {}
+            }
+            if self.stream.has_backlog() || !receiver.wants_input() {
+                return Ok(true);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn is_behind(&self) -> bool {
+        self.stream.queued() > self.max_left
+    }
+
+    pub(crate) fn send(&mut self, packet: &Packet<'_>) {
+        self.write_with(|out| Framing::WebSocket.write_packet(packet, out));
+    }
+
+    /// Queues the frames that `write` appends.
+    pub(super) fn write_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.stream.queue_mut().push_with(write);
+    }
+
+    pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> Output {
+        let attention = outbox.drain_into(self.stream.queue_mut());
+        let flushed = self.stream.poll_flush(cx);
+        let failed = match flushed {
+            Poll::Ready(Err(_)) => Some(CloseReason::TransportClose),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+        };
+        Output { failed, left: self.stream.queued(), is_writable: flushed.is_ready(), attention }
+    }
+
+    pub(crate) fn close(&mut self, outbox: &Outbox<Framing>, now: Time) {
+        outbox.take_queued(self.stream.queue_mut());
+        self.stream.close(None, now);
+    }
+
+    pub(crate) fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_close(now, cx)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.stream.poll_timeout()
+    }
+
+    /// Drives the connection while it is a candidate: answers probes, and tells when the client moves.
+    pub(crate) fn poll_probe(&mut self, machine: &mut Machine, now: Time, cx: &mut Context<'_>) -> Probe {
+        for _ in 0..READS {
+            let mut answer = None;
+            let mut step = None;
+            let read = self.stream.poll_read(now, cx, |event, _| {
+                let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
+                match machine.handle_candidate(&packet, now) {
+                    CandidateStep::AnswerProbe => {
+                        answer = Some(Packet::Pong("probe"));
+                        return ControlFlow::Continue(());
+                    }
+                    // What the client has sent behind this is read when the new transport is in place.
+                    CandidateStep::Switch => step = Some(Probe::Switch),
+                    CandidateStep::Refuse => step = Some(Probe::Failed),
+                }
+                ControlFlow::Break(())
+            });
+            if let Some(answer) = &answer {
+                self.send(answer);
+            }
+            if let Some(step) = step {
+                return step;
+            }
+            let failed = matches!(read, Poll::Ready(Err(_)))
+                || matches!(self.stream.poll_flush(cx), Poll::Ready(Err(_)))
+                || self.stream.queued() > MAX_CANDIDATE_BUFFERED;
+            if failed {
+                return Probe::Failed;
+            }
+            if read.is_pending() {
+                return Probe::Pending;
+            }
+        }
+        Probe::Unfinished
+    }
+
+    /// Closes a connection that no session wants, without keeping anybody waiting.
+    pub(crate) fn close_in_background(self, now: Time) {
+        let Self { mut stream, .. } = self;
+        stream.close(None, now);
+        let mut deadline = Deadline::new();
+        tokio::spawn(poll_fn(move |cx: &mut Context<'_>| {
+            loop {
+                let now = net::now();
+                if stream.poll_close(now, cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                if deadline.poll(stream.poll_timeout(), now, cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        }));
+    }
+}
+
+/// The packet in a WebSocket message; `None` for control frames, which the WebSocket machine has handled.
+fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
+    match event {
+        Event::Text(text) => Some(Packet::parse(text)),
+        Event::Binary(data) => Some(Ok(Packet::Binary((&**data).into()))),
+        _ => None,
+    }
+}
+
+fn close_reason(ended: &Ended) -> CloseReason {
+    match ended {
+        Ended::Closed(_) | Ended::Eof | Ended::Io(_) => CloseReason::TransportClose,
+        Ended::Protocol(_) => CloseReason::TransportError,
+    }
+}
