@@ -79,6 +79,23 @@ async fn a_session_that_could_not_be_opened_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_over_takes_a_notice_and_does_not_spin_while_its_handler_finishes() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_websocket().await;
+    opened.keep_pending();
+    drop(client);
+    opened.expect([Seen::Closed(CloseReason::TransportClose)]).await;
+    server.expect_no_sessions().await;
+    let before = opened.polls();
+    opened.session.wake();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let polls = opened.polls() - before;
+    assert!(polls < 100, "{polls} turns for one notice");
+}
+
+#[tokio::test]
 async fn what_is_sent_to_a_session_that_is_over_is_dropped() {
     let mut server = Server::start(Options::default()).await;
     let (client, mut opened) = server.open_websocket().await;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,15 +61,23 @@ pub(crate) struct Program(mpsc::UnboundedSender<Opened>);
 pub(crate) struct Opened {
     pub(crate) session: Session,
     seen: mpsc::UnboundedReceiver<Seen>,
-    wants_input: Arc<AtomicBool>,
-    echoes: Arc<AtomicBool>,
+    switches: Arc<Switches>,
+}
+
+/// How the handler of a session behaves, and what it counts.
+#[derive(Debug)]
+struct Switches {
+    wants_input: AtomicBool,
+    echoes: AtomicBool,
+    /// It has something under way that does not end.
+    is_pending: AtomicBool,
+    polls: AtomicUsize,
 }
 
 pub(crate) struct Reporter {
     session: Session,
     seen: mpsc::UnboundedSender<Seen>,
-    wants_input: Arc<AtomicBool>,
-    echoes: Arc<AtomicBool>,
+    switches: Arc<Switches>,
 }
 
 impl Application for Program {
@@ -78,14 +86,14 @@ impl Application for Program {
     fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Reporter {
         assert!(!request.headers.contains_key("panic"), "as the test asked for");
         let (sender, seen) = mpsc::unbounded_channel();
-        let (wants_input, echoes) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-        let _ = self.0.send(Opened {
-            session: session.clone(),
-            seen,
-            wants_input: Arc::clone(&wants_input),
-            echoes: Arc::clone(&echoes),
+        let switches = Arc::new(Switches {
+            wants_input: AtomicBool::new(true),
+            echoes: AtomicBool::new(false),
+            is_pending: AtomicBool::new(false),
+            polls: AtomicUsize::new(0),
         });
-        Reporter { session, seen: sender, wants_input, echoes }
+        let _ = self.0.send(Opened { session: session.clone(), seen, switches: Arc::clone(&switches) });
+        Reporter { session, seen: sender, switches }
     }
 }
 
@@ -96,7 +104,7 @@ impl Handler for Reporter {
             Message::Text(text) => Seen::Text(text.into()),
             Message::Binary(data) => Seen::Binary(data.into()),
         };
-        if self.echoes.load(Ordering::SeqCst) {
+        if self.switches.echoes.load(Ordering::SeqCst) {
             match &seen {
                 Seen::Text(text) => self.session.send_text(text),
                 Seen::Binary(data) => self.session.send_binary(data),
@@ -111,11 +119,12 @@ impl Handler for Reporter {
     }
 
     fn poll(&mut self, _: Time, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+        self.switches.polls.fetch_add(1, Ordering::SeqCst);
+        if self.switches.is_pending.load(Ordering::SeqCst) { Poll::Pending } else { Poll::Ready(()) }
     }
 
     fn wants_input(&self) -> bool {
-        self.wants_input.load(Ordering::SeqCst)
+        self.switches.wants_input.load(Ordering::SeqCst)
     }
 }
 
@@ -144,13 +153,23 @@ impl Opened {
     }
 
     pub(crate) fn want_input(&self, wanted: bool) {
-        self.wants_input.store(wanted, Ordering::SeqCst);
+        self.switches.wants_input.store(wanted, Ordering::SeqCst);
         self.session.wake();
     }
 
     /// The handler sends back whatever comes from now on.
     pub(crate) fn echo(&self) {
-        self.echoes.store(true, Ordering::SeqCst);
+        self.switches.echoes.store(true, Ordering::SeqCst);
+    }
+
+    /// The handler has something under way that does not end.
+    pub(crate) fn keep_pending(&self) {
+        self.switches.is_pending.store(true, Ordering::SeqCst);
+    }
+
+    /// How often the handler has been polled.
+    pub(crate) fn polls(&self) -> usize {
+        self.switches.polls.load(Ordering::SeqCst)
     }
 
     /// Until a poll waits for packets.
