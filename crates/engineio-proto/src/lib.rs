@@ -14,8 +14,7 @@ mod message;
 mod open;
 mod packet;
 mod payload;
-mod session;
-mod upgrade;
+pub mod server;
 
 pub use error::{CloseReason, Refusal};
 pub use framing::{Framing, Packets};
@@ -24,5 +23,3 @@ pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessa
 pub use open::{Settings, Transport, open_packet};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};
-pub use session::{Due, Received, Session};
-pub use upgrade::CandidateStep;

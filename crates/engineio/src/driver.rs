@@ -7,7 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use engineio_proto::{CloseReason, Due, Packet, Session as Machine};
+use engineio_proto::server::{Due, Session as Machine};
+use engineio_proto::{CloseReason, Packet};
 use net::Deadline;
 use ws_proto::Time;
 

@@ -2,7 +2,8 @@
 
 use std::task::Context;
 
-use engineio_proto::{CloseReason, Packet, ParseError, Received, Session as Machine};
+use engineio_proto::server::{Received, Session as Machine};
+use engineio_proto::{CloseReason, Packet, ParseError};
 use ws_proto::Time;
 
 use crate::handler::{Handler, Message};

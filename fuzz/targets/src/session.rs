@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use engineio_proto::{
-    CandidateStep, CloseReason, Due, Packet, ParseError, Received, Session, Settings, Transport,
-};
+use engineio_proto::server::{CandidateStep, Due, Received, Session};
+use engineio_proto::{CloseReason, Packet, ParseError, Settings, Transport};
 use ws_proto::Time;
 
 /// What a driver, a client and the clock do to a session, one after another.

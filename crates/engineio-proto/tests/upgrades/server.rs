@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tidewire_engineio_proto::server::{CandidateStep, Due, Received, Session};
 use tidewire_engineio_proto::{
-    CandidateStep, CloseReason, Due, EncodedMessage, Framing, MessageEncoder, Packet, Packets, ParseError,
-    Payload, Received, Session, Settings, Transport, encode_payload,
+    CloseReason, EncodedMessage, Framing, MessageEncoder, Packet, Packets, ParseError, Payload, Settings,
+    Transport, encode_payload,
 };
 use ws_proto::{Event, Time};
 

@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
-use engineio_proto::{CandidateStep, CloseReason, Framing, Packet, ParseError, Session as Machine};
+use engineio_proto::server::{CandidateStep, Session as Machine};
+use engineio_proto::{CloseReason, Framing, Packet, ParseError};
 use net::{Deadline, Ended, Outbox, Stream, Upgraded, WebSocketStream};
 use ws_proto::{Event, Limits, Time};
 

@@ -4,6 +4,8 @@
 //! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate`]), sleeps until
 //! [`Session::poll_timeout`], and does what [`Session::handle_timeout`] says, until that returns `None`.
 
+mod upgrade;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -12,7 +14,9 @@ use ws_proto::Time;
 use crate::error::CloseReason;
 use crate::open::{Settings, Transport};
 use crate::packet::{Packet, ParseError};
-use crate::upgrade::{CandidateStep, Upgrade, UpgradeDue};
+use upgrade::{Upgrade, UpgradeDue};
+
+pub use upgrade::CandidateStep;
 
 /// What a packet brought for the program above.
 #[derive(Debug, PartialEq, Eq)]
