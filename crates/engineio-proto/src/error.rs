@@ -78,23 +78,25 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Why a session ended. A normal end is one of these too: it is an event, not an error.
+///
+/// Both ends have the same five reasons, and there will be no others: a `match` may list them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum CloseReason {
-    /// No pong came in time.
+    /// The heartbeat stopped: a server got no pong in time, a client no ping.
     PingTimeout,
-    /// The transport failed or the client broke its rules.
+    /// The transport failed, or the other end broke a rule of the protocol.
     TransportError,
-    /// The client went away.
+    /// The other end went away.
     TransportClose,
-    /// The client sent what is no Engine.IO packet.
+    /// A client sent what is no Engine.IO packet. A server that does the same is a
+    /// [`TransportError`](Self::TransportError) to its client, as in JavaScript.
     ParseError,
     /// The program on this side closed the session.
     ForcedClose,
 }
 
 impl CloseReason {
-    /// The name that the Node server gives it.
+    /// The words that the JavaScript packages use for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

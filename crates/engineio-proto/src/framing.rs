@@ -38,7 +38,7 @@ impl Framing {
         if let Packet::Binary(data) = packet {
             return self.write(Kind::Binary, data, out);
         }
-        out.extend_from_slice(&self.header(Kind::Text, packet.text_len()));
+        out.extend_from_slice(&self.header(Kind::Text, packet.encoded_len()));
         packet.encode_into(out);
     }
 
@@ -47,7 +47,7 @@ impl Framing {
     pub fn packet_len(self, packet: &Packet<'_>) -> usize {
         match packet {
             Packet::Binary(data) => self.len(data.len()),
-            text => self.len(text.text_len()),
+            text => self.len(text.encoded_len()),
         }
     }
 

@@ -20,6 +20,6 @@ pub use error::{CloseReason, Refusal};
 pub use framing::{Framing, Packets};
 pub use id::{RandomText, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
-pub use open::{Settings, Transport, open_packet};
+pub use open::{Handshake, HandshakeError, Settings, Transport, open_packet};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};

@@ -73,12 +73,12 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Bytes of the packet in its text form.
+    /// Bytes of the text form that [`encode_into`](Self::encode_into) appends.
     #[must_use]
-    pub fn text_len(&self) -> usize {
+    pub fn encoded_len(&self) -> usize {
         match self.parts() {
             Ok((_, data)) => 1 + data.len(),
-            Err(data) => 1 + base64_len(data),
+            Err(data) => 1 + base64_len(data.len()),
         }
     }
 
@@ -97,20 +97,24 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// What a ping and its pong say on a transport that a session may move to.
+pub(crate) const PROBE: &str = "probe";
+
 /// The type character of a message.
 pub(crate) const MESSAGE: u8 = b'4';
-
-fn base64_len(data: &[u8]) -> usize {
-    data.len().div_ceil(3) * 4
-}
 
 /// Appends bytes as a text packet: `b` and base64.
 pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
     text.push(b'b');
     let start = text.len();
-    text.resize(start + base64_len(data), 0);
+    text.resize(start + base64_len(data.len()), 0);
     let written = STANDARD.encode_slice(data, &mut text[start..]);
     debug_assert_eq!(written, Ok(text.len() - start));
+}
+
+/// Characters of `length` bytes in base64, padding included.
+fn base64_len(length: usize) -> usize {
+    length.div_ceil(3) * 4
 }
 
 #[cfg(test)]
@@ -135,7 +139,7 @@ mod tests {
             assert_eq!(Packet::parse(text), Ok(packet.clone()), "{text}");
             let mut written = Vec::new();
             packet.encode_into(&mut written);
-            assert_eq!(packet.text_len(), written.len());
+            assert_eq!(packet.encoded_len(), written.len());
             assert_eq!(String::from_utf8(written).as_deref(), Ok(text), "it is written as it is read");
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use crate::packet::{Packet, ParseError};
+use crate::packet::{PROBE, Packet, ParseError};
 
 /// How often a waiting poll is answered with a noop after the candidate has been probed, so that the client can stop
 /// polling. The figure is that of the Node server.
@@ -61,7 +61,7 @@ impl Upgrade {
         now: Time,
     ) -> CandidateStep {
         match (*self, packet) {
-            (Self::Candidate { deadline } | Self::Probed { deadline, .. }, Ok(Packet::Ping("probe"))) => {
+            (Self::Candidate { deadline } | Self::Probed { deadline, .. }, Ok(Packet::Ping(PROBE))) => {
                 // A poll that waits is released at once: the client stops polling when it has read the answer to its
                 // probe, and waits for that poll. The Node server lets it wait for one interval, so that every upgrade
                 // takes a tenth of a second. Should the release overtake the answer, the client polls once more, and
