@@ -7,6 +7,7 @@
 //! Bytes, the [`Time`](ws_proto::Time) and random bytes are arguments; sockets, clocks and HTTP belong to the floors
 //! above. The revision spoken is 4 (`EIO=4`).
 
+pub mod client;
 mod error;
 mod framing;
 mod id;

@@ -1,0 +1,145 @@
+//! The move from polling to another transport, as the client makes it.
+//!
+//! One candidate is tried after the other. Whatever goes wrong on a candidate costs that candidate only.
+
+use std::time::Duration;
+
+use ws_proto::Time;
+
+use crate::open::Transport;
+use crate::packet::{PROBE, Packet, ParseError};
+
+/// Where the move stands.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    /// The transports that have not been tried, the next one last.
+    left: Vec<Transport>,
+    state: State,
+    probe_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There is no candidate.
+    Idle,
+    /// The driver has a candidate, which must be the transport before `deadline`.
+    Candidate { transport: Transport, step: Step, deadline: Time },
+    /// The driver has a candidate that it must close.
+    Abandoned,
+}
+
+/// How far a candidate has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Connecting,
+    /// The probe is to be sent.
+    Connected,
+    Probing,
+    /// The probe was answered. The session moves as soon as no request is in flight.
+    Pausing,
+}
+
+/// What the driver must do about the candidate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Open(Transport),
+    Send(Packet<'static>),
+    /// Send the packet: the candidate is the transport from now on.
+    Switch(Transport, Packet<'static>),
+    Close,
+}
+
+impl Upgrade {
+    pub(super) fn new(probe_timeout: Duration) -> Self {
+        Self { left: Vec::new(), state: State::Idle, probe_timeout }
+    }
+
+    /// The session may move to these, of which the first is tried first.
+    pub(super) fn offer(&mut self, candidates: impl DoubleEndedIterator<Item = Transport>) {
+        self.left = candidates.rev().collect();
+    }
+
+    /// Whether neither a request may begin nor a message leave, because the session is about to move.
+    pub(super) fn is_pausing(&self) -> bool {
+        matches!(self.state, State::Candidate { step: Step::Pausing, .. })
+    }
+
+    pub(super) fn handle_connected(&mut self) {
+        if let State::Candidate { step: step @ Step::Connecting, .. } = &mut self.state {
+            *step = Step::Connected;
+        }
+    }
+
+    pub(super) fn handle_packet(&mut self, packet: &Result<Packet<'_>, ParseError>) {
+        match (&mut self.state, packet) {
+            (State::Candidate { step: step @ Step::Probing, .. }, Ok(Packet::Pong(PROBE))) => {
+                *step = Step::Pausing;
+            }
+            _ => self.abandon(),
+        }
+    }
+
+    /// The candidate's connection has ended.
+    pub(super) fn handle_lost(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// The session closes: a move that is about to happen is finished, and no other one begun.
+    pub(super) fn finish(&mut self) {
+        self.left = Vec::new();
+        if !self.is_pausing() {
+            self.abandon();
+        }
+    }
+
+    /// The session is over.
+    pub(super) fn stop(&mut self) {
+        self.left = Vec::new();
+        self.abandon();
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        match self.state {
+            State::Candidate { deadline, .. } => Some(deadline),
+            State::Idle | State::Abandoned => None,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.abandon();
+        }
+    }
+
+    /// The next task, given whether the transport that is to be left has requests in flight.
+    pub(super) fn poll(&mut self, is_quiet: bool, now: Time) -> Option<Task> {
+        match self.state {
+            State::Idle => {
+                let transport = self.left.pop()?;
+                let deadline = now + self.probe_timeout;
+                self.state = State::Candidate { transport, step: Step::Connecting, deadline };
+                Some(Task::Open(transport))
+            }
+            State::Candidate { transport, step: Step::Connected, deadline } => {
+                self.state = State::Candidate { transport, step: Step::Probing, deadline };
+                Some(Task::Send(Packet::Ping(PROBE)))
+            }
+            State::Candidate { transport, step: Step::Pausing, .. } if is_quiet => {
+                self.state = State::Idle;
+                self.left = Vec::new();
+                Some(Task::Switch(transport, Packet::Upgrade))
+            }
+            State::Candidate { .. } => None,
+            State::Abandoned => {
+                self.state = State::Idle;
+                Some(Task::Close)
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        if let State::Candidate { .. } = self.state {
+            self.state = State::Abandoned;
+        }
+    }
+}
