@@ -1,54 +1,12 @@
 //! A WebSocket connection between the two ends, and the bytes that are on their way.
 
-use tidewire_engineio_proto::{Framing, Packet};
-use ws_proto::{Connection as Machine, Event, Input, Limits, Opcode, Role, Time};
+use tidewire_engineio_proto::Packet;
+use ws_proto::{Connection as Machine, Event, Input, Limits, Role, Time};
+
+use crate::stranger::Stranger;
+use crate::wire::encode_message;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// What the client has in mind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// To move.
-    Move,
-    /// To say something wrong, at once or after the probe.
-    SayWrong { probe: bool, what: &'static str },
-    /// To leave in order, at once or after the probe.
-    Leave { probe: bool },
-    /// To break the rules of WebSocket.
-    BreakFraming,
-    /// Nothing.
-    Nothing,
-}
-
-impl Plan {
-    pub(crate) fn of(how: u8) -> Self {
-        const WRONG: [&str; 9] = ["5", "", "0", "1", "2", "3probe", "4hello", "2probed", "x"];
-        let what = WRONG[usize::from(how) % WRONG.len()];
-        let probe = how & 1 == 0;
-        match how % 16 {
-            0..6 => Self::Move,
-            6..10 if probe && what == "5" => Self::Move,
-            6..10 => Self::SayWrong { probe, what },
-            10..12 => Self::Leave { probe },
-            12 => Self::BreakFraming,
-            _ => Self::Nothing,
-        }
-    }
-
-    pub(crate) fn probes(self) -> bool {
-        matches!(self, Self::Move | Self::SayWrong { probe: true, .. } | Self::Leave { probe: true })
-    }
-}
-
-/// How far the client has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    Opened,
-    Probed,
-    Answered,
-    /// It says nothing more, or is the transport.
-    Done,
-}
 
 /// Where the server's end stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +19,16 @@ pub(crate) enum End {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) plan: Plan,
-    pub(crate) step: Step,
+    /// Who has it, if it is not the client's.
+    pub(crate) stranger: Option<Stranger>,
     pub(crate) end: End,
-    /// Whether the client may vanish at any moment, and whether it has.
+    /// The client knows that it has connected.
+    pub(crate) connected: bool,
+    /// Whether it may break at any moment, and whether it has.
     pub(crate) breaks: bool,
     pub(crate) broken: bool,
+    /// The client has closed it, and reads nothing more.
+    pub(crate) left: bool,
     pub(crate) to_server: Vec<u8>,
     pub(crate) to_client: Vec<u8>,
     server: Machine,
@@ -74,13 +36,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(plan: Plan, breaks: bool) -> Self {
+    pub(crate) fn new(stranger: Option<Stranger>, breaks: bool) -> Self {
         Self {
-            plan,
-            step: Step::Opened,
+            stranger,
             end: End::Coming,
+            connected: false,
             breaks,
             broken: false,
+            left: false,
             to_server: Vec::new(),
             to_client: Vec::new(),
             server: Machine::new(Role::Server, &Limits::default()),
@@ -88,12 +51,24 @@ impl Connection {
         }
     }
 
-    pub(crate) fn client_says(&mut self, opcode: Opcode, payload: &[u8]) {
-        ws_proto::encode_message(opcode, payload, Some(KEY), &mut self.to_server);
+    pub(crate) fn client_says(&mut self, packet: &Packet<'_>) {
+        if !self.broken {
+            encode_message(packet, Some(KEY), &mut self.to_server);
+        }
     }
 
     pub(crate) fn server_says(&mut self, packet: &Packet<'_>) {
-        Framing::WebSocket.write_packet(packet, &mut self.to_client);
+        encode_message(packet, None, &mut self.to_client);
+    }
+
+    /// Text that is no packet.
+    pub(crate) fn client_says_text(&mut self, text: &str) {
+        ws_proto::encode_message(ws_proto::Opcode::Text, text.as_bytes(), Some(KEY), &mut self.to_server);
+    }
+
+    /// A frame that breaks the rules of WebSocket: it is not masked.
+    pub(crate) fn client_breaks_framing(&mut self) {
+        encode_message(&Packet::Upgrade, None, &mut self.to_server);
     }
 
     /// Whether bytes that arrive still mean something to the server.
@@ -110,9 +85,12 @@ impl Connection {
     }
 
     pub(crate) fn close_by_client(&mut self, now: Time) {
+        self.left = true;
         self.client.close(None, now);
         while let Some(control) = self.client.poll_transmit() {
-            control.encode_into(&mut self.to_server, Some(KEY));
+            if !self.broken {
+                control.encode_into(&mut self.to_server, Some(KEY));
+            }
         }
     }
 

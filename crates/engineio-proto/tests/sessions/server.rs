@@ -4,27 +4,30 @@ use std::time::Duration;
 
 use tidewire_engineio_proto::server::{CandidateStep, Due, Received, Session};
 use tidewire_engineio_proto::{
-    CloseReason, EncodedMessage, Framing, MessageEncoder, Packet, Packets, ParseError, Payload, Settings,
-    Transport, encode_payload,
+    CloseReason, Packet, ParseError, Payload, SessionId, Settings, Transport, open_packet,
 };
-use ws_proto::{Event, Time};
+use ws_proto::Time;
 
 use crate::connection::End;
+use crate::wire::{Waiting, body, number, number_of_bytes, packet};
 use crate::world::{Get, MESSAGES, Post, World};
 
-const PING_INTERVAL: Duration = Duration::from_millis(700);
+pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(700);
 /// So long that no history is over before it.
-const PING_TIMEOUT: Duration = Duration::from_secs(3_600);
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(3_600);
 const UPGRADE_TIMEOUT: Duration = Duration::from_millis(1_500);
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
+/// So short that a client often has more than one POST takes.
+pub(crate) const MAX_PAYLOAD: usize = 12;
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 
 #[derive(Debug)]
 pub(crate) struct Server {
     machine: Session,
+    settings: Settings,
     /// Packets that wait for a GET, or for the move.
-    waiting: Vec<u8>,
+    waiting: Vec<Waiting>,
     /// The GET that waits is to come back with a noop at least.
     released: bool,
     /// Messages sent and received.
@@ -37,6 +40,12 @@ pub(crate) struct Server {
     candidate: Option<Candidate>,
     /// The connection that is the transport.
     pub(crate) websocket: Option<usize>,
+    /// It does not read.
+    pub(crate) paused: bool,
+    /// The session is over for the server.
+    pub(crate) over: Option<CloseReason>,
+    /// What the next GET is told then.
+    farewell: Vec<Waiting>,
 }
 
 /// What is expected of the upgrade under way.
@@ -54,10 +63,12 @@ impl Server {
             ping_interval: PING_INTERVAL,
             ping_timeout: PING_TIMEOUT,
             upgrade_timeout: UPGRADE_TIMEOUT,
+            max_payload: MAX_PAYLOAD,
             ..Settings::default()
         };
         Self {
             machine: Session::new(Transport::Polling, &settings, now),
+            settings,
             waiting: Vec::new(),
             released: false,
             sent: 0,
@@ -67,22 +78,36 @@ impl Server {
             ping_at: now + PING_INTERVAL,
             candidate: None,
             websocket: None,
+            paused: false,
+            over: None,
+            farewell: Vec::new(),
         }
     }
 
+    /// What the first GET was told.
+    pub(crate) fn open_packet(&self) -> String {
+        open_packet(&SessionId::from_random([0; 15]), Transport::Polling, &self.settings)
+    }
+
     /// A packet of the current transport.
-    fn handle_packet(&mut self, packet: Result<Packet<'_>, ParseError>, now: Time) {
+    fn handle_packet(
+        &mut self,
+        packet: Result<Packet<'_>, ParseError>,
+        now: Time,
+    ) -> Result<(), CloseReason> {
         if packet == Ok(Packet::Pong("")) {
             self.pongs += 1;
             self.ping_at = now + PING_INTERVAL;
         }
-        let number = match self.machine.handle_packet(packet, now).expect("nothing ends the session") {
-            Received::Text(text) => text.parse().expect("a number"),
-            Received::Binary(bytes) => u32::from_be_bytes((*bytes).try_into().expect("four bytes")),
-            Received::Nothing => return,
+        let number = match self.machine.handle_packet(packet, now) {
+            Ok(Received::Text(text)) => number(text),
+            Ok(Received::Binary(bytes)) => number_of_bytes(&bytes),
+            Ok(Received::Nothing) => return Ok(()),
+            Err(reason) => return Err(reason),
         };
         assert_eq!(number, self.received, "from the client");
         self.received += 1;
+        Ok(())
     }
 
     fn is_candidate(&self, number: usize) -> bool {
@@ -91,39 +116,22 @@ impl Server {
 }
 
 impl World {
-    /// The program sends a message, with the next ones as its attachments.
+    /// The program on the server sends a message and up to two more behind it.
     pub(crate) fn program_sends(&mut self, how: u8) {
-        let server = &mut self.server;
-        let mut encoder = MessageEncoder::new();
-        encoder.begin();
-        encoder.text().extend_from_slice(server.sent.to_string().as_bytes());
-        server.sent += 1;
-        for _ in 0..how % 3 {
-            if server.sent < MESSAGES {
-                encoder.parts().1.push(&server.sent.to_be_bytes());
-                server.sent += 1;
+        for _ in 0..=how % 3 {
+            if self.server.sent < MESSAGES {
+                self.write(Waiting::message(self.server.sent));
+                self.server.sent += 1;
             }
         }
-        self.write_message(encoder.finish());
-    }
-
-    fn write_message(&mut self, message: EncodedMessage<'_>) {
-        let (framing, to) = self.outgoing();
-        message.write(framing, |part| to.extend_from_slice(part));
         self.answer();
     }
 
-    fn write_packet(&mut self, packet: &Packet<'_>) {
-        let (framing, to) = self.outgoing();
-        framing.write_packet(packet, to);
-        self.answer();
-    }
-
-    /// Packets leave by the WebSocket, or wait for a GET.
-    fn outgoing(&mut self) -> (Framing, &mut Vec<u8>) {
+    /// A packet leaves by the WebSocket, or waits for a GET.
+    fn write(&mut self, waiting: Waiting) {
         match self.server.websocket {
-            Some(number) => (Framing::WebSocket, &mut self.connections[number].to_client),
-            None => (Framing::Packets, &mut self.server.waiting),
+            Some(number) => self.connections[number].server_says(&waiting.packet()),
+            None => self.server.waiting.push(waiting),
         }
     }
 
@@ -134,18 +142,45 @@ impl World {
             return;
         }
         if server.waiting.is_empty() {
-            Framing::Packets.write_packet(&Packet::Noop, &mut server.waiting);
+            server.waiting.push(Waiting::Engine(Packet::Noop));
         }
-        let mut body = Vec::new();
-        encode_payload(Packets::new(&server.waiting), &mut body);
+        self.get = Get::Answered(body(&server.waiting));
         server.waiting.clear();
         server.released = false;
-        self.get = Get::Answered(String::from_utf8(body).expect("text"));
     }
 
     pub(crate) fn get_arrives(&mut self) {
+        if self.server.over.is_some() {
+            let farewell = std::mem::take(&mut self.server.farewell);
+            let is_known = !farewell.is_empty();
+            self.get = if is_known { Get::Answered(body(&farewell)) } else { Get::Refused };
+            return;
+        }
         self.get = Get::Waiting;
         self.answer();
+    }
+
+    pub(crate) fn server_pauses(&mut self) {
+        self.server.paused = !self.server.paused;
+        self.server.machine.set_paused(self.server.paused, self.now);
+    }
+
+    /// The session ends for the server, which tells the client as a driver does.
+    pub(crate) fn server_ends(&mut self, reason: CloseReason) {
+        if self.server.over.replace(reason).is_some() {
+            return;
+        }
+        if let Some(number) = self.server.websocket {
+            return self.connections[number].close_by_server(self.now);
+        }
+        if let Some(candidate) = self.server.candidate.take() {
+            self.connections[candidate.number].close_by_server(self.now);
+        }
+        self.server.farewell = vec![Waiting::Engine(Packet::Noop), Waiting::Engine(Packet::Close)];
+        if matches!(self.get, Get::Waiting) {
+            self.get = Get::Answered(body(&self.server.farewell));
+            self.server.farewell.clear();
+        }
     }
 
     /// A POST has come, or goes on: some of its packets are handled.
@@ -156,13 +191,21 @@ impl World {
             Post::None | Post::Handled => unreachable!("there is a POST"),
         };
         for _ in 0..packets {
+            if self.server.over.is_some() {
+                return;
+            }
             let Some(packet) = payload.next_packet() else { return };
-            self.server.handle_packet(packet, self.now);
+            if let Err(reason) = self.server.handle_packet(packet, self.now) {
+                return self.server_ends(reason);
+            }
         }
         self.post = Post::Held(payload);
     }
 
     pub(crate) fn connection_arrives(&mut self, number: usize) {
+        if self.server.over.is_some() {
+            return self.connections[number].close_by_server(self.now);
+        }
         let is_free = self.server.candidate.is_none() && self.server.websocket.is_none();
         assert_eq!(self.server.machine.begin_upgrade(self.now), is_free, "one candidate at a time, one move");
         self.connections[number].end = End::Open;
@@ -176,17 +219,17 @@ impl World {
 
     pub(crate) fn server_reads(&mut self, number: usize, length: usize) {
         for event in self.connections[number].server_reads(length, self.now) {
-            let packet = match &event {
-                Some(Event::Text(text)) => Packet::parse(text),
-                Some(Event::Binary(bytes)) => Ok(Packet::Binary((&**bytes).into())),
-                Some(Event::Close(_)) | None => {
-                    self.candidate_is_lost(number);
-                    continue;
-                }
-                Some(other) => panic!("{other:?}"),
+            let Some(packet) = event.as_ref().and_then(packet) else {
+                self.server_loses(number);
+                continue;
             };
+            if self.server.over.is_some() {
+                continue;
+            }
             if self.server.websocket == Some(number) {
-                self.server.handle_packet(packet, self.now);
+                if let Err(reason) = self.server.handle_packet(packet, self.now) {
+                    self.server_ends(reason);
+                }
             } else if self.server.is_candidate(number) {
                 self.candidate_says(number, &packet);
             }
@@ -211,8 +254,14 @@ impl World {
             CandidateStep::Switch => {
                 server.candidate = None;
                 server.websocket = Some(number);
-                let waiting = std::mem::take(&mut server.waiting);
-                Packets::new(&waiting).write(Framing::WebSocket, &mut self.connections[number].to_client);
+                let requests = (&self.get, &self.post);
+                assert!(
+                    matches!(requests, (Get::None, Post::None)),
+                    "the client has waited for its requests"
+                );
+                for waiting in std::mem::take(&mut server.waiting) {
+                    self.connections[number].server_says(&waiting.packet());
+                }
             }
             CandidateStep::Refuse => {
                 server.candidate = None;
@@ -222,12 +271,11 @@ impl World {
         self.expect_the_right_transport();
     }
 
-    pub(crate) fn break_arrives(&mut self, number: usize) {
-        assert_ne!(self.server.websocket, Some(number), "the transport does not break");
-        self.candidate_is_lost(number);
-    }
-
-    fn candidate_is_lost(&mut self, number: usize) {
+    /// The connection has ended, or broken.
+    pub(crate) fn server_loses(&mut self, number: usize) {
+        if self.server.websocket == Some(number) {
+            self.server_ends(CloseReason::TransportClose);
+        }
         self.connections[number].close_by_server(self.now);
         if self.server.is_candidate(number) {
             self.server.machine.candidate_lost();
@@ -241,23 +289,33 @@ impl World {
         assert_eq!(is_websocket, self.server.websocket.is_some());
     }
 
-    /// Time passes. A server in time does what is due at the moment; one that is late does it in the end.
+    /// Time passes. Ends in time do what is due at the moment; those that are late do it in the end.
     pub(crate) fn time_passes(&mut self, duration: Duration, in_time: bool) {
         let end = self.now + duration;
         while in_time
-            && let Some(due) = self.server.machine.poll_timeout()
+            && let Some(due) = self.next_timeout()
             && due <= end
         {
             self.now = self.now.max(due);
             self.run_timers();
+            self.client_handles_timeout();
         }
         self.now = end;
         self.run_timers();
+        self.client_handles_timeout();
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        let server = self.server.over.is_none().then(|| self.server.machine.poll_timeout()).flatten();
+        server.into_iter().chain(self.client.poll_timeout()).min()
     }
 
     /// Does what is due, and holds it against what is expected.
     fn run_timers(&mut self) {
         let now = self.now;
+        if self.server.over.is_some() {
+            return;
+        }
         loop {
             let server = &mut self.server;
             let ping_at = (server.pings == server.pongs).then_some(server.ping_at);
@@ -270,16 +328,18 @@ impl World {
             assert_eq!(server.machine.handle_timeout(now), expected);
             match expected {
                 None => {
-                    // Without a timer of these it is the pong that is waited for.
+                    // Without a timer of these it is the pong that is waited for, if anything is read.
                     let next = [ping_at, until, release_at].into_iter().flatten().min();
                     let poll_timeout = server.machine.poll_timeout();
                     assert!(next.is_none_or(|next| poll_timeout == Some(next)), "{next:?}, {poll_timeout:?}");
-                    assert!(poll_timeout.is_some_and(|due| due > now), "{poll_timeout:?} stays due");
+                    assert!(poll_timeout.is_none_or(|due| due > now), "{poll_timeout:?} stays due");
+                    assert!(poll_timeout.is_some() || self.server.paused);
                     return;
                 }
                 Some(Due::Ping) => {
                     server.pings += 1;
-                    self.write_packet(&Packet::Ping(""));
+                    self.write(Waiting::Engine(Packet::Ping("")));
+                    self.answer();
                 }
                 Some(Due::AbandonCandidate) => {
                     if let Some(candidate) = server.candidate.take() {
@@ -301,8 +361,12 @@ impl World {
     /// The heartbeat goes on after all that, and ends the session of a client that is silent: a whole timeout after the
     /// handler has begun to read again.
     pub(crate) fn expect_the_end_of_a_silent_client(&mut self) {
+        if self.server.over.is_some() {
+            return;
+        }
         if self.server.pings == self.server.pongs {
-            self.time_passes(self.server.ping_at.saturating_since(self.now), true);
+            self.now = self.now.max(self.server.ping_at);
+            self.run_timers();
         }
         assert_eq!(self.server.pings, self.server.pongs + 1);
         let machine = &mut self.server.machine;

@@ -1,0 +1,294 @@
+//! The client: the real machine, driven as a program with sockets drives it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tidewire_engineio_proto::client::{Action, Closed, ReadyState, Received, Session, Settings};
+use tidewire_engineio_proto::{CloseReason, Packet, ParseError, Payload, Transport};
+use ws_proto::Time;
+
+use crate::connection::Connection;
+use crate::server::{MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT};
+use crate::wire::{Waiting, body, number, number_of_bytes, packet};
+use crate::world::{Get, MESSAGES, Post, World};
+
+const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    session: Session,
+    /// Messages that wait.
+    waiting: VecDeque<Waiting>,
+    /// Messages sent by the program, and received.
+    pub(crate) sent: u32,
+    pub(crate) received: u32,
+    /// It does not read.
+    pub(crate) paused: bool,
+    /// The connection that is its candidate, and the one that is the transport.
+    pub(crate) candidate: Option<usize>,
+    pub(crate) websocket: Option<usize>,
+    candidates: usize,
+    pub(crate) closed: Option<Closed>,
+    /// Its transport may break while it has one.
+    candidate_breaks: bool,
+}
+
+impl Client {
+    pub(crate) fn new(now: Time, open: &str, candidate_breaks: bool) -> Self {
+        let settings = Settings { probe_timeout: PROBE_TIMEOUT, ..Settings::default() };
+        let mut session = Session::new(Transport::Polling, &settings, now);
+        assert_eq!(session.poll_action(now), Some(Action::Poll), "the first GET");
+        assert_eq!(session.handle_packet(Packet::parse(open), now), Received::Open);
+        session.handle_poll_finished();
+        Self {
+            session,
+            waiting: VecDeque::new(),
+            sent: 0,
+            received: 0,
+            paused: false,
+            candidate: None,
+            websocket: None,
+            candidates: 0,
+            closed: None,
+            candidate_breaks,
+        }
+    }
+
+    fn handle_packet(&mut self, packet: Result<Packet<'_>, ParseError>, now: Time) {
+        let number = match self.session.handle_packet(packet, now) {
+            Received::Text(text) => number(text),
+            Received::Binary(bytes) => number_of_bytes(&bytes),
+            Received::Nothing => return,
+            Received::Open => panic!("it opens once"),
+        };
+        assert_eq!(number, self.received, "from the server");
+        self.received += 1;
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.session.ready_state() == ReadyState::Open
+    }
+
+    /// Whether it may still try to move.
+    pub(crate) fn may_move(&self) -> bool {
+        self.websocket.is_none() && (self.candidates == 0 || self.candidate.is_some())
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.session.poll_timeout()
+    }
+}
+
+impl World {
+    pub(crate) fn client_program_sends(&mut self, messages: u32) {
+        for _ in 0..messages.min(MESSAGES - self.client.sent) {
+            self.client.waiting.push_back(Waiting::message(self.client.sent));
+            self.client.sent += 1;
+        }
+        self.client_turn();
+    }
+
+    pub(crate) fn client_pauses(&mut self) {
+        self.client.paused = !self.client.paused;
+        self.client.session.set_paused(self.client.paused, self.now);
+        self.client_turn();
+    }
+
+    pub(crate) fn client_closes(&mut self) {
+        self.client.session.close();
+        self.client_turn();
+    }
+
+    /// The response to the GET arrives, or goes on: some of its packets are handled.
+    pub(crate) fn client_handles_answer(&mut self, packets: usize) {
+        let mut payload = match std::mem::replace(&mut self.get, Get::None) {
+            Get::Answered(body) => Payload::new(body),
+            Get::Reading(payload) => payload,
+            other => unreachable!("{other:?}"),
+        };
+        let mut is_finished = false;
+        for _ in 0..packets {
+            match payload.next_packet() {
+                Some(packet) => self.client.handle_packet(packet, self.now),
+                None => is_finished = true,
+            }
+        }
+        if is_finished {
+            self.client.session.handle_poll_finished();
+        } else {
+            self.get = Get::Reading(payload);
+        }
+        self.client_turn();
+    }
+
+    /// The GET has failed.
+    pub(crate) fn client_loses_get(&mut self) {
+        self.get = Get::None;
+        self.client.session.handle_transport_failed();
+        self.client_turn();
+    }
+
+    pub(crate) fn post_is_answered(&mut self) {
+        self.post = Post::None;
+        self.client.session.handle_post_finished();
+        self.client_turn();
+    }
+
+    pub(crate) fn client_connects(&mut self, number: usize) {
+        self.connections[number].connected = true;
+        if self.client.candidate == Some(number) {
+            self.client.session.handle_candidate_connected();
+        }
+        self.client_turn();
+    }
+
+    pub(crate) fn client_reads(&mut self, number: usize, length: usize) {
+        let events = self.connections[number].client_reads(length, self.now);
+        if self.connections[number].stranger.is_some() {
+            return self.stranger_reads(number, &events);
+        }
+        for event in &events {
+            match packet(event) {
+                None => self.client_loses(number, true),
+                Some(packet) if self.client.websocket == Some(number) => {
+                    self.client.handle_packet(packet, self.now);
+                }
+                Some(packet) if self.client.candidate == Some(number) => {
+                    self.client.session.handle_candidate_packet(&packet);
+                }
+                Some(_) => {}
+            }
+        }
+        self.client_turn();
+    }
+
+    /// The connection vanishes, and with it some of what was on its way.
+    pub(crate) fn connection_breaks(&mut self, number: usize, how: u8) {
+        let connection = &mut self.connections[number];
+        connection.broken = true;
+        connection.to_client.clear();
+        if how & 1 == 0 {
+            connection.to_server.truncate(usize::from(how));
+        }
+        self.client_loses(number, false);
+        self.client_turn();
+    }
+
+    fn client_loses(&mut self, number: usize, in_order: bool) {
+        if self.client.candidate == Some(number) {
+            self.client.candidate = None;
+            self.client.session.handle_candidate_lost();
+        } else if self.client.websocket == Some(number) && in_order {
+            self.client.session.handle_transport_closed();
+        } else if self.client.websocket == Some(number) {
+            self.client.session.handle_transport_failed();
+        }
+    }
+
+    pub(crate) fn client_handles_timeout(&mut self) {
+        self.client.session.handle_timeout(self.now);
+        self.client_turn();
+        let next = self.client.session.poll_timeout();
+        assert!(next.is_none_or(|next| next > self.now), "{next:?} stays due");
+    }
+
+    /// What a driver does at the end of each of its turns.
+    fn client_turn(&mut self) {
+        loop {
+            let lengths = self.client.waiting.iter().map(|waiting| waiting.packet().encoded_len());
+            if let Some(transmit) = self.client.session.poll_transmit(lengths) {
+                assert_eq!(self.client.closed, None, "nothing leaves after the end");
+                let messages = transmit.messages.min(self.client.waiting.len());
+                let packets: Vec<_> = transmit
+                    .packet
+                    .map(Waiting::Engine)
+                    .into_iter()
+                    .chain(self.client.waiting.drain(..messages))
+                    .collect();
+                self.client_transmits(&packets);
+            } else if let Some(action) = self.client.session.poll_action(self.now) {
+                assert_eq!(self.client.closed, None, "nothing happens after the end");
+                self.client_acts(action);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn client_transmits(&mut self, packets: &[Waiting]) {
+        assert!(!packets.is_empty());
+        match self.client.websocket {
+            Some(number) => {
+                let connection = &mut self.connections[number];
+                packets.iter().for_each(|waiting| connection.client_says(&waiting.packet()));
+            }
+            None => {
+                assert!(matches!(self.post, Post::None), "one POST at a time");
+                let body = body(packets);
+                assert!(body.len() <= MAX_PAYLOAD || packets.len() == 1, "{body:?}");
+                self.post = Post::Coming(body);
+            }
+        }
+    }
+
+    fn client_acts(&mut self, action: Action) {
+        match action {
+            Action::Poll => {
+                assert!(matches!(self.get, Get::None), "one GET at a time");
+                self.get = Get::Coming;
+            }
+            Action::OpenCandidate(transport) => {
+                assert_eq!((transport, self.client.candidate), (Transport::WebSocket, None));
+                self.client.candidate = Some(self.connections.len());
+                self.client.candidates += 1;
+                self.connections.push(Connection::new(None, self.client.candidate_breaks));
+            }
+            Action::SendToCandidate(packet) => {
+                let number = self.client.candidate.expect("there is a candidate");
+                self.connections[number].client_says(&packet);
+            }
+            Action::SwitchToCandidate(packet) => {
+                assert!(matches!((&self.get, &self.post), (Get::None, Post::None)), "nothing is in flight");
+                let number = self.client.candidate.take().expect("there is a candidate");
+                self.client.websocket = Some(number);
+                self.connections[number].client_says(&packet);
+            }
+            Action::CloseCandidate => {
+                let number = self.client.candidate.take().expect("there is a candidate");
+                self.connections[number].close_by_client(self.now);
+            }
+            Action::Close(closed) => self.client_ends(closed),
+        }
+    }
+
+    fn client_ends(&mut self, closed: Closed) {
+        assert_eq!(self.client.candidate, None, "the candidate was closed before");
+        self.get = Get::None;
+        if let Some(number) = self.client.websocket {
+            assert_eq!(closed.packet, None);
+            self.connections[number].close_by_client(self.now);
+        } else if let (Some(packet), Post::None) = (&closed.packet, &self.post) {
+            self.post = Post::Coming(body([&Waiting::Engine(packet.clone())]));
+        }
+        self.client.closed = Some(closed);
+    }
+
+    /// A server that says nothing more is given up, a whole heartbeat after the client has begun to read again.
+    pub(crate) fn expect_the_end_of_a_silent_server(&mut self) {
+        if !self.client.is_open() {
+            return;
+        }
+        let session = &mut self.client.session;
+        session.set_paused(true, self.now);
+        self.now = self.now + (PING_INTERVAL + PING_TIMEOUT) * 10;
+        session.handle_timeout(self.now);
+        session.set_paused(false, self.now);
+        assert_eq!(session.ready_state(), ReadyState::Open, "its silence proves nothing");
+        self.now = self.now + (PING_INTERVAL + PING_TIMEOUT - Duration::from_micros(1));
+        session.handle_timeout(self.now);
+        assert_eq!(session.ready_state(), ReadyState::Open);
+        self.now = self.now + Duration::from_micros(1);
+        self.client_handles_timeout();
+        assert_eq!(self.client.closed.as_ref().map(|closed| closed.reason), Some(CloseReason::PingTimeout));
+    }
+}

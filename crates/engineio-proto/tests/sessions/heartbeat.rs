@@ -1,0 +1,77 @@
+//! The heartbeat between the two machines, over a network that takes its time.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tidewire_engineio_proto::{
+    CloseReason, Packet, SessionId, Settings, Transport, client, open_packet, server,
+};
+use ws_proto::Time;
+
+const INTERVAL: Duration = Duration::from_secs(25);
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn seconds(limit: u64) -> impl Strategy<Value = Duration> {
+    // Often exactly a deadline, or a microsecond beside it.
+    let near = (0..limit, -1_i64..=1).prop_map(|(seconds, beside)| {
+        Duration::from_micros((seconds * 1_000_000).saturating_add_signed(beside))
+    });
+    prop_oneof![near, (0..limit * 1_000_000).prop_map(Duration::from_micros)]
+}
+
+fn reason(session: &mut client::Session, now: Time) -> Option<CloseReason> {
+    match session.poll_action(now) {
+        Some(client::Action::Close(closed)) => Some(closed.reason),
+        Some(other) => panic!("{other:?}"),
+        None => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each round is how long a ping and its pong are on their way.
+    #[test]
+    fn a_late_ping_or_pong_ends_the_session_and_one_in_time_does_not(
+        rounds in vec((seconds(25), seconds(25)), 1..12),
+    ) {
+        let settings = Settings { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..Settings::default() };
+        let open = open_packet(&SessionId::from_random([0; 15]), Transport::WebSocket, &settings);
+        let mut now = Time::ZERO;
+        let mut server = server::Session::new(Transport::WebSocket, &settings, now);
+        let mut client = client::Session::new(Transport::WebSocket, &client::Settings::default(), now);
+        prop_assert_eq!(client.handle_packet(Packet::parse(&open), now), client::Received::Open);
+        let mut last_ping = now;
+
+        for (ping_takes, pong_takes) in rounds {
+            now = server.poll_timeout().expect("a ping is due");
+            prop_assert_eq!(server.handle_timeout(now), Some(server::Due::Ping));
+            let server_gives_up = now + TIMEOUT;
+            let client_gives_up = last_ping + INTERVAL + TIMEOUT;
+            prop_assert_eq!(client.poll_timeout(), Some(client_gives_up));
+
+            // Input comes before timers: a ping that arrives with the deadline is in time.
+            let arrives = now + ping_takes;
+            if arrives > client_gives_up {
+                client.handle_timeout(client_gives_up);
+                prop_assert_eq!(reason(&mut client, client_gives_up), Some(CloseReason::PingTimeout));
+                return Ok(());
+            }
+            prop_assert_eq!(client.handle_packet(Ok(Packet::Ping("")), arrives), client::Received::Nothing);
+            client.handle_timeout(arrives);
+            prop_assert_eq!(reason(&mut client, arrives), None);
+            last_ping = arrives;
+
+            let pong = client.poll_transmit([]).and_then(|transmit| transmit.packet).expect("a pong");
+            now = arrives + pong_takes;
+            if now > server_gives_up {
+                let due = server.handle_timeout(server_gives_up);
+                prop_assert_eq!(due, Some(server::Due::Close(CloseReason::PingTimeout)));
+                return Ok(());
+            }
+            prop_assert_eq!(server.handle_packet(Ok(pong), now), Ok(server::Received::Nothing));
+            prop_assert_eq!(server.handle_timeout(now), None);
+        }
+    }
+}

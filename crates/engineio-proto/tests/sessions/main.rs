@@ -1,0 +1,54 @@
+//! Random histories of a session, between the server's machine and the client's: whatever was sent, closed, broken off,
+//! paused or slow at whatever moment, each end gets what the other one sent, once and in order, and no candidate harms
+//! the session.
+
+mod client;
+mod connection;
+mod heartbeat;
+mod server;
+mod stranger;
+mod wire;
+mod world;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use world::{Rules, World};
+
+/// Each step is one of what can happen next, and how: how many messages or bytes, how much time, which candidate.
+fn steps() -> impl Strategy<Value = Vec<(u16, u8)>> {
+    vec((any::<u16>(), any::<u8>()), 0..700)
+}
+
+fn run(rules: Rules, steps: Vec<(u16, u8)>) -> World {
+    let mut world = World::new(rules);
+    for (choice, how) in steps {
+        let moves = world.moves();
+        world.make(moves[usize::from(choice) % moves.len()], how);
+    }
+    world.settle();
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_an_upgrade_falls_on_nothing_is_lost_doubled_or_reordered(
+        steps in steps(),
+        strangers in prop_oneof![Just(0), Just(20), 0..20_usize],
+        candidate_breaks in any::<bool>(),
+    ) {
+        let mut world = run(Rules { strangers, candidate_breaks, ends: false }, steps);
+        world.expect_the_end_of_a_silent_client();
+        world.expect_the_end_of_a_silent_server();
+    }
+
+    #[test]
+    fn whenever_a_session_is_closed_or_fails_it_ends_once_and_a_close_waits_for_the_messages(
+        steps in steps(),
+        strangers in 0..3_usize,
+        candidate_breaks in any::<bool>(),
+    ) {
+        run(Rules { strangers, candidate_breaks, ends: true }, steps);
+    }
+}

@@ -1,0 +1,75 @@
+//! Packets as they travel: bodies of polling, and messages of WebSocket.
+
+use tidewire_engineio_proto::{Packet, ParseError};
+use ws_proto::{Event, Opcode};
+
+/// Stands between the packets of a body.
+const SEPARATOR: u8 = 0x1e;
+
+/// A packet that waits to be sent.
+#[derive(Debug, Clone)]
+pub(crate) enum Waiting {
+    Engine(Packet<'static>),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Waiting {
+    /// Message `number` of an end: every third one is bytes.
+    pub(crate) fn message(number: u32) -> Self {
+        match number % 3 {
+            2 => Self::Bytes(number.to_be_bytes().into()),
+            _ => Self::Text(number.to_string()),
+        }
+    }
+
+    pub(crate) fn packet(&self) -> Packet<'_> {
+        match self {
+            Self::Engine(packet) => packet.clone(),
+            Self::Text(text) => Packet::Message(text),
+            Self::Bytes(bytes) => Packet::Binary(bytes.into()),
+        }
+    }
+}
+
+/// The number of a message.
+pub(crate) fn number(text: &str) -> u32 {
+    text.parse().expect("a number")
+}
+
+/// The number of a binary message.
+pub(crate) fn number_of_bytes(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes.try_into().expect("four bytes"))
+}
+
+/// The body of a request or a response.
+pub(crate) fn body<'a>(packets: impl IntoIterator<Item = &'a Waiting>) -> String {
+    let mut body = Vec::new();
+    for waiting in packets {
+        if !body.is_empty() {
+            body.push(SEPARATOR);
+        }
+        waiting.packet().encode_into(&mut body);
+    }
+    String::from_utf8(body).expect("text")
+}
+
+/// Appends a packet as a message of a WebSocket.
+pub(crate) fn encode_message(packet: &Packet<'_>, mask: Option<[u8; 4]>, wire: &mut Vec<u8>) {
+    if let Packet::Binary(bytes) = packet {
+        return ws_proto::encode_message(Opcode::Binary, bytes, mask, wire);
+    }
+    let mut text = Vec::new();
+    packet.encode_into(&mut text);
+    ws_proto::encode_message(Opcode::Text, &text, mask, wire);
+}
+
+/// The packet of an event, or `None` for one that ends the connection.
+pub(crate) fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
+    match event {
+        Event::Text(text) => Some(Packet::parse(text)),
+        Event::Binary(bytes) => Some(Ok(Packet::Binary((&**bytes).into()))),
+        Event::Close(_) => None,
+        other => panic!("{other:?}"),
+    }
+}
