@@ -8,6 +8,7 @@
 
 mod agreement;
 mod client_handshake;
+mod client_session;
 mod endpoints;
 mod fields;
 mod frame_decoder;
@@ -22,6 +23,7 @@ mod socketio_packet;
 mod tree;
 
 pub use client_handshake::client_handshake;
+pub use client_session::client_session;
 pub use endpoints::{compressed_endpoints, endpoints};
 pub use frame_decoder::{compressed_frames, frame_decoder};
 pub use handshake::handshake;
@@ -34,8 +36,9 @@ pub use socketio_packet::socketio_packet;
 pub type Target = fn(&[u8]);
 
 /// Every target, with the name that its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("client_handshake", client_handshake),
+    ("client_session", client_session),
     ("compressed_endpoints", compressed_endpoints),
     ("compressed_frames", compressed_frames),
     ("endpoints", endpoints),

@@ -146,7 +146,7 @@ impl Session {
     /// The response to the GET has ended, and all its packets have been handed over.
     pub fn handle_poll_finished(&mut self) {
         self.requests.get = false;
-        if let Phase::Opening { .. } = self.phase {
+        if let (Phase::Opening { .. }, Transport::Polling) = (&self.phase, self.transport) {
             self.end(CloseReason::TransportError, Some(SessionError::NoOpenPacket));
         }
     }
@@ -171,7 +171,8 @@ impl Session {
         self.upgrade.handle_connected();
     }
 
-    /// A packet of the candidate. Any but the answer to the probe costs the candidate: an [`Action::CloseCandidate`] follows.
+    /// A packet of the candidate. Any but the answer to the probe costs the candidate: an [`Action::CloseCandidate`]
+    /// follows.
     pub fn handle_candidate_packet(&mut self, packet: &Result<Packet<'_>, ParseError>) {
         self.upgrade.handle_packet(packet);
     }
@@ -237,7 +238,10 @@ impl Session {
     /// a browser has throttled may not have said so yet.
     #[must_use]
     pub fn is_ping_overdue(&self, now: Time) -> bool {
-        matches!(self.phase, Phase::Open { deadline } | Phase::Closing { deadline } if deadline < now && !self.paused)
+        match self.phase {
+            Phase::Open { deadline } | Phase::Closing { deadline } => deadline < now && !self.paused,
+            Phase::Opening { .. } | Phase::Ended(_) | Phase::Closed => false,
+        }
     }
 
     /// Whether a message may leave now: the session is open, it is not about to move, and no POST is in flight.
@@ -251,9 +255,9 @@ impl Session {
     /// What leaves next, given the messages that wait: the [length](Packet::encoded_len) of each in its text form, in order.
     ///
     /// On polling, one POST takes the packets of one call, and the next POST begins after
-    /// [`handle_post_finished`](Self::handle_post_finished). Its body is never longer than `maxPayload` of the server, but for
-    /// a single packet that is longer by itself. On WebSocket the driver takes what waits for as long as its connection takes
-    /// more, and calls this only then.
+    /// [`handle_post_finished`](Self::handle_post_finished). Its body is never longer than `maxPayload` of the server, but
+    /// for a single packet that is longer by itself. On WebSocket the driver takes what waits for as long as its connection
+    /// takes more, and calls this only then.
     ///
     /// A session that closes ends by this call, once no message waits.
     pub fn poll_transmit(&mut self, waiting: impl IntoIterator<Item = usize>) -> Option<Transmit> {

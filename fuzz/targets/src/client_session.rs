@@ -1,0 +1,394 @@
+//! The client's half of an Engine.IO session that is driven by anything, in virtual time.
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use engineio_proto::client::{Action, Closed, ReadyState, Received, Session, SessionError, Settings};
+use engineio_proto::{CloseReason, Packet, ParseError, Transport};
+use ws_proto::Time;
+
+/// What a server, a network, a program and the clock do to a session, one after another.
+pub fn client_session(data: &[u8]) {
+    let mut choices = Unstructured::new(data);
+    let Ok(mut run) = Run::begin(&mut choices) else { return };
+    run.turn(false);
+    while !choices.is_empty() {
+        if run.step(&mut choices).is_err() {
+            return;
+        }
+        run.check();
+    }
+}
+
+/// A session, and what an observer knows of it.
+struct Run {
+    session: Session,
+    settings: Settings,
+    began_on: Transport,
+    now: Time,
+    /// Lengths of the messages that wait.
+    waiting: Vec<usize>,
+    get: bool,
+    post: bool,
+    pinged: bool,
+    paused: bool,
+    /// The open packet was taken.
+    opened: bool,
+    program_closed: bool,
+    /// The last moment from which on the server has its whole time.
+    granted: Time,
+    candidate: Option<Candidate>,
+    candidates: usize,
+    moved: bool,
+    closed: Option<Closed>,
+}
+
+/// What the driver has beside the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Candidate {
+    since: Time,
+    connected: bool,
+    probed: bool,
+    answered: bool,
+}
+
+impl Run {
+    fn begin(choices: &mut Unstructured<'_>) -> Result<Self> {
+        let began_on = if choices.arbitrary()? { Transport::WebSocket } else { Transport::Polling };
+        let mut milliseconds = || choices.int_in_range(1..=60_000).map(Duration::from_millis);
+        let settings = Settings {
+            connect_timeout: milliseconds()?,
+            probe_timeout: milliseconds()?,
+            upgrade: choices.ratio(7_u8, 8)?,
+            max_id_length: choices.int_in_range(0..=40)?,
+            ..Settings::default()
+        };
+        Ok(Self {
+            session: Session::new(began_on, &settings, Time::ZERO),
+            settings,
+            began_on,
+            now: Time::ZERO,
+            waiting: Vec::new(),
+            get: false,
+            post: false,
+            pinged: false,
+            paused: false,
+            opened: false,
+            program_closed: false,
+            granted: Time::ZERO,
+            candidate: None,
+            candidates: 0,
+            moved: false,
+            closed: None,
+        })
+    }
+
+    fn step(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
+        match choices.int_in_range(0..=14_u8)? {
+            0 | 1 => self.open(&handshake(choices)?),
+            2 | 3 => self.take(packet(choices)?),
+            4 => {
+                self.session.handle_poll_finished();
+                self.get = false;
+            }
+            5 => {
+                self.session.handle_post_finished();
+                self.post = false;
+            }
+            6 => self.connect_candidate(),
+            7 | 8 => self.take_from_candidate(&packet(choices)?),
+            9 => {
+                self.session.handle_candidate_lost();
+                self.candidate = None;
+            }
+            10 => {
+                for length in choices.arbitrary_iter::<u8>()?.take(4) {
+                    self.waiting.push(1 + usize::from(length?));
+                }
+            }
+            11 => {
+                let paused = choices.arbitrary()?;
+                self.session.set_paused(paused, self.now);
+                if self.paused && !paused {
+                    self.granted = self.now;
+                }
+                self.paused = paused;
+            }
+            12 => {
+                self.session.close();
+                self.program_closed = true;
+            }
+            13 => match choices.int_in_range(0..=7_u8)? {
+                0 => self.session.handle_transport_closed(),
+                1 => self.session.handle_transport_failed(),
+                _ => {}
+            },
+            _ => {
+                let to_the_deadline: bool = choices.arbitrary()?;
+                self.now = match self.session.poll_timeout() {
+                    Some(deadline) if to_the_deadline => deadline.max(self.now),
+                    _ => self.now + Duration::from_millis(choices.int_in_range(0..=100_000)?),
+                };
+                self.wake();
+            }
+        }
+        // A driver may be slow to take its turn.
+        if choices.ratio(3_u8, 4)? {
+            self.turn(choices.ratio(1_u8, 8)?);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, json: &str) {
+        let is_expected = self.session.ready_state() == ReadyState::Opening;
+        match self.session.handle_packet(Ok(Packet::Open(json)), self.now) {
+            Received::Open => {
+                assert!(is_expected, "a session opens once");
+                (self.opened, self.granted) = (true, self.now);
+                let announced: serde_json::Value = serde_json::from_str(json).expect("it was read as JSON");
+                let id = self.session.id().expect("an open session has an id");
+                assert_eq!(announced["sid"], id);
+                assert!((1..=self.settings.max_id_length).contains(&id.len()));
+                let heartbeat = self.heartbeat().as_millis();
+                assert!((1..=2_147_483_647).contains(&heartbeat), "{heartbeat}");
+            }
+            Received::Nothing => {
+                let is_closed = self.session.ready_state() == ReadyState::Closed;
+                assert!(!is_expected || is_closed, "what cannot be used ends the session");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A packet of the transport.
+    fn take(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) {
+        let state = self.session.ready_state();
+        let is_polling = self.session.transport() == Transport::Polling;
+        let is_open = matches!(state, ReadyState::Open | ReadyState::Closing);
+        let received = self.session.handle_packet(packet.clone(), self.now);
+        let ends = match packet {
+            Err(_) => true,
+            Ok(Packet::Close) => is_polling,
+            Ok(_) => false,
+        };
+        if ends {
+            assert_eq!(self.session.ready_state(), ReadyState::Closed);
+        } else {
+            assert_eq!(self.session.ready_state(), state, "{packet:?}");
+        }
+        let expected = match packet {
+            Ok(Packet::Message(text)) if is_open => Received::Text(text),
+            Ok(Packet::Binary(data)) if is_open => Received::Binary(data),
+            Ok(Packet::Ping(_)) if is_open => {
+                (self.pinged, self.granted) = (true, self.now);
+                Received::Nothing
+            }
+            _ => Received::Nothing,
+        };
+        assert_eq!(received, expected);
+    }
+
+    fn connect_candidate(&mut self) {
+        self.session.handle_candidate_connected();
+        if let Some(candidate) = &mut self.candidate {
+            candidate.connected = true;
+        }
+    }
+
+    fn take_from_candidate(&mut self, packet: &std::result::Result<Packet<'static>, ParseError>) {
+        self.session.handle_candidate_packet(packet);
+        if let Some(candidate) = &mut self.candidate {
+            candidate.answered = candidate.probed && *packet == Ok(Packet::Pong("probe"));
+        }
+    }
+
+    fn wake(&mut self) {
+        let state = self.session.ready_state();
+        let is_due = self.session.poll_timeout().is_some_and(|deadline| deadline <= self.now);
+        self.session.handle_timeout(self.now);
+        let next = self.session.poll_timeout();
+        assert!(next.is_none_or(|next| next > self.now), "{next:?} stays due");
+        if let Some(candidate) = &mut self.candidate
+            && candidate.since + self.settings.probe_timeout <= self.now
+        {
+            // It is given up, and the driver is told on its next turn.
+            candidate.answered = false;
+        }
+        if state != ReadyState::Closed && self.session.ready_state() == ReadyState::Closed {
+            assert!(is_due, "it ended before its deadline");
+            if self.opened {
+                assert!(!self.paused);
+                assert!(self.now >= self.granted + self.heartbeat(), "the server had not its whole time");
+            } else {
+                assert!(self.now >= Time::ZERO + self.settings.connect_timeout);
+            }
+        }
+    }
+
+    /// The turn of a driver, which does everything, or does not get to sending.
+    fn turn(&mut self, is_writing: bool) {
+        for _ in 0..1_000 {
+            let could_send = self.session.can_send();
+            let transmitted = !is_writing && self.transmit();
+            if !transmitted {
+                if could_send && !is_writing && self.program_closed {
+                    assert_eq!(self.session.ready_state(), ReadyState::Closed, "nothing keeps it open");
+                }
+                let Some(action) = self.session.poll_action(self.now) else { return };
+                self.act(action);
+            }
+        }
+        panic!("there is no end of things to do");
+    }
+
+    fn transmit(&mut self) -> bool {
+        let Some(transmit) = self.session.poll_transmit(self.waiting.iter().copied()) else { return false };
+        assert_eq!(self.closed, None, "nothing leaves after the end");
+        assert!(self.opened, "nothing leaves before the open packet");
+        let is_answered = self.candidate.is_some_and(|candidate| candidate.answered);
+        assert!(!is_answered, "nothing leaves while the session is about to move");
+        let pong = transmit.packet.as_ref();
+        assert!(pong.is_none_or(|packet| self.pinged && *packet == Packet::Pong("")));
+        assert_eq!(pong.is_some(), self.pinged, "a pong goes first");
+        self.pinged = false;
+        let messages = transmit.messages.min(self.waiting.len());
+        assert!(pong.is_some() || messages > 0);
+        let lengths = pong.map(Packet::encoded_len).into_iter().chain(self.waiting.drain(..messages));
+        let lengths: Vec<usize> = lengths.collect();
+        if self.session.transport() == Transport::Polling {
+            assert!(!self.post, "one POST at a time");
+            self.post = true;
+            let body = lengths.iter().sum::<usize>() + lengths.len() - 1;
+            let limit = self.session.handshake().and_then(|handshake| handshake.max_payload);
+            let fits = |body: usize| limit.is_none_or(|limit| body <= limit);
+            assert!(lengths.len() == 1 || fits(body), "{body} bytes");
+            let next = self.waiting.first();
+            assert!(next.is_none_or(|next| !fits(body + 1 + next)), "one more fits");
+        } else {
+            assert!(self.waiting.is_empty(), "a WebSocket takes all");
+        }
+        true
+    }
+
+    fn act(&mut self, action: Action) {
+        assert_eq!(self.closed, None, "nothing happens after the end: {action:?}");
+        match action {
+            Action::Poll => {
+                assert!(
+                    !self.get && !self.moved && !self.paused,
+                    "one GET at a time, of one that polls and reads"
+                );
+                assert_eq!(self.began_on, Transport::Polling);
+                self.get = true;
+            }
+            Action::OpenCandidate(transport) => {
+                assert_eq!(transport, Transport::WebSocket);
+                assert_eq!(self.session.transport(), Transport::Polling);
+                assert!(self.settings.upgrade && self.opened && !self.program_closed);
+                let candidate =
+                    Candidate { since: self.now, connected: false, probed: false, answered: false };
+                assert_eq!(self.candidate.replace(candidate), None, "one at a time");
+                self.candidates += 1;
+                assert_eq!(self.candidates, 1, "each is tried once");
+            }
+            Action::SendToCandidate(packet) => {
+                assert_eq!(packet, Packet::Ping("probe"));
+                let candidate = self.candidate.as_mut().expect("there is a candidate");
+                assert!(candidate.connected && !candidate.probed, "one probe");
+                candidate.probed = true;
+            }
+            Action::SwitchToCandidate(packet) => {
+                assert_eq!(packet, Packet::Upgrade);
+                let candidate = self.candidate.take().expect("there is a candidate");
+                assert!(candidate.answered && !self.get && !self.post);
+                assert_eq!(self.session.transport(), Transport::WebSocket);
+                self.moved = true;
+            }
+            Action::CloseCandidate => {
+                assert!(self.candidate.take().is_some(), "there is a candidate to close");
+            }
+            Action::Close(closed) => self.close(closed),
+        }
+    }
+
+    fn close(&mut self, closed: Closed) {
+        assert_eq!(self.session.ready_state(), ReadyState::Closed);
+        assert_eq!(self.candidate, None, "the candidate was closed before");
+        let error = closed.error;
+        match closed.reason {
+            CloseReason::PingTimeout => assert!(self.opened && error.is_none()),
+            CloseReason::ForcedClose => assert!(self.program_closed && error.is_none()),
+            CloseReason::TransportClose => assert_eq!(error, None),
+            CloseReason::TransportError => match error {
+                Some(SessionError::Packet(_)) | None => {}
+                Some(_) => assert!(!self.opened),
+            },
+            CloseReason::ParseError => panic!("a client has no such end"),
+        }
+        if closed.packet.is_some() {
+            assert_eq!(closed.packet, Some(Packet::Close));
+            assert!(self.opened && self.session.transport() == Transport::Polling);
+        }
+        self.closed = Some(closed);
+    }
+
+    fn heartbeat(&self) -> Duration {
+        let handshake = self.session.handshake().expect("the session has opened");
+        handshake.ping_interval + handshake.ping_timeout
+    }
+
+    /// What holds between any two steps.
+    fn check(&self) {
+        let transport = if self.moved { Transport::WebSocket } else { self.began_on };
+        assert_eq!(self.session.transport(), transport);
+        let state = self.session.ready_state();
+        assert_eq!(self.session.handshake().is_some(), self.opened);
+        // The session never sleeps longer than its promises reach.
+        let latest = match state {
+            ReadyState::Opening => Some(Time::ZERO + self.settings.connect_timeout),
+            ReadyState::Open | ReadyState::Closing if !self.paused => Some(self.granted + self.heartbeat()),
+            ReadyState::Open | ReadyState::Closing => None,
+            ReadyState::Closed => return assert_eq!(self.session.poll_timeout(), None),
+        };
+        let next = self.session.poll_timeout();
+        if let Some(latest) = latest {
+            assert!(next.is_some_and(|next| next <= latest), "{next:?}, and {latest:?} at the latest");
+        }
+        if let (Some(candidate), Some(next)) = (self.candidate, next)
+            && Some(next) != latest
+        {
+            assert_eq!(next, candidate.since + self.settings.probe_timeout);
+        }
+        assert!(latest.is_some() || self.candidate.is_some() || next.is_none(), "{next:?} for nothing");
+    }
+}
+
+/// The data of an open packet: mostly one that can be used.
+fn handshake(choices: &mut Unstructured<'_>) -> Result<String> {
+    if choices.ratio(1_u8, 4)? {
+        return Ok(choices.arbitrary::<&str>()?.to_owned());
+    }
+    let upgrades =
+        choices.choose(&["[]", r#"["websocket"]"#, r#"["webtransport","websocket","websocket"]"#])?;
+    let mut number = || choices.int_in_range(0..=60_000_u32);
+    let (interval, timeout, max_payload) = (number()?, number()?, number()? % 600);
+    let id = choices.choose(&["s", "a b/é&?", "twenty characters ab", "thirty characters of one text "])?;
+    Ok(format!(
+        r#"{{"sid":"{id}","upgrades":{upgrades},"pingInterval":{interval},"pingTimeout":{timeout},"maxPayload":{max_payload}}}"#
+    ))
+}
+
+fn packet(choices: &mut Unstructured<'_>) -> Result<std::result::Result<Packet<'static>, ParseError>> {
+    Ok(match choices.int_in_range(0..=15_u8)? {
+        0 => Ok(Packet::Close),
+        1..=3 => Ok(Packet::Ping("")),
+        4 => Ok(Packet::Ping("probe")),
+        5 => Ok(Packet::Pong("")),
+        6..=9 => Ok(Packet::Pong("probe")),
+        10 | 11 => Ok(Packet::Message("é")),
+        12 => Ok(Packet::Binary(vec![0, 0xff].into())),
+        13 => Ok(Packet::Upgrade),
+        14 => Ok(Packet::Noop),
+        _ => Err(ParseError::UnknownType),
+    })
+}
