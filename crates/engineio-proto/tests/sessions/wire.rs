@@ -1,10 +1,7 @@
 //! Packets as they travel: bodies of polling, and messages of WebSocket.
 
-use tidewire_engineio_proto::{Packet, ParseError};
+use tidewire_engineio_proto::{Framing, Packet, Packets, ParseError, encode_payload};
 use ws_proto::{Event, Opcode};
-
-/// Stands between the packets of a body.
-const SEPARATOR: u8 = 0x1e;
 
 /// A packet that waits to be sent.
 #[derive(Debug, Clone)]
@@ -44,13 +41,12 @@ pub(crate) fn number_of_bytes(bytes: &[u8]) -> u32 {
 
 /// The body of a request or a response.
 pub(crate) fn body<'a>(packets: impl IntoIterator<Item = &'a Waiting>) -> String {
-    let mut body = Vec::new();
-    for waiting in packets {
-        if !body.is_empty() {
-            body.push(SEPARATOR);
-        }
-        waiting.packet().encode_into(&mut body);
+    let mut waiting = Vec::new();
+    for packet in packets {
+        Framing::Packets.write_packet(&packet.packet(), &mut waiting);
     }
+    let mut body = Vec::new();
+    encode_payload(Packets::new(&waiting), &mut body);
     String::from_utf8(body).expect("text")
 }
 
