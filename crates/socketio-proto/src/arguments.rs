@@ -8,12 +8,14 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{
     self, Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny, SeqAccess, Unexpected, Visitor,
 };
-use serde::{Deserializer, forward_to_deserialize_any};
+use serde::{Deserializer, Serialize, forward_to_deserialize_any};
+use serde_json::value::RawValue;
 
 use crate::attachments::Resolving;
-use crate::error::ArgumentsError;
+use crate::error::{ArgumentsError, EncodeError};
 use crate::excerpt::Excerpt;
 use crate::scan::RESERVED_NAMES;
+use crate::serializer::write_value;
 use crate::text::plain_length;
 use crate::tuple::{Shape, shape};
 
@@ -25,12 +27,14 @@ pub struct Arguments<'a> {
     /// Where the first argument begins in it; the closing bracket if there is none.
     start: usize,
     len: usize,
+    /// Whether the payload ends where the argument began that was cut off: with a comma instead of the bracket.
+    is_cut: bool,
     attachments: Vec<Bytes>,
 }
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new(payload: &'a str, start: usize, len: usize) -> Self {
-        Self { payload: Cow::Borrowed(payload), start, len, attachments: Vec::new() }
+        Self { payload: Cow::Borrowed(payload), start, len, is_cut: false, attachments: Vec::new() }
     }
 
     /// How many arguments there are.
@@ -82,8 +86,40 @@ impl<'a> Arguments<'a> {
     /// Binary data is represented by its placeholders.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        let list = &self.payload[self.start..];
-        list.trim_end().strip_suffix(']').unwrap_or(list).trim_end()
+        let list = self.payload[self.start..].trim_end();
+        list.strip_suffix(if self.is_cut { ',' } else { ']' }).unwrap_or(list).trim_end()
+    }
+
+    /// The last argument, if it is a text without escapes: what the offset of a recoverable event is.
+    #[must_use]
+    pub fn last_text(&self) -> Option<&str> {
+        self.find_last_text().map(|(_, text)| text)
+    }
+
+    /// The arguments without the last one, if that is a text without escapes; otherwise all of them. For drivers that
+    /// do not show the offset of a recoverable event to the program.
+    #[must_use]
+    pub fn without_last_text(mut self) -> Self {
+        let Some((start, _)) = self.find_last_text() else { return self };
+        self.len -= 1;
+        self.is_cut = true;
+        match &mut self.payload {
+            Cow::Borrowed(payload) => *payload = &payload[..start],
+            Cow::Owned(payload) => payload.truncate(start),
+        }
+        self
+    }
+
+    /// Where the last argument begins, and its text without the quotes.
+    fn find_last_text(&self) -> Option<(usize, &str)> {
+        if self.len == 0 {
+            return None;
+        }
+        // A list that ends with a quote ends with a string, which belongs to nothing but the list.
+        let inner = self.as_json().strip_suffix('"')?;
+        let (before, text) = inner.rsplit_once('"')?;
+        let is_plain = !before.ends_with('\\') && !text.contains('\\');
+        is_plain.then_some((self.start + before.len(), text))
     }
 
     /// The binary data that came with the packet, in the order in which it came.
@@ -99,6 +135,7 @@ impl<'a> Arguments<'a> {
             payload: Cow::Owned(self.payload.into_owned()),
             start: self.start,
             len: self.len,
+            is_cut: self.is_cut,
             attachments: self.attachments,
         }
     }
@@ -133,6 +170,23 @@ impl<'a> Json<'a> {
 
     pub(crate) fn new(text: &'a str) -> Self {
         Self(Cow::Borrowed(text.trim_ascii()))
+    }
+
+    /// The JSON of a value that is an object, as what a client authenticates with must be. Bytes in it are lists of
+    /// numbers.
+    ///
+    /// # Errors
+    /// When the value cannot be written, or is no object.
+    pub fn object<T: Serialize + ?Sized>(value: &T) -> Result<Json<'static>, EncodeError> {
+        let mut text = Vec::new();
+        write_value(&mut text, None, value)?;
+        let reason = |error: &dyn std::fmt::Display| EncodeError::Serialize { reason: error.to_string() };
+        let json = Json(Cow::Owned(String::from_utf8(text).map_err(|error| reason(&error))?));
+        if json.is_object() { Ok(json) } else { Err(reason(&"it is no object")) }
+    }
+
+    pub(crate) fn from_raw(raw: Box<RawValue>) -> Json<'static> {
+        Json(Cow::Owned(raw.to_string()))
     }
 
     /// The value as it was received.
@@ -379,7 +433,6 @@ impl<'de> Deserializer<'de> for MissingArgument {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
     use super::*;
@@ -524,6 +577,39 @@ mod tests {
         assert_eq!(arguments("[]").as_json(), "");
         assert_eq!(arguments("[ ]").as_json(), "");
         assert!(arguments("[]").is_empty());
+    }
+
+    #[test]
+    fn the_last_argument_can_be_looked_at_and_cut_off_if_it_is_plain_text() {
+        for (payload, text, rest, len) in [
+            (r#"[1,"Q81oi"]"#, Some("Q81oi"), "1", 1),
+            (r#"[ [1] , "x" ] "#, Some("x"), "[1]", 1),
+            (r#"["é\"","x",""]"#, Some(""), r#""é\"","x""#, 2),
+            (r#"["x"]"#, Some("x"), "", 0),
+            (r#"["x","a\u0062"]"#, None, r#""x","a\u0062""#, 2),
+            (r#"["x","\"y"]"#, None, r#""x","\"y""#, 2),
+            (r#"["x",{"a":"b"}]"#, None, r#""x",{"a":"b"}"#, 2),
+            (r#"["x",1]"#, None, r#""x",1"#, 2),
+            ("[]", None, "", 0),
+        ] {
+            let list = arguments(payload);
+            assert_eq!(list.last_text(), text, "{payload}");
+            for list in [list.clone().without_last_text(), list.into_owned().without_last_text()] {
+                assert_eq!((list.as_json(), list.len()), (rest, len), "{payload}");
+                assert_eq!(list.deserialize_all::<Vec<Value>>().unwrap().len(), len, "{payload}");
+                assert_eq!(list.deserialize::<(Option<Value>, Option<Value>, Option<Value>)>().unwrap().2, None);
+            }
+        }
+        let twice = arguments(r#"[[1],"a","b"]"#).without_last_text().without_last_text();
+        assert_eq!((twice.as_json(), twice.len(), twice.last_text()), ("[1]", 1, None));
+    }
+
+    #[test]
+    fn what_a_client_authenticates_with_is_an_object() {
+        assert_eq!(Json::object(&json!({"token": "é"})).unwrap().as_str(), r#"{"token":"é"}"#);
+        for value in [json!([1]), json!("x"), json!(null)] {
+            assert!(Json::object(&value).unwrap_err().to_string().ends_with("no object"), "{value}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;
 
+use crate::arguments::Json;
 use crate::error::EncodeError;
 use crate::number::write_integer;
 use crate::packet::PacketType;
@@ -94,9 +95,60 @@ pub fn ack<'e, T: Serialize + ?Sized>(
 /// The server's answer to a client that may join: the id of its socket.
 pub fn connect<'e>(encoder: &'e mut MessageEncoder, namespace: &str, sid: &str) -> EncodedMessage<'e> {
     begin(encoder, namespace, None);
-    encoder.text().extend_from_slice(br#"{"sid":"#);
-    write_text(encoder.text(), sid);
+    write_members(encoder.text(), &[("sid", Some(sid))]);
     encoder.text().push(b'}');
+    finish(encoder, PacketType::Connect, PacketType::Connect)
+}
+
+/// The same from a server that recovers connections: with the private id that the client comes back with.
+pub fn connect_with_pid<'e>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    sid: &str,
+    pid: &str,
+) -> EncodedMessage<'e> {
+    begin(encoder, namespace, None);
+    write_members(encoder.text(), &[("sid", Some(sid)), ("pid", Some(pid))]);
+    encoder.text().push(b'}');
+    finish(encoder, PacketType::Connect, PacketType::Connect)
+}
+
+/// A client asks for a namespace: with what it authenticates with, a JSON object, and with what it wants to be
+/// recovered by, the private id that the server has given it and the offset of the last event.
+///
+/// ```
+/// use engineio_proto::MessageEncoder;
+/// use tidewire_socketio_proto::{Json, encode};
+///
+/// let mut encoder = MessageEncoder::new();
+/// let auth = Json::object(&serde_json::json!({"token": "1"}))?;
+/// let message = encode::connect_request(&mut encoder, "/chat", Some(&auth), Some("p"), Some("o"));
+/// assert!(message.as_wire().ends_with(br#"0/chat,{"pid":"p","offset":"o","token":"1"}"#));
+/// # Ok::<(), tidewire_socketio_proto::EncodeError>(())
+/// ```
+pub fn connect_request<'e>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    auth: Option<&Json<'_>>,
+    pid: Option<&str>,
+    offset: Option<&str>,
+) -> EncodedMessage<'e> {
+    begin(encoder, namespace, None);
+    let text = encoder.text();
+    let members = auth.and_then(|auth| auth.as_str().strip_prefix('{'));
+    if pid.is_some() {
+        write_members(text, &[("pid", pid), ("offset", offset)]);
+        // A member of the program's comes last, so that it counts where the names are the same, as in JavaScript.
+        match members.map(str::trim_ascii_start) {
+            Some(members) if !members.starts_with('}') => {
+                text.push(b',');
+                text.extend_from_slice(members.as_bytes());
+            }
+            _ => text.push(b'}'),
+        }
+    } else if let Some(auth) = auth {
+        text.extend_from_slice(auth.as_str().as_bytes());
+    }
     finish(encoder, PacketType::Connect, PacketType::Connect)
 }
 
@@ -161,6 +213,19 @@ fn finish(encoder: &mut MessageEncoder, plain: PacketType, binary: PacketType) -
     encoder.finish()
 }
 
+/// The beginning of an object, up to the last of the members that have a value.
+fn write_members(text: &mut Vec<u8>, members: &[(&str, Option<&str>)]) {
+    let mut separator = b'{';
+    for (name, value) in members {
+        let Some(value) = value else { continue };
+        text.push(separator);
+        write_text(text, name);
+        text.push(b':');
+        write_text(text, value);
+        separator = b',';
+    }
+}
+
 fn write_arguments<T: Serialize + ?Sized>(
     encoder: &mut MessageEncoder,
     arguments: &T,
@@ -219,6 +284,25 @@ mod tests {
         );
         assert_eq!(take_apart(disconnect(e, "/")).0, "1");
         assert_eq!(take_apart(disconnect(e, "/admin")).0, "1/admin,");
+    }
+
+    #[test]
+    fn a_client_asks_for_a_namespace_and_for_recovery() {
+        let mut encoder = MessageEncoder::new();
+        let mut request = |auth: Option<&Json<'_>>, pid, offset| {
+            take_apart(connect_request(&mut encoder, "/", auth, pid, offset)).0
+        };
+        let auth = Json::object(&json!({"token": 1})).unwrap();
+        let empty = Json::EMPTY_OBJECT;
+        assert_eq!(request(None, None, None), "0");
+        assert_eq!(request(Some(&empty), None, None), "0{}");
+        assert_eq!(request(Some(&auth), None, None), r#"0{"token":1}"#);
+        assert_eq!(request(None, Some("p"), None), r#"0{"pid":"p"}"#);
+        assert_eq!(request(Some(&empty), Some("p"), Some("\"")), r#"0{"pid":"p","offset":"\""}"#);
+        assert_eq!(request(Some(&auth), Some("p"), Some("o")), r#"0{"pid":"p","offset":"o","token":1}"#);
+        assert_eq!(request(None, None, Some("o")), "0", "an offset means nothing without an id");
+        let e = &mut encoder;
+        assert_eq!(take_apart(connect_with_pid(e, "/a", "s", "p")).0, r#"0/a,{"sid":"s","pid":"p"}"#);
     }
 
     #[test]

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod acks;
 mod arguments;
 mod attachments;
 mod decoder;
@@ -45,6 +46,7 @@ mod serializer;
 mod text;
 mod tuple;
 
+pub use acks::AckTable;
 pub use arguments::{Arguments, Json};
 pub use decoder::Decoder;
 pub use error::{ArgumentsError, DecodeError, EncodeError};
