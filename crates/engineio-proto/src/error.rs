@@ -79,7 +79,7 @@ impl std::error::Error for Refusal {}
 
 /// Why a session ended. A normal end is one of these too: it is an event, not an error.
 ///
-/// Both ends have the same five reasons, and there will be no others: a `match` may list them all.
+/// Exhaustive on purpose: the floors above translate every reason, and a new one must not become another in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The heartbeat stopped: a server got no pong in time, a client no ping.

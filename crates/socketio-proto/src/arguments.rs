@@ -597,7 +597,10 @@ mod tests {
             for list in [list.clone().without_last_text(), list.into_owned().without_last_text()] {
                 assert_eq!((list.as_json(), list.len()), (rest, len), "{payload}");
                 assert_eq!(list.deserialize_all::<Vec<Value>>().unwrap().len(), len, "{payload}");
-                assert_eq!(list.deserialize::<(Option<Value>, Option<Value>, Option<Value>)>().unwrap().2, None);
+                assert_eq!(
+                    list.deserialize::<(Option<Value>, Option<Value>, Option<Value>)>().unwrap().2,
+                    None
+                );
             }
         }
         let twice = arguments(r#"[[1],"a","b"]"#).without_last_text().without_last_text();

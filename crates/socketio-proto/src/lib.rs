@@ -43,6 +43,7 @@ mod relay;
 mod reserved;
 mod scan;
 mod serializer;
+pub mod server;
 mod text;
 mod tuple;
 

@@ -1,0 +1,320 @@
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::*;
+use crate::arguments::Json;
+
+#[derive(Debug)]
+struct Member {
+    namespace: &'static str,
+    kicked: Rc<Cell<bool>>,
+}
+
+impl Socket for Member {
+    fn namespace(&self) -> &str {
+        self.namespace
+    }
+
+    fn is_disconnected(&self) -> bool {
+        self.kicked.get()
+    }
+}
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO + Duration::from_secs(seconds)
+}
+
+fn connection() -> Connection<Member> {
+    Connection::new(&Limits::default(), &crate::Limits::default(), at(0))
+}
+
+/// Asks for a namespace and leaves the decision open.
+fn ask(connection: &mut Connection<Member>, namespace: &'static str) -> Rc<Cell<bool>> {
+    let kicked = Rc::new(Cell::new(false));
+    match connection.handle_text(&format!("0{namespace}"), at(0)) {
+        Ok(Some(Received::Connect(request))) => {
+            assert_eq!(request.namespace(), namespace);
+            let entry = request.insert(Member { namespace, kicked: Rc::clone(&kicked) });
+            assert_eq!(entry.state(), SocketState::Connecting);
+        }
+        other => panic!("a request, not {other:?}"),
+    }
+    kicked
+}
+
+fn join(connection: &mut Connection<Member>, namespace: &'static str) -> Rc<Cell<bool>> {
+    let kicked = ask(connection, namespace);
+    accept_all(connection);
+    kicked
+}
+
+fn accept_all(connection: &mut Connection<Member>) {
+    connection.for_each(|mut entry| {
+        if entry.state() == SocketState::Connecting {
+            assert!(entry.accept());
+        }
+    });
+}
+
+fn remove_disconnected(connection: &mut Connection<Member>) {
+    connection.for_each(|entry| {
+        if matches!(entry.state(), SocketState::Disconnected { .. }) {
+            entry.remove();
+        }
+    });
+}
+
+/// What a message comes to, in a word.
+fn receive(connection: &mut Connection<Member>, text: &str) -> String {
+    match connection.handle_text(text, at(0)) {
+        Ok(None) => "ignored".to_owned(),
+        Ok(Some(Received::Event { socket, event, ack })) => {
+            format!("event {} {} {ack:?}", socket.socket().namespace(), event.name())
+        }
+        Ok(Some(Received::Ack { socket, id, .. })) => format!("ack {} {id}", socket.socket().namespace()),
+        Ok(Some(Received::Left(socket))) => format!("left {}", socket.socket().namespace()),
+        Ok(Some(Received::Connect(request))) => format!("connect {}", request.namespace()),
+        Err(violation) => format!("{violation}: {}", violation.disconnect_reason()),
+    }
+}
+
+#[test]
+fn what_comes_for_a_socket_is_given_to_it() {
+    let mut connection = connection();
+    join(&mut connection, "/");
+    join(&mut connection, "/a");
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
+    assert_eq!(receive(&mut connection, r#"2/a,7["y"]"#), "event /a y Some(7)");
+    assert_eq!(receive(&mut connection, "3/a,3[]"), "ack /a 3");
+    assert_eq!(receive(&mut connection, "1/a,"), "left /a");
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
+}
+
+#[test]
+fn what_is_out_of_turn_is_named_and_ends_the_connection() {
+    for (text, what) in [
+        (r#"2/b,["x"]"#, "an event for a namespace that is not joined: forced server close"),
+        (r#"2/asked,["x"]"#, "an event for a namespace that is not joined: forced server close"),
+        ("3/b,0[]", "an acknowledgement for a namespace that is not joined: forced server close"),
+        ("3/asked,0[]", "an acknowledgement for a namespace that is not joined: forced server close"),
+        ("1/b,", "a disconnect from a namespace that is not joined: forced server close"),
+        ("0", "a second connect to a namespace: forced server close"),
+        ("0/asked,", "a second connect to a namespace: forced server close"),
+        (r#"4{"message":"x"}"#, "a packet that only servers send: forced server close"),
+        ("", "the packet is empty: forced close"),
+        ("2[", "the payload is not JSON at byte 1: forced close"),
+        (r#"2["connect"]"#, "the event name \"connect\" is reserved: forced close"),
+    ] {
+        let mut connection = connection();
+        join(&mut connection, "/");
+        ask(&mut connection, "/asked");
+        assert_eq!(receive(&mut connection, text), what, "{text}");
+        assert!(connection.is_closed());
+        assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "nothing follows the end");
+        assert_eq!(connection.poll_timeout(), None);
+        connection.for_each(|mut entry| {
+            let was_connected = entry.socket().namespace == "/";
+            assert_eq!(entry.state(), SocketState::Disconnected { was_connected });
+            assert!(!entry.accept());
+            entry.remove();
+        });
+        assert!(connection.is_empty());
+    }
+}
+
+#[test]
+fn a_client_that_does_not_know_yet_that_it_was_disconnected_is_not_punished() {
+    let mut connection = connection();
+    let kicked = join(&mut connection, "/");
+    kicked.set(true);
+    for _ in 0..2 {
+        // Before its last handler has finished, and long after.
+        for late in [r#"2["x"]"#, r#"21["x"]"#, "30[]", "1"] {
+            assert_eq!(receive(&mut connection, late), "ignored", "{late}");
+        }
+        remove_disconnected(&mut connection);
+        assert!(connection.is_empty());
+    }
+    join(&mut connection, "/");
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
+    assert_eq!(connection.slots.len(), 1, "nothing is kept of the socket before");
+}
+
+#[test]
+fn a_client_that_has_left_knows_it() {
+    let mut connection = connection();
+    join(&mut connection, "/");
+    assert_eq!(receive(&mut connection, "1"), "left /");
+    assert_eq!(receive(&mut connection, "1"), "ignored", "its last handler still runs");
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored");
+    remove_disconnected(&mut connection);
+    assert_eq!(
+        receive(&mut connection, r#"2["x"]"#),
+        "an event for a namespace that is not joined: forced server close"
+    );
+}
+
+#[test]
+fn a_client_that_leaves_before_it_is_let_in_is_not_let_in() {
+    let mut connection = connection();
+    ask(&mut connection, "/");
+    assert_eq!(receive(&mut connection, "1"), "left /");
+    connection.for_each(|mut entry| {
+        assert_eq!(entry.state(), SocketState::Disconnected { was_connected: false });
+        assert!(!entry.accept());
+        entry.remove();
+    });
+    assert!(connection.is_empty());
+    assert_eq!(connection.poll_timeout(), Some(at(45)), "it has joined nothing");
+}
+
+#[test]
+fn a_socket_that_the_program_disconnects_before_the_client_is_let_in_has_joined_nothing() {
+    let mut connection = connection();
+    ask(&mut connection, "/").set(true);
+    connection.for_each(|mut entry| {
+        assert!(!entry.accept());
+        entry.remove();
+    });
+    assert_eq!(connection.poll_timeout(), Some(at(45)));
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "it was told that it is out");
+}
+
+#[test]
+fn a_refused_client_may_ask_again_and_has_joined_nothing() {
+    let mut connection = connection();
+    for _ in 0..100 {
+        ask(&mut connection, "/");
+        connection.for_each(|entry| entry.refuse());
+        assert_eq!(connection.poll_timeout(), Some(at(45)));
+    }
+    assert_eq!(connection.handle_timeout(at(44)), None);
+    assert_eq!(connection.handle_timeout(at(45)), Some(Violation::NothingJoined));
+    assert_eq!(connection.handle_timeout(at(46)), None, "a connection ends once");
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_is_not_joined() {
+    let mut connection = connection();
+    assert_eq!(receive(&mut connection, "0/nope,"), "connect /nope");
+    assert_eq!(receive(&mut connection, "0/nope,"), "connect /nope");
+    assert!(connection.is_empty());
+    assert_eq!(connection.poll_timeout(), Some(at(45)));
+}
+
+#[test]
+fn one_namespace_that_is_joined_ends_the_wait_for_the_first() {
+    let mut connection = connection();
+    ask(&mut connection, "/slow");
+    assert_eq!(connection.poll_timeout(), Some(at(45)), "the middleware still decides");
+    accept_all(&mut connection);
+    assert_eq!(connection.poll_timeout(), None);
+    assert_eq!(connection.handle_timeout(at(1_000)), None);
+}
+
+#[test]
+fn joining_again_does_not_wait_for_the_last_handlers_of_the_socket_before_up_to_a_limit() {
+    let mut connection = connection();
+    for round in 0..16 {
+        let kicked = join(&mut connection, "/");
+        // Whoever of the two ends it.
+        if round % 2 == 0 {
+            kicked.set(true);
+        } else {
+            assert_eq!(receive(&mut connection, "1"), "left /");
+        }
+    }
+    join(&mut connection, "/a");
+    assert_eq!(
+        receive(&mut connection, "0"),
+        "more than 16 sockets of one namespace are leaving: forced server close"
+    );
+}
+
+#[test]
+fn a_socket_that_finishes_late_says_nothing_about_the_one_after_it() {
+    let mut connection = connection();
+    join(&mut connection, "/").set(true);
+    ask(&mut connection, "/");
+    remove_disconnected(&mut connection);
+    assert_eq!(connection.sockets().count(), 1);
+    assert_eq!(
+        receive(&mut connection, r#"2["x"]"#),
+        "an event for a namespace that is not joined: forced server close"
+    );
+}
+
+#[test]
+fn attachments_must_come_in_time() {
+    let mut connection = connection();
+    join(&mut connection, "/");
+    let text = r#"52-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+    for begin in [0, 1_000] {
+        assert!(matches!(connection.handle_text(text, at(begin)), Ok(None)));
+        assert_eq!(connection.poll_timeout(), Some(at(begin + 45)));
+        assert_eq!(connection.handle_timeout(at(begin + 44)), None);
+        assert!(matches!(connection.handle_binary(&[1][..], at(begin + 44)), Ok(None)));
+        assert_eq!(connection.poll_timeout(), Some(at(begin + 89)));
+        let Ok(Some(Received::Event { event, .. })) = connection.handle_binary(vec![2], at(begin + 88))
+        else {
+            panic!("the event is complete");
+        };
+        assert_eq!(event.arguments().attachments().len(), 2);
+        assert_eq!(connection.poll_timeout(), None);
+    }
+    assert!(matches!(connection.handle_text(text, at(2_000)), Ok(None)));
+    assert_eq!(connection.handle_timeout(at(2_045)), Some(Violation::AttachmentOverdue));
+    assert!(matches!(connection.handle_binary(&[1][..], at(2_046)), Ok(None)), "ignored");
+}
+
+#[test]
+fn an_attachment_that_is_not_read_is_not_late() {
+    let mut connection = connection();
+    join(&mut connection, "/");
+    connection.set_paused(true, at(0));
+    connection.set_paused(false, at(0));
+    assert_eq!(connection.poll_timeout(), None, "nothing is due");
+    assert!(matches!(connection.handle_text(r#"51-["x",{"_placeholder":true,"num":0}]"#, at(0)), Ok(None)));
+    connection.set_paused(true, at(1));
+    assert_eq!((connection.poll_timeout(), connection.handle_timeout(at(900))), (None, None));
+    connection.set_paused(false, at(1_000));
+    assert_eq!(connection.poll_timeout(), Some(at(1_045)));
+    assert_eq!(connection.handle_timeout(at(1_045)), Some(Violation::AttachmentOverdue));
+}
+
+#[test]
+fn a_connect_request_tells_what_the_client_sent() {
+    for (text, auth, pid, offset) in [
+        ("0", "{}", None, None),
+        (r#"0{"token":1}"#, r#"{"token":1}"#, None, None),
+        (
+            r#"0{"pid":"p","offset":"o","token":1}"#,
+            r#"{"pid":"p","offset":"o","token":1}"#,
+            Some("p"),
+            Some("o"),
+        ),
+        (r#"0{"pid":7,"offset":{"a":["o"]}}"#, r#"{"pid":7,"offset":{"a":["o"]}}"#, None, None),
+        (r#"0{"pid":"\u0070","offset":null}"#, r#"{"pid":"\u0070","offset":null}"#, Some("p"), None),
+    ] {
+        let mut connection = connection();
+        let Ok(Some(Received::Connect(request))) = connection.handle_text(text, at(0)) else {
+            panic!("{text} is a request");
+        };
+        assert_eq!(request.auth(), &Json::new(auth), "{text}");
+        assert_eq!((request.pid().as_deref(), request.offset().as_deref()), (pid, offset), "{text}");
+    }
+}
+
+#[test]
+fn every_reason_has_the_word_of_the_node_server() {
+    use engineio_proto::CloseReason;
+    for reason in [
+        CloseReason::PingTimeout,
+        CloseReason::TransportError,
+        CloseReason::TransportClose,
+        CloseReason::ParseError,
+        CloseReason::ForcedClose,
+    ] {
+        assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
+    }
+}

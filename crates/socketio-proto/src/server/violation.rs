@@ -1,0 +1,58 @@
+//! What a client did wrong.
+
+use super::DisconnectReason;
+use crate::error::DecodeError;
+
+/// Why a connection must be closed: the client broke the protocol, or kept the server waiting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// An event came for a namespace that the client has not joined, or not yet.
+    #[error("an event for a namespace that is not joined")]
+    EventNotJoined,
+    /// An acknowledgement came for a namespace that the client has not joined, or not yet.
+    #[error("an acknowledgement for a namespace that is not joined")]
+    AckNotJoined,
+    /// The client leaves a namespace that it has not asked for.
+    #[error("a disconnect from a namespace that is not joined")]
+    DisconnectNotJoined,
+    /// The client asks for a namespace that it has joined, or has asked for.
+    #[error("a second connect to a namespace")]
+    SecondConnect,
+    /// The client asks for a namespace while the last handlers of too many sockets before still run.
+    #[error("more than {max} sockets of one namespace are leaving")]
+    TooManyLeaving {
+        /// [`Limits::leaving_sockets`](super::Limits::leaving_sockets).
+        max: usize,
+    },
+    /// The client refuses a connection, which only servers do.
+    #[error("a packet that only servers send")]
+    ServerPacket,
+    /// The client announced an attachment and kept it back.
+    #[error("an attachment did not come in time")]
+    AttachmentOverdue,
+    /// The client joined no namespace.
+    #[error("no namespace joined in time")]
+    NothingJoined,
+    /// The client sent what is no packet.
+    #[error(transparent)]
+    Undecodable(#[from] DecodeError),
+}
+
+impl Violation {
+    /// For which reason the sockets of the connection are disconnected.
+    #[must_use]
+    pub fn disconnect_reason(&self) -> DisconnectReason {
+        match self {
+            Self::Undecodable(_) => DisconnectReason::ForcedClose,
+            Self::EventNotJoined
+            | Self::AckNotJoined
+            | Self::DisconnectNotJoined
+            | Self::SecondConnect
+            | Self::TooManyLeaving { .. }
+            | Self::ServerPacket
+            | Self::AttachmentOverdue
+            | Self::NothingJoined => DisconnectReason::ForcedServerClose,
+        }
+    }
+}
