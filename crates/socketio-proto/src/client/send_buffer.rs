@@ -1,0 +1,93 @@
+//! Messages that wait until the socket is connected.
+
+use std::collections::BTreeMap;
+
+use super::limits::{Limits, Overflow};
+use crate::message::OwnedMessage;
+
+/// Messages in the order in which they were emitted, bounded in number and bytes.
+#[derive(Debug, Default)]
+pub(super) struct SendBuffer {
+    /// By a number of its own, so that any of them can be taken out.
+    messages: BTreeMap<u64, Buffered>,
+    next: u64,
+    bytes: usize,
+}
+
+/// The place of a message in the buffer. No message gets the place of another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place(u64);
+
+#[derive(Debug)]
+struct Buffered {
+    message: OwnedMessage,
+    size: usize,
+    ack: Option<u64>,
+}
+
+impl SendBuffer {
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a message of `size` bytes may be pushed, be it in the place of older ones.
+    pub(super) fn has_room(&self, size: usize, limits: &Limits) -> bool {
+        match limits.overflow {
+            Overflow::RefuseNewest => fits(self.len(), self.bytes, size, limits),
+            Overflow::DropOldest => fits(0, 0, size, limits),
+        }
+    }
+
+    /// Drops the oldest messages until one of `size` bytes fits. Gives the acknowledgement ids of those that are gone,
+    /// `None` where none was asked for.
+    pub(super) fn make_room(&mut self, size: usize, limits: &Limits) -> Vec<Option<u64>> {
+        let mut dropped = Vec::new();
+        while !fits(self.len(), self.bytes, size, limits) {
+            let Some((_, ack)) = self.pop() else { break };
+            dropped.push(ack);
+        }
+        dropped
+    }
+
+    /// Where the next message will be.
+    pub(super) fn next_place(&self) -> Place {
+        Place(self.next)
+    }
+
+    pub(super) fn push(&mut self, message: OwnedMessage, size: usize, ack: Option<u64>) {
+        self.bytes += size;
+        self.messages.insert(self.next, Buffered { message, size, ack });
+        self.next += 1;
+    }
+
+    /// The oldest message, and under which id an acknowledgement is wanted.
+    pub(super) fn pop(&mut self) -> Option<(OwnedMessage, Option<u64>)> {
+        let (_, buffered) = self.messages.pop_first()?;
+        self.bytes -= buffered.size;
+        Some((buffered.message, buffered.ack))
+    }
+
+    /// Whether the message still waits.
+    pub(super) fn contains(&self, place: Option<Place>) -> bool {
+        place.is_some_and(|place| self.messages.contains_key(&place.0))
+    }
+
+    /// Takes a message out, if it still waits.
+    pub(super) fn remove(&mut self, place: Option<Place>) {
+        if let Some(buffered) = place.and_then(|place| self.messages.remove(&place.0)) {
+            self.bytes -= buffered.size;
+        }
+    }
+}
+
+fn fits(messages: usize, bytes: usize, size: usize, limits: &Limits) -> bool {
+    messages < limits.send_buffer_messages && bytes.saturating_add(size) <= limits.send_buffer_bytes
+}

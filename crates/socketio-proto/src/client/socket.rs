@@ -1,0 +1,549 @@
+//! The rules of one socket of a client: when it is connected, what waits until then, and what fails when it ends.
+
+use std::collections::VecDeque;
+
+use engineio_proto::{EncodedMessage, MessageEncoder};
+use ws_proto::Time;
+
+use super::Violation;
+use super::limits::Limits;
+use super::output::{AckError, AckId, ConnectError, DisconnectReason, Granted, Output};
+use super::recovery::Recovery;
+use super::send_buffer::{Place, SendBuffer};
+use crate::acks::AckTable;
+use crate::arguments::{Arguments, Json};
+use crate::encode;
+use crate::message::{OwnedMessage, keep, size};
+use crate::packet::{Event, Packet};
+
+/// One socket of a client, in one namespace.
+///
+/// `W` is whoever waits for an acknowledgement. Every waiter comes back exactly once: in an [`Output`], or from the call
+/// that took it.
+#[derive(Debug)]
+pub struct Socket<W> {
+    namespace: Box<str>,
+    auth: Auth,
+    limits: Limits,
+    state: State,
+    is_engine_open: bool,
+    /// A DISCONNECT was sent, and one of the server may be under way that was sent before ours came.
+    disconnect_may_cross: bool,
+    /// How often the socket was connected. An event is acknowledged on the connection that it came on, or not at all.
+    connections: u64,
+    recovery: Recovery,
+    next_ack_id: u64,
+    acks: AckTable<Pending<W>>,
+    send_buffer: SendBuffer,
+    receive_buffer: VecDeque<(Event<'static>, Option<u64>)>,
+    receive_buffer_bytes: usize,
+    /// Packets of the socket itself. They come before what is buffered.
+    control: VecDeque<OwnedMessage>,
+    outputs: VecDeque<Output<'static, W>>,
+}
+
+/// What a socket authenticates with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Always with the same, or with nothing.
+    Fixed(Option<Json<'static>>),
+    /// With what the driver finds out each time: it is asked by [`Output::AuthNeeded`].
+    EachTime,
+}
+
+/// Where a socket is.
+#[derive(Debug)]
+enum State {
+    /// Nothing is wanted: the program has not asked for it or has left, or the server has refused or disconnected it.
+    Inactive,
+    /// Wanted, as soon as there is a connection.
+    Waiting,
+    /// There is a connection, and the driver finds out what to authenticate with.
+    Authenticating,
+    /// CONNECT is sent.
+    Connecting,
+    Connected {
+        id: Box<str>,
+        recovered: bool,
+    },
+    /// CONNECT is sent, and the program has left since. Node closes the connection for a DISCONNECT that comes before it
+    /// has answered, so the answer is waited for. `rejoin` tells that the program has come back meanwhile.
+    Leaving {
+        rejoin: bool,
+    },
+}
+
+/// Somebody waits for an acknowledgement.
+#[derive(Debug)]
+struct Pending<W> {
+    waiter: W,
+    /// Where the event waits, if it still does: then it is not lost with a connection.
+    place: Option<Place>,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a message that is to be transmitted is kept nowhere else"]
+pub enum Emit {
+    /// The driver gives it to the engine now, before anything else of this socket.
+    Transmit,
+    /// It waits until the socket is connected.
+    Buffered {
+        /// How many older messages had to go for it.
+        dropped: usize,
+    },
+    /// It is dropped: it is volatile, or acknowledges an event of an earlier connection.
+    Dropped,
+}
+
+/// Why a message is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The socket is not connected, and too much waits already.
+    #[error("too many messages wait for the connection")]
+    BufferFull,
+    /// An acknowledgement with this id is waited for already.
+    #[error("an acknowledgement with this id is waited for already")]
+    AckIdInUse,
+}
+
+impl<W> Socket<W> {
+    /// A socket that nobody has asked for yet.
+    #[must_use]
+    pub fn new(namespace: &str, auth: Auth, limits: &Limits) -> Self {
+        Self {
+            namespace: namespace.into(),
+            auth,
+            limits: *limits,
+            state: State::Inactive,
+            is_engine_open: false,
+            disconnect_may_cross: false,
+            connections: 0,
+            recovery: Recovery::default(),
+            next_ack_id: 0,
+            acks: AckTable::new(),
+            send_buffer: SendBuffer::default(),
+            receive_buffer: VecDeque::new(),
+            receive_buffer_bytes: 0,
+            control: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The name of the namespace, with its leading slash.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The id that the server has given the socket, while it is connected. Opaque text: servers choose its form.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        if let State::Connected { id, .. } = &self.state { Some(id) } else { None }
+    }
+
+    /// Whether the socket is connected.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Connected { .. })
+    }
+
+    /// Whether the socket is connected, and the server has sent everything that was missed before.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        matches!(self.state, State::Connected { recovered: true, .. })
+    }
+
+    /// Whether the socket is connected or will be as soon as that is possible, without the program's help. It will not
+    /// after [`disconnect`](Self::disconnect), a refusal, or a disconnect by the server.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !matches!(self.state, State::Inactive | State::Leaving { rejoin: false })
+    }
+
+    /// Changes what the socket authenticates with from the next CONNECT on.
+    pub fn set_auth(&mut self, auth: Auth) {
+        self.auth = auth;
+    }
+
+    /// The program wants the socket to be connected, now and after every loss of the connection.
+    pub fn connect(&mut self) {
+        match &mut self.state {
+            State::Inactive => self.join(),
+            State::Leaving { rejoin } => *rejoin = true,
+            State::Waiting | State::Authenticating | State::Connecting | State::Connected { .. } => {}
+        }
+    }
+
+    /// The program wants the socket to be disconnected. All acknowledgements fail; what waits to be sent, and asked for
+    /// none, is kept for the next [`connect`](Self::connect).
+    pub fn disconnect(&mut self) {
+        self.state = match self.state {
+            State::Connected { .. } => {
+                self.leave();
+                self.outputs.push_back(Output::Disconnected { reason: DisconnectReason::IoClientDisconnect });
+                State::Inactive
+            }
+            State::Connecting | State::Leaving { .. } => State::Leaving { rejoin: false },
+            State::Inactive | State::Waiting | State::Authenticating => State::Inactive,
+        };
+        self.clear_receive_buffer();
+        self.fail_acks();
+    }
+
+    /// What to authenticate with, after [`Output::AuthNeeded`]. Ignored when the connection has ended meanwhile, or the
+    /// program has left: then it is asked for again.
+    pub fn authenticate(&mut self, auth: Option<&Json<'_>>) {
+        if matches!(self.state, State::Authenticating) {
+            self.send_connect(auth);
+        }
+    }
+
+    /// There will be no connection any more: the driver has given up. All acknowledgements fail.
+    pub fn give_up(&mut self) {
+        self.fail_acks();
+    }
+
+    /// The id for the next event that wants an acknowledgement.
+    pub fn next_ack_id(&mut self) -> u64 {
+        let id = self.next_ack_id;
+        self.next_ack_id += 1;
+        id
+    }
+
+    /// An event that wants no acknowledgement.
+    ///
+    /// # Errors
+    /// When the send buffer is full.
+    pub fn emit(&mut self, message: EncodedMessage<'_>) -> Result<Emit, EmitError> {
+        self.check_room(message)?;
+        Ok(self.send(message, None))
+    }
+
+    /// An event that is dropped unless it can be sent at once. `is_writable` tells whether the transport would take it.
+    pub fn emit_volatile(&self, is_writable: bool) -> Emit {
+        if is_writable && self.transmits() { Emit::Transmit } else { Emit::Dropped }
+    }
+
+    /// An event that was encoded with the [next id](Self::next_ack_id), whose acknowledgement `waiter` waits for, until
+    /// `deadline` if there is one.
+    ///
+    /// # Errors
+    /// When the send buffer is full, or the id is in use. Gives the waiter back.
+    pub fn emit_with_ack(
+        &mut self,
+        id: u64,
+        message: EncodedMessage<'_>,
+        deadline: Option<Time>,
+        waiter: W,
+    ) -> Result<Emit, (EmitError, W)> {
+        if let Err(error) = self.check_room(message) {
+            return Err((error, waiter));
+        }
+        let place = (!self.transmits()).then(|| self.send_buffer.next_place());
+        match self.acks.insert(id, deadline, Pending { waiter, place }) {
+            Ok(()) => Ok(self.send(message, Some(id))),
+            Err(pending) => Err((EmitError::AckIdInUse, pending.waiter)),
+        }
+    }
+
+    /// Nobody waits for this acknowledgement any more. The event is sent nevertheless.
+    pub fn cancel_ack(&mut self, id: u64) -> Option<W> {
+        self.acks.remove(id).map(|pending| pending.waiter)
+    }
+
+    /// Whether the acknowledgement of an event may be sent. Not after the connection that it came on.
+    pub fn acknowledge(&self, ack: AckId) -> Emit {
+        if self.is_connected() && ack.connection == self.connections { Emit::Transmit } else { Emit::Dropped }
+    }
+
+    /// How many messages wait to be sent, and how many bytes they have.
+    #[must_use]
+    pub fn buffered(&self) -> (usize, usize) {
+        (self.send_buffer.len(), self.send_buffer.bytes())
+    }
+
+    /// How many acknowledgements are waited for.
+    #[must_use]
+    pub fn pending_acks(&self) -> usize {
+        self.acks.len()
+    }
+
+    /// The offset of the last event, while the server recovers connections.
+    #[must_use]
+    pub fn offset(&self) -> Option<&str> {
+        self.recovery.offset()
+    }
+
+    /// The next message for the engine, in order. What it gives counts as sent.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<OwnedMessage> {
+        if let Some(message) = self.control.pop_front() {
+            return Some(message);
+        }
+        if !self.is_connected() {
+            return None;
+        }
+        self.send_buffer.pop().map(|(message, _)| message)
+    }
+
+    /// What has happened. Call it after every other call, until `None`.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output<'static, W>> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.acks.poll_timeout()
+    }
+
+    /// An acknowledgement that did not come in time. Call again until `None`.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Time) -> Option<Output<'static, W>> {
+        let Pending { waiter, place } = self.acks.handle_timeout(now)?;
+        self.send_buffer.remove(place);
+        Some(Output::AckFailed { waiter, error: AckError::Timeout })
+    }
+
+    /// The engine is open.
+    pub fn handle_open(&mut self) {
+        self.is_engine_open = true;
+        if matches!(self.state, State::Waiting) {
+            self.join();
+        }
+    }
+
+    /// The engine is closed. Acknowledgements of events that were sent fail; what waits is kept.
+    pub fn handle_close(&mut self, reason: DisconnectReason) {
+        self.is_engine_open = false;
+        self.disconnect_may_cross = false;
+        self.control.clear();
+        self.clear_receive_buffer();
+        let was_connected = self.is_connected();
+        self.state = if self.is_active() { State::Waiting } else { State::Inactive };
+        if was_connected {
+            self.outputs.push_back(Output::Disconnected { reason });
+        }
+        self.fail_sent_acks();
+    }
+
+    /// A packet of the server for this namespace. Gives an event or an acknowledgement, unless something else has to be
+    /// [polled](Self::poll_output) first: then it waits behind that.
+    ///
+    /// # Errors
+    /// When more events come before the answer to CONNECT than the limits allow. The connection must be closed.
+    pub fn handle_packet<'m>(&mut self, packet: Packet<'m>) -> Result<Option<Output<'m, W>>, Violation> {
+        match packet {
+            Packet::Event { event, ack, .. } => return self.handle_event(event, ack),
+            Packet::Ack { id, arguments, .. } => return Ok(self.handle_ack(id, arguments)),
+            Packet::Connect { auth, .. } => self.handle_connect(auth.as_ref()),
+            Packet::ConnectError { data, .. } => self.handle_connect_error(&data),
+            Packet::Disconnect { .. } => self.handle_disconnect(),
+        }
+        Ok(None)
+    }
+
+    fn handle_event<'m>(
+        &mut self,
+        event: Event<'m>,
+        ack: Option<u64>,
+    ) -> Result<Option<Output<'m, W>>, Violation> {
+        match self.state {
+            State::Connected { .. } => {
+                let output = self.event_output(event, ack);
+                Ok(self.deliver(output))
+            }
+            State::Connecting | State::Authenticating => {
+                self.receive_buffer_bytes += event.size() + size_of::<Event<'_>>();
+                self.receive_buffer.push_back((event.into_owned(), ack));
+                let max = self.limits.receive_buffer_events;
+                if self.receive_buffer.len() > max
+                    || self.receive_buffer_bytes > self.limits.receive_buffer_bytes
+                {
+                    return Err(Violation::TooManyEvents);
+                }
+                Ok(None)
+            }
+            // It was sent to a socket that is gone.
+            State::Inactive | State::Waiting | State::Leaving { .. } => Ok(None),
+        }
+    }
+
+    fn handle_ack<'m>(&mut self, id: u64, arguments: Arguments<'m>) -> Option<Output<'m, W>> {
+        // A server cannot acknowledge what has not been sent.
+        let Pending { waiter, place } = self.acks.resolve(id)?;
+        self.send_buffer.remove(place);
+        self.deliver(Output::Ack { waiter, arguments })
+    }
+
+    fn handle_connect(&mut self, granted: Option<&Json<'_>>) {
+        match self.state {
+            State::Connecting => {}
+            State::Leaving { rejoin } => {
+                self.leave();
+                return self.leave_or_rejoin(rejoin);
+            }
+            // Unasked for.
+            State::Inactive | State::Waiting | State::Authenticating | State::Connected { .. } => return,
+        }
+        self.disconnect_may_cross = false;
+        let Granted { sid, pid } = granted.and_then(|json| json.deserialize().ok()).unwrap_or_default();
+        let Some(id) = sid else { return self.fail_to_connect(ConnectError::OldServer) };
+        let max = self.limits.id_length;
+        if id.len() > max {
+            self.leave();
+            return self.fail_to_connect(ConnectError::IdTooLong { max });
+        }
+        let recovered = self.recovery.handle_connect(pid.as_deref().filter(|pid| pid.len() <= max));
+        self.state = State::Connected { id: id.into(), recovered };
+        self.connections += 1;
+        for (event, ack) in self.clear_receive_buffer() {
+            let output = self.event_output(event, ack);
+            self.outputs.push_back(output);
+        }
+        self.outputs.push_back(Output::Connected { recovered });
+    }
+
+    fn handle_connect_error(&mut self, refusal: &Json<'_>) {
+        match self.state {
+            State::Connecting => self.fail_to_connect(ConnectError::read(refusal)),
+            State::Leaving { rejoin } => self.leave_or_rejoin(rejoin),
+            State::Inactive | State::Waiting | State::Authenticating | State::Connected { .. } => {}
+        }
+    }
+
+    fn handle_disconnect(&mut self) {
+        let reason = DisconnectReason::IoServerDisconnect;
+        let may_cross = std::mem::take(&mut self.disconnect_may_cross);
+        match self.state {
+            State::Connected { .. } => {
+                self.state = State::Inactive;
+                self.outputs.push_back(Output::Disconnected { reason });
+                self.fail_sent_acks();
+            }
+            State::Connecting => {
+                // The middleware's program has disconnected the socket, and no answer will come. Unless this is meant
+                // for the socket that we have left: then the answer is still to come, and must be met with DISCONNECT.
+                self.state = if may_cross { State::Leaving { rejoin: false } } else { State::Inactive };
+                self.clear_receive_buffer();
+                self.outputs.push_back(Output::Disconnected { reason });
+            }
+            State::Leaving { rejoin } if !may_cross => self.leave_or_rejoin(rejoin),
+            State::Leaving { .. } | State::Inactive | State::Waiting | State::Authenticating => {}
+        }
+    }
+
+    /// The socket is wanted.
+    fn join(&mut self) {
+        if !self.is_engine_open {
+            self.state = State::Waiting;
+            return;
+        }
+        match &self.auth {
+            Auth::EachTime => {
+                self.state = State::Authenticating;
+                self.outputs.push_back(Output::AuthNeeded);
+            }
+            Auth::Fixed(auth) => {
+                let auth = auth.clone();
+                self.send_connect(auth.as_ref());
+            }
+        }
+    }
+
+    fn send_connect(&mut self, auth: Option<&Json<'_>>) {
+        let mut encoder = MessageEncoder::new();
+        let (pid, offset) = (self.recovery.pid(), self.recovery.offset());
+        let message = encode::connect_request(&mut encoder, &self.namespace, auth, pid, offset);
+        self.control.push_back(keep(message));
+        self.state = State::Connecting;
+    }
+
+    /// Tells the server that the socket, which it has let in, is gone.
+    fn leave(&mut self) {
+        let mut encoder = MessageEncoder::new();
+        self.control.push_back(keep(encode::disconnect(&mut encoder, &self.namespace)));
+        self.disconnect_may_cross = true;
+    }
+
+    /// The CONNECT that the program did not wait for is answered.
+    fn leave_or_rejoin(&mut self, rejoin: bool) {
+        self.state = State::Inactive;
+        if rejoin {
+            self.join();
+        }
+    }
+
+    fn fail_to_connect(&mut self, error: ConnectError) {
+        self.state = State::Inactive;
+        self.clear_receive_buffer();
+        self.outputs.push_back(Output::ConnectError(error));
+    }
+
+    /// Whether a message can be given to the engine without overtaking one.
+    fn transmits(&self) -> bool {
+        self.is_connected() && self.send_buffer.is_empty()
+    }
+
+    fn check_room(&self, message: EncodedMessage<'_>) -> Result<(), EmitError> {
+        if self.transmits() || self.send_buffer.has_room(size(message), &self.limits) {
+            return Ok(());
+        }
+        Err(EmitError::BufferFull)
+    }
+
+    /// A message for which there is room.
+    fn send(&mut self, message: EncodedMessage<'_>, ack: Option<u64>) -> Emit {
+        if self.transmits() {
+            return Emit::Transmit;
+        }
+        let size = size(message);
+        let dropped = self.send_buffer.make_room(size, &self.limits);
+        for pending in dropped.iter().flatten().filter_map(|id| self.acks.remove(*id)) {
+            let error = AckError::Dropped;
+            self.outputs.push_back(Output::AckFailed { waiter: pending.waiter, error });
+        }
+        self.send_buffer.push(keep(message), size, ack);
+        Emit::Buffered { dropped: dropped.len() }
+    }
+
+    /// Nothing answers for what was sent on a connection that has ended.
+    fn fail_sent_acks(&mut self) {
+        let buffer = &self.send_buffer;
+        for pending in self.acks.take_if(|pending| !buffer.contains(pending.place)) {
+            let error = AckError::Disconnected;
+            self.outputs.push_back(Output::AckFailed { waiter: pending.waiter, error });
+        }
+    }
+
+    /// Somebody has given up. An event whose sender is told so is not sent later.
+    fn fail_acks(&mut self) {
+        for Pending { waiter, place } in self.acks.take_if(|_| true) {
+            self.send_buffer.remove(place);
+            self.outputs.push_back(Output::AckFailed { waiter, error: AckError::Disconnected });
+        }
+    }
+
+    fn event_output<'m>(&mut self, event: Event<'m>, ack: Option<u64>) -> Output<'m, W> {
+        let has_offset = self.recovery.handle_event(&event, ack, self.limits.offset_length);
+        let ack = ack.map(|id| AckId { id, connection: self.connections });
+        Output::Event { event, ack, has_offset }
+    }
+
+    /// Gives an output at once, or puts it behind those that wait.
+    fn deliver<'m>(&mut self, output: Output<'m, W>) -> Option<Output<'m, W>> {
+        if self.outputs.is_empty() {
+            return Some(output);
+        }
+        self.outputs.push_back(output.into_owned());
+        None
+    }
+
+    fn clear_receive_buffer(&mut self) -> VecDeque<(Event<'static>, Option<u64>)> {
+        self.receive_buffer_bytes = 0;
+        std::mem::take(&mut self.receive_buffer)
+    }
+}
