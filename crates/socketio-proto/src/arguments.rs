@@ -186,7 +186,7 @@ impl<'a> Json<'a> {
     }
 
     pub(crate) fn from_raw(raw: Box<RawValue>) -> Json<'static> {
-        Json(Cow::Owned(raw.to_string()))
+        Json(Cow::Owned(Box::<str>::from(raw).into_string()))
     }
 
     /// The value as it was received.

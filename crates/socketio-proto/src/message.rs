@@ -14,3 +14,7 @@ pub(crate) fn keep(message: EncodedMessage<'_>) -> OwnedMessage {
 pub(crate) fn size(message: EncodedMessage<'_>) -> usize {
     message.as_wire().len()
 }
+
+#[cfg(test)]
+#[path = "../tests/support/parts.rs"]
+pub(crate) mod parts;

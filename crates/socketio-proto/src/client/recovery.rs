@@ -36,9 +36,9 @@ impl Recovery {
         if self.pid.is_none() || ack.is_some() {
             return false;
         }
-        let Some(offset) = event.arguments().last_text().filter(|text| {
-            !text.is_empty() && text.len() <= offset_length
-        }) else {
+        let Some(offset) =
+            event.arguments().last_text().filter(|text| !text.is_empty() && text.len() <= offset_length)
+        else {
             return false;
         };
         self.offset.clear();

@@ -1,0 +1,571 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use engineio_proto::MessageEncoder;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::arguments::Json;
+use crate::encode;
+use crate::message::parts::parts;
+
+/// Everything that waits for an acknowledgement here is a number.
+type Client = Connection<u32>;
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO + Duration::from_secs(seconds)
+}
+
+fn client_with(limits: Limits) -> (Client, SocketKey) {
+    let mut client = Client::new(&limits, &crate::Limits::default());
+    let key = client.socket("/", Auth::Fixed(None));
+    client[key].connect();
+    (client, key)
+}
+
+fn client() -> (Client, SocketKey) {
+    client_with(Limits::default())
+}
+
+/// A client whose socket is connected.
+fn connected() -> (Client, SocketKey) {
+    let (mut client, key) = client();
+    client.handle_open();
+    assert_eq!(sent(&mut client), ["0"]);
+    receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
+    (client, key)
+}
+
+fn emit(client: &mut Client, key: SocketKey, name: &str) -> Result<Emit, EmitError> {
+    let mut encoder = MessageEncoder::new();
+    let message = encode::event(&mut encoder, client[key].namespace(), None, name, &()).unwrap();
+    client[key].emit(message)
+}
+
+/// Emits an event whose name and waiter are the id of its acknowledgement.
+fn ask(client: &mut Client, key: SocketKey, deadline: Option<Time>) -> Result<Emit, (EmitError, u32)> {
+    let id = client[key].next_ack_id();
+    let mut encoder = MessageEncoder::new();
+    let message =
+        encode::event(&mut encoder, client[key].namespace(), Some(id), &id.to_string(), &()).unwrap();
+    client[key].emit_with_ack(id, message, deadline, id as u32)
+}
+
+fn sent(client: &mut Client) -> Vec<String> {
+    std::iter::from_fn(|| client.poll_transmit()).map(|message| parts(&message).0).collect()
+}
+
+/// An output in words.
+fn word(output: &Output<'_, u32>) -> String {
+    match output {
+        Output::AuthNeeded => "auth needed".to_owned(),
+        Output::Connected { recovered } => {
+            if *recovered {
+                "recovered".to_owned()
+            } else {
+                "connected".to_owned()
+            }
+        }
+        Output::ConnectError(error) => format!("connect error: {error}"),
+        Output::Event { event, ack, has_offset } => {
+            let mut word = format!("event {}", event.name());
+            if ack.is_some() {
+                word.push_str(", ack wanted");
+            }
+            if *has_offset {
+                word.push_str(", with offset");
+            }
+            word
+        }
+        Output::Ack { waiter, arguments } => format!("ack {waiter}: {}", arguments.as_json()),
+        Output::AckFailed { waiter, error } => format!("ack {waiter} failed: {error}"),
+        Output::Disconnected { reason } => reason.to_string(),
+    }
+}
+
+fn outputs(client: &mut Client) -> Vec<String> {
+    std::iter::from_fn(|| client.poll_output()).map(|(_, output)| word(&output)).collect()
+}
+
+fn receive(client: &mut Client, text: &str, expected: &[&str]) {
+    let direct = client.handle_text(text).expect("the server is correct").map(|(_, output)| word(&output));
+    let outputs: Vec<String> = direct.into_iter().chain(outputs(client)).collect();
+    assert_eq!(outputs, expected, "{text}");
+}
+
+#[test]
+fn every_active_socket_asks_for_its_namespace_when_the_engine_opens() {
+    let (mut client, _) = client();
+    let auth = Json::object(&json!({"token": "1"})).unwrap();
+    let admin = client.socket("/admin", Auth::Fixed(Some(auth)));
+    client.socket("/idle", Auth::Fixed(None));
+    client[admin].connect();
+    client.handle_open();
+    assert_eq!(sent(&mut client), ["0", r#"0/admin,{"token":"1"}"#]);
+    receive(&mut client, r#"0/admin,{"sid":"any text, however long"}"#, &["connected"]);
+    assert_eq!(client[admin].id(), Some("any text, however long"));
+    assert_eq!(client.socket("/admin", Auth::Fixed(None)), admin, "a namespace has one socket");
+    let late = client.socket("/late", Auth::Fixed(None));
+    client[late].connect();
+    assert_eq!(sent(&mut client), ["0/late,"]);
+}
+
+#[test]
+fn what_to_authenticate_with_can_be_found_out_each_time() {
+    let (mut client, key) = client();
+    client[key].set_auth(Auth::EachTime);
+    for round in 0..2 {
+        client.handle_open();
+        assert_eq!(outputs(&mut client), ["auth needed"]);
+        assert_eq!(sent(&mut client), [""; 0]);
+        client[key].authenticate(Some(&Json::object(&json!({"round": round})).unwrap()));
+        client[key].authenticate(None);
+        assert_eq!(sent(&mut client), [format!(r#"0{{"round":{round}}}"#)]);
+        client.handle_close(CloseReason::TransportClose);
+    }
+    client[key].authenticate(None);
+    assert_eq!(sent(&mut client), [""; 0], "too late");
+}
+
+#[test]
+fn what_is_emitted_before_the_answer_is_sent_in_order_behind_it() {
+    let (mut client, key) = client();
+    assert_eq!(emit(&mut client, key, "a"), Ok(Emit::Buffered { dropped: 0 }));
+    assert_eq!(client[key].emit_volatile(true), Emit::Dropped);
+    client.handle_open();
+    assert_eq!(ask(&mut client, key, None), Ok(Emit::Buffered { dropped: 0 }));
+    assert_eq!(sent(&mut client), ["0"]);
+    client.handle_text(r#"0{"sid":"x"}"#).unwrap();
+    assert_eq!(emit(&mut client, key, "b"), Ok(Emit::Buffered { dropped: 0 }), "behind those that wait");
+    assert_eq!(client[key].emit_volatile(true), Emit::Dropped);
+    assert_eq!(sent(&mut client), [r#"2["a"]"#, r#"20["0"]"#, r#"2["b"]"#]);
+    assert_eq!(emit(&mut client, key, "c"), Ok(Emit::Transmit));
+    assert_eq!(client[key].emit_volatile(true), Emit::Transmit);
+    assert_eq!(client[key].emit_volatile(false), Emit::Dropped);
+}
+
+#[test]
+fn attachments_wait_with_their_event() {
+    let (mut client, key) = client();
+    let mut encoder = MessageEncoder::new();
+    let message = encode::event(&mut encoder, "/", None, "x", &Bytes::from("data")).unwrap();
+    assert_eq!(client[key].emit(message), Ok(Emit::Buffered { dropped: 0 }));
+    client.handle_open();
+    client.handle_text(r#"0{"sid":"x"}"#).unwrap();
+    let _connect = client.poll_transmit();
+    let message = client.poll_transmit().unwrap();
+    let text = r#"51-["x",{"_placeholder":true,"num":0}]"#.to_owned();
+    assert_eq!(parts(&message), (text, vec![b"data".to_vec()]));
+}
+
+#[test]
+fn a_send_buffer_has_a_limit_in_messages_and_in_bytes() {
+    let one = {
+        let (mut client, key) = client();
+        let _ = emit(&mut client, key, "a").unwrap();
+        client[key].buffered().1
+    };
+    for limits in [
+        Limits { send_buffer_messages: 2, ..Limits::default() },
+        Limits { send_buffer_bytes: 2 * one, ..Limits::default() },
+    ] {
+        let (mut client, key) = client_with(limits);
+        let _ = emit(&mut client, key, "a").unwrap();
+        let _ = emit(&mut client, key, "b").unwrap();
+        assert_eq!(emit(&mut client, key, "c"), Err(EmitError::BufferFull));
+        assert_eq!(ask(&mut client, key, None), Err((EmitError::BufferFull, 0)));
+        assert_eq!((client[key].buffered(), client[key].pending_acks()), ((2, 2 * one), 0));
+
+        let (mut client, key) = client_with(Limits { overflow: Overflow::DropOldest, ..limits });
+        let too_long = emit(&mut client, key, &"x".repeat(limits.send_buffer_bytes));
+        assert_eq!(too_long, Err(EmitError::BufferFull), "it would not fit an empty buffer");
+        let _ = ask(&mut client, key, None).unwrap();
+        let dropped = ["b", "c"].map(|name| match emit(&mut client, key, name) {
+            Ok(Emit::Buffered { dropped }) => dropped,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(dropped.iter().sum::<usize>(), 1);
+        assert_eq!(outputs(&mut client), ["ack 0 failed: the event was dropped from the full send buffer"]);
+        assert_eq!(client[key].buffered(), (2, 2 * one));
+        client.handle_open();
+        client.handle_text(r#"0{"sid":"x"}"#).unwrap();
+        assert_eq!(sent(&mut client).len(), 3, "CONNECT and what was buffered");
+        assert_eq!(client[key].buffered(), (0, 0));
+    }
+}
+
+#[test]
+fn an_ack_ends_a_wait_once() {
+    let (mut client, key) = connected();
+    assert_eq!(ask(&mut client, key, Some(at(10))), Ok(Emit::Transmit));
+    assert_eq!(ask(&mut client, key, Some(at(5))), Ok(Emit::Transmit));
+    assert_eq!(client.poll_timeout(), Some(at(5)));
+    receive(&mut client, "31[1,2]", &["ack 1: 1,2"]);
+    receive(&mut client, "31[1,2]", &[]);
+    receive(&mut client, "37[]", &[]);
+    assert_eq!(client.handle_timeout(at(9)), None);
+    let failed = client.handle_timeout(at(10)).map(|(_, output)| word(&output));
+    assert_eq!(failed.as_deref(), Some("ack 0 failed: operation has timed out"));
+    receive(&mut client, "30[]", &[]);
+    assert_eq!(client.poll_timeout(), None);
+}
+
+#[test]
+fn an_id_that_is_in_use_is_refused() {
+    let (mut client, key) = connected();
+    let _ = ask(&mut client, key, None).unwrap();
+    let mut encoder = MessageEncoder::new();
+    let message = encode::event(&mut encoder, "/", Some(0), "x", &()).unwrap();
+    assert_eq!(client[key].emit_with_ack(0, message, None, 7), Err((EmitError::AckIdInUse, 7)));
+}
+
+#[test]
+fn an_event_whose_sender_waits_no_longer_is_not_sent() {
+    let (mut client, key) = client();
+    let _ = ask(&mut client, key, Some(at(5))).unwrap();
+    let _ = ask(&mut client, key, Some(at(50))).unwrap();
+    let _ = ask(&mut client, key, Some(at(50))).unwrap();
+    assert!(client.handle_timeout(at(5)).is_some());
+    assert_eq!(client[key].cancel_ack(2), Some(2), "its answer is of no interest, but it is sent");
+    client.handle_open();
+    client.handle_text(r#"0{"sid":"x"}"#).unwrap();
+    assert_eq!(sent(&mut client), ["0", r#"21["1"]"#, r#"22["2"]"#]);
+    receive(&mut client, "32[]", &["connected"]);
+}
+
+#[test]
+fn when_a_connection_breaks_what_was_sent_fails_and_what_waits_survives() {
+    let (mut client, key) = connected();
+    let _ = ask(&mut client, key, None).unwrap();
+    client.handle_close(CloseReason::PingTimeout);
+    client.handle_close(CloseReason::TransportClose);
+    assert_eq!(outputs(&mut client), ["ping timeout", "ack 0 failed: socket has been disconnected"]);
+    assert!(client.is_active());
+    let _ = ask(&mut client, key, None).unwrap();
+    client.handle_open();
+    client.handle_close(CloseReason::TransportClose);
+    assert_eq!(outputs(&mut client), [""; 0], "it was not connected");
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"y"}"#, &["connected"]);
+    // The answer was there before the driver could send: it is lost with this connection, and the event is not.
+    client.handle_close(CloseReason::TransportError);
+    assert_eq!(outputs(&mut client), ["transport error"]);
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"z"}"#, &["connected"]);
+    assert_eq!(sent(&mut client), ["0", r#"21["1"]"#]);
+    receive(&mut client, "30[]", &[]);
+    receive(&mut client, "31[]", &["ack 1: "]);
+}
+
+#[test]
+fn giving_up_fails_everybody_who_waits() {
+    let (mut client, key) = client();
+    let _ = emit(&mut client, key, "kept").unwrap();
+    let _ = ask(&mut client, key, Some(at(5))).unwrap();
+    client.give_up();
+    assert_eq!(outputs(&mut client), ["ack 0 failed: socket has been disconnected"]);
+    let _ = ask(&mut client, key, None).unwrap();
+    client[key].disconnect();
+    assert_eq!(outputs(&mut client), ["ack 1 failed: socket has been disconnected"]);
+    assert_eq!(client.poll_timeout(), None);
+    client[key].connect();
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
+    assert_eq!(sent(&mut client), ["0", r#"2["kept"]"#], "nobody was told that this one failed");
+}
+
+#[test]
+fn events_before_the_answer_wait_for_it() {
+    let (mut client, key) = client();
+    client.handle_open();
+    receive(&mut client, r#"2["a"]"#, &[]);
+    receive(&mut client, r#"27["b"]"#, &[]);
+    receive(&mut client, r#"2/other,["nobody's"]"#, &[]);
+    receive(&mut client, r#"0{"sid":"x"}"#, &["event a", "event b, ack wanted", "connected"]);
+    receive(&mut client, r#"2["c"]"#, &["event c"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    receive(&mut client, r#"2["lost with its connection"]"#, &["transport close"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
+    assert!(client[key].is_connected());
+}
+
+#[test]
+fn a_driver_that_polls_late_sees_the_same_order() {
+    let (mut client, _) = client();
+    client.handle_open();
+    for text in [r#"2["a"]"#, r#"0{"sid":"x"}"#, r#"2["b"]"#, "1"] {
+        assert_eq!(client.handle_text(text), Ok(None), "{text}");
+    }
+    assert_eq!(outputs(&mut client), ["event a", "connected", "event b", "io server disconnect"]);
+}
+
+#[test]
+fn events_before_the_answer_have_a_limit() {
+    for limits in [
+        Limits { receive_buffer_events: 2, ..Limits::default() },
+        Limits { receive_buffer_bytes: 400, ..Limits::default() },
+    ] {
+        let (mut client, _) = client_with(limits);
+        client.handle_open();
+        receive(&mut client, r#"2["a"]"#, &[]);
+        let violation = (0..400).find_map(|_| client.handle_text(r#"2["a"]"#).err());
+        assert_eq!(violation, Some(Violation::TooManyEvents));
+        assert_eq!(client.handle_text(r#"0{"sid":"x"}"#), Ok(None), "to the sockets it is closed");
+        client.handle_open();
+        receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
+    }
+}
+
+#[test]
+fn what_is_no_packet_ends_the_connection_and_not_the_socket() {
+    let (mut client, _) = connected();
+    let violation = client.handle_text("2[").unwrap_err();
+    assert_eq!(violation.to_string(), "the payload is not JSON at byte 1");
+    client.handle_close(CloseReason::ForcedClose);
+    assert_eq!(outputs(&mut client), ["parse error"]);
+    assert!(client.is_active());
+    client.handle_open();
+    assert_eq!(sent(&mut client), ["0"]);
+}
+
+#[test]
+fn half_a_packet_is_forgotten_with_its_connection() {
+    let (mut client, _) = connected();
+    receive(&mut client, r#"51-["x",{"_placeholder":true,"num":0}]"#, &[]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"x"}"#, &["transport close", "connected"]);
+    receive(&mut client, r#"51-["x",{"_placeholder":true,"num":0}]"#, &[]);
+    let output = client.handle_binary(vec![1]).unwrap().map(|(_, output)| word(&output));
+    assert_eq!(output.as_deref(), Some("event x"));
+}
+
+#[test]
+fn a_refused_socket_does_not_try_again_by_itself() {
+    for (refusal, message, data) in [
+        (r#"4{"message":"no"}"#, "no", None),
+        (r#"4{"message":"no","data":{"code":[1]}}"#, "no", Some(json!({"code": [1]}))),
+        (r#"4"Invalid namespace""#, "Invalid namespace", None),
+        (r#"4{"reason":"no"}"#, "", Some(json!({"reason": "no"}))),
+        (r#"4{"message":7}"#, "", Some(json!({"message": 7}))),
+    ] {
+        let (mut client, key) = client();
+        client.handle_open();
+        assert_eq!(client.handle_text(refusal), Ok(None));
+        let Some((_, Output::ConnectError(ConnectError::Refused { message: found, data: details }))) =
+            client.poll_output()
+        else {
+            panic!("{refusal} is a refusal");
+        };
+        let details: Option<Value> = details.map(|details| details.deserialize().unwrap());
+        assert_eq!((&*found, details), (message, data), "{refusal}");
+        assert!(!client.is_active());
+        assert_eq!(sent(&mut client), ["0"]);
+        client.handle_close(CloseReason::TransportClose);
+        client.handle_open();
+        assert_eq!((sent(&mut client), outputs(&mut client)), (vec![], vec![]));
+        client[key].connect();
+        assert_eq!(sent(&mut client), ["0"]);
+    }
+}
+
+#[test]
+fn a_server_of_the_older_protocol_is_named() {
+    for answer in ["0", "0{}", r#"0{"sid":7}"#] {
+        let (mut client, _) = client();
+        client.handle_open();
+        let error = "connect error: the server is a Socket.IO server in v2.x, which a client of v3 or newer cannot talk to";
+        receive(&mut client, answer, &[error]);
+        receive(&mut client, answer, &[]);
+    }
+}
+
+#[test]
+fn ids_are_opaque_up_to_a_length() {
+    let (mut client, key) = client();
+    client.handle_open();
+    let long = "i".repeat(257);
+    let error = "connect error: the server gives the socket an id of more than 256 bytes";
+    receive(&mut client, &format!(r#"0{{"sid":"{long}"}}"#), &[error]);
+    assert_eq!(sent(&mut client), ["0", "1"]);
+    client[key].connect();
+    receive(&mut client, &format!(r#"0{{"sid":"{}","pid":"{long}"}}"#, &long[1..]), &["connected"]);
+    receive(&mut client, r#"2["x","o"]"#, &["event x"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client), ["0"], "this private id is not taken");
+}
+
+#[test]
+fn a_socket_that_the_server_disconnects_does_not_come_back_by_itself() {
+    let (mut client, key) = connected();
+    let _ = ask(&mut client, key, None).unwrap();
+    receive(&mut client, "1", &["io server disconnect", "ack 0 failed: socket has been disconnected"]);
+    receive(&mut client, r#"2["late"]"#, &[]);
+    assert!(!client.is_active());
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!((sent(&mut client), outputs(&mut client)), (vec![], vec![]));
+    client[key].connect();
+    assert_eq!(sent(&mut client), ["0"]);
+}
+
+#[test]
+fn a_socket_that_the_program_disconnects_tells_the_server() {
+    let (mut client, key) = connected();
+    let _ = ask(&mut client, key, None).unwrap();
+    client[key].disconnect();
+    client[key].disconnect();
+    assert_eq!(outputs(&mut client), ["io client disconnect", "ack 0 failed: socket has been disconnected"]);
+    assert_eq!(sent(&mut client), ["1"]);
+    receive(&mut client, r#"2["late"]"#, &[]);
+    client[key].connect();
+    assert_eq!(sent(&mut client), ["0"]);
+}
+
+#[test]
+fn a_program_that_leaves_before_the_answer_tells_the_server_after_it() {
+    for (answer, rejoins, transmitted) in [
+        (r#"0{"sid":"x"}"#, false, &["1"][..]),
+        (r#"0{"sid":"x"}"#, true, &["1", "0"]),
+        (r#"4{"message":"no"}"#, false, &[]),
+        (r#"4{"message":"no"}"#, true, &["0"]),
+        // The server's program disconnects the socket instead of an answer.
+        ("1", false, &[]),
+        ("1", true, &["0"]),
+    ] {
+        let (mut client, key) = client();
+        client.handle_open();
+        assert_eq!(sent(&mut client), ["0"]);
+        client[key].disconnect();
+        assert!(!client.is_active());
+        if rejoins {
+            client[key].connect();
+            assert!(client.is_active());
+        }
+        assert_eq!(sent(&mut client), [""; 0]);
+        receive(&mut client, answer, &[]);
+        assert_eq!(sent(&mut client), transmitted, "{answer}");
+        if rejoins {
+            receive(&mut client, r#"0{"sid":"y"}"#, &["connected"]);
+        }
+    }
+}
+
+#[test]
+fn a_server_may_disconnect_a_socket_instead_of_letting_it_in() {
+    let (mut client, key) = client();
+    client.handle_open();
+    receive(&mut client, "1", &["io server disconnect"]);
+    assert!(!client.is_active());
+    client[key].connect();
+    assert_eq!(sent(&mut client), ["0", "0"]);
+    receive(&mut client, r#"0{"sid":"y"}"#, &["connected"]);
+}
+
+#[test]
+fn a_disconnect_that_crosses_ours_leaves_both_sides_of_one_mind() {
+    let (mut client, key) = connected();
+    client[key].disconnect();
+    client[key].connect();
+    assert_eq!(sent(&mut client), ["1", "0"]);
+    // Meant for the socket before. The server will answer, and believes that it is in then.
+    receive(&mut client, "1", &["io client disconnect", "io server disconnect"]);
+    assert!(!client.is_active());
+    receive(&mut client, r#"0{"sid":"y"}"#, &[]);
+    assert_eq!(sent(&mut client), ["1"]);
+    client[key].connect();
+    assert_eq!(sent(&mut client), ["0"]);
+    receive(&mut client, r#"0{"sid":"z"}"#, &["connected"]);
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_ignored() {
+    let (mut client, key) = connected();
+    receive(&mut client, r#"0{"sid":"other"}"#, &[]);
+    receive(&mut client, r#"4{"message":"no"}"#, &[]);
+    assert_eq!(client[key].id(), Some("x"));
+    client[key].disconnect();
+    for text in [r#"0{"sid":"other"}"#, r#"4{"message":"no"}"#, "1", "30[]"] {
+        assert_eq!(client.handle_text(text), Ok(None), "{text}");
+    }
+    assert_eq!(outputs(&mut client), ["io client disconnect"]);
+    assert_eq!(sent(&mut client), ["1"]);
+}
+
+#[test]
+fn an_event_is_acknowledged_on_its_own_connection_or_not_at_all() {
+    let (mut client, key) = connected();
+    let Ok(Some((_, Output::Event { ack: Some(ack), .. }))) = client.handle_text(r#"27["x"]"#) else {
+        panic!("it wants an acknowledgement");
+    };
+    assert_eq!((ack.id(), client[key].acknowledge(ack)), (7, Emit::Transmit));
+    client.handle_close(CloseReason::TransportClose);
+    assert_eq!(client[key].acknowledge(ack), Emit::Dropped);
+    client.handle_open();
+    assert_eq!(client[key].acknowledge(ack), Emit::Dropped);
+    client.handle_text(r#"0{"sid":"x"}"#).unwrap();
+    assert_eq!(client[key].acknowledge(ack), Emit::Dropped);
+}
+
+#[test]
+fn a_client_comes_back_with_what_it_is_recovered_by() {
+    let (mut client, key) = client();
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["connected"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client), [r#"0{"pid":"p"}"#]);
+    receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["transport close", "recovered"]);
+    assert!(client[key].is_recovered());
+    receive(&mut client, r#"2["x",1,"o1"]"#, &["event x, with offset"]);
+    for no_offset in [
+        r#"2["x",1]"#.to_owned(),
+        r#"27["x","wants an acknowledgement"]"#.to_owned(),
+        r#"2["x"]"#.to_owned(),
+        r#"2["x",""]"#.to_owned(),
+        format!(r#"2["x","{}"]"#, "long".repeat(33)),
+    ] {
+        client.handle_text(&no_offset).unwrap();
+        assert_eq!(client[key].offset(), Some("o1"), "{no_offset}");
+    }
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client), [r#"0{"pid":"p","offset":"o1"}"#]);
+    // What was missed comes before the answer.
+    let replayed = ["transport close"];
+    receive(&mut client, r#"2["y","o2"]"#, &replayed);
+    receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["event y, with offset", "recovered"]);
+    assert_eq!(client[key].offset(), Some("o2"));
+    // A server that has forgotten the session.
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client), [r#"0{"pid":"p","offset":"o2"}"#]);
+    receive(&mut client, r#"0{"sid":"t","pid":"q"}"#, &["transport close", "connected"]);
+    assert!(!client[key].is_recovered());
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client), [r#"0{"pid":"q"}"#], "an offset of another session is of no use");
+    // A server that recovers nothing.
+    receive(&mut client, r#"0{"sid":"t"}"#, &["transport close", "connected"]);
+    receive(&mut client, r#"2["x","o3"]"#, &["event x"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client), ["0"]);
+}
+
+#[test]
+fn every_reason_has_the_word_of_the_javascript_client() {
+    for reason in [
+        CloseReason::PingTimeout,
+        CloseReason::TransportError,
+        CloseReason::TransportClose,
+        CloseReason::ParseError,
+        CloseReason::ForcedClose,
+    ] {
+        assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
+    }
+}

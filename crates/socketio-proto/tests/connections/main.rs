@@ -1,0 +1,54 @@
+//! Both machines of a connection in conversation, on a link that delays and breaks, in virtual time.
+
+#[path = "../support/parts.rs"]
+mod parts;
+mod world;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use world::{NAMESPACES, Namespace, Step, World};
+
+fn namespace() -> impl Strategy<Value = Namespace> {
+    0..NAMESPACES.len()
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let seconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_secs);
+    prop_oneof![
+        4 => Just(Step::Open),
+        1 => (0..5_usize).prop_map(Step::Cut),
+        12 => (1..6_usize).prop_map(Step::Up),
+        12 => (1..6_usize).prop_map(Step::Down),
+        2 => seconds(1..20).prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::Stall),
+        3 => namespace().prop_map(Step::ClientConnects),
+        1 => namespace().prop_map(Step::ClientLeaves),
+        6 => (namespace(), any::<bool>()).prop_map(|(namespace, binary)| Step::ClientEmits { namespace, binary }),
+        2 => (namespace(), any::<bool>()).prop_map(|(namespace, is_writable)| Step::ClientEmitsVolatile { namespace, is_writable }),
+        4 => (namespace(), proptest::option::of(seconds(1..30))).prop_map(|(namespace, timeout)| Step::ClientAsks { namespace, timeout }),
+        2 => (namespace(), any::<prop::sample::Index>()).prop_map(|(namespace, which)| Step::ClientAnswers { namespace, which }),
+        1 => Just(Step::ClientGivesUp),
+        6 => (namespace(), prop::bool::weighted(0.8)).prop_map(|(namespace, admit)| Step::ServerDecides { namespace, admit }),
+        1 => namespace().prop_map(Step::ServerDisconnects),
+        4 => (namespace(), any::<bool>()).prop_map(|(namespace, binary)| Step::ServerEmits { namespace, binary }),
+        3 => (namespace(), proptest::option::of(seconds(1..30))).prop_map(|(namespace, timeout)| Step::ServerAsks { namespace, timeout }),
+        3 => any::<prop::sample::Index>().prop_map(|which| Step::ServerAnswers { which }),
+        2 => Just(Step::ServerFinishes),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_correct_peers_lose_double_and_reorder_nothing_and_every_wait_ends_once(
+        steps in proptest::collection::vec(step(), 0..160),
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(&step);
+        }
+        world.finish();
+    }
+}
