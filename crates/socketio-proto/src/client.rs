@@ -35,7 +35,7 @@
 //! let mut encoder = MessageEncoder::new();
 //! let id = connection[key].next_ack_id();
 //! let message = encode::event(&mut encoder, "/", Some(id), "ask", &42)?;
-//! let emit = connection[key].emit_with_ack(id, message, None, "whoever waits");
+//! let emit = connection[key].emit_with_ack(id, &message, None, "waiter");
 //! assert_eq!(emit, Ok(Emit::Buffered { dropped: 0 }));
 //!
 //! connection.handle_open();
@@ -62,13 +62,12 @@ mod socket;
 use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
 
-use engineio_proto::CloseReason;
+use engineio_proto::{CloseReason, SharedMessage};
 use smallvec::SmallVec;
 use ws_proto::Time;
 
 use crate::decoder::Decoder;
 use crate::error::DecodeError;
-use crate::message::OwnedMessage;
 use crate::packet::Packet;
 pub use limits::{Limits, Overflow};
 pub use output::{AckError, AckId, ConnectError, DisconnectReason, Output};
@@ -202,7 +201,7 @@ impl<W> Connection<W> {
     /// The next message for the engine. What it gives counts as sent, so a driver whose engine takes nothing now does
     /// not ask.
     #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<OwnedMessage> {
+    pub fn poll_transmit(&mut self) -> Option<SharedMessage> {
         self.sockets.iter_mut().find_map(Socket::poll_transmit)
     }
 
@@ -277,5 +276,8 @@ impl<W> IndexMut<SocketKey> for Connection<W> {
     }
 }
 
+#[cfg(test)]
+#[path = "../tests/support/parts.rs"]
+mod parts;
 #[cfg(test)]
 mod tests;

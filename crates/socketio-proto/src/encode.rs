@@ -123,7 +123,7 @@ pub fn connect_with_pid<'e>(
 /// let mut encoder = MessageEncoder::new();
 /// let auth = Json::object(&serde_json::json!({"token": "1"}))?;
 /// let message = encode::connect_request(&mut encoder, "/chat", Some(&auth), Some("p"), Some("o"));
-/// assert!(message.as_wire().ends_with(br#"0/chat,{"pid":"p","offset":"o","token":"1"}"#));
+/// assert_eq!(message.text(), r#"0/chat,{"pid":"p","offset":"o","token":"1"}"#);
 /// # Ok::<(), tidewire_socketio_proto::EncodeError>(())
 /// ```
 pub fn connect_request<'e>(

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use engineio_proto::SharedMessage;
+
 use super::limits::{Limits, Overflow};
-use crate::message::OwnedMessage;
 
 /// Messages in the order in which they were emitted, bounded in number and bytes.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Place(u64);
 
 #[derive(Debug)]
 struct Buffered {
-    message: OwnedMessage,
+    message: SharedMessage,
     size: usize,
     ack: Option<u64>,
 }
@@ -62,14 +63,14 @@ impl SendBuffer {
         Place(self.next)
     }
 
-    pub(super) fn push(&mut self, message: OwnedMessage, size: usize, ack: Option<u64>) {
+    pub(super) fn push(&mut self, message: SharedMessage, size: usize, ack: Option<u64>) {
         self.bytes += size;
         self.messages.insert(self.next, Buffered { message, size, ack });
         self.next += 1;
     }
 
     /// The oldest message, and under which id an acknowledgement is wanted.
-    pub(super) fn pop(&mut self) -> Option<(OwnedMessage, Option<u64>)> {
+    pub(super) fn pop(&mut self) -> Option<(SharedMessage, Option<u64>)> {
         let (_, buffered) = self.messages.pop_first()?;
         self.bytes -= buffered.size;
         Some((buffered.message, buffered.ack))

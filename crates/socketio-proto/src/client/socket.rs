@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use engineio_proto::{EncodedMessage, MessageEncoder};
+use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage};
 use ws_proto::Time;
 
 use super::Violation;
@@ -13,7 +13,6 @@ use super::send_buffer::{Place, SendBuffer};
 use crate::acks::AckTable;
 use crate::arguments::{Arguments, Json};
 use crate::encode;
-use crate::message::{OwnedMessage, keep, size};
 use crate::packet::{Event, Packet};
 
 /// One socket of a client, in one namespace.
@@ -38,7 +37,7 @@ pub struct Socket<W> {
     receive_buffer: VecDeque<(Event<'static>, Option<u64>)>,
     receive_buffer_bytes: usize,
     /// Packets of the socket itself. They come before what is buffered.
-    control: VecDeque<OwnedMessage>,
+    control: VecDeque<SharedMessage>,
     outputs: VecDeque<Output<'static, W>>,
 }
 
@@ -216,7 +215,7 @@ impl<W> Socket<W> {
     ///
     /// # Errors
     /// When the send buffer is full.
-    pub fn emit(&mut self, message: EncodedMessage<'_>) -> Result<Emit, EmitError> {
+    pub fn emit(&mut self, message: &EncodedMessage<'_>) -> Result<Emit, EmitError> {
         self.check_room(message)?;
         Ok(self.send(message, None))
     }
@@ -234,7 +233,7 @@ impl<W> Socket<W> {
     pub fn emit_with_ack(
         &mut self,
         id: u64,
-        message: EncodedMessage<'_>,
+        message: &EncodedMessage<'_>,
         deadline: Option<Time>,
         waiter: W,
     ) -> Result<Emit, (EmitError, W)> {
@@ -278,7 +277,7 @@ impl<W> Socket<W> {
 
     /// The next message for the engine, in order. What it gives counts as sent.
     #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<OwnedMessage> {
+    pub fn poll_transmit(&mut self) -> Option<SharedMessage> {
         if let Some(message) = self.control.pop_front() {
             return Some(message);
         }
@@ -458,14 +457,14 @@ impl<W> Socket<W> {
         let mut encoder = MessageEncoder::new();
         let (pid, offset) = (self.recovery.pid(), self.recovery.offset());
         let message = encode::connect_request(&mut encoder, &self.namespace, auth, pid, offset);
-        self.control.push_back(keep(message));
+        self.control.push_back(message.to_shared());
         self.state = State::Connecting;
     }
 
     /// Tells the server that the socket, which it has let in, is gone.
     fn leave(&mut self) {
         let mut encoder = MessageEncoder::new();
-        self.control.push_back(keep(encode::disconnect(&mut encoder, &self.namespace)));
+        self.control.push_back(encode::disconnect(&mut encoder, &self.namespace).to_shared());
         self.disconnect_may_cross = true;
     }
 
@@ -488,25 +487,25 @@ impl<W> Socket<W> {
         self.is_connected() && self.send_buffer.is_empty()
     }
 
-    fn check_room(&self, message: EncodedMessage<'_>) -> Result<(), EmitError> {
-        if self.transmits() || self.send_buffer.has_room(size(message), &self.limits) {
+    fn check_room(&self, message: &EncodedMessage<'_>) -> Result<(), EmitError> {
+        if self.transmits() || self.send_buffer.has_room(message.max_framed_len(), &self.limits) {
             return Ok(());
         }
         Err(EmitError::BufferFull)
     }
 
     /// A message for which there is room.
-    fn send(&mut self, message: EncodedMessage<'_>, ack: Option<u64>) -> Emit {
+    fn send(&mut self, message: &EncodedMessage<'_>, ack: Option<u64>) -> Emit {
         if self.transmits() {
             return Emit::Transmit;
         }
-        let size = size(message);
+        let size = message.max_framed_len();
         let dropped = self.send_buffer.make_room(size, &self.limits);
         for pending in dropped.iter().flatten().filter_map(|id| self.acks.remove(*id)) {
             let error = AckError::Dropped;
             self.outputs.push_back(Output::AckFailed { waiter: pending.waiter, error });
         }
-        self.send_buffer.push(keep(message), size, ack);
+        self.send_buffer.push(message.to_shared(), size, ack);
         Emit::Buffered { dropped: dropped.len() }
     }
 

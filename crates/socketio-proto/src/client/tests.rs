@@ -4,10 +4,10 @@ use bytes::Bytes;
 use engineio_proto::MessageEncoder;
 use serde_json::{Value, json};
 
+use super::parts::parts;
 use super::*;
 use crate::arguments::Json;
 use crate::encode;
-use crate::message::parts::parts;
 
 /// Everything that waits for an acknowledgement here is a number.
 type Client = Connection<u32>;
@@ -39,7 +39,7 @@ fn connected() -> (Client, SocketKey) {
 fn emit(client: &mut Client, key: SocketKey, name: &str) -> Result<Emit, EmitError> {
     let mut encoder = MessageEncoder::new();
     let message = encode::event(&mut encoder, client[key].namespace(), None, name, &()).unwrap();
-    client[key].emit(message)
+    client[key].emit(&message)
 }
 
 /// Emits an event whose name and waiter are the id of its acknowledgement.
@@ -48,7 +48,7 @@ fn ask(client: &mut Client, key: SocketKey, deadline: Option<Time>) -> Result<Em
     let mut encoder = MessageEncoder::new();
     let message =
         encode::event(&mut encoder, client[key].namespace(), Some(id), &id.to_string(), &()).unwrap();
-    client[key].emit_with_ack(id, message, deadline, id as u32)
+    client[key].emit_with_ack(id, &message, deadline, id as u32)
 }
 
 fn sent(client: &mut Client) -> Vec<String> {
@@ -149,7 +149,7 @@ fn attachments_wait_with_their_event() {
     let (mut client, key) = client();
     let mut encoder = MessageEncoder::new();
     let message = encode::event(&mut encoder, "/", None, "x", &Bytes::from("data")).unwrap();
-    assert_eq!(client[key].emit(message), Ok(Emit::Buffered { dropped: 0 }));
+    assert_eq!(client[key].emit(&message), Ok(Emit::Buffered { dropped: 0 }));
     client.handle_open();
     client.handle_text(r#"0{"sid":"x"}"#).unwrap();
     let _connect = client.poll_transmit();
@@ -216,7 +216,7 @@ fn an_id_that_is_in_use_is_refused() {
     let _ = ask(&mut client, key, None).unwrap();
     let mut encoder = MessageEncoder::new();
     let message = encode::event(&mut encoder, "/", Some(0), "x", &()).unwrap();
-    assert_eq!(client[key].emit_with_ack(0, message, None, 7), Err((EmitError::AckIdInUse, 7)));
+    assert_eq!(client[key].emit_with_ack(0, &message, None, 7), Err((EmitError::AckIdInUse, 7)));
 }
 
 #[test]

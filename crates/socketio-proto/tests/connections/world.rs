@@ -6,16 +6,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engineio_proto::{CloseReason, MessageEncoder};
+use engineio_proto::{CloseReason, MessageEncoder, SharedMessage};
 use proptest::sample::Index;
 use tidewire_socketio_proto::client::{
     self, AckError, AckId, Auth, DisconnectReason, Emit, Output, SocketKey,
 };
 use tidewire_socketio_proto::server::{self, Received, SocketState};
-use tidewire_socketio_proto::{AckTable, Arguments, OwnedMessage, encode};
+use tidewire_socketio_proto::{AckTable, Arguments, encode};
 use ws_proto::Time;
 
-use crate::parts::{own, parts};
+use crate::parts::parts;
 
 /// The last one is never left by the client. There the server may disconnect a socket before it lets it in: where both
 /// happen, no client can tell which answer is still to come.
@@ -278,7 +278,7 @@ impl World {
         self.client.handle_close(reasons[reason]);
     }
 
-    fn send_up(&mut self, message: &OwnedMessage) {
+    fn send_up(&mut self, message: &SharedMessage) {
         send(&mut self.up, message);
     }
 
@@ -348,7 +348,7 @@ impl World {
     }
 
     /// An event that has waited is sent.
-    fn note_sent(&mut self, message: &OwnedMessage) {
+    fn note_sent(&mut self, message: &SharedMessage) {
         let text = parts(message).0;
         let Some((_, number)) = text.split_once("\"e") else { return };
         let number = number.split('"').next().expect("it is a number").parse().expect("it is a number");
@@ -415,8 +415,8 @@ impl World {
         let arguments = (number, binary.then_some(data));
         let message = encode::event(&mut encoder, NAMESPACES[namespace], None, &name, &arguments)
             .expect("it can be written");
-        match self.client[self.keys[namespace]].emit(message).expect("there is room") {
-            Emit::Transmit => self.send_up(&own(message)),
+        match self.client[self.keys[namespace]].emit(&message).expect("there is room") {
+            Emit::Transmit => self.send_up(&message.to_shared()),
             Emit::Buffered { dropped } => {
                 assert_eq!(dropped, 0);
                 self.watches[namespace].buffered.insert(number);
@@ -433,7 +433,7 @@ impl World {
                 let mut encoder = MessageEncoder::new();
                 let message = encode::event(&mut encoder, NAMESPACES[namespace], None, "v", &number)
                     .expect("it can be written");
-                self.send_up(&own(message));
+                self.send_up(&message.to_shared());
             }
             Emit::Dropped => {}
             Emit::Buffered { .. } => panic!("it is volatile"),
@@ -450,8 +450,8 @@ impl World {
             .expect("it can be written");
         let deadline = timeout.map(|timeout| self.now + timeout);
         self.client_waits.insert(number, (namespace, deadline));
-        match socket.emit_with_ack(id, message, deadline, number).expect("there is room") {
-            Emit::Transmit => self.send_up(&own(message)),
+        match socket.emit_with_ack(id, &message, deadline, number).expect("there is room") {
+            Emit::Transmit => self.send_up(&message.to_shared()),
             Emit::Buffered { .. } => {
                 self.watches[namespace].buffered.insert(number);
             }
@@ -469,7 +469,7 @@ impl World {
             let mut encoder = MessageEncoder::new();
             let message = encode::ack(&mut encoder, NAMESPACES[namespace], ack.id(), &waiter)
                 .expect("it can be written");
-            self.send_up(&own(message));
+            self.send_up(&message.to_shared());
         }
     }
 
@@ -559,11 +559,11 @@ impl World {
             let name = NAMESPACES[namespace];
             if admit {
                 assert!(entry.accept());
-                let message = own(encode::connect(&mut encoder, name, &entry.socket().id));
+                let message = encode::connect(&mut encoder, name, &entry.socket().id).to_shared();
                 send(&mut self.down, &message);
             } else {
                 let message = encode::connect_error(&mut encoder, name, "refused", None::<&()>);
-                send(&mut self.down, &own(message.expect("it can be written")));
+                send(&mut self.down, &message.expect("it can be written").to_shared());
                 for waiter in entry.socket_mut().acks.close() {
                     assert!(self.server_waits.remove(&waiter), "a wait ends once");
                 }
@@ -588,7 +588,7 @@ impl World {
                 assert!(self.server_waits.remove(&waiter), "a wait ends once");
             }
             let mut encoder = MessageEncoder::new();
-            send(&mut self.down, &own(encode::disconnect(&mut encoder, NAMESPACES[namespace])));
+            send(&mut self.down, &encode::disconnect(&mut encoder, NAMESPACES[namespace]).to_shared());
         });
     }
 
@@ -614,7 +614,7 @@ impl World {
             let mut encoder = MessageEncoder::new();
             let ack = asks.is_some().then_some(number);
             let message = encode::event(&mut encoder, NAMESPACES[namespace], ack, "e", &arguments);
-            send(&mut self.down, &own(message.expect("it can be written")));
+            send(&mut self.down, &message.expect("it can be written").to_shared());
             member.emitted += 1;
         });
     }
@@ -634,7 +634,7 @@ impl World {
                 let name = NAMESPACES[entry.socket().namespace];
                 let mut encoder = MessageEncoder::new();
                 let message = encode::ack(&mut encoder, name, id, &number).expect("it can be written");
-                send(&mut self.down, &own(message));
+                send(&mut self.down, &message.to_shared());
             }
         });
     }
@@ -702,7 +702,7 @@ impl World {
     }
 }
 
-fn send(link: &mut VecDeque<Message>, message: &OwnedMessage) {
+fn send(link: &mut VecDeque<Message>, message: &SharedMessage) {
     let (text, attachments) = parts(message);
     link.push_back(Message::Text(text));
     link.extend(attachments.into_iter().map(Message::Binary));
