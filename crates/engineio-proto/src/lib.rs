@@ -1,8 +1,9 @@
 //! Engine.IO 4 as state machines that do no input or output of their own.
 //!
-//! What lives here: packets and polling payloads, the session's life (heartbeat, close, upgrade), the refusals with
-//! their codes and bodies, and the outgoing message: encoded once ([`MessageEncoder`]), shared by all its receivers
-//! ([`SharedMessage`]), written in the [`Framing`] of the transport that sends it.
+//! What lives here: packets and polling payloads, the life of a session (open, heartbeat, upgrade, close) as one machine
+//! for the [`server`] and one for the [`client`], the refusals with their codes and bodies, and the outgoing message:
+//! encoded once ([`MessageEncoder`]), shared by all its receivers ([`SharedMessage`]), written in the [`Framing`] of the
+//! transport that sends it.
 //!
 //! Bytes, the [`Time`](ws_proto::Time) and random bytes are arguments; sockets, clocks and HTTP belong to the floors
 //! above. The revision spoken is 4 (`EIO=4`).

@@ -1,4 +1,4 @@
-//! One session, server side: what its packets mean, its heartbeat, its upgrade.
+//! The server's half of one session: what its packets mean, its heartbeat, its upgrade.
 //!
 //! The machine knows no transport but by name. The driver hands it every packet of the current transport
 //! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate`]), sleeps until

@@ -49,7 +49,7 @@
 //! let reason = DisconnectReason::TransportClose;
 //! assert_eq!(connection.poll_output(), Some((key, Output::Disconnected { reason })));
 //! let error = AckError::Disconnected;
-//! assert_eq!(connection.poll_output(), Some((key, Output::AckFailed { waiter: "whoever waits", error })));
+//! assert_eq!(connection.poll_output(), Some((key, Output::AckFailed { waiter: "waiter", error })));
 //! # Ok::<(), tidewire_socketio_proto::EncodeError>(())
 //! ```
 
