@@ -51,22 +51,10 @@ struct Own {
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
-/// The phases of a socket; from [`DISCONNECTED`] on, the number tells the reason.
+/// The phases of a socket. From [`DISCONNECTED`] on, the number is that plus [`DisconnectReason::code`].
 const JOINING: u8 = 0;
 const CONNECTED: u8 = 1;
 const DISCONNECTED: u8 = 2;
-
-const REASONS: [DisconnectReason; 9] = [
-    DisconnectReason::ServerNamespaceDisconnect,
-    DisconnectReason::ClientNamespaceDisconnect,
-    DisconnectReason::TransportClose,
-    DisconnectReason::TransportError,
-    DisconnectReason::PingTimeout,
-    DisconnectReason::ParseError,
-    DisconnectReason::ForcedClose,
-    DisconnectReason::ForcedServerClose,
-    DisconnectReason::ServerShuttingDown,
-];
 
 /// What [`Socket::join`] returns. The socket is in the room already; awaiting this also waits until a cluster knows it.
 ///
@@ -379,13 +367,11 @@ impl Socket {
 
     /// The socket is gone, at once. `false` when it was gone before.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
-        let code = REASONS.iter().position(|known| *known == reason).unwrap_or_default();
-        // Nine reasons and a base fit a byte.
-        let code = u8::try_from(code).unwrap_or_default() + DISCONNECTED;
+        let gone = DISCONNECTED + reason.code();
         let left = self
             .0
             .phase
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(code))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(gone))
             .is_ok();
         if left {
             tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "left");
@@ -398,7 +384,7 @@ impl Socket {
 
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
         let phase = self.0.phase.load(Ordering::Acquire);
-        REASONS.get(usize::from(phase.checked_sub(DISCONNECTED)?)).copied()
+        DisconnectReason::from_code(phase.checked_sub(DISCONNECTED)?)
     }
 
     /// What `change` returns, values of the program that it has taken out, is dropped under no lock.
