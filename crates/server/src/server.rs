@@ -84,6 +84,8 @@ impl Common {
 pub struct Builder {
     options: Options,
     limits: Limits,
+    /// Takes precedence over the field of `limits`, in whatever order the two are set.
+    connect_timeout: Option<Duration>,
     http: HttpLimits,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
@@ -181,10 +183,11 @@ impl Builder {
         self
     }
 
-    /// Time for a connection to join its first namespace. Default 45 s.
+    /// Time for a connection to join its first namespace. Default 45 s, or what [`limits`](Self::limits) says; this method
+    /// takes precedence, whichever is called first.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.connect_timeout = timeout;
+        self.connect_timeout = Some(timeout);
         self
     }
 
@@ -252,7 +255,8 @@ impl Builder {
     pub fn build(self) -> Server {
         #[cfg(feature = "tls")]
         let tls = self.tls;
-        let Self { options, limits, http, states, on_error, adapter, .. } = self;
+        let Self { options, mut limits, connect_timeout, http, states, on_error, adapter, .. } = self;
+        limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
         let common = Arc::new(Common {
             limits,
             states,
@@ -280,6 +284,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("options", &self.options)
             .field("limits", &self.limits)
+            .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -291,6 +296,7 @@ impl Server {
         Builder {
             options: Options { path: "/socket.io/".into(), ..Options::default() },
             limits: Limits::default(),
+            connect_timeout: None,
             http: HttpLimits::default(),
             #[cfg(feature = "tls")]
             tls: None,

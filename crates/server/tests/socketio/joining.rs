@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidewire_server::{Auth, ConnectError, Data, DisconnectReason, Socket, State};
+use tidewire_server::{Auth, ConnectError, Data, DisconnectReason, Limits, Server, Socket, State};
 
 use crate::support::{Client, Gate, Log, program, serve, soon, until};
 
@@ -182,6 +182,27 @@ async fn a_connection_that_joins_nothing_in_time_is_closed() {
     let mut joined = Client::join(address).await;
     Client::open(address).await.expect_end().await;
     joined.expect_only("40/nope,", r#"44/nope,{"message":"Invalid namespace"}"#).await;
+}
+
+#[tokio::test]
+async fn the_time_to_join_holds_wherever_it_was_set_and_in_whatever_order() {
+    let short = Duration::from_millis(50);
+    let shortly = || Limits { connect_timeout: short, ..Limits::default() };
+    for builder in [
+        Server::builder().limits(shortly()),
+        Server::builder().connect_timeout(short).limits(Limits::default()),
+        Server::builder().limits(Limits::default()).connect_timeout(short),
+    ] {
+        let io = builder.build();
+        Client::open(serve(&io).await).await.expect_end().await;
+    }
+    // The method wins also where it allows more.
+    let io = Server::builder().connect_timeout(Duration::from_secs(45)).limits(shortly()).build();
+    let mut client = Client::open(serve(&io).await).await;
+    let short_one = Server::builder().limits(shortly()).build();
+    Client::open(serve(&short_one).await).await.expect_end().await;
+    client.send("40").await;
+    assert!(client.recv().await.expect("a reply").starts_with("40{\"sid\":\""));
 }
 
 #[tokio::test]
