@@ -38,6 +38,23 @@ pub(crate) fn node_packages(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The standard library for another `target`, by rustup if it is not installed. With it installed, no network is needed.
+pub(crate) fn rust_target(target: &str) -> Result<()> {
+    let mut where_it_lies = Command::new("rustc");
+    where_it_lies.args(["--print", "target-libdir", "--target", target]);
+    let output = where_it_lies.output().context("`rustc` cannot be run")?;
+    if output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists() {
+        return Ok(());
+    }
+    version_of(
+        "rustup",
+        &format!("the standard library of Rust for {target}, which `rustup target add` installs"),
+    )?;
+    let installed = process::succeeds(Command::new("rustup").args(["target", "add", target]))?;
+    ensure!(installed, "`rustup target add {target}` failed; it needs the network");
+    Ok(())
+}
+
 /// What `program --version` prints; the error names what to install.
 fn version_of(program: &str, what: &str) -> Result<String> {
     match Command::new(program).arg("--version").output() {

@@ -50,6 +50,18 @@ pub(crate) fn check() -> Result<Report> {
     Ok(report)
 }
 
+/// The packages that must compile for browsers too: floors 0 to 2 and what stands in the table beside them, as far as they
+/// are there.
+pub(crate) fn portable_packages() -> Result<Vec<String>> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
+    let home = metadata.workspace_root.join("crates");
+    let portable = |package: &&Package| {
+        folder_under(home.as_std_path(), package.manifest_path.as_std_path()).is_some_and(rule::is_portable)
+    };
+    let packages = metadata.workspace_packages();
+    Ok(packages.into_iter().filter(portable).map(|package| package.name.to_string()).collect())
+}
+
 fn complaints_about(metadata: &Metadata, folder: &str, package: &Package) -> Vec<String> {
     let home = metadata.workspace_root.join("crates");
     let mut complaints = Vec::new();
@@ -91,6 +103,16 @@ mod tests {
         assert_eq!(folder_under(home, Path::new("/repository/crates/ws/Cargo.toml")), Some("ws"));
         assert_eq!(folder_under(home, Path::new("/repository/xtask/Cargo.toml")), None);
         assert_eq!(folder_under(home, Path::new("/repository/crates/ws/fuzz/Cargo.toml")), None);
+    }
+
+    #[test]
+    fn the_machines_are_portable_and_the_crates_with_sockets_are_not() -> Result<()> {
+        let packages = portable_packages()?;
+        for machine in ["ws-proto", "engineio-proto", "socketio-proto", "adapter"] {
+            assert!(packages.contains(&format!("tidewire-{machine}")), "{machine}");
+        }
+        assert!(!packages.contains(&"tidewire-net".to_owned()));
+        Ok(())
     }
 
     #[test]

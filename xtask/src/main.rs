@@ -21,7 +21,7 @@ The workspace's own commands.
   cargo xtask fuzz [TARGET...]       ten minutes of libFuzzer for each target; more options are libFuzzer's own
   cargo xtask test                   everything that must hold before a change goes in
     --full                           also what only proves the tests themselves
-    --stage NAME...                  only these stages: format, floors, lints, unit, instructions, node, browser,
+    --stage NAME...                  only these stages: format, floors, lints, wasm, unit, instructions, node, browser,
                                      autobahn, reference
 ";
 

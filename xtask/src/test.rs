@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn without_options_all_but_the_full_stages_run() -> Result<()> {
         let stages = stages_from(&[])?;
-        assert_eq!(stages, Stage::ALL[..8]);
+        assert_eq!(stages, Stage::ALL[..9]);
         assert!(!stages.contains(&Stage::Reference));
         Ok(())
     }

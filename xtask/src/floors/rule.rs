@@ -1,6 +1,6 @@
 //! The rule itself, on names alone.
 
-use super::table::{BANS, FLOORS, NEIGHBOURS};
+use super::table::{ALSO_PORTABLE, BANS, FLOORS, NEIGHBOURS};
 
 /// For what a crate imports another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,11 @@ pub(super) fn complaint_about_import(from: &str, import: &str, kind: Kind) -> Op
     }
     let ban = BANS.iter().find(|ban| matches_any(ban.crates, from) && matches_any(ban.imports, import))?;
     Some(format!("{from} imports {import}: {}", ban.because))
+}
+
+/// Whether the crate must compile for browsers too.
+pub(super) fn is_portable(folder: &str) -> bool {
+    floor(folder).is_some_and(|floor| floor <= 2) || ALSO_PORTABLE.contains(&folder)
 }
 
 fn floor(folder: &str) -> Option<u8> {

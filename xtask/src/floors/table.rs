@@ -80,6 +80,9 @@ pub(super) const BANS: &[Ban] = &[
     },
 ];
 
+/// Crates above floor 2 that must compile for browsers, as those below do.
+pub(super) const ALSO_PORTABLE: &[&str] = &["handlers"];
+
 const DATABASE_DRIVERS: &[&str] = &[
     "async-nats",
     "deadpool*",

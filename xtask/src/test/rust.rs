@@ -6,6 +6,10 @@ use anyhow::Result;
 
 use super::tally::{Tally, of_test_result};
 use crate::process::{cargo, succeeds, succeeds_watched};
+use crate::{environment, floors};
+
+/// What browsers run.
+const WASM: &str = "wasm32-unknown-unknown";
 
 pub(super) fn format() -> Result<Tally> {
     Ok(Tally::of_check(succeeds(cargo().args(["fmt", "--all", "--check"]))?))
@@ -31,6 +35,17 @@ pub(super) fn lints() -> Result<Tally> {
         "warnings",
     ]))?;
     Ok(Tally::of_check(clippy) + Tally::of_check(documentation) + Tally::of_check(without_features))
+}
+
+/// Crate by crate, so that none gets by with features that only another one asks for.
+pub(super) fn wasm() -> Result<Tally> {
+    environment::rust_target(WASM)?;
+    let mut tally = Tally::default();
+    for package in floors::portable_packages()? {
+        let check = ["check", "--locked", "--target", WASM, "--package", &package];
+        tally = tally + Tally::of_check(succeeds(cargo().args(check))?);
+    }
+    Ok(tally)
 }
 
 /// An example with tests of its own says `test = true` in its manifest and is counted here as well.

@@ -24,6 +24,8 @@ pub(super) enum Stage {
     Floors,
     /// clippy and rustdoc, warnings denied.
     Lints,
+    /// What must run in browsers too compiles for them.
+    Wasm,
     /// Every Rust test, those in documentation and examples included.
     Unit,
     /// Instructions per message are not more than recorded.
@@ -40,10 +42,11 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Cheap ones first.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Format,
         Self::Floors,
         Self::Lints,
+        Self::Wasm,
         Self::Unit,
         Self::Instructions,
         Self::Node,
@@ -57,6 +60,7 @@ impl Stage {
             Self::Format => "format",
             Self::Floors => "floors",
             Self::Lints => "lints",
+            Self::Wasm => "wasm",
             Self::Unit => "unit",
             Self::Instructions => "instructions",
             Self::Node => "node",
@@ -84,6 +88,7 @@ impl Stage {
             Self::Format => rust::format(),
             Self::Floors => floors_kept(),
             Self::Lints => rust::lints(),
+            Self::Wasm => rust::wasm(),
             Self::Unit => rust::unit(),
             Self::Instructions => bench::instructions_kept().map(Tally::of_check),
             Self::Node => javascript::in_node(),
