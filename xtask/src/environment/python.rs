@@ -13,10 +13,18 @@ use crate::process;
 const WHAT_ARE_YOU: &str =
     "import platform; print(platform.python_implementation() + ' ' + platform.python_version()[:4])";
 
-/// The CPython 2.7 of this machine: the newest of pyenv's, or `python2.7` from the path.
-pub(crate) fn cpython_2_7() -> Option<PathBuf> {
+/// The CPython 2.7 of this machine: the newest of pyenv's, or `python2.7` from the path. The error says how to get one.
+pub(crate) fn cpython_2_7() -> Result<PathBuf> {
     let of_pyenv = pyenv_versions().map(|folder| interpreters_in(&folder)).unwrap_or_default();
-    of_pyenv.into_iter().chain([PathBuf::from("python2.7")]).find(|python| is_cpython_2_7(python))
+    first_cpython_2_7(of_pyenv.into_iter().chain([PathBuf::from("python2.7")]))
+}
+
+fn first_cpython_2_7(mut candidates: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
+    candidates.find(|python| is_cpython_2_7(python)).context(
+        "this machine has no CPython 2.7, which Autobahn's test suite runs on: \
+         install pyenv (https://github.com/pyenv/pyenv) and run `pyenv install 2.7.18`, \
+         or put a `python2.7` on the PATH",
+    )
 }
 
 /// Autobahn's program `wstest` in `folder`, set up from the pins in `pins` unless it is there already.
@@ -106,6 +114,14 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_has_no_interpreters() {
         assert_eq!(interpreters_in(Path::new("/no/such/folder")), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_machine_without_cpython_2_7_is_told_how_to_get_it() {
+        let error = first_cpython_2_7(["no-such-program-anywhere".into(), "true".into()].into_iter())
+            .expect_err("none of them is a Python")
+            .to_string();
+        assert!(error.contains("no CPython 2.7") && error.contains("pyenv install 2.7.18"), "{error}");
     }
 
     #[test]

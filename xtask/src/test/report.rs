@@ -2,31 +2,49 @@
 
 use std::time::Duration;
 
-use super::stage::{Outcome, Stage};
 use super::tally::Tally;
 
 /// The stages, in the order in which they were taken in.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    stages: Vec<(Stage, Outcome)>,
+    stages: Vec<Ran>,
+}
+
+/// A stage that ran.
+#[derive(Debug)]
+struct Ran {
+    name: &'static str,
+    tally: Tally,
+    duration: Duration,
+    budget: Duration,
 }
 
 impl Report {
-    /// Takes a stage in and returns its line. A stage in which nothing ran has failed, unless it says why.
-    pub(super) fn add(&mut self, stage: Stage, outcome: Outcome, duration: Duration) -> String {
-        let tally = match outcome {
-            Outcome::Ran(tally) => tally,
-            Outcome::Skipped(reason) => {
-                self.stages.push((stage, outcome));
-                return format!("{}: skipped, {reason}", stage.name());
-            }
-        };
-        let remark = if tally.is_empty() { ": nothing was executed, which is a failure" } else { "" };
-        let tally = if tally.is_empty() { tally + Tally::broken() } else { tally };
-        self.stages.push((stage, Outcome::Ran(tally)));
-        let Tally { passed, failed, skipped } = tally;
+    /// Takes a stage in and returns its line. A stage in which nothing ran has failed, and so has one that took longer than
+    /// its budget.
+    pub(super) fn add(
+        &mut self,
+        name: &'static str,
+        tally: Tally,
+        duration: Duration,
+        budget: Duration,
+    ) -> String {
+        let mut counted = tally;
+        let mut remarks = String::new();
+        if tally.is_empty() {
+            counted = counted + Tally::broken();
+            remarks += ": nothing was executed, which is a failure";
+        }
+        if duration > budget {
+            counted = counted + Tally::broken();
+            remarks += ": longer than its budget, which is a failure";
+        }
+        let ran = Ran { name, tally: counted, duration, budget };
+        let Tally { passed, failed, skipped } = counted;
         let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-        format!("{}: {passed} passed, {failed} failed{skipped} in {}{remark}", stage.name(), clock(duration))
+        let line = format!("{name}: {passed} passed, {failed} failed{skipped} in {}{remarks}", ran.time());
+        self.stages.push(ran);
+        line
     }
 
     /// Whether something passed, and nothing failed.
@@ -35,33 +53,32 @@ impl Report {
         passed > 0 && failed == 0
     }
 
-    /// The two last lines: the total, and the count per stage.
+    /// The two last lines: the total, and the count and the time per stage.
     pub(super) fn lines(&self, duration: Duration) -> [String; 2] {
         let Tally { passed, failed, .. } = self.total();
-        let stages: Vec<String> =
-            self.stages.iter().map(|(stage, outcome)| count(*stage, *outcome)).collect();
+        let stages: Vec<String> = self.stages.iter().map(Ran::count).collect();
+        let budget = self.stages.iter().map(|ran| ran.budget).sum();
         [
             format!("total: {passed} passed, {failed} failed"),
-            format!("{} ({})", stages.join(", "), clock(duration)),
+            format!("{}; in all {} of {}", stages.join(", "), clock(duration), minutes(budget)),
         ]
     }
 
     fn total(&self) -> Tally {
-        self.stages.iter().fold(Tally::default(), |sum, (_, outcome)| match outcome {
-            Outcome::Ran(tally) => sum + *tally,
-            Outcome::Skipped(_) => sum,
-        })
+        self.stages.iter().fold(Tally::default(), |sum, ran| sum + ran.tally)
     }
 }
 
-/// `node 41`, or `node 39 and 2 failed`, or `node skipped: no such thing here`.
-fn count(stage: Stage, outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Ran(Tally { passed, failed: 0, .. }) => format!("{} {passed}", stage.name()),
-        Outcome::Ran(Tally { passed, failed, .. }) => {
-            format!("{} {passed} and {failed} failed", stage.name())
-        }
-        Outcome::Skipped(reason) => format!("{} skipped: {reason}", stage.name()),
+impl Ran {
+    /// `node 41 (52 s of 4 m)`, or `node 39 and 2 failed (52 s of 4 m)`.
+    fn count(&self) -> String {
+        let Self { name, tally: Tally { passed, failed, .. }, .. } = self;
+        let failed = if *failed > 0 { format!(" and {failed} failed") } else { String::new() };
+        format!("{name} {passed}{failed} ({})", self.time())
+    }
+
+    fn time(&self) -> String {
+        format!("{} of {}", clock(self.duration), minutes(self.budget))
     }
 }
 
@@ -74,26 +91,34 @@ fn clock(duration: Duration) -> String {
     }
 }
 
+fn minutes(budget: Duration) -> String {
+    format!("{} m", budget.as_secs() / 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_secs(60);
 
-    fn ran(passed: usize, failed: usize) -> Outcome {
-        Outcome::Ran(Tally { passed, failed, skipped: 0 })
+    fn ran(passed: usize, failed: usize) -> Tally {
+        Tally { passed, failed, skipped: 0 }
     }
 
     #[test]
     fn the_last_two_lines_are_the_total_and_the_count_per_stage() {
         let mut report = Report::default();
-        for (stage, passed) in [(Stage::Format, 1), (Stage::Lints, 2), (Stage::Unit, 312), (Stage::Node, 41)]
-        {
-            report.add(stage, ran(passed, 0), SECOND);
+        for (stage, passed) in [("format", 1), ("lints", 2), ("unit", 312), ("node", 41)] {
+            report.add(stage, ran(passed, 0), 72 * SECOND, 5 * MINUTE);
         }
         assert_eq!(
-            report.lines(723 * SECOND),
-            ["total: 356 passed, 0 failed", "format 1, lints 2, unit 312, node 41 (12 m 03 s)"]
+            report.lines(288 * SECOND),
+            [
+                "total: 356 passed, 0 failed",
+                "format 1 (1 m 12 s of 5 m), lints 2 (1 m 12 s of 5 m), unit 312 (1 m 12 s of 5 m), \
+                 node 41 (1 m 12 s of 5 m); in all 4 m 48 s of 20 m"
+            ]
         );
         assert!(report.passed());
     }
@@ -101,11 +126,14 @@ mod tests {
     #[test]
     fn failures_are_counted_where_they_happened() {
         let mut report = Report::default();
-        report.add(Stage::Format, ran(1, 0), SECOND);
-        report.add(Stage::Node, ran(39, 2), SECOND);
+        report.add("format", ran(1, 0), SECOND, MINUTE);
+        report.add("node", ran(39, 2), SECOND, 4 * MINUTE);
         assert_eq!(
-            report.lines(SECOND),
-            ["total: 40 passed, 2 failed", "format 1, node 39 and 2 failed (1 s)"]
+            report.lines(2 * SECOND),
+            [
+                "total: 40 passed, 2 failed",
+                "format 1 (1 s of 1 m), node 39 and 2 failed (1 s of 4 m); in all 2 s of 5 m"
+            ]
         );
         assert!(!report.passed());
     }
@@ -113,41 +141,39 @@ mod tests {
     #[test]
     fn a_stage_that_executed_nothing_has_failed() {
         let mut report = Report::default();
-        let line = report.add(Stage::Unit, ran(0, 0), SECOND);
-        assert_eq!(line, "unit: 0 passed, 1 failed in 1 s: nothing was executed, which is a failure");
+        let line = report.add("unit", ran(0, 0), SECOND, MINUTE);
+        assert_eq!(line, "unit: 0 passed, 1 failed in 1 s of 1 m: nothing was executed, which is a failure");
+        assert!(!report.passed());
+    }
+
+    #[test]
+    fn a_stage_that_takes_longer_than_its_budget_has_failed() {
+        let mut report = Report::default();
+        let line = report.add("node", ran(41, 0), MINUTE, MINUTE);
+        assert_eq!(line, "node: 41 passed, 0 failed in 1 m 00 s of 1 m");
+        assert!(report.passed());
+        let line = report.add("unit", ran(312, 0), 61 * SECOND, MINUTE);
+        assert_eq!(
+            line,
+            "unit: 312 passed, 1 failed in 1 m 01 s of 1 m: longer than its budget, which is a failure"
+        );
+        assert_eq!(
+            report.lines(121 * SECOND),
+            [
+                "total: 353 passed, 1 failed",
+                "node 41 (1 m 00 s of 1 m), unit 312 and 1 failed (1 m 01 s of 1 m); in all 2 m 01 s of 2 m"
+            ]
+        );
         assert!(!report.passed());
     }
 
     #[test]
     fn skipped_tests_are_visible() {
         let mut report = Report::default();
-        let line = report.add(
-            Stage::Reference,
-            Outcome::Ran(Tally { passed: 5, failed: 0, skipped: 2 }),
-            61 * SECOND,
-        );
-        assert_eq!(line, "reference: 5 passed, 0 failed, 2 skipped in 1 m 01 s");
+        let tally = Tally { passed: 5, failed: 0, skipped: 2 };
+        let line = report.add("reference", tally, 61 * SECOND, 5 * MINUTE);
+        assert_eq!(line, "reference: 5 passed, 0 failed, 2 skipped in 1 m 01 s of 5 m");
         assert!(report.passed());
-    }
-
-    #[test]
-    fn a_stage_that_cannot_run_here_is_named_with_the_reason() {
-        let mut report = Report::default();
-        report.add(Stage::Unit, ran(312, 0), SECOND);
-        let line = report.add(Stage::Autobahn, Outcome::Skipped("no such Python"), SECOND);
-        assert_eq!(line, "autobahn: skipped, no such Python");
-        assert_eq!(
-            report.lines(SECOND),
-            ["total: 312 passed, 0 failed", "unit 312, autobahn skipped: no such Python (1 s)"]
-        );
-        assert!(report.passed());
-    }
-
-    #[test]
-    fn a_run_of_which_everything_was_skipped_has_not_passed() {
-        let mut report = Report::default();
-        report.add(Stage::Autobahn, Outcome::Skipped("no such Python"), SECOND);
-        assert!(!report.passed());
     }
 
     #[test]

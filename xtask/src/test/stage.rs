@@ -1,19 +1,13 @@
-//! The stages.
+//! The stages, and how long each may take.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use super::tally::Tally;
-use super::{autobahn, javascript, rust};
+use super::{javascript, rust};
+use crate::autobahn::{self, Cases};
 use crate::{bench, floors};
-
-/// What came of a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It ran, with these counts.
-    Ran(Tally),
-    /// It could not be run here, for this reason, and that is no failure.
-    Skipped(&'static str),
-}
 
 /// One part of `cargo xtask test`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +34,15 @@ pub(super) enum Stage {
     Reference,
 }
 
+/// What the table says of a stage.
+struct Row {
+    name: &'static str,
+    /// The budget in `cargo xtask test`, in minutes. Without it, the stage runs only with `--full` or by its name.
+    minutes: Option<u64>,
+    /// The budget with `--full`, in minutes.
+    full_minutes: u64,
+}
+
 impl Stage {
     /// Cheap ones first.
     pub(super) const ALL: [Self; 10] = [
@@ -55,19 +58,26 @@ impl Stage {
         Self::Reference,
     ];
 
+    /// The table of names and budgets. A budget is wall-clock time on two cores, with nothing built before. Those of
+    /// `cargo xtask test` are 40 minutes in all: what does not fit runs only with `--full`.
+    const fn row(self) -> Row {
+        let (name, minutes, full_minutes) = match self {
+            Self::Format => ("format", Some(1), 1),
+            Self::Floors => ("floors", Some(1), 1),
+            Self::Lints => ("lints", Some(6), 6),
+            Self::Wasm => ("wasm", Some(2), 2),
+            Self::Unit => ("unit", Some(12), 12),
+            Self::Instructions => ("instructions", Some(8), 8),
+            Self::Node => ("node", Some(4), 4),
+            Self::Browser => ("browser", Some(3), 3),
+            Self::Autobahn => ("autobahn", Some(3), 3),
+            Self::Reference => ("reference", None, 5),
+        };
+        Row { name, minutes, full_minutes }
+    }
+
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Format => "format",
-            Self::Floors => "floors",
-            Self::Lints => "lints",
-            Self::Wasm => "wasm",
-            Self::Unit => "unit",
-            Self::Instructions => "instructions",
-            Self::Node => "node",
-            Self::Browser => "browser",
-            Self::Autobahn => "autobahn",
-            Self::Reference => "reference",
-        }
+        self.row().name
     }
 
     pub(super) fn named(name: &str) -> Result<Self> {
@@ -80,11 +90,19 @@ impl Stage {
 
     /// Left out unless `--full` or its name is given.
     pub(super) fn only_in_full(self) -> bool {
-        matches!(self, Self::Reference)
+        self.row().minutes.is_none()
     }
 
-    pub(super) fn run(self) -> Result<Outcome> {
-        let tally = match self {
+    /// A stage that takes longer has failed.
+    pub(super) fn budget(self, full: bool) -> Duration {
+        let Row { minutes, full_minutes, .. } = self.row();
+        let minutes = minutes.filter(|_| !full).unwrap_or(full_minutes);
+        Duration::from_secs(60 * minutes)
+    }
+
+    /// An error means that the stage cannot be run here, which is a failure too.
+    pub(super) fn run(self) -> Result<Tally> {
+        match self {
             Self::Format => rust::format(),
             Self::Floors => floors_kept(),
             Self::Lints => rust::lints(),
@@ -93,10 +111,9 @@ impl Stage {
             Self::Instructions => bench::instructions_kept().map(Tally::of_check),
             Self::Node => javascript::in_node(),
             Self::Browser => javascript::in_a_browser(),
-            Self::Autobahn => return autobahn::quick(),
+            Self::Autobahn => autobahn_passed(),
             Self::Reference => javascript::against_the_reference(),
-        };
-        tally.map(Outcome::Ran)
+        }
     }
 }
 
@@ -106,4 +123,28 @@ fn floors_kept() -> Result<Tally> {
         println!("{complaint}");
     }
     Ok(Tally { passed: report.crates - report.offenders, failed: report.offenders, skipped: 0 })
+}
+
+/// A case is a test.
+fn autobahn_passed() -> Result<Tally> {
+    let verdict = autobahn::run(&Cases::quick())?;
+    Ok(Tally { passed: verdict.passed, failed: verdict.complaints.len(), skipped: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budgets_of_the_test_command_are_forty_minutes_in_all() {
+        let minutes: u64 = Stage::ALL.iter().filter_map(|stage| stage.row().minutes).sum();
+        assert!(minutes <= 40, "{minutes}");
+    }
+
+    #[test]
+    fn a_stage_may_take_as_long_in_full_as_it_may_without() {
+        for stage in Stage::ALL {
+            assert!(stage.budget(false) <= stage.budget(true), "{stage:?}");
+        }
+    }
 }
