@@ -7,6 +7,7 @@ mod environment;
 mod floors;
 mod fuzz;
 mod process;
+mod shard;
 mod test;
 
 use std::process::ExitCode;
@@ -20,9 +21,10 @@ The workspace's own commands.
   cargo xtask floors                 no crate imports upwards
   cargo xtask fuzz [TARGET...]       ten minutes of libFuzzer for each target; more options are libFuzzer's own
   cargo xtask test                   everything that must hold before a change goes in
-    --full                           also what only proves the tests themselves
+    --full                           every stage, and all of each: no shards
+    --shard NUMBER/OF                this part of what is run in shards, for instance 3/8, instead of the one that HEAD names
     --stage NAME...                  only these stages: format, floors, lints, wasm, unit, instructions, node, browser,
-                                     autobahn, reference
+                                     autobahn, reference; with --full all of each
 ";
 
 fn main() -> ExitCode {

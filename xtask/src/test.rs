@@ -8,26 +8,27 @@ mod tally;
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use report::Report;
 use stage::Stage;
 use tally::Tally;
 
+use crate::shard::Scope;
+
 /// `Ok(true)` when every stage that was asked for ran and passed.
 pub(crate) fn command(options: &[&str]) -> Result<bool> {
-    let stages = stages_from(options)?;
-    let full = options.contains(&"--full");
+    let Options { stages, scope } = Options::parse(options)?;
     let start = Instant::now();
     let mut report = Report::default();
     for stage in stages {
         println!("\n── {} ──", stage.name());
         let stage_start = Instant::now();
-        let tally = stage.run().unwrap_or_else(|error| {
+        let tally = stage.run(scope).unwrap_or_else(|error| {
             println!("error: {error:#}");
             Tally::broken()
         });
-        let line = report.add(stage.name(), tally, stage_start.elapsed(), stage.budget(full));
+        let line = report.add(stage.name(), tally, stage_start.elapsed(), stage.budget(scope));
         println!("── {line} ──");
     }
     println!();
@@ -37,32 +38,45 @@ pub(crate) fn command(options: &[&str]) -> Result<bool> {
     Ok(report.passed())
 }
 
-/// Always in the order of the table, whatever the order on the command line.
-fn stages_from(options: &[&str]) -> Result<Vec<Stage>> {
-    let mut full = false;
-    let mut named = Vec::new();
-    let mut rest = options.iter().copied().peekable();
-    while let Some(option) = rest.next() {
-        match option {
-            "--full" => full = true,
-            "--stage" => {
-                let before = named.len();
-                while let Some(name) = rest.next_if(|word| !word.starts_with("--")) {
-                    named.push(Stage::named(name)?);
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    /// Always in the order of the table, whatever the order on the command line.
+    stages: Vec<Stage>,
+    scope: Scope,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> Result<Self> {
+        let (mut full, mut shard, mut named) = (false, None, Vec::new());
+        let mut rest = words.iter().copied().peekable();
+        while let Some(option) = rest.next() {
+            match option {
+                "--full" => full = true,
+                "--shard" => shard = Some(rest.next().context("--shard needs a part, such as 3/8")?.parse()?),
+                "--stage" => {
+                    let before = named.len();
+                    while let Some(name) = rest.next_if(|word| !word.starts_with("--")) {
+                        named.push(Stage::named(name)?);
+                    }
+                    ensure!(named.len() > before, "--stage needs the name of a stage");
                 }
-                if named.len() == before {
-                    bail!("--stage needs the name of a stage");
+                unknown => {
+                    bail!(
+                        "unknown option {unknown:?}; there are --full, --shard NUMBER/OF and --stage NAME..."
+                    )
                 }
             }
-            unknown => bail!("unknown option {unknown:?}; there are --full and --stage NAME..."),
         }
+        let asked = |stage: &Stage| named.is_empty() || named.contains(stage);
+        let stages: Vec<Stage> = Stage::ALL.into_iter().filter(asked).collect();
+        ensure!(!(full && shard.is_some()), "--full runs every shard, so there is no --shard with it");
+        ensure!(
+            shard.is_none() || stages.iter().any(|stage| stage.has_shards()),
+            "none of these stages has shards"
+        );
+        Ok(Self { stages, scope: if full { Scope::Full } else { Scope::Shard(shard) } })
     }
-    if full && !named.is_empty() {
-        bail!("--full and --stage exclude each other");
-    }
-    let asked =
-        |stage: &Stage| if named.is_empty() { full || !stage.only_in_full() } else { named.contains(stage) };
-    Ok(Stage::ALL.into_iter().filter(asked).collect())
 }
 
 #[cfg(test)]
@@ -70,33 +84,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_options_all_but_the_full_stages_run() -> Result<()> {
-        let stages = stages_from(&[])?;
-        assert_eq!(stages, Stage::ALL[..9]);
-        assert!(!stages.contains(&Stage::Reference));
-        Ok(())
-    }
-
-    #[test]
-    fn full_runs_them_all() -> Result<()> {
-        assert_eq!(stages_from(&["--full"])?, Stage::ALL);
+    fn every_stage_runs_in_shards_or_with_full_whole() -> Result<()> {
+        let stages: Vec<Stage> = Stage::ALL.into();
+        let in_shards = Options { stages: stages.clone(), scope: Scope::Shard(None) };
+        assert_eq!(Options::parse(&[])?, in_shards);
+        assert_eq!(Options::parse(&["--full"])?, Options { stages, scope: Scope::Full });
         Ok(())
     }
 
     #[test]
     fn named_stages_run_alone_and_in_their_own_order() -> Result<()> {
-        assert_eq!(stages_from(&["--stage", "node", "format"])?, [Stage::Format, Stage::Node]);
-        assert_eq!(stages_from(&["--stage", "unit", "--stage", "floors"])?, [Stage::Floors, Stage::Unit]);
-        assert_eq!(stages_from(&["--stage", "reference"])?, [Stage::Reference]);
+        let stages = |words: &[&str]| Options::parse(words).map(|options| options.stages);
+        assert_eq!(stages(&["--stage", "node", "format"])?, [Stage::Format, Stage::Node]);
+        assert_eq!(stages(&["--stage", "unit", "--stage", "floors"])?, [Stage::Floors, Stage::Unit]);
+        assert_eq!(stages(&["--stage", "reference"])?, [Stage::Reference]);
+        Ok(())
+    }
+
+    #[test]
+    fn named_stages_run_whole_with_full() -> Result<()> {
+        for words in [["--stage", "autobahn", "--full"], ["--full", "--stage", "autobahn"]] {
+            let expected = Options { stages: vec![Stage::Autobahn], scope: Scope::Full };
+            assert_eq!(Options::parse(&words)?, expected);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_shard_can_be_chosen() -> Result<()> {
+        let shard = Scope::Shard(Some("3/8".parse()?));
+        assert_eq!(Options::parse(&["--shard", "3/8"])?.scope, shard);
+        let one_stage = Options::parse(&["--stage", "autobahn", "--shard", "3/8"])?;
+        assert_eq!(one_stage, Options { stages: vec![Stage::Autobahn], scope: shard });
         Ok(())
     }
 
     #[test]
     fn what_cannot_be_understood_is_refused() {
-        for options in
-            [&["--stage"][..], &["--stage", "nod"], &["node"], &["--fast"], &["--full", "--stage", "node"]]
-        {
-            assert!(stages_from(options).is_err(), "{options:?}");
+        for options in [
+            &["--stage"][..],
+            &["--stage", "nod"],
+            &["node"],
+            &["--fast"],
+            &["--shard"],
+            &["--shard", "9/8"],
+            &["--shard", "3/8", "--full"],
+            &["--shard", "3/8", "--stage", "node"],
+        ] {
+            assert!(Options::parse(options).is_err(), "{options:?}");
         }
     }
 }

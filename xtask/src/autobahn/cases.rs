@@ -1,20 +1,105 @@
-//! Which cases are run, by Autobahn's patterns.
+//! Which cases are run.
 
 use std::time::Duration;
 
-/// Everything but compression. The sections that are not there have no cases.
-const UNCOMPRESSED: &[&str] = &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"];
+use crate::shard::Shard;
 
-/// Of those about compression, each of which sends a thousand messages: the ones with messages of 64 bytes, of 1 KiB, and of
-/// 8 KiB in fragments.
-const COMPRESSED_QUICKLY: &[&str] = &[
-    "12.1.2", "12.1.4", "12.1.11", "12.2.4", "12.4.4", "13.1.4", "13.2.4", "13.3.4", "13.3.11", "13.4.4",
-    "13.5.4", "13.6.4", "13.7.4",
+/// All that Autobahn has: groups, and how many cases each has, which are numbered from 1.
+const GROUPS: &[(&str, usize)] = &[
+    // Framing: messages of all sizes, pings and pongs, reserved bits, opcodes, fragments.
+    ("1.1", 8),
+    ("1.2", 8),
+    ("2", 11),
+    ("3", 7),
+    ("4.1", 5),
+    ("4.2", 5),
+    ("5", 20),
+    // UTF-8.
+    ("6.1", 3),
+    ("6.2", 4),
+    ("6.3", 2),
+    ("6.4", 4),
+    ("6.5", 5),
+    ("6.6", 11),
+    ("6.7", 4),
+    ("6.8", 2),
+    ("6.9", 4),
+    ("6.10", 3),
+    ("6.11", 5),
+    ("6.12", 8),
+    ("6.13", 5),
+    ("6.14", 10),
+    ("6.15", 1),
+    ("6.16", 3),
+    ("6.17", 5),
+    ("6.18", 5),
+    ("6.19", 5),
+    ("6.20", 7),
+    ("6.21", 8),
+    ("6.22", 34),
+    ("6.23", 7),
+    // The end of a connection.
+    ("7.1", 6),
+    ("7.3", 6),
+    ("7.5", 1),
+    ("7.7", 13),
+    ("7.9", 9),
+    ("7.13", 2),
+    // Long messages, and many.
+    ("9.1", 6),
+    ("9.2", 6),
+    ("9.3", 9),
+    ("9.4", 9),
+    ("9.5", 6),
+    ("9.6", 6),
+    ("9.7", 6),
+    ("9.8", 6),
+    ("10.1", 1),
+    // Compression: a thousand messages in each case.
+    ("12.1", 18),
+    ("12.2", 18),
+    ("12.3", 18),
+    ("12.4", 18),
+    ("12.5", 18),
+    ("13.1", 18),
+    ("13.2", 18),
+    ("13.3", 18),
+    ("13.4", 18),
+    ("13.5", 18),
+    ("13.6", 18),
+    ("13.7", 18),
 ];
 
-/// What takes so long hangs.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
-const PATIENCE_WITH_COMPRESSION: Duration = Duration::from_secs(60 * 60);
+/// Sections of which every case is run at every change: most of their cases take some milliseconds.
+const QUICK_SECTIONS: &[&str] = &["1", "2", "3", "4", "5", "6", "7", "10"];
+
+/// The cases of the other sections that are run at every change: of each kind one that takes little time.
+#[rustfmt::skip]
+const QUICK_CASES: &[&str] = &[
+    // Messages of 4 MiB, whole and in fragments of 1 and of 16 KiB; of 1 MiB, arriving in pieces of 2 KiB; a thousand messages.
+    "9.1.4", "9.2.4", "9.3.3", "9.4.5", "9.5.6", "9.6.6", "9.7.1", "9.8.1",
+    // Compressed: messages of 64 bytes, of 1 KiB and of 8 KiB in fragments; offers of all kinds of parameters.
+    "12.1.2", "12.4.4", "12.1.11", "13.1.4", "13.3.4", "13.5.4", "13.7.4",
+];
+
+/// 11 of `9.3.11`.
+fn number_in_group(case: &str) -> Option<u32> {
+    case.rsplit('.').next()?.parse().ok()
+}
+
+fn is_smoke(case: &str) -> bool {
+    case.split('.').next().is_some_and(|section| QUICK_SECTIONS.contains(&section))
+        || QUICK_CASES.contains(&case)
+}
+
+/// Those about compression.
+fn is_compressed(case: &str) -> bool {
+    case.starts_with("12.") || case.starts_with("13.")
+}
+
+/// A run that takes so long hangs.
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+const TIMEOUT_WITH_COMPRESSION: Duration = Duration::from_secs(60 * 60);
 
 /// Cases, in parts that run side by side.
 #[derive(Debug)]
@@ -30,34 +115,47 @@ pub(super) struct Part {
     pub(super) patterns: Vec<String>,
     /// How many they are, where we know: a run with fewer has gone wrong.
     pub(super) count: Option<usize>,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
     /// How many of them a client of ours runs at the same time. Some wait for a second and more, and Autobahn has time for
     /// others meanwhile; those about compression do not wait, and have to be done in a minute.
     pub(super) at_once: usize,
 }
 
 impl Cases {
-    /// What is run at every change.
-    pub(crate) fn quick() -> Self {
-        let patterns = [UNCOMPRESSED, COMPRESSED_QUICKLY].concat();
-        let count = 301 + COMPRESSED_QUICKLY.len();
-        Self { parts: vec![Part::new("quick", &patterns, Some(count)).at_once(4)], are_many: false }
+    /// In how many shards the cases are cut: one of them and the smoke test take about a minute on two cores.
+    pub(crate) const SHARDS: usize = 40;
+
+    /// What is run at every change: the smoke test, and one shard of the other cases.
+    pub(crate) fn smoke_and(shard: Shard) -> Self {
+        let (mut cases, mut others): (Vec<_>, Vec<_>) = all().partition(|case| is_smoke(case));
+        // The groups have the same kinds of messages in the same order, from light ones to heavy ones: so every shard gets
+        // some of each.
+        others.sort_by_key(|case| number_in_group(case));
+        cases.extend(shard.of_all(others));
+        let (compressed, uncompressed) = cases.into_iter().partition(|case| is_compressed(case));
+        Self {
+            parts: vec![Part::compressed("12-13", compressed), Part::uncompressed(uncompressed)],
+            are_many: false,
+        }
     }
 
     /// All that there are. Those about compression take minutes.
-    pub(super) fn every() -> Self {
+    pub(crate) fn every() -> Self {
+        let (compressed, uncompressed): (Vec<_>, Vec<_>) = all().partition(|case| is_compressed(case));
+        let (twelve, thirteen) = compressed.into_iter().partition(|case| case.starts_with("12."));
         Self {
             parts: vec![
-                Part::new("12", &["12.*"], Some(90)).patient(),
-                Part::new("13", &["13.*"], Some(126)).patient(),
-                Part::new("1-10", UNCOMPRESSED, Some(301)).at_once(4),
+                Part::compressed("12", twelve),
+                Part::compressed("13", thirteen),
+                Part::uncompressed(uncompressed),
             ],
             are_many: true,
         }
     }
 
     pub(super) fn matching(patterns: &[&str]) -> Self {
-        Self { parts: vec![Part::new("some", patterns, None).patient()], are_many: false }
+        let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Self { parts: vec![Part { count: None, ..Part::compressed("some", patterns) }], are_many: false }
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -70,28 +168,67 @@ impl Cases {
     }
 }
 
+/// The numbers of all cases, in their order.
+fn all() -> impl Iterator<Item = String> {
+    GROUPS.iter().flat_map(|(group, count)| (1..=*count).map(move |number| format!("{group}.{number}")))
+}
+
 impl Part {
-    fn new(name: &'static str, patterns: &[&str], count: Option<usize>) -> Self {
-        let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        Self { name, patterns, count, patience: PATIENCE, at_once: 1 }
+    fn uncompressed(cases: Vec<String>) -> Self {
+        Self { name: "1-10", count: Some(cases.len()), patterns: cases, timeout: TIMEOUT, at_once: 4 }
     }
 
-    fn patient(self) -> Self {
-        Self { patience: PATIENCE_WITH_COMPRESSION, ..self }
-    }
-
-    fn at_once(self, at_once: usize) -> Self {
-        Self { at_once, ..self }
+    fn compressed(name: &'static str, cases: Vec<String>) -> Self {
+        let count = Some(cases.len());
+        Self { name, patterns: cases, count, timeout: TIMEOUT_WITH_COMPRESSION, at_once: 1 }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    fn cases(cases: &Cases) -> Vec<&str> {
+        cases.parts().iter().flat_map(|part| &part.patterns).map(String::as_str).collect()
+    }
+
+    fn shards() -> impl Iterator<Item = Cases> {
+        (1..=Cases::SHARDS).map(|number| {
+            let shard = format!("{number}/{}", Cases::SHARDS).parse().expect("it is a shard");
+            Cases::smoke_and(shard)
+        })
+    }
 
     #[test]
     fn every_case_is_in_one_part() {
-        let counts = Cases::every().parts().iter().map(|part| part.count).sum::<Option<usize>>();
+        let every = Cases::every();
+        let cases = cases(&every);
+        assert_eq!(cases.len(), 517);
+        assert_eq!(cases.iter().collect::<HashSet<_>>().len(), 517);
+        let counts = every.parts().iter().map(|part| part.count).sum::<Option<usize>>();
         assert_eq!(counts, Some(517));
+    }
+
+    #[test]
+    fn every_case_is_in_one_shard_or_in_the_smoke_test_that_is_in_all() {
+        let shards: Vec<Cases> = shards().collect();
+        for case in all() {
+            let times: usize =
+                shards.iter().map(|shard| cases(shard).iter().filter(|other| **other == case).count()).sum();
+            assert_eq!(times, if is_smoke(&case) { Cases::SHARDS } else { 1 }, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_always_run_exists_and_is_named_once() {
+        for quick in QUICK_CASES {
+            assert!(all().any(|case| case == *quick), "{quick}");
+            assert_eq!(QUICK_CASES.iter().filter(|other| *other == quick).count(), 1, "{quick}");
+        }
+        for section in QUICK_SECTIONS {
+            assert!(all().any(|case| case.starts_with(&format!("{section}."))), "{section}");
+        }
     }
 }

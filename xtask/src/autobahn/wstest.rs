@@ -33,7 +33,7 @@ impl Run<'_> {
     pub(super) fn as_client(&self, url: &str) -> Result<String> {
         let servers = json!({ "servers": [{ "agent": AGENT, "url": url }] });
         let mut command = self.command("fuzzingclient", servers)?;
-        let ended_well = process::succeeds_within(self.part.patience, &mut command)?;
+        let ended_well = process::succeeds_within(self.part.timeout, &mut command)?;
         self.index(ended_well)
     }
 
@@ -50,7 +50,7 @@ impl Run<'_> {
         }
         let mut client = Command::new(client);
         client.args([&url, AGENT, &self.part.at_once.to_string()]);
-        let ended_well = process::succeeds_within(self.part.patience, &mut client)?;
+        let ended_well = process::succeeds_within(self.part.timeout, &mut client)?;
         self.index(ended_well)
     }
 

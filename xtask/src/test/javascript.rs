@@ -1,13 +1,22 @@
 //! The official JavaScript clients: in Node (`conformance/node`) and in Chromium (`conformance/browser`).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::tally::{NodeSummary, Tally};
 use crate::environment::{self, apt};
 use crate::process::{build_executable, succeeds_watched};
+use crate::shard::{Scope, Shard};
+
+/// In how many shards the tests against the reference are cut.
+const REFERENCE_SHARDS: usize = 6;
+
+/// Those that are in none, as they are run at every change: a file about each protocol.
+const REFERENCE_SMOKE: &[&str] =
+    &["engineio-requests.test.js", "rooms.test.js", "websocket-handshake.test.js"];
 
 /// In Node, against our programs; and our client against Node's servers.
 pub(super) fn in_node() -> Result<Tally> {
@@ -17,9 +26,34 @@ pub(super) fn in_node() -> Result<Tally> {
 }
 
 /// In Node, against Node's own server. Tests of what only Tidewire promises are skipped here, and counted as such.
-pub(super) fn against_the_reference() -> Result<Tally> {
+pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
-    run(&mut npm(&folder, "reference"))
+    let mut tests = npm(&folder, "reference");
+    if let Some(shard) = scope.shard_of(REFERENCE_SHARDS)? {
+        let files = smoke_and(shard, test_files(&folder)?);
+        tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
+    }
+    run(&mut tests)
+}
+
+/// The names of the files with tests, sorted.
+fn test_files(folder: &Path) -> Result<Vec<String>> {
+    let tests = folder.join("test");
+    let entries = fs::read_dir(&tests).with_context(|| format!("cannot read {}", tests.display()))?;
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    names.retain(|name| name.ends_with(".test.js"));
+    names.sort();
+    Ok(names)
+}
+
+/// The smoke test, and the shard of the other files.
+fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
+    let (mut chosen, others): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| REFERENCE_SMOKE.contains(&file.as_str()));
+    chosen.extend(shard.of_all(others));
+    chosen
 }
 
 /// In Chromium, against our programs.
@@ -61,4 +95,27 @@ fn run(tests: &mut Command) -> Result<Tally> {
     let succeeded = succeeds_watched(tests, |line| summary.read(line))?;
     let tally = summary.tally();
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::broken() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_in_one_shard_of_the_reference_or_in_all_of_them() -> Result<()> {
+        let files = test_files(&environment::root()?.join("conformance/node"))?;
+        let mut times = vec![0; files.len()];
+        for number in 1..=REFERENCE_SHARDS {
+            let chosen = smoke_and(format!("{number}/{REFERENCE_SHARDS}").parse()?, files.clone());
+            for (file, times) in files.iter().zip(&mut times) {
+                *times += chosen.iter().filter(|other| *other == file).count();
+            }
+        }
+        for (file, times) in files.iter().zip(times) {
+            let smoke = REFERENCE_SMOKE.contains(&file.as_str());
+            assert_eq!(times, if smoke { REFERENCE_SHARDS } else { 1 }, "{file}");
+        }
+        assert!(REFERENCE_SMOKE.iter().all(|smoke| files.iter().any(|file| file == smoke)));
+        Ok(())
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use super::tally::Tally;
 use super::{javascript, rust};
 use crate::autobahn::{self, Cases};
+use crate::shard::Scope;
 use crate::{bench, floors};
 
 /// One part of `cargo xtask test`.
@@ -37,8 +38,8 @@ pub(super) enum Stage {
 /// What the table says of a stage.
 struct Row {
     name: &'static str,
-    /// The budget in `cargo xtask test`, in minutes. Without it, the stage runs only with `--full` or by its name.
-    minutes: Option<u64>,
+    /// The budget in `cargo xtask test`, in minutes.
+    minutes: u64,
     /// The budget with `--full`, in minutes.
     full_minutes: u64,
 }
@@ -59,19 +60,19 @@ impl Stage {
     ];
 
     /// The table of names and budgets. A budget is wall-clock time on two cores, with nothing built before. Those of
-    /// `cargo xtask test` are 40 minutes in all: what does not fit runs only with `--full`.
+    /// `cargo xtask test` are 40 minutes in all: what does not fit leaves a smoke test and a shard there, see [`Scope`].
     const fn row(self) -> Row {
         let (name, minutes, full_minutes) = match self {
-            Self::Format => ("format", Some(1), 1),
-            Self::Floors => ("floors", Some(1), 1),
-            Self::Lints => ("lints", Some(6), 6),
-            Self::Wasm => ("wasm", Some(2), 2),
-            Self::Unit => ("unit", Some(12), 12),
-            Self::Instructions => ("instructions", Some(8), 8),
-            Self::Node => ("node", Some(4), 4),
-            Self::Browser => ("browser", Some(3), 3),
-            Self::Autobahn => ("autobahn", Some(3), 3),
-            Self::Reference => ("reference", None, 5),
+            Self::Format => ("format", 1, 1),
+            Self::Floors => ("floors", 1, 1),
+            Self::Lints => ("lints", 6, 6),
+            Self::Wasm => ("wasm", 2, 2),
+            Self::Unit => ("unit", 11, 11),
+            Self::Instructions => ("instructions", 7, 7),
+            Self::Node => ("node", 4, 4),
+            Self::Browser => ("browser", 2, 2),
+            Self::Autobahn => ("autobahn", 4, 60),
+            Self::Reference => ("reference", 2, 5),
         };
         Row { name, minutes, full_minutes }
     }
@@ -88,20 +89,23 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Left out unless `--full` or its name is given.
-    pub(super) fn only_in_full(self) -> bool {
-        self.row().minutes.is_none()
+    /// Whether `cargo xtask test` runs only a shard of it.
+    pub(super) fn has_shards(self) -> bool {
+        matches!(self, Self::Autobahn | Self::Reference)
     }
 
     /// A stage that takes longer has failed.
-    pub(super) fn budget(self, full: bool) -> Duration {
+    pub(super) fn budget(self, scope: Scope) -> Duration {
         let Row { minutes, full_minutes, .. } = self.row();
-        let minutes = minutes.filter(|_| !full).unwrap_or(full_minutes);
+        let minutes = match scope {
+            Scope::Shard(_) => minutes,
+            Scope::Full => full_minutes,
+        };
         Duration::from_secs(60 * minutes)
     }
 
     /// An error means that the stage cannot be run here, which is a failure too.
-    pub(super) fn run(self) -> Result<Tally> {
+    pub(super) fn run(self, scope: Scope) -> Result<Tally> {
         match self {
             Self::Format => rust::format(),
             Self::Floors => floors_kept(),
@@ -111,8 +115,8 @@ impl Stage {
             Self::Instructions => bench::instructions_kept().map(Tally::of_check),
             Self::Node => javascript::in_node(),
             Self::Browser => javascript::in_a_browser(),
-            Self::Autobahn => autobahn_passed(),
-            Self::Reference => javascript::against_the_reference(),
+            Self::Autobahn => autobahn_passed(scope),
+            Self::Reference => javascript::against_the_reference(scope),
         }
     }
 }
@@ -126,8 +130,9 @@ fn floors_kept() -> Result<Tally> {
 }
 
 /// A case is a test.
-fn autobahn_passed() -> Result<Tally> {
-    let verdict = autobahn::run(&Cases::quick())?;
+fn autobahn_passed(scope: Scope) -> Result<Tally> {
+    let cases = scope.shard_of(Cases::SHARDS)?.map_or_else(Cases::every, Cases::smoke_and);
+    let verdict = autobahn::run(&cases)?;
     Ok(Tally { passed: verdict.passed, failed: verdict.complaints.len(), skipped: 0 })
 }
 
@@ -137,14 +142,16 @@ mod tests {
 
     #[test]
     fn the_budgets_of_the_test_command_are_forty_minutes_in_all() {
-        let minutes: u64 = Stage::ALL.iter().filter_map(|stage| stage.row().minutes).sum();
+        let minutes: u64 = Stage::ALL.iter().map(|stage| stage.row().minutes).sum();
         assert!(minutes <= 40, "{minutes}");
     }
 
     #[test]
     fn a_stage_may_take_as_long_in_full_as_it_may_without() {
         for stage in Stage::ALL {
-            assert!(stage.budget(false) <= stage.budget(true), "{stage:?}");
+            let (part, whole) = (stage.budget(Scope::Shard(None)), stage.budget(Scope::Full));
+            assert!(part <= whole, "{stage:?}");
+            assert!(part < whole || !stage.has_shards(), "{stage:?}: the whole takes longer than a shard");
         }
     }
 }
