@@ -58,6 +58,7 @@ pub(super) const BANS: &[Ban] = &[
         imports: &["chrono", "coarsetime", "instant", "quanta", "time", "web-time"],
         because: "floors 0 to 2 are given the time",
     },
+    Ban { crates: &["net"], imports: &["engineio-proto"], because: "Engine.IO begins above the connection" },
     Ban {
         crates: &["net", "ws", "engineio"],
         imports: &["socketio-proto", "adapter"],
@@ -75,8 +76,8 @@ pub(super) const BANS: &[Ban] = &[
     },
     Ban {
         crates: &["cli"],
-        imports: &["*-proto", "adapter", "engineio", "ws", "server", "client"],
-        because: "the binary has no protocol knowledge; it imports tidewire, and net for its listener",
+        imports: &["*-proto", "adapter", "engineio", "net", "ws", "server", "client"],
+        because: "the binary has no protocol knowledge; it imports tidewire",
     },
 ];
 
