@@ -20,35 +20,35 @@ pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
     Ok(command.status().with_context(|| format!("cannot run {}", line(command)))?.success())
 }
 
-/// Runs `command`; whether it succeeded. One that takes longer than `patience` is killed, and an error.
-pub(crate) fn succeeds_within(patience: Duration, command: &mut Command) -> Result<bool> {
+/// Runs `command`; whether it succeeded. One that takes longer than `timeout` is killed, and an error.
+pub(crate) fn succeeds_within(timeout: Duration, command: &mut Command) -> Result<bool> {
     let mut child = start(command)?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     while Instant::now() < deadline {
         if let Some(status) = child.0.try_wait()? {
             return Ok(status.success());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("{} was not finished after {} s", line(command), patience.as_secs())
+    bail!("{} was not finished after {} s", line(command), timeout.as_secs())
 }
 
 /// Starts `command`, which runs until the result is dropped.
-pub(crate) fn start(command: &mut Command) -> Result<Killed> {
+pub(crate) fn start(command: &mut Command) -> Result<KillOnDrop> {
     announce(command);
-    Ok(Killed(command.spawn().with_context(|| format!("cannot run {}", line(command)))?))
+    Ok(KillOnDrop(command.spawn().with_context(|| format!("cannot run {}", line(command)))?))
 }
 
 /// A program that does not outlive us.
-pub(crate) struct Killed(Child);
+pub(crate) struct KillOnDrop(Child);
 
-impl Killed {
+impl KillOnDrop {
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_none())
     }
 }
 
-impl Drop for Killed {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // It may have ended by itself, which is as good.
         let _ = self.0.kill();
@@ -58,7 +58,7 @@ impl Drop for Killed {
 
 /// A server of ours that runs until this is dropped.
 pub(crate) struct Server {
-    child: Killed,
+    child: KillOnDrop,
     url: String,
     /// Kept open, for the server may have more to say.
     _output: BufReader<ChildStdout>,
@@ -94,8 +94,8 @@ fn listening_url(line: &str) -> Option<&str> {
     url.starts_with("http://").then_some(url)
 }
 
-/// Runs `command`, shows each line of its standard output to `see` after passing it on; whether it succeeded.
-pub(crate) fn succeeds_watched(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
+/// Runs `command`, gives each line of its standard output to `on_line` after printing it; whether it succeeded.
+pub(crate) fn succeeds_watched(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<bool> {
     announce(command);
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", line(command)))?;
@@ -104,7 +104,7 @@ pub(crate) fn succeeds_watched(command: &mut Command, mut see: impl FnMut(&str))
         let bytes = bytes?;
         let text = String::from_utf8_lossy(&bytes);
         println!("{text}");
-        see(&text);
+        on_line(&text);
     }
     Ok(child.wait()?.success())
 }

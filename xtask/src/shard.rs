@@ -43,7 +43,7 @@ impl Shard {
         let shard = commit.as_deref().map_or(Self { number: 1, of }, |hash| Self::of_commit(hash, of));
         match commit {
             Some(hash) => println!("shard {shard}, chosen by commit {hash}"),
-            None => println!("shard {shard}, as this is no git repository"),
+            None => println!("shard {shard}, as git names no commit here"),
         }
         Ok(shard)
     }

@@ -10,7 +10,7 @@ use super::version_of;
 use crate::process;
 
 /// Says `CPython 2.7` if that is what runs it. It must mean the same to any Python.
-const WHAT_ARE_YOU: &str =
+const IDENTIFY: &str =
     "import platform; print(platform.python_implementation() + ' ' + platform.python_version()[:4])";
 
 /// The CPython 2.7 of this machine: the newest of pyenv's, or `python2.7` from the path. The error says how to get one.
@@ -96,7 +96,7 @@ fn newest_first(names: impl Iterator<Item = String>) -> Vec<String> {
 
 /// A `python2.7` on the path may be anything, also a stand-in of pyenv's that only says what it would need.
 fn is_cpython_2_7(python: &Path) -> bool {
-    Command::new(python).args(["-c", WHAT_ARE_YOU]).output().is_ok_and(|output| {
+    Command::new(python).args(["-c", IDENTIFY]).output().is_ok_and(|output| {
         output.status.success() && String::from_utf8_lossy(&output.stdout).trim() == "CPython 2.7."
     })
 }
