@@ -15,7 +15,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::error::{TlsConfigError, TlsError};
 use super::{CLIENT_PROTOCOLS, HTTP_1_1, alpn, certificates, private_key};
-use crate::stream::Stream;
+use crate::io::Stream;
 
 /// How a client speaks TLS: whom it trusts, and who it says it is. A clone shares it, and the sessions that it remembers.
 #[derive(Clone)]

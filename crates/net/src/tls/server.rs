@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::error::TlsConfigError;
 use super::{HTTP_2, SERVER_PROTOCOLS, alpn, certificates, private_key};
-use crate::stream::Stream;
+use crate::io::Stream;
 
 /// The first byte of every TLS connection: a record of the handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;

@@ -22,7 +22,7 @@ use tower::service_fn;
 
 use super::*;
 use crate::chain::Chain;
-use crate::served_stream::ServedStream;
+use crate::http::ServedStream;
 use crate::{DialError, Dialer, HttpLimits, Listener, Stream, Target};
 
 /// Fails the test instead of letting it hang.

@@ -10,8 +10,8 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::Target;
 use super::error::ProxyError;
-use crate::exchange::{Answer, exchange};
-use crate::stream::Stream;
+use crate::http::exchange::{Answer, exchange};
+use crate::io::Stream;
 
 /// Which connections go through a proxy, and through which.
 #[derive(Debug, Clone)]

@@ -13,9 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
-use crate::read_buffer::ReadBuffer;
-use crate::stream::Stream;
-use crate::websocket::{LINGER, READS_WHILE_CLOSING};
+use crate::io::{LINGER, READS_WHILE_CLOSING, ReadBuffer, Stream};
 
 /// With which a peer begins that speaks HTTP/2 (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -225,7 +223,7 @@ mod tests {
     use tower::{Service, service_fn};
 
     use super::*;
-    use crate::listener::HttpService;
+    use crate::http::listener::HttpService;
     use crate::{HttpLimits, Listener};
 
     /// More than the kernel takes. It tells when it is freed.

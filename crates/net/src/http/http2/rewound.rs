@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::task::coop::poll_proceed;
 
-use crate::served_stream::ServedStream;
+use crate::http::served_stream::ServedStream;
 
 /// What a read costs of the turn that Tokio gives a task, which is 128. A read holds a thousand frames, and `h2` handles
 /// them all: eight reads are enough before others of the thread have their turn.

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::chain::Chain;
-use crate::stream::{Stream, Upgraded};
+use crate::io::{Stream, Upgraded};
 
 /// Bytes of the head of an answer. Answers a server whose head does not end.
 const HEAD_SIZE: usize = 16 * 1024;

@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::write_queue::{Wire, WriteQueue};
+use super::write_queue::{Wire, WriteQueue};
 
 /// The queue between the program and the task that owns a connection.
 ///

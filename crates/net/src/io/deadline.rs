@@ -9,7 +9,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 use ws_proto::Time;
 
-use crate::clock::instant;
+use super::clock::instant;
 
 /// A timer that is armed for the earliest deadline of a connection's machines.
 ///

@@ -18,11 +18,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::{BoxError, Service};
 
 use crate::chain::Chain;
-use crate::http2::{self, Http2Limits, Rewound};
+use crate::http::http2::{self, Http2Limits, Rewound};
+use crate::http::prompt::Prompt;
+use crate::http::served_stream::ServedStream;
+use crate::io::Stream;
 use crate::log_limit::LogLimit;
-use crate::prompt::Prompt;
-use crate::served_stream::ServedStream;
-use crate::stream::Stream;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
 /// spin.

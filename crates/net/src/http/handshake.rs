@@ -5,7 +5,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use ws_proto::{Accepted, HandshakeError, is_connect_request, is_upgrade_request};
 
-use crate::http2::Released;
+use crate::http::http2::Released;
 
 /// Whether a request asks for WebSocket at all: by an upgrade, or over HTTP/2 by an extended CONNECT (RFC 8441).
 #[must_use]

@@ -14,10 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::chain::Chain;
-use crate::handshake::Upgrading;
-use crate::http2::Http2Stream;
+use crate::http::{Http2Stream, ServedStream, Upgrading};
 use crate::log_limit::LogLimit;
-use crate::served_stream::ServedStream;
 
 /// A byte stream that a connection owns.
 #[derive(Debug)]

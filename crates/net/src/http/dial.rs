@@ -7,7 +7,7 @@ mod proxy;
 pub use error::{DialError, ProxyError};
 pub use proxy::{InvalidProxy, Proxy};
 
-use crate::stream::Stream;
+use crate::io::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 use crate::tls::TlsError;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use http::StatusCode;
 
 use crate::chain::Chain;
-use crate::exchange::ExchangeError;
+use crate::http::exchange::ExchangeError;
 use crate::tls::TlsError;
 
 /// Why there is no connection.

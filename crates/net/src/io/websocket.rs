@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::copy::copy_of;
 use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
-use crate::mask_keys::mask_key;
-use crate::read_buffer::{LONG_READ, ReadBuffer, SHORT_READ};
-use crate::stream::Stream;
-use crate::write_queue::WriteQueue;
+use super::mask_keys::mask_key;
+use super::read_buffer::{LONG_READ, ReadBuffer, SHORT_READ};
+use super::stream::Stream;
+use super::write_queue::WriteQueue;
 
 /// How long the stream is still read after our end of it is shut, so that a peer which is sending gets our close frame
 /// and not a reset.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use self::service::Exchanges;
 use self::tasks::Tasks;
-use crate::listener::{HttpLimits, HttpService};
+use crate::http::listener::{HttpLimits, HttpService};
 
 pub(crate) use self::rewound::Rewound;
 pub use self::stream::Http2Stream;
