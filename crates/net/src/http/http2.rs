@@ -3,7 +3,7 @@
 //! hyper speaks the protocol. What it leaves to others is here: how long a peer may take nothing of an answer, how many
 //! requests it may take back, when a connection without requests ends, and the end of a WebSocket that cannot be written.
 
-mod rewound;
+mod rewind;
 mod service;
 mod stream;
 mod tasks;
@@ -21,7 +21,7 @@ use self::service::Exchanges;
 use self::tasks::Tasks;
 use crate::http::listener::{HttpLimits, HttpService};
 
-pub(crate) use self::rewound::Rewound;
+pub(crate) use self::rewind::Rewind;
 pub use self::stream::Http2Stream;
 pub(crate) use self::stream::Released;
 
@@ -74,7 +74,7 @@ impl Default for Http2Limits {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve<S: HttpService>(
-    io: Rewound,
+    io: Rewind,
     service: S,
     limits: &HttpLimits,
     http2: &Http2Limits,

@@ -18,9 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::{BoxError, Service};
 
 use crate::chain::Chain;
-use crate::http::http2::{self, Http2Limits, Rewound};
-use crate::http::prompt::Prompt;
-use crate::http::served_stream::ServedStream;
+use crate::http::eager_service::EagerService;
+use crate::http::http2::{self, Http2Limits, Rewind};
+use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
 use crate::log_limit::LogLimit;
 
@@ -217,10 +217,10 @@ async fn serve_connection<S: HttpService>(
     let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut stopping));
     let Some(stream) = begun.await else { return };
     let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
-    let stream = ServedStream::new(stream, limits.write_timeout);
+    let stream = ServerStream::new(stream, limits.write_timeout);
     if is_http2 {
         // Boxed as well: it is larger by far, and most connections are not of its kind.
-        let stream = Rewound::new(Bytes::new(), stream);
+        let stream = Rewind::new(Bytes::new(), stream);
         return Box::pin(serve_http2(stream, service, limits, stopping)).await;
     }
     let mut connection = http1::Builder::new()
@@ -228,7 +228,7 @@ async fn serve_connection<S: HttpService>(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_size.max(8 * 1024))
         .max_headers(limits.headers)
-        .serve_connection(stream, Prompt(service))
+        .serve_connection(stream, EagerService(service))
         .with_upgrades();
     let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {
@@ -249,14 +249,14 @@ async fn serve_connection<S: HttpService>(
         && let Some(parts) = connection.into_parts()
         && !parts.io.has_written()
     {
-        let (stream, Prompt(service)) = (Rewound::new(parts.read_buf, parts.io), parts.service);
+        let (stream, EagerService(service)) = (Rewind::new(parts.read_buf, parts.io), parts.service);
         return Box::pin(serve_http2(stream, service, limits, stopping)).await;
     }
     tracing::debug!(error = %Chain(&error), "HTTP connection ended");
 }
 
 async fn serve_http2<S: HttpService>(
-    stream: Rewound,
+    stream: Rewind,
     service: WithPeer<S>,
     limits: HttpLimits,
     stopping: watch::Receiver<bool>,
@@ -291,7 +291,7 @@ async fn begin(
                 tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
             });
             // What the client was told should arrive.
-            drop(ServedStream::new(stream, limits.write_timeout));
+            drop(ServerStream::new(stream, limits.write_timeout));
         });
         return accepted.ok();
     }

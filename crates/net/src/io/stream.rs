@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::chain::Chain;
-use crate::http::{Http2Stream, ServedStream, Upgrading};
+use crate::http::{Http2Stream, ServerStream, Upgrading};
 use crate::log_limit::LogLimit;
 
 /// A byte stream that a connection owns.
@@ -103,7 +103,7 @@ pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
         return Ok(Upgraded { stream, leftover: Bytes::new() });
     }
     // Under our own listener.
-    let upgraded = match upgraded.downcast::<ServedStream>() {
+    let upgraded = match upgraded.downcast::<ServerStream>() {
         Ok(parts) => {
             return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });
         }

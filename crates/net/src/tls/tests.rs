@@ -22,7 +22,7 @@ use tower::service_fn;
 
 use super::*;
 use crate::chain::Chain;
-use crate::http::ServedStream;
+use crate::http::ServerStream;
 use crate::{DialError, Dialer, HttpLimits, Listener, Stream, Target};
 
 /// Fails the test instead of letting it hang.
@@ -242,7 +242,7 @@ async fn a_client_that_reads_no_answer_is_left_in_time() {
     // As the listener does it, but in memory, where the clock waits for nobody.
     tokio::spawn(async move {
         let stream = acceptor.accept(Stream::io(server)).await.expect("a handshake");
-        let stream = ServedStream::new(Stream::Tls(Box::new(stream.into())), Duration::from_secs(30));
+        let stream = ServerStream::new(Stream::Tls(Box::new(stream.into())), Duration::from_secs(30));
         // More than the stream holds, and less than rustls takes.
         let hello =
             |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("hello".repeat(2_000))) };

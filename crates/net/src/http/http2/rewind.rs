@@ -8,25 +8,25 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::task::coop::poll_proceed;
 
-use crate::http::served_stream::ServedStream;
+use crate::http::server_stream::ServerStream;
 
 /// What a read costs of the turn that Tokio gives a task, which is 128. A read holds a thousand frames, and `h2` handles
 /// them all: eight reads are enough before others of the thread have their turn.
 const COST: usize = 16;
 
 /// A stream behind what has been read of it: HTTP/1.1 finds out by its first line that the peer speaks HTTP/2.
-pub(crate) struct Rewound {
+pub(crate) struct Rewind {
     read: Bytes,
-    stream: ServedStream,
+    stream: ServerStream,
 }
 
-impl Rewound {
-    pub(crate) fn new(read: Bytes, stream: ServedStream) -> Self {
+impl Rewind {
+    pub(crate) fn new(read: Bytes, stream: ServerStream) -> Self {
         Self { read, stream }
     }
 }
 
-impl Read for Rewound {
+impl Read for Rewind {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +49,7 @@ impl Read for Rewound {
     }
 }
 
-impl Write for Rewound {
+impl Write for Rewind {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

@@ -10,38 +10,38 @@ use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
 /// hyper-util's adapter calls the service when its future is first polled. hyper looks for the end of the connection
-/// before that, and drops the future: what a client asked and hung up on would never have been asked. A service that is
-/// ready, as nearly all are at all times, is called at once here, so that it can tell that somebody is gone.
+/// before that, and drops the future: the service would never learn of a request whose client hung up at once. Here, a
+/// service that is ready (nearly all are, at all times) is called at once, so that it can notice that the client is gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Prompt<S>(pub(crate) S);
+pub(crate) struct EagerService<S>(pub(crate) S);
 
-impl<S, R> HyperService<R> for Prompt<S>
+impl<S, R> HyperService<R> for EagerService<S>
 where
     S: Service<R> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Prompted<S, R>;
+    type Future = EagerFuture<S, R>;
 
     fn call(&self, request: R) -> Self::Future {
         let mut service = self.0.clone();
-        // Whoever is not ready is asked again by the future, which has somebody to wake.
+        // A service that is not ready is polled again by the future, which has a task to wake.
         match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Prompted::Called { future: service.call(request) },
-            Poll::Ready(Err(_)) | Poll::Pending => Prompted::Waiting { future: service.oneshot(request) },
+            Poll::Ready(Ok(())) => EagerFuture::Called { future: service.call(request) },
+            Poll::Ready(Err(_)) | Poll::Pending => EagerFuture::Waiting { future: service.oneshot(request) },
         }
     }
 }
 
 pin_project! {
     #[project = Projected]
-    pub(crate) enum Prompted<S: Service<R>, R> {
+    pub(crate) enum EagerFuture<S: Service<R>, R> {
         Called { #[pin] future: S::Future },
         Waiting { #[pin] future: Oneshot<S, R> },
     }
 }
 
-impl<S: Service<R>, R> Future for Prompted<S, R> {
+impl<S: Service<R>, R> Future for EagerFuture<S, R> {
     type Output = Result<S::Response, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -70,7 +70,7 @@ mod tests {
             calls.fetch_add(1, Ordering::Relaxed);
             pending::<Result<(), Infallible>>()
         });
-        let _given_up = Prompt(service).call(());
+        let _given_up = EagerService(service).call(());
         assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
@@ -99,6 +99,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_is_not_ready_is_waited_for() {
-        assert_eq!(Prompt(Slow(0)).call(()).await, Ok(3));
+        assert_eq!(EagerService(Slow(0)).call(()).await, Ok(3));
     }
 }

@@ -25,7 +25,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 ///
 /// It is closed in the way of RFC 9112 §9.6. A request can be refused before its body has come; a socket that is dropped
 /// with unread bytes in it is reset, and the reset may overtake the refusal.
-pub(crate) struct ServedStream {
+pub(crate) struct ServerStream {
     /// There until it is taken over.
     socket: Option<TokioIo<Stream>>,
     limit: Duration,
@@ -37,7 +37,7 @@ pub(crate) struct ServedStream {
     beginning: Beginning,
 }
 
-impl ServedStream {
+impl ServerStream {
     pub(crate) fn new(socket: Stream, limit: Duration) -> Self {
         Self {
             socket: Some(TokioIo::new(socket)),
@@ -86,7 +86,7 @@ enum Beginning {
     There,
 }
 
-impl ServedStream {
+impl ServerStream {
     fn poll_begin(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let Beginning::Awaited(begun) = &mut self.beginning else { return Poll::Ready(Ok(())) };
         let socket = self.socket.as_mut().expect("whoever takes the socket over takes it from here");
@@ -113,7 +113,7 @@ impl ServedStream {
     }
 }
 
-impl Drop for ServedStream {
+impl Drop for ServerStream {
     /// hyper does not shut a connection whose last request asked for an upgrade and was refused, nor one that failed. What
     /// is left to do needs nobody, and ends in a second.
     fn drop(&mut self) {
@@ -163,7 +163,7 @@ impl Linger {
     }
 }
 
-impl Read for ServedStream {
+impl Read for ServerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -176,7 +176,7 @@ impl Read for ServedStream {
     }
 }
 
-impl Write for ServedStream {
+impl Write for ServerStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.has_written = true;
         self.limited(cx, |socket, cx| socket.poll_write(cx, bytes))
@@ -305,9 +305,9 @@ mod tests {
         }
     }
 
-    fn stuck(limit: Duration) -> (ServedStream, oneshot::Receiver<()>) {
+    fn stuck(limit: Duration) -> (ServerStream, oneshot::Receiver<()>) {
         let (sender, dropped) = oneshot::channel();
-        (ServedStream::new(Stream::io(Stuck(sender)), limit), dropped)
+        (ServerStream::new(Stream::io(Stuck(sender)), limit), dropped)
     }
 
     async fn connect(service: impl HttpService, limits: HttpLimits) -> TcpStream {
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_holds_up_no_step_for_longer_than_the_limit() {
-        type Step = fn(&mut ServedStream, &mut Context<'_>) -> Poll<io::Result<()>>;
+        type Step = fn(&mut ServerStream, &mut Context<'_>) -> Poll<io::Result<()>>;
         let steps: [(&str, Step); 3] = [
             ("write", |stream, cx| Pin::new(stream).poll_write(cx, b"answer").map_ok(drop)),
             ("flush", |stream, cx| Pin::new(stream).poll_flush(cx)),
