@@ -12,5 +12,6 @@ pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
 pub use exchange::{Answer, ExchangeError, exchange};
 pub use http2::{Http2Limits, Http2Stream};
 pub use listener::{HttpLimits, Listener, PeerAddress};
+#[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;
-pub use upgrade::{Upgrading, asks_for_websocket, verify};
+pub use upgrade::{Upgraded, Upgrading, asks_for_websocket, upgraded, verify};

@@ -13,7 +13,7 @@ pub use clock::now;
 pub use deadline::Deadline;
 pub use outbox::{Attention, Outbox, Outgoing, PushError};
 pub use read_buffer::ReadBuffer;
-pub use stream::{AnyStream, Stream, Upgraded, upgraded};
+pub use stream::{AnyStream, Stream};
 pub(crate) use websocket::LINGER;
 pub use websocket::{Ended, READS_WHILE_CLOSING, WebSocketStream};
 pub use write_queue::{Wire, WriteQueue};

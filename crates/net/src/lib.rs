@@ -1,9 +1,10 @@
 //! Plumbing between the state machines and Tokio.
 //!
-//! One task owns a connection. It reads into the thread's [`ReadBuffer`], writes from its [`WriteQueue`], sleeps on one
-//! [`Deadline`]; other tasks reach it through its [`Outbox`] only. [`WebSocketStream`] is those pieces put together
-//! around a WebSocket machine; [`Listener`] accepts connections and speaks HTTP until one of them is upgraded; [`Dialer`]
-//! and [`exchange`] are the same from the client's side.
+//! | folder | what lives there |
+//! |---|---|
+//! | `io` | A connection. One task owns it: it reads into the thread's [`ReadBuffer`], writes from its [`WriteQueue`] and sleeps on one [`Deadline`]; other tasks reach it through its [`Outbox`] only. [`WebSocketStream`] is those pieces around a WebSocket machine, on a [`Stream`] of any kind |
+//! | `http` | How a connection begins. [`Listener`] accepts connections and speaks HTTP/1.1 and HTTP/2 until one of them is [`upgraded`]; [`Dialer`] and [`exchange`] are the client's side, by proxy too |
+//! | `tls` | TLS, for both sides. `http` begins it, a [`Stream`] carries it |
 //!
 //! Nothing here knows Engine.IO or Socket.IO.
 
@@ -15,11 +16,12 @@ mod tls;
 
 pub use self::http::{
     Answer, DialError, Dialer, ExchangeError, Http2Limits, Http2Stream, HttpLimits, InvalidProxy, Listener,
-    PeerAddress, Proxy, ProxyError, Target, Upgrading, asks_for_websocket, exchange, verify,
+    PeerAddress, Proxy, ProxyError, Target, Upgraded, Upgrading, asks_for_websocket, exchange, upgraded,
+    verify,
 };
 pub use self::io::{
     AnyStream, Attention, Deadline, Ended, Outbox, Outgoing, PushError, READS_WHILE_CLOSING, ReadBuffer,
-    Stream, Upgraded, WebSocketStream, Wire, WriteQueue, now, upgraded,
+    Stream, WebSocketStream, Wire, WriteQueue, now,
 };
 pub use chain::Chain;
 pub use log_limit::LogLimit;

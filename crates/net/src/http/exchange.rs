@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::chain::Chain;
-use crate::io::{Stream, Upgraded};
+use crate::http::upgrade::Upgraded;
+use crate::io::Stream;
 
 /// Bytes of the head of an answer. Answers a server whose head does not end.
 const HEAD_SIZE: usize = 16 * 1024;

@@ -5,17 +5,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsStream;
 
-use crate::chain::Chain;
-use crate::http::{Http2Stream, ServerStream, Upgrading};
-use crate::log_limit::LogLimit;
+use crate::http::Http2Stream;
 
 /// A byte stream that a connection owns.
 #[derive(Debug)]
@@ -63,65 +59,6 @@ impl Stream {
     pub fn io(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self::Io(AnyStream(Box::new(stream)))
     }
-}
-
-/// An upgraded connection: its stream and the bytes that arrived behind the request.
-#[derive(Debug)]
-pub struct Upgraded {
-    /// The stream.
-    pub stream: Stream,
-    /// Bytes that the HTTP server has read and that belong to the new protocol.
-    pub leftover: Bytes,
-}
-
-/// Whoever connects to such a server causes one.
-static NO_UPGRADES: LogLimit = LogLimit::new();
-
-/// Waits for the upgrade of an accepted request and takes the raw stream back, so that the HTTP parser's memory is
-/// freed. Not cancel safe: dropping the future closes the connection.
-///
-/// # Errors
-/// The HTTP connection failed before the upgrade was answered, or the HTTP server gives no connection away; the log says
-/// the latter, as it is the same for every client and none of them can tell.
-pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
-    let Upgrading { upgrade, is_http2, released } = upgrading;
-    let upgraded = upgrade.await.inspect_err(|error| {
-        if error.is_user() {
-            NO_UPGRADES.pass(|suppressed| {
-                let error = Chain(error);
-                tracing::warn!(
-                    %error,
-                    suppressed,
-                    "the HTTP server does not give a connection to its WebSocket: serve it by `with_upgrades` of hyper, \
-                     or `serve_connection_with_upgrades` of hyper-util"
-                );
-            });
-        }
-    })?;
-    if is_http2 {
-        let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, released)));
-        return Ok(Upgraded { stream, leftover: Bytes::new() });
-    }
-    // Under our own listener.
-    let upgraded = match upgraded.downcast::<ServerStream>() {
-        Ok(parts) => {
-            return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });
-        }
-        Err(upgraded) => upgraded,
-    };
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            return Ok(Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf });
-        }
-        Err(upgraded) => upgraded,
-    };
-    // `axum::serve` and others let hyper-util find out the version of HTTP, which puts a layer of its own around.
-    Ok(match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf },
-        Err(upgraded) => {
-            Upgraded { stream: Stream::Opaque(Box::new(TokioIo::new(upgraded))), leftover: Bytes::new() }
-        }
-    })
 }
 
 impl AsyncRead for Stream {
@@ -215,91 +152,5 @@ impl AsyncWrite for Stream {
             Self::Io(AnyStream(stream)) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::sync::{Arc, Mutex};
-
-    use http::{Request, Response, StatusCode};
-    use hyper::body::Incoming;
-    use hyper::server::conn::http1;
-    use hyper::service::service_fn;
-    use hyper_util::rt::TokioExecutor;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn the_socket_is_taken_back_from_a_server_that_finds_out_the_version_of_http() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let (taken, mut takes) = mpsc::unbounded_channel();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let (upgrade, taken) = (Upgrading::of_request(&mut request), taken.clone());
-            tokio::spawn(async move { taken.send(upgraded(upgrade).await.unwrap()).unwrap() });
-            let mut response = Response::new(String::new());
-            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            async { Ok::<_, Infallible>(response) }
-        });
-        tokio::spawn(async move {
-            let server = auto::Builder::new(TokioExecutor::new());
-            server.serve_connection_with_upgrades(TokioIo::new(stream), service).await.unwrap();
-        });
-
-        client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nbehind").await.unwrap();
-        let Upgraded { stream, leftover } = takes.recv().await.unwrap();
-        assert!(matches!(stream, Stream::Tcp(_)), "{stream:?}");
-        let mut behind = leftover.to_vec();
-        let mut stream = stream;
-        while behind.len() < 6 {
-            let mut bytes = [0; 6];
-            let read = stream.read(&mut bytes).await.unwrap();
-            assert_ne!(read, 0, "the bytes behind the request are lost");
-            behind.extend_from_slice(&bytes[..read]);
-        }
-        assert_eq!(behind, b"behind");
-    }
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_server_that_gives_no_connection_away_is_told_so_in_the_log() {
-        let log = Log::default();
-        let to = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).finish();
-        let _default = tracing::subscriber::set_default(subscriber);
-        let (mut client, stream) = tokio::io::duplex(1024);
-        let (failed, mut fails) = mpsc::unbounded_channel();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let (upgrade, failed) = (Upgrading::of_request(&mut request), failed.clone());
-            tokio::spawn(async move { failed.send(upgraded(upgrade).await.unwrap_err()).unwrap() });
-            let mut response = Response::new(String::new());
-            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            async { Ok::<_, Infallible>(response) }
-        });
-        // And no `with_upgrades`.
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await.unwrap();
-        assert!(fails.recv().await.unwrap().is_user());
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert!(log.contains(" WARN ") && log.contains("serve it by `with_upgrades`"), "{log}");
     }
 }
