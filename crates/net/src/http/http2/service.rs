@@ -17,7 +17,7 @@ use tower::Service;
 
 use super::CHUNK;
 use super::stream::Released;
-use super::tasks::{Next, Progress};
+use super::tasks::Progress;
 
 /// The service of a connection.
 pub(super) struct Exchanges<S> {
@@ -41,10 +41,8 @@ where
     type Future = Exchange<TowerToHyperServiceFuture<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let progress = Arc::new(Progress::default());
-        Next::Exchange(Arc::clone(&progress)).leave();
         if request.headers().len() > self.max_headers {
-            return Exchange { service: None, progress, released: None };
+            return Exchange { service: None, released: None };
         }
         let mut released = None;
         if request.method() == Method::CONNECT {
@@ -58,7 +56,7 @@ where
         {
             request.headers_mut().insert(HOST, host);
         }
-        Exchange { service: Some(hyper::service::Service::call(&self.service, request)), progress, released }
+        Exchange { service: Some(hyper::service::Service::call(&self.service, request)), released }
     }
 }
 
@@ -68,7 +66,6 @@ pin_project! {
         // None for a request that is refused before the service sees it.
         #[pin]
         service: Option<F>,
-        progress: Arc<Progress>,
         // Of a CONNECT.
         released: Option<watch::Receiver<bool>>,
     }
@@ -86,13 +83,15 @@ where
         let response = match this.service.as_pin_mut() {
             Some(service) => ready!(service.poll(cx)),
             None => {
-                this.progress.answered();
-                let mut response = Response::new(Pieces::none(Arc::clone(this.progress)));
+                let progress = Progress::current();
+                progress.answered();
+                let mut response = Response::new(Pieces::none(progress));
                 *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 return Poll::Ready(Ok(response));
             }
         };
-        this.progress.answered();
+        let progress = Progress::current();
+        progress.answered();
         let response = match response {
             Ok(response) => response,
             Err(error) => return Poll::Ready(Err(error)),
@@ -100,9 +99,9 @@ where
         if let Some(released) = this.released.take()
             && response.status().is_success()
         {
-            Next::WebSocket(released).leave();
+            progress.accepted(released);
         }
-        Poll::Ready(Ok(response.map(|body| Pieces::of(body, Arc::clone(this.progress)))))
+        Poll::Ready(Ok(response.map(|body| Pieces::of(body, progress))))
     }
 }
 

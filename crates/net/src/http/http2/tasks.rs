@@ -2,12 +2,16 @@
 //!
 //! hyper waits for ever for a peer that gives a stream no room (its flow-control window), and gives nobody else a hold
 //! on the stream: the tasks are that hold. A task that is dropped resets its stream.
+//!
+//! hyper gives an executor futures of types that nobody else can name, so nothing in a future says for which request it is.
+//! Instead each task of a request runs with its [`Progress`] as a task-local value. The service and the body of the
+//! response are polled in that task and find it there, and a task that is started from within it is the one that writes
+//! for its WebSocket. So it does not matter when, in which order or on which thread hyper starts its tasks.
 
-use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,37 +19,44 @@ use hyper::rt::Executor;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
-thread_local! {
-    /// What the next task is for. hyper starts it in the same call that leaves this here: for a request, the one that
-    /// calls the service; for a WebSocket, the one that gets the service's answer.
-    static NEXT: Cell<Option<Next>> = const { Cell::new(None) };
+tokio::task_local! {
+    /// The progress of the request whose task is being polled.
+    static CURRENT: Arc<Progress>;
 }
 
-/// What a task is for.
-pub(super) enum Next {
-    Exchange(Arc<Progress>),
-    /// The receiver is told when our end of the WebSocket's stream has been dropped.
-    WebSocket(watch::Receiver<bool>),
-}
-
-impl Next {
-    pub(super) fn leave(self) {
-        NEXT.set(Some(self));
-    }
-}
-
-/// How far the answer to a request is. Only its own task touches it.
+/// How far the response to a request is. Only the request's own task touches it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     is_answered: AtomicBool,
     /// The number of the chunk that waits for the peer; 0 while the program is the one that is waited for.
     waits_for_peer: AtomicU32,
     chunks: AtomicU32,
+    /// Of a CONNECT that was accepted, until the task that writes for the WebSocket starts. The receiver is told when our
+    /// end of the WebSocket's stream has been dropped.
+    released: Mutex<Option<watch::Receiver<bool>>>,
 }
 
 impl Progress {
+    /// That of the request whose task is being polled.
+    ///
+    /// # Panics
+    /// Outside of such a task. hyper polls the service and the body of a request nowhere else; if a version of it did, every
+    /// request of HTTP/2 would fail, in the tests first.
+    pub(super) fn current() -> Arc<Self> {
+        CURRENT.with(Arc::clone)
+    }
+
     pub(super) fn answered(&self) {
         self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// The request has become a WebSocket.
+    pub(super) fn accepted(&self, released: watch::Receiver<bool>) {
+        *self.released.lock().unwrap_or_else(PoisonError::into_inner) = Some(released);
+    }
+
+    fn take_released(&self) -> Option<watch::Receiver<bool>> {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn offers(&self) {
@@ -73,12 +84,12 @@ pub(super) struct Streams {
 pub(super) struct Tasks {
     streams: watch::Sender<Streams>,
     /// How long a stream may wait for a peer that takes nothing of it.
-    patience: Duration,
+    write_timeout: Duration,
 }
 
 impl Tasks {
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { streams: watch::Sender::default(), patience }
+    pub(super) fn new(write_timeout: Duration) -> Self {
+        Self { streams: watch::Sender::default(), write_timeout }
     }
 
     pub(super) fn counts(&self) -> watch::Receiver<Streams> {
@@ -88,17 +99,20 @@ impl Tasks {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        let (streams, patience) = (self.streams.clone(), self.patience);
-        match NEXT.take() {
-            Some(Next::Exchange(progress)) => {
+        let (streams, write_timeout) = (self.streams.clone(), self.write_timeout);
+        match CURRENT.try_with(|request| request.take_released()) {
+            Err(_) => {
                 let counted = Counted::new(streams, |streams| &mut streams.exchanges);
-                tokio::spawn(exchange(task, progress, counted, patience));
+                let progress = Arc::new(Progress::default());
+                let task = exchange(task, Arc::clone(&progress), counted, write_timeout);
+                tokio::spawn(CURRENT.scope(progress, task));
             }
-            Some(Next::WebSocket(released)) => {
+            Ok(Some(released)) => {
                 let counted = Counted::new(streams, |streams| &mut streams.websockets);
-                tokio::spawn(write(task, released, counted, patience));
+                tokio::spawn(write(task, released, counted, write_timeout));
             }
-            None => drop(tokio::spawn(task)),
+            // hyper starts nothing else.
+            Ok(None) => drop(tokio::spawn(task)),
         }
     }
 }
@@ -107,7 +121,7 @@ async fn exchange(
     task: impl Future<Output = ()>,
     progress: Arc<Progress>,
     counted: Counted,
-    patience: Duration,
+    write_timeout: Duration,
 ) {
     let mut task = pin!(task);
     let mut waiting = Waiting { chunk: 0, sleep: None };
@@ -115,7 +129,7 @@ async fn exchange(
         if task.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        waiting.poll(progress.waits_for_peer.load(Ordering::Relaxed), patience, cx)
+        waiting.poll(progress.waits_for_peer.load(Ordering::Relaxed), write_timeout, cx)
     })
     .await;
     let is_answered = progress.is_answered.load(Ordering::Relaxed);
@@ -132,10 +146,10 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn poll(&mut self, chunk: u32, patience: Duration, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, chunk: u32, write_timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
         if chunk != self.chunk {
             self.chunk = chunk;
-            self.sleep = (chunk != 0).then(|| Box::pin(sleep(patience)));
+            self.sleep = (chunk != 0).then(|| Box::pin(sleep(write_timeout)));
         }
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().poll(cx).map(|()| tracing::debug!("an answer is given up")),
@@ -149,14 +163,14 @@ async fn write(
     task: impl Future<Output = ()>,
     mut released: watch::Receiver<bool>,
     counted: Counted,
-    patience: Duration,
+    write_timeout: Duration,
 ) {
     let given_up = async {
         if released.wait_for(|released| *released).await.is_err() {
             // Somebody else has taken the stream, and does not tell.
             pending::<()>().await;
         }
-        sleep(patience).await;
+        sleep(write_timeout).await;
     };
     tokio::select! {
         () = task => {}
@@ -181,5 +195,62 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.streams.send_modify(|streams| *(self.number)(streams) -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A task of a request as hyper makes one: when it is told to, it accepts a WebSocket and starts the task that writes
+    /// for it, which runs until the program's end of the stream is gone.
+    fn request(
+        tasks: &Tasks,
+        accept: oneshot::Receiver<()>,
+        released: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let tasks = tasks.clone();
+        async move {
+            if accept.await.is_err() {
+                return;
+            }
+            Progress::current().answered();
+            Progress::current().accepted(released);
+            tasks.execute(pending());
+        }
+    }
+
+    async fn until(counts: &mut watch::Receiver<Streams>, exchanges: usize, websockets: usize) {
+        let there = |streams: &Streams| (streams.exchanges, streams.websockets) == (exchanges, websockets);
+        counts.wait_for(there).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_writes_belongs_to_the_request_that_starts_it_in_whatever_order_tasks_start() {
+        let tasks = Tasks::new(Duration::from_secs(30));
+        let mut counts = tasks.counts();
+        let (mut accepts, mut sockets) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let ((accept, accepted), (released, receiver)) = (oneshot::channel(), watch::channel(false));
+            tasks.execute(request(&tasks, accepted, receiver));
+            accepts.push(accept);
+            sockets.push(released);
+        }
+        until(&mut counts, 3, 0).await;
+        // The last one is the first to become a WebSocket, while the others are still requests.
+        accepts.pop().unwrap().send(()).unwrap();
+        until(&mut counts, 2, 1).await;
+        accepts.remove(0).send(()).unwrap();
+        until(&mut counts, 1, 2).await;
+        // Its own end is what a task waits for: the ends of others change nothing.
+        let last = sockets.pop().unwrap();
+        last.send_replace(true);
+        until(&mut counts, 1, 1).await;
+        sockets.remove(0).send_replace(true);
+        until(&mut counts, 1, 0).await;
+        drop(accepts.pop());
+        until(&mut counts, 0, 0).await;
     }
 }
