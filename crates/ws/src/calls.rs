@@ -7,11 +7,11 @@ use tokio::time::timeout;
 use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
+use crate::connection::waiting::{PingPayload, Place};
 use crate::connection::{Connection, Refusal, State};
 use crate::error::{PingError, TrySendError};
 use crate::message::Message;
-use crate::prepared::PreparedMessage;
-use crate::waiting::{PingPayload, Place};
+use crate::message::PreparedMessage;
 
 impl Connection {
     /// Pushes at once, or as soon as it is this call's turn and there is room.

@@ -3,9 +3,13 @@
 //! Hot path. The mutex is uncontended unless a program moves a handle to another task: the driver does not hold it
 //! while it polls the handler, and the handler's calls come one at a time.
 
+mod driver;
 mod driving;
+mod patience;
 mod receiving;
 mod sending;
+pub(crate) mod sunk;
+pub(crate) mod waiting;
 
 use std::future::Future;
 use std::io;
@@ -18,10 +22,11 @@ use tokio::task::yield_now;
 use ws_proto::{CloseCode, DeflateAgreement, Deflater, Time};
 
 use crate::closed::Closed;
+use crate::connection::patience::Patience;
+use crate::connection::waiting::Waiting;
 use crate::limits::Limits;
-use crate::patience::Patience;
-use crate::waiting::Waiting;
 
+pub(crate) use driver::Driver;
 pub(crate) use sending::{Fragment, Refusal};
 
 /// A connection, between its handle and its driver.

@@ -40,23 +40,15 @@
 //!
 //! **What a peer can make us hold** is in [`Limits`].
 //!
-//! # Rooms
-//! | room | what lives there |
+//! # Where things are
+//! | file and its folder | what lives there |
 //! |---|---|
-//! | `message`, `text`, `prepared` | what is received and sent |
-//! | `socket`, `sender`, `receiver` | the handles that a program holds |
-//! | `calls` | what they have in common |
-//! | `futures`, `sunk` | the same as `Stream` and `Sink`, and how far a `Sink` has come |
-//! | `writer`, `reader` | a message that is sent or received piece by piece |
-//! | `connection` | what the handles and the task share: the stream, the queue, who is to be woken; in `receiving`, `sending` and `driving` what is done with it |
-//! | `waiting` | the calls that wait for room or for the end |
-//! | `patience` | when a silent peer is asked, and when it is given up |
-//! | `driver` | the task: handler, flush, close |
-//! | `upgrade`, `extract` | a server's way from an HTTP request to a connection |
-//! | `server`, `listen` | the server for programs that have none |
-//! | `connect`, `connect_error` | a client's way from a URL to a connection |
-//! | `reconnect` | a client that connects again by itself |
-//! | `closed`, `error`, `outcome`, `limits` | the ends of things |
+//! | `socket` | the handles that a program holds: [`WebSocket`] and its halves, the same as `Stream` and `Sink`, and messages in pieces |
+//! | `message` | what is received and sent |
+//! | `connection` | what the handles and the task of a connection share, and that task: what is done with the stream, who waits for it, when a silent peer is given up |
+//! | `client` | a client's way from a URL to a connection, and a client that connects again by itself |
+//! | `server` | a server's way from an HTTP request to a connection, and a server for programs that have none |
+//! | `limits`, `error` | what a peer can make us hold; why a call has failed |
 //!
 //! # Features
 //! | feature | default | what it adds |
@@ -65,59 +57,32 @@
 //! | `axum` | no | [`Upgrade`] as an extractor of axum |
 
 mod calls;
+mod client;
 mod closed;
-mod connect;
-mod connect_error;
 mod connection;
-mod driver;
 mod error;
-#[cfg(feature = "axum")]
-mod extract;
-mod futures;
 mod limits;
 mod listen;
 mod message;
-mod outcome;
-mod patience;
-mod prepared;
-mod reader;
-mod receiver;
-mod reconnect;
-mod sender;
 mod server;
 mod socket;
-mod sunk;
-mod text;
-mod upgrade;
-mod waiting;
-mod writer;
 
+pub use client::{Connect, ConnectError, Event, Lost, ReconnectingWebSocket, Reconnection, connect};
 pub use closed::Closed;
-pub use connect::{Connect, connect};
-pub use connect_error::ConnectError;
 pub use error::{Interrupted, PingError, SendError, SinkError, TrySendError};
-#[cfg(feature = "axum")]
-pub use extract::UpgradeRejection;
 pub use http;
 pub use limits::Limits;
 pub use listen::{listen, serve};
-pub use message::Message;
+pub use message::{Message, PreparedMessage, Text};
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
 pub use net::{
     ExchangeError, Http2Limits, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError,
 };
-pub use outcome::Outcome;
-pub use prepared::PreparedMessage;
-pub use reader::MessageReader;
-pub use receiver::Receiver;
-pub use reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
-pub use sender::Sender;
-pub use server::{Handler, Server, ServerBuilder};
-pub use socket::WebSocket;
-pub use text::Text;
-pub use upgrade::{Upgrade, upgrade};
-pub use writer::MessageWriter;
+#[cfg(feature = "axum")]
+pub use server::UpgradeRejection;
+pub use server::{Handler, Outcome, Server, ServerBuilder, Upgrade, upgrade};
+pub use socket::{MessageReader, MessageWriter, Receiver, Sender, WebSocket};
 pub use ws_proto::{
     AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, InvalidOrigin,
     OfferError, Origins, ProtocolError, UriError,

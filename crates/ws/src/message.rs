@@ -1,5 +1,8 @@
 //! What is received and sent.
 
+mod prepared;
+mod text;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,7 +10,8 @@ use bytes::Bytes;
 use ws_proto::copy::copy_of;
 use ws_proto::{Event, Opcode};
 
-use crate::text::Text;
+pub use self::prepared::PreparedMessage;
+pub use self::text::Text;
 
 /// A message: text or bytes. A clone shares the payload.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -1,7 +1,11 @@
 //! A WebSocket server for programs that have no HTTP server, with settings and a clean stop.
 
+#[cfg(feature = "axum")]
+mod extract;
 mod handler;
 mod open;
+mod outcome;
+mod upgrade;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,10 +23,13 @@ use tokio::time::{Instant, timeout_at};
 use tower::service_fn;
 use ws_proto::{CloseCode, CloseFrame, DeflateOptions, HandshakeError, Origins};
 
+#[cfg(feature = "axum")]
+pub use extract::UpgradeRejection;
 pub use handler::Handler;
+pub use outcome::Outcome;
+pub use upgrade::{Upgrade, upgrade};
 
 use crate::limits::Limits;
-use crate::upgrade::upgrade;
 use open::Open;
 
 /// How many connections there may be, unless [`ServerBuilder::max_connections`] says otherwise.

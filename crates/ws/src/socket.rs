@@ -1,5 +1,11 @@
 //! The handle that a program holds.
 
+mod futures;
+mod reader;
+mod receiver;
+mod sender;
+mod writer;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,17 +13,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ws_proto::CloseFrame;
 
+pub use self::reader::MessageReader;
+pub use self::receiver::Receiver;
+pub use self::sender::Sender;
+pub use self::writer::MessageWriter;
+
 use crate::closed::Closed;
 use crate::connection::Connection;
+use crate::connection::sunk::Sunk;
 use crate::error::{SendError, TrySendError};
 use crate::message::Message;
-use crate::prepared::PreparedMessage;
-use crate::reader::MessageReader;
-use crate::receiver::Receiver;
-use crate::sender::Sender;
-use crate::sunk::Sunk;
-use crate::text::Text;
-use crate::writer::MessageWriter;
+use crate::message::PreparedMessage;
+use crate::message::Text;
 
 /// One WebSocket connection, of a server or of a client.
 ///

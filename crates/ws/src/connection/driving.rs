@@ -7,7 +7,7 @@ use ws_proto::{CloseCode, CloseFrame, Time};
 
 use super::{Phase, State, Watch};
 use crate::closed::Closed;
-use crate::waiting::Ticket;
+use crate::connection::waiting::Ticket;
 
 impl State {
     pub(crate) fn buffered(&self) -> usize {

@@ -10,10 +10,10 @@ use ws_proto::copy::append;
 use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask, mask_into};
 
 use super::{Phase, State, WORK_OF_A_TURN, give_way};
+use crate::connection::sunk::Sunk;
+use crate::connection::waiting::{PingPayload, Ticket, Waiting};
 use crate::message::Message;
-use crate::prepared::PreparedMessage;
-use crate::sunk::Sunk;
-use crate::waiting::{PingPayload, Ticket, Waiting};
+use crate::message::PreparedMessage;
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;

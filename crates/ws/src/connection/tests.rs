@@ -4,7 +4,7 @@ use tokio::task::yield_now;
 use ws_proto::{DeflateOptions, Offer, WebSocketUri};
 
 use super::*;
-use crate::driver::Driver;
+use crate::connection::Driver;
 
 #[tokio::test]
 async fn a_connection_that_is_over_keeps_no_compressor() {

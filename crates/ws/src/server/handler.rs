@@ -4,7 +4,7 @@ use std::future::Future;
 
 use http::Request;
 
-use crate::outcome::Outcome;
+use crate::server::Outcome;
 use crate::socket::WebSocket;
 
 /// An async function of a [`WebSocket`], or of a `WebSocket` and the [`Request`] that it began with: its path, its

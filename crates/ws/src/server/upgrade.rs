@@ -5,9 +5,9 @@ use std::future::Future;
 use net::Upgrading;
 use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError, Origins};
 
-use crate::driver::Driver;
+use crate::connection::Driver;
 use crate::limits::Limits;
-use crate::outcome::Outcome;
+use crate::server::Outcome;
 use crate::socket::WebSocket;
 
 /// Checks a WebSocket handshake, in any server made of hyper: hyper itself, axum, a tower service.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 
+use crate::client::ConnectError;
 use crate::closed::Closed;
-use crate::connect_error::ConnectError;
 use crate::message::Message;
 
 /// The longest that a server may ask for by `Retry-After`. What it asks for beyond is not granted.

@@ -1,5 +1,8 @@
 //! The client: from a URL to a connection.
 
+mod error;
+mod reconnect;
+
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -9,10 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use ws_proto::{DeflateOptions, Offer, WebSocketUri};
 
-use crate::connect_error::ConnectError;
-use crate::driver::Driver;
+pub use self::error::ConnectError;
+pub use self::reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
+
+use crate::connection::Driver;
 use crate::limits::Limits;
-use crate::reconnect::{ReconnectingWebSocket, Reconnection};
 use crate::socket::WebSocket;
 
 /// How long [`Connect::connect`] may take, unless [`Connect::timeout`] says otherwise. As long as Socket.IO's clients wait.

@@ -8,7 +8,7 @@ use http::Request;
 use http::request::Parts;
 use ws_proto::HandshakeError;
 
-use crate::upgrade::{Upgrade, upgrade};
+use crate::server::{Upgrade, upgrade};
 
 /// Takes a WebSocket handshake out of a request, or refuses what is none.
 ///

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::Response;
 use net::Stream;
 
-use crate::connect::Connect;
-use crate::connect_error::ConnectError;
+use crate::client::Connect;
+use crate::client::ConnectError;
 use crate::socket::WebSocket;
 
 /// An attempt that is under way.

@@ -8,12 +8,12 @@ use futures_sink::Sink;
 use ws_proto::CloseCode;
 
 use crate::connection::Connection;
+use crate::connection::sunk::Sunk;
 use crate::error::SinkError;
 use crate::message::Message;
-use crate::receiver::Receiver;
-use crate::sender::Sender;
+use crate::socket::Receiver;
+use crate::socket::Sender;
 use crate::socket::WebSocket;
-use crate::sunk::Sunk;
 
 /// Its items are what [`recv`](WebSocket::recv) returns, and they end when that ends: an end is no message, and
 /// [`closed`](WebSocket::closed) knows which it was. Where a stream of `Result` is asked for, `.map(Ok)` makes one:

@@ -10,8 +10,8 @@ use ws_proto::{CloseCode, CloseFrame};
 use crate::closed::Closed;
 use crate::connection::Connection;
 use crate::message::Message;
-use crate::reader::MessageReader;
-use crate::sender::Sender;
+use crate::socket::MessageReader;
+use crate::socket::Sender;
 use crate::socket::WebSocket;
 
 /// The receiving half of a [`WebSocket`], from [`WebSocket::split`].

@@ -9,12 +9,12 @@ use ws_proto::CloseFrame;
 
 use crate::closed::Closed;
 use crate::connection::Connection;
+use crate::connection::sunk::Sunk;
 use crate::error::{PingError, SendError, TrySendError};
 use crate::message::Message;
-use crate::prepared::PreparedMessage;
-use crate::sunk::Sunk;
-use crate::text::Text;
-use crate::writer::MessageWriter;
+use crate::message::PreparedMessage;
+use crate::message::Text;
+use crate::socket::MessageWriter;
 
 /// Sends on a connection, from wherever it is: from [`WebSocket::sender`](crate::WebSocket::sender) or
 /// [`WebSocket::split`](crate::WebSocket::split). A clone costs a reference count, and sends on the same connection.

@@ -7,10 +7,10 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use ws_proto::Opcode;
 
+use crate::connection::waiting::Place;
 use crate::connection::{Connection, Fragment, State};
 use crate::error::Interrupted;
-use crate::text::Text;
-use crate::waiting::Place;
+use crate::message::Text;
 
 /// A message that is sent piece by piece, so that it never has to be in memory as a whole: text, or bytes, as `P` says. It
 /// comes from `begin_text` and `begin_binary`.

@@ -24,11 +24,11 @@ use ws_proto::{Backoff, CloseFrame};
 pub use event::{Event, Lost};
 pub use reconnection::Reconnection;
 
+use crate::client::Connect;
+use crate::client::reconnect::attempt::Attempt;
 use crate::closed::Closed;
-use crate::connect::Connect;
 use crate::error::{SendError, TrySendError};
 use crate::message::Message;
-use crate::reconnect::attempt::Attempt;
 use crate::socket::WebSocket;
 
 /// How many changes are kept for a program that is in `send` and does not ask for them.

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
+use crate::connection::sunk::Later;
 use crate::connection::{Connection, State};
 use crate::message::Message;
-use crate::sunk::Later;
 
 /// How many of the last Pings that nobody waits for any more are known by their answer. More would wait for a peer that answers
 /// no Ping at all.

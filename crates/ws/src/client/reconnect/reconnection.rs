@@ -10,9 +10,9 @@ use net::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::Backoff;
 
-use crate::connect::Connect;
-use crate::reconnect::attempt::{Attempt, Hooks};
-use crate::reconnect::event::Lost;
+use crate::client::Connect;
+use crate::client::reconnect::attempt::{Attempt, Hooks};
+use crate::client::reconnect::event::Lost;
 use crate::socket::WebSocket;
 
 /// How a [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) connects again.

@@ -14,7 +14,7 @@ use ws_proto::{Agreed, DeflateAgreement};
 
 use crate::connection::Connection;
 use crate::limits::Limits;
-use crate::outcome::Outcome;
+use crate::server::Outcome;
 use crate::socket::WebSocket;
 
 /// The future of a connection, from its upgrade to its last byte. It ends when both the handler and the connection
