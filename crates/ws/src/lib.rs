@@ -56,23 +56,18 @@
 //! | `tls` | yes | `wss`, by rustls with the cryptography of ring. Without it nothing of them is built |
 //! | `axum` | no | [`Upgrade`] as an extractor of axum |
 
-mod calls;
 mod client;
-mod closed;
 mod connection;
 mod error;
 mod limits;
-mod listen;
 mod message;
 mod server;
 mod socket;
 
 pub use client::{Connect, ConnectError, Event, Lost, ReconnectingWebSocket, Reconnection, connect};
-pub use closed::Closed;
-pub use error::{Interrupted, PingError, SendError, SinkError, TrySendError};
+pub use error::{Closed, Interrupted, PingError, SendError, SinkError, TrySendError};
 pub use http;
 pub use limits::Limits;
-pub use listen::{listen, serve};
 pub use message::{Message, PreparedMessage, Text};
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
@@ -81,7 +76,7 @@ pub use net::{
 };
 #[cfg(feature = "axum")]
 pub use server::UpgradeRejection;
-pub use server::{Handler, Outcome, Server, ServerBuilder, Upgrade, upgrade};
+pub use server::{Handler, Outcome, Server, ServerBuilder, Upgrade, listen, serve, upgrade};
 pub use socket::{MessageReader, MessageWriter, Receiver, Sender, WebSocket};
 pub use ws_proto::{
     AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, InvalidOrigin,

@@ -4,7 +4,6 @@
 mod extract;
 mod handler;
 mod open;
-mod outcome;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -25,8 +24,7 @@ use ws_proto::{CloseCode, CloseFrame, DeflateOptions, HandshakeError, Origins};
 
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
-pub use handler::Handler;
-pub use outcome::Outcome;
+pub use handler::{Handler, Outcome};
 pub use upgrade::{Upgrade, upgrade};
 
 use crate::limits::Limits;
@@ -34,6 +32,30 @@ use open::Open;
 
 /// How many connections there may be, unless [`ServerBuilder::max_connections`] says otherwise.
 const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// Binds `addresses` and runs `handler` for every WebSocket that connects, on whatever path. A request that is no
+/// WebSocket handshake is told so.
+///
+/// It is [`Server`] with default settings, which has limits, subprotocols, compression, a list of origins, TLS and a clean
+/// stop. Runs until it is dropped, and then leaves the connections that it has accepted to themselves.
+///
+/// # Errors
+/// What the operating system says to the addresses, for instance that they are in use.
+pub async fn listen<H, Wants>(addresses: impl ToSocketAddrs, handler: H) -> io::Result<()>
+where
+    H: Handler<Wants>,
+{
+    serve(TcpListener::bind(addresses).await?, handler).await;
+    Ok(())
+}
+
+/// [`listen`], on a listener that is bound already.
+pub async fn serve<H, Wants>(listener: TcpListener, handler: H)
+where
+    H: Handler<Wants>,
+{
+    Server::builder().listener(listener).serve(handler).await;
+}
 
 /// A WebSocket server on a port of its own.
 ///

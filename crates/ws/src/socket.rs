@@ -18,10 +18,9 @@ pub use self::receiver::Receiver;
 pub use self::sender::Sender;
 pub use self::writer::MessageWriter;
 
-use crate::closed::Closed;
 use crate::connection::Connection;
 use crate::connection::sunk::Sunk;
-use crate::error::{SendError, TrySendError};
+use crate::error::{Closed, SendError, TrySendError};
 use crate::message::Message;
 use crate::message::PreparedMessage;
 use crate::message::Text;

@@ -26,8 +26,7 @@ pub use reconnection::Reconnection;
 
 use crate::client::Connect;
 use crate::client::reconnect::attempt::Attempt;
-use crate::closed::Closed;
-use crate::error::{SendError, TrySendError};
+use crate::error::{Closed, SendError, TrySendError};
 use crate::message::Message;
 use crate::socket::WebSocket;
 

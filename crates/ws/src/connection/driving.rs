@@ -6,8 +6,8 @@ use net::{Deadline, Ended, READS_WHILE_CLOSING, Stream};
 use ws_proto::{CloseCode, CloseFrame, Time};
 
 use super::{Phase, State, Watch};
-use crate::closed::Closed;
 use crate::connection::waiting::Ticket;
+use crate::error::Closed;
 
 impl State {
     pub(crate) fn buffered(&self) -> usize {

@@ -11,9 +11,9 @@ use ws_proto::{CloseCode, CloseFrame, Event, Time};
 
 use super::sending::{LONG_MESSAGE, WRITE_LONG_AT};
 use super::{Phase, State, WORK_OF_A_TURN, Watch, give_way};
-use crate::closed::Closed;
 use crate::connection::patience::Verdict;
 use crate::connection::waiting::Waiting;
+use crate::error::Closed;
 use crate::message::{Chunk, Message};
 
 /// What a read counts that has brought nothing to hand out: about what it can hold, or a quarter of that in a long frame.

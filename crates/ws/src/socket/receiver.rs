@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use ws_proto::{CloseCode, CloseFrame};
 
-use crate::closed::Closed;
 use crate::connection::Connection;
+use crate::error::Closed;
 use crate::message::Message;
 use crate::socket::MessageReader;
 use crate::socket::Sender;

@@ -7,10 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ws_proto::CloseFrame;
 
-use crate::closed::Closed;
 use crate::connection::Connection;
 use crate::connection::sunk::Sunk;
-use crate::error::{PingError, SendError, TrySendError};
+use crate::error::{Closed, PingError, SendError, TrySendError};
 use crate::message::Message;
 use crate::message::PreparedMessage;
 use crate::message::Text;

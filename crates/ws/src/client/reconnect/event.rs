@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 
 use crate::client::ConnectError;
-use crate::closed::Closed;
+use crate::error::Closed;
 use crate::message::Message;
 
 /// The longest that a server may ask for by `Retry-After`. What it asks for beyond is not granted.
