@@ -5,11 +5,11 @@
 
 mod driver;
 mod driving;
-mod patience;
+pub(crate) mod flush_position;
+mod keepalive;
 mod receiving;
 mod sending;
-pub(crate) mod sunk;
-pub(crate) mod waiting;
+pub(crate) mod waiters;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,8 +23,8 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
 
-use crate::connection::patience::Patience;
-use crate::connection::waiting::{PingPayload, Place, Waiting};
+use crate::connection::keepalive::Keepalive;
+use crate::connection::waiters::{PingPayload, Waiter, Waiters};
 use crate::error::{Closed, PingError, TrySendError};
 use crate::limits::Limits;
 use crate::message::{Message, PreparedMessage};
@@ -64,13 +64,13 @@ impl Connection {
             arrived: Time::ZERO,
             driver: None,
             receiver: None,
-            waiting: None,
+            waiters: None,
             closed: None,
             write_error: None,
             released: None,
             phase: Phase::Open,
-            patience: Patience::new(limits, net::now()),
-            watch: Watch::On,
+            keepalive: Keepalive::new(limits, net::now()),
+            keepalive_timer: KeepaliveTimer::On,
             worked: 0,
             in_chunks: false,
             driving: false,
@@ -111,7 +111,7 @@ impl Connection {
             let polled = state.end_turn(failed, deadline, cx);
             let wake = std::mem::take(&mut state.wake_receiver);
             let receiver = if wake { state.receiver.take() } else { None };
-            state.wake_the_disappointed();
+            state.wake_failed_waiters();
             (polled, receiver, state.take_woken(), state.release_stream())
         };
         if let Some(receiver) = receiver {
@@ -128,7 +128,7 @@ impl Connection {
             state.finish();
             state.closed.get_or_insert_with(|| Box::new(Closed::Io(io::ErrorKind::ConnectionAborted)));
             state.driving = false;
-            state.wake_the_disappointed();
+            state.wake_failed_waiters();
             (state.receiver.take(), state.take_woken(), state.release_stream())
         };
         if let Some(receiver) = receiver {
@@ -155,8 +155,8 @@ impl Connection {
             Ok(()) => Ok(()),
             Err(Refusal::Closed) => Err(()),
             Err(Refusal::Full) => {
-                let mut place = Place::new(self);
-                poll_fn(|cx| place.with(|state, ticket| state.poll_push(ticket, cx, &mut push))).await
+                let mut waiter = Waiter::new(self);
+                poll_fn(|cx| waiter.with(|state, ticket| state.poll_push(ticket, cx, &mut push))).await
             }
         }
     }
@@ -181,10 +181,10 @@ impl Connection {
         let mut payload = PingPayload::default();
         getrandom::fill(&mut payload).map_err(|_| PingError::NoRandomness)?;
         let idle_timeout = self.with(|state| state.idle_timeout());
-        let mut place = Place::new(self);
-        let answer = poll_fn(|cx| place.with(|state, ticket| state.poll_ping(ticket, payload, cx)));
+        let mut waiter = Waiter::new(self);
+        let answer = poll_fn(|cx| waiter.with(|state, ticket| state.poll_ping(ticket, payload, cx)));
         let answer = match idle_timeout {
-            Some(patience) => timeout(patience, answer).await.map_err(|_| PingError::TimedOut)?,
+            Some(limit) => timeout(limit, answer).await.map_err(|_| PingError::TimedOut)?,
             None => answer.await,
         };
         answer.map_err(|_| PingError::Closed)
@@ -200,8 +200,8 @@ impl Connection {
     }
 
     pub(crate) async fn ended(&self) -> Closed {
-        let mut place = Place::new(self);
-        poll_fn(|cx| place.with(|state, ticket| state.poll_closed(ticket, cx))).await
+        let mut waiter = Waiter::new(self);
+        poll_fn(|cx| waiter.with(|state, ticket| state.poll_closed(ticket, cx))).await
     }
 
     pub(crate) fn closed(&self) -> Option<Closed> {
@@ -251,7 +251,7 @@ pub(crate) struct State {
     /// The waker of the call that waits for a message.
     receiver: Option<Waker>,
     /// All other calls that wait.
-    waiting: Option<Box<Waiting>>,
+    waiters: Option<Box<Waiters>>,
     /// Boxed, because most of a connection's life has no end.
     closed: Option<Box<Closed>>,
     /// Nothing can be written any more. What has arrived before can still be received.
@@ -259,8 +259,8 @@ pub(crate) struct State {
     /// The receiver is dropped: what to close with.
     released: Option<CloseCode>,
     phase: Phase,
-    patience: Patience,
-    watch: Watch,
+    keepalive: Keepalive,
+    keepalive_timer: KeepaliveTimer,
     /// Bytes of messages that were received, or compressed, since the last time that other tasks had their turn.
     worked: usize,
     /// Messages are received in chunks.
@@ -283,14 +283,14 @@ enum Phase {
     Finished,
 }
 
-/// Whether the driver looks at the clock for the [`Patience`].
+/// Whether the driver has a timer for the [`Keepalive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watch {
+enum KeepaliveTimer {
     On,
-    /// The time was up: whoever is in `recv`, or calls it next, finds out what the peer has said meanwhile.
-    Off,
-    /// Now somebody is. A sleeping driver has to be told.
-    Wanted,
+    /// It has expired: the call in `recv`, or the next one, reads what the peer has sent meanwhile, and checks.
+    Expired,
+    /// That call has checked. A sleeping driver has to be woken.
+    RestartRequested,
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub use net::{
 };
 #[cfg(feature = "axum")]
 pub use server::UpgradeRejection;
-pub use server::{Handler, Outcome, Server, ServerBuilder, Upgrade, listen, serve, upgrade};
+pub use server::{Handler, HandlerOutput, Server, ServerBuilder, Upgrade, listen, serve, upgrade};
 pub use socket::{MessageReader, MessageWriter, Receiver, Sender, WebSocket};
 pub use ws_proto::{
     AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, InvalidOrigin,

@@ -24,7 +24,7 @@ use ws_proto::{CloseCode, CloseFrame, DeflateOptions, HandshakeError, Origins};
 
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
-pub use handler::{Handler, Outcome};
+pub use handler::{Handler, HandlerOutput};
 pub use upgrade::{Upgrade, upgrade};
 
 use crate::limits::Limits;

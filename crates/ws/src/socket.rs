@@ -19,7 +19,7 @@ pub use self::sender::Sender;
 pub use self::writer::MessageWriter;
 
 use crate::connection::Connection;
-use crate::connection::sunk::Sunk;
+use crate::connection::flush_position::FlushPosition;
 use crate::error::{Closed, SendError, TrySendError};
 use crate::message::Message;
 use crate::message::PreparedMessage;
@@ -38,7 +38,7 @@ use crate::message::Text;
 /// with 1011 if the handler failed or the drop is part of a panic.
 pub struct WebSocket {
     receiver: Receiver,
-    sunk: Sunk,
+    flush_position: FlushPosition,
 }
 
 impl WebSocket {
@@ -47,7 +47,7 @@ impl WebSocket {
     }
 
     pub(crate) fn from_receiver(receiver: Receiver) -> Self {
-        Self { receiver, sunk: Sunk::default() }
+        Self { receiver, flush_position: FlushPosition::default() }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -59,8 +59,8 @@ impl WebSocket {
     }
 
     /// What its `Sink` is made of.
-    pub(crate) fn sink(&mut self) -> (&Connection, &mut Sunk) {
-        (self.receiver.connection(), &mut self.sunk)
+    pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
+        (self.receiver.connection(), &mut self.flush_position)
     }
 
     /// The subprotocol that client and server have agreed on, if there is one.

@@ -14,7 +14,7 @@ use ws_proto::{Agreed, DeflateAgreement};
 
 use crate::connection::Connection;
 use crate::limits::Limits;
-use crate::server::Outcome;
+use crate::server::HandlerOutput;
 use crate::socket::WebSocket;
 
 /// The future of a connection, from its upgrade to its last byte. It ends when both the handler and the connection
@@ -41,7 +41,7 @@ impl Driver<Ready<()>> {
     }
 }
 
-impl<Fut: Future<Output: Outcome>> Driver<Fut> {
+impl<Fut: Future<Output: HandlerOutput>> Driver<Fut> {
     pub(crate) fn new(
         upgraded: Upgraded,
         limits: &Limits,
@@ -71,7 +71,7 @@ impl<Fut: Future<Output: Outcome>> Driver<Fut> {
     }
 }
 
-impl<Fut: Future<Output: Outcome>> Future for Driver<Fut> {
+impl<Fut: Future<Output: HandlerOutput>> Future for Driver<Fut> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

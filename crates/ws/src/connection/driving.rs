@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker, ready};
 use net::{Deadline, Ended, READS_WHILE_CLOSING, Stream};
 use ws_proto::{CloseCode, CloseFrame, Time};
 
-use super::{Phase, State, Watch};
-use crate::connection::waiting::Ticket;
+use super::{KeepaliveTimer, Phase, State};
+use crate::connection::waiters::Ticket;
 use crate::error::Closed;
 
 impl State {
@@ -27,7 +27,7 @@ impl State {
         if let Some(closed) = &self.closed {
             return Poll::Ready(closed.as_ref().clone());
         }
-        self.waiting_mut().await_end(ticket, cx);
+        self.waiters_mut().await_end(ticket, cx);
         Poll::Pending
     }
 
@@ -57,7 +57,10 @@ impl State {
         let ending = self.released.is_some() || self.closed.is_some() || self.phase == Phase::Draining;
         let writes = self.stream.queued() > 0 && !self.blocked;
         self.phase != Phase::Finished
-            && (ending || writes || self.watch == Watch::Wanted || self.wake_receiver)
+            && (ending
+                || writes
+                || self.keepalive_timer == KeepaliveTimer::RestartRequested
+                || self.wake_receiver)
     }
 
     pub(super) fn begin_turn(&mut self, cx: &Context<'_>) {
@@ -80,14 +83,14 @@ impl State {
         }
         self.flush();
         self.driving = false;
-        if self.watch == Watch::Wanted {
-            self.watch = Watch::On;
+        if self.keepalive_timer == KeepaliveTimer::RestartRequested {
+            self.keepalive_timer = KeepaliveTimer::On;
         }
         loop {
             match self.phase {
                 Phase::Finished => return Poll::Ready(()),
                 Phase::Open if self.closed.is_none() => {
-                    let until = self.patient_until();
+                    let until = self.keepalive_deadline();
                     if deadline.is_armed_for(until) {
                         return Poll::Pending;
                     }
@@ -95,7 +98,7 @@ impl State {
                     if deadline.poll(until, now, cx).is_pending() {
                         return Poll::Pending;
                     }
-                    self.lose_patience(now);
+                    self.keepalive_expired(now);
                 }
                 Phase::Open | Phase::Draining => {
                     let now = net::now();
@@ -109,21 +112,22 @@ impl State {
         }
     }
 
-    pub(super) fn patient_until(&self) -> Option<Time> {
-        let silent = if self.watch == Watch::On { self.patience.until() } else { None };
-        match (silent, self.patience.stalled_until()) {
+    pub(super) fn keepalive_deadline(&self) -> Option<Time> {
+        let silent =
+            if self.keepalive_timer == KeepaliveTimer::On { self.keepalive.deadline() } else { None };
+        match (silent, self.keepalive.stall_deadline()) {
             (Some(silent), Some(stalled)) => Some(silent.min(stalled)),
             (silent, stalled) => silent.or(stalled),
         }
     }
 
-    /// A deadline of the [`Patience`](crate::patience::Patience) is over.
-    pub(super) fn lose_patience(&mut self, now: Time) {
-        if self.patience.stalled_until().is_some_and(|until| until <= now) {
+    /// A deadline of the [`Keepalive`](super::keepalive::Keepalive) has passed.
+    pub(super) fn keepalive_expired(&mut self, now: Time) {
+        if self.keepalive.stall_deadline().is_some_and(|until| until <= now) {
             self.end_as(Closed::Idle);
         } else {
-            // It is for the call in `recv` to judge, if there is one: it reads first.
-            self.watch = Watch::Off;
+            // The call in `recv`, if there is one, has to check: it reads first.
+            self.keepalive_timer = KeepaliveTimer::Expired;
         }
         self.wake_receiver = true;
     }
@@ -201,12 +205,12 @@ impl State {
         match self.stream.poll_flush(&mut Context::from_waker(driver)) {
             Poll::Ready(Ok(())) => {
                 self.blocked = false;
-                self.patience.caught_up();
+                self.keepalive.write_finished();
             }
             Poll::Pending => {
                 self.blocked = true;
                 let progressed = self.stream.queued() < before;
-                self.patience.stalls(progressed, net::now());
+                self.keepalive.write_stalled(progressed, net::now());
             }
             Poll::Ready(Err(error)) => {
                 self.write_error = Some(error.kind());
@@ -219,10 +223,10 @@ impl State {
         self.written += written as u64;
         // Without progress whoever is woken would only wait again, and for a handler of this task that is a loop.
         if written > 0
-            && let Some(waiting) = &mut self.waiting
+            && let Some(waiters) = &mut self.waiters
         {
-            waiting.wake_watchers();
-            waiting.wake_flushing();
+            waiters.wake_watchers();
+            waiters.wake_flushing();
             self.offer_room();
         }
     }

@@ -10,9 +10,9 @@ use net::Ended;
 use ws_proto::{CloseCode, CloseFrame, Event, Time};
 
 use super::sending::{LONG_MESSAGE, WRITE_LONG_AT};
-use super::{Phase, State, WORK_OF_A_TURN, Watch, give_way};
-use crate::connection::patience::Verdict;
-use crate::connection::waiting::Waiting;
+use super::{KeepaliveTimer, Phase, State, WORK_OF_A_TURN, give_way};
+use crate::connection::keepalive::KeepaliveAction;
+use crate::connection::waiters::Waiters;
 use crate::error::Closed;
 use crate::message::{Chunk, Message};
 
@@ -78,7 +78,7 @@ impl State {
             let before = self.arrived;
             let answers_wait = reads && self.stream.queued() > 0;
             let counts_pings = !reads && self.stream.has_many_control_frames(self.arrived);
-            let (waiting, worked, arrived) = (&mut self.waiting, &mut self.worked, Cell::new(self.arrived));
+            let (waiters, worked, arrived) = (&mut self.waiters, &mut self.worked, Cell::new(self.arrived));
             let clock = || {
                 if counts_pings {
                     return net::now();
@@ -90,7 +90,7 @@ impl State {
             };
             let polled = self.stream.poll_next(clock, cx, |event, _| match event {
                 Event::Pong(payload) => {
-                    answer_ping(waiting.as_deref_mut(), &payload, arrived.get());
+                    answer_ping(waiters.as_deref_mut(), &payload, arrived.get());
                     None
                 }
                 event => {
@@ -105,7 +105,7 @@ impl State {
                 return Poll::Ready(None);
             };
             if reads {
-                self.patience.heard(self.arrived);
+                self.keepalive.received(self.arrived);
             }
             if answers_wait && !self.holds_answers(before) {
                 // A new read while the handler has not slept: what it said to the one before does not wait for this.
@@ -158,12 +158,12 @@ impl State {
         self.wait(cx)
     }
 
-    /// Nothing has come. A peer that is silent for too long is asked, and in the end given up.
+    /// Nothing was received. A peer that is silent for too long is sent a Ping, and in the end given up.
     pub(super) fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         self.worked = 0;
-        if self.watch == Watch::Off {
-            self.watch = Watch::Wanted;
-            if self.judge_peer() == Verdict::GiveUp {
+        if self.keepalive_timer == KeepaliveTimer::Expired {
+            self.keepalive_timer = KeepaliveTimer::RestartRequested;
+            if self.check_keepalive() == KeepaliveAction::TimedOut {
                 return Poll::Ready(None);
             }
         }
@@ -172,26 +172,26 @@ impl State {
 
     /// The driver has seen the time pass, and nothing has come.
     #[cold]
-    fn judge_peer(&mut self) -> Verdict {
+    fn check_keepalive(&mut self) -> KeepaliveAction {
         let now = net::now();
-        let verdict = self.patience.judge(now);
-        match verdict {
-            Verdict::Wait => {}
-            Verdict::Ask => self.stream.ping(),
-            Verdict::GiveUp => {
+        let action = self.keepalive.check(now);
+        match action {
+            KeepaliveAction::Wait => {}
+            KeepaliveAction::SendPing => self.stream.ping(),
+            KeepaliveAction::TimedOut => {
                 // For a peer that only does not answer. The driver writes it, if it can, and waits for nothing.
                 let frame = CloseFrame::new(CloseCode::POLICY_VIOLATION, "no sign of life for too long");
                 self.stream.close(Some(frame), now);
                 self.end_as(Closed::Idle);
             }
         }
-        verdict
+        action
     }
 }
 
 #[cold]
-fn answer_ping(waiting: Option<&mut Waiting>, payload: &[u8], now: Time) {
-    if let Some(waiting) = waiting {
-        waiting.pong(payload, now);
+fn answer_ping(waiters: Option<&mut Waiters>, payload: &[u8], now: Time) {
+    if let Some(waiters) = waiters {
+        waiters.pong(payload, now);
     }
 }

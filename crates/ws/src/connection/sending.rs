@@ -10,8 +10,8 @@ use ws_proto::copy::append;
 use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask, mask_into};
 
 use super::{Phase, State, WORK_OF_A_TURN, give_way};
-use crate::connection::sunk::Sunk;
-use crate::connection::waiting::{PingPayload, Ticket, Waiting};
+use crate::connection::flush_position::FlushPosition;
+use crate::connection::waiters::{PingPayload, Ticket, Waiters};
 use crate::message::Message;
 use crate::message::PreparedMessage;
 
@@ -57,18 +57,22 @@ impl State {
 
     /// Queues a message for which room was promised, and notes behind which of all bytes it ends. It may be taken as by
     /// [`push`](Self::push).
-    pub(crate) fn push_promised(&mut self, message: &mut Message, sunk: &mut Sunk) -> Result<(), Refusal> {
+    pub(crate) fn push_promised(
+        &mut self,
+        message: &mut Message,
+        flush_position: &mut FlushPosition,
+    ) -> Result<(), Refusal> {
         self.write_early(self.wire_len(message));
         if !self.can_send() {
             return Err(Refusal::Closed);
         }
-        match &mut self.waiting {
-            Some(waiting) if waiting.is_writing() => {
-                waiting.hold_back(message.clone(), sunk.hold_back());
+        match &mut self.waiters {
+            Some(waiters) if waiters.is_writing() => {
+                waiters.hold_back(message.clone(), flush_position.hold_back());
             }
             _ => {
                 self.queue_message(message, true);
-                sunk.set(self.end_of_queue());
+                flush_position.set(self.end_of_queue());
             }
         }
         Ok(())
@@ -115,7 +119,7 @@ impl State {
     fn has_compressed(&mut self, bytes: usize) {
         self.worked += bytes;
         if self.worked >= WORK_OF_A_TURN {
-            self.waiting_mut().set_owes_a_turn(true);
+            self.waiters_mut().set_owes_a_turn(true);
         }
     }
 
@@ -189,7 +193,7 @@ impl State {
         &mut self,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
+        if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_writing()) {
             return Err(Refusal::Full);
         }
         push(self)
@@ -201,7 +205,7 @@ impl State {
         &mut self,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        if self.waiting.is_some() { self.push_in_turn(None, push) } else { push(self) }
+        if self.waiters.is_some() { self.push_in_turn(None, push) } else { push(self) }
     }
 
     /// Pushes when it is the call's turn and there is room. A call that has to wait gets a ticket, which it has to give
@@ -220,7 +224,7 @@ impl State {
             Ok(()) => Poll::Ready(Ok(())),
             Err(Refusal::Closed) => Poll::Ready(Err(())),
             Err(Refusal::Full) => {
-                self.waiting_mut().line_up(ticket, cx);
+                self.waiters_mut().line_up(ticket, cx);
                 Poll::Pending
             }
         }
@@ -229,9 +233,9 @@ impl State {
     /// Whether other tasks are owed their turn before more is sent. If so, the task is polled again when they have had it.
     fn gives_way(&mut self, cx: &Context<'_>) -> bool {
         let can_send = self.can_send();
-        match &mut self.waiting {
-            Some(waiting) if can_send && waiting.owes_a_turn() => {
-                waiting.set_owes_a_turn(false);
+        match &mut self.waiters {
+            Some(waiters) if can_send && waiters.owes_a_turn() => {
+                waiters.set_owes_a_turn(false);
                 self.worked = 0;
                 give_way(cx);
                 true
@@ -254,7 +258,7 @@ impl State {
                 Ok(())
             });
             if pushed == Poll::Ready(Ok(())) && !fragment.is_last {
-                self.waiting_mut().begin_writing();
+                self.waiters_mut().begin_writing();
             }
             return pushed;
         }
@@ -273,7 +277,7 @@ impl State {
                 Poll::Ready(Ok(()))
             }
             Err(Refusal::Full) => {
-                self.waiting_mut().await_room(cx);
+                self.waiters_mut().await_room(cx);
                 Poll::Pending
             }
             Err(Refusal::Closed) => Poll::Ready(Err(())),
@@ -289,13 +293,13 @@ impl State {
 
     /// The message in fragments is complete: others may begin.
     pub(super) fn end_writing(&mut self) {
-        let held_back = self.waiting_mut().end_writing();
+        let held_back = self.waiters_mut().end_writing();
         for (mut message, position) in held_back {
             self.queue_message(&mut message, true);
             position.set(self.end_of_queue());
         }
         self.offer_room();
-        self.waiting_mut().wake_watchers();
+        self.waiters_mut().wake_watchers();
     }
 
     /// The message in fragments will never be complete, and nothing can follow what is not.
@@ -308,7 +312,7 @@ impl State {
         ticket: Option<Ticket>,
         push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        if self.waiting.as_ref().is_none_or(|waiting| waiting.is_turn_of(ticket)) {
+        if self.waiters.as_ref().is_none_or(|waiters| waiters.is_turn_of(ticket)) {
             return push(self);
         }
         Err(if self.can_send() { Refusal::Full } else { Refusal::Closed })
@@ -316,7 +320,7 @@ impl State {
 
     /// Whether a message may be queued whatever its length; otherwise the task is woken to ask again.
     pub(crate) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
-        if self.can_send() && self.waiting.as_ref().is_some_and(|waiting| waiting.is_writing()) {
+        if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_writing()) {
             return self.watch(cx);
         }
         if self.gives_way(cx) {
@@ -339,8 +343,8 @@ impl State {
         payload: PingPayload,
         cx: &Context<'_>,
     ) -> Poll<Result<Duration, Refusal>> {
-        if let (Some(ticket), Some(waiting)) = (*ticket, &mut self.waiting)
-            && let Poll::Ready(round_trip) = waiting.poll_pong(ticket, cx)
+        if let (Some(ticket), Some(waiters)) = (*ticket, &mut self.waiters)
+            && let Poll::Ready(round_trip) = waiters.poll_pong(ticket, cx)
         {
             return Poll::Ready(round_trip.ok_or(Refusal::Closed));
         }
@@ -353,18 +357,22 @@ impl State {
         ready!(self.poll_any_room(cx))?;
         let mask = self.stream.mask_key();
         self.stream.queue_mut().push_with(|wire| encode_message(Opcode::Ping, &payload, mask, wire));
-        self.waiting_mut().ping(ticket, payload, net::now(), cx);
+        self.waiters_mut().ping(ticket, payload, net::now(), cx);
         Poll::Pending
     }
 
     /// How long a peer may take to answer.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
-        self.patience.idle_timeout()
+        self.keepalive.idle_timeout()
     }
 
     /// Whether everything that a `Sink` has sent was written.
-    pub(crate) fn poll_written(&mut self, sunk: &Sunk, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Some(position) = sunk.position() else {
+    pub(crate) fn poll_written(
+        &mut self,
+        flush_position: &FlushPosition,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
+        let Some(position) = flush_position.position() else {
             // Behind a message in fragments, which has to end before this has a place in the queue.
             return if self.can_send() { self.watch(cx) } else { Poll::Ready(Err(Refusal::Closed)) };
         };
@@ -378,7 +386,7 @@ impl State {
         if self.stream.queued() == 0 {
             return Poll::Ready(Ok(()));
         }
-        self.waiting_mut().await_write(cx);
+        self.waiters_mut().await_write(cx);
         Poll::Pending
     }
 
@@ -388,61 +396,61 @@ impl State {
         if self.closed.is_some() {
             return Poll::Ready(());
         }
-        self.waiting_mut().watch_end(cx);
+        self.waiters_mut().watch_end(cx);
         Poll::Pending
     }
 
     pub(super) fn watch<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        self.waiting_mut().watch(cx);
+        self.waiters_mut().watch(cx);
         Poll::Pending
     }
 
     /// A call waits no longer. The next one in line may not have been woken for this one's sake.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.leave(ticket);
+        if let Some(waiters) = &mut self.waiters {
+            waiters.leave(ticket);
             self.offer_room();
         }
     }
 
     /// Wakes who waits for room if there is some.
     pub(super) fn offer_room(&mut self) {
-        if let Some(waiting) = &mut self.waiting
+        if let Some(waiters) = &mut self.waiters
             && self.stream.queued() <= self.max_buffered / 2
         {
-            waiting.wake_first();
+            waiters.wake_first();
         }
     }
 
     /// Wakes whoever waits for what will not come any more, or for the end.
-    pub(super) fn wake_the_disappointed(&mut self) {
-        if self.waiting.is_none() {
+    pub(super) fn wake_failed_waiters(&mut self) {
+        if self.waiters.is_none() {
             return;
         }
         let (can_send, has_ended) = (self.can_send(), self.closed.is_some());
         let can_write = self.write_error.is_none() && self.phase != Phase::Finished;
-        let waiting = self.waiting_mut();
+        let waiters = self.waiters_mut();
         if !can_send {
-            waiting.wake_senders();
-            waiting.wake_watchers();
+            waiters.wake_senders();
+            waiters.wake_watchers();
         }
         if !can_write {
-            waiting.wake_flushing();
+            waiters.wake_flushing();
         }
         if has_ended {
-            waiting.wake_end();
+            waiters.wake_end();
         }
     }
 
-    pub(super) fn waiting_mut(&mut self) -> &mut Waiting {
-        self.waiting.get_or_insert_default()
+    pub(super) fn waiters_mut(&mut self) -> &mut Waiters {
+        self.waiters.get_or_insert_default()
     }
 
     pub(super) fn take_woken(&mut self) -> Vec<Waker> {
-        let Some(waiting) = &mut self.waiting else { return Vec::new() };
-        let woken = waiting.take_woken();
-        if waiting.is_empty() {
-            self.waiting = None;
+        let Some(waiters) = &mut self.waiters else { return Vec::new() };
+        let woken = waiters.take_woken();
+        if waiters.is_empty() {
+            self.waiters = None;
         }
         woken
     }

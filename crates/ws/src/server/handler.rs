@@ -12,7 +12,7 @@ use crate::socket::WebSocket;
 ///
 /// `async |socket: WebSocket| { .. }` is one, if it captures nothing; what captures is written
 /// `move |socket: WebSocket| { let shared = shared.clone(); async move { .. } }`. The types of the parameters have to be
-/// named. It returns what an [`Outcome`] can be.
+/// named. It returns a [`HandlerOutput`].
 #[diagnostic::on_unimplemented(
     message = "this is no handler of a WebSocket: check its parameters, what it returns, and that it is async",
     note = "a handler is an async function, or `async |..| {{ .. }}`, of a `WebSocket`, or of a `WebSocket` and an `http::Request<()>`, and its future is `Send`",
@@ -21,7 +21,7 @@ use crate::socket::WebSocket;
 )]
 pub trait Handler<Wants>: Clone + Send + 'static {
     /// What it does.
-    type Future: Future<Output: Outcome> + Send + 'static;
+    type Future: Future<Output: HandlerOutput> + Send + 'static;
 
     /// Begins with a connection.
     fn call(&self, socket: WebSocket, request: Request<()>) -> Self::Future;
@@ -30,7 +30,7 @@ pub trait Handler<Wants>: Clone + Send + 'static {
 impl<F, Fut> Handler<(WebSocket,)> for F
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     type Future = Fut;
 
@@ -42,7 +42,7 @@ where
 impl<F, Fut> Handler<(WebSocket, Request<()>)> for F
 where
     F: Fn(WebSocket, Request<()>) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     type Future = Fut;
 
@@ -59,18 +59,18 @@ where
     message = "a WebSocket handler cannot return `{Self}`",
     note = "it returns `()`, or `Result<(), E>` with `E: Display`"
 )]
-pub trait Outcome {
+pub trait HandlerOutput {
     /// Whether the handler failed.
     fn is_failure(&self) -> bool;
 }
 
-impl Outcome for () {
+impl HandlerOutput for () {
     fn is_failure(&self) -> bool {
         false
     }
 }
 
-impl<E: Display> Outcome for Result<(), E> {
+impl<E: Display> HandlerOutput for Result<(), E> {
     fn is_failure(&self) -> bool {
         // In its alternate form, in which `anyhow` and `eyre` show the causes as well.
         self.as_ref()

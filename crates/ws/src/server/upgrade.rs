@@ -7,7 +7,7 @@ use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError, Origi
 
 use crate::connection::Driver;
 use crate::limits::Limits;
-use crate::server::Outcome;
+use crate::server::HandlerOutput;
 use crate::socket::WebSocket;
 
 /// Checks a WebSocket handshake, in any server made of hyper: hyper itself, axum, a tower service.
@@ -120,7 +120,7 @@ impl Upgrade {
     pub fn on_connect<F, Fut, B>(self, handler: F) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
-        Fut: Future<Output: Outcome> + Send + 'static,
+        Fut: Future<Output: HandlerOutput> + Send + 'static,
         B: Default,
     {
         self.accept(handler, ())
@@ -130,7 +130,7 @@ impl Upgrade {
     pub(crate) fn accept<F, Fut, B>(self, handler: F, guard: impl Send + 'static) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
-        Fut: Future<Output: Outcome> + Send + 'static,
+        Fut: Future<Output: HandlerOutput> + Send + 'static,
         B: Default,
     {
         let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
@@ -150,7 +150,7 @@ fn connect<F, Fut>(
 ) -> impl Future<Output = ()> + Send
 where
     F: FnOnce(WebSocket) -> Fut + Send,
-    Fut: Future<Output: Outcome> + Send,
+    Fut: Future<Output: HandlerOutput> + Send,
 {
     // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
     let upgraded = Box::pin(async move {

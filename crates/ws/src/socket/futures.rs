@@ -8,7 +8,7 @@ use futures_sink::Sink;
 use ws_proto::CloseCode;
 
 use crate::connection::Connection;
-use crate::connection::sunk::Sunk;
+use crate::connection::flush_position::FlushPosition;
 use crate::error::SinkError;
 use crate::message::Message;
 use crate::socket::Receiver;
@@ -62,13 +62,13 @@ impl Sink<Message> for WebSocket {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
-        let (connection, sunk) = self.get_mut().sink();
-        connection.start_send(message, sunk)
+        let (connection, flush_position) = self.get_mut().sink();
+        connection.start_send(message, flush_position)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        let (connection, sunk) = self.get_mut().sink();
-        connection.poll_flush(sunk, cx)
+        let (connection, flush_position) = self.get_mut().sink();
+        connection.poll_flush(flush_position, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -85,13 +85,13 @@ impl Sink<Message> for Sender {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
-        let (connection, sunk) = self.get_mut().sink();
-        connection.start_send(message, sunk)
+        let (connection, flush_position) = self.get_mut().sink();
+        connection.start_send(message, flush_position)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        let (connection, sunk) = self.get_mut().sink();
-        connection.poll_flush(sunk, cx)
+        let (connection, flush_position) = self.get_mut().sink();
+        connection.poll_flush(flush_position, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -104,12 +104,13 @@ impl Connection {
         self.with(|state| state.poll_room(cx)).map_err(|_| SinkError(None))
     }
 
-    fn start_send(&self, mut message: Message, sunk: &mut Sunk) -> Result<(), SinkError> {
-        self.with(|state| state.push_promised(&mut message, sunk)).map_err(|_| SinkError(Some(message)))
+    fn start_send(&self, mut message: Message, flush_position: &mut FlushPosition) -> Result<(), SinkError> {
+        self.with(|state| state.push_promised(&mut message, flush_position))
+            .map_err(|_| SinkError(Some(message)))
     }
 
-    fn poll_flush(&self, sunk: &Sunk, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.with(|state| state.poll_written(sunk, cx)).map_err(|_| SinkError(None))
+    fn poll_flush(&self, flush_position: &FlushPosition, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.with(|state| state.poll_written(flush_position, cx)).map_err(|_| SinkError(None))
     }
 
     fn poll_close(&self, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {

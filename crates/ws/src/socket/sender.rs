@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ws_proto::CloseFrame;
 
 use crate::connection::Connection;
-use crate::connection::sunk::Sunk;
+use crate::connection::flush_position::FlushPosition;
 use crate::error::{Closed, PingError, SendError, TrySendError};
 use crate::message::Message;
 use crate::message::PreparedMessage;
@@ -41,17 +41,17 @@ use crate::socket::MessageWriter;
 /// ```
 pub struct Sender {
     connection: Arc<Connection>,
-    sunk: Sunk,
+    flush_position: FlushPosition,
 }
 
 impl Sender {
     pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, sunk: Sunk::default() }
+        Self { connection, flush_position: FlushPosition::default() }
     }
 
     /// What its `Sink` is made of.
-    pub(crate) fn sink(&mut self) -> (&Connection, &mut Sunk) {
-        (&self.connection, &mut self.sunk)
+    pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
+        (&self.connection, &mut self.flush_position)
     }
 
     /// Sends a message: it is queued, and leaves at once, together with all else that waits. There is nothing to flush.

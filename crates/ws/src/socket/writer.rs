@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use ws_proto::Opcode;
 
-use crate::connection::waiting::Place;
+use crate::connection::waiters::Waiter;
 use crate::connection::{Connection, Fragment, State};
 use crate::error::Interrupted;
 use crate::message::Text;
@@ -85,8 +85,9 @@ impl<P: Into<Bytes>> MessageWriter<'_, P> {
 
     async fn send(&mut self, payload: &Bytes, is_last: bool) -> Result<(), Interrupted> {
         let fragment = Fragment { opcode: self.opcode, payload, is_first: !self.is_open, is_last };
-        let mut place = Place::new(self.connection);
-        let sent = poll_fn(|cx| place.with(|state, ticket| state.poll_fragment(&fragment, ticket, cx))).await;
+        let mut waiter = Waiter::new(self.connection);
+        let sent =
+            poll_fn(|cx| waiter.with(|state, ticket| state.poll_fragment(&fragment, ticket, cx))).await;
         self.is_open = sent.is_ok() && !is_last;
         sent.map_err(|()| Interrupted)
     }

@@ -16,7 +16,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidewire_ws::{Outcome, WebSocket};
+use tidewire_ws::{HandlerOutput, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -28,7 +28,7 @@ const SOON: Duration = Duration::from_secs(5);
 async fn serve<F, Fut>(handler: F) -> SocketAddr
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use net::{HttpLimits, Listener};
-use tidewire_ws::{DeflateOptions, Limits, Outcome, WebSocket};
+use tidewire_ws::{DeflateOptions, HandlerOutput, Limits, WebSocket};
 use tokio::net::{TcpListener, TcpStream};
 use tower::service_fn;
 use ws_proto::{Connection, Event, Input, Opcode, Role, Time, encode_message};
@@ -30,7 +30,7 @@ impl Server {
     pub(crate) async fn start<F, Fut>(handler: F) -> Self
     where
         F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output: Outcome> + Send + 'static,
+        Fut: Future<Output: HandlerOutput> + Send + 'static,
     {
         Self::start_with(HttpLimits::default(), Limits::default(), handler).await
     }
@@ -38,7 +38,7 @@ impl Server {
     pub(crate) async fn start_with<F, Fut>(http: HttpLimits, limits: Limits, handler: F) -> Self
     where
         F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output: Outcome> + Send + 'static,
+        Fut: Future<Output: HandlerOutput> + Send + 'static,
     {
         let listener = Listener::bind("127.0.0.1:0", http).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -55,7 +55,7 @@ impl Server {
 pub(crate) async fn serve_by_hyper<F, Fut>(options: DeflateOptions, handler: F) -> SocketAddr
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -80,7 +80,7 @@ fn answer<F, Fut>(
 ) -> Response<String>
 where
     F: FnOnce(WebSocket) -> Fut + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     match tidewire_ws::upgrade(&mut request) {
         Ok(upgrade) => upgrade

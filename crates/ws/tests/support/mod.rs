@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, Limits, Outcome, WebSocket};
+use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, HandlerOutput, Limits, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use ws_proto::{Connection, Event, FrameHeader, Input, Offer, Opcode, Role, Time, WebSocketUri};
 
@@ -48,7 +48,7 @@ pub(crate) async fn echo(mut socket: WebSocket) {
 pub(crate) async fn connect<F, Fut>(handler: F) -> Client
 where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     connect_with(Limits::default(), 64 * 1024, b"", handler).await
 }
@@ -57,7 +57,7 @@ where
 pub(crate) async fn connect_with<F, Fut>(limits: Limits, capacity: usize, behind: &[u8], handler: F) -> Client
 where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     connect_by(REQUEST, behind, limits, None, capacity, handler).await
 }
@@ -70,7 +70,7 @@ pub(crate) async fn connect_compressed<F, Fut>(
 ) -> Client
 where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
     let offer = Offer::new([7; 16]).deflate(*offer).request(&uri, &HeaderMap::new()).expect("a request");
@@ -90,7 +90,7 @@ async fn connect_by<F, Fut>(
 ) -> Client
 where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output: Outcome> + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     let (stream, server) = tokio::io::duplex(capacity);
     let writes = Arc::new(AtomicUsize::new(0));

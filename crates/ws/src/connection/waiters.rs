@@ -1,7 +1,6 @@
-//! The calls that wait, but for the one in `recv`: senders in line for room, Pings for their answer, and those who wait for
-//! the end.
+//! The calls that wait, except the one in `recv`: senders for room, Pings for their Pong, and calls that wait for the end.
 //!
-//! It exists while somebody waits, and only then takes memory.
+//! It exists only while a call waits, and takes memory only then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr;
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use crate::connection::sunk::Later;
+use crate::connection::flush_position::PendingPosition;
 use crate::connection::{Connection, State};
 use crate::message::Message;
 
@@ -18,9 +17,9 @@ use crate::message::Message;
 /// no Ping at all.
 const GIVEN_UP: usize = 64;
 
-/// Everybody who waits for something of one connection.
+/// All calls that wait for something of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct Waiters {
     /// The last ticket. It is counted from the beginning again when nobody has one any more: who was given one has a place
     /// here until it leaves.
     last: Ticket,
@@ -32,7 +31,7 @@ pub(crate) struct Waiting {
     /// Its writer, if it waits for room.
     writer: Option<Waker>,
     /// Messages of a `Sink` that was ready before the other message began.
-    held_back: Vec<(Message, Later)>,
+    held_back: Vec<(Message, PendingPosition)>,
     /// So much was compressed that other tasks should have their turn before the next message.
     owes_a_turn: bool,
     /// Those who wait for the end of the connection.
@@ -73,7 +72,7 @@ pub(crate) type PingPayload = [u8; 8];
 /// What a waiting call is known by; higher for those who came later.
 pub(crate) type Ticket = u64;
 
-impl Waiting {
+impl Waiters {
     /// Whether it is the turn of the sender with this ticket, or of one without.
     pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
         !self.is_writing
@@ -100,7 +99,7 @@ impl Waiting {
     }
 
     /// It has ended; what was held back for it may go.
-    pub(crate) fn end_writing(&mut self) -> Vec<(Message, Later)> {
+    pub(crate) fn end_writing(&mut self) -> Vec<(Message, PendingPosition)> {
         self.is_writing = false;
         self.writer = None;
         std::mem::take(&mut self.held_back)
@@ -111,7 +110,7 @@ impl Waiting {
         self.writer = Some(cx.waker().clone());
     }
 
-    pub(crate) fn hold_back(&mut self, message: Message, position: Later) {
+    pub(crate) fn hold_back(&mut self, message: Message, position: PendingPosition) {
         self.held_back.push((message, position));
     }
 
@@ -175,8 +174,8 @@ impl Waiting {
     /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3), whether its call has given up
     /// or not.
     pub(crate) fn pong(&mut self, payload: &[u8], now: Time) {
-        let waiting = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
-        let answered = waiting.chain(&self.given_up).find(|(_, sent)| *sent == payload);
+        let sent = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
+        let answered = sent.chain(&self.given_up).find(|(_, sent)| *sent == payload);
         let Some(answered) = answered.map(|(ticket, _)| *ticket) else { return };
         while let Some(first) = self.pings.first_entry()
             && *first.key() <= answered
@@ -305,14 +304,14 @@ impl Call {
     }
 }
 
-/// A call's place among those who wait, if it has to. Dropped with the call, it is given up.
+/// A call that may have to wait. Dropped with the call, it leaves the [`Waiters`].
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Waiter<'a> {
     connection: &'a Connection,
     ticket: Option<Ticket>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Waiter<'a> {
     pub(crate) fn new(connection: &'a Connection) -> Self {
         Self { connection, ticket: None }
     }
@@ -323,7 +322,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             self.connection.with(|state| state.leave(ticket));
@@ -352,15 +351,15 @@ mod tests {
         let woken = Arc::default();
         let wakers: Vec<Waker> =
             (0..3).map(|number| Arc::new(Task(number, Arc::clone(&woken))).into()).collect();
-        let mut waiting = Waiting::default();
+        let mut waiters = Waiters::default();
         for order in [[2, 0, 1], [1, 2, 0]] {
             for number in order.into_iter().chain([0, 1, 2]) {
-                waiting.watch(&Context::from_waker(&wakers[number as usize]));
+                waiters.watch(&Context::from_waker(&wakers[number as usize]));
             }
-            waiting.wake_watchers();
-            waiting.take_woken().into_iter().for_each(Waker::wake);
+            waiters.wake_watchers();
+            waiters.take_woken().into_iter().for_each(Waker::wake);
             assert_eq!(std::mem::take(&mut *woken.lock().unwrap()), order);
-            assert!(waiting.is_empty());
+            assert!(waiters.is_empty());
         }
     }
 }

@@ -1,0 +1,209 @@
+//! When a silent peer is sent a Ping, and when it is given up.
+//!
+//! Hot path.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ws_proto::Time;
+
+use crate::limits::Limits;
+
+/// A check that comes so long after its deadline says nothing about the peer: the program has not been receiving.
+const LATE_MILLIS: u32 = 1_000;
+
+/// When the peer last gave a sign of life, and what follows if it gives none. It takes 32 bytes of each connection: limits
+/// are kept in milliseconds, so more than 49 days count as 49 days.
+#[derive(Debug)]
+pub(crate) struct Keepalive {
+    /// When something was last received; once a Ping is sent for the silence, when it was sent.
+    since: Time,
+    /// If writing is stalled: since when the peer has taken none of the bytes that wait for it.
+    stalled_since: Time,
+    ping_after: Option<NonZeroU32>,
+    idle_timeout: Option<NonZeroU32>,
+    pinged: bool,
+    stalled: bool,
+}
+
+/// What to do about a peer from which nothing was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeepaliveAction {
+    Wait,
+    /// Send a Ping, and check again.
+    SendPing,
+    /// End the connection.
+    TimedOut,
+}
+
+impl Keepalive {
+    pub(crate) fn new(limits: &Limits, now: Time) -> Self {
+        let millis = |duration: Duration| {
+            let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+            NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN)
+        };
+        Self {
+            since: now,
+            stalled_since: now,
+            ping_after: limits.ping_after.map(millis),
+            idle_timeout: limits.idle_timeout.map(millis),
+            pinged: false,
+            stalled: false,
+        }
+    }
+
+    /// Something was received.
+    pub(crate) fn received(&mut self, now: Time) {
+        self.since = now;
+        self.pinged = false;
+    }
+
+    /// Everything was read, and nothing was there. Only a caller that has just read may check: while nobody reads, the
+    /// peer cannot be seen to be alive.
+    pub(crate) fn check(&mut self, now: Time) -> KeepaliveAction {
+        let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) else {
+            return KeepaliveAction::Wait;
+        };
+        let late = !self.pinged && now >= later(deadline, LATE_MILLIS);
+        if self.times_out_next() && !late {
+            return KeepaliveAction::TimedOut;
+        }
+        self.since = now;
+        if self.times_out_next() {
+            // Pings are off for it, and it may have waited for the program's answer, which leaves now.
+            return KeepaliveAction::Wait;
+        }
+        self.pinged = true;
+        KeepaliveAction::SendPing
+    }
+
+    /// When [`check`](Self::check) comes to something new.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let millis = match (self.pinged, self.ping_after, self.idle_timeout) {
+            (false, Some(ping_after), Some(idle_timeout)) => ping_after.min(idle_timeout).get(),
+            // The Ping was sent: what is left of the idle timeout is the time for its Pong, whenever the Ping was sent.
+            (true, Some(ping_after), Some(idle_timeout)) => {
+                idle_timeout.get().saturating_sub(ping_after.get())
+            }
+            (_, ping_after, idle_timeout) => idle_timeout.or(ping_after)?.get(),
+        };
+        Some(later(self.since, millis))
+    }
+
+    fn times_out_next(&self) -> bool {
+        self.idle_timeout.is_some_and(|idle_timeout| {
+            self.pinged || self.ping_after.is_none_or(|ping_after| idle_timeout <= ping_after)
+        })
+    }
+
+    /// Everything that waited was written.
+    pub(crate) fn write_finished(&mut self) {
+        self.stalled = false;
+    }
+
+    /// Bytes wait, and the peer takes no more of them now; `progressed` says whether it has just taken some.
+    pub(crate) fn write_stalled(&mut self, progressed: bool, now: Time) {
+        if progressed || !self.stalled {
+            self.stalled_since = now;
+        }
+        self.stalled = true;
+    }
+
+    /// How long a peer may give no sign of life.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout.map(|millis| Duration::from_millis(millis.get().into()))
+    }
+
+    /// When a peer that takes nothing has timed out.
+    pub(crate) fn stall_deadline(&self) -> Option<Time> {
+        let idle_timeout = self.idle_timeout.filter(|_| self.stalled)?;
+        Some(later(self.stalled_since, idle_timeout.get()))
+    }
+}
+
+/// It is computed in every turn; `Duration` would divide twice.
+fn later(time: Time, millis: u32) -> Time {
+    Time::from_micros(time.as_micros().saturating_add(u64::from(millis) * 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn keepalive(ping_after: Option<u64>, idle_timeout: Option<u64>) -> Keepalive {
+        let limits = Limits {
+            ping_after: ping_after.map(Duration::from_secs),
+            idle_timeout: idle_timeout.map(Duration::from_secs),
+            ..Limits::default()
+        };
+        Keepalive::new(&limits, Time::ZERO)
+    }
+
+    #[test]
+    fn a_silent_peer_is_sent_a_ping_and_then_times_out() {
+        let mut keepalive = keepalive(Some(50), Some(120));
+        assert_eq!((keepalive.check(at(49)), keepalive.deadline()), (KeepaliveAction::Wait, Some(at(50))));
+        assert_eq!(
+            (keepalive.check(at(50)), keepalive.deadline()),
+            (KeepaliveAction::SendPing, Some(at(120)))
+        );
+        assert_eq!(keepalive.check(at(119)), KeepaliveAction::Wait);
+        assert_eq!(keepalive.check(at(120)), KeepaliveAction::TimedOut);
+        keepalive.received(at(119));
+        assert_eq!((keepalive.check(at(168)), keepalive.deadline()), (KeepaliveAction::Wait, Some(at(169))));
+    }
+
+    #[test]
+    fn a_peer_that_nobody_has_read_from_is_sent_a_ping_before_it_times_out() {
+        let mut keepalive = keepalive(Some(50), Some(120));
+        assert_eq!(keepalive.check(at(10_000)), KeepaliveAction::SendPing);
+        assert_eq!(keepalive.check(at(10_069)), KeepaliveAction::Wait);
+        assert_eq!(keepalive.check(at(10_070)), KeepaliveAction::TimedOut);
+    }
+
+    #[test]
+    fn a_peer_that_nobody_has_read_from_gets_the_whole_timeout_again_where_pings_are_off() {
+        for mut keepalive in [keepalive(None, Some(120)), keepalive(Some(120), Some(120))] {
+            assert_eq!(
+                (keepalive.check(at(10_000)), keepalive.deadline()),
+                (KeepaliveAction::Wait, Some(at(10_120)))
+            );
+            assert_eq!(keepalive.check(at(10_119)), KeepaliveAction::Wait);
+            assert_eq!(keepalive.check(at(10_120)), KeepaliveAction::TimedOut);
+        }
+    }
+
+    #[test]
+    fn each_half_can_be_off() {
+        let mut only_pings = keepalive(Some(50), None);
+        for ping in 1..5 {
+            assert_eq!(only_pings.check(at(50 * ping - 1)), KeepaliveAction::Wait);
+            assert_eq!(only_pings.check(at(50 * ping)), KeepaliveAction::SendPing);
+        }
+        for mut without_pings in [keepalive(None, Some(120)), keepalive(Some(120), Some(120))] {
+            assert_eq!(without_pings.check(at(119)), KeepaliveAction::Wait);
+            assert_eq!(without_pings.check(at(120)), KeepaliveAction::TimedOut);
+        }
+        let mut off = keepalive(None, None);
+        assert_eq!((off.check(at(1_000_000)), off.deadline()), (KeepaliveAction::Wait, None));
+        off.write_stalled(false, at(0));
+        assert_eq!(off.stall_deadline(), None);
+    }
+
+    #[test]
+    fn a_peer_that_takes_a_little_now_and_then_does_not_time_out() {
+        let mut keepalive = keepalive(Some(50), Some(120));
+        assert_eq!(keepalive.stall_deadline(), None);
+        keepalive.write_stalled(false, at(100));
+        keepalive.write_stalled(false, at(150));
+        assert_eq!(keepalive.stall_deadline(), Some(at(220)));
+        keepalive.write_stalled(true, at(200));
+        assert_eq!(keepalive.stall_deadline(), Some(at(320)));
+        keepalive.write_finished();
+        assert_eq!(keepalive.stall_deadline(), None);
+    }
+}
