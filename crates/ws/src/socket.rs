@@ -3,6 +3,7 @@
 mod futures;
 mod reader;
 mod receiver;
+mod send_methods;
 mod sender;
 mod writer;
 
@@ -18,12 +19,11 @@ pub use self::receiver::Receiver;
 pub use self::sender::Sender;
 pub use self::writer::MessageWriter;
 
+use self::send_methods::send_methods;
 use crate::connection::Connection;
 use crate::connection::flush_position::FlushPosition;
 use crate::error::{Closed, SendError, TrySendError};
-use crate::message::Message;
-use crate::message::PreparedMessage;
-use crate::message::Text;
+use crate::message::{Message, PreparedMessage, Text};
 
 /// One WebSocket connection, of a server or of a client.
 ///
@@ -121,77 +121,7 @@ impl WebSocket {
         self.receiver.recv_in_chunks().await
     }
 
-    /// Begins a text message that is sent piece by piece, see [`MessageWriter`].
-    pub fn begin_text(&mut self) -> MessageWriter<'_, Text> {
-        MessageWriter::text(self.connection())
-    }
-
-    /// Begins a binary message that is sent piece by piece, see [`MessageWriter`].
-    pub fn begin_binary(&mut self) -> MessageWriter<'_, Bytes> {
-        MessageWriter::binary(self.connection())
-    }
-
-    /// Sends a message: it is queued, and leaves when the handler next waits for something, together with all else
-    /// that was sent until then. (Beyond 64 KiB, or 256 KiB of long messages, it begins to leave at once.) There is nothing to flush.
-    ///
-    /// Waits while more than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written. Cancel
-    /// safe: a message is sent whole or not at all, and a dropped call that was waiting has not sent it.
-    ///
-    /// # Errors
-    /// The connection is closing or has ended.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        self.connection().push(|state| state.push(&mut message, true)).await.map_err(|()| SendError(message))
-    }
-
-    /// [`send`](Self::send) without compressing, where it was agreed to compress: for what is compressed already, and for
-    /// secrets beside text of others.
-    ///
-    /// # Errors
-    /// The connection is closing or has ended.
-    pub async fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        self.connection().push(|state| state.push(&mut message, false)).await.map_err(|()| SendError(message))
-    }
-
-    /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
-    ///
-    /// # Errors
-    /// The connection is closing or has ended.
-    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        let sent = self.connection().push(|state| state.push_prepared(message)).await;
-        sent.map_err(|()| SendError(message.message().clone()))
-    }
-
-    /// [`send`](Self::send) without waiting.
-    ///
-    /// # Errors
-    /// There is no room, or the connection is closing or has ended.
-    pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.connection().try_send(message.into(), true)
-    }
-
-    /// [`send_uncompressed`](Self::send_uncompressed) without waiting.
-    ///
-    /// # Errors
-    /// There is no room, or the connection is closing or has ended.
-    pub fn try_send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.connection().try_send(message.into(), false)
-    }
-
-    /// [`send_prepared`](Self::send_prepared) without waiting.
-    ///
-    /// # Errors
-    /// There is no room, or the connection is closing or has ended.
-    pub fn try_send_prepared(&mut self, message: &PreparedMessage) -> Result<(), TrySendError> {
-        self.connection().try_send_prepared(message)
-    }
-
-    /// Bytes that were sent and are not in the kernel's hands yet.
-    #[must_use]
-    pub fn buffered_amount(&self) -> usize {
-        self.connection().buffered()
-    }
+    send_methods!(mut);
 
     /// Closes the connection and waits for the peer's answer, at most for
     /// [`Limits::close_timeout`](crate::Limits::close_timeout). What was sent before still leaves; what the peer sends

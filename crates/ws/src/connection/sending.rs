@@ -12,8 +12,7 @@ use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encod
 use super::{Phase, State, WORK_OF_A_TURN, give_way};
 use crate::connection::flush_position::FlushPosition;
 use crate::connection::waiters::{PingPayload, Ticket, Waiters};
-use crate::message::Message;
-use crate::message::PreparedMessage;
+use crate::message::{Message, PreparedMessage};
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
 const COPY_AT_MOST: usize = 4 * 1024;

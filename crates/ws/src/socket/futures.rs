@@ -11,9 +11,7 @@ use crate::connection::Connection;
 use crate::connection::flush_position::FlushPosition;
 use crate::error::SinkError;
 use crate::message::Message;
-use crate::socket::Receiver;
-use crate::socket::Sender;
-use crate::socket::WebSocket;
+use crate::socket::{Receiver, Sender, WebSocket};
 
 /// Its items are what [`recv`](WebSocket::recv) returns, and they end when that ends: an end is no message, and
 /// [`closed`](WebSocket::closed) knows which it was. Where a stream of `Result` is asked for, `.map(Ok)` makes one:

@@ -10,9 +10,7 @@ use ws_proto::{CloseCode, CloseFrame};
 use crate::connection::Connection;
 use crate::error::Closed;
 use crate::message::Message;
-use crate::socket::MessageReader;
-use crate::socket::Sender;
-use crate::socket::WebSocket;
+use crate::socket::{MessageReader, Sender, WebSocket};
 
 /// The receiving half of a [`WebSocket`], from [`WebSocket::split`].
 ///

@@ -10,10 +10,9 @@ use ws_proto::CloseFrame;
 use crate::connection::Connection;
 use crate::connection::flush_position::FlushPosition;
 use crate::error::{Closed, PingError, SendError, TrySendError};
-use crate::message::Message;
-use crate::message::PreparedMessage;
-use crate::message::Text;
+use crate::message::{Message, PreparedMessage, Text};
 use crate::socket::MessageWriter;
+use crate::socket::send_methods::send_methods;
 
 /// Sends on a connection, from wherever it is: from [`WebSocket::sender`](crate::WebSocket::sender) or
 /// [`WebSocket::split`](crate::WebSocket::split). A clone costs a reference count, and sends on the same connection.
@@ -49,76 +48,16 @@ impl Sender {
         Self { connection, flush_position: FlushPosition::default() }
     }
 
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// What its `Sink` is made of.
     pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
         (&self.connection, &mut self.flush_position)
     }
 
-    /// Sends a message: it is queued, and leaves at once, together with all else that waits. There is nothing to flush.
-    ///
-    /// Waits while more than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written, and behind
-    /// those who wait already. Cancel safe: a message is sent whole or not at all, and a dropped call that was waiting has
-    /// not sent it.
-    ///
-    /// # Errors
-    /// The connection is closing or has ended.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        self.connection.push(|state| state.push(&mut message, true)).await.map_err(|()| SendError(message))
-    }
-
-    /// [`send`](Self::send) without compressing, see [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
-    ///
-    /// # Errors
-    /// The connection is closing or has ended.
-    pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        self.connection.push(|state| state.push(&mut message, false)).await.map_err(|()| SendError(message))
-    }
-
-    /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again.
-    ///
-    /// # Errors
-    /// The connection is closing or has ended.
-    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let sent = self.connection.push(|state| state.push_prepared(message)).await;
-        sent.map_err(|()| SendError(message.message().clone()))
-    }
-
-    /// [`send`](Self::send) without waiting. It does not stand in line: where there is room it takes it, unless a message is
-    /// being sent piece by piece.
-    ///
-    /// # Errors
-    /// There is no room, or the connection is closing or has ended.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.connection.try_send(message.into(), true)
-    }
-
-    /// [`send_uncompressed`](Self::send_uncompressed) without waiting.
-    ///
-    /// # Errors
-    /// There is no room, or the connection is closing or has ended.
-    pub fn try_send_uncompressed(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.connection.try_send(message.into(), false)
-    }
-
-    /// [`send_prepared`](Self::send_prepared) without waiting.
-    ///
-    /// # Errors
-    /// There is no room, or the connection is closing or has ended.
-    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
-        self.connection.try_send_prepared(message)
-    }
-
-    /// Begins a text message that is sent piece by piece, see [`MessageWriter`]. Other senders wait until it is complete.
-    pub fn begin_text(&mut self) -> MessageWriter<'_, Text> {
-        MessageWriter::text(&self.connection)
-    }
-
-    /// Begins a binary message that is sent piece by piece, see [`MessageWriter`]. Other senders wait until it is complete.
-    pub fn begin_binary(&mut self) -> MessageWriter<'_, Bytes> {
-        MessageWriter::binary(&self.connection)
-    }
+    send_methods!();
 
     /// Sends a Ping and waits for its Pong: how long the way there and back takes at the moment, what waits to be written
     /// included.
@@ -146,12 +85,6 @@ impl Sender {
     /// No answer came within [`Limits::idle_timeout`](crate::Limits::idle_timeout), or the connection has ended.
     pub async fn ping(&self) -> Result<Duration, PingError> {
         self.connection.ping().await
-    }
-
-    /// Bytes that were sent, by whomever, and are not in the kernel's hands yet.
-    #[must_use]
-    pub fn buffered_amount(&self) -> usize {
-        self.connection.buffered()
     }
 
     /// Closes the connection for all who share it, see [`WebSocket::close`](crate::WebSocket::close).
