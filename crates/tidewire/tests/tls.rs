@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidewire::ws::{ClientTls, ClientTlsBuilder, Connect, ConnectError, Message, TlsError};
+use tidewire::ws::{ClientTls, ClientTlsBuilder, Connect, ConnectError, DialError, Message, TlsError};
 use tidewire::{Server, ServerTls};
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -30,7 +30,7 @@ async fn a_client_that_trusts_the_certificate_joins_and_another_does_not() {
     assert!(joined.starts_with(r#"40{"sid":""#), "{joined}");
 
     let error = soon(Connect::new(&url).connect()).await.expect_err("nobody else trusts it");
-    assert!(matches!(error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+    assert!(matches!(error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))), "{error:?}");
     let error =
         soon(Connect::new(url.replacen("wss", "ws", 1)).connect()).await.expect_err("it is encrypted");
     assert_eq!(error.status().map(|status| status.as_u16()), Some(400), "{error:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
-use net::{Answer, Dialer, Proxy, Stream, Target, exchange};
+use net::{Answer, DialError, Dialer, Proxy, Stream, Target, exchange};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use ws_proto::{DeflateOptions, Offer, WebSocketUri};
@@ -207,7 +207,11 @@ impl Connect {
         let uri = WebSocketUri::parse(&self.url)?;
         let (offer, request) = self.request(&uri)?;
         self.in_time(async {
-            let stream = if uri.is_secure() { self.dialer.secure(stream, uri.host()).await? } else { stream };
+            let stream = if uri.is_secure() {
+                self.dialer.secure(stream, uri.host()).await.map_err(DialError::from)?
+            } else {
+                stream
+            };
             self.shake_hands(stream, &offer, request).await
         })
         .await

@@ -72,7 +72,7 @@ pub use message::{Message, PreparedMessage, Text};
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
 pub use net::{
-    ExchangeError, Http2Limits, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError,
+    DialError, ExchangeError, Http2Limits, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError,
 };
 #[cfg(feature = "axum")]
 pub use server::UpgradeRejection;

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::header::{LOCATION, RETRY_AFTER};
@@ -27,33 +26,10 @@ pub enum ConnectError {
     /// The system gave no random bytes, without which there is no handshake.
     #[error("no random bytes: {}", Chain(.0))]
     NoRandomness(io::Error),
-    /// The name of the host leads nowhere.
-    #[error("cannot resolve {host}: {}", Chain(error))]
-    Resolve {
-        /// The name.
-        host: String,
-        /// What the resolver says.
-        error: io::Error,
-    },
-    /// No address of the host could be connected to. The first that was tried is named.
-    #[error("cannot connect to {address}: {}", Chain(error))]
-    Connect {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// There is no way through the proxy.
-    #[error("no connection through the proxy {proxy}: {error}")]
-    Proxy {
-        /// Host and port of the proxy.
-        proxy: String,
-        /// What is wrong with it.
-        error: ProxyError,
-    },
-    /// TLS failed: the certificate is not accepted, or the port does not speak it.
+    /// There is no stream to the server: its name is unknown, no address of it can be connected to, the proxy does not lead
+    /// there, or TLS failed.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Dial(#[from] DialError),
     /// There was no answer, or it was not HTTP/1.1. A port that wants TLS is often met so: `ws` instead of `wss`.
     #[error("no answer to the handshake: {0}")]
     NoAnswer(ExchangeError),
@@ -96,10 +72,13 @@ impl ConnectError {
     /// behind it. A program for which it is final says so:
     ///
     /// ```
-    /// use tidewire_ws::{ConnectError, Lost, Reconnection, TlsError};
+    /// use tidewire_ws::{ConnectError, DialError, Lost, Reconnection, TlsError};
     ///
     /// let reconnection = Reconnection::new().should_reconnect(|lost| match lost {
-    ///     Lost::Attempt(error) if matches!(**error, ConnectError::Tls(TlsError::Certificate { .. })) => false,
+    ///     Lost::Attempt(error) => match **error {
+    ///         ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. })) => false,
+    ///         ref error => error.is_transient(),
+    ///     },
     ///     lost => lost.is_transient(),
     /// });
     /// ```
@@ -107,9 +86,9 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Url(_) | Self::Request(_) | Self::InvalidHeader(_) => false,
-            Self::Tls(TlsError::Unsupported | TlsError::InvalidName(_)) => false,
-            Self::Proxy { error: ProxyError::UnknownScheme(_), .. } => false,
-            Self::Proxy { error: ProxyError::Refused(status), .. } => is_passing(*status),
+            Self::Dial(DialError::Tls(TlsError::Unsupported | TlsError::InvalidName(_))) => false,
+            Self::Dial(DialError::Proxy { error: ProxyError::UnknownScheme(_), .. }) => false,
+            Self::Dial(DialError::Proxy { error: ProxyError::Refused(status), .. }) => is_passing(*status),
             Self::Refused(response) => is_passing(response.status()),
             _ => true,
         }
@@ -125,17 +104,6 @@ fn is_passing(status: StatusCode) -> bool {
         StatusCode::TOO_MANY_REQUESTS,
     ];
     !status.is_client_error() || PASSING.contains(&status)
-}
-
-impl From<DialError> for ConnectError {
-    fn from(error: DialError) -> Self {
-        match error {
-            DialError::Resolve { host, error } => Self::Resolve { host, error },
-            DialError::Connect { address, error } => Self::Connect { address, error },
-            DialError::Proxy { proxy, error } => Self::Proxy { proxy, error },
-            DialError::Tls(error) => Self::Tls(error),
-        }
-    }
 }
 
 /// Status, what the header says that most often comes with it, and the first words of the body.
@@ -185,7 +153,7 @@ mod tests {
                 dial(DialError::Proxy { proxy: "proxy:80".into(), error: unreachable }),
                 "no connection through the proxy proxy:80: cannot connect to 127.0.0.1:80: connection reset",
             ),
-            (TlsError::Handshake(io()).into(), "the TLS handshake failed: connection reset"),
+            (dial(TlsError::Handshake(io()).into()), "the TLS handshake failed: connection reset"),
             (ConnectError::Program("no token today".into()), "no token today"),
         ] {
             assert_eq!(error.to_string(), shown);
@@ -232,7 +200,7 @@ mod tests {
             (TlsError::Protocol("h2".into()), true),
             (TlsError::Handshake(io()), true),
         ] {
-            let error = ConnectError::Tls(error);
+            let error = ConnectError::Dial(error.into());
             assert_eq!(error.is_transient(), is_transient, "{error:?}");
         }
     }

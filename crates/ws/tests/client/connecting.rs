@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire_ws::{AnswerError, Connect, ConnectError, Message, OfferError, UriError};
+use tidewire_ws::{AnswerError, Connect, ConnectError, DialError, Message, OfferError, UriError};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -185,7 +185,9 @@ async fn a_port_where_nobody_listens_is_named() {
         listener.local_addr().unwrap()
     };
     let error = soon(tidewire_ws::connect(format!("ws://{address}/"))).await.unwrap_err();
-    let ConnectError::Connect { address: named, error: reason } = &error else { panic!("{error:?}") };
+    let ConnectError::Dial(DialError::Connect { address: named, error: reason }) = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!((*named, reason.kind()), (address, std::io::ErrorKind::ConnectionRefused));
 }
 

@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidewire_ws::{
-    Connect, ConnectError, Event, Lost, ReconnectingWebSocket, Reconnection, SendError, WebSocket,
+    Connect, ConnectError, DialError, Event, Lost, ReconnectingWebSocket, Reconnection, SendError, WebSocket,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -75,7 +75,7 @@ async fn a_server_that_is_stopped_and_started_is_found_again() {
         assert_eq!(soon(socket.recv()).await, Some(format!("hello {round}").into()));
         drop(server);
         until(&mut socket, |event| matches!(event, Event::Disconnected { .. })).await;
-        until(&mut socket, |event| matches!(event, Event::Failed { error } if matches!(**error, ConnectError::Connect { .. }))).await;
+        until(&mut socket, |event| matches!(event, Event::Failed { error } if matches!(**error, ConnectError::Dial(DialError::Connect { .. })))).await;
         server = Server::start(&address);
     }
 }
@@ -137,7 +137,7 @@ async fn a_name_that_leads_nowhere_may_be_entered_later() {
         let failed = until(&mut socket, |event| matches!(event, Event::Failed { .. })).await;
         let Event::Failed { error } = failed else { unreachable!() };
         assert!(
-            matches!(&*error, ConnectError::Resolve { host, .. } if host == "nowhere.invalid"),
+            matches!(&*error, ConnectError::Dial(DialError::Resolve { host, .. }) if host == "nowhere.invalid"),
             "{attempt}: {error:?}"
         );
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use net::{HttpLimits, Listener, ServerTls};
 use tidewire_ws::{
-    CloseCode, CloseFrame, Closed, Connect, ConnectError, Event, Lost, Message, Proxy, Reconnection, TlsError,
+    CloseCode, CloseFrame, Closed, Connect, ConnectError, DialError, Event, Lost, Message, Proxy,
+    Reconnection, TlsError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,13 +71,16 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
         let port = serve(certificate).await;
         let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
         let error = soon(connect.connect()).await.unwrap_err();
-        assert!(matches!(error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+        assert!(
+            matches!(error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))),
+            "{error:?}"
+        );
         assert!(error.to_string().starts_with(words), "{error}");
     }
     // Nor does the system trust whom a test has made up.
     let port = serve(authority.issue("localhost")).await;
     let error = soon(tidewire_ws::connect(format!("wss://localhost:{port}/"))).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+    assert!(matches!(error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))), "{error:?}");
 }
 
 #[tokio::test]
@@ -99,7 +103,10 @@ async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_pr
     loop {
         match soon(socket.next_event()).await {
             Some(Event::Failed { error }) => {
-                assert!(matches!(*error, ConnectError::Tls(TlsError::Certificate { .. })), "{error:?}");
+                assert!(
+                    matches!(*error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))),
+                    "{error:?}"
+                );
                 failed += 1;
             }
             Some(Event::Connected { .. }) => break,
@@ -110,7 +117,11 @@ async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_pr
     assert_eq!(failed, 2);
 
     let reconnection = reconnection.should_reconnect(|lost| match lost {
-        Lost::Attempt(error) if matches!(**error, ConnectError::Tls(TlsError::Certificate { .. })) => false,
+        Lost::Attempt(error)
+            if matches!(**error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))) =>
+        {
+            false
+        }
         lost => lost.is_transient(),
     });
     let mut socket = connect.reconnect_with(reconnection);

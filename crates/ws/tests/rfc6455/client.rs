@@ -1,6 +1,6 @@
 //! The client's side: sections 4.1, 5.3 and 10, on TCP connections, byte for byte.
 
-use tidewire_ws::{Connect, ConnectError, WebSocket};
+use tidewire_ws::{Connect, ConnectError, DialError, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -64,7 +64,7 @@ async fn section_4_1_must_9_a_connection_that_cannot_be_opened_fails() {
     let address = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr();
     let url = format!("ws://{}/", address.expect("an address"));
     let refused = tidewire_ws::connect(url).await.expect_err("nobody listens");
-    assert!(matches!(refused, ConnectError::Connect { .. }), "{refused:?}");
+    assert!(matches!(refused, ConnectError::Dial(DialError::Connect { .. })), "{refused:?}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tidewire_ws::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tidewire_ws::rustls::server::{ClientHello, ResolvesServerCert};
 use tidewire_ws::rustls::sign::CertifiedKey;
 use tidewire_ws::rustls::{self};
-use tidewire_ws::{Connect, ConnectError, Message, TlsError};
+use tidewire_ws::{Connect, ConnectError, DialError, Message, TlsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower::service_fn;
@@ -119,5 +119,8 @@ async fn section_4_1_must_11_a_certificate_that_is_not_accepted_fails_the_connec
     let (port, _) = serve(&authority, "other.example").await;
     let url = format!("wss://localhost:{port}/");
     let refused = soon(Connect::new(url).tls(authority.client()).connect()).await.expect_err("another name");
-    assert!(matches!(refused, ConnectError::Tls(TlsError::Certificate { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))),
+        "{refused:?}"
+    );
 }

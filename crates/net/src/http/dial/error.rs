@@ -9,8 +9,9 @@ use crate::chain::Chain;
 use crate::http::exchange::ExchangeError;
 use crate::tls::TlsError;
 
-/// Why there is no connection.
+/// Why there is no stream to a server.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DialError {
     /// The name of the host leads nowhere.
     #[error("cannot resolve {host}: {}", Chain(error))]

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use http::Response;
 use net::Stream;
 
-use crate::client::Connect;
-use crate::client::ConnectError;
+use crate::client::{Connect, ConnectError};
 use crate::socket::WebSocket;
 
 /// An attempt that is under way.
