@@ -93,10 +93,12 @@ pub enum CloseReason {
     ParseError,
     /// The program on this side closed the session.
     ForcedClose,
+    /// The server is shutting down.
+    ServerShuttingDown,
 }
 
 impl CloseReason {
-    /// The words that the JavaScript packages use for it.
+    /// The words that the JavaScript packages use for it; `server shutting down` is Socket.IO's.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,6 +107,7 @@ impl CloseReason {
             Self::TransportClose => "transport close",
             Self::ParseError => "parse error",
             Self::ForcedClose => "forced close",
+            Self::ServerShuttingDown => "server shutting down",
         }
     }
 }

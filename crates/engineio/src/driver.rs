@@ -197,8 +197,8 @@ impl<A: Application> Driver<A> {
                 Ok(())
             }
             Command::Close(reason) => Err(reason),
-            Command::Discard => {
-                self.close(CloseReason::ForcedClose, now, cx);
+            Command::Discard(reason) => {
+                self.close(reason, now, cx);
                 self.transport.discard();
                 Ok(())
             }

@@ -91,7 +91,7 @@ impl<A: Application> Engine<A> {
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
         for session in self.0.registry.all() {
-            session.command(Command::Discard);
+            session.command(Command::Discard(CloseReason::ServerShuttingDown));
         }
     }
 
@@ -243,7 +243,7 @@ impl<A: Application> Engine<A> {
         let limit = self.0.options.max_silent_sessions;
         if let Some(silent) = self.0.silent.begin(&registered.session, limit, &self.0.registry) {
             tracing::debug!(max_silent_sessions = limit, "a session that has said nothing is given up");
-            silent.command(Command::Discard);
+            silent.command(Command::Discard(CloseReason::ForcedClose));
         }
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.settings);
         tokio::spawn(Driver::polling(registered, parts));

@@ -39,8 +39,8 @@ pub(crate) enum Command {
     Candidate(Upgraded),
     /// The program or the HTTP side ends the session.
     Close(CloseReason),
-    /// The engine is closed: nobody will poll any more.
-    Discard,
+    /// The engine ends the session, and does not wait for another poll: there may be none.
+    Discard(CloseReason),
 }
 
 /// What a GET is answered.

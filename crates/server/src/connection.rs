@@ -196,8 +196,7 @@ impl Handler for Connection {
     }
 
     fn on_close(&mut self, reason: CloseReason, _now: Time, cx: &mut TaskContext<'_>) {
-        let shutting_down = reason == CloseReason::ForcedClose && self.server.is_closing();
-        self.close(if shutting_down { DisconnectReason::ServerShuttingDown } else { reason.into() }, cx);
+        self.close(reason.into(), cx);
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {

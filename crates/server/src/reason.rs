@@ -20,7 +20,7 @@ pub enum DisconnectReason {
     PingTimeout,
     /// The client sent what is no Engine.IO packet.
     ParseError,
-    /// The client sent what is no Socket.IO packet, or the engine was closed.
+    /// The client sent what is no Socket.IO packet, or the task of the connection was ended from outside.
     ForcedClose,
     /// The client broke the protocol: it joined twice, spoke in a namespace that it had not joined, or sent more
     /// events than the [`Limits`](crate::Limits) let wait.
@@ -86,6 +86,7 @@ impl From<CloseReason> for DisconnectReason {
             CloseReason::TransportClose => Self::TransportClose,
             CloseReason::ParseError => Self::ParseError,
             CloseReason::ForcedClose => Self::ForcedClose,
+            CloseReason::ServerShuttingDown => Self::ServerShuttingDown,
         }
     }
 }
@@ -137,6 +138,7 @@ mod tests {
             CloseReason::TransportClose,
             CloseReason::ParseError,
             CloseReason::ForcedClose,
+            CloseReason::ServerShuttingDown,
         ] {
             assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
         }

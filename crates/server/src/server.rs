@@ -7,7 +7,6 @@ use std::future::Future;
 use std::io;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -54,7 +53,6 @@ pub(crate) struct Common {
     on_error: Option<OnError>,
     /// Log lines of what went wrong, where the program has no hook.
     failures: LogLimit,
-    closing: AtomicBool,
 }
 
 type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync>;
@@ -257,13 +255,7 @@ impl Builder {
         let tls = self.tls;
         let Self { options, mut limits, connect_timeout, http, states, on_error, adapter, .. } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
-        let common = Arc::new(Common {
-            limits,
-            states,
-            on_error,
-            failures: LogLimit::new(),
-            closing: AtomicBool::new(false),
-        });
+        let common = Arc::new(Common { limits, states, on_error, failures: LogLimit::new() });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
         let application = SocketIo {
@@ -368,7 +360,7 @@ impl Server {
         let mut until = Instant::now();
         let stop = async {
             stop.await;
-            self.start_closing();
+            self.0.close();
             until = Instant::now() + stop_timeout;
         };
         listener.serve(self.service(), stop).await;
@@ -397,13 +389,8 @@ impl Server {
     /// Closes all connections and waits until they are gone, at most [`HttpLimits::stop_timeout`]. Sockets get the
     /// reason `server shutting down`; clients try to reconnect. Cancel safe.
     pub async fn close(&self) {
-        self.start_closing();
-        self.0.closed(self.inner().http.stop_timeout).await;
-    }
-
-    fn start_closing(&self) {
-        self.inner().common.closing.store(true, Ordering::Release);
         self.0.close();
+        self.0.closed(self.inner().http.stop_timeout).await;
     }
 
     fn inner(&self) -> &SocketIo {
@@ -436,10 +423,6 @@ impl Server {
 
     pub(crate) fn states(&self) -> &States {
         &self.inner().common.states
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.inner().common.closing.load(Ordering::Acquire)
     }
 
     pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {

@@ -319,6 +319,7 @@ impl Run {
             CloseReason::PingTimeout => assert!(self.opened && error.is_none()),
             CloseReason::ForcedClose => assert!(self.program_closed && error.is_none()),
             CloseReason::TransportClose => assert_eq!(error, None),
+            CloseReason::ServerShuttingDown => panic!("a client does not shut a server down"),
             CloseReason::TransportError => match error {
                 Some(SessionError::Packet(_)) | None => {}
                 Some(_) => assert!(!self.opened),

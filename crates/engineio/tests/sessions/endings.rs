@@ -17,8 +17,8 @@ async fn a_closed_engine_ends_every_session_on_every_transport() {
     server.engine.close();
     poll.response().await.expect(200, "1");
     websocket.expect_close(None).await;
-    waiting.expect_end(CloseReason::ForcedClose).await;
-    other.expect_end(CloseReason::ForcedClose).await;
+    waiting.expect_end(CloseReason::ServerShuttingDown).await;
+    other.expect_end(CloseReason::ServerShuttingDown).await;
     soon(server.engine.closed(Duration::from_secs(30))).await;
     assert_eq!(server.engine.sessions(), 0);
 }
@@ -28,7 +28,7 @@ async fn a_closed_engine_does_not_wait_for_a_client_between_two_polls() {
     let mut server = Server::start(Options::default()).await;
     let (_client, mut opened) = server.open_polling().await;
     server.engine.close();
-    opened.expect_end(CloseReason::ForcedClose).await;
+    opened.expect_end(CloseReason::ServerShuttingDown).await;
     // Far less than the half minute that a session which the program closed would be kept.
     soon(server.engine.closed(Duration::from_secs(30))).await;
     assert_eq!(server.engine.sessions(), 0);

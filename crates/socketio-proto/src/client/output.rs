@@ -197,7 +197,8 @@ impl From<CloseReason> for DisconnectReason {
             CloseReason::TransportError => Self::TransportError,
             CloseReason::TransportClose => Self::TransportClose,
             CloseReason::ParseError => Self::ParseError,
-            CloseReason::ForcedClose => Self::ForcedClose,
+            // A client's session has no shutdown. If a driver gives that reason, it has closed the session itself.
+            CloseReason::ForcedClose | CloseReason::ServerShuttingDown => Self::ForcedClose,
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum DisconnectReason {
     PingTimeout,
     /// The client sent what is no Engine.IO packet.
     ParseError,
-    /// The client sent what is no Socket.IO packet, or the engine was closed.
+    /// The client sent what is no Socket.IO packet, or the task of the connection was ended from outside.
     ForcedClose,
     /// The client broke the protocol: it joined twice, or spoke in a namespace that it had not joined. Or the driver's
     /// limits were exceeded.
@@ -54,6 +54,7 @@ impl From<CloseReason> for DisconnectReason {
             CloseReason::TransportClose => Self::TransportClose,
             CloseReason::ParseError => Self::ParseError,
             CloseReason::ForcedClose => Self::ForcedClose,
+            CloseReason::ServerShuttingDown => Self::ServerShuttingDown,
         }
     }
 }

@@ -314,6 +314,7 @@ fn every_reason_has_the_word_of_the_node_server() {
         CloseReason::TransportClose,
         CloseReason::ParseError,
         CloseReason::ForcedClose,
+        CloseReason::ServerShuttingDown,
     ] {
         assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
     }
