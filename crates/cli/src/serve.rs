@@ -14,6 +14,8 @@ use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, Origins, Upgrade, Upgr
 use tidewire::{Cors, Server, ServerTls, ws};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Layer;
 
 use crate::application;
@@ -54,7 +56,13 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let _ = io::stdout().write_all(greeting.as_bytes());
 
     let (stopping, stopped) = watch::channel(false);
-    let echoes = Echoes { stopped, compress: !arguments.no_ws_compression, origins: origins.map(Arc::new) };
+    let connections = TaskTracker::new();
+    let echoes = Echoes {
+        stopped,
+        connections: connections.clone(),
+        compress: !arguments.no_ws_compression,
+        origins: origins.map(Arc::new),
+    };
     let host = format!("localhost:{}", address.port());
     let page = PAGE
         .replace("http://localhost:3000", &format!("{http}://{host}"))
@@ -75,8 +83,8 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     let _ = stopping.send(true);
     let goodbyes = async {
         let _ = tokio::join!(serving, io.close());
-        // The echo connections hold a receiver each until they have said goodbye.
-        stopping.closed().await;
+        connections.close();
+        connections.wait().await;
     };
     let _ = tokio::time::timeout(STOP_TIMEOUT, goodbyes).await;
     Ok(())
@@ -98,6 +106,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 struct Echoes {
     stopped: watch::Receiver<bool>,
+    /// Each connection has a token of it, from the handshake until it has said goodbye.
+    connections: TaskTracker,
     compress: bool,
     /// `None`: all.
     origins: Option<Arc<Origins>>,
@@ -111,14 +121,16 @@ async fn echo(State(echoes): State<Echoes>, mut upgrade: Upgrade) -> Result<Resp
     if echoes.compress {
         upgrade = upgrade.compress(&DeflateOptions::default());
     }
-    Ok(upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone())))
+    let token = echoes.connections.token();
+    Ok(upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone(), token)))
 }
 
 async fn echo_messages(
     mut socket: WebSocket,
     mut stopped: watch::Receiver<bool>,
+    // Dropped when all is done.
+    _token: TaskTrackerToken,
 ) -> Result<(), ws::SendError> {
-    // Only borrowed: the receiver, whose end `run` waits for, has to outlive the goodbye.
     let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
     loop {
         tokio::select! {

@@ -53,7 +53,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn new(registered: Registered<A>, request: http::request::Parts, transport: Transport) -> Self {
-        let Registered { engine, session } = &registered;
+        let Registered { engine, session, .. } = &registered;
         let machine = Machine::new(session.transport(), &engine.options().settings, net::now());
         let handler = engine.application().on_open(engine, session.clone(), request);
         let receiver = Receiver::new(machine, handler, session.clone());

@@ -3,7 +3,7 @@
 use std::future::{Future, Ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use net::{LogLimit, Upgrading};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::{Accepted, HandshakeError};
 
 use crate::driver::Driver;
@@ -40,9 +42,7 @@ struct Shared<A> {
     silent: Silent,
     closing: AtomicBool,
     /// Tasks of sessions, also of those that are over and still have something to say or to finish.
-    tasks: AtomicUsize,
-    /// Told when the last of the tasks has ended.
-    all_gone: Notify,
+    tasks: TaskTracker,
     /// Log lines of handshakes that found no place.
     refusals: LogLimit,
 }
@@ -62,8 +62,7 @@ impl<A: Application> Engine<A> {
             registry: Registry::default(),
             silent: Silent::default(),
             closing: AtomicBool::new(false),
-            tasks: AtomicUsize::new(0),
-            all_gone: Notify::new(),
+            tasks: TaskTracker::new(),
             refusals: LogLimit::new(),
         }))
     }
@@ -97,17 +96,9 @@ impl<A: Application> Engine<A> {
 
     /// Waits until no session is left and their handlers have finished, at most for `limit`. Cancel safe.
     pub async fn closed(&self, limit: Duration) {
-        let all_gone = async {
-            loop {
-                // Before the look: what is told in between counts.
-                let told = self.0.all_gone.notified();
-                if self.0.tasks.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                told.await;
-            }
-        };
-        let _ = tokio::time::timeout(limit, all_gone).await;
+        // It only lets `wait` end. Sessions may still begin, unless the engine is closed, and are waited for as well.
+        self.0.tasks.close();
+        let _ = tokio::time::timeout(limit, self.0.tasks.wait()).await;
     }
 
     /// Answers one request. Dropping the future is what happens when the client goes away: a waiting poll or a POST
@@ -160,6 +151,8 @@ impl<A: Application> Engine<A> {
 pub(crate) struct Registered<A> {
     pub(crate) engine: Engine<A>,
     pub(crate) session: Session,
+    /// Dropped after all else that `drop` does.
+    _token: TaskTrackerToken,
 }
 
 impl<A> Drop for Registered<A> {
@@ -170,9 +163,6 @@ impl<A> Drop for Registered<A> {
         self.session.outbox().close();
         self.engine.0.registry.remove(self.session.id());
         self.session.refuse_commands();
-        if self.engine.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.engine.0.all_gone.notify_waiters();
-        }
     }
 }
 
@@ -228,10 +218,9 @@ impl<A: Application> Engine<A> {
             return None;
         }
         let session = Session::new(SessionId::from_random(random), transport, self.0.options.max_buffered);
-        // A task for as long as there is a session, so whoever counts tasks need not count sessions.
-        self.0.tasks.fetch_add(1, Ordering::AcqRel);
-        self.0.registry.insert(session.clone());
-        let registered = Registered { engine: self.clone(), session };
+        // The token is taken before the session can be found, so every session that `close` finds is waited for.
+        let registered = Registered { engine: self.clone(), session, _token: self.0.tasks.token() };
+        self.0.registry.insert(registered.session.clone());
         // Looked at after the session can be found: `close` either finds it, or is seen here.
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
     }

@@ -1,9 +1,9 @@
 //! A WebSocket server for programs that have no HTTP server, with settings and a clean stop.
 
+mod connections;
 #[cfg(feature = "axum")]
 mod extract;
 mod handler;
-mod open;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ pub use handler::{Handler, HandlerOutput};
 pub use upgrade::{Upgrade, upgrade};
 
 use crate::limits::Limits;
-use open::Open;
+use connections::Connections;
 
 /// How many connections there may be, unless [`ServerBuilder::max_connections`] says otherwise.
 const MAX_CONNECTIONS: usize = 1_000_000;
@@ -150,19 +150,21 @@ impl Server {
         H: Handler<Wants>,
     {
         let Self { listener, http, settings } = self;
-        let open = Arc::new(Open::new(settings.max_connections));
+        let connections = Arc::new(Connections::new(settings.max_connections));
         let service = {
-            let open = Arc::clone(&open);
-            service_fn(move |request| ready(Ok::<_, Infallible>(settings.answer(request, &handler, &open))))
+            let connections = Arc::clone(&connections);
+            service_fn(move |request| {
+                ready(Ok::<_, Infallible>(settings.answer(request, &handler, &connections)))
+            })
         };
         let mut until = Instant::now();
         let stop = async {
             stop.await;
-            open.close(&CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
+            connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
             until = Instant::now() + http.stop_timeout;
         };
         listener.serve(service, stop).await;
-        let _ = timeout_at(until, open.closed()).await;
+        let _ = timeout_at(until, connections.closed()).await;
     }
 }
 
@@ -270,11 +272,16 @@ type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
 
 impl Settings {
     /// The answer to a request, which is the beginning of a connection if it is to be one.
-    fn answer<B, H, Wants>(&self, request: Request<B>, handler: &H, open: &Arc<Open>) -> Response<String>
+    fn answer<B, H, Wants>(
+        &self,
+        request: Request<B>,
+        handler: &H,
+        connections: &Arc<Connections>,
+    ) -> Response<String>
     where
         H: Handler<Wants>,
     {
-        self.accept(request, handler, open).unwrap_or_else(|refused| match refused {
+        self.accept(request, handler, connections).unwrap_or_else(|refused| match refused {
             Refused::Handshake(error) => error.response(),
             Refused::Forbidden(words) => refusal(StatusCode::FORBIDDEN, words),
             Refused::Full => refusal(StatusCode::SERVICE_UNAVAILABLE, "too many connections".to_owned()),
@@ -285,7 +292,7 @@ impl Settings {
         &self,
         mut request: Request<B>,
         handler: &H,
-        open: &Arc<Open>,
+        connections: &Arc<Connections>,
     ) -> Result<Response<String>, Refused>
     where
         H: Handler<Wants>,
@@ -298,7 +305,7 @@ impl Settings {
         if let Some(check) = &self.allow_request {
             check(&request).map_err(Refused::Forbidden)?;
         }
-        let place = open.enter().ok_or(Refused::Full)?;
+        let admitted = connections.admit().ok_or(Refused::Full)?;
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);
         }
@@ -306,12 +313,12 @@ impl Settings {
         if let Some(protocol) = self.protocols.iter().find(offered) {
             upgrade = upgrade.select_protocol(protocol);
         }
-        let (handler, opened) = (handler.clone(), place.opened());
+        let (handler, registration) = (handler.clone(), admitted.registration());
         let handler = move |socket: crate::WebSocket| {
-            opened.tell(&socket);
+            registration.register(&socket);
             handler.call(socket, Request::from_parts(request, ()))
         };
-        Ok(upgrade.accept(handler, place))
+        Ok(upgrade.accept(handler, admitted))
     }
 }
 

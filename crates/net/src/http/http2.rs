@@ -14,12 +14,11 @@ use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::service::Exchanges;
 use self::tasks::Tasks;
-use crate::http::listener::{HttpLimits, HttpService};
+use crate::http::listener::{HttpLimits, HttpService, Shutdown};
 
 pub(crate) use self::rewind::Rewind;
 pub use self::stream::Http2Stream;
@@ -78,7 +77,7 @@ pub(crate) async fn serve<S: HttpService>(
     service: S,
     limits: &HttpLimits,
     http2: &Http2Limits,
-    stopping: watch::Receiver<bool>,
+    shutdown: Shutdown,
 ) -> hyper::Result<()> {
     let tasks = Tasks::new(limits.write_timeout);
     let mut counts = tasks.counts();
@@ -99,7 +98,7 @@ pub(crate) async fn serve<S: HttpService>(
         .serve_connection(io, Exchanges::new(service, limits.headers));
     let mut connection = pin!(connection);
 
-    let mut stop = Stop::Ahead(stopping);
+    let mut stop = Stop::Ahead(shutdown);
     let mut stage = Stage::Unused;
     // Counts while there is no stream.
     let mut silence = pin!(sleep(limits.head_timeout));
@@ -117,7 +116,7 @@ pub(crate) async fn serve<S: HttpService>(
         }
         let stopped = async {
             match &mut stop {
-                Stop::Ahead(listener) => drop(listener.wait_for(|is_stopping| *is_stopping).await),
+                Stop::Ahead(shutdown) => shutdown.requested().await,
                 Stop::Told(_) | Stop::Over => pending().await,
             }
         };
@@ -163,19 +162,19 @@ enum Stage {
     Leaving,
 }
 
-/// How far the listener's stop has come. The listener waits for those who hold its end of the channel.
+/// How far the listener's stop has come. The listener waits until its [`Shutdown`] is dropped.
 #[derive(Debug)]
 enum Stop {
-    Ahead(watch::Receiver<bool>),
+    Ahead(Shutdown),
     /// The peer was told to go, and may still wait for answers.
-    Told(watch::Receiver<bool>),
+    Told(Shutdown),
     Over,
 }
 
 impl Stop {
     fn tell(self) -> Self {
         match self {
-            Self::Ahead(listener) | Self::Told(listener) => Self::Told(listener),
+            Self::Ahead(shutdown) | Self::Told(shutdown) => Self::Told(shutdown),
             Self::Over => Self::Over,
         }
     }

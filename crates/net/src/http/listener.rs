@@ -15,6 +15,8 @@ use hyper_util::rt::TokioTimer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
 use crate::chain::Chain;
@@ -151,8 +153,8 @@ impl Listener {
         B::Error: Into<BoxError>,
     {
         let mut stop = pin!(stop);
-        // Each connection holds a receiver: they learn of the stop through it, and the sender of their end.
         let (stopping, stopped) = watch::channel(false);
+        let connections = TaskTracker::new();
         let (failures, full) = (LogLimit::new(), LogLimit::new());
         let places = self.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places));
@@ -183,7 +185,8 @@ impl Listener {
                 Ok((stream, peer)) => {
                     let service = WithPeer { service: service.clone(), peer: PeerAddress(peer) };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
-                    let connection = serve_connection(stream, tls, service, limits, stopped.clone(), place);
+                    let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
+                    let connection = serve_connection(stream, tls, service, limits, shutdown, place);
                     tokio::spawn(connection);
                 }
                 Err(error) => {
@@ -197,7 +200,23 @@ impl Listener {
         drop((self.listener, stopped));
         // An error says that no connection is left to be told.
         let _ = stopping.send(true);
-        let _ = tokio::time::timeout(self.limits.stop_timeout, stopping.closed()).await;
+        connections.close();
+        let _ = tokio::time::timeout(self.limits.stop_timeout, connections.wait()).await;
+    }
+}
+
+/// What a connection holds of the listener that serves it: it is told that the listener stops, and the listener then waits
+/// until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    stopping: watch::Receiver<bool>,
+    _token: TaskTrackerToken,
+}
+
+impl Shutdown {
+    /// Ready when the listener stops. Cancel safe.
+    pub(crate) async fn requested(&mut self) {
+        drop(self.stopping.wait_for(|stopping| *stopping).await);
     }
 }
 
@@ -206,7 +225,7 @@ async fn serve_connection<S: HttpService>(
     tls: Option<Tls>,
     service: WithPeer<S>,
     limits: HttpLimits,
-    mut stopping: watch::Receiver<bool>,
+    mut shutdown: Shutdown,
     // Until the end: that of HTTP/1.1 is the upgrade as well, that of HTTP/2 is none but the connection's.
     _place: Option<OwnedSemaphorePermit>,
 ) {
@@ -214,14 +233,14 @@ async fn serve_connection<S: HttpService>(
     // read reports.
     let _ = stream.set_nodelay(true);
     // Boxed, because it is short: its memory would be held as long as the connection lives.
-    let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut stopping));
+    let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut shutdown));
     let Some(stream) = begun.await else { return };
     let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
     let stream = ServerStream::new(stream, limits.write_timeout);
     if is_http2 {
         // Boxed as well: it is larger by far, and most connections are not of its kind.
         let stream = Rewind::new(Bytes::new(), stream);
-        return Box::pin(serve_http2(stream, service, limits, stopping)).await;
+        return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
     }
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -230,10 +249,9 @@ async fn serve_connection<S: HttpService>(
         .max_headers(limits.headers)
         .serve_connection(stream, EagerService(service))
         .with_upgrades();
-    let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };
     let ended = tokio::select! {
         result = &mut connection => Some(result),
-        () = stop => None,
+        () = shutdown.requested() => None,
     };
     let result = match ended {
         Some(result) => result,
@@ -250,7 +268,7 @@ async fn serve_connection<S: HttpService>(
         && !parts.io.has_written()
     {
         let (stream, EagerService(service)) = (Rewind::new(parts.read_buf, parts.io), parts.service);
-        return Box::pin(serve_http2(stream, service, limits, stopping)).await;
+        return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
     }
     tracing::debug!(error = %Chain(&error), "HTTP connection ended");
 }
@@ -259,10 +277,10 @@ async fn serve_http2<S: HttpService>(
     stream: Rewind,
     service: WithPeer<S>,
     limits: HttpLimits,
-    stopping: watch::Receiver<bool>,
+    shutdown: Shutdown,
 ) {
     let Some(http2) = &limits.http2 else { return };
-    if let Err(error) = http2::serve(stream, service, &limits, http2, stopping).await {
+    if let Err(error) = http2::serve(stream, service, &limits, http2, shutdown).await {
         tracing::debug!(error = %Chain(&error), "HTTP/2 connection ended");
     }
 }
@@ -277,14 +295,13 @@ async fn begin(
     peer: SocketAddr,
     tls: Option<Tls>,
     limits: &HttpLimits,
-    stopping: &mut watch::Receiver<bool>,
+    shutdown: &mut Shutdown,
 ) -> Option<Stream> {
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {
-        let stopped = async { drop(stopping.wait_for(|stopping| *stopping).await) };
         let accepted = tokio::select! {
             accepted = tokio::time::timeout(limits.head_timeout, tls.accept(stream)) => accepted.ok()?,
-            () = stopped => return None,
+            () = shutdown.requested() => return None,
         };
         let accepted = accepted.map_err(|(error, stream)| {
             FAILED_HANDSHAKES.pass(|suppressed| {
@@ -296,7 +313,7 @@ async fn begin(
         return accepted.ok();
     }
     #[cfg(not(feature = "tls"))]
-    let _ = (peer, tls, limits, stopping);
+    let _ = (peer, tls, limits, shutdown);
     Some(Stream::Tcp(stream))
 }
 

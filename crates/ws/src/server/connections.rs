@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::CloseFrame;
 
 use crate::connection::Connection;
@@ -11,11 +12,10 @@ use crate::socket::WebSocket;
 
 /// The connections that are open, or about to be.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct Connections {
     limit: usize,
     state: Mutex<State>,
-    /// The last one is gone.
-    empty: Notify,
+    tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -27,13 +27,13 @@ struct State {
     closing: Option<CloseFrame>,
 }
 
-impl Open {
+impl Connections {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, state: Mutex::default(), empty: Notify::new() }
+        Self { limit, state: Mutex::default(), tasks: TaskTracker::new() }
     }
 
-    /// A place for one more, unless there are too many.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+    /// Admits one more, unless there are too many.
+    pub(super) fn admit(self: &Arc<Self>) -> Option<Admitted> {
         let mut state = self.lock();
         if state.connections.len() >= self.limit {
             return None;
@@ -41,7 +41,7 @@ impl Open {
         let id = state.next;
         state.next += 1;
         state.connections.insert(id, None);
-        Some(Place { open: Arc::clone(self), id })
+        Some(Admitted { connections: Arc::clone(self), id, _token: self.tasks.token() })
     }
 
     /// Closes all that are open, and from now on whatever opens.
@@ -57,11 +57,10 @@ impl Open {
         }
     }
 
-    /// Ready when no connection is left. For one waiter.
+    /// Ready when no connection is left.
     pub(super) async fn closed(&self) {
-        while !self.lock().connections.is_empty() {
-            self.empty.notified().await;
-        }
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -69,44 +68,44 @@ impl Open {
     }
 }
 
-/// The place of one connection, until its task has ended.
+/// One connection, from its handshake until its task has ended.
 #[derive(Debug)]
-pub(super) struct Place {
-    open: Arc<Open>,
+pub(super) struct Admitted {
+    connections: Arc<Connections>,
     id: u64,
+    /// Dropped after `drop` has removed the connection.
+    _token: TaskTrackerToken,
 }
 
-impl Place {
-    /// For whoever learns of the WebSocket.
-    pub(super) fn opened(&self) -> Opened {
-        Opened { open: Arc::clone(&self.open), id: self.id }
+impl Admitted {
+    /// For the handler, which is the first to have the WebSocket.
+    pub(super) fn registration(&self) -> Registration {
+        Registration { connections: Arc::clone(&self.connections), id: self.id }
     }
 }
 
-impl Drop for Place {
+impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut state = self.open.lock();
-        state.connections.remove(&self.id);
-        if state.connections.is_empty() {
-            self.open.empty.notify_one();
-        }
+        self.connections.lock().connections.remove(&self.id);
     }
 }
 
-/// Tells that the connection of a place is open now.
+/// Registers the WebSocket of a connection, once there is one.
 #[derive(Debug)]
-pub(super) struct Opened {
-    open: Arc<Open>,
+pub(super) struct Registration {
+    connections: Arc<Connections>,
     id: u64,
 }
 
-impl Opened {
-    pub(super) fn tell(self, socket: &WebSocket) {
+impl Registration {
+    /// Whether the server has begun to close is looked at under the same lock: `close` either finds the WebSocket, or is
+    /// seen here.
+    pub(super) fn register(self, socket: &WebSocket) {
         let connection = socket.connection();
         let closing = {
-            let mut state = self.open.lock();
-            if let Some(place) = state.connections.get_mut(&self.id) {
-                *place = Some(Arc::downgrade(connection));
+            let mut state = self.connections.lock();
+            if let Some(registered) = state.connections.get_mut(&self.id) {
+                *registered = Some(Arc::downgrade(connection));
             }
             state.closing.clone()
         };
