@@ -32,6 +32,7 @@
 
 mod assembly;
 mod backoff;
+mod chain;
 mod chunks;
 mod close;
 mod connection;
@@ -52,6 +53,7 @@ mod time;
 mod utf8;
 
 pub use backoff::Backoff;
+pub use chain::Chain;
 pub use close::{CloseCode, CloseFrame, CloseReason};
 pub use connection::Connection;
 pub use control::{Control, ControlPayload, ControlTooLong};
