@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use engineio::{CloseReason, Handler, Message, Session, Time};
+use handlers::{WaitingEvents, with_encoder};
 use smallvec::SmallVec;
 use socketio_proto::{Decoder, Json, Packet, encode};
 
-use crate::emit::with_encoder;
 use crate::handshake::Handshake;
 use crate::reason::DisconnectReason;
-use crate::seat::Seat;
 use crate::server::Server;
 use crate::socket::Socket;
+use crate::socket_task::SocketTask;
 
 /// Sockets of one connection and namespace whose last handlers still run when it joins again. Answers clients that join
 /// and leave in a loop, faster than handlers finish.
@@ -26,7 +26,7 @@ pub struct Connection {
     handshake: Arc<Handshake>,
     decoder: Decoder,
     /// Most connections have one socket.
-    seats: SmallVec<[Seat; 1]>,
+    sockets: SmallVec<[SocketTask; 1]>,
     /// Until when a namespace must be joined; `None` once one is.
     connect_deadline: Option<Time>,
     /// Until when the next attachment must come; `None` while none is due.
@@ -42,7 +42,7 @@ impl Connection {
             session,
             handshake: Arc::new(handshake),
             decoder: Decoder::new(&socketio_proto::Limits::default()),
-            seats: SmallVec::new(),
+            sockets: SmallVec::new(),
             connect_deadline,
             attachment_deadline: None,
             closed: false,
@@ -52,22 +52,22 @@ impl Connection {
     fn handle_packet(&mut self, packet: Packet<'_>, cx: &mut TaskContext<'_>) {
         match packet {
             Packet::Event { namespace, ack, event } => {
-                let Some(seat) = seat(&mut self.seats, &namespace).filter(|seat| seat.has_entered()) else {
+                let Some(task) = find(&mut self.sockets, &namespace).filter(|task| task.has_entered()) else {
                     return self.break_off("an event for a namespace that is not joined", cx);
                 };
-                seat.handle_event(event, ack, &self.server, cx);
+                task.handle_event(event, ack, &self.server, cx);
                 self.enforce_limits(cx);
             }
-            Packet::Ack { namespace, id, arguments } => match seat(&mut self.seats, &namespace) {
-                Some(seat) if seat.has_entered() => seat.socket().acks().resolve(id, arguments),
+            Packet::Ack { namespace, id, arguments } => match find(&mut self.sockets, &namespace) {
+                Some(task) if task.has_entered() => task.socket().acks().resolve(id, arguments),
                 _ => self.break_off("an acknowledgement for a namespace that is not joined", cx),
             },
             Packet::Connect { namespace, auth } => self.handle_connect(&namespace, auth, cx),
-            Packet::Disconnect { namespace } => match seat(&mut self.seats, &namespace) {
-                Some(seat) => {
-                    seat.socket().leave_namespace(DisconnectReason::ClientNamespaceDisconnect);
-                    seat.advance(&self.server, cx);
-                    self.forget_gone();
+            Packet::Disconnect { namespace } => match find(&mut self.sockets, &namespace) {
+                Some(task) => {
+                    task.socket().leave_namespace(DisconnectReason::ClientNamespaceDisconnect);
+                    task.advance(&self.server, cx);
+                    self.forget_finished();
                 }
                 None => self.break_off("a disconnect from a namespace that is not joined", cx),
             },
@@ -76,14 +76,14 @@ impl Connection {
     }
 
     fn handle_connect(&mut self, namespace: &str, auth: Option<Json<'_>>, cx: &mut TaskContext<'_>) {
-        let of_namespace = |seat: &Seat| seat.socket().namespace().name() == namespace;
-        let is_joined = |seat: &Seat| of_namespace(seat) && seat.socket().disconnect_reason().is_none();
-        if self.seats.iter().any(is_joined) {
+        let of_namespace = |task: &SocketTask| task.socket().namespace().name() == namespace;
+        let is_joined = |task: &SocketTask| of_namespace(task) && task.socket().disconnect_reason().is_none();
+        if self.sockets.iter().any(is_joined) {
             return self.break_off("a second connect to a namespace", cx);
         }
         // The socket before is disconnected, and the client begins anew; handlers of that one may still run.
-        self.seats.retain(|seat| !(of_namespace(seat) && seat.is_gone()));
-        if self.seats.iter().filter(|seat| of_namespace(seat)).count() >= LEAVING_AT_MOST {
+        self.sockets.retain(|task| !(of_namespace(task) && task.is_finished()));
+        if self.sockets.iter().filter(|task| of_namespace(task)).count() >= LEAVING_AT_MOST {
             return self.break_off("more sockets than may be leaving", cx);
         }
         let socket = self.server.find(namespace).and_then(|namespace| {
@@ -100,26 +100,23 @@ impl Connection {
             });
             return;
         };
-        let mut seat = Seat::new(socket);
-        seat.advance(&self.server, cx);
-        self.seats.push(seat);
-        self.forget_gone();
+        let mut task = SocketTask::new(socket);
+        task.advance(&self.server, cx);
+        self.sockets.push(task);
+        self.forget_finished();
     }
 
     /// Closes the connection where waiting events exceed what the program may ask of the memory.
     fn enforce_limits(&mut self, cx: &mut TaskContext<'_>) {
-        let (events, bytes) = self.waiting();
+        let WaitingEvents { events, bytes } = self.waiting();
         let limits = self.server.limits();
         if events > limits.waiting_events_hard || bytes > limits.waiting_bytes_hard {
             self.break_off("more events than may wait", cx);
         }
     }
 
-    fn waiting(&self) -> (usize, usize) {
-        self.seats.iter().fold((0, 0), |(events, bytes), seat| {
-            let (more_events, more_bytes) = seat.waiting();
-            (events + more_events, bytes + more_bytes)
-        })
+    fn waiting(&self) -> WaitingEvents {
+        self.sockets.iter().map(SocketTask::waiting).sum()
     }
 
     /// The client broke the protocol.
@@ -134,21 +131,21 @@ impl Connection {
         self.closed = true;
         self.connect_deadline = None;
         self.attachment_deadline = None;
-        for seat in &mut self.seats {
-            seat.socket().leave_namespace(reason);
-            seat.advance(&self.server, cx);
+        for task in &mut self.sockets {
+            task.socket().leave_namespace(reason);
+            task.advance(&self.server, cx);
         }
     }
 
     /// Forgets the sockets that are gone. One that the server has disconnected leaves a mark: the client may not know
     /// it yet, and its events are ignored, not punished.
-    fn forget_gone(&mut self) {
-        self.seats.retain(|seat| {
+    fn forget_finished(&mut self) {
+        self.sockets.retain(|task| {
             let by_server = DisconnectReason::ServerNamespaceDisconnect;
-            !seat.is_gone() || seat.socket().disconnect_reason() == Some(by_server)
+            !task.is_finished() || task.socket().disconnect_reason() == Some(by_server)
         });
         // Those that were refused are forgotten: the deadline goes on.
-        if self.seats.iter().any(Seat::has_entered) {
+        if self.sockets.iter().any(SocketTask::has_entered) {
             self.connect_deadline = None;
         }
     }
@@ -157,8 +154,8 @@ impl Connection {
 impl Drop for Connection {
     /// However the task ends (a runtime that stops, a panic), no socket stays behind in its namespace.
     fn drop(&mut self) {
-        for seat in &self.seats {
-            seat.socket().leave_namespace(DisconnectReason::ForcedClose);
+        for task in &self.sockets {
+            task.socket().leave_namespace(DisconnectReason::ForcedClose);
         }
     }
 }
@@ -186,8 +183,8 @@ impl Handler for Connection {
             Ok(None) => self.attachment_deadline = Some(now + self.server.limits().attachment_timeout),
             Err(error) => {
                 let error = error.into();
-                for seat in &self.seats {
-                    self.server.report(&error, seat.socket(), None);
+                for task in &self.sockets {
+                    self.server.report(&error, task.socket(), None);
                 }
                 self.close(DisconnectReason::ForcedClose, cx);
                 self.session.close();
@@ -204,22 +201,22 @@ impl Handler for Connection {
             // Until now nothing was read, so it could not come.
             self.attachment_deadline = Some(now + self.server.limits().attachment_timeout);
         }
-        if !self.closed && self.seats.iter().any(|seat| seat.socket().closes_connection()) {
-            for seat in &self.seats {
-                seat.socket().disconnect();
+        if !self.closed && self.sockets.iter().any(|task| task.socket().closes_connection()) {
+            for task in &self.sockets {
+                task.socket().disconnect();
             }
             self.close(DisconnectReason::ServerNamespaceDisconnect, cx);
             self.session.close();
         }
         let mut advanced = false;
-        for seat in &mut self.seats {
-            if seat.is_busy() {
-                seat.advance(&self.server, cx);
+        for task in &mut self.sockets {
+            if task.is_busy() {
+                task.advance(&self.server, cx);
                 advanced = true;
             }
         }
         if advanced {
-            self.forget_gone();
+            self.forget_finished();
         }
         if self.connect_deadline.is_some_and(|deadline| deadline <= now) {
             self.connect_deadline = None;
@@ -228,7 +225,7 @@ impl Handler for Connection {
         if self.attachment_deadline.is_some_and(|deadline| deadline <= now) {
             self.break_off("an attachment did not come in time", cx);
         }
-        if self.seats.iter().all(Seat::is_gone) { Poll::Ready(()) } else { Poll::Pending }
+        if self.sockets.iter().all(SocketTask::is_finished) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_timeout(&self) -> Option<Time> {
@@ -239,15 +236,15 @@ impl Handler for Connection {
     }
 
     fn wants_input(&self) -> bool {
-        let (events, bytes) = self.waiting();
+        let WaitingEvents { events, bytes } = self.waiting();
         let limits = self.server.limits();
         // A handler that awaits an acknowledgement would wait for ever if reading stopped: then the hard limits hold.
         (events < limits.waiting_events && bytes < limits.waiting_bytes)
-            || self.seats.iter().any(|seat| seat.socket().acks().is_waiting())
+            || self.sockets.iter().any(|task| task.socket().acks().is_waiting())
     }
 }
 
 /// The socket of a namespace, the newest if those before it are still leaving.
-fn seat<'a>(seats: &'a mut [Seat], namespace: &str) -> Option<&'a mut Seat> {
-    seats.iter_mut().rev().find(|seat| seat.socket().namespace().name() == namespace)
+fn find<'a>(sockets: &'a mut [SocketTask], namespace: &str) -> Option<&'a mut SocketTask> {
+    sockets.iter_mut().rev().find(|task| task.socket().namespace().name() == namespace)
 }

@@ -1,9 +1,9 @@
 //! Emits to one socket.
 
-use std::cell::Cell;
 use std::time::Duration;
 
-use engineio_proto::{EncodedMessage, MessageEncoder};
+use engineio_proto::EncodedMessage;
+use handlers::with_encoder;
 use net::{LogLimit, PushError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,19 +11,6 @@ use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
 use crate::acks::{AckError, Answer};
 use crate::socket::Socket;
-
-thread_local! {
-    static ENCODER: Cell<Option<Box<MessageEncoder>>> = const { Cell::new(None) };
-}
-
-/// Runs `encode` with the thread's encoder. The encoder is taken, not borrowed: a `Serialize` of the program that
-/// emits in the middle gets another one.
-pub(crate) fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> R {
-    let mut encoder = ENCODER.take().unwrap_or_default();
-    let result = encode(&mut encoder);
-    ENCODER.set(Some(encoder));
-    result
-}
 
 /// Encodes an event that many sockets share.
 pub(crate) fn shared_event<T: Serialize + ?Sized>(

@@ -42,37 +42,37 @@
 mod acks;
 mod broadcast;
 mod connection;
-mod context;
 mod emit;
-mod error;
 mod extract;
-mod handler;
 mod handshake;
+mod lifecycle;
 mod limits;
 mod namespace;
 mod reason;
-mod reply;
-mod seat;
 mod server;
+mod side;
 mod socket;
+mod socket_task;
 
 pub use acks::{AckError, Answer};
 pub use adapter::{Adapter, InMemory, JoinError, Room, SocketId};
 pub use broadcast::Broadcast;
-pub use context::{Context, Kind, OnConnection, OnDisconnect, OnEvent};
 pub use emit::{EmitError, Emitter};
 pub use engineio::{Cors, EngineLayer, EngineService, Transport};
-pub use error::{ConnectError, HandlerError};
-pub use extract::{Ack, Auth, Data, DroppedEvents, EventName, Extract, RawArguments, State};
-pub use handler::{Handler, Registration};
+pub use extract::{Auth, DroppedEvents};
+pub use handlers::{
+    Ack, Data, EventName, Extract, Handler, HandlerError, IntoOutcome, IntoReply, Kind, RawArguments, Reply,
+    State,
+};
 pub use handshake::Handshake;
+pub use lifecycle::{ConnectError, IntoAdmission};
 pub use limits::Limits;
 pub use namespace::Namespace;
 pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use reason::DisconnectReason;
-pub use reply::{IntoAdmission, IntoOutcome, IntoReply, Reply};
 pub use server::{Builder, Server, SocketIo};
+pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 pub use socket::{Joined, Socket};
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};

@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapter::{Adapter, Room, SocketId};
+use handlers::{EventHandler, EventTable, Handler, HandlerError, IntoOutcome, IntoReply, Registry, erase};
 use serde::Serialize;
 
 use crate::broadcast::Broadcast;
-use crate::context::{OnConnection, OnDisconnect, OnEvent};
-use crate::error::HandlerError;
-use crate::handler::{self, Handler, Handlers, Registered, Registration};
+use crate::lifecycle::{Handlers, IntoAdmission};
 use crate::limits::Limits;
-use crate::reply::{IntoAdmission, IntoOutcome, IntoReply};
 use crate::server::Common;
+use crate::side::{OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 use crate::socket::Socket;
 
 /// A namespace of a server. Cheap to clone; all clones are the same namespace.
@@ -55,7 +54,7 @@ impl Namespace {
         H: Handler<OnConnection, M>,
         H::Output: IntoOutcome,
     {
-        let handler = handler::connection(handler);
+        let handler = erase::<OnConnection, _, _, _>(handler, IntoOutcome::outcome);
         self.register(|handlers| handlers.connection.replace(handler));
     }
 
@@ -66,10 +65,8 @@ impl Namespace {
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
-        let registered = Registered { handler: handler::event(handler), concurrent: false };
         let event = event.into().into_boxed_str();
-        self.register(|handlers| handlers.events.insert(event.clone(), registered));
-        Registration { namespace: self, event: Some(event) }
+        Registration::new(self, Some(event), EventHandler::new(handler))
     }
 
     /// Called for events that have no handler. Without it they are ignored, as in Node.
@@ -78,15 +75,13 @@ impl Namespace {
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
-        let registered = Registered { handler: handler::event(handler), concurrent: false };
-        self.register(|handlers| handlers.fallback.replace(registered));
-        Registration { namespace: self, event: None }
+        Registration::new(self, None, EventHandler::new(handler))
     }
 
     /// How many handlers of one socket may run at the same time. Default 1: events are handled strictly in order. With
     /// more, an event is still *started* in order, as in Node, where a handler that waits lets the next one begin.
     pub fn max_parallel_handlers(&self, handlers: usize) {
-        self.register(|table| table.parallel = handlers);
+        self.register(|table| table.events.set_max_parallel(handlers));
     }
 
     /// Called once for every socket that `on_connection` was called for, when it is gone and its last handler has
@@ -96,7 +91,7 @@ impl Namespace {
         H: Handler<OnDisconnect, M>,
         H::Output: IntoOutcome,
     {
-        let handler = handler::disconnect(handler);
+        let handler = erase::<OnDisconnect, _, _, _>(handler, IntoOutcome::outcome);
         self.register(|handlers| handlers.disconnect.replace(handler));
     }
 
@@ -108,7 +103,7 @@ impl Namespace {
         H: Handler<OnConnection, M>,
         H::Output: IntoAdmission,
     {
-        let handler = handler::middleware(handler);
+        let handler = erase::<OnConnection, _, _, _>(handler, IntoAdmission::admission);
         self.register(|handlers| handlers.middleware.push(handler));
     }
 
@@ -177,12 +172,18 @@ impl Namespace {
 
     /// Changes the table. What `change` returns, handlers that it has taken out, is dropped under no lock: what they
     /// have captured is the program's.
-    pub(crate) fn register<R>(&self, change: impl FnOnce(&mut Handlers) -> R) {
+    fn register<R>(&self, change: impl FnOnce(&mut Handlers) -> R) {
         let former = {
             let mut handlers = self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner);
             change(Arc::make_mut(&mut handlers))
         };
         drop(former);
+    }
+}
+
+impl Registry<ServerSide> for Namespace {
+    fn change_events(&self, change: &mut dyn FnMut(&mut EventTable<ServerSide>)) {
+        self.register(|handlers| change(&mut handlers.events));
     }
 }
 

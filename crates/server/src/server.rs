@@ -1,6 +1,5 @@
 //! The server: its namespaces, its settings, and how it is reached.
 
-use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -14,14 +13,13 @@ use adapter::{Adapter, InMemory, SocketId};
 use engineio::{
     AllowRequest, Application, Cors, Engine, EngineLayer, EngineService, Options, Session, Transport,
 };
+use handlers::{HandlerError, States};
 use net::{HttpLimits, Listener, LogLimit};
 use socketio_proto::Excerpt;
 use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::context::States;
-use crate::error::HandlerError;
 use crate::handshake::Handshake;
 use crate::limits::Limits;
 use crate::namespace::Namespace;
@@ -226,7 +224,7 @@ impl Builder {
     /// A value that handlers get through [`State`](crate::State), one of each type.
     #[must_use]
     pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
-        self.states.insert(TypeId::of::<S>(), Arc::new(state));
+        self.states.insert(state);
         self
     }
 

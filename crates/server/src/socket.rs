@@ -1,7 +1,6 @@
 //! One client in one namespace.
 
 use std::any::{Any, TypeId};
-use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -11,6 +10,8 @@ use std::time::Duration;
 
 use adapter::{JoinError, Member, Room, SocketId};
 use engineio::Session;
+use engineio_proto::EncodedMessage;
+use handlers::{Acknowledge, EventHandler, Handler, HandlerError, IntoReply, with_encoder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::{ArgumentsError, EncodedEvent, Json, encode};
@@ -18,19 +19,19 @@ use tokio::sync::Notify;
 
 use crate::acks::{Acks, Answer};
 use crate::broadcast::Broadcast;
-use crate::context::OnEvent;
-use crate::emit::{EmitError, Emitter, with_encoder};
-use crate::handler::{self, Handler, Handlers, Registered};
+use crate::emit::{EmitError, Emitter};
 use crate::handshake::Handshake;
+use crate::lifecycle::Handlers;
 use crate::namespace::Namespace;
 use crate::reason::DisconnectReason;
-use crate::reply::IntoReply;
+use crate::side::{OnEvent, ServerSide};
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
 #[derive(Clone)]
-pub struct Socket(Arc<Inner>);
+pub struct Socket(Arc<Shared>);
 
-struct Inner {
+/// What all clones of a socket share.
+pub struct Shared {
     id: SocketId,
     namespace: Namespace,
     session: Session,
@@ -47,7 +48,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Own {
-    handlers: Vec<(Box<str>, Registered)>,
+    handlers: Vec<(Box<str>, EventHandler<ServerSide>)>,
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
@@ -89,7 +90,7 @@ impl Socket {
         auth: Json<'static>,
     ) -> Self {
         let handlers = namespace.handlers();
-        Self(Arc::new(Inner {
+        Self(Arc::new(Shared {
             id,
             namespace,
             session,
@@ -270,7 +271,7 @@ impl Socket {
         H::Output: IntoReply,
     {
         let event = event.into().into_boxed_str();
-        let handler = Registered { handler: handler::event(handler), concurrent: false };
+        let handler = EventHandler::new(handler);
         self.with_own(|own| replace(&mut own.handlers, event, handler));
     }
 
@@ -320,22 +321,14 @@ impl Socket {
         &self.0.handlers
     }
 
-    /// The handler of `event`: the socket's own, the namespace's, the fallback.
-    pub(crate) fn handler(&self, event: &str) -> Option<Cow<'_, Registered>> {
-        if let Some(own) = self.0.own.get() {
-            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, registered)) = own.handlers.iter().find(|(name, _)| **name == *event) {
-                return Some(Cow::Owned(registered.clone()));
-            }
-        }
-        self.0.handlers.events.get(event).or(self.0.handlers.fallback.as_ref()).map(Cow::Borrowed)
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 
-    pub(crate) fn send_ack<T: Serialize>(&self, id: u64, value: &T) -> Result<(), EmitError> {
-        with_encoder(|encoder| {
-            self.0.session.send(encode::ack(encoder, self.0.namespace.name(), id, value)?);
-            Ok(())
-        })
+    /// The handler of `event` that this socket alone has.
+    pub(crate) fn own_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
+        let own = self.0.own.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        own.handlers.iter().find(|(name, _)| **name == *event).map(|(_, handler)| handler.clone())
     }
 
     fn send_disconnect(&self) {
@@ -406,6 +399,21 @@ fn replace<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<
     }
 }
 
+impl Acknowledge for Shared {
+    fn namespace(&self) -> &str {
+        self.namespace.name()
+    }
+
+    fn send_ack(&self, message: EncodedMessage<'_>) {
+        self.session.send(message);
+    }
+
+    fn report(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
+        let socket = Socket(self);
+        socket.namespace().report(error, &socket, event);
+    }
+}
+
 impl Member for Socket {
     fn id(&self) -> SocketId {
         self.0.id
@@ -438,9 +446,15 @@ impl Member for Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket")
-            .field("id", &self.0.id.as_str())
-            .field("namespace", &self.0.namespace.name())
+            .field("id", &self.id.as_str())
+            .field("namespace", &self.namespace.name())
             .finish_non_exhaustive()
     }
 }

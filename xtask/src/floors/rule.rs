@@ -102,6 +102,7 @@ mod tests {
             ("server", "socketio-proto"),
             ("adapter-redis", "adapter"),
             ("tidewire", "server"),
+            ("cli", "tidewire"),
         ] {
             assert_eq!(edge(from, to), None, "{from} → {to}");
         }
@@ -132,7 +133,6 @@ mod tests {
             assert!(edge(from, to).is_some(), "{from} → {to}");
         }
         assert_eq!(edge("adapter", "socketio-proto"), None);
-        assert_eq!(edge("cli", "tidewire"), None);
     }
 
     #[test]
@@ -186,6 +186,22 @@ mod tests {
             assert_eq!(complaint_about_import(machine, "tokio", Kind::Development), None);
         }
         assert_eq!(import("net", "tokio"), None);
+    }
+
+    #[test]
+    fn handlers_know_no_side_and_no_runtime() {
+        for banned in ["tokio", "tokio-util", "hyper", "getrandom", "wasm-bindgen-futures"] {
+            assert!(import("handlers", banned).is_some(), "handlers → {banned}");
+        }
+        for banned in ["net", "engineio", "server", "client"] {
+            assert!(edge("handlers", banned).is_some(), "handlers → {banned}");
+        }
+        for below in ["ws-proto", "engineio-proto", "socketio-proto"] {
+            assert_eq!(edge("handlers", below), None, "handlers → {below}");
+        }
+        for above in ["server", "client"] {
+            assert_eq!(edge(above, "handlers"), None, "{above} → handlers");
+        }
     }
 
     #[test]

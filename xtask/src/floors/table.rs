@@ -6,20 +6,25 @@ pub(super) const FLOORS: &[(&str, u8)] = &[
     ("engineio-proto", 1),
     ("socketio-proto", 2),
     ("adapter", 2),
+    ("handlers", 3),
     ("net", 3),
     ("ws", 4),
     ("engineio", 4),
+    ("engineio-client", 4),
     ("server", 5),
     ("client", 5),
     ("adapter-redis", 5),
     ("adapter-postgres", 5),
     ("adapter-nats", 5),
-    ("tidewire", 6),
-    ("cli", 6),
+    ("testing", 6),
+    ("admin", 6),
+    ("gateway", 6),
+    ("tidewire", 7),
+    ("cli", 8),
 ];
 
 /// Imports within a floor that are meant: from, to.
-pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("adapter", "socketio-proto"), ("cli", "tidewire")];
+pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("adapter", "socketio-proto")];
 
 /// What a group of crates must not import, ours or others', and why.
 #[derive(Debug)]
@@ -60,8 +65,30 @@ pub(super) const BANS: &[Ban] = &[
     },
     Ban { crates: &["net"], imports: &["engineio-proto"], because: "Engine.IO begins above the connection" },
     Ban {
-        crates: &["net", "ws", "engineio"],
-        imports: &["socketio-proto", "adapter"],
+        crates: &["handlers"],
+        imports: &[
+            "adapter",
+            "async-std",
+            "chrono",
+            "client",
+            "engineio",
+            "engineio-client",
+            "getrandom",
+            "hyper*",
+            "mio",
+            "net",
+            "rand*",
+            "server",
+            "smol",
+            "socket2",
+            "tokio*",
+            "wasm-bindgen*",
+        ],
+        because: "handlers are the same on both sides of the wire and on every runtime",
+    },
+    Ban {
+        crates: &["net", "ws", "engineio", "engineio-client"],
+        imports: &["socketio-proto", "adapter", "handlers"],
         because: "namespaces, events and rooms begin above the engine",
     },
     Ban {
@@ -76,7 +103,17 @@ pub(super) const BANS: &[Ban] = &[
     },
     Ban {
         crates: &["cli"],
-        imports: &["*-proto", "adapter", "engineio", "net", "ws", "server", "client"],
+        imports: &[
+            "*-proto",
+            "adapter",
+            "handlers",
+            "net",
+            "engineio",
+            "engineio-client",
+            "ws",
+            "server",
+            "client",
+        ],
         because: "the binary has no protocol knowledge; it imports tidewire",
     },
 ];

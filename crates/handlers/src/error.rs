@@ -1,58 +1,59 @@
-//! What goes wrong in handlers, and what the client is told of it.
+//! What goes wrong in handlers, and what the peer is told of it.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-use net::Chain;
 use serde::Serialize;
-use serde_json::Value;
+use ws_proto::Chain;
 
 /// A handler failed, or could not be called.
 ///
-/// It goes to the server's [`on_error`](crate::Builder::on_error) hook. If the client asked for an acknowledgement, it
-/// gets `{"error": <message>}`. An error that comes in by `?` keeps its text from the client, who learns only that the
-/// handler failed: such texts name tables and files. [`HandlerError::new`] makes one with words for the client.
+/// It goes to the program's error hook (`on_error`). If the peer asked for an acknowledgement, it gets
+/// `{"error": <message>}`. The text of an error that comes in by `?` is not sent to the peer, which learns only that the
+/// handler failed: such texts name tables and files. [`HandlerError::new`] makes an error with words for the peer.
 pub struct HandlerError {
     message: Cow<'static, str>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl HandlerError {
-    /// All that a client learns of an error that is not meant for it.
+    /// All that a peer learns of an error that is not meant for it.
     pub(crate) const FAILED: &str = "handler failed";
 
-    /// An error that the client may read.
+    /// An error that the peer may read.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), source: None }
     }
 
-    /// An error that the client may not read, of any type: `.map_err(HandlerError::hidden)?` for those that `?` alone
+    /// An error that the peer may not read, of any type: `.map_err(HandlerError::hidden)?` for those that `?` alone
     /// does not take (`anyhow::Error`, boxed errors, texts).
     pub fn hidden(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { message: Self::FAILED.into(), source: Some(error.into()) }
     }
 
-    /// Adds what the client is not told.
+    /// Adds what the peer is not told.
     #[must_use]
     pub fn with_source(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(error.into());
         self
     }
 
-    /// What the client is told.
+    /// What the peer is told.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What the client is not told.
+    /// What the peer is not told.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.source.as_deref()
     }
 
-    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+    /// A handler has panicked with this payload. The peer may not read it.
+    #[must_use]
+    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
@@ -75,7 +76,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     }
 }
 
-/// What the client is told, and what it is not with all its causes.
+/// What the peer is told, then what it is not told with all its causes.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -89,47 +90,6 @@ impl fmt::Display for HandlerError {
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandlerError").field("message", &self.message).field("source", &self.source).finish()
-    }
-}
-
-/// Why a middleware refuses a client. The client's `connect_error` event carries both parts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ConnectError {
-    pub(crate) message: Cow<'static, str>,
-    pub(crate) data: Option<Value>,
-}
-
-impl ConnectError {
-    /// A refusal with words for the client (`err.message`).
-    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), data: None }
-    }
-
-    /// Adds what a program can read (`err.data`).
-    #[must_use]
-    pub fn data(mut self, data: impl Into<Value>) -> Self {
-        self.data = Some(data.into());
-        self
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl Error for ConnectError {}
-
-impl From<&'static str> for ConnectError {
-    fn from(message: &'static str) -> Self {
-        Self::new(message)
-    }
-}
-
-impl From<String> for ConnectError {
-    fn from(message: String) -> Self {
-        Self::new(message)
     }
 }
 

@@ -1,0 +1,78 @@
+//! The handlers of a socket's life: what a namespace calls before, at the beginning and at the end of it.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use handlers::{ErasedHandler, EventTable, HandlerError};
+use serde_json::Value;
+
+use crate::side::ServerSide;
+
+/// All handlers of a namespace. A socket keeps the table that was there when it joined.
+#[derive(Clone, Default)]
+pub(crate) struct Handlers {
+    pub(crate) middleware: Vec<ErasedHandler<ServerSide, Result<(), ConnectError>>>,
+    pub(crate) connection: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
+    pub(crate) disconnect: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
+    pub(crate) events: EventTable<ServerSide>,
+}
+
+/// What a middleware may return: `()` lets everybody in.
+pub trait IntoAdmission: Send {
+    #[doc(hidden)]
+    fn admission(self) -> Result<(), ConnectError>;
+}
+
+impl IntoAdmission for () {
+    fn admission(self) -> Result<(), ConnectError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<ConnectError> + Send> IntoAdmission for Result<(), E> {
+    fn admission(self) -> Result<(), ConnectError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// Why a middleware refuses a client. The client's `connect_error` event carries both parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectError {
+    pub(crate) message: Cow<'static, str>,
+    pub(crate) data: Option<Value>,
+}
+
+impl ConnectError {
+    /// A refusal with words for the client (`err.message`).
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), data: None }
+    }
+
+    /// Adds what a program can read (`err.data`).
+    #[must_use]
+    pub fn data(mut self, data: impl Into<Value>) -> Self {
+        self.data = Some(data.into());
+        self
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ConnectError {}
+
+impl From<&'static str> for ConnectError {
+    fn from(message: &'static str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<String> for ConnectError {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}

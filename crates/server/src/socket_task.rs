@@ -1,0 +1,220 @@
+//! A socket on its connection: the stages of its life, and its events in between.
+//!
+//! Hot path: every event of a client passes here on its way to the [`EventQueue`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use handlers::{BoxFuture, EventQueue, HandlerError, Started, WaitingEvents, start, with_encoder};
+use socketio_proto::{Event, encode};
+
+use crate::lifecycle::ConnectError;
+use crate::reason::DisconnectReason;
+use crate::server::Server;
+use crate::side::{Context, Disconnect, ServerSide, ServerSource, TokioSpawn, TokioTask};
+use crate::socket::Socket;
+
+/// One socket of a connection. The connection's task drives it.
+pub(crate) struct SocketTask {
+    socket: Socket,
+    stage: Stage,
+    events: EventQueue<ServerSide>,
+}
+
+/// Where a socket is in its life. A handler of the stage that was not ready at once is a task.
+enum Stage {
+    /// The middlewares before `next` have been called. The last of them may still run.
+    Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
+    /// The `on_connection` handler runs.
+    Connecting(TokioTask<Result<(), HandlerError>>),
+    /// Events are handled.
+    Connected,
+    /// The `on_disconnect` handler runs.
+    Disconnecting(TokioTask<Result<(), HandlerError>>),
+    /// Nothing is left to do.
+    Disconnected,
+}
+
+impl SocketTask {
+    /// A client asks for a namespace. [`advance`](Self::advance) does the rest.
+    pub(crate) fn new(socket: Socket) -> Self {
+        let stage = Stage::Middleware { next: 0, running: None };
+        Self { socket, stage, events: EventQueue::new() }
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Whether the client has been let in (and may since have left).
+    pub(crate) fn has_entered(&self) -> bool {
+        !matches!(self.stage, Stage::Middleware { .. })
+    }
+
+    /// Whether the last handler has finished.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.stage, Stage::Disconnected)
+    }
+
+    /// Events that wait, and their bytes.
+    pub(crate) fn waiting(&self) -> WaitingEvents {
+        self.events.waiting()
+    }
+
+    /// Whether [`advance`](Self::advance) may have something to do although no packet has come.
+    pub(crate) fn is_busy(&self) -> bool {
+        match self.stage {
+            Stage::Middleware { .. } | Stage::Connecting(_) | Stage::Disconnecting(_) => true,
+            Stage::Connected => !self.events.is_idle() || self.is_disconnected(),
+            Stage::Disconnected => false,
+        }
+    }
+
+    /// An event has come for a socket that has entered.
+    pub(crate) fn handle_event(
+        &mut self,
+        event: Event<'_>,
+        ack: Option<u64>,
+        server: &Server,
+        cx: &mut TaskContext<'_>,
+    ) {
+        if self.is_disconnected() {
+            return;
+        }
+        if !matches!(self.stage, Stage::Connected) {
+            return self.events.push(event, ack);
+        }
+        let source = ServerSource { server, socket: &self.socket, disconnect: None };
+        self.events.handle_event(event, ack, &source, cx);
+        if self.is_disconnected() {
+            self.advance(server, cx);
+        }
+    }
+
+    /// Does all that can be done now: takes the result of a handler that has finished, starts the next one, and so on.
+    pub(crate) fn advance(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+        loop {
+            let is_disconnected = self.is_disconnected();
+            if is_disconnected {
+                self.events.drop_waiting();
+            }
+            match &mut self.stage {
+                Stage::Middleware { running: Some(task), next } => {
+                    let Poll::Ready(admission) = Pin::new(task).poll(cx) else { return };
+                    self.stage = Stage::Middleware { next: *next, running: None };
+                    self.admit(admission, server);
+                }
+                Stage::Middleware { .. } if is_disconnected => self.stage = Stage::Disconnected,
+                Stage::Middleware { next, .. } => {
+                    let next = *next;
+                    self.call_middleware(next, server, cx);
+                }
+                Stage::Connecting(task) => {
+                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return };
+                    self.finish(Stage::Connected, result.unwrap_or_else(Err), server);
+                }
+                Stage::Connected => {
+                    let source = ServerSource { server, socket: &self.socket, disconnect: None };
+                    // The last handler runs after all others.
+                    if self.events.poll(&source, cx).is_pending() {
+                        return;
+                    }
+                    let Some(reason) = self.socket.disconnect_reason() else { return };
+                    self.start_disconnecting(reason, server, cx);
+                }
+                Stage::Disconnecting(task) => {
+                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return };
+                    self.finish(Stage::Disconnected, result.unwrap_or_else(Err), server);
+                }
+                Stage::Disconnected => return,
+            }
+        }
+    }
+
+    /// Calls the next middleware, or lets the client in.
+    fn call_middleware(&mut self, next: u32, server: &Server, cx: &mut TaskContext<'_>) {
+        let handlers = self.socket.handlers().clone();
+        let source = ServerSource { server, socket: &self.socket, disconnect: None };
+        let mut context = Context::new(source);
+        if let Some(middleware) = handlers.middleware.get(next as usize) {
+            let started = start::<TokioSpawn, _>(|| middleware(&mut context), cx);
+            self.stage = Stage::Middleware { next: next + 1, running: None };
+            match started {
+                Started::Ready(admission) => self.admit(Ok(admission), server),
+                Started::Pending(task) => {
+                    self.stage = Stage::Middleware { next: next + 1, running: Some(task) };
+                }
+                Started::Failed(error) => self.admit(Err(error), server),
+            }
+            return;
+        }
+        self.socket.enter_namespace();
+        let Some(connection) = &handlers.connection else {
+            self.stage = Stage::Connected;
+            return;
+        };
+        match start::<TokioSpawn, _>(|| connection(&mut context), cx) {
+            Started::Pending(task) => self.stage = Stage::Connecting(task),
+            Started::Ready(result) => self.finish(Stage::Connected, result, server),
+            Started::Failed(error) => self.finish(Stage::Connected, Err(error), server),
+        }
+    }
+
+    /// Calls the `on_disconnect` handler.
+    fn start_disconnecting(&mut self, reason: DisconnectReason, server: &Server, cx: &mut TaskContext<'_>) {
+        let handlers = self.socket.handlers().clone();
+        let Some(on_disconnect) = &handlers.disconnect else {
+            self.stage = Stage::Disconnected;
+            return;
+        };
+        let disconnect = Some(Disconnect { reason, dropped: self.events.dropped() });
+        let mut context = Context::new(ServerSource { server, socket: &self.socket, disconnect });
+        let limit = server.limits().disconnect_timeout;
+        let call = || -> Result<BoxFuture<Result<(), HandlerError>>, HandlerError> {
+            let future = on_disconnect(&mut context)?;
+            Ok(Box::pin(async move { tokio::time::timeout(limit, future).await? }))
+        };
+        match start::<TokioSpawn, _>(call, cx) {
+            Started::Pending(task) => self.stage = Stage::Disconnecting(task),
+            Started::Ready(result) => self.finish(Stage::Disconnected, result, server),
+            Started::Failed(error) => self.finish(Stage::Disconnected, Err(error), server),
+        }
+    }
+
+    /// The handler of a stage has finished.
+    fn finish(&mut self, next: Stage, result: Result<(), HandlerError>, server: &Server) {
+        self.stage = next;
+        if let Err(error) = result {
+            server.report(&error, &self.socket, None);
+        }
+    }
+
+    /// What a middleware has decided, or why it could not be called.
+    fn admit(&mut self, admission: Result<Result<(), ConnectError>, HandlerError>, server: &Server) {
+        let refusal = match admission {
+            Ok(Ok(())) => return,
+            Ok(Err(refusal)) => refusal,
+            Err(error) => {
+                server.report(&error, &self.socket, None);
+                // An extractor's words are for the client: what it authenticated with was not understood.
+                ConnectError::new(error.message().to_owned())
+            }
+        };
+        self.stage = Stage::Disconnected;
+        // A program that has kept the socket learns that it is not coming.
+        self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
+        let namespace = self.socket.namespace().name();
+        with_encoder(|encoder| {
+            match encode::connect_error(encoder, namespace, &refusal.message, refusal.data.as_ref()) {
+                Ok(message) => self.socket.session().send(message),
+                // A `Value` can always be written.
+                Err(error) => tracing::error!(%error, "a refusal was not sent"),
+            }
+        });
+    }
+
+    fn is_disconnected(&self) -> bool {
+        self.socket.disconnect_reason().is_some()
+    }
+}
