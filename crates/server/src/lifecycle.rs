@@ -1,4 +1,4 @@
-//! The handlers of a socket's life: what a namespace calls before, at the beginning and at the end of it.
+//! All handlers that a socket has in its life, and what a middleware may return.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -19,6 +19,10 @@ pub(crate) struct Handlers {
 }
 
 /// What a middleware may return: `()` lets everybody in.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that a middleware may return",
+    note = "a middleware returns `()`, or `Result<(), E>` with `E: Into<ConnectError>`"
+)]
 pub trait IntoAdmission: Send {
     #[doc(hidden)]
     fn admission(self) -> Result<(), ConnectError>;

@@ -1,0 +1,82 @@
+//! Handlers that fail or cannot be called.
+
+use tidewire_handlers::{Ack, Data, State};
+
+use crate::side::{Connection, Gate, Log, expect_said, tasks};
+
+/// Panics. Its type is what a handler returns.
+fn fail(how: &str) {
+    panic!("{how}");
+}
+
+#[test]
+fn a_failed_extractor_is_reported_and_told_to_a_peer_that_waits() {
+    let (mut connection, log, _) = Connection::new();
+    connection.peer.on("number", async |log: State<Log>, Data(number): Data<u8>| log.say(number));
+    let told = r#"argument 0: invalid type: string "seven", expected u8"#;
+    connection.receive(r#"2["number","seven"]"#);
+    connection.expect_sent(&[]);
+    connection.receive(r#"27["number","seven"]"#);
+    connection.expect_sent(&[&format!(r#"437[{{"error":"{}"}}]"#, told.replace('"', r#"\""#))]);
+    connection.expect_errors(&[&format!("number: {told}"); 2].map(String::as_str));
+    connection.receive(r#"28["number",8]"#);
+    expect_said(&log, &["8"]);
+    connection.expect_sent(&["438[]"]);
+}
+
+#[test]
+fn an_acknowledgement_that_was_extracted_is_given_back_when_the_next_extractor_fails() {
+    let (mut connection, ..) = Connection::new();
+    connection.peer.on("owned", async |ack: Ack<u8>, _: State<Vec<u8>>| ack.send(1));
+    connection.receive(r#"27["owned"]"#);
+    connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+    connection.expect_errors(&[
+        "owned: handler failed: the program has given no state of the type `alloc::vec::Vec<u8>`",
+    ]);
+    connection.receive(r#"2["owned"]"#);
+    connection.expect_sent(&[]);
+}
+
+#[test]
+fn a_panic_is_reported_and_told_to_a_peer_that_waits() {
+    let (mut connection, _, gate) = Connection::new();
+    connection.peer.on("panic", async || fail("at once"));
+    connection.peer.on("panic-later", async |gate: State<Gate>| {
+        gate.pass().await;
+        fail("later");
+    });
+    connection.peer.on("panic-with-ack", async |_ack: Ack<u8>, gate: State<Gate>| {
+        gate.pass().await;
+        fail("with the acknowledgement");
+    });
+    connection.receive(r#"27["panic"]"#);
+    connection.expect_errors(&["panic: handler failed: panicked: at once"]);
+    connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+    connection.receive(r#"28["panic-later"]"#);
+    connection.receive(r#"29["panic-with-ack"]"#);
+    assert_eq!(tasks(), 1);
+    connection.open(&gate);
+    connection.open(&gate);
+    connection.expect_errors(&[
+        "panic-later: handler failed: panicked: later",
+        "panic-with-ack: handler failed: panicked: with the acknowledgement",
+    ]);
+    connection.expect_sent(&[r#"438[{"error":"handler failed"}]"#, r#"439[{"error":"handler failed"}]"#]);
+    assert!(connection.queue.is_idle());
+}
+
+#[test]
+fn a_concurrent_handler_that_panics_is_reported_under_its_own_event() {
+    let (mut connection, _, gate) = Connection::new();
+    connection
+        .peer
+        .on("job", async |gate: State<Gate>| {
+            gate.pass().await;
+            fail("beside");
+        })
+        .concurrent();
+    connection.receive(r#"2["job"]"#);
+    connection.open(&gate);
+    connection.expect_errors(&["job: handler failed: panicked: beside"]);
+    assert!(connection.queue.is_idle());
+}

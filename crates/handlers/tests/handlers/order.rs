@@ -1,0 +1,225 @@
+//! In which order handlers run, and what waits meanwhile.
+
+use std::task::Poll;
+
+use tidewire_handlers::{
+    Data, EventHandler, EventName, EventQueue, Registration, Registry, State, WaitingEvents,
+};
+
+use crate::side::{Connection, Gate, Log, Socket, expect_said, run_tasks, tasks, wait};
+
+async fn note(State(log): State<Log>, Data(number): Data<u32>) {
+    log.say(number);
+}
+
+/// `wait` stays at the gate, `note` says its number.
+fn connection() -> (Connection, Log, Gate) {
+    let (connection, log, gate) = Connection::new();
+    connection.peer.on("wait", wait);
+    connection.peer.on("note", note);
+    (connection, log, gate)
+}
+
+#[test]
+fn a_handler_that_is_ready_at_once_makes_no_task() {
+    let (mut connection, log, _) = connection();
+    connection.receive(r#"2["note",1]"#);
+    expect_said(&log, &["1"]);
+    assert_eq!((tasks(), connection.queue.is_idle()), (0, true));
+    assert_eq!(connection.poll(), Poll::Ready(()));
+}
+
+#[test]
+fn the_next_handler_starts_when_the_one_before_has_finished() {
+    let (mut connection, log, gate) = connection();
+    for packet in [r#"2["wait"]"#, r#"2["note",1]"#, r#"2["wait"]"#, r#"2["note",2]"#] {
+        connection.receive(packet);
+    }
+    connection.run();
+    expect_said(&log, &["start"]);
+    assert_eq!((tasks(), connection.queue.waiting().events), (1, 3));
+    connection.open(&gate);
+    expect_said(&log, &["end", "1", "start"]);
+    connection.open(&gate);
+    expect_said(&log, &["end", "2"]);
+    assert_eq!((tasks(), connection.queue.is_idle()), (0, true));
+    connection.expect_errors(&[]);
+}
+
+#[test]
+fn events_that_wait_are_counted_with_their_memory() {
+    let (mut connection, log, gate) = connection();
+    connection.receive(r#"2["wait"]"#);
+    assert_eq!(
+        connection.queue.waiting(),
+        WaitingEvents::default(),
+        "an event that is handled does not wait"
+    );
+    connection.receive(r#"2["note",1]"#);
+    let one = connection.queue.waiting();
+    assert!(one.events == 1 && one.bytes > r#"["note",1]"#.len(), "{one:?}");
+    let text = "x".repeat(1_000);
+    connection.receive(&format!(r#"2["note",1,"{text}"]"#));
+    let two = connection.queue.waiting();
+    assert!(two.events == 2 && (1_000..1_100).contains(&(two.bytes - 2 * one.bytes)), "{two:?}");
+    assert_eq!([one, two].into_iter().sum::<WaitingEvents>().events, 3);
+    connection.open(&gate);
+    expect_said(&log, &["start", "end", "1", "1"]);
+    assert_eq!(connection.queue.waiting(), WaitingEvents::default());
+}
+
+#[test]
+fn an_event_that_comes_too_early_waits_for_the_first_poll() {
+    let (mut connection, log, _) = connection();
+    connection.receive_early(r#"2["note",1]"#);
+    connection.receive_early(r#"2["note",2]"#);
+    expect_said(&log, &[]);
+    assert_eq!(connection.poll(), Poll::Ready(()));
+    expect_said(&log, &["1", "2"]);
+}
+
+#[test]
+fn many_events_that_have_waited_are_handled_in_several_turns() {
+    let (mut connection, log, _) = connection();
+    for _ in 0..65 {
+        connection.receive_early(r#"2["note",1]"#);
+    }
+    assert_eq!((connection.poll(), connection.take_wake()), (Poll::Pending, true));
+    expect_said(&log, &["1"; 32]);
+    assert_eq!((connection.poll(), connection.take_wake()), (Poll::Pending, true));
+    expect_said(&log, &["1"; 32]);
+    assert_eq!((connection.poll(), connection.take_wake()), (Poll::Ready(()), false));
+    expect_said(&log, &["1"]);
+}
+
+#[test]
+fn a_concurrent_handler_does_not_hold_up_the_events_behind_it_until_too_many_run() {
+    let (mut connection, log, gate) = connection();
+    connection.peer.on("job", wait).concurrent();
+    for _ in 0..3 {
+        connection.receive(r#"2["job"]"#);
+        connection.receive(r#"2["note",1]"#);
+    }
+    connection.run();
+    // Two run beside; the third one is waited for.
+    expect_said(&log, &["start", "1", "start", "1", "start"]);
+    assert_eq!((tasks(), connection.queue.waiting().events), (3, 1));
+    connection.open(&gate);
+    expect_said(&log, &["end", "1"]);
+    connection.open(&gate);
+    connection.open(&gate);
+    expect_said(&log, &["end", "end"]);
+    assert!(connection.queue.is_idle());
+}
+
+#[test]
+fn a_handler_that_is_not_concurrent_holds_up_events_also_beside_one_that_is() {
+    let (mut connection, log, gate) = connection();
+    connection.peer.on("job", async |State(gate): State<Gate>| gate.pass().await).concurrent();
+    for packet in [r#"2["job"]"#, r#"2["wait"]"#, r#"2["note",1]"#] {
+        connection.receive(packet);
+    }
+    connection.run();
+    expect_said(&log, &["start"]);
+    connection.open(&gate);
+    connection.open(&gate);
+    expect_said(&log, &["end", "1"]);
+}
+
+#[test]
+fn as_many_handlers_as_the_table_allows_run_at_the_same_time_and_start_in_order() {
+    let (mut connection, log, gate) = Connection::new();
+    connection.peer.on("wait", async |log: State<Log>, gate: State<Gate>, Data(number): Data<u32>| {
+        log.say(format_args!("start {number}"));
+        gate.pass().await;
+        log.say(format_args!("end {number}"));
+    });
+    connection.peer.change_events(&mut |table| table.set_max_parallel(2));
+    for number in 1..=3 {
+        connection.receive(&format!(r#"2["wait",{number}]"#));
+    }
+    connection.run();
+    expect_said(&log, &["start 1", "start 2"]);
+    connection.open(&gate);
+    expect_said(&log, &["end 1", "start 3"]);
+    connection.open(&gate);
+    connection.open(&gate);
+    expect_said(&log, &["end 2", "end 3"]);
+}
+
+#[test]
+fn a_disconnect_drops_the_events_that_wait_and_lets_the_running_handler_finish() {
+    let (mut connection, log, gate) = connection();
+    for packet in [r#"2["wait"]"#, r#"2["note",1]"#, r#"2["note",2]"#] {
+        connection.receive(packet);
+    }
+    connection.socket().disconnect();
+    assert_eq!(connection.poll(), Poll::Pending, "the handler still runs");
+    assert_eq!((connection.queue.dropped(), connection.queue.waiting()), (2, WaitingEvents::default()));
+    connection.open(&gate);
+    expect_said(&log, &["start", "end"]);
+    assert_eq!(connection.poll(), Poll::Ready(()));
+}
+
+#[test]
+fn a_handler_that_disconnects_its_socket_is_the_last_one() {
+    let (mut connection, log, gate) = connection();
+    connection.peer.on("leave", async |socket: Socket| socket.disconnect());
+    for packet in [r#"2["wait"]"#, r#"2["note",1]"#, r#"2["leave"]"#, r#"2["note",2]"#, r#"2["note",3]"#] {
+        connection.receive(packet);
+    }
+    connection.open(&gate);
+    expect_said(&log, &["start", "end", "1"]);
+    assert_eq!((connection.queue.dropped(), connection.queue.is_idle()), (2, true));
+}
+
+#[test]
+fn a_disconnected_socket_is_not_done_while_a_concurrent_handler_runs() {
+    let (mut connection, log, gate) = connection();
+    connection.peer.on("job", wait).concurrent();
+    connection.receive(r#"2["job"]"#);
+    connection.socket().disconnect();
+    assert_eq!(connection.poll(), Poll::Pending);
+    connection.open(&gate);
+    assert_eq!(connection.poll(), Poll::Ready(()));
+    expect_said(&log, &["start", "end"]);
+}
+
+#[test]
+fn a_running_handler_outlives_its_queue() {
+    let (mut connection, log, gate) = connection();
+    connection.receive(r#"2["wait"]"#);
+    connection.queue = EventQueue::new();
+    assert_eq!(tasks(), 1);
+    connection.open(&gate);
+    run_tasks();
+    expect_said(&log, &["start", "end"]);
+}
+
+#[test]
+fn the_handler_of_the_socket_comes_before_that_of_the_table_and_the_fallback_last() {
+    let (mut connection, log, _) = connection();
+    connection.peer.own =
+        Some(("mine", EventHandler::new(async |State(log): State<Log>| log.say("the socket's own"))));
+    connection.peer.on("mine", async |State(log): State<Log>| log.say("the table's"));
+    connection.receive(r#"2["mine"]"#);
+    connection.receive(r#"2["note",7]"#);
+    connection.receive(r#"2["nobody"]"#);
+    expect_said(&log, &["the socket's own", "7"]);
+    connection.expect_unhandled(&["nobody"]);
+
+    let (mut connection, log, _) = Connection::new();
+    let fallback = EventHandler::new(async |log: State<Log>, EventName(name): EventName| log.say(name));
+    Registration::new(&connection.peer, None, fallback);
+    connection.receive(r#"2["nobody"]"#);
+    expect_said(&log, &["nobody"]);
+    connection.expect_unhandled(&[]);
+}
+
+#[test]
+fn a_second_handler_of_an_event_takes_the_place_of_the_first() {
+    let (mut connection, log, _) = connection();
+    connection.peer.on("note", async |State(log): State<Log>| log.say("second"));
+    connection.receive(r#"2["note",1]"#);
+    expect_said(&log, &["second"]);
+}

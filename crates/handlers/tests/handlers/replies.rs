@@ -1,0 +1,74 @@
+//! What a handler returns or sends as the acknowledgement.
+
+use tidewire_handlers::{Ack, Data, HandlerError, RawArguments, Reply, State};
+
+use crate::side::{Connection, Gate};
+
+fn connection() -> (Connection, Gate) {
+    let (connection, _, gate) = Connection::new();
+    let peer = &connection.peer;
+    peer.on("nothing", async || {});
+    peer.on("values", async || Reply(("a", [1, 2], ())));
+    peer.on("double", async |Data(number): Data<i64>| -> Result<i64, HandlerError> {
+        if number < 0 {
+            return Err(HandlerError::new("too small"));
+        }
+        Ok(number * 2)
+    });
+    peer.on("parse", async |Data(text): Data<String>| -> Result<u8, HandlerError> { Ok(text.parse()?) });
+    peer.on("raw", async |RawArguments(arguments): RawArguments| Reply(arguments));
+    peer.on("owned", async |ack: Ack<(u8, &'static str)>| {
+        if ack.is_wanted() {
+            ack.send((1, "x"));
+        }
+        Reply("ignored")
+    });
+    peer.on("later", async |ack: Ack<u8>, gate: State<Gate>| {
+        gate.pass().await;
+        ack.send(9);
+    });
+    peer.on("dropped", async |_ack: Ack| {});
+    (connection, gate)
+}
+
+#[test]
+fn a_peer_that_asks_gets_what_the_handler_returns() {
+    let (mut connection, gate) = connection();
+    for (event, acknowledgement) in [
+        (r#"20["nothing"]"#, "430[]"),
+        (r#"21["values"]"#, r#"431["a",[1,2],null]"#),
+        (r#"22["double",21]"#, "432[42]"),
+        (r#"23["double",-1]"#, r#"433[{"error":"too small"}]"#),
+        (r#"24["parse","seven"]"#, r#"434[{"error":"handler failed"}]"#),
+        (r#"25["raw",{"a":[1, 2]},"x"]"#, r#"435[{"a":[1, 2]},"x"]"#),
+        (r#"26["owned"]"#, r#"436[1,"x"]"#),
+    ] {
+        connection.receive(event);
+        connection.expect_sent(&[acknowledgement]);
+    }
+    connection.expect_errors(&["double: too small", "parse: handler failed: invalid digit found in string"]);
+    connection.receive(r#"27["later"]"#);
+    connection.expect_sent(&[]);
+    connection.open(&gate);
+    connection.expect_sent(&["437[9]"]);
+}
+
+#[test]
+fn a_peer_that_does_not_ask_gets_nothing() {
+    let (mut connection, _) = connection();
+    for event in
+        [r#"2["nothing"]"#, r#"2["values"]"#, r#"2["double",-1]"#, r#"2["owned"]"#, r#"2["dropped"]"#]
+    {
+        connection.receive(event);
+    }
+    connection.expect_sent(&[]);
+    connection.expect_errors(&["double: too small"]);
+}
+
+#[test]
+fn an_acknowledgement_that_is_dropped_unsent_is_reported() {
+    let (mut connection, _) = connection();
+    connection.receive(r#"27["dropped"]"#);
+    connection.expect_sent(&[]);
+    connection.expect_errors(&["-: an acknowledgement was dropped unsent"]);
+}

@@ -1,0 +1,326 @@
+//! A side of the wire for tests: what its socket sends and reports is kept, and tasks run when the test says so.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+
+use engineio_proto::EncodedMessage;
+use socketio_proto::{Decoder, Limits, Packet};
+use tidewire_handlers::{
+    Acknowledge, BoxFuture, Context, EventHandler, EventQueue, EventTable, Extract, Handler, HandlerError,
+    IntoReply, Kind, MaybeSend, OnEvent, Registration, Registry, Side, Source, Spawn, State, States,
+};
+
+#[derive(Debug)]
+pub(crate) enum TestSide {}
+
+impl Side for TestSide {
+    type Socket = Shared;
+    type Source<'a> = &'a Peer;
+    type Spawn = ManualSpawn;
+}
+
+/// The socket: an extractor of this side.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket(Arc<Shared>);
+
+impl Socket {
+    pub(crate) fn disconnect(&self) {
+        self.0.disconnected.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<K: Kind<Side = TestSide>> Extract<K> for Socket {
+    fn extract(context: &mut Context<'_, TestSide>) -> Result<Self, HandlerError> {
+        Ok(Self(Arc::clone(&context.source().socket)))
+    }
+}
+
+/// What handlers have said, in the order in which it happened.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn say(&self, line: impl Display) {
+        self.0.lock().expect("no panic").push(line.to_string());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("no panic"))
+    }
+}
+
+/// Handlers wait here until the test lets one pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gate(Arc<AtomicUsize>);
+
+impl Gate {
+    pub(crate) async fn pass(&self) {
+        poll_fn(|_| {
+            let passed =
+                self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
+            if passed.is_ok() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    sent: Log,
+    errors: Log,
+    disconnected: AtomicBool,
+}
+
+impl Acknowledge for Shared {
+    fn namespace(&self) -> &str {
+        "/"
+    }
+
+    fn send_ack(&self, message: EncodedMessage<'_>) {
+        // A header of two bytes stands before every text of these tests, which are short.
+        self.sent.say(String::from_utf8_lossy(&message.as_wire()[2..]));
+    }
+
+    fn report(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
+        self.errors.say(format_args!("{}: {error}", event.unwrap_or("-")));
+    }
+}
+
+/// A socket, its handlers and its queue.
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    pub(crate) queue: EventQueue<TestSide>,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    socket: Arc<Shared>,
+    pub(crate) states: States,
+    events: Mutex<EventTable<TestSide>>,
+    /// What the socket uses; the test registers all handlers before the first event.
+    used: OnceLock<EventTable<TestSide>>,
+    pub(crate) own: Option<(&'static str, EventHandler<TestSide>)>,
+    pub(crate) max_concurrent: usize,
+    unhandled: Log,
+}
+
+impl Source for &Peer {
+    type Side = TestSide;
+
+    fn reborrow(&self) -> &Peer {
+        self
+    }
+
+    fn socket(&self) -> &Arc<Shared> {
+        &self.socket
+    }
+
+    fn states(&self) -> &States {
+        &self.states
+    }
+
+    fn events(&self) -> &EventTable<TestSide> {
+        self.used.get_or_init(|| self.events.lock().expect("no panic").clone())
+    }
+
+    fn own_handler(&self, event: &str) -> Option<EventHandler<TestSide>> {
+        self.own.as_ref().filter(|(name, _)| *name == event).map(|(_, handler)| handler.clone())
+    }
+
+    fn is_disconnected(&self) -> bool {
+        self.socket.disconnected.load(Ordering::Relaxed)
+    }
+
+    fn max_concurrent(&self) -> usize {
+        self.max_concurrent
+    }
+
+    fn on_unhandled(&self, event: &str) {
+        self.unhandled.say(event);
+    }
+}
+
+impl Registry<TestSide> for Peer {
+    fn change_events(&self, change: &mut dyn FnMut(&mut EventTable<TestSide>)) {
+        change(&mut self.events.lock().expect("no panic"));
+    }
+}
+
+impl Peer {
+    pub(crate) fn on<M, H>(&self, event: &str, handler: H) -> Registration<'_, TestSide>
+    where
+        H: Handler<OnEvent<TestSide>, M>,
+        H::Output: IntoReply,
+    {
+        Registration::new(self, Some(event.into()), EventHandler::new(handler))
+    }
+}
+
+impl Connection {
+    /// A connection whose handlers may have a [`Log`] and a [`Gate`] as their state.
+    pub(crate) fn new() -> (Self, Log, Gate) {
+        let (log, gate) = (Log::default(), Gate::default());
+        let mut states = States::default();
+        states.insert(log.clone());
+        states.insert(gate.clone());
+        let peer = Peer {
+            socket: Arc::default(),
+            states,
+            events: Mutex::default(),
+            used: OnceLock::new(),
+            own: None,
+            max_concurrent: 2,
+            unhandled: Log::default(),
+        };
+        (Self { peer, queue: EventQueue::new(), wakes: Arc::default() }, log, gate)
+    }
+
+    pub(crate) fn socket(&self) -> Socket {
+        Socket(Arc::clone(&self.peer.socket))
+    }
+
+    /// A packet has come: `2["event"]`, or `27["event"]` of a peer that wants the acknowledgement 7.
+    pub(crate) fn receive(&mut self, packet: &str) {
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        let mut decoder = Decoder::new(&Limits::default());
+        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
+        self.queue.handle_event(event, ack, &&self.peer, &mut TaskContext::from_waker(&waker));
+    }
+
+    /// The same for an event that must not be handled yet.
+    pub(crate) fn receive_early(&mut self, packet: &str) {
+        let mut decoder = Decoder::new(&Limits::default());
+        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
+        self.queue.push(event, ack);
+    }
+
+    pub(crate) fn poll(&mut self) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        self.queue.poll(&&self.peer, &mut TaskContext::from_waker(&waker))
+    }
+
+    /// Whether the task of the connection has been woken since the last call.
+    pub(crate) fn take_wake(&self) -> bool {
+        self.wakes.0.swap(false, Ordering::Relaxed)
+    }
+
+    /// Runs the tasks, and the connection whenever it is woken, until all of them wait.
+    pub(crate) fn run(&mut self) {
+        loop {
+            run_tasks();
+            if !self.take_wake() {
+                return;
+            }
+            let _ = self.poll();
+        }
+    }
+
+    /// Lets one handler pass the gate, and runs everything until it waits again.
+    pub(crate) fn open(&mut self, gate: &Gate) {
+        gate.0.fetch_add(1, Ordering::Relaxed);
+        self.run();
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_sent(&self, packets: &[&str]) {
+        assert_eq!(self.peer.socket.sent.take(), packets);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_errors(&self, errors: &[&str]) {
+        assert_eq!(self.peer.socket.errors.take(), errors);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_unhandled(&self, events: &[&str]) {
+        assert_eq!(self.peer.unhandled.take(), events);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Wakes(AtomicBool);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[track_caller]
+pub(crate) fn expect_said(log: &Log, lines: &[&str]) {
+    assert_eq!(log.take(), lines);
+}
+
+/// Waits at the gate, and says when it starts and ends.
+pub(crate) async fn wait(State(log): State<Log>, State(gate): State<Gate>) {
+    log.say("start");
+    gate.pass().await;
+    log.say("end");
+}
+
+thread_local! {
+    static TASKS: RefCell<Vec<BoxFuture<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Each test runs on a thread of its own, so the tasks of the thread are those of the test.
+#[derive(Debug)]
+pub(crate) enum ManualSpawn {}
+
+/// Tasks that have not finished.
+pub(crate) fn tasks() -> usize {
+    TASKS.with_borrow(Vec::len)
+}
+
+/// Polls every task once.
+pub(crate) fn run_tasks() {
+    let mut tasks = TASKS.take();
+    tasks.retain_mut(|task| task.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending());
+    TASKS.with_borrow_mut(|spawned| spawned.splice(..0, tasks).for_each(drop));
+}
+
+impl Spawn for ManualSpawn {
+    type Task<T: MaybeSend + 'static> = Task<T>;
+
+    fn spawn<T: MaybeSend + 'static>(mut future: BoxFuture<T>) -> Task<T> {
+        let outcome = Arc::new(Mutex::new((None, None::<Waker>)));
+        let task = Task(Arc::clone(&outcome));
+        let run = poll_fn(move |cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+            let result = match polled {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(value)) => Ok(value),
+                Err(panic) => Err(HandlerError::panicked(&*panic)),
+            };
+            let mut outcome = outcome.lock().expect("no panic");
+            outcome.0 = Some(result);
+            if let Some(waker) = outcome.1.take() {
+                waker.wake();
+            }
+            Poll::Ready(())
+        });
+        TASKS.with_borrow_mut(|tasks| tasks.push(Box::pin(run)));
+        task
+    }
+}
+
+type Outcome<T> = (Option<Result<T, HandlerError>>, Option<Waker>);
+
+#[derive(Debug)]
+pub(crate) struct Task<T>(Arc<Mutex<Outcome<T>>>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, HandlerError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let mut outcome = self.0.lock().expect("no panic");
+        outcome.1 = Some(cx.waker().clone());
+        outcome.0.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
