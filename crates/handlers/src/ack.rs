@@ -39,15 +39,20 @@ impl<A: Acknowledge + ?Sized> Responder<A> {
         Self { socket: Some(socket), id }
     }
 
-    /// Sends the acknowledgement.
+    /// Sends the acknowledgement. If it cannot be encoded, the peer is told that the handler failed.
     pub(crate) fn send<T: Serialize>(self, value: &T) -> Result<(), HandlerError> {
         self.try_send(value).map_err(|(error, _)| error)
     }
 
     /// The same; an error comes with the socket, for those who report it.
     fn try_send<T: Serialize>(mut self, value: &T) -> Result<(), (HandlerError, Option<Arc<A>>)> {
+        let Some(socket) = self.socket.as_deref() else { return Ok(()) };
+        // The socket stays here until then: if the program's `Serialize` panics, the peer is told by `drop`.
+        let sent = send_ack(socket, self.id, value);
+        if sent.is_err() {
+            let _ = send_ack(socket, self.id, &ErrorReply { error: HandlerError::FAILED });
+        }
         let socket = self.socket.take();
-        let sent = socket.as_deref().map_or(Ok(()), |socket| send_ack(socket, self.id, value));
         sent.map_err(|error| (error, socket))
     }
 
@@ -122,6 +127,8 @@ pub struct Ack<T = ()> {
 
 impl<T: Serialize> Ack<T> {
     /// Sends the acknowledgement. A tuple is a list of values, `()` is none.
+    ///
+    /// A value that cannot be encoded is reported to the error hook, and the peer is told that the handler failed.
     pub fn send(mut self, value: T) {
         if let Some(responder) = self.responder.take()
             && let Err((error, Some(socket))) = responder.try_send(&value)

@@ -1,8 +1,25 @@
 //! What a handler returns or sends as the acknowledgement.
 
+use std::collections::HashMap;
+
+use serde::{Serialize, Serializer};
 use tidewire_handlers::{Ack, Data, HandlerError, RawArguments, Reply, State};
 
 use crate::side::{Connection, Gate};
+
+/// JSON has no form of it.
+fn unwritable() -> HashMap<(), ()> {
+    HashMap::from([((), ())])
+}
+
+/// A value whose `Serialize` panics.
+struct Panics;
+
+impl Serialize for Panics {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("while it is written")
+    }
+}
 
 fn connection() -> (Connection, Gate) {
     let (connection, _, gate) = Connection::new();
@@ -28,6 +45,11 @@ fn connection() -> (Connection, Gate) {
         ack.send(9);
     });
     peer.on("dropped", async |_ack: Ack| {});
+    peer.on("unwritable", async || Reply(unwritable()));
+    peer.on("unwritable-result", async || -> Result<_, HandlerError> { Ok(unwritable()) });
+    peer.on("unwritable-ack", async |ack: Ack<HashMap<(), ()>>| ack.send(unwritable()));
+    peer.on("panics", async || Reply(Panics));
+    peer.on("panics-ack", async |ack: Ack<Panics>| ack.send(Panics));
     (connection, gate)
 }
 
@@ -71,4 +93,29 @@ fn an_acknowledgement_that_is_dropped_unsent_is_reported() {
     connection.receive(r#"27["dropped"]"#);
     connection.expect_sent(&[]);
     connection.expect_errors(&["-: an acknowledgement was dropped unsent"]);
+}
+
+#[test]
+fn a_reply_that_cannot_be_written_is_reported_and_the_peer_learns_that_the_handler_failed() {
+    let (mut connection, _) = connection();
+    let error = "handler failed: the arguments cannot be written as JSON: the key of a map must be text";
+    for (event, reported) in [("unwritable", true), ("unwritable-result", true), ("unwritable-ack", false)] {
+        let name = if reported { event } else { "-" };
+        connection.receive(&format!("27[\"{event}\"]"));
+        connection.expect_errors(&[&format!("{name}: {error}")]);
+        connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+        connection.receive(&format!("2[\"{event}\"]"));
+        connection.expect_sent(&[]);
+        connection.expect_errors(&[]);
+    }
+}
+
+#[test]
+fn a_reply_that_panics_while_it_is_written_is_a_handler_that_panics() {
+    let (mut connection, _) = connection();
+    for event in ["panics", "panics-ack"] {
+        connection.receive(&format!("27[\"{event}\"]"));
+        connection.expect_errors(&[&format!("{event}: handler failed: panicked: while it is written")]);
+        connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+    }
 }

@@ -1,9 +1,10 @@
 //! Handlers that fail or cannot be called.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use tidewire_server::{Ack, Auth, Data, Server, Socket, State};
+use tidewire_server::{Ack, Auth, Data, Reply, Server, Socket, State};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Client, Gate, Log, program, serve};
@@ -113,6 +114,24 @@ async fn a_client_that_waits_is_told_when_the_handler_panics() {
     let lines = [program.lines.next().await, program.lines.next().await, program.lines.next().await];
     assert!(lines.iter().all(|line| line.contains("panicked: ")), "{lines:?}");
     program.lines.expect_silence();
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_told_when_the_acknowledgement_cannot_be_written() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    // JSON has no form of a map whose keys are no text.
+    io.on("returned", async || Reply(HashMap::from([((1, 2), 3)])));
+    io.on("sent", async |ack: Ack<HashMap<(u8, u8), u8>>| ack.send(HashMap::from([((1, 2), 3)])));
+    let mut client = Client::join(serve(&io).await).await;
+    for (event, reported) in [("returned", "returned"), ("sent", "-")] {
+        client.expect_only(&format!("427[\"{event}\"]"), r#"437[{"error":"handler failed"}]"#).await;
+        let line = program.lines.next().await;
+        let expected =
+            format!("error in {reported}: handler failed: the arguments cannot be written as JSON: ");
+        assert!(line.starts_with(&expected), "{line}");
+        program.lines.expect_silence();
+    }
 }
 
 #[tokio::test]
