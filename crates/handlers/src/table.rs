@@ -121,7 +121,11 @@ pub struct Registration<'a, S: Side> {
 
 impl<'a, S: Side> Registration<'a, S> {
     /// Registers the handler of an event, or the fallback.
-    pub fn new(registry: &'a dyn Registry<S>, event: Option<Box<str>>, handler: EventHandler<S>) -> Self {
+    pub fn register(
+        registry: &'a dyn Registry<S>,
+        event: Option<Box<str>>,
+        handler: EventHandler<S>,
+    ) -> Self {
         let mut handler = Some(handler);
         let mut replaced = None;
         registry.change_events(&mut |table| {

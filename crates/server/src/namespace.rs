@@ -66,7 +66,7 @@ impl Namespace {
         H::Output: IntoReply,
     {
         let event = event.into().into_boxed_str();
-        Registration::new(self, Some(event), EventHandler::new(handler))
+        Registration::register(self, Some(event), EventHandler::new(handler))
     }
 
     /// Called for events that have no handler. Without it they are ignored, as in Node.
@@ -75,7 +75,7 @@ impl Namespace {
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
-        Registration::new(self, None, EventHandler::new(handler))
+        Registration::register(self, None, EventHandler::new(handler))
     }
 
     /// How many handlers of one socket may run at the same time. Default 1: events are handled strictly in order. With

@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use tidewire_handlers::{
-    Data, EventHandler, EventName, EventQueue, Registration, Registry, State, WaitingEvents,
+    Ack, Data, EventHandler, EventName, EventQueue, Registration, Registry, State, WaitingEvents,
 };
 
 use crate::side::{Connection, Gate, Log, Socket, expect_said, run_tasks, tasks, wait};
@@ -27,6 +27,17 @@ fn a_handler_that_is_ready_at_once_makes_no_task() {
     expect_said(&log, &["1"]);
     assert_eq!((tasks(), connection.queue.is_idle()), (0, true));
     assert_eq!(connection.poll(), Poll::Ready(()));
+}
+
+#[test]
+fn an_event_costs_one_allocation_which_is_the_future_of_its_handler() {
+    let (mut connection, ..) = connection();
+    connection.peer.on("number", async |_: Socket, _: State<Log>, Data(_): Data<u32>| {});
+    connection.peer.on("ack", async |ack: Ack<u32>| std::mem::forget(ack));
+    connection.receive(r#"2["number",1]"#);
+    assert_eq!(connection.receive_counted(r#"2["number",1]"#), 1);
+    // Not even where the handler owns the acknowledgement.
+    assert_eq!(connection.receive_counted(r#"27["ack"]"#), 1);
 }
 
 #[test]
@@ -210,7 +221,7 @@ fn the_handler_of_the_socket_comes_before_that_of_the_table_and_the_fallback_las
 
     let (mut connection, log, _) = Connection::new();
     let fallback = EventHandler::new(async |log: State<Log>, EventName(name): EventName| log.say(name));
-    Registration::new(&connection.peer, None, fallback);
+    Registration::register(&connection.peer, None, fallback);
     connection.receive(r#"2["nobody"]"#);
     expect_said(&log, &["nobody"]);
     connection.expect_unhandled(&[]);

@@ -159,7 +159,7 @@ impl Peer {
         H: Handler<OnEvent<TestSide>, M>,
         H::Output: IntoReply,
     {
-        Registration::new(self, Some(event.into()), EventHandler::new(handler))
+        Registration::register(self, Some(event.into()), EventHandler::new(handler))
     }
 }
 
@@ -192,6 +192,15 @@ impl Connection {
         let mut decoder = Decoder::new(&Limits::default());
         let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
         self.queue.handle_event(event, ack, &&self.peer, &mut TaskContext::from_waker(&waker));
+    }
+
+    /// The same; how many allocations it took to handle the event, once its text has been read.
+    pub(crate) fn receive_counted(&mut self, packet: &str) -> u64 {
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        let mut decoder = Decoder::new(&Limits::default());
+        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
+        let mut cx = TaskContext::from_waker(&waker);
+        allocation_counter::measure(|| self.queue.handle_event(event, ack, &&self.peer, &mut cx)).count_total
     }
 
     /// The same for an event that must not be handled yet.
