@@ -176,6 +176,26 @@ async fn on_disconnect_may_ask_how_many_events_were_dropped() {
 }
 
 #[tokio::test]
+async fn events_behind_a_handler_whose_error_disconnects_the_socket_count_as_dropped() {
+    let (builder, mut program) = program();
+    let io = builder.on_error(|_, socket, _| socket.disconnect()).build();
+    io.on("wait", async |gate: State<Gate>, log: State<Log>| {
+        log.say("waiting");
+        gate.pass().await;
+        Err::<(), _>(std::fmt::Error)
+    });
+    io.on("last", async || {});
+    io.on_disconnect(async |log: State<Log>, DroppedEvents(dropped): DroppedEvents| log.say(dropped));
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all([r#"42["wait"]"#, r#"42["last"]"#, r#"42["last"]"#]).await;
+    program.lines.expect(["waiting"]).await;
+    // What is sent together may be read in pieces: the reply shows that all of it has come.
+    client.expect_only("40/none,", r#"44/none,{"message":"Invalid namespace"}"#).await;
+    program.gate.open();
+    program.lines.expect(["2"]).await;
+}
+
+#[tokio::test]
 async fn a_disconnected_socket_joins_nothing_and_receives_nothing() {
     let (io, mut program) = leaving(|builder| builder);
     let mut client = Client::join(serve(&io).await).await;
