@@ -114,3 +114,40 @@ impl Registration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use bytes::Bytes;
+    use net::{Stream, Upgraded};
+    use ws_proto::CloseCode;
+
+    use super::*;
+    use crate::error::TrySendError;
+    use crate::limits::Limits;
+
+    #[tokio::test]
+    async fn a_connection_that_begins_while_the_server_closes_is_closed_and_waited_for() {
+        let connections = Arc::new(Connections::new(2));
+        let before = connections.admit().expect("room for two");
+        connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
+        let mut closed = pin!(connections.closed());
+        let mut is_closed = || closed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!is_closed());
+
+        let after = connections.admit().expect("room for two");
+        assert!(connections.admit().is_none());
+        drop(before);
+        assert!(!is_closed());
+        let upgraded = Upgraded { stream: Stream::io(tokio::io::duplex(1024).0), leftover: Bytes::new() };
+        let connection = Arc::new(Connection::server(upgraded, &Limits::default(), None));
+        let mut socket = WebSocket::new(connection, None);
+        after.registration().register(&socket);
+        assert!(matches!(socket.try_send("too late"), Err(TrySendError::Closed(_))));
+        drop(after);
+        assert!(is_closed());
+    }
+}
