@@ -124,14 +124,14 @@ pub(crate) async fn serve<S: HttpService>(
             result = &mut connection => return result,
             // The other end of it lives in the connection.
             _ = counts.changed() => {
-                let patience = if stage == Stage::Leaving {
+                let limit = if stage == Stage::Leaving {
                     // A request that has crossed our word, and whose answer may still be on its way.
                     limits.write_timeout
                 } else {
                     stage = Stage::InUse;
                     limits.head_timeout
                 };
-                silence.as_mut().reset(Instant::now() + patience);
+                silence.as_mut().reset(Instant::now() + limit);
             }
             () = stopped => {
                 stop = stop.tell();

@@ -55,11 +55,11 @@ impl ServerStream {
     }
 
     pub(crate) fn into_inner(mut self) -> Stream {
-        self.socket.take().expect("taken over once").into_inner()
+        self.socket.take().expect("`into_inner` takes the stream as well").into_inner()
     }
 
     fn socket(&mut self) -> Pin<&mut TokioIo<Stream>> {
-        Pin::new(self.socket.as_mut().expect("whoever takes the socket over takes it from here"))
+        Pin::new(self.socket.as_mut().expect("the socket is there until `into_inner` takes it"))
     }
 
     fn limited<T>(
@@ -89,7 +89,7 @@ enum Beginning {
 impl ServerStream {
     fn poll_begin(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let Beginning::Awaited(begun) = &mut self.beginning else { return Poll::Ready(Ok(())) };
-        let socket = self.socket.as_mut().expect("whoever takes the socket over takes it from here");
+        let socket = self.socket.as_mut().expect("the socket is there until `into_inner` takes it");
         loop {
             let mut thread = ReadBuffer::take();
             let room = (buffer.remaining() - begun.len()).min(thread.len());

@@ -421,7 +421,7 @@ impl State {
         }
     }
 
-    /// Wakes whoever waits for what will not come any more, or for the end.
+    /// Wakes the calls that wait for something that can no longer happen, and those that wait for the end.
     pub(super) fn wake_failed_waiters(&mut self) {
         if self.waiters.is_none() {
             return;
