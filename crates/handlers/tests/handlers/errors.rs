@@ -17,11 +17,11 @@ fn a_failed_extractor_is_reported_and_told_to_a_peer_that_waits() {
     connection.receive(r#"2["number","seven"]"#);
     connection.expect_sent(&[]);
     connection.receive(r#"27["number","seven"]"#);
-    connection.expect_sent(&[&format!(r#"437[{{"error":"{}"}}]"#, told.replace('"', r#"\""#))]);
+    connection.expect_sent(&[&format!(r#"37[{{"error":"{}"}}]"#, told.replace('"', r#"\""#))]);
     connection.expect_errors(&[&format!("number: {told}"); 2].map(String::as_str));
     connection.receive(r#"28["number",8]"#);
     expect_said(&log, &["8"]);
-    connection.expect_sent(&["438[]"]);
+    connection.expect_sent(&["38[]"]);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn an_acknowledgement_that_was_extracted_is_given_back_when_the_next_extractor_f
     let (mut connection, ..) = Connection::new();
     connection.peer.on("owned", async |ack: Ack<u8>, _: State<Vec<u8>>| ack.send(1));
     connection.receive(r#"27["owned"]"#);
-    connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+    connection.expect_sent(&[r#"37[{"error":"handler failed"}]"#]);
     connection.expect_errors(&[
         "owned: handler failed: the program has given no state of the type `alloc::vec::Vec<u8>`",
     ]);
@@ -51,7 +51,7 @@ fn a_panic_is_reported_and_told_to_a_peer_that_waits() {
     });
     connection.receive(r#"27["panic"]"#);
     connection.expect_errors(&["panic: handler failed: panicked: at once"]);
-    connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+    connection.expect_sent(&[r#"37[{"error":"handler failed"}]"#]);
     connection.receive(r#"28["panic-later"]"#);
     connection.receive(r#"29["panic-with-ack"]"#);
     assert_eq!(tasks(), 1);
@@ -61,7 +61,7 @@ fn a_panic_is_reported_and_told_to_a_peer_that_waits() {
         "panic-later: handler failed: panicked: later",
         "panic-with-ack: handler failed: panicked: with the acknowledgement",
     ]);
-    connection.expect_sent(&[r#"438[{"error":"handler failed"}]"#, r#"439[{"error":"handler failed"}]"#]);
+    connection.expect_sent(&[r#"38[{"error":"handler failed"}]"#, r#"39[{"error":"handler failed"}]"#]);
     assert!(connection.queue.is_idle());
 }
 

@@ -57,13 +57,13 @@ fn connection() -> (Connection, Gate) {
 fn a_peer_that_asks_gets_what_the_handler_returns() {
     let (mut connection, gate) = connection();
     for (event, acknowledgement) in [
-        (r#"20["nothing"]"#, "430[]"),
-        (r#"21["values"]"#, r#"431["a",[1,2],null]"#),
-        (r#"22["double",21]"#, "432[42]"),
-        (r#"23["double",-1]"#, r#"433[{"error":"too small"}]"#),
-        (r#"24["parse","seven"]"#, r#"434[{"error":"handler failed"}]"#),
-        (r#"25["raw",{"a":[1, 2]},"x"]"#, r#"435[{"a":[1, 2]},"x"]"#),
-        (r#"26["owned"]"#, r#"436[1,"x"]"#),
+        (r#"20["nothing"]"#, "30[]"),
+        (r#"21["values"]"#, r#"31["a",[1,2],null]"#),
+        (r#"22["double",21]"#, "32[42]"),
+        (r#"23["double",-1]"#, r#"33[{"error":"too small"}]"#),
+        (r#"24["parse","seven"]"#, r#"34[{"error":"handler failed"}]"#),
+        (r#"25["raw",{"a":[1, 2]},"x"]"#, r#"35[{"a":[1, 2]},"x"]"#),
+        (r#"26["owned"]"#, r#"36[1,"x"]"#),
     ] {
         connection.receive(event);
         connection.expect_sent(&[acknowledgement]);
@@ -72,7 +72,7 @@ fn a_peer_that_asks_gets_what_the_handler_returns() {
     connection.receive(r#"27["later"]"#);
     connection.expect_sent(&[]);
     connection.open(&gate);
-    connection.expect_sent(&["437[9]"]);
+    connection.expect_sent(&["37[9]"]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_reply_that_cannot_be_written_is_reported_and_the_peer_learns_that_the_handl
         let name = if reported { event } else { "-" };
         connection.receive(&format!("27[\"{event}\"]"));
         connection.expect_errors(&[&format!("{name}: {error}")]);
-        connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+        connection.expect_sent(&[r#"37[{"error":"handler failed"}]"#]);
         connection.receive(&format!("2[\"{event}\"]"));
         connection.expect_sent(&[]);
         connection.expect_errors(&[]);
@@ -116,6 +116,6 @@ fn a_reply_that_panics_while_it_is_written_is_a_handler_that_panics() {
     for event in ["panics", "panics-ack"] {
         connection.receive(&format!("27[\"{event}\"]"));
         connection.expect_errors(&[&format!("{event}: handler failed: panicked: while it is written")]);
-        connection.expect_sent(&[r#"437[{"error":"handler failed"}]"#]);
+        connection.expect_sent(&[r#"37[{"error":"handler failed"}]"#]);
     }
 }
