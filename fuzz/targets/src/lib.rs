@@ -19,6 +19,7 @@ mod polling_payload;
 mod received;
 mod session;
 mod socketio_arguments;
+mod socketio_connections;
 mod socketio_packet;
 mod tree;
 
@@ -30,6 +31,7 @@ pub use handshake::handshake;
 pub use polling_payload::polling_payload;
 pub use session::session;
 pub use socketio_arguments::socketio_arguments;
+pub use socketio_connections::socketio_connections;
 pub use socketio_packet::socketio_packet;
 
 /// A target: it returns for any bytes, or it has found something.
@@ -47,5 +49,6 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("polling_payload", polling_payload),
     ("session", session),
     ("socketio_arguments", socketio_arguments),
+    ("socketio_connections", socketio_connections),
     ("socketio_packet", socketio_packet),
 ];

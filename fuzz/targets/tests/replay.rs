@@ -65,6 +65,7 @@ replay! {
     polling_payloads_say_what_the_websocket_form_says: "polling_payload"
     sessions_keep_their_heartbeat_and_move_once: "session"
     arguments_are_read_and_written_as_by_serde_json: "socketio_arguments"
+    connections_end_once_and_so_does_every_wait: "socketio_connections"
     socketio_packets_are_accepted_as_serde_json_would_and_survive_a_relay: "socketio_packet"
 }
 

@@ -1,0 +1,54 @@
+//! Both machines of a Socket.IO connection, each with a peer and a driver that do anything, in virtual time.
+
+mod client;
+mod server;
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+
+/// Which machine; then what its peer, its driver, its program and the clock do, one after another.
+pub fn socketio_connections(data: &[u8]) {
+    let mut choices = Unstructured::new(data);
+    // The end of the choices is the end of the run.
+    let _ = match choices.arbitrary() {
+        Ok(true) => server::run(&mut choices),
+        Ok(false) => client::run(&mut choices),
+        Err(error) => Err(error),
+    };
+}
+
+const NAMESPACES: [&str; 3] = ["/", "/a", "/b"];
+
+enum Message {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// A message of the peer: mostly a packet that may be in turn.
+fn message(choices: &mut Unstructured<'_>) -> Result<Message> {
+    let namespace = match *choices.choose(&NAMESPACES)? {
+        "/" => String::new(),
+        other => format!("{other},"),
+    };
+    let id = choices.int_in_range(0..=3_u8)?;
+    Ok(Message::Text(match choices.int_in_range(0..=15_u8)? {
+        0..=2 => format!("0{namespace}"),
+        3 => format!(r#"0{namespace}{{"sid":"s{id}","pid":"p","offset":"o"}}"#),
+        4 => format!(r#"0{namespace}{{"sid":"s{id}"}}"#),
+        5 => format!(r#"0{namespace}{{"sid":{id},"pid":null,"offset":{{}}}}"#),
+        6 => format!("1{namespace}"),
+        7 | 8 => format!(r#"2{namespace}["x",{id},"o{id}"]"#),
+        9 => format!(r#"2{namespace}{id}["x"]"#),
+        10 => format!("3{namespace}{id}[{id}]"),
+        11 => format!(r#"4{namespace}{{"message":"no"}}"#),
+        12 => format!(r#"4{namespace}"no""#),
+        13 => format!(r#"5{id}-{namespace}["x",{{"_placeholder":true,"num":0}}]"#),
+        14 => return Ok(Message::Binary(choices.arbitrary()?)),
+        _ => choices.arbitrary::<&str>()?.to_owned(),
+    }))
+}
+
+fn duration(choices: &mut Unstructured<'_>) -> Result<Duration> {
+    choices.int_in_range(0..=60_u64).map(Duration::from_secs)
+}

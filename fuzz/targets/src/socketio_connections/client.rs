@@ -1,0 +1,180 @@
+//! The client's machine.
+
+use std::collections::BTreeSet;
+
+use arbitrary::{Result, Unstructured};
+use engineio_proto::{CloseReason, MessageEncoder};
+use socketio_proto::client::{Auth, Connection, Emit, Limits, Output, Overflow, SocketKey};
+use socketio_proto::encode;
+use ws_proto::Time;
+
+use super::{Message, NAMESPACES, duration, message};
+
+struct Run {
+    client: Connection<u64>,
+    keys: Vec<SocketKey>,
+    limits: Limits,
+    now: Time,
+    is_open: bool,
+    /// Who waits for an acknowledgement.
+    waiting: BTreeSet<u64>,
+    next_waiter: u64,
+    connected: [bool; NAMESPACES.len()],
+}
+
+pub(super) fn run(choices: &mut Unstructured<'_>) -> Result<()> {
+    let mut limits = Limits::default();
+    limits.send_buffer_messages = choices.int_in_range(0..=5)?;
+    limits.receive_buffer_events = choices.int_in_range(0..=5)?;
+    if choices.arbitrary()? {
+        limits.overflow = Overflow::DropOldest;
+    }
+    let mut client = Connection::new(&limits, &Default::default());
+    let auth = if choices.arbitrary()? { Auth::EachTime } else { Auth::Fixed(None) };
+    let keys = NAMESPACES.map(|namespace| client.socket(namespace, auth.clone())).to_vec();
+    let mut run = Run {
+        client,
+        keys,
+        limits,
+        now: Time::ZERO,
+        is_open: false,
+        waiting: BTreeSet::new(),
+        next_waiter: 0,
+        connected: [false; NAMESPACES.len()],
+    };
+    let mut result = Ok(());
+    while !choices.is_empty() && result.is_ok() {
+        result = run.step(choices);
+        run.check();
+    }
+    run.end();
+    result
+}
+
+impl Run {
+    fn step(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
+        let socket = choices.choose_index(self.keys.len())?;
+        let key = self.keys[socket];
+        match choices.int_in_range(0..=15_u8)? {
+            0 | 1 => {
+                self.is_open = true;
+                self.client.handle_open();
+            }
+            2 => self.close(CloseReason::TransportClose),
+            3..=6 => self.receive(&message(choices)?),
+            7 | 8 => self.client[key].connect(),
+            9 => {
+                self.client[key].disconnect();
+                assert!(!self.client[key].is_active());
+                assert_eq!(self.client[key].pending_acks(), 0);
+            }
+            10 => self.client[key].authenticate(None),
+            11 => {
+                let mut encoder = MessageEncoder::new();
+                let event = encode::event(&mut encoder, NAMESPACES[socket], None, "e", &());
+                let _refused = self.client[key].emit(event.expect("it can be written"));
+                let _volatile = self.client[key].emit_volatile(choices.arbitrary()?);
+            }
+            12 => self.ask(socket, choices)?,
+            13 => self.client.give_up(),
+            14 => {
+                self.now = self.now + duration(choices)?;
+                while let Some((_, output)) = self.client.handle_timeout(self.now) {
+                    self.take(&output);
+                }
+                assert!(self.client.poll_timeout().is_none_or(|deadline| deadline > self.now));
+            }
+            _ => {
+                if let Some(message) = self.client.poll_transmit() {
+                    assert!(self.is_open && !message.as_wire().is_empty());
+                }
+                return Ok(());
+            }
+        }
+        // A driver may also be late.
+        if choices.ratio(7_u8, 8)? {
+            self.poll();
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, message: &Message) {
+        let output = match message {
+            Message::Text(text) => self.client.handle_text(text).map(own),
+            Message::Binary(data) => self.client.handle_binary(&data[..]),
+        };
+        match output {
+            Ok(None) => {}
+            Ok(Some((_, output))) => self.take(&output),
+            Err(violation) => {
+                assert!(self.is_open && !violation.to_string().is_empty(), "a connection ends once");
+                self.close(CloseReason::ForcedClose);
+            }
+        }
+    }
+
+    fn ask(&mut self, socket: usize, choices: &mut Unstructured<'_>) -> Result<()> {
+        let key = self.keys[socket];
+        let id = if choices.ratio(1_u8, 8)? { 0 } else { self.client[key].next_ack_id() };
+        let deadline = if choices.arbitrary()? { Some(self.now + duration(choices)?) } else { None };
+        let mut encoder = MessageEncoder::new();
+        let event = encode::event(&mut encoder, NAMESPACES[socket], Some(id), "e", &());
+        let waiter = self.next_waiter;
+        self.next_waiter += 1;
+        self.waiting.insert(waiter);
+        match self.client[key].emit_with_ack(id, event.expect("it can be written"), deadline, waiter) {
+            Ok(emit) => assert_ne!(emit, Emit::Dropped),
+            Err((_, waiter)) => assert!(self.waiting.remove(&waiter)),
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.is_open = false;
+        self.client.handle_close(reason);
+        assert!(self.client.poll_transmit().is_none(), "nothing is sent without a connection");
+    }
+
+    fn poll(&mut self) {
+        while let Some((key, output)) = self.client.poll_output() {
+            let socket = self.keys.iter().position(|other| *other == key).expect("it is one of ours");
+            match output {
+                Output::Connected { .. } => {
+                    assert!(!std::mem::replace(&mut self.connected[socket], true), "it was connected");
+                }
+                Output::Disconnected { .. } => self.connected[socket] = false,
+                _ => {}
+            }
+            self.take(&output);
+        }
+        for (key, connected) in self.keys.iter().zip(self.connected) {
+            assert_eq!(self.client[*key].is_connected(), connected);
+        }
+    }
+
+    fn take(&mut self, output: &Output<'_, u64>) {
+        if let Output::Ack { waiter, .. } | Output::AckFailed { waiter, .. } = output {
+            assert!(self.waiting.remove(waiter), "a wait ends once");
+        }
+    }
+
+    fn check(&self) {
+        for key in &self.keys {
+            let (messages, bytes) = self.client[*key].buffered();
+            assert!(messages <= self.limits.send_buffer_messages);
+            assert_eq!(messages == 0, bytes == 0);
+        }
+    }
+
+    fn end(&mut self) {
+        self.close(CloseReason::ForcedClose);
+        self.client.give_up();
+        self.poll();
+        assert!(self.waiting.is_empty(), "everybody who waits comes back");
+        assert_eq!(self.client.poll_timeout(), None);
+    }
+}
+
+fn own(output: Option<(SocketKey, Output<'_, u64>)>) -> Option<(SocketKey, Output<'static, u64>)> {
+    output.map(|(key, output)| (key, output.into_owned()))
+}
