@@ -148,9 +148,11 @@ impl<W> Connection<W> {
         self.sockets.iter().any(Socket::is_active)
     }
 
-    /// The engine is open: every active socket asks for its namespace.
+    /// The engine is open: every active socket asks for its namespace. Ignored when it is open already.
     pub fn handle_open(&mut self) {
-        self.is_open = true;
+        if std::mem::replace(&mut self.is_open, true) {
+            return;
+        }
         self.decoder = Decoder::new(&self.packets);
         self.sockets.iter_mut().for_each(Socket::handle_open);
     }

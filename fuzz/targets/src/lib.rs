@@ -38,7 +38,7 @@ pub use socketio_packet::socketio_packet;
 pub type Target = fn(&[u8]);
 
 /// Every target, with the name that its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("client_handshake", client_handshake),
     ("client_session", client_session),
     ("compressed_endpoints", compressed_endpoints),

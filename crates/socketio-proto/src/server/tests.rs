@@ -185,7 +185,9 @@ fn a_refused_client_may_ask_again_and_has_joined_nothing() {
     let mut connection = connection();
     for _ in 0..100 {
         ask(&mut connection, "/");
-        connection.for_each(|entry| entry.refuse());
+        connection.for_each(|entry| {
+            entry.refuse();
+        });
         assert_eq!(connection.poll_timeout(), Some(at(45)));
     }
     assert_eq!(connection.handle_timeout(at(44)), None);
@@ -318,4 +320,10 @@ fn every_reason_has_the_word_of_the_node_server() {
     ] {
         assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
     }
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    let without_socket = size_of::<Connection<[u64; 1]>>() - size_of::<[u64; 1]>();
+    assert!(without_socket <= 160, "{without_socket}");
 }

@@ -168,7 +168,7 @@ impl World {
             Step::ClientLeaves(_) => {}
             Step::ClientEmits { namespace, binary } => self.client_emits(namespace, binary),
             Step::ClientEmitsVolatile { namespace, is_writable } => {
-                self.client_emits_volatile(namespace, is_writable)
+                self.client_emits_volatile(namespace, is_writable);
             }
             Step::ClientAsks { namespace, timeout } => self.client_asks(namespace, timeout),
             Step::ClientAnswers { namespace, which } => self.client_answers(namespace, which),

@@ -72,7 +72,7 @@ impl Run {
             11 => {
                 let mut encoder = MessageEncoder::new();
                 let event = encode::event(&mut encoder, NAMESPACES[socket], None, "e", &());
-                let _refused = self.client[key].emit(event.expect("it can be written"));
+                let _refused = self.client[key].emit(&event.expect("it can be written"));
                 let _volatile = self.client[key].emit_volatile(choices.arbitrary()?);
             }
             12 => self.ask(socket, choices)?,
@@ -86,7 +86,7 @@ impl Run {
             }
             _ => {
                 if let Some(message) = self.client.poll_transmit() {
-                    assert!(self.is_open && !message.as_wire().is_empty());
+                    assert!(self.is_open && !message.text().is_empty());
                 }
                 return Ok(());
             }
@@ -122,7 +122,7 @@ impl Run {
         let waiter = self.next_waiter;
         self.next_waiter += 1;
         self.waiting.insert(waiter);
-        match self.client[key].emit_with_ack(id, event.expect("it can be written"), deadline, waiter) {
+        match self.client[key].emit_with_ack(id, &event.expect("it can be written"), deadline, waiter) {
             Ok(emit) => assert_ne!(emit, Emit::Dropped),
             Err((_, waiter)) => assert!(self.waiting.remove(&waiter)),
         }
