@@ -1,19 +1,20 @@
 //! The rules of one socket of a client: when it is connected, what waits until then, and what fails when it ends.
 
+mod packets;
+
 use std::collections::VecDeque;
 
 use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage};
 use ws_proto::Time;
 
-use super::Violation;
 use super::limits::Limits;
-use super::output::{AckError, AckId, ConnectError, DisconnectReason, Granted, Output};
+use super::output::{AckError, AckId, DisconnectReason, Output};
 use super::recovery::Recovery;
 use super::send_buffer::{Place, SendBuffer};
 use crate::acks::AckTable;
-use crate::arguments::{Arguments, Json};
+use crate::arguments::Json;
 use crate::encode;
-use crate::packet::{Event, Packet};
+use crate::packet::Event;
 
 /// One socket of a client, in one namespace.
 ///
@@ -329,112 +330,6 @@ impl<W> Socket<W> {
         self.fail_sent_acks();
     }
 
-    /// A packet of the server for this namespace. Gives an event or an acknowledgement, unless something else has to be
-    /// [polled](Self::poll_output) first: then it waits behind that.
-    ///
-    /// # Errors
-    /// When more events come before the answer to CONNECT than the limits allow. The connection must be closed.
-    pub fn handle_packet<'m>(&mut self, packet: Packet<'m>) -> Result<Option<Output<'m, W>>, Violation> {
-        match packet {
-            Packet::Event { event, ack, .. } => return self.handle_event(event, ack),
-            Packet::Ack { id, arguments, .. } => return Ok(self.handle_ack(id, arguments)),
-            Packet::Connect { auth, .. } => self.handle_connect(auth.as_ref()),
-            Packet::ConnectError { data, .. } => self.handle_connect_error(&data),
-            Packet::Disconnect { .. } => self.handle_disconnect(),
-        }
-        Ok(None)
-    }
-
-    fn handle_event<'m>(
-        &mut self,
-        event: Event<'m>,
-        ack: Option<u64>,
-    ) -> Result<Option<Output<'m, W>>, Violation> {
-        match self.state {
-            State::Connected { .. } => {
-                let output = self.event_output(event, ack);
-                Ok(self.deliver(output))
-            }
-            State::Connecting | State::Authenticating => {
-                self.receive_buffer_bytes += event.size() + size_of::<Event<'_>>();
-                self.receive_buffer.push_back((event.into_owned(), ack));
-                let max = self.limits.receive_buffer_events;
-                if self.receive_buffer.len() > max
-                    || self.receive_buffer_bytes > self.limits.receive_buffer_bytes
-                {
-                    return Err(Violation::TooManyEvents);
-                }
-                Ok(None)
-            }
-            // It was sent to a socket that is gone.
-            State::Inactive | State::Waiting | State::Leaving { .. } => Ok(None),
-        }
-    }
-
-    fn handle_ack<'m>(&mut self, id: u64, arguments: Arguments<'m>) -> Option<Output<'m, W>> {
-        // A server cannot acknowledge what has not been sent.
-        let Pending { waiter, place } = self.acks.resolve(id)?;
-        self.send_buffer.remove(place);
-        self.deliver(Output::Ack { waiter, arguments })
-    }
-
-    fn handle_connect(&mut self, granted: Option<&Json<'_>>) {
-        match self.state {
-            State::Connecting => {}
-            State::Leaving { rejoin } => {
-                self.leave();
-                return self.leave_or_rejoin(rejoin);
-            }
-            // Unasked for.
-            State::Inactive | State::Waiting | State::Authenticating | State::Connected { .. } => return,
-        }
-        self.disconnect_may_cross = false;
-        let Granted { sid, pid } = granted.and_then(|json| json.deserialize().ok()).unwrap_or_default();
-        let Some(id) = sid else { return self.fail_to_connect(ConnectError::OldServer) };
-        let max = self.limits.id_length;
-        if id.len() > max {
-            self.leave();
-            return self.fail_to_connect(ConnectError::IdTooLong { max });
-        }
-        let recovered = self.recovery.handle_connect(pid.as_deref().filter(|pid| pid.len() <= max));
-        self.state = State::Connected { id: id.into(), recovered };
-        self.connections += 1;
-        for (event, ack) in self.clear_receive_buffer() {
-            let output = self.event_output(event, ack);
-            self.outputs.push_back(output);
-        }
-        self.outputs.push_back(Output::Connected { recovered });
-    }
-
-    fn handle_connect_error(&mut self, refusal: &Json<'_>) {
-        match self.state {
-            State::Connecting => self.fail_to_connect(ConnectError::read(refusal)),
-            State::Leaving { rejoin } => self.leave_or_rejoin(rejoin),
-            State::Inactive | State::Waiting | State::Authenticating | State::Connected { .. } => {}
-        }
-    }
-
-    fn handle_disconnect(&mut self) {
-        let reason = DisconnectReason::IoServerDisconnect;
-        let may_cross = std::mem::take(&mut self.disconnect_may_cross);
-        match self.state {
-            State::Connected { .. } => {
-                self.state = State::Inactive;
-                self.outputs.push_back(Output::Disconnected { reason });
-                self.fail_sent_acks();
-            }
-            State::Connecting => {
-                // The middleware's program has disconnected the socket, and no answer will come. Unless this is meant
-                // for the socket that we have left: then the answer is still to come, and must be met with DISCONNECT.
-                self.state = if may_cross { State::Leaving { rejoin: false } } else { State::Inactive };
-                self.clear_receive_buffer();
-                self.outputs.push_back(Output::Disconnected { reason });
-            }
-            State::Leaving { rejoin } if !may_cross => self.leave_or_rejoin(rejoin),
-            State::Leaving { .. } | State::Inactive | State::Waiting | State::Authenticating => {}
-        }
-    }
-
     /// The socket is wanted.
     fn join(&mut self) {
         if !self.is_engine_open {
@@ -466,20 +361,6 @@ impl<W> Socket<W> {
         let mut encoder = MessageEncoder::new();
         self.control.push_back(encode::disconnect(&mut encoder, &self.namespace).to_shared());
         self.disconnect_may_cross = true;
-    }
-
-    /// The CONNECT that the program did not wait for is answered.
-    fn leave_or_rejoin(&mut self, rejoin: bool) {
-        self.state = State::Inactive;
-        if rejoin {
-            self.join();
-        }
-    }
-
-    fn fail_to_connect(&mut self, error: ConnectError) {
-        self.state = State::Inactive;
-        self.clear_receive_buffer();
-        self.outputs.push_back(Output::ConnectError(error));
     }
 
     /// Whether a message can be given to the engine without overtaking one.
@@ -524,21 +405,6 @@ impl<W> Socket<W> {
             self.send_buffer.remove(place);
             self.outputs.push_back(Output::AckFailed { waiter, error: AckError::Disconnected });
         }
-    }
-
-    fn event_output<'m>(&mut self, event: Event<'m>, ack: Option<u64>) -> Output<'m, W> {
-        let has_offset = self.recovery.handle_event(&event, ack, self.limits.offset_length);
-        let ack = ack.map(|id| AckId { id, connection: self.connections });
-        Output::Event { event, ack, has_offset }
-    }
-
-    /// Gives an output at once, or puts it behind those that wait.
-    fn deliver<'m>(&mut self, output: Output<'m, W>) -> Option<Output<'m, W>> {
-        if self.outputs.is_empty() {
-            return Some(output);
-        }
-        self.outputs.push_back(output.into_owned());
-        None
     }
 
     fn clear_receive_buffer(&mut self) -> VecDeque<(Event<'static>, Option<u64>)> {
