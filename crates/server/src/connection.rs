@@ -1,109 +1,55 @@
-//! A connection and the sockets on it: what packets mean.
+//! The sockets of one engine session: what its messages mean to the program.
+//!
+//! Hot path. The rules are those of [`socketio_proto::server`]; here are the program's handlers, and what is sent.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use engineio::{CloseReason, Handler, Message, Session, Time};
 use handlers::{WaitingEvents, with_encoder};
-use smallvec::SmallVec;
-use socketio_proto::{Decoder, Json, Packet, encode};
+use socketio_proto::encode;
+use socketio_proto::server::{self as machine, ConnectRequest, DisconnectReason, Entry, Received, Violation};
 
 use crate::handshake::Handshake;
-use crate::reason::DisconnectReason;
 use crate::server::Server;
 use crate::socket::Socket;
-use crate::socket_task::SocketTask;
+use crate::socket_task::{Progress, SocketTask};
 
-/// Sockets of one connection and namespace whose last handlers still run when it joins again. Answers clients that join
-/// and leave in a loop, faster than handlers finish.
-const LEAVING_AT_MOST: usize = 16;
+/// What the sockets of one connection share.
+pub(crate) struct Client {
+    handshake: Handshake,
+    disconnected: AtomicBool,
+}
+
+impl Client {
+    pub(crate) fn handshake(&self) -> &Handshake {
+        &self.handshake
+    }
+
+    /// The program ends all sockets of the connection. The connection's task does it, once it is woken.
+    pub(crate) fn disconnect(&self) {
+        self.disconnected.store(true, Ordering::Release);
+    }
+}
 
 /// The handler of one engine session.
 pub struct Connection {
     server: Server,
     session: Session,
-    handshake: Arc<Handshake>,
-    decoder: Decoder,
-    /// Most connections have one socket.
-    sockets: SmallVec<[SocketTask; 1]>,
-    /// Until when a namespace must be joined; `None` once one is.
-    connect_deadline: Option<Time>,
-    /// Until when the next attachment must come; `None` while none is due.
-    attachment_deadline: Option<Time>,
-    closed: bool,
+    client: Arc<Client>,
+    machine: machine::Connection<SocketTask>,
 }
 
 impl Connection {
     pub(crate) fn new(server: Server, session: Session, handshake: Handshake, now: Time) -> Self {
-        let connect_deadline = Some(now + server.limits().connect_timeout);
-        Self {
-            server,
-            session,
-            handshake: Arc::new(handshake),
-            decoder: Decoder::new(&socketio_proto::Limits::default()),
-            sockets: SmallVec::new(),
-            connect_deadline,
-            attachment_deadline: None,
-            closed: false,
-        }
-    }
-
-    fn handle_packet(&mut self, packet: Packet<'_>, cx: &mut TaskContext<'_>) {
-        match packet {
-            Packet::Event { namespace, ack, event } => {
-                let Some(task) = find(&mut self.sockets, &namespace).filter(|task| task.has_entered()) else {
-                    return self.break_off("an event for a namespace that is not joined", cx);
-                };
-                task.handle_event(event, ack, &self.server, cx);
-                self.enforce_limits(cx);
-            }
-            Packet::Ack { namespace, id, arguments } => match find(&mut self.sockets, &namespace) {
-                Some(task) if task.has_entered() => task.socket().acks().resolve(id, arguments),
-                _ => self.break_off("an acknowledgement for a namespace that is not joined", cx),
-            },
-            Packet::Connect { namespace, auth } => self.handle_connect(&namespace, auth, cx),
-            Packet::Disconnect { namespace } => match find(&mut self.sockets, &namespace) {
-                Some(task) => {
-                    task.socket().leave_namespace(DisconnectReason::ClientNamespaceDisconnect);
-                    task.advance(&self.server, cx);
-                    self.forget_finished();
-                }
-                None => self.break_off("a disconnect from a namespace that is not joined", cx),
-            },
-            _ => self.break_off("a packet that only servers send", cx),
-        }
-    }
-
-    fn handle_connect(&mut self, namespace: &str, auth: Option<Json<'_>>, cx: &mut TaskContext<'_>) {
-        let of_namespace = |task: &SocketTask| task.socket().namespace().name() == namespace;
-        let is_joined = |task: &SocketTask| of_namespace(task) && task.socket().disconnect_reason().is_none();
-        if self.sockets.iter().any(is_joined) {
-            return self.break_off("a second connect to a namespace", cx);
-        }
-        // The socket before is disconnected, and the client begins anew; handlers of that one may still run.
-        self.sockets.retain(|task| !(of_namespace(task) && task.is_finished()));
-        if self.sockets.iter().filter(|task| of_namespace(task)).count() >= LEAVING_AT_MOST {
-            return self.break_off("more sockets than may be leaving", cx);
-        }
-        let socket = self.server.find(namespace).and_then(|namespace| {
-            let id = self.server.new_socket_id()?;
-            let auth = auth.map_or(Json::EMPTY_OBJECT, Json::into_owned);
-            Some(Socket::new(id, namespace, self.session.clone(), Arc::clone(&self.handshake), auth))
-        });
-        let Some(socket) = socket else {
-            with_encoder(|encoder| {
-                match encode::connect_error(encoder, namespace, "Invalid namespace", None::<&()>) {
-                    Ok(message) => self.session.send(message),
-                    Err(error) => tracing::error!(%error, "a refusal was not sent"),
-                }
-            });
-            return;
-        };
-        let mut task = SocketTask::new(socket);
-        task.advance(&self.server, cx);
-        self.sockets.push(task);
-        self.forget_finished();
+        let mut limits = machine::Limits::default();
+        limits.connect_timeout = server.limits().connect_timeout;
+        limits.attachment_timeout = server.limits().attachment_timeout;
+        let machine = machine::Connection::new(&limits, &socketio_proto::Limits::default(), now);
+        let client = Arc::new(Client { handshake, disconnected: AtomicBool::new(false) });
+        Self { server, session, client, machine }
     }
 
     /// Closes the connection where waiting events exceed what the program may ask of the memory.
@@ -111,50 +57,86 @@ impl Connection {
         let WaitingEvents { events, bytes } = self.waiting();
         let limits = self.server.limits();
         if events > limits.waiting_events_hard || bytes > limits.waiting_bytes_hard {
-            self.break_off("more events than may wait", cx);
+            tracing::debug!(events, bytes, "more events wait than may");
+            self.close_session(DisconnectReason::ForcedServerClose, cx);
         }
     }
 
     fn waiting(&self) -> WaitingEvents {
-        self.sockets.iter().map(SocketTask::waiting).sum()
+        self.machine.sockets().map(SocketTask::waiting).sum()
     }
 
     /// The client broke the protocol.
-    fn break_off(&mut self, what: &'static str, cx: &mut TaskContext<'_>) {
-        tracing::debug!(what, "a client broke the protocol");
-        self.close(DisconnectReason::ForcedServerClose, cx);
+    fn handle_violation(&mut self, violation: Violation, cx: &mut TaskContext<'_>) {
+        tracing::debug!(%violation, "a client broke the protocol");
+        let reason = violation.disconnect_reason();
+        if let Violation::Undecodable(error) = violation {
+            let error = error.into();
+            for task in self.machine.sockets() {
+                self.server.report(&error, task.socket(), None);
+            }
+        }
+        self.close_session(reason, cx);
+    }
+
+    fn close_session(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
+        self.close(reason, cx);
         self.session.close();
     }
 
-    /// All sockets are gone, at once; their last handlers may still run.
+    /// All sockets are disconnected, at once; their last handlers may still run.
     fn close(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
-        self.closed = true;
-        self.connect_deadline = None;
-        self.attachment_deadline = None;
-        for task in &mut self.sockets {
-            task.socket().leave_namespace(reason);
-            task.advance(&self.server, cx);
-        }
+        self.machine.close();
+        let server = &self.server;
+        self.machine.for_each(|entry| {
+            entry.socket().socket().leave_namespace(reason);
+            advance(entry, server, cx);
+        });
     }
 
-    /// Forgets the sockets that are gone. One that the server has disconnected leaves a mark: the client may not know
-    /// it yet, and its events are ignored, not punished.
-    fn forget_finished(&mut self) {
-        self.sockets.retain(|task| {
-            let by_server = DisconnectReason::ServerNamespaceDisconnect;
-            !task.is_finished() || task.socket().disconnect_reason() == Some(by_server)
+    /// A client asks for a namespace.
+    fn connect(
+        server: &Server,
+        session: &Session,
+        client: &Arc<Client>,
+        request: ConnectRequest<'_, '_, SocketTask>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let socket = server.find(request.namespace()).and_then(|namespace| {
+            let id = server.new_socket_id()?;
+            let auth = request.auth().clone().into_owned();
+            Some(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))
         });
-        // Those that were refused are forgotten: the deadline goes on.
-        if self.sockets.iter().any(SocketTask::has_entered) {
-            self.connect_deadline = None;
+        match socket {
+            Some(socket) => advance(request.insert(SocketTask::new(socket)), server, cx),
+            None => with_encoder(|encoder| {
+                let namespace = request.namespace();
+                match encode::connect_error(encoder, namespace, "Invalid namespace", None::<&()>) {
+                    Ok(message) => session.send(message),
+                    Err(error) => tracing::error!(%error, "a refusal was not sent"),
+                }
+            }),
         }
+    }
+}
+
+/// Does all that can be done now for a socket.
+fn advance(mut entry: Entry<'_, SocketTask>, server: &Server, cx: &mut TaskContext<'_>) {
+    while entry.socket_mut().advance(server, cx) == Progress::Admitted {
+        // The machine first: events that come after a disconnect by the `on_connection` handler break no rule.
+        if entry.accept() {
+            entry.socket_mut().start_connecting(server, cx);
+        }
+    }
+    if entry.socket().is_finished() {
+        entry.remove();
     }
 }
 
 impl Drop for Connection {
     /// However the task ends (a runtime that stops, a panic), no socket stays behind in its namespace.
     fn drop(&mut self) {
-        for task in &self.sockets {
+        for task in self.machine.sockets() {
             task.socket().leave_namespace(DisconnectReason::ForcedClose);
         }
     }
@@ -168,27 +150,28 @@ impl fmt::Debug for Connection {
 
 impl Handler for Connection {
     fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut TaskContext<'_>) {
-        if self.closed {
-            return;
-        }
-        let decoded = match message {
-            Message::Text(text) => self.decoder.text(text),
-            Message::Binary(data) => {
-                self.attachment_deadline = None;
-                self.decoder.binary(data)
-            }
+        let Self { server, session, client, machine } = self;
+        let received = match message {
+            Message::Text(text) => machine.handle_text(text, now),
+            Message::Binary(data) => machine.handle_binary(data, now),
         };
-        match decoded {
-            Ok(Some(packet)) => self.handle_packet(packet, cx),
-            Ok(None) => self.attachment_deadline = Some(now + self.server.limits().attachment_timeout),
-            Err(error) => {
-                let error = error.into();
-                for task in &self.sockets {
-                    self.server.report(&error, task.socket(), None);
+        match received {
+            Ok(None) => {}
+            Ok(Some(Received::Event { mut socket, event, ack })) => {
+                if socket.socket_mut().handle_event(event, ack, server, cx) {
+                    advance(socket, server, cx);
                 }
-                self.close(DisconnectReason::ForcedClose, cx);
-                self.session.close();
+                self.enforce_limits(cx);
             }
+            Ok(Some(Received::Ack { socket, id, arguments })) => {
+                socket.socket().socket().acks().resolve(id, arguments);
+            }
+            Ok(Some(Received::Connect(request))) => Self::connect(server, session, client, request, cx),
+            Ok(Some(Received::Left(entry))) => {
+                entry.socket().socket().leave_namespace(DisconnectReason::ClientNamespaceDisconnect);
+                advance(entry, server, cx);
+            }
+            Err(violation) => self.handle_violation(violation, cx),
         }
     }
 
@@ -197,42 +180,30 @@ impl Handler for Connection {
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
-        if self.attachment_deadline.is_some() && !self.wants_input() {
-            // Until now nothing was read, so it could not come.
-            self.attachment_deadline = Some(now + self.server.limits().attachment_timeout);
-        }
-        if !self.closed && self.sockets.iter().any(|task| task.socket().closes_connection()) {
-            for task in &self.sockets {
+        let is_paused = !self.wants_input();
+        self.machine.set_paused(is_paused, now);
+        if !self.machine.is_closed() && self.client.disconnected.load(Ordering::Acquire) {
+            for task in self.machine.sockets() {
                 task.socket().disconnect();
             }
-            self.close(DisconnectReason::ServerNamespaceDisconnect, cx);
-            self.session.close();
+            self.close_session(DisconnectReason::ServerNamespaceDisconnect, cx);
         }
-        let mut advanced = false;
-        for task in &mut self.sockets {
-            if task.is_busy() {
-                task.advance(&self.server, cx);
-                advanced = true;
+        let server = &self.server;
+        self.machine.for_each(|entry| {
+            entry.socket().socket().acks().handle_timeout(now);
+            if entry.socket().is_busy() || entry.socket().is_finished() {
+                advance(entry, server, cx);
             }
+        });
+        if let Some(violation) = self.machine.handle_timeout(now) {
+            self.handle_violation(violation, cx);
         }
-        if advanced {
-            self.forget_finished();
-        }
-        if self.connect_deadline.is_some_and(|deadline| deadline <= now) {
-            self.connect_deadline = None;
-            self.break_off("no namespace joined in time", cx);
-        }
-        if self.attachment_deadline.is_some_and(|deadline| deadline <= now) {
-            self.break_off("an attachment did not come in time", cx);
-        }
-        if self.sockets.iter().all(SocketTask::is_finished) { Poll::Ready(()) } else { Poll::Pending }
+        if self.machine.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        match (self.connect_deadline, self.attachment_deadline) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let acks = self.machine.sockets().filter_map(|task| task.socket().acks().poll_timeout());
+        acks.chain(self.machine.poll_timeout()).min()
     }
 
     fn wants_input(&self) -> bool {
@@ -240,11 +211,6 @@ impl Handler for Connection {
         let limits = self.server.limits();
         // A handler that awaits an acknowledgement would wait for ever if reading stopped: then the hard limits hold.
         (events < limits.waiting_events && bytes < limits.waiting_bytes)
-            || self.sockets.iter().any(|task| task.socket().acks().is_waiting())
+            || self.machine.sockets().any(|task| task.socket().acks().is_waiting())
     }
-}
-
-/// The socket of a namespace, the newest if those before it are still leaving.
-fn find<'a>(sockets: &'a mut [SocketTask], namespace: &str) -> Option<&'a mut SocketTask> {
-    sockets.iter_mut().rev().find(|task| task.socket().namespace().name() == namespace)
 }

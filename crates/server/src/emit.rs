@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
-use crate::acks::{AckError, Answer};
+use crate::acks::{AckError, AckFuture};
 use crate::socket::Socket;
 
 /// Encodes an event that many sockets share.
@@ -121,10 +121,10 @@ impl<'a> Emitter<'a> {
         self,
         event: impl AsRef<str>,
         arguments: impl Serialize,
-    ) -> Answer<R> {
+    ) -> AckFuture<R> {
         let id = self.socket.namespace().next_ack_id();
         let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
-        let answer = Answer::expect(self.socket, id, timeout);
+        let answer = AckFuture::new(self.socket, id, timeout);
         match self.send(event.as_ref(), Some(id), &arguments, |message| {
             Ok(self.socket.session().try_send(message)?)
         }) {

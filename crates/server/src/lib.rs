@@ -48,13 +48,12 @@ mod handshake;
 mod lifecycle;
 mod limits;
 mod namespace;
-mod reason;
 mod server;
 mod side;
 mod socket;
 mod socket_task;
 
-pub use acks::{AckError, Answer};
+pub use acks::{AckError, AckFuture};
 pub use adapter::{Adapter, InMemory, JoinError, Room, SocketId};
 pub use broadcast::Broadcast;
 pub use emit::{EmitError, Emitter};
@@ -71,8 +70,8 @@ pub use namespace::Namespace;
 pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
-pub use reason::DisconnectReason;
 pub use server::{Builder, Server, SocketIo};
 pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 pub use socket::{Joined, Socket};
+pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -17,14 +17,15 @@ use serde::de::DeserializeOwned;
 use socketio_proto::{ArgumentsError, EncodedEvent, Json, encode};
 use tokio::sync::Notify;
 
-use crate::acks::{Acks, Answer};
+use crate::acks::{AckFuture, Acks};
 use crate::broadcast::Broadcast;
+use crate::connection::Client;
 use crate::emit::{EmitError, Emitter};
 use crate::handshake::Handshake;
 use crate::lifecycle::Handlers;
 use crate::namespace::Namespace;
-use crate::reason::DisconnectReason;
 use crate::side::{OnEvent, ServerSide};
+use socketio_proto::server::DisconnectReason;
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
 #[derive(Clone)]
@@ -35,11 +36,10 @@ pub struct Shared {
     id: SocketId,
     namespace: Namespace,
     session: Session,
-    handshake: Arc<Handshake>,
+    client: Arc<Client>,
     auth: Json<'static>,
     handlers: Arc<Handlers>,
     phase: AtomicU8,
-    closes_connection: AtomicBool,
     acks: Acks,
     disconnected: Notify,
     /// What few sockets have. Those that have none pay one load for each event.
@@ -86,7 +86,7 @@ impl Socket {
         id: SocketId,
         namespace: Namespace,
         session: Session,
-        handshake: Arc<Handshake>,
+        client: Arc<Client>,
         auth: Json<'static>,
     ) -> Self {
         let handlers = namespace.handlers();
@@ -94,11 +94,10 @@ impl Socket {
             id,
             namespace,
             session,
-            handshake,
+            client,
             auth,
             handlers,
             phase: AtomicU8::new(JOINING),
-            closes_connection: AtomicBool::new(false),
             acks: Acks::default(),
             disconnected: Notify::new(),
             own: OnceLock::new(),
@@ -120,7 +119,7 @@ impl Socket {
     /// The request that the connection began with.
     #[must_use]
     pub fn handshake(&self) -> &Handshake {
-        &self.0.handshake
+        self.0.client.handshake()
     }
 
     /// The transport of the connection now.
@@ -203,7 +202,7 @@ impl Socket {
         &self,
         event: impl AsRef<str>,
         arguments: impl Serialize,
-    ) -> Answer<R> {
+    ) -> AckFuture<R> {
         Emitter::new(self).emit_with_ack(event, arguments)
     }
 
@@ -299,14 +298,10 @@ impl Socket {
 
     /// Disconnects the socket and all others of its connection, and closes the connection.
     pub fn disconnect_connection(&self) {
-        self.0.closes_connection.store(true, Ordering::Release);
+        self.0.client.disconnect();
         self.disconnect();
         // The connection's task does it, which knows the other sockets.
         self.0.session.wake();
-    }
-
-    pub(crate) fn closes_connection(&self) -> bool {
-        self.0.closes_connection.load(Ordering::Acquire)
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use handlers::{BoxFuture, EventQueue, HandlerError, Started, WaitingEvents, start, with_encoder};
+use socketio_proto::server::DisconnectReason;
 use socketio_proto::{Event, encode};
 
 use crate::lifecycle::ConnectError;
-use crate::reason::DisconnectReason;
 use crate::server::Server;
 use crate::side::{Context, Disconnect, ServerSide, ServerSource, TokioSpawn, TokioTask};
 use crate::socket::Socket;
@@ -36,6 +36,25 @@ enum Stage {
     Disconnected,
 }
 
+/// What [`SocketTask::advance`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing more can be done now.
+    Waits,
+    /// The middlewares have let the client in: [`SocketTask::start_connecting`] is next, unless it has left meanwhile.
+    Admitted,
+}
+
+impl socketio_proto::server::Socket for SocketTask {
+    fn namespace(&self) -> &str {
+        self.socket.namespace().name()
+    }
+
+    fn is_disconnected(&self) -> bool {
+        self.socket.disconnect_reason() == Some(DisconnectReason::ServerNamespaceDisconnect)
+    }
+}
+
 impl SocketTask {
     /// A client asks for a namespace. [`advance`](Self::advance) does the rest.
     pub(crate) fn new(socket: Socket) -> Self {
@@ -45,11 +64,6 @@ impl SocketTask {
 
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
-    }
-
-    /// Whether the client has been let in (and may since have left).
-    pub(crate) fn has_entered(&self) -> bool {
-        !matches!(self.stage, Stage::Middleware { .. })
     }
 
     /// Whether the last handler has finished.
@@ -71,29 +85,30 @@ impl SocketTask {
         }
     }
 
-    /// An event has come for a socket that has entered.
+    /// An event has come for a socket that has been let in. `true` if its handler has disconnected the socket, so that
+    /// [`advance`](Self::advance) has something to do.
+    #[must_use]
     pub(crate) fn handle_event(
         &mut self,
         event: Event<'_>,
         ack: Option<u64>,
         server: &Server,
         cx: &mut TaskContext<'_>,
-    ) {
+    ) -> bool {
         if self.is_disconnected() {
-            return;
+            return false;
         }
         if !matches!(self.stage, Stage::Connected) {
-            return self.events.push(event, ack);
+            self.events.push(event, ack);
+            return false;
         }
         let source = ServerSource { server, socket: &self.socket, disconnect: None };
         self.events.handle_event(event, ack, &source, cx);
-        if self.is_disconnected() {
-            self.advance(server, cx);
-        }
+        self.is_disconnected()
     }
 
     /// Does all that can be done now: takes the result of a handler that has finished, starts the next one, and so on.
-    pub(crate) fn advance(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+    pub(crate) fn advance(&mut self, server: &Server, cx: &mut TaskContext<'_>) -> Progress {
         loop {
             let is_disconnected = self.is_disconnected();
             if is_disconnected {
@@ -101,59 +116,66 @@ impl SocketTask {
             }
             match &mut self.stage {
                 Stage::Middleware { running: Some(task), next } => {
-                    let Poll::Ready(admission) = Pin::new(task).poll(cx) else { return };
+                    let Poll::Ready(admission) = Pin::new(task).poll(cx) else { return Progress::Waits };
                     self.stage = Stage::Middleware { next: *next, running: None };
                     self.admit(admission, server);
                 }
                 Stage::Middleware { .. } if is_disconnected => self.stage = Stage::Disconnected,
                 Stage::Middleware { next, .. } => {
                     let next = *next;
-                    self.call_middleware(next, server, cx);
+                    if !self.call_middleware(next, server, cx) {
+                        return Progress::Admitted;
+                    }
                 }
                 Stage::Connecting(task) => {
-                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return };
+                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Waits };
                     self.finish(Stage::Connected, result.unwrap_or_else(Err), server);
                 }
                 Stage::Connected => {
                     let source = ServerSource { server, socket: &self.socket, disconnect: None };
                     // The last handler runs after all others.
                     if self.events.poll(&source, cx).is_pending() {
-                        return;
+                        return Progress::Waits;
                     }
-                    let Some(reason) = self.socket.disconnect_reason() else { return };
+                    let Some(reason) = self.socket.disconnect_reason() else { return Progress::Waits };
                     self.start_disconnecting(reason, server, cx);
                 }
                 Stage::Disconnecting(task) => {
-                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return };
+                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Waits };
                     self.finish(Stage::Disconnected, result.unwrap_or_else(Err), server);
                 }
-                Stage::Disconnected => return,
+                Stage::Disconnected => return Progress::Waits,
             }
         }
     }
 
-    /// Calls the next middleware, or lets the client in.
-    fn call_middleware(&mut self, next: u32, server: &Server, cx: &mut TaskContext<'_>) {
+    /// Calls the next middleware. `false` if there is none.
+    fn call_middleware(&mut self, next: u32, server: &Server, cx: &mut TaskContext<'_>) -> bool {
         let handlers = self.socket.handlers().clone();
+        let Some(middleware) = handlers.middleware.get(next as usize) else { return false };
         let source = ServerSource { server, socket: &self.socket, disconnect: None };
         let mut context = Context::new(source);
-        if let Some(middleware) = handlers.middleware.get(next as usize) {
-            let started = start::<TokioSpawn, _>(|| middleware(&mut context), cx);
-            self.stage = Stage::Middleware { next: next + 1, running: None };
-            match started {
-                Started::Ready(admission) => self.admit(Ok(admission), server),
-                Started::Pending(task) => {
-                    self.stage = Stage::Middleware { next: next + 1, running: Some(task) };
-                }
-                Started::Failed(error) => self.admit(Err(error), server),
+        let started = start::<TokioSpawn, _>(|| middleware(&mut context), cx);
+        self.stage = Stage::Middleware { next: next + 1, running: None };
+        match started {
+            Started::Ready(admission) => self.admit(Ok(admission), server),
+            Started::Pending(task) => {
+                self.stage = Stage::Middleware { next: next + 1, running: Some(task) };
             }
-            return;
+            Started::Failed(error) => self.admit(Err(error), server),
         }
+        true
+    }
+
+    /// Lets the client in and calls the `on_connection` handler.
+    pub(crate) fn start_connecting(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
         self.socket.enter_namespace();
+        let handlers = self.socket.handlers().clone();
         let Some(connection) = &handlers.connection else {
             self.stage = Stage::Connected;
             return;
         };
+        let mut context = Context::new(ServerSource { server, socket: &self.socket, disconnect: None });
         match start::<TokioSpawn, _>(|| connection(&mut context), cx) {
             Started::Pending(task) => self.stage = Stage::Connecting(task),
             Started::Ready(result) => self.finish(Stage::Connected, result, server),

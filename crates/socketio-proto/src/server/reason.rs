@@ -6,6 +6,7 @@ use engineio_proto::CloseReason;
 
 /// Why a socket is disconnected, in the words of the Node server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DisconnectReason {
     /// The program disconnected the socket.
     ServerNamespaceDisconnect,
@@ -44,6 +45,39 @@ impl DisconnectReason {
             Self::ServerShuttingDown => "server shutting down",
         }
     }
+
+    /// A small number for the reason, by which a driver can keep it in an atomic byte.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::ServerNamespaceDisconnect => 0,
+            Self::ClientNamespaceDisconnect => 1,
+            Self::TransportClose => 2,
+            Self::TransportError => 3,
+            Self::PingTimeout => 4,
+            Self::ParseError => 5,
+            Self::ForcedClose => 6,
+            Self::ForcedServerClose => 7,
+            Self::ServerShuttingDown => 8,
+        }
+    }
+
+    /// The reason whose [`code`](Self::code) this is.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::ServerNamespaceDisconnect),
+            1 => Some(Self::ClientNamespaceDisconnect),
+            2 => Some(Self::TransportClose),
+            3 => Some(Self::TransportError),
+            4 => Some(Self::PingTimeout),
+            5 => Some(Self::ParseError),
+            6 => Some(Self::ForcedClose),
+            7 => Some(Self::ForcedServerClose),
+            8 => Some(Self::ServerShuttingDown),
+            _ => None,
+        }
+    }
 }
 
 impl From<CloseReason> for DisconnectReason {
@@ -62,5 +96,53 @@ impl From<CloseReason> for DisconnectReason {
 impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::successors;
+
+    use super::*;
+
+    /// All reasons, one after the other. A new variant does not compile before it has its place here.
+    fn following(reason: DisconnectReason) -> Option<DisconnectReason> {
+        use DisconnectReason as Reason;
+        match reason {
+            Reason::ServerNamespaceDisconnect => Some(Reason::ClientNamespaceDisconnect),
+            Reason::ClientNamespaceDisconnect => Some(Reason::TransportClose),
+            Reason::TransportClose => Some(Reason::TransportError),
+            Reason::TransportError => Some(Reason::PingTimeout),
+            Reason::PingTimeout => Some(Reason::ParseError),
+            Reason::ParseError => Some(Reason::ForcedClose),
+            Reason::ForcedClose => Some(Reason::ForcedServerClose),
+            Reason::ForcedServerClose => Some(Reason::ServerShuttingDown),
+            Reason::ServerShuttingDown => None,
+        }
+    }
+
+    #[test]
+    fn every_reason_is_found_again_by_its_code() {
+        let first = DisconnectReason::ServerNamespaceDisconnect;
+        let reasons: Vec<_> = successors(Some(first), |reason| following(*reason)).collect();
+        for reason in &reasons {
+            assert_eq!(DisconnectReason::from_code(reason.code()), Some(*reason));
+        }
+        let known = (0..=u8::MAX).filter_map(DisconnectReason::from_code).count();
+        assert_eq!(known, reasons.len(), "a code without a reason");
+    }
+
+    #[test]
+    fn the_end_of_a_session_has_the_same_name_for_its_sockets() {
+        for reason in [
+            CloseReason::PingTimeout,
+            CloseReason::TransportError,
+            CloseReason::TransportClose,
+            CloseReason::ParseError,
+            CloseReason::ForcedClose,
+            CloseReason::ServerShuttingDown,
+        ] {
+            assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
+        }
     }
 }

@@ -306,24 +306,3 @@ fn a_connect_request_tells_what_the_client_sent() {
         assert_eq!((request.pid().as_deref(), request.offset().as_deref()), (pid, offset), "{text}");
     }
 }
-
-#[test]
-fn every_reason_has_the_word_of_the_node_server() {
-    use engineio_proto::CloseReason;
-    for reason in [
-        CloseReason::PingTimeout,
-        CloseReason::TransportError,
-        CloseReason::TransportClose,
-        CloseReason::ParseError,
-        CloseReason::ForcedClose,
-        CloseReason::ServerShuttingDown,
-    ] {
-        assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
-    }
-}
-
-#[test]
-fn an_idle_connection_is_small() {
-    let without_socket = size_of::<Connection<[u64; 1]>>() - size_of::<[u64; 1]>();
-    assert!(without_socket <= 160, "{without_socket}");
-}
