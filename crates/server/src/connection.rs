@@ -2,6 +2,9 @@
 //!
 //! Hot path. The rules are those of [`socketio_proto::server`]; here are the program's handlers, and what is sent.
 
+mod handshake;
+mod socket_task;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +15,10 @@ use handlers::{WaitingEvents, with_encoder};
 use socketio_proto::encode;
 use socketio_proto::server::{self as machine, ConnectRequest, DisconnectReason, Entry, Received, Violation};
 
-use crate::handshake::Handshake;
 use crate::server::Server;
 use crate::socket::Socket;
-use crate::socket_task::{Progress, SocketTask};
+pub use handshake::Handshake;
+use socket_task::{Progress, SocketTask};
 
 /// What the sockets of one connection share.
 pub(crate) struct Client {

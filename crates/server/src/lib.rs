@@ -39,39 +39,35 @@
 //! waits holds up only its own socket. While events wait, the connection is not read beyond
 //! [`Limits`], so that a fast client cannot fill the memory of the server.
 
-mod acks;
-mod broadcast;
 mod connection;
-mod emit;
-mod extract;
-mod handshake;
-mod lifecycle;
+mod handler;
 mod limits;
 mod namespace;
 mod server;
-mod side;
 mod socket;
-mod socket_task;
 
-pub use acks::{AckError, AckFuture};
-pub use adapter::{Adapter, InMemory, JoinError, Room, SocketId};
-pub use broadcast::Broadcast;
-pub use emit::{EmitError, Emitter};
+/// What an adapter of one's own is made of.
+pub mod adapter {
+    pub use ::adapter::*;
+}
+
+pub use ::adapter::{Adapter, InMemory, JoinError, Room, SocketId};
+pub use connection::Handshake;
 pub use engineio::{Cors, EngineLayer, EngineService, Transport};
-pub use extract::{Auth, DroppedEvents};
+pub use handler::{
+    Auth, ConnectError, Context, DroppedEvents, IntoAdmission, OnConnection, OnDisconnect, OnEvent,
+    Registration, ServerSide,
+};
 pub use handlers::{
     Ack, Data, EventName, Extract, Handler, HandlerError, IntoOutcome, IntoReply, Kind, RawArguments, Reply,
     State,
 };
-pub use handshake::Handshake;
-pub use lifecycle::{ConnectError, IntoAdmission};
 pub use limits::Limits;
-pub use namespace::Namespace;
+pub use namespace::{Broadcast, Namespace};
 pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use server::{Builder, Server, SocketIo};
-pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
-pub use socket::{Joined, Socket};
+pub use socket::{AckError, AckFuture, EmitError, Emitter, Joined, Socket};
 pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};

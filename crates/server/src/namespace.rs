@@ -1,5 +1,7 @@
 //! A namespace: its handlers and its sockets.
 
+mod broadcast;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +10,13 @@ use adapter::{Adapter, Room, SocketId};
 use handlers::{EventHandler, EventTable, Handler, HandlerError, IntoOutcome, IntoReply, Registry, erase};
 use serde::Serialize;
 
-use crate::broadcast::Broadcast;
-use crate::lifecycle::{Handlers, IntoAdmission};
+use crate::handler::{
+    Handlers, IntoAdmission, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide,
+};
 use crate::limits::Limits;
 use crate::server::Common;
-use crate::side::{OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 use crate::socket::Socket;
+pub use broadcast::Broadcast;
 
 /// A namespace of a server. Cheap to clone; all clones are the same namespace.
 ///

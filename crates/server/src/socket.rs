@@ -1,31 +1,33 @@
 //! One client in one namespace.
 
+mod acks;
+mod emit;
+mod lifecycle;
+
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Waker;
 use std::time::Duration;
 
-use adapter::{JoinError, Member, Room, SocketId};
+use adapter::{JoinError, Member as _, Room, SocketId};
 use engineio::Session;
-use engineio_proto::EncodedMessage;
-use handlers::{Acknowledge, EventHandler, Handler, HandlerError, IntoReply, with_encoder};
+use handlers::{EventHandler, Handler, IntoReply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::{ArgumentsError, EncodedEvent, Json, encode};
+use socketio_proto::server::DisconnectReason;
+use socketio_proto::{ArgumentsError, Json};
 use tokio::sync::Notify;
 
-use crate::acks::{AckFuture, Acks};
-use crate::broadcast::Broadcast;
-use crate::connection::Client;
-use crate::emit::{EmitError, Emitter};
-use crate::handshake::Handshake;
-use crate::lifecycle::Handlers;
-use crate::namespace::Namespace;
-use crate::side::{OnEvent, ServerSide};
-use socketio_proto::server::DisconnectReason;
+use crate::connection::{Client, Handshake};
+use crate::handler::{Handlers, OnEvent, ServerSide};
+use crate::namespace::{Broadcast, Namespace};
+use acks::Acks;
+pub use acks::{AckError, AckFuture};
+pub use emit::{EmitError, Emitter};
+pub(crate) use emit::{log_not_sent, shared_event};
+use lifecycle::{CONNECTED, JOINING};
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
 #[derive(Clone)]
@@ -51,11 +53,6 @@ struct Own {
     handlers: Vec<(Box<str>, EventHandler<ServerSide>)>,
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
-
-/// The phases of a socket. From [`DISCONNECTED`] on, the number is that plus [`DisconnectReason::code`].
-const JOINING: u8 = 0;
-const CONNECTED: u8 = 1;
-const DISCONNECTED: u8 = 2;
 
 /// What [`Socket::join`] returns. The socket is in the room already; awaiting this also waits until a cluster knows it.
 ///
@@ -304,77 +301,6 @@ impl Socket {
         self.0.session.wake();
     }
 
-    pub(crate) fn session(&self) -> &Session {
-        &self.0.session
-    }
-
-    pub(crate) fn acks(&self) -> &Acks {
-        &self.0.acks
-    }
-
-    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
-        &self.0.handlers
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
-    }
-
-    /// The handler of `event` that this socket alone has.
-    pub(crate) fn own_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
-        let own = self.0.own.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-        own.handlers.iter().find(|(name, _)| **name == *event).map(|(_, handler)| handler.clone())
-    }
-
-    fn send_disconnect(&self) {
-        with_encoder(|encoder| {
-            self.0.session.send(encode::disconnect(encoder, self.0.namespace.name()));
-        });
-    }
-
-    /// The client is let in: it is told so, and from now on it receives what is sent to its rooms.
-    pub(crate) fn enter_namespace(&self) {
-        with_encoder(|encoder| {
-            self.0.session.send(encode::connect(encoder, self.0.namespace.name(), &self.0.id));
-        });
-        let entered =
-            self.0.phase.compare_exchange(JOINING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if entered {
-            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "joined");
-            self.0.namespace.adapter().add(Arc::new(self.clone()));
-        }
-        // A middleware may have given the socket to another task, which disconnected it just now: before it was added,
-        // so that nobody has removed it, and perhaps before the client was told that it is in.
-        if let Some(reason) = self.disconnect_reason() {
-            self.0.namespace.adapter().del_all(self.0.id);
-            if reason == DisconnectReason::ServerNamespaceDisconnect {
-                self.send_disconnect();
-            }
-        }
-    }
-
-    /// The socket is gone, at once. `false` when it was gone before.
-    pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
-        let gone = DISCONNECTED + reason.code();
-        let left = self
-            .0
-            .phase
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(gone))
-            .is_ok();
-        if left {
-            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "left");
-            self.0.namespace.adapter().del_all(self.0.id);
-            self.0.acks.close();
-            self.0.disconnected.notify_waiters();
-        }
-        left
-    }
-
-    pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
-        let phase = self.0.phase.load(Ordering::Acquire);
-        DisconnectReason::from_code(phase.checked_sub(DISCONNECTED)?)
-    }
-
     /// What `change` returns, values of the program that it has taken out, is dropped under no lock.
     fn with_own<R>(&self, change: impl FnOnce(&mut Own) -> R) {
         let own = self.0.own.get_or_init(Box::default);
@@ -391,51 +317,6 @@ fn replace<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<
             list.push((key, value));
             None
         }
-    }
-}
-
-impl Acknowledge for Shared {
-    fn namespace(&self) -> &str {
-        self.namespace.name()
-    }
-
-    fn send_ack(&self, message: EncodedMessage<'_>) {
-        self.session.send(message);
-    }
-
-    fn report(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
-        let socket = Socket(self);
-        socket.namespace().report(error, &socket, event);
-    }
-}
-
-impl Member for Socket {
-    fn id(&self) -> SocketId {
-        self.0.id
-    }
-
-    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
-        if volatile && !self.0.session.is_writable() {
-            return None;
-        }
-        self.0.session.send_shared(event.message())
-    }
-
-    fn disconnect(&self, close_connection: bool) {
-        if close_connection {
-            self.disconnect_connection();
-        } else {
-            Socket::disconnect(self);
-        }
-    }
-
-    fn limits(&self) -> adapter::Limits {
-        let limits = self.0.namespace.limits();
-        adapter::Limits { rooms: limits.rooms, room_name: limits.room_name }
-    }
-
-    fn on_join_refused(&self, error: JoinError) {
-        self.0.namespace.report(&error.into(), self, None);
     }
 }
 

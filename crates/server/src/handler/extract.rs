@@ -2,12 +2,12 @@
 
 use handlers::{Extract, HandlerError, Kind};
 use serde::de::DeserializeOwned;
+use socketio_proto::server::DisconnectReason;
 
+use super::{Context, OnDisconnect, ServerSide};
 use crate::namespace::Namespace;
 use crate::server::Server;
-use crate::side::{Context, OnDisconnect, ServerSide};
 use crate::socket::Socket;
-use socketio_proto::server::DisconnectReason;
 
 impl<K: Kind<Side = ServerSide>> Extract<K> for Socket {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {

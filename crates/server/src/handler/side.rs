@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use handlers::{BoxFuture, EventHandler, EventTable, HandlerError, Kind, Side, Source, Spawn, States};
+use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
 
 use crate::server::Server;
 use crate::socket::{Shared, Socket};
-use socketio_proto::server::DisconnectReason;
 
 /// The server's side of the wire, for the handlers that both sides share.
 #[derive(Debug)]

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use adapter::{BroadcastOptions, Room, SocketId};
 use serde::Serialize;
 
-use crate::emit::{EmitError, log_not_sent, shared_event};
-use crate::namespace::Namespace;
-use crate::socket::Socket;
+use super::Namespace;
+use crate::socket::{EmitError, Socket, log_not_sent, shared_event};
 
 /// Whom an emit goes to: the sockets of a namespace, or those in some of its rooms, less those in others.
 ///

@@ -10,9 +10,8 @@ use handlers::{BoxFuture, EventQueue, HandlerError, Started, WaitingEvents, star
 use socketio_proto::server::DisconnectReason;
 use socketio_proto::{Event, encode};
 
-use crate::lifecycle::ConnectError;
+use crate::handler::{ConnectError, Context, Disconnect, ServerSide, ServerSource, TokioSpawn, TokioTask};
 use crate::server::Server;
-use crate::side::{Context, Disconnect, ServerSide, ServerSource, TokioSpawn, TokioTask};
 use crate::socket::Socket;
 
 /// One socket of a connection. The connection's task drives it.

@@ -13,8 +13,7 @@ use serde::de::DeserializeOwned;
 use socketio_proto::{AckTable, Arguments, ArgumentsError};
 use tokio::sync::oneshot;
 
-use crate::emit::EmitError;
-use crate::socket::Socket;
+use super::{EmitError, Socket};
 
 /// Why there is no acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,8 @@
 //! All handlers that a socket has in its life, and what a middleware may return.
 
+mod extract;
+mod side;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -7,7 +10,9 @@ use std::fmt;
 use handlers::{ErasedHandler, EventTable, HandlerError};
 use serde_json::Value;
 
-use crate::side::ServerSide;
+pub use extract::{Auth, DroppedEvents};
+pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
+pub(crate) use side::{Disconnect, ServerSource, TokioSpawn, TokioTask};
 
 /// All handlers of a namespace. A socket keeps the table that was there when it joined.
 #[derive(Clone, Default)]

@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
-use crate::acks::{AckError, AckFuture};
-use crate::socket::Socket;
+use super::{AckError, AckFuture, Socket};
 
 /// Encodes an event that many sockets share.
 pub(crate) fn shared_event<T: Serialize + ?Sized>(

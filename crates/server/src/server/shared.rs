@@ -1,0 +1,41 @@
+//! What the server and all its namespaces share, and where errors of handlers go.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use handlers::{HandlerError, States};
+use net::LogLimit;
+use socketio_proto::Excerpt;
+
+use crate::limits::Limits;
+use crate::socket::Socket;
+
+/// What the server and all its namespaces share.
+pub(crate) struct Common {
+    pub(crate) limits: Limits,
+    pub(super) states: States,
+    pub(super) on_error: Option<OnError>,
+    /// Log lines of what went wrong, where the program has no hook.
+    pub(super) failures: LogLimit,
+}
+
+pub(super) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync>;
+
+impl Common {
+    pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        if let Some(hook) = &self.on_error
+            // The hook is the program's: if it panics, the connection that it was called for goes on.
+            && catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_ok()
+        {
+            return;
+        }
+        self.failures.pass(|suppressed| {
+            let (event, error) = (event.map(Excerpt), Excerpt(error));
+            let event = event.as_ref().map(tracing::field::display);
+            if self.on_error.is_some() {
+                tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
+            } else {
+                tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
+            }
+        });
+    }
+}
