@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use tidewire::{Data, Reply, Server, State};
+use tidewire::server::{Data, Reply, Server, State};
 
 /// What handlers share.
 struct Greeting(&'static str);

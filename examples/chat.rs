@@ -1,7 +1,7 @@
 //! The program of the Socket.IO guides: `cargo run -p tidewire --example chat`.
 #![allow(clippy::print_stdout, reason = "it shows what happens")]
 
-use tidewire::{Cors, Data, DisconnectReason, Server, Socket};
+use tidewire::server::{Cors, Data, DisconnectReason, Server, Socket};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {

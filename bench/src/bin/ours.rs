@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
 use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
-use tidewire::{Data, Reply, Server, Socket};
+use tidewire::server::{Data, Reply, Server, Socket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
 

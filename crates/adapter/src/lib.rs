@@ -30,8 +30,9 @@ mod room;
 mod slots;
 
 pub use contract::{Adapter, Member};
+pub use engineio_proto::{MessageEncoder, SharedMessage};
 pub use limits::{JoinError, Limits};
 pub use memory::InMemory;
 pub use options::BroadcastOptions;
 pub use room::Room;
-pub use socketio_proto::{EncodedEvent, SocketId};
+pub use socketio_proto::{EncodeError, EncodedEvent, SocketId};

@@ -1,7 +1,7 @@
 //! The built-in application: the events of the common Socket.IO guides.
 
 use serde::Deserialize;
-use tidewire::{Builder, Data, HandlerError, Limits, Server, Socket};
+use tidewire::server::{Builder, Data, HandlerError, Limits, Server, Socket};
 
 /// What a `message` carries.
 #[derive(Deserialize)]

@@ -10,8 +10,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, Response};
 use axum::routing::{any, get};
-use tidewire::ws::{CloseCode, CloseFrame, DeflateOptions, Origins, Upgrade, UpgradeRejection, WebSocket};
-use tidewire::{Cors, Server, ServerTls, ws};
+use tidewire::server::{Cors, Server, ServerTls};
+use tidewire::ws::{
+    CloseCode, CloseFrame, DeflateOptions, Origins, SendError, Upgrade, UpgradeRejection, WebSocket,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -130,7 +132,7 @@ async fn echo_messages(
     mut stopped: watch::Receiver<bool>,
     // Dropped when all is done.
     _token: TaskTrackerToken,
-) -> Result<(), ws::SendError> {
+) -> Result<(), SendError> {
     let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
     loop {
         tokio::select! {

@@ -2,8 +2,10 @@
 //! WebSocket beside it.
 //!
 //! ```no_run
-//! use tidewire::{Cors, Data, Server, Socket};
+//! # #[cfg(feature = "server")]
+//! use tidewire::server::{Cors, Data, Server, Socket};
 //!
+//! # #[cfg(feature = "server")]
 //! #[tokio::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let io = Server::builder().cors(Cors::any()).build();
@@ -12,13 +14,38 @@
 //!     });
 //!     io.listen("0.0.0.0:3000").await
 //! }
+//! # #[cfg(not(feature = "server"))]
+//! # fn main() {}
 //! ```
 //!
-//! This crate is a front door: everything here is defined in the crates behind it, which may be used alone.
+//! | module | what is there |
+//! |---|---|
+//! | [`server`] | a Socket.IO server |
+//! | [`ws`] | WebSocket without Socket.IO, client and server |
+//!
+//! At the root are [`Server`], and what handlers are written with, whatever the side of the wire. Everything is defined in
+//! the crates behind this one, which may be used alone.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `server` | yes | [`server`] |
+//! | `ws` | yes | [`ws`] |
+//! | `tls` | yes | `wss` and `https`, by rustls with the cryptography of ring |
+//! | `axum` | no | `ws::Upgrade` as an extractor of axum |
 
-pub use server::*;
+#[cfg(feature = "server")]
+pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, Server, State};
+
+/// A Socket.IO server.
+#[cfg(feature = "server")]
+pub mod server {
+    pub use server::*;
+}
 
 /// WebSocket without Socket.IO.
+#[cfg(feature = "ws")]
 pub mod ws {
     pub use ws::*;
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use tidewire::server::{Server, ServerTls};
 use tidewire::ws::{ClientTls, ClientTlsBuilder, Connect, ConnectError, DialError, Message, TlsError};
-use tidewire::{Server, ServerTls};
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("in time")

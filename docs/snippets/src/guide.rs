@@ -4,7 +4,7 @@ pub use std::time::Duration;
 pub use bytes::Bytes;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
-pub use tidewire::{
+pub use tidewire::server::{
     Ack, AckError, Auth, ConnectError, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
     SocketId, State,
 };

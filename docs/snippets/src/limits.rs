@@ -1,1 +1,1 @@
-pub use tidewire::{HttpLimits, Limits, Server};
+pub use tidewire::server::{HttpLimits, Limits, Server};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidewire::{Server as Library, Socket, State};
+use tidewire::server::{Server as Library, Socket, State};
 use tokio::sync::Notify;
 
 use crate::support::{Server, serve};
@@ -46,7 +46,7 @@ fn events_that_wait_are_handled_in_order_once_the_handler_is_done() {
         let waits = Arc::clone(&waits);
         async move { waits.notified().await }
     });
-    io.on("count", async |socket: Socket, tidewire::Data(number): tidewire::Data<u32>| {
+    io.on("count", async |socket: Socket, tidewire::server::Data(number): tidewire::server::Data<u32>| {
         socket.emit("counted", number);
     });
     let address = serve(io);

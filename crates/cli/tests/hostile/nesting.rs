@@ -1,6 +1,6 @@
 //! JSON that is nested to overflow somebody's stack.
 
-use tidewire::{RawArguments, Server as Library, Socket};
+use tidewire::server::{RawArguments, Server as Library, Socket};
 
 use crate::support::Server;
 use crate::wire::{BINARY, TEXT, WebSocket, frame};
