@@ -127,23 +127,30 @@ async fn echo(State(echoes): State<Echoes>, mut upgrade: Upgrade) -> Result<Resp
     Ok(upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone(), token)))
 }
 
-async fn echo_messages(
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps each argument twice, as long as the connection lives"
+)]
+fn echo_messages(
     mut socket: WebSocket,
     mut stopped: watch::Receiver<bool>,
-    // Dropped when all is done.
-    _token: TaskTrackerToken,
-) -> Result<(), SendError> {
-    let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
-    loop {
-        tokio::select! {
-            biased;
-            message = socket.recv() => match message {
-                Some(message) => socket.send(message).await?,
-                None => return Ok(()),
-            },
-            () = &mut stop => {
-                socket.close(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down")).await;
-                return Ok(());
+    token: TaskTrackerToken,
+) -> impl Future<Output = Result<(), SendError>> {
+    async move {
+        // It is kept until the end.
+        let _ = &token;
+        let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
+        loop {
+            tokio::select! {
+                biased;
+                message = socket.recv() => match message {
+                    Some(message) => socket.send(message).await?,
+                    None => return Ok(()),
+                },
+                () = &mut stop => {
+                    socket.close(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down")).await;
+                    return Ok(());
+                }
             }
         }
     }

@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
-use crate::chain::Chain;
 use crate::http::eager_service::EagerService;
 use crate::http::http2::{self, Http2Limits, Rewind};
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
 use crate::log_limit::LogLimit;
+use ws_proto::Chain;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
 /// spin.
@@ -220,57 +220,65 @@ impl Shutdown {
     }
 }
 
-async fn serve_connection<S: HttpService>(
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps each argument twice, as long as the connection lives"
+)]
+fn serve_connection<S: HttpService>(
     stream: TcpStream,
     tls: Option<Tls>,
     service: WithPeer<S>,
     limits: HttpLimits,
     mut shutdown: Shutdown,
     // Until the end: that of HTTP/1.1 is the upgrade as well, that of HTTP/2 is none but the connection's.
-    _place: Option<OwnedSemaphorePermit>,
-) {
-    // Small messages must leave at once; we gather them ourselves. It fails only on a dead socket, which the first
-    // read reports.
-    let _ = stream.set_nodelay(true);
-    // Boxed, because it is short: its memory would be held as long as the connection lives.
-    let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut shutdown));
-    let Some(stream) = begun.await else { return };
-    let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
-    let stream = ServerStream::new(stream, limits.write_timeout);
-    if is_http2 {
-        // Boxed as well: it is larger by far, and most connections are not of its kind.
-        let stream = Rewind::new(Bytes::new(), stream);
-        return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
-    }
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_size.max(8 * 1024))
-        .max_headers(limits.headers)
-        .serve_connection(stream, EagerService(service))
-        .with_upgrades();
-    let ended = tokio::select! {
-        result = &mut connection => Some(result),
-        () = shutdown.requested() => None,
-    };
-    let result = match ended {
-        Some(result) => result,
-        None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+    place: Option<OwnedSemaphorePermit>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        // It is kept until the end.
+        let _ = &place;
+        // Small messages must leave at once; we gather them ourselves. It fails only on a dead socket, which the first
+        // read reports.
+        let _ = stream.set_nodelay(true);
+        // Boxed, because it is short: its memory would be held as long as the connection lives.
+        let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut shutdown));
+        let Some(stream) = begun.await else { return };
+        let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
+        let stream = ServerStream::new(stream, limits.write_timeout);
+        if is_http2 {
+            // Boxed as well: it is larger by far, and most connections are not of its kind.
+            let stream = Rewind::new(Bytes::new(), stream);
+            return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
-    };
-    let Err(error) = result else { return };
-    // Only as the first thing that is said: behind a request it would be somebody else's idea of where that ends.
-    if may_be_http2
-        && error.is_parse_version_h2()
-        && let Some(parts) = connection.into_parts()
-        && !parts.io.has_written()
-    {
-        let (stream, EagerService(service)) = (Rewind::new(parts.read_buf, parts.io), parts.service);
-        return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_buf_size(limits.head_size.max(8 * 1024))
+            .max_headers(limits.headers)
+            .serve_connection(stream, EagerService(service))
+            .with_upgrades();
+        let ended = tokio::select! {
+            result = &mut connection => Some(result),
+            () = shutdown.requested() => None,
+        };
+        let result = match ended {
+            Some(result) => result,
+            None => {
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
+            }
+        };
+        let Err(error) = result else { return };
+        // Only as the first thing that is said: behind a request it would be somebody else's idea of where that ends.
+        if may_be_http2
+            && error.is_parse_version_h2()
+            && let Some(parts) = connection.into_parts()
+            && !parts.io.has_written()
+        {
+            let (stream, EagerService(service)) = (Rewind::new(parts.read_buf, parts.io), parts.service);
+            return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
+        }
+        tracing::debug!(error = %Chain(&error), "HTTP connection ended");
     }
-    tracing::debug!(error = %Chain(&error), "HTTP connection ended");
 }
 
 async fn serve_http2<S: HttpService>(
