@@ -8,7 +8,6 @@
 //!
 //! Nothing here knows Engine.IO or Socket.IO.
 
-mod chain;
 mod http;
 mod io;
 mod log_limit;
@@ -23,10 +22,10 @@ pub use self::io::{
     AnyStream, Attention, Deadline, Ended, Outbox, Outgoing, PushError, READS_WHILE_CLOSING, ReadBuffer,
     Stream, WebSocketStream, Wire, WriteQueue, now,
 };
-pub use chain::Chain;
 pub use log_limit::LogLimit;
 pub use tls::TlsError;
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+pub use ws_proto::Chain;

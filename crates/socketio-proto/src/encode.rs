@@ -13,8 +13,7 @@ use serde::Serialize;
 use crate::arguments::Json;
 use crate::error::EncodeError;
 use crate::number::write_integer;
-use crate::packet::PacketType;
-use crate::reserved::is_reserved;
+use crate::packet::{PacketType, is_reserved};
 use crate::serializer::write_value;
 use crate::text::write_text;
 use crate::tuple::{Shape, shape};
@@ -243,6 +242,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "each test reads as one expression")]
     fn take_apart(message: EncodedMessage<'_>) -> (String, Vec<Vec<u8>>) {
         (message.text().to_owned(), message.attachments().map(<[u8]>::to_vec).collect())
     }
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn what_a_peer_would_refuse_is_not_sent() {
         let mut encoder = MessageEncoder::new();
-        for name in crate::reserved::RESERVED_EVENTS {
+        for name in crate::packet::RESERVED_EVENTS {
             let refused = event(&mut encoder, "/", None, name, &()).unwrap_err();
             assert_eq!(refused, EncodeError::ReservedEvent(name.to_owned()));
         }

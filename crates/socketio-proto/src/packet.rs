@@ -11,7 +11,6 @@ use crate::arguments::{Arguments, Json};
 use crate::error::DecodeError;
 use crate::header::Header;
 use crate::placeholder::{Placeholders, Watch};
-use crate::reserved::RESERVED_EVENTS;
 use crate::scan::{self, List, ScanError};
 
 /// A packet of Socket.IO 5, complete with its attachments.
@@ -258,6 +257,16 @@ impl<'a> Event<'a> {
     pub fn into_owned(self) -> Event<'static> {
         Event { name: self.name, arguments: self.arguments.into_owned() }
     }
+}
+
+/// Names that no event on the wire may have: a received one closes the connection, a sent one is refused.
+pub const RESERVED_EVENTS: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// Whether `name` is one of [`RESERVED_EVENTS`]. `connection` and `error` are ordinary names.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED_EVENTS.contains(&name)
 }
 
 /// Where an event's name is: in the payload, unless it is written with escapes.

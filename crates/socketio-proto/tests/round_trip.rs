@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidewire_socketio_proto::{Decoder, Limits, Packet, encode, is_reserved};
 
 /// Gives the text of a message and its attachments to a decoder.
-fn transmit(message: EncodedMessage<'_>) -> Packet<'static> {
+fn transmit(message: &EncodedMessage<'_>) -> Packet<'static> {
     let mut decoder = Decoder::new(&Limits::default());
     let mut packet = decoder.text(message.text()).expect("the text is valid").map(Packet::into_owned);
     for attachment in message.attachments() {
@@ -76,7 +76,7 @@ proptest! {
         prop_assume!(!is_reserved(&name));
         let mut encoder = MessageEncoder::new();
         let sent = encode::event(&mut encoder, &namespace, id, &name, &(&first, &second)).unwrap();
-        let Packet::Event { namespace: to, ack, event } = transmit(sent) else { panic!("an event was sent") };
+        let Packet::Event { namespace: to, ack, event } = transmit(&sent) else { panic!("an event was sent") };
         prop_assert_eq!((&*to, ack, event.name()), (&*namespace, id, &*name));
         prop_assert_eq!(event.arguments().len(), 2);
         let all: Vec<Value> = event.arguments().deserialize_all().unwrap();
@@ -96,7 +96,7 @@ proptest! {
     ) {
         let mut encoder = MessageEncoder::new();
         let sent = encode::ack(&mut encoder, &namespace, id, &(&message, &tail)).unwrap();
-        let Packet::Ack { namespace: to, id: of, arguments } = transmit(sent) else {
+        let Packet::Ack { namespace: to, id: of, arguments } = transmit(&sent) else {
             panic!("an acknowledgement was sent")
         };
         prop_assert_eq!((&*to, of), (&*namespace, id));
@@ -111,7 +111,7 @@ proptest! {
         namespace in namespace(), sid: String, reason: String, data in proptest::option::of(json())
     ) {
         let mut encoder = MessageEncoder::new();
-        let Packet::Connect { namespace: to, auth } = transmit(encode::connect(&mut encoder, &namespace, &sid)) else {
+        let Packet::Connect { namespace: to, auth } = transmit(&encode::connect(&mut encoder, &namespace, &sid)) else {
             panic!("a connect was sent")
         };
         prop_assert_eq!(&*to, &*namespace);
@@ -119,7 +119,7 @@ proptest! {
         prop_assert_eq!(auth["sid"].as_str(), Some(&*sid));
 
         let sent = encode::connect_error(&mut encoder, &namespace, &reason, data.as_ref()).unwrap();
-        let Packet::ConnectError { namespace: to, data: details } = transmit(sent) else {
+        let Packet::ConnectError { namespace: to, data: details } = transmit(&sent) else {
             panic!("a refusal was sent")
         };
         prop_assert_eq!(&*to, &*namespace);
@@ -127,7 +127,7 @@ proptest! {
         prop_assert_eq!(details["message"].as_str(), Some(&*reason));
         prop_assert_eq!(details.get("data").map(text), data.as_ref().map(text));
 
-        let left = transmit(encode::disconnect(&mut encoder, &namespace));
+        let left = transmit(&encode::disconnect(&mut encoder, &namespace));
         prop_assert_eq!(left, Packet::Disconnect { namespace: namespace.into() });
     }
 }
@@ -135,7 +135,7 @@ proptest! {
 /// The text of a value, every number in one notation.
 fn text(value: &Value) -> String {
     let mut encoder = MessageEncoder::new();
-    match transmit(encode::ack(&mut encoder, "/", 0, value).expect("JSON can be written")) {
+    match transmit(&encode::ack(&mut encoder, "/", 0, value).expect("JSON can be written")) {
         Packet::Ack { arguments, .. } => arguments.as_json().to_owned(),
         other => panic!("an acknowledgement was sent, not {other:?}"),
     }

@@ -18,9 +18,9 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::chain::Chain;
 use crate::http::upgrade::Upgraded;
 use crate::io::Stream;
+use ws_proto::Chain;
 
 /// Bytes of the head of an answer. Answers a server whose head does not end.
 const HEAD_SIZE: usize = 16 * 1024;

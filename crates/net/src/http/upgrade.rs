@@ -10,11 +10,11 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use ws_proto::{Accepted, HandshakeError, is_connect_request, is_upgrade_request};
 
-use crate::chain::Chain;
 use crate::http::http2::{Http2Stream, Released};
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
 use crate::log_limit::LogLimit;
+use ws_proto::Chain;
 
 /// Whether a request asks for WebSocket at all: by an upgrade, or over HTTP/2 by an extended CONNECT (RFC 8441).
 #[must_use]

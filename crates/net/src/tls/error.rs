@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::chain::Chain;
+use ws_proto::Chain;
 
 /// Why a connection could not be encrypted, or not to whom it was meant for.
 #[derive(Debug, thiserror::Error)]

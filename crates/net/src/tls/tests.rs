@@ -21,9 +21,9 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tower::service_fn;
 
 use super::*;
-use crate::chain::Chain;
 use crate::http::ServerStream;
 use crate::{DialError, Dialer, HttpLimits, Listener, Stream, Target};
+use ws_proto::Chain;
 
 /// Fails the test instead of letting it hang.
 async fn soon<T>(what: impl Future<Output = T>) -> T {

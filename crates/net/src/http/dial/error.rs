@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use http::StatusCode;
 
-use crate::chain::Chain;
 use crate::http::exchange::ExchangeError;
 use crate::tls::TlsError;
+use ws_proto::Chain;
 
 /// Why there is no stream to a server.
 #[derive(Debug, thiserror::Error)]
