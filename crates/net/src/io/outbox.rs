@@ -180,7 +180,8 @@ impl<F: Copy> Outbox<F> {
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(PushError::Closed));
         }
-        if state.queue.len() + state.in_flight <= at_most {
+        // After an overflow nothing fits any more: the end is what is waited for.
+        if state.phase == Phase::Open && state.queue.len() + state.in_flight <= at_most {
             return Poll::Ready(Ok(()));
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -330,6 +331,17 @@ mod tests {
         assert!(outbox.attention().overflowed);
         assert_eq!(outbox.push_or_overflow(Wire::Slice(&[3])).map(|_| ()), Err(PushError::Full));
         assert_eq!(write_all(&outbox, &Context::from_waker(Waker::noop())), [1; 8]);
+    }
+
+    #[test]
+    fn after_an_overflow_a_task_that_waits_for_room_waits_for_the_end() {
+        let outbox = Outbox::new(10);
+        let mut cx = Context::from_waker(Waker::noop());
+        wake(outbox.try_push(Wire::Slice(&[1; 2])));
+        wake(outbox.push_or_overflow(Wire::Slice(&[2; 9])));
+        assert!(outbox.poll_room(1, &mut cx).is_pending(), "what fits is refused all the same");
+        outbox.close();
+        assert_eq!(outbox.poll_room(1, &mut cx), Poll::Ready(Err(PushError::Closed)));
     }
 
     #[test]

@@ -143,6 +143,21 @@ impl WriteQueue {
         bytes
     }
 
+    /// Calls `each` with all that waits, in order, as it lies in memory.
+    pub fn for_each_piece(&self, mut each: impl FnMut(Wire<'_>)) {
+        let mut position = self.start;
+        for (at, frame) in &self.shared {
+            if position < *at {
+                each(Wire::Slice(&self.copied[position..*at]));
+                position = *at;
+            }
+            each(Wire::Shared(frame));
+        }
+        if position < self.copied.len() {
+            each(Wire::Slice(&self.copied[position..]));
+        }
+    }
+
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
         recycle(std::mem::take(&mut self.copied));
