@@ -59,7 +59,7 @@
 //! // The client polls, and tries the WebSocket beside.
 //! assert_eq!(client.poll_action(now), Some(Action::OpenCandidate(Transport::WebSocket)));
 //! assert_eq!(client.poll_action(now), Some(Action::Poll));
-//! assert!(server.begin_upgrade(now));
+//! assert!(server.begin_upgrade(Transport::WebSocket, now));
 //! client.handle_candidate_connected();
 //! let Some(Action::SendToCandidate(probe)) = client.poll_action(now) else { panic!() };
 //! assert_eq!(server.handle_candidate(&Ok(probe), now), CandidateStep::AnswerProbe);
@@ -71,7 +71,7 @@
 //! assert_eq!(client.handle_packet(Ok(Packet::Noop), now), client::Received::Nothing);
 //! client.handle_poll_finished();
 //! let Some(Action::SwitchToCandidate(upgrade)) = client.poll_action(now) else { panic!() };
-//! assert_eq!(server.handle_candidate(&Ok(upgrade), now), CandidateStep::Switch);
+//! assert_eq!(server.handle_candidate(&Ok(upgrade), now), CandidateStep::Switch(Transport::WebSocket));
 //! assert_eq!((client.transport(), server.transport()), (Transport::WebSocket, Transport::WebSocket));
 //!
 //! // The heartbeat comes from the server.

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use ws_proto::copy::append;
 use ws_proto::{EncodedHeader, FrameHeader, MAX_HEADER_LEN, Opcode};
 
+use crate::open::Transport;
 use crate::packet::Packet;
 
 /// The form in which packets wait to be written.
@@ -29,10 +30,21 @@ pub(crate) enum Kind {
 /// The longest header of a framing.
 pub(crate) const MAX_HEADER: usize = MAX_HEADER_LEN;
 
-/// The header of [`Framing::Packets`]: the kind, and the length as 64 bits.
-const PACKET_HEADER: usize = 1 + size_of::<u64>();
+/// The header of [`Framing::Packets`]: the kind, and five bytes of length, the lowest first. No more than need be: what
+/// waits for a poll counts with its headers.
+const PACKET_HEADER: usize = 1 + LENGTH_BYTES;
+const LENGTH_BYTES: usize = 5;
 
 impl Framing {
+    /// The form in which a server's packets wait for this transport.
+    #[must_use]
+    pub fn of(transport: Transport) -> Self {
+        match transport {
+            Transport::Polling => Self::Packets,
+            Transport::WebSocket => Self::WebSocket,
+        }
+    }
+
     /// Appends a packet.
     pub fn write_packet(self, packet: &Packet<'_>, out: &mut Vec<u8>) {
         if let Packet::Binary(data) = packet {
@@ -74,7 +86,7 @@ impl Framing {
             Self::Packets => {
                 let mut header = [0; PACKET_HEADER];
                 header[0] = kind as u8;
-                header[1..].copy_from_slice(&(length as u64).to_le_bytes());
+                header[1..].copy_from_slice(&(length as u64).to_le_bytes()[..LENGTH_BYTES]);
                 Header::Packets(header)
             }
         }
@@ -109,22 +121,65 @@ impl<'a> Packets<'a> {
         Self(bytes)
     }
 
-    /// Appends the packets in another framing.
-    pub fn write(self, framing: Framing, out: &mut Vec<u8>) {
-        self.iter().for_each(|(kind, data)| framing.write(kind, data, out));
-    }
-
     /// The packets, text with its type character. What is no whole packet is the end.
     pub(crate) fn iter(self) -> impl Iterator<Item = (Kind, &'a [u8])> {
         let Self(mut bytes) = self;
         std::iter::from_fn(move || {
             let (header, rest) = bytes.split_first_chunk::<PACKET_HEADER>()?;
-            let [kind, length @ ..] = *header;
-            let (data, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(length)).ok()?)?;
+            let (kind, length) = read_header(header);
+            let (data, rest) = rest.split_at_checked(length)?;
             bytes = rest;
-            Some((if kind == Kind::Binary as u8 { Kind::Binary } else { Kind::Text }, data))
+            Some((kind, data))
         })
     }
+}
+
+/// Gives packets that wait in [`Framing::Packets`] another framing, without a copy of their data. They may lie in several
+/// pieces of memory.
+#[derive(Debug)]
+pub struct Reframer {
+    framing: Framing,
+    /// The piece before ended after this header.
+    header: Option<(Kind, usize)>,
+}
+
+impl Reframer {
+    /// Packets are to have this framing.
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        Self { framing, header: None }
+    }
+
+    /// Calls `packet` with the new header of each packet in the next piece, and with its data. A piece ends between two
+    /// packets, or between the header and the data of one. What else is no whole packet is left out.
+    pub fn read<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
+        loop {
+            let (kind, length) = match self.header.take() {
+                Some(header) => header,
+                None => {
+                    let Some((header, rest)) = piece.split_first_chunk::<PACKET_HEADER>() else { return };
+                    piece = rest;
+                    read_header(header)
+                }
+            };
+            if piece.is_empty() && length > 0 {
+                self.header = Some((kind, length));
+                return;
+            }
+            let Some((data, rest)) = piece.split_at_checked(length) else { return };
+            packet(&self.framing.header(kind, length), data);
+            piece = rest;
+        }
+    }
+}
+
+fn read_header(header: &[u8; PACKET_HEADER]) -> (Kind, usize) {
+    let [kind, length @ ..] = header;
+    let kind = if *kind == Kind::Binary as u8 { Kind::Binary } else { Kind::Text };
+    let mut bytes = [0; size_of::<u64>()];
+    bytes[..LENGTH_BYTES].copy_from_slice(length);
+    // What no `usize` can hold is longer than whatever follows.
+    (kind, usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -159,10 +214,19 @@ mod tests {
     #[test]
     fn packets_that_wait_are_written_for_another_transport_as_if_they_had_been_written_for_it_at_once() {
         let waiting = written(Framing::Packets);
+        // The header of the binary packet is the end of a piece, its data a piece of its own.
+        let data = waiting.len() - PACKET_HEADER - 1 - 3;
         for framing in [Framing::WebSocket, Framing::Packets] {
-            let mut out = Vec::new();
-            Packets::new(&waiting).write(framing, &mut out);
-            assert_eq!(out, written(framing));
+            for pieces in
+                [vec![&waiting[..]], vec![&waiting[..data], &waiting[data..data + 3], &waiting[data + 3..]]]
+            {
+                let mut out = Vec::new();
+                let mut reframer = Reframer::new(framing);
+                for piece in pieces {
+                    reframer.read(piece, |header, data| out.extend_from_slice(&[header, data].concat()));
+                }
+                assert_eq!(out, written(framing));
+            }
         }
     }
 
@@ -173,5 +237,6 @@ mod tests {
             assert!(Packets::new(&waiting[..end]).iter().count() < PACKETS.len(), "{end}");
         }
         assert_eq!(Packets::new(&[0xff; 40]).iter().count(), 0);
+        Reframer::new(Framing::WebSocket).read(&[0xff; 40], |_, _| panic!("there is no packet"));
     }
 }

@@ -19,9 +19,9 @@ mod payload;
 pub mod server;
 
 pub use error::{CloseReason, Refusal};
-pub use framing::{Framing, Packets};
+pub use framing::{Framing, Packets, Reframer};
 pub use id::{RandomText, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
-pub use open::{Handshake, HandshakeError, Settings, Transport, open_packet};
+pub use open::{Handshake, HandshakeError, Settings, Transport, handshake_json, open_packet};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};

@@ -21,8 +21,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// All transports, for those who look for one.
-    const ALL: [Self; 2] = [Self::Polling, Self::WebSocket];
+    /// All transports, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Polling, Self::WebSocket];
 
     /// The name in the `transport` query parameter.
     #[must_use]
@@ -34,7 +34,8 @@ impl Transport {
     }
 
     /// The transport with this [`name`](Self::name).
-    fn from_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|transport| transport.name() == name)
     }
 }
@@ -75,20 +76,25 @@ impl Default for Settings {
 /// The open packet of a session that starts on `transport`, in its text form.
 #[must_use]
 pub fn open_packet(id: &SessionId, transport: Transport, settings: &Settings) -> String {
+    let mut packet = Vec::new();
+    Packet::Open(&handshake_json(id, transport, settings)).encode_into(&mut packet);
+    String::from_utf8(packet).expect("a type character in front of text is text")
+}
+
+/// The data of the open packet of a session that starts on `transport`.
+#[must_use]
+pub fn handshake_json(id: &SessionId, transport: Transport, settings: &Settings) -> String {
     let upgradable = transport == Transport::Polling
         && settings.allow_upgrades
         && settings.transports.contains(&Transport::WebSocket);
     // The order of the members is that of the Node server.
-    let handshake = format!(
+    format!(
         r#"{{"sid":"{id}","upgrades":[{}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
         if upgradable { r#""websocket""# } else { "" },
         settings.ping_interval.as_millis(),
         settings.ping_timeout.as_millis(),
         settings.max_payload,
-    );
-    let mut packet = Vec::new();
-    Packet::Open(&handshake).encode_into(&mut packet);
-    String::from_utf8(packet).expect("a type character in front of text is text")
+    )
 }
 
 /// What a client reads from the open packet.
@@ -254,6 +260,15 @@ mod tests {
             Ok(Packet::Open(data)) => data.to_owned(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_transport_is_found_by_its_name_and_by_its_discriminant() {
+        for transport in Transport::ALL {
+            assert_eq!(Transport::from_name(transport.name()), Some(transport));
+            assert_eq!(Transport::ALL[transport as usize], transport);
+        }
+        assert_eq!(Transport::from_name("__proto__"), None);
     }
 
     #[test]

@@ -119,15 +119,15 @@ impl Session {
     }
 
     /// A candidate has connected. `false` means: close it, the session is not free to move.
-    pub fn begin_upgrade(&mut self, now: Time) -> bool {
-        self.upgrade.begin(now, self.upgrade_timeout)
+    pub fn begin_upgrade(&mut self, to: Transport, now: Time) -> bool {
+        self.upgrade.begin(to, now, self.upgrade_timeout)
     }
 
     /// A packet of the candidate.
     pub fn handle_candidate(&mut self, packet: &Result<Packet<'_>, ParseError>, now: Time) -> CandidateStep {
         let step = self.upgrade.handle_packet(packet, now);
-        if step == CandidateStep::Switch {
-            self.transport = Transport::WebSocket;
+        if let CandidateStep::Switch(to) = step {
+            self.transport = to;
         }
         step
     }
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn an_upgrade_is_probe_then_upgrade() {
         let mut session = session(Transport::Polling);
-        assert!(session.begin_upgrade(at(1)));
+        assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
         assert_eq!(session.handle_candidate(&Ok(Packet::Ping("probe")), at(1)), CandidateStep::AnswerProbe);
         assert_eq!(session.transport(), Transport::Polling);
         assert_eq!(
@@ -287,19 +287,22 @@ mod tests {
         assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10), "and a later one soon");
         assert_eq!(session.handle_timeout(at(2)), Some(Due::ReleasePoll));
         assert_eq!(session.handle_timeout(at(2)), None);
-        assert_eq!(session.handle_candidate(&Ok(Packet::Upgrade), at(2)), CandidateStep::Switch);
+        assert_eq!(
+            session.handle_candidate(&Ok(Packet::Upgrade), at(2)),
+            CandidateStep::Switch(Transport::WebSocket)
+        );
         assert_eq!(session.transport(), Transport::WebSocket);
         assert_eq!(session.poll_timeout(), Some(at(25)));
-        assert!(!session.begin_upgrade(at(3)), "a session moves once");
+        assert!(!session.begin_upgrade(Transport::WebSocket, at(3)), "a session moves once");
     }
 
     #[test]
     fn a_second_candidate_is_refused_while_the_first_is_there() {
         let mut session = session(Transport::Polling);
-        assert!(session.begin_upgrade(at(1)));
-        assert!(!session.begin_upgrade(at(1)));
+        assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
+        assert!(!session.begin_upgrade(Transport::WebSocket, at(1)));
         session.candidate_lost();
-        assert!(session.begin_upgrade(at(1)));
+        assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
     }
 
     #[test]
@@ -311,24 +314,24 @@ mod tests {
             Err(ParseError::UnknownType),
         ] {
             let mut session = session(Transport::Polling);
-            session.begin_upgrade(at(1));
+            session.begin_upgrade(Transport::WebSocket, at(1));
             assert_eq!(session.handle_candidate(&packet, at(1)), CandidateStep::Refuse, "{packet:?}");
             assert_eq!(session.transport(), Transport::Polling);
-            assert!(session.begin_upgrade(at(2)));
+            assert!(session.begin_upgrade(Transport::WebSocket, at(2)));
         }
     }
 
     #[test]
     fn an_upgrade_that_is_not_finished_in_time_is_abandoned() {
         let mut session = session(Transport::Polling);
-        session.begin_upgrade(at(1));
+        session.begin_upgrade(Transport::WebSocket, at(1));
         assert_eq!(session.handle_timeout(at(11)), Some(Due::AbandonCandidate));
-        assert!(session.begin_upgrade(at(12)));
+        assert!(session.begin_upgrade(Transport::WebSocket, at(12)));
     }
 
     #[test]
     fn a_session_that_began_on_websocket_has_nowhere_to_move() {
-        assert!(!session(Transport::WebSocket).begin_upgrade(at(1)));
+        assert!(!session(Transport::WebSocket).begin_upgrade(Transport::WebSocket, at(1)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use engineio_proto::server::{Due, Session as Machine};
-use engineio_proto::{CloseReason, Packet};
+use engineio_proto::{CloseReason, Packet, Transport as TransportName};
 use net::Deadline;
 use ws_proto::Time;
 
@@ -189,7 +189,7 @@ impl<A: Application> Driver<A> {
             Command::Packets(post) => self.transport.handle_post(post, &mut self.receiver, now, cx),
             Command::Candidate(upgraded) => {
                 let candidate = WebSocket::new(upgraded, self.registered.engine.options());
-                if !self.is_closed && self.receiver.machine.begin_upgrade(now) {
+                if !self.is_closed && self.receiver.machine.begin_upgrade(TransportName::WebSocket, now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {
                     candidate.close_in_background(now);

@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
-use engineio_proto::{CloseReason, Packet, Payload, Refusal, SessionId, Transport, open_packet};
+use engineio_proto::{
+    CloseReason, Packet, Payload, Refusal, SessionId, Transport, handshake_json, open_packet,
+};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -250,9 +252,8 @@ impl<A: Application> Engine<A> {
         accept(&accepted, upgrade, move |upgraded| {
             let websocket = WebSocket::new(upgraded, registered.engine.options());
             let settings = &registered.engine.options().settings;
-            let open = open_packet(registered.session.id(), Transport::WebSocket, settings);
-            let open = Packet::parse(&open).unwrap_or(Packet::Noop);
-            Some(Driver::websocket(registered, parts, websocket, &open))
+            let handshake = handshake_json(registered.session.id(), Transport::WebSocket, settings);
+            Some(Driver::websocket(registered, parts, websocket, &Packet::Open(&handshake)))
         })
     }
 

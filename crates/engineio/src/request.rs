@@ -66,9 +66,8 @@ pub(crate) fn check(
     registry: &Registry,
 ) -> Result<Asked, Refused> {
     let query = Query::parse(request.uri.query().unwrap_or_default());
-    let transport = [Transport::Polling, Transport::WebSocket]
-        .into_iter()
-        .find(|transport| query.transport.as_deref() == Some(transport.name()))
+    let named = query.transport.as_deref().and_then(Transport::from_name);
+    let transport = named
         .filter(|transport| options.settings.transports.contains(transport))
         .ok_or(Refusal::TransportUnknown)?;
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.session.is_none()) {

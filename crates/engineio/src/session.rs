@@ -1,7 +1,7 @@
 //! What other tasks may do with a session: send, and close.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -23,7 +23,8 @@ struct Shared {
     commands: Mutex<Option<Vec<Command>>>,
     /// A POST of this session is being read or handled: a second one breaks the protocol.
     posting: AtomicBool,
-    on_websocket: AtomicBool,
+    /// Its place in [`Transport::ALL`].
+    transport: AtomicU8,
     /// A request of the client has come since the handshake.
     heard: AtomicBool,
     closed: AtomicBool,
@@ -58,10 +59,10 @@ impl Session {
     pub(crate) fn new(id: SessionId, transport: Transport, max_buffered: usize) -> Self {
         Self(Arc::new(Shared {
             id,
-            outbox: Outbox::with_framing(max_buffered, framing(transport)),
+            outbox: Outbox::with_framing(max_buffered, Framing::of(transport)),
             commands: Mutex::new(Some(Vec::new())),
             posting: AtomicBool::new(false),
-            on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            transport: AtomicU8::new(transport as u8),
             heard: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
@@ -76,7 +77,7 @@ impl Session {
     /// The transport that is in use now.
     #[must_use]
     pub fn transport(&self) -> Transport {
-        if self.0.on_websocket.load(Ordering::Relaxed) { Transport::WebSocket } else { Transport::Polling }
+        Transport::ALL[usize::from(self.0.transport.load(Ordering::Relaxed))]
     }
 
     /// Whether the session is over.
@@ -195,7 +196,7 @@ impl Session {
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
-        self.0.on_websocket.store(transport == Transport::WebSocket, Ordering::Relaxed);
+        self.0.transport.store(transport as u8, Ordering::Relaxed);
     }
 
     pub(crate) fn set_closed(&self) {
@@ -229,10 +230,11 @@ impl Posting {
 
 impl Drop for Posting {
     fn drop(&mut self) {
-        self.session.0.posting.store(false, Ordering::Release);
+        // The end first: no other POST begins that would still be handled.
         if !self.finished {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
+        self.session.0.posting.store(false, Ordering::Release);
     }
 }
 
@@ -269,14 +271,6 @@ impl Drop for Polling {
         if let Ok(PollReply::Packets(_)) = self.replied.try_recv() {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
-    }
-}
-
-/// How the packets of a session wait for its transport.
-fn framing(transport: Transport) -> Framing {
-    match transport {
-        Transport::Polling => Framing::Packets,
-        Transport::WebSocket => Framing::WebSocket,
     }
 }
 

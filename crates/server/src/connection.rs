@@ -183,8 +183,6 @@ impl Handler for Connection {
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let is_paused = !self.wants_input();
-        self.machine.set_paused(is_paused, now);
         if !self.machine.is_closed() && self.client.disconnected.load(Ordering::Acquire) {
             for task in self.machine.sockets() {
                 task.socket().disconnect();
@@ -198,6 +196,9 @@ impl Handler for Connection {
                 advance(entry, server, cx);
             }
         });
+        // As it is now, with what could just be handled: the engine reads next.
+        let is_paused = !self.wants_input();
+        self.machine.set_paused(is_paused, now);
         if let Some(violation) = self.machine.handle_timeout(now) {
             self.handle_violation(violation, cx);
         }

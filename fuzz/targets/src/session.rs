@@ -81,7 +81,7 @@ impl Run {
             0 | 1 => return packet(choices).map(|packet| self.take(packet)),
             2 => {
                 let expected = self.upgrade == Upgrade::Possible;
-                assert_eq!(self.session.begin_upgrade(self.now), expected);
+                assert_eq!(self.session.begin_upgrade(Transport::WebSocket, self.now), expected);
                 if expected {
                     self.upgrade = Upgrade::Candidate { since: self.now, probed: false };
                 }
@@ -146,7 +146,7 @@ impl Run {
             }
             (Upgrade::Candidate { probed: true, .. }, Ok(Packet::Upgrade)) => {
                 self.upgrade = Upgrade::Done;
-                CandidateStep::Switch
+                CandidateStep::Switch(Transport::WebSocket)
             }
             _ => {
                 self.lose_candidate();

@@ -1,4 +1,4 @@
-//! The move from polling to WebSocket, server side.
+//! The move from polling to another transport, server side.
 //!
 //! The client opens a WebSocket beside its polling session (the *candidate*), asks `2probe`, gets `3probe`, lets its
 //! polls come back, and says `5`. Until then polling goes on in both directions, and whatever goes wrong on the
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
+use crate::open::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
 
 /// How often a waiting poll is answered with a noop after the candidate has been probed, so that the client can stop
@@ -17,10 +18,10 @@ const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 /// What the driver does after a packet on the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateStep {
-    /// Send `3probe` on the candidate.
+    /// Send [`Packet::PROBE_ANSWER`] on the candidate.
     AnswerProbe,
     /// The candidate is the transport from now on.
-    Switch,
+    Switch(Transport),
     /// Close the candidate; the polling session lives on.
     Refuse,
 }
@@ -31,9 +32,9 @@ pub(crate) enum Upgrade {
     /// The session may still move.
     Possible,
     /// A candidate is connected and has until `deadline` to finish.
-    Candidate { deadline: Time },
+    Candidate { to: Transport, deadline: Time },
     /// The probe was answered; waiting polls are released at `release_at`.
-    Probed { deadline: Time, release_at: Time },
+    Probed { to: Transport, deadline: Time, release_at: Time },
     /// The session is on its last transport.
     Finished,
 }
@@ -47,10 +48,10 @@ pub(crate) enum UpgradeDue {
 
 impl Upgrade {
     /// A candidate has connected. `false` when the session already moves or has moved.
-    pub(crate) fn begin(&mut self, now: Time, timeout: Duration) -> bool {
+    pub(crate) fn begin(&mut self, to: Transport, now: Time, timeout: Duration) -> bool {
         let possible = *self == Self::Possible;
         if possible {
-            *self = Self::Candidate { deadline: now + timeout };
+            *self = Self::Candidate { to, deadline: now + timeout };
         }
         possible
     }
@@ -61,17 +62,20 @@ impl Upgrade {
         now: Time,
     ) -> CandidateStep {
         match (*self, packet) {
-            (Self::Candidate { deadline } | Self::Probed { deadline, .. }, Ok(Packet::Ping(PROBE))) => {
+            (
+                Self::Candidate { to, deadline } | Self::Probed { to, deadline, .. },
+                Ok(Packet::Ping(PROBE)),
+            ) => {
                 // A poll that waits is released at once: the client stops polling when it has read the answer to its
                 // probe, and waits for that poll. The Node server lets it wait for one interval, so that every upgrade
                 // takes a tenth of a second. Should the release overtake the answer, the client polls once more, and
                 // that poll is released an interval later.
-                *self = Self::Probed { deadline, release_at: now };
+                *self = Self::Probed { to, deadline, release_at: now };
                 CandidateStep::AnswerProbe
             }
-            (Self::Probed { .. }, Ok(Packet::Upgrade)) => {
+            (Self::Probed { to, .. }, Ok(Packet::Upgrade)) => {
                 *self = Self::Finished;
-                CandidateStep::Switch
+                CandidateStep::Switch(to)
             }
             _ => {
                 self.candidate_lost();
@@ -89,20 +93,20 @@ impl Upgrade {
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match *self {
-            Self::Candidate { deadline } => Some(deadline),
-            Self::Probed { deadline, release_at } => Some(deadline.min(release_at)),
+            Self::Candidate { deadline, .. } => Some(deadline),
+            Self::Probed { deadline, release_at, .. } => Some(deadline.min(release_at)),
             Self::Possible | Self::Finished => None,
         }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<UpgradeDue> {
         match *self {
-            Self::Candidate { deadline } | Self::Probed { deadline, .. } if deadline <= now => {
+            Self::Candidate { deadline, .. } | Self::Probed { deadline, .. } if deadline <= now => {
                 *self = Self::Possible;
                 Some(UpgradeDue::AbandonCandidate)
             }
-            Self::Probed { deadline, release_at } if release_at <= now => {
-                *self = Self::Probed { deadline, release_at: now + RELEASE_INTERVAL };
+            Self::Probed { to, deadline, release_at } if release_at <= now => {
+                *self = Self::Probed { to, deadline, release_at: now + RELEASE_INTERVAL };
                 Some(UpgradeDue::ReleasePoll)
             }
             _ => None,

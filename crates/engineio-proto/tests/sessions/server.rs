@@ -207,7 +207,11 @@ impl World {
             return self.connections[number].close_by_server(self.now);
         }
         let is_free = self.server.candidate.is_none() && self.server.websocket.is_none();
-        assert_eq!(self.server.machine.begin_upgrade(self.now), is_free, "one candidate at a time, one move");
+        assert_eq!(
+            self.server.machine.begin_upgrade(Transport::WebSocket, self.now),
+            is_free,
+            "one candidate at a time, one move"
+        );
         self.connections[number].end = End::Open;
         if is_free {
             let until = self.now + UPGRADE_TIMEOUT;
@@ -242,7 +246,9 @@ impl World {
         let Some(candidate) = &mut server.candidate else { unreachable!("it is the candidate") };
         let expected = match packet {
             Ok(Packet::Ping("probe")) => CandidateStep::AnswerProbe,
-            Ok(Packet::Upgrade) if candidate.release_at.is_some() => CandidateStep::Switch,
+            Ok(Packet::Upgrade) if candidate.release_at.is_some() => {
+                CandidateStep::Switch(Transport::WebSocket)
+            }
             _ => CandidateStep::Refuse,
         };
         assert_eq!(server.machine.handle_candidate(packet, self.now), expected, "{packet:?}");
@@ -251,7 +257,7 @@ impl World {
                 candidate.release_at = Some(self.now);
                 self.connections[number].server_says(&Packet::Pong("probe"));
             }
-            CandidateStep::Switch => {
+            CandidateStep::Switch(_) => {
                 server.candidate = None;
                 server.websocket = Some(number);
                 let requests = (&self.get, &self.post);

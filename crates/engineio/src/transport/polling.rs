@@ -175,9 +175,7 @@ impl Polling {
     /// The session moves to `next`, and what waits with it.
     pub(super) fn hand_over(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) -> Option<Post> {
         outbox.change_framing(Framing::WebSocket, &mut self.queue);
-        let waiting = self.queue.to_contiguous();
-        next.write_with(|out| Packets::new(&waiting).write(Framing::WebSocket, out));
-        self.queue.clear();
+        next.take_packets(&mut self.queue);
         if let Some(waiting) = self.waiting.take() {
             let _ = waiting.send(PollReply::Moved);
         }

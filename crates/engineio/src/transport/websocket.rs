@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
 use engineio_proto::server::{CandidateStep, Session as Machine};
-use engineio_proto::{CloseReason, Framing, Packet, ParseError};
-use net::{Deadline, Ended, Outbox, Stream, Upgraded, WebSocketStream};
+use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer};
+use net::{Deadline, Ended, Outbox, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
 use ws_proto::{Event, Limits, Time};
 
 use super::Output;
@@ -98,12 +98,24 @@ impl WebSocket {
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
-        self.write_with(|out| Framing::WebSocket.write_packet(packet, out));
+        self.stream.queue_mut().push_with(|out| Framing::WebSocket.write_packet(packet, out));
     }
 
-    /// Queues the frames that `write` appends.
-    pub(super) fn write_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.stream.queue_mut().push_with(write);
+    /// Takes the packets that wait for another transport. What many sessions share stays shared.
+    pub(super) fn take_packets(&mut self, packets: &mut WriteQueue) {
+        let queue = self.stream.queue_mut();
+        let mut reframer = Reframer::new(Framing::WebSocket);
+        packets.for_each_piece(|piece| match piece {
+            Wire::Slice(bytes) => reframer.read(bytes, |header, data| {
+                queue.push(Wire::Slice(header));
+                queue.push(Wire::Slice(data));
+            }),
+            Wire::Shared(bytes) => reframer.read(bytes, |header, data| {
+                queue.push(Wire::Slice(header));
+                queue.push(Wire::Shared(&bytes.slice_ref(data)));
+            }),
+        });
+        packets.clear();
     }
 
     pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> Output {
@@ -132,23 +144,23 @@ impl WebSocket {
     /// Drives the connection while it is a candidate: answers probes, and tells when the client moves.
     pub(crate) fn poll_probe(&mut self, machine: &mut Machine, now: Time, cx: &mut Context<'_>) -> Probe {
         for _ in 0..READS {
-            let mut answer = None;
+            let mut answer = false;
             let mut step = None;
             let read = self.stream.poll_read(now, cx, |event, _| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
                 match machine.handle_candidate(&packet, now) {
                     CandidateStep::AnswerProbe => {
-                        answer = Some(Packet::Pong("probe"));
+                        answer = true;
                         return ControlFlow::Continue(());
                     }
                     // What the client has sent behind this is read when the new transport is in place.
-                    CandidateStep::Switch => step = Some(Probe::Switch),
+                    CandidateStep::Switch(_) => step = Some(Probe::Switch),
                     CandidateStep::Refuse => step = Some(Probe::Failed),
                 }
                 ControlFlow::Break(())
             });
-            if let Some(answer) = &answer {
-                self.send(answer);
+            if answer {
+                self.send(&Packet::PROBE_ANSWER);
             }
             if let Some(step) = step {
                 return step;
