@@ -2,7 +2,7 @@
 //!
 //! The list, and those that the machine can show by itself, are in `advisories.rs` of the crate `ws-proto`. Of those that
 //! need a connection, these are shown elsewhere: tungstenite #480 (a read buffer of 128 KiB for each idle connection), for
-//! servers, by `a_connection_costs_no_more_than_it_must_beside_its_handler` in `src/upgrade.rs`; its write buffer without a
+//! servers, by `a_connection_costs_no_more_than_it_must_beside_its_handler` in `src/server/upgrade.rs`; its write buffer without a
 //! limit by `slow_readers.rs` and `client/talking.rs`; pings without end whose answers pile up (faye, ws) by `slow_readers.rs`;
 //! peers that are gone or never close by `silence.rs` and `endings.rs`; certificates and hosts that do not fit by
 //! `client/tls.rs`.

@@ -13,7 +13,7 @@ pub(crate) fn received(message: EncodedMessage<'_>) -> Packet<'static> {
     let mut decoder = Decoder::new(&Limits::default());
     loop {
         let event = connection.decode(&mut input, Time::ZERO).expect("our frames are valid");
-        let packet = match event.expect("a packet group is complete") {
+        let packet = match event.expect("a message is complete") {
             Event::Text(text) => {
                 let text = text.strip_prefix('4').expect("a message begins with its type");
                 decoder.text(text).map(|packet| packet.map(Packet::into_owned))
@@ -22,7 +22,7 @@ pub(crate) fn received(message: EncodedMessage<'_>) -> Packet<'static> {
             other => panic!("{other:?} was not sent"),
         };
         if let Some(packet) = packet.expect("what we send is a packet") {
-            assert!(input.is_empty(), "a packet group is one packet");
+            assert!(input.is_empty(), "a message is one packet");
             return packet;
         }
     }
