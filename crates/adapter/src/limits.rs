@@ -1,13 +1,13 @@
 //! How much one member may make an adapter keep.
 
-/// Limits of one member. Each names the attack that it answers.
+/// Limits of one member. Each names the attack that it protects against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Rooms that the member may be in, beside the one of its own id. Answers clients that join one room after the
-    /// other, where the program lets them choose. At the limit joining is refused. Default 10,000.
+    /// Rooms that the member may be in, beside the one of its own id. Protects against clients that join one
+    /// room after the other, where the program lets them choose. At the limit joining is refused. Default 10,000.
     pub rooms: usize,
-    /// The longest name of a room that the member may join, in bytes. Answers names of megabytes: a name is kept as
-    /// long as its room has a member. A longer one is refused. Default 1,024.
+    /// The longest name of a room that the member may join, in bytes. Protects against names of megabytes: a name
+    /// is kept as long as its room has a member. A longer one is refused. Default 1,024.
     pub room_name: usize,
 }
 

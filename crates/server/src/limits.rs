@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-/// Limits of one connection. Each names the attack that it answers.
+/// Limits of one connection. Each names the attack that it protects against.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Time for a connection to join its first namespace. Answers connections that never do. Default 45 s.
+    /// Time for a connection to join its first namespace. Protects against connections that never do. Default 45 s.
     pub connect_timeout: Duration,
-    /// Time between a packet and its first attachment, and between its attachments. Answers clients that announce
-    /// attachments and keep them back: what has come is held until the last one is there. Then the connection is closed.
-    /// While waiting events keep the connection from being read, it does not pass. Default 45 s.
+    /// Time between a packet and its first attachment, and between its attachments. Then the connection is closed.
+    /// Protects against clients that announce attachments and keep them back: what has come is held until the last one
+    /// is there. The time stands still while waiting events keep the connection from being read. Default 45 s.
     pub attachment_timeout: Duration,
-    /// Events of a connection that wait for a handler before the connection is read no further. Answers clients that
-    /// send faster than handlers finish. Default 256.
+    /// Events of a connection that wait for a handler before the connection is read no further. Protects
+    /// against clients that send faster than handlers finish. Default 256.
     pub waiting_events: usize,
     /// The same in bytes. Default 1 MiB.
     pub waiting_bytes: usize,
@@ -22,17 +22,17 @@ pub struct Limits {
     /// The same in bytes. Default 16 MiB.
     pub waiting_bytes_hard: usize,
     /// Handlers of one socket that are registered as concurrent and run at the same time; the events behind the next
-    /// one wait. Answers clients that start long jobs without an end. Default 64.
+    /// one wait. Protects against clients that start long jobs without an end. Default 64.
     pub concurrent_handlers: usize,
-    /// Rooms that one socket may be in, beside the one of its own id. Answers clients that join one room after the
-    /// other, where the program lets them choose. At the limit [`join`](crate::Socket::join) is refused. Default
-    /// 10,000.
+    /// Rooms that one socket may be in, beside the one of its own id. Protects against clients that join one
+    /// room after the other, where the program lets them choose. At the limit [`join`](crate::Socket::join) is refused.
+    /// Default 10,000.
     pub rooms: usize,
-    /// The longest name of a room that a socket may join, in bytes. Answers names of megabytes: a name is kept as long
-    /// as its room has a member. A longer one is refused. Default 1,024.
+    /// The longest name of a room that a socket may join, in bytes. Protects against names of megabytes: a name is
+    /// kept as long as its room has a member. A longer one is refused. Default 1,024.
     pub room_name: usize,
-    /// Time for an `on_disconnect` handler. Answers nobody's attack but a handler that never ends, which would keep
-    /// the memory of a connection that is gone. Default 30 s.
+    /// Time for an `on_disconnect` handler. Protects against a handler that never ends, which would keep the memory
+    /// of a connection that is gone. No client can cause this. Default 30 s.
     pub disconnect_timeout: Duration,
     /// How long an acknowledgement is awaited where the program says nothing else. Default 10 s.
     pub ack_timeout: Duration,
@@ -40,17 +40,18 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let of_the_adapter = adapter::Limits::default();
+        let machine = socketio_proto::server::Limits::default();
+        let adapter = adapter::Limits::default();
         Self {
-            connect_timeout: Duration::from_secs(45),
-            attachment_timeout: Duration::from_secs(45),
+            connect_timeout: machine.connect_timeout,
+            attachment_timeout: machine.attachment_timeout,
             waiting_events: 256,
             waiting_bytes: 1024 * 1024,
             waiting_events_hard: 16 * 1024,
             waiting_bytes_hard: 16 * 1024 * 1024,
             concurrent_handlers: 64,
-            rooms: of_the_adapter.rooms,
-            room_name: of_the_adapter.room_name,
+            rooms: adapter.rooms,
+            room_name: adapter.room_name,
             disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
         }

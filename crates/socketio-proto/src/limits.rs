@@ -1,4 +1,4 @@
-//! What a peer may make this crate keep, with the attack that each number answers.
+//! What a peer may make this crate keep, with the attack that each number protects against.
 
 /// Limits of one connection's [`Decoder`](crate::Decoder).
 ///
@@ -10,15 +10,15 @@
 pub struct Limits {
     /// Attachments of one packet. Default: 10, as in every current JavaScript parser, in both directions.
     ///
-    /// Attack: a packet that announces millions of attachments and then sends them, empty, one by one: each costs the
-    /// receiver an entry in a list that must be kept until the last one is there.
+    /// Protects against a packet that announces millions of attachments and then sends them, empty, one by one: each
+    /// costs the receiver an entry in a list that must be kept until the last one is there.
     pub max_attachments: usize,
 
     /// Bytes of all attachments of one packet together. Default: 10 000 000, which is what ten attachments of
     /// Engine.IO's default `max_payload` of 1 000 000 come to, so that nothing a Node server takes is refused.
     ///
-    /// Attack: a packet that announces ten attachments, sends nine as large as a message may be, and then stalls: on
-    /// every connection the receiver holds nine messages instead of one, for as long as the heartbeat is answered.
+    /// Protects against a packet that announces ten attachments, sends nine as large as a message may be, and then
+    /// stalls: on every connection the receiver holds nine messages instead of one, for as long as the heartbeat is answered.
     pub max_attachment_bytes: usize,
 }
 

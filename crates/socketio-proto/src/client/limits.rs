@@ -19,7 +19,7 @@ pub struct Limits {
     /// Events that come before the answer to CONNECT, as those do that a server replays. One more ends the connection.
     /// Default: 16,384.
     ///
-    /// Attack: a server sends events without end and never answers.
+    /// Protects against servers that send events without end and never answer.
     pub receive_buffer_events: usize,
 
     /// The same in bytes. Default: 16 MiB.
@@ -28,7 +28,7 @@ pub struct Limits {
     /// Bytes of a socket's id, and of the private id for recovery. Ids are opaque: servers choose their form. A longer
     /// socket id is an error, with a longer private id nothing is recovered. Default: 256.
     ///
-    /// Attack: a server sends an id of megabytes, which is kept as long as the socket.
+    /// Protects against ids of megabytes, which are kept as long as the socket.
     pub id_length: usize,
 
     /// Bytes of an offset. A longer text at the end of an event is an argument like any other. Default: 128.

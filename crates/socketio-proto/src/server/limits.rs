@@ -8,19 +8,20 @@ use std::time::Duration;
 pub struct Limits {
     /// Time for a connection to join its first namespace; then it is closed. Default: 45 s, as in Node.
     ///
-    /// Attack: connections that never join anything, and are no cost to the client.
+    /// Protects against connections that never join anything and cost the client nothing.
     pub connect_timeout: Duration,
 
     /// Time between a packet and its first attachment, and between its attachments; then the connection is closed.
-    /// While the driver does not read, it does not pass. Default: 45 s.
+    /// The time stands still while the driver does not read. Default: 45 s.
     ///
-    /// Attack: a client announces attachments and keeps them back: what has come is held until the last one is there.
+    /// Protects against clients that announce attachments and keep them back: what has come is held until the last one is
+    /// there.
     pub attachment_timeout: Duration,
 
     /// Sockets of one namespace whose last handlers still run when the client asks for it again. One more closes the
     /// connection. Default: 16.
     ///
-    /// Attack: a client joins and leaves in a loop, faster than handlers finish.
+    /// Protects against clients that join and leave in a loop, faster than handlers finish.
     pub leaving_sockets: usize,
 }
 
