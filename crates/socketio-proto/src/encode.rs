@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::arguments::Json;
 use crate::error::EncodeError;
 use crate::number::write_integer;
-use crate::packet::{PacketType, is_reserved};
+use crate::packet::{PacketType, reserved_event};
 use crate::serializer::write_value;
 use crate::text::write_text;
 use crate::tuple::{Shape, shape};
@@ -39,7 +39,7 @@ pub fn event<'e, T: Serialize + ?Sized>(
     name: &str,
     arguments: &T,
 ) -> Result<EncodedMessage<'e>, EncodeError> {
-    if is_reserved(name) {
+    if reserved_event(name).is_some() {
         return Err(EncodeError::ReservedEvent(name.to_owned()));
     }
     begin(encoder, namespace, ack);

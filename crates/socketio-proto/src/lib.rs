@@ -92,4 +92,4 @@ pub use event::EncodedEvent;
 pub use excerpt::Excerpt;
 pub use id::{InvalidSocketId, SocketId};
 pub use limits::Limits;
-pub use packet::{Event, Packet, PacketType, RESERVED_EVENTS, is_reserved};
+pub use packet::{Event, Packet, PacketType, RESERVED_EVENTS};

@@ -152,7 +152,7 @@ impl<'a> Packet<'a> {
         let name = Name::read(payload, list.head).ok_or(invalid)?;
         let arguments = Arguments::new(payload, list.tail, list.len - 1);
         let event = Event { name, arguments };
-        if let Some(reserved) = RESERVED_EVENTS.iter().find(|reserved| **reserved == event.name()) {
+        if let Some(reserved) = reserved_event(event.name()) {
             return Err(DecodeError::ReservedEvent(reserved));
         }
         Ok(Self::Event { namespace, ack, event })
@@ -234,12 +234,6 @@ impl<'a> Event<'a> {
         &self.arguments
     }
 
-    /// Only the arguments.
-    #[must_use]
-    pub fn into_arguments(self) -> Arguments<'a> {
-        self.arguments
-    }
-
     /// Bytes that the event keeps from being freed: its whole text, with the name and all whitespace, and the
     /// attachments.
     #[must_use]
@@ -259,14 +253,14 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Names that no event on the wire may have: a received one closes the connection, a sent one is refused.
+/// Names that no event on the wire may have: a received one closes the connection, a sent one is refused. `connection` and
+/// `error` are ordinary names.
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/// Whether `name` is one of [`RESERVED_EVENTS`]. `connection` and `error` are ordinary names.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    RESERVED_EVENTS.contains(&name)
+/// The one of [`RESERVED_EVENTS`] that `name` is.
+pub(crate) fn reserved_event(name: &str) -> Option<&'static str> {
+    RESERVED_EVENTS.into_iter().find(|reserved| *reserved == name)
 }
 
 /// Where an event's name is: in the payload, unless it is written with escapes.

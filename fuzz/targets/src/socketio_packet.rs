@@ -174,7 +174,7 @@ fn relay(namespace: &str, ack: Option<u64>, name: &str, arguments: &Arguments<'_
     check_relay(arguments, sent, |packet| match packet {
         Packet::Event { namespace: to, ack: wanted, event } => {
             assert_eq!((&*to, wanted, event.name()), (namespace, ack, name));
-            event.into_arguments()
+            event.arguments().clone()
         }
         other => panic!("{other:?} was not sent"),
     });

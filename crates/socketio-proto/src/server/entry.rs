@@ -137,14 +137,10 @@ impl<'c, S: Socket> Entry<'c, S> {
         is_open
     }
 
-    /// The middleware has refused the client, which is told so by the driver. The connection stays, and so does the
-    /// deadline until which some namespace must be joined. The client may ask again.
-    pub fn refuse(self) {
-        self.remove();
-    }
-
-    /// The driver has finished with the socket: it is disconnected, or refused, and its last handler has ended. If the
-    /// program has disconnected it, the name of the namespace is kept until the client asks for it again.
+    /// The driver has finished with the socket: it is disconnected and its last handler has ended, or the middleware has
+    /// refused it. A refused client is told so by the driver and may ask again; its connection stays, and so does the
+    /// deadline until which some namespace must be joined. If the program has disconnected the socket, the name of the
+    /// namespace is kept until the client asks for it again.
     pub fn remove(self) {
         let Self { connection, index } = self;
         let slot = &mut connection.slots[index];

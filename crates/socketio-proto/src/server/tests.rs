@@ -186,7 +186,7 @@ fn a_refused_client_may_ask_again_and_has_joined_nothing() {
     for _ in 0..100 {
         ask(&mut connection, "/");
         connection.for_each(|entry| {
-            entry.refuse();
+            entry.remove();
         });
         assert_eq!(connection.poll_timeout(), Some(at(45)));
     }

@@ -567,7 +567,7 @@ impl World {
                 for waiter in entry.socket_mut().acks.close() {
                     assert!(self.server_waits.remove(&waiter), "a wait ends once");
                 }
-                entry.refuse();
+                entry.remove();
             }
         });
         decided

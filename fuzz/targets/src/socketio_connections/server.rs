@@ -115,7 +115,7 @@ fn change(connection: &mut Connection<Member>, choices: &mut Unstructured<'_>) -
         match what[index % what.len()] % 8 {
             0 | 1 => assert_eq!(entry.accept(), !matches!(state, SocketState::Disconnected { .. })),
             2 => entry.socket().is_disconnected.set(true),
-            3 if state == SocketState::Connecting => entry.refuse(),
+            3 if state == SocketState::Connecting => entry.remove(),
             4 | 5 if matches!(state, SocketState::Disconnected { .. }) => entry.remove(),
             _ => {}
         }
