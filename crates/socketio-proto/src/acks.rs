@@ -252,13 +252,21 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_waiters_are_cheap() {
+    fn a_waiter_that_is_resolved_takes_its_deadline_with_it_whatever_the_order() {
         let mut acks = AckTable::new();
-        for id in 0..20_000 {
-            acks.insert(id, Some(at(1_000_000 - id)), id).unwrap();
+        // Two waiters share each deadline, and the deadlines fall as the ids rise.
+        let deadline = |id: u64| at(1_000 - id / 2);
+        for id in 0..1_000 {
+            acks.insert(id, Some(deadline(id)), id).unwrap();
         }
-        for id in (0..20_000).rev() {
+        let mut waiting: BTreeSet<u64> = (0..1_000).collect();
+        for id in (0..1_000).map(|step| step * 387 % 1_000) {
             assert_eq!(acks.resolve(id), Some(id));
+            waiting.remove(&id);
+            assert_eq!(
+                (acks.len(), acks.poll_timeout()),
+                (waiting.len(), waiting.last().copied().map(deadline))
+            );
         }
         assert!(!acks.is_waiting());
     }
