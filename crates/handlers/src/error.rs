@@ -45,7 +45,7 @@ impl HandlerError {
         &self.message
     }
 
-    /// What the peer is not told.
+    /// The underlying error, which is not sent to the peer.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.source.as_deref()

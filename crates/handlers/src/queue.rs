@@ -20,7 +20,7 @@ use crate::side::{Side, Source};
 use crate::start::{Spawn, Started, start};
 
 /// Events that had to wait and are started in one turn. Then what they have sent leaves, and others get their turn.
-const EVENTS: usize = 32;
+const MAX_EVENTS_PER_POLL: usize = 32;
 
 /// Memory of a waiting event besides its payload.
 const OVERHEAD: usize = size_of::<WaitingEvent>();
@@ -37,9 +37,9 @@ pub struct EventQueue<S: Side> {
     /// The handler that the next event waits for.
     running: Option<Running<S>>,
     /// Handlers that no event waits for. Most sockets never have any.
-    beside: Vec<Running<S>>,
+    concurrent: Vec<Running<S>>,
     /// `running` joins them while they are fewer than this.
-    beside_limit: usize,
+    concurrent_limit: usize,
     waiting: VecDeque<WaitingEvent>,
     waiting_bytes: usize,
     dropped: usize,
@@ -82,8 +82,8 @@ impl<S: Side> EventQueue<S> {
     pub fn new() -> Self {
         Self {
             running: None,
-            beside: Vec::new(),
-            beside_limit: 0,
+            concurrent: Vec::new(),
+            concurrent_limit: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             dropped: 0,
@@ -93,7 +93,7 @@ impl<S: Side> EventQueue<S> {
     /// Whether no handler runs and no event waits, so that [`poll`](Self::poll) has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.running.is_none() && self.beside.is_empty() && self.waiting.is_empty()
+        self.running.is_none() && self.concurrent.is_empty() && self.waiting.is_empty()
     }
 
     /// The events that wait.
@@ -142,7 +142,7 @@ impl<S: Side> EventQueue<S> {
             if source.is_disconnected() {
                 self.drop_waiting();
             }
-            self.poll_beside(source, cx);
+            self.poll_concurrent(source, cx);
             if let Some(running) = &mut self.running {
                 match running.poll(cx) {
                     Poll::Ready(result) => {
@@ -150,15 +150,15 @@ impl<S: Side> EventQueue<S> {
                             report(result, &running.event, source);
                         }
                     }
-                    Poll::Pending if self.beside.len() < self.beside_limit => {
-                        self.beside.extend(self.running.take());
+                    Poll::Pending if self.concurrent.len() < self.concurrent_limit => {
+                        self.concurrent.extend(self.running.take());
                     }
                     Poll::Pending => return Poll::Pending,
                 }
             }
             if source.is_disconnected() {
                 self.drop_waiting();
-            } else if started == EVENTS && !self.waiting.is_empty() {
+            } else if started == MAX_EVENTS_PER_POLL && !self.waiting.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -168,7 +168,7 @@ impl<S: Side> EventQueue<S> {
                     self.waiting_bytes -= bytes;
                     self.start(&event, ack, source, cx);
                 }
-                None if self.beside.is_empty() => return Poll::Ready(()),
+                None if self.concurrent.is_empty() => return Poll::Ready(()),
                 None => return Poll::Pending,
             }
         }
@@ -200,8 +200,8 @@ impl<S: Side> EventQueue<S> {
         let event = IncomingEvent { name, arguments: event.arguments(), responder };
         let mut context = Context::with_event(source.reborrow(), event);
         let started = start::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
-        // One handler more than those beside it may always run: the one that is waited for.
-        self.beside_limit = match handler.concurrent {
+        // One handler more than the concurrent ones may always run: the one that is waited for.
+        self.concurrent_limit = match handler.concurrent {
             true => source.max_concurrent(),
             false => source.events().max_parallel() - 1,
         };
@@ -218,11 +218,11 @@ impl<S: Side> EventQueue<S> {
     }
 
     /// Takes the results of the handlers that no event waits for.
-    fn poll_beside(&mut self, source: &S::Source<'_>, cx: &mut TaskContext<'_>) {
+    fn poll_concurrent(&mut self, source: &S::Source<'_>, cx: &mut TaskContext<'_>) {
         let mut position = 0;
-        while let Some(running) = self.beside.get_mut(position) {
+        while let Some(running) = self.concurrent.get_mut(position) {
             if let Poll::Ready(result) = running.poll(cx) {
-                let running = self.beside.swap_remove(position);
+                let running = self.concurrent.swap_remove(position);
                 report(result, &running.event, source);
             } else {
                 position += 1;
@@ -253,7 +253,7 @@ impl<S: Side> fmt::Debug for EventQueue<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventQueue")
             .field("running", &self.running.as_ref().map(|running| &running.event))
-            .field("beside", &self.beside.len())
+            .field("concurrent", &self.concurrent.len())
             .field("waiting", &self.waiting())
             .field("dropped", &self.dropped)
             .finish()

@@ -249,7 +249,7 @@ impl<'de> Elements<'de> {
             IgnoredAny::deserialize(&mut json)?;
             end = json.into_iter::<IgnoredAny>().byte_offset();
         }
-        // serde_json reads the 0 of 0.1 as an integer of 128 bits and leaves the rest to whoever comes next.
+        // serde_json reads the 0 of 0.1 as an integer of 128 bits and leaves the rest to the next read.
         let behind = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
         if !behind.starts_with([',', ']']) {
             return Err(de::Error::invalid_type(

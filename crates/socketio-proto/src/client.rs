@@ -10,9 +10,9 @@
 //! What is promised:
 //! - Events are sent in the order in which they were emitted, and none is sent twice. One that was sent on a connection
 //!   that broke may be lost. One that waits is sent on the next one.
-//! - Whoever waits for an acknowledgement comes back once. It fails when the connection breaks on which its event was
-//!   sent; while its event waits, it waits too, until its deadline: then the event is not sent. When the program or the
-//!   driver gives up, it fails in any case.
+//! - Each waiter for an acknowledgement is returned exactly once. It fails when the connection breaks on which its event
+//!   was sent. While its event waits, it waits too, until its deadline: then the event is not sent. When the program or
+//!   the driver gives up, it fails in any case.
 //! - Events come in order, those that the server replays before [`Output::Connected`].
 //! - After a disconnect by the server, or a refusal, a socket stays disconnected until the program connects it.
 //!
@@ -75,7 +75,7 @@ pub use socket::{Auth, Emit, EmitError, Socket};
 
 /// The sockets of a client that share the connections to one server.
 ///
-/// `W` is whoever waits for an acknowledgement.
+/// `W` is the driver's type of a waiter for an acknowledgement.
 #[derive(Debug)]
 pub struct Connection<W> {
     decoder: Decoder,
@@ -163,7 +163,7 @@ impl<W> Connection<W> {
         self.close(reason.into());
     }
 
-    /// The driver reconnects no more: whoever waits for an acknowledgement waits in vain.
+    /// The driver does not reconnect any more: all waiters for acknowledgements fail.
     pub fn give_up(&mut self) {
         self.sockets.iter_mut().for_each(Socket::give_up);
     }

@@ -4,8 +4,7 @@
 //! of arguments, `()` is none, and anything else (an array too) is one. Values that ask serde for bytes (`Bytes`, those
 //! of `serde_bytes`) become attachments, at any depth; a `Vec<u8>` is a list of numbers, as serde sees it.
 //!
-//! A namespace is written as it is. It begins with `/` and contains no comma: that is for whoever names namespaces to
-//! see to.
+//! A namespace is written as it is. The caller makes sure that it begins with `/` and contains no comma.
 
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;

@@ -284,7 +284,7 @@ impl<S: Socket> Connection<S> {
                 Ok(joined.map(|socket| Received::Ack { socket, id, arguments }))
             }
             Packet::Connect { namespace, auth } => {
-                self.make_room(&namespace)?;
+                self.check_connect(&namespace)?;
                 Ok(Some(Received::Connect(ConnectRequest::new(self, namespace, auth))))
             }
             Packet::Disconnect { namespace } => {
@@ -317,7 +317,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Whether a client may ask for this namespace now. What was kept of a socket before is no longer of use.
-    fn make_room(&mut self, namespace: &str) -> Result<(), Violation> {
+    fn check_connect(&mut self, namespace: &str) -> Result<(), Violation> {
         if self.slots.iter().any(|slot| slot.is_open() && slot.namespace() == namespace) {
             return Err(self.violated(Violation::SecondConnect));
         }

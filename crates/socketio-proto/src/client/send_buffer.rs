@@ -40,7 +40,7 @@ impl SendBuffer {
     }
 
     /// Whether a message of `size` bytes may be pushed, be it in the place of older ones.
-    pub(super) fn has_room(&self, size: usize, limits: &Limits) -> bool {
+    pub(super) fn has_capacity(&self, size: usize, limits: &Limits) -> bool {
         match limits.overflow {
             Overflow::RefuseNewest => fits(self.len(), self.bytes, size, limits),
             Overflow::DropOldest => fits(0, 0, size, limits),
@@ -49,7 +49,7 @@ impl SendBuffer {
 
     /// Drops the oldest messages until one of `size` bytes fits. Gives the acknowledgement ids of those that are gone,
     /// `None` where none was asked for.
-    pub(super) fn make_room(&mut self, size: usize, limits: &Limits) -> Vec<Option<u64>> {
+    pub(super) fn drop_oldest_until_fits(&mut self, size: usize, limits: &Limits) -> Vec<Option<u64>> {
         let mut dropped = Vec::new();
         while !fits(self.len(), self.bytes, size, limits) {
             let Some((_, ack)) = self.pop() else { break };

@@ -18,8 +18,8 @@ use crate::packet::Event;
 
 /// One socket of a client, in one namespace.
 ///
-/// `W` is whoever waits for an acknowledgement. Every waiter comes back exactly once: in an [`Output`], or from the call
-/// that took it.
+/// `W` is the driver's type of a waiter for an acknowledgement. Each waiter is returned exactly once: in an [`Output`], or
+/// from the call that took it.
 #[derive(Debug)]
 pub struct Socket<W> {
     namespace: Box<str>,
@@ -217,7 +217,7 @@ impl<W> Socket<W> {
     /// # Errors
     /// When the send buffer is full.
     pub fn emit(&mut self, message: &EncodedMessage<'_>) -> Result<Emit, EmitError> {
-        self.check_room(message)?;
+        self.check_capacity(message)?;
         Ok(self.send(message, None))
     }
 
@@ -238,7 +238,7 @@ impl<W> Socket<W> {
         deadline: Option<Time>,
         waiter: W,
     ) -> Result<Emit, (EmitError, W)> {
-        if let Err(error) = self.check_room(message) {
+        if let Err(error) = self.check_capacity(message) {
             return Err((error, waiter));
         }
         let place = (!self.transmits()).then(|| self.send_buffer.next_place());
@@ -368,20 +368,20 @@ impl<W> Socket<W> {
         self.is_connected() && self.send_buffer.is_empty()
     }
 
-    fn check_room(&self, message: &EncodedMessage<'_>) -> Result<(), EmitError> {
-        if self.transmits() || self.send_buffer.has_room(message.max_framed_len(), &self.limits) {
+    fn check_capacity(&self, message: &EncodedMessage<'_>) -> Result<(), EmitError> {
+        if self.transmits() || self.send_buffer.has_capacity(message.max_framed_len(), &self.limits) {
             return Ok(());
         }
         Err(EmitError::BufferFull)
     }
 
-    /// A message for which there is room.
+    /// A message for which there is capacity.
     fn send(&mut self, message: &EncodedMessage<'_>, ack: Option<u64>) -> Emit {
         if self.transmits() {
             return Emit::Transmit;
         }
         let size = message.max_framed_len();
-        let dropped = self.send_buffer.make_room(size, &self.limits);
+        let dropped = self.send_buffer.drop_oldest_until_fits(size, &self.limits);
         for pending in dropped.iter().flatten().filter_map(|id| self.acks.remove(*id)) {
             let error = AckError::Dropped;
             self.outputs.push_back(Output::AckFailed { waiter: pending.waiter, error });

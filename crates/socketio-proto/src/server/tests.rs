@@ -219,7 +219,7 @@ fn joining_again_does_not_wait_for_the_last_handlers_of_the_socket_before_up_to_
     let mut connection = connection();
     for round in 0..16 {
         let kicked = join(&mut connection, "/");
-        // Whoever of the two ends it.
+        // Either of the two may end it.
         if round % 2 == 0 {
             kicked.set(true);
         } else {
