@@ -8,6 +8,70 @@
 //! take their values from, and how a future becomes a task. For each of its sockets it owns one [`EventQueue`], which
 //! runs the handlers in the order of the events.
 //!
+//! A side without a network, whose socket keeps the acknowledgements:
+//!
+//! ```
+//! # use std::{sync::{Arc, Mutex}, task::{Context, Waker}};
+//! # use engineio_proto::EncodedMessage;
+//! # use socketio_proto::{Decoder, Packet};
+//! # use tidewire_handlers::{
+//! #     Acknowledge, BoxFuture, Data, EventHandler, EventQueue, EventTable, HandlerError, MaybeSend, Reply, Side, Source,
+//! #     Spawn, States,
+//! # };
+//! #[derive(Default)]
+//! struct Socket(Mutex<Vec<String>>);
+//!
+//! impl Acknowledge for Socket {
+//!     fn namespace(&self) -> &str { "/" }
+//!     fn send_ack(&self, message: EncodedMessage<'_>) { self.0.lock().unwrap().push(message.text().into()) }
+//!     fn report(self: Arc<Self>, error: &HandlerError, _: Option<&str>) { panic!("{error}") }
+//! }
+//!
+//! #[derive(Debug)]
+//! struct InMemory;
+//!
+//! impl Side for InMemory {
+//!     type Socket = Socket;
+//!     type Source<'a> = &'a Client;
+//!     type Spawn = InPlace;
+//! }
+//!
+//! struct Client { socket: Arc<Socket>, states: States, events: EventTable<InMemory> }
+//! # impl std::fmt::Debug for Client {
+//! #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("Client") }
+//! # }
+//!
+//! impl Source for &Client {
+//!     type Side = InMemory;
+//!     fn reborrow(&self) -> &Client { self }
+//!     fn socket(&self) -> &Arc<Socket> { &self.socket }
+//!     fn states(&self) -> &States { &self.states }
+//!     fn events(&self) -> &EventTable<InMemory> { &self.events }
+//!     fn is_disconnected(&self) -> bool { false }
+//!     fn max_concurrent(&self) -> usize { 0 }
+//! }
+//! # struct InPlace;
+//! # impl Spawn for InPlace {
+//! #     type Task<T: MaybeSend + 'static> = BoxFuture<Result<T, HandlerError>>;
+//! #     fn spawn<T: MaybeSend + 'static>(future: BoxFuture<T>) -> Self::Task<T> {
+//! #         Box::pin(async move { Ok(future.await) })
+//! #     }
+//! # }
+//!
+//! let mut events = EventTable::default();
+//! events.insert(Some("add"), EventHandler::new(async |Data((a, b)): Data<(i32, i32)>| Reply(a + b)));
+//! let client = Client { socket: Arc::default(), states: States::default(), events };
+//!
+//! let mut queue = EventQueue::<InMemory>::new();
+//! // An event that wants the acknowledgement 7.
+//! let packet = Decoder::new(&Default::default()).text(r#"27["add",1,2]"#)?;
+//! if let Some(Packet::Event { event, ack, .. }) = packet {
+//!     queue.handle_event(event, ack, &&client, &mut Context::from_waker(Waker::noop()));
+//! }
+//! assert_eq!(*client.socket.0.lock().unwrap(), ["37[3]"]);
+//! # Ok::<(), socketio_proto::DecodeError>(())
+//! ```
+//!
 //! There is no runtime and no input or output in here. On `wasm32` futures need not be `Send` (see [`MaybeSend`]).
 
 mod ack;
