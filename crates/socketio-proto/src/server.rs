@@ -90,15 +90,28 @@ pub struct Connection<S> {
     decoder: Decoder,
     /// In the order in which they were asked for: of two in one namespace, the later one counts.
     slots: SmallVec<[Slot<S>; 1]>,
-    /// Until when a namespace must be joined; `None` once one is.
-    connect_deadline: Option<Time>,
-    /// Until when the next attachment must come; `None` while none is due.
-    attachment_deadline: Option<Time>,
-    attachment_timeout: Duration,
-    leaving_sockets: usize,
+    /// Until when a namespace must be joined; never once one is.
+    connect_deadline: Deadline,
+    /// Until when the next attachment must come; never while none is due.
+    attachment_deadline: Deadline,
+    /// In microseconds.
+    attachment_timeout: u64,
+    leaving_sockets: u32,
     /// The driver does not read, so that no attachment can come.
     is_paused: bool,
     is_closed: bool,
+}
+
+/// A time that may never come. Half as large as an `Option`: each connection has two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Deadline(Time);
+
+impl Deadline {
+    const NEVER: Self = Self(Time::from_micros(u64::MAX));
+
+    fn time(self) -> Option<Time> {
+        (self != Self::NEVER).then_some(self.0)
+    }
 }
 
 /// What a message of the client means.
@@ -137,10 +150,10 @@ impl<S: Socket> Connection<S> {
         Self {
             decoder: Decoder::new(packets),
             slots: SmallVec::new(),
-            connect_deadline: Some(now + limits.connect_timeout),
-            attachment_deadline: None,
-            attachment_timeout: limits.attachment_timeout,
-            leaving_sockets: limits.leaving_sockets,
+            connect_deadline: Deadline(now + limits.connect_timeout),
+            attachment_deadline: Deadline::NEVER,
+            attachment_timeout: u64::try_from(limits.attachment_timeout.as_micros()).unwrap_or(u64::MAX),
+            leaving_sockets: u32::try_from(limits.leaving_sockets).unwrap_or(u32::MAX),
             is_paused: false,
             is_closed: false,
         }
@@ -176,7 +189,7 @@ impl<S: Socket> Connection<S> {
         if self.is_closed {
             return Ok(None);
         }
-        self.attachment_deadline = None;
+        self.attachment_deadline = Deadline::NEVER;
         let decoded = self.decoder.binary(data);
         self.handle_decoded(decoded, now)
     }
@@ -184,8 +197,8 @@ impl<S: Socket> Connection<S> {
     /// The driver stops reading (`true`), or reads again. While it does not read, an attachment cannot be late; from
     /// the moment it reads again, the client has the whole time once more.
     pub fn set_paused(&mut self, paused: bool, now: Time) {
-        if self.is_paused && !paused && self.attachment_deadline.is_some() {
-            self.attachment_deadline = Some(now + self.attachment_timeout);
+        if self.is_paused && !paused && self.attachment_deadline != Deadline::NEVER {
+            self.await_attachment(now);
         }
         self.is_paused = paused;
     }
@@ -193,17 +206,16 @@ impl<S: Socket> Connection<S> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let attachment = self.attachment_deadline.filter(|_| !self.is_paused);
-        self.connect_deadline.into_iter().chain(attachment).min()
+        let attachment = if self.is_paused { Deadline::NEVER } else { self.attachment_deadline };
+        self.connect_deadline.min(attachment).time()
     }
 
     /// What is overdue, if anything is. Then the connection must be closed; it is [closed](Self::close) here already.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Violation> {
-        let is_due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
-        let violation = if is_due(self.connect_deadline) {
+        let violation = if self.connect_deadline.0 <= now {
             Violation::NothingJoined
-        } else if !self.is_paused && is_due(self.attachment_deadline) {
+        } else if !self.is_paused && self.attachment_deadline.0 <= now {
             Violation::AttachmentOverdue
         } else {
             return None;
@@ -216,8 +228,8 @@ impl<S: Socket> Connection<S> {
     /// disconnected: the driver goes [over them](Self::for_each), and removes each when its last handler has finished.
     pub fn close(&mut self) {
         self.is_closed = true;
-        self.connect_deadline = None;
-        self.attachment_deadline = None;
+        self.connect_deadline = Deadline::NEVER;
+        self.attachment_deadline = Deadline::NEVER;
         for slot in &mut self.slots {
             slot.disconnect();
         }
@@ -263,7 +275,7 @@ impl<S: Socket> Connection<S> {
         match decoded {
             Ok(Some(packet)) => self.handle_packet(packet),
             Ok(None) => {
-                self.attachment_deadline = Some(now + self.attachment_timeout);
+                self.await_attachment(now);
                 Ok(None)
             }
             Err(error) => Err(self.violated(error.into())),
@@ -322,10 +334,16 @@ impl<S: Socket> Connection<S> {
             return Err(self.violated(Violation::SecondConnect));
         }
         self.slots.retain(|slot| slot.socket().is_some() || slot.namespace() != namespace);
-        if self.slots.iter().filter(|slot| slot.namespace() == namespace).count() >= self.leaving_sockets {
-            return Err(self.violated(Violation::TooManyLeaving { max: self.leaving_sockets }));
+        if self.slots.iter().filter(|slot| slot.namespace() == namespace).count()
+            >= self.leaving_sockets as usize
+        {
+            return Err(self.violated(Violation::TooManyLeaving { max: self.leaving_sockets as usize }));
         }
         Ok(())
+    }
+
+    fn await_attachment(&mut self, now: Time) {
+        self.attachment_deadline = Deadline(now + Duration::from_micros(self.attachment_timeout));
     }
 
     fn violated(&mut self, violation: Violation) -> Violation {

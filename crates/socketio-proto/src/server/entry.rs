@@ -1,6 +1,6 @@
 //! One socket of a connection, and the states it goes through.
 
-use super::{Connection, Socket};
+use super::{Connection, Deadline, Socket};
 
 /// What a connection keeps of a socket.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl<'c, S: Socket> Entry<'c, S> {
             && is_open
         {
             *state = SocketState::Connected;
-            self.connection.connect_deadline = None;
+            self.connection.connect_deadline = Deadline::NEVER;
         }
         is_open
     }
