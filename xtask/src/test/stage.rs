@@ -65,13 +65,13 @@ impl Stage {
         let (name, minutes, full_minutes) = match self {
             Self::Format => ("format", 1, 1),
             Self::Floors => ("floors", 1, 1),
-            Self::Lints => ("lints", 6, 6),
+            Self::Lints => ("lints", 5, 5),
             Self::Wasm => ("wasm", 2, 2),
-            Self::Unit => ("unit", 11, 11),
-            Self::Instructions => ("instructions", 7, 7),
+            Self::Unit => ("unit", 10, 10),
+            Self::Instructions => ("instructions", 9, 9),
             Self::Node => ("node", 4, 4),
-            Self::Browser => ("browser", 2, 2),
-            Self::Autobahn => ("autobahn", 4, 60),
+            Self::Browser => ("browser", 3, 3),
+            Self::Autobahn => ("autobahn", 3, 60),
             Self::Reference => ("reference", 2, 5),
         };
         Row { name, minutes, full_minutes }
