@@ -9,7 +9,7 @@ use tidewire::ws::Origins;
 #[derive(Debug, Parser)]
 #[command(name = "tidewire", version, about, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
-    /// What is logged to standard error, for instance `debug` or `tidewire_server=trace`
+    /// What is logged to standard error, for instance `debug` or `tidewire_server=debug`
     #[arg(long, global = true, value_name = "FILTER", env = "TIDEWIRE_LOG", default_value = "warn")]
     pub(crate) log: String,
 

@@ -13,7 +13,7 @@ use crate::side::Side;
 /// that asked for an acknowledgement is told.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
-    note = "event handlers take `Socket`, `Server`, `Namespace`, `Data<T>`, `Ack<T>`, `Auth<T>`, `State<S>`, `EventName`",
+    note = "event handlers take `Socket`, `Server`, `Namespace`, `Data<T>`, `RawArguments`, `Ack<T>`, `Auth<T>`, `State<S>`, `EventName`",
     note = "`on_connection` and middleware take `Socket`, `Server`, `Namespace`, `Auth<T>`, `State<S>`",
     note = "`on_disconnect` takes these, `DisconnectReason` and `DroppedEvents`"
 )]

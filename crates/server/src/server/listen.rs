@@ -23,7 +23,7 @@ impl Server {
         Ok(())
     }
 
-    /// Binds one of `addresses`, with the server's [`HttpLimits`] and with TLS if it has that, for
+    /// Binds one of `addresses`, with the server's [`HttpLimits`](net::HttpLimits) and with TLS if it has that, for
     /// [`serve`](Self::serve).
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// Serves on `listener` until `stop` is ready, then closes all connections and waits until they are gone, at most
-    /// [`HttpLimits::stop_timeout`] from that moment.
+    /// [`HttpLimits::stop_timeout`](net::HttpLimits::stop_timeout) from that moment.
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
         let stop_timeout = self.inner().http.stop_timeout;
         let mut until = Instant::now();
@@ -64,8 +64,9 @@ impl Server {
         self.0.layer()
     }
 
-    /// Closes all connections and waits until they are gone, at most [`HttpLimits::stop_timeout`]. Sockets get the
-    /// reason `server shutting down`; clients try to reconnect. Cancel safe.
+    /// Closes all connections and waits until they are gone, at most
+    /// [`HttpLimits::stop_timeout`](net::HttpLimits::stop_timeout). Sockets get the reason `server shutting down`; clients try
+    /// to reconnect. Cancel safe.
     pub async fn close(&self) {
         self.0.close();
         self.0.closed(self.inner().http.stop_timeout).await;
