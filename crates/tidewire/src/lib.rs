@@ -23,8 +23,9 @@
 //! | [`server`] | a Socket.IO server |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
 //!
-//! At the root are [`Server`], and what handlers are written with, whatever the side of the wire. Everything is defined in
-//! the crates behind this one, which may be used alone.
+//! At the root are [`Server`], and what handlers are written with on either side of the wire. What belongs to one side (its
+//! `Socket`, `Auth`, `ConnectError`) is in the module of that side. Everything is defined in the crates behind this one,
+//! which may be used alone.
 //!
 //! # Features
 //!
