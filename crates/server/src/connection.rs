@@ -197,7 +197,7 @@ impl Handler for Connection {
             }
         });
         // As it is now, with what could just be handled: the engine reads next.
-        let is_paused = !self.wants_input();
+        let is_paused = self.machine.awaits_attachment() && !self.wants_input();
         self.machine.set_paused(is_paused, now);
         if let Some(violation) = self.machine.handle_timeout(now) {
             self.handle_violation(violation, cx);

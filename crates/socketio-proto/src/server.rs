@@ -197,10 +197,16 @@ impl<S: Socket> Connection<S> {
     /// The driver stops reading (`true`), or reads again. While it does not read, an attachment cannot be late; from
     /// the moment it reads again, the client has the whole time once more.
     pub fn set_paused(&mut self, paused: bool, now: Time) {
-        if self.is_paused && !paused && self.attachment_deadline != Deadline::NEVER {
+        if self.is_paused && !paused && self.awaits_attachment() {
             self.await_attachment(now);
         }
         self.is_paused = paused;
+    }
+
+    /// Whether an attachment is due. Only then [`set_paused`](Self::set_paused) makes a difference.
+    #[must_use]
+    pub fn awaits_attachment(&self) -> bool {
+        self.attachment_deadline != Deadline::NEVER
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.

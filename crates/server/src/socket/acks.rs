@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -106,27 +107,34 @@ impl<R> fmt::Debug for AckFuture<R> {
 /// The acknowledgements that one socket waits for. Any task may begin to wait; the connection's task resolves them and
 /// minds their deadlines. No waiter is woken under the lock.
 #[derive(Debug, Default)]
-pub(crate) struct Acks(Mutex<AckTable<oneshot::Sender<Acknowledged>>>);
+pub(crate) struct Acks {
+    table: Mutex<AckTable<oneshot::Sender<Acknowledged>>>,
+    /// Whether any is awaited, as it was when the lock was last released. The connection's task asks in every turn, and most
+    /// sockets never wait for one.
+    is_waiting: AtomicBool,
+}
 
 impl Acks {
-    fn table(&self) -> MutexGuard<'_, AckTable<oneshot::Sender<Acknowledged>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Changes the table.
+    fn with<R>(&self, change: impl FnOnce(&mut AckTable<oneshot::Sender<Acknowledged>>) -> R) -> R {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut table);
+        self.is_waiting.store(table.is_waiting(), Ordering::Release);
+        result
     }
 
     /// Waits for an acknowledgement. `true` if its deadline is the first one, so that the connection's task must be told.
     /// After [`close`](Self::close) the sender is dropped at once.
     #[must_use]
     fn insert(&self, id: u64, deadline: Time, sender: oneshot::Sender<Acknowledged>) -> bool {
-        let mut table = self.table();
-        let first = table.poll_timeout();
-        let refused = table.insert(id, Some(deadline), sender);
-        drop(table);
-        refused.is_ok() && first.is_none_or(|first| deadline < first)
+        let (first, inserted) =
+            self.with(|table| (table.poll_timeout(), table.insert(id, Some(deadline), sender)));
+        inserted.is_ok() && first.is_none_or(|first| deadline < first)
     }
 
     /// An acknowledgement has come. One that nothing waits for is ignored.
     pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) {
-        let waiter = self.table().resolve(id);
+        let waiter = self.with(|table| table.resolve(id));
         if let Some(sender) = waiter {
             let _ = sender.send(Ok(arguments.into_owned()));
         }
@@ -134,32 +142,32 @@ impl Acks {
 
     /// Nothing waits for `id` any more.
     fn remove(&self, id: u64) {
-        let waiter = self.table().remove(id);
+        let waiter = self.with(|table| table.remove(id));
         drop(waiter);
     }
 
     /// Whether any is awaited.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.table().is_waiting()
+        self.is_waiting.load(Ordering::Acquire)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.table().poll_timeout()
+        if self.is_waiting() { self.with(|table| table.poll_timeout()) } else { None }
     }
 
     /// Fails those whose time is up.
     pub(crate) fn handle_timeout(&self, now: Time) {
-        loop {
-            let overdue = self.table().handle_timeout(now);
-            let Some(sender) = overdue else { return };
+        while self.is_waiting()
+            && let Some(sender) = self.with(|table| table.handle_timeout(now))
+        {
             let _ = sender.send(Err(AckError::Timeout));
         }
     }
 
     /// Fails all that are awaited and all that will be.
     pub(crate) fn close(&self) {
-        let waiters: Vec<_> = self.table().close().collect();
+        let waiters: Vec<_> = self.with(|table| table.close().collect());
         drop(waiters);
     }
 }
