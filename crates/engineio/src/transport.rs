@@ -1,7 +1,8 @@
 //! What carries the packets of a session.
 //!
 //! Hot path. The [`Transport`] of a session is a type and no trait object; each kind owns its behaviour in a file of its
-//! own and has the same methods. Another transport is one more file and one more variant here.
+//! own and has the same methods. Another transport is one more file and one more variant here. Its name and its framing
+//! are in `engineio_proto`. A candidate, to which a polling session may move, is a WebSocket so far (`driver.rs`).
 
 mod polling;
 mod websocket;

@@ -25,7 +25,7 @@ pub fn asks_for_websocket(method: &Method, headers: &HeaderMap, extensions: &Ext
 /// Holds a request against what the RFCs want of a handshake in its version of HTTP.
 ///
 /// # Errors
-/// It is none that may be accepted.
+/// The request is not a WebSocket handshake that may be accepted.
 pub fn verify(
     method: &Method,
     target: &Uri,

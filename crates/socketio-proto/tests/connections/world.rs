@@ -213,7 +213,7 @@ impl World {
             assert_eq!(watch.seen_by_server, Some(number));
             assert_eq!(watch.seen_by_client.as_ref().map(|(_, number)| *number), Some(emitted - 1));
         }
-        // Whoever has waited in the buffer is answered on this connection; nobody else can be left.
+        // An event from the buffer is acknowledged on this connection. No other waiter can be left.
         while !self.asked_by_client.is_empty() {
             self.server_answers_at(0);
             self.settle();
