@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
             },
         }
     }
-    if let Some(closed) = socket.closed() {
+    if let Some(closed) = socket.close_cause() {
         println!("{closed}");
     }
     ExitCode::SUCCESS

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use tidewire_ws::{Connect, Event, Message, Reconnection, SendError, WebSocket};
+use tidewire_ws::{Connector, Message, ReconnectEvent, Reconnection, SendError, WebSocket};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,18 +19,18 @@ async fn main() -> ExitCode {
             Ok::<_, SendError>(socket)
         }
     });
-    let mut socket = Connect::new(url).reconnect_with(reconnection);
+    let mut socket = Connector::new(url).reconnect_with(reconnection);
     loop {
         tokio::select! {
             event = socket.next_event() => match event {
-                Some(Event::Message(Message::Text(text))) => println!("{text}"),
-                Some(Event::Message(Message::Binary(bytes))) => println!("{} bytes", bytes.len()),
-                Some(Event::Connected { .. }) => println!("-- connected"),
-                Some(Event::Disconnected { closed }) => println!("-- disconnected: {closed}"),
-                Some(Event::Failed { error }) => println!("-- not connected: {error}"),
-                Some(Event::Reconnecting { attempt, delay }) => println!("-- attempt {attempt} in {delay:.1?}"),
-                Some(Event::GaveUp { lost }) => {
-                    eprintln!("{lost}");
+                Some(ReconnectEvent::Message(Message::Text(text))) => println!("{text}"),
+                Some(ReconnectEvent::Message(Message::Binary(bytes))) => println!("{} bytes", bytes.len()),
+                Some(ReconnectEvent::Connected { .. }) => println!("-- connected"),
+                Some(ReconnectEvent::Disconnected { cause }) => println!("-- disconnected: {cause}"),
+                Some(ReconnectEvent::ConnectFailed { error }) => println!("-- not connected: {error}"),
+                Some(ReconnectEvent::Reconnecting { attempt, delay }) => println!("-- attempt {attempt} in {delay:.1?}"),
+                Some(ReconnectEvent::ReconnectFailed { failure }) => {
+                    eprintln!("{failure}");
                     return ExitCode::FAILURE;
                 }
                 Some(_) => {}

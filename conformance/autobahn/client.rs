@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidewire_ws::{CloseCode, CloseFrame, Connect, ConnectError, DeflateOptions, WebSocket};
+use tidewire_ws::{CloseCode, CloseFrame, ConnectError, Connector, DeflateOptions, WebSocket};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -54,7 +54,7 @@ async fn case_count(server: &str) -> Result<usize> {
 /// Takes one case after the other, until there are none.
 async fn run_cases(cases: Arc<[String]>, next: Arc<AtomicUsize>) -> std::result::Result<(), ConnectError> {
     while let Some(url) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-        echo(Connect::new(url).compress(DEFLATE).connect().await?).await;
+        echo(Connector::new(url).compress(DEFLATE).connect().await?).await;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tidewire_ws::{CloseCode, CloseFrame, Closed, Connect, ConnectError, DeflateOptions, WebSocket};
+use tidewire_ws::{CloseCause, CloseCode, CloseFrame, ConnectError, Connector, DeflateOptions, WebSocket};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,8 +37,8 @@ async fn main() -> ExitCode {
 }
 
 /// `{ headers, protocols, deflate }`.
-fn connect(url: &str, options: &Value) -> Connect {
-    let mut connect = Connect::new(url);
+fn connect(url: &str, options: &Value) -> Connector {
+    let mut connect = Connector::new(url);
     for (name, value) in options["headers"].as_object().into_iter().flatten() {
         connect = connect.header(name, value.as_str().unwrap_or_default());
     }
@@ -67,7 +67,7 @@ fn deflate(options: &Value) -> DeflateOptions {
 }
 
 /// Echoes until the end, or until the text comes at which it is to close: `{ on, code, reason }`.
-async fn converse(socket: &mut WebSocket, close: &Value) -> Option<Closed> {
+async fn converse(socket: &mut WebSocket, close: &Value) -> Option<CloseCause> {
     while let Some(message) = socket.recv().await {
         if close["on"].is_string() && message.as_text() == close["on"].as_str() {
             return Some(socket.close(frame(close)).await);
@@ -77,7 +77,7 @@ async fn converse(socket: &mut WebSocket, close: &Value) -> Option<Closed> {
         }
     }
     while socket.recv().await.is_some() {}
-    socket.closed()
+    socket.close_cause()
 }
 
 fn frame(close: &Value) -> Option<CloseFrame> {
@@ -87,12 +87,12 @@ fn frame(close: &Value) -> Option<CloseFrame> {
 }
 
 /// `{ code, reason }`, with the numbers that the package `ws` has for it.
-fn end(closed: Option<&Closed>) -> Value {
+fn end(closed: Option<&CloseCause>) -> Value {
     match closed {
-        Some(Closed::Handshake(Some(frame))) => {
+        Some(CloseCause::ClosingHandshake(Some(frame))) => {
             json!({ "code": u16::from(frame.code), "reason": frame.reason.to_string() })
         }
-        Some(Closed::Handshake(None)) => json!({ "code": 1005, "reason": "" }),
+        Some(CloseCause::ClosingHandshake(None)) => json!({ "code": 1005, "reason": "" }),
         _ => json!({ "code": 1006, "reason": "" }),
     }
 }
@@ -100,7 +100,7 @@ fn end(closed: Option<&Closed>) -> Value {
 /// `{ refused: { status, body, headers } }`, or `{ failed }` with our words.
 fn refusal(error: &ConnectError) -> Value {
     match error {
-        ConnectError::Refused(response) => json!({ "refused": {
+        ConnectError::Rejected(response) => json!({ "refused": {
             "status": response.status().as_u16(),
             "body": String::from_utf8_lossy(response.body()),
             "headers": headers(response.headers()),

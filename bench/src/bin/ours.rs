@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
-use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tidewire::server::{Data, Reply, Server, Socket};
+use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
 
@@ -52,13 +52,13 @@ async fn serve(address: &str, compression: Option<DeflateOptions>) -> std::io::R
     io.on("broadcast", async |io: Server, Data(text): Data<String>| io.to("room").emit("broadcast", text));
     let (everybody, _) = broadcast::channel(64);
     let accept_echo = async move |request: Request| match upgrade(request, compression) {
-        Ok(upgrade) => upgrade.on_connect(echo),
+        Ok(upgrade) => upgrade.on_upgrade(echo),
         Err(error) => error.response().map(Body::from),
     };
     let accept_member = async move |request: Request| match upgrade(request, compression) {
         Ok(upgrade) => {
             let everybody = everybody.clone();
-            upgrade.on_connect(move |socket| member(socket, everybody))
+            upgrade.on_upgrade(move |socket| member(socket, everybody))
         }
         Err(error) => error.response().map(Body::from),
     };

@@ -12,25 +12,25 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use socketio_proto::SocketId;
 
-use crate::contract::Member;
+use crate::adapter::LocalSocket;
 use crate::limits::JoinError;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
-use crate::slots::{Slots, give_back};
+use crate::slab::{Slab, shrink_if_sparse};
 
 /// The members of a namespace and their rooms. Who is in which room by id is not stored: it follows from the ids.
-pub(crate) struct Index {
-    members: Slots<Present>,
+pub(crate) struct RoomIndex {
+    sockets: Slab<SocketEntry>,
     /// Ids are random bytes of our own, so a hash without a key will do.
     by_id: FxHashMap<SocketId, u32>,
-    rooms: Slots<Occupied>,
+    rooms: Slab<RoomEntry>,
     /// The names of rooms often come from clients, who must not be able to choose ones that collide: the hash is keyed.
     by_name: HashMap<Room, u32>,
 }
 
 /// A member and the rooms it has joined, sorted by their slots. Two rooms fit in place.
-struct Present {
-    member: Arc<dyn Member>,
+struct SocketEntry {
+    socket: Arc<dyn LocalSocket>,
     rooms: SmallVec<[Membership; 2]>,
 }
 
@@ -42,36 +42,36 @@ struct Membership {
 }
 
 /// A room that has members.
-struct Occupied {
+struct RoomEntry {
     name: Room,
     members: Vec<u32>,
 }
 
-impl Index {
+impl RoomIndex {
     pub(crate) fn new() -> Self {
         Self {
-            members: Slots::new(),
+            sockets: Slab::new(),
             by_id: FxHashMap::default(),
-            rooms: Slots::new(),
+            rooms: Slab::new(),
             by_name: HashMap::new(),
         }
     }
 
-    pub(crate) fn insert(&mut self, member: Arc<dyn Member>) {
+    pub(crate) fn insert(&mut self, member: Arc<dyn LocalSocket>) {
         let id = member.id();
-        let slot = self.members.insert(Present { member, rooms: SmallVec::new() });
+        let slot = self.sockets.insert(SocketEntry { socket: member, rooms: SmallVec::new() });
         self.by_id.insert(id, slot);
     }
 
     /// Takes a member out of everything. The caller drops it, when it holds no lock.
-    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Arc<dyn Member>> {
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
         let slot = self.by_id.remove(&id)?;
         if self.by_id.capacity() > 64 && self.by_id.len() < self.by_id.capacity() / 4 {
             self.by_id.shrink_to(self.by_id.len() * 2);
         }
-        let Present { member, rooms } = self.members.remove(slot)?;
+        let SocketEntry { socket: member, rooms } = self.sockets.remove(slot)?;
         for membership in rooms {
-            self.vacate(membership);
+            self.remove_from_room(membership);
         }
         Some(member)
     }
@@ -80,14 +80,14 @@ impl Index {
         self.by_id.get(&id).copied()
     }
 
-    pub(crate) fn member(&self, slot: u32) -> Option<&Arc<dyn Member>> {
-        Some(&self.members.at(slot)?.member)
+    pub(crate) fn member(&self, slot: u32) -> Option<&Arc<dyn LocalSocket>> {
+        Some(&self.sockets.get(slot)?.socket)
     }
 
     /// Puts a member into a room, unless its limits do not allow it: then nothing has changed.
     pub(crate) fn join(&mut self, slot: u32, name: &str) -> Result<(), JoinError> {
-        let Some(present) = self.members.at_mut(slot) else { return Ok(()) };
-        if *present.member.id() == *name {
+        let Some(present) = self.sockets.get_mut(slot) else { return Ok(()) };
+        if *present.socket.id() == *name {
             return Ok(());
         }
         let known = self.by_name.get(name).copied();
@@ -96,14 +96,14 @@ impl Index {
         }
         let room = known.unwrap_or_else(|| {
             let name = Room::from(name);
-            let room = self.rooms.insert(Occupied { name: name.clone(), members: Vec::new() });
+            let room = self.rooms.insert(RoomEntry { name: name.clone(), members: Vec::new() });
             self.by_name.insert(name, room);
             room
         });
         let Err(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) else {
             return Ok(());
         };
-        let Some(occupied) = self.rooms.at_mut(room) else { return Ok(()) };
+        let Some(occupied) = self.rooms.get_mut(room) else { return Ok(()) };
         let position =
             u32::try_from(occupied.members.len()).expect("a room has fewer members than there are slots");
         occupied.members.push(slot);
@@ -113,43 +113,48 @@ impl Index {
 
     pub(crate) fn leave(&mut self, slot: u32, name: &str) {
         let Some(&room) = self.by_name.get(name) else { return };
-        let Some(present) = self.members.at_mut(slot) else { return };
+        let Some(present) = self.sockets.get_mut(slot) else { return };
         if let Ok(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) {
             let membership = present.rooms.remove(at);
             let left = present.rooms.len();
             if present.rooms.spilled() && (left <= 2 || left < present.rooms.capacity() / 4) {
                 present.rooms.shrink_to_fit();
             }
-            self.vacate(membership);
+            self.remove_from_room(membership);
         }
     }
 
     /// The rooms of a member, that of its own id first.
     pub(crate) fn rooms_of(&self, slot: u32) -> Vec<Room> {
-        let Some(present) = self.members.at(slot) else { return Vec::new() };
-        let joined = present.rooms.iter().filter_map(|membership| self.rooms.at(membership.room));
-        std::iter::once(Room::from(present.member.id())).chain(joined.map(|room| room.name.clone())).collect()
+        let Some(present) = self.sockets.get(slot) else { return Vec::new() };
+        let joined = present.rooms.iter().filter_map(|membership| self.rooms.get(membership.room));
+        std::iter::once(Room::from(present.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
     }
 
     /// Visits every member that the options select, once, in no particular order.
-    pub(crate) fn select(&self, options: &BroadcastOptions, mut visit: impl FnMut(u32, &Arc<dyn Member>)) {
+    pub(crate) fn for_each_selected(
+        &self,
+        options: &BroadcastOptions,
+        mut visit: impl FnMut(u32, &Arc<dyn LocalSocket>),
+    ) {
         let except = self.resolve(&options.except);
-        let mut visit_unless_excepted = |slot, present: &Present| {
-            let excepted = present.is_in_any(&except.rooms) || except.owners.binary_search(&slot).is_ok();
+        let mut visit_unless_excepted = |slot, present: &SocketEntry| {
+            let excepted =
+                present.is_in_any(&except.rooms) || except.own_id_sockets.binary_search(&slot).is_ok();
             if !excepted {
-                visit(slot, &present.member);
+                visit(slot, &present.socket);
             }
         };
         if options.rooms.is_empty() {
-            self.members.iter().for_each(|(slot, present)| visit_unless_excepted(slot, present));
+            self.sockets.iter().for_each(|(slot, present)| visit_unless_excepted(slot, present));
             return;
         }
         let target = self.resolve(&options.rooms);
         for (index, &room) in target.rooms.iter().enumerate() {
-            let Some(occupied) = self.rooms.at(room) else { continue };
+            let Some(occupied) = self.rooms.get(room) else { continue };
             for &slot in &occupied.members {
                 // A member of several rooms is visited in the first of them.
-                match self.members.at(slot) {
+                match self.sockets.get(slot) {
                     Some(present) if !present.is_in_any(&target.rooms[..index]) => {
                         visit_unless_excepted(slot, present);
                     }
@@ -157,8 +162,8 @@ impl Index {
                 }
             }
         }
-        for &slot in &target.owners {
-            match self.members.at(slot) {
+        for &slot in &target.own_id_sockets {
+            match self.sockets.get(slot) {
                 Some(present) if !present.is_in_any(&target.rooms) => visit_unless_excepted(slot, present),
                 _ => {}
             }
@@ -166,7 +171,7 @@ impl Index {
     }
 
     /// What the names stand for here: rooms that members have joined, and members by their id.
-    fn resolve(&self, names: &[Room]) -> Resolved {
+    fn resolve(&self, names: &[Room]) -> ResolvedRooms {
         let mut rooms: SmallVec<_> =
             names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect();
         let mut owners: SmallVec<_> = names.iter().filter_map(|name| self.slot(name.socket_id()?)).collect();
@@ -174,22 +179,22 @@ impl Index {
             slots.sort_unstable();
             slots.dedup();
         }
-        Resolved { rooms, owners }
+        ResolvedRooms { rooms, own_id_sockets: owners }
     }
 
     /// Takes a member's entry out of a room. The last one of the vector moves to its place, and has to be told so.
-    fn vacate(&mut self, Membership { room, position }: Membership) {
-        let Some(occupied) = self.rooms.at_mut(room) else { return };
+    fn remove_from_room(&mut self, Membership { room, position }: Membership) {
+        let Some(occupied) = self.rooms.get_mut(room) else { return };
         occupied.members.swap_remove(position as usize);
         if let Some(&moved) = occupied.members.get(position as usize)
-            && let Some(present) = self.members.at_mut(moved)
+            && let Some(present) = self.sockets.get_mut(moved)
             && let Ok(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room)
         {
             present.rooms[at].position = position;
         }
         if !occupied.members.is_empty() {
-            give_back(&mut occupied.members);
-        } else if let Some(Occupied { name, .. }) = self.rooms.remove(room) {
+            shrink_if_sparse(&mut occupied.members);
+        } else if let Some(RoomEntry { name, .. }) = self.rooms.remove(room) {
             self.by_name.remove(&name);
             if self.by_name.capacity() > 64 && self.by_name.len() < self.by_name.capacity() / 4 {
                 self.by_name.shrink_to(self.by_name.len() * 2);
@@ -198,19 +203,19 @@ impl Index {
     }
 }
 
-impl Present {
+impl SocketEntry {
     fn is_in(&self, room: u32) -> bool {
         self.rooms.binary_search_by_key(&room, |membership| membership.room).is_ok()
     }
 
     /// Whether the member may be in one room more, of this name.
     fn check_limits(&self, name: &str) -> Result<(), JoinError> {
-        let limits = self.member.limits();
-        if name.len() > limits.room_name {
-            return Err(JoinError::NameTooLong { length: name.len(), limit: limits.room_name });
+        let limits = self.socket.limits();
+        if name.len() > limits.max_room_name_len {
+            return Err(JoinError::NameTooLong { length: name.len(), limit: limits.max_room_name_len });
         }
-        if self.rooms.len() >= limits.rooms {
-            return Err(JoinError::TooManyRooms { limit: limits.rooms });
+        if self.rooms.len() >= limits.max_rooms {
+            return Err(JoinError::TooManyRooms { limit: limits.max_rooms });
         }
         Ok(())
     }
@@ -227,9 +232,9 @@ impl Present {
 }
 
 /// Slots of rooms and of members, each sorted and without repetition.
-struct Resolved {
+struct ResolvedRooms {
     rooms: SmallVec<[u32; 4]>,
-    owners: SmallVec<[u32; 4]>,
+    own_id_sockets: SmallVec<[u32; 4]>,
 }
 
 #[cfg(test)]
@@ -242,7 +247,7 @@ mod tests {
 
     struct Idle(SocketId);
 
-    impl Member for Idle {
+    impl LocalSocket for Idle {
         fn id(&self) -> SocketId {
             self.0
         }
@@ -261,28 +266,28 @@ mod tests {
         SocketId::from_random(random)
     }
 
-    impl Index {
+    impl RoomIndex {
         /// Bytes on the heap, members themselves and room names not counted.
         fn memory(&self) -> usize {
             // One byte of control for every bucket, and seven of eight buckets usable.
             let buckets = |capacity: usize, entry: usize| capacity * 8 / 7 * (entry + 1);
-            self.members.memory()
+            self.sockets.memory()
                 + self.rooms.memory()
                 + buckets(self.by_id.capacity(), size_of::<(SocketId, u32)>())
                 + buckets(self.by_name.capacity(), size_of::<(Room, u32)>())
         }
 
         fn check(&self) {
-            assert_eq!(self.by_id.len(), self.members.iter().count());
+            assert_eq!(self.by_id.len(), self.sockets.iter().count());
             assert_eq!(self.by_name.len(), self.rooms.iter().count());
-            for (slot, present) in self.members.iter() {
+            for (slot, present) in self.sockets.iter() {
                 assert!(present.rooms.is_sorted_by_key(|membership| membership.room));
                 for membership in &present.rooms {
-                    let room = self.rooms.at(membership.room).unwrap();
+                    let room = self.rooms.get(membership.room).unwrap();
                     assert_eq!(room.members[membership.position as usize], slot);
                 }
             }
-            let memberships: usize = self.members.iter().map(|(_, present)| present.rooms.len()).sum();
+            let memberships: usize = self.sockets.iter().map(|(_, present)| present.rooms.len()).sum();
             let places: usize = self.rooms.iter().map(|(_, room)| room.members.len()).sum();
             assert_eq!(memberships, places);
         }
@@ -290,8 +295,8 @@ mod tests {
 
     #[test]
     fn an_idle_member_costs_less_than_150_bytes() {
-        assert_eq!(size_of::<Option<Present>>(), 40);
-        let mut index = Index::new();
+        assert_eq!(size_of::<Option<SocketEntry>>(), 40);
+        let mut index = RoomIndex::new();
         // Just above a power of two (and seven eighths of one), where vector (and map) have just doubled.
         for count in 0..=131_073 {
             index.insert(Arc::new(Idle(id(count))));
@@ -304,7 +309,7 @@ mod tests {
 
     #[test]
     fn memory_comes_back_after_a_burst() {
-        let mut index = Index::new();
+        let mut index = RoomIndex::new();
         for number in 0..10_000 {
             index.insert(Arc::new(Idle(id(number))));
             let slot = index.slot(id(number)).unwrap();
@@ -322,7 +327,7 @@ mod tests {
 
     #[test]
     fn leaving_in_any_order_keeps_every_position() {
-        let mut index = Index::new();
+        let mut index = RoomIndex::new();
         for number in 0..50 {
             index.insert(Arc::new(Idle(id(number))));
             let slot = index.slot(id(number)).unwrap();
@@ -345,7 +350,7 @@ mod tests {
 
     #[test]
     fn an_own_room_costs_no_entry_and_cannot_be_left() {
-        let mut index = Index::new();
+        let mut index = RoomIndex::new();
         index.insert(Arc::new(Idle(id(1))));
         let slot = index.slot(id(1)).unwrap();
         index.join(slot, &id(1)).unwrap();

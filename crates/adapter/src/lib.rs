@@ -1,7 +1,7 @@
 //! Rooms, and who receives a broadcast: the Socket.IO adapter interface and the in-memory adapter.
 //!
-//! An [`Adapter`] knows the sockets of one namespace ([`Member`]s), which [`Room`]s they are in, and how to reach those
-//! that a [`BroadcastOptions`] selects. [`InMemory`] is the adapter of a single process, and the local half of every
+//! An [`Adapter`] knows the sockets of one namespace ([`LocalSocket`]s), which [`Room`]s they are in, and how to reach those
+//! that a [`BroadcastOptions`] selects. [`InMemoryAdapter`] is the adapter of a single process, and the local half of every
 //! adapter that speaks to others.
 //!
 //! Not here: encoding (a broadcast is one [`EncodedEvent`], encoded before it gets here), queues, and
@@ -21,18 +21,18 @@
 //! - A member that is being removed by another thread receives a broadcast or does not; once
 //!   [`del_all`](Adapter::del_all) has returned, it receives none that begins afterwards, and joining is without effect.
 
-mod contract;
+mod adapter;
+mod in_memory;
 mod index;
 mod limits;
-mod memory;
 mod options;
 mod room;
-mod slots;
+mod slab;
 
-pub use contract::{Adapter, Member};
+pub use adapter::{Adapter, LocalSocket};
 pub use engineio_proto::{MessageEncoder, SharedMessage};
+pub use in_memory::InMemoryAdapter;
 pub use limits::{JoinError, Limits};
-pub use memory::InMemory;
 pub use options::BroadcastOptions;
 pub use room::Room;
 pub use socketio_proto::{EncodeError, EncodedEvent, SocketId};

@@ -6,14 +6,14 @@ use std::any::Any;
 use std::sync::Arc;
 
 use support::{Happening, Probe, event, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, JoinError, Limits, Member, Room};
+use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, JoinError, Limits, LocalSocket, Room};
 
 /// Three sockets: 1 in a and b, 2 in b, 3 in nothing.
-fn three() -> (InMemory, [Arc<Probe>; 3]) {
-    let adapter = InMemory::new();
+fn three() -> (InMemoryAdapter, [Arc<Probe>; 3]) {
+    let adapter = InMemoryAdapter::new();
     let probes = [1, 2, 3].map(|number| Probe::new(id(number)));
     for probe in &probes {
-        adapter.add(Arc::clone(probe) as Arc<dyn Member>);
+        adapter.add(Arc::clone(probe) as Arc<dyn LocalSocket>);
     }
     adapter.add_all(id(1), &["a", "b"]).expect("it is within its limits");
     adapter.add_all(id(2), &["b"]).expect("it is within its limits");
@@ -83,7 +83,7 @@ fn a_socket_that_is_gone_joins_nothing() {
     adapter.add_all(id(2), &["b", "c"]).unwrap();
     adapter.del(id(2), "b");
     assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(1)]);
-    assert!(adapter.member(id(2)).is_none());
+    assert!(adapter.local_socket(id(2)).is_none());
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn the_selected_join_and_leave_together() {
 
 #[test]
 fn a_socket_is_in_as_many_rooms_as_its_limits_say_and_in_none_with_a_longer_name() {
-    let adapter = InMemory::new();
-    let probe = Probe::that_may(id(1), Limits { rooms: 2, room_name: 20 });
-    adapter.add(Arc::clone(&probe) as Arc<dyn Member>);
+    let adapter = InMemoryAdapter::new();
+    let probe = Probe::that_may(id(1), Limits { max_rooms: 2, max_room_name_len: 20 });
+    adapter.add(Arc::clone(&probe) as Arc<dyn LocalSocket>);
     let long = "x".repeat(21);
     let too_long = JoinError::NameTooLong { length: 21, limit: 20 };
     let too_many = JoinError::TooManyRooms { limit: 2 };
@@ -133,28 +133,28 @@ fn a_socket_is_in_as_many_rooms_as_its_limits_say_and_in_none_with_a_longer_name
 
 #[test]
 fn whoever_is_woken_or_ended_may_call_the_adapter() {
-    let adapter: Arc<dyn Adapter> = Arc::new(InMemory::new());
+    let adapter: Arc<dyn Adapter> = Arc::new(InMemoryAdapter::new());
     let probes = [1, 2].map(|number| Probe::that_leaves(id(number), Arc::clone(&adapter)));
-    adapter.add(Arc::clone(&probes[0]) as Arc<dyn Member>);
+    adapter.add(Arc::clone(&probes[0]) as Arc<dyn LocalSocket>);
     let mut options = BroadcastOptions::new();
     options.volatile = true;
     adapter.broadcast(&event("x"), &options);
     let received = Happening::Received { text: "x".into(), volatile: true };
     assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
-    assert!(adapter.member(id(1)).is_none());
+    assert!(adapter.local_socket(id(1)).is_none());
 
-    adapter.add(Arc::clone(&probes[1]) as Arc<dyn Member>);
+    adapter.add(Arc::clone(&probes[1]) as Arc<dyn LocalSocket>);
     adapter.disconnect_sockets(&BroadcastOptions::new(), true);
     assert_eq!(probes[1].take_log(), [Happening::Disconnected { close_connection: true }]);
-    assert!(adapter.member(id(2)).is_none());
+    assert!(adapter.local_socket(id(2)).is_none());
     assert_eq!(adapter.server_count(), 1);
 }
 
 #[test]
 fn the_server_gets_back_what_it_has_added() {
     let (adapter, probes) = three();
-    let member = adapter.member(id(1)).expect("the socket is there");
+    let member = adapter.local_socket(id(1)).expect("the socket is there");
     let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("it is a probe");
     assert!(Arc::ptr_eq(&probe, &probes[0]));
-    assert_eq!(adapter.members(&to(&["b"], &[])).len(), 2);
+    assert_eq!(adapter.local_sockets(&to(&["b"], &[])).len(), 2);
 }

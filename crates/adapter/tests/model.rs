@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{Probe, event, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, SocketId};
+use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, SocketId};
 
 const SOCKETS: u8 = 7;
 
@@ -100,14 +100,14 @@ proptest! {
 
     #[test]
     fn the_adapter_does_what_the_model_does(operations in vec(operation(), 0..80)) {
-        let adapter = InMemory::new();
+        let adapter = InMemoryAdapter::new();
         let mut model = Model::default();
         let mut probes = BTreeMap::new();
         for operation in &operations {
             match operation {
                 Operation::Add(socket) => {
                     let probe = Probe::new(id(*socket));
-                    adapter.add(Arc::clone(&probe) as Arc<dyn Member>);
+                    adapter.add(Arc::clone(&probe) as Arc<dyn LocalSocket>);
                     probes.insert(id(*socket), probe);
                     model.sockets.insert(id(*socket), BTreeSet::from([id(*socket).to_string()]));
                 }

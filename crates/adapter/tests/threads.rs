@@ -8,17 +8,17 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use support::{Probe, event, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemory, Member, Room};
+use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, Room};
 
 #[test]
 fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
     const EMITTERS: u8 = 3;
     const FRAMES: usize = 300;
-    let adapter: Arc<InMemory> = Arc::default();
+    let adapter: Arc<InMemoryAdapter> = Arc::default();
     // The steady ones stay in the room; the restless ones come and go.
     let steady: Vec<_> = (0..20).map(|number| Probe::new(id(number))).collect();
     for probe in &steady {
-        adapter.add(Arc::clone(probe) as Arc<dyn Member>);
+        adapter.add(Arc::clone(probe) as Arc<dyn LocalSocket>);
         adapter.add_all(probe.id(), &["hall", "second"]).unwrap();
     }
     let start = Barrier::new(usize::from(EMITTERS) + 3);

@@ -14,11 +14,11 @@ enum Message {
 }
 
 /// Rooms of one socket, less than elsewhere: here every client joins whatever it names.
-const ROOMS: usize = 1_000;
+const MAX_ROOMS: usize = 1_000;
 
 /// The server with its handlers.
 pub(crate) fn build(builder: Builder) -> Server {
-    let io = builder.limits(Limits { rooms: ROOMS, ..Limits::default() }).build();
+    let io = builder.limits(Limits { max_rooms: MAX_ROOMS, ..Limits::default() }).build();
     io.on("join-room", async |io: Server, socket: Socket, Data(room): Data<String>| {
         // A client that asked for an acknowledgement is told what was wrong with its room.
         socket.join(&room).await.map_err(|error| HandlerError::new(error.to_string()))?;

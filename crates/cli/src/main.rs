@@ -1,7 +1,7 @@
 //! The `tidewire` binary: a Socket.IO server and a WebSocket echo, to run as they are.
 
 mod application;
-mod arguments;
+mod args;
 mod serve;
 
 use std::io::IsTerminal;
@@ -10,10 +10,10 @@ use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{Arguments, Command};
+use crate::args::{Cli, Command};
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let arguments = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(&arguments.log).context("TIDEWIRE_LOG")?)
         .with_writer(std::io::stderr)

@@ -12,7 +12,7 @@ use axum::response::{Html, Response};
 use axum::routing::{any, get};
 use tidewire::server::{Cors, Server, ServerTls};
 use tidewire::ws::{
-    CloseCode, CloseFrame, DeflateOptions, Origins, SendError, Upgrade, UpgradeRejection, WebSocket,
+    AllowedOrigins, CloseCode, CloseFrame, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,21 +21,21 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Layer;
 
 use crate::application;
-use crate::arguments::Serve;
+use crate::args::ServeArgs;
 
 /// Serves until the process is told to stop.
-pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     let (cors, origins) = match &arguments.allow_origin[..] {
         [] => (Cors::any(), None),
-        listed => (Cors::origins(listed), Some(Origins::new(listed)?)),
+        listed => (Cors::origins(listed), Some(AllowedOrigins::new(listed)?)),
     };
-    let tls = tls(&arguments.tls_cert, &arguments.tls_key)?;
+    let tls = load_tls(&arguments.tls_cert, &arguments.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut builder = Server::builder().cors(cors);
     if let Some(origins) = origins.clone() {
         // CORS keeps pages from reading answers, but not from opening a WebSocket.
         builder = builder.allow_request(move |request| {
-            if origins.allow(&request.headers) {
+            if origins.allows(&request.headers) {
                 Ok(())
             } else {
                 Err("pages of this origin may not connect".to_owned())
@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
     }
     let io = application::build(builder);
     // Taken before the address is printed: whoever has read it may stop us.
-    let stop = stop_signal()?;
+    let stop = shutdown_signal()?;
     let listener =
         io.bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;
@@ -59,14 +59,14 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
 
     let (stopping, stopped) = watch::channel(false);
     let connections = TaskTracker::new();
-    let echoes = Echoes {
-        stopped,
+    let echoes = EchoState {
+        shutdown: stopped,
         connections: connections.clone(),
         compress: !arguments.no_ws_compression,
         origins: origins.map(Arc::new),
     };
     let host = format!("localhost:{}", address.port());
-    let page = PAGE
+    let page = INDEX_HTML
         .replace("http://localhost:3000", &format!("{http}://{host}"))
         .replace("ws://localhost:3000", &format!("{websocket}://{host}"));
     let router =
@@ -88,12 +88,12 @@ pub(crate) async fn run(arguments: Serve) -> anyhow::Result<()> {
         connections.close();
         connections.wait().await;
     };
-    let _ = tokio::time::timeout(STOP_TIMEOUT, goodbyes).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
     Ok(())
 }
 
 /// The certificate and the key, if they are named: one alone clap does not let through.
-fn tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Result<Option<ServerTls>> {
+fn load_tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Result<Option<ServerTls>> {
     let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(None) };
     let tls = ServerTls::from_pem_files(certificate, key).with_context(|| {
         format!("cannot use the certificate {} with the key {}", certificate.display(), key.display())
@@ -102,21 +102,21 @@ fn tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Result<O
 }
 
 /// From the signal to the end, whatever the clients do. Each part of the stop has a limit that is no shorter.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the raw WebSocket has to know.
 #[derive(Clone)]
-struct Echoes {
-    stopped: watch::Receiver<bool>,
+struct EchoState {
+    shutdown: watch::Receiver<bool>,
     /// Each connection has a token of it, from the handshake until it has said goodbye.
     connections: TaskTracker,
     compress: bool,
     /// `None`: all.
-    origins: Option<Arc<Origins>>,
+    origins: Option<Arc<AllowedOrigins>>,
 }
 
 /// The raw WebSocket: sends back what it gets, until the server stops.
-async fn echo(State(echoes): State<Echoes>, mut upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
+async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
     if let Some(origins) = &echoes.origins {
         upgrade = upgrade.allow_origins(origins)?;
     }
@@ -124,7 +124,7 @@ async fn echo(State(echoes): State<Echoes>, mut upgrade: Upgrade) -> Result<Resp
         upgrade = upgrade.compress(&DeflateOptions::default());
     }
     let token = echoes.connections.token();
-    Ok(upgrade.on_connect(move |socket| echo_messages(socket, echoes.stopped.clone(), token)))
+    Ok(upgrade.on_upgrade(move |socket| echo_messages(socket, echoes.shutdown.clone(), token)))
 }
 
 #[allow(
@@ -157,7 +157,7 @@ fn echo_messages(
 }
 
 /// Ready when the process gets SIGTERM or Ctrl-C.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -168,4 +168,4 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-const PAGE: &str = include_str!("page.html");
+const INDEX_HTML: &str = include_str!("page.html");

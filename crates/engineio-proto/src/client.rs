@@ -31,7 +31,7 @@
 //!
 //! ```
 //! use tidewire_engineio_proto::client::{self, Action, Transmit};
-//! use tidewire_engineio_proto::server::{self, CandidateStep, Due};
+//! use tidewire_engineio_proto::server::{self, CandidateAction, TimeoutAction};
 //! use tidewire_engineio_proto::{
 //!     CloseReason, Packet, SessionId, Settings, Transport, open_packet,
 //! };
@@ -62,21 +62,21 @@
 //! assert!(server.begin_upgrade(Transport::WebSocket, now));
 //! client.handle_candidate_connected();
 //! let Some(Action::SendToCandidate(probe)) = client.poll_action(now) else { panic!() };
-//! assert_eq!(server.handle_candidate(&Ok(probe), now), CandidateStep::AnswerProbe);
+//! assert_eq!(server.handle_candidate_packet(&Ok(probe), now), CandidateAction::SendProbePong);
 //! client.handle_candidate_packet(&Ok(Packet::Pong("probe")));
 //!
 //! // The server releases the GET, and the client moves.
 //! assert_eq!(client.poll_action(now), None);
-//! assert_eq!(server.handle_timeout(now), Some(Due::ReleasePoll));
+//! assert_eq!(server.handle_timeout(now), Some(TimeoutAction::SendNoop));
 //! assert_eq!(client.handle_packet(Ok(Packet::Noop), now), client::Received::Nothing);
 //! client.handle_poll_finished();
 //! let Some(Action::SwitchToCandidate(upgrade)) = client.poll_action(now) else { panic!() };
-//! assert_eq!(server.handle_candidate(&Ok(upgrade), now), CandidateStep::Switch(Transport::WebSocket));
+//! assert_eq!(server.handle_candidate_packet(&Ok(upgrade), now), CandidateAction::Switch(Transport::WebSocket));
 //! assert_eq!((client.transport(), server.transport()), (Transport::WebSocket, Transport::WebSocket));
 //!
 //! // The heartbeat comes from the server.
 //! let now = server.poll_timeout().expect("a ping is due");
-//! assert_eq!(server.handle_timeout(now), Some(Due::Ping));
+//! assert_eq!(server.handle_timeout(now), Some(TimeoutAction::Ping));
 //! assert_eq!(client.handle_packet(Ok(Packet::Ping("")), now), client::Received::Nothing);
 //! let pong = client.poll_transmit([]).and_then(|transmit| transmit.packet).expect("a pong");
 //! assert_eq!(server.handle_packet(Ok(pong), now), Ok(server::Received::Nothing));
@@ -95,7 +95,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::CloseReason;
-use crate::open::{HandshakeError, Transport};
+use crate::handshake::{HandshakeError, Transport};
 use crate::packet::{Packet, ParseError};
 
 pub use session::Session;
@@ -170,7 +170,7 @@ pub struct Closed {
     pub error: Option<SessionError>,
     /// Where this is a packet, the server is told by a last POST of this packet. Whether it arrives changes nothing, and
     /// requests in flight may be dropped. A WebSocket is closed by its own closing handshake.
-    pub packet: Option<Packet<'static>>,
+    pub close_packet: Option<Packet<'static>>,
 }
 
 /// What a server did that ended the session.

@@ -5,11 +5,11 @@ use std::fmt;
 /// Why a request to the engine is refused, with the code that clients know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum RequestError {
     /// Code 0: the `transport` parameter names none that this server has.
-    TransportUnknown,
+    UnknownTransport,
     /// Code 1: no session has this `sid` (any more).
-    SessionUnknown,
+    UnknownSid,
     /// Code 2: a session begins with GET.
     BadHandshakeMethod,
     /// Code 3: the request does not fit the session, or is malformed.
@@ -20,13 +20,13 @@ pub enum Refusal {
     UnsupportedProtocolVersion,
 }
 
-impl Refusal {
+impl RequestError {
     /// The number that clients compare.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
-            Self::TransportUnknown => 0,
-            Self::SessionUnknown => 1,
+            Self::UnknownTransport => 0,
+            Self::UnknownSid => 1,
             Self::BadHandshakeMethod => 2,
             Self::BadRequest => 3,
             Self::Forbidden => 4,
@@ -38,8 +38,8 @@ impl Refusal {
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
-            Self::TransportUnknown => "Transport unknown",
-            Self::SessionUnknown => "Session ID unknown",
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSid => "Session ID unknown",
             Self::BadHandshakeMethod => "Bad handshake method",
             Self::BadRequest => "Bad request",
             Self::Forbidden => "Forbidden",
@@ -51,13 +51,13 @@ impl Refusal {
     /// standard one.
     #[must_use]
     pub fn body(self, message: Option<&str>) -> String {
-        let message = escape(message.unwrap_or(self.message()));
+        let message = escape_json(message.unwrap_or(self.message()));
         format!(r#"{{"code":{},"message":"{message}"}}"#, self.code())
     }
 }
 
 /// Escapes what JSON does not allow in a string.
-fn escape(text: &str) -> String {
+fn escape_json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -69,13 +69,13 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.message())
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for RequestError {}
 
 /// Why a session ended. A normal end is one of these too: it is an event, not an error.
 ///
@@ -124,11 +124,14 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_body_that_clients_know() {
-        assert_eq!(Refusal::SessionUnknown.body(None), r#"{"code":1,"message":"Session ID unknown"}"#);
+        assert_eq!(RequestError::UnknownSid.body(None), r#"{"code":1,"message":"Session ID unknown"}"#);
     }
 
     #[test]
     fn a_message_of_the_program_is_escaped() {
-        assert_eq!(Refusal::Forbidden.body(Some("a \"b\"\n")), r#"{"code":4,"message":"a \"b\"\u000a"}"#);
+        assert_eq!(
+            RequestError::Forbidden.body(Some("a \"b\"\n")),
+            r#"{"code":4,"message":"a \"b\"\u000a"}"#
+        );
     }
 }

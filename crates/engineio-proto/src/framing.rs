@@ -7,7 +7,7 @@ use std::ops::Deref;
 use ws_proto::copy::append;
 use ws_proto::{EncodedHeader, FrameHeader, MAX_HEADER_LEN, Opcode};
 
-use crate::open::Transport;
+use crate::handshake::Transport;
 use crate::packet::Packet;
 
 /// The form in which packets wait to be written.
@@ -16,23 +16,23 @@ pub enum Framing {
     /// The frames of a WebSocket server: whole messages, not masked, not compressed. They are written as they are.
     WebSocket,
     /// Packets with their lengths, for a transport that writes them only when it is asked: long-polling.
-    /// [`Packets`] reads them.
-    Packets,
+    /// [`LengthDelimitedPackets`] reads them.
+    LengthDelimited,
 }
 
 /// Whether a packet is text or bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DataKind {
     Text = 0,
     Binary = 1,
 }
 
 /// The longest header of a framing.
-pub(crate) const MAX_HEADER: usize = MAX_HEADER_LEN;
+pub(crate) const MAX_FRAMING_HEADER_LEN: usize = MAX_HEADER_LEN;
 
-/// The header of [`Framing::Packets`]: the kind, and five bytes of length, the lowest first. No more than need be: what
+/// The header of [`Framing::LengthDelimited`]: the kind, and five bytes of length, the lowest first. No more than need be: what
 /// waits for a poll counts with its headers.
-const PACKET_HEADER: usize = 1 + LENGTH_BYTES;
+const LENGTH_DELIMITED_HEADER_LEN: usize = 1 + LENGTH_BYTES;
 const LENGTH_BYTES: usize = 5;
 
 impl Framing {
@@ -40,7 +40,7 @@ impl Framing {
     #[must_use]
     pub fn of(transport: Transport) -> Self {
         match transport {
-            Transport::Polling => Self::Packets,
+            Transport::Polling => Self::LengthDelimited,
             Transport::WebSocket => Self::WebSocket,
         }
     }
@@ -48,9 +48,9 @@ impl Framing {
     /// Appends a packet.
     pub fn write_packet(self, packet: &Packet<'_>, out: &mut Vec<u8>) {
         if let Packet::Binary(data) = packet {
-            return self.write(Kind::Binary, data, out);
+            return self.write(DataKind::Binary, data, out);
         }
-        out.extend_from_slice(&self.header(Kind::Text, packet.encoded_len()));
+        out.extend_from_slice(&self.header(DataKind::Text, packet.encoded_len()));
         packet.encode_into(out);
     }
 
@@ -58,36 +58,36 @@ impl Framing {
     #[must_use]
     pub fn packet_len(self, packet: &Packet<'_>) -> usize {
         match packet {
-            Packet::Binary(data) => self.len(data.len()),
-            text => self.len(text.encoded_len()),
+            Packet::Binary(data) => self.framed_len(data.len()),
+            text => self.framed_len(text.encoded_len()),
         }
     }
 
     /// Bytes of a packet of `length` bytes, with its header.
-    pub(crate) fn len(self, length: usize) -> usize {
-        self.header(Kind::Text, length).len() + length
+    pub(crate) fn framed_len(self, length: usize) -> usize {
+        self.header(DataKind::Text, length).len() + length
     }
 
-    pub(crate) fn write(self, kind: Kind, data: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn write(self, kind: DataKind, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.header(kind, data.len()));
         append(out, data);
     }
 
     /// What stands in front of a packet of `length` bytes.
-    pub(crate) fn header(self, kind: Kind, length: usize) -> Header {
+    pub(crate) fn header(self, kind: DataKind, length: usize) -> Header {
         match self {
             Self::WebSocket => {
                 let opcode = match kind {
-                    Kind::Text => Opcode::Text,
-                    Kind::Binary => Opcode::Binary,
+                    DataKind::Text => Opcode::Text,
+                    DataKind::Binary => Opcode::Binary,
                 };
-                Header::WebSocket(FrameHeader::message(opcode, length).encode())
+                Header::WebSocket(FrameHeader::unfragmented(opcode, length).encode())
             }
-            Self::Packets => {
-                let mut header = [0; PACKET_HEADER];
+            Self::LengthDelimited => {
+                let mut header = [0; LENGTH_DELIMITED_HEADER_LEN];
                 header[0] = kind as u8;
                 header[1..].copy_from_slice(&(length as u64).to_le_bytes()[..LENGTH_BYTES]);
-                Header::Packets(header)
+                Header::LengthDelimited(header)
             }
         }
     }
@@ -96,7 +96,7 @@ impl Framing {
 /// The header of one packet.
 pub(crate) enum Header {
     WebSocket(EncodedHeader),
-    Packets([u8; PACKET_HEADER]),
+    LengthDelimited([u8; LENGTH_DELIMITED_HEADER_LEN]),
 }
 
 impl Deref for Header {
@@ -105,16 +105,16 @@ impl Deref for Header {
     fn deref(&self) -> &[u8] {
         match self {
             Self::WebSocket(header) => header,
-            Self::Packets(header) => header,
+            Self::LengthDelimited(header) => header,
         }
     }
 }
 
-/// The packets in bytes that [`Framing::Packets`] wrote.
+/// The packets in bytes that [`Framing::LengthDelimited`] wrote.
 #[derive(Debug, Clone)]
-pub struct Packets<'a>(&'a [u8]);
+pub struct LengthDelimitedPackets<'a>(&'a [u8]);
 
-impl<'a> Packets<'a> {
+impl<'a> LengthDelimitedPackets<'a> {
     /// `bytes` are whole packets.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
@@ -122,10 +122,10 @@ impl<'a> Packets<'a> {
     }
 
     /// The packets, text with its type character. What is no whole packet is the end.
-    pub(crate) fn iter(self) -> impl Iterator<Item = (Kind, &'a [u8])> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = (DataKind, &'a [u8])> {
         let Self(mut bytes) = self;
         std::iter::from_fn(move || {
-            let (header, rest) = bytes.split_first_chunk::<PACKET_HEADER>()?;
+            let (header, rest) = bytes.split_first_chunk::<LENGTH_DELIMITED_HEADER_LEN>()?;
             let (kind, length) = read_header(header);
             let (data, rest) = rest.split_at_checked(length)?;
             bytes = rest;
@@ -134,13 +134,13 @@ impl<'a> Packets<'a> {
     }
 }
 
-/// Gives packets that wait in [`Framing::Packets`] another framing, without a copy of their data. They may lie in several
+/// Gives packets that wait in [`Framing::LengthDelimited`] another framing, without a copy of their data. They may lie in several
 /// pieces of memory.
 #[derive(Debug)]
 pub struct Reframer {
     framing: Framing,
     /// The piece before ended after this header.
-    header: Option<(Kind, usize)>,
+    header: Option<(DataKind, usize)>,
 }
 
 impl Reframer {
@@ -152,12 +152,15 @@ impl Reframer {
 
     /// Calls `packet` with the new header of each packet in the next piece, and with its data. A piece ends between two
     /// packets, or between the header and the data of one. What else is no whole packet is left out.
-    pub fn read<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
+    pub fn reframe<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
         loop {
             let (kind, length) = match self.header.take() {
                 Some(header) => header,
                 None => {
-                    let Some((header, rest)) = piece.split_first_chunk::<PACKET_HEADER>() else { return };
+                    let Some((header, rest)) = piece.split_first_chunk::<LENGTH_DELIMITED_HEADER_LEN>()
+                    else {
+                        return;
+                    };
                     piece = rest;
                     read_header(header)
                 }
@@ -173,9 +176,9 @@ impl Reframer {
     }
 }
 
-fn read_header(header: &[u8; PACKET_HEADER]) -> (Kind, usize) {
+fn read_header(header: &[u8; LENGTH_DELIMITED_HEADER_LEN]) -> (DataKind, usize) {
     let [kind, length @ ..] = header;
-    let kind = if *kind == Kind::Binary as u8 { Kind::Binary } else { Kind::Text };
+    let kind = if *kind == DataKind::Binary as u8 { DataKind::Binary } else { DataKind::Text };
     let mut bytes = [0; size_of::<u64>()];
     bytes[..LENGTH_BYTES].copy_from_slice(length);
     // What no `usize` can hold is longer than whatever follows.
@@ -213,17 +216,17 @@ mod tests {
 
     #[test]
     fn packets_that_wait_are_written_for_another_transport_as_if_they_had_been_written_for_it_at_once() {
-        let waiting = written(Framing::Packets);
+        let waiting = written(Framing::LengthDelimited);
         // The header of the binary packet is the end of a piece, its data a piece of its own.
-        let data = waiting.len() - PACKET_HEADER - 1 - 3;
-        for framing in [Framing::WebSocket, Framing::Packets] {
+        let data = waiting.len() - LENGTH_DELIMITED_HEADER_LEN - 1 - 3;
+        for framing in [Framing::WebSocket, Framing::LengthDelimited] {
             for pieces in
                 [vec![&waiting[..]], vec![&waiting[..data], &waiting[data..data + 3], &waiting[data + 3..]]]
             {
                 let mut out = Vec::new();
                 let mut reframer = Reframer::new(framing);
                 for piece in pieces {
-                    reframer.read(piece, |header, data| out.extend_from_slice(&[header, data].concat()));
+                    reframer.reframe(piece, |header, data| out.extend_from_slice(&[header, data].concat()));
                 }
                 assert_eq!(out, written(framing));
             }
@@ -232,11 +235,11 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_packet_is_the_end() {
-        let waiting = written(Framing::Packets);
+        let waiting = written(Framing::LengthDelimited);
         for end in 0..waiting.len() {
-            assert!(Packets::new(&waiting[..end]).iter().count() < PACKETS.len(), "{end}");
+            assert!(LengthDelimitedPackets::new(&waiting[..end]).iter().count() < PACKETS.len(), "{end}");
         }
-        assert_eq!(Packets::new(&[0xff; 40]).iter().count(), 0);
-        Reframer::new(Framing::WebSocket).read(&[0xff; 40], |_, _| panic!("there is no packet"));
+        assert_eq!(LengthDelimitedPackets::new(&[0xff; 40]).iter().count(), 0);
+        Reframer::new(Framing::WebSocket).reframe(&[0xff; 40], |_, _| panic!("there is no packet"));
     }
 }

@@ -11,9 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 ///
 /// The length is that of the Node packages: sticky load balancers and cluster adapters of the field test for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RandomText([u8; Self::LENGTH]);
+pub struct Base64Id([u8; Self::LENGTH]);
 
-impl RandomText {
+impl Base64Id {
     /// Characters of an id.
     pub const LENGTH: usize = 20;
 
@@ -45,13 +45,13 @@ impl RandomText {
 }
 
 /// Hashes as fixed bytes, without the length prefix and terminator of text: the bytes are random already.
-impl Hash for RandomText {
+impl Hash for Base64Id {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0);
     }
 }
 
-impl fmt::Debug for RandomText {
+impl fmt::Debug for Base64Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -62,19 +62,19 @@ impl fmt::Debug for RandomText {
 /// It is a secret: whoever knows it may read, write and close the session. So it is never shown to other clients, and
 /// its `Debug` form hides all but the first characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(RandomText);
+pub struct SessionId(Base64Id);
 
 impl SessionId {
     /// Makes an id of 15 bytes from a cryptographic source.
     #[must_use]
     pub fn from_random(random: [u8; 15]) -> Self {
-        Self(RandomText::from_random(random))
+        Self(Base64Id::from_random(random))
     }
 
     /// Reads an id as a client sends it; `None` when it cannot be one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        RandomText::parse(text).map(Self)
+        Base64Id::parse(text).map(Self)
     }
 
     /// The id as text.

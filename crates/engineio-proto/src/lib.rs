@@ -11,17 +11,17 @@
 pub mod client;
 mod error;
 mod framing;
+mod handshake;
 mod id;
 mod message;
-mod open;
 mod packet;
 mod payload;
 pub mod server;
 
-pub use error::{CloseReason, Refusal};
-pub use framing::{Framing, Packets, Reframer};
-pub use id::{RandomText, SessionId};
+pub use error::{CloseReason, RequestError};
+pub use framing::{Framing, LengthDelimitedPackets, Reframer};
+pub use handshake::{Handshake, HandshakeError, Settings, Transport, handshake_json, open_packet};
+pub use id::{Base64Id, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
-pub use open::{Handshake, HandshakeError, Settings, Transport, handshake_json, open_packet};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};

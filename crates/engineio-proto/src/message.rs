@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use ws_proto::copy::append;
 
-use crate::framing::{Framing, Kind, MAX_HEADER};
+use crate::framing::{DataKind, Framing, MAX_FRAMING_HEADER_LEN};
 use crate::packet::MESSAGE;
 
 /// Space in front of the text for what is only known once the text is written: the header of a framing, the Engine.IO
@@ -36,8 +36,8 @@ const RETAINED_CAPACITY: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct MessageEncoder {
     text: Vec<u8>,
-    start: usize,
-    body: usize,
+    packet_start: usize,
+    body_start: usize,
     attachments: AttachmentEncoder,
 }
 
@@ -58,8 +58,8 @@ impl MessageEncoder {
         }
         self.text.clear();
         self.text.resize(HEADROOM, 0);
-        self.start = HEADROOM;
-        self.body = HEADROOM;
+        self.packet_start = HEADROOM;
+        self.body_start = HEADROOM;
         self.attachments.data.clear();
         self.attachments.ends.clear();
     }
@@ -71,11 +71,11 @@ impl MessageEncoder {
 
     /// What is appended from here on is the [body](SharedMessage::body) of the message.
     pub fn begin_body(&mut self) {
-        self.body = self.text.len();
+        self.body_start = self.text.len();
     }
 
     /// The text and the attachments at once, for a serializer that meets bytes in the middle of the text.
-    pub fn parts(&mut self) -> (&mut Vec<u8>, &mut AttachmentEncoder) {
+    pub fn text_and_attachments(&mut self) -> (&mut Vec<u8>, &mut AttachmentEncoder) {
         (&mut self.text, &mut self.attachments)
     }
 
@@ -84,20 +84,20 @@ impl MessageEncoder {
     /// Costs a copy of `bytes` while they fit the headroom, which they do for everything but a namespace of unusual
     /// length; then the text is moved once.
     pub fn prepend(&mut self, bytes: &[u8]) {
-        if bytes.len() + MAX_HEADER + 1 > self.start {
-            self.text.splice(self.start..self.start, bytes.iter().copied());
-            self.body += bytes.len();
+        if bytes.len() + MAX_FRAMING_HEADER_LEN + 1 > self.packet_start {
+            self.text.splice(self.packet_start..self.packet_start, bytes.iter().copied());
+            self.body_start += bytes.len();
         } else {
-            self.start -= bytes.len();
-            self.text[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+            self.packet_start -= bytes.len();
+            self.text[self.packet_start..self.packet_start + bytes.len()].copy_from_slice(bytes);
         }
     }
 
     /// The message is complete.
     pub fn finish(&mut self) -> EncodedMessage<'_> {
         // The type of the packet is the same in every framing.
-        self.start -= 1;
-        self.text[self.start] = MESSAGE;
+        self.packet_start -= 1;
+        self.text[self.packet_start] = MESSAGE;
         EncodedMessage { encoder: self }
     }
 }
@@ -153,27 +153,27 @@ impl EncodedMessage<'_> {
     /// Bytes that [`write`](Self::write) gives in this framing.
     #[must_use]
     pub fn framed_len(&self, framing: Framing) -> usize {
-        let attachments = self.attachments().map(|data| framing.len(data.len()));
-        framing.len(self.packet().len()) + attachments.sum::<usize>()
+        let attachments = self.attachments().map(|data| framing.framed_len(data.len()));
+        framing.framed_len(self.packet().len()) + attachments.sum::<usize>()
     }
 
     /// Bytes that [`write`](Self::write) gives at most, whatever the framing.
     #[must_use]
     pub fn max_framed_len(&self) -> usize {
         let parts = 1 + self.encoder.attachments.count();
-        self.packet().len() + self.encoder.attachments.data.len() + parts * MAX_HEADER
+        self.packet().len() + self.encoder.attachments.data.len() + parts * MAX_FRAMING_HEADER_LEN
     }
 
     /// Hands the message to `part` as a transport writes it, in one piece and two more for each attachment. The header of
     /// the text goes into the headroom, so the text is not copied.
     pub fn write(self, framing: Framing, mut part: impl FnMut(&[u8])) {
-        let MessageEncoder { text, start, attachments, .. } = self.encoder;
-        let header = framing.header(Kind::Text, text.len() - *start);
+        let MessageEncoder { text, packet_start: start, attachments, .. } = self.encoder;
+        let header = framing.header(DataKind::Text, text.len() - *start);
         *start -= header.len();
         text[*start..*start + header.len()].copy_from_slice(&header);
         part(&text[*start..]);
         for data in attachments.iter() {
-            part(&framing.header(Kind::Binary, data.len()));
+            part(&framing.header(DataKind::Binary, data.len()));
             part(data);
         }
     }
@@ -181,7 +181,7 @@ impl EncodedMessage<'_> {
     /// Copies the message into memory of its own that many connections can share.
     #[must_use]
     pub fn to_shared(&self) -> SharedMessage {
-        let MessageEncoder { start, body, .. } = *self.encoder;
+        let MessageEncoder { packet_start: start, body_start: body, .. } = *self.encoder;
         SharedMessage::new(
             self.packet(),
             body - start,
@@ -191,7 +191,7 @@ impl EncodedMessage<'_> {
 
     /// The text with its type character.
     fn packet(&self) -> &[u8] {
-        &self.encoder.text[self.encoder.start..]
+        &self.encoder.text[self.encoder.packet_start..]
     }
 }
 
@@ -205,42 +205,42 @@ struct Shared {
     /// needed, and it costs one allocation.
     text: Bytes,
     /// Where the packet begins in `text`, and where its body does.
-    packet: usize,
-    body: usize,
+    packet_start: usize,
+    body_start: usize,
     attachments: Box<[Bytes]>,
     /// The message in framings that are not `text` itself, each made when the first receiver needs it.
     websocket: OnceLock<Bytes>,
-    packets: OnceLock<Bytes>,
+    length_delimited: OnceLock<Bytes>,
 }
 
 impl SharedMessage {
-    /// `body` is counted from the beginning of `packet`.
+    /// `body_start` is counted from the beginning of `packet_start`.
     fn new(packet: &[u8], body: usize, attachments: Box<[Bytes]>) -> Self {
-        let header = Framing::WebSocket.header(Kind::Text, packet.len());
+        let header = Framing::WebSocket.header(DataKind::Text, packet.len());
         let mut text = Vec::with_capacity(header.len() + packet.len());
         text.extend_from_slice(&header);
         append(&mut text, packet);
         Self(Arc::new(Shared {
             text: text.into(),
-            packet: header.len(),
-            body: header.len() + body,
+            packet_start: header.len(),
+            body_start: header.len() + body,
             attachments,
             websocket: OnceLock::new(),
-            packets: OnceLock::new(),
+            length_delimited: OnceLock::new(),
         }))
     }
 
     /// The text, without the type character of Engine.IO.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.str(self.0.packet + 1..self.0.text.len())
+        self.str(self.0.packet_start + 1..self.0.text.len())
     }
 
     /// The part of the text that was written after [`MessageEncoder::begin_body`]: of an event of Socket.IO, its name and
     /// arguments as JSON. All of the text if no body was begun.
     #[must_use]
     pub fn body(&self) -> &str {
-        self.str(self.0.body..self.0.text.len())
+        self.str(self.0.body_start..self.0.text.len())
     }
 
     /// The attachments, in order.
@@ -249,10 +249,10 @@ impl SharedMessage {
         &self.0.attachments
     }
 
-    /// The same message with `body` in the place of its body.
+    /// The same message with `body_start` in the place of its body.
     #[must_use]
     pub fn with_body(&self, body: &str) -> Self {
-        let Shared { text, packet, body: start, attachments, .. } = &*self.0;
+        let Shared { text, packet_start: packet, body_start: start, attachments, .. } = &*self.0;
         let packet = [&text[*packet..*start], body.as_bytes()].concat();
         Self::new(&packet, packet.len() - body.len(), attachments.clone())
     }
@@ -260,20 +260,20 @@ impl SharedMessage {
     /// The message as a transport writes it. Made at most once for each framing.
     #[must_use]
     pub fn framed(&self, framing: Framing) -> &Bytes {
-        let Shared { text, attachments, websocket, packets, .. } = &*self.0;
+        let Shared { text, attachments, websocket, length_delimited: packets, .. } = &*self.0;
         match framing {
             Framing::WebSocket if attachments.is_empty() => text,
             Framing::WebSocket => websocket.get_or_init(|| self.frame(framing)),
-            Framing::Packets => packets.get_or_init(|| self.frame(framing)),
+            Framing::LengthDelimited => packets.get_or_init(|| self.frame(framing)),
         }
     }
 
     fn frame(&self, framing: Framing) -> Bytes {
-        let Shared { text, packet, attachments, .. } = &*self.0;
+        let Shared { text, packet_start: packet, attachments, .. } = &*self.0;
         let mut framed = Vec::new();
-        framing.write(Kind::Text, &text[*packet..], &mut framed);
+        framing.write(DataKind::Text, &text[*packet..], &mut framed);
         for data in attachments {
-            framing.write(Kind::Binary, data, &mut framed);
+            framing.write(DataKind::Binary, data, &mut framed);
         }
         framed.into()
     }
@@ -301,7 +301,7 @@ mod tests {
         encoder.begin();
         encoder.text().extend_from_slice(b"/a,");
         encoder.begin_body();
-        let (text, attachments) = encoder.parts();
+        let (text, attachments) = encoder.text_and_attachments();
         attachments.push(&[1, 2]);
         text.extend_from_slice(b"[]");
         attachments.push(&[]);
@@ -335,7 +335,7 @@ mod tests {
     fn each_receiver_of_a_shared_message_gets_the_same_memory() {
         let mut encoder = MessageEncoder::new();
         let shared = encoded(&mut encoder).to_shared();
-        for framing in [Framing::WebSocket, Framing::Packets] {
+        for framing in [Framing::WebSocket, Framing::LengthDelimited] {
             assert_eq!(shared.framed(framing), &written(encoded(&mut encoder), framing), "{framing:?}");
             assert_eq!(shared.framed(framing).as_ptr(), shared.clone().framed(framing).as_ptr());
         }

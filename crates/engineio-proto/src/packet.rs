@@ -44,7 +44,7 @@ pub enum ParseError {
 
 impl<'a> Packet<'a> {
     /// What a server sends on a candidate that has been probed.
-    pub const PROBE_ANSWER: Packet<'static> = Packet::Pong(PROBE);
+    pub const PROBE_PONG: Packet<'static> = Packet::Pong(PROBE);
 
     /// Parses a text packet, as a WebSocket text message or a part of a polling payload carries it.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {

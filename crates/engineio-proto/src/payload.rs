@@ -2,7 +2,7 @@
 
 use ws_proto::copy::append;
 
-use crate::framing::{Kind, Packets};
+use crate::framing::{DataKind, LengthDelimitedPackets};
 use crate::packet::{Packet, ParseError, encode_binary};
 
 /// Stands between packets. JSON never contains it unescaped, so Socket.IO needs no escape for it, and Engine.IO has
@@ -46,14 +46,14 @@ impl Payload {
 }
 
 /// Appends `packets` to a polling `payload`: text as it is, bytes as `b` and base64.
-pub fn encode_payload(packets: Packets<'_>, payload: &mut Vec<u8>) {
+pub fn encode_payload(packets: LengthDelimitedPackets<'_>, payload: &mut Vec<u8>) {
     for (kind, data) in packets.iter() {
         if !payload.is_empty() {
             payload.push(SEPARATOR);
         }
         match kind {
-            Kind::Text => append(payload, data),
-            Kind::Binary => encode_binary(data, payload),
+            DataKind::Text => append(payload, data),
+            DataKind::Binary => encode_binary(data, payload),
         }
     }
 }
@@ -94,10 +94,10 @@ mod tests {
     fn encoded(packets: &[Packet<'_>]) -> String {
         let mut waiting = Vec::new();
         for packet in packets {
-            Framing::Packets.write_packet(packet, &mut waiting);
+            Framing::LengthDelimited.write_packet(packet, &mut waiting);
         }
         let mut payload = Vec::new();
-        encode_payload(Packets::new(&waiting), &mut payload);
+        encode_payload(LengthDelimitedPackets::new(&waiting), &mut payload);
         String::from_utf8(payload).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! The server's half of one session: what its packets mean, its heartbeat, its upgrade.
 //!
 //! The machine knows no transport but by name. The driver hands it every packet of the current transport
-//! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate`]), sleeps until
+//! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate_packet`]), sleeps until
 //! [`Session::poll_timeout`], and does what [`Session::handle_timeout`] says, until that returns `None`.
 
 mod upgrade;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use ws_proto::Time;
 
 use crate::error::CloseReason;
-use crate::open::{Settings, Transport};
+use crate::handshake::{Settings, Transport};
 use crate::packet::{Packet, ParseError};
-use upgrade::{Upgrade, UpgradeDue};
+use upgrade::{Upgrade, UpgradeTimeoutAction};
 
-pub use upgrade::CandidateStep;
+pub use upgrade::CandidateAction;
 
 /// What a packet brought for the program above.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,13 +31,13 @@ pub enum Received<'a> {
 
 /// What has come due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum TimeoutAction {
     /// Send `2`.
     Ping,
     /// Answer a waiting poll with `6`, if one waits.
-    ReleasePoll,
+    SendNoop,
     /// Close the candidate; the session goes on.
-    AbandonCandidate,
+    CloseCandidate,
     /// Close the session.
     Close(CloseReason),
 }
@@ -49,7 +49,7 @@ pub struct Session {
     heartbeat: Heartbeat,
     upgrade: Upgrade,
     /// While true the driver does not read, so the silence of the peer says nothing about the peer.
-    paused: bool,
+    read_paused: bool,
     ping_interval: Duration,
     ping_timeout: Duration,
     upgrade_timeout: Duration,
@@ -59,7 +59,7 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heartbeat {
     /// The next ping is due at `ping_at`.
-    Quiet { ping_at: Time },
+    Idle { ping_at: Time },
     /// A ping is out. `extended` tells that a packet other than the pong has already prolonged the wait; it may do so
     /// once for each ping.
     AwaitingPong { deadline: Time, extended: bool },
@@ -74,9 +74,9 @@ impl Session {
             && settings.transports.contains(&Transport::WebSocket);
         Self {
             transport,
-            heartbeat: Heartbeat::Quiet { ping_at: now + settings.ping_interval },
+            heartbeat: Heartbeat::Idle { ping_at: now + settings.ping_interval },
             upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Finished },
-            paused: false,
+            read_paused: false,
             ping_interval: settings.ping_interval,
             ping_timeout: settings.ping_timeout,
             upgrade_timeout: settings.upgrade_timeout,
@@ -101,7 +101,7 @@ impl Session {
         let packet = packet.map_err(|_| CloseReason::ParseError)?;
         if let Packet::Pong(_) = packet {
             // An unsolicited pong is allowed: it only counts the interval anew.
-            self.heartbeat = Heartbeat::Quiet { ping_at: now + self.ping_interval };
+            self.heartbeat = Heartbeat::Idle { ping_at: now + self.ping_interval };
             return Ok(Received::Nothing);
         }
         self.extend_pong_deadline(now);
@@ -124,37 +124,41 @@ impl Session {
     }
 
     /// A packet of the candidate.
-    pub fn handle_candidate(&mut self, packet: &Result<Packet<'_>, ParseError>, now: Time) -> CandidateStep {
+    pub fn handle_candidate_packet(
+        &mut self,
+        packet: &Result<Packet<'_>, ParseError>,
+        now: Time,
+    ) -> CandidateAction {
         let step = self.upgrade.handle_packet(packet, now);
-        if let CandidateStep::Switch(to) = step {
+        if let CandidateAction::Switch(to) = step {
             self.transport = to;
         }
         step
     }
 
     /// The candidate's connection ended before the move.
-    pub fn candidate_lost(&mut self) {
-        self.upgrade.candidate_lost();
+    pub fn handle_candidate_closed(&mut self) {
+        self.upgrade.handle_candidate_closed();
     }
 
     /// The driver stops reading (`true`) or reads again. While it does not read, a missing pong is not held against
     /// the peer; from the moment it reads again the peer has a whole timeout.
-    pub fn set_paused(&mut self, paused: bool, now: Time) {
-        if self.paused
+    pub fn set_read_paused(&mut self, paused: bool, now: Time) {
+        if self.read_paused
             && !paused
             && let Heartbeat::AwaitingPong { deadline, .. } = &mut self.heartbeat
         {
             *deadline = now + self.ping_timeout;
         }
-        self.paused = paused;
+        self.read_paused = paused;
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let heartbeat = match self.heartbeat {
-            Heartbeat::Quiet { ping_at } => Some(ping_at),
-            Heartbeat::AwaitingPong { .. } if self.paused => None,
+            Heartbeat::Idle { ping_at } => Some(ping_at),
+            Heartbeat::AwaitingPong { .. } if self.read_paused => None,
             Heartbeat::AwaitingPong { deadline, .. } => Some(deadline),
         };
         match (heartbeat, self.upgrade.poll_timeout()) {
@@ -164,21 +168,21 @@ impl Session {
     }
 
     /// One thing that has come due, or `None`. Call again until `None`.
-    pub fn handle_timeout(&mut self, now: Time) -> Option<Due> {
+    pub fn handle_timeout(&mut self, now: Time) -> Option<TimeoutAction> {
         match self.heartbeat {
-            Heartbeat::Quiet { ping_at } if ping_at <= now => {
+            Heartbeat::Idle { ping_at } if ping_at <= now => {
                 self.heartbeat =
                     Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended: false };
-                return Some(Due::Ping);
+                return Some(TimeoutAction::Ping);
             }
-            Heartbeat::AwaitingPong { deadline, .. } if deadline <= now && !self.paused => {
-                return Some(Due::Close(CloseReason::PingTimeout));
+            Heartbeat::AwaitingPong { deadline, .. } if deadline <= now && !self.read_paused => {
+                return Some(TimeoutAction::Close(CloseReason::PingTimeout));
             }
             _ => {}
         }
         self.upgrade.handle_timeout(now).map(|due| match due {
-            UpgradeDue::ReleasePoll => Due::ReleasePoll,
-            UpgradeDue::AbandonCandidate => Due::AbandonCandidate,
+            UpgradeTimeoutAction::SendNoop => TimeoutAction::SendNoop,
+            UpgradeTimeoutAction::CloseCandidate => TimeoutAction::CloseCandidate,
         })
     }
 
@@ -211,7 +215,7 @@ mod tests {
         let mut session = session(Transport::WebSocket);
         assert_eq!(session.poll_timeout(), Some(at(25)));
         assert_eq!(session.handle_timeout(at(24)), None);
-        assert_eq!(session.handle_timeout(at(25)), Some(Due::Ping));
+        assert_eq!(session.handle_timeout(at(25)), Some(TimeoutAction::Ping));
         assert_eq!(session.handle_timeout(at(25)), None);
         assert_eq!(session.handle_packet(Ok(Packet::Pong("")), at(30)), Ok(Received::Nothing));
         assert_eq!(session.poll_timeout(), Some(at(55)));
@@ -222,7 +226,7 @@ mod tests {
         let mut session = session(Transport::Polling);
         session.handle_timeout(at(25));
         assert_eq!(session.handle_timeout(at(44)), None);
-        assert_eq!(session.handle_timeout(at(45)), Some(Due::Close(CloseReason::PingTimeout)));
+        assert_eq!(session.handle_timeout(at(45)), Some(TimeoutAction::Close(CloseReason::PingTimeout)));
     }
 
     #[test]
@@ -239,10 +243,10 @@ mod tests {
     fn while_reading_is_paused_a_missing_pong_closes_nothing() {
         let mut session = session(Transport::WebSocket);
         session.handle_timeout(at(25));
-        session.set_paused(true, at(26));
+        session.set_read_paused(true, at(26));
         assert_eq!(session.poll_timeout(), None);
         assert_eq!(session.handle_timeout(at(400)), None);
-        session.set_paused(false, at(400));
+        session.set_read_paused(false, at(400));
         assert_eq!(session.poll_timeout(), Some(at(420)));
     }
 
@@ -276,20 +280,23 @@ mod tests {
     fn an_upgrade_is_probe_then_upgrade() {
         let mut session = session(Transport::Polling);
         assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
-        assert_eq!(session.handle_candidate(&Ok(Packet::Ping("probe")), at(1)), CandidateStep::AnswerProbe);
+        assert_eq!(
+            session.handle_candidate_packet(&Ok(Packet::Ping("probe")), at(1)),
+            CandidateAction::SendProbePong
+        );
         assert_eq!(session.transport(), Transport::Polling);
         assert_eq!(
             session.handle_timeout(at(1)),
-            Some(Due::ReleasePoll),
+            Some(TimeoutAction::SendNoop),
             "a poll that waits is released at once"
         );
         assert_eq!(session.handle_timeout(at(1)), None);
         assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10), "and a later one soon");
-        assert_eq!(session.handle_timeout(at(2)), Some(Due::ReleasePoll));
+        assert_eq!(session.handle_timeout(at(2)), Some(TimeoutAction::SendNoop));
         assert_eq!(session.handle_timeout(at(2)), None);
         assert_eq!(
-            session.handle_candidate(&Ok(Packet::Upgrade), at(2)),
-            CandidateStep::Switch(Transport::WebSocket)
+            session.handle_candidate_packet(&Ok(Packet::Upgrade), at(2)),
+            CandidateAction::Switch(Transport::WebSocket)
         );
         assert_eq!(session.transport(), Transport::WebSocket);
         assert_eq!(session.poll_timeout(), Some(at(25)));
@@ -301,7 +308,7 @@ mod tests {
         let mut session = session(Transport::Polling);
         assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
         assert!(!session.begin_upgrade(Transport::WebSocket, at(1)));
-        session.candidate_lost();
+        session.handle_candidate_closed();
         assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
     }
 
@@ -315,7 +322,11 @@ mod tests {
         ] {
             let mut session = session(Transport::Polling);
             session.begin_upgrade(Transport::WebSocket, at(1));
-            assert_eq!(session.handle_candidate(&packet, at(1)), CandidateStep::Refuse, "{packet:?}");
+            assert_eq!(
+                session.handle_candidate_packet(&packet, at(1)),
+                CandidateAction::CloseCandidate,
+                "{packet:?}"
+            );
             assert_eq!(session.transport(), Transport::Polling);
             assert!(session.begin_upgrade(Transport::WebSocket, at(2)));
         }
@@ -325,7 +336,7 @@ mod tests {
     fn an_upgrade_that_is_not_finished_in_time_is_abandoned() {
         let mut session = session(Transport::Polling);
         session.begin_upgrade(Transport::WebSocket, at(1));
-        assert_eq!(session.handle_timeout(at(11)), Some(Due::AbandonCandidate));
+        assert_eq!(session.handle_timeout(at(11)), Some(TimeoutAction::CloseCandidate));
         assert!(session.begin_upgrade(Transport::WebSocket, at(12)));
     }
 

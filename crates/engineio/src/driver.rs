@@ -7,28 +7,28 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use engineio_proto::server::{Due, Session as Machine};
+use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
-use net::Deadline;
+use net::DeadlineTimer;
 use ws_proto::Time;
 
-use crate::engine::Registered;
+use crate::engine::SessionGuard;
 use crate::handler::{Application, Handler};
-use crate::receiver::Receiver;
+use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::{Command, Session};
-use crate::transport::{Polling, Probe, Transport, WebSocket};
+use crate::transport::{Polling, ProbeOutcome, SessionTransport, WebSocket};
 
 /// Turns before other tasks of the thread get theirs.
-const TURNS: usize = 16;
+const MAX_TURNS_PER_POLL: usize = 16;
 
 /// The future that drives a session from its open packet to its last byte.
 pub(crate) struct Driver<A: Application> {
-    registered: Registered<A>,
-    receiver: Receiver<A::Handler>,
-    transport: Transport,
+    registered: SessionGuard<A>,
+    receiver: PacketDispatcher<A::Handler>,
+    transport: SessionTransport,
     /// The WebSocket that a polling session may move to.
     candidate: Option<Box<WebSocket>>,
-    deadline: Deadline,
+    deadline: DeadlineTimer,
     /// The handler knows that the session is over. The transport may still have something to say.
     is_closed: bool,
     /// A notice was taken in this turn, so that another one must follow.
@@ -37,32 +37,32 @@ pub(crate) struct Driver<A: Application> {
 
 impl<A: Application> Driver<A> {
     /// A session whose open packet is the response to its first GET.
-    pub(crate) fn polling(registered: Registered<A>, request: http::request::Parts) -> Self {
-        Self::new(registered, request, Transport::Polling(Box::<Polling>::default()))
+    pub(crate) fn polling(registered: SessionGuard<A>, request: http::request::Parts) -> Self {
+        Self::new(registered, request, SessionTransport::Polling(Box::<Polling>::default()))
     }
 
     /// A session that begins on WebSocket. Queues the open packet.
     pub(crate) fn websocket(
-        registered: Registered<A>,
+        registered: SessionGuard<A>,
         request: http::request::Parts,
         mut websocket: WebSocket,
         open: &Packet<'_>,
     ) -> Self {
         websocket.send(open);
-        Self::new(registered, request, Transport::WebSocket(websocket))
+        Self::new(registered, request, SessionTransport::WebSocket(websocket))
     }
 
-    fn new(registered: Registered<A>, request: http::request::Parts, transport: Transport) -> Self {
-        let Registered { engine, session, .. } = &registered;
-        let machine = Machine::new(session.transport(), &engine.options().settings, net::now());
+    fn new(registered: SessionGuard<A>, request: http::request::Parts, transport: SessionTransport) -> Self {
+        let SessionGuard { engine, session, .. } = &registered;
+        let machine = Machine::new(session.transport(), &engine.options().protocol, net::now());
         let handler = engine.application().on_open(engine, session.clone(), request);
-        let receiver = Receiver::new(machine, handler, session.clone());
+        let receiver = PacketDispatcher::new(machine, handler, session.clone());
         Self {
             registered,
             receiver,
             transport,
             candidate: None,
-            deadline: Deadline::new(),
+            deadline: DeadlineTimer::new(),
             is_closed: false,
             was_notified: false,
         }
@@ -78,7 +78,7 @@ impl<A: Application> Driver<A> {
             return false;
         }
         let wants_input = self.receiver.wants_input();
-        self.receiver.machine.set_paused(!wants_input, now);
+        self.receiver.machine.set_read_paused(!wants_input, now);
         if !wants_input {
             return false;
         }
@@ -95,20 +95,20 @@ impl<A: Application> Driver<A> {
     fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let Some(mut candidate) = self.candidate.take() else { return false };
         match candidate.poll_probe(&mut self.receiver.machine, now, cx) {
-            Probe::Pending => {
+            ProbeOutcome::Pending => {
                 self.candidate = Some(candidate);
                 false
             }
-            Probe::Unfinished => {
+            ProbeOutcome::Yield => {
                 self.candidate = Some(candidate);
                 true
             }
-            Probe::Switch => {
+            ProbeOutcome::Switch => {
                 self.switch_to(*candidate, now, cx);
                 true
             }
-            Probe::Failed => {
-                self.receiver.machine.candidate_lost();
+            ProbeOutcome::Failed => {
+                self.receiver.machine.handle_candidate_closed();
                 candidate.close_in_background(now);
                 false
             }
@@ -131,20 +131,20 @@ impl<A: Application> Driver<A> {
         let outbox = self.registered.session.outbox();
         if self.is_closed {
             if self.transport.poll_close(now, cx).is_ready() {
-                self.transport = Transport::Closed;
-                self.forget();
+                self.transport = SessionTransport::Closed;
+                self.unregister();
             }
-            let attention = self.session().outbox().attention();
+            let attention = self.session().outbox().take_signals();
             self.handle_commands(attention.notified, now, cx);
             return (0, false);
         }
         let output = self.transport.poll_output(outbox, cx);
-        let overflowed = output.attention.overflowed.then_some(CloseReason::TransportError);
-        if let Some(reason) = output.failed.or(overflowed) {
+        let overflowed = output.signals.overflowed.then_some(CloseReason::TransportError);
+        if let Some(reason) = output.close_reason.or(overflowed) {
             self.close(reason, now, cx);
         }
-        self.handle_commands(output.attention.notified, now, cx);
-        (output.left, output.is_writable)
+        self.handle_commands(output.signals.notified, now, cx);
+        (output.unsent, output.is_writable)
     }
 
     fn poll_timers(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
@@ -158,10 +158,10 @@ impl<A: Application> Driver<A> {
             && let Some(due) = self.receiver.machine.handle_timeout(now)
         {
             match due {
-                Due::Close(reason) => self.close(reason, now, cx),
-                Due::Ping => self.transport.send(&Packet::Ping("")),
-                Due::ReleasePoll => self.transport.release_poll(),
-                Due::AbandonCandidate => self.drop_candidate(now),
+                TimeoutAction::Close(reason) => self.close(reason, now, cx),
+                TimeoutAction::Ping => self.transport.send(&Packet::Ping("")),
+                TimeoutAction::SendNoop => self.transport.send_noop(),
+                TimeoutAction::CloseCandidate => self.drop_candidate(now),
             }
         }
         true
@@ -182,11 +182,11 @@ impl<A: Application> Driver<A> {
     fn handle_command(&mut self, command: Command, now: Time, cx: &mut Context<'_>) {
         let handled = match command {
             Command::Poll(reply) => self.transport.handle_poll(reply),
-            Command::Packets(post) if self.is_closed => {
-                post.ignore();
+            Command::Post(post) if self.is_closed => {
+                post.respond_ok();
                 Ok(())
             }
-            Command::Packets(post) => self.transport.handle_post(post, &mut self.receiver, now, cx),
+            Command::Post(post) => self.transport.handle_post(post, &mut self.receiver, now, cx),
             Command::Candidate(upgraded) => {
                 let candidate = WebSocket::new(upgraded, self.registered.engine.options());
                 if !self.is_closed && self.receiver.machine.begin_upgrade(TransportName::WebSocket, now) {
@@ -221,7 +221,7 @@ impl<A: Application> Driver<A> {
         self.transport.close(reason, outbox, now, now + self.registered.engine.options().close_timeout);
         outbox.close();
         if !self.transport.takes_requests() {
-            self.forget();
+            self.unregister();
         }
     }
 
@@ -232,7 +232,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// No request finds the session any more.
-    fn forget(&self) {
+    fn unregister(&self) {
         self.registered.engine.registry().remove(self.session().id());
     }
 }
@@ -244,21 +244,21 @@ impl<A: Application> Future for Driver<A> {
         let this = self.get_mut();
         let now = net::now();
         this.session().outbox().unpark();
-        for _ in 0..TURNS {
+        for _ in 0..MAX_TURNS_PER_POLL {
             let was_closed = this.is_closed;
             let handled = this.receiver.handler.poll(now, cx);
             let more = this.poll_input(now, cx);
             let more = this.poll_candidate(now, cx) || more;
-            let was_behind = this.transport.is_behind();
+            let was_behind = this.transport.is_backpressured();
             let (left, is_writable) = this.poll_output(now, cx);
-            let caught_up = was_behind && !this.transport.is_behind();
+            let caught_up = was_behind && !this.transport.is_backpressured();
             // After the output: what closes the connection sets a deadline of its own there.
             let due = this.poll_timers(now, cx);
             if !was_closed && this.is_closed {
                 // The handler may have something under way only now, and the transport is still to be closed.
                 continue;
             }
-            if this.is_closed && matches!(this.transport, Transport::Closed) && handled.is_ready() {
+            if this.is_closed && matches!(this.transport, SessionTransport::Closed) && handled.is_ready() {
                 return Poll::Ready(());
             }
             let parked = this.session().outbox().park(left, is_writable, cx);

@@ -9,27 +9,27 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use engineio_proto::{
-    CloseReason, Packet, Payload, Refusal, SessionId, Transport, handshake_json, open_packet,
+    CloseReason, Packet, Payload, RequestError, SessionId, Transport, handshake_json, open_packet,
 };
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use net::{LogLimit, Upgrading};
+use net::{LogRateLimit, PendingUpgrade};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use ws_proto::{Accepted, HandshakeError};
+use ws_proto::{HandshakeError, VerifiedRequest};
 
 use crate::driver::Driver;
+use crate::half_open::HalfOpenSessions;
 use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
-use crate::request::{Asked, Refused, check};
-use crate::session::{Command, PollReply, Polling, Posting, Session};
-use crate::silent::Silent;
-use crate::transport::{Post, WebSocket};
+use crate::request::{Rejection, RequestKind, check_request};
+use crate::session::{Command, PendingPoll, PollReply, PostGuard, Session};
+use crate::transport::{PostRequest, WebSocket};
 
 /// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
 #[derive(Debug)]
@@ -41,12 +41,12 @@ struct Shared<A> {
     options: Options,
     application: A,
     registry: Registry,
-    silent: Silent,
+    half_open: HalfOpenSessions,
     closing: AtomicBool,
     /// Tasks of sessions, also of those that are over and still have something to say or to finish.
     tasks: TaskTracker,
     /// Log lines of handshakes that found no place.
-    refusals: LogLimit,
+    max_sessions_log: LogRateLimit,
 }
 
 impl<A> Clone for Engine<A> {
@@ -62,10 +62,10 @@ impl<A: Application> Engine<A> {
             options,
             application,
             registry: Registry::default(),
-            silent: Silent::default(),
+            half_open: HalfOpenSessions::default(),
             closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
-            refusals: LogLimit::new(),
+            max_sessions_log: LogRateLimit::new(),
         }))
     }
 
@@ -83,7 +83,7 @@ impl<A: Application> Engine<A> {
 
     /// Sessions that are open now.
     #[must_use]
-    pub fn sessions(&self) -> usize {
+    pub fn session_count(&self) -> usize {
         self.0.registry.len()
     }
 
@@ -115,8 +115,8 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let upgrade = net::asks_for_websocket(request.method(), request.headers(), request.extensions())
-            .then(|| Upgrading::of_request(&mut request));
+        let upgrade = net::is_websocket_request(request.method(), request.headers(), request.extensions())
+            .then(|| PendingUpgrade::from_request(&mut request));
         let (parts, body) = request.into_parts();
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
@@ -127,19 +127,19 @@ impl<A: Application> Engine<A> {
         let begun = match preflight {
             Some(preflight) => {
                 cors_headers.clear();
-                Begun::Answered(preflight.map(|()| Full::default()))
+                PendingResponse::Ready(preflight.map(|()| Full::default()))
             }
-            None => match check(&parts, upgrade.is_some(), self.options(), self.registry()) {
-                Ok(asked) => self.begin(asked, parts, upgrade),
-                Err(refused) => Begun::Answered(refuse(&refused, upgrade.is_some())),
+            None => match check_request(&parts, upgrade.is_some(), self.options(), self.registry()) {
+                Ok(asked) => self.dispatch(asked, parts, upgrade),
+                Err(refused) => PendingResponse::Ready(rejection_response(&refused, upgrade.is_some())),
             },
         };
         let engine = self.clone();
         async move {
             let mut response = match begun {
-                Begun::Answered(response) => response,
-                Begun::Poll(polling) => poll_response(polling).await,
-                Begun::Post(posting) => engine.post(posting, body).await,
+                PendingResponse::Ready(response) => response,
+                PendingResponse::Poll(polling) => poll_response(polling).await,
+                PendingResponse::Post(posting) => engine.post(posting, body).await,
             };
             response.headers_mut().extend(cors_headers);
             response
@@ -150,29 +150,29 @@ impl<A: Application> Engine<A> {
 /// A session that can be found by its id, for as long as this lives: through the handshake, and then in the session's
 /// task.
 #[derive(Debug)]
-pub(crate) struct Registered<A> {
+pub(crate) struct SessionGuard<A> {
     pub(crate) engine: Engine<A>,
     pub(crate) session: Session,
     /// Dropped after all else that `drop` does.
     _token: TaskTrackerToken,
 }
 
-impl<A> Drop for Registered<A> {
+impl<A> Drop for SessionGuard<A> {
     /// However the handshake or the task ends (a connection that is lost, a handler that panics), no session id outlives
     /// its session.
     fn drop(&mut self) {
         self.session.set_closed();
         self.session.outbox().close();
         self.engine.0.registry.remove(self.session.id());
-        self.session.refuse_commands();
+        self.session.close_commands();
     }
 }
 
 /// How far [`Engine::handle`] gets with a request before it waits for anything.
-enum Begun {
-    Answered(Response<Full<Bytes>>),
-    Poll(Polling),
-    Post(Posting),
+enum PendingResponse {
+    Ready(Response<Full<Bytes>>),
+    Poll(PendingPoll),
+    Post(PostGuard),
 }
 
 impl<A: Application> Engine<A> {
@@ -184,31 +184,35 @@ impl<A: Application> Engine<A> {
         &self.0.registry
     }
 
-    fn begin(&self, asked: Asked, parts: Parts, upgrade: Option<Upgrading>) -> Begun {
-        if let Asked::Poll(session) | Asked::Post(session) | Asked::Upgrade(session) = &asked {
-            session.hear();
+    fn dispatch(&self, asked: RequestKind, parts: Parts, upgrade: Option<PendingUpgrade>) -> PendingResponse {
+        if let RequestKind::Poll(session) | RequestKind::Post(session) | RequestKind::Upgrade(session) =
+            &asked
+        {
+            session.clear_half_open();
         }
-        Begun::Answered(match (asked, upgrade) {
-            (Asked::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
-            (Asked::Open(_), _) => self.open_polling(parts),
-            (Asked::Upgrade(session), Some(upgrade)) => Self::open_candidate(session, &parts, upgrade),
-            (Asked::Poll(session), _) => return Begun::Poll(Polling::begin(session)),
-            (Asked::Post(session), _) => {
+        PendingResponse::Ready(match (asked, upgrade) {
+            (RequestKind::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
+            (RequestKind::Open(_), _) => self.open_polling(parts),
+            (RequestKind::Upgrade(session), Some(upgrade)) => Self::open_candidate(session, &parts, upgrade),
+            (RequestKind::Poll(session), _) => return PendingResponse::Poll(PendingPoll::begin(session)),
+            (RequestKind::Post(session), _) => {
                 let binary =
                     parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
                 match session.begin_post() {
-                    Some(posting) if !binary => return Begun::Post(posting),
-                    _ => fail(&session),
+                    Some(posting) if !binary => return PendingResponse::Post(posting),
+                    _ => close_with_bad_request(&session),
                 }
             }
-            (Asked::Upgrade(_) | Asked::OtherMethod, _) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+            (RequestKind::Upgrade(_) | RequestKind::UnsupportedMethod, _) => {
+                empty_response(StatusCode::INTERNAL_SERVER_ERROR)
+            }
         })
     }
 
     /// A new session with an id of its own; `None` when there are too many, or none are wanted.
-    fn new_session(&self, transport: Transport) -> Option<Registered<A>> {
+    fn new_session(&self, transport: Transport) -> Option<SessionGuard<A>> {
         if self.0.registry.len() >= self.0.options.max_sessions {
-            self.0.refusals.pass(|suppressed| {
+            self.0.max_sessions_log.try_log(|suppressed| {
                 let max_sessions = self.0.options.max_sessions;
                 tracing::warn!(max_sessions, suppressed, "too many sessions: a new one is refused");
             });
@@ -219,9 +223,10 @@ impl<A: Application> Engine<A> {
             tracing::error!(%error, "no random bytes for a session id");
             return None;
         }
-        let session = Session::new(SessionId::from_random(random), transport, self.0.options.max_buffered);
+        let session =
+            Session::new(SessionId::from_random(random), transport, self.0.options.max_write_buffer_size);
         // The token is taken before the session can be found, so every session that `close` finds is waited for.
-        let registered = Registered { engine: self.clone(), session, _token: self.0.tasks.token() };
+        let registered = SessionGuard { engine: self.clone(), session, _token: self.0.tasks.token() };
         self.0.registry.insert(registered.session.clone());
         // Looked at after the session can be found: `close` either finds it, or is seen here.
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
@@ -229,37 +234,37 @@ impl<A: Application> Engine<A> {
 
     fn open_polling(&self, parts: Parts) -> Response<Full<Bytes>> {
         let Some(registered) = self.new_session(Transport::Polling) else {
-            return empty(StatusCode::SERVICE_UNAVAILABLE);
+            return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
-        let limit = self.0.options.max_silent_sessions;
-        if let Some(silent) = self.0.silent.begin(&registered.session, limit, &self.0.registry) {
+        let limit = self.0.options.max_half_open_sessions;
+        if let Some(silent) = self.0.half_open.push(&registered.session, limit, &self.0.registry) {
             tracing::debug!(max_silent_sessions = limit, "a session that has said nothing is given up");
             silent.command(Command::Discard(CloseReason::ForcedClose));
         }
-        let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.settings);
+        let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
         tokio::spawn(Driver::polling(registered, parts));
-        payload(open.into_bytes())
+        payload_response(open.into_bytes())
     }
 
-    fn open_websocket(&self, parts: Parts, upgrade: Upgrading) -> Response<Full<Bytes>> {
-        let accepted = match verify(&parts) {
+    fn open_websocket(&self, parts: Parts, upgrade: PendingUpgrade) -> Response<Full<Bytes>> {
+        let accepted = match verify_handshake(&parts) {
             Ok(accepted) => accepted,
             Err(error) => return error.response().map(|body| Full::new(Bytes::from(body))),
         };
         let Some(registered) = self.new_session(Transport::WebSocket) else {
-            return empty(StatusCode::SERVICE_UNAVAILABLE);
+            return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
-        accept(&accepted, upgrade, move |upgraded| {
+        spawn_upgrade(&accepted, upgrade, move |upgraded| {
             let websocket = WebSocket::new(upgraded, registered.engine.options());
-            let settings = &registered.engine.options().settings;
+            let settings = &registered.engine.options().protocol;
             let handshake = handshake_json(registered.session.id(), Transport::WebSocket, settings);
             Some(Driver::websocket(registered, parts, websocket, &Packet::Open(&handshake)))
         })
     }
 
-    fn open_candidate(session: Session, parts: &Parts, upgrade: Upgrading) -> Response<Full<Bytes>> {
-        match verify(parts) {
-            Ok(accepted) => accept(&accepted, upgrade, move |upgraded| {
+    fn open_candidate(session: Session, parts: &Parts, upgrade: PendingUpgrade) -> Response<Full<Bytes>> {
+        match verify_handshake(parts) {
+            Ok(accepted) => spawn_upgrade(&accepted, upgrade, move |upgraded| {
                 session.command(Command::Candidate(upgraded));
                 None::<Ready<()>>
             }),
@@ -267,29 +272,29 @@ impl<A: Application> Engine<A> {
         }
     }
 
-    async fn post<B>(&self, posting: Posting, body: B) -> Response<Full<Bytes>>
+    async fn post<B>(&self, posting: PostGuard, body: B) -> Response<Full<Bytes>>
     where
         B: Body + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let session = posting.session();
-        let body = Limited::new(body, self.0.options.settings.max_payload);
+        let body = Limited::new(body, self.0.options.protocol.max_payload);
         let body = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
             Ok(Ok(body)) => body,
             // The session lives on: the client decides what to make of a message that is too long.
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 posting.finish();
-                return empty(StatusCode::PAYLOAD_TOO_LARGE);
+                return empty_response(StatusCode::PAYLOAD_TOO_LARGE);
             }
-            Ok(Err(_)) | Err(_) => return fail(session),
+            Ok(Err(_)) | Err(_) => return close_with_bad_request(session),
         };
-        let Ok(payload) = String::from_utf8(body) else { return fail(session) };
+        let Ok(payload) = String::from_utf8(body) else { return close_with_bad_request(session) };
         let (done, handled) = oneshot::channel();
-        session.command(Command::Packets(Post::new(Payload::new(payload), done)));
+        session.command(Command::Post(PostRequest::new(Payload::new(payload), done)));
         let handled = handled.await;
         posting.finish();
         if handled.is_err() {
-            return refuse(&Refusal::SessionUnknown.into(), false);
+            return rejection_response(&RequestError::UnknownSid.into(), false);
         }
         let mut response = Response::new(Full::from("ok"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -312,41 +317,47 @@ async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
 }
 
 /// Ends a session whose client broke the rules of the transport.
-fn fail(session: &Session) -> Response<Full<Bytes>> {
+fn close_with_bad_request(session: &Session) -> Response<Full<Bytes>> {
     session.command(Command::Close(CloseReason::TransportError));
-    empty(StatusCode::BAD_REQUEST)
+    empty_response(StatusCode::BAD_REQUEST)
 }
 
-async fn poll_response(mut polling: Polling) -> Response<Full<Bytes>> {
+async fn poll_response(mut polling: PendingPoll) -> Response<Full<Bytes>> {
     match polling.reply().await {
-        Some(PollReply::Packets(packets)) => payload(packets),
-        Some(PollReply::Moved) => {
+        Some(PollReply::Packets(packets)) => payload_response(packets),
+        Some(PollReply::Upgraded) => {
             let mut close = Vec::new();
             Packet::Close.encode_into(&mut close);
-            payload(close)
+            payload_response(close)
         }
-        Some(PollReply::Overlap) => empty(StatusCode::BAD_REQUEST),
+        Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
         // The session has ended, or moved to WebSocket, while the request was on its way.
-        None if polling.session().is_closed() => refuse(&Refusal::SessionUnknown.into(), false),
-        None => refuse(&Refusal::BadRequest.into(), false),
+        None if polling.session().is_closed() => rejection_response(&RequestError::UnknownSid.into(), false),
+        None => rejection_response(&RequestError::BadRequest.into(), false),
     }
 }
 
-fn verify(request: &Parts) -> Result<Accepted, HandshakeError> {
-    net::verify(&request.method, &request.uri, request.version, &request.headers, &request.extensions)
+fn verify_handshake(request: &Parts) -> Result<VerifiedRequest, HandshakeError> {
+    net::verify_handshake(
+        &request.method,
+        &request.uri,
+        request.version,
+        &request.headers,
+        &request.extensions,
+    )
 }
 
 /// Accepts a handshake, gives the raw connection to `then`, and runs the future that comes back.
-fn accept<F: Future<Output = ()> + Unpin + Send + 'static>(
-    accepted: &Accepted,
-    upgrade: Upgrading,
+fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
+    accepted: &VerifiedRequest,
+    upgrade: PendingUpgrade,
     then: impl FnOnce(net::Upgraded) -> Option<F> + Send + 'static,
 ) -> Response<Full<Bytes>> {
-    tokio::spawn(AfterUpgrade::Waiting(Box::pin(async move {
-        match net::upgraded(upgrade).await {
+    tokio::spawn(AfterUpgrade::Upgrading(Box::pin(async move {
+        match net::finish_upgrade(upgrade).await {
             Ok(upgraded) => then(upgraded),
             Err(error) => {
-                tracing::debug!(error = %net::Chain(&error), "a connection ended before its upgrade");
+                tracing::debug!(error = %net::ErrorChain(&error), "a connection ended before its upgrade");
                 None
             }
         }
@@ -359,7 +370,7 @@ fn accept<F: Future<Output = ()> + Unpin + Send + 'static>(
 /// By hand, because an `async` block would keep room for the task twice, and hold what the handshake needs for as long
 /// as the connection lives.
 enum AfterUpgrade<F> {
-    Waiting(Pin<Box<dyn Future<Output = Option<F>> + Send>>),
+    Upgrading(Pin<Box<dyn Future<Output = Option<F>> + Send>>),
     Running(F),
 }
 
@@ -367,7 +378,7 @@ impl<F: Future<Output = ()> + Unpin> Future for AfterUpgrade<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::Waiting(upgrade) = &mut *self {
+        if let Self::Upgrading(upgrade) = &mut *self {
             match ready!(upgrade.as_mut().poll(cx)) {
                 Some(task) => *self = Self::Running(task),
                 None => return Poll::Ready(()),
@@ -375,33 +386,33 @@ impl<F: Future<Output = ()> + Unpin> Future for AfterUpgrade<F> {
         }
         match &mut *self {
             Self::Running(task) => Pin::new(task).poll(cx),
-            Self::Waiting(_) => Poll::Pending,
+            Self::Upgrading(_) => Poll::Pending,
         }
     }
 }
 
-fn payload(packets: Vec<u8>) -> Response<Full<Bytes>> {
+fn payload_response(packets: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(packets));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
 }
 
 /// A refusal: JSON for a polling request, plain text and the end of the connection for a WebSocket handshake.
-fn refuse(refused: &Refused, upgrade: bool) -> Response<Full<Bytes>> {
-    let Refused { refusal, message } = refused;
+fn rejection_response(refused: &Rejection, upgrade: bool) -> Response<Full<Bytes>> {
+    let Rejection { error: refusal, message } = refused;
     let (status, kind, body) = if upgrade {
         let text = message.clone().unwrap_or_else(|| refusal.message().into());
         (StatusCode::BAD_REQUEST, "text/html", text)
     } else {
         let status =
-            if *refusal == Refusal::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+            if *refusal == RequestError::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
         (status, "application/json", refusal.body(message.as_deref()))
     };
     let mut response = Response::new(Full::from(body));

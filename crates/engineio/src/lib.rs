@@ -34,20 +34,20 @@
 mod cors;
 mod driver;
 mod engine;
+mod half_open;
 mod handler;
 mod options;
-mod outgoing;
-mod receiver;
+mod outbox_items;
+mod packet_dispatcher;
 mod registry;
 mod request;
 mod service;
 mod session;
-mod silent;
 mod transport;
 
 pub use cors::Cors;
 pub use engine::Engine;
-pub use engineio_proto::{CloseReason, Refusal, Settings, Transport};
+pub use engineio_proto::{CloseReason, RequestError, Settings, Transport};
 pub use handler::{Application, Handler, Message};
 pub use options::{AllowRequest, Options};
 pub use service::{EngineLayer, EngineService};

@@ -14,14 +14,14 @@ pub struct Options {
     /// Requests whose path begins with this are the engine's. Default `/engine.io/`.
     pub path: String,
     /// Heartbeat, transports and the size of a message.
-    pub settings: Settings,
+    pub protocol: Settings,
     /// Headers for pages of other origins. Default none: only pages of the same origin get at the responses.
     pub cors: Option<Cors>,
     /// Asks the program about the first request of a session. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
     /// Bytes that may wait to be sent to one client. Answers readers that stop: at the limit the connection is closed.
     /// Default 16 MiB.
-    pub max_buffered: usize,
+    pub max_write_buffer_size: usize,
     /// Time for the body of a POST. Answers bodies that drip. Default 30 s.
     pub body_timeout: Duration,
     /// How long a closing polling session waits for the poll that takes its last packets. Default 30 s.
@@ -31,21 +31,21 @@ pub struct Options {
     /// Polling sessions that may begin after one of which nothing has been heard since its handshake; then that one is
     /// closed. Answers handshakes without an end that nothing follows, which would fill the memory or take the places of
     /// others. A client sends its first packet as soon as it has the answer to its handshake. Default 50,000.
-    pub max_silent_sessions: usize,
+    pub max_half_open_sessions: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             path: "/engine.io/".into(),
-            settings: Settings::default(),
+            protocol: Settings::default(),
             cors: None,
             allow_request: None,
-            max_buffered: 16 * 1024 * 1024,
+            max_write_buffer_size: 16 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
-            max_silent_sessions: 50_000,
+            max_half_open_sessions: 50_000,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a request asks of the engine, and whether it may.
 
-use engineio_proto::{Refusal, Transport};
+use engineio_proto::{RequestError, Transport};
 use http::{Method, Version, request::Parts};
 
 use crate::options::Options;
@@ -9,7 +9,7 @@ use crate::session::Session;
 
 /// A request that has passed every check.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum RequestKind {
     /// A new session on this transport.
     Open(Transport),
     /// A poll or a post of this session.
@@ -18,27 +18,27 @@ pub(crate) enum Asked {
     /// A WebSocket connection for this polling session.
     Upgrade(Session),
     /// A method that no transport uses, on a session that exists.
-    OtherMethod,
+    UnsupportedMethod,
 }
 
 /// Why a request is refused, and what the client is told.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
+pub(crate) struct Rejection {
+    pub(crate) error: RequestError,
     /// The program's own words, in place of the standard ones.
     pub(crate) message: Option<String>,
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, message: None }
+impl From<RequestError> for Rejection {
+    fn from(refusal: RequestError) -> Self {
+        Self { error: refusal, message: None }
     }
 }
 
 /// The query parameters that the engine reads. Of a parameter that comes twice, the last one counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
-    revision_4: bool,
+    is_eio4: bool,
     transport: Option<String>,
     session: Option<String>,
 }
@@ -48,7 +48,7 @@ impl Query {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                "EIO" => parsed.revision_4 = value == "4",
+                "EIO" => parsed.is_eio4 = value == "4",
                 "transport" => parsed.transport = Some(value.into_owned()),
                 "sid" => parsed.session = Some(value.into_owned()),
                 _ => {}
@@ -59,49 +59,51 @@ impl Query {
 }
 
 /// Checks a request, in the order of the Node server.
-pub(crate) fn check(
+pub(crate) fn check_request(
     request: &Parts,
     upgrade: bool,
     options: &Options,
     registry: &Registry,
-) -> Result<Asked, Refused> {
+) -> Result<RequestKind, Rejection> {
     let query = Query::parse(request.uri.query().unwrap_or_default());
     let named = query.transport.as_deref().and_then(Transport::from_name);
     let transport = named
-        .filter(|transport| options.settings.transports.contains(transport))
-        .ok_or(Refusal::TransportUnknown)?;
+        .filter(|transport| options.protocol.transports.contains(transport))
+        .ok_or(RequestError::UnknownTransport)?;
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.session.is_none()) {
         // A WebSocket handshake that names polling, or a plain request that opens a session on WebSocket. The second
         // has been a bad method first, if it was one.
         let bad_method = !upgrade && request.method != Method::GET;
-        return Err(if bad_method { Refusal::BadHandshakeMethod } else { Refusal::BadRequest }.into());
+        return Err(
+            if bad_method { RequestError::BadHandshakeMethod } else { RequestError::BadRequest }.into()
+        );
     }
     if let Some(id) = &query.session {
-        let session = registry.find(id).ok_or(Refusal::SessionUnknown)?;
-        if !upgrade && transport != session.transport() || !query.revision_4 {
-            return Err(Refusal::BadRequest.into());
+        let session = registry.find(id).ok_or(RequestError::UnknownSid)?;
+        if !upgrade && transport != session.transport() || !query.is_eio4 {
+            return Err(RequestError::BadRequest.into());
         }
         return Ok(match request.method {
-            _ if upgrade => Asked::Upgrade(session),
-            Method::GET => Asked::Poll(session),
-            Method::POST => Asked::Post(session),
-            _ => Asked::OtherMethod,
+            _ if upgrade => RequestKind::Upgrade(session),
+            Method::GET => RequestKind::Poll(session),
+            Method::POST => RequestKind::Post(session),
+            _ => RequestKind::UnsupportedMethod,
         });
     }
     // Over HTTP/2 the handshake of a WebSocket is an extended CONNECT (RFC 8441).
     let opening = if upgrade && request.version == Version::HTTP_2 { Method::CONNECT } else { Method::GET };
     if request.method != opening {
-        return Err(Refusal::BadHandshakeMethod.into());
+        return Err(RequestError::BadHandshakeMethod.into());
     }
     if let Some(allow) = &options.allow_request {
         allow
             .check(request)
-            .map_err(|message| Refused { refusal: Refusal::Forbidden, message: Some(message) })?;
+            .map_err(|message| Rejection { error: RequestError::Forbidden, message: Some(message) })?;
     }
-    if !query.revision_4 {
-        return Err(Refusal::UnsupportedProtocolVersion.into());
+    if !query.is_eio4 {
+        return Err(RequestError::UnsupportedProtocolVersion.into());
     }
-    Ok(Asked::Open(transport))
+    Ok(RequestKind::Open(transport))
 }
 
 #[cfg(test)]
@@ -111,14 +113,14 @@ mod tests {
     use super::*;
     use crate::options::AllowRequest;
 
-    fn asked(method: Method, query: &str, upgrade: bool) -> Result<Asked, Refusal> {
+    fn asked(method: Method, query: &str, upgrade: bool) -> Result<RequestKind, RequestError> {
         let registry = Registry::default();
         let on = |byte, transport| Session::new(SessionId::from_random([byte; 15]), transport, 1);
         registry.insert(on(0, Transport::Polling));
         registry.insert(on(255, Transport::WebSocket));
         let uri = format!("/socket.io/?{query}");
         let (parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        check(&parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.refusal)
+        check_request(&parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.error)
     }
 
     const POLLING: &str = "AAAAAAAAAAAAAAAAAAAA";
@@ -130,36 +132,36 @@ mod tests {
         let upgrade = format!("EIO=4&transport=websocket&sid={POLLING}");
         assert!(matches!(
             asked(Method::GET, "EIO=4&transport=polling&t=x", false),
-            Ok(Asked::Open(Transport::Polling))
+            Ok(RequestKind::Open(Transport::Polling))
         ));
         assert!(matches!(
             asked(Method::GET, "transport=websocket&EIO=4", true),
-            Ok(Asked::Open(Transport::WebSocket))
+            Ok(RequestKind::Open(Transport::WebSocket))
         ));
-        assert!(matches!(asked(Method::GET, &session, false), Ok(Asked::Poll(_))));
-        assert!(matches!(asked(Method::POST, &session, false), Ok(Asked::Post(_))));
-        assert!(matches!(asked(Method::PUT, &session, false), Ok(Asked::OtherMethod)));
-        assert!(matches!(asked(Method::GET, &upgrade, true), Ok(Asked::Upgrade(_))));
+        assert!(matches!(asked(Method::GET, &session, false), Ok(RequestKind::Poll(_))));
+        assert!(matches!(asked(Method::POST, &session, false), Ok(RequestKind::Post(_))));
+        assert!(matches!(asked(Method::PUT, &session, false), Ok(RequestKind::UnsupportedMethod)));
+        assert!(matches!(asked(Method::GET, &upgrade, true), Ok(RequestKind::Upgrade(_))));
     }
 
     #[test]
     fn bad_requests_are_refused_with_the_code_of_the_first_thing_that_is_wrong() {
         let of = |sid: &str, rest: &str| format!("sid={sid}&{rest}");
         for (method, query, upgrade, refusal) in [
-            (Method::GET, "EIO=4".to_owned(), false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=__proto__".into(), false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=webtransport".into(), false, Refusal::TransportUnknown),
-            (Method::GET, "EIO=4&transport=polling&sid=unknown".into(), false, Refusal::SessionUnknown),
-            (Method::POST, "EIO=4&transport=polling".into(), false, Refusal::BadHandshakeMethod),
-            (Method::OPTIONS, "EIO=4&transport=polling".into(), false, Refusal::BadHandshakeMethod),
-            (Method::POST, "EIO=4&transport=websocket".into(), false, Refusal::BadHandshakeMethod),
-            (Method::GET, "EIO=4&transport=websocket".into(), false, Refusal::BadRequest),
-            (Method::GET, "EIO=4&transport=polling".into(), true, Refusal::BadRequest),
-            (Method::GET, "EIO=3&transport=polling".into(), false, Refusal::UnsupportedProtocolVersion),
-            (Method::GET, "transport=websocket".into(), true, Refusal::UnsupportedProtocolVersion),
+            (Method::GET, "EIO=4".to_owned(), false, RequestError::UnknownTransport),
+            (Method::GET, "EIO=4&transport=__proto__".into(), false, RequestError::UnknownTransport),
+            (Method::GET, "EIO=4&transport=webtransport".into(), false, RequestError::UnknownTransport),
+            (Method::GET, "EIO=4&transport=polling&sid=unknown".into(), false, RequestError::UnknownSid),
+            (Method::POST, "EIO=4&transport=polling".into(), false, RequestError::BadHandshakeMethod),
+            (Method::OPTIONS, "EIO=4&transport=polling".into(), false, RequestError::BadHandshakeMethod),
+            (Method::POST, "EIO=4&transport=websocket".into(), false, RequestError::BadHandshakeMethod),
+            (Method::GET, "EIO=4&transport=websocket".into(), false, RequestError::BadRequest),
+            (Method::GET, "EIO=4&transport=polling".into(), true, RequestError::BadRequest),
+            (Method::GET, "EIO=3&transport=polling".into(), false, RequestError::UnsupportedProtocolVersion),
+            (Method::GET, "transport=websocket".into(), true, RequestError::UnsupportedProtocolVersion),
             // After the move to WebSocket the session does not poll any more.
-            (Method::GET, of(WEBSOCKET, "EIO=4&transport=polling"), false, Refusal::BadRequest),
-            (Method::GET, of(POLLING, "EIO=3&transport=polling"), false, Refusal::BadRequest),
+            (Method::GET, of(WEBSOCKET, "EIO=4&transport=polling"), false, RequestError::BadRequest),
+            (Method::GET, of(POLLING, "EIO=3&transport=polling"), false, RequestError::BadRequest),
         ] {
             let refused = asked(method.clone(), &query, upgrade).unwrap_err();
             assert_eq!(refused, refusal, "{method} {query}");
@@ -172,12 +174,12 @@ mod tests {
             let uri = "https://example.com/socket.io/?EIO=4&transport=websocket";
             let request = http::Request::builder().method(method).version(Version::HTTP_2).uri(uri);
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            let asked = check(&parts, upgrade, &Options::default(), &Registry::default());
-            asked.map_err(|refused| refused.refusal)
+            let asked = check_request(&parts, upgrade, &Options::default(), &Registry::default());
+            asked.map_err(|refused| refused.error)
         };
-        assert!(matches!(asked(Method::CONNECT, true), Ok(Asked::Open(Transport::WebSocket))));
-        assert!(matches!(asked(Method::GET, true), Err(Refusal::BadHandshakeMethod)));
-        assert!(matches!(asked(Method::CONNECT, false), Err(Refusal::BadHandshakeMethod)));
+        assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket))));
+        assert!(matches!(asked(Method::GET, true), Err(RequestError::BadHandshakeMethod)));
+        assert!(matches!(asked(Method::CONNECT, false), Err(RequestError::BadHandshakeMethod)));
     }
 
     #[test]
@@ -193,7 +195,7 @@ mod tests {
         };
         let (parts, ()) =
             http::Request::get("/socket.io/?EIO=4&transport=polling").body(()).unwrap().into_parts();
-        let refused = check(&parts, false, &options, &Registry::default()).unwrap_err();
-        assert_eq!((refused.refusal, refused.message.as_deref()), (Refusal::Forbidden, Some("not today")));
+        let refused = check_request(&parts, false, &options, &Registry::default()).unwrap_err();
+        assert_eq!((refused.error, refused.message.as_deref()), (RequestError::Forbidden, Some("not today")));
     }
 }

@@ -77,27 +77,27 @@ impl<A> Clone for EngineLayer<A> {
 }
 
 impl<A, S> Layer<S> for EngineLayer<A> {
-    type Service = InFront<A, S>;
+    type Service = EngineMiddleware<A, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        InFront { engine: self.0.clone(), inner }
+        EngineMiddleware { engine: self.0.clone(), inner }
     }
 }
 
 /// An engine in front of the service `S`.
 #[derive(Debug)]
-pub struct InFront<A, S> {
+pub struct EngineMiddleware<A, S> {
     engine: Engine<A>,
     inner: S,
 }
 
-impl<A, S: Clone> Clone for InFront<A, S> {
+impl<A, S: Clone> Clone for EngineMiddleware<A, S> {
     fn clone(&self) -> Self {
         Self { engine: self.engine.clone(), inner: self.inner.clone() }
     }
 }
 
-impl<A, S, B, R> Service<Request<B>> for InFront<A, S>
+impl<A, S, B, R> Service<Request<B>> for EngineMiddleware<A, S>
 where
     A: Application,
     S: Service<Request<B>, Response = Response<R>>,

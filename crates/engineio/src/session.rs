@@ -9,8 +9,8 @@ use engineio_proto::{CloseReason, EncodedMessage, Framing, Packet, SessionId, Sh
 use net::{Outbox, PushError, Upgraded};
 use tokio::sync::oneshot;
 
-use crate::outgoing::{Many, One, Plain};
-use crate::transport::Post;
+use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
+use crate::transport::PostRequest;
 
 /// A handle on a session. Cheap to clone; it does not keep the session alive.
 #[derive(Clone)]
@@ -22,11 +22,11 @@ struct Shared {
     /// What the HTTP side asks of the session's task; `None` once that is gone.
     commands: Mutex<Option<Vec<Command>>>,
     /// A POST of this session is being read or handled: a second one breaks the protocol.
-    posting: AtomicBool,
+    has_active_post: AtomicBool,
     /// Its place in [`Transport::ALL`].
     transport: AtomicU8,
     /// A request of the client has come since the handshake.
-    heard: AtomicBool,
+    half_open: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// A GET waits for packets.
     Poll(oneshot::Sender<PollReply>),
     /// A POST has brought packets.
-    Packets(Post),
+    Post(PostRequest),
     /// A WebSocket connection wants to take over.
     Candidate(Upgraded),
     /// The program or the HTTP side ends the session.
@@ -50,7 +50,7 @@ pub(crate) enum PollReply {
     /// Packets in the form of a payload. They are nowhere else any more.
     Packets(Vec<u8>),
     /// The session has moved to WebSocket, and what waited with it.
-    Moved,
+    Upgraded,
     /// A second GET while one waits.
     Overlap,
 }
@@ -61,9 +61,9 @@ impl Session {
             id,
             outbox: Outbox::with_framing(max_buffered, Framing::of(transport)),
             commands: Mutex::new(Some(Vec::new())),
-            posting: AtomicBool::new(false),
+            has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),
-            heard: AtomicBool::new(false),
+            half_open: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
     }
@@ -89,7 +89,7 @@ impl Session {
     /// Sends an encoded message. A client for which the limit of waiting bytes is reached is disconnected; what
     /// is sent to a session that is over is dropped.
     pub fn send(&self, message: EncodedMessage<'_>) {
-        wake(self.0.outbox.push_or_overflow(One(message)));
+        wake(self.0.outbox.push_or_overflow(EncodedItem(message)));
     }
 
     /// Like [`send`](Self::send), but refuses where `send` would disconnect.
@@ -97,7 +97,7 @@ impl Session {
     /// # Errors
     /// No room, or the session is over.
     pub fn try_send(&self, message: EncodedMessage<'_>) -> Result<(), PushError> {
-        self.0.outbox.try_push(One(message)).map(|waker| {
+        self.0.outbox.try_push(EncodedItem(message)).map(|waker| {
             if let Some(waker) = waker {
                 waker.wake();
             }
@@ -107,17 +107,17 @@ impl Session {
     /// Sends a message that many sessions share. The waker must be woken once the caller has released its locks.
     #[must_use = "the session's task sleeps until it is woken"]
     pub fn send_shared(&self, message: &SharedMessage) -> Option<Waker> {
-        self.0.outbox.push_or_overflow(Many(message)).ok().flatten()
+        self.0.outbox.push_or_overflow(SharedItem(message)).ok().flatten()
     }
 
     /// Sends one text message.
     pub fn send_text(&self, text: &str) {
-        wake(self.0.outbox.push_or_overflow(Plain(Packet::Message(text))));
+        wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Message(text))));
     }
 
     /// Sends one binary message.
     pub fn send_binary(&self, data: &[u8]) {
-        wake(self.0.outbox.push_or_overflow(Plain(Packet::Binary(data.into()))));
+        wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Binary(data.into()))));
     }
 
     /// Whether what is sent now leaves at once: the kernel has taken all that was sent before, or a poll waits.
@@ -129,13 +129,13 @@ impl Session {
     /// Bytes that wait to be sent.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.0.outbox.queued()
+        self.0.outbox.buffered()
     }
 
     /// Ready when there is room for a message of `length` bytes, or the session is over. Another task may take the room
     /// before the caller does.
-    pub fn poll_room(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
-        self.0.outbox.poll_room(length, cx)
+    pub fn poll_capacity(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        self.0.outbox.poll_capacity(length, cx)
     }
 
     /// Ends the session, after what was sent before has been sent.
@@ -166,7 +166,7 @@ impl Session {
     }
 
     /// The session's task is gone: what was asked of it and what will be is dropped.
-    pub(crate) fn refuse_commands(&self) {
+    pub(crate) fn close_commands(&self) {
         let refused = self.commands().take();
         drop(refused);
     }
@@ -180,19 +180,19 @@ impl Session {
     }
 
     /// Takes the one place for a POST; `None` when it is taken.
-    pub(crate) fn begin_post(&self) -> Option<Posting> {
-        (!self.0.posting.swap(true, Ordering::AcqRel))
-            .then(|| Posting { session: self.clone(), finished: false })
+    pub(crate) fn begin_post(&self) -> Option<PostGuard> {
+        (!self.0.has_active_post.swap(true, Ordering::AcqRel))
+            .then(|| PostGuard { session: self.clone(), finished: false })
     }
 
     /// The client has sent a request for its session.
-    pub(crate) fn hear(&self) {
-        self.0.heard.store(true, Ordering::Relaxed);
+    pub(crate) fn clear_half_open(&self) {
+        self.0.half_open.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing has come from the client since its handshake.
-    pub(crate) fn is_silent(&self) -> bool {
-        !self.0.heard.load(Ordering::Relaxed)
+    pub(crate) fn is_half_open(&self) -> bool {
+        !self.0.half_open.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
@@ -212,12 +212,12 @@ impl fmt::Debug for Session {
 
 /// The place of the one POST that a session may have. Dropped before it is finished, the client has gone away in the
 /// middle, and the session with it.
-pub(crate) struct Posting {
+pub(crate) struct PostGuard {
     session: Session,
     finished: bool,
 }
 
-impl Posting {
+impl PostGuard {
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }
@@ -228,30 +228,30 @@ impl Posting {
     }
 }
 
-impl Drop for Posting {
+impl Drop for PostGuard {
     fn drop(&mut self) {
         // The end first: no other POST begins that would still be handled.
         if !self.finished {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
-        self.session.0.posting.store(false, Ordering::Release);
+        self.session.0.has_active_post.store(false, Ordering::Release);
     }
 }
 
 /// A GET, until its answer is taken. Dropped before that, the client has gone away. While nothing has been answered the
 /// session's task notices that by itself, and ends the session; packets that were on their way are lost, and the session
 /// with them.
-pub(crate) struct Polling {
+pub(crate) struct PendingPoll {
     session: Session,
-    replied: oneshot::Receiver<PollReply>,
+    reply_receiver: oneshot::Receiver<PollReply>,
 }
 
-impl Polling {
+impl PendingPoll {
     /// Asks the session's task for packets.
     pub(crate) fn begin(session: Session) -> Self {
         let (reply, replied) = oneshot::channel();
         session.command(Command::Poll(reply));
-        Self { session, replied }
+        Self { session, reply_receiver: replied }
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -260,15 +260,15 @@ impl Polling {
 
     /// The answer; `None` when the session has ended or moved before it could give one.
     pub(crate) async fn reply(&mut self) -> Option<PollReply> {
-        (&mut self.replied).await.ok()
+        (&mut self.reply_receiver).await.ok()
     }
 }
 
-impl Drop for Polling {
+impl Drop for PendingPoll {
     fn drop(&mut self) {
         // Closed first: an answer is either found here, or the session's task told that nobody takes it.
-        self.replied.close();
-        if let Ok(PollReply::Packets(_)) = self.replied.try_recv() {
+        self.reply_receiver.close();
+        if let Ok(PollReply::Packets(_)) = self.reply_receiver.try_recv() {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
     }

@@ -1,6 +1,6 @@
 //! What carries the packets of a session.
 //!
-//! Hot path. The [`Transport`] of a session is a type and no trait object; each kind owns its behaviour in a file of its
+//! Hot path. The [`SessionTransport`] of a session is a type and no trait object; each kind owns its behaviour in a file of its
 //! own and has the same methods. Another transport is one more file and one more variant here. Its name and its framing
 //! are in `engineio_proto`. A candidate, to which a polling session may move, is a WebSocket so far (`driver.rs`).
 
@@ -10,49 +10,49 @@ mod websocket;
 use std::task::{Context, Poll};
 
 use engineio_proto::{CloseReason, Framing, Packet};
-use net::{Attention, Outbox};
+use net::{Outbox, OutboxSignals};
 use tokio::sync::oneshot;
 use ws_proto::Time;
 
 use crate::handler::Handler;
-use crate::receiver::Receiver;
+use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::PollReply;
 
-pub(crate) use polling::{Polling, Post};
-pub(crate) use websocket::{Probe, WebSocket};
+pub(crate) use polling::{Polling, PostRequest};
+pub(crate) use websocket::{ProbeOutcome, WebSocket};
 
 /// The transport that a session uses now.
 #[expect(
     clippy::large_enum_variant,
     reason = "most sessions end up on WebSocket; a box would cost each an allocation"
 )]
-pub(crate) enum Transport {
+pub(crate) enum SessionTransport {
     Polling(Box<Polling>),
     WebSocket(WebSocket),
     /// Nothing is carried any more.
     Closed,
 }
 
-/// What [`Transport::poll_output`] came to.
-pub(crate) struct Output {
+/// What [`SessionTransport::poll_output`] came to.
+pub(crate) struct OutputStatus {
     /// Why the session cannot go on, if it cannot.
-    pub(crate) failed: Option<CloseReason>,
+    pub(crate) close_reason: Option<CloseReason>,
     /// Bytes that the transport has taken from the outbox and not yet sent.
-    pub(crate) left: usize,
+    pub(crate) unsent: usize,
     /// Whether the transport would take more.
     pub(crate) is_writable: bool,
     /// What else the outbox has for the driver.
-    pub(crate) attention: Attention,
+    pub(crate) signals: OutboxSignals,
 }
 
-impl Transport {
+impl SessionTransport {
     /// Hands what has arrived to `receiver`. `true` when there may be more than one turn should take.
     ///
     /// # Errors
     /// Why the session cannot go on.
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
-        receiver: &mut Receiver<H>,
+        receiver: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
@@ -65,7 +65,7 @@ impl Transport {
 
     /// Whether the client has so much still to read that its own packets wait: a client that sends requests faster than it
     /// reads the responses is slowed down and not disconnected.
-    pub(crate) fn is_behind(&self) -> bool {
+    pub(crate) fn is_backpressured(&self) -> bool {
         match self {
             Self::WebSocket(websocket) => websocket.is_behind(),
             // What waits for a poll stays in the outbox, and a client that does not poll is found by its heartbeat.
@@ -83,11 +83,11 @@ impl Transport {
     }
 
     /// Sends what waits.
-    pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> Output {
+    pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> OutputStatus {
         match self {
             Self::Polling(polling) => polling.poll_output(outbox, cx),
             Self::WebSocket(websocket) => websocket.poll_output(outbox, cx),
-            Self::Closed => Output::idle(outbox),
+            Self::Closed => OutputStatus::idle(outbox),
         }
     }
 
@@ -148,8 +148,8 @@ impl Transport {
     /// Why the session cannot go on.
     pub(crate) fn handle_post<H: Handler>(
         &mut self,
-        post: Post,
-        receiver: &mut Receiver<H>,
+        post: PostRequest,
+        receiver: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
@@ -161,16 +161,16 @@ impl Transport {
     }
 
     /// Lets a waiting GET come back, so that the client can stop polling.
-    pub(crate) fn release_poll(&mut self) {
+    pub(crate) fn send_noop(&mut self) {
         if let Self::Polling(polling) = self {
-            polling.release();
+            polling.send_noop();
         }
     }
 
     /// Puts `next` in the place of this one. What waited here goes out there. Returns a POST that is not handled yet.
-    pub(crate) fn switch_to(&mut self, mut next: WebSocket, outbox: &Outbox<Framing>) -> Option<Post> {
+    pub(crate) fn switch_to(&mut self, mut next: WebSocket, outbox: &Outbox<Framing>) -> Option<PostRequest> {
         let post = match self {
-            Self::Polling(polling) => polling.hand_over(outbox, &mut next),
+            Self::Polling(polling) => polling.drain_to(outbox, &mut next),
             Self::WebSocket(_) | Self::Closed => None,
         };
         *self = Self::WebSocket(next);
@@ -178,9 +178,9 @@ impl Transport {
     }
 }
 
-impl Output {
+impl OutputStatus {
     /// Nothing was sent, and nothing could be.
     fn idle(outbox: &Outbox<Framing>) -> Self {
-        Self { failed: None, left: 0, is_writable: false, attention: outbox.attention() }
+        Self { close_reason: None, unsent: 0, is_writable: false, signals: outbox.take_signals() }
     }
 }

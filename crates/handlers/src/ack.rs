@@ -8,7 +8,7 @@ use engineio_proto::EncodedMessage;
 use serde::Serialize;
 use socketio_proto::encode;
 
-use crate::context::{Context, OnEvent};
+use crate::context::{HandlerContext, OnEvent};
 use crate::encoder::with_encoder;
 use crate::error::{ErrorReply, HandlerError};
 use crate::extract::Extract;
@@ -23,18 +23,18 @@ pub trait Acknowledge: Send + Sync + 'static {
     fn send_ack(&self, message: EncodedMessage<'_>);
 
     /// Reports what went wrong to the program's error hook, with the name of the event if it was one.
-    fn report(self: Arc<Self>, error: &HandlerError, event: Option<&str>);
+    fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>);
 }
 
 /// The right to acknowledge one event, once. Dropped by a handler that panics, it tells the peer that the handler
 /// failed.
-pub struct Responder<A: Acknowledge + ?Sized> {
+pub struct AckSender<A: Acknowledge + ?Sized> {
     /// `None` when the acknowledgement has been sent.
     socket: Option<Arc<A>>,
     id: u64,
 }
 
-impl<A: Acknowledge + ?Sized> Responder<A> {
+impl<A: Acknowledge + ?Sized> AckSender<A> {
     pub(crate) fn new(socket: Arc<A>, id: u64) -> Self {
         Self { socket: Some(socket), id }
     }
@@ -50,14 +50,14 @@ impl<A: Acknowledge + ?Sized> Responder<A> {
         // The socket stays here until then: if the program's `Serialize` panics, the peer is told by `drop`.
         let sent = send_ack(socket, self.id, value);
         if sent.is_err() {
-            let _ = send_ack(socket, self.id, &ErrorReply { error: HandlerError::FAILED });
+            let _ = send_ack(socket, self.id, &ErrorReply { error: HandlerError::INTERNAL_MESSAGE });
         }
         let socket = self.socket.take();
         sent.map_err(|error| (error, socket))
     }
 
     /// Sends what a failed handler has for the peer.
-    pub(crate) fn fail(mut self, error: &HandlerError) {
+    pub(crate) fn send_handler_error(mut self, error: &HandlerError) {
         self.send_error(error.message());
     }
 
@@ -76,16 +76,16 @@ impl<A: Acknowledge + ?Sized> Responder<A> {
     /// Tells the program, and sends nothing.
     fn report(mut self, error: &HandlerError) {
         if let Some(socket) = self.socket.take() {
-            socket.report(error, None);
+            socket.report_error(error, None);
         }
     }
 }
 
-impl<A: Acknowledge> Responder<A> {
+impl<A: Acknowledge> AckSender<A> {
     /// The same without the type of the socket. It costs no memory.
-    fn erase(mut self) -> Responder<dyn Acknowledge> {
+    fn erase(mut self) -> AckSender<dyn Acknowledge> {
         let socket = self.socket.take();
-        Responder { socket: socket.map(|socket| socket as Arc<dyn Acknowledge>), id: self.id }
+        AckSender { socket: socket.map(|socket| socket as Arc<dyn Acknowledge>), id: self.id }
     }
 }
 
@@ -100,15 +100,15 @@ where
     })
 }
 
-impl<A: Acknowledge + ?Sized> Drop for Responder<A> {
+impl<A: Acknowledge + ?Sized> Drop for AckSender<A> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.send_error(HandlerError::FAILED);
+            self.send_error(HandlerError::INTERNAL_MESSAGE);
         }
     }
 }
 
-impl<A: Acknowledge + ?Sized> fmt::Debug for Responder<A> {
+impl<A: Acknowledge + ?Sized> fmt::Debug for AckSender<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responder").field("id", &self.id).finish_non_exhaustive()
     }
@@ -121,8 +121,8 @@ impl<A: Acknowledge + ?Sized> fmt::Debug for Responder<A> {
 #[derive(Debug)]
 pub struct Ack<T = ()> {
     /// It names no side, so that `Ack<T>` is the same type on both.
-    responder: Option<Responder<dyn Acknowledge>>,
-    sends: PhantomData<fn(T)>,
+    sender: Option<AckSender<dyn Acknowledge>>,
+    marker: PhantomData<fn(T)>,
 }
 
 impl<T: Serialize> Ack<T> {
@@ -130,10 +130,10 @@ impl<T: Serialize> Ack<T> {
     ///
     /// A value that cannot be encoded is reported to the error hook, and the peer is told that the handler failed.
     pub fn send(mut self, value: T) {
-        if let Some(responder) = self.responder.take()
+        if let Some(responder) = self.sender.take()
             && let Err((error, Some(socket))) = responder.try_send(&value)
         {
-            socket.report(&error, None);
+            socket.report_error(&error, None);
         }
     }
 }
@@ -141,15 +141,15 @@ impl<T: Serialize> Ack<T> {
 impl<T> Ack<T> {
     /// Whether the peer asked for an acknowledgement.
     #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        self.responder.is_some()
+    pub fn is_requested(&self) -> bool {
+        self.sender.is_some()
     }
 }
 
 impl<T> Drop for Ack<T> {
     fn drop(&mut self) {
         // A panic is reported as such, and told to the peer by the responder.
-        if let Some(responder) = self.responder.take()
+        if let Some(responder) = self.sender.take()
             && !std::thread::panicking()
         {
             responder.report(&HandlerError::new("an acknowledgement was dropped unsent"));
@@ -158,15 +158,15 @@ impl<T> Drop for Ack<T> {
 }
 
 impl<S: Side, T: 'static> Extract<OnEvent<S>> for Ack<T> {
-    fn extract(context: &mut Context<'_, S>) -> Result<Self, HandlerError> {
-        let responder = context.take_responder().map(Responder::erase);
-        Ok(Self { responder, sends: PhantomData })
+    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
+        let responder = context.take_ack_sender().map(AckSender::erase);
+        Ok(Self { sender: responder, marker: PhantomData })
     }
 
-    fn give_back(mut self, context: &mut Context<'_, S>) {
-        if let Some(responder) = self.responder.take() {
+    fn restore(mut self, context: &mut HandlerContext<'_, S>) {
+        if let Some(responder) = self.sender.take() {
             let id = responder.into_id();
-            context.put_responder(id);
+            context.restore_ack_sender(id);
         }
     }
 }

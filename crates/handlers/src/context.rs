@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use socketio_proto::Arguments;
 
-use crate::ack::{Acknowledge, Responder};
-use crate::side::{Side, Source};
+use crate::ack::{AckSender, Acknowledge};
+use crate::side::{HandlerEnv, Side};
 
 /// On which occasion a handler is called. Some extractors exist on some occasions only.
-pub trait Kind: 'static {
+pub trait HandlerKind: 'static {
     /// The side whose sockets the occasion concerns.
     type Side: Side;
 }
@@ -19,13 +19,13 @@ pub trait Kind: 'static {
 #[derive(Debug)]
 pub struct OnEvent<S>(PhantomData<S>);
 
-impl<S: Side> Kind for OnEvent<S> {
+impl<S: Side> HandlerKind for OnEvent<S> {
     type Side = S;
 }
 
 /// What happened: the source of all extractors.
-pub struct Context<'a, S: Side> {
-    source: S::Source<'a>,
+pub struct HandlerContext<'a, S: Side> {
+    env: S::Env<'a>,
     pub(crate) event: Option<IncomingEvent<'a, S::Socket>>,
 }
 
@@ -34,42 +34,42 @@ pub(crate) struct IncomingEvent<'a, A: Acknowledge> {
     pub(crate) name: &'a str,
     pub(crate) arguments: &'a Arguments<'a>,
     /// Where the acknowledgement goes, if one was asked for and no extractor has taken it.
-    pub(crate) responder: Option<Responder<A>>,
+    pub(crate) ack_sender: Option<AckSender<A>>,
 }
 
-impl<'a, S: Side> Context<'a, S> {
+impl<'a, S: Side> HandlerContext<'a, S> {
     /// Something other than an event has happened.
-    pub fn new(source: S::Source<'a>) -> Self {
-        Self { source, event: None }
+    pub fn new(source: S::Env<'a>) -> Self {
+        Self { env: source, event: None }
     }
 
-    pub(crate) fn with_event(source: S::Source<'a>, event: IncomingEvent<'a, S::Socket>) -> Self {
-        Self { source, event: Some(event) }
+    pub(crate) fn with_event(source: S::Env<'a>, event: IncomingEvent<'a, S::Socket>) -> Self {
+        Self { env: source, event: Some(event) }
     }
 
     /// What the extractors of the side take their values from.
-    pub fn source(&self) -> &S::Source<'a> {
-        &self.source
+    pub fn env(&self) -> &S::Env<'a> {
+        &self.env
     }
 
     /// The responder, if the peer asked for an acknowledgement and nobody has taken it yet.
-    pub(crate) fn take_responder(&mut self) -> Option<Responder<S::Socket>> {
-        self.event.as_mut()?.responder.take()
+    pub(crate) fn take_ack_sender(&mut self) -> Option<AckSender<S::Socket>> {
+        self.event.as_mut()?.ack_sender.take()
     }
 
-    /// Undoes [`take_responder`](Self::take_responder).
-    pub(crate) fn put_responder(&mut self, id: u64) {
-        let socket = self.source.socket();
+    /// Undoes [`take_ack_sender`](Self::take_ack_sender).
+    pub(crate) fn restore_ack_sender(&mut self, id: u64) {
+        let socket = self.env.socket();
         if let Some(event) = &mut self.event {
-            event.responder = Some(Responder::new(Arc::clone(socket), id));
+            event.ack_sender = Some(AckSender::new(Arc::clone(socket), id));
         }
     }
 }
 
-impl<S: Side> fmt::Debug for Context<'_, S> {
+impl<S: Side> fmt::Debug for HandlerContext<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("source", &self.source)
+            .field("source", &self.env)
             .field("event", &self.event.as_ref().map(|event| event.name))
             .finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use serde::Serialize;
-use ws_proto::Chain;
+use ws_proto::ErrorChain;
 
 /// A handler failed, or could not be called.
 ///
@@ -19,17 +19,17 @@ pub struct HandlerError {
 
 impl HandlerError {
     /// All that a peer learns of an error that is not meant for it.
-    pub(crate) const FAILED: &str = "handler failed";
+    pub(crate) const INTERNAL_MESSAGE: &str = "handler failed";
 
     /// An error that the peer may read.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), source: None }
     }
 
-    /// An error that the peer may not read, of any type: `.map_err(HandlerError::hidden)?` for those that `?` alone
+    /// An error that the peer may not read, of any type: `.map_err(HandlerError::internal)?` for those that `?` alone
     /// does not take (`anyhow::Error`, boxed errors, texts).
-    pub fn hidden(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { message: Self::FAILED.into(), source: Some(error.into()) }
+    pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(error.into()) }
     }
 
     /// Adds what the peer is not told.
@@ -53,13 +53,13 @@ impl HandlerError {
 
     /// A handler has panicked with this payload. The peer may not read it.
     #[must_use]
-    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+    pub fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        Self { message: Self::FAILED.into(), source: Some(format!("panicked: {text}").into()) }
+        Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(format!("panicked: {text}").into()) }
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct ErrorReply<'a> {
 // `HandlerError` is no `Error` itself: that is what lets every error become one with `?`.
 impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self { message: Self::FAILED.into(), source: Some(Box::new(error)) }
+        Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(Box::new(error)) }
     }
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.source {
-            Some(source) => write!(f, ": {}", Chain(&**source)),
+            Some(source) => write!(f, ": {}", ErrorChain(&**source)),
             None => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_hidden_error_is_for_the_program_alone() {
-        let error = HandlerError::hidden("the table is locked");
+        let error = HandlerError::internal("the table is locked");
         assert_eq!(
             (error.message(), error.to_string().as_str()),
             ("handler failed", "handler failed: the table is locked")

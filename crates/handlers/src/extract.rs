@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use socketio_proto::Arguments;
 
-use crate::context::{Context, Kind, OnEvent};
+use crate::context::{HandlerContext, HandlerKind, OnEvent};
 use crate::error::HandlerError;
 use crate::side::Side;
 
@@ -17,16 +17,16 @@ use crate::side::Side;
     note = "`on_connection` and middleware take `Socket`, `Server`, `Namespace`, `Auth<T>`, `State<S>`",
     note = "`on_disconnect` takes these, `DisconnectReason` and `DroppedEvents`"
 )]
-pub trait Extract<K: Kind>: Sized {
+pub trait Extract<K: HandlerKind>: Sized {
     /// Takes the value out of what happened.
     ///
     /// # Errors
     /// Why there is no such value.
-    fn extract(context: &mut Context<'_, K::Side>) -> Result<Self, HandlerError>;
+    fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError>;
 
     /// Undoes [`extract`](Self::extract): another parameter of the same handler could not be extracted.
     #[doc(hidden)]
-    fn give_back(self, context: &mut Context<'_, K::Side>) {
+    fn restore(self, context: &mut HandlerContext<'_, K::Side>) {
         let _ = context;
     }
 }
@@ -40,7 +40,7 @@ pub trait Extract<K: Kind>: Sized {
 pub struct Data<T>(pub T);
 
 impl<S: Side, T: DeserializeOwned> Extract<OnEvent<S>> for Data<T> {
-    fn extract(context: &mut Context<'_, S>) -> Result<Self, HandlerError> {
+    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
         let Some(event) = &context.event else { return Err(HandlerError::new("no event")) };
         // The peer sent these arguments, so it may read what is wrong with them.
         event.arguments.deserialize().map(Self).map_err(|error| HandlerError::new(error.to_string()))
@@ -53,7 +53,7 @@ impl<S: Side, T: DeserializeOwned> Extract<OnEvent<S>> for Data<T> {
 pub struct RawArguments(pub Arguments<'static>);
 
 impl<S: Side> Extract<OnEvent<S>> for RawArguments {
-    fn extract(context: &mut Context<'_, S>) -> Result<Self, HandlerError> {
+    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
         let Some(event) = &context.event else { return Err(HandlerError::new("no event")) };
         Ok(Self(event.arguments.clone().into_owned()))
     }
@@ -64,7 +64,7 @@ impl<S: Side> Extract<OnEvent<S>> for RawArguments {
 pub struct EventName(pub String);
 
 impl<S: Side> Extract<OnEvent<S>> for EventName {
-    fn extract(context: &mut Context<'_, S>) -> Result<Self, HandlerError> {
+    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
         Ok(Self(context.event.as_ref().map_or_else(String::new, |event| event.name.to_owned())))
     }
 }

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::context::{Context, Kind};
+use crate::context::{HandlerContext, HandlerKind};
 use crate::error::HandlerError;
 use crate::extract::Extract;
-use crate::send::{BoxFuture, MaybeSend};
+use crate::maybe_send::{BoxFuture, MaybeSend};
 
 /// An async function whose parameters are extractors of kind `K`; up to eight of them.
 #[diagnostic::on_unimplemented(
@@ -17,7 +17,7 @@ use crate::send::{BoxFuture, MaybeSend};
     note = "the `T` of `Data<T>` and `Auth<T>` implements `serde::de::DeserializeOwned` (`#[derive(Deserialize)]`, no borrowed fields)",
     note = "an async closure that captures something is written `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
 )]
-pub trait Handler<K: Kind, M>: Send + Sync + 'static {
+pub trait Handler<K: HandlerKind, M>: Send + Sync + 'static {
     /// What it returns.
     type Output: 'static;
     /// Its future.
@@ -27,7 +27,7 @@ pub trait Handler<K: Kind, M>: Send + Sync + 'static {
     ///
     /// # Errors
     /// An extractor failed.
-    fn call(&self, context: &mut Context<'_, K::Side>) -> Result<Self::Future, HandlerError>;
+    fn call(&self, context: &mut HandlerContext<'_, K::Side>) -> Result<Self::Future, HandlerError>;
 }
 
 macro_rules! handlers {
@@ -39,7 +39,7 @@ macro_rules! handlers {
         match $next::extract($context) {
             Ok($next) => handlers!(@extract $handler, $context, [$($extracted)* $next], $($rest)*),
             Err(error) => {
-                $($extracted.give_back($context);)*
+                $($extracted.restore($context);)*
                 Err(error)
             }
         }
@@ -47,7 +47,7 @@ macro_rules! handlers {
     ($($parameter:ident),*) => {
         impl<K, F, Fut, $($parameter),*> Handler<K, ($($parameter,)*)> for F
         where
-            K: Kind,
+            K: HandlerKind,
             F: Fn($($parameter),*) -> Fut + Send + Sync + 'static,
             Fut: Future + MaybeSend + 'static,
             $($parameter: Extract<K>,)*
@@ -56,7 +56,7 @@ macro_rules! handlers {
             type Future = Fut;
 
             #[allow(non_snake_case, reason = "each parameter is named as its type")]
-            fn call(&self, _context: &mut Context<'_, K::Side>) -> Result<Fut, HandlerError> {
+            fn call(&self, _context: &mut HandlerContext<'_, K::Side>) -> Result<Fut, HandlerError> {
                 handlers!(@extract self, _context, [], $($parameter)*)
             }
         }
@@ -76,15 +76,15 @@ handlers!(A, B, C, D, E, G, H, I);
 /// A handler without its type. An event costs two virtual calls (this one, and the poll of the future) and the box of
 /// the future.
 pub type ErasedHandler<S, T> =
-    Arc<dyn Fn(&mut Context<'_, S>) -> Result<BoxFuture<T>, HandlerError> + Send + Sync>;
+    Arc<dyn Fn(&mut HandlerContext<'_, S>) -> Result<BoxFuture<T>, HandlerError> + Send + Sync>;
 
 /// Erases the type of a handler of any occasion. `convert` makes a result of what it returns.
-pub fn erase<K, M, H, T>(
+pub fn erase_handler<K, M, H, T>(
     handler: H,
     convert: impl Fn(H::Output) -> T + Copy + Send + Sync + 'static,
 ) -> ErasedHandler<K::Side, T>
 where
-    K: Kind,
+    K: HandlerKind,
     H: Handler<K, M>,
 {
     Arc::new(move |context| {

@@ -15,8 +15,8 @@
 //! # use engineio_proto::EncodedMessage;
 //! # use socketio_proto::{Decoder, Packet};
 //! # use tidewire_handlers::{
-//! #     Acknowledge, BoxFuture, Data, EventHandler, EventQueue, EventTable, HandlerError, MaybeSend, Reply, Side, Source,
-//! #     Spawn, States,
+//! #     Acknowledge, BoxFuture, Data, EventHandler, EventQueue, EventTable, HandlerError, MaybeSend, HandlerEnv, Reply, Side,
+//! #     Spawn, StateMap,
 //! # };
 //! #[derive(Default)]
 //! struct Socket(Mutex<Vec<String>>);
@@ -24,7 +24,7 @@
 //! impl Acknowledge for Socket {
 //!     fn namespace(&self) -> &str { "/" }
 //!     fn send_ack(&self, message: EncodedMessage<'_>) { self.0.lock().unwrap().push(message.text().into()) }
-//!     fn report(self: Arc<Self>, error: &HandlerError, _: Option<&str>) { panic!("{error}") }
+//!     fn report_error(self: Arc<Self>, error: &HandlerError, _: Option<&str>) { panic!("{error}") }
 //! }
 //!
 //! #[derive(Debug)]
@@ -32,23 +32,23 @@
 //!
 //! impl Side for InMemory {
 //!     type Socket = Socket;
-//!     type Source<'a> = &'a Client;
+//!     type Env<'a> = &'a Client;
 //!     type Spawn = InPlace;
 //! }
 //!
-//! struct Client { socket: Arc<Socket>, states: States, events: EventTable<InMemory> }
+//! struct Client { socket: Arc<Socket>, states: StateMap, events: EventTable<InMemory> }
 //! # impl std::fmt::Debug for Client {
 //! #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("Client") }
 //! # }
 //!
-//! impl Source for &Client {
+//! impl HandlerEnv for &Client {
 //!     type Side = InMemory;
 //!     fn reborrow(&self) -> &Client { self }
 //!     fn socket(&self) -> &Arc<Socket> { &self.socket }
-//!     fn states(&self) -> &States { &self.states }
-//!     fn events(&self) -> &EventTable<InMemory> { &self.events }
+//!     fn states(&self) -> &StateMap { &self.states }
+//!     fn event_table(&self) -> &EventTable<InMemory> { &self.events }
 //!     fn is_disconnected(&self) -> bool { false }
-//!     fn max_concurrent(&self) -> usize { 0 }
+//!     fn max_concurrent_handlers(&self) -> usize { 0 }
 //! }
 //! # struct InPlace;
 //! # impl Spawn for InPlace {
@@ -60,11 +60,11 @@
 //!
 //! let mut events = EventTable::default();
 //! events.insert(Some("add"), EventHandler::new(async |Data((a, b)): Data<(i32, i32)>| Reply(a + b)));
-//! let client = Client { socket: Arc::default(), states: States::default(), events };
+//! let client = Client { socket: Arc::default(), states: StateMap::default(), events };
 //!
 //! let mut queue = EventQueue::<InMemory>::new();
 //! // An event that wants the acknowledgement 7.
-//! let packet = Decoder::new(&Default::default()).text(r#"27["add",1,2]"#)?;
+//! let packet = Decoder::new(&Default::default()).decode_text(r#"27["add",1,2]"#)?;
 //! if let Some(Packet::Event { event, ack, .. }) = packet {
 //!     queue.handle_event(event, ack, &&client, &mut Context::from_waker(Waker::noop()));
 //! }
@@ -78,26 +78,26 @@ mod ack;
 mod context;
 mod encoder;
 mod error;
+mod event_table;
 mod extract;
 mod handler;
+mod maybe_send;
 mod queue;
 mod reply;
-mod send;
 mod side;
-mod start;
+mod spawn;
 mod state;
-mod table;
 
-pub use ack::{Ack, Acknowledge, Responder};
-pub use context::{Context, Kind, OnEvent};
+pub use ack::{Ack, AckSender, Acknowledge};
+pub use context::{HandlerContext, HandlerKind, OnEvent};
 pub use encoder::with_encoder;
 pub use error::HandlerError;
+pub use event_table::{EventHandler, EventRegistry, EventTable, Registration};
 pub use extract::{Data, EventName, Extract, RawArguments};
-pub use handler::{ErasedHandler, Handler, erase};
-pub use queue::{EventQueue, WaitingEvents};
-pub use reply::{IntoOutcome, IntoReply, Reply};
-pub use send::{BoxFuture, MaybeSend};
-pub use side::{Side, Source};
-pub use start::{Spawn, Started, start};
-pub use state::{State, States};
-pub use table::{EventHandler, EventTable, Registration, Registry};
+pub use handler::{ErasedHandler, Handler, erase_handler};
+pub use maybe_send::{BoxFuture, MaybeSend};
+pub use queue::{EventQueue, EventQueueSize};
+pub use reply::{IntoHandlerResult, IntoReply, Reply};
+pub use side::{HandlerEnv, Side};
+pub use spawn::{FirstPoll, Spawn, start_handler};
+pub use state::{State, StateMap};

@@ -13,46 +13,46 @@ use std::task::{Context as TaskContext, Poll};
 
 use socketio_proto::Event;
 
-use crate::ack::{Acknowledge, Responder};
-use crate::context::{Context, IncomingEvent};
+use crate::ack::{AckSender, Acknowledge};
+use crate::context::{HandlerContext, IncomingEvent};
 use crate::error::HandlerError;
-use crate::side::{Side, Source};
-use crate::start::{Spawn, Started, start};
+use crate::side::{HandlerEnv, Side};
+use crate::spawn::{FirstPoll, Spawn, start_handler};
 
 /// Events that had to wait and are started in one turn. Then what they have sent leaves, and others get their turn.
 const MAX_EVENTS_PER_POLL: usize = 32;
 
 /// Memory of a waiting event besides its payload.
-const OVERHEAD: usize = size_of::<WaitingEvent>();
+const QUEUED_EVENT_OVERHEAD: usize = size_of::<QueuedEvent>();
 
 /// The events of one socket, and the handlers that run for them.
 ///
 /// The next handler starts when the one before has finished, unless that is registered as
 /// [`concurrent`](crate::Registration::concurrent) or the table allows more than one
-/// ([`EventTable::set_max_parallel`](crate::EventTable::set_max_parallel)). A running handler is never cancelled: when
+/// ([`EventTable::set_concurrency_limit`](crate::EventTable::set_concurrency_limit)). A running handler is never cancelled: when
 /// the queue is dropped, its tasks go on.
 ///
 /// The owner of the queue calls [`poll`](Self::poll) whenever its task is woken.
 pub struct EventQueue<S: Side> {
     /// The handler that the next event waits for.
-    running: Option<Running<S>>,
+    current: Option<RunningHandler<S>>,
     /// Handlers that no event waits for. Most sockets never have any.
-    concurrent: Vec<Running<S>>,
-    /// `running` joins them while they are fewer than this.
-    concurrent_limit: usize,
-    waiting: VecDeque<WaitingEvent>,
-    waiting_bytes: usize,
+    concurrent: Vec<RunningHandler<S>>,
+    /// `current` joins them while they are fewer than this.
+    max_concurrent: usize,
+    queued: VecDeque<QueuedEvent>,
+    queued_bytes: usize,
     dropped: usize,
 }
 
 /// A handler that was not ready when it was polled in place.
-struct Running<S: Side> {
+struct RunningHandler<S: Side> {
     task: <S::Spawn as Spawn>::Task<Result<(), HandlerError>>,
     event: Box<str>,
 }
 
 /// An event that waits for the handler before it.
-struct WaitingEvent {
+struct QueuedEvent {
     event: Event<'static>,
     ack: Option<u64>,
     bytes: usize,
@@ -60,14 +60,14 @@ struct WaitingEvent {
 
 /// How many events wait for the handlers before them, and the memory that they take in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WaitingEvents {
+pub struct EventQueueSize {
     /// Their number.
     pub events: usize,
     /// Their memory in bytes.
     pub bytes: usize,
 }
 
-impl Sum for WaitingEvents {
+impl Sum for EventQueueSize {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, more| Self {
             events: sum.events + more.events,
@@ -81,11 +81,11 @@ impl<S: Side> EventQueue<S> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            running: None,
+            current: None,
             concurrent: Vec::new(),
-            concurrent_limit: 0,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            max_concurrent: 0,
+            queued: VecDeque::new(),
+            queued_bytes: 0,
             dropped: 0,
         }
     }
@@ -93,16 +93,16 @@ impl<S: Side> EventQueue<S> {
     /// Whether no handler runs and no event waits, so that [`poll`](Self::poll) has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.running.is_none() && self.concurrent.is_empty() && self.waiting.is_empty()
+        self.current.is_none() && self.concurrent.is_empty() && self.queued.is_empty()
     }
 
     /// The events that wait.
     #[must_use]
-    pub fn waiting(&self) -> WaitingEvents {
-        WaitingEvents { events: self.waiting.len(), bytes: self.waiting_bytes }
+    pub fn size(&self) -> EventQueueSize {
+        EventQueueSize { events: self.queued.len(), bytes: self.queued_bytes }
     }
 
-    /// How many events [`drop_waiting`](Self::drop_waiting) has dropped.
+    /// How many events [`discard_queued`](Self::discard_queued) has dropped.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped
@@ -113,10 +113,10 @@ impl<S: Side> EventQueue<S> {
         &mut self,
         event: Event<'_>,
         ack: Option<u64>,
-        source: &S::Source<'_>,
+        source: &S::Env<'_>,
         cx: &mut TaskContext<'_>,
     ) {
-        if self.running.is_some() || !self.waiting.is_empty() {
+        if self.current.is_some() || !self.queued.is_empty() {
             return self.push(event, ack);
         }
         self.start(&event, ack, source, cx);
@@ -127,45 +127,45 @@ impl<S: Side> EventQueue<S> {
 
     /// Keeps an event for a later [`poll`](Self::poll): for a socket whose events may not be handled yet.
     pub fn push(&mut self, event: Event<'_>, ack: Option<u64>) {
-        let bytes = event.size() + OVERHEAD;
-        self.waiting_bytes += bytes;
-        self.waiting.push_back(WaitingEvent { event: event.into_owned(), ack, bytes });
+        let bytes = event.size() + QUEUED_EVENT_OVERHEAD;
+        self.queued_bytes += bytes;
+        self.queued.push_back(QueuedEvent { event: event.into_owned(), ack, bytes });
     }
 
     /// Does all that can be done now: takes the results of handlers that have finished, starts the next one, and so
     /// on. Ready when no handler runs and no event waits.
     ///
     /// Once the socket is disconnected, no handler is started any more, and the events that wait are dropped.
-    pub fn poll(&mut self, source: &S::Source<'_>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    pub fn poll(&mut self, source: &S::Env<'_>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let mut started = 0;
         loop {
             if source.is_disconnected() {
-                self.drop_waiting();
+                self.discard_queued();
             }
             self.poll_concurrent(source, cx);
-            if let Some(running) = &mut self.running {
+            if let Some(running) = &mut self.current {
                 match running.poll(cx) {
                     Poll::Ready(result) => {
-                        if let Some(running) = self.running.take() {
-                            report(result, &running.event, source);
+                        if let Some(running) = self.current.take() {
+                            report_error(result, &running.event, source);
                         }
                     }
-                    Poll::Pending if self.concurrent.len() < self.concurrent_limit => {
-                        self.concurrent.extend(self.running.take());
+                    Poll::Pending if self.concurrent.len() < self.max_concurrent => {
+                        self.concurrent.extend(self.current.take());
                     }
                     Poll::Pending => return Poll::Pending,
                 }
             }
             if source.is_disconnected() {
-                self.drop_waiting();
-            } else if started == MAX_EVENTS_PER_POLL && !self.waiting.is_empty() {
+                self.discard_queued();
+            } else if started == MAX_EVENTS_PER_POLL && !self.queued.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match self.waiting.pop_front() {
-                Some(WaitingEvent { event, ack, bytes }) => {
+            match self.queued.pop_front() {
+                Some(QueuedEvent { event, ack, bytes }) => {
                     started += 1;
-                    self.waiting_bytes -= bytes;
+                    self.queued_bytes -= bytes;
                     self.start(&event, ack, source, cx);
                 }
                 None if self.concurrent.is_empty() => return Poll::Ready(()),
@@ -175,55 +175,49 @@ impl<S: Side> EventQueue<S> {
     }
 
     /// Drops the events that wait. [`dropped`](Self::dropped) counts them.
-    pub fn drop_waiting(&mut self) {
-        if !self.waiting.is_empty() {
-            self.dropped += self.waiting.len();
-            self.waiting = VecDeque::new();
-            self.waiting_bytes = 0;
+    pub fn discard_queued(&mut self) {
+        if !self.queued.is_empty() {
+            self.dropped += self.queued.len();
+            self.queued = VecDeque::new();
+            self.queued_bytes = 0;
         }
     }
 
     /// Starts the handler of an event. If it is not ready, [`poll`](Self::poll) takes its result.
-    fn start(
-        &mut self,
-        event: &Event<'_>,
-        ack: Option<u64>,
-        source: &S::Source<'_>,
-        cx: &mut TaskContext<'_>,
-    ) {
+    fn start(&mut self, event: &Event<'_>, ack: Option<u64>, source: &S::Env<'_>, cx: &mut TaskContext<'_>) {
         let name = event.name();
-        let own = source.own_handler(name);
-        let Some(handler) = own.as_ref().or_else(|| source.events().find(name)) else {
+        let own = source.socket_handler(name);
+        let Some(handler) = own.as_ref().or_else(|| source.event_table().find(name)) else {
             return source.on_unhandled(name);
         };
-        let responder = ack.map(|id| Responder::new(Arc::clone(source.socket()), id));
-        let event = IncomingEvent { name, arguments: event.arguments(), responder };
-        let mut context = Context::with_event(source.reborrow(), event);
-        let started = start::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
+        let responder = ack.map(|id| AckSender::new(Arc::clone(source.socket()), id));
+        let event = IncomingEvent { name, arguments: event.arguments(), ack_sender: responder };
+        let mut context = HandlerContext::with_event(source.reborrow(), event);
+        let started = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
         // One handler more than the concurrent ones may always run: the one that is waited for.
-        self.concurrent_limit = match handler.concurrent {
-            true => source.max_concurrent(),
-            false => source.events().max_parallel() - 1,
+        self.max_concurrent = match handler.concurrent {
+            true => source.max_concurrent_handlers(),
+            false => source.event_table().concurrency_limit() - 1,
         };
         match started {
-            Started::Ready(result) => report(result, name, source),
-            Started::Pending(task) => self.running = Some(Running { task, event: name.into() }),
-            Started::Failed(error) => {
-                if let Some(responder) = context.take_responder() {
-                    responder.fail(&error);
+            FirstPoll::Ready(result) => report_error(result, name, source),
+            FirstPoll::Pending(task) => self.current = Some(RunningHandler { task, event: name.into() }),
+            FirstPoll::Failed(error) => {
+                if let Some(responder) = context.take_ack_sender() {
+                    responder.send_handler_error(&error);
                 }
-                report(Err(error), name, source);
+                report_error(Err(error), name, source);
             }
         }
     }
 
     /// Takes the results of the handlers that no event waits for.
-    fn poll_concurrent(&mut self, source: &S::Source<'_>, cx: &mut TaskContext<'_>) {
+    fn poll_concurrent(&mut self, source: &S::Env<'_>, cx: &mut TaskContext<'_>) {
         let mut position = 0;
         while let Some(running) = self.concurrent.get_mut(position) {
             if let Poll::Ready(result) = running.poll(cx) {
                 let running = self.concurrent.swap_remove(position);
-                report(result, &running.event, source);
+                report_error(result, &running.event, source);
             } else {
                 position += 1;
             }
@@ -231,15 +225,15 @@ impl<S: Side> EventQueue<S> {
     }
 }
 
-impl<S: Side> Running<S> {
+impl<S: Side> RunningHandler<S> {
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), HandlerError>> {
         Pin::new(&mut self.task).poll(cx).map(|result| result.unwrap_or_else(Err))
     }
 }
 
-fn report(result: Result<(), HandlerError>, event: &str, source: &impl Source) {
+fn report_error(result: Result<(), HandlerError>, event: &str, source: &impl HandlerEnv) {
     if let Err(error) = result {
-        Arc::clone(source.socket()).report(&error, Some(event));
+        Arc::clone(source.socket()).report_error(&error, Some(event));
     }
 }
 
@@ -252,9 +246,9 @@ impl<S: Side> Default for EventQueue<S> {
 impl<S: Side> fmt::Debug for EventQueue<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventQueue")
-            .field("running", &self.running.as_ref().map(|running| &running.event))
+            .field("running", &self.current.as_ref().map(|running| &running.event))
             .field("concurrent", &self.concurrent.len())
-            .field("waiting", &self.waiting())
+            .field("waiting", &self.size())
             .field("dropped", &self.dropped)
             .finish()
     }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::ack::{Acknowledge, Responder};
+use crate::ack::{AckSender, Acknowledge};
 use crate::error::HandlerError;
-use crate::send::MaybeSend;
+use crate::maybe_send::MaybeSend;
 
 /// Values for the peer as an acknowledgement: a tuple is a list of values, anything else is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,29 +20,29 @@ pub struct Reply<T>(pub T);
 pub trait IntoReply: MaybeSend {
     /// Sends the acknowledgement, if one was asked for.
     #[doc(hidden)]
-    fn reply<A: Acknowledge>(self, responder: Option<Responder<A>>) -> Result<(), HandlerError>;
+    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError>;
 }
 
 impl IntoReply for () {
-    fn reply<A: Acknowledge>(self, responder: Option<Responder<A>>) -> Result<(), HandlerError> {
+    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError> {
         responder.map_or(Ok(()), |responder| responder.send(&()))
     }
 }
 
 impl<T: Serialize + MaybeSend> IntoReply for Reply<T> {
-    fn reply<A: Acknowledge>(self, responder: Option<Responder<A>>) -> Result<(), HandlerError> {
+    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError> {
         responder.map_or(Ok(()), |responder| responder.send(&self.0))
     }
 }
 
 impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for Result<T, E> {
-    fn reply<A: Acknowledge>(self, responder: Option<Responder<A>>) -> Result<(), HandlerError> {
+    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError> {
         match self {
             Ok(value) => responder.map_or(Ok(()), |responder| responder.send(&value)),
             Err(error) => {
                 let error = error.into();
                 if let Some(responder) = responder {
-                    responder.fail(&error);
+                    responder.send_handler_error(&error);
                 }
                 Err(error)
             }
@@ -55,19 +55,19 @@ impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for 
     message = "`{Self}` is nothing that this handler may return",
     note = "a handler of another occasion than an event returns `()`, or `Result<(), E>` with `E: Into<HandlerError>`"
 )]
-pub trait IntoOutcome: MaybeSend {
+pub trait IntoHandlerResult: MaybeSend {
     #[doc(hidden)]
-    fn outcome(self) -> Result<(), HandlerError>;
+    fn into_handler_result(self) -> Result<(), HandlerError>;
 }
 
-impl IntoOutcome for () {
-    fn outcome(self) -> Result<(), HandlerError> {
+impl IntoHandlerResult for () {
+    fn into_handler_result(self) -> Result<(), HandlerError> {
         Ok(())
     }
 }
 
-impl<E: Into<HandlerError> + MaybeSend> IntoOutcome for Result<(), E> {
-    fn outcome(self) -> Result<(), HandlerError> {
+impl<E: Into<HandlerError> + MaybeSend> IntoHandlerResult for Result<(), E> {
+    fn into_handler_result(self) -> Result<(), HandlerError> {
         self.map_err(Into::into)
     }
 }

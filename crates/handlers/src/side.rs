@@ -4,39 +4,39 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ack::Acknowledge;
-use crate::start::Spawn;
-use crate::state::States;
-use crate::table::{EventHandler, EventTable};
+use crate::event_table::{EventHandler, EventTable};
+use crate::spawn::Spawn;
+use crate::state::StateMap;
 
 /// A side of the wire, as a type without values.
 pub trait Side: Sized + 'static {
     /// What all clones of a socket share. It sends the acknowledgements.
     type Socket: Acknowledge;
     /// What a handler is called with besides the event.
-    type Source<'a>: Source<Side = Self>;
+    type Env<'a>: HandlerEnv<Side = Self>;
     /// How a handler that is not ready at once becomes a task.
     type Spawn: Spawn;
 }
 
 /// What a handler is called with besides the event: the socket, and where the side's own extractors take their values.
-pub trait Source: fmt::Debug {
+pub trait HandlerEnv: fmt::Debug {
     /// The side that it belongs to.
     type Side: Side;
 
     /// The same for a shorter time.
-    fn reborrow(&self) -> <Self::Side as Side>::Source<'_>;
+    fn reborrow(&self) -> <Self::Side as Side>::Env<'_>;
 
     /// The socket that the event has come for.
     fn socket(&self) -> &Arc<<Self::Side as Side>::Socket>;
 
     /// The values that [`State`](crate::State) gives to handlers.
-    fn states(&self) -> &States;
+    fn states(&self) -> &StateMap;
 
     /// The handlers that the socket uses.
-    fn events(&self) -> &EventTable<Self::Side>;
+    fn event_table(&self) -> &EventTable<Self::Side>;
 
-    /// A handler that this socket alone has. It comes before those of [`events`](Self::events). By default none.
-    fn own_handler(&self, event: &str) -> Option<EventHandler<Self::Side>> {
+    /// A handler that this socket alone has. It comes before those of [`event_table`](Self::event_table). By default none.
+    fn socket_handler(&self, event: &str) -> Option<EventHandler<Self::Side>> {
         let _ = event;
         None
     }
@@ -46,7 +46,7 @@ pub trait Source: fmt::Debug {
 
     /// How many handlers that are registered as [`concurrent`](crate::Registration::concurrent) may run at the same
     /// time, besides the one that the next event waits for.
-    fn max_concurrent(&self) -> usize;
+    fn max_concurrent_handlers(&self) -> usize;
 
     /// An event has no handler and is ignored. By default this does nothing.
     fn on_unhandled(&self, event: &str) {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::context::{Context, Kind};
+use crate::context::{HandlerContext, HandlerKind};
 use crate::error::HandlerError;
 use crate::extract::Extract;
-use crate::side::Source;
+use crate::side::HandlerEnv;
 
 /// A value that the program gave to the builder (`.state(value)`), shared by all handlers.
 #[derive(Debug)]
@@ -30,20 +30,20 @@ impl<S> Deref for State<S> {
     }
 }
 
-impl<K: Kind, S: Send + Sync + 'static> Extract<K> for State<S> {
-    fn extract(context: &mut Context<'_, K::Side>) -> Result<Self, HandlerError> {
-        context.source().states().get().map(Self).ok_or_else(|| {
+impl<K: HandlerKind, S: Send + Sync + 'static> Extract<K> for State<S> {
+    fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError> {
+        context.env().states().get().map(Self).ok_or_else(|| {
             let name = std::any::type_name::<S>();
-            HandlerError::hidden(format!("the program has given no state of the type `{name}`"))
+            HandlerError::internal(format!("the program has given no state of the type `{name}`"))
         })
     }
 }
 
 /// The values of a program for [`State`], one of each type.
 #[derive(Default)]
-pub struct States(FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct StateMap(FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
-impl States {
+impl StateMap {
     /// Adds a value. It replaces an earlier one of its type.
     pub fn insert<S: Send + Sync + 'static>(&mut self, state: S) {
         self.0.insert(TypeId::of::<S>(), Arc::new(state));
@@ -54,7 +54,7 @@ impl States {
     }
 }
 
-impl fmt::Debug for States {
+impl fmt::Debug for StateMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("States").field("values", &self.0.len()).finish()
     }

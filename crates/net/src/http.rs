@@ -9,9 +9,9 @@ mod server_stream;
 mod upgrade;
 
 pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
-pub use exchange::{Answer, ExchangeError, exchange};
+pub use exchange::{ExchangeError, ExchangeResponse, exchange};
 pub use http2::{Http2Limits, Http2Stream};
 pub use listener::{HttpLimits, Listener, PeerAddress};
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;
-pub use upgrade::{Upgraded, Upgrading, asks_for_websocket, upgraded, verify};
+pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

@@ -10,10 +10,10 @@ mod websocket;
 mod write_queue;
 
 pub use clock::now;
-pub use deadline::Deadline;
-pub use outbox::{Attention, Outbox, Outgoing, PushError};
+pub use deadline::DeadlineTimer;
+pub use outbox::{Outbox, OutboxItem, OutboxSignals, PushError};
 pub use read_buffer::ReadBuffer;
-pub use stream::{AnyStream, Stream};
+pub use stream::{BoxedIo, Stream};
 pub(crate) use websocket::LINGER;
-pub use websocket::{Ended, READS_WHILE_CLOSING, WebSocketStream};
-pub use write_queue::{Wire, WriteQueue};
+pub use websocket::{MAX_CLOSING_READS_PER_POLL, StreamEnd, WebSocketStream};
+pub use write_queue::{WireBytes, WriteQueue};

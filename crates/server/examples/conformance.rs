@@ -16,10 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Every socket that left, oldest first.
 #[derive(Default)]
-struct Gone(Mutex<Vec<Departure>>);
+struct Disconnects(Mutex<Vec<DisconnectRecord>>);
 
 #[derive(Clone, Serialize)]
-struct Departure {
+struct DisconnectRecord {
     id: String,
     reason: &'static str,
 }
@@ -31,7 +31,7 @@ struct ToRoom {
 }
 
 #[derive(Deserialize)]
-struct AllBut {
+struct ToExcept {
     except: String,
     data: Value,
 }
@@ -52,7 +52,7 @@ async fn main() -> std::io::Result<()> {
         .upgrade_timeout(milliseconds("upgrade-timeout", 10_000))
         .connect_timeout(milliseconds("connect-timeout", 45_000))
         .max_http_buffer_size(usize::try_from(number("max-payload", 1_000_000)).expect("a size"))
-        .state(Gone::default())
+        .state(Disconnects::default())
         .build();
 
     let admin = io.of("/admin");
@@ -115,7 +115,7 @@ fn register(namespace: &Namespace) {
     namespace.on("in-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
         namespace.in_(to.room).emit("in-room", to.data);
     });
-    namespace.on("all-but", async |namespace: Namespace, Data(all_but): Data<AllBut>| {
+    namespace.on("all-but", async |namespace: Namespace, Data(all_but): Data<ToExcept>| {
         namespace.except(all_but.except).emit("all-but", all_but.data);
     });
     namespace.on("broadcast", async |socket: Socket, RawArguments(data): RawArguments| {
@@ -130,14 +130,14 @@ fn register(namespace: &Namespace) {
 
     // Ends. Whoever is still in the namespace hears of each socket that left it.
     namespace.on("kick", async |socket: Socket| socket.disconnect());
-    namespace.on("kick-all", async |socket: Socket| socket.disconnect_connection());
-    namespace.on("disconnects", async |gone: State<Gone>, ack: Ack<Vec<Departure>>| {
+    namespace.on("kick-all", async |socket: Socket| socket.close_connection());
+    namespace.on("disconnects", async |gone: State<Disconnects>, ack: Ack<Vec<DisconnectRecord>>| {
         let departures = gone.0.0.lock().expect("no handler panics").clone();
         ack.send(departures);
     });
     namespace.on_disconnect(
-        async |socket: Socket, namespace: Namespace, reason: DisconnectReason, gone: State<Gone>| {
-            let departure = Departure { id: socket.id().to_string(), reason: reason.as_str() };
+        async |socket: Socket, namespace: Namespace, reason: DisconnectReason, gone: State<Disconnects>| {
+            let departure = DisconnectRecord { id: socket.id().to_string(), reason: reason.as_str() };
             gone.0.0.lock().expect("no handler panics").push(departure.clone());
             namespace.emit("gone", departure);
         },

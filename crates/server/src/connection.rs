@@ -3,7 +3,7 @@
 //! Hot path. The rules are those of [`socketio_proto::server`]; here are the program's handlers, and what is sent.
 
 mod handshake;
-mod socket_task;
+mod socket_driver;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,19 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use engineio::{CloseReason, Handler, Message, Session, Time};
-use handlers::{WaitingEvents, with_encoder};
+use handlers::{EventQueueSize, with_encoder};
 use socketio_proto::encode;
-use socketio_proto::server::{self as machine, ConnectRequest, DisconnectReason, Entry, Received, Violation};
+use socketio_proto::server::{
+    self as machine, ConnectRequest, DisconnectReason, Received, SocketEntry, Violation,
+};
 
 use crate::server::Server;
 use crate::socket::Socket;
 pub use handshake::Handshake;
-use socket_task::{Progress, SocketTask};
+use socket_driver::{Progress, SocketDriver};
 
 /// What the sockets of one connection share.
 pub(crate) struct Client {
     handshake: Handshake,
-    disconnected: AtomicBool,
+    close_requested: AtomicBool,
 }
 
 impl Client {
@@ -32,8 +34,8 @@ impl Client {
     }
 
     /// The program ends all sockets of the connection. The connection's task does it, once it is woken.
-    pub(crate) fn disconnect(&self) {
-        self.disconnected.store(true, Ordering::Release);
+    pub(crate) fn close_connection(&self) {
+        self.close_requested.store(true, Ordering::Release);
     }
 }
 
@@ -42,7 +44,7 @@ pub struct Connection {
     server: Server,
     session: Session,
     client: Arc<Client>,
-    machine: machine::Connection<SocketTask>,
+    machine: machine::Connection<SocketDriver>,
 }
 
 impl Connection {
@@ -50,30 +52,30 @@ impl Connection {
         let mut limits = machine::Limits::default();
         limits.connect_timeout = server.limits().connect_timeout;
         limits.attachment_timeout = server.limits().attachment_timeout;
-        let machine = machine::Connection::new(&limits, &socketio_proto::Limits::default(), now);
-        let client = Arc::new(Client { handshake, disconnected: AtomicBool::new(false) });
+        let machine = machine::Connection::new(&limits, &socketio_proto::DecoderLimits::default(), now);
+        let client = Arc::new(Client { handshake, close_requested: AtomicBool::new(false) });
         Self { server, session, client, machine }
     }
 
     /// Closes the connection where waiting events exceed what the program may ask of the memory.
     fn enforce_limits(&mut self, cx: &mut TaskContext<'_>) {
-        let WaitingEvents { events, bytes } = self.waiting();
+        let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();
-        if events > limits.waiting_events_hard || bytes > limits.waiting_bytes_hard {
+        if events > limits.max_queued_events_hard || bytes > limits.max_queued_bytes_hard {
             tracing::debug!(events, bytes, "more events wait than may");
             self.close_session(DisconnectReason::ForcedServerClose, cx);
         }
     }
 
-    fn waiting(&self) -> WaitingEvents {
-        self.machine.sockets().map(SocketTask::waiting).sum()
+    fn queued(&self) -> EventQueueSize {
+        self.machine.sockets().map(SocketDriver::queued).sum()
     }
 
     /// The client broke the protocol.
     fn handle_violation(&mut self, violation: Violation, cx: &mut TaskContext<'_>) {
         tracing::debug!(%violation, "a client broke the protocol");
         let reason = violation.disconnect_reason();
-        if let Violation::Undecodable(error) = violation {
+        if let Violation::Decode(error) = violation {
             let error = error.into();
             for task in self.machine.sockets() {
                 self.server.report(&error, task.socket(), None);
@@ -102,16 +104,16 @@ impl Connection {
         server: &Server,
         session: &Session,
         client: &Arc<Client>,
-        request: ConnectRequest<'_, '_, SocketTask>,
+        request: ConnectRequest<'_, '_, SocketDriver>,
         cx: &mut TaskContext<'_>,
     ) {
-        let socket = server.find(request.namespace()).and_then(|namespace| {
+        let socket = server.find_namespace(request.namespace()).and_then(|namespace| {
             let id = server.new_socket_id()?;
             let auth = request.auth().clone().into_owned();
             Some(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))
         });
         match socket {
-            Some(socket) => advance(request.insert(SocketTask::new(socket)), server, cx),
+            Some(socket) => advance(request.insert(SocketDriver::new(socket)), server, cx),
             None => with_encoder(|encoder| {
                 let namespace = request.namespace();
                 match encode::connect_error(encoder, namespace, "Invalid namespace", None::<&()>) {
@@ -124,11 +126,11 @@ impl Connection {
 }
 
 /// Does all that can be done now for a socket.
-fn advance(mut entry: Entry<'_, SocketTask>, server: &Server, cx: &mut TaskContext<'_>) {
-    while entry.socket_mut().advance(server, cx) == Progress::Admitted {
+fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut TaskContext<'_>) {
+    while entry.socket_mut().advance(server, cx) == Progress::Accepted {
         // The machine first: events that come after a disconnect by the `on_connection` handler break no rule.
         if entry.accept() {
-            entry.socket_mut().start_connecting(server, cx);
+            entry.socket_mut().call_on_connection(server, cx);
         }
     }
     if entry.socket().is_finished() {
@@ -170,7 +172,7 @@ impl Handler for Connection {
                 socket.socket().socket().acks().resolve(id, arguments);
             }
             Ok(Some(Received::Connect(request))) => Self::connect(server, session, client, request, cx),
-            Ok(Some(Received::Left(entry))) => {
+            Ok(Some(Received::Disconnect(entry))) => {
                 entry.socket().socket().leave_namespace(DisconnectReason::ClientNamespaceDisconnect);
                 advance(entry, server, cx);
             }
@@ -183,7 +185,7 @@ impl Handler for Connection {
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
-        if !self.machine.is_closed() && self.client.disconnected.load(Ordering::Acquire) {
+        if !self.machine.is_closed() && self.client.close_requested.load(Ordering::Acquire) {
             for task in self.machine.sockets() {
                 task.socket().disconnect();
             }
@@ -198,7 +200,7 @@ impl Handler for Connection {
         });
         // As it is now, with what could just be handled: the engine reads next.
         let is_paused = self.machine.awaits_attachment() && !self.wants_input();
-        self.machine.set_paused(is_paused, now);
+        self.machine.set_read_paused(is_paused, now);
         if let Some(violation) = self.machine.handle_timeout(now) {
             self.handle_violation(violation, cx);
         }
@@ -211,10 +213,10 @@ impl Handler for Connection {
     }
 
     fn wants_input(&self) -> bool {
-        let WaitingEvents { events, bytes } = self.waiting();
+        let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();
         // A handler that awaits an acknowledgement would wait for ever if reading stopped: then the hard limits hold.
-        (events < limits.waiting_events && bytes < limits.waiting_bytes)
-            || self.machine.sockets().any(|task| task.socket().acks().is_waiting())
+        (events < limits.max_queued_events && bytes < limits.max_queued_bytes)
+            || self.machine.sockets().any(|task| task.socket().acks().has_waiters())
     }
 }

@@ -12,11 +12,11 @@ use serde_json::Value;
 
 pub use extract::{Auth, DroppedEvents};
 pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
-pub(crate) use side::{Disconnect, ServerSource, TokioSpawn, TokioTask};
+pub(crate) use side::{Disconnect, ServerHandlerEnv, TokioSpawn, TokioTask};
 
 /// All handlers of a namespace. A socket keeps the table that was there when it joined.
 #[derive(Clone, Default)]
-pub(crate) struct Handlers {
+pub(crate) struct NamespaceHandlers {
     pub(crate) middleware: Vec<ErasedHandler<ServerSide, Result<(), ConnectError>>>,
     pub(crate) connection: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
     pub(crate) disconnect: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
@@ -28,19 +28,19 @@ pub(crate) struct Handlers {
     message = "`{Self}` is nothing that a middleware may return",
     note = "a middleware returns `()`, or `Result<(), E>` with `E: Into<ConnectError>`"
 )]
-pub trait IntoAdmission: Send {
+pub trait IntoMiddlewareResult: Send {
     #[doc(hidden)]
-    fn admission(self) -> Result<(), ConnectError>;
+    fn into_middleware_result(self) -> Result<(), ConnectError>;
 }
 
-impl IntoAdmission for () {
-    fn admission(self) -> Result<(), ConnectError> {
+impl IntoMiddlewareResult for () {
+    fn into_middleware_result(self) -> Result<(), ConnectError> {
         Ok(())
     }
 }
 
-impl<E: Into<ConnectError> + Send> IntoAdmission for Result<(), E> {
-    fn admission(self) -> Result<(), ConnectError> {
+impl<E: Into<ConnectError> + Send> IntoMiddlewareResult for Result<(), E> {
+    fn into_middleware_result(self) -> Result<(), ConnectError> {
         self.map_err(Into::into)
     }
 }

@@ -51,23 +51,23 @@ pub mod adapter {
     pub use ::adapter::*;
 }
 
-pub use ::adapter::{Adapter, InMemory, JoinError, Room, SocketId};
+pub use ::adapter::{Adapter, InMemoryAdapter, JoinError, Room, SocketId};
 pub use connection::Handshake;
 pub use engineio::{Cors, EngineLayer, EngineService, Transport};
 pub use handler::{
-    Auth, ConnectError, Context, DroppedEvents, IntoAdmission, OnConnection, OnDisconnect, OnEvent,
+    Auth, ConnectError, Context, DroppedEvents, IntoMiddlewareResult, OnConnection, OnDisconnect, OnEvent,
     Registration, ServerSide,
 };
 pub use handlers::{
-    Ack, Data, EventName, Extract, Handler, HandlerError, IntoOutcome, IntoReply, Kind, RawArguments, Reply,
-    State,
+    Ack, Data, EventName, Extract, Handler, HandlerError, HandlerKind, IntoHandlerResult, IntoReply,
+    RawArguments, Reply, State,
 };
 pub use limits::Limits;
 pub use namespace::{Broadcast, Namespace};
 pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
-pub use server::{Builder, Server, SocketIo};
-pub use socket::{AckError, AckFuture, EmitError, Emitter, Joined, Socket};
+pub use server::{Builder, Server, SocketIoHandler};
+pub use socket::{AckError, AckFuture, EmitError, Emitter, JoinFuture, Socket};
 pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};

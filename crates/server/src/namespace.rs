@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapter::{Adapter, Room, SocketId};
-use handlers::{EventHandler, EventTable, Handler, HandlerError, IntoOutcome, IntoReply, Registry, erase};
+use handlers::{
+    EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoHandlerResult, IntoReply,
+    erase_handler,
+};
 use serde::Serialize;
 
 use crate::handler::{
-    Handlers, IntoAdmission, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide,
+    IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide,
 };
 use crate::limits::Limits;
-use crate::server::Common;
+use crate::server::ServerShared;
 use crate::socket::Socket;
 pub use broadcast::Broadcast;
 
@@ -27,15 +30,15 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     name: Box<str>,
-    common: Arc<Common>,
+    common: Arc<ServerShared>,
     adapter: Arc<dyn Adapter>,
-    handlers: Mutex<Arc<Handlers>>,
+    handlers: Mutex<Arc<NamespaceHandlers>>,
     /// Ids of acknowledgements, shared by the sockets of the namespace as in Node.
     next_ack_id: AtomicU64,
 }
 
 impl Namespace {
-    pub(crate) fn new(name: &str, common: Arc<Common>, adapter: Arc<dyn Adapter>) -> Self {
+    pub(crate) fn new(name: &str, common: Arc<ServerShared>, adapter: Arc<dyn Adapter>) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
             common,
@@ -55,9 +58,9 @@ impl Namespace {
     pub fn on_connection<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
-        H::Output: IntoOutcome,
+        H::Output: IntoHandlerResult,
     {
-        let handler = erase::<OnConnection, _, _, _>(handler, IntoOutcome::outcome);
+        let handler = erase_handler::<OnConnection, _, _, _>(handler, IntoHandlerResult::into_handler_result);
         self.register(|handlers| handlers.connection.replace(handler));
     }
 
@@ -83,8 +86,8 @@ impl Namespace {
 
     /// How many handlers of one socket may run at the same time. Default 1: events are handled strictly in order. With
     /// more, an event is still *started* in order, as in Node, where a handler that waits lets the next one begin.
-    pub fn max_parallel_handlers(&self, handlers: usize) {
-        self.register(|table| table.events.set_max_parallel(handlers));
+    pub fn concurrency_limit(&self, handlers: usize) {
+        self.register(|table| table.events.set_concurrency_limit(handlers));
     }
 
     /// Called once for every socket that `on_connection` was called for, when it is gone and its last handler has
@@ -92,9 +95,9 @@ impl Namespace {
     pub fn on_disconnect<M, H>(&self, handler: H)
     where
         H: Handler<OnDisconnect, M>,
-        H::Output: IntoOutcome,
+        H::Output: IntoHandlerResult,
     {
-        let handler = erase::<OnDisconnect, _, _, _>(handler, IntoOutcome::outcome);
+        let handler = erase_handler::<OnDisconnect, _, _, _>(handler, IntoHandlerResult::into_handler_result);
         self.register(|handlers| handlers.disconnect.replace(handler));
     }
 
@@ -104,9 +107,10 @@ impl Namespace {
     pub fn middleware<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
-        H::Output: IntoAdmission,
+        H::Output: IntoMiddlewareResult,
     {
-        let handler = erase::<OnConnection, _, _, _>(handler, IntoAdmission::admission);
+        let handler =
+            erase_handler::<OnConnection, _, _, _>(handler, IntoMiddlewareResult::into_middleware_result);
         self.register(|handlers| handlers.middleware.push(handler));
     }
 
@@ -141,14 +145,14 @@ impl Namespace {
     }
 
     /// Everybody in the namespace: for [`Broadcast::sockets`], [`Broadcast::sockets_join`] and the like.
-    pub fn everybody(&self) -> Broadcast {
+    pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.clone())
     }
 
     /// The socket with this id, if it is connected to this server.
     #[must_use]
     pub fn socket(&self, id: SocketId) -> Option<Socket> {
-        let member = self.0.adapter.member(id)?;
+        let member = self.0.adapter.local_socket(id)?;
         Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone())
     }
 
@@ -160,7 +164,7 @@ impl Namespace {
         &self.0.common.limits
     }
 
-    pub(crate) fn handlers(&self) -> Arc<Handlers> {
+    pub(crate) fn handlers(&self) -> Arc<NamespaceHandlers> {
         Arc::clone(&self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -175,7 +179,7 @@ impl Namespace {
 
     /// Changes the table. What `change` returns, handlers that it has taken out, is dropped under no lock: what they
     /// have captured is the program's.
-    fn register<R>(&self, change: impl FnOnce(&mut Handlers) -> R) {
+    fn register<R>(&self, change: impl FnOnce(&mut NamespaceHandlers) -> R) {
         let former = {
             let mut handlers = self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner);
             change(Arc::make_mut(&mut handlers))
@@ -184,8 +188,8 @@ impl Namespace {
     }
 }
 
-impl Registry<ServerSide> for Namespace {
-    fn change_events(&self, change: &mut dyn FnMut(&mut EventTable<ServerSide>)) {
+impl EventRegistry<ServerSide> for Namespace {
+    fn update_event_table(&self, change: &mut dyn FnMut(&mut EventTable<ServerSide>)) {
         self.register(|handlers| change(&mut handlers.events));
     }
 }

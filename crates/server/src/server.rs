@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use adapter::{Adapter, SocketId};
 use engineio::{Application, Engine, Session};
-use handlers::{HandlerError, States};
+use handlers::{HandlerError, StateMap};
 use net::HttpLimits;
 
 use crate::connection::{Connection, Handshake};
@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
 pub use builder::Builder;
-pub(crate) use shared::Common;
+pub(crate) use shared::ServerShared;
 
 /// A Socket.IO server. Cheap to clone; all clones are the same server.
 ///
@@ -28,20 +28,20 @@ pub(crate) use shared::Common;
 /// itself ([`listen`](Self::listen)), or inside a program that has an HTTP server already ([`layer`](Self::layer),
 /// [`service`](Self::service)).
 #[derive(Clone)]
-pub struct Server(Engine<SocketIo>);
+pub struct Server(Engine<SocketIoHandler>);
 
 /// What a server's engine runs. It appears in the types of [`Server::layer`] and [`Server::service`] only.
-pub struct SocketIo {
+pub struct SocketIoHandler {
     root: Namespace,
     namespaces: RwLock<HashMap<Box<str>, Namespace>>,
-    common: Arc<Common>,
-    adapter: AdapterOf,
+    common: Arc<ServerShared>,
+    adapter: AdapterFactory,
     http: HttpLimits,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }
 
-type AdapterOf = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
+type AdapterFactory = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
 
 impl Server {
     /// A server with settings.
@@ -65,7 +65,7 @@ impl Server {
         assert!(!name.contains(','), "the name of a namespace contains no comma: {name:?}");
         let name = format!("/{}", name.trim_start_matches('/'));
         let inner = self.inner();
-        if let Some(namespace) = self.find(&name) {
+        if let Some(namespace) = self.find_namespace(&name) {
             return namespace;
         }
         // The program's adapter is made outside the lock: making it may call us.
@@ -82,14 +82,14 @@ impl Server {
     /// Connections that are open now.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.0.sessions()
+        self.0.session_count()
     }
 
-    fn inner(&self) -> &SocketIo {
+    fn inner(&self) -> &SocketIoHandler {
         self.0.application()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Namespace> {
+    pub(crate) fn find_namespace(&self, name: &str) -> Option<Namespace> {
         let inner = self.inner();
         if name == "/" {
             return Some(inner.root.clone());
@@ -113,7 +113,7 @@ impl Server {
         &self.inner().common.limits
     }
 
-    pub(crate) fn states(&self) -> &States {
+    pub(crate) fn states(&self) -> &StateMap {
         &self.inner().common.states
     }
 
@@ -143,7 +143,7 @@ impl fmt::Debug for Server {
     }
 }
 
-impl Application for SocketIo {
+impl Application for SocketIoHandler {
     type Handler = Connection;
 
     fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
@@ -152,7 +152,7 @@ impl Application for SocketIo {
     }
 }
 
-impl fmt::Debug for SocketIo {
+impl fmt::Debug for SocketIoHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketIo").finish_non_exhaustive()
     }

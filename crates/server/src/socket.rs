@@ -11,45 +11,45 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use adapter::{JoinError, Member as _, Room, SocketId};
+use adapter::{JoinError, LocalSocket as _, Room, SocketId};
 use engineio::Session;
 use handlers::{EventHandler, Handler, IntoReply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::server::DisconnectReason;
-use socketio_proto::{ArgumentsError, Json};
+use socketio_proto::{ArgumentsError, RawJson};
 use tokio::sync::Notify;
 
 use crate::connection::{Client, Handshake};
-use crate::handler::{Handlers, OnEvent, ServerSide};
+use crate::handler::{NamespaceHandlers, OnEvent, ServerSide};
 use crate::namespace::{Broadcast, Namespace};
-use acks::Acks;
+use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
 pub use emit::{EmitError, Emitter};
-pub(crate) use emit::{log_not_sent, shared_event};
-use lifecycle::{CONNECTED, JOINING};
+pub(crate) use emit::{encode_event, log_emit_error};
+use lifecycle::{CONNECTED, CONNECTING};
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
 #[derive(Clone)]
-pub struct Socket(Arc<Shared>);
+pub struct Socket(Arc<SocketInner>);
 
 /// What all clones of a socket share.
-pub struct Shared {
+pub struct SocketInner {
     id: SocketId,
     namespace: Namespace,
     session: Session,
     client: Arc<Client>,
-    auth: Json<'static>,
-    handlers: Arc<Handlers>,
-    phase: AtomicU8,
-    acks: Acks,
+    auth: RawJson<'static>,
+    handlers: Arc<NamespaceHandlers>,
+    state: AtomicU8,
+    acks: PendingAcks,
     disconnected: Notify,
     /// What few sockets have. Those that have none pay one load for each event.
-    own: OnceLock<Box<Mutex<Own>>>,
+    extensions: OnceLock<Box<Mutex<SocketExtensions>>>,
 }
 
 #[derive(Default)]
-struct Own {
+struct SocketExtensions {
     handlers: Vec<(Box<str>, EventHandler<ServerSide>)>,
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
@@ -59,9 +59,9 @@ struct Own {
 /// If the room was refused, awaiting this tells why. Dropped without that, it tells the server's
 /// [`on_error`](crate::Builder::on_error) hook instead.
 #[derive(Debug)]
-pub struct Joined(Option<(Socket, JoinError)>);
+pub struct JoinFuture(Option<(Socket, JoinError)>);
 
-impl IntoFuture for Joined {
+impl IntoFuture for JoinFuture {
     type Output = Result<(), JoinError>;
     type IntoFuture = Ready<Self::Output>;
 
@@ -70,10 +70,10 @@ impl IntoFuture for Joined {
     }
 }
 
-impl Drop for Joined {
+impl Drop for JoinFuture {
     fn drop(&mut self) {
         if let Some((socket, error)) = self.0.take() {
-            socket.on_join_refused(error);
+            socket.on_join_error(error);
         }
     }
 }
@@ -84,20 +84,20 @@ impl Socket {
         namespace: Namespace,
         session: Session,
         client: Arc<Client>,
-        auth: Json<'static>,
+        auth: RawJson<'static>,
     ) -> Self {
         let handlers = namespace.handlers();
-        Self(Arc::new(Shared {
+        Self(Arc::new(SocketInner {
             id,
             namespace,
             session,
             client,
             auth,
             handlers,
-            phase: AtomicU8::new(JOINING),
-            acks: Acks::default(),
+            state: AtomicU8::new(CONNECTING),
+            acks: PendingAcks::default(),
             disconnected: Notify::new(),
-            own: OnceLock::new(),
+            extensions: OnceLock::new(),
         }))
     }
 
@@ -136,7 +136,7 @@ impl Socket {
     /// Whether the socket is connected. It is not in a middleware, and not after the disconnect.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.0.phase.load(Ordering::Acquire) == CONNECTED
+        self.0.state.load(Ordering::Acquire) == CONNECTED
     }
 
     /// Waits until the socket is disconnected and tells why. Cancel safe.
@@ -155,7 +155,7 @@ impl Socket {
     /// A tuple is a list of arguments, `()` is none, anything else is one argument. Types that serialise as bytes
     /// ([`Bytes`](bytes::Bytes), `serde_bytes`) travel as binary attachments, at any depth.
     ///
-    /// It never waits. A client for which more than [`max_buffered`](crate::Builder::max_buffered) bytes wait is
+    /// It never waits. A client for which more than [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) bytes wait is
     /// disconnected; an emit to a socket that is gone is dropped; one that cannot be encoded is logged as an error (see
     /// [`try_emit`](Self::try_emit) for the error itself).
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
@@ -183,7 +183,7 @@ impl Socket {
         loop {
             match Emitter::new(self).try_emit_sized(event.as_ref(), &arguments) {
                 Err((EmitError::Full, length)) => {
-                    std::future::poll_fn(|cx| self.0.session.poll_room(length, cx)).await?;
+                    std::future::poll_fn(|cx| self.0.session.poll_capacity(length, cx)).await?;
                 }
                 sent => return sent.map_err(|(error, _)| error),
             }
@@ -215,12 +215,12 @@ impl Socket {
 
     /// Joins a room, at once. Without effect once the socket is disconnected.
     ///
-    /// A room is refused when its name is longer than [`Limits::room_name`](crate::Limits::room_name), or the socket
-    /// is in as many as [`Limits::rooms`](crate::Limits::rooms) says. `socket.join(room).await?` fails then;
+    /// A room is refused when its name is longer than [`Limits::max_room_name_len`](crate::Limits::max_room_name_len), or the socket
+    /// is in as many as [`Limits::max_rooms`](crate::Limits::max_rooms) says. `socket.join(room).await?` fails then;
     /// `socket.join(room);` tells the server's [`on_error`](crate::Builder::on_error) hook.
-    pub fn join(&self, room: impl AsRef<str>) -> Joined {
+    pub fn join(&self, room: impl AsRef<str>) -> JoinFuture {
         let joined = self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
-        Joined(joined.err().map(|error| (self.clone(), error)))
+        JoinFuture(joined.err().map(|error| (self.clone(), error)))
     }
 
     /// Leaves a room, at once.
@@ -268,18 +268,18 @@ impl Socket {
     {
         let event = event.into().into_boxed_str();
         let handler = EventHandler::new(handler);
-        self.with_own(|own| replace(&mut own.handlers, event, handler));
+        self.update_extensions(|own| insert_or_replace(&mut own.handlers, event, handler));
     }
 
     /// Keeps a value with this socket, one of each type.
     pub fn set_data<T: Send + Sync + 'static>(&self, value: T) {
-        self.with_own(|own| replace(&mut own.data, TypeId::of::<T>(), Arc::new(value)));
+        self.update_extensions(|own| insert_or_replace(&mut own.data, TypeId::of::<T>(), Arc::new(value)));
     }
 
     /// The value of this type that [`set_data`](Self::set_data) has kept.
     #[must_use]
     pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let own = self.0.own.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.0.extensions.get()?.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, value) = own.data.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
     }
@@ -294,23 +294,23 @@ impl Socket {
     }
 
     /// Disconnects the socket and all others of its connection, and closes the connection.
-    pub fn disconnect_connection(&self) {
-        self.0.client.disconnect();
+    pub fn close_connection(&self) {
+        self.0.client.close_connection();
         self.disconnect();
         // The connection's task does it, which knows the other sockets.
         self.0.session.wake();
     }
 
     /// What `change` returns, values of the program that it has taken out, is dropped under no lock.
-    fn with_own<R>(&self, change: impl FnOnce(&mut Own) -> R) {
-        let own = self.0.own.get_or_init(Box::default);
+    fn update_extensions<R>(&self, change: impl FnOnce(&mut SocketExtensions) -> R) {
+        let own = self.0.extensions.get_or_init(Box::default);
         let former = change(&mut own.lock().unwrap_or_else(PoisonError::into_inner));
         drop(former);
     }
 }
 
 /// Puts a value in the place of the one with this key, which is returned, or at the end.
-fn replace<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<V> {
+fn insert_or_replace<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<V> {
     match list.iter_mut().find(|(known, _)| *known == key) {
         Some((_, former)) => Some(std::mem::replace(former, value)),
         None => {
@@ -326,7 +326,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SocketInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket")
             .field("id", &self.id.as_str())

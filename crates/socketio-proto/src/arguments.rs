@@ -11,13 +11,13 @@ use serde::de::{
 use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
-use crate::attachments::Resolving;
+use crate::argument_shape::{ArgumentShape, argument_shape};
+use crate::attachment_deserializer::AttachmentDeserializer;
 use crate::error::{ArgumentsError, EncodeError};
 use crate::excerpt::Excerpt;
-use crate::scan::RESERVED_NAMES;
+use crate::json_string::unescaped_prefix_len;
+use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 use crate::serializer::write_value;
-use crate::text::plain_length;
-use crate::tuple::{Shape, shape};
 
 /// The arguments of an event or an acknowledgement: valid JSON that nobody has looked into yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +28,13 @@ pub struct Arguments<'a> {
     start: usize,
     len: usize,
     /// Whether the payload ends where the argument began that was cut off: with a comma instead of the bracket.
-    is_cut: bool,
+    is_truncated: bool,
     attachments: Vec<Bytes>,
 }
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new(payload: &'a str, start: usize, len: usize) -> Self {
-        Self { payload: Cow::Borrowed(payload), start, len, is_cut: false, attachments: Vec::new() }
+        Self { payload: Cow::Borrowed(payload), start, len, is_truncated: false, attachments: Vec::new() }
     }
 
     /// How many arguments there are.
@@ -63,14 +63,14 @@ impl<'a> Arguments<'a> {
     /// When an argument is missing or of another type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         let mut elements = self.elements(true);
-        let result = match shape::<T>() {
-            Shape::Nothing => T::deserialize(UnitDeserializer::new()),
-            Shape::List => T::deserialize(&mut elements),
-            Shape::Value => elements
+        let result = match argument_shape::<T>() {
+            ArgumentShape::Empty => T::deserialize(UnitDeserializer::new()),
+            ArgumentShape::Tuple => T::deserialize(&mut elements),
+            ArgumentShape::Single => elements
                 .next_element_seed(PhantomData)
                 .and_then(|first| first.ok_or_else(|| de::Error::custom("missing"))),
         };
-        result.map_err(|error| elements.explain(&error))
+        result.map_err(|error| elements.to_arguments_error(&error))
     }
 
     /// Reads all arguments as one sequence: a `Vec<T>` of as many as there are.
@@ -79,30 +79,30 @@ impl<'a> Arguments<'a> {
     /// When an argument is of another type.
     pub fn deserialize_all<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         let mut elements = self.elements(false);
-        T::deserialize(&mut elements).map_err(|error| elements.explain(&error))
+        T::deserialize(&mut elements).map_err(|error| elements.to_arguments_error(&error))
     }
 
     /// The arguments as they were received, one after another with commas between, without the enclosing brackets.
     /// Binary data is represented by its placeholders.
     #[must_use]
-    pub fn as_json(&self) -> &str {
+    pub fn json_elements(&self) -> &str {
         let list = self.payload[self.start..].trim_end();
-        list.strip_suffix(if self.is_cut { ',' } else { ']' }).unwrap_or(list).trim_end()
+        list.strip_suffix(if self.is_truncated { ',' } else { ']' }).unwrap_or(list).trim_end()
     }
 
     /// The last argument, if it is a text without escapes: what the offset of a recoverable event is.
     #[must_use]
-    pub fn last_text(&self) -> Option<&str> {
-        self.find_last_text().map(|(_, text)| text)
+    pub fn last_string(&self) -> Option<&str> {
+        self.find_last_string().map(|(_, text)| text)
     }
 
     /// The arguments without the last one, if that is a text without escapes; otherwise all of them. For drivers that
     /// do not show the offset of a recoverable event to the program.
     #[must_use]
-    pub fn without_last_text(mut self) -> Self {
-        let Some((start, _)) = self.find_last_text() else { return self };
+    pub fn without_last_string(mut self) -> Self {
+        let Some((start, _)) = self.find_last_string() else { return self };
         self.len -= 1;
-        self.is_cut = true;
+        self.is_truncated = true;
         match &mut self.payload {
             Cow::Borrowed(payload) => *payload = &payload[..start],
             Cow::Owned(payload) => payload.truncate(start),
@@ -111,12 +111,12 @@ impl<'a> Arguments<'a> {
     }
 
     /// Where the last argument begins, and its text without the quotes.
-    fn find_last_text(&self) -> Option<(usize, &str)> {
+    fn find_last_string(&self) -> Option<(usize, &str)> {
         if self.len == 0 {
             return None;
         }
         // A list that ends with a quote ends with a string, which belongs to nothing but the list.
-        let inner = self.as_json().strip_suffix('"')?;
+        let inner = self.json_elements().strip_suffix('"')?;
         let (before, text) = inner.rsplit_once('"')?;
         let is_plain = !before.ends_with('\\') && !text.contains('\\');
         is_plain.then_some((self.start + before.len(), text))
@@ -135,7 +135,7 @@ impl<'a> Arguments<'a> {
             payload: Cow::Owned(self.payload.into_owned()),
             start: self.start,
             len: self.len,
-            is_cut: self.is_cut,
+            is_truncated: self.is_truncated,
             attachments: self.attachments,
         }
     }
@@ -162,11 +162,11 @@ impl<'a> Arguments<'a> {
 
 /// One JSON value that is not a list of arguments: what a client authenticates with, or why it was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Json<'a>(Cow<'a, str>);
+pub struct RawJson<'a>(Cow<'a, str>);
 
-impl<'a> Json<'a> {
+impl<'a> RawJson<'a> {
     /// `{}`, for a client that authenticates with nothing.
-    pub const EMPTY_OBJECT: Json<'static> = Json(Cow::Borrowed("{}"));
+    pub const EMPTY_OBJECT: RawJson<'static> = RawJson(Cow::Borrowed("{}"));
 
     pub(crate) fn new(text: &'a str) -> Self {
         Self(Cow::Borrowed(text.trim_ascii()))
@@ -177,16 +177,16 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// When the value cannot be written, or is no object.
-    pub fn object<T: Serialize + ?Sized>(value: &T) -> Result<Json<'static>, EncodeError> {
+    pub fn object<T: Serialize + ?Sized>(value: &T) -> Result<RawJson<'static>, EncodeError> {
         let mut text = Vec::new();
         write_value(&mut text, None, value)?;
         let reason = |error: &dyn std::fmt::Display| EncodeError::Serialize { reason: error.to_string() };
-        let json = Json(Cow::Owned(String::from_utf8(text).map_err(|error| reason(&error))?));
+        let json = RawJson(Cow::Owned(String::from_utf8(text).map_err(|error| reason(&error))?));
         if json.is_object() { Ok(json) } else { Err(reason(&"it is no object")) }
     }
 
-    pub(crate) fn from_raw(raw: Box<RawValue>) -> Json<'static> {
-        Json(Cow::Owned(Box::<str>::from(raw).into_string()))
+    pub(crate) fn from_raw(raw: Box<RawValue>) -> RawJson<'static> {
+        RawJson(Cow::Owned(Box::<str>::from(raw).into_string()))
     }
 
     /// The value as it was received.
@@ -206,8 +206,8 @@ impl<'a> Json<'a> {
 
     /// The value in memory of its own.
     #[must_use]
-    pub fn into_owned(self) -> Json<'static> {
-        Json(Cow::Owned(self.0.into_owned()))
+    pub fn into_owned(self) -> RawJson<'static> {
+        RawJson(Cow::Owned(self.0.into_owned()))
     }
 
     pub(crate) fn is_object(&self) -> bool {
@@ -240,7 +240,7 @@ impl<'de> Elements<'de> {
         let value = if self.attachments.is_empty() {
             seed.deserialize(&mut json)?
         } else {
-            seed.deserialize(Resolving::new(&mut json, self.attachments))?
+            seed.deserialize(AttachmentDeserializer::new(&mut json, self.attachments))?
         };
         let mut end = json.into_iter::<IgnoredAny>().byte_offset();
         if end == 0 {
@@ -260,7 +260,7 @@ impl<'de> Elements<'de> {
         Ok((value, end))
     }
 
-    fn explain(&self, error: &serde_json::Error) -> ArgumentsError {
+    fn to_arguments_error(&self, error: &serde_json::Error) -> ArgumentsError {
         if self.missing {
             ArgumentsError::Missing { index: self.index }
         } else {
@@ -277,7 +277,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         seed: S,
     ) -> Result<Option<S::Value>, serde_json::Error> {
         let value = if self.left > 0 {
-            let (value, end) = if let Some(text) = PlainText::at_start_of(self.rest) {
+            let (value, end) = if let Some(text) = UnescapedString::parse_prefix(self.rest) {
                 (seed.deserialize(text)?, text.json.len())
             } else {
                 self.read(seed)?
@@ -331,15 +331,15 @@ impl<'de> Deserializer<'de> for &mut Elements<'de> {
 /// A string without escapes, the most frequent argument of all. Taken as it stands: serde_json would search it for
 /// escapes in small steps.
 #[derive(Clone, Copy)]
-struct PlainText<'de> {
+struct UnescapedString<'de> {
     /// With its quotes.
     json: &'de str,
 }
 
-impl<'de> PlainText<'de> {
-    fn at_start_of(json: &'de str) -> Option<Self> {
+impl<'de> UnescapedString<'de> {
+    fn parse_prefix(json: &'de str) -> Option<Self> {
         let text = json.strip_prefix('"')?;
-        let end = plain_length(text.as_bytes());
+        let end = unescaped_prefix_len(text.as_bytes());
         text[end..].starts_with('"').then(|| Self { json: &json[..end + 2] })
     }
 
@@ -350,7 +350,7 @@ impl<'de> PlainText<'de> {
 
 /// Types that want something else of a string than its text, and those that JSON gives a meaning of their own, go to
 /// serde_json.
-impl<'de> Deserializer<'de> for PlainText<'de> {
+impl<'de> Deserializer<'de> for UnescapedString<'de> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
@@ -366,7 +366,7 @@ impl<'de> Deserializer<'de> for PlainText<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, serde_json::Error> {
-        if name.starts_with(RESERVED_NAMES) {
+        if name.starts_with(SERDE_JSON_PRIVATE_PREFIX) {
             return self.as_json().deserialize_newtype_struct(name, visitor);
         }
         visitor.visit_newtype_struct(self)
@@ -439,8 +439,8 @@ mod tests {
     use crate::scan;
 
     fn arguments(payload: &str) -> Arguments<'_> {
-        let list = scan::list(payload, &mut ()).unwrap();
-        Arguments::new(payload, list.head.start, list.len)
+        let list = scan::scan_array(payload, &mut ()).unwrap();
+        Arguments::new(payload, list.first.start, list.len)
     }
 
     #[derive(Debug, PartialEq, serde::Deserialize)]
@@ -573,9 +573,9 @@ mod tests {
 
     #[test]
     fn the_raw_arguments_are_as_received() {
-        assert_eq!(arguments(r#" [ 1 , [ 2 ] ] "#).as_json(), "1 , [ 2 ]");
-        assert_eq!(arguments("[]").as_json(), "");
-        assert_eq!(arguments("[ ]").as_json(), "");
+        assert_eq!(arguments(r#" [ 1 , [ 2 ] ] "#).json_elements(), "1 , [ 2 ]");
+        assert_eq!(arguments("[]").json_elements(), "");
+        assert_eq!(arguments("[ ]").json_elements(), "");
         assert!(arguments("[]").is_empty());
     }
 
@@ -593,9 +593,9 @@ mod tests {
             ("[]", None, "", 0),
         ] {
             let list = arguments(payload);
-            assert_eq!(list.last_text(), text, "{payload}");
-            for list in [list.clone().without_last_text(), list.into_owned().without_last_text()] {
-                assert_eq!((list.as_json(), list.len()), (rest, len), "{payload}");
+            assert_eq!(list.last_string(), text, "{payload}");
+            for list in [list.clone().without_last_string(), list.into_owned().without_last_string()] {
+                assert_eq!((list.json_elements(), list.len()), (rest, len), "{payload}");
                 assert_eq!(list.deserialize_all::<Vec<Value>>().unwrap().len(), len, "{payload}");
                 assert_eq!(
                     list.deserialize::<(Option<Value>, Option<Value>, Option<Value>)>().unwrap().2,
@@ -603,15 +603,15 @@ mod tests {
                 );
             }
         }
-        let twice = arguments(r#"[[1],"a","b"]"#).without_last_text().without_last_text();
-        assert_eq!((twice.as_json(), twice.len(), twice.last_text()), ("[1]", 1, None));
+        let twice = arguments(r#"[[1],"a","b"]"#).without_last_string().without_last_string();
+        assert_eq!((twice.json_elements(), twice.len(), twice.last_string()), ("[1]", 1, None));
     }
 
     #[test]
     fn what_a_client_authenticates_with_is_an_object() {
-        assert_eq!(Json::object(&json!({"token": "é"})).unwrap().as_str(), r#"{"token":"é"}"#);
+        assert_eq!(RawJson::object(&json!({"token": "é"})).unwrap().as_str(), r#"{"token":"é"}"#);
         for value in [json!([1]), json!("x"), json!(null)] {
-            assert!(Json::object(&value).unwrap_err().to_string().ends_with("no object"), "{value}");
+            assert!(RawJson::object(&value).unwrap_err().to_string().ends_with("no object"), "{value}");
         }
     }
 
@@ -652,9 +652,9 @@ mod tests {
 
     #[test]
     fn a_json_value_is_read_whole() {
-        assert_eq!(Json::new(r#" {"token":"1"} "#).as_str(), r#"{"token":"1"}"#);
-        assert_eq!(Json::new("[1,2]").deserialize(), Ok((1, 2)));
-        assert_eq!(Json::EMPTY_OBJECT.deserialize(), Ok(json!({})));
-        assert!(matches!(Json::new("{}").deserialize::<u8>(), Err(ArgumentsError::InvalidPayload { .. })));
+        assert_eq!(RawJson::new(r#" {"token":"1"} "#).as_str(), r#"{"token":"1"}"#);
+        assert_eq!(RawJson::new("[1,2]").deserialize(), Ok((1, 2)));
+        assert_eq!(RawJson::EMPTY_OBJECT.deserialize(), Ok(json!({})));
+        assert!(matches!(RawJson::new("{}").deserialize::<u8>(), Err(ArgumentsError::InvalidPayload { .. })));
     }
 }

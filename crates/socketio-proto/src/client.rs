@@ -1,11 +1,11 @@
 //! The client's side of one connection, with a socket for each namespace, as `socket.io-client` 4.8 behaves.
 //!
-//! A [`Connection`] outlives the engine's connections: the driver tells it when one is open
-//! ([`handle_open`](Connection::handle_open)) and when it is closed ([`handle_close`](Connection::handle_close)), and
-//! reconnects as long as a socket [is active](Connection::is_active). Every [`Socket`] joins its namespace anew each time,
+//! A [`Client`] outlives the engine's connections: the driver tells it when one is open
+//! ([`handle_open`](Client::handle_open)) and when it is closed ([`handle_close`](Client::handle_close)), and
+//! reconnects as long as a socket [is active](Client::is_active). Every [`Socket`] joins its namespace anew each time,
 //! and keeps what is emitted meanwhile. The driver's turn is always the same: after every call it sends what
-//! [`poll_transmit`](Connection::poll_transmit) gives, does what [`poll_output`](Connection::poll_output) says, and sleeps
-//! until [`poll_timeout`](Connection::poll_timeout).
+//! [`poll_transmit`](Client::poll_transmit) gives, does what [`poll_output`](Client::poll_output) says, and sleeps
+//! until [`poll_timeout`](Client::poll_timeout).
 //!
 //! What is promised:
 //! - Events are sent in the order in which they were emitted, and none is sent twice. One that was sent on a connection
@@ -17,39 +17,39 @@
 //! - After a disconnect by the server, or a refusal, a socket stays disconnected until the program connects it.
 //!
 //! A driver that shares a connection between tasks keeps it behind one lock, which is held for no longer than a call:
-//! a message is encoded before, and pushed to the engine within ([`Emit::Transmit`]), so that no other overtakes it.
+//! a message is encoded before, and pushed to the engine within ([`EmitAction::Transmit`]), so that no other overtakes it.
 //!
 //! Not here: when to reconnect, and `retries`, which would be a queue in front of [`Socket::emit_with_ack`].
 //!
 //! ```
 //! use engineio_proto::{CloseReason, MessageEncoder};
-//! use tidewire_socketio_proto::client::{AckError, Auth, Connection, DisconnectReason, Emit, Limits, Output};
+//! use tidewire_socketio_proto::client::{AckError, Auth, Client, DisconnectReason, EmitAction, Limits, Output};
 //! use tidewire_socketio_proto::encode;
 //! use ws_proto::Time;
 //!
-//! let mut connection = Connection::new(&Limits::default(), &Default::default());
-//! let key = connection.socket("/", Auth::Fixed(None));
-//! connection[key].connect();
+//! let mut client = Client::new(&Limits::default(), &Default::default());
+//! let key = client.socket("/", Auth::Static(None));
+//! client[key].connect();
 //!
-//! // There is no connection yet: the event waits.
+//! // There is no client yet: the event waits.
 //! let mut encoder = MessageEncoder::new();
-//! let id = connection[key].next_ack_id();
+//! let id = client[key].next_ack_id();
 //! let message = encode::event(&mut encoder, "/", Some(id), "ask", &42)?;
-//! let emit = connection[key].emit_with_ack(id, &message, None, "waiter");
-//! assert_eq!(emit, Ok(Emit::Buffered { dropped: 0 }));
+//! let emit = client[key].emit_with_ack(id, &message, None, "waiter");
+//! assert_eq!(emit, Ok(EmitAction::Buffered { dropped: 0 }));
 //!
-//! connection.handle_open();
-//! assert!(connection.poll_transmit().is_some(), "CONNECT");
-//! assert!(connection.poll_transmit().is_none(), "the event waits for the answer");
-//! assert_eq!(connection.handle_text(r#"0{"sid":"x"}"#), Ok(None));
-//! assert!(connection.poll_transmit().is_some(), "the event");
-//! assert_eq!(connection.poll_output(), Some((key, Output::Connected { recovered: false })));
+//! client.handle_open();
+//! assert!(client.poll_transmit().is_some(), "CONNECT");
+//! assert!(client.poll_transmit().is_none(), "the event waits for the answer");
+//! assert_eq!(client.handle_text(r#"0{"sid":"x"}"#), Ok(None));
+//! assert!(client.poll_transmit().is_some(), "the event");
+//! assert_eq!(client.poll_output(), Some((key, Output::Connected { recovered: false })));
 //!
-//! connection.handle_close(CloseReason::TransportClose);
+//! client.handle_close(CloseReason::TransportClose);
 //! let reason = DisconnectReason::TransportClose;
-//! assert_eq!(connection.poll_output(), Some((key, Output::Disconnected { reason })));
+//! assert_eq!(client.poll_output(), Some((key, Output::Disconnected { reason })));
 //! let error = AckError::Disconnected;
-//! assert_eq!(connection.poll_output(), Some((key, Output::AckFailed { waiter: "waiter", error })));
+//! assert_eq!(client.poll_output(), Some((key, Output::AckFailed { waiter: "waiter", error })));
 //! # Ok::<(), tidewire_socketio_proto::EncodeError>(())
 //! ```
 
@@ -71,22 +71,22 @@ use crate::error::DecodeError;
 use crate::packet::Packet;
 pub use limits::{Limits, Overflow};
 pub use output::{AckError, AckId, ConnectError, DisconnectReason, Output};
-pub use socket::{Auth, Emit, EmitError, Socket};
+pub use socket::{Auth, EmitAction, EmitError, Socket};
 
 /// The sockets of a client that share the connections to one server.
 ///
 /// `W` is the driver's type of a waiter for an acknowledgement.
 #[derive(Debug)]
-pub struct Connection<W> {
+pub struct Client<W> {
     decoder: Decoder,
-    packets: crate::Limits,
+    decoder_limits: crate::DecoderLimits,
     limits: Limits,
     is_open: bool,
     /// Sockets stay as long as the connection: a program that asks for a namespace again gets the same one.
     sockets: SmallVec<[Socket<W>; 1]>,
 }
 
-/// One of the sockets of a [`Connection`].
+/// One of the sockets of a [`Client`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketKey(usize);
 
@@ -96,10 +96,10 @@ pub struct SocketKey(usize);
 pub enum Violation {
     /// The server sent what is no packet.
     #[error(transparent)]
-    Undecodable(#[from] DecodeError),
+    Decode(#[from] DecodeError),
     /// The server sent more events before it answered CONNECT than the [`Limits`] allow.
     #[error("too many events before the namespace is joined")]
-    TooManyEvents,
+    ReceiveBufferFull,
 }
 
 impl Violation {
@@ -107,19 +107,19 @@ impl Violation {
     #[must_use]
     pub fn disconnect_reason(&self) -> DisconnectReason {
         match self {
-            Self::Undecodable(_) => DisconnectReason::ParseError,
-            Self::TooManyEvents => DisconnectReason::ForcedClose,
+            Self::Decode(_) => DisconnectReason::ParseError,
+            Self::ReceiveBufferFull => DisconnectReason::ForcedClose,
         }
     }
 }
 
-impl<W> Connection<W> {
+impl<W> Client<W> {
     /// A client without sockets and without a connection.
     #[must_use]
-    pub fn new(limits: &Limits, packets: &crate::Limits) -> Self {
+    pub fn new(limits: &Limits, packets: &crate::DecoderLimits) -> Self {
         Self {
             decoder: Decoder::new(packets),
-            packets: *packets,
+            decoder_limits: *packets,
             limits: *limits,
             is_open: false,
             sockets: SmallVec::new(),
@@ -153,7 +153,7 @@ impl<W> Connection<W> {
         if std::mem::replace(&mut self.is_open, true) {
             return;
         }
-        self.decoder = Decoder::new(&self.packets);
+        self.decoder = Decoder::new(&self.decoder_limits);
         self.sockets.iter_mut().for_each(Socket::handle_open);
     }
 
@@ -164,8 +164,8 @@ impl<W> Connection<W> {
     }
 
     /// The driver does not reconnect any more: all waiters for acknowledgements fail.
-    pub fn give_up(&mut self) {
-        self.sockets.iter_mut().for_each(Socket::give_up);
+    pub fn handle_reconnect_failed(&mut self) {
+        self.sockets.iter_mut().for_each(Socket::handle_reconnect_failed);
     }
 
     /// A text message of the server. Events and acknowledgements are given at once, unless something else has to be
@@ -180,7 +180,7 @@ impl<W> Connection<W> {
         if !self.is_open {
             return Ok(None);
         }
-        let decoded = self.decoder.text(text);
+        let decoded = self.decoder.decode_text(text);
         self.handle_decoded(decoded)
     }
 
@@ -196,7 +196,7 @@ impl<W> Connection<W> {
         if !self.is_open {
             return Ok(None);
         }
-        let decoded = self.decoder.binary(data);
+        let decoded = self.decoder.decode_binary(data);
         self.handle_decoded(decoded)
     }
 
@@ -264,7 +264,7 @@ impl<W> Connection<W> {
 }
 
 /// Panics for a key of another connection.
-impl<W> Index<SocketKey> for Connection<W> {
+impl<W> Index<SocketKey> for Client<W> {
     type Output = Socket<W>;
 
     fn index(&self, key: SocketKey) -> &Socket<W> {
@@ -272,14 +272,14 @@ impl<W> Index<SocketKey> for Connection<W> {
     }
 }
 
-impl<W> IndexMut<SocketKey> for Connection<W> {
+impl<W> IndexMut<SocketKey> for Client<W> {
     fn index_mut(&mut self, key: SocketKey) -> &mut Socket<W> {
         &mut self.sockets[key.0]
     }
 }
 
 #[cfg(test)]
-#[path = "../tests/support/parts.rs"]
-mod parts;
+#[path = "../tests/support/message_parts.rs"]
+mod message_parts;
 #[cfg(test)]
 mod tests;

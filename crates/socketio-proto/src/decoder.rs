@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::header::Header;
-use crate::limits::Limits;
+use crate::limits::DecoderLimits;
 use crate::packet::Packet;
 
 /// Reads the packets of one connection, message by message, and joins a binary packet with its attachments.
@@ -15,11 +15,11 @@ use crate::packet::Packet;
 /// is this value and nothing else.
 ///
 /// ```
-/// use tidewire_socketio_proto::{Decoder, Limits, Packet};
+/// use tidewire_socketio_proto::{Decoder, DecoderLimits, Packet};
 ///
-/// let mut decoder = Decoder::new(&Limits::default());
-/// assert_eq!(decoder.text(r#"51-["image",{"_placeholder":true,"num":0}]"#)?, None);
-/// let Some(Packet::Event { event, .. }) = decoder.binary(&[0xff, 0xd8][..])? else {
+/// let mut decoder = Decoder::new(&DecoderLimits::default());
+/// assert_eq!(decoder.decode_text(r#"51-["image",{"_placeholder":true,"num":0}]"#)?, None);
+/// let Some(Packet::Event { event, .. }) = decoder.decode_binary(&[0xff, 0xd8][..])? else {
 ///     panic!("the event is complete");
 /// };
 /// let image: Vec<u8> = event.arguments().deserialize()?;
@@ -28,7 +28,7 @@ use crate::packet::Packet;
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: DecoderLimits,
     partial: Option<Box<Partial>>,
 }
 
@@ -44,7 +44,7 @@ struct Partial {
 impl Decoder {
     /// A decoder for a new connection.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &DecoderLimits) -> Self {
         Self { limits: *limits, partial: None }
     }
 
@@ -52,7 +52,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When the text is no packet, or an attachment was due.
-    pub fn text<'a>(&mut self, text: &'a str) -> Result<Option<Packet<'a>>, DecodeError> {
+    pub fn decode_text<'a>(&mut self, text: &'a str) -> Result<Option<Packet<'a>>, DecodeError> {
         if let Some(partial) = self.partial.take() {
             return Err(DecodeError::UnexpectedText { awaited: partial.awaited });
         }
@@ -75,7 +75,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When no attachment is due, or the attachments are too large together.
-    pub fn binary<'d>(
+    pub fn decode_binary<'d>(
         &mut self,
         data: impl Into<Cow<'d, [u8]>>,
     ) -> Result<Option<Packet<'static>>, DecodeError> {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn decoder() -> Decoder {
-        Decoder::new(&Limits::default())
+        Decoder::new(&DecoderLimits::default())
     }
 
     #[test]
@@ -132,24 +132,24 @@ mod tests {
     fn a_binary_packet_is_complete_with_its_last_attachment() {
         let mut decoder = decoder();
         let text = r#"52-/admin,7["a",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]"#;
-        assert_eq!(decoder.text(text), Ok(None));
+        assert_eq!(decoder.decode_text(text), Ok(None));
         assert_eq!(decoder.awaited_attachments(), 2);
-        assert_eq!(decoder.binary(&[1][..]), Ok(None));
+        assert_eq!(decoder.decode_binary(&[1][..]), Ok(None));
         assert_eq!(decoder.pending_bytes(), text.len() + 1);
-        let Ok(Some(Packet::Event { namespace, ack, event })) = decoder.binary(vec![2, 2]) else {
+        let Ok(Some(Packet::Event { namespace, ack, event })) = decoder.decode_binary(vec![2, 2]) else {
             panic!("the packet is complete");
         };
         assert_eq!((&*namespace, ack, event.name()), ("/admin", Some(7), "a"));
         assert_eq!(event.arguments().attachments(), [&[1][..], &[2, 2]]);
         assert_eq!((decoder.awaited_attachments(), decoder.pending_bytes()), (0, 0));
-        assert_eq!(decoder.binary(vec![3]), Err(DecodeError::UnexpectedBinary));
+        assert_eq!(decoder.decode_binary(vec![3]), Err(DecodeError::UnexpectedBinary));
     }
 
     #[test]
     fn a_binary_acknowledgement_is_an_acknowledgement() {
         let mut decoder = decoder();
-        assert_eq!(decoder.text(r#"61-/admin,7[{"_placeholder":true,"num":0}]"#), Ok(None));
-        let Ok(Some(Packet::Ack { namespace, id, arguments })) = decoder.binary(&b"xyz"[..]) else {
+        assert_eq!(decoder.decode_text(r#"61-/admin,7[{"_placeholder":true,"num":0}]"#), Ok(None));
+        let Ok(Some(Packet::Ack { namespace, id, arguments })) = decoder.decode_binary(&b"xyz"[..]) else {
             panic!("the packet is complete");
         };
         assert_eq!((&*namespace, id), ("/admin", 7));
@@ -159,34 +159,35 @@ mod tests {
     #[test]
     fn a_text_between_attachments_is_an_error_and_forgets_them() {
         let mut decoder = decoder();
-        assert_eq!(decoder.text(r#"52-["a"]"#), Ok(None));
-        assert_eq!(decoder.binary(vec![1]), Ok(None));
-        assert_eq!(decoder.text(r#"2["b"]"#), Err(DecodeError::UnexpectedText { awaited: 1 }));
-        assert_eq!(decoder.binary(vec![2]), Err(DecodeError::UnexpectedBinary));
-        assert!(matches!(decoder.text(r#"2["b"]"#), Ok(Some(_))));
+        assert_eq!(decoder.decode_text(r#"52-["a"]"#), Ok(None));
+        assert_eq!(decoder.decode_binary(vec![1]), Ok(None));
+        assert_eq!(decoder.decode_text(r#"2["b"]"#), Err(DecodeError::UnexpectedText { awaited: 1 }));
+        assert_eq!(decoder.decode_binary(vec![2]), Err(DecodeError::UnexpectedBinary));
+        assert!(matches!(decoder.decode_text(r#"2["b"]"#), Ok(Some(_))));
     }
 
     #[test]
     fn as_many_attachments_as_the_limit_says_and_no_more() {
         let mut decoder = decoder();
-        assert_eq!(decoder.text(r#"511-["a"]"#), Err(DecodeError::TooManyAttachments { max: 10 }));
-        assert_eq!(decoder.text(r#"510-["a"]"#), Ok(None));
+        assert_eq!(decoder.decode_text(r#"511-["a"]"#), Err(DecodeError::TooManyAttachments { max: 10 }));
+        assert_eq!(decoder.decode_text(r#"510-["a"]"#), Ok(None));
         for _ in 0..9 {
-            assert_eq!(decoder.binary(&[][..]), Ok(None));
+            assert_eq!(decoder.decode_binary(&[][..]), Ok(None));
         }
-        assert!(matches!(decoder.binary(&[][..]), Ok(Some(_))));
+        assert!(matches!(decoder.decode_binary(&[][..]), Ok(Some(_))));
 
-        let limits = Limits { max_attachments: 11, ..Limits::default() };
-        assert_eq!(Decoder::new(&limits).text(r#"511-["a"]"#), Ok(None));
+        let limits = DecoderLimits { max_attachments: 11, ..DecoderLimits::default() };
+        assert_eq!(Decoder::new(&limits).decode_text(r#"511-["a"]"#), Ok(None));
     }
 
     #[test]
     fn attachments_are_bounded_together() {
-        let limits = Limits { max_attachment_bytes: 5, ..Limits::default() };
+        let limits = DecoderLimits { max_attachment_bytes: 5, ..DecoderLimits::default() };
         let mut decoder = Decoder::new(&limits);
         for (first, second, fits) in [(2, 3, true), (5, 0, true), (3, 3, false), (6, 0, false)] {
-            decoder.text(r#"52-["a"]"#).unwrap();
-            let result = decoder.binary(vec![0; first]).and_then(|_| decoder.binary(vec![0; second]));
+            decoder.decode_text(r#"52-["a"]"#).unwrap();
+            let result =
+                decoder.decode_binary(vec![0; first]).and_then(|_| decoder.decode_binary(vec![0; second]));
             let expected = Err(DecodeError::AttachmentsTooLarge { max: 5 });
             assert!(
                 if fits { matches!(result, Ok(Some(_))) } else { result == expected },
@@ -212,7 +213,7 @@ mod tests {
             ("1/admin,", "/admin"),
             ("1", "/"),
         ] {
-            let packet = decoder().text(text).unwrap().unwrap();
+            let packet = decoder().decode_text(text).unwrap().unwrap();
             assert_eq!(packet.namespace(), namespace, "{text}");
             assert_eq!(packet.clone().into_owned(), packet, "{text}");
         }
@@ -227,13 +228,13 @@ mod tests {
             r#"4/nope,{"message":"Invalid namespace"}"#,
             r#"52-/a,1["baz",{"_placeholder":true,"num":0},[{"_placeholder":true,"num":1}]]"#,
         ] {
-            assert!(decoder().text(text).is_ok(), "{text}");
+            assert!(decoder().decode_text(text).is_ok(), "{text}");
             let payload = text.find(['[', '{']).unwrap();
             for (end, _) in text.char_indices() {
                 let prefix = &text[..end];
                 let complete = matches!(prefix, "0" | "0/admin" | "0/admin,")
                     || prefix.starts_with("0/") && end <= payload;
-                assert_eq!(decoder().text(prefix).is_ok(), complete, "{prefix}");
+                assert_eq!(decoder().decode_text(prefix).is_ok(), complete, "{prefix}");
             }
         }
     }

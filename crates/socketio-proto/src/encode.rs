@@ -9,13 +9,13 @@
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;
 
-use crate::arguments::Json;
+use crate::argument_shape::{ArgumentShape, argument_shape};
+use crate::arguments::RawJson;
 use crate::error::EncodeError;
+use crate::json_string::write_json_string;
 use crate::number::write_integer;
 use crate::packet::{PacketType, reserved_event};
 use crate::serializer::write_value;
-use crate::text::write_text;
-use crate::tuple::{Shape, shape};
 
 /// An event; with `ack`, one that asks for an acknowledgement under that id.
 ///
@@ -43,10 +43,10 @@ pub fn event<'e, T: Serialize + ?Sized>(
     }
     begin(encoder, namespace, ack);
     encoder.text().push(b'[');
-    write_text(encoder.text(), name);
-    match shape::<T>() {
-        Shape::Nothing => encoder.text().push(b']'),
-        Shape::List => {
+    write_json_string(encoder.text(), name);
+    match argument_shape::<T>() {
+        ArgumentShape::Empty => encoder.text().push(b']'),
+        ArgumentShape::Tuple => {
             // A tuple is written as an array of its own. Its opening bracket becomes the comma behind the name, and
             // its closing bracket closes the event.
             let bracket = encoder.text().len();
@@ -58,7 +58,7 @@ pub fn event<'e, T: Serialize + ?Sized>(
                 text[bracket] = b',';
             }
         }
-        Shape::Value => {
+        ArgumentShape::Single => {
             encoder.text().push(b',');
             write_arguments(encoder, arguments)?;
             encoder.text().push(b']');
@@ -78,10 +78,10 @@ pub fn ack<'e, T: Serialize + ?Sized>(
     arguments: &T,
 ) -> Result<EncodedMessage<'e>, EncodeError> {
     begin(encoder, namespace, Some(id));
-    match shape::<T>() {
-        Shape::Nothing => encoder.text().extend_from_slice(b"[]"),
-        Shape::List => write_arguments(encoder, arguments)?,
-        Shape::Value => {
+    match argument_shape::<T>() {
+        ArgumentShape::Empty => encoder.text().extend_from_slice(b"[]"),
+        ArgumentShape::Tuple => write_arguments(encoder, arguments)?,
+        ArgumentShape::Single => {
             encoder.text().push(b'[');
             write_arguments(encoder, arguments)?;
             encoder.text().push(b']');
@@ -116,10 +116,10 @@ pub fn connect_with_pid<'e>(
 ///
 /// ```
 /// use engineio_proto::MessageEncoder;
-/// use tidewire_socketio_proto::{Json, encode};
+/// use tidewire_socketio_proto::{RawJson, encode};
 ///
 /// let mut encoder = MessageEncoder::new();
-/// let auth = Json::object(&serde_json::json!({"token": "1"}))?;
+/// let auth = RawJson::object(&serde_json::json!({"token": "1"}))?;
 /// let message = encode::connect_request(&mut encoder, "/chat", Some(&auth), Some("p"), Some("o"));
 /// assert_eq!(message.text(), r#"0/chat,{"pid":"p","offset":"o","token":"1"}"#);
 /// # Ok::<(), tidewire_socketio_proto::EncodeError>(())
@@ -127,7 +127,7 @@ pub fn connect_with_pid<'e>(
 pub fn connect_request<'e>(
     encoder: &'e mut MessageEncoder,
     namespace: &str,
-    auth: Option<&Json<'_>>,
+    auth: Option<&RawJson<'_>>,
     pid: Option<&str>,
     offset: Option<&str>,
 ) -> EncodedMessage<'e> {
@@ -164,7 +164,7 @@ pub fn connect_error<'e, T: Serialize + ?Sized>(
 ) -> Result<EncodedMessage<'e>, EncodeError> {
     begin(encoder, namespace, None);
     encoder.text().extend_from_slice(br#"{"message":"#);
-    write_text(encoder.text(), message);
+    write_json_string(encoder.text(), message);
     if let Some(data) = data {
         let text = encoder.text();
         text.extend_from_slice(br#","data":"#);
@@ -197,7 +197,7 @@ fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
 /// What is only known at the end goes in front: the type, which depends on whether there are attachments, and their
 /// number.
 fn finish(encoder: &mut MessageEncoder, plain: PacketType, binary: PacketType) -> EncodedMessage<'_> {
-    let mut count = encoder.parts().1.count();
+    let mut count = encoder.text_and_attachments().1.count();
     if count == 0 {
         encoder.prepend(&[plain.digit()]);
         return encoder.finish();
@@ -217,9 +217,9 @@ fn write_members(text: &mut Vec<u8>, members: &[(&str, Option<&str>)]) {
     for (name, value) in members {
         let Some(value) = value else { continue };
         text.push(separator);
-        write_text(text, name);
+        write_json_string(text, name);
         text.push(b':');
-        write_text(text, value);
+        write_json_string(text, value);
         separator = b',';
     }
 }
@@ -228,7 +228,7 @@ fn write_arguments<T: Serialize + ?Sized>(
     encoder: &mut MessageEncoder,
     arguments: &T,
 ) -> Result<(), EncodeError> {
-    let (text, attachments) = encoder.parts();
+    let (text, attachments) = encoder.text_and_attachments();
     write_value(text, Some(attachments), arguments)
 }
 
@@ -288,11 +288,11 @@ mod tests {
     #[test]
     fn a_client_asks_for_a_namespace_and_for_recovery() {
         let mut encoder = MessageEncoder::new();
-        let mut request = |auth: Option<&Json<'_>>, pid, offset| {
+        let mut request = |auth: Option<&RawJson<'_>>, pid, offset| {
             take_apart(connect_request(&mut encoder, "/", auth, pid, offset)).0
         };
-        let auth = Json::object(&json!({"token": 1})).unwrap();
-        let empty = Json::EMPTY_OBJECT;
+        let auth = RawJson::object(&json!({"token": 1})).unwrap();
+        let empty = RawJson::EMPTY_OBJECT;
         assert_eq!(request(None, None, None), "0");
         assert_eq!(request(Some(&empty), None, None), "0{}");
         assert_eq!(request(Some(&auth), None, None), r#"0{"token":1}"#);

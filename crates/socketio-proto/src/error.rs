@@ -15,13 +15,13 @@ pub enum DecodeError {
     /// A binary packet does not begin with how many attachments it has, at least one, and `-`.
     #[error("a binary packet must announce its attachments as a number from 1 and '-'")]
     InvalidAttachmentCount,
-    /// More attachments are announced than [`Limits::max_attachments`](crate::Limits::max_attachments).
+    /// More attachments are announced than [`Limits::max_attachments`](crate::DecoderLimits::max_attachments).
     #[error("more than {max} attachments announced")]
     TooManyAttachments {
         /// The limit that was exceeded.
         max: usize,
     },
-    /// The attachments are larger than [`Limits::max_attachment_bytes`](crate::Limits::max_attachment_bytes).
+    /// The attachments are larger than [`Limits::max_attachment_bytes`](crate::DecoderLimits::max_attachment_bytes).
     #[error("the attachments of one packet exceed {max} bytes")]
     AttachmentsTooLarge {
         /// The limit that was exceeded.
@@ -41,7 +41,7 @@ pub enum DecodeError {
     },
     /// A member of an object has a name that serde_json keeps for itself.
     #[error("a reserved name at byte {offset} of the payload")]
-    ReservedName {
+    ReservedKey {
         /// Where in the payload, counted from its first byte.
         offset: usize,
     },

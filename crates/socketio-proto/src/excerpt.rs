@@ -18,34 +18,34 @@ pub struct Excerpt<T>(pub T);
 
 impl<T: Display> Display for Excerpt<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut cut = Cut { to: f, left: LENGTH, more: false };
+        let mut cut = TruncatingWriter { inner: f, remaining: LENGTH, is_truncated: false };
         match write!(cut, "{}", self.0) {
             // It was told to stop.
-            Err(fmt::Error) if cut.more => f.write_char('…'),
+            Err(fmt::Error) if cut.is_truncated => f.write_char('…'),
             written => written,
         }
     }
 }
 
 /// Takes so many characters, and then ends the formatting of the rest.
-struct Cut<'a, 'f> {
-    to: &'a mut fmt::Formatter<'f>,
-    left: usize,
-    more: bool,
+struct TruncatingWriter<'a, 'f> {
+    inner: &'a mut fmt::Formatter<'f>,
+    remaining: usize,
+    is_truncated: bool,
 }
 
-impl fmt::Write for Cut<'_, '_> {
+impl fmt::Write for TruncatingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            self.more = self.left == 0;
-            if self.more {
+            self.is_truncated = self.remaining == 0;
+            if self.is_truncated {
                 return Err(fmt::Error);
             }
-            self.left -= 1;
+            self.remaining -= 1;
             match character {
                 // They would be escaped too, for Rust's sake, but harm nobody.
-                '"' | '\'' | '\\' => self.to.write_char(character)?,
-                _ => write!(self.to, "{}", character.escape_debug())?,
+                '"' | '\'' | '\\' => self.inner.write_char(character)?,
+                _ => write!(self.inner, "{}", character.escape_debug())?,
             }
         }
         Ok(())

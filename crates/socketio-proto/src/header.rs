@@ -1,7 +1,7 @@
 //! The part of a packet in front of its payload.
 
 use crate::error::DecodeError;
-use crate::limits::Limits;
+use crate::limits::DecoderLimits;
 use crate::packet::PacketType;
 
 /// `type [attachments "-"] ["/" namespace ","] [ackId] [JSON]`, taken apart. Nothing is known about the payload yet.
@@ -15,23 +15,28 @@ pub(crate) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    pub(crate) fn parse(text: &'a str, limits: &Limits) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(text: &'a str, limits: &DecoderLimits) -> Result<Self, DecodeError> {
         let mut characters = text.chars();
         let first = characters.next().ok_or(DecodeError::Empty)?;
         let packet_type = PacketType::from_digit(first).ok_or(DecodeError::UnknownType(first))?;
         let (attachments, rest) = match packet_type {
-            PacketType::BinaryEvent | PacketType::BinaryAck => attachments(characters.as_str(), limits)?,
+            PacketType::BinaryEvent | PacketType::BinaryAck => {
+                parse_attachment_count(characters.as_str(), limits)?
+            }
             _ => (0, characters.as_str()),
         };
-        let (namespace, rest) = namespace(rest);
-        let (id, payload) = id(rest)?;
+        let (namespace, rest) = parse_namespace(rest);
+        let (id, payload) = parse_ack_id(rest)?;
         Ok(Self { packet_type, attachments, namespace, id, payload })
     }
 }
 
 /// How many attachments follow, and the text behind the `-`. Only digits count: what else JavaScript's `Number` reads
 /// (`1e1`, `0x2`, ` 1`) no encoder writes.
-fn attachments<'a>(text: &'a str, limits: &Limits) -> Result<(usize, &'a str), DecodeError> {
+fn parse_attachment_count<'a>(
+    text: &'a str,
+    limits: &DecoderLimits,
+) -> Result<(usize, &'a str), DecodeError> {
     let (digits, rest) = split_digits(text);
     let rest = rest.strip_prefix('-').ok_or(DecodeError::InvalidAttachmentCount)?;
     if digits.bytes().all(|digit| digit == b'0') {
@@ -46,11 +51,11 @@ fn attachments<'a>(text: &'a str, limits: &Limits) -> Result<(usize, &'a str), D
 }
 
 /// A namespace begins with `/` and ends at the first comma or with the text; without one it is the main one.
-fn namespace(text: &str) -> (&str, &str) {
+fn parse_namespace(text: &str) -> (&str, &str) {
     if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { ("/", text) }
 }
 
-fn id(text: &str) -> Result<(Option<u64>, &str), DecodeError> {
+fn parse_ack_id(text: &str) -> Result<(Option<u64>, &str), DecodeError> {
     let (digits, rest) = split_digits(text);
     if digits.is_empty() {
         return Ok((None, rest));
@@ -94,7 +99,7 @@ mod tests {
             ("2admin,[]", Event, 0, "/", None, "admin,[]"),
         ] {
             assert_eq!(
-                Header::parse(text, &Limits::default()),
+                Header::parse(text, &DecoderLimits::default()),
                 Ok(Header { packet_type, attachments, namespace, id, payload }),
                 "{text}"
             );
@@ -127,7 +132,7 @@ mod tests {
             ("218446744073709551616[]", InvalidAckId),
             ("299999999999999999999999[]", InvalidAckId),
         ] {
-            assert_eq!(Header::parse(text, &Limits::default()), Err(error), "{text}");
+            assert_eq!(Header::parse(text, &DecoderLimits::default()), Err(error), "{text}");
         }
     }
 }

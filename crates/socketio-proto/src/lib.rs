@@ -1,6 +1,6 @@
 //! Socket.IO 5 packets and their JSON codec, without input or output of their own.
 //!
-//! Two machines know the rules of a connection: [`server::Connection`] and [`client::Connection`]. Messages, the time and
+//! Two machines know the rules of a connection: [`server::Connection`] and [`client::Client`]. Messages, the time and
 //! what the program wants go in; events, acknowledgements, deadlines and what is to be sent come out. An [`AckTable`] has
 //! who waits for an acknowledgement. Nothing in this crate panics on what a peer sends.
 //!
@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use engineio_proto::MessageEncoder;
-//! use tidewire_socketio_proto::client::{self, Auth, Emit, Output};
+//! use tidewire_socketio_proto::client::{self, Auth, EmitAction, Output};
 //! use tidewire_socketio_proto::server::{self, Received};
 //! use tidewire_socketio_proto::{SocketId, encode};
 //! use ws_proto::Time;
@@ -32,10 +32,10 @@
 //! }
 //!
 //! let (now, mut encoder) = (Time::ZERO, MessageEncoder::new());
-//! let mut client = client::Connection::<()>::new(&Default::default(), &Default::default());
+//! let mut client = client::Client::<()>::new(&Default::default(), &Default::default());
 //! let mut server = server::Connection::new(&Default::default(), &Default::default(), now);
 //!
-//! let chat = client.socket("/chat", Auth::Fixed(None));
+//! let chat = client.socket("/chat", Auth::Static(None));
 //! client[chat].connect();
 //! client.handle_open();
 //! assert!(client.poll_transmit().is_some());
@@ -52,7 +52,7 @@
 //! assert_eq!(client[chat].id(), Some(&*id));
 //!
 //! let message = encode::event(&mut encoder, "/chat", None, "say", &("hello", 2))?;
-//! assert_eq!(client[chat].emit(&message)?, Emit::Transmit);
+//! assert_eq!(client[chat].emit(&message)?, EmitAction::Transmit);
 //!
 //! let Ok(Some(Received::Event { event, .. })) = server.handle_text(r#"2/chat,["say","hello",2]"#, now) else {
 //!     panic!("an event has come");
@@ -62,34 +62,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod acks;
+mod ack_table;
+mod argument_shape;
 mod arguments;
-mod attachments;
+mod arguments_serialize;
+mod attachment_deserializer;
 pub mod client;
 mod decoder;
 pub mod encode;
+mod encoded_event;
 mod error;
-mod event;
 mod excerpt;
 mod header;
-mod id;
+mod json_string;
 mod limits;
 mod number;
 mod packet;
 mod placeholder;
-mod relay;
 mod scan;
 mod serializer;
 pub mod server;
-mod text;
-mod tuple;
+mod socket_id;
 
-pub use acks::AckTable;
-pub use arguments::{Arguments, Json};
+pub use ack_table::AckTable;
+pub use arguments::{Arguments, RawJson};
 pub use decoder::Decoder;
+pub use encoded_event::EncodedEvent;
 pub use error::{ArgumentsError, DecodeError, EncodeError};
-pub use event::EncodedEvent;
 pub use excerpt::Excerpt;
-pub use id::{InvalidSocketId, SocketId};
-pub use limits::Limits;
+pub use limits::DecoderLimits;
 pub use packet::{Event, Packet, PacketType, RESERVED_EVENTS};
+pub use socket_id::{InvalidSocketId, SocketId};

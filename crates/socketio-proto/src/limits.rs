@@ -7,7 +7,7 @@
 /// one bit a level, and deserialising stops at 128 levels by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct DecoderLimits {
     /// Attachments of one packet. Default: 10, as in every current JavaScript parser, in both directions.
     ///
     /// Protects against a packet that announces millions of attachments and then sends them, empty, one by one: each
@@ -22,7 +22,7 @@ pub struct Limits {
     pub max_attachment_bytes: usize,
 }
 
-impl Limits {
+impl DecoderLimits {
     /// The default of [`max_attachments`](Self::max_attachments). Encoding keeps to it as well: a JavaScript peer
     /// closes the connection when it is sent more.
     pub const DEFAULT_MAX_ATTACHMENTS: usize = 10;
@@ -31,7 +31,7 @@ impl Limits {
     pub const DEFAULT_MAX_ATTACHMENT_BYTES: usize = 10_000_000;
 }
 
-impl Default for Limits {
+impl Default for DecoderLimits {
     fn default() -> Self {
         Self {
             max_attachments: Self::DEFAULT_MAX_ATTACHMENTS,

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde::Deserializer as _;
 use serde::de::{self, Visitor};
 
-use crate::arguments::{Arguments, Json};
+use crate::arguments::{Arguments, RawJson};
 use crate::error::DecodeError;
 use crate::header::Header;
-use crate::placeholder::{Placeholders, Watch};
-use crate::scan::{self, List, ScanError};
+use crate::placeholder::{PlaceholderValidator, ScanObserver};
+use crate::scan::{self, ArraySpans, ScanError};
 
 /// A packet of Socket.IO 5, complete with its attachments.
 ///
@@ -25,7 +25,7 @@ pub enum Packet<'a> {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
         /// A JSON object: what a client authenticates with, or the server's `sid`.
-        auth: Option<Json<'a>>,
+        auth: Option<RawJson<'a>>,
     },
     /// The peer leaves a namespace.
     Disconnect {
@@ -55,7 +55,7 @@ pub enum Packet<'a> {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
         /// A JSON object with a `message` (and perhaps `data`), or a JSON string.
-        data: Json<'a>,
+        data: RawJson<'a>,
     },
 }
 
@@ -77,17 +77,17 @@ impl<'a> Packet<'a> {
     pub fn into_owned(self) -> Packet<'static> {
         match self {
             Self::Connect { namespace, auth } => {
-                Packet::Connect { namespace: owned(namespace), auth: auth.map(Json::into_owned) }
+                Packet::Connect { namespace: owned_namespace(namespace), auth: auth.map(RawJson::into_owned) }
             }
-            Self::Disconnect { namespace } => Packet::Disconnect { namespace: owned(namespace) },
+            Self::Disconnect { namespace } => Packet::Disconnect { namespace: owned_namespace(namespace) },
             Self::Event { namespace, ack, event } => {
-                Packet::Event { namespace: owned(namespace), ack, event: event.into_owned() }
+                Packet::Event { namespace: owned_namespace(namespace), ack, event: event.into_owned() }
             }
             Self::Ack { namespace, id, arguments } => {
-                Packet::Ack { namespace: owned(namespace), id, arguments: arguments.into_owned() }
+                Packet::Ack { namespace: owned_namespace(namespace), id, arguments: arguments.into_owned() }
             }
             Self::ConnectError { namespace, data } => {
-                Packet::ConnectError { namespace: owned(namespace), data: data.into_owned() }
+                Packet::ConnectError { namespace: owned_namespace(namespace), data: data.into_owned() }
             }
         }
     }
@@ -99,7 +99,7 @@ impl<'a> Packet<'a> {
         let namespace = Cow::Borrowed(namespace);
         Ok(match packet_type {
             PacketType::Connect => {
-                let auth = if payload.is_empty() { None } else { Some(json(payload)?) };
+                let auth = if payload.is_empty() { None } else { Some(scan_json(payload)?) };
                 if auth.as_ref().is_some_and(|auth| !auth.is_object()) {
                     return Err(invalid);
                 }
@@ -111,7 +111,7 @@ impl<'a> Packet<'a> {
                 if payload.is_empty() {
                     return Err(invalid);
                 }
-                let data = json(payload)?;
+                let data = scan_json(payload)?;
                 if !data.is_object() && !data.is_string() {
                     return Err(invalid);
                 }
@@ -120,16 +120,18 @@ impl<'a> Packet<'a> {
             // Node passes an event without payload on, with no name and no arguments; the specification wants the
             // connection closed, and no client depends on the former.
             PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck
-                if !begins_list(payload) =>
+                if !starts_with_array(payload) =>
             {
                 return Err(invalid);
             }
-            PacketType::Event => Self::event(namespace, id, payload, list(payload, &mut ())?, invalid)?,
+            PacketType::Event => Self::event(namespace, id, payload, scan_array(payload, &mut ())?, invalid)?,
             PacketType::BinaryEvent => {
-                Self::event(namespace, id, payload, binary_list(payload, attachments)?, invalid)?
+                Self::event(namespace, id, payload, scan_binary_array(payload, attachments)?, invalid)?
             }
-            PacketType::Ack => Self::ack(namespace, id, payload, &list(payload, &mut ())?)?,
-            PacketType::BinaryAck => Self::ack(namespace, id, payload, &binary_list(payload, attachments)?)?,
+            PacketType::Ack => Self::ack(namespace, id, payload, &scan_array(payload, &mut ())?)?,
+            PacketType::BinaryAck => {
+                Self::ack(namespace, id, payload, &scan_binary_array(payload, attachments)?)?
+            }
         })
     }
 
@@ -146,11 +148,11 @@ impl<'a> Packet<'a> {
         namespace: Cow<'a, str>,
         ack: Option<u64>,
         payload: &'a str,
-        list: List,
+        list: ArraySpans,
         invalid: DecodeError,
     ) -> Result<Self, DecodeError> {
-        let name = Name::read(payload, list.head).ok_or(invalid)?;
-        let arguments = Arguments::new(payload, list.tail, list.len - 1);
+        let name = Name::parse(payload, list.first).ok_or(invalid)?;
+        let arguments = Arguments::new(payload, list.second_start, list.len - 1);
         let event = Event { name, arguments };
         if let Some(reserved) = reserved_event(event.name()) {
             return Err(DecodeError::ReservedEvent(reserved));
@@ -162,10 +164,10 @@ impl<'a> Packet<'a> {
         namespace: Cow<'a, str>,
         id: Option<u64>,
         payload: &'a str,
-        list: &List,
+        list: &ArraySpans,
     ) -> Result<Self, DecodeError> {
         let id = id.ok_or(DecodeError::MissingAckId)?;
-        Ok(Self::Ack { namespace, id, arguments: Arguments::new(payload, list.head.start, list.len) })
+        Ok(Self::Ack { namespace, id, arguments: Arguments::new(payload, list.first.start, list.len) })
     }
 }
 
@@ -223,7 +225,7 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.name {
-            Name::Written(range) => &self.arguments.payload()[range.clone()],
+            Name::InPayload(range) => &self.arguments.payload()[range.clone()],
             Name::Unescaped(name) => name,
         }
     }
@@ -239,7 +241,7 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn size(&self) -> usize {
         let unescaped = match &self.name {
-            Name::Written(_) => 0,
+            Name::InPayload(_) => 0,
             Name::Unescaped(name) => name.len(),
         };
         let attachments = self.arguments.attachments().iter().map(Bytes::len).sum::<usize>();
@@ -266,18 +268,18 @@ pub(crate) fn reserved_event(name: &str) -> Option<&'static str> {
 /// Where an event's name is: in the payload, unless it is written with escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
-    Written(Range<usize>),
+    InPayload(Range<usize>),
     Unescaped(Box<str>),
 }
 
 impl Name {
     /// Reads the first element of an event's payload; `None` if it is neither text nor number.
-    fn read(payload: &str, element: Range<usize>) -> Option<Self> {
+    fn parse(payload: &str, element: Range<usize>) -> Option<Self> {
         let raw = &payload[element.clone()];
         match raw.as_bytes().first()? {
             b'"' if raw.contains('\\') => Some(Self::Unescaped(unescape(raw)?)),
-            b'"' => Some(Self::Written(element.start + 1..element.end - 1)),
-            b'-' | b'0'..=b'9' => Some(Self::Written(element)),
+            b'"' => Some(Self::InPayload(element.start + 1..element.end - 1)),
+            b'-' | b'0'..=b'9' => Some(Self::InPayload(element)),
             _ => None,
         }
     }
@@ -302,43 +304,43 @@ fn unescape(raw: &str) -> Option<Box<str>> {
     serde_json::Deserializer::from_str(raw).deserialize_bytes(Lossy).ok()
 }
 
-fn owned(namespace: Cow<'_, str>) -> Cow<'static, str> {
+fn owned_namespace(namespace: Cow<'_, str>) -> Cow<'static, str> {
     if namespace == "/" { Cow::Borrowed("/") } else { Cow::Owned(namespace.into_owned()) }
 }
 
-fn begins_list(payload: &str) -> bool {
+fn starts_with_array(payload: &str) -> bool {
     payload.trim_ascii_start().starts_with('[')
 }
 
-fn json(payload: &str) -> Result<Json<'_>, DecodeError> {
-    scan::value(payload).map_err(refused)?;
-    Ok(Json::new(payload))
+fn scan_json(payload: &str) -> Result<RawJson<'_>, DecodeError> {
+    scan::scan_value(payload).map_err(decode_error)?;
+    Ok(RawJson::new(payload))
 }
 
-fn list<W: Watch>(payload: &str, watch: &mut W) -> Result<List, DecodeError> {
-    scan::list(payload, watch).map_err(refused)
+fn scan_array<W: ScanObserver>(payload: &str, watch: &mut W) -> Result<ArraySpans, DecodeError> {
+    scan::scan_array(payload, watch).map_err(decode_error)
 }
 
-fn binary_list(payload: &str, attachments: usize) -> Result<List, DecodeError> {
-    let mut placeholders = Placeholders::new(attachments);
-    let list = list(payload, &mut placeholders)?;
+fn scan_binary_array(payload: &str, attachments: usize) -> Result<ArraySpans, DecodeError> {
+    let mut placeholders = PlaceholderValidator::new(attachments);
+    let list = scan_array(payload, &mut placeholders)?;
     if placeholders.all_valid() { Ok(list) } else { Err(DecodeError::InvalidPlaceholder { attachments }) }
 }
 
-fn refused(error: ScanError) -> DecodeError {
+fn decode_error(error: ScanError) -> DecodeError {
     match error {
         ScanError::Syntax(offset) => DecodeError::InvalidJson { offset },
-        ScanError::ReservedName(offset) => DecodeError::ReservedName { offset },
+        ScanError::ReservedKey(offset) => DecodeError::ReservedKey { offset },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
+    use crate::limits::DecoderLimits;
 
     fn parse(text: &str) -> Result<Packet<'_>, DecodeError> {
-        Packet::from_header(&Header::parse(text, &Limits::default())?)
+        Packet::from_header(&Header::parse(text, &DecoderLimits::default())?)
     }
 
     #[test]
@@ -382,7 +384,7 @@ mod tests {
         let text = r#"2["foo",1]"#;
         let event = event(text);
         assert_eq!(event.name().as_ptr(), text[3..].as_ptr());
-        assert_eq!(event.arguments().as_json().as_ptr(), text[8..].as_ptr());
+        assert_eq!(event.arguments().json_elements().as_ptr(), text[8..].as_ptr());
     }
 
     #[test]

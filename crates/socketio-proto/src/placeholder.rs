@@ -1,12 +1,12 @@
 //! Placeholders: the objects that stand in a payload where its attachments belong.
 
 /// The key by which an object says that it is a placeholder.
-pub(crate) const FLAG: &str = "_placeholder";
+pub(crate) const PLACEHOLDER_KEY: &str = "_placeholder";
 /// The key of the attachment's index.
-pub(crate) const INDEX: &str = "num";
+pub(crate) const NUM_KEY: &str = "num";
 
 /// What a scan tells about the objects it passes. The empty one, `()`, costs nothing.
-pub(crate) trait Watch {
+pub(crate) trait ScanObserver {
     /// An object (or an array) begins.
     fn open(&mut self, object: bool);
     /// A key of the innermost object, as written, quotes included.
@@ -17,7 +17,7 @@ pub(crate) trait Watch {
     fn close(&mut self);
 }
 
-impl Watch for () {
+impl ScanObserver for () {
     fn open(&mut self, _object: bool) {}
     fn key(&mut self, _raw: &str) {}
     fn scalar(&mut self, _raw: &str) {}
@@ -30,13 +30,13 @@ impl Watch for () {
 /// Costs four bytes a level of nesting while the payload is scanned. Of a key that comes twice the last one counts, as
 /// in `JSON.parse`.
 #[derive(Debug)]
-pub(crate) struct Placeholders {
+pub(crate) struct PlaceholderValidator {
     attachments: usize,
     open: Vec<Candidate>,
     valid: bool,
 }
 
-impl Placeholders {
+impl PlaceholderValidator {
     pub(crate) fn new(attachments: usize) -> Self {
         Self { attachments, open: Vec::new(), valid: true }
     }
@@ -46,12 +46,12 @@ impl Placeholders {
     }
 
     /// A value was found; it may belong to one of the two keys of the innermost object.
-    fn member(&mut self, raw: &str) {
+    fn handle_member_value(&mut self, raw: &str) {
         let Some(candidate) = self.open.last_mut() else { return };
         match candidate.key {
-            Key::Flag => candidate.flagged = raw == "true",
-            Key::Index => {
-                candidate.indexed = raw.parse::<usize>().is_ok_and(|index| index < self.attachments);
+            Key::Placeholder => candidate.has_placeholder_true = raw == "true",
+            Key::Num => {
+                candidate.has_valid_num = raw.parse::<usize>().is_ok_and(|index| index < self.attachments);
             }
             Key::Other => {}
         }
@@ -59,9 +59,9 @@ impl Placeholders {
     }
 }
 
-impl Watch for Placeholders {
+impl ScanObserver for PlaceholderValidator {
     fn open(&mut self, _object: bool) {
-        self.member("");
+        self.handle_member_value("");
         // An array never meets a key, so it stays what it is now: no placeholder.
         self.open.push(Candidate::default());
     }
@@ -69,12 +69,12 @@ impl Watch for Placeholders {
     fn key(&mut self, raw: &str) {
         let Some(candidate) = self.open.last_mut() else { return };
         candidate.key = match raw {
-            "\"_placeholder\"" => Key::Flag,
-            "\"num\"" => Key::Index,
+            "\"_placeholder\"" => Key::Placeholder,
+            "\"num\"" => Key::Num,
             // Somebody wrote a key with escapes that it does not need. The scanner has checked them.
             escaped if escaped.contains('\\') => match serde_json::from_str::<String>(escaped).as_deref() {
-                Ok(FLAG) => Key::Flag,
-                Ok(INDEX) => Key::Index,
+                Ok(PLACEHOLDER_KEY) => Key::Placeholder,
+                Ok(NUM_KEY) => Key::Num,
                 _ => Key::Other,
             },
             _ => Key::Other,
@@ -82,12 +82,12 @@ impl Watch for Placeholders {
     }
 
     fn scalar(&mut self, raw: &str) {
-        self.member(raw);
+        self.handle_member_value(raw);
     }
 
     fn close(&mut self) {
         if let Some(candidate) = self.open.pop() {
-            self.valid &= candidate.indexed || !candidate.flagged;
+            self.valid &= candidate.has_valid_num || !candidate.has_placeholder_true;
         }
     }
 }
@@ -95,15 +95,15 @@ impl Watch for Placeholders {
 /// What is known of an object that is not complete yet.
 #[derive(Debug, Default)]
 struct Candidate {
-    flagged: bool,
-    indexed: bool,
+    has_placeholder_true: bool,
+    has_valid_num: bool,
     key: Key,
 }
 
 #[derive(Debug, Default)]
 enum Key {
-    Flag,
-    Index,
+    Placeholder,
+    Num,
     #[default]
     Other,
 }
@@ -140,8 +140,8 @@ mod tests {
             (false, r#"[{"\u005fplaceholder":true,"num":2}]"#),
             (false, r#"[{"_placeholder" : true , "num" : 2}]"#),
         ] {
-            let mut placeholders = Placeholders::new(2);
-            assert!(scan::list(payload, &mut placeholders).is_ok(), "{payload}");
+            let mut placeholders = PlaceholderValidator::new(2);
+            assert!(scan::scan_array(payload, &mut placeholders).is_ok(), "{payload}");
             assert_eq!(placeholders.all_valid(), valid, "{payload}");
         }
     }

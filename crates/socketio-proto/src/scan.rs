@@ -7,16 +7,16 @@
 
 use std::ops::Range;
 
-use crate::placeholder::Watch;
-use crate::text::plain_length;
+use crate::json_string::unescaped_prefix_len;
+use crate::placeholder::ScanObserver;
 
 /// Where the parts of a JSON array are, as offsets into its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct List {
+pub(crate) struct ArraySpans {
     /// The first element; empty when there is none.
-    pub(crate) head: Range<usize>,
+    pub(crate) first: Range<usize>,
     /// Where the second element begins; the closing bracket when there is none.
-    pub(crate) tail: usize,
+    pub(crate) second_start: usize,
     /// How many elements there are.
     pub(crate) len: usize,
 }
@@ -27,16 +27,16 @@ pub(crate) enum ScanError {
     /// It stops being JSON.
     Syntax(usize),
     /// The name of a member is one that serde_json keeps for itself.
-    ReservedName(usize),
+    ReservedKey(usize),
 }
 
 /// What the names begin with that serde_json gives a meaning of its own. Behind one of them a `Value` takes a *string*
 /// for JSON once more, with a new allowance of nesting: a text of 40 KB can be nested so deeply that way that reading
 /// it overflows the stack, which ends the process. No program means such a name, so nobody gets to read it.
-pub(crate) const RESERVED_NAMES: &str = "$serde_json::private::";
+pub(crate) const SERDE_JSON_PRIVATE_PREFIX: &str = "$serde_json::private::";
 
 /// Checks a text that must be one JSON value.
-pub(crate) fn value(text: &str) -> Result<(), ScanError> {
+pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
     scanner.value(&mut ())?;
@@ -44,28 +44,29 @@ pub(crate) fn value(text: &str) -> Result<(), ScanError> {
 }
 
 /// Checks a text that must be a JSON array, and says where its first elements are. `watch` sees every object in it.
-pub(crate) fn list<W: Watch>(text: &str, watch: &mut W) -> Result<List, ScanError> {
+pub(crate) fn scan_array<W: ScanObserver>(text: &str, watch: &mut W) -> Result<ArraySpans, ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
     scanner.expect(b'[')?;
     scanner.whitespace();
-    let mut list = List { head: scanner.at..scanner.at, tail: scanner.at, len: 0 };
+    let mut list =
+        ArraySpans { first: scanner.position..scanner.position, second_start: scanner.position, len: 0 };
     if scanner.peek() != Some(b']') {
         loop {
-            let start = scanner.at;
+            let start = scanner.position;
             scanner.value(watch)?;
             list.len += 1;
             if list.len == 1 {
-                list.head = start..scanner.at;
+                list.first = start..scanner.position;
             }
             scanner.whitespace();
             let more = scanner.peek() == Some(b',');
             if more {
-                scanner.at += 1;
+                scanner.position += 1;
                 scanner.whitespace();
             }
             if list.len == 1 {
-                list.tail = scanner.at;
+                list.second_start = scanner.position;
             }
             if !more {
                 break;
@@ -78,41 +79,41 @@ pub(crate) fn list<W: Watch>(text: &str, watch: &mut W) -> Result<List, ScanErro
 }
 
 /// Whether a member's name, as written, is one of serde_json's own. Only names with a dollar or an escape are looked at.
-fn is_reserved(key: &str) -> bool {
+fn is_reserved_key(key: &str) -> bool {
     if key.contains('\\') {
-        serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(RESERVED_NAMES))
+        serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(SERDE_JSON_PRIVATE_PREFIX))
     } else {
-        key.starts_with("\"$") && key[1..].starts_with(RESERVED_NAMES)
+        key.starts_with("\"$") && key[1..].starts_with(SERDE_JSON_PRIVATE_PREFIX)
     }
 }
 
 struct Scanner<'t> {
     text: &'t str,
-    at: usize,
+    position: usize,
 }
 
 impl<'t> Scanner<'t> {
     fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+        Self { text, position: 0 }
     }
 
     /// One value with everything in it; leading whitespace is the caller's.
-    fn value<W: Watch>(&mut self, watch: &mut W) -> Result<(), ScanError> {
+    fn value<W: ScanObserver>(&mut self, watch: &mut W) -> Result<(), ScanError> {
         let mut nesting = Nesting::default();
         'value: loop {
-            let start = self.at;
+            let start = self.position;
             match self.peek() {
                 Some(b'"') => {
                     self.string()?;
-                    watch.scalar(&self.text[start..self.at]);
+                    watch.scalar(&self.text[start..self.position]);
                 }
                 Some(b'-' | b'0'..=b'9') => {
                     self.number()?;
-                    watch.scalar(&self.text[start..self.at]);
+                    watch.scalar(&self.text[start..self.position]);
                 }
                 Some(b'{') => {
                     watch.open(true);
-                    self.at += 1;
+                    self.position += 1;
                     self.whitespace();
                     nesting.push(true);
                     if self.peek() != Some(b'}') {
@@ -122,7 +123,7 @@ impl<'t> Scanner<'t> {
                 }
                 Some(b'[') => {
                     watch.open(false);
-                    self.at += 1;
+                    self.position += 1;
                     self.whitespace();
                     nesting.push(false);
                     if self.peek() != Some(b']') {
@@ -140,7 +141,7 @@ impl<'t> Scanner<'t> {
                 match self.peek() {
                     // Never right behind an opening bracket: there, a value or the closing one has been seen.
                     Some(b',') => {
-                        self.at += 1;
+                        self.position += 1;
                         self.whitespace();
                         if in_object {
                             self.key(watch)?;
@@ -151,7 +152,7 @@ impl<'t> Scanner<'t> {
                     Some(b']') if !in_object => {}
                     _ => return Err(self.error()),
                 }
-                self.at += 1;
+                self.position += 1;
                 nesting.pop();
                 watch.close();
             }
@@ -160,15 +161,15 @@ impl<'t> Scanner<'t> {
     }
 
     /// The key of an object's member and the colon behind it.
-    fn key<W: Watch>(&mut self, watch: &mut W) -> Result<(), ScanError> {
-        let start = self.at;
+    fn key<W: ScanObserver>(&mut self, watch: &mut W) -> Result<(), ScanError> {
+        let start = self.position;
         if self.peek() != Some(b'"') {
             return Err(self.error());
         }
         self.string()?;
-        let key = &self.text[start..self.at];
-        if is_reserved(key) {
-            return Err(ScanError::ReservedName(start));
+        let key = &self.text[start..self.position];
+        if is_reserved_key(key) {
+            return Err(ScanError::ReservedKey(start));
         }
         watch.key(key);
         self.whitespace();
@@ -178,25 +179,25 @@ impl<'t> Scanner<'t> {
     }
 
     fn string(&mut self) -> Result<(), ScanError> {
-        self.at += 1;
+        self.position += 1;
         loop {
-            self.at += plain_length(&self.text.as_bytes()[self.at..]);
+            self.position += unescaped_prefix_len(&self.text.as_bytes()[self.position..]);
             match self.peek() {
                 Some(b'"') => {
-                    self.at += 1;
+                    self.position += 1;
                     return Ok(());
                 }
                 Some(b'\\') => {
-                    self.at += 1;
+                    self.position += 1;
                     match self.peek() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.position += 1,
                         Some(b'u') => {
-                            self.at += 1;
+                            self.position += 1;
                             for _ in 0..4 {
                                 if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
                                     return Err(self.error());
                                 }
-                                self.at += 1;
+                                self.position += 1;
                             }
                         }
                         _ => return Err(self.error()),
@@ -209,20 +210,20 @@ impl<'t> Scanner<'t> {
 
     fn number(&mut self) -> Result<(), ScanError> {
         if self.peek() == Some(b'-') {
-            self.at += 1;
+            self.position += 1;
         }
         match self.peek() {
-            Some(b'0') => self.at += 1,
+            Some(b'0') => self.position += 1,
             _ => self.digits()?,
         }
         if self.peek() == Some(b'.') {
-            self.at += 1;
+            self.position += 1;
             self.digits()?;
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
+            self.position += 1;
             if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
+                self.position += 1;
             }
             self.digits()?;
         }
@@ -234,49 +235,49 @@ impl<'t> Scanner<'t> {
     }
 
     fn digits(&mut self) -> Result<(), ScanError> {
-        let start = self.at;
+        let start = self.position;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
+            self.position += 1;
         }
-        if self.at == start { Err(self.error()) } else { Ok(()) }
+        if self.position == start { Err(self.error()) } else { Ok(()) }
     }
 
-    fn literal<W: Watch>(&mut self, literal: &'static [u8], watch: &mut W) -> Result<(), ScanError> {
-        let start = self.at;
+    fn literal<W: ScanObserver>(&mut self, literal: &'static [u8], watch: &mut W) -> Result<(), ScanError> {
+        let start = self.position;
         for &byte in literal {
             self.expect(byte)?;
         }
-        watch.scalar(&self.text[start..self.at]);
+        watch.scalar(&self.text[start..self.position]);
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), ScanError> {
         self.whitespace();
-        if self.at == self.text.len() { Ok(()) } else { Err(self.error()) }
+        if self.position == self.text.len() { Ok(()) } else { Err(self.error()) }
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
         if self.peek() != Some(byte) {
             return Err(self.error());
         }
-        self.at += 1;
+        self.position += 1;
         Ok(())
     }
 
     #[inline]
     fn whitespace(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
+            self.position += 1;
         }
     }
 
     #[inline]
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.text.as_bytes().get(self.position).copied()
     }
 
     fn error(&self) -> ScanError {
-        ScanError::Syntax(self.at)
+        ScanError::Syntax(self.position)
     }
 }
 
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_list_knows_where_its_elements_are() {
-        for (text, head, tail, len) in [
+        for (text, first, second_start, len) in [
             ("[]", 1..1, 1, 0),
             ("[ ]", 2..2, 2, 0),
             (r#"["a"]"#, 1..4, 4, 1),
@@ -329,7 +330,7 @@ mod tests {
             (r#"["a",{"b":[1,2]},null]"#, 1..4, 5, 3),
             ("[[1,2],3]", 1..6, 7, 2),
         ] {
-            assert_eq!(list(text, &mut ()), Ok(List { head, tail, len }), "{text}");
+            assert_eq!(scan_array(text, &mut ()), Ok(ArraySpans { first, second_start, len }), "{text}");
         }
     }
 
@@ -369,7 +370,7 @@ mod tests {
             ("\u{feff}[]", 0),
             ("[\u{a0}1]", 1),
         ] {
-            assert_eq!(value(text), Err(ScanError::Syntax(offset)), "{text}");
+            assert_eq!(scan_value(text), Err(ScanError::Syntax(offset)), "{text}");
             assert!(serde_json::from_str::<IgnoredAny>(text).is_err(), "{text}");
         }
     }
@@ -381,14 +382,14 @@ mod tests {
             (r#"[{"a":1,"$serde_json::private::Number":"1"}]"#, 8),
             (r#"{"a":{"\u0024serde_json\u003a:private::RawValue":"[]"}}"#, 6),
         ] {
-            assert_eq!(value(text), Err(ScanError::ReservedName(offset)), "{text}");
+            assert_eq!(scan_value(text), Err(ScanError::ReservedKey(offset)), "{text}");
         }
         for text in [
             r#"{"$":1,"$serde_json":2,"$serde_json::private":3,"\u0024":4,"serde_json::private::RawValue":5}"#,
             r#"["$serde_json::private::RawValue","1"]"#,
             r#"{"a":"$serde_json::private::RawValue"}"#,
         ] {
-            assert_eq!(value(text), Ok(()), "{text}");
+            assert_eq!(scan_value(text), Ok(()), "{text}");
         }
     }
 
@@ -398,10 +399,10 @@ mod tests {
             for (open, close) in [("[", "]"), (r#"{"a":[["#, "]]}")] {
                 let inside = if open == "[" { "" } else { "1" };
                 let text = [&open.repeat(depth), inside, &*close.repeat(depth)].concat();
-                assert_eq!(value(&text), Ok(()), "{depth} {open}");
+                assert_eq!(scan_value(&text), Ok(()), "{depth} {open}");
                 let cut = &text[..text.len() - 1];
-                assert_eq!(value(cut), Err(ScanError::Syntax(cut.len())), "{depth} {open}");
-                assert!(value(&open.repeat(depth)).is_err());
+                assert_eq!(scan_value(cut), Err(ScanError::Syntax(cut.len())), "{depth} {open}");
+                assert!(scan_value(&open.repeat(depth)).is_err());
             }
         }
     }
@@ -413,7 +414,7 @@ mod tests {
         fn exactly_what_serde_json_accepts_is_accepted(
             text in r#"([\[\]{},:"\\ \n\t]|-|[0-9.eE+]|true|false|null|"a"|"é☃":|\\u00[0-9a-g]{2}|[a-z\u{1}\u{7f}é]){0,14}"#
         ) {
-            prop_assert_eq!(value(&text).is_ok(), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+            prop_assert_eq!(scan_value(&text).is_ok(), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
         }
 
         #[test]
@@ -421,7 +422,7 @@ mod tests {
             before in "[a-zé]{0,20}", special in r#"["\\\u{0}-\u{1f}]"#, after in "[a-z\u{80}-\u{ffff}]{0,20}"
         ) {
             let text = format!("\"{before}{special}{after}\"");
-            prop_assert_eq!(value(&text).is_ok(), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+            prop_assert_eq!(scan_value(&text).is_ok(), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
         }
     }
 }

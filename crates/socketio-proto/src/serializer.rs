@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use crate::error::EncodeError;
-use crate::limits::Limits;
+use crate::json_string::{write_json_escaped, write_json_string};
+use crate::limits::DecoderLimits;
 use crate::number::{write_float, write_integer};
-use crate::scan::RESERVED_NAMES;
-use crate::text::{write_escaped, write_text};
+use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 
 /// Writes one JSON value to `text`.
 ///
@@ -34,17 +34,17 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
 
 /// Boxed, so that the result of every step fits a register.
 #[derive(Debug)]
-struct Refusal(Box<EncodeError>);
+struct SerializeError(Box<EncodeError>);
 
-impl Display for Refusal {
+impl Display for SerializeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for SerializeError {}
 
-impl ser::Error for Refusal {
+impl ser::Error for SerializeError {
     fn custom<T: Display>(reason: T) -> Self {
         Self(Box::new(EncodeError::Serialize { reason: reason.to_string() }))
     }
@@ -70,13 +70,13 @@ impl<'s, 'e> JsonSerializer<'e> {
     /// What serde calls a variant with contents: an object with one member.
     fn open_variant(&'s mut self, variant: &str, bracket: u8, close: &'static str) -> Compound<'s, 'e> {
         self.text.push(b'{');
-        write_text(self.text, variant);
+        write_json_string(self.text, variant);
         self.text.push(b':');
         self.open(bracket, close)
     }
 
     /// A key is text, or what text can be made of without doubt: numbers and booleans, as members of a JavaScript object.
-    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
+    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
         let start = self.text.len();
         key.serialize(&mut *self)?;
         match self.text.get(start) {
@@ -96,7 +96,7 @@ macro_rules! integers {
     ($($method:ident: $type:ty),*) => {
         $(
             #[inline]
-            fn $method(self, value: $type) -> Result<(), Refusal> {
+            fn $method(self, value: $type) -> Result<(), SerializeError> {
                 write_integer(self.text, value);
                 Ok(())
             }
@@ -106,7 +106,7 @@ macro_rules! integers {
 
 impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
     type Ok = ();
-    type Error = Refusal;
+    type Error = SerializeError;
     type SerializeSeq = Compound<'s, 'e>;
     type SerializeTuple = Compound<'s, 'e>;
     type SerializeTupleStruct = Compound<'s, 'e>;
@@ -120,58 +120,58 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
     }
 
-    fn serialize_bool(self, value: bool) -> Result<(), Refusal> {
+    fn serialize_bool(self, value: bool) -> Result<(), SerializeError> {
         self.put(if value { "true" } else { "false" });
         Ok(())
     }
 
-    fn serialize_f32(self, value: f32) -> Result<(), Refusal> {
+    fn serialize_f32(self, value: f32) -> Result<(), SerializeError> {
         write_float(self.text, value);
         Ok(())
     }
 
-    fn serialize_f64(self, value: f64) -> Result<(), Refusal> {
+    fn serialize_f64(self, value: f64) -> Result<(), SerializeError> {
         write_float(self.text, value);
         Ok(())
     }
 
-    fn serialize_char(self, value: char) -> Result<(), Refusal> {
+    fn serialize_char(self, value: char) -> Result<(), SerializeError> {
         self.serialize_str(value.encode_utf8(&mut [0; 4]))
     }
 
     #[inline]
-    fn serialize_str(self, value: &str) -> Result<(), Refusal> {
+    fn serialize_str(self, value: &str) -> Result<(), SerializeError> {
         if self.verbatim {
             self.put(value);
         } else {
-            write_text(self.text, value);
+            write_json_string(self.text, value);
         }
         Ok(())
     }
 
-    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Refusal> {
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), SerializeError> {
         struct Escaping<'t>(&'t mut Vec<u8>);
         impl fmt::Write for Escaping<'_> {
             fn write_str(&mut self, piece: &str) -> fmt::Result {
-                write_escaped(self.0, piece);
+                write_json_escaped(self.0, piece);
                 Ok(())
             }
         }
         self.text.push(b'"');
         fmt::write(&mut Escaping(self.text), format_args!("{value}"))
-            .map_err(|_| <Refusal as ser::Error>::custom("a value does not want to be displayed"))?;
+            .map_err(|_| <SerializeError as ser::Error>::custom("a value does not want to be displayed"))?;
         self.text.push(b'"');
         Ok(())
     }
 
-    fn serialize_bytes(self, value: &[u8]) -> Result<(), Refusal> {
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), SerializeError> {
         let Some(attachments) = &mut self.attachments else {
             return self.collect_seq(value);
         };
         let index = attachments.count();
-        if index >= Limits::DEFAULT_MAX_ATTACHMENTS {
-            let max = Limits::DEFAULT_MAX_ATTACHMENTS;
-            return Err(Refusal(Box::new(EncodeError::TooManyAttachments { max })));
+        if index >= DecoderLimits::DEFAULT_MAX_ATTACHMENTS {
+            let max = DecoderLimits::DEFAULT_MAX_ATTACHMENTS;
+            return Err(SerializeError(Box::new(EncodeError::TooManyAttachments { max })));
         }
         attachments.push(value);
         self.put(r#"{"_placeholder":true,"num":"#);
@@ -180,24 +180,29 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
         Ok(())
     }
 
-    fn serialize_none(self) -> Result<(), Refusal> {
+    fn serialize_none(self) -> Result<(), SerializeError> {
         self.serialize_unit()
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refusal> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), SerializeError> {
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<(), Refusal> {
+    fn serialize_unit(self) -> Result<(), SerializeError> {
         self.put("null");
         Ok(())
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Refusal> {
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), SerializeError> {
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Refusal> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), SerializeError> {
         self.serialize_str(variant)
     }
 
@@ -205,7 +210,7 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
         self,
         _: &'static str,
         value: &T,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SerializeError> {
         value.serialize(self)
     }
 
@@ -215,24 +220,24 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
         _: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SerializeError> {
         self.text.push(b'{');
-        write_text(self.text, variant);
+        write_json_string(self.text, variant);
         self.text.push(b':');
         value.serialize(&mut *self)?;
         self.text.push(b'}');
         Ok(())
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'s, 'e>, Refusal> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'s, 'e>, SerializeError> {
         Ok(self.open(b'[', "]"))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Compound<'s, 'e>, Refusal> {
+    fn serialize_tuple(self, _: usize) -> Result<Compound<'s, 'e>, SerializeError> {
         Ok(self.open(b'[', "]"))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Compound<'s, 'e>, Refusal> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Compound<'s, 'e>, SerializeError> {
         Ok(self.open(b'[', "]"))
     }
 
@@ -242,18 +247,18 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Compound<'s, 'e>, Refusal> {
+    ) -> Result<Compound<'s, 'e>, SerializeError> {
         Ok(self.open_variant(variant, b'[', "]}"))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Compound<'s, 'e>, Refusal> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Compound<'s, 'e>, SerializeError> {
         Ok(self.open(b'{', "}"))
     }
 
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Compound<'s, 'e>, Refusal> {
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Compound<'s, 'e>, SerializeError> {
         // How serde_json's `RawValue` makes itself known, and its `Number` where it keeps every digit: a struct with one
         // field, which is the text of the value.
-        if name.starts_with(RESERVED_NAMES) {
+        if name.starts_with(SERDE_JSON_PRIVATE_PREFIX) {
             return Ok(Compound { serializer: self, state: State::Verbatim, close: "" });
         }
         Ok(self.open(b'{', "}"))
@@ -265,7 +270,7 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Compound<'s, 'e>, Refusal> {
+    ) -> Result<Compound<'s, 'e>, SerializeError> {
         Ok(self.open_variant(variant, b'{', "}}"))
     }
 }
@@ -285,7 +290,7 @@ enum State {
 }
 
 impl Compound<'_, '_> {
-    fn separate(&mut self) {
+    fn write_separator(&mut self) {
         match self.state {
             State::Empty => self.state = State::Filled,
             State::Filled => self.serializer.text.push(b','),
@@ -293,21 +298,21 @@ impl Compound<'_, '_> {
         }
     }
 
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
-        self.separate();
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
+        self.write_separator();
         value.serialize(&mut *self.serializer)
     }
 
     #[inline]
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Refusal> {
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), SerializeError> {
         if matches!(self.state, State::Verbatim) {
             self.serializer.verbatim = true;
             let written = value.serialize(&mut *self.serializer);
             self.serializer.verbatim = false;
             return written;
         }
-        self.separate();
-        write_text(self.serializer.text, name);
+        self.write_separator();
+        write_json_string(self.serializer.text, name);
         self.serializer.text.push(b':');
         value.serialize(&mut *self.serializer)
     }
@@ -321,13 +326,13 @@ macro_rules! compounds {
     ($($trait:ident::$method:ident),*) => {
         $(impl ser::$trait for Compound<'_, '_> {
             type Ok = ();
-            type Error = Refusal;
+            type Error = SerializeError;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
                 self.element(value)
             }
 
-            fn end(self) -> Result<(), Refusal> {
+            fn end(self) -> Result<(), SerializeError> {
                 self.finish();
                 Ok(())
             }
@@ -339,17 +344,17 @@ macro_rules! structs {
     ($($trait:ident),*) => {
         $(impl ser::$trait for Compound<'_, '_> {
             type Ok = ();
-            type Error = Refusal;
+            type Error = SerializeError;
 
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: &'static str,
                 value: &T,
-            ) -> Result<(), Refusal> {
+            ) -> Result<(), SerializeError> {
                 self.field(name, value)
             }
 
-            fn end(self) -> Result<(), Refusal> {
+            fn end(self) -> Result<(), SerializeError> {
                 self.finish();
                 Ok(())
             }
@@ -366,18 +371,18 @@ structs! { SerializeStruct, SerializeStructVariant }
 
 impl ser::SerializeMap for Compound<'_, '_> {
     type Ok = ();
-    type Error = Refusal;
+    type Error = SerializeError;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
-        self.separate();
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
+        self.write_separator();
         self.serializer.key(key)
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         value.serialize(&mut *self.serializer)
     }
 
-    fn end(self) -> Result<(), Refusal> {
+    fn end(self) -> Result<(), SerializeError> {
         self.finish();
         Ok(())
     }

@@ -44,14 +44,14 @@
 //! let Err(violation) = connection.handle_text(r#"2/other,["say"]"#, now) else {
 //!     panic!("this namespace is not joined");
 //! };
-//! assert_eq!(violation, Violation::EventNotJoined);
+//! assert_eq!(violation, Violation::EventNotConnected);
 //! assert_eq!(violation.disconnect_reason(), DisconnectReason::ForcedServerClose);
 //! ```
 
-mod entry;
+mod connect_request;
+mod disconnect_reason;
 mod limits;
-mod reason;
-mod request;
+mod socket_entry;
 mod violation;
 
 use std::borrow::Cow;
@@ -64,11 +64,11 @@ use crate::arguments::Arguments;
 use crate::decoder::Decoder;
 use crate::error::DecodeError;
 use crate::packet::{Event, Packet};
-use entry::Slot;
-pub use entry::{Entry, SocketState};
+pub use connect_request::ConnectRequest;
+pub use disconnect_reason::DisconnectReason;
 pub use limits::Limits;
-pub use reason::DisconnectReason;
-pub use request::ConnectRequest;
+use socket_entry::Slot;
+pub use socket_entry::{SocketEntry, SocketState};
 pub use violation::Violation;
 
 /// What a driver keeps for each socket, as far as the rules ask for it.
@@ -96,7 +96,7 @@ pub struct Connection<S> {
     attachment_deadline: Deadline,
     /// In microseconds.
     attachment_timeout: u64,
-    leaving_sockets: u32,
+    max_disconnecting_sockets: u32,
     /// The driver does not read, so that no attachment can come.
     is_paused: bool,
     is_closed: bool,
@@ -122,7 +122,7 @@ pub enum Received<'c, 'm, S> {
     /// An event has come for a socket that is connected.
     Event {
         /// The socket.
-        socket: Entry<'c, S>,
+        socket: SocketEntry<'c, S>,
         /// Its name and arguments.
         event: Event<'m>,
         /// Under which id the client wants an acknowledgement, if it wants one.
@@ -131,29 +131,29 @@ pub enum Received<'c, 'm, S> {
     /// An acknowledgement has come for a socket that is connected. Nobody may be waiting for it.
     Ack {
         /// The socket.
-        socket: Entry<'c, S>,
+        socket: SocketEntry<'c, S>,
         /// The id under which it was asked for.
         id: u64,
         /// What the client answers.
         arguments: Arguments<'m>,
     },
     /// The client has left a namespace, perhaps before it was let in. The driver disconnects the socket for
-    /// [`DisconnectReason::ClientNamespaceDisconnect`], and [removes](Entry::remove) it when its last handler has
+    /// [`DisconnectReason::ClientNamespaceDisconnect`], and [removes](SocketEntry::remove) it when its last handler has
     /// finished.
-    Left(Entry<'c, S>),
+    Disconnect(SocketEntry<'c, S>),
 }
 
 impl<S: Socket> Connection<S> {
     /// A connection that has just been opened.
     #[must_use]
-    pub fn new(limits: &Limits, packets: &crate::Limits, now: Time) -> Self {
+    pub fn new(limits: &Limits, packets: &crate::DecoderLimits, now: Time) -> Self {
         Self {
             decoder: Decoder::new(packets),
             slots: SmallVec::new(),
             connect_deadline: Deadline(now + limits.connect_timeout),
             attachment_deadline: Deadline::NEVER,
             attachment_timeout: u64::try_from(limits.attachment_timeout.as_micros()).unwrap_or(u64::MAX),
-            leaving_sockets: u32::try_from(limits.leaving_sockets).unwrap_or(u32::MAX),
+            max_disconnecting_sockets: u32::try_from(limits.max_disconnecting_sockets).unwrap_or(u32::MAX),
             is_paused: false,
             is_closed: false,
         }
@@ -172,7 +172,7 @@ impl<S: Socket> Connection<S> {
         if self.is_closed {
             return Ok(None);
         }
-        let decoded = self.decoder.text(text);
+        let decoded = self.decoder.decode_text(text);
         self.handle_decoded(decoded, now)
     }
 
@@ -190,20 +190,20 @@ impl<S: Socket> Connection<S> {
             return Ok(None);
         }
         self.attachment_deadline = Deadline::NEVER;
-        let decoded = self.decoder.binary(data);
+        let decoded = self.decoder.decode_binary(data);
         self.handle_decoded(decoded, now)
     }
 
     /// The driver stops reading (`true`), or reads again. While it does not read, an attachment cannot be late; from
     /// the moment it reads again, the client has the whole time once more.
-    pub fn set_paused(&mut self, paused: bool, now: Time) {
+    pub fn set_read_paused(&mut self, paused: bool, now: Time) {
         if self.is_paused && !paused && self.awaits_attachment() {
-            self.await_attachment(now);
+            self.start_attachment_deadline(now);
         }
         self.is_paused = paused;
     }
 
-    /// Whether an attachment is due. Only then [`set_paused`](Self::set_paused) makes a difference.
+    /// Whether an attachment is due. Only then [`set_read_paused`](Self::set_read_paused) makes a difference.
     #[must_use]
     pub fn awaits_attachment(&self) -> bool {
         self.attachment_deadline != Deadline::NEVER
@@ -220,9 +220,9 @@ impl<S: Socket> Connection<S> {
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Violation> {
         let violation = if self.connect_deadline.0 <= now {
-            Violation::NothingJoined
+            Violation::ConnectTimeout
         } else if !self.is_paused && self.attachment_deadline.0 <= now {
-            Violation::AttachmentOverdue
+            Violation::AttachmentTimeout
         } else {
             return None;
         };
@@ -259,12 +259,12 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Goes over all sockets that have not been removed, in the order in which they were asked for.
-    pub fn for_each(&mut self, mut visit: impl FnMut(Entry<'_, S>)) {
+    pub fn for_each(&mut self, mut visit: impl FnMut(SocketEntry<'_, S>)) {
         let mut index = 0;
         while index < self.slots.len() {
             let before = self.slots.len();
             if self.slots[index].socket().is_some() {
-                visit(Entry::new(self, index));
+                visit(SocketEntry::new(self, index));
             }
             // An entry that was removed has left its place to the next one.
             if self.slots.len() == before {
@@ -281,10 +281,10 @@ impl<S: Socket> Connection<S> {
         match decoded {
             Ok(Some(packet)) => self.handle_packet(packet),
             Ok(None) => {
-                self.await_attachment(now);
+                self.start_attachment_deadline(now);
                 Ok(None)
             }
-            Err(error) => Err(self.violated(error.into())),
+            Err(error) => Err(self.close_with_violation(error.into())),
         }
     }
 
@@ -294,11 +294,11 @@ impl<S: Socket> Connection<S> {
     ) -> Result<Option<Received<'c, 'm, S>>, Violation> {
         match packet {
             Packet::Event { namespace, ack, event } => {
-                let joined = self.joined(&namespace, Violation::EventNotJoined)?;
+                let joined = self.connected_entry(&namespace, Violation::EventNotConnected)?;
                 Ok(joined.map(|socket| Received::Event { socket, event, ack }))
             }
             Packet::Ack { namespace, id, arguments } => {
-                let joined = self.joined(&namespace, Violation::AckNotJoined)?;
+                let joined = self.connected_entry(&namespace, Violation::AckNotConnected)?;
                 Ok(joined.map(|socket| Received::Ack { socket, id, arguments }))
             }
             Packet::Connect { namespace, auth } => {
@@ -307,25 +307,29 @@ impl<S: Socket> Connection<S> {
             }
             Packet::Disconnect { namespace } => {
                 let Some(index) = self.position(&namespace) else {
-                    return Err(self.violated(Violation::DisconnectNotJoined));
+                    return Err(self.close_with_violation(Violation::DisconnectNotConnected));
                 };
                 if !self.slots[index].is_open() {
                     return Ok(None);
                 }
                 self.slots[index].disconnect();
-                Ok(Some(Received::Left(Entry::new(self, index))))
+                Ok(Some(Received::Disconnect(SocketEntry::new(self, index))))
             }
-            Packet::ConnectError { .. } => Err(self.violated(Violation::ServerPacket)),
+            Packet::ConnectError { .. } => Err(self.close_with_violation(Violation::UnexpectedConnectError)),
         }
     }
 
     /// The socket of a namespace; `None` if it is disconnected, so that what comes for it is ignored.
-    fn joined(&mut self, namespace: &str, violation: Violation) -> Result<Option<Entry<'_, S>>, Violation> {
+    fn connected_entry(
+        &mut self,
+        namespace: &str,
+        violation: Violation,
+    ) -> Result<Option<SocketEntry<'_, S>>, Violation> {
         match self.position(namespace) {
-            Some(index) if self.slots[index].has_joined() => {
-                Ok(self.slots[index].is_open().then(|| Entry::new(self, index)))
+            Some(index) if self.slots[index].was_connected() => {
+                Ok(self.slots[index].is_open().then(|| SocketEntry::new(self, index)))
             }
-            _ => Err(self.violated(violation)),
+            _ => Err(self.close_with_violation(violation)),
         }
     }
 
@@ -337,22 +341,24 @@ impl<S: Socket> Connection<S> {
     /// Whether a client may ask for this namespace now. What was kept of a socket before is no longer of use.
     fn check_connect(&mut self, namespace: &str) -> Result<(), Violation> {
         if self.slots.iter().any(|slot| slot.is_open() && slot.namespace() == namespace) {
-            return Err(self.violated(Violation::SecondConnect));
+            return Err(self.close_with_violation(Violation::DuplicateConnect));
         }
         self.slots.retain(|slot| slot.socket().is_some() || slot.namespace() != namespace);
         if self.slots.iter().filter(|slot| slot.namespace() == namespace).count()
-            >= self.leaving_sockets as usize
+            >= self.max_disconnecting_sockets as usize
         {
-            return Err(self.violated(Violation::TooManyLeaving { max: self.leaving_sockets as usize }));
+            return Err(self.close_with_violation(Violation::TooManyDisconnecting {
+                max: self.max_disconnecting_sockets as usize,
+            }));
         }
         Ok(())
     }
 
-    fn await_attachment(&mut self, now: Time) {
+    fn start_attachment_deadline(&mut self, now: Time) {
         self.attachment_deadline = Deadline(now + Duration::from_micros(self.attachment_timeout));
     }
 
-    fn violated(&mut self, violation: Violation) -> Violation {
+    fn close_with_violation(&mut self, violation: Violation) -> Violation {
         self.close();
         violation
     }

@@ -5,15 +5,15 @@ use engineio_proto::{EncodedMessage, MessageEncoder};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::Value;
-use tidewire_socketio_proto::{Decoder, Limits, Packet, RESERVED_EVENTS, encode};
+use tidewire_socketio_proto::{Decoder, DecoderLimits, Packet, RESERVED_EVENTS, encode};
 
 /// Gives the text of a message and its attachments to a decoder.
 fn transmit(message: &EncodedMessage<'_>) -> Packet<'static> {
-    let mut decoder = Decoder::new(&Limits::default());
-    let mut packet = decoder.text(message.text()).expect("the text is valid").map(Packet::into_owned);
+    let mut decoder = Decoder::new(&DecoderLimits::default());
+    let mut packet = decoder.decode_text(message.text()).expect("the text is valid").map(Packet::into_owned);
     for attachment in message.attachments() {
         assert_eq!(packet, None, "the packet is complete with its last attachment");
-        packet = decoder.binary(attachment).expect("the attachment is valid");
+        packet = decoder.decode_binary(attachment).expect("the attachment is valid");
     }
     packet.expect("the packet is complete")
 }
@@ -82,7 +82,7 @@ proptest! {
         let all: Vec<Value> = event.arguments().deserialize_all().unwrap();
         let pair: (Value, Value) = event.arguments().deserialize().unwrap();
         let one: Value = event.arguments().deserialize().unwrap();
-        let raw: Value = serde_json::from_str(&format!("[{}]", event.arguments().as_json())).unwrap();
+        let raw: Value = serde_json::from_str(&format!("[{}]", event.arguments().json_elements())).unwrap();
         // Floats that are integers are written as such, so that numbers are compared as what they are worth.
         prop_assert_eq!(text(&one), text(&first));
         prop_assert_eq!(text(&raw), text(&Value::from(vec![first.clone(), second.clone()])));
@@ -136,7 +136,7 @@ proptest! {
 fn text(value: &Value) -> String {
     let mut encoder = MessageEncoder::new();
     match transmit(&encode::ack(&mut encoder, "/", 0, value).expect("JSON can be written")) {
-        Packet::Ack { arguments, .. } => arguments.as_json().to_owned(),
+        Packet::Ack { arguments, .. } => arguments.json_elements().to_owned(),
         other => panic!("an acknowledgement was sent, not {other:?}"),
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tidewire::server::Server;
 use tidewire::server::adapter::{
-    Adapter, BroadcastOptions, EncodedEvent, InMemory, JoinError, Member, Room, SocketId,
+    Adapter, BroadcastOptions, EncodedEvent, InMemoryAdapter, JoinError, LocalSocket, Room, SocketId,
 };
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -19,12 +19,12 @@ type Broadcasts = Arc<Mutex<Vec<(String, Vec<Bytes>)>>>;
 /// one process.
 #[derive(Default)]
 struct Recording {
-    local: InMemory,
+    local: InMemoryAdapter,
     broadcasts: Broadcasts,
 }
 
 impl Adapter for Recording {
-    fn add(&self, member: Arc<dyn Member>) {
+    fn add(&self, member: Arc<dyn LocalSocket>) {
         self.local.add(member);
     }
 
@@ -46,12 +46,12 @@ impl Adapter for Recording {
         self.local.broadcast(event, options)
     }
 
-    fn member(&self, id: SocketId) -> Option<Arc<dyn Member>> {
-        self.local.member(id)
+    fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
+        self.local.local_socket(id)
     }
 
-    fn members(&self, options: &BroadcastOptions) -> Vec<Arc<dyn Member>> {
-        self.local.members(options)
+    fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
+        self.local.local_sockets(options)
     }
 
     fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
@@ -88,7 +88,7 @@ async fn a_broadcast_passes_through_the_adapter_of_the_program_with_its_json_and
     let broadcasts = Broadcasts::default();
     let recorded = Arc::clone(&broadcasts);
     let adapter = move |_: &str| -> Arc<dyn Adapter> {
-        Arc::new(Recording { local: InMemory::new(), broadcasts: Arc::clone(&recorded) })
+        Arc::new(Recording { local: InMemoryAdapter::new(), broadcasts: Arc::clone(&recorded) })
     };
     let io = Server::builder().adapter(adapter).build();
     let listener = io.bind("127.0.0.1:0").await.expect("a free port");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidewire::server::{Server, ServerTls};
-use tidewire::ws::{ClientTls, ClientTlsBuilder, Connect, ConnectError, DialError, Message, TlsError};
+use tidewire::ws::{ClientTls, ClientTlsBuilder, ConnectError, Connector, DialError, Message, TlsError};
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("in time")
@@ -23,15 +23,15 @@ async fn a_client_that_trusts_the_certificate_joins_and_another_does_not() {
     let url = format!("wss://localhost:{port}/socket.io/?EIO=4&transport=websocket");
     let trusting = ClientTls::builder().without_system_roots().root_certificates(certificate.as_bytes());
     let trusting = trusting.and_then(ClientTlsBuilder::build).expect("a configuration");
-    let mut client = soon(Connect::new(&url).tls(trusting).connect()).await.expect("it is trusted");
+    let mut client = soon(Connector::new(&url).tls(trusting).connect()).await.expect("it is trusted");
     soon(client.recv()).await.expect("the open packet");
     client.send("40").await.expect("it is open");
     let Some(Message::Text(joined)) = soon(client.recv()).await else { panic!("a text") };
     assert!(joined.starts_with(r#"40{"sid":""#), "{joined}");
 
-    let error = soon(Connect::new(&url).connect()).await.expect_err("nobody else trusts it");
+    let error = soon(Connector::new(&url).connect()).await.expect_err("nobody else trusts it");
     assert!(matches!(error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))), "{error:?}");
     let error =
-        soon(Connect::new(url.replacen("wss", "ws", 1)).connect()).await.expect_err("it is encrypted");
+        soon(Connector::new(url.replacen("wss", "ws", 1)).connect()).await.expect_err("it is encrypted");
     assert_eq!(error.status().map(|status| status.as_u16()), Some(400), "{error:?}");
 }

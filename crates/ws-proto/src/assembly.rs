@@ -1,20 +1,20 @@
 //! A message that does not lie whole in one read.
 
-use crate::chunks::Chunks;
-use crate::content::Content;
+use crate::chunked_message::ChunkedMessage;
 use crate::frame::Opcode;
-use crate::inflated::Inflated;
+use crate::inflate_assembly::InflateAssembly;
+use crate::message_buffer::MessageBuffer;
 
 /// A message under assembly.
 #[derive(Debug)]
 pub(crate) enum Assembly {
-    Content(Content),
+    Uncompressed(MessageBuffer),
     /// As it came; what it stands for is known at its end.
     Compressed(Opcode, Vec<u8>),
     /// Compressed too, and long.
-    Inflated(Box<Inflated>),
+    Inflating(Box<InflateAssembly>),
     /// Not assembled at all.
-    Chunks(Box<Chunks>),
+    Chunked(Box<ChunkedMessage>),
 }
 
 impl Assembly {
@@ -23,17 +23,17 @@ impl Assembly {
         if compressed {
             Assembly::Compressed(opcode, Vec::new())
         } else {
-            Assembly::Content(Content::new(opcode))
+            Assembly::Uncompressed(MessageBuffer::new(opcode))
         }
     }
 
     /// How many bytes have come, as they came.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Assembly::Content(content) => content.len(),
+            Assembly::Uncompressed(content) => content.len(),
             Assembly::Compressed(_, bytes) => bytes.len(),
-            Assembly::Inflated(message) => message.len(),
-            Assembly::Chunks(_) => 0,
+            Assembly::Inflating(message) => message.len(),
+            Assembly::Chunked(_) => 0,
         }
     }
 }

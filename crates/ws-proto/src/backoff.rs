@@ -12,7 +12,7 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 const RANDOMIZATION_FACTOR: f64 = 0.5;
 
 /// No wait is computed from less, so that a zero in the settings makes no hot loop.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_DELAY: Duration = Duration::from_millis(1);
 
 /// The waits between attempts to connect: each twice as long as the one before, up to a maximum, and all of them uneven,
 /// so that clients which have lost their server at the same moment do not come back at the same moment.
@@ -50,8 +50,8 @@ impl Backoff {
     pub fn new(delay: Duration, delay_max: Duration, randomization_factor: f64) -> Self {
         let is_factor = randomization_factor > 0.0 && randomization_factor <= 1.0;
         Self {
-            delay: delay.max(SHORTEST),
-            delay_max: delay_max.max(SHORTEST),
+            delay: delay.max(MIN_DELAY),
+            delay_max: delay_max.max(MIN_DELAY),
             randomization_factor: if is_factor { randomization_factor } else { 0.0 },
             attempts: 0,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::assembly::Assembly;
 use crate::close::{CloseCode, CloseFrame};
-use crate::control::{Control, ControlPayload, ControlState, ControlTooLong};
+use crate::control::{ControlFrame, ControlPayload, ControlState, ControlTooLong};
 use crate::deflate::{DeflateAgreement, Inflater};
 use crate::error::ProtocolError;
 use crate::event::{EndOfStream, Event};
@@ -40,12 +40,12 @@ pub struct Connection {
     close_timeout_millis: u32,
     max_control_frames: u16,
     /// When the control frames that have come are forgotten: each moves it by its share of ten seconds.
-    control_frames_until: Time,
+    control_bucket_empty_at: Time,
     /// How much of a header has come that a read cut; the bytes are with `control`.
-    spill_len: u8,
+    partial_header_len: u8,
     role: Role,
-    receiving: Receiving,
-    sending: Sending,
+    recv_state: RecvState,
+    send_state: SendState,
     /// Messages are handed out as they come.
     in_chunks: bool,
     /// Long messages are handed out in memory of their own.
@@ -67,11 +67,11 @@ impl Connection {
             fragments: 0,
             close_timeout_millis: u32::try_from(limits.close_timeout.as_millis()).unwrap_or(u32::MAX),
             max_control_frames: limits.max_control_frames.max(1),
-            control_frames_until: Time::ZERO,
-            spill_len: 0,
+            control_bucket_empty_at: Time::ZERO,
+            partial_header_len: 0,
             role,
-            receiving: Receiving::Open,
-            sending: Sending::Open,
+            recv_state: RecvState::Open,
+            send_state: SendState::Open,
             in_chunks: false,
             owns_long_messages: false,
         }
@@ -83,7 +83,7 @@ impl Connection {
     /// Such a message is unmasked, checked and copied block by block, out of the nearest cache, and that takes a fifth less
     /// time than first unmasking it where it lies, then checking it, then copying it.
     #[must_use]
-    pub fn with_long_messages_owned(mut self) -> Self {
+    pub fn with_owned_long_messages(mut self) -> Self {
         self.owns_long_messages = true;
         self
     }
@@ -104,7 +104,7 @@ impl Connection {
     /// Takes the next event out of `input`, as soon as it is whole.
     ///
     /// A message that lies whole in the input is unmasked where it lies and borrowed: no copy, no allocation, unless it is
-    /// [long and to be owned](Self::with_long_messages_owned). On `Ok(None)` all of the input has been consumed; what was
+    /// [long and to be owned](Self::with_owned_long_messages). On `Ok(None)` all of the input has been consumed; what was
     /// unfinished in it has been kept, a message under assembly as one buffer that is handed out with it. Text is validated
     /// as it comes, so that text which can no longer become UTF-8 fails in the middle of a frame.
     ///
@@ -115,7 +115,7 @@ impl Connection {
     /// peer's Close.
     ///
     /// `now` is when the input came. If that is long past, see [`restart_close_timeout`](Self::restart_close_timeout); and where
-    /// it [`has_many_control_frames`](Self::has_many_control_frames), give the true time: who takes messages slowly reads in one
+    /// it [`is_control_rate_high`](Self::is_control_rate_high), give the true time: who takes messages slowly reads in one
     /// go what has come in a long time, and its Pings did not come at once.
     #[inline]
     pub fn decode<'b>(
@@ -123,11 +123,11 @@ impl Connection {
         input: &mut Input<'b>,
         now: Time,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        if self.receiving != Receiving::Open {
+        if self.recv_state != RecvState::Open {
             input.discard();
             return Ok(None);
         }
-        let result = self.receive(input, now);
+        let result = self.decode_event(input, now);
         if let Err(error) = &result {
             self.fail(error.close_code(), now);
             input.discard();
@@ -149,7 +149,7 @@ impl Connection {
     /// At most so many further bytes may come of the message that is handed out in chunks; more are
     /// [`ProtocolError::MessageTooBig`].
     pub fn limit_chunks(&mut self, bytes: u64) {
-        if let Some(Assembly::Chunks(chunks)) = &mut self.message {
+        if let Some(Assembly::Chunked(chunks)) = &mut self.message {
             chunks.limit(bytes);
         }
     }
@@ -157,8 +157,8 @@ impl Connection {
     /// Drops what is still to come of the message of which chunks have been handed out, if there is one. It may be as long
     /// as a message may be that is assembled.
     pub fn skip_chunks(&mut self) {
-        if let Some(Assembly::Chunks(chunks)) = &mut self.message {
-            let inflates = self.inflater.as_ref().is_some_and(|inflater| !inflater.forgets());
+        if let Some(Assembly::Chunked(chunks)) = &mut self.message {
+            let inflates = self.inflater.as_ref().is_some_and(|inflater| !inflater.no_context_takeover());
             chunks.skip(self.max_message_size, inflates);
         }
     }
@@ -173,7 +173,7 @@ impl Connection {
     fn message_has_chunk(&self) -> bool {
         match &self.message {
             None => false,
-            Some(Assembly::Chunks(chunks)) => chunks.has_more(),
+            Some(Assembly::Chunked(chunks)) => chunks.has_more(),
             Some(_) => self.in_chunks,
         }
     }
@@ -181,7 +181,7 @@ impl Connection {
     /// Whether a compressed message is under way that is inflated as it comes, so that each read of it takes a while.
     #[inline]
     pub fn is_inflating(&self) -> bool {
-        matches!(self.message, Some(Assembly::Inflated(_)))
+        matches!(self.message, Some(Assembly::Inflating(_)))
     }
 
     /// How many bytes are still to come of the frame that has begun: 0 between two frames.
@@ -193,10 +193,10 @@ impl Connection {
     /// The next control frame to write: a Pong, a Ping, and the Close after everything else.
     ///
     /// Once the Close has been taken nothing may be written any more.
-    pub fn poll_transmit(&mut self) -> Option<Control> {
-        let control = self.control.as_mut()?.take_owed()?;
+    pub fn poll_transmit(&mut self) -> Option<ControlFrame> {
+        let control = self.control.as_mut()?.pop_queued()?;
         if control.opcode() == Opcode::Close {
-            self.sending = Sending::Closed;
+            self.send_state = SendState::Closed;
         }
         self.release_control();
         Some(control)
@@ -205,33 +205,33 @@ impl Connection {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something: for most of the time not even the question costs
     /// more than this.
     #[inline]
-    pub fn may_transmit(&self) -> bool {
+    pub fn wants_transmit(&self) -> bool {
         self.control.is_some()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. There is a deadline from the beginning
     /// of a close, whoever began it, to the end of the stream; a driver that drops the stream earlier forgets it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.control.as_ref()?.deadline
+        self.control.as_ref()?.close_deadline
     }
 
     /// Has the close, if it has begun, take its time from `now` on: for a driver to which [`decode`](Self::decode) has just
     /// given the end, out of input that came a while ago.
     pub fn restart_close_timeout(&mut self, now: Time) {
         let deadline = self.close_deadline(now);
-        if let Some(until) = self.control.as_mut().and_then(|control| control.deadline.as_mut()) {
+        if let Some(until) = self.control.as_mut().and_then(|control| control.close_deadline.as_mut()) {
             *until = deadline;
         }
     }
 
-    /// [`Event::TimedOut`], once, if the close should have been over by `now`; the connection is closed then, and
+    /// [`Event::CloseTimedOut`], once, if the close should have been over by `now`; the connection is closed then, and
     /// the stream is to be dropped.
     pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
         if self.poll_timeout()? > now {
             return None;
         }
         self.abandon();
-        Some(Event::TimedOut)
+        Some(Event::CloseTimedOut)
     }
 
     /// Begins the closing handshake (§7.1.2): queues a Close, behind which nothing may be sent, and gives the peer
@@ -245,29 +245,29 @@ impl Connection {
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlTooLong> {
         let payload = ControlPayload::new(payload)?;
         if self.can_send() {
-            self.control_mut().owe_ping(payload);
+            self.control_mut().queue_ping(payload);
         }
         Ok(())
     }
 
     /// Whether messages may still be sent: no longer once a Close has been queued, ours or the reply to the peer's.
     pub fn can_send(&self) -> bool {
-        self.sending == Sending::Open
+        self.send_state == SendState::Open
     }
 
     /// Whether both directions are done: once what has been written is flushed, the stream may be shut down (by
     /// the server first, §7.1.1). After an error of the peer's this does not wait for its Close.
     pub fn is_closed(&self) -> bool {
-        self.receiving != Receiving::Open && self.sending == Sending::Closed
+        self.recv_state != RecvState::Open && self.send_state == SendState::Closed
     }
 
     /// The peer's stream has ended. If its Close had come before, a queued reply may still be written; otherwise
     /// the connection is closed.
     pub fn handle_eof(&mut self) -> EndOfStream {
-        match self.receiving {
-            Receiving::Closed => EndOfStream::Clean,
-            Receiving::Failed => EndOfStream::Abnormal,
-            Receiving::Open => {
+        match self.recv_state {
+            RecvState::Closed => EndOfStream::Clean,
+            RecvState::Failed => EndOfStream::Abnormal,
+            RecvState::Open => {
                 self.abandon();
                 EndOfStream::Abnormal
             }
@@ -276,41 +276,41 @@ impl Connection {
 
     /// The peer broke the protocol: "fail the connection" (§7.1.7), and say why.
     fn fail(&mut self, code: CloseCode, now: Time) {
-        self.end_receiving(Receiving::Failed);
+        self.end_receiving(RecvState::Failed);
         if let Some(control) = &mut self.control {
-            control.drop_answers();
+            control.clear_ping_pong();
         }
         self.queue_close(Some(code.into()), now);
     }
 
     /// Nothing can be sent or received any more.
     fn abandon(&mut self) {
-        self.end_receiving(Receiving::Failed);
-        self.sending = Sending::Closed;
+        self.end_receiving(RecvState::Failed);
+        self.send_state = SendState::Closed;
         self.control = None;
     }
 
     /// Discards whatever is half received, so that a connection on its way out holds no message's memory.
-    fn end_receiving(&mut self, receiving: Receiving) {
-        self.receiving = receiving;
+    fn end_receiving(&mut self, receiving: RecvState) {
+        self.recv_state = receiving;
         self.message = None;
         self.frame = None;
         self.inflater = None;
-        self.spill_len = 0;
+        self.partial_header_len = 0;
         if let Some(control) = &mut self.control {
-            control.partial = Vec::new();
+            control.partial_payload = Vec::new();
         }
     }
 
     /// Queues a Close unless one has been queued (§5.5.1: only one is sent), and starts the deadline unless it runs.
     fn queue_close(&mut self, frame: Option<CloseFrame>, now: Time) {
         let deadline = self.close_deadline(now);
-        let before = std::mem::replace(&mut self.sending, Sending::CloseQueued);
+        let before = std::mem::replace(&mut self.send_state, SendState::CloseQueued);
         let control = self.control_mut();
-        control.deadline.get_or_insert(deadline);
+        control.close_deadline.get_or_insert(deadline);
         match before {
-            Sending::Open => control.owe_close(frame),
-            Sending::CloseQueued | Sending::Closed => self.sending = before,
+            SendState::Open => control.queue_close(frame),
+            SendState::CloseQueued | SendState::Closed => self.send_state = before,
         }
     }
 
@@ -323,7 +323,7 @@ impl Connection {
     }
 
     fn release_control(&mut self) {
-        if self.spill_len == 0 && self.control.as_ref().is_some_and(|control| control.is_empty()) {
+        if self.partial_header_len == 0 && self.control.as_ref().is_some_and(|control| control.is_empty()) {
             self.control = None;
         }
     }
@@ -331,7 +331,7 @@ impl Connection {
 
 /// What we may still receive.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Receiving {
+enum RecvState {
     Open,
     /// The peer's Close has come; it must send nothing more, and if it does, it is discarded.
     Closed,
@@ -341,7 +341,7 @@ enum Receiving {
 
 /// What we may still send.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Sending {
+enum SendState {
     Open,
     /// A Close waits for `poll_transmit`; messages must not be sent behind it.
     CloseQueued,

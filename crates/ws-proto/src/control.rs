@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::close::CloseFrame;
-use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, encode_message};
+use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, encode_frame};
 use crate::time::Time;
 
 /// The payload of a Ping or Pong: at most 125 bytes (RFC 6455 §5.5). An empty one owns no memory.
@@ -45,12 +45,12 @@ pub struct ControlTooLong {
 /// A control frame that the machine wants written, from
 /// [`Connection::poll_transmit`](crate::Connection::poll_transmit).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Control {
+pub struct ControlFrame {
     opcode: Opcode,
     payload: Box<[u8]>,
 }
 
-impl Control {
+impl ControlFrame {
     /// Ping, Pong or Close.
     pub fn opcode(&self) -> Opcode {
         self.opcode
@@ -64,7 +64,7 @@ impl Control {
     /// Appends the frame to `out`. A client has to give a `mask`, new and unpredictable for every frame (§5.3,
     /// §10.3); a server must not.
     pub fn encode_into(&self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
-        encode_message(self.opcode, &self.payload, mask, out);
+        encode_frame(self.opcode, &self.payload, mask, out);
     }
 }
 
@@ -73,51 +73,51 @@ impl Control {
 #[derive(Default, Debug)]
 pub(crate) struct ControlState {
     /// The beginning of a frame's header, of any frame, that a read cut.
-    pub(crate) spill: [u8; MAX_HEADER_LEN],
+    pub(crate) partial_header: [u8; MAX_HEADER_LEN],
     /// The payload, as far as it has come, of a control frame that reaches over the end of a read: ≤ 125 bytes.
-    pub(crate) partial: Vec<u8>,
+    pub(crate) partial_payload: Vec<u8>,
     /// At most one of each is owed. A later Ping replaces the Pong to an earlier one (§5.5.3 allows it), so a
     /// flood of Pings from a peer that does not read costs no memory.
     pong: Option<ControlPayload>,
     ping: Option<ControlPayload>,
     close: Option<Box<[u8]>>,
     /// When the close has to be over.
-    pub(crate) deadline: Option<Time>,
+    pub(crate) close_deadline: Option<Time>,
 }
 
 impl ControlState {
-    pub(crate) fn owe_pong(&mut self, payload: ControlPayload) {
+    pub(crate) fn queue_pong(&mut self, payload: ControlPayload) {
         self.pong = Some(payload);
     }
 
-    pub(crate) fn owe_ping(&mut self, payload: ControlPayload) {
+    pub(crate) fn queue_ping(&mut self, payload: ControlPayload) {
         self.ping = Some(payload);
     }
 
-    pub(crate) fn owe_close(&mut self, frame: Option<CloseFrame>) {
+    pub(crate) fn queue_close(&mut self, frame: Option<CloseFrame>) {
         self.close = Some(frame.map(|frame| frame.encode()).unwrap_or_default());
     }
 
     /// Nothing is owed any more, save a Close: the peer has lost its claim to answers.
-    pub(crate) fn drop_answers(&mut self) {
+    pub(crate) fn clear_ping_pong(&mut self) {
         self.pong = None;
         self.ping = None;
     }
 
     /// What to send next: the Close last, since nothing may follow it.
-    pub(crate) fn take_owed(&mut self) -> Option<Control> {
-        let control = |opcode, payload| Control { opcode, payload };
+    pub(crate) fn pop_queued(&mut self) -> Option<ControlFrame> {
+        let control = |opcode, payload| ControlFrame { opcode, payload };
         let pong = self.pong.take().map(|payload| control(Opcode::Pong, payload.0));
         pong.or_else(|| self.ping.take().map(|payload| control(Opcode::Ping, payload.0)))
             .or_else(|| self.close.take().map(|payload| control(Opcode::Close, payload)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.partial.is_empty()
+        self.partial_payload.is_empty()
             && self.pong.is_none()
             && self.ping.is_none()
             && self.close.is_none()
-            && self.deadline.is_none()
+            && self.close_deadline.is_none()
     }
 }
 
@@ -135,11 +135,11 @@ mod tests {
     fn a_control_frame_is_written_with_and_without_mask() {
         // RFC 6455 §5.7: an unmasked Ping and a masked Pong, both "Hello".
         let mut out = Vec::new();
-        let ping = Control { opcode: Opcode::Ping, payload: (*b"Hello").into() };
+        let ping = ControlFrame { opcode: Opcode::Ping, payload: (*b"Hello").into() };
         ping.encode_into(&mut out, None);
         assert_eq!(out, [0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
         out.clear();
-        let pong = Control { opcode: Opcode::Pong, ..ping };
+        let pong = ControlFrame { opcode: Opcode::Pong, ..ping };
         pong.encode_into(&mut out, Some([0x37, 0xfa, 0x21, 0x3d]));
         assert_eq!(out, [0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
     }
@@ -148,11 +148,11 @@ mod tests {
     fn the_close_goes_last_and_the_latest_pong_wins() {
         let payload = |bytes: &[u8]| ControlPayload::new(bytes).unwrap();
         let mut state = ControlState::default();
-        state.owe_close(None);
-        state.owe_ping(payload(b"ping"));
-        state.owe_pong(payload(b"old"));
-        state.owe_pong(payload(b"new"));
-        let owed: Vec<_> = std::iter::from_fn(|| state.take_owed()).collect();
+        state.queue_close(None);
+        state.queue_ping(payload(b"ping"));
+        state.queue_pong(payload(b"old"));
+        state.queue_pong(payload(b"new"));
+        let owed: Vec<_> = std::iter::from_fn(|| state.pop_queued()).collect();
         let owed: Vec<_> = owed.iter().map(|control| (control.opcode(), control.payload())).collect();
         assert_eq!(owed, [(Opcode::Pong, &b"new"[..]), (Opcode::Ping, b"ping"), (Opcode::Close, b"")]);
         assert!(state.is_empty());

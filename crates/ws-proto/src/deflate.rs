@@ -11,16 +11,16 @@
 
 mod agreement;
 mod deflater;
+mod inflate_stream;
 mod inflater;
-mod inflating;
 mod options;
 
 pub use agreement::DeflateAgreement;
 pub use deflater::Deflater;
+pub(crate) use inflate_stream::InflateStream;
 pub(crate) use inflater::Inflater;
-pub(crate) use inflating::Inflating;
 pub use options::DeflateOptions;
-pub(crate) use options::{DeflateOffer, offers};
+pub(crate) use options::{DeflateParams, parse_offers};
 
 /// What ends every compressed message and is left out of it (RFC 7692 §7.2.1): the empty block of a flush.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

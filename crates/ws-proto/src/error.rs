@@ -29,23 +29,23 @@ pub enum ProtocolError {
     LengthOutOfRange,
     /// A client sent a frame without a mask (§5.1).
     #[error("frame from a client is not masked")]
-    NotMasked,
+    UnmaskedFrameFromClient,
     /// A server sent a frame with a mask (§5.1).
     #[error("frame from a server is masked")]
-    Masked,
+    MaskedFrameFromServer,
     /// A continuation frame while no message is being continued (§5.4).
     #[error("continuation frame without a message to continue")]
-    NothingToContinue,
+    UnexpectedContinuation,
     /// A new message while the last one is unfinished (§5.4).
     #[error("{0} frame before the fragmented message ended")]
-    MessageUnfinished(Opcode),
+    ExpectedContinuation(Opcode),
     /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size); or what is handed out
-    /// of it in chunks, or dropped, longer than [`limit_chunks`](crate::Connection::limit_chunks) or
+    /// of it in chunks, or dropped, longer than [`set_max_chunked_bytes`](crate::Connection::limit_chunks) or
     /// [`skip_chunks`](crate::Connection::skip_chunks) allows from there on.
-    #[error("message of at least {announced} bytes exceeds the limit of {limit}")]
+    #[error("message of at least {size} bytes exceeds the limit of {limit}")]
     MessageTooBig {
         /// The length of what is limited so far, with the frame or the chunk that was refused.
-        announced: u64,
+        size: u64,
         /// The limit.
         limit: u64,
     },
@@ -95,10 +95,10 @@ impl ProtocolError {
             | ProtocolError::ControlTooLong(_)
             | ProtocolError::LengthNotMinimal
             | ProtocolError::LengthOutOfRange
-            | ProtocolError::NotMasked
-            | ProtocolError::Masked
-            | ProtocolError::NothingToContinue
-            | ProtocolError::MessageUnfinished(_)
+            | ProtocolError::UnmaskedFrameFromClient
+            | ProtocolError::MaskedFrameFromServer
+            | ProtocolError::UnexpectedContinuation
+            | ProtocolError::ExpectedContinuation(_)
             | ProtocolError::CloseTooShort
             | ProtocolError::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::close::CloseFrame;
 use crate::control::ControlPayload;
-use crate::copy::{append_str, copy_of};
+use crate::copy::{append_str, to_vec};
 
 /// Something whole that the peer sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ pub enum Event<'b> {
     Close(Option<CloseFrame>),
     /// The close was not over within [`Limits::close_timeout`](crate::Limits::close_timeout): drop the stream.
     /// Comes from [`Connection::handle_timeout`](crate::Connection::handle_timeout) only.
-    TimedOut,
+    CloseTimedOut,
 }
 
 impl Event<'_> {
@@ -47,7 +47,7 @@ impl Event<'_> {
         match self {
             Event::Text(text) | Event::TextChunk { text, .. } => text.len(),
             Event::Binary(bytes) | Event::BinaryChunk { bytes, .. } => bytes.len(),
-            Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::TimedOut => 0,
+            Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::CloseTimedOut => 0,
         }
     }
 
@@ -63,7 +63,7 @@ impl Event<'_> {
             Event::Ping(payload) => Event::Ping(payload),
             Event::Pong(payload) => Event::Pong(payload),
             Event::Close(frame) => Event::Close(frame),
-            Event::TimedOut => Event::TimedOut,
+            Event::CloseTimedOut => Event::CloseTimedOut,
         }
     }
 }
@@ -81,7 +81,7 @@ fn owned_text(text: Cow<'_, str>) -> Cow<'static, str> {
 
 fn owned_bytes(bytes: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
     Cow::Owned(match bytes {
-        Cow::Borrowed(bytes) => copy_of(bytes),
+        Cow::Borrowed(bytes) => to_vec(bytes),
         Cow::Owned(bytes) => bytes,
     })
 }

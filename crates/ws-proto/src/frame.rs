@@ -84,8 +84,8 @@ impl fmt::Display for Opcode {
 /// Appends one whole frame to `out`: a message in a single piece, or a control frame.
 ///
 /// A client has to give a `mask_key`, new and unpredictable for every frame (§5.3, §10.3); a server must not.
-pub fn encode_message(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
-    let header = FrameHeader { mask: mask_key, ..FrameHeader::message(opcode, payload.len()) };
+pub fn encode_frame(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    let header = FrameHeader { masking_key: mask_key, ..FrameHeader::unfragmented(opcode, payload.len()) };
     let header = header.encode();
     out.reserve(header.len() + payload.len());
     out.extend_from_slice(&header);
@@ -106,15 +106,15 @@ pub struct FrameHeader {
     /// What the frame is.
     pub opcode: Opcode,
     /// The key the payload is masked with, if it is.
-    pub mask: Option<[u8; 4]>,
+    pub masking_key: Option<[u8; 4]>,
     /// How many bytes of payload follow; below 2⁶³.
     pub payload_len: u64,
 }
 
 impl FrameHeader {
     /// The header of a message in a single piece, or of a control frame, without mask.
-    pub const fn message(opcode: Opcode, payload_len: usize) -> Self {
-        FrameHeader { fin: true, rsv1: false, opcode, mask: None, payload_len: payload_len as u64 }
+    pub const fn unfragmented(opcode: Opcode, payload_len: usize) -> Self {
+        FrameHeader { fin: true, rsv1: false, opcode, masking_key: None, payload_len: payload_len as u64 }
     }
 
     /// Reads the header at the beginning of `bytes`, and says how many bytes it took; `None` if it is not whole
@@ -124,14 +124,14 @@ impl FrameHeader {
     /// lengths that are not minimal or have their highest bit set: each as soon as the bytes that show it are
     /// there. What depends on the connection (masks, order, size) is the connection's to refuse.
     pub fn parse(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
-        Self::parse_by(Rules::OfTheFormat, bytes)
+        Self::parse_with_rules(HeaderRules::Format, bytes)
     }
 
     /// [`parse`](Self::parse), refusing what the receiver's role forbids as well. It is done in the same pass, in
     /// the order of the bytes, so that of two errors in one header the same one is found however it was split.
     #[inline]
-    pub(crate) fn parse_by(
-        rules: Rules,
+    pub(crate) fn parse_with_rules(
+        rules: HeaderRules,
         bytes: &[u8],
     ) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let [first, ref after_first @ ..] = *bytes else { return Ok(None) };
@@ -149,8 +149,12 @@ impl FrameHeader {
         let [second, ref after_second @ ..] = *after_first else { return Ok(None) };
         let masked = second & 0x80 != 0;
         match rules {
-            Rules::ReceivedBy { role: Role::Server, .. } if !masked => return Err(ProtocolError::NotMasked),
-            Rules::ReceivedBy { role: Role::Client, .. } if masked => return Err(ProtocolError::Masked),
+            HeaderRules::Receiver { role: Role::Server, .. } if !masked => {
+                return Err(ProtocolError::UnmaskedFrameFromClient);
+            }
+            HeaderRules::Receiver { role: Role::Client, .. } if masked => {
+                return Err(ProtocolError::MaskedFrameFromServer);
+            }
             _ => {}
         }
         let short_len = second & 0x7f;
@@ -167,7 +171,7 @@ impl FrameHeader {
         } else {
             (None, after_len)
         };
-        let header = FrameHeader { fin, rsv1, opcode, mask, payload_len };
+        let header = FrameHeader { fin, rsv1, opcode, masking_key: mask, payload_len };
         Ok(Some((header, bytes.len() - payload.len())))
     }
 
@@ -192,7 +196,7 @@ impl FrameHeader {
                 10
             }
         };
-        if let Some(key) = self.mask {
+        if let Some(key) = self.masking_key {
             bytes[1] |= 0x80;
             bytes[len..len + 4].copy_from_slice(&key);
             len += 4;
@@ -218,20 +222,20 @@ impl Deref for EncodedHeader {
 
 /// Which rules a header is held against.
 #[derive(Copy, Clone, PartialEq, Eq)]
-pub(crate) enum Rules {
+pub(crate) enum HeaderRules {
     /// Those that hold for every header.
-    OfTheFormat,
+    Format,
     /// Those too that hold for a header received in this role. `deflate`: permessage-deflate is in use.
-    ReceivedBy { role: Role, deflate: bool },
+    Receiver { role: Role, deflate: bool },
 }
 
-impl Rules {
+impl HeaderRules {
     /// Compression begins with the first frame of a message, and control frames are never compressed (RFC 7692 §6.1).
     #[inline]
     fn allows_rsv1(self, opcode: u8) -> bool {
         match self {
-            Self::OfTheFormat => true,
-            Self::ReceivedBy { deflate, .. } => deflate && matches!(opcode, 0x1 | 0x2),
+            Self::Format => true,
+            Self::Receiver { deflate, .. } => deflate && matches!(opcode, 0x1 | 0x2),
         }
     }
 }
@@ -270,7 +274,7 @@ mod tests {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     fn header(fin: bool, opcode: Opcode, mask: Option<[u8; 4]>, payload_len: u64) -> FrameHeader {
-        FrameHeader { fin, rsv1: false, opcode, mask, payload_len }
+        FrameHeader { fin, rsv1: false, opcode, masking_key: mask, payload_len }
     }
 
     #[test]
@@ -347,11 +351,11 @@ mod tests {
     #[test]
     fn each_role_insists_on_its_mask_and_on_no_extension() {
         let by = |role, bytes: &[u8]| {
-            FrameHeader::parse_by(Rules::ReceivedBy { role, deflate: false }, bytes).err()
+            FrameHeader::parse_with_rules(HeaderRules::Receiver { role, deflate: false }, bytes).err()
         };
-        assert_eq!(by(Role::Server, &[0x81, 0x05]), Some(ProtocolError::NotMasked)); // §5.1
+        assert_eq!(by(Role::Server, &[0x81, 0x05]), Some(ProtocolError::UnmaskedFrameFromClient)); // §5.1
         assert_eq!(by(Role::Server, &[0x81, 0x85]), None);
-        assert_eq!(by(Role::Client, &[0x81, 0x85]), Some(ProtocolError::Masked)); // §5.1
+        assert_eq!(by(Role::Client, &[0x81, 0x85]), Some(ProtocolError::MaskedFrameFromServer)); // §5.1
         assert_eq!(by(Role::Client, &[0x81, 0x05]), None);
         for role in [Role::Client, Role::Server] {
             assert_eq!(by(role, &[0xc1]), Some(ProtocolError::ReservedBits(0b100))); // §5.2
@@ -361,7 +365,7 @@ mod tests {
     #[test]
     fn a_message_is_written_behind_what_is_there() {
         let mut out = b"before".to_vec();
-        encode_message(Opcode::Text, b"Hello", Some(KEY), &mut out);
+        encode_frame(Opcode::Text, b"Hello", Some(KEY), &mut out);
         assert_eq!(out, b"before\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"); // §5.7
     }
 }

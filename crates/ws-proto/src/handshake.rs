@@ -18,20 +18,20 @@ mod http2;
 mod origins;
 mod uri;
 
-pub use client::{Agreed, AnswerError, Offer, OfferError};
+pub use client::{ClientHandshake, ClientHandshakeError, HandshakeResponseError, Negotiated};
 pub use error::HandshakeError;
-pub(crate) use extensions::{Part, walk};
-pub use http2::{is_connect_request, verify_connect};
-pub use origins::{InvalidOrigin, Origins};
+pub(crate) use extensions::{ExtensionListItem, parse_extension_list};
+pub use http2::{is_connect_request, verify_connect_request};
+pub use origins::{AllowedOrigins, InvalidOrigin};
 pub use uri::{UriError, WebSocketUri};
 
-use crate::deflate::{self, DeflateAgreement, DeflateOffer, DeflateOptions};
+use crate::deflate::{self, DeflateAgreement, DeflateOptions, DeflateParams};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
-use origins::Origin;
+use origins::RequestOrigin;
 
 /// Whether a request asks for WebSocket at all: whether `Upgrade` lists `websocket`.
 ///
-/// Only that: a request that asks for it badly is one for [`verify`] to refuse with a reason, not one to be
+/// Only that: a request that asks for it badly is one for [`verify_upgrade_request`] to refuse with a reason, not one to be
 /// answered as if it were plain HTTP.
 pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
     lists_token(headers, &UPGRADE, "websocket")
@@ -40,14 +40,14 @@ pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
 /// Holds a request against every requirement of RFC 6455 §4.2.1.
 ///
 /// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, for
-/// [`verify_connect`]) and must not have a body, which a proxy and we might delimit differently and read as frames. Which
+/// [`verify_connect_request`]) and must not have a body, which a proxy and we might delimit differently and read as frames. Which
 /// resources there are is for the program to know.
-pub fn verify(
+pub fn verify_upgrade_request(
     method: &Method,
     target: &Uri,
     version: Version,
     headers: &HeaderMap,
-) -> Result<Accepted, HandshakeError> {
+) -> Result<VerifiedRequest, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::MethodNotGet);
     }
@@ -64,9 +64,14 @@ pub fn verify(
         return Err(HandshakeError::ConnectionWithoutUpgrade);
     }
     verify_version(headers)?;
-    let opening = Opening::Http1 { accept_key: accept_key(verified_key(headers)?) };
-    let (protocols, deflate) = (offered_protocols(headers)?, deflate::offers(headers)?);
-    Ok(Accepted { opening, protocols, deflate, origin: Origin::of(headers, headers.get(HOST).cloned()) })
+    let opening = HandshakeKind::Http1 { accept_key: accept_key(verified_key(headers)?) };
+    let (protocols, deflate) = (offered_protocols(headers)?, deflate::parse_offers(headers)?);
+    Ok(VerifiedRequest {
+        kind: opening,
+        protocols,
+        deflate,
+        origin: RequestOrigin::from_headers(headers, headers.get(HOST).cloned()),
+    })
 }
 
 /// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): base64 of the SHA-1 of the key as it
@@ -78,28 +83,28 @@ pub fn accept_key(key: &str) -> String {
 
 /// A handshake that may be answered with 101, or 200 over HTTP/2.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Accepted {
-    opening: Opening,
+pub struct VerifiedRequest {
+    kind: HandshakeKind,
     protocols: Vec<String>,
-    deflate: Vec<DeflateOffer>,
-    origin: Origin,
+    deflate: Vec<DeflateParams>,
+    origin: RequestOrigin,
 }
 
 /// What the connection is opened by.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Opening {
+enum HandshakeKind {
     /// An upgrade, which takes the whole connection.
     Http1 { accept_key: String },
     /// An extended CONNECT (RFC 8441), which takes its stream.
     Http2,
 }
 
-impl Accepted {
+impl VerifiedRequest {
     /// The value of `Sec-WebSocket-Accept`. `None` over HTTP/2, which has none.
     pub fn accept_key(&self) -> Option<&str> {
-        match &self.opening {
-            Opening::Http1 { accept_key } => Some(accept_key),
-            Opening::Http2 => None,
+        match &self.kind {
+            HandshakeKind::Http1 { accept_key } => Some(accept_key),
+            HandshakeKind::Http2 => None,
         }
     }
 
@@ -112,8 +117,8 @@ impl Accepted {
     ///
     /// # Errors
     /// [`HandshakeError::OriginNotAllowed`].
-    pub fn verify_origin(&self, origins: &Origins) -> Result<(), HandshakeError> {
-        if origins.allow_origin(&self.origin) { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
+    pub fn verify_origin(&self, origins: &AllowedOrigins) -> Result<(), HandshakeError> {
+        if origins.allows_origin(&self.origin) { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
     }
 
     /// What comes of permessage-deflate (RFC 7692) on this connection: the first of the client's offers that can be kept
@@ -121,7 +126,7 @@ impl Accepted {
     ///
     /// What is agreed on takes effect with [`response`](Self::response).
     pub fn deflate(&self, options: &DeflateOptions) -> Option<DeflateAgreement> {
-        options.choose(&self.deflate)
+        options.negotiate(&self.deflate)
     }
 
     /// The answer (§4.2.2), its headers in the order in which Node's `ws` sends them; over HTTP/2 (RFC 8441 §5) only those
@@ -134,7 +139,7 @@ impl Accepted {
         deflate: Option<&DeflateAgreement>,
     ) -> Response<()> {
         let mut response = Response::new(());
-        if let Opening::Http1 { accept_key } = &self.opening {
+        if let HandshakeKind::Http1 { accept_key } = &self.kind {
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -150,7 +155,7 @@ impl Accepted {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         if let Some(deflate) = deflate {
-            headers.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.response_header());
         }
         response
     }
@@ -168,44 +173,48 @@ fn verify_target(target: &Uri) -> Result<(), HandshakeError> {
 }
 
 fn verify_host(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    match single(headers, &HOST) {
-        Single::One(b"") | Single::None => Err(HandshakeError::HostMissing),
-        Single::One(host) if is_authority(host) => Ok(()),
-        Single::One(_) => Err(HandshakeError::InvalidHost),
-        Single::Many => Err(HandshakeError::HostRepeated),
+    match single_header(headers, &HOST) {
+        SingleHeader::Value(b"") | SingleHeader::Missing => Err(HandshakeError::HostMissing),
+        SingleHeader::Value(host) if is_authority(host) => Ok(()),
+        SingleHeader::Value(_) => Err(HandshakeError::InvalidHost),
+        SingleHeader::Repeated => Err(HandshakeError::HostRepeated),
     }
 }
 
 fn verify_no_body(headers: &HeaderMap) -> Result<(), HandshakeError> {
     let no_length = headers.get_all(CONTENT_LENGTH).iter().all(|length| trim(length.as_bytes()) == b"0");
-    if no_length && !headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { Err(HandshakeError::Body) }
+    if no_length && !headers.contains_key(TRANSFER_ENCODING) {
+        Ok(())
+    } else {
+        Err(HandshakeError::BodyNotAllowed)
+    }
 }
 
 fn verify_version(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    match single(headers, &SEC_WEBSOCKET_VERSION) {
-        Single::One(b"13") => Ok(()),
-        Single::One(_) | Single::None => Err(HandshakeError::UnsupportedVersion),
-        Single::Many => Err(HandshakeError::VersionRepeated),
+    match single_header(headers, &SEC_WEBSOCKET_VERSION) {
+        SingleHeader::Value(b"13") => Ok(()),
+        SingleHeader::Value(_) | SingleHeader::Missing => Err(HandshakeError::UnsupportedVersion),
+        SingleHeader::Repeated => Err(HandshakeError::VersionRepeated),
     }
 }
 
 /// How a key is decoded. The bits behind its sixteen bytes may be set: they are in the RFC's own example (§4.1, 7), and
 /// RFC 4648 §3.5 leaves it to the decoder.
-const KEY: GeneralPurpose = GeneralPurpose::new(
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
 /// The key, if it is base64 of sixteen bytes.
 fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
-    let key = match single(headers, &SEC_WEBSOCKET_KEY) {
-        Single::One(key) => std::str::from_utf8(key).map_err(|_| HandshakeError::InvalidKey)?,
-        Single::None => return Err(HandshakeError::KeyMissing),
-        Single::Many => return Err(HandshakeError::KeyRepeated),
+    let key = match single_header(headers, &SEC_WEBSOCKET_KEY) {
+        SingleHeader::Value(key) => std::str::from_utf8(key).map_err(|_| HandshakeError::InvalidKey)?,
+        SingleHeader::Missing => return Err(HandshakeError::KeyMissing),
+        SingleHeader::Repeated => return Err(HandshakeError::KeyRepeated),
     };
     // Twenty-four characters hold eighteen bytes; a longer key does not fit and is refused as well.
     let mut nonce = [0; 18];
-    match KEY.decode_slice(key, &mut nonce) {
+    match KEY_BASE64.decode_slice(key, &mut nonce) {
         Ok(16) => Ok(key),
         _ => Err(HandshakeError::InvalidKey),
     }
@@ -229,19 +238,19 @@ fn offered_protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError>
     Ok(protocols)
 }
 
-enum Single<'h> {
-    None,
-    One(&'h [u8]),
-    Many,
+enum SingleHeader<'h> {
+    Missing,
+    Value(&'h [u8]),
+    Repeated,
 }
 
 /// A header that may occur once.
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Single<'h> {
+fn single_header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> SingleHeader<'h> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Single::None,
-        (Some(value), None) => Single::One(trim(value.as_bytes())),
-        (Some(_), Some(_)) => Single::Many,
+        (None, _) => SingleHeader::Missing,
+        (Some(value), None) => SingleHeader::Value(trim(value.as_bytes())),
+        (Some(_), Some(_)) => SingleHeader::Repeated,
     }
 }
 

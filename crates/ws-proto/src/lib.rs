@@ -4,7 +4,7 @@
 //! socket, no clock, no randomness and no runtime in here, so every rule can be tested without waiting, split at
 //! every byte, and used from wasm32 as well as from a server.
 //!
-//! A driver makes the opening handshake, a server's with [`verify`] and a client's with [`Offer`], owns one
+//! A driver makes the opening handshake, a server's with [`verify_upgrade_request`] and a client's with [`ClientHandshake`], owns one
 //! [`Connection`] for each peer and then, on every turn,
 //!
 //! 1. wraps what it has read in an [`Input`] and calls [`Connection::decode`] until that returns `Ok(None)`,
@@ -13,14 +13,14 @@
 //! 4. stops sending messages when [`Connection::can_send`] says so, and shuts the stream down when
 //!    [`Connection::is_closed`] does.
 //!
-//! Messages never pass through the machine on their way out: [`encode_message`], or a [`FrameHeader`] in front of
+//! Messages never pass through the machine on their way out: [`encode_frame`], or a [`FrameHeader`] in front of
 //! bytes that are encoded already, is all that sending takes.
 //!
 //! ```
-//! use tidewire_ws_proto::{Connection, Event, Input, Limits, Opcode, Role, Time, encode_message};
+//! use tidewire_ws_proto::{Connection, Event, Input, Limits, Opcode, Role, Time, encode_frame};
 //!
 //! let mut wire = Vec::new();
-//! encode_message(Opcode::Text, b"hello", Some([1, 2, 3, 4]), &mut wire);
+//! encode_frame(Opcode::Text, b"hello", Some([1, 2, 3, 4]), &mut wire);
 //!
 //! let mut server = Connection::new(Role::Server, &Limits::default());
 //! let mut input = Input::new(&mut wire);
@@ -32,40 +32,41 @@
 
 mod assembly;
 mod backoff;
-mod chain;
-mod chunks;
+mod chunked_message;
 mod close;
 mod connection;
-mod content;
 mod control;
 #[doc(hidden)] // For the crates above, which copy payloads too. No part of what this crate promises.
 pub mod copy;
 mod deflate;
 mod error;
+mod error_chain;
 mod event;
 mod frame;
 mod handshake;
-mod inflated;
+mod inflate_assembly;
 mod input;
 mod limits;
 mod mask;
+mod message_buffer;
 mod time;
 mod utf8;
 
 pub use backoff::Backoff;
-pub use chain::Chain;
 pub use close::{CloseCode, CloseFrame, CloseReason};
 pub use connection::Connection;
-pub use control::{Control, ControlPayload, ControlTooLong};
+pub use control::{ControlFrame, ControlPayload, ControlTooLong};
 pub use deflate::{DeflateAgreement, DeflateOptions, Deflater};
 pub use error::ProtocolError;
+pub use error_chain::ErrorChain;
 pub use event::{EndOfStream, Event};
 pub use frame::{
-    EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_message,
+    EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_frame,
 };
 pub use handshake::{
-    Accepted, Agreed, AnswerError, HandshakeError, InvalidOrigin, Offer, OfferError, Origins, UriError,
-    WebSocketUri, accept_key, is_connect_request, is_upgrade_request, verify, verify_connect,
+    AllowedOrigins, ClientHandshake, ClientHandshakeError, HandshakeError, HandshakeResponseError,
+    InvalidOrigin, Negotiated, UriError, VerifiedRequest, WebSocketUri, accept_key, is_connect_request,
+    is_upgrade_request, verify_connect_request, verify_upgrade_request,
 };
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};

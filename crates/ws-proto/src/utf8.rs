@@ -1,11 +1,11 @@
 //! Hot path. Text that comes in pieces, cut anywhere, checked as it comes.
 
-use crate::content::growth;
 use crate::copy::append_str;
 use crate::mask::mask_copy;
+use crate::message_buffer::additional_capacity;
 
 /// Bytes that are unmasked at a time: they are checked and copied while they are in the nearest cache.
-const BLOCK: usize = 2048;
+const UNMASK_BLOCK_LEN: usize = 2048;
 
 /// Text under assembly.
 ///
@@ -17,8 +17,8 @@ const BLOCK: usize = 2048;
 pub(crate) struct TextAssembly {
     text: String,
     /// The beginning of a character whose other bytes are still to come; the fourth place is for completing it.
-    open: [u8; 4],
-    open_len: u8,
+    incomplete: [u8; 4],
+    incomplete_len: u8,
 }
 
 /// The bytes are not UTF-8, and nothing that follows can mend it.
@@ -28,7 +28,7 @@ pub(crate) struct InvalidUtf8;
 impl TextAssembly {
     /// How many bytes have come.
     pub(crate) fn len(&self) -> usize {
-        self.text.len() + usize::from(self.open_len)
+        self.text.len() + usize::from(self.incomplete_len)
     }
 
     #[cfg(test)]
@@ -45,9 +45,9 @@ impl TextAssembly {
         expected: Option<usize>,
     ) -> Result<(), InvalidUtf8> {
         self.reserve(bytes.len(), expected);
-        let mut unmasked = [0; BLOCK];
+        let mut unmasked = [0; UNMASK_BLOCK_LEN];
         // The length of a block is a multiple of the key's, so each begins with its first byte.
-        for block in bytes.chunks(BLOCK) {
+        for block in bytes.chunks(UNMASK_BLOCK_LEN) {
             let unmasked = &mut unmasked[..block.len()];
             mask_copy(block, key, unmasked);
             self.push_reserved(unmasked)?;
@@ -62,18 +62,23 @@ impl TextAssembly {
     }
 
     fn reserve(&mut self, arriving: usize, expected: Option<usize>) {
-        let open_len = usize::from(self.open_len);
+        let open_len = usize::from(self.incomplete_len);
         let expected = expected.map(|bytes| bytes.saturating_add(open_len));
-        self.text.reserve_exact(growth(self.text.len(), self.text.capacity(), open_len + arriving, expected));
+        self.text.reserve_exact(additional_capacity(
+            self.text.len(),
+            self.text.capacity(),
+            open_len + arriving,
+            expected,
+        ));
     }
 
     fn push_reserved(&mut self, mut bytes: &[u8]) -> Result<(), InvalidUtf8> {
-        while self.open_len > 0 {
+        while self.incomplete_len > 0 {
             let Some((&byte, rest)) = bytes.split_first() else { return Ok(()) };
             bytes = rest;
             self.complete_character(byte)?;
         }
-        let (whole, open) = bytes.split_at(bytes.len() - open_character_len(bytes));
+        let (whole, open) = bytes.split_at(bytes.len() - incomplete_suffix_len(bytes));
         append_str(&mut self.text, simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?);
         for &byte in open {
             self.complete_character(byte)?;
@@ -88,22 +93,22 @@ impl TextAssembly {
 
     /// The text, if it does not end in the middle of a character.
     pub(crate) fn finish(self) -> Result<String, InvalidUtf8> {
-        if self.open_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }
+        if self.incomplete_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }
     }
 
     /// One more byte of the open character. It has four at most: an open character is a valid beginning, and no
     /// such beginning is longer than three.
     fn complete_character(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
-        let len = usize::from(self.open_len) + 1;
-        *self.open.get_mut(len - 1).ok_or(InvalidUtf8)? = byte;
-        match std::str::from_utf8(&self.open[..len]) {
+        let len = usize::from(self.incomplete_len) + 1;
+        *self.incomplete.get_mut(len - 1).ok_or(InvalidUtf8)? = byte;
+        match std::str::from_utf8(&self.incomplete[..len]) {
             Ok(character) => {
                 self.text.push_str(character);
-                self.open_len = 0;
+                self.incomplete_len = 0;
                 Ok(())
             }
             Err(error) if error.error_len().is_none() => {
-                self.open_len = len as u8;
+                self.incomplete_len = len as u8;
                 Ok(())
             }
             Err(_) => Err(InvalidUtf8),
@@ -112,7 +117,7 @@ impl TextAssembly {
 }
 
 /// How many bytes at the end of `bytes` begin a character and do not end it, going by its first byte alone.
-fn open_character_len(bytes: &[u8]) -> usize {
+fn incomplete_suffix_len(bytes: &[u8]) -> usize {
     for (before, byte) in bytes.iter().rev().take(3).enumerate() {
         let character_len = match byte {
             0x80..=0xbf => continue,

@@ -28,14 +28,15 @@ use http::header::{
 use http::{HeaderMap, Method, Uri, Version};
 use support::{agree, answered, encode, frame};
 use tidewire_ws_proto::{
-    Accepted, AnswerError, CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions,
-    Deflater, Event, FrameHeader, HandshakeError, Input, Limits, Opcode, ProtocolError, Role, Time, verify,
+    CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions, Deflater, Event,
+    FrameHeader, HandshakeError, HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time,
+    VerifiedRequest, verify_upgrade_request,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
 /// A good handshake with one header more.
-fn handshake(name: HeaderName, value: &str) -> Result<Accepted, HandshakeError> {
+fn handshake(name: HeaderName, value: &str) -> Result<VerifiedRequest, HandshakeError> {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -43,7 +44,7 @@ fn handshake(name: HeaderName, value: &str) -> Result<Accepted, HandshakeError> 
     headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.append(name, HeaderValue::from_str(value).expect("a header value"));
-    verify(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, &headers)
+    verify_upgrade_request(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, &headers)
 }
 
 /// Feeds one read, and says what went wrong.
@@ -61,7 +62,7 @@ fn feed(connection: &mut Connection, wire: &mut [u8]) -> Option<ProtocolError> {
 /// The beginning of a binary frame of this length.
 fn announcement(to: Role, opcode: Opcode, payload_len: u64) -> Vec<u8> {
     let mask = (to == Role::Server).then_some([0; 4]);
-    FrameHeader { mask, payload_len, ..FrameHeader::message(opcode, 0) }.encode().to_vec()
+    FrameHeader { masking_key: mask, payload_len, ..FrameHeader::unfragmented(opcode, 0) }.encode().to_vec()
 }
 
 /// ws: a regular expression that took the square of a header's length. And its kin in the other headers that are lists.
@@ -185,8 +186,8 @@ fn cve_2020_27813_a_length_close_to_its_largest_overflows_nothing() {
             let mut wire = frame(role, false, Opcode::Binary, b"ten bytes.", [0; 4]);
             assert_eq!(feed(&mut connection, &mut wire), None);
             let refused = feed(&mut connection, &mut announcement(role, Opcode::Continuation, u64::MAX >> 1));
-            let announced = (u64::MAX >> 1) + 10;
-            assert_eq!(refused, Some(ProtocolError::MessageTooBig { announced, limit }));
+            let size = (u64::MAX >> 1) + 10;
+            assert_eq!(refused, Some(ProtocolError::MessageTooBig { size, limit }));
         }
         // The highest bit is a sign to some.
         let mut connection = Connection::new(role, &unlimited);
@@ -216,7 +217,10 @@ fn agreements(role: Role) -> [DeflateAgreement; 2] {
 /// A compressed message, in one frame, to this role.
 fn compressed_frame(to: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = (to == Role::Server).then_some([1, 2, 3, 4]);
-    encode(FrameHeader { rsv1: true, mask: key, ..FrameHeader::message(opcode, payload.len()) }, payload)
+    encode(
+        FrameHeader { rsv1: true, masking_key: key, ..FrameHeader::unfragmented(opcode, payload.len()) },
+        payload,
+    )
 }
 
 /// A message of the peer that refers to none before it.
@@ -235,7 +239,7 @@ fn cve_2026_1526_a_bomb_takes_no_more_memory_than_the_limit() {
     let limit = bomb.len();
     assert!(limit < 6_000_000, "{limit} bytes");
     let limits = Limits { max_message_size: limit, ..Limits::default() };
-    let too_big = ProtocolError::MessageTooBig { announced: limit as u64 + 1, limit: limit as u64 };
+    let too_big = ProtocolError::MessageTooBig { size: limit as u64 + 1, limit: limit as u64 };
     for role in ROLES {
         for agreement in agreements(role) {
             let mut connection = Connection::new(role, &limits).with_deflate(&agreement);
@@ -288,7 +292,7 @@ fn cve_2026_2229_a_window_that_there_is_none_of_is_refused_in_the_handshake() {
         for parameter in ["server_max_window_bits", "client_max_window_bits"] {
             let answer = format!("permessage-deflate; {parameter}{bits}");
             let refused = answered(&TAKEOVER, name.clone(), &answer);
-            assert_eq!(refused, Err(AnswerError::ExtensionNotOffered), "{answer}");
+            assert_eq!(refused, Err(HandshakeResponseError::ExtensionNotOffered), "{answer}");
         }
     }
 }

@@ -22,7 +22,10 @@ const SMALL: Limits = Limits {
 /// A frame that a client sends.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [0x37, 0xfa, 0x21, 0x3d];
-    encode(FrameHeader { fin, rsv1, mask: Some(key), ..FrameHeader::message(opcode, payload.len()) }, payload)
+    encode(
+        FrameHeader { fin, rsv1, masking_key: Some(key), ..FrameHeader::unfragmented(opcode, payload.len()) },
+        payload,
+    )
 }
 
 /// A message in frames with these payloads.
@@ -268,7 +271,7 @@ fn a_limit_counts_from_where_it_is_set_and_its_last_byte_passes() {
         let last = read(&mut server, &frame(true, false, Opcode::Continuation, &[1; 100]), &mut received);
         assert_eq!(last.is_ok(), passes, "{last:?}");
         if let Err(error) = last {
-            assert_eq!(error, ProtocolError::MessageTooBig { announced: 200, limit: 199 });
+            assert_eq!(error, ProtocolError::MessageTooBig { size: 200, limit: 199 });
             assert_eq!(error.close_code(), CloseCode::MESSAGE_TOO_BIG);
         }
     }
@@ -287,7 +290,7 @@ fn of_two_limits_the_one_that_ends_earlier_holds() {
         let rest = frame(false, false, Opcode::Continuation, &vec![1; further]);
         read(&mut server, &rest, &mut received).unwrap();
         let one_more = read(&mut server, &frame(true, false, Opcode::Continuation, &[1]), &mut received);
-        assert_eq!(one_more, Err(ProtocolError::MessageTooBig { announced: limit + 1, limit }));
+        assert_eq!(one_more, Err(ProtocolError::MessageTooBig { size: limit + 1, limit }));
     }
 }
 

@@ -84,14 +84,14 @@ fn all_three_forms_of_length_are_seen_alike_at_every_split_of_the_headers() {
 #[test]
 fn limits_are_held_alike_at_every_split() {
     let limits = Limits { max_message_size: 10, max_fragments: 3, ..Limits::default() };
-    let error = Error::MessageTooBig { announced: 11, limit: 10 };
+    let error = Error::MessageTooBig { size: 11, limit: 10 };
     assert_refused(Role::Server, &limits, &sent(true, Opcode::Binary, &[0; 11]), &error, 1009);
     let fragments =
         [sent(false, Opcode::Binary, &[0; 6]), sent(true, Opcode::Continuation, &[0; 5])].concat();
     assert_refused(Role::Server, &limits, &fragments, &error, 1009);
     // 1 TiB, announced in fourteen bytes.
     let announced = [0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4];
-    let error = Error::MessageTooBig { announced: 1 << 40, limit: 10 };
+    let error = Error::MessageTooBig { size: 1 << 40, limit: 10 };
     assert_refused(Role::Server, &limits, &announced, &error, 1009);
 
     let empty = sent(false, Opcode::Continuation, b"");

@@ -20,7 +20,10 @@ fn defaults() -> DeflateAgreement {
 /// A frame that a client sends.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [1, 2, 3, 4];
-    encode(FrameHeader { fin, rsv1, mask: Some(key), ..FrameHeader::message(opcode, payload.len()) }, payload)
+    encode(
+        FrameHeader { fin, rsv1, masking_key: Some(key), ..FrameHeader::unfragmented(opcode, payload.len()) },
+        payload,
+    )
 }
 
 /// All that a server with this agreement makes of what comes in these pieces.
@@ -182,7 +185,7 @@ fn the_limit_of_a_long_message_holds_while_it_comes_and_so_does_what_deflate_all
         assert_eq!(received.is_ok(), fits, "{:?}", received.err());
         if let Err(error) = received {
             let limit = max_message_size as u64;
-            assert_eq!(error, ProtocolError::MessageTooBig { announced: limit + 1, limit });
+            assert_eq!(error, ProtocolError::MessageTooBig { size: limit + 1, limit });
         }
     }
     let mut connection = server(&agreement, &Limits::default());

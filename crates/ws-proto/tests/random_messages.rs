@@ -100,7 +100,7 @@ proptest! {
         for owned in [false, true] {
             let mut connection = Connection::new(role, &Limits::default());
             if owned {
-                connection = connection.with_long_messages_owned();
+                connection = connection.with_owned_long_messages();
             }
             let seen = feed_to(connection, pieces(&wire, &reads));
             prop_assert_eq!(seen.error, None);

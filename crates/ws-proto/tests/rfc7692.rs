@@ -13,8 +13,9 @@ use http::header::{
 use http::{HeaderMap, Method, Uri, Version};
 use support::{agree, answered, encode};
 use tidewire_ws_proto::{
-    Accepted, AnswerError, CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event,
-    FrameHeader, Input, Limits, Opcode, ProtocolError, Role, Time, verify,
+    CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader,
+    HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time, VerifiedRequest,
+    verify_upgrade_request,
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -42,14 +43,15 @@ fn extensions(value: &str) -> HeaderMap {
 }
 
 /// The handshake with this offer.
-fn offered(offer: &str) -> Accepted {
+fn offered(offer: &str) -> VerifiedRequest {
     let mut headers = extensions(offer);
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    verify(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, &headers).expect("a handshake")
+    verify_upgrade_request(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, &headers)
+        .expect("a handshake")
 }
 
 /// What a server with these options answers to this offer.
@@ -61,7 +63,7 @@ fn answer(options: &DeflateOptions, offer: &str) -> Option<String> {
 }
 
 /// What a client with these options agrees to.
-fn accepted(options: &DeflateOptions, answer: &str) -> Result<DeflateAgreement, AnswerError> {
+fn accepted(options: &DeflateOptions, answer: &str) -> Result<DeflateAgreement, HandshakeResponseError> {
     let agreement = answered(options, SEC_WEBSOCKET_EXTENSIONS, answer)?;
     Ok(agreement.expect("an extension"))
 }
@@ -78,7 +80,10 @@ fn agreement(role: Role, options: &DeflateOptions) -> DeflateAgreement {
 
 fn frame(to: Role, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = (to == Role::Server).then_some([0x12, 0x34, 0x56, 0x78]);
-    encode(FrameHeader { fin, rsv1, mask: key, ..FrameHeader::message(opcode, payload.len()) }, payload)
+    encode(
+        FrameHeader { fin, rsv1, masking_key: key, ..FrameHeader::unfragmented(opcode, payload.len()) },
+        payload,
+    )
 }
 
 /// What comes of these bytes at an end with this agreement, however they are cut.
@@ -155,7 +160,7 @@ fn compress(deflater: &mut Deflater, message: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn section_5_1_what_a_client_has_not_offered_must_fail_the_connection() {
     for answer in ["permessage-bzip2", "permessage-deflate, permessage-bzip2", "x-webkit-deflate-frame"] {
-        assert_eq!(accepted(&TAKEOVER, answer), Err(AnswerError::ExtensionNotOffered), "{answer}");
+        assert_eq!(accepted(&TAKEOVER, answer), Err(HandshakeResponseError::ExtensionNotOffered), "{answer}");
     }
 }
 
@@ -292,7 +297,7 @@ fn section_7_a_client_must_fail_an_answer_that_is_not_as_defined_or_cannot_be_ke
         (smaller, "; server_max_window_bits=11"),
     ] {
         let answer = format!("permessage-deflate{parameters}");
-        assert_eq!(accepted(&options, &answer), Err(AnswerError::ExtensionNotOffered), "{answer}");
+        assert_eq!(accepted(&options, &answer), Err(HandshakeResponseError::ExtensionNotOffered), "{answer}");
     }
 }
 

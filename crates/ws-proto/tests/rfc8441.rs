@@ -4,8 +4,8 @@
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tidewire_ws_proto::{
-    Accepted, DeflateOptions, HandshakeError as Error, Origins, is_connect_request, is_upgrade_request,
-    verify, verify_connect,
+    AllowedOrigins, DeflateOptions, HandshakeError as Error, VerifiedRequest, is_connect_request,
+    is_upgrade_request, verify_connect_request, verify_upgrade_request,
 };
 
 const TARGET: &str = "https://server.example.com/chat";
@@ -27,8 +27,14 @@ fn headers(name: &str, values: &[&str]) -> HeaderMap {
     headers
 }
 
-fn verdict(headers: &HeaderMap) -> Result<Accepted, Error> {
-    verify_connect(&Method::CONNECT, Some("websocket"), &Uri::from_static(TARGET), Version::HTTP_2, headers)
+fn verdict(headers: &HeaderMap) -> Result<VerifiedRequest, Error> {
+    verify_connect_request(
+        &Method::CONNECT,
+        Some("websocket"),
+        &Uri::from_static(TARGET),
+        Version::HTTP_2,
+        headers,
+    )
 }
 
 #[track_caller]
@@ -44,20 +50,20 @@ fn section_4_the_request_is_a_connect_with_a_protocol_in_http_2() {
     let headers = headers("", &[]);
     let target = Uri::from_static(TARGET);
     for method in [Method::GET, Method::POST, Method::OPTIONS] {
-        let refused = verify_connect(&method, Some("websocket"), &target, Version::HTTP_2, &headers);
-        assert_eq!(refused, Err(Error::NoExtendedConnect), "{method}");
+        let refused = verify_connect_request(&method, Some("websocket"), &target, Version::HTTP_2, &headers);
+        assert_eq!(refused, Err(Error::NotExtendedConnect), "{method}");
         assert!(!is_connect_request(&method, Some("websocket")));
     }
     // That of RFC 9113 §8.5, which asks for a tunnel to another host.
-    let plain = verify_connect(&Method::CONNECT, None, &target, Version::HTTP_2, &headers);
-    assert_eq!(plain, Err(Error::NoExtendedConnect));
+    let plain = verify_connect_request(&Method::CONNECT, None, &target, Version::HTTP_2, &headers);
+    assert_eq!(plain, Err(Error::NotExtendedConnect));
     assert!(!is_connect_request(&Method::CONNECT, None));
     for version in [Version::HTTP_10, Version::HTTP_11] {
-        let refused = verify_connect(&Method::CONNECT, Some("websocket"), &target, version, &headers);
+        let refused = verify_connect_request(&Method::CONNECT, Some("websocket"), &target, version, &headers);
         assert_eq!(refused, Err(Error::HttpVersion), "{version:?}");
     }
     assert_eq!(
-        [Error::NoExtendedConnect, Error::HttpVersion].map(|error| error.status().as_u16()),
+        [Error::NotExtendedConnect, Error::HttpVersion].map(|error| error.status().as_u16()),
         [400, 400]
     );
 }
@@ -67,7 +73,7 @@ fn section_4_must_1_scheme_path_and_authority_are_there() {
     let headers = headers("", &[]);
     let verdict = |target: &str| {
         let target: Uri = target.parse().expect("a URI");
-        verify_connect(&Method::CONNECT, Some("websocket"), &target, Version::HTTP_2, &headers).err()
+        verify_connect_request(&Method::CONNECT, Some("websocket"), &target, Version::HTTP_2, &headers).err()
     };
     for target in [TARGET, "http://localhost:3000/chat?room=1", "https://[::1]:8443/"] {
         assert_eq!(verdict(target), None, "{target}");
@@ -92,11 +98,12 @@ fn section_5_must_1_the_protocol_is_websocket() {
     ] {
         let headers = headers("", &[]);
         let verdict =
-            verify_connect(&Method::CONNECT, Some(protocol), &target, Version::HTTP_2, &headers).err();
-        assert_eq!(verdict, (!is_websocket).then_some(Error::UnknownProtocol), "{protocol}");
+            verify_connect_request(&Method::CONNECT, Some(protocol), &target, Version::HTTP_2, &headers)
+                .err();
+        assert_eq!(verdict, (!is_websocket).then_some(Error::UnsupportedConnectProtocol), "{protocol}");
         assert_eq!(is_connect_request(&Method::CONNECT, Some(protocol)), is_websocket);
     }
-    assert_eq!(Error::UnknownProtocol.response().status(), 501); // RFC 9220 §3
+    assert_eq!(Error::UnsupportedConnectProtocol.response().status(), 501); // RFC 9220 §3
 }
 
 #[test]
@@ -118,12 +125,12 @@ fn section_5_no_host_is_needed_and_one_that_is_there_has_to_be_one() {
 #[test]
 fn section_5_the_origin_is_held_against_the_authority() {
     let accepted = verdict(&headers("origin", &["https://server.example.com"])).expect("a handshake");
-    assert_eq!(accepted.verify_origin(&Origins::same_host()), Ok(()));
+    assert_eq!(accepted.verify_origin(&AllowedOrigins::same_host()), Ok(()));
     // Whatever a `Host` says.
     let mut headers = headers("host", &["www.example.com"]);
     headers.insert("origin", HeaderValue::from_static("https://www.example.com"));
     let accepted = verdict(&headers).expect("a handshake");
-    assert_eq!(accepted.verify_origin(&Origins::same_host()), Err(Error::OriginNotAllowed));
+    assert_eq!(accepted.verify_origin(&AllowedOrigins::same_host()), Err(Error::OriginNotAllowed));
 }
 
 #[test]
@@ -161,14 +168,15 @@ fn section_5_version_protocol_and_extensions_are_those_of_rfc_6455() {
 
 #[test]
 fn section_5_a_connect_has_no_body() {
-    refuses("content-length", Error::Body, 400, &[&["1"]]);
+    refuses("content-length", Error::BodyNotAllowed, 400, &[&["1"]]);
     assert_eq!(verdict(&headers("content-length", &["0"])).err(), None);
 }
 
 #[test]
 fn a_request_of_one_version_is_no_handshake_of_the_other() {
     let headers = headers("", &[]);
-    let refused = verify(&Method::CONNECT, &Uri::from_static(TARGET), Version::HTTP_2, &headers);
+    let refused =
+        verify_upgrade_request(&Method::CONNECT, &Uri::from_static(TARGET), Version::HTTP_2, &headers);
     assert_eq!(refused, Err(Error::MethodNotGet));
     assert!(!is_upgrade_request(&headers));
 }

@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
-use net::{Answer, DialError, Dialer, Proxy, Stream, Target, exchange};
+use net::{DialError, Dialer, ExchangeResponse, Proxy, Stream, Target, exchange};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use ws_proto::{DeflateOptions, Offer, WebSocketUri};
+use ws_proto::{ClientHandshake, DeflateOptions, WebSocketUri};
 
 pub use self::error::ConnectError;
-pub use self::reconnect::{Event, Lost, ReconnectingWebSocket, Reconnection};
+pub use self::reconnect::{ConnectionFailure, ReconnectEvent, ReconnectingWebSocket, Reconnection};
 
 use crate::connection::Driver;
 use crate::limits::Limits;
 use crate::socket::WebSocket;
 
-/// How long [`Connect::connect`] may take, unless [`Connect::timeout`] says otherwise. As long as Socket.IO's clients wait.
+/// How long [`Connector::connect`] may take, unless [`Connector::timeout`] says otherwise. As long as Socket.IO's clients wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Connects to a WebSocket server, with what [`Connect`] does by default.
+/// Connects to a WebSocket server, with what [`Connector`] does by default.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +38,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 /// Says who is to blame. See [`ConnectError`].
 pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> {
-    Connect::new(url).connect().await
+    Connector::new(url).connect().await
 }
 
 /// A connection to be made: where to, and how.
@@ -47,9 +47,9 @@ pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> 
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 ///
-/// use tidewire_ws::{Connect, Proxy};
+/// use tidewire_ws::{Connector, Proxy};
 ///
-/// let mut socket = Connect::new("wss://example.com/chat")
+/// let mut socket = Connector::new("wss://example.com/chat")
 ///     .header("authorization", "Bearer secret")
 ///     .protocol("chat.v2")
 ///     .timeout(Duration::from_secs(5))
@@ -64,7 +64,7 @@ pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> 
 /// It can be kept and used again: each [`connect`](Self::connect) makes a new connection.
 #[derive(Debug, Clone)]
 #[must_use = "it does nothing before `connect` or `reconnect`"]
-pub struct Connect {
+pub struct Connector {
     url: String,
     headers: HeaderMap,
     /// The first header that was none.
@@ -76,7 +76,7 @@ pub struct Connect {
     dialer: Dialer,
 }
 
-impl Connect {
+impl Connector {
     /// To this URL: `ws://host/path`, or `wss://` with TLS; `http` and `https` mean the same. The port is 80 or 443 unless
     /// it names another. [`connect`](Self::connect) says what is wrong with it, if something is.
     pub fn new(url: impl Into<String>) -> Self {
@@ -178,9 +178,9 @@ impl Connect {
         let uri = WebSocketUri::parse(&self.url)?;
         let (offer, request) = self.request(&uri)?;
         let target = Target { host: uri.host(), port: uri.port(), secure: uri.is_secure() };
-        self.in_time(async {
+        self.with_timeout(async {
             let stream = self.dialer.dial(target).await?;
-            self.shake_hands(stream, &offer, request).await
+            self.handshake(stream, &offer, request).await
         })
         .await
     }
@@ -197,7 +197,7 @@ impl Connect {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        Ok(self.connect_over_with_response(Stream::io(stream)).await?.0)
+        Ok(self.connect_over_with_response(Stream::boxed(stream)).await?.0)
     }
 
     pub(crate) async fn connect_over_with_response(
@@ -206,13 +206,13 @@ impl Connect {
     ) -> Result<(WebSocket, Response<()>), ConnectError> {
         let uri = WebSocketUri::parse(&self.url)?;
         let (offer, request) = self.request(&uri)?;
-        self.in_time(async {
+        self.with_timeout(async {
             let stream = if uri.is_secure() {
-                self.dialer.secure(stream, uri.host()).await.map_err(DialError::from)?
+                self.dialer.connect_tls(stream, uri.host()).await.map_err(DialError::from)?
             } else {
                 stream
             };
-            self.shake_hands(stream, &offer, request).await
+            self.handshake(stream, &offer, request).await
         })
         .await
     }
@@ -222,9 +222,9 @@ impl Connect {
     ///
     /// ```no_run
     /// # async fn run() {
-    /// use tidewire_ws::Connect;
+    /// use tidewire_ws::Connector;
     ///
-    /// let mut socket = Connect::new("wss://example.com/feed").reconnect();
+    /// let mut socket = Connector::new("wss://example.com/feed").reconnect();
     /// while let Some(message) = socket.recv().await {
     ///     println!("{message:?}");
     /// }
@@ -244,14 +244,16 @@ impl Connect {
         self.limits.max_message_size
     }
 
-    fn request(&self, uri: &WebSocketUri) -> Result<(Offer, Request<()>), ConnectError> {
+    fn request(&self, uri: &WebSocketUri) -> Result<(ClientHandshake, Request<()>), ConnectError> {
         if let Some(name) = &self.invalid_header {
             return Err(ConnectError::InvalidHeader(name.clone()));
         }
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| ConnectError::NoRandomness(error.into()))?;
-        let offer =
-            self.protocols.iter().try_fold(Offer::new(nonce), |offer, protocol| offer.protocol(protocol))?;
+        let offer = self
+            .protocols
+            .iter()
+            .try_fold(ClientHandshake::new(nonce), |offer, protocol| offer.protocol(protocol))?;
         let offer = match self.compression {
             Some(options) => offer.deflate(options),
             None => offer,
@@ -260,7 +262,7 @@ impl Connect {
         Ok((offer, request))
     }
 
-    pub(crate) async fn in_time<T>(
+    pub(crate) async fn with_timeout<T>(
         &self,
         what: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
@@ -268,16 +270,16 @@ impl Connect {
         timeout(self.timeout, Box::pin(what)).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
-    async fn shake_hands(
+    async fn handshake(
         &self,
         stream: Stream,
-        offer: &Offer,
+        offer: &ClientHandshake,
         request: Request<()>,
     ) -> Result<(WebSocket, Response<()>), ConnectError> {
-        match exchange(stream, request).await.map_err(ConnectError::NoAnswer)? {
-            Answer::Response(response) => Err(ConnectError::Refused(Box::new(response))),
-            Answer::Switched(response, upgraded) => {
-                let agreed = offer.verify(response.status(), response.headers())?;
+        match exchange(stream, request).await.map_err(ConnectError::NoResponse)? {
+            ExchangeResponse::Response(response) => Err(ConnectError::Rejected(Box::new(response))),
+            ExchangeResponse::Upgraded(response, upgraded) => {
+                let agreed = offer.verify_response(response.status(), response.headers())?;
                 Ok((Driver::spawn_client(upgraded, &self.limits, &agreed), response))
             }
         }

@@ -4,7 +4,7 @@
 //! while it polls the handler, and the handler's calls come one at a time.
 
 mod driver;
-mod driving;
+mod flush_and_close;
 pub(crate) mod flush_position;
 mod keepalive;
 mod receiving;
@@ -18,19 +18,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use net::{Deadline, Stream, Upgraded, WebSocketStream};
+use net::{DeadlineTimer, Stream, Upgraded, WebSocketStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
 
 use crate::connection::keepalive::Keepalive;
 use crate::connection::waiters::{PingPayload, Waiter, Waiters};
-use crate::error::{Closed, PingError, TrySendError};
+use crate::error::{CloseCause, PingError, TrySendError};
 use crate::limits::Limits;
 use crate::message::{Message, PreparedMessage};
 
 pub(crate) use driver::Driver;
-pub(crate) use sending::{Fragment, Refusal};
+pub(crate) use sending::{Fragment, PushError};
 
 /// A connection, between its handle and its driver.
 #[derive(Debug)]
@@ -42,39 +42,39 @@ impl Connection {
     pub(crate) const SIZE: usize = size_of::<Self>() + 2 * size_of::<usize>();
 
     pub(crate) fn server(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
-        let protocol = limits.of_the_protocol();
+        let protocol = limits.to_proto();
         Self::new(WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
     }
 
     pub(crate) fn client(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
-        let protocol = limits.of_the_protocol();
+        let protocol = limits.to_proto();
         Self::new(WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
     }
 
     fn new(stream: WebSocketStream<Stream>, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
-        let mut stream = stream.with_long_messages_owned();
+        let mut stream = stream.with_owned_long_messages();
         if let Some(agreement) = deflate {
             stream = stream.with_deflate(agreement);
         }
         Self(Mutex::new(State {
             stream,
             deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
-            max_buffered: limits.max_buffered,
+            max_write_buffer_size: limits.max_write_buffer_size,
             written: 0,
-            arrived: Time::ZERO,
+            last_read_at: Time::ZERO,
             driver: None,
             receiver: None,
             waiters: None,
-            closed: None,
+            close_cause: None,
             write_error: None,
-            released: None,
+            receiver_dropped: None,
             phase: Phase::Open,
             keepalive: Keepalive::new(limits, net::now()),
             keepalive_timer: KeepaliveTimer::On,
-            worked: 0,
+            budget_used: 0,
             in_chunks: false,
-            driving: false,
-            blocked: false,
+            in_driver_poll: false,
+            write_blocked: false,
             wake_receiver: false,
         }))
     }
@@ -85,11 +85,11 @@ impl Connection {
         let (result, driver, woken) = {
             let mut state = self.lock();
             let result = operation(&mut state);
-            if state.driving {
+            if state.in_driver_poll {
                 return result;
             }
             let driver = if state.has_work() { state.driver.take() } else { None };
-            (result, driver, state.take_woken())
+            (result, driver, state.take_wake_list())
         };
         if let Some(driver) = driver {
             driver.wake();
@@ -98,21 +98,26 @@ impl Connection {
         result
     }
 
-    /// The driver is about to poll the handler: until [`end_turn`](Self::end_turn) nobody needs to wake it.
-    pub(crate) fn begin_turn(&self, cx: &Context<'_>) {
-        self.lock().begin_turn(cx);
+    /// The driver is about to poll the handler: until [`end_driver_poll`](Self::end_driver_poll) nobody needs to wake it.
+    pub(crate) fn begin_driver_poll(&self, cx: &Context<'_>) {
+        self.lock().begin_driver_poll(cx);
     }
 
     /// The driver has polled the handler: writes what that has left, and goes on with a close. Ready when the
     /// connection is over. `failed` says that the handler has failed.
-    pub(crate) fn end_turn(&self, failed: bool, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn end_driver_poll(
+        &self,
+        failed: bool,
+        deadline: &mut DeadlineTimer,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let (polled, receiver, woken, _former) = {
             let mut state = self.lock();
-            let polled = state.end_turn(failed, deadline, cx);
+            let polled = state.end_driver_poll(failed, deadline, cx);
             let wake = std::mem::take(&mut state.wake_receiver);
             let receiver = if wake { state.receiver.take() } else { None };
             state.wake_failed_waiters();
-            (polled, receiver, state.take_woken(), state.release_stream())
+            (polled, receiver, state.take_wake_list(), state.release_stream())
         };
         if let Some(receiver) = receiver {
             receiver.wake();
@@ -122,14 +127,16 @@ impl Connection {
     }
 
     /// The driver is gone: the runtime stops.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn driver_dropped(&self) {
         let (receiver, woken, _former) = {
             let mut state = self.lock();
             state.finish();
-            state.closed.get_or_insert_with(|| Box::new(Closed::Io(io::ErrorKind::ConnectionAborted)));
-            state.driving = false;
+            state
+                .close_cause
+                .get_or_insert_with(|| Box::new(CloseCause::Io(io::ErrorKind::ConnectionAborted)));
+            state.in_driver_poll = false;
             state.wake_failed_waiters();
-            (state.receiver.take(), state.take_woken(), state.release_stream())
+            (state.receiver.take(), state.take_wake_list(), state.release_stream())
         };
         if let Some(receiver) = receiver {
             receiver.wake();
@@ -149,12 +156,12 @@ impl Connection {
     #[inline]
     pub(crate) async fn push(
         &self,
-        mut push: impl FnMut(&mut State) -> Result<(), Refusal>,
+        mut push: impl FnMut(&mut State) -> Result<(), PushError>,
     ) -> Result<(), ()> {
-        match self.with(|state| state.push_by(&mut push)) {
+        match self.with(|state| state.push_fair(&mut push)) {
             Ok(()) => Ok(()),
-            Err(Refusal::Closed) => Err(()),
-            Err(Refusal::Full) => {
+            Err(PushError::Closed) => Err(()),
+            Err(PushError::Full) => {
                 let mut waiter = Waiter::new(self);
                 poll_fn(|cx| waiter.with(|state, ticket| state.poll_push(ticket, cx, &mut push))).await
             }
@@ -164,16 +171,16 @@ impl Connection {
     pub(crate) fn try_send(&self, mut message: Message, compress: bool) -> Result<(), TrySendError> {
         match self.with(|state| state.try_push(|state| state.push(&mut message, compress))) {
             Ok(()) => Ok(()),
-            Err(Refusal::Full) => Err(TrySendError::Full(message)),
-            Err(Refusal::Closed) => Err(TrySendError::Closed(message)),
+            Err(PushError::Full) => Err(TrySendError::Full(message)),
+            Err(PushError::Closed) => Err(TrySendError::Closed(message)),
         }
     }
 
     pub(crate) fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), TrySendError> {
         match self.with(|state| state.try_push(|state| state.push_prepared(message))) {
             Ok(()) => Ok(()),
-            Err(Refusal::Full) => Err(TrySendError::Full(message.message().clone())),
-            Err(Refusal::Closed) => Err(TrySendError::Closed(message.message().clone())),
+            Err(PushError::Full) => Err(TrySendError::Full(message.message().clone())),
+            Err(PushError::Closed) => Err(TrySendError::Closed(message.message().clone())),
         }
     }
 
@@ -194,28 +201,28 @@ impl Connection {
         self.with(|state| state.buffered())
     }
 
-    pub(crate) async fn close(&self, frame: Option<CloseFrame>) -> Closed {
+    pub(crate) async fn close(&self, frame: Option<CloseFrame>) -> CloseCause {
         self.with(|state| state.close(frame));
-        self.ended().await
+        self.closed().await
     }
 
-    pub(crate) async fn ended(&self) -> Closed {
+    pub(crate) async fn closed(&self) -> CloseCause {
         let mut waiter = Waiter::new(self);
         poll_fn(|cx| waiter.with(|state, ticket| state.poll_closed(ticket, cx))).await
     }
 
-    pub(crate) fn closed(&self) -> Option<Closed> {
-        self.with(|state| state.closed().cloned())
+    pub(crate) fn close_cause(&self) -> Option<CloseCause> {
+        self.with(|state| state.close_cause().cloned())
     }
 }
 
 /// From this many bytes on that were received, or compressed to be sent, other tasks get their turn before the next message.
-const WORK_OF_A_TURN: usize = 1024 * 1024;
+const COOP_BUDGET_BYTES: usize = 1024 * 1024;
 
 /// Has the task polled again when others have had their turn: not by waking it, which would keep the runtime from looking at
 /// its sockets.
 #[cold]
-fn give_way(cx: &Context<'_>) {
+fn defer_wake(cx: &Context<'_>) {
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(cx.waker()));
 }
 
@@ -240,12 +247,12 @@ pub(crate) struct State {
     stream: WebSocketStream<Stream>,
     /// Where messages may be compressed.
     deflater: Option<Box<Deflater>>,
-    max_buffered: usize,
+    max_write_buffer_size: usize,
     /// Bytes that were written, at least: pongs that joined them on the way are not told apart.
     written: u64,
     /// When the last read brought something. Messages of one read may be taken minutes apart: it is no time to count from what
     /// follows.
-    arrived: Time,
+    last_read_at: Time,
     /// The driver's waker. It is taken to wake the driver, which puts a new one here.
     driver: Option<Waker>,
     /// The waker of the call that waits for a message.
@@ -253,22 +260,22 @@ pub(crate) struct State {
     /// All other calls that wait.
     waiters: Option<Box<Waiters>>,
     /// Boxed, because most of a connection's life has no end.
-    closed: Option<Box<Closed>>,
+    close_cause: Option<Box<CloseCause>>,
     /// Nothing can be written any more. What has arrived before can still be received.
     write_error: Option<io::ErrorKind>,
     /// The receiver is dropped: what to close with.
-    released: Option<CloseCode>,
+    receiver_dropped: Option<CloseCode>,
     phase: Phase,
     keepalive: Keepalive,
     keepalive_timer: KeepaliveTimer,
     /// Bytes of messages that were received, or compressed, since the last time that other tasks had their turn.
-    worked: usize,
+    budget_used: usize,
     /// Messages are received in chunks.
     in_chunks: bool,
     /// The driver is polling the handler, and will look at everything afterwards.
-    driving: bool,
+    in_driver_poll: bool,
     /// The stream takes no more bytes now; the driver is woken when it does.
-    blocked: bool,
+    write_blocked: bool,
     /// The driver is to wake the receiver.
     wake_receiver: bool,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use net::Ended;
+use net::StreamEnd;
 use ws_proto::{CloseFrame, ProtocolError};
 
 use crate::message::Message;
@@ -11,50 +11,50 @@ use crate::message::Message;
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Closed {
+pub enum CloseCause {
     /// By a closing handshake: the frame with which the peer began it or answered ours, if it had a payload. This is
     /// how connections should end.
-    Handshake(Option<CloseFrame>),
+    ClosingHandshake(Option<CloseFrame>),
     /// The peer ended the stream without a Close frame; browsers call it 1006.
     Eof,
     /// The peer broke the protocol or exceeded a limit. It has been told by a Close frame.
     Protocol(ProtocolError),
     /// We closed, and the peer did not answer in time.
-    TimedOut,
+    CloseTimeout,
     /// The peer gave no sign of life for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
-    Idle,
+    IdleTimeout,
     /// The stream failed.
     Io(io::ErrorKind),
 }
 
-impl Closed {
+impl CloseCause {
     /// Whether both ends agreed to close.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        matches!(self, Self::Handshake(_))
+        matches!(self, Self::ClosingHandshake(_))
     }
 }
 
-impl From<Ended> for Closed {
-    fn from(ended: Ended) -> Self {
+impl From<StreamEnd> for CloseCause {
+    fn from(ended: StreamEnd) -> Self {
         match ended {
-            Ended::Closed(frame) => Self::Handshake(frame),
-            Ended::Eof => Self::Eof,
-            Ended::Protocol(error) => Self::Protocol(error),
-            Ended::Io(error) => Self::Io(error.kind()),
+            StreamEnd::Closed(frame) => Self::ClosingHandshake(frame),
+            StreamEnd::Eof => Self::Eof,
+            StreamEnd::Protocol(error) => Self::Protocol(error),
+            StreamEnd::Io(error) => Self::Io(error.kind()),
         }
     }
 }
 
-impl fmt::Display for Closed {
+impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handshake(None) => f.write_str("closed by handshake, without a code"),
-            Self::Handshake(Some(frame)) => write!(f, "closed by handshake: {frame}"),
+            Self::ClosingHandshake(None) => f.write_str("closed by handshake, without a code"),
+            Self::ClosingHandshake(Some(frame)) => write!(f, "closed by handshake: {frame}"),
             Self::Eof => f.write_str("the stream ended without a Close frame"),
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::TimedOut => f.write_str("the peer did not answer our Close in time"),
-            Self::Idle => f.write_str("the peer gave no sign of life for too long"),
+            Self::CloseTimeout => f.write_str("the peer did not answer our Close in time"),
+            Self::IdleTimeout => f.write_str("the peer gave no sign of life for too long"),
             Self::Io(kind) => write!(f, "the stream failed: {kind}"),
         }
     }
@@ -62,7 +62,7 @@ impl fmt::Display for Closed {
 
 /// The connection is closing or has ended; the message comes back.
 ///
-/// [`WebSocket::closed`](crate::WebSocket::closed) knows how it ended, after [`recv`](crate::WebSocket::recv) has
+/// [`WebSocket::close_cause`](crate::WebSocket::close_cause) knows how it ended, after [`recv`](crate::WebSocket::recv) has
 /// returned `None`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket is closed")]
@@ -72,7 +72,7 @@ pub struct SendError(pub Message);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrySendError {
-    /// [`Limits::max_buffered`](crate::Limits::max_buffered) would be exceeded: the peer reads too slowly. Or another
+    /// [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) would be exceeded: the peer reads too slowly. Or another
     /// sender is in the middle of a message that it sends piece by piece.
     #[error("too many bytes wait to be written, or another message is being sent piece by piece")]
     Full(Message),
@@ -109,7 +109,7 @@ pub enum PingError {
 
 /// The connection is closing or has ended before a message that is sent or received piece by piece has.
 ///
-/// [`WebSocket::closed`](crate::WebSocket::closed) knows how it ended.
+/// [`WebSocket::close_cause`](crate::WebSocket::close_cause) knows how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket was closed in the middle of a message")]
-pub struct Interrupted;
+pub struct IncompleteMessage;

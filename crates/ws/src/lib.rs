@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! [`Connect`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well;
-//! [`Connect::reconnect`] makes it connect again whenever the connection is lost. A server is as short:
+//! [`Connector`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well;
+//! [`Connector::reconnect`] makes it connect again whenever the connection is lost. A server is as short:
 //!
 //! ```no_run
 //! use tidewire_ws::{SendError, WebSocket};
@@ -29,7 +29,7 @@
 //! ```
 //!
 //! [`listen`] is for programs that have no HTTP server; [`Server`] is the same with settings and a clean stop. In a program
-//! that has one, [`upgrade`] checks the handshake of a request, [`Upgrade::on_connect`] answers it and runs a handler with
+//! that has one, [`upgrade`] checks the handshake of a request, [`Upgrade::on_upgrade`] answers it and runs a handler with
 //! the [`WebSocket`].
 //!
 //! **What makes it fast.** One task owns a connection: it polls the handler, and writes what the handler has sent
@@ -64,8 +64,10 @@ mod message;
 mod server;
 mod socket;
 
-pub use client::{Connect, ConnectError, Event, Lost, ReconnectingWebSocket, Reconnection, connect};
-pub use error::{Closed, Interrupted, PingError, SendError, SinkError, TrySendError};
+pub use client::{
+    ConnectError, ConnectionFailure, Connector, ReconnectEvent, ReconnectingWebSocket, Reconnection, connect,
+};
+pub use error::{CloseCause, IncompleteMessage, PingError, SendError, SinkError, TrySendError};
 pub use http;
 pub use limits::Limits;
 pub use message::{Message, PreparedMessage, Text};
@@ -79,6 +81,6 @@ pub use server::UpgradeRejection;
 pub use server::{Handler, HandlerOutput, Server, ServerBuilder, Upgrade, listen, serve, upgrade};
 pub use socket::{MessageReader, MessageWriter, Receiver, Sender, WebSocket};
 pub use ws_proto::{
-    AnswerError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError, InvalidOrigin,
-    OfferError, Origins, ProtocolError, UriError,
+    AllowedOrigins, ClientHandshakeError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError,
+    HandshakeResponseError, InvalidOrigin, ProtocolError, UriError,
 };

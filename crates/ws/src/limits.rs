@@ -33,7 +33,7 @@ pub struct Limits {
     /// half of it is free, and [`try_send`](crate::WebSocket::try_send) refuses; a message that alone exceeds it is taken
     /// while nothing else waits. A `send` waits as long as the peer takes something now and then, see
     /// [`idle_timeout`](Self::idle_timeout); for less, put `tokio::time::timeout` around it.
-    pub max_buffered: usize,
+    pub max_write_buffer_size: usize,
 
     /// How long a close may take, from its first frame to the end of the stream. Default: 10 seconds.
     ///
@@ -47,7 +47,7 @@ pub struct Limits {
     /// How long a peer may give no sign of life. `None`: for ever. Default: 120 seconds.
     ///
     /// Answers the peer that is gone without a word, the one that connects and says nothing, and the one that does not
-    /// read what is sent to it. It ends the connection as [`Closed::Idle`](crate::Closed::Idle), with 1008 for a peer
+    /// read what is sent to it. It ends the connection as [`CloseCause::IdleTimeout`](crate::CloseCause::IdleTimeout), with 1008 for a peer
     /// that still listens. Signs of life are all that the peer sends, answers to Pings included, and that it takes
     /// bytes which wait for it. A peer is held to have said nothing only while the program is in
     /// [`recv`](crate::WebSocket::recv): a program that is not may call it after any time, and the peer is then asked
@@ -56,7 +56,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn of_the_protocol(&self) -> ws_proto::Limits {
+    pub(crate) fn to_proto(self) -> ws_proto::Limits {
         ws_proto::Limits {
             max_message_size: self.max_message_size,
             max_fragments: self.max_fragments,
@@ -73,7 +73,7 @@ impl Default for Limits {
             max_message_size: protocol.max_message_size,
             max_fragments: protocol.max_fragments,
             max_control_frames: protocol.max_control_frames,
-            max_buffered: 1024 * 1024,
+            max_write_buffer_size: 1024 * 1024,
             close_timeout: protocol.close_timeout,
             ping_after: Some(Duration::from_secs(50)),
             idle_timeout: Some(Duration::from_secs(120)),

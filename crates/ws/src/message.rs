@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use ws_proto::copy::copy_of;
+use ws_proto::copy::to_vec;
 use ws_proto::{Event, Opcode};
 
 pub use self::prepared::PreparedMessage;
@@ -26,7 +26,7 @@ impl Message {
     /// The payload, of either kind.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.as_shared()
+        self.as_payload()
     }
 
     /// The payload, of either kind, in the same memory.
@@ -50,13 +50,13 @@ impl Message {
     /// Bytes of the payload.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.as_shared().len()
+        self.as_payload().len()
     }
 
     /// Whether the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.as_shared().is_empty()
+        self.as_payload().is_empty()
     }
 
     /// What a machine has received, if it is a message. This is the one allocation and the one copy of a message that
@@ -65,10 +65,10 @@ impl Message {
         match event {
             Event::Text(Cow::Borrowed(text)) => Some(Self::Text(Text::copy_of(text))),
             Event::Text(Cow::Owned(text)) => Some(text.into()),
-            Event::Binary(Cow::Borrowed(bytes)) => Some(copy_of(bytes).into()),
+            Event::Binary(Cow::Borrowed(bytes)) => Some(to_vec(bytes).into()),
             Event::Binary(Cow::Owned(bytes)) => Some(bytes.into()),
             Event::TextChunk { .. } | Event::BinaryChunk { .. } => None,
-            Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::TimedOut => None,
+            Event::Ping(_) | Event::Pong(_) | Event::Close(_) | Event::CloseTimedOut => None,
         }
     }
 
@@ -80,8 +80,8 @@ impl Message {
     }
 
     /// Whether nobody else refers to the payload.
-    pub(crate) fn is_unshared(&self) -> bool {
-        self.as_shared().is_unique()
+    pub(crate) fn is_unique(&self) -> bool {
+        self.as_payload().is_unique()
     }
 
     /// The payload, in whose place nothing is left.
@@ -92,9 +92,9 @@ impl Message {
         }
     }
 
-    pub(crate) fn as_shared(&self) -> &Bytes {
+    pub(crate) fn as_payload(&self) -> &Bytes {
         match self {
-            Self::Text(text) => text.as_shared(),
+            Self::Text(text) => text.as_payload(),
             Self::Binary(bytes) => bytes,
         }
     }

@@ -20,7 +20,7 @@ use net::{HttpLimits, Listener};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::time::{Instant, timeout_at};
 use tower::service_fn;
-use ws_proto::{CloseCode, CloseFrame, DeflateOptions, HandshakeError, Origins};
+use ws_proto::{AllowedOrigins, CloseCode, CloseFrame, DeflateOptions, HandshakeError};
 
 #[cfg(feature = "axum")]
 pub use extract::UpgradeRejection;
@@ -54,17 +54,17 @@ pub async fn serve<H, Wants>(listener: TcpListener, handler: H)
 where
     H: Handler<Wants>,
 {
-    Server::builder().listener(listener).serve(handler).await;
+    Server::builder().build_with_listener(listener).serve(handler).await;
 }
 
 /// A WebSocket server on a port of its own.
 ///
 /// ```no_run
-/// use tidewire_ws::{DeflateOptions, Origins, SendError, Server, WebSocket};
+/// use tidewire_ws::{AllowedOrigins, DeflateOptions, SendError, Server, WebSocket};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::builder()
-///     .allow_origins(Origins::new(["https://example.com"])?)
+///     .allow_origins(AllowedOrigins::new(["https://example.com"])?)
 ///     .protocols(["chat.v2", "chat.v1"])
 ///     .compress(DeflateOptions::default())
 ///     .bind("0.0.0.0:9001")
@@ -143,7 +143,7 @@ impl Server {
     /// [`serve`](Self::serve) until `stop` is ready. Then nobody is accepted any more, and the peer of each open connection
     /// is told that the server goes away (code 1001): its handler gets `None` from
     /// [`recv`](crate::WebSocket::recv) and an error from [`send`](crate::WebSocket::send), and may run to its end. Ready
-    /// when all connections and their handlers have ended, and [`HttpLimits::stop_timeout`] after `stop` at the latest:
+    /// when all connections and their handlers have ended, and [`HttpLimits::shutdown_timeout`] after `stop` at the latest:
     /// what has not ended by then is left to itself.
     pub async fn serve_until<H, Wants>(self, handler: H, stop: impl Future<Output = ()>)
     where
@@ -154,14 +154,14 @@ impl Server {
         let service = {
             let connections = Arc::clone(&connections);
             service_fn(move |request| {
-                ready(Ok::<_, Infallible>(settings.answer(request, &handler, &connections)))
+                ready(Ok::<_, Infallible>(settings.respond(request, &handler, &connections)))
             })
         };
         let mut until = Instant::now();
         let stop = async {
             stop.await;
             connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
-            until = Instant::now() + http.stop_timeout;
+            until = Instant::now() + http.shutdown_timeout;
         };
         listener.serve(service, stop).await;
         let _ = timeout_at(until, connections.closed()).await;
@@ -190,8 +190,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets in only pages of these origins, see [`Origins`]; others are answered 403. Default: all.
-    pub fn allow_origins(mut self, origins: Origins) -> Self {
+    /// Lets in only pages of these origins, see [`AllowedOrigins`]; others are answered 403. Default: all.
+    pub fn allow_origins(mut self, origins: AllowedOrigins) -> Self {
         self.settings.origins = Some(origins);
         self
     }
@@ -238,11 +238,11 @@ impl ServerBuilder {
     /// # Errors
     /// What the operating system says, for instance that they are in use.
     pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<Server> {
-        Ok(self.listener(TcpListener::bind(addresses).await?))
+        Ok(self.build_with_listener(TcpListener::bind(addresses).await?))
     }
 
     /// The server, on a listener that is bound already.
-    pub fn listener(self, listener: TcpListener) -> Server {
+    pub fn build_with_listener(self, listener: TcpListener) -> Server {
         let listener = Listener::from_tcp(listener, self.http.clone());
         #[cfg(feature = "tls")]
         let listener = match self.tls {
@@ -262,7 +262,7 @@ impl fmt::Debug for ServerBuilder {
 struct Settings {
     limits: Limits,
     compression: Option<DeflateOptions>,
-    origins: Option<Origins>,
+    origins: Option<AllowedOrigins>,
     protocols: Vec<String>,
     allow_request: Option<Box<AllowRequest>>,
     max_connections: usize,
@@ -272,7 +272,7 @@ type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
 
 impl Settings {
     /// The answer to a request, which is the beginning of a connection if it is to be one.
-    fn answer<B, H, Wants>(
+    fn respond<B, H, Wants>(
         &self,
         request: Request<B>,
         handler: &H,
@@ -282,9 +282,11 @@ impl Settings {
         H: Handler<Wants>,
     {
         self.accept(request, handler, connections).unwrap_or_else(|refused| match refused {
-            Refused::Handshake(error) => error.response(),
-            Refused::Forbidden(words) => refusal(StatusCode::FORBIDDEN, words),
-            Refused::Full => refusal(StatusCode::SERVICE_UNAVAILABLE, "too many connections".to_owned()),
+            Rejection::Handshake(error) => error.response(),
+            Rejection::Forbidden(words) => rejection_response(StatusCode::FORBIDDEN, words),
+            Rejection::TooManyConnections => {
+                rejection_response(StatusCode::SERVICE_UNAVAILABLE, "too many connections".to_owned())
+            }
         })
     }
 
@@ -293,7 +295,7 @@ impl Settings {
         mut request: Request<B>,
         handler: &H,
         connections: &Arc<Connections>,
-    ) -> Result<Response<String>, Refused>
+    ) -> Result<Response<String>, Rejection>
     where
         H: Handler<Wants>,
     {
@@ -303,9 +305,9 @@ impl Settings {
         }
         let request = request.into_parts().0;
         if let Some(check) = &self.allow_request {
-            check(&request).map_err(Refused::Forbidden)?;
+            check(&request).map_err(Rejection::Forbidden)?;
         }
-        let admitted = connections.admit().ok_or(Refused::Full)?;
+        let admitted = connections.try_acquire().ok_or(Rejection::TooManyConnections)?;
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);
         }
@@ -323,20 +325,20 @@ impl Settings {
 }
 
 /// Why a request becomes no connection.
-enum Refused {
+enum Rejection {
     Handshake(HandshakeError),
     Forbidden(String),
-    Full,
+    TooManyConnections,
 }
 
-impl From<HandshakeError> for Refused {
+impl From<HandshakeError> for Rejection {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
     }
 }
 
 /// As [`HandshakeError::response`], and for the same reasons.
-fn refusal(status: StatusCode, words: String) -> Response<String> {
+fn rejection_response(status: StatusCode, words: String) -> Response<String> {
     let mut response = Response::new(words + "\n");
     *response.status_mut() = status;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

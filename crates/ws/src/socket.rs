@@ -1,10 +1,10 @@
 //! The handle that a program holds.
 
-mod futures;
 mod reader;
 mod receiver;
 mod send_methods;
 mod sender;
+mod stream_sink;
 mod writer;
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub use self::writer::MessageWriter;
 use self::send_methods::send_methods;
 use crate::connection::Connection;
 use crate::connection::flush_position::FlushPosition;
-use crate::error::{Closed, SendError, TrySendError};
+use crate::error::{CloseCause, SendError, TrySendError};
 use crate::message::{Message, PreparedMessage, Text};
 
 /// One WebSocket connection, of a server or of a client.
@@ -83,7 +83,7 @@ impl WebSocket {
     }
 
     /// The next message; `None` when there will be no more. How the connection ended is then in
-    /// [`closed`](Self::closed): most programs do the same in every case, and those that do not can ask.
+    /// [`close_cause`](Self::close_cause): most programs do the same in every case, and those that do not can ask.
     ///
     /// Messages come in order, and all that arrived before the end come before `None`. The peer's Pings are answered
     /// and its Close is answered without any help, but only while somebody is in `recv`: nothing is read ahead, so
@@ -103,7 +103,7 @@ impl WebSocket {
     /// ```
     /// # use tidewire_ws::WebSocket;
     /// # async fn store(_: &[u8]) {}
-    /// # async fn run(mut socket: WebSocket) -> Result<(), tidewire_ws::Interrupted> {
+    /// # async fn run(mut socket: WebSocket) -> Result<(), tidewire_ws::IncompleteMessage> {
     /// while let Some(mut message) = socket.recv_in_chunks().await {
     ///     while let Some(chunk) = message.chunk().await? {
     ///         store(chunk.as_bytes()).await;
@@ -140,15 +140,15 @@ impl WebSocket {
     ///
     /// Closing what is closed changes nothing and says how it ended.
     /// Cancel safe: the close goes on without the call, and a second call waits for it.
-    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
+    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> CloseCause {
         self.connection().close(frame.into()).await
     }
 
     /// How the connection ended. `None` before [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has
     /// returned.
     #[must_use]
-    pub fn closed(&self) -> Option<Closed> {
-        self.connection().closed()
+    pub fn close_cause(&self) -> Option<CloseCause> {
+        self.connection().close_cause()
     }
 }
 
@@ -156,7 +156,7 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("buffered", &self.buffered_amount())
-            .field("closed", &self.closed())
+            .field("closed", &self.close_cause())
             .finish()
     }
 }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use support::{REQUEST, connect, echo, soon, text};
-use tidewire_ws::{Connect, ConnectError, Message, WebSocket};
+use tidewire_ws::{ConnectError, Connector, Message, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -97,7 +97,7 @@ async fn cve_2024_37890_an_answer_with_more_headers_than_are_read_is_no_answer()
         match soon(connecting).await.expect("no panic") {
             Ok(_) => assert!(is_read, "{count} more headers"),
             Err(error) => {
-                assert!(!is_read && matches!(error, ConnectError::NoAnswer(_)), "{count}: {error:?}");
+                assert!(!is_read && matches!(error, ConnectError::NoResponse(_)), "{count}: {error:?}");
             }
         }
     }
@@ -133,7 +133,7 @@ fn tungstenite_issue_480_a_client_at_rest_holds_no_buffer() {
 /// A client's attempt to connect, and the server's end of it.
 fn begin_client() -> (DuplexStream, JoinHandle<Result<WebSocket, ConnectError>>) {
     let (client, server) = tokio::io::duplex(1024);
-    (server, tokio::spawn(async move { Connect::new("ws://server.example/").connect_over(client).await }))
+    (server, tokio::spawn(async move { Connector::new("ws://server.example/").connect_over(client).await }))
 }
 
 /// Reads the request; the answer that accepts it, with these lines in front.

@@ -11,7 +11,7 @@ use support::{Client, connect_compressed, echo, frame, soon};
 use tidewire_ws::{DeflateOptions, Message, PreparedMessage, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Barrier;
-use ws_proto::{Deflater, Offer, Opcode, WebSocketUri, verify};
+use ws_proto::{ClientHandshake, Deflater, Opcode, WebSocketUri, verify_upgrade_request};
 
 /// Two kilobytes that compress well.
 fn text() -> String {
@@ -69,13 +69,14 @@ async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_whe
 async fn other_tasks_have_their_turn_between_messages_that_become_long() {
     const MESSAGES: usize = 8;
     let options = DeflateOptions::default();
-    let offer = Offer::new([7; 16]).deflate(options);
+    let offer = ClientHandshake::new([7; 16]).deflate(options);
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
     let request = offer.request(&uri, &HeaderMap::new()).expect("a request");
-    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted =
+        verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     let accepted = accepted.expect("a handshake");
     let answer = accepted.response(None, accepted.deflate(&options).as_ref());
-    let agreed = offer.verify(answer.status(), answer.headers()).expect("an answer");
+    let agreed = offer.verify_response(answer.status(), answer.headers()).expect("an answer");
     let agreement = agreed.deflate().expect("an agreement");
     let mut compressed = Vec::new();
     assert!(Deflater::new(agreement).compress(&vec![b'x'; 2 * 1024 * 1024], &mut compressed));

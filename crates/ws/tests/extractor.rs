@@ -11,24 +11,24 @@ use axum::response::Response;
 use axum::routing::any;
 use http::HeaderMap;
 use support::soon;
-use tidewire_ws::{Connect, ConnectError, Message, Origins, Upgrade, UpgradeRejection, WebSocket};
+use tidewire_ws::{AllowedOrigins, ConnectError, Connector, Message, Upgrade, UpgradeRejection, WebSocket};
 use tokio::net::TcpListener;
 
 async fn chat(
-    State(origins): State<Origins>,
+    State(origins): State<AllowedOrigins>,
     upgrade: Upgrade,
     Path(room): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UpgradeRejection> {
     let host = headers["host"].to_str().unwrap_or_default().to_owned();
     let greeting = format!("{room} at {host}");
-    Ok(upgrade.allow_origins(&origins)?.on_connect(move |mut socket: WebSocket| async move {
+    Ok(upgrade.allow_origins(&origins)?.on_upgrade(move |mut socket: WebSocket| async move {
         let _ = socket.send(greeting).await;
     }))
 }
 
 async fn serve() -> SocketAddr {
-    let origins = Origins::new(["https://app.example"]).expect("an origin");
+    let origins = AllowedOrigins::new(["https://app.example"]).expect("an origin");
     let app = Router::new().route("/chat/{room}", any(chat)).with_state(origins);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -39,7 +39,7 @@ async fn serve() -> SocketAddr {
 #[tokio::test]
 async fn a_handshake_is_extracted_and_leaves_the_request_to_other_extractors() {
     let server = serve().await;
-    let connect = Connect::new(format!("ws://{server}/chat/lobby"));
+    let connect = Connector::new(format!("ws://{server}/chat/lobby"));
     let mut socket = soon(connect.connect()).await.expect("let in");
     assert_eq!(soon(socket.recv()).await, Some(Message::from(format!("lobby at {server}"))));
 }
@@ -47,9 +47,10 @@ async fn a_handshake_is_extracted_and_leaves_the_request_to_other_extractors() {
 #[tokio::test]
 async fn what_is_no_handshake_or_not_let_in_gets_the_answer_that_says_why() {
     let server = serve().await;
-    let stranger = Connect::new(format!("ws://{server}/chat/lobby")).header("origin", "https://evil.example");
+    let stranger =
+        Connector::new(format!("ws://{server}/chat/lobby")).header("origin", "https://evil.example");
     match soon(stranger.connect()).await {
-        Err(ConnectError::Refused(response)) => {
+        Err(ConnectError::Rejected(response)) => {
             assert_eq!(response.status().as_u16(), 403);
             assert_eq!(response.body()[..], b"pages of this origin may not connect\n"[..]);
         }

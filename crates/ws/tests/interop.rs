@@ -5,7 +5,7 @@ mod support;
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use support::soon;
-use tidewire_ws::{CloseCode, CloseFrame, Closed, Message, SendError, Server, ServerBuilder, WebSocket};
+use tidewire_ws::{CloseCause, CloseCode, CloseFrame, Message, SendError, Server, ServerBuilder, WebSocket};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as Their
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message as Theirs};
 
 /// The port of a server that echoes, says how its connections have ended, and closes when it is told "close".
-async fn serve(builder: ServerBuilder) -> (u16, mpsc::UnboundedReceiver<Closed>) {
+async fn serve(builder: ServerBuilder) -> (u16, mpsc::UnboundedReceiver<CloseCause>) {
     let (tell, told) = mpsc::unbounded_channel();
     let server = builder.protocols(["b"]).bind("127.0.0.1:0").await.expect("a free port");
     let port = server.local_addr().expect("an address").port();
@@ -30,7 +30,7 @@ async fn serve(builder: ServerBuilder) -> (u16, mpsc::UnboundedReceiver<Closed>)
                 }
                 socket.send(message).await?;
             }
-            tell.send(socket.closed().expect("it has ended")).expect("the test listens");
+            tell.send(socket.close_cause().expect("it has ended")).expect("the test listens");
             Ok::<_, SendError>(())
         }
     }));
@@ -92,7 +92,9 @@ async fn a_client_of_tungstenite_and_our_server_understand_each_other() {
     let url = format!("ws://127.0.0.1:{port}/path?query");
     let (mut theirs, response) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
     converse(&mut theirs, &response).await;
-    let Some(Closed::Handshake(Some(frame))) = soon(told.recv()).await else { panic!("no handshake") };
+    let Some(CloseCause::ClosingHandshake(Some(frame))) = soon(told.recv()).await else {
+        panic!("no handshake")
+    };
     assert_eq!((frame.code.as_u16(), &*frame.reason), (4000, "größer"));
 }
 
@@ -107,7 +109,7 @@ async fn it_is_closed_by_our_server_and_answers() {
     assert!(soon(theirs.next()).await.is_none());
     let closed = soon(told.recv()).await;
     assert!(
-        matches!(&closed, Some(Closed::Handshake(Some(frame))) if frame.code == CloseCode::GOING_AWAY),
+        matches!(&closed, Some(CloseCause::ClosingHandshake(Some(frame))) if frame.code == CloseCode::GOING_AWAY),
         "{closed:?}"
     );
 }
@@ -120,7 +122,7 @@ async fn it_leaves_without_a_word_and_our_server_notices() {
     soon(theirs.send(Theirs::text("hello"))).await.unwrap();
     assert_eq!(next(&mut theirs).await, Theirs::text("hello"));
     drop(theirs);
-    assert_eq!(soon(told.recv()).await, Some(Closed::Eof));
+    assert_eq!(soon(told.recv()).await, Some(CloseCause::Eof));
 }
 
 #[cfg(feature = "tls")]
@@ -128,7 +130,7 @@ async fn it_leaves_without_a_word_and_our_server_notices() {
 async fn they_understand_each_other_over_tls() {
     use std::sync::Arc;
 
-    use support::authority::Authority;
+    use support::certificate_authority::Authority;
     use tidewire_ws::ServerTls;
     use tokio::net::TcpStream;
     use tokio_rustls::TlsConnector;
@@ -154,5 +156,5 @@ async fn they_understand_each_other_over_tls() {
     let url = format!("wss://localhost:{port}/");
     let (mut theirs, response) = soon(tokio_tungstenite::client_async(request(&url), stream)).await.unwrap();
     converse(&mut theirs, &response).await;
-    assert!(matches!(soon(told.recv()).await, Some(Closed::Handshake(Some(_)))));
+    assert!(matches!(soon(told.recv()).await, Some(CloseCause::ClosingHandshake(Some(_)))));
 }

@@ -120,7 +120,7 @@ async fn a_connection_that_is_reset_ends_and_later_messages_are_refused() {
         let report = report.clone();
         async move {
             while socket.recv().await.is_some() {}
-            report.send((socket.closed().unwrap(), socket.try_send("late").is_err())).unwrap();
+            report.send((socket.close_cause().unwrap(), socket.try_send("late").is_err())).unwrap();
         }
     }));
     let (client, _) = tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
@@ -128,6 +128,6 @@ async fn a_connection_that_is_reset_ends_and_later_messages_are_refused() {
     stream.set_zero_linger().unwrap();
     drop(client);
     let (closed, refused) = soon(reports.recv()).await.unwrap();
-    assert_eq!(closed, tidewire_ws::Closed::Io(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(closed, tidewire_ws::CloseCause::Io(std::io::ErrorKind::ConnectionReset));
     assert!(refused);
 }

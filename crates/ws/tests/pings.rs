@@ -22,7 +22,7 @@ async fn open() -> (Sender, JoinHandle<Option<String>>, Client) {
 
 async fn halves() -> (Sender, Receiver, Client) {
     let (give, mut given) = mpsc::unbounded_channel();
-    let limits = Limits { max_buffered: 1_000, ..Limits::default() };
+    let limits = Limits { max_write_buffer_size: 1_000, ..Limits::default() };
     let client = connect_with(limits, 1_000, b"", move |socket: WebSocket| async move {
         give.send(socket.split()).expect("a test that takes them");
     })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use h2::Reason;
 use http::{StatusCode, header};
 use net::{Http2Limits, HttpLimits};
-use tidewire_ws::{CloseCode, CloseFrame, Closed, DeflateOptions, Limits, Message, WebSocket};
+use tidewire_ws::{CloseCause, CloseCode, CloseFrame, DeflateOptions, Limits, Message, WebSocket};
 use tokio::sync::mpsc;
 use ws_proto::Opcode;
 
@@ -90,7 +90,7 @@ async fn section_5_a_reset_is_an_end_without_a_close_and_harms_no_other_stream()
             while let Some(message) = socket.recv().await {
                 let _ = socket.send(message).await;
             }
-            let _ = sender.send(socket.closed());
+            let _ = sender.send(socket.close_cause());
         }
     })
     .await;
@@ -102,7 +102,7 @@ async fn section_5_a_reset_is_an_end_without_a_close_and_harms_no_other_stream()
         assert_eq!(socket.next().await, Some((Opcode::Text, b"hello".to_vec())));
         socket.reset(reason);
         let closed = soon(ends.recv()).await.expect("an end").expect("it says how");
-        assert!(matches!(closed, Closed::Eof | Closed::Io(_)), "{reason}: {closed}");
+        assert!(matches!(closed, CloseCause::Eof | CloseCause::Io(_)), "{reason}: {closed}");
         other.send(Opcode::Text, b"still there").await;
         assert_eq!(other.next().await, Some((Opcode::Text, b"still there".to_vec())));
     }
@@ -211,7 +211,7 @@ async fn the_window_of_the_client_is_what_send_waits_for() {
     let (sender, mut sent) = mpsc::unbounded_channel();
     let server = Server::start_with(
         HttpLimits::default(),
-        Limits { max_buffered: 64 * 1024, ..Limits::default() },
+        Limits { max_write_buffer_size: 64 * 1024, ..Limits::default() },
         move |mut socket: WebSocket| {
             let sender = sender.clone();
             async move {
@@ -243,7 +243,7 @@ async fn the_window_of_the_client_is_what_send_waits_for() {
 async fn what_the_program_does_not_read_fills_the_window_and_no_other_stream() {
     let server = Server::start_with(
         HttpLimits {
-            http2: Some(Http2Limits { stream_window: 70_000, ..Http2Limits::default() }),
+            http2: Some(Http2Limits { initial_stream_window_size: 70_000, ..Http2Limits::default() }),
             ..HttpLimits::default()
         },
         Limits::default(),
@@ -283,14 +283,14 @@ async fn a_peer_that_takes_nothing_is_given_up_and_its_stream_reset() {
             let sender = sender.clone();
             async move {
                 while socket.send(vec![0; 100_000]).await.is_ok() {}
-                let _ = sender.send(socket.closed());
+                let _ = sender.send(socket.close_cause());
             }
         },
     )
     .await;
     let mut client = Client::connect_with_window(server.address, 1_000).await;
     let mut socket = client.open().await;
-    assert_eq!(soon(ends.recv()).await, Some(Some(Closed::Idle)));
+    assert_eq!(soon(ends.recv()).await, Some(Some(CloseCause::IdleTimeout)));
     // Nothing of it is left at the server, although the window stays shut.
     assert_eq!(socket.sender.until_reset().await, Reason::CANCEL);
 }

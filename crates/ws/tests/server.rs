@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::Request;
 use support::{REQUEST, echo, soon};
 use tidewire_ws::{
-    CloseCode, CloseFrame, Closed, Connect, ConnectError, DeflateOptions, Handler, HttpLimits, Limits,
-    Message, Origins, PeerAddress, Server, ServerBuilder, WebSocket,
+    AllowedOrigins, CloseCause, CloseCode, CloseFrame, ConnectError, Connector, DeflateOptions, Handler,
+    HttpLimits, Limits, Message, PeerAddress, Server, ServerBuilder, WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -37,13 +37,13 @@ async fn serve_until_told<Wants: 'static>(
 }
 
 async fn connect(server: SocketAddr) -> WebSocket {
-    soon(Connect::new(format!("ws://{server}/")).connect()).await.expect("let in")
+    soon(Connector::new(format!("ws://{server}/")).connect()).await.expect("let in")
 }
 
 /// Status and words of a refusal.
-async fn refused(connect: Connect) -> (u16, String) {
+async fn refused(connect: Connector) -> (u16, String) {
     match soon(connect.connect()).await {
-        Err(ConnectError::Refused(response)) => {
+        Err(ConnectError::Rejected(response)) => {
             (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
         }
         other => panic!("{other:?}"),
@@ -58,7 +58,7 @@ async fn a_handler_gets_the_request_if_it_wants_it() {
         socket.send(format!("{path} {token} {}", peer.ip())).await
     };
     let server = serve(Server::builder(), handler).await;
-    let connect = Connect::new(format!("ws://{server}/chat")).header("authorization", "secret");
+    let connect = Connector::new(format!("ws://{server}/chat")).header("authorization", "secret");
     let mut socket = soon(connect.connect()).await.expect("let in");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("/chat secret 127.0.0.1")));
 }
@@ -74,7 +74,7 @@ async fn the_first_protocol_of_the_server_that_the_client_offers_is_agreed_on() 
         (&["x"], "none"),
         (&[], "none"),
     ] {
-        let connect = Connect::new(format!("ws://{server}/"));
+        let connect = Connector::new(format!("ws://{server}/"));
         let connect = offered.iter().fold(connect, |connect, protocol| connect.protocol(*protocol));
         let mut socket = soon(connect.connect()).await.expect("let in");
         assert_eq!(socket.protocol().unwrap_or("none"), agreed);
@@ -86,7 +86,7 @@ async fn the_first_protocol_of_the_server_that_the_client_offers_is_agreed_on() 
 async fn limits_and_compression_are_those_of_the_settings() {
     let limits = Limits { max_message_size: 10_000, ..Limits::default() };
     let server = serve(Server::builder().limits(limits).compress(DeflateOptions::default()), echo).await;
-    let connect = Connect::new(format!("ws://{server}/")).compress(DeflateOptions::default());
+    let connect = Connector::new(format!("ws://{server}/")).compress(DeflateOptions::default());
     let (mut socket, response) = soon(connect.connect_with_response()).await.expect("let in");
     let extensions = response.headers()["sec-websocket-extensions"].to_str().expect("text");
     assert!(extensions.starts_with("permessage-deflate"), "{extensions}");
@@ -95,21 +95,21 @@ async fn limits_and_compression_are_those_of_the_settings() {
     assert_eq!(soon(socket.recv()).await, Some(message));
     socket.send("x".repeat(10_001)).await.expect("open");
     assert_eq!(soon(socket.recv()).await, None);
-    let closed = socket.closed();
+    let closed = socket.close_cause();
     assert!(
-        matches!(&closed, Some(Closed::Handshake(Some(frame))) if frame.code == CloseCode::MESSAGE_TOO_BIG),
+        matches!(&closed, Some(CloseCause::ClosingHandshake(Some(frame))) if frame.code == CloseCode::MESSAGE_TOO_BIG),
         "{closed:?}"
     );
 }
 
 #[tokio::test]
 async fn whom_the_settings_do_not_let_in_is_told_why_in_http() {
-    let origins = Origins::new(["https://app.example"]).expect("an origin");
+    let origins = AllowedOrigins::new(["https://app.example"]).expect("an origin");
     let builder = Server::builder().allow_origins(origins).allow_request(|request| {
         if request.uri.path() == "/chat" { Ok(()) } else { Err("nothing is here".to_owned()) }
     });
     let server = serve(builder, echo).await;
-    let connect = |path| Connect::new(format!("ws://{server}{path}"));
+    let connect = |path| Connector::new(format!("ws://{server}{path}"));
     assert_eq!(refused(connect("/other")).await, (403, "nothing is here\n".to_owned()));
     let stranger = connect("/chat").header("origin", "https://evil.example");
     assert_eq!(refused(stranger).await, (403, "pages of this origin may not connect\n".to_owned()));
@@ -134,7 +134,7 @@ async fn a_connection_too_many_is_refused_until_one_ends() {
     };
     let server = serve(Server::builder().max_connections(2), handler).await;
     let (mut first, second) = (connect(server).await, connect(server).await);
-    let third = Connect::new(format!("ws://{server}/"));
+    let third = Connector::new(format!("ws://{server}/"));
     assert_eq!(refused(third.clone()).await, (503, "too many connections\n".to_owned()));
     soon(first.close(None)).await;
     soon(goes.recv()).await.expect("a handler ends");
@@ -155,7 +155,7 @@ async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() 
         let ended = ended.clone();
         async move {
             while socket.recv().await.is_some() {}
-            ended.send(socket.closed()).expect("the test waits");
+            ended.send(socket.close_cause()).expect("the test waits");
         }
     };
     let (server, stop, stopped) = serve_until_told(Server::builder(), handler).await;
@@ -170,12 +170,12 @@ async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() 
     let goodbye = CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down");
     for client in &mut clients {
         assert_eq!(soon(client.recv()).await, None);
-        assert_eq!(client.closed(), Some(Closed::Handshake(Some(goodbye.clone()))));
+        assert_eq!(client.close_cause(), Some(CloseCause::ClosingHandshake(Some(goodbye.clone()))));
     }
     soon(stopped).await.expect("no panic");
     for _ in 0..10 {
         let closed = ends.try_recv().expect("all handlers have ended");
-        assert!(matches!(closed, Some(Closed::Handshake(_))), "{closed:?}");
+        assert!(matches!(closed, Some(CloseCause::ClosingHandshake(_))), "{closed:?}");
     }
     assert!(TcpStream::connect(server).await.is_err(), "nobody listens any more");
     drop(late);
@@ -183,7 +183,7 @@ async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() 
 
 #[tokio::test]
 async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() {
-    let http = HttpLimits { stop_timeout: Duration::from_millis(100), ..HttpLimits::default() };
+    let http = HttpLimits { shutdown_timeout: Duration::from_millis(100), ..HttpLimits::default() };
     for handler_goes_on in [true, false] {
         let handler = move |socket: WebSocket| async move {
             if handler_goes_on {
@@ -205,11 +205,11 @@ async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() 
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn it_speaks_tls() {
-    let authority = support::authority::Authority::new();
+    let authority = support::certificate_authority::Authority::new();
     let (chain, key) = authority.issue("localhost");
     let tls = tidewire_ws::ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("they fit");
     let server = serve(Server::builder().tls(tls), echo).await;
-    let connect = Connect::new(format!("wss://localhost:{}/", server.port())).tls(authority.client());
+    let connect = Connector::new(format!("wss://localhost:{}/", server.port())).tls(authority.client());
     let mut socket = soon(connect.connect()).await.expect("let in");
     socket.send("hello").await.expect("open");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));

@@ -12,7 +12,7 @@ use ws_proto::{Event, Opcode};
 const LIMIT: usize = 10_000;
 
 fn limits() -> Limits {
-    Limits { max_buffered: LIMIT, ..Limits::default() }
+    Limits { max_write_buffer_size: LIMIT, ..Limits::default() }
 }
 
 #[tokio::test(start_paused = true)]

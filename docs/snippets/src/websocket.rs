@@ -3,7 +3,7 @@ pub use std::time::Duration;
 pub use axum::extract::State;
 pub use axum::response::Response;
 pub use tidewire::ws::{
-    self, CloseCode, CloseFrame, Connect, SendError, TrySendError, Upgrade, UpgradeRejection, WebSocket,
+    self, CloseCode, CloseFrame, Connector, SendError, TrySendError, Upgrade, UpgradeRejection, WebSocket,
 };
 pub use tokio::net::TcpListener;
 pub use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +30,7 @@ pub async fn join(_socket: WebSocket, _room: &Room) -> Result<(), SendError> {
 /// The state of an axum program.
 #[derive(Clone)]
 pub struct App {
-    pub origins: ws::Origins,
+    pub origins: ws::AllowedOrigins,
     pub stop: watch::Receiver<bool>,
 }
 

@@ -1,18 +1,21 @@
 //! permessage-deflate, agreed on by a client and a server of ours.
 
 use http::HeaderMap;
-use ws_proto::{DeflateAgreement, DeflateOptions, Offer, Role, WebSocketUri, verify};
+use ws_proto::{
+    ClientHandshake, DeflateAgreement, DeflateOptions, Role, WebSocketUri, verify_upgrade_request,
+};
 
 /// What comes of it for the end in this role when both want the same.
 pub(crate) fn agreement(role: Role, options: &DeflateOptions) -> DeflateAgreement {
-    let offer = Offer::new([7; 16]).deflate(*options);
+    let offer = ClientHandshake::new([7; 16]).deflate(*options);
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
     let request = offer.request(&uri, &HeaderMap::new()).expect("our offer is valid");
-    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted =
+        verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     let accepted = accepted.expect("our handshake is valid");
     let at_server = accepted.deflate(options).expect("our offer can be kept");
     let response = accepted.response(None, Some(&at_server));
-    let agreed = offer.verify(response.status(), response.headers()).expect("our answer is valid");
+    let agreed = offer.verify_response(response.status(), response.headers()).expect("our answer is valid");
     match role {
         Role::Server => at_server,
         Role::Client => *agreed.deflate().expect("it is an agreement"),

@@ -1,7 +1,7 @@
 //! The opening handshake on the client's side: any URI, and any answer.
 
 use http::{HeaderMap, StatusCode};
-use ws_proto::{Offer, WebSocketUri, accept_key, verify};
+use ws_proto::{ClientHandshake, WebSocketUri, accept_key, verify_upgrade_request};
 
 use crate::fields::{Fields, MAX_FIELDS};
 use crate::{grammar, memory};
@@ -13,7 +13,10 @@ const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBw==";
 /// A URI, and behind a line feed the head of an answer.
 pub fn client_handshake(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
-    let offer = PROTOCOLS.into_iter().try_fold(Offer::new([7; 16]), Offer::protocol).expect("two tokens");
+    let offer = PROTOCOLS
+        .into_iter()
+        .try_fold(ClientHandshake::new([7; 16]), ClientHandshake::protocol)
+        .expect("two tokens");
     check_uri(&offer, &String::from_utf8_lossy(&data[..end]));
     // A head that was cut off is ended here, so that nearly every input gets as far as the handshake.
     let answer = [data.get(end + 1..).unwrap_or_default(), b"\r\n\r\n"].concat();
@@ -21,32 +24,34 @@ pub fn client_handshake(data: &[u8]) {
 }
 
 /// A URI that can be opened leads to a request that our server accepts, and its answer to an agreement.
-fn check_uri(offer: &Offer, text: &str) {
+fn check_uri(offer: &ClientHandshake, text: &str) {
     let Ok(uri) = WebSocketUri::parse(text) else { return };
     let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
     assert_eq!(uri.is_secure(), matches!(scheme.as_str(), "wss" | "https"));
     let authority =
         text.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
-    let host = uri.host_field();
+    let host = uri.host_header();
     assert!(grammar::is_host(authority.as_bytes()) && grammar::is_host(host.as_bytes()), "{uri:?}");
 
     let scheme = if uri.is_secure() { "wss" } else { "ws" };
-    let written = format!("{scheme}://{}{}", host.to_str().unwrap_or_default(), uri.resource());
+    let written = format!("{scheme}://{}{}", host.to_str().unwrap_or_default(), uri.resource_name());
     assert_eq!(WebSocketUri::parse(&written).as_ref(), Ok(&uri), "{text:?} as {written:?}");
 
     let request = offer.request(&uri, &HeaderMap::new()).expect("nothing was added");
-    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted =
+        verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     let accepted = accepted.unwrap_or_else(|error| panic!("{request:?}: {error}"));
     assert_eq!(accepted.protocols(), PROTOCOLS);
     for selected in [None, Some("chat"), Some("superchat")] {
         let response = accepted.response(selected, None);
-        let agreed = offer.verify(response.status(), response.headers()).expect("our server's answer");
+        let agreed =
+            offer.verify_response(response.status(), response.headers()).expect("our server's answer");
         assert_eq!(agreed.protocol(), selected);
     }
 }
 
 /// An answer is taken exactly if §4.1 read once more takes it.
-fn check_answer(offer: &Offer, answer: &[u8]) {
+fn check_answer(offer: &ClientHandshake, answer: &[u8]) {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     let Ok(httparse::Status::Complete(_)) = head.parse(answer) else { return };
@@ -54,10 +59,10 @@ fn check_answer(offer: &Offer, answer: &[u8]) {
     let (Some(status), Some(fields)) = (status, Fields::new(head.headers)) else { return };
     let headers = fields.map(false);
     let mut verdict = None;
-    let held = memory::peak(|| verdict = Some(offer.verify(status, &headers)));
+    let held = memory::peak(|| verdict = Some(offer.verify_response(status, &headers)));
     assert!(held <= 8 * answer.len(), "{held} bytes are held for {} received", answer.len());
     let Some(verdict) = verdict else { return };
-    assert_eq!(offer.verify(status, &fields.map(true)), verdict, "headers reordered");
+    assert_eq!(offer.verify_response(status, &fields.map(true)), verdict, "headers reordered");
 
     let upgrade = fields.only("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket"));
     let selected: Vec<&[u8]> = fields.values("sec-websocket-protocol").collect();

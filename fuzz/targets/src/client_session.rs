@@ -98,7 +98,7 @@ impl Run {
             6 => self.connect_candidate(),
             7 | 8 => self.take_from_candidate(&packet(choices)?),
             9 => {
-                self.session.handle_candidate_lost();
+                self.session.handle_candidate_closed();
                 self.candidate = None;
             }
             10 => {
@@ -108,7 +108,7 @@ impl Run {
             }
             11 => {
                 let paused = choices.arbitrary()?;
-                self.session.set_paused(paused, self.now);
+                self.session.set_read_paused(paused, self.now);
                 if self.paused && !paused {
                     self.granted = self.now;
                 }
@@ -326,8 +326,8 @@ impl Run {
             },
             CloseReason::ParseError => panic!("a client has no such end"),
         }
-        if closed.packet.is_some() {
-            assert_eq!(closed.packet, Some(Packet::Close));
+        if closed.close_packet.is_some() {
+            assert_eq!(closed.close_packet, Some(Packet::Close));
             assert!(self.opened && self.session.transport() == Transport::Polling);
         }
         self.closed = Some(closed);

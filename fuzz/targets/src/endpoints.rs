@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use ws_proto::{
-    CloseCode, CloseFrame, Connection, Control, ControlPayload, DeflateOptions, Deflater, EndOfStream, Event,
-    FrameHeader, Input, Limits, MAX_CONTROL_PAYLOAD, Opcode, Role, Time, mask,
+    CloseCode, CloseFrame, Connection, ControlFrame, ControlPayload, DeflateOptions, Deflater, EndOfStream,
+    Event, FrameHeader, Input, Limits, MAX_CONTROL_PAYLOAD, Opcode, Role, Time, mask,
 };
 
 use crate::agreement::agreement;
@@ -265,7 +265,7 @@ impl Endpoint {
     }
 
     /// What the other end has to see of a control frame, which has to be the one that was due.
-    fn announced(&mut self, control: &Control) -> Event<'static> {
+    fn announced(&mut self, control: &ControlFrame) -> Event<'static> {
         let payload = ControlPayload::new(control.payload()).expect("it has the length of a control frame");
         match control.opcode() {
             Opcode::Ping => Event::Ping(payload),
@@ -326,7 +326,8 @@ impl Endpoint {
             self.key = self.key.rotate_left(5).wrapping_mul(0x9e37_79b1);
             self.key.to_be_bytes()
         });
-        let header = FrameHeader { fin, rsv1, mask: key, ..FrameHeader::message(opcode, payload.len()) };
+        let header =
+            FrameHeader { fin, rsv1, masking_key: key, ..FrameHeader::unfragmented(opcode, payload.len()) };
         self.wire.extend_from_slice(&header.encode());
         let start = self.wire.len();
         self.wire.extend_from_slice(payload);

@@ -184,7 +184,7 @@ impl<'a> Case<'a> {
             assert_eq!(connection.handle_eof(), expected);
         } else if closed {
             assert_eq!(connection.handle_timeout(NOW), None);
-            assert_eq!(connection.handle_timeout(deadline), Some(Event::TimedOut));
+            assert_eq!(connection.handle_timeout(deadline), Some(Event::CloseTimedOut));
             assert_eq!(connection.handle_timeout(deadline), None);
         } else {
             return;

@@ -3,11 +3,12 @@
 
 mod deflate;
 
-use engineio_proto::{Refusal, SessionId};
+use engineio_proto::{RequestError, SessionId};
 use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, Method, Uri, Version};
 use ws_proto::{
-    Accepted, HandshakeError, MAX_OFFERED_PROTOCOLS, accept_key, is_upgrade_request, verify, verify_connect,
+    HandshakeError, MAX_OFFERED_PROTOCOLS, VerifiedRequest, accept_key, is_upgrade_request,
+    verify_connect_request, verify_upgrade_request,
 };
 
 use crate::fields::{Fields, MAX_FIELDS};
@@ -44,7 +45,7 @@ pub fn handshake(data: &[u8]) {
     }
 }
 
-fn check_answer(request: &Request, accepted: &Accepted, selected: &str) {
+fn check_answer(request: &Request, accepted: &VerifiedRequest, selected: &str) {
     let key = request
         .fields
         .only("sec-websocket-key")
@@ -72,7 +73,7 @@ fn check_answer(request: &Request, accepted: &Accepted, selected: &str) {
 fn check_http2(request: &Request, headers: &HeaderMap) {
     let target = Uri::from_static("https://server.example/chat");
     let protocol = Some("websocket");
-    match verify_connect(&Method::CONNECT, protocol, &target, Version::HTTP_2, headers) {
+    match verify_connect_request(&Method::CONNECT, protocol, &target, Version::HTTP_2, headers) {
         Ok(accepted) => {
             assert_eq!(request.offers_by_rfc_8441().as_deref(), Some(accepted.protocols()), "{request:?}");
             assert_eq!(accepted.accept_key(), None);
@@ -98,7 +99,7 @@ fn check_refusal(error: HandshakeError) {
 
 /// What a program says when it refuses a session of Engine.IO reaches the client as it is; and no text but an id is one.
 fn check_words(words: &str) {
-    let body = Refusal::Forbidden.body(Some(words));
+    let body = RequestError::Forbidden.body(Some(words));
     let body: serde_json::Value = serde_json::from_str(&body).expect("the body is JSON");
     assert_eq!(body["message"], words);
     let is_id =
@@ -130,8 +131,8 @@ impl Request {
         Some((request, &bytes[len..]))
     }
 
-    fn verify(&self, headers: &HeaderMap) -> Result<Accepted, HandshakeError> {
-        verify(&self.method, &self.target, self.version, headers)
+    fn verify(&self, headers: &HeaderMap) -> Result<VerifiedRequest, HandshakeError> {
+        verify_upgrade_request(&self.method, &self.target, self.version, headers)
     }
 
     /// The subprotocols that are offered if the request is one that may be accepted.

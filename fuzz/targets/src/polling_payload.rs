@@ -1,6 +1,8 @@
 //! The body of a POST: there and back, and the same packets in their WebSocket form.
 
-use engineio_proto::{Framing, Packet, Packets, ParseError, Payload, Reframer, encode_payload};
+use engineio_proto::{
+    Framing, LengthDelimitedPackets, Packet, ParseError, Payload, Reframer, encode_payload,
+};
 use ws_proto::{Connection, Event, Input, Limits, Role, Time};
 
 use crate::memory;
@@ -13,16 +15,16 @@ pub fn polling_payload(data: &[u8]) {
 
     let packets: Vec<Kept> = decoded.into_iter().filter_map(Result::ok).collect();
     let mut waiting = Vec::new();
-    packets.iter().for_each(|packet| Framing::Packets.write_packet(&packet.packet(), &mut waiting));
+    packets.iter().for_each(|packet| Framing::LengthDelimited.write_packet(&packet.packet(), &mut waiting));
     let mut wire = Vec::new();
-    Reframer::new(Framing::WebSocket).read(&waiting, |header, data| {
+    Reframer::new(Framing::WebSocket).reframe(&waiting, |header, data| {
         wire.extend_from_slice(header);
         wire.extend_from_slice(data);
     });
     assert_eq!(through_websocket(&wire), packets);
 
     let mut payload = Vec::new();
-    encode_payload(Packets::new(&waiting), &mut payload);
+    encode_payload(LengthDelimitedPackets::new(&waiting), &mut payload);
     let payload = String::from_utf8(payload).expect("packets that were text are text again");
     let texts = body.split('\x1e').zip(&packets).map(|(text, packet)| packet.canonical(text));
     assert_eq!(payload, texts.collect::<Vec<_>>().join("\x1e"));
@@ -124,7 +126,7 @@ fn through_websocket(wire: &[u8]) -> Vec<Kept> {
 /// Bytes that nobody has checked to be packets are no reason to panic, or to write more than base64 needs.
 fn check_any_packets(waiting: &[u8]) {
     let mut payload = Vec::new();
-    encode_payload(Packets::new(waiting), &mut payload);
-    Reframer::new(Framing::WebSocket).read(waiting, |_, data| assert!(data.len() <= waiting.len()));
+    encode_payload(LengthDelimitedPackets::new(waiting), &mut payload);
+    Reframer::new(Framing::WebSocket).reframe(waiting, |_, data| assert!(data.len() <= waiting.len()));
     assert!(payload.len() <= 2 * waiting.len(), "{} bytes from {}", payload.len(), waiting.len());
 }

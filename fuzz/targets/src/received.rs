@@ -1,7 +1,7 @@
 //! The way of a message of ours to a client.
 
 use engineio_proto::{EncodedMessage, Framing};
-use socketio_proto::{Decoder, Limits, Packet};
+use socketio_proto::{Decoder, DecoderLimits, Packet};
 use ws_proto::{Connection, Event, Input, Role, Time};
 
 /// What a client of ours would have received: the frames through WebSocket, the messages through a decoder.
@@ -10,15 +10,15 @@ pub(crate) fn received(message: EncodedMessage<'_>) -> Packet<'static> {
     message.write(Framing::WebSocket, |part| wire.extend_from_slice(part));
     let mut input = Input::new(&mut wire);
     let mut connection = Connection::new(Role::Client, &ws_proto::Limits::default());
-    let mut decoder = Decoder::new(&Limits::default());
+    let mut decoder = Decoder::new(&DecoderLimits::default());
     loop {
         let event = connection.decode(&mut input, Time::ZERO).expect("our frames are valid");
         let packet = match event.expect("a message is complete") {
             Event::Text(text) => {
                 let text = text.strip_prefix('4').expect("a message begins with its type");
-                decoder.text(text).map(|packet| packet.map(Packet::into_owned))
+                decoder.decode_text(text).map(|packet| packet.map(Packet::into_owned))
             }
-            Event::Binary(data) => decoder.binary(data),
+            Event::Binary(data) => decoder.decode_binary(data),
             other => panic!("{other:?} was not sent"),
         };
         if let Some(packet) = packet.expect("what we send is a packet") {

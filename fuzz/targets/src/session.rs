@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use engineio_proto::server::{CandidateStep, Due, Received, Session};
+use engineio_proto::server::{CandidateAction, Received, Session, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, ParseError, Settings, Transport};
 use ws_proto::Time;
 
@@ -91,12 +91,12 @@ impl Run {
                 self.take_from_candidate(packet);
             }
             5 => {
-                self.session.candidate_lost();
+                self.session.handle_candidate_closed();
                 self.lose_candidate();
             }
             6 => {
                 let paused = choices.arbitrary()?;
-                self.session.set_paused(paused, self.now);
+                self.session.set_read_paused(paused, self.now);
                 if self.paused && !paused {
                     self.granted = self.now;
                 }
@@ -138,19 +138,19 @@ impl Run {
     }
 
     fn take_from_candidate(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) {
-        let step = self.session.handle_candidate(&packet, self.now);
+        let step = self.session.handle_candidate_packet(&packet, self.now);
         let expected = match (self.upgrade, packet) {
             (Upgrade::Candidate { since, .. }, Ok(Packet::Ping("probe"))) => {
                 self.upgrade = Upgrade::Candidate { since, probed: true };
-                CandidateStep::AnswerProbe
+                CandidateAction::SendProbePong
             }
             (Upgrade::Candidate { probed: true, .. }, Ok(Packet::Upgrade)) => {
                 self.upgrade = Upgrade::Done;
-                CandidateStep::Switch(Transport::WebSocket)
+                CandidateAction::Switch(Transport::WebSocket)
             }
             _ => {
                 self.lose_candidate();
-                CandidateStep::Refuse
+                CandidateAction::CloseCandidate
             }
         };
         assert_eq!(step, expected);
@@ -194,14 +194,14 @@ impl Run {
         }
     }
 
-    fn take_due(&mut self, due: Due) -> Life {
+    fn take_due(&mut self, due: TimeoutAction) -> Life {
         match due {
-            Due::Ping => {
+            TimeoutAction::Ping => {
                 assert_eq!(self.pinged, None, "one ping at a time");
                 assert!(self.now >= self.answered + self.settings.ping_interval);
                 (self.pinged, self.granted, self.prolonged) = (Some(self.now), self.now, false);
             }
-            Due::Close(reason) => {
+            TimeoutAction::Close(reason) => {
                 assert_eq!(reason, CloseReason::PingTimeout);
                 assert!(self.pinged.is_some() && !self.paused);
                 assert!(
@@ -210,10 +210,10 @@ impl Run {
                 );
                 return Life::Over;
             }
-            Due::ReleasePoll => {
+            TimeoutAction::SendNoop => {
                 assert!(matches!(self.upgrade, Upgrade::Candidate { probed: true, .. }));
             }
-            Due::AbandonCandidate => {
+            TimeoutAction::CloseCandidate => {
                 let Upgrade::Candidate { since, .. } = self.upgrade else {
                     panic!("there is no candidate to abandon");
                 };

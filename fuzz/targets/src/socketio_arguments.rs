@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use socketio_proto::{Arguments, Decoder, Limits, Packet, encode};
+use socketio_proto::{Arguments, Decoder, DecoderLimits, Packet, encode};
 
 use crate::received::received;
 use crate::tree::Tree;
@@ -20,13 +20,13 @@ pub fn socketio_arguments(data: &[u8]) {
     let Some((count, text)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(text);
     let comma = if text.is_empty() { "" } else { "," };
-    let mut decoder = Decoder::new(&Limits::default());
+    let mut decoder = Decoder::new(&DecoderLimits::default());
     let count = count % 4;
     let kind = if count == 0 { "2".to_owned() } else { format!("5{count}-") };
     let text = format!(r#"{kind}["name"{comma}{text}]"#);
-    let mut packet = decoder.text(&text);
+    let mut packet = decoder.decode_text(&text);
     for index in 0..count {
-        packet = packet.and_then(|_| decoder.binary(vec![index; 3]));
+        packet = packet.and_then(|_| decoder.decode_binary(vec![index; 3]));
     }
     if let Ok(Some(Packet::Event { event, .. })) = packet {
         check(event.arguments());
@@ -35,7 +35,7 @@ pub fn socketio_arguments(data: &[u8]) {
 
 /// Reads the arguments as types of every shape, and writes again those that are values.
 fn check(arguments: &Arguments<'_>) {
-    let list = format!("[{}]", arguments.as_json());
+    let list = format!("[{}]", arguments.json_elements());
     let elements: Vec<&RawValue> = serde_json::from_str(&list).expect("the arguments are JSON");
     let elements: Vec<&str> = elements.into_iter().map(RawValue::get).collect();
     assert_eq!(elements.len(), arguments.len());
@@ -167,7 +167,7 @@ fn check_floats(value: &Value) {
 fn written<T: Serialize>(value: &T) -> String {
     let mut encoder = MessageEncoder::new();
     match encode::ack(&mut encoder, "/", 0, value).map(received) {
-        Ok(Packet::Ack { arguments, .. }) => arguments.as_json().to_owned(),
+        Ok(Packet::Ack { arguments, .. }) => arguments.json_elements().to_owned(),
         other => panic!("{other:?} in place of an acknowledgement"),
     }
 }

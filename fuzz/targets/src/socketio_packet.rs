@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use socketio_proto::{
-    Arguments, DecodeError, Decoder, EncodeError, Json, Limits, Packet, RESERVED_EVENTS, encode,
+    Arguments, DecodeError, Decoder, DecoderLimits, EncodeError, Packet, RESERVED_EVENTS, RawJson, encode,
 };
 
 use crate::memory;
@@ -46,8 +46,8 @@ pub fn socketio_packet(data: &[u8]) {
     }
 }
 
-fn limits(choices: &mut Unstructured<'_>) -> Result<Limits> {
-    let mut limits = Limits::default();
+fn limits(choices: &mut Unstructured<'_>) -> Result<DecoderLimits> {
+    let mut limits = DecoderLimits::default();
     if let count @ 1.. = choices.arbitrary::<u8>()? {
         limits.max_attachments = count.into();
     }
@@ -57,19 +57,19 @@ fn limits(choices: &mut Unstructured<'_>) -> Result<Limits> {
     Ok(limits)
 }
 
-fn take_text(decoder: &mut Decoder, limits: &Limits, text: &str) -> Option<Packet<'static>> {
+fn take_text(decoder: &mut Decoder, limits: &DecoderLimits, text: &str) -> Option<Packet<'static>> {
     let awaited = decoder.awaited_attachments();
     let mut result = Ok(None);
     let held = memory::peak(|| {
         // Out of the run with the packet's memory, which then counts as held.
-        result = decoder.text(text).map(|packet| packet.map(Packet::into_owned));
+        result = decoder.decode_text(text).map(|packet| packet.map(Packet::into_owned));
     });
     // Nesting in a binary packet is what costs most: four bytes a bracket, in a list that doubles.
     assert!(held <= 16 * text.len() + 1024, "{held} bytes are held for {}", text.len());
     if awaited > 0 {
         assert_eq!(result, Err(DecodeError::UnexpectedText { awaited }));
     } else {
-        let borrowed = Decoder::new(limits).text(text).map(|packet| packet.map(Packet::into_owned));
+        let borrowed = Decoder::new(limits).decode_text(text).map(|packet| packet.map(Packet::into_owned));
         assert_eq!(borrowed, result, "what came before does not matter");
         match (Verdict::of(text, limits), &result) {
             (Verdict::Awaits(count), Ok(None)) => assert_eq!(decoder.awaited_attachments(), count),
@@ -90,13 +90,13 @@ fn take_text(decoder: &mut Decoder, limits: &Limits, text: &str) -> Option<Packe
 
 fn take_binary(
     decoder: &mut Decoder,
-    limits: &Limits,
+    limits: &DecoderLimits,
     text_bytes: usize,
     data: &[u8],
 ) -> Option<Packet<'static>> {
     let awaited = decoder.awaited_attachments();
     let attachments = decoder.pending_bytes().saturating_sub(text_bytes) + data.len();
-    let result = decoder.binary(data);
+    let result = decoder.decode_binary(data);
     if awaited == 0 {
         assert_eq!(result, Err(DecodeError::UnexpectedBinary));
     } else if attachments > limits.max_attachment_bytes {
@@ -129,7 +129,7 @@ fn look_at(packet: &Packet<'static>, text_bytes: usize) {
         }
         Packet::Connect { namespace, auth } => {
             auth.iter().for_each(look_at_json);
-            let sid = auth.as_ref().map_or("", Json::as_str);
+            let sid = auth.as_ref().map_or("", RawJson::as_str);
             let sent = received(encode::connect(&mut MessageEncoder::new(), namespace, sid));
             let Packet::Connect { namespace: to, auth: Some(auth) } = sent else { panic!("{sent:?}") };
             assert_eq!(&to, namespace);
@@ -153,7 +153,7 @@ fn look_at(packet: &Packet<'static>, text_bytes: usize) {
     }
 }
 
-fn look_at_json(json: &Json<'_>) {
+fn look_at_json(json: &RawJson<'_>) {
     assert!(serde_json::from_str::<IgnoredAny>(json.as_str()).is_ok(), "{json:?}");
     // Too deep, too large a number, half of a surrogate pair: an error, whatever else.
     let _ = json.deserialize::<Value>();
@@ -161,7 +161,7 @@ fn look_at_json(json: &Json<'_>) {
 
 /// What is read in them is for `socketio_arguments` to say.
 fn look_at_arguments(arguments: &Arguments<'_>) {
-    let list = format!("[{}]", arguments.as_json());
+    let list = format!("[{}]", arguments.json_elements());
     let elements: Vec<IgnoredAny> = serde_json::from_str(&list).expect("the arguments are JSON");
     assert_eq!((elements.len(), elements.is_empty()), (arguments.len(), arguments.is_empty()));
     assert_eq!(arguments.deserialize(), Ok(()), "nothing is asked for, whatever has come");
@@ -198,7 +198,7 @@ fn check_relay(
     sent: std::result::Result<Packet<'static>, EncodeError>,
     arguments: impl FnOnce(Packet<'static>) -> Arguments<'static>,
 ) {
-    let text = |arguments: &Arguments<'_>| format!("[{}]", arguments.as_json());
+    let text = |arguments: &Arguments<'_>| format!("[{}]", arguments.json_elements());
     if before.attachments().is_empty() {
         let (before, after) = (text(before), text(&arguments(sent.expect("raw JSON can be sent"))));
         let elements = |list| -> Vec<&str> {

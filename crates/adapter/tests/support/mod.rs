@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
 use engineio_proto::MessageEncoder;
-use tidewire_adapter::{Adapter, EncodedEvent, JoinError, Limits, Member, SocketId};
+use tidewire_adapter::{Adapter, EncodedEvent, JoinError, Limits, LocalSocket, SocketId};
 
 /// What happened to a socket, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Probe {
     }
 }
 
-impl Member for Probe {
+impl LocalSocket for Probe {
     fn id(&self) -> SocketId {
         self.id
     }
@@ -73,7 +73,7 @@ impl Member for Probe {
         self.limits
     }
 
-    fn on_join_refused(&self, error: JoinError) {
+    fn on_join_error(&self, error: JoinError) {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Refused(error));
     }
 }

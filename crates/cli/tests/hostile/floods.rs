@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::raw_client::{
+    CONTINUATION, Connection, PING, PONG, Polling, RAW, TEXT, WebSocket, fragment, frame,
+};
 use crate::support::Server;
-use crate::wire::{CONTINUATION, Connection, PING, PONG, Polling, RAW, TEXT, WebSocket, fragment, frame};
 
 const FLOOD: Duration = Duration::from_millis(1_500);
 
@@ -122,7 +124,7 @@ fn a_flood_of_polls_posts_and_handshakes_keeps_nobody_waiting() {
 
 #[test]
 fn handshakes_that_nothing_follows_take_nobodys_place() {
-    let io = tidewire::Server::builder().max_sessions(1_200).max_silent_sessions(1_000).build();
+    let io = tidewire::Server::builder().max_sessions(1_200).max_half_open_sessions(1_000).build();
     let address = crate::support::serve(io.clone());
     let polling = Polling::joined(address);
     let mut websocket = WebSocket::joined(address);
@@ -139,7 +141,7 @@ fn handshakes_that_nothing_follows_take_nobodys_place() {
         websocket.text("42[\"x\"]");
     }
     polling.post("41").expect(200, "ok");
-    websocket.write(frame(crate::wire::CLOSE, []));
+    websocket.write(frame(crate::raw_client::CLOSE, []));
     websocket.expect_close(None);
 }
 
@@ -151,7 +153,7 @@ fn pings_whose_answers_nobody_reads_fill_no_memory() {
     let pings = frame(PING, [b'p'; 125]).repeat(1_000);
     let mut sockets: Vec<_> = (0..4)
         .map(|number| {
-            WebSocket::open(server.address, if number % 2 == 0 { RAW } else { crate::wire::ENGINE })
+            WebSocket::open(server.address, if number % 2 == 0 { RAW } else { crate::raw_client::ENGINE })
         })
         .collect();
     for socket in &mut sockets {

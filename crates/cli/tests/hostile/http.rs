@@ -1,7 +1,7 @@
 //! Requests that are no requests, or too many of them.
 
+use crate::raw_client::{Connection, ENGINE, Polling, UPGRADE, request};
 use crate::support::Server;
-use crate::wire::{Connection, ENGINE, Polling, UPGRADE, request};
 
 const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tidewire::server::{Server as Library, Socket, State};
 use tokio::sync::Notify;
 
+use crate::raw_client::{Connection, TEXT, WebSocket, frame, request};
 use crate::support::{Server, serve};
-use crate::wire::{Connection, TEXT, WebSocket, frame, request};
 
 /// Writes until the server reads no more; how many bytes that took.
 fn press(socket: &mut WebSocket, bytes: &[u8], at_most: usize) -> usize {

@@ -1,7 +1,7 @@
 //! Packets of Socket.IO that break its rules.
 
+use crate::raw_client::{BINARY, Polling, TEXT, WebSocket, frame};
 use crate::support::Server;
-use crate::wire::{BINARY, Polling, TEXT, WebSocket, frame};
 
 #[test]
 fn what_is_no_packet_ends_the_connection_behind_everything_that_came_before() {

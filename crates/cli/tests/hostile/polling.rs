@@ -1,7 +1,7 @@
 //! Bodies and requests that long-polling does not allow, and WebSockets that want to take over.
 
+use crate::raw_client::{CLOSE, Polling, TEXT, UPGRADE, WebSocket, frame, request};
 use crate::support::Server;
-use crate::wire::{CLOSE, Polling, TEXT, UPGRADE, WebSocket, frame, request};
 
 #[test]
 fn a_second_poll_ends_the_session_and_both_polls_are_told() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::raw_client::{CLOSE, Polling, RAW, TEXT, WebSocket, frame};
 use crate::support::Server;
-use crate::wire::{CLOSE, Polling, RAW, TEXT, WebSocket, frame};
 
 /// Messages of a hundred kilobytes: 120 MB.
 const MESSAGES: usize = 1_200;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::wire::WebSocket;
+use crate::raw_client::WebSocket;
 
 /// How long the client beside an attack may wait for an echo. Generous, for machines that do other things as well;
 /// what it caught took four seconds in a release build.

@@ -1,9 +1,9 @@
 //! Frames that break RFC 6455 in a session, or only its spirit. Each violation by itself is in `rfc6455` of the crate `ws`.
 
-use crate::support::Server;
-use crate::wire::{
+use crate::raw_client::{
     BINARY, CLOSE, CONTINUATION, ENGINE, PING, PONG, RAW, TEXT, WebSocket, fragment, frame, header,
 };
+use crate::support::Server;
 
 const FIN: u8 = 0x80;
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use super::upgrade::{Task, Upgrade};
+use super::upgrade::{Upgrade, UpgradeAction};
 use super::{Action, Closed, ReadyState, Received, SessionError, Settings, Transmit};
 use crate::error::CloseReason;
-use crate::open::{Handshake, Transport};
+use crate::handshake::{Handshake, Transport};
 use crate::packet::{Packet, ParseError};
 
 /// The state of one session.
@@ -20,9 +20,9 @@ pub struct Session {
     requests: Requests,
     /// A ping has come and no pong has left. Several pings are answered by one pong, so that a server cannot make its
     /// client collect pongs.
-    owes_pong: bool,
+    pong_pending: bool,
     /// While true the driver does not read, so the silence of the server says nothing about the server.
-    paused: bool,
+    read_paused: bool,
     /// The transports that the session may move to; empty once it is open.
     candidates: Vec<Transport>,
     max_id_length: usize,
@@ -37,7 +37,7 @@ enum Phase {
     /// The same, and the session ends once no message waits.
     Closing { deadline: Time },
     /// The session is over, and the driver has not been told.
-    Ended(Closed),
+    ClosePending(Closed),
     /// The driver knows.
     Closed,
 }
@@ -63,8 +63,8 @@ impl Session {
             handshake: None,
             upgrade: Upgrade::new(settings.probe_timeout),
             requests: Requests::default(),
-            owes_pong: false,
-            paused: false,
+            pong_pending: false,
+            read_paused: false,
             candidates: better.collect(),
             max_id_length: settings.max_id_length,
         }
@@ -83,7 +83,7 @@ impl Session {
             Phase::Opening { .. } => ReadyState::Opening,
             Phase::Open { .. } => ReadyState::Open,
             Phase::Closing { .. } => ReadyState::Closing,
-            Phase::Ended(_) | Phase::Closed => ReadyState::Closed,
+            Phase::ClosePending(_) | Phase::Closed => ReadyState::Closed,
         }
     }
 
@@ -117,7 +117,7 @@ impl Session {
             self.end_without_packet(CloseReason::TransportClose);
             return Received::Nothing;
         }
-        let heartbeat = self.heartbeat();
+        let heartbeat = self.heartbeat_timeout();
         match &mut self.phase {
             Phase::Opening { .. } => match packet {
                 Packet::Open(json) => self.handle_open(json, now),
@@ -131,7 +131,7 @@ impl Session {
                 Packet::Ping(_) => {
                     // Only pings count: messages alone do not show that the server still waits for pongs.
                     *deadline = now + heartbeat;
-                    self.owes_pong = true;
+                    self.pong_pending = true;
                     Received::Nothing
                 }
                 // A second open packet would give the JavaScript client another session id. No server sends one.
@@ -139,7 +139,7 @@ impl Session {
                     Received::Nothing
                 }
             },
-            Phase::Ended(_) | Phase::Closed => Received::Nothing,
+            Phase::ClosePending(_) | Phase::Closed => Received::Nothing,
         }
     }
 
@@ -178,8 +178,8 @@ impl Session {
     }
 
     /// The candidate could not connect, or its connection has ended, before it was the transport.
-    pub fn handle_candidate_lost(&mut self) {
-        self.upgrade.handle_lost();
+    pub fn handle_candidate_closed(&mut self) {
+        self.upgrade.handle_closed();
     }
 
     /// The program closes the session. Messages that wait are sent first, so it may take no new ones. A move that is about
@@ -191,9 +191,9 @@ impl Session {
             Phase::Opening { .. } => self.end(CloseReason::ForcedClose, None),
             Phase::Open { deadline } => {
                 self.phase = Phase::Closing { deadline };
-                self.upgrade.finish();
+                self.upgrade.handle_session_closing();
             }
-            Phase::Closing { .. } | Phase::Ended(_) | Phase::Closed => {}
+            Phase::Closing { .. } | Phase::ClosePending(_) | Phase::Closed => {}
         }
     }
 
@@ -201,15 +201,15 @@ impl Session {
     /// server, and no GET begins; from the moment it reads again the server has its whole time.
     ///
     /// The server's patience goes on: a client that reads nothing for longer than its `pingTimeout` loses the session.
-    pub fn set_paused(&mut self, paused: bool, now: Time) {
-        let heartbeat = self.heartbeat();
-        if self.paused
+    pub fn set_read_paused(&mut self, paused: bool, now: Time) {
+        let heartbeat = self.heartbeat_timeout();
+        if self.read_paused
             && !paused
             && let Phase::Open { deadline } | Phase::Closing { deadline } = &mut self.phase
         {
             *deadline = now + heartbeat;
         }
-        self.paused = paused;
+        self.read_paused = paused;
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -239,8 +239,8 @@ impl Session {
     #[must_use]
     pub fn is_ping_overdue(&self, now: Time) -> bool {
         match self.phase {
-            Phase::Open { deadline } | Phase::Closing { deadline } => deadline < now && !self.paused,
-            Phase::Opening { .. } | Phase::Ended(_) | Phase::Closed => false,
+            Phase::Open { deadline } | Phase::Closing { deadline } => deadline < now && !self.read_paused,
+            Phase::Opening { .. } | Phase::ClosePending(_) | Phase::Closed => false,
         }
     }
 
@@ -264,12 +264,12 @@ impl Session {
         if !self.can_send() {
             return None;
         }
-        let packet = self.owes_pong.then_some(Packet::Pong(""));
+        let packet = self.pong_pending.then_some(Packet::Pong(""));
         let mut waiting = waiting.into_iter();
         let messages = match self.transport {
             Transport::Polling => {
                 let limit = self.handshake().and_then(|handshake| handshake.max_payload);
-                fitting(packet.as_ref().map(Packet::encoded_len), waiting, limit.unwrap_or(usize::MAX))
+                count_fitting(packet.as_ref().map(Packet::encoded_len), waiting, limit.unwrap_or(usize::MAX))
             }
             Transport::WebSocket => waiting.next().map_or(0, |_| usize::MAX),
         };
@@ -279,7 +279,7 @@ impl Session {
             }
             return None;
         }
-        self.owes_pong = false;
+        self.pong_pending = false;
         self.requests.post = self.transport == Transport::Polling;
         Some(Transmit { packet, messages })
     }
@@ -287,35 +287,35 @@ impl Session {
     /// The next thing to do, or `None`. Call again until `None`.
     pub fn poll_action(&mut self, now: Time) -> Option<Action> {
         let is_quiet = !self.requests.get && !self.requests.post;
-        if let Some(task) = self.upgrade.poll(is_quiet, now) {
+        if let Some(task) = self.upgrade.poll_action(is_quiet, now) {
             return Some(match task {
-                Task::Open(transport) => Action::OpenCandidate(transport),
-                Task::Send(packet) => Action::SendToCandidate(packet),
-                Task::Switch(transport, packet) => {
+                UpgradeAction::Open(transport) => Action::OpenCandidate(transport),
+                UpgradeAction::Send(packet) => Action::SendToCandidate(packet),
+                UpgradeAction::Switch(transport, packet) => {
                     self.transport = transport;
                     Action::SwitchToCandidate(packet)
                 }
-                Task::Close => Action::CloseCandidate,
+                UpgradeAction::Close => Action::CloseCandidate,
             });
         }
-        if let Phase::Ended(_) = self.phase
-            && let Phase::Ended(closed) = std::mem::replace(&mut self.phase, Phase::Closed)
+        if let Phase::ClosePending(_) = self.phase
+            && let Phase::ClosePending(closed) = std::mem::replace(&mut self.phase, Phase::Closed)
         {
             return Some(Action::Close(closed));
         }
-        self.begins_poll().then(|| {
+        self.should_poll().then(|| {
             self.requests.get = true;
             Action::Poll
         })
     }
 
-    fn begins_poll(&self) -> bool {
-        let is_over = matches!(self.phase, Phase::Ended(_) | Phase::Closed);
+    fn should_poll(&self) -> bool {
+        let is_over = matches!(self.phase, Phase::ClosePending(_) | Phase::Closed);
         self.transport == Transport::Polling
             && !is_over
             && !self.requests.get
             && !self.upgrade.is_pausing()
-            && !self.paused
+            && !self.read_paused
     }
 
     fn handle_open(&mut self, json: &str, now: Time) -> Received<'static> {
@@ -325,7 +325,7 @@ impl Session {
                 let both = handshake.upgrades.iter().copied().filter(|transport| own.contains(transport));
                 self.upgrade.offer(both);
                 self.handshake = Some(Box::new(handshake));
-                self.phase = Phase::Open { deadline: now + self.heartbeat() };
+                self.phase = Phase::Open { deadline: now + self.heartbeat_timeout() };
                 Received::Open
             }
             Err(error) => {
@@ -336,15 +336,15 @@ impl Session {
     }
 
     /// The longest time from one ping to the next. Nothing before the session has opened.
-    fn heartbeat(&self) -> Duration {
+    fn heartbeat_timeout(&self) -> Duration {
         self.handshake().map_or(Duration::ZERO, |handshake| handshake.ping_interval + handshake.ping_timeout)
     }
 
     fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Opening { deadline } => Some(deadline),
-            Phase::Open { deadline } | Phase::Closing { deadline } => (!self.paused).then_some(deadline),
-            Phase::Ended(_) | Phase::Closed => None,
+            Phase::Open { deadline } | Phase::Closing { deadline } => (!self.read_paused).then_some(deadline),
+            Phase::ClosePending(_) | Phase::Closed => None,
         }
     }
 
@@ -352,19 +352,19 @@ impl Session {
         // Without a session there is nothing to close, and a WebSocket closes by its own means.
         let is_known = matches!(self.phase, Phase::Open { .. } | Phase::Closing { .. });
         let packet = (is_known && self.transport == Transport::Polling).then_some(Packet::Close);
-        self.end_with(Closed { reason, error, packet });
+        self.end_with(Closed { reason, error, close_packet: packet });
     }
 
     /// The server has closed the session by itself.
     fn end_without_packet(&mut self, reason: CloseReason) {
-        self.end_with(Closed { reason, error: None, packet: None });
+        self.end_with(Closed { reason, error: None, close_packet: None });
     }
 
     fn end_with(&mut self, closed: Closed) {
-        if let Phase::Ended(_) | Phase::Closed = self.phase {
+        if let Phase::ClosePending(_) | Phase::Closed = self.phase {
             return;
         }
-        self.phase = Phase::Ended(closed);
+        self.phase = Phase::ClosePending(closed);
         self.upgrade.stop();
     }
 }
@@ -373,7 +373,7 @@ impl Session {
 /// there is one. The very first packet goes in any case: it would wait for ever.
 ///
 /// The JavaScript client estimates these lengths; they are exact here, so the body never exceeds the limit by a few bytes.
-fn fitting(first: Option<usize>, lengths: impl Iterator<Item = usize>, limit: usize) -> usize {
+fn count_fitting(first: Option<usize>, lengths: impl Iterator<Item = usize>, limit: usize) -> usize {
     let mut body = first;
     lengths
         .take_while(|length| {

@@ -1,7 +1,7 @@
 //! What `engine.io-client` 6.6 does, and where this client does better.
 
 use super::*;
-use crate::open::Handshake;
+use crate::handshake::Handshake;
 use crate::{SessionId, open_packet};
 use ws_proto::Time;
 
@@ -59,7 +59,7 @@ fn pausing() -> Session {
 }
 
 fn closed(reason: CloseReason, packet: Option<Packet<'static>>) -> Action {
-    Action::Close(Closed { reason, error: None, packet })
+    Action::Close(Closed { reason, error: None, close_packet: packet })
 }
 
 #[track_caller]
@@ -88,7 +88,7 @@ fn packets_mean_what_they_mean_to_the_javascript_client() {
     let goes_on = None;
     let transport_error = |error, packet| {
         let reason = CloseReason::TransportError;
-        Some(Action::Close(Closed { reason, error: Some(SessionError::Packet(error)), packet }))
+        Some(Action::Close(Closed { reason, error: Some(SessionError::Packet(error)), close_packet: packet }))
     };
     let unknown = ParseError::UnknownType;
     let table = [
@@ -146,7 +146,7 @@ fn a_session_that_does_not_open_ends() {
         session
     };
     let failed = |error| {
-        Action::Close(Closed { reason: CloseReason::TransportError, error: Some(error), packet: None })
+        Action::Close(Closed { reason: CloseReason::TransportError, error: Some(error), close_packet: None })
     };
     let mut late = new();
     late.handle_timeout(at(19));
@@ -219,11 +219,11 @@ fn many_pings_are_answered_by_one_pong() {
 #[test]
 fn while_reading_is_paused_a_missing_ping_ends_nothing_and_no_get_begins() {
     let mut session = settled(Transport::Polling);
-    session.set_paused(true, at(1));
+    session.set_read_paused(true, at(1));
     assert_eq!((session.poll_action(at(1)), session.poll_timeout()), (None, None));
     session.handle_timeout(at(1_000));
     assert!(!session.is_ping_overdue(at(1_000)));
-    session.set_paused(false, at(1_000));
+    session.set_read_paused(false, at(1_000));
     assert_eq!(session.poll_action(at(1_000)), Some(Action::Poll));
     assert_eq!(session.poll_timeout(), Some(at(1_045)), "the server has its whole time");
 }
@@ -323,7 +323,7 @@ fn a_session_moves_when_its_requests_are_back() {
 fn whatever_goes_wrong_on_the_candidate_costs_the_candidate_only() {
     type Wrong = fn(&mut Session);
     let wrongs: [(&str, Wrong, bool); 8] = [
-        ("lost", Session::handle_candidate_lost, false),
+        ("lost", Session::handle_candidate_closed, false),
         ("late", |session| session.handle_timeout(at(10)), true),
         ("silent pong", |session| session.handle_candidate_packet(&Ok(Packet::Pong(""))), true),
         ("ping", |session| session.handle_candidate_packet(&Ok(Packet::Ping("probe"))), true),
@@ -410,7 +410,7 @@ fn a_close_in_the_middle_of_a_move_waits_until_it_is_done_or_has_failed() {
 
     let mut failed = pausing();
     failed.close();
-    failed.handle_candidate_lost();
+    failed.handle_candidate_closed();
     assert!(failed.poll_transmit([1]).is_some(), "what waited goes by polling");
     failed.handle_post_finished();
     assert_eq!(failed.poll_transmit([]), None);

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use crate::open::Transport;
+use crate::handshake::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
 
 /// Where the move stands.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     /// The transports that have not been tried, the next one last.
-    left: Vec<Transport>,
+    remaining: Vec<Transport>,
     state: State,
     probe_timeout: Duration,
 }
@@ -25,7 +25,7 @@ enum State {
     /// The driver has a candidate, which must be the transport before `deadline`.
     Candidate { transport: Transport, step: Step, deadline: Time },
     /// The driver has a candidate that it must close.
-    Abandoned,
+    Closing,
 }
 
 /// How far a candidate has come.
@@ -41,7 +41,7 @@ enum Step {
 
 /// What the driver must do about the candidate.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(super) enum UpgradeAction {
     Open(Transport),
     Send(Packet<'static>),
     /// Send the packet: the candidate is the transport from now on.
@@ -51,12 +51,12 @@ pub(super) enum Task {
 
 impl Upgrade {
     pub(super) fn new(probe_timeout: Duration) -> Self {
-        Self { left: Vec::new(), state: State::Idle, probe_timeout }
+        Self { remaining: Vec::new(), state: State::Idle, probe_timeout }
     }
 
     /// The session may move to these, of which the first is tried first.
     pub(super) fn offer(&mut self, candidates: impl DoubleEndedIterator<Item = Transport>) {
-        self.left = candidates.rev().collect();
+        self.remaining = candidates.rev().collect();
     }
 
     /// Whether neither a request may begin nor a message leave, because the session is about to move.
@@ -80,13 +80,13 @@ impl Upgrade {
     }
 
     /// The candidate's connection has ended.
-    pub(super) fn handle_lost(&mut self) {
+    pub(super) fn handle_closed(&mut self) {
         self.state = State::Idle;
     }
 
     /// The session closes: a move that is about to happen is finished, and no other one begun.
-    pub(super) fn finish(&mut self) {
-        self.left = Vec::new();
+    pub(super) fn handle_session_closing(&mut self) {
+        self.remaining = Vec::new();
         if !self.is_pausing() {
             self.abandon();
         }
@@ -94,14 +94,14 @@ impl Upgrade {
 
     /// The session is over.
     pub(super) fn stop(&mut self) {
-        self.left = Vec::new();
+        self.remaining = Vec::new();
         self.abandon();
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self.state {
             State::Candidate { deadline, .. } => Some(deadline),
-            State::Idle | State::Abandoned => None,
+            State::Idle | State::Closing => None,
         }
     }
 
@@ -112,34 +112,34 @@ impl Upgrade {
     }
 
     /// The next task, given whether the transport that is to be left has requests in flight.
-    pub(super) fn poll(&mut self, is_quiet: bool, now: Time) -> Option<Task> {
+    pub(super) fn poll_action(&mut self, is_quiet: bool, now: Time) -> Option<UpgradeAction> {
         match self.state {
             State::Idle => {
-                let transport = self.left.pop()?;
+                let transport = self.remaining.pop()?;
                 let deadline = now + self.probe_timeout;
                 self.state = State::Candidate { transport, step: Step::Connecting, deadline };
-                Some(Task::Open(transport))
+                Some(UpgradeAction::Open(transport))
             }
             State::Candidate { transport, step: Step::Connected, deadline } => {
                 self.state = State::Candidate { transport, step: Step::Probing, deadline };
-                Some(Task::Send(Packet::Ping(PROBE)))
+                Some(UpgradeAction::Send(Packet::Ping(PROBE)))
             }
             State::Candidate { transport, step: Step::Pausing, .. } if is_quiet => {
                 self.state = State::Idle;
-                self.left = Vec::new();
-                Some(Task::Switch(transport, Packet::Upgrade))
+                self.remaining = Vec::new();
+                Some(UpgradeAction::Switch(transport, Packet::Upgrade))
             }
             State::Candidate { .. } => None,
-            State::Abandoned => {
+            State::Closing => {
                 self.state = State::Idle;
-                Some(Task::Close)
+                Some(UpgradeAction::Close)
             }
         }
     }
 
     fn abandon(&mut self) {
         if let State::Candidate { .. } = self.state {
-            self.state = State::Abandoned;
+            self.state = State::Closing;
         }
     }
 }

@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use crate::open::Transport;
+use crate::handshake::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
 
 /// How often a waiting poll is answered with a noop after the candidate has been probed, so that the client can stop
 /// polling. The figure is that of the Node server.
-const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
+const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the driver does after a packet on the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CandidateStep {
-    /// Send [`Packet::PROBE_ANSWER`] on the candidate.
-    AnswerProbe,
+pub enum CandidateAction {
+    /// Send [`Packet::PROBE_PONG`] on the candidate.
+    SendProbePong,
     /// The candidate is the transport from now on.
     Switch(Transport),
     /// Close the candidate; the polling session lives on.
-    Refuse,
+    CloseCandidate,
 }
 
 /// Where the move stands.
@@ -33,17 +33,17 @@ pub(crate) enum Upgrade {
     Possible,
     /// A candidate is connected and has until `deadline` to finish.
     Candidate { to: Transport, deadline: Time },
-    /// The probe was answered; waiting polls are released at `release_at`.
-    Probed { to: Transport, deadline: Time, release_at: Time },
+    /// The probe was answered; waiting polls are released at `noop_at`.
+    Probed { to: Transport, deadline: Time, noop_at: Time },
     /// The session is on its last transport.
     Finished,
 }
 
 /// A timer of the upgrade that has come due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UpgradeDue {
-    ReleasePoll,
-    AbandonCandidate,
+pub(crate) enum UpgradeTimeoutAction {
+    SendNoop,
+    CloseCandidate,
 }
 
 impl Upgrade {
@@ -60,7 +60,7 @@ impl Upgrade {
         &mut self,
         packet: &Result<Packet<'_>, ParseError>,
         now: Time,
-    ) -> CandidateStep {
+    ) -> CandidateAction {
         match (*self, packet) {
             (
                 Self::Candidate { to, deadline } | Self::Probed { to, deadline, .. },
@@ -70,22 +70,22 @@ impl Upgrade {
                 // probe, and waits for that poll. The Node server lets it wait for one interval, so that every upgrade
                 // takes a tenth of a second. Should the release overtake the answer, the client polls once more, and
                 // that poll is released an interval later.
-                *self = Self::Probed { to, deadline, release_at: now };
-                CandidateStep::AnswerProbe
+                *self = Self::Probed { to, deadline, noop_at: now };
+                CandidateAction::SendProbePong
             }
             (Self::Probed { to, .. }, Ok(Packet::Upgrade)) => {
                 *self = Self::Finished;
-                CandidateStep::Switch(to)
+                CandidateAction::Switch(to)
             }
             _ => {
-                self.candidate_lost();
-                CandidateStep::Refuse
+                self.handle_candidate_closed();
+                CandidateAction::CloseCandidate
             }
         }
     }
 
     /// The candidate is gone; the client may try again.
-    pub(crate) fn candidate_lost(&mut self) {
+    pub(crate) fn handle_candidate_closed(&mut self) {
         if *self != Self::Finished {
             *self = Self::Possible;
         }
@@ -94,20 +94,20 @@ impl Upgrade {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match *self {
             Self::Candidate { deadline, .. } => Some(deadline),
-            Self::Probed { deadline, release_at, .. } => Some(deadline.min(release_at)),
+            Self::Probed { deadline, noop_at: release_at, .. } => Some(deadline.min(release_at)),
             Self::Possible | Self::Finished => None,
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<UpgradeDue> {
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<UpgradeTimeoutAction> {
         match *self {
             Self::Candidate { deadline, .. } | Self::Probed { deadline, .. } if deadline <= now => {
                 *self = Self::Possible;
-                Some(UpgradeDue::AbandonCandidate)
+                Some(UpgradeTimeoutAction::CloseCandidate)
             }
-            Self::Probed { to, deadline, release_at } if release_at <= now => {
-                *self = Self::Probed { to, deadline, release_at: now + RELEASE_INTERVAL };
-                Some(UpgradeDue::ReleasePoll)
+            Self::Probed { to, deadline, noop_at: release_at } if release_at <= now => {
+                *self = Self::Probed { to, deadline, noop_at: now + NOOP_INTERVAL };
+                Some(UpgradeTimeoutAction::SendNoop)
             }
             _ => None,
         }

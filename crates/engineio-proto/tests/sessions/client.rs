@@ -9,8 +9,8 @@ use ws_proto::Time;
 
 use crate::connection::Connection;
 use crate::server::{MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT};
+use crate::simulation::{Get, MESSAGES, Post, World};
 use crate::wire::{Waiting, body, number, number_of_bytes, packet};
-use crate::world::{Get, MESSAGES, Post, World};
 
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 
@@ -90,7 +90,7 @@ impl World {
 
     pub(crate) fn client_pauses(&mut self) {
         self.client.paused = !self.client.paused;
-        self.client.session.set_paused(self.client.paused, self.now);
+        self.client.session.set_read_paused(self.client.paused, self.now);
         self.client_turn();
     }
 
@@ -177,7 +177,7 @@ impl World {
     fn client_loses(&mut self, number: usize, in_order: bool) {
         if self.client.candidate == Some(number) {
             self.client.candidate = None;
-            self.client.session.handle_candidate_lost();
+            self.client.session.handle_candidate_closed();
         } else if self.client.websocket == Some(number) && in_order {
             self.client.session.handle_transport_closed();
         } else if self.client.websocket == Some(number) {
@@ -265,9 +265,9 @@ impl World {
         assert_eq!(self.client.candidate, None, "the candidate was closed before");
         self.get = Get::None;
         if let Some(number) = self.client.websocket {
-            assert_eq!(closed.packet, None);
+            assert_eq!(closed.close_packet, None);
             self.connections[number].close_by_client(self.now);
-        } else if let (Some(packet), Post::None) = (&closed.packet, &self.post) {
+        } else if let (Some(packet), Post::None) = (&closed.close_packet, &self.post) {
             self.post = Post::Coming(body([&Waiting::Engine(packet.clone())]));
         }
         self.client.closed = Some(closed);
@@ -279,10 +279,10 @@ impl World {
             return;
         }
         let session = &mut self.client.session;
-        session.set_paused(true, self.now);
+        session.set_read_paused(true, self.now);
         self.now = self.now + (PING_INTERVAL + PING_TIMEOUT) * 10;
         session.handle_timeout(self.now);
-        session.set_paused(false, self.now);
+        session.set_read_paused(false, self.now);
         assert_eq!(session.ready_state(), ReadyState::Open, "its silence proves nothing");
         self.now = self.now + (PING_INTERVAL + PING_TIMEOUT - Duration::from_micros(1));
         session.handle_timeout(self.now);

@@ -3,7 +3,7 @@
 use tidewire_engineio_proto::Packet;
 use ws_proto::{Connection as Machine, Event, Input, Limits, Role, Time};
 
-use crate::stranger::Stranger;
+use crate::misbehaving_client::Stranger;
 use crate::wire::encode_message;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -63,7 +63,7 @@ impl Connection {
 
     /// Text that is no packet.
     pub(crate) fn client_says_text(&mut self, text: &str) {
-        ws_proto::encode_message(ws_proto::Opcode::Text, text.as_bytes(), Some(KEY), &mut self.to_server);
+        ws_proto::encode_frame(ws_proto::Opcode::Text, text.as_bytes(), Some(KEY), &mut self.to_server);
     }
 
     /// A frame that breaks the rules of WebSocket: it is not masked.

@@ -46,7 +46,7 @@ proptest! {
 
         for (ping_takes, pong_takes) in rounds {
             now = server.poll_timeout().expect("a ping is due");
-            prop_assert_eq!(server.handle_timeout(now), Some(server::Due::Ping));
+            prop_assert_eq!(server.handle_timeout(now), Some(server::TimeoutAction::Ping));
             let server_gives_up = now + TIMEOUT;
             let client_gives_up = last_ping + INTERVAL + TIMEOUT;
             prop_assert_eq!(client.poll_timeout(), Some(client_gives_up));
@@ -67,7 +67,7 @@ proptest! {
             now = arrives + pong_takes;
             if now > server_gives_up {
                 let due = server.handle_timeout(server_gives_up);
-                prop_assert_eq!(due, Some(server::Due::Close(CloseReason::PingTimeout)));
+                prop_assert_eq!(due, Some(server::TimeoutAction::Close(CloseReason::PingTimeout)));
                 return Ok(());
             }
             prop_assert_eq!(server.handle_packet(Ok(pong), now), Ok(server::Received::Nothing));

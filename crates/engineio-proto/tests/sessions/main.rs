@@ -5,14 +5,14 @@
 mod client;
 mod connection;
 mod heartbeat;
+mod misbehaving_client;
 mod server;
-mod stranger;
+mod simulation;
 mod wire;
-mod world;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use world::{Rules, World};
+use simulation::{Rules, World};
 
 /// Each step is one of what can happen next, and how: how many messages or bytes, how much time, which candidate.
 fn steps() -> impl Strategy<Value = Vec<(u16, u8)>> {

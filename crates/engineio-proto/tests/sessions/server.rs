@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use tidewire_engineio_proto::server::{CandidateStep, Due, Received, Session};
+use tidewire_engineio_proto::server::{CandidateAction, Received, Session, TimeoutAction};
 use tidewire_engineio_proto::{
     CloseReason, Packet, ParseError, Payload, SessionId, Settings, Transport, open_packet,
 };
 use ws_proto::Time;
 
 use crate::connection::End;
+use crate::simulation::{Get, MESSAGES, Post, World};
 use crate::wire::{Waiting, body, number, number_of_bytes, packet};
-use crate::world::{Get, MESSAGES, Post, World};
 
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(700);
 /// So long that no history is over before it.
@@ -162,7 +162,7 @@ impl World {
 
     pub(crate) fn server_pauses(&mut self) {
         self.server.paused = !self.server.paused;
-        self.server.machine.set_paused(self.server.paused, self.now);
+        self.server.machine.set_read_paused(self.server.paused, self.now);
     }
 
     /// The session ends for the server, which tells the client as a driver does.
@@ -245,19 +245,19 @@ impl World {
         let server = &mut self.server;
         let Some(candidate) = &mut server.candidate else { unreachable!("it is the candidate") };
         let expected = match packet {
-            Ok(Packet::Ping("probe")) => CandidateStep::AnswerProbe,
+            Ok(Packet::Ping("probe")) => CandidateAction::SendProbePong,
             Ok(Packet::Upgrade) if candidate.release_at.is_some() => {
-                CandidateStep::Switch(Transport::WebSocket)
+                CandidateAction::Switch(Transport::WebSocket)
             }
-            _ => CandidateStep::Refuse,
+            _ => CandidateAction::CloseCandidate,
         };
-        assert_eq!(server.machine.handle_candidate(packet, self.now), expected, "{packet:?}");
+        assert_eq!(server.machine.handle_candidate_packet(packet, self.now), expected, "{packet:?}");
         match expected {
-            CandidateStep::AnswerProbe => {
+            CandidateAction::SendProbePong => {
                 candidate.release_at = Some(self.now);
                 self.connections[number].server_says(&Packet::Pong("probe"));
             }
-            CandidateStep::Switch(_) => {
+            CandidateAction::Switch(_) => {
                 server.candidate = None;
                 server.websocket = Some(number);
                 let requests = (&self.get, &self.post);
@@ -269,7 +269,7 @@ impl World {
                     self.connections[number].server_says(&waiting.packet());
                 }
             }
-            CandidateStep::Refuse => {
+            CandidateAction::CloseCandidate => {
                 server.candidate = None;
                 self.connections[number].close_by_server(self.now);
             }
@@ -284,7 +284,7 @@ impl World {
         }
         self.connections[number].close_by_server(self.now);
         if self.server.is_candidate(number) {
-            self.server.machine.candidate_lost();
+            self.server.machine.handle_candidate_closed();
             self.server.candidate = None;
         }
         self.expect_the_right_transport();
@@ -327,8 +327,11 @@ impl World {
             let ping_at = (server.pings == server.pongs).then_some(server.ping_at);
             let until = server.candidate.as_ref().map(|candidate| candidate.until);
             let release_at = server.candidate.as_ref().and_then(|candidate| candidate.release_at);
-            let timers =
-                [(ping_at, Due::Ping), (until, Due::AbandonCandidate), (release_at, Due::ReleasePoll)];
+            let timers = [
+                (ping_at, TimeoutAction::Ping),
+                (until, TimeoutAction::CloseCandidate),
+                (release_at, TimeoutAction::SendNoop),
+            ];
             let expected = timers.into_iter().find(|(at, _)| at.is_some_and(|at| at <= now));
             let expected = expected.map(|(_, due)| due);
             assert_eq!(server.machine.handle_timeout(now), expected);
@@ -342,24 +345,24 @@ impl World {
                     assert!(poll_timeout.is_some() || self.server.paused);
                     return;
                 }
-                Some(Due::Ping) => {
+                Some(TimeoutAction::Ping) => {
                     server.pings += 1;
                     self.write(Waiting::Engine(Packet::Ping("")));
                     self.answer();
                 }
-                Some(Due::AbandonCandidate) => {
+                Some(TimeoutAction::CloseCandidate) => {
                     if let Some(candidate) = server.candidate.take() {
                         self.connections[candidate.number].close_by_server(now);
                     }
                 }
-                Some(Due::ReleasePoll) => {
+                Some(TimeoutAction::SendNoop) => {
                     if let Some(candidate) = &mut server.candidate {
                         candidate.release_at = Some(now + RELEASE_INTERVAL);
                     }
                     server.released = matches!(self.get, Get::Waiting);
                     self.answer();
                 }
-                Some(Due::Close(_)) => unreachable!("it is not expected"),
+                Some(TimeoutAction::Close(_)) => unreachable!("it is not expected"),
             }
         }
     }
@@ -376,15 +379,15 @@ impl World {
         }
         assert_eq!(self.server.pings, self.server.pongs + 1);
         let machine = &mut self.server.machine;
-        machine.set_paused(true, self.now);
+        machine.set_read_paused(true, self.now);
         self.now = self.now + PING_TIMEOUT * 10;
         while let Some(due) = machine.handle_timeout(self.now) {
-            assert!(matches!(due, Due::AbandonCandidate | Due::ReleasePoll), "{due:?}");
+            assert!(matches!(due, TimeoutAction::CloseCandidate | TimeoutAction::SendNoop), "{due:?}");
         }
-        machine.set_paused(false, self.now);
+        machine.set_read_paused(false, self.now);
         self.now = self.now + (PING_TIMEOUT - MICROSECOND);
         assert_eq!(machine.handle_timeout(self.now), None);
         self.now = self.now + MICROSECOND;
-        assert_eq!(machine.handle_timeout(self.now), Some(Due::Close(CloseReason::PingTimeout)));
+        assert_eq!(machine.handle_timeout(self.now), Some(TimeoutAction::Close(CloseReason::PingTimeout)));
     }
 }

@@ -1,6 +1,6 @@
 //! Packets as they travel: bodies of polling, and messages of WebSocket.
 
-use tidewire_engineio_proto::{Framing, Packet, Packets, ParseError, encode_payload};
+use tidewire_engineio_proto::{Framing, LengthDelimitedPackets, Packet, ParseError, encode_payload};
 use ws_proto::{Event, Opcode};
 
 /// A packet that waits to be sent.
@@ -43,21 +43,21 @@ pub(crate) fn number_of_bytes(bytes: &[u8]) -> u32 {
 pub(crate) fn body<'a>(packets: impl IntoIterator<Item = &'a Waiting>) -> String {
     let mut waiting = Vec::new();
     for packet in packets {
-        Framing::Packets.write_packet(&packet.packet(), &mut waiting);
+        Framing::LengthDelimited.write_packet(&packet.packet(), &mut waiting);
     }
     let mut body = Vec::new();
-    encode_payload(Packets::new(&waiting), &mut body);
+    encode_payload(LengthDelimitedPackets::new(&waiting), &mut body);
     String::from_utf8(body).expect("text")
 }
 
 /// Appends a packet as a message of a WebSocket.
 pub(crate) fn encode_message(packet: &Packet<'_>, mask: Option<[u8; 4]>, wire: &mut Vec<u8>) {
     if let Packet::Binary(bytes) = packet {
-        return ws_proto::encode_message(Opcode::Binary, bytes, mask, wire);
+        return ws_proto::encode_frame(Opcode::Binary, bytes, mask, wire);
     }
     let mut text = Vec::new();
     packet.encode_into(&mut text);
-    ws_proto::encode_message(Opcode::Text, &text, mask, wire);
+    ws_proto::encode_frame(Opcode::Text, &text, mask, wire);
 }
 
 /// The packet of an event, or `None` for one that ends the connection.

@@ -4,22 +4,22 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
-use engineio_proto::server::{CandidateStep, Session as Machine};
+use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer};
-use net::{Deadline, Ended, Outbox, Stream, Upgraded, WebSocketStream, Wire, WriteQueue};
+use net::{DeadlineTimer, Outbox, Stream, StreamEnd, Upgraded, WebSocketStream, WireBytes, WriteQueue};
 use ws_proto::{Event, Limits, Time};
 
-use super::Output;
+use super::OutputStatus;
 use crate::handler::Handler;
 use crate::options::Options;
-use crate::receiver::Receiver;
+use crate::packet_dispatcher::PacketDispatcher;
 
 /// Reads of one turn, before what they caused is written and other tasks of the thread get theirs.
-const READS: usize = 2;
+const MAX_READS_PER_TURN: usize = 2;
 
 /// Bytes of responses that may wait while a read is handled to its end, and after how many events that is looked at.
 const MAX_BUFFERED_IN_READ: usize = 256 * 1024;
-const LOOK_EVERY: usize = 8;
+const BUFFER_CHECK_INTERVAL: usize = 8;
 
 /// Bytes that a candidate may leave unread: twice what pongs may come to. Protects against a candidate that sends probes
 /// without end.
@@ -29,16 +29,16 @@ const MAX_CANDIDATE_BUFFERED: usize = 128 * 1024;
 pub(crate) struct WebSocket {
     stream: WebSocketStream<Stream>,
     /// Above this many bytes still to write nothing more is read.
-    max_left: usize,
+    high_water_mark: usize,
 }
 
 /// How far a candidate has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Probe {
+pub(crate) enum ProbeOutcome {
     /// Nothing more happens in this turn.
     Pending,
     /// There may be more than one turn should take.
-    Unfinished,
+    Yield,
     /// It is the transport from now on.
     Switch,
     /// It is of no use. The session lives on.
@@ -48,14 +48,14 @@ pub(crate) enum Probe {
 impl WebSocket {
     /// The server's end of a connection that was just upgraded.
     pub(crate) fn new(upgraded: Upgraded, options: &Options) -> Self {
-        let limits = Limits { max_message_size: options.settings.max_payload, ..Limits::default() };
+        let limits = Limits { max_message_size: options.protocol.max_payload, ..Limits::default() };
         let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
-        Self { stream, max_left: options.max_buffered / 2 }
+        Self { stream, high_water_mark: options.max_write_buffer_size / 2 }
     }
 
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
-        receiver: &mut Receiver<H>,
+        receiver: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
@@ -63,7 +63,7 @@ impl WebSocket {
         if self.is_behind() {
             return Ok(false);
         }
-        for _ in 0..READS {
+        for _ in 0..MAX_READS_PER_TURN {
             let mut failed = None;
             let mut events = 0_usize;
             let read = self.stream.poll_read(now, cx, |event, cx| {
@@ -75,7 +75,8 @@ impl WebSocket {
                 events += 1;
                 // Large responses leave before more is read: a client that sends many requests at once and reads as
                 // fast as it can is not a slow reader.
-                if events.is_multiple_of(LOOK_EVERY) && receiver.buffered() > MAX_BUFFERED_IN_READ {
+                if events.is_multiple_of(BUFFER_CHECK_INTERVAL) && receiver.buffered() > MAX_BUFFERED_IN_READ
+                {
                     return ControlFlow::Break(());
                 }
                 ControlFlow::Continue(())
@@ -94,7 +95,7 @@ impl WebSocket {
     }
 
     pub(crate) fn is_behind(&self) -> bool {
-        self.stream.queued() > self.max_left
+        self.stream.buffered() > self.high_water_mark
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
@@ -102,34 +103,39 @@ impl WebSocket {
     }
 
     /// Takes the packets that wait for another transport. What many sessions share stays shared.
-    pub(super) fn take_packets(&mut self, packets: &mut WriteQueue) {
+    pub(super) fn append_reframed(&mut self, packets: &mut WriteQueue) {
         let queue = self.stream.queue_mut();
         let mut reframer = Reframer::new(Framing::WebSocket);
-        packets.for_each_piece(|piece| match piece {
-            Wire::Slice(bytes) => reframer.read(bytes, |header, data| {
-                queue.push(Wire::Slice(header));
-                queue.push(Wire::Slice(data));
+        packets.for_each_chunk(|piece| match piece {
+            WireBytes::Slice(bytes) => reframer.reframe(bytes, |header, data| {
+                queue.push(WireBytes::Slice(header));
+                queue.push(WireBytes::Slice(data));
             }),
-            Wire::Shared(bytes) => reframer.read(bytes, |header, data| {
-                queue.push(Wire::Slice(header));
-                queue.push(Wire::Shared(&bytes.slice_ref(data)));
+            WireBytes::Shared(bytes) => reframer.reframe(bytes, |header, data| {
+                queue.push(WireBytes::Slice(header));
+                queue.push(WireBytes::Shared(&bytes.slice_ref(data)));
             }),
         });
         packets.clear();
     }
 
-    pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> Output {
-        let attention = outbox.drain_into(self.stream.queue_mut());
+    pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> OutputStatus {
+        let attention = outbox.drain_and_take_signals(self.stream.queue_mut());
         let flushed = self.stream.poll_flush(cx);
         let failed = match flushed {
             Poll::Ready(Err(_)) => Some(CloseReason::TransportClose),
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
-        Output { failed, left: self.stream.queued(), is_writable: flushed.is_ready(), attention }
+        OutputStatus {
+            close_reason: failed,
+            unsent: self.stream.buffered(),
+            is_writable: flushed.is_ready(),
+            signals: attention,
+        }
     }
 
     pub(crate) fn close(&mut self, outbox: &Outbox<Framing>, now: Time) {
-        outbox.take_queued(self.stream.queue_mut());
+        outbox.drain_into(self.stream.queue_mut());
         self.stream.close(None, now);
     }
 
@@ -142,47 +148,52 @@ impl WebSocket {
     }
 
     /// Drives the connection while it is a candidate: answers probes, and tells when the client moves.
-    pub(crate) fn poll_probe(&mut self, machine: &mut Machine, now: Time, cx: &mut Context<'_>) -> Probe {
-        for _ in 0..READS {
+    pub(crate) fn poll_probe(
+        &mut self,
+        machine: &mut Machine,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> ProbeOutcome {
+        for _ in 0..MAX_READS_PER_TURN {
             let mut answer = false;
             let mut step = None;
             let read = self.stream.poll_read(now, cx, |event, _| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
-                match machine.handle_candidate(&packet, now) {
-                    CandidateStep::AnswerProbe => {
+                match machine.handle_candidate_packet(&packet, now) {
+                    CandidateAction::SendProbePong => {
                         answer = true;
                         return ControlFlow::Continue(());
                     }
                     // What the client has sent behind this is read when the new transport is in place.
-                    CandidateStep::Switch(_) => step = Some(Probe::Switch),
-                    CandidateStep::Refuse => step = Some(Probe::Failed),
+                    CandidateAction::Switch(_) => step = Some(ProbeOutcome::Switch),
+                    CandidateAction::CloseCandidate => step = Some(ProbeOutcome::Failed),
                 }
                 ControlFlow::Break(())
             });
             if answer {
-                self.send(&Packet::PROBE_ANSWER);
+                self.send(&Packet::PROBE_PONG);
             }
             if let Some(step) = step {
                 return step;
             }
             let failed = matches!(read, Poll::Ready(Err(_)))
                 || matches!(self.stream.poll_flush(cx), Poll::Ready(Err(_)))
-                || self.stream.queued() > MAX_CANDIDATE_BUFFERED;
+                || self.stream.buffered() > MAX_CANDIDATE_BUFFERED;
             if failed {
-                return Probe::Failed;
+                return ProbeOutcome::Failed;
             }
             if read.is_pending() {
-                return Probe::Pending;
+                return ProbeOutcome::Pending;
             }
         }
-        Probe::Unfinished
+        ProbeOutcome::Yield
     }
 
     /// Closes a connection that no session wants, without keeping anybody waiting.
     pub(crate) fn close_in_background(self, now: Time) {
         let Self { mut stream, .. } = self;
         stream.close(None, now);
-        let mut deadline = Deadline::new();
+        let mut deadline = DeadlineTimer::new();
         tokio::spawn(poll_fn(move |cx: &mut Context<'_>| {
             loop {
                 let now = net::now();
@@ -206,9 +217,9 @@ fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
     }
 }
 
-fn close_reason(ended: &Ended) -> CloseReason {
+fn close_reason(ended: &StreamEnd) -> CloseReason {
     match ended {
-        Ended::Closed(_) | Ended::Eof | Ended::Io(_) => CloseReason::TransportClose,
-        Ended::Protocol(_) => CloseReason::TransportError,
+        StreamEnd::Closed(_) | StreamEnd::Eof | StreamEnd::Io(_) => CloseReason::TransportClose,
+        StreamEnd::Protocol(_) => CloseReason::TransportError,
     }
 }

@@ -1,13 +1,13 @@
 //! Sessions as clients and programs see them, over loopback.
 
-mod choppy;
-mod endings;
-mod flow;
+mod backpressure;
+mod choppy_stream;
+mod close;
 mod heartbeat;
 mod http2;
-mod mounting;
+mod layer;
 mod polling;
 mod support;
-mod traffic;
 mod upgrade;
+mod upgrade_random;
 mod websocket;

@@ -20,7 +20,7 @@ async fn the_handshake_tells_the_session_id_and_the_settings() {
     assert!(response.head.contains("content-type: text/plain; charset=utf-8"), "{}", response.head);
     assert!(response.head.contains("cache-control: no-store"), "{}", response.head);
     assert_eq!(opened.session.transport(), Transport::Polling);
-    assert_eq!(server.engine.sessions(), 1);
+    assert_eq!(server.engine.session_count(), 1);
 }
 
 #[tokio::test]
@@ -229,5 +229,5 @@ async fn refusals_carry_the_code_and_the_message_of_the_reference() {
         response.expect(400, body);
         assert!(response.head.contains("content-type: application/json\r\n"), "{}", response.head);
     }
-    assert_eq!(server.engine.sessions(), 0);
+    assert_eq!(server.engine.session_count(), 0);
 }

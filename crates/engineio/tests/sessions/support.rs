@@ -187,7 +187,7 @@ pub(crate) struct Server {
 
 pub(crate) fn settings(change: impl FnOnce(&mut Settings)) -> Options {
     let mut options = Options::default();
-    change(&mut options.settings);
+    change(&mut options.protocol);
     options
 }
 
@@ -250,7 +250,7 @@ impl Server {
 
     /// Every session is forgotten.
     pub(crate) async fn expect_no_sessions(&self) {
-        until(|| self.engine.sessions() == 0).await;
+        until(|| self.engine.session_count() == 0).await;
     }
 }
 
@@ -463,7 +463,7 @@ pub(crate) fn websocket_request(query: &str) -> String {
 
 /// A masked frame.
 pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    let header = FrameHeader { mask: Some(KEY), ..FrameHeader::message(opcode, payload.len()) };
+    let header = FrameHeader { masking_key: Some(KEY), ..FrameHeader::unfragmented(opcode, payload.len()) };
     let mut wire = header.encode().to_vec();
     let start = wire.len();
     wire.extend_from_slice(payload);

@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use tidewire_handlers::{
-    Ack, Data, EventHandler, EventName, EventQueue, Registration, Registry, State, WaitingEvents,
+    Ack, Data, EventHandler, EventName, EventQueue, EventQueueSize, EventRegistry, Registration, State,
 };
 
 use crate::side::{Connection, Gate, Log, Socket, expect_said, run_tasks, tasks, wait};
@@ -48,7 +48,7 @@ fn the_next_handler_starts_when_the_one_before_has_finished() {
     }
     connection.run();
     expect_said(&log, &["start"]);
-    assert_eq!((tasks(), connection.queue.waiting().events), (1, 3));
+    assert_eq!((tasks(), connection.queue.size().events), (1, 3));
     connection.open(&gate);
     expect_said(&log, &["end", "1", "start"]);
     connection.open(&gate);
@@ -61,22 +61,18 @@ fn the_next_handler_starts_when_the_one_before_has_finished() {
 fn events_that_wait_are_counted_with_their_memory() {
     let (mut connection, log, gate) = connection();
     connection.receive(r#"2["wait"]"#);
-    assert_eq!(
-        connection.queue.waiting(),
-        WaitingEvents::default(),
-        "an event that is handled does not wait"
-    );
+    assert_eq!(connection.queue.size(), EventQueueSize::default(), "an event that is handled does not wait");
     connection.receive(r#"2["note",1]"#);
-    let one = connection.queue.waiting();
+    let one = connection.queue.size();
     assert!(one.events == 1 && one.bytes > r#"["note",1]"#.len(), "{one:?}");
     let text = "x".repeat(1_000);
     connection.receive(&format!(r#"2["note",1,"{text}"]"#));
-    let two = connection.queue.waiting();
+    let two = connection.queue.size();
     assert!(two.events == 2 && (1_000..1_100).contains(&(two.bytes - 2 * one.bytes)), "{two:?}");
-    assert_eq!([one, two].into_iter().sum::<WaitingEvents>().events, 3);
+    assert_eq!([one, two].into_iter().sum::<EventQueueSize>().events, 3);
     connection.open(&gate);
     expect_said(&log, &["start", "end", "1", "1"]);
-    assert_eq!(connection.queue.waiting(), WaitingEvents::default());
+    assert_eq!(connection.queue.size(), EventQueueSize::default());
 }
 
 #[test]
@@ -114,7 +110,7 @@ fn a_concurrent_handler_does_not_hold_up_the_events_behind_it_until_too_many_run
     connection.run();
     // Two run beside; the third one is waited for.
     expect_said(&log, &["start", "1", "start", "1", "start"]);
-    assert_eq!((tasks(), connection.queue.waiting().events), (3, 1));
+    assert_eq!((tasks(), connection.queue.size().events), (3, 1));
     connection.open(&gate);
     expect_said(&log, &["end", "1"]);
     connection.open(&gate);
@@ -145,7 +141,7 @@ fn as_many_handlers_as_the_table_allows_run_at_the_same_time_and_start_in_order(
         gate.pass().await;
         log.say(format_args!("end {number}"));
     });
-    connection.peer.change_events(&mut |table| table.set_max_parallel(2));
+    connection.peer.update_event_table(&mut |table| table.set_concurrency_limit(2));
     for number in 1..=3 {
         connection.receive(&format!(r#"2["wait",{number}]"#));
     }
@@ -166,7 +162,7 @@ fn a_disconnect_drops_the_events_that_wait_and_lets_the_running_handler_finish()
     }
     connection.socket().disconnect();
     assert_eq!(connection.poll(), Poll::Pending, "the handler still runs");
-    assert_eq!((connection.queue.dropped(), connection.queue.waiting()), (2, WaitingEvents::default()));
+    assert_eq!((connection.queue.dropped(), connection.queue.size()), (2, EventQueueSize::default()));
     connection.open(&gate);
     expect_said(&log, &["start", "end"]);
     assert_eq!(connection.poll(), Poll::Ready(()));

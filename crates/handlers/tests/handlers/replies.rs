@@ -35,7 +35,7 @@ fn connection() -> (Connection, Gate) {
     peer.on("parse", async |Data(text): Data<String>| -> Result<u8, HandlerError> { Ok(text.parse()?) });
     peer.on("raw", async |RawArguments(arguments): RawArguments| Reply(arguments));
     peer.on("owned", async |ack: Ack<(u8, &'static str)>| {
-        if ack.is_wanted() {
+        if ack.is_requested() {
             ack.send((1, "x"));
         }
         Reply("ignored")

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use engineio_proto::EncodedMessage;
-use socketio_proto::{Decoder, Limits, Packet};
+use socketio_proto::{Decoder, DecoderLimits, Packet};
 use tidewire_handlers::{
-    Acknowledge, BoxFuture, Context, EventHandler, EventQueue, EventTable, Extract, Handler, HandlerError,
-    IntoReply, Kind, MaybeSend, OnEvent, Registration, Registry, Side, Source, Spawn, State, States,
+    Acknowledge, BoxFuture, EventHandler, EventQueue, EventRegistry, EventTable, Extract, Handler,
+    HandlerContext, HandlerEnv, HandlerError, HandlerKind, IntoReply, MaybeSend, OnEvent, Registration, Side,
+    Spawn, State, StateMap,
 };
 
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) enum TestSide {}
 
 impl Side for TestSide {
     type Socket = Shared;
-    type Source<'a> = &'a Peer;
+    type Env<'a> = &'a Peer;
     type Spawn = ManualSpawn;
 }
 
@@ -35,9 +36,9 @@ impl Socket {
     }
 }
 
-impl<K: Kind<Side = TestSide>> Extract<K> for Socket {
-    fn extract(context: &mut Context<'_, TestSide>) -> Result<Self, HandlerError> {
-        Ok(Self(Arc::clone(&context.source().socket)))
+impl<K: HandlerKind<Side = TestSide>> Extract<K> for Socket {
+    fn extract(context: &mut HandlerContext<'_, TestSide>) -> Result<Self, HandlerError> {
+        Ok(Self(Arc::clone(&context.env().socket)))
     }
 }
 
@@ -86,7 +87,7 @@ impl Acknowledge for Shared {
         self.sent.say(message.text());
     }
 
-    fn report(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
+    fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         self.errors.say(format_args!("{}: {error}", event.unwrap_or("-")));
     }
 }
@@ -101,7 +102,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Peer {
     socket: Arc<Shared>,
-    pub(crate) states: States,
+    pub(crate) states: StateMap,
     events: Mutex<EventTable<TestSide>>,
     /// What the socket uses; the test registers all handlers before the first event.
     used: OnceLock<EventTable<TestSide>>,
@@ -110,7 +111,7 @@ pub(crate) struct Peer {
     unhandled: Log,
 }
 
-impl Source for &Peer {
+impl HandlerEnv for &Peer {
     type Side = TestSide;
 
     fn reborrow(&self) -> &Peer {
@@ -121,15 +122,15 @@ impl Source for &Peer {
         &self.socket
     }
 
-    fn states(&self) -> &States {
+    fn states(&self) -> &StateMap {
         &self.states
     }
 
-    fn events(&self) -> &EventTable<TestSide> {
+    fn event_table(&self) -> &EventTable<TestSide> {
         self.used.get_or_init(|| self.events.lock().expect("no panic").clone())
     }
 
-    fn own_handler(&self, event: &str) -> Option<EventHandler<TestSide>> {
+    fn socket_handler(&self, event: &str) -> Option<EventHandler<TestSide>> {
         self.own.as_ref().filter(|(name, _)| *name == event).map(|(_, handler)| handler.clone())
     }
 
@@ -137,7 +138,7 @@ impl Source for &Peer {
         self.socket.disconnected.load(Ordering::Relaxed)
     }
 
-    fn max_concurrent(&self) -> usize {
+    fn max_concurrent_handlers(&self) -> usize {
         self.max_concurrent
     }
 
@@ -146,8 +147,8 @@ impl Source for &Peer {
     }
 }
 
-impl Registry<TestSide> for Peer {
-    fn change_events(&self, change: &mut dyn FnMut(&mut EventTable<TestSide>)) {
+impl EventRegistry<TestSide> for Peer {
+    fn update_event_table(&self, change: &mut dyn FnMut(&mut EventTable<TestSide>)) {
         change(&mut self.events.lock().expect("no panic"));
     }
 }
@@ -166,7 +167,7 @@ impl Connection {
     /// A connection whose handlers may have a [`Log`] and a [`Gate`] as their state.
     pub(crate) fn new() -> (Self, Log, Gate) {
         let (log, gate) = (Log::default(), Gate::default());
-        let mut states = States::default();
+        let mut states = StateMap::default();
         states.insert(log.clone());
         states.insert(gate.clone());
         let peer = Peer {
@@ -188,24 +189,30 @@ impl Connection {
     /// A packet has come: `2["event"]`, or `27["event"]` of a peer that wants the acknowledgement 7.
     pub(crate) fn receive(&mut self, packet: &str) {
         let waker = Waker::from(Arc::clone(&self.wakes));
-        let mut decoder = Decoder::new(&Limits::default());
-        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
+        let mut decoder = Decoder::new(&DecoderLimits::default());
+        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.decode_text(packet) else {
+            panic!("{packet}")
+        };
         self.queue.handle_event(event, ack, &&self.peer, &mut TaskContext::from_waker(&waker));
     }
 
     /// The same; how many allocations it took to handle the event, once its text has been read.
     pub(crate) fn receive_counted(&mut self, packet: &str) -> u64 {
         let waker = Waker::from(Arc::clone(&self.wakes));
-        let mut decoder = Decoder::new(&Limits::default());
-        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
+        let mut decoder = Decoder::new(&DecoderLimits::default());
+        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.decode_text(packet) else {
+            panic!("{packet}")
+        };
         let mut cx = TaskContext::from_waker(&waker);
         allocation_counter::measure(|| self.queue.handle_event(event, ack, &&self.peer, &mut cx)).count_total
     }
 
     /// The same for an event that must not be handled yet.
     pub(crate) fn receive_early(&mut self, packet: &str) {
-        let mut decoder = Decoder::new(&Limits::default());
-        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.text(packet) else { panic!("{packet}") };
+        let mut decoder = Decoder::new(&DecoderLimits::default());
+        let Ok(Some(Packet::Event { event, ack, .. })) = decoder.decode_text(packet) else {
+            panic!("{packet}")
+        };
         self.queue.push(event, ack);
     }
 
@@ -304,7 +311,7 @@ impl Spawn for ManualSpawn {
             let result = match polled {
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(value)) => Ok(value),
-                Err(panic) => Err(HandlerError::panicked(&*panic)),
+                Err(panic) => Err(HandlerError::from_panic(&*panic)),
             };
             let mut outcome = outcome.lock().expect("no panic");
             outcome.0 = Some(result);

@@ -1,7 +1,7 @@
 //! From a host and a port to a byte stream, as a client comes to it: by TCP, through a proxy, with TLS.
 
-mod addresses;
 mod error;
+mod happy_eyeballs;
 mod proxy;
 
 pub use error::{DialError, ProxyError};
@@ -56,18 +56,18 @@ impl Dialer {
     /// # Errors
     /// Says who is to blame.
     pub async fn dial(&self, target: Target<'_>) -> Result<Stream, DialError> {
-        let stream = match self.proxy.as_ref().and_then(|proxy| proxy.of(target)) {
+        let stream = match self.proxy.as_ref().and_then(|proxy| proxy.intercept(target)) {
             Some(hop) => self.tunnel(&hop).await?,
-            None => Stream::Tcp(addresses::connect(target.host, target.port).await?),
+            None => Stream::Tcp(happy_eyeballs::connect(target.host, target.port).await?),
         };
-        if target.secure { Ok(self.secure(stream, target.host).await?) } else { Ok(stream) }
+        if target.secure { Ok(self.connect_tls(stream, target.host).await?) } else { Ok(stream) }
     }
 
     /// Speaks TLS on a stream that leads to `host` already.
     ///
     /// # Errors
     /// The other end does not speak TLS, or is not whom its certificate should name.
-    pub async fn secure(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
+    pub async fn connect_tls(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
         #[cfg(feature = "tls")]
         {
             let tls = self.tls.clone().map_or_else(ClientTls::system, Ok)?;
@@ -81,13 +81,14 @@ impl Dialer {
     }
 
     /// To where the proxy leads.
-    async fn tunnel(&self, hop: &proxy::Hop) -> Result<Stream, DialError> {
+    async fn tunnel(&self, hop: &proxy::ProxyTunnel) -> Result<Stream, DialError> {
         let failed = |error| DialError::Proxy { proxy: hop.to_string(), error };
         let unreachable = |error| failed(ProxyError::Unreachable(Box::new(error)));
         hop.check_scheme().map_err(failed)?;
-        let mut stream = Stream::Tcp(addresses::connect(&hop.host, hop.port).await.map_err(unreachable)?);
+        let mut stream =
+            Stream::Tcp(happy_eyeballs::connect(&hop.host, hop.port).await.map_err(unreachable)?);
         if hop.secure {
-            stream = self.secure(stream, &hop.host).await.map_err(|error| unreachable(error.into()))?;
+            stream = self.connect_tls(stream, &hop.host).await.map_err(|error| unreachable(error.into()))?;
         }
         hop.connect(stream).await.map_err(failed)
     }

@@ -20,28 +20,28 @@ use tokio::time::timeout;
 
 use crate::http::upgrade::Upgraded;
 use crate::io::Stream;
-use ws_proto::Chain;
+use ws_proto::ErrorChain;
 
 /// Bytes of the head of an answer. Answers a server whose head does not end.
-const HEAD_SIZE: usize = 16 * 1024;
+const MAX_HEAD_SIZE: usize = 16 * 1024;
 
 /// Header fields of an answer.
-const HEADERS: usize = 100;
+const MAX_HEADERS: usize = 100;
 
 /// Interim answers (1xx) before the answer. Answers a server that sends nothing else; Go's client takes five.
-const INTERIM_ANSWERS: usize = 16;
+const MAX_INFORMATIONAL_RESPONSES: usize = 16;
 
 /// Bytes of a refusal's body that are kept. It is for a message, not for a page.
-const BODY_SIZE: usize = 16 * 1024;
+const MAX_BODY_SIZE: usize = 16 * 1024;
 
 /// How long the body of a refusal is waited for. The head says what matters.
-const BODY_PATIENCE: Duration = Duration::from_secs(1);
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a server has said to a request.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ExchangeResponse {
     /// The stream is ours: 101, or a success to CONNECT.
-    Switched(Response<()>, Upgraded),
+    Upgraded(Response<()>, Upgraded),
     /// Something else; of its body the first 16 KiB, as far as they came within a second.
     Response(Response<Bytes>),
 }
@@ -52,17 +52,17 @@ pub enum Answer {
 ///
 /// # Errors
 /// The stream failed or ended, or the answer is not HTTP/1.x or longer than 16 KiB, or comes behind too many of 1xx.
-pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Answer, ExchangeError> {
+pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<ExchangeResponse, ExchangeError> {
     let is_connect = request.method() == Method::CONNECT;
     let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_SIZE)
-        .max_headers(HEADERS)
+        .max_buf_size(MAX_HEAD_SIZE)
+        .max_headers(MAX_HEADERS)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await?;
     let (interim, too_many) = (AtomicUsize::new(0), Arc::new(Notify::new()));
     let full = Arc::clone(&too_many);
     on_informational(&mut request, move |_| {
-        if interim.fetch_add(1, Ordering::Relaxed) == INTERIM_ANSWERS {
+        if interim.fetch_add(1, Ordering::Relaxed) == MAX_INFORMATIONAL_RESPONSES {
             full.notify_one();
         }
     });
@@ -71,7 +71,11 @@ pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Answer
         let status = response.status();
         let switched =
             if is_connect { status.is_success() } else { status == StatusCode::SWITCHING_PROTOCOLS };
-        if switched { switch(response).await } else { Ok(Answer::Response(collect(response).await)) }
+        if switched {
+            take_upgraded(response).await
+        } else {
+            Ok(ExchangeResponse::Response(collect_body_prefix(response).await))
+        }
     };
     let connection = async {
         // It ends before the exchange when a server closes behind its answer. Its error is the exchange's as well.
@@ -84,7 +88,7 @@ pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Answer
         biased;
         answer = exchange => answer,
         never = connection => match never {},
-        () = too_many.notified() => Err(ExchangeError(Cause::InterimAnswers)),
+        () = too_many.notified() => Err(ExchangeError(Cause::TooManyInformational)),
     }
 }
 
@@ -95,14 +99,16 @@ pub struct ExchangeError(Cause);
 #[derive(Debug)]
 enum Cause {
     Http(hyper::Error),
-    InterimAnswers,
+    TooManyInformational,
 }
 
 impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match &self.0 {
             Cause::Http(error) => error,
-            Cause::InterimAnswers => return f.write_str("too many interim answers (1xx) before the answer"),
+            Cause::TooManyInformational => {
+                return f.write_str("too many interim answers (1xx) before the answer");
+            }
         };
         if error.is_incomplete_message() {
             return f.write_str("the server closed the connection without an answer");
@@ -113,7 +119,7 @@ impl fmt::Display for ExchangeError {
         if error.is_parse() {
             f.write_str("the answer is not HTTP/1.1: ")?;
         }
-        Chain(error).fmt(f)
+        ErrorChain(error).fmt(f)
     }
 }
 
@@ -125,28 +131,28 @@ impl From<hyper::Error> for ExchangeError {
     }
 }
 
-async fn switch(mut response: Response<Incoming>) -> Result<Answer, ExchangeError> {
+async fn take_upgraded(mut response: Response<Incoming>) -> Result<ExchangeResponse, ExchangeError> {
     let upgraded = hyper::upgrade::on(&mut response).await?;
     let parts =
         upgraded.downcast::<TokioIo<Stream>>().expect("hyper gives back the stream that it was given");
     let upgraded = Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf };
-    Ok(Answer::Switched(response.map(drop), upgraded))
+    Ok(ExchangeResponse::Upgraded(response.map(drop), upgraded))
 }
 
-async fn collect(response: Response<Incoming>) -> Response<Bytes> {
+async fn collect_body_prefix(response: Response<Incoming>) -> Response<Bytes> {
     let (head, mut body) = response.into_parts();
     let mut bytes = BytesMut::new();
     let whole = async {
         while let Some(Ok(frame)) = body.frame().await {
             let Ok(data) = frame.into_data() else { break };
-            bytes.extend_from_slice(&data[..data.len().min(BODY_SIZE - bytes.len())]);
-            if bytes.len() == BODY_SIZE {
+            bytes.extend_from_slice(&data[..data.len().min(MAX_BODY_SIZE - bytes.len())]);
+            if bytes.len() == MAX_BODY_SIZE {
                 break;
             }
         }
     };
     // What has come by then is what there is.
-    let _ = timeout(BODY_PATIENCE, whole).await;
+    let _ = timeout(BODY_TIMEOUT, whole).await;
     Response::from_parts(head, bytes.freeze())
 }
 
@@ -158,10 +164,10 @@ mod tests {
     use super::*;
 
     /// What comes of it when the server says this, and then leaves the connection open.
-    async fn answered(answer: &[u8]) -> Result<Answer, ExchangeError> {
+    async fn answered(answer: &[u8]) -> Result<ExchangeResponse, ExchangeError> {
         let (client, mut server) = tokio::io::duplex(1024 * 1024);
         let request = Request::get("/").header("host", "h").header("upgrade", "x").body(()).unwrap();
-        let exchange = tokio::spawn(exchange(Stream::io(client), request));
+        let exchange = tokio::spawn(exchange(Stream::boxed(client), request));
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(server.read_u8().await.unwrap());
@@ -170,7 +176,7 @@ mod tests {
         exchange.await.unwrap()
     }
 
-    fn is_parse(answered: Result<Answer, ExchangeError>) -> bool {
+    fn is_parse(answered: Result<ExchangeResponse, ExchangeError>) -> bool {
         matches!(answered.unwrap_err().0, Cause::Http(error) if error.is_parse())
     }
 
@@ -178,7 +184,9 @@ mod tests {
     async fn the_bytes_behind_a_switch_belong_to_the_new_protocol() {
         let answer =
             b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\nHTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nhello";
-        let Ok(Answer::Switched(response, mut upgraded)) = answered(answer).await else { panic!("a switch") };
+        let Ok(ExchangeResponse::Upgraded(response, mut upgraded)) = answered(answer).await else {
+            panic!("a switch")
+        };
         assert_eq!(response.headers()["upgrade"], "x");
         let mut bytes = upgraded.leftover.to_vec();
         while bytes.len() < 5 {
@@ -190,33 +198,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refusal_keeps_its_head_and_the_beginning_of_its_body() {
         let head = b"HTTP/1.1 401 Unauthorized\r\nX-Reason: because\r\nContent-Length: 100000\r\n\r\n";
-        for (sent, kept, waits) in [(0, 0, true), (5, 5, true), (100_000, BODY_SIZE, false)] {
+        for (sent, kept, waits) in [(0, 0, true), (5, 5, true), (100_000, MAX_BODY_SIZE, false)] {
             let begin = Instant::now();
             let answer = answered(&[&head[..], &vec![b'x'; sent]].concat()).await;
-            let Ok(Answer::Response(response)) = answer else { panic!("{answer:?}") };
+            let Ok(ExchangeResponse::Response(response)) = answer else { panic!("{answer:?}") };
             assert_eq!(
                 (response.status().as_u16(), &response.headers()["x-reason"]),
                 (401, &"because".parse().unwrap())
             );
             assert_eq!(response.body().len(), kept);
-            assert_eq!(begin.elapsed() >= BODY_PATIENCE, waits, "{sent}");
+            assert_eq!(begin.elapsed() >= BODY_TIMEOUT, waits, "{sent}");
         }
     }
 
     #[tokio::test]
     async fn a_head_without_an_end_is_given_up() {
-        let endless = [b"HTTP/1.1 101 Switching\r\nX: ", &vec![b'x'; HEAD_SIZE][..]].concat();
+        let endless = [b"HTTP/1.1 101 Switching\r\nX: ", &vec![b'x'; MAX_HEAD_SIZE][..]].concat();
         assert!(is_parse(answered(&endless).await));
-        let many = format!("HTTP/1.1 101 Switching\r\n{}\r\n", "x: 1\r\n".repeat(HEADERS + 1));
+        let many = format!("HTTP/1.1 101 Switching\r\n{}\r\n", "x: 1\r\n".repeat(MAX_HEADERS + 1));
         assert!(is_parse(answered(many.as_bytes()).await));
     }
 
     #[tokio::test]
     async fn a_server_that_only_announces_its_answer_is_given_up() {
-        for (interim, is_answer) in [(INTERIM_ANSWERS, true), (INTERIM_ANSWERS + 1, false)] {
+        for (interim, is_answer) in
+            [(MAX_INFORMATIONAL_RESPONSES, true), (MAX_INFORMATIONAL_RESPONSES + 1, false)]
+        {
             let head = "HTTP/1.1 100 Continue\r\n\r\n".repeat(interim) + "HTTP/1.1 101 Switching\r\n\r\n";
             match answered(head.as_bytes()).await {
-                Ok(Answer::Switched(..)) => assert!(is_answer),
+                Ok(ExchangeResponse::Upgraded(..)) => assert!(is_answer),
                 answered => assert!(!is_answer && !is_parse(answered), "{interim}"),
             }
         }
@@ -227,7 +237,7 @@ mod tests {
         let (client, mut server) = tokio::io::duplex(1024);
         server.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
         let request = Request::get("/").header("host", "h").body(()).unwrap();
-        let error = exchange(Stream::io(client), request).await.unwrap_err();
+        let error = exchange(Stream::boxed(client), request).await.unwrap_err();
         assert!(error.to_string().ends_with("received unexpected message from connection"), "{error}");
     }
 

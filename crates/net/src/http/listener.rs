@@ -23,8 +23,8 @@ use crate::http::eager_service::EagerService;
 use crate::http::http2::{self, Http2Limits, Rewind};
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
-use crate::log_limit::LogLimit;
-use ws_proto::Chain;
+use crate::log_rate_limit::LogRateLimit;
+use ws_proto::ErrorChain;
 
 /// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
 /// spin.
@@ -44,11 +44,11 @@ pub struct HttpLimits {
     /// Time for a whole request head, from the moment that the connection is ready for one; and before the first one,
     /// as long again for the handshake of TLS. Answers connections that send a byte now and then (slow loris) or nothing
     /// at all. A connection of HTTP/2 is ready for a request as long as there is none, and no WebSocket. Default 10 s.
-    pub head_timeout: Duration,
+    pub header_read_timeout: Duration,
     /// Bytes of a request head. Answers heads without an end. Default 16 KiB; at least 8 KiB.
-    pub head_size: usize,
+    pub max_head_size: usize,
     /// Header fields of a request. Default 100.
-    pub headers: usize,
+    pub max_headers: usize,
     /// How long an answer, or the end of the connection, may wait for a peer that takes none of it. Answers clients that ask
     /// and do not read: their connection is closed; over HTTP/2 the stream of the answer, and the connection if it takes
     /// nothing at all. It does not concern WebSockets. Default 30 s.
@@ -64,7 +64,7 @@ pub struct HttpLimits {
     /// Default 60 s.
     pub tcp_keepalive: Option<Duration>,
     /// How long connections may go on after the server was asked to stop. Default 5 s.
-    pub stop_timeout: Duration,
+    pub shutdown_timeout: Duration,
     /// What a connection of HTTP/2 may ask for beside that. `None`: HTTP/1.1 is all that is spoken.
     pub http2: Option<Http2Limits>,
 }
@@ -72,13 +72,13 @@ pub struct HttpLimits {
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_secs(10),
-            head_size: 16 * 1024,
-            headers: 100,
+            header_read_timeout: Duration::from_secs(10),
+            max_head_size: 16 * 1024,
+            max_headers: 100,
             write_timeout: Duration::from_secs(30),
             max_connections: 100_000,
             tcp_keepalive: Some(Duration::from_secs(60)),
-            stop_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(5),
             http2: Some(Http2Limits::default()),
         }
     }
@@ -155,7 +155,7 @@ impl Listener {
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let connections = TaskTracker::new();
-        let (failures, full) = (LogLimit::new(), LogLimit::new());
+        let (failures, full) = (LogRateLimit::new(), LogRateLimit::new());
         let places = self.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places));
         loop {
@@ -163,7 +163,7 @@ impl Listener {
                 let place = match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => Some(place),
                     Err(_) => {
-                        full.pass(|suppressed| {
+                        full.try_log(|suppressed| {
                             let max_connections = self.limits.max_connections;
                             tracing::warn!(
                                 max_connections,
@@ -190,7 +190,7 @@ impl Listener {
                     tokio::spawn(connection);
                 }
                 Err(error) => {
-                    failures.pass(|suppressed| {
+                    failures.try_log(|suppressed| {
                         tracing::warn!(%error, suppressed, "cannot accept a connection");
                     });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -201,7 +201,7 @@ impl Listener {
         // An error says that no connection is left to be told.
         let _ = stopping.send(true);
         connections.close();
-        let _ = tokio::time::timeout(self.limits.stop_timeout, connections.wait()).await;
+        let _ = tokio::time::timeout(self.limits.shutdown_timeout, connections.wait()).await;
     }
 }
 
@@ -240,9 +240,9 @@ fn serve_connection<S: HttpService>(
         // read reports.
         let _ = stream.set_nodelay(true);
         // Boxed, because it is short: its memory would be held as long as the connection lives.
-        let begun = Box::pin(begin(stream, service.peer.0, tls, &limits, &mut shutdown));
+        let begun = Box::pin(accept_tls(stream, service.peer.0, tls, &limits, &mut shutdown));
         let Some(stream) = begun.await else { return };
-        let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.agreed_on_http2());
+        let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.is_http2_negotiated());
         let stream = ServerStream::new(stream, limits.write_timeout);
         if is_http2 {
             // Boxed as well: it is larger by far, and most connections are not of its kind.
@@ -251,9 +251,9 @@ fn serve_connection<S: HttpService>(
         }
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_timeout)
-            .max_buf_size(limits.head_size.max(8 * 1024))
-            .max_headers(limits.headers)
+            .header_read_timeout(limits.header_read_timeout)
+            .max_buf_size(limits.max_head_size.max(8 * 1024))
+            .max_headers(limits.max_headers)
             .serve_connection(stream, EagerService(service))
             .with_upgrades();
         let ended = tokio::select! {
@@ -277,7 +277,7 @@ fn serve_connection<S: HttpService>(
             let (stream, EagerService(service)) = (Rewind::new(parts.read_buf, parts.io), parts.service);
             return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
-        tracing::debug!(error = %Chain(&error), "HTTP connection ended");
+        tracing::debug!(error = %ErrorChain(&error), "HTTP connection ended");
     }
 }
 
@@ -289,16 +289,16 @@ async fn serve_http2<S: HttpService>(
 ) {
     let Some(http2) = &limits.http2 else { return };
     if let Err(error) = http2::serve(stream, service, &limits, http2, shutdown).await {
-        tracing::debug!(error = %Chain(&error), "HTTP/2 connection ended");
+        tracing::debug!(error = %ErrorChain(&error), "HTTP/2 connection ended");
     }
 }
 
 /// Strangers who find the port cause many.
 #[cfg(feature = "tls")]
-static FAILED_HANDSHAKES: LogLimit = LogLimit::new();
+static TLS_HANDSHAKE_FAILURE_LOG: LogRateLimit = LogRateLimit::new();
 
 /// The stream to speak HTTP on, unless the client never comes so far.
-async fn begin(
+async fn accept_tls(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Tls>,
@@ -308,11 +308,11 @@ async fn begin(
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {
         let accepted = tokio::select! {
-            accepted = tokio::time::timeout(limits.head_timeout, tls.accept(stream)) => accepted.ok()?,
+            accepted = tokio::time::timeout(limits.header_read_timeout, tls.accept(stream)) => accepted.ok()?,
             () = shutdown.requested() => return None,
         };
         let accepted = accepted.map_err(|(error, stream)| {
-            FAILED_HANDSHAKES.pass(|suppressed| {
+            TLS_HANDSHAKE_FAILURE_LOG.try_log(|suppressed| {
                 tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
             });
             // What the client was told should arrive.
@@ -392,8 +392,10 @@ mod tests {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut response = Response::new(String::new());
             if request.headers().contains_key("upgrade") {
-                let (upgrade, sender) = (crate::Upgrading::of_request(&mut request), sender.clone());
-                tokio::spawn(async move { sender.send(crate::upgraded(upgrade).await.unwrap().stream) });
+                let (upgrade, sender) = (crate::PendingUpgrade::from_request(&mut request), sender.clone());
+                tokio::spawn(
+                    async move { sender.send(crate::finish_upgrade(upgrade).await.unwrap().stream) },
+                );
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             }
             async { Ok::<_, Infallible>(response) }

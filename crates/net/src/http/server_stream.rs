@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
-use crate::io::{LINGER, READS_WHILE_CLOSING, ReadBuffer, Stream};
+use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, ReadBuffer, Stream};
 
 /// With which a peer begins that speaks HTTP/2 (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -28,24 +28,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct ServerStream {
     /// There until it is taken over.
     socket: Option<TokioIo<Stream>>,
-    limit: Duration,
+    write_timeout: Duration,
     /// Runs while the peer takes nothing.
-    waiting: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
     /// Runs since our end was shut.
-    lingering: Option<Linger>,
+    linger: Option<Linger>,
     has_written: bool,
-    beginning: Beginning,
+    preface: PrefaceState,
 }
 
 impl ServerStream {
     pub(crate) fn new(socket: Stream, limit: Duration) -> Self {
         Self {
             socket: Some(TokioIo::new(socket)),
-            limit,
-            waiting: None,
-            lingering: None,
+            write_timeout: limit,
+            write_timer: None,
+            linger: None,
             has_written: false,
-            beginning: Beginning::Awaited(Vec::new()),
+            preface: PrefaceState::Reading(Vec::new()),
         }
     }
 
@@ -62,33 +62,33 @@ impl ServerStream {
         Pin::new(self.socket.as_mut().expect("the socket is there until `into_inner` takes it"))
     }
 
-    fn limited<T>(
+    fn poll_with_write_timeout<T>(
         &mut self,
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TokioIo<Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let written = write(self.socket(), cx);
         if written.is_ready() {
-            self.waiting = None;
+            self.write_timer = None;
             return written;
         }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let limit = self.write_timeout;
+        let waiting = self.write_timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 /// The first thing that a peer says is read as a whole if it can be the preface of HTTP/2 (RFC 9113 §3.4): the parser of
 /// HTTP/1.1, by which that is found, would refuse the half of it.
-enum Beginning {
+enum PrefaceState {
     /// With what has come of the preface.
-    Awaited(Vec<u8>),
-    There,
+    Reading(Vec<u8>),
+    Done,
 }
 
 impl ServerStream {
-    fn poll_begin(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let Beginning::Awaited(begun) = &mut self.beginning else { return Poll::Ready(Ok(())) };
+    fn poll_preface(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let PrefaceState::Reading(begun) = &mut self.preface else { return Poll::Ready(Ok(())) };
         let socket = self.socket.as_mut().expect("the socket is there until `into_inner` takes it");
         loop {
             let mut thread = ReadBuffer::take();
@@ -107,7 +107,7 @@ impl ServerStream {
             }
             buffer.put_slice(begun);
             buffer.put_slice(read);
-            self.beginning = Beginning::There;
+            self.preface = PrefaceState::Done;
             return Poll::Ready(Ok(()));
         }
     }
@@ -117,7 +117,7 @@ impl Drop for ServerStream {
     /// hyper does not shut a connection whose last request asked for an upgrade and was refused, nor one that failed. What
     /// is left to do needs nobody, and ends in a second.
     fn drop(&mut self) {
-        if self.lingering.is_none()
+        if self.linger.is_none()
             && let Some(socket) = self.socket.take()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -125,7 +125,7 @@ impl Drop for ServerStream {
             runtime.spawn(poll_fn(move |cx| {
                 // An encrypted stream says that it ends, which a peer that takes nothing does not let it.
                 if Pin::new(&mut socket).poll_shutdown(cx).is_pending() {
-                    return lingering.poll_end(cx);
+                    return lingering.poll_timeout(cx);
                 }
                 lingering.poll(&mut socket, cx)
             }));
@@ -141,15 +141,15 @@ impl Linger {
         Self(Box::pin(sleep(LINGER)))
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(cx)
     }
 
     fn poll(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
-        if self.poll_end(cx).is_ready() {
+        if self.poll_timeout(cx).is_ready() {
             return Poll::Ready(());
         }
-        for _ in 0..READS_WHILE_CLOSING {
+        for _ in 0..MAX_CLOSING_READS_PER_POLL {
             let mut buffer = ReadBuffer::take();
             let mut read = ReadBuf::new(&mut buffer);
             let polled = ready!(Pin::new(&mut *socket).poll_read(cx, &mut read));
@@ -169,8 +169,8 @@ impl Read for ServerStream {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Beginning::Awaited(_) = self.beginning {
-            return self.poll_begin(cx, &mut buffer);
+        if let PrefaceState::Reading(_) = self.preface {
+            return self.poll_preface(cx, &mut buffer);
         }
         self.socket().poll_read(cx, buffer)
     }
@@ -179,7 +179,7 @@ impl Read for ServerStream {
 impl Write for ServerStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.has_written = true;
-        self.limited(cx, |socket, cx| socket.poll_write(cx, bytes))
+        self.poll_with_write_timeout(cx, |socket, cx| socket.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -188,7 +188,7 @@ impl Write for ServerStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.has_written = true;
-        self.limited(cx, |socket, cx| socket.poll_write_vectored(cx, slices))
+        self.poll_with_write_timeout(cx, |socket, cx| socket.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -197,16 +197,16 @@ impl Write for ServerStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // An encrypted stream takes some kilobytes that its peer has not.
-        self.limited(cx, Write::poll_flush)
+        self.poll_with_write_timeout(cx, Write::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lingering.is_none() {
-            ready!(self.limited(cx, Write::poll_shutdown))?;
+        if self.linger.is_none() {
+            ready!(self.poll_with_write_timeout(cx, Write::poll_shutdown))?;
         }
         let this = self.get_mut();
         let Some(socket) = &mut this.socket else { return Poll::Ready(Ok(())) };
-        this.lingering.get_or_insert_with(Linger::new).poll(socket.inner_mut(), cx).map(Ok)
+        this.linger.get_or_insert_with(Linger::new).poll(socket.inner_mut(), cx).map(Ok)
     }
 }
 
@@ -307,7 +307,7 @@ mod tests {
 
     fn stuck(limit: Duration) -> (ServerStream, oneshot::Receiver<()>) {
         let (sender, dropped) = oneshot::channel();
-        (ServerStream::new(Stream::io(Stuck(sender)), limit), dropped)
+        (ServerStream::new(Stream::boxed(Stuck(sender)), limit), dropped)
     }
 
     async fn connect(service: impl HttpService, limits: HttpLimits) -> TcpStream {

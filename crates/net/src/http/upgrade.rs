@@ -8,17 +8,17 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use ws_proto::{Accepted, HandshakeError, is_connect_request, is_upgrade_request};
+use ws_proto::{HandshakeError, VerifiedRequest, is_connect_request, is_upgrade_request};
 
-use crate::http::http2::{Http2Stream, Released};
+use crate::http::http2::{Http2Stream, StreamDropSignal};
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
-use crate::log_limit::LogLimit;
-use ws_proto::Chain;
+use crate::log_rate_limit::LogRateLimit;
+use ws_proto::ErrorChain;
 
 /// Whether a request asks for WebSocket at all: by an upgrade, or over HTTP/2 by an extended CONNECT (RFC 8441).
 #[must_use]
-pub fn asks_for_websocket(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> bool {
+pub fn is_websocket_request(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> bool {
     is_upgrade_request(headers) || is_connect_request(method, protocol(extensions))
 }
 
@@ -26,17 +26,17 @@ pub fn asks_for_websocket(method: &Method, headers: &HeaderMap, extensions: &Ext
 ///
 /// # Errors
 /// The request is not a WebSocket handshake that may be accepted.
-pub fn verify(
+pub fn verify_handshake(
     method: &Method,
     target: &Uri,
     version: Version,
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<Accepted, HandshakeError> {
+) -> Result<VerifiedRequest, HandshakeError> {
     if version == Version::HTTP_2 {
-        ws_proto::verify_connect(method, protocol(extensions), target, version, headers)
+        ws_proto::verify_connect_request(method, protocol(extensions), target, version, headers)
     } else {
-        ws_proto::verify(method, target, version, headers)
+        ws_proto::verify_upgrade_request(method, target, version, headers)
     }
 }
 
@@ -44,17 +44,17 @@ fn protocol(extensions: &Extensions) -> Option<&str> {
     extensions.get::<Protocol>().map(Protocol::as_str)
 }
 
-/// A request whose stream will be another protocol's once it is answered; [`upgraded`](crate::upgraded) waits for it.
+/// A request whose stream will be another protocol's once it is answered; [`finish_upgrade`](crate::finish_upgrade) waits for it.
 #[derive(Debug)]
-pub struct Upgrading {
+pub struct PendingUpgrade {
     upgrade: OnUpgrade,
     is_http2: bool,
-    released: Option<Released>,
+    released: Option<StreamDropSignal>,
 }
 
-impl Upgrading {
+impl PendingUpgrade {
     /// Takes the stream of a request from hyper.
-    pub fn of_request<B>(request: &mut http::Request<B>) -> Self {
+    pub fn from_request<B>(request: &mut http::Request<B>) -> Self {
         let released = request.extensions_mut().remove();
         let is_http2 = request.version() == Version::HTTP_2;
         Self { upgrade: hyper::upgrade::on(request), is_http2, released }
@@ -71,7 +71,7 @@ pub struct Upgraded {
 }
 
 /// Whoever connects to such a server causes one.
-static NO_UPGRADES: LogLimit = LogLimit::new();
+static UPGRADE_UNSUPPORTED_LOG: LogRateLimit = LogRateLimit::new();
 
 /// Waits for the upgrade of an accepted request and takes the raw stream back, so that the HTTP parser's memory is
 /// freed. Not cancel safe: dropping the future closes the connection.
@@ -79,12 +79,12 @@ static NO_UPGRADES: LogLimit = LogLimit::new();
 /// # Errors
 /// The HTTP connection failed before the upgrade was answered, or the HTTP server gives no connection away; the log says
 /// the latter, as it is the same for every client and none of them can tell.
-pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
-    let Upgrading { upgrade, is_http2, released } = upgrading;
+pub async fn finish_upgrade(upgrading: PendingUpgrade) -> hyper::Result<Upgraded> {
+    let PendingUpgrade { upgrade, is_http2, released } = upgrading;
     let upgraded = upgrade.await.inspect_err(|error| {
         if error.is_user() {
-            NO_UPGRADES.pass(|suppressed| {
-                let error = Chain(error);
+            UPGRADE_UNSUPPORTED_LOG.try_log(|suppressed| {
+                let error = ErrorChain(error);
                 tracing::warn!(
                     %error,
                     suppressed,
@@ -114,9 +114,10 @@ pub async fn upgraded(upgrading: Upgrading) -> hyper::Result<Upgraded> {
     // `axum::serve` and others let hyper-util find out the version of HTTP, which puts a layer of its own around.
     Ok(match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf },
-        Err(upgraded) => {
-            Upgraded { stream: Stream::Opaque(Box::new(TokioIo::new(upgraded))), leftover: Bytes::new() }
-        }
+        Err(upgraded) => Upgraded {
+            stream: Stream::HyperUpgraded(Box::new(TokioIo::new(upgraded))),
+            leftover: Bytes::new(),
+        },
     })
 }
 
@@ -144,8 +145,8 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let (taken, mut takes) = mpsc::unbounded_channel();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (upgrade, taken) = (Upgrading::of_request(&mut request), taken.clone());
-            tokio::spawn(async move { taken.send(upgraded(upgrade).await.unwrap()).unwrap() });
+            let (upgrade, taken) = (PendingUpgrade::from_request(&mut request), taken.clone());
+            tokio::spawn(async move { taken.send(finish_upgrade(upgrade).await.unwrap()).unwrap() });
             let mut response = Response::new(String::new());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             async { Ok::<_, Infallible>(response) }
@@ -192,8 +193,8 @@ mod tests {
         let (mut client, stream) = tokio::io::duplex(1024);
         let (failed, mut fails) = mpsc::unbounded_channel();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (upgrade, failed) = (Upgrading::of_request(&mut request), failed.clone());
-            tokio::spawn(async move { failed.send(upgraded(upgrade).await.unwrap_err()).unwrap() });
+            let (upgrade, failed) = (PendingUpgrade::from_request(&mut request), failed.clone());
+            tokio::spawn(async move { failed.send(finish_upgrade(upgrade).await.unwrap_err()).unwrap() });
             let mut response = Response::new(String::new());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             async { Ok::<_, Infallible>(response) }

@@ -10,13 +10,13 @@ use ws_proto::Time;
 /// who asks first may be far ahead of the others.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
-const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+const ORIGIN_OFFSET: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn origin() -> Instant {
     *ORIGIN.get_or_init(|| {
         let now = Instant::now();
         // Nothing is before the start of the machine on some systems.
-        now.checked_sub(AHEAD).unwrap_or(now)
+        now.checked_sub(ORIGIN_OFFSET).unwrap_or(now)
     })
 }
 

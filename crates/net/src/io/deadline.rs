@@ -18,11 +18,11 @@ use super::clock::instant;
 /// itself is only asked when it is new or its time has come. So it must always be the same task that asks: it is the one
 /// that is woken.
 #[derive(Default)]
-pub struct Deadline {
+pub struct DeadlineTimer {
     armed: Option<(Time, Pin<Box<Sleep>>)>,
 }
 
-impl Deadline {
+impl DeadlineTimer {
     /// A timer that is not armed.
     #[must_use]
     pub fn new() -> Self {
@@ -70,7 +70,7 @@ impl Deadline {
     }
 }
 
-impl fmt::Debug for Deadline {
+impl fmt::Debug for DeadlineTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deadline").field("armed", &self.armed.as_ref().map(|(at, _)| at)).finish()
     }
@@ -89,7 +89,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_moved_away_is_not_due_at_the_old_time() {
         let start = now();
-        let mut deadline = Deadline::new();
+        let mut deadline = DeadlineTimer::new();
         let mut wanted = start + SECOND;
         poll_fn(|cx| {
             // The first turn arms the timer for one second; the second turn wants three.
@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_clock_need_not_be_read_while_the_timer_sleeps_and_not_too_long() {
         let start = now();
-        let mut deadline = Deadline::new();
+        let mut deadline = DeadlineTimer::new();
         assert!(deadline.is_armed_for(None));
         assert!(!deadline.is_armed_for(Some(start + SECOND)));
         poll_fn(|cx| {
@@ -127,7 +127,7 @@ mod tests {
         use tokio::task::coop::poll_proceed;
 
         let start = now();
-        let mut deadline = Deadline::new();
+        let mut deadline = DeadlineTimer::new();
         let mut works = true;
         let woken = poll_fn(|cx| {
             while works {
@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_moved_closer_is_kept() {
         let start = now();
-        let mut deadline = Deadline::new();
+        let mut deadline = DeadlineTimer::new();
         poll_fn(|cx| {
             assert!(deadline.poll(Some(start + SECOND * 60), now(), cx).is_pending());
             deadline.poll(Some(start + SECOND), now(), cx)

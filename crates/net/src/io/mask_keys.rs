@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-const KEYS: usize = 256;
+const KEYS_PER_REFILL: usize = 256;
 
 thread_local! {
     static SPARE: RefCell<Vec<[u8; 4]>> = const { RefCell::new(Vec::new()) };
@@ -17,7 +17,7 @@ pub(crate) fn mask_key() -> [u8; 4] {
     SPARE.with_borrow_mut(|spare| match spare.pop() {
         Some(key) => key,
         None => {
-            let mut bytes = [0; KEYS * 4];
+            let mut bytes = [0; KEYS_PER_REFILL * 4];
             getrandom::fill(&mut bytes).expect("the system has random bytes, as it had for the handshake");
             let (keys, _) = bytes.as_chunks();
             spare.extend_from_slice(keys);
@@ -34,15 +34,16 @@ mod tests {
 
     #[test]
     fn no_key_is_used_twice() {
-        let keys: HashSet<_> = (0..4 * KEYS).map(|_| mask_key()).collect();
+        let keys: HashSet<_> = (0..4 * KEYS_PER_REFILL).map(|_| mask_key()).collect();
         // Two of a thousand random numbers of 32 bits are the same once in eight thousand runs, four hardly ever.
-        assert!(keys.len() > 4 * KEYS - 4, "{}", keys.len());
+        assert!(keys.len() > 4 * KEYS_PER_REFILL - 4, "{}", keys.len());
     }
 
     #[test]
     fn threads_have_keys_of_their_own() {
-        let mine: HashSet<_> = (0..KEYS).map(|_| mask_key()).collect();
-        let theirs = std::thread::spawn(|| (0..KEYS).map(|_| mask_key()).collect::<HashSet<_>>()).join();
+        let mine: HashSet<_> = (0..KEYS_PER_REFILL).map(|_| mask_key()).collect();
+        let theirs =
+            std::thread::spawn(|| (0..KEYS_PER_REFILL).map(|_| mask_key()).collect::<HashSet<_>>()).join();
         assert!(mine.intersection(&theirs.expect("no panic")).count() < 4);
     }
 }

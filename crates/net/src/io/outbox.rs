@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::write_queue::{Wire, WriteQueue};
+use super::write_queue::{WireBytes, WriteQueue};
 
 /// The queue between the program and the task that owns a connection.
 ///
@@ -16,11 +16,11 @@ use super::write_queue::{Wire, WriteQueue};
 #[derive(Debug)]
 pub struct Outbox<F = ()> {
     state: Mutex<State<F>>,
-    limit: usize,
+    max_buffered: usize,
 }
 
 /// What can be put into an [`Outbox`]. It is called under the outbox's lock: nothing of the user's may run in it.
-pub trait Outgoing<F> {
+pub trait OutboxItem<F> {
     /// Bytes that [`push`](Self::push) adds.
     fn len(&self, framing: F) -> usize;
 
@@ -28,11 +28,11 @@ pub trait Outgoing<F> {
     fn push(self, framing: F, queue: &mut WriteQueue);
 }
 
-impl Outgoing<()> for Wire<'_> {
+impl OutboxItem<()> for WireBytes<'_> {
     fn len(&self, (): ()) -> usize {
         match self {
-            Wire::Slice(slice) => slice.len(),
-            Wire::Shared(bytes) => bytes.len(),
+            WireBytes::Slice(slice) => slice.len(),
+            WireBytes::Shared(bytes) => bytes.len(),
         }
     }
 
@@ -49,15 +49,15 @@ struct State<F> {
     in_flight: usize,
     phase: Phase,
     /// The driver's waker.
-    driver: Option<Waker>,
+    driver_waker: Option<Waker>,
     /// Whether the driver sleeps: from [`Outbox::park`] to [`Outbox::unpark`], or until somebody takes on to wake it.
-    asleep: bool,
+    parked: bool,
     /// Something besides the queue wants the driver's attention.
     notified: bool,
     /// Whether the transport took everything it was offered the last time.
     writable: bool,
     /// Tasks that wait for room.
-    waiting: Vec<Waker>,
+    capacity_waiters: Vec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +70,14 @@ enum Phase {
 
 impl<F> State<F> {
     /// The waker of a driver that sleeps, for the one caller that wakes it.
-    fn take_on_waking(&mut self) -> Option<Waker> {
-        if std::mem::take(&mut self.asleep) { self.driver.clone() } else { None }
+    fn take_parked_waker(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.parked) { self.driver_waker.clone() } else { None }
     }
 }
 
 /// What wants the driver's attention besides the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attention {
+pub struct OutboxSignals {
     /// [`Outbox::notify`] was called since the last time.
     pub notified: bool,
     /// A push did not fit: the peer is too slow to be kept.
@@ -102,7 +102,7 @@ impl Outbox {
 }
 
 impl<F: Copy> Outbox<F> {
-    /// An outbox in which at most `limit` bytes wait. A message that alone exceeds the limit is still taken while
+    /// An outbox in which at most `max_write_buffer_size` bytes wait. A message that alone exceeds the limit is still taken while
     /// nothing else waits.
     #[must_use]
     pub fn with_framing(limit: usize, framing: F) -> Self {
@@ -111,13 +111,13 @@ impl<F: Copy> Outbox<F> {
             framing,
             in_flight: 0,
             phase: Phase::Open,
-            driver: None,
-            asleep: false,
+            driver_waker: None,
+            parked: false,
             notified: false,
             writable: true,
-            waiting: Vec::new(),
+            capacity_waiters: Vec::new(),
         };
-        Self { state: Mutex::new(state), limit }
+        Self { state: Mutex::new(state), max_buffered: limit }
     }
 
     fn state(&self) -> MutexGuard<'_, State<F>> {
@@ -127,7 +127,7 @@ impl<F: Copy> Outbox<F> {
 
     /// Takes a message or refuses it. The waker, if there is one, must be woken; a broadcast does so after it has
     /// released its own lock.
-    pub fn try_push(&self, message: impl Outgoing<F>) -> Result<Option<Waker>, PushError> {
+    pub fn try_push(&self, message: impl OutboxItem<F>) -> Result<Option<Waker>, PushError> {
         let mut state = self.state();
         match state.phase {
             Phase::Open => {}
@@ -137,22 +137,22 @@ impl<F: Copy> Outbox<F> {
         let framing = state.framing;
         let length = message.len(framing);
         let queued = state.queue.len() + state.in_flight;
-        if queued > 0 && queued + length > self.limit {
+        if queued > 0 && queued + length > self.max_buffered {
             return Err(PushError::Full);
         }
         message.push(framing, &mut state.queue);
-        Ok(if state.writable { state.take_on_waking() } else { None })
+        Ok(if state.writable { state.take_parked_waker() } else { None })
     }
 
     /// Takes a message; where there is no room, marks the connection as too slow to be kept. What was taken before is
     /// still written as far as the peer reads, so the peer sees a prefix without gaps and then the end.
-    pub fn push_or_overflow(&self, message: impl Outgoing<F>) -> Result<Option<Waker>, PushError> {
+    pub fn push_or_overflow(&self, message: impl OutboxItem<F>) -> Result<Option<Waker>, PushError> {
         let pushed = self.try_push(message);
         if matches!(pushed, Err(PushError::Full)) {
             let mut state = self.state();
             if state.phase == Phase::Open {
                 state.phase = Phase::Overflowed;
-                return Ok(state.take_on_waking());
+                return Ok(state.take_parked_waker());
             }
         }
         pushed
@@ -167,15 +167,15 @@ impl<F: Copy> Outbox<F> {
 
     /// Bytes that wait to be written.
     #[must_use]
-    pub fn queued(&self) -> usize {
+    pub fn buffered(&self) -> usize {
         let state = self.state();
         state.queue.len() + state.in_flight
     }
 
     /// Ready when there is room for a message of `length` bytes and no more than half of the limit waits, or the
     /// connection has ended. For a message that exceeds the limit there is room when nothing waits.
-    pub fn poll_room(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
-        let at_most = self.limit.saturating_sub(length).min(self.limit / 2);
+    pub fn poll_capacity(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
+        let at_most = self.max_buffered.saturating_sub(length).min(self.max_buffered / 2);
         let mut state = self.state();
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(PushError::Closed));
@@ -184,8 +184,8 @@ impl<F: Copy> Outbox<F> {
         if state.phase == Phase::Open && state.queue.len() + state.in_flight <= at_most {
             return Poll::Ready(Ok(()));
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
+        if !state.capacity_waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.capacity_waiters.push(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -195,7 +195,7 @@ impl<F: Copy> Outbox<F> {
         let driver = {
             let mut state = self.state();
             state.notified = true;
-            state.take_on_waking()
+            state.take_parked_waker()
         };
         if let Some(driver) = driver {
             driver.wake();
@@ -203,27 +203,27 @@ impl<F: Copy> Outbox<F> {
     }
 
     /// Driver: moves what waits behind what `queue` still holds, and tells what else wants attention.
-    pub fn drain_into(&self, queue: &mut WriteQueue) -> Attention {
+    pub fn drain_and_take_signals(&self, queue: &mut WriteQueue) -> OutboxSignals {
         let mut state = self.state();
         queue.append(&mut state.queue);
         state.in_flight = queue.len();
-        Attention {
+        OutboxSignals {
             notified: std::mem::take(&mut state.notified),
             overflowed: state.phase == Phase::Overflowed,
         }
     }
 
     /// Driver: moves what waits behind what `queue` still holds, and leaves everything else for another call.
-    pub fn take_queued(&self, queue: &mut WriteQueue) {
+    pub fn drain_into(&self, queue: &mut WriteQueue) {
         let mut state = self.state();
         queue.append(&mut state.queue);
         state.in_flight = queue.len();
     }
 
     /// Driver: tells what else wants attention, and takes nothing.
-    pub fn attention(&self) -> Attention {
+    pub fn take_signals(&self) -> OutboxSignals {
         let mut state = self.state();
-        Attention {
+        OutboxSignals {
             notified: std::mem::take(&mut state.notified),
             overflowed: state.phase == Phase::Overflowed,
         }
@@ -241,7 +241,7 @@ impl<F: Copy> Outbox<F> {
     /// Driver: is awake, for whatever reason. What is pushed from now on wakes nobody: it is seen before the driver
     /// sleeps again.
     pub fn unpark(&self) {
-        self.state().asleep = false;
+        self.state().parked = false;
     }
 
     /// Driver: goes to sleep with `left` bytes in its own queue, on a transport that took all it was offered
@@ -254,12 +254,13 @@ impl<F: Copy> Outbox<F> {
             state.writable = writable;
             let more = writable && !state.queue.is_empty();
             let parked = !state.notified && !more && state.phase != Phase::Overflowed;
-            state.asleep = parked;
-            if parked && !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                state.driver = Some(cx.waker().clone());
+            state.parked = parked;
+            if parked && !state.driver_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.driver_waker = Some(cx.waker().clone());
             }
-            let room = !state.waiting.is_empty() && state.queue.len() + left <= self.limit / 2;
-            (parked, if room { std::mem::take(&mut state.waiting) } else { Vec::new() })
+            let room =
+                !state.capacity_waiters.is_empty() && state.queue.len() + left <= self.max_buffered / 2;
+            (parked, if room { std::mem::take(&mut state.capacity_waiters) } else { Vec::new() })
         };
         waiting.into_iter().for_each(Waker::wake);
         parked
@@ -272,9 +273,9 @@ impl<F: Copy> Outbox<F> {
             state.phase = Phase::Closed;
             state.queue.clear();
             state.in_flight = 0;
-            state.asleep = false;
-            state.driver = None;
-            std::mem::take(&mut state.waiting)
+            state.parked = false;
+            state.driver_waker = None;
+            std::mem::take(&mut state.capacity_waiters)
         };
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -296,7 +297,7 @@ mod tests {
     /// Writes everything, as a driver with a willing transport does.
     fn write_all(outbox: &Outbox, cx: &Context<'_>) -> Vec<u8> {
         let mut queue = WriteQueue::new();
-        outbox.drain_into(&mut queue);
+        outbox.drain_and_take_signals(&mut queue);
         let written = queue.to_contiguous();
         outbox.park(0, true, cx);
         written
@@ -305,31 +306,31 @@ mod tests {
     #[test]
     fn a_push_beyond_the_limit_is_refused_and_a_lone_large_one_is_not() {
         let outbox = Outbox::new(10);
-        wake(outbox.try_push(Wire::Slice(&[0; 50])));
-        assert_eq!(outbox.try_push(Wire::Slice(&[0])).map(|_| ()), Err(PushError::Full));
-        assert!(!outbox.attention().overflowed);
-        assert_eq!(outbox.queued(), 50);
+        wake(outbox.try_push(WireBytes::Slice(&[0; 50])));
+        assert_eq!(outbox.try_push(WireBytes::Slice(&[0])).map(|_| ()), Err(PushError::Full));
+        assert!(!outbox.take_signals().overflowed);
+        assert_eq!(outbox.buffered(), 50);
     }
 
     #[test]
     fn bytes_count_until_the_driver_has_written_them() {
         let outbox = Outbox::new(10);
-        wake(outbox.try_push(Wire::Slice(&[0; 8])));
+        wake(outbox.try_push(WireBytes::Slice(&[0; 8])));
         let mut queue = WriteQueue::new();
-        outbox.drain_into(&mut queue);
-        assert_eq!(outbox.try_push(Wire::Slice(&[0; 8])).map(|_| ()), Err(PushError::Full));
+        outbox.drain_and_take_signals(&mut queue);
+        assert_eq!(outbox.try_push(WireBytes::Slice(&[0; 8])).map(|_| ()), Err(PushError::Full));
         assert!(outbox.park(1, false, &Context::from_waker(Waker::noop())));
         assert!(!outbox.is_writable());
-        wake(outbox.try_push(Wire::Slice(&[0; 8])));
+        wake(outbox.try_push(WireBytes::Slice(&[0; 8])));
     }
 
     #[test]
     fn after_an_overflow_nothing_more_is_taken_so_that_there_is_no_gap() {
         let outbox = Outbox::new(10);
-        wake(outbox.push_or_overflow(Wire::Slice(&[1; 8])));
-        wake(outbox.push_or_overflow(Wire::Slice(&[2; 8])));
-        assert!(outbox.attention().overflowed);
-        assert_eq!(outbox.push_or_overflow(Wire::Slice(&[3])).map(|_| ()), Err(PushError::Full));
+        wake(outbox.push_or_overflow(WireBytes::Slice(&[1; 8])));
+        wake(outbox.push_or_overflow(WireBytes::Slice(&[2; 8])));
+        assert!(outbox.take_signals().overflowed);
+        assert_eq!(outbox.push_or_overflow(WireBytes::Slice(&[3])).map(|_| ()), Err(PushError::Full));
         assert_eq!(write_all(&outbox, &Context::from_waker(Waker::noop())), [1; 8]);
     }
 
@@ -337,18 +338,18 @@ mod tests {
     fn after_an_overflow_a_task_that_waits_for_room_waits_for_the_end() {
         let outbox = Outbox::new(10);
         let mut cx = Context::from_waker(Waker::noop());
-        wake(outbox.try_push(Wire::Slice(&[1; 2])));
-        wake(outbox.push_or_overflow(Wire::Slice(&[2; 9])));
-        assert!(outbox.poll_room(1, &mut cx).is_pending(), "what fits is refused all the same");
+        wake(outbox.try_push(WireBytes::Slice(&[1; 2])));
+        wake(outbox.push_or_overflow(WireBytes::Slice(&[2; 9])));
+        assert!(outbox.poll_capacity(1, &mut cx).is_pending(), "what fits is refused all the same");
         outbox.close();
-        assert_eq!(outbox.poll_room(1, &mut cx), Poll::Ready(Err(PushError::Closed)));
+        assert_eq!(outbox.poll_capacity(1, &mut cx), Poll::Ready(Err(PushError::Closed)));
     }
 
     #[test]
     fn a_push_wakes_a_driver_that_sleeps_and_no_other() {
         let outbox = Outbox::new(1_000);
         let cx = Context::from_waker(Waker::noop());
-        let wakes = || outbox.try_push(Wire::Slice(&[1])).unwrap().is_some();
+        let wakes = || outbox.try_push(WireBytes::Slice(&[1])).unwrap().is_some();
         assert!(!wakes(), "it has not slept yet");
         write_all(&outbox, &cx);
         assert!(wakes(), "it sleeps");
@@ -363,9 +364,9 @@ mod tests {
     fn taking_the_bytes_alone_loses_no_notice() {
         let outbox = Outbox::new(10);
         outbox.notify();
-        outbox.take_queued(&mut WriteQueue::new());
-        assert!(outbox.attention().notified);
-        assert!(!outbox.attention().notified);
+        outbox.drain_into(&mut WriteQueue::new());
+        assert!(outbox.take_signals().notified);
+        assert!(!outbox.take_signals().notified);
     }
 
     #[test]
@@ -373,7 +374,7 @@ mod tests {
         let outbox = Outbox::new(1_000);
         let cx = Context::from_waker(Waker::noop());
         assert!(outbox.park(5, false, &cx));
-        assert!(outbox.try_push(Wire::Slice(&[1])).unwrap().is_none());
+        assert!(outbox.try_push(WireBytes::Slice(&[1])).unwrap().is_none());
         outbox.notify();
         assert!(!outbox.park(5, false, &cx));
     }
@@ -381,10 +382,10 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_waits_for_room_is_woken_when_there_is_some() {
         let outbox = Arc::new(Outbox::new(10));
-        wake(outbox.try_push(Wire::Slice(&[0; 10])));
+        wake(outbox.try_push(WireBytes::Slice(&[0; 10])));
         let waiting = tokio::spawn({
             let outbox = Arc::clone(&outbox);
-            async move { poll_fn(|cx| outbox.poll_room(1, cx)).await }
+            async move { poll_fn(|cx| outbox.poll_capacity(1, cx)).await }
         });
         tokio::task::yield_now().await;
         write_all(&outbox, &Context::from_waker(Waker::noop()));
@@ -404,10 +405,10 @@ mod tests {
             (0, 50, true),
         ] {
             let outbox = Outbox::new(10);
-            wake(outbox.try_push(Wire::Slice(&vec![0; waits])));
-            let ready = outbox.poll_room(length, &mut Context::from_waker(Waker::noop())).is_ready();
+            wake(outbox.try_push(WireBytes::Slice(&vec![0; waits])));
+            let ready = outbox.poll_capacity(length, &mut Context::from_waker(Waker::noop())).is_ready();
             assert_eq!(ready, room, "{length} bytes behind {waits}");
-            assert!(!ready || outbox.try_push(Wire::Slice(&vec![0; length])).is_ok());
+            assert!(!ready || outbox.try_push(WireBytes::Slice(&vec![0; length])).is_ok());
         }
     }
 
@@ -420,7 +421,7 @@ mod tests {
             .map(|_| {
                 let outbox = Arc::clone(&outbox);
                 std::thread::spawn(move || {
-                    (0..MESSAGES).for_each(|_| wake(outbox.try_push(Wire::Slice(&[7]))));
+                    (0..MESSAGES).for_each(|_| wake(outbox.try_push(WireBytes::Slice(&[7]))));
                 })
             })
             .collect();
@@ -428,7 +429,7 @@ mod tests {
         poll_fn(|cx| {
             loop {
                 let mut queue = WriteQueue::new();
-                outbox.drain_into(&mut queue);
+                outbox.drain_and_take_signals(&mut queue);
                 received += queue.len();
                 if received == (THREADS * MESSAGES) as usize {
                     return Poll::Ready(());

@@ -7,12 +7,12 @@ use std::ops::{Deref, DerefMut};
 ///
 /// A message of 64 KiB fits with its header, and is one read. With much more room a read would end in the middle of a long
 /// message that follows, and that rest would be copied twice.
-pub(crate) const SHORT_READ: usize = 68 * 1024;
+pub(crate) const DEFAULT_READ_SIZE: usize = 68 * 1024;
 
 /// Bytes of a read buffer: how much is read at once of a message that is known to be long. Each read costs a system call,
 /// and an acknowledgement to the peer; a quarter of them saved 3 % of a message of 1 MiB. No more, so that what was read lies
 /// in the cache next to the nearest one when it is copied. Memory that no long message has needed is not touched.
-pub(crate) const LONG_READ: usize = 256 * 1024;
+pub(crate) const MAX_READ_SIZE: usize = 256 * 1024;
 
 thread_local! {
     static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -30,8 +30,8 @@ impl ReadBuffer {
     #[must_use]
     pub fn take() -> Self {
         Self(SPARE.take().unwrap_or_else(|| {
-            keep_the_heap();
-            vec![0; LONG_READ].into_boxed_slice()
+            raise_malloc_trim_threshold();
+            vec![0; MAX_READ_SIZE].into_boxed_slice()
         }))
     }
 }
@@ -42,7 +42,7 @@ impl ReadBuffer {
 /// messages gets there in time; this is one such block, which nobody writes to. It is of 4 MiB for the sake of messages of
 /// 1 MiB, of which one that was received, one that is sent and one that the program makes may come and go together: with a block of
 /// 1 MiB, a client took a quarter longer for them. The price is that up to 8 MiB a thread may stay with the process.
-fn keep_the_heap() {
+fn raise_malloc_trim_threshold() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(4 * 1024 * 1024)));
 }
 

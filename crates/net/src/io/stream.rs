@@ -20,26 +20,26 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A stream whose type the HTTP server hides, for instance inside a foreign server with its own transport. It costs
     /// the server's rewind buffer and a virtual call for each read and write.
-    Opaque(Box<TokioIo<hyper::upgrade::Upgraded>>),
+    HyperUpgraded(Box<TokioIo<hyper::upgrade::Upgraded>>),
     /// One stream of a connection of HTTP/2. A task of hyper's stands between, and a copy of all that is written.
     Http2(Box<Http2Stream>),
     /// Encrypted, on a stream of any kind. The state of rustls beside it takes some kilobytes.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<Stream>>),
     /// Any stream that a program brings. A virtual call for each read and write.
-    Io(AnyStream),
+    Boxed(BoxedIo),
     /// None any more: the connection is over, and its descriptor given back.
-    Gone,
+    Closed,
 }
 
 /// A stream of a type that only the program knows.
-pub struct AnyStream(Box<dyn Io>);
+pub struct BoxedIo(Box<dyn Io>);
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
-impl fmt::Debug for AnyStream {
+impl fmt::Debug for BoxedIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AnyStream")
     }
@@ -47,7 +47,7 @@ impl fmt::Debug for AnyStream {
 
 impl Stream {
     /// Whether the handshake of TLS has agreed on HTTP/2.
-    pub(crate) fn agreed_on_http2(&self) -> bool {
+    pub(crate) fn is_http2_negotiated(&self) -> bool {
         match self {
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(crate::tls::HTTP_2),
@@ -56,8 +56,8 @@ impl Stream {
     }
 
     /// A stream that a program brings.
-    pub fn io(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self::Io(AnyStream(Box::new(stream)))
+    pub fn boxed(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self::Boxed(BoxedIo(Box::new(stream)))
     }
 }
 
@@ -69,12 +69,12 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Opaque(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::HyperUpgraded(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Http2(stream) => Pin::new(stream).poll_read(cx, buffer),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => end_without_notice(Pin::new(stream).poll_read(cx, buffer)),
-            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Gone => Poll::Ready(Ok(())),
+            Self::Tls(stream) => ignore_missing_close_notify(Pin::new(stream).poll_read(cx, buffer)),
+            Self::Boxed(BoxedIo(stream)) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }
@@ -82,7 +82,7 @@ impl AsyncRead for Stream {
 /// A peer that ends an encrypted stream without saying so has ended it. rustls takes it for an attack, as somebody else
 /// could have cut it; here every message says how long it is, and a connection says when it ends.
 #[cfg(feature = "tls")]
-fn end_without_notice(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+fn ignore_missing_close_notify(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
     match read {
         Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
         read => read,
@@ -93,12 +93,12 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Opaque(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::HyperUpgraded(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Http2(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Self::Boxed(BoxedIo(stream)) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -109,48 +109,48 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Opaque(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::HyperUpgraded(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Http2(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Self::Boxed(BoxedIo(stream)) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Opaque(stream) => stream.is_write_vectored(),
+            Self::HyperUpgraded(stream) => stream.is_write_vectored(),
             Self::Http2(stream) => stream.is_write_vectored(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.is_write_vectored(),
-            Self::Io(AnyStream(stream)) => stream.is_write_vectored(),
-            Self::Gone => false,
+            Self::Boxed(BoxedIo(stream)) => stream.is_write_vectored(),
+            Self::Closed => false,
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Opaque(stream) => Pin::new(stream).poll_flush(cx),
+            Self::HyperUpgraded(stream) => Pin::new(stream).poll_flush(cx),
             Self::Http2(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_flush(cx),
-            Self::Gone => Poll::Ready(Ok(())),
+            Self::Boxed(BoxedIo(stream)) => Pin::new(stream).poll_flush(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Opaque(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::HyperUpgraded(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Io(AnyStream(stream)) => Pin::new(stream).poll_shutdown(cx),
-            Self::Gone => Poll::Ready(Ok(())),
+            Self::Boxed(BoxedIo(stream)) => Pin::new(stream).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ws_proto::copy::copy_of;
+use ws_proto::copy::to_vec;
 use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
 use super::mask_keys::mask_key;
-use super::read_buffer::{LONG_READ, ReadBuffer, SHORT_READ};
+use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
 use super::stream::Stream;
 use super::write_queue::WriteQueue;
 
@@ -22,20 +22,20 @@ pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// Events that are decoded in one call. A read can hold eleven thousand; handled in one go, a few peers that send
 /// nothing but such reads would keep all others of the thread waiting for seconds.
-const EVENTS: usize = 128;
+const MAX_EVENTS_PER_POLL: usize = 128;
 
 /// Reads on the way to the end, before other tasks of the thread get their turn.
-pub const READS_WHILE_CLOSING: usize = 4;
+pub const MAX_CLOSING_READS_PER_POLL: usize = 4;
 
 /// What is still to come of a frame is long from here on. Below, one more read would cost more than a copy does.
-const LONG_FRAME: usize = 16 * 1024;
+const LONG_FRAME_THRESHOLD: usize = 16 * 1024;
 
 /// How much is read at once with the rest of a long frame: a few short messages that follow it take no read of their own. Of
 /// another long one it is the beginning, and enough of it to get room for 64 KiB at once: a little more than a sixteenth.
-const BEHIND_LONG_FRAME: usize = 5 * 1024;
+const READ_AHEAD_AFTER_LONG_FRAME: usize = 5 * 1024;
 
 /// Above this many waiting bytes no pong is added to them.
-const PONGS_UP_TO: usize = 64 * 1024;
+const MAX_BUFFERED_FOR_PONG: usize = 64 * 1024;
 
 /// One WebSocket connection: the stream, the machine, and what is still to be written.
 ///
@@ -45,26 +45,26 @@ pub struct WebSocketStream<S> {
     stream: S,
     machine: Connection,
     queue: WriteQueue,
-    /// What was read and is not decoded yet, from `decoded` on: bytes that came behind the upgraded request, or the
+    /// What was read and is not decoded yet, from `backlog_start` on: bytes that came behind the upgraded request, or the
     /// rest of a read that [`poll_next`](Self::poll_next) has begun. It holds memory only while there is a rest.
     backlog: Vec<u8>,
-    decoded: usize,
-    ending: Ending,
+    backlog_start: usize,
+    close_state: CloseState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Not,
+enum CloseState {
+    Open,
     /// The peer may still send until then. A server has shut its end; a client does so afterwards.
     Lingering {
         until: Time,
     },
-    Done,
+    Closed,
 }
 
 /// Why nothing more is to be read.
 #[derive(Debug)]
-pub enum Ended {
+pub enum StreamEnd {
     /// The peer has sent a close frame. The reply to it leaves behind what is queued.
     Closed(Option<CloseFrame>),
     /// The stream ended without a close frame.
@@ -78,13 +78,13 @@ pub enum Ended {
 impl WebSocketStream<Stream> {
     /// Gives the stream away, to be dropped, and frees what was read or was to be written: the connection is over, whoever
     /// still holds this. A message that was half there goes too: a peer could leave one behind with each connection.
-    pub fn release(&mut self) -> Stream {
+    pub fn take_stream(&mut self) -> Stream {
         let _ = self.machine.handle_eof();
         self.queue.clear();
         self.backlog = Vec::new();
-        self.decoded = 0;
-        self.ending = Ending::Done;
-        std::mem::replace(&mut self.stream, Stream::Gone)
+        self.backlog_start = 0;
+        self.close_state = CloseState::Closed;
+        std::mem::replace(&mut self.stream, Stream::Closed)
     }
 }
 
@@ -106,8 +106,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             queue: WriteQueue::new(),
             // An empty view would still hold the buffer of the HTTP server.
             backlog: if leftover.is_empty() { Vec::new() } else { leftover.into() },
-            decoded: 0,
-            ending: Ending::Not,
+            backlog_start: 0,
+            close_state: CloseState::Open,
         }
     }
 
@@ -118,10 +118,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self
     }
 
-    /// The same connection for an owner that keeps what it receives, see [`Connection::with_long_messages_owned`].
+    /// The same connection for an owner that keeps what it receives, see [`Connection::with_owned_long_messages`].
     #[must_use]
-    pub fn with_long_messages_owned(mut self) -> Self {
-        self.machine = self.machine.with_long_messages_owned();
+    pub fn with_owned_long_messages(mut self) -> Self {
+        self.machine = self.machine.with_owned_long_messages();
         self
     }
 
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         now: Time,
         cx: &mut Context<'_>,
         mut each: impl FnMut(Event<'_>, &mut Context<'_>) -> ControlFlow<()>,
-    ) -> Poll<Result<(), Ended>> {
+    ) -> Poll<Result<(), StreamEnd>> {
         self.poll_next(|| now, cx, |event, cx| each(event, cx).is_break().then_some(())).map_ok(|_| ())
     }
 
@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// For a caller that takes one message at a time: the rest of the read is copied once, then decoded in place by
     /// the calls that follow, and freed behind the last of them. `arrived` is asked once there is something to decode, and says
     /// when that came: for a backlog, the time of its read, or the true one if it
-    /// [`has_many_control_frames`](Self::has_many_control_frames).
+    /// [`is_control_rate_high`](Self::is_control_rate_high).
     ///
     /// # Errors
     /// When the connection has ended. All that was picked before counts.
@@ -157,27 +157,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         arrived: impl FnOnce() -> Time,
         cx: &mut Context<'_>,
         mut pick: impl FnMut(Event<'_>, &mut Context<'_>) -> Option<T>,
-    ) -> Poll<Result<Option<T>, Ended>> {
+    ) -> Poll<Result<Option<T>, StreamEnd>> {
         if self.has_backlog() {
             let mut backlog = std::mem::take(&mut self.backlog);
-            let mut input = Input::new(&mut backlog[self.decoded..]);
+            let mut input = Input::new(&mut backlog[self.backlog_start..]);
             let picked = self.decode(&mut input, arrived(), |event| pick(event, cx));
             let left = input.len();
             if left > 0 && picked.is_ok() {
-                self.decoded = backlog.len() - left;
+                self.backlog_start = backlog.len() - left;
                 self.backlog = backlog;
             } else {
-                self.decoded = 0;
+                self.backlog_start = 0;
             }
             return Poll::Ready(picked);
         }
         let mut buffer = ReadBuffer::take();
-        let mut read = ReadBuf::new(&mut buffer[..self.room_to_read()]);
+        let mut read = ReadBuf::new(&mut buffer[..self.next_read_size()]);
         ready!(self.poll_fill(&mut read, cx))?;
         let mut input = Input::new(read.filled_mut());
         let picked = self.decode(&mut input, arrived(), |event| pick(event, cx));
         if picked.is_ok() && !input.is_empty() {
-            self.backlog = copy_of(input.into_rest());
+            self.backlog = to_vec(input.into_rest());
         }
         Poll::Ready(picked)
     }
@@ -185,10 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// How much to read at once. While a long message is under way, little more than its end: what is read behind that is
     /// copied twice.
     #[inline]
-    fn room_to_read(&self) -> usize {
+    fn next_read_size(&self) -> usize {
         match self.machine.frame_remaining() {
-            0..LONG_FRAME => SHORT_READ,
-            long => LONG_READ.min(long + BEHIND_LONG_FRAME),
+            0..LONG_FRAME_THRESHOLD => DEFAULT_READ_SIZE,
+            long => MAX_READ_SIZE.min(long + READ_AHEAD_AFTER_LONG_FRAME),
         }
     }
 
@@ -199,11 +199,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         !self.backlog.is_empty() || self.machine.has_chunk()
     }
 
-    /// See [`Connection::has_many_control_frames`].
+    /// See [`Connection::is_control_rate_high`].
     #[inline]
     #[must_use]
-    pub fn has_many_control_frames(&self, now: Time) -> bool {
-        self.machine.has_many_control_frames(now)
+    pub fn is_control_rate_high(&self, now: Time) -> bool {
+        self.machine.is_control_rate_high(now)
     }
 
     /// See [`Connection::is_inflating`]: let other tasks of the thread have their turn between two reads.
@@ -221,15 +221,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     }
 
     /// See [`Connection::limit_chunks`].
-    pub fn limit_chunks(&mut self, bytes: u64) {
+    pub fn set_max_chunked_bytes(&mut self, bytes: u64) {
         self.machine.limit_chunks(bytes);
     }
 
-    fn poll_fill(&mut self, read: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    fn poll_fill(&mut self, read: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<Result<(), StreamEnd>> {
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_read(cx, read)) {
-            Ok(()) if read.filled().is_empty() => Err(Ended::Eof),
+            Ok(()) if read.filled().is_empty() => Err(StreamEnd::Eof),
             Ok(()) => Ok(()),
-            Err(error) => Err(Ended::Io(error)),
+            Err(error) => Err(StreamEnd::Io(error)),
         })
     }
 
@@ -238,15 +238,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         input: &mut Input<'_>,
         now: Time,
         mut pick: impl FnMut(Event<'_>) -> Option<T>,
-    ) -> Result<Option<T>, Ended> {
+    ) -> Result<Option<T>, StreamEnd> {
         let mut events = 0;
         let result = loop {
-            if events == EVENTS {
+            if events == MAX_EVENTS_PER_POLL {
                 break Ok(None);
             }
             events += 1;
             match self.machine.decode(input, now) {
-                Ok(Some(Event::Close(frame))) => break Err(Ended::Closed(frame)),
+                Ok(Some(Event::Close(frame))) => break Err(StreamEnd::Closed(frame)),
                 Ok(Some(event)) => {
                     if let Event::Ping(_) = event {
                         // Each ping of a read gets its pong. The RFC (5.5.3) would let us answer the last one only,
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                     }
                 }
                 Ok(None) => break Ok(None),
-                Err(error) => break Err(Ended::Protocol(error)),
+                Err(error) => break Err(StreamEnd::Protocol(error)),
             }
         };
         if result.is_ok() {
@@ -271,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 
     /// Bytes that wait to be written.
     #[must_use]
-    pub fn queued(&self) -> usize {
+    pub fn buffered(&self) -> usize {
         self.queue.len()
     }
 
@@ -342,28 +342,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// A client gives the server that moment to shut its end first: who does so keeps the connection in mind for minutes
     /// (TIME_WAIT), and that harms a server less (RFC 6455 §7.1.1).
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..READS_WHILE_CLOSING {
-            match self.ending {
-                Ending::Done => return Poll::Ready(()),
-                Ending::Not => {
+        for _ in 0..MAX_CLOSING_READS_PER_POLL {
+            match self.close_state {
+                CloseState::Closed => return Poll::Ready(()),
+                CloseState::Open => {
                     if self.machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
                         // The peer neither reads nor answers.
-                        self.ending = Ending::Done;
+                        self.close_state = CloseState::Closed;
                     } else if ready!(self.poll_flush(cx)).is_err() {
-                        self.ending = Ending::Done;
+                        self.close_state = CloseState::Closed;
                     } else if self.machine.is_closed() {
                         if self.machine.role() == Role::Server {
                             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                         }
-                        self.ending = Ending::Lingering { until: now + LINGER };
+                        self.close_state = CloseState::Lingering { until: now + LINGER };
                     } else {
                         match ready!(self.poll_read(now, cx, |_, _| ControlFlow::Continue(()))) {
-                            Ok(()) | Err(Ended::Closed(_) | Ended::Protocol(_)) => {}
-                            Err(Ended::Eof | Ended::Io(_)) => self.ending = Ending::Done,
+                            Ok(()) | Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_)) => {}
+                            Err(StreamEnd::Eof | StreamEnd::Io(_)) => self.close_state = CloseState::Closed,
                         }
                     }
                 }
-                Ending::Lingering { until } => {
+                CloseState::Lingering { until } => {
                     if until > now && ready!(self.poll_discard(cx)) {
                         continue;
                     }
@@ -371,7 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         // A stream that cannot be shut now is dropped all the same.
                         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                     }
-                    self.ending = Ending::Done;
+                    self.close_state = CloseState::Closed;
                 }
             }
         }
@@ -391,10 +391,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// When the machine or the end of the connection wants to be polled although nothing arrives.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        match self.ending {
-            Ending::Lingering { until } => Some(until),
-            Ending::Not => self.machine.poll_timeout(),
-            Ending::Done => None,
+        match self.close_state {
+            CloseState::Lingering { until } => Some(until),
+            CloseState::Open => self.machine.poll_timeout(),
+            CloseState::Closed => None,
         }
     }
 
@@ -402,21 +402,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// with the machine, which keeps one: otherwise pings that nobody reads the answers to would fill our memory.
     #[inline]
     fn queue_control(&mut self) {
-        if self.machine.may_transmit() {
-            self.queue_owed_control();
+        if self.machine.wants_transmit() {
+            self.queue_pending_control();
         }
     }
 
     /// Whether a pong or a close frame waits for room in the queue.
     #[inline]
     #[must_use]
-    pub fn owes_control(&self) -> bool {
-        self.machine.may_transmit()
+    pub fn has_pending_control(&self) -> bool {
+        self.machine.wants_transmit()
     }
 
     #[cold]
-    fn queue_owed_control(&mut self) {
-        while (self.queue.len() < PONGS_UP_TO || !self.machine.can_send())
+    fn queue_pending_control(&mut self) {
+        while (self.queue.len() < MAX_BUFFERED_FOR_PONG || !self.machine.can_send())
             && let Some(control) = self.machine.poll_transmit()
         {
             let mask = self.mask_key();
@@ -439,7 +439,7 @@ mod tests {
         let (server, mut client) = tokio::io::duplex(1024 * 1024);
         let mut wire = Vec::new();
         for number in 0..MESSAGES {
-            ws_proto::encode_message(
+            ws_proto::encode_frame(
                 ws_proto::Opcode::Text,
                 number.to_string().as_bytes(),
                 Some([1, 2, 3, 4]),
@@ -460,7 +460,7 @@ mod tests {
                 })
             });
             read.await.unwrap();
-            assert!(texts.len() - before <= EVENTS, "{} at once", texts.len() - before);
+            assert!(texts.len() - before <= MAX_EVENTS_PER_POLL, "{} at once", texts.len() - before);
         }
         assert!((0..MESSAGES).map(|number| number.to_string()).eq(texts));
         assert!(!stream.has_backlog());
@@ -473,11 +473,11 @@ mod tests {
         let mut wire = Vec::new();
         for number in 0..MESSAGES {
             let payload = [b'0' + number as u8; 65_536];
-            ws_proto::encode_message(ws_proto::Opcode::Binary, &payload, Some([1, 2, 3, 4]), &mut wire);
+            ws_proto::encode_frame(ws_proto::Opcode::Binary, &payload, Some([1, 2, 3, 4]), &mut wire);
         }
         client.write_all(&wire).await.unwrap();
         let mut stream =
-            WebSocketStream::server(server, Bytes::new(), &Limits::default()).with_long_messages_owned();
+            WebSocketStream::server(server, Bytes::new(), &Limits::default()).with_owned_long_messages();
         let mut received = Vec::new();
         while received.len() < MESSAGES {
             let next = poll_fn(|cx| {
@@ -492,7 +492,11 @@ mod tests {
             });
             received.extend(next.await.unwrap());
             // The first read knows nothing yet, and is as long as can be.
-            assert!(stream.backlog.len() - stream.decoded <= BEHIND_LONG_FRAME, "{}", stream.backlog.len());
+            assert!(
+                stream.backlog.len() - stream.backlog_start <= READ_AHEAD_AFTER_LONG_FRAME,
+                "{}",
+                stream.backlog.len()
+            );
         }
         for (number, bytes) in received.iter().enumerate() {
             assert!(bytes[..] == [b'0' + number as u8; 65_536], "message {number}");
@@ -510,10 +514,10 @@ mod tests {
             let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
             let ended =
                 poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await;
-            assert!(matches!(ended, Err(Ended::Closed(_) | Ended::Protocol(_))), "{ended:?}");
+            assert!(matches!(ended, Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_))), "{ended:?}");
 
             stream.queue_mut().push_with(|wire| {
-                ws_proto::encode_message(ws_proto::Opcode::Text, b"ho", None, wire);
+                ws_proto::encode_frame(ws_proto::Opcode::Text, b"ho", None, wire);
             });
             stream.close(None, Time::ZERO);
             poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
@@ -557,14 +561,14 @@ mod tests {
     #[tokio::test]
     async fn what_is_released_keeps_no_half_of_a_message() {
         let (server, mut client) = tokio::io::duplex(1024);
-        let mut stream = WebSocketStream::server(Stream::io(server), Bytes::new(), &Limits::default());
+        let mut stream = WebSocketStream::server(Stream::boxed(server), Bytes::new(), &Limits::default());
         // The first half of a message of 200 bytes, then nothing more.
         client.write_all(&[0x82, 0xfe, 0, 200, 0, 0, 0, 0]).await.unwrap();
         client.write_all(&[0; 100]).await.unwrap();
         let half = poll_fn(|cx| stream.poll_next(|| Time::ZERO, cx, |_, _| None::<()>));
         assert!(half.await.is_ok());
         assert_eq!(stream.machine.frame_remaining(), 100);
-        drop(stream.release());
+        drop(stream.take_stream());
         assert_eq!(stream.machine.frame_remaining(), 0, "the machine still waits for the other half");
     }
 
@@ -577,7 +581,7 @@ mod tests {
             server.write_all(&CLOSE).await.unwrap();
             let closing = tokio::spawn(async move {
                 let begin = crate::now();
-                let mut deadline = crate::Deadline::new();
+                let mut deadline = crate::DeadlineTimer::new();
                 poll_fn(|cx| {
                     loop {
                         if stream.poll_close(crate::now(), cx).is_ready() {

@@ -12,28 +12,28 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use ws_proto::copy::{append, copy_of};
+use ws_proto::copy::{append, to_vec};
 
 /// A message of one connection is copied up to this size. Copying 4 KiB costs less than an entry of its own in a
 /// vectored write.
-const COPY_AT_MOST: usize = 4 * 1024;
+const MAX_COPIED_SLICE: usize = 4 * 1024;
 
 /// A shared frame is copied up to this size, and only while the queue is short: what is copied for ten thousand
 /// connections is ten thousand times as much memory, and an allocator seldom gives it all back.
-const COPY_SHARED_AT_MOST: usize = 256;
+const MAX_COPIED_SHARED: usize = 256;
 
 /// A shared frame of at most this many bytes is always copied: the entry of a reference takes forty, and the limits
 /// count only the bytes of frames.
-const COPY_ALWAYS: usize = 64;
+const ALWAYS_COPY_MAX: usize = 64;
 
 /// From this many copied bytes on the queue takes references to shared frames.
-const LAGGING_FROM: usize = 2 * 1024;
+const SHARE_THRESHOLD: usize = 2 * 1024;
 
 /// Written bytes that may stand in front of the copied ones before they are dropped.
-const COMPACT_FROM: usize = 16 * 1024;
+const COMPACT_THRESHOLD: usize = 16 * 1024;
 
 /// Slices of one vectored write.
-const SLICES: usize = 32;
+const MAX_IO_SLICES: usize = 32;
 
 /// Buffers that a thread keeps for queues that become busy again, and how large each may be.
 const SPARE_BUFFERS: usize = 32;
@@ -45,14 +45,14 @@ thread_local! {
 
 /// Encoded frames on their way into a queue.
 #[derive(Debug, Clone, Copy)]
-pub enum Wire<'a> {
+pub enum WireBytes<'a> {
     /// In the encoder's memory: copied if it must wait.
     Slice(&'a [u8]),
     /// In shared memory: copied if very small and the queue is short, else referenced.
     Shared(&'a Bytes),
 }
 
-impl Wire<'_> {
+impl WireBytes<'_> {
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Slice(slice) => slice,
@@ -64,9 +64,9 @@ impl Wire<'_> {
 /// Bytes waiting to be written, in order: copied runs with shared frames between them.
 #[derive(Debug, Default)]
 pub struct WriteQueue {
-    /// The copied bytes; those before `start` are written.
+    /// The copied bytes; those before `copied_start` are written.
     copied: Vec<u8>,
-    start: usize,
+    copied_start: usize,
     /// Frames that stand before the copied byte at the given position.
     shared: VecDeque<(usize, Bytes)>,
     len: usize,
@@ -92,19 +92,19 @@ impl WriteQueue {
     }
 
     /// Appends encoded frames.
-    pub fn push(&mut self, wire: Wire<'_>) {
+    pub fn push(&mut self, wire: WireBytes<'_>) {
         self.len += wire.as_slice().len();
         match wire {
-            Wire::Slice(slice) if slice.len() <= COPY_AT_MOST => append(self.copied_mut(), slice),
-            Wire::Slice(slice) => self.shared.push_back((self.copied.len(), copy_of(slice).into())),
-            Wire::Shared(frame)
-                if frame.len() <= COPY_ALWAYS
-                    || frame.len() <= COPY_SHARED_AT_MOST
-                        && self.copied.len() - self.start < LAGGING_FROM =>
+            WireBytes::Slice(slice) if slice.len() <= MAX_COPIED_SLICE => append(self.copied_mut(), slice),
+            WireBytes::Slice(slice) => self.shared.push_back((self.copied.len(), to_vec(slice).into())),
+            WireBytes::Shared(frame)
+                if frame.len() <= ALWAYS_COPY_MAX
+                    || frame.len() <= MAX_COPIED_SHARED
+                        && self.copied.len() - self.copied_start < SHARE_THRESHOLD =>
             {
                 self.copied_mut().extend_from_slice(frame);
             }
-            Wire::Shared(frame) => self.shared.push_back((self.copied.len(), frame.clone())),
+            WireBytes::Shared(frame) => self.shared.push_back((self.copied.len(), frame.clone())),
         }
     }
 
@@ -127,8 +127,9 @@ impl WriteQueue {
         }
         let shift = self.copied.len();
         self.len += other.len;
-        append(&mut self.copied, &other.copied[other.start..]);
-        self.shared.extend(other.shared.drain(..).map(|(at, frame)| (at - other.start + shift, frame)));
+        append(&mut self.copied, &other.copied[other.copied_start..]);
+        self.shared
+            .extend(other.shared.drain(..).map(|(at, frame)| (at - other.copied_start + shift, frame)));
         other.clear();
     }
 
@@ -144,24 +145,24 @@ impl WriteQueue {
     }
 
     /// Calls `each` with all that waits, in order, as it lies in memory.
-    pub fn for_each_piece(&self, mut each: impl FnMut(Wire<'_>)) {
-        let mut position = self.start;
+    pub fn for_each_chunk(&self, mut each: impl FnMut(WireBytes<'_>)) {
+        let mut position = self.copied_start;
         for (at, frame) in &self.shared {
             if position < *at {
-                each(Wire::Slice(&self.copied[position..*at]));
+                each(WireBytes::Slice(&self.copied[position..*at]));
                 position = *at;
             }
-            each(Wire::Shared(frame));
+            each(WireBytes::Shared(frame));
         }
         if position < self.copied.len() {
-            each(Wire::Slice(&self.copied[position..]));
+            each(WireBytes::Slice(&self.copied[position..]));
         }
     }
 
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
         recycle(std::mem::take(&mut self.copied));
-        self.start = 0;
+        self.copied_start = 0;
         self.shared = VecDeque::new();
         self.len = 0;
     }
@@ -174,14 +175,14 @@ impl WriteQueue {
     ) -> Poll<io::Result<()>> {
         while self.len > 0 {
             let written = if self.shared.is_empty() {
-                ready!(Pin::new(&mut *stream).poll_write(cx, &self.copied[self.start..]))?
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.copied[self.copied_start..]))?
             } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut slices = [IoSlice::new(&[]); MAX_IO_SLICES];
                 let mut count = 0;
                 self.for_each_slice(|slice| {
                     slices[count] = IoSlice::new(slice);
                     count += 1;
-                    count < SLICES
+                    count < MAX_IO_SLICES
                 });
                 ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?
             };
@@ -203,7 +204,7 @@ impl WriteQueue {
 
     /// Calls `each` with every run of bytes in order until it returns `false`.
     fn for_each_slice<'a>(&'a self, mut each: impl FnMut(&'a [u8]) -> bool) {
-        let mut position = self.start;
+        let mut position = self.copied_start;
         for (at, frame) in &self.shared {
             if position < *at {
                 if !each(&self.copied[position..*at]) {
@@ -224,8 +225,8 @@ impl WriteQueue {
         self.len -= written;
         while written > 0 {
             let run_end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
-            let run = (run_end - self.start).min(written);
-            self.start += run;
+            let run = (run_end - self.copied_start).min(written);
+            self.copied_start += run;
             written -= run;
             if written == 0 {
                 break;
@@ -245,12 +246,12 @@ impl WriteQueue {
     /// Drops what is written from the front of the copied bytes. A reader that always lags a little would otherwise
     /// let them grow for ever. Moves each byte at most once for each byte written.
     fn compact(&mut self) {
-        if self.start > COMPACT_FROM && self.start * 2 > self.copied.len() {
-            self.copied.drain(..self.start);
+        if self.copied_start > COMPACT_THRESHOLD && self.copied_start * 2 > self.copied.len() {
+            self.copied.drain(..self.copied_start);
             for (at, _) in &mut self.shared {
-                *at -= self.start;
+                *at -= self.copied_start;
             }
-            self.start = 0;
+            self.copied_start = 0;
         }
     }
 }
@@ -331,9 +332,9 @@ mod tests {
             let message = vec![round; size];
             expected.extend_from_slice(&message);
             if round % 2 == 0 {
-                queue.push(Wire::Slice(&message));
+                queue.push(WireBytes::Slice(&message));
             } else {
-                queue.push(Wire::Shared(&Bytes::from(message)));
+                queue.push(WireBytes::Shared(&Bytes::from(message)));
             }
         }
         (queue, expected)
@@ -371,9 +372,9 @@ mod tests {
     #[test]
     fn a_queue_that_never_empties_does_not_grow() {
         let mut queue = WriteQueue::new();
-        queue.push(Wire::Slice(&[0; 4_000]));
+        queue.push(WireBytes::Slice(&[0; 4_000]));
         for _ in 0..10_000 {
-            queue.push(Wire::Slice(&[1; 4_000]));
+            queue.push(WireBytes::Slice(&[1; 4_000]));
             queue.advance(4_000);
         }
         assert_eq!(queue.len(), 4_000);
@@ -385,7 +386,7 @@ mod tests {
         let frame = Bytes::from_static(b"\x81\x0742[\"a\"]");
         let mut queue = WriteQueue::new();
         for _ in 0..100_000 {
-            queue.push(Wire::Shared(&frame));
+            queue.push(WireBytes::Shared(&frame));
         }
         let entries = queue.shared.capacity() * size_of::<(usize, Bytes)>();
         let memory = queue.copied.capacity() + entries;
@@ -398,10 +399,10 @@ mod tests {
             let frame = Bytes::from(vec![1; size]);
             let mut queue = WriteQueue::new();
             for _ in 0..1_000 {
-                queue.push(Wire::Shared(&frame));
+                queue.push(WireBytes::Shared(&frame));
             }
             assert_eq!(queue.len(), 1_000 * size);
-            assert!(queue.copied.len() <= LAGGING_FROM + COPY_SHARED_AT_MOST, "{}", queue.copied.len());
+            assert!(queue.copied.len() <= SHARE_THRESHOLD + MAX_COPIED_SHARED, "{}", queue.copied.len());
         }
     }
 }

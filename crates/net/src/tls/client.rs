@@ -26,19 +26,19 @@ impl ClientTls {
     /// macOS and Windows the system's own verifier. It is loaded once, a file of 200 KiB on Debian, and then remembered.
     ///
     /// # Errors
-    /// [`TlsError::Roots`] if there is nobody to trust.
+    /// [`TlsError::SystemRoots`] if there is nobody to trust.
     pub fn system() -> Result<Self, TlsError> {
         static SYSTEM: OnceLock<ClientTls> = OnceLock::new();
         if let Some(system) = SYSTEM.get() {
             return Ok(system.clone());
         }
-        let system = Self::builder().build().map_err(|error| TlsError::Roots(error.into()))?;
+        let system = Self::builder().build().map_err(|error| TlsError::SystemRoots(error.into()))?;
         Ok(SYSTEM.get_or_init(|| system).clone())
     }
 
     /// Trusts whom it is told to, beside the system or instead of it.
     pub fn builder() -> ClientTlsBuilder {
-        ClientTlsBuilder { system: true, roots: Vec::new(), identity: None }
+        ClientTlsBuilder { system: true, roots: Vec::new(), client_auth_cert: None }
     }
 
     /// What rustls can be told beyond that. Its protocols by ALPN have to be empty or `http/1.1`.
@@ -52,11 +52,11 @@ impl ClientTls {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| TlsError::InvalidName(host.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
-        let stream = connector.connect(name, stream).await.map_err(failed)?;
+        let stream = connector.connect(name, stream).await.map_err(classify_handshake_error)?;
         if let Some(protocol) = stream.get_ref().1.alpn_protocol()
             && protocol != HTTP_1_1
         {
-            return Err(TlsError::Protocol(String::from_utf8_lossy(protocol).into_owned()));
+            return Err(TlsError::UnexpectedAlpn(String::from_utf8_lossy(protocol).into_owned()));
         }
         Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
     }
@@ -73,7 +73,7 @@ impl fmt::Debug for ClientTls {
 pub struct ClientTlsBuilder {
     system: bool,
     roots: Vec<CertificateDer<'static>>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    client_auth_cert: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
 impl ClientTlsBuilder {
@@ -98,7 +98,7 @@ impl ClientTlsBuilder {
     /// # Errors
     /// One of them is missing or malformed.
     pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
-        self.identity = Some((certificates(chain)?, private_key(key)?));
+        self.client_auth_cert = Some((certificates(chain)?, private_key(key)?));
         Ok(self)
     }
 
@@ -109,8 +109,8 @@ impl ClientTlsBuilder {
     pub fn build(self) -> Result<ClientTls, TlsConfigError> {
         // Not the process's default: which that is, is for the program to say.
         let provider = Arc::new(ring::default_provider());
-        let verified = Self::verified(self.system, self.roots, &provider)?;
-        let mut config = match self.identity {
+        let verified = Self::config_with_verifier(self.system, self.roots, &provider)?;
+        let mut config = match self.client_auth_cert {
             Some((chain, key)) => verified.with_client_auth_cert(chain, key)?,
             None => verified.with_no_client_auth(),
         };
@@ -118,7 +118,7 @@ impl ClientTlsBuilder {
         Ok(ClientTls(Arc::new(config)))
     }
 
-    fn verified(
+    fn config_with_verifier(
         system: bool,
         roots: Vec<CertificateDer<'static>>,
         provider: &Arc<CryptoProvider>,
@@ -148,10 +148,10 @@ impl fmt::Debug for ClientTlsBuilder {
 }
 
 /// Sorts the reasons for which a handshake fails.
-fn failed(error: io::Error) -> TlsError {
+fn classify_handshake_error(error: io::Error) -> TlsError {
     match error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(reason)) => {
-            TlsError::Certificate { reason: words(reason), error: Box::new(error) }
+            TlsError::Certificate { reason: describe_certificate_error(reason), error: Box::new(error) }
         }
         Some(rustls::Error::InvalidMessage(
             InvalidMessage::InvalidContentType
@@ -166,7 +166,7 @@ fn failed(error: io::Error) -> TlsError {
 /// rustls has words for most reasons, but only names for some of the commonest: an unknown issuer, one that only has the
 /// name of a known one (two that sign themselves as `localhost`), and what `openssl req -x509` makes if nothing else is
 /// said. Times it has as seconds since 1970, and names as its types show themselves.
-fn words(reason: &CertificateError) -> String {
+fn describe_certificate_error(reason: &CertificateError) -> String {
     match reason {
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -178,23 +178,23 @@ fn words(reason: &CertificateError) -> String {
         CertificateError::Other(other) => other.to_string(),
         CertificateError::UnknownIssuer => "nobody who is trusted has issued it (UnknownIssuer)".to_owned(),
         CertificateError::ExpiredContext { time, not_after } => {
-            let since = span(time.as_secs().saturating_sub(not_after.as_secs()));
+            let since = format_seconds(time.as_secs().saturating_sub(not_after.as_secs()));
             format!("by the clock of this machine it expired {since} ago (Expired)")
         }
         CertificateError::NotValidYetContext { time, not_before } => {
-            let until = span(not_before.as_secs().saturating_sub(time.as_secs()));
+            let until = format_seconds(not_before.as_secs().saturating_sub(time.as_secs()));
             format!("by the clock of this machine it will be valid only in {until} (NotValidYet)")
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let host = expected.to_str();
-            format!("it is not for {host}, but for {} (NotValidForName)", names(presented))
+            format!("it is not for {host}, but for {} (NotValidForName)", format_presented_names(presented))
         }
         reason => reason.to_string(),
     }
 }
 
 /// A time in the largest unit of which there are two.
-fn span(seconds: u64) -> String {
+fn format_seconds(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
     let (length, unit) =
         UNITS.into_iter().find(|(length, _)| seconds >= 2 * length).unwrap_or((1, "seconds"));
@@ -202,7 +202,7 @@ fn span(seconds: u64) -> String {
 }
 
 /// The first names of a certificate, which rustls has as `DnsName("host")`. They are the peer's, and may go to a log.
-fn names(presented: &[String]) -> String {
+fn format_presented_names(presented: &[String]) -> String {
     const SHOWN: usize = 5;
     let plain = |name: &String| {
         let name = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")")).unwrap_or(name);

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use ws_proto::Chain;
+use ws_proto::ErrorChain;
 
 /// Why a connection could not be encrypted, or not to whom it was meant for.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +14,8 @@ pub enum TlsError {
     #[error("this program was built without TLS (the feature `tls`)")]
     Unsupported,
     /// The certificates that the system trusts cannot be found. Debian has them in the package `ca-certificates`.
-    #[error("the system's trusted certificates cannot be loaded: {}", Chain(&**.0))]
-    Roots(Box<dyn Error + Send + Sync>),
+    #[error("the system's trusted certificates cannot be loaded: {}", ErrorChain(&**.0))]
+    SystemRoots(Box<dyn Error + Send + Sync>),
     /// The host is neither a name nor an address that a certificate could be for.
     #[error("no certificate can be for the host {0:?}")]
     InvalidName(String),
@@ -32,21 +32,21 @@ pub enum TlsError {
     NotTls(#[source] io::Error),
     /// The other end wants to speak another protocol inside than HTTP/1.1.
     #[error("the server has selected the protocol {0:?} by ALPN")]
-    Protocol(String),
+    UnexpectedAlpn(String),
     /// The handshake failed in another way: no version or cipher in common, a client certificate missing, or the
     /// connection ended.
-    #[error("the TLS handshake failed: {}", Ending(.0))]
+    #[error("the TLS handshake failed: {}", HandshakeErrorDisplay(.0))]
     Handshake(io::Error),
 }
 
 /// What the library says of a connection that ended is `tls handshake eof`.
-struct Ending<'a>(&'a io::Error);
+struct HandshakeErrorDisplay<'a>(&'a io::Error);
 
-impl fmt::Display for Ending<'_> {
+impl fmt::Display for HandshakeErrorDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
             io::ErrorKind::UnexpectedEof => f.write_str("the server closed the connection"),
-            _ => Chain(self.0).fmt(f),
+            _ => ErrorChain(self.0).fmt(f),
         }
     }
 }
@@ -63,11 +63,11 @@ pub enum TlsConfigError {
     #[error("there is no private key in the PEM data")]
     NoPrivateKey,
     /// The PEM data is malformed.
-    #[error("the PEM data is malformed: {}", Chain(.0))]
+    #[error("the PEM data is malformed: {}", ErrorChain(.0))]
     Pem(tokio_rustls::rustls::pki_types::pem::Error),
     /// A file cannot be read.
-    #[error("cannot read {}: {}", path.display(), Chain(error))]
-    File {
+    #[error("cannot read {}: {}", path.display(), ErrorChain(error))]
+    ReadFile {
         /// The file.
         path: std::path::PathBuf,
         /// What the system says.
@@ -75,21 +75,21 @@ pub enum TlsConfigError {
     },
     /// What is in a file is not what it should be.
     #[error("{}: {error}", path.display())]
-    InFile {
+    InvalidFile {
         /// The file.
         path: std::path::PathBuf,
         /// What is wrong with it.
         error: Box<TlsConfigError>,
     },
     /// The certificates of the authorities that issue those of clients cannot be used.
-    #[error("the authorities of the clients cannot be used: {}", Chain(&**.0))]
-    ClientAuthorities(Box<dyn Error + Send + Sync>),
+    #[error("the authorities of the clients cannot be used: {}", ErrorChain(&**.0))]
+    ClientRoots(Box<dyn Error + Send + Sync>),
     /// The private key is that of another certificate. The chain has to begin with the certificate of the key.
     #[error("the private key does not belong to the first certificate of the chain")]
     KeyMismatch,
     /// rustls does not take it.
-    #[error("the certificates cannot be used: {}", Chain(.0))]
-    Rejected(tokio_rustls::rustls::Error),
+    #[error("the certificates cannot be used: {}", ErrorChain(.0))]
+    Rustls(tokio_rustls::rustls::Error),
 }
 
 #[cfg(feature = "tls")]
@@ -98,7 +98,7 @@ impl From<tokio_rustls::rustls::Error> for TlsConfigError {
         use tokio_rustls::rustls::{Error, InconsistentKeys};
         match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Self::KeyMismatch,
-            error => Self::Rejected(error),
+            error => Self::Rustls(error),
         }
     }
 }

@@ -19,10 +19,10 @@ use super::{HTTP_2, SERVER_PROTOCOLS, alpn, certificates, private_key};
 use crate::io::Stream;
 
 /// The first byte of every TLS connection: a record of the handshake (RFC 8446 §5.1).
-const HANDSHAKE: u8 = 22;
+const CONTENT_TYPE_HANDSHAKE: u8 = 22;
 
 /// What a request in the clear is told.
-const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+const PLAINTEXT_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 55\r\nConnection: close\r\n\r\nThis port speaks TLS: use https or wss in the address.\n";
 
 /// How a server speaks TLS: its certificate and its key. A clone shares them.
@@ -52,8 +52,9 @@ impl ServerTls {
     /// # Errors
     /// The same, or a file cannot be read. What is wrong with one file names it.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsConfigError> {
-        let (chain, key) = (in_file(chain.as_ref(), certificates)?, in_file(key.as_ref(), private_key)?);
-        ServerTlsBuilder { chain, key, clients: None }.build()
+        let (chain, key) =
+            (parse_pem_file(chain.as_ref(), certificates)?, parse_pem_file(key.as_ref(), private_key)?);
+        ServerTlsBuilder { chain, key, client_roots: None }.build()
     }
 
     /// A certificate and its key, as in [`from_pem`](Self::from_pem), and what else there is to say.
@@ -61,7 +62,7 @@ impl ServerTls {
     /// # Errors
     /// One of them is missing or malformed.
     pub fn builder(chain: &[u8], key: &[u8]) -> Result<ServerTlsBuilder, TlsConfigError> {
-        Ok(ServerTlsBuilder { chain: certificates(chain)?, key: private_key(key)?, clients: None })
+        Ok(ServerTlsBuilder { chain: certificates(chain)?, key: private_key(key)?, client_roots: None })
     }
 
     /// What rustls can be told beyond that: several names, keys elsewhere, certificates that change. If it names no
@@ -88,10 +89,10 @@ impl ServerTls {
     pub(crate) async fn accept(&self, mut stream: TcpStream) -> Result<Stream, (io::Error, Stream)> {
         let mut first = [0];
         if let Ok(1) = stream.peek(&mut first).await
-            && first != [HANDSHAKE]
+            && first != [CONTENT_TYPE_HANDSHAKE]
         {
             if first[0].is_ascii_uppercase() {
-                let _ = stream.write_all(IN_THE_CLEAR.as_bytes()).await;
+                let _ = stream.write_all(PLAINTEXT_RESPONSE.as_bytes()).await;
             }
             return Err((io::Error::other("the client does not speak TLS"), Stream::Tcp(stream)));
         }
@@ -113,7 +114,7 @@ impl fmt::Debug for ServerTls {
 pub struct ServerTlsBuilder {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    clients: Option<RootCertStore>,
+    client_roots: Option<RootCertStore>,
 }
 
 impl ServerTlsBuilder {
@@ -122,8 +123,8 @@ impl ServerTlsBuilder {
     ///
     /// # Errors
     /// There is no certificate in it, or one that cannot be used.
-    pub fn client_authorities(mut self, pem: &[u8]) -> Result<Self, TlsConfigError> {
-        let clients = self.clients.get_or_insert_with(RootCertStore::empty);
+    pub fn client_root_certificates(mut self, pem: &[u8]) -> Result<Self, TlsConfigError> {
+        let clients = self.client_roots.get_or_insert_with(RootCertStore::empty);
         for authority in certificates(pem)? {
             clients.add(authority)?;
         }
@@ -139,12 +140,11 @@ impl ServerTlsBuilder {
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
-        let config = match self.clients {
+        let config = match self.client_roots {
             Some(authorities) => {
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider).build();
-                let verifier =
-                    verifier.map_err(|error| TlsConfigError::ClientAuthorities(Box::new(error)))?;
+                let verifier = verifier.map_err(|error| TlsConfigError::ClientRoots(Box::new(error)))?;
                 config.with_client_cert_verifier(verifier)
             }
             None => config.with_no_client_auth(),
@@ -158,12 +158,15 @@ impl ServerTlsBuilder {
 impl fmt::Debug for ServerTlsBuilder {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTlsBuilder").field("clients", &self.clients).finish_non_exhaustive()
+        f.debug_struct("ServerTlsBuilder").field("clients", &self.client_roots).finish_non_exhaustive()
     }
 }
 
 /// What is in this file, or what is wrong with it, by its name.
-fn in_file<T>(path: &Path, parse: fn(&[u8]) -> Result<T, TlsConfigError>) -> Result<T, TlsConfigError> {
-    let pem = fs::read(path).map_err(|error| TlsConfigError::File { path: path.to_owned(), error })?;
-    parse(&pem).map_err(|error| TlsConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
+fn parse_pem_file<T>(
+    path: &Path,
+    parse: fn(&[u8]) -> Result<T, TlsConfigError>,
+) -> Result<T, TlsConfigError> {
+    let pem = fs::read(path).map_err(|error| TlsConfigError::ReadFile { path: path.to_owned(), error })?;
+    parse(&pem).map_err(|error| TlsConfigError::InvalidFile { path: path.to_owned(), error: Box::new(error) })
 }

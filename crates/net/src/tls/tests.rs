@@ -23,7 +23,7 @@ use tower::service_fn;
 use super::*;
 use crate::http::ServerStream;
 use crate::{DialError, Dialer, HttpLimits, Listener, Stream, Target};
-use ws_proto::Chain;
+use ws_proto::ErrorChain;
 
 /// Fails the test instead of letting it hang.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -150,7 +150,7 @@ async fn a_certificate_that_is_not_accepted_is_told_why() {
         let address = serve(server).await;
         let error = dial(Some(authority.client()), "localhost", address.port()).await.unwrap_err();
         assert_eq!(error.to_string().matches(words).count(), 1, "{words}: {error}");
-        assert_eq!(Chain(&error).to_string(), error.to_string(), "nothing is said twice");
+        assert_eq!(ErrorChain(&error).to_string(), error.to_string(), "nothing is said twice");
         let TlsError::Certificate { error, .. } = error else { panic!("{words}: {error:?}") };
         let error = error.downcast::<io::Error>().expect("an error of the stream");
         let error = error.into_inner().expect("one of rustls").downcast::<rustls::Error>();
@@ -195,7 +195,7 @@ async fn a_port_that_does_not_speak_tls_is_told_from_one_that_fails() {
     assert!(matches!(error, TlsError::Handshake(_)), "{error:?}");
     assert_eq!(error.to_string(), "the TLS handshake failed: the server closed the connection");
     let (stream, _server) = tokio::io::duplex(1);
-    let error = client.connect(Stream::io(stream), "a host").await.unwrap_err();
+    let error = client.connect(Stream::boxed(stream), "a host").await.unwrap_err();
     assert!(matches!(error, TlsError::InvalidName(_)), "{error:?}");
 }
 
@@ -219,7 +219,7 @@ async fn http_in_the_clear_on_a_tls_port_is_answered_in_the_clear() {
 
 #[tokio::test]
 async fn a_client_that_does_not_finish_its_handshake_is_left_in_time() {
-    let limits = HttpLimits { head_timeout: Duration::from_millis(50), ..HttpLimits::default() };
+    let limits = HttpLimits { header_read_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let tls = Authority::new().server(&["localhost"]);
     let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap().tls(tls);
     let address = listener.local_addr().unwrap();
@@ -241,14 +241,14 @@ async fn a_client_that_reads_no_answer_is_left_in_time() {
     let (client, server) = tokio::io::duplex(1024);
     // As the listener does it, but in memory, where the clock waits for nobody.
     tokio::spawn(async move {
-        let stream = acceptor.accept(Stream::io(server)).await.expect("a handshake");
+        let stream = acceptor.accept(Stream::boxed(server)).await.expect("a handshake");
         let stream = ServerStream::new(Stream::Tls(Box::new(stream.into())), Duration::from_secs(30));
         // More than the stream holds, and less than rustls takes.
         let hello =
             |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("hello".repeat(2_000))) };
         http1::Builder::new().serve_connection(stream, hyper::service::service_fn(hello)).await
     });
-    let mut client = soon(authority.client().connect(Stream::io(client), "localhost")).await.unwrap();
+    let mut client = soon(authority.client().connect(Stream::boxed(client), "localhost")).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     client.flush().await.unwrap();
     // Each byte of a record without an end tells whether anybody still has the other end.
@@ -268,7 +268,8 @@ async fn a_server_may_ask_for_the_certificate_of_the_client() {
     let authority = Authority::new();
     let (chain, key) = authority.issue(&["localhost"], |_| {});
     let tls = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap();
-    let address = serve(tls.client_authorities(authority.pem.as_bytes()).unwrap().build().unwrap()).await;
+    let address =
+        serve(tls.client_root_certificates(authority.pem.as_bytes()).unwrap().build().unwrap()).await;
 
     let (chain, key) = authority.issue(&["a client"], |_| {});
     let client = authority.trusted().client_certificate(chain.as_bytes(), key.as_bytes()).unwrap();
@@ -321,7 +322,7 @@ fn what_is_no_certificate_is_told_so_before_anybody_connects() {
     assert!(matches!(server(&chain, &chain), TlsConfigError::NoPrivateKey));
     assert!(matches!(server(&chain[..100], &key), TlsConfigError::Pem(_) | TlsConfigError::NoCertificate));
     assert!(matches!(server(&chain, &other_key), TlsConfigError::KeyMismatch));
-    let nobody = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap().client_authorities(b"");
+    let nobody = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap().client_root_certificates(b"");
     assert!(matches!(nobody.unwrap_err(), TlsConfigError::NoCertificate));
     let nobody = ClientTls::builder().without_system_roots().build().unwrap_err();
     assert!(matches!(nobody, TlsConfigError::NoCertificate));
@@ -330,7 +331,7 @@ fn what_is_no_certificate_is_told_so_before_anybody_connects() {
 #[test]
 fn what_is_wrong_with_a_file_names_it() {
     let missing = ServerTls::from_pem_files("no/such/chain.pem", "no/such/key.pem").unwrap_err();
-    assert!(matches!(missing, TlsConfigError::File { .. }));
+    assert!(matches!(missing, TlsConfigError::ReadFile { .. }));
     assert!(missing.to_string().starts_with("cannot read no/such/chain.pem: "), "{missing}");
     let (no_pem, this_file) = (concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "no/such/key.pem");
     let error = ServerTls::from_pem_files(no_pem, this_file).unwrap_err();

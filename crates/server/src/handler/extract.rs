@@ -1,6 +1,6 @@
 //! Extractors of the server; those that both sides share are in `handlers`.
 
-use handlers::{Extract, HandlerError, Kind};
+use handlers::{Extract, HandlerError, HandlerKind};
 use serde::de::DeserializeOwned;
 use socketio_proto::server::DisconnectReason;
 
@@ -9,21 +9,21 @@ use crate::namespace::Namespace;
 use crate::server::Server;
 use crate::socket::Socket;
 
-impl<K: Kind<Side = ServerSide>> Extract<K> for Socket {
+impl<K: HandlerKind<Side = ServerSide>> Extract<K> for Socket {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        Ok(context.source().socket.clone())
+        Ok(context.env().socket.clone())
     }
 }
 
-impl<K: Kind<Side = ServerSide>> Extract<K> for Server {
+impl<K: HandlerKind<Side = ServerSide>> Extract<K> for Server {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        Ok(context.source().server.clone())
+        Ok(context.env().server.clone())
     }
 }
 
-impl<K: Kind<Side = ServerSide>> Extract<K> for Namespace {
+impl<K: HandlerKind<Side = ServerSide>> Extract<K> for Namespace {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        Ok(context.source().socket.namespace().clone())
+        Ok(context.env().socket.namespace().clone())
     }
 }
 
@@ -31,15 +31,15 @@ impl<K: Kind<Side = ServerSide>> Extract<K> for Namespace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
 
-impl<K: Kind<Side = ServerSide>, T: DeserializeOwned> Extract<K> for Auth<T> {
+impl<K: HandlerKind<Side = ServerSide>, T: DeserializeOwned> Extract<K> for Auth<T> {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        context.source().socket.auth().map(Self).map_err(|error| HandlerError::new(error.to_string()))
+        context.env().socket.auth().map(Self).map_err(|error| HandlerError::new(error.to_string()))
     }
 }
 
 impl Extract<OnDisconnect> for DisconnectReason {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        Ok(context.source().disconnect.map_or(Self::ForcedClose, |disconnect| disconnect.reason))
+        Ok(context.env().disconnect.map_or(Self::ForcedClose, |disconnect| disconnect.reason))
     }
 }
 
@@ -50,6 +50,6 @@ pub struct DroppedEvents(pub usize);
 
 impl Extract<OnDisconnect> for DroppedEvents {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        Ok(Self(context.source().disconnect.map_or(0, |disconnect| disconnect.dropped)))
+        Ok(Self(context.env().disconnect.map_or(0, |disconnect| disconnect.dropped)))
     }
 }

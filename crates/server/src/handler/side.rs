@@ -5,25 +5,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use handlers::{BoxFuture, EventHandler, EventTable, HandlerError, Kind, Side, Source, Spawn, States};
+use handlers::{
+    BoxFuture, EventHandler, EventTable, HandlerEnv, HandlerError, HandlerKind, Side, Spawn, StateMap,
+};
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
 
 use crate::server::Server;
-use crate::socket::{Shared, Socket};
+use crate::socket::{Socket, SocketInner};
 
 /// The server's side of the wire, for the handlers that both sides share.
 #[derive(Debug)]
 pub enum ServerSide {}
 
 impl Side for ServerSide {
-    type Socket = Shared;
-    type Source<'a> = ServerSource<'a>;
+    type Socket = SocketInner;
+    type Env<'a> = ServerHandlerEnv<'a>;
     type Spawn = TokioSpawn;
 }
 
 /// What happened: the source of all extractors.
-pub type Context<'a> = handlers::Context<'a, ServerSide>;
+pub type Context<'a> = handlers::HandlerContext<'a, ServerSide>;
 
 /// An event has come.
 pub type OnEvent = handlers::OnEvent<ServerSide>;
@@ -35,7 +37,7 @@ pub type Registration<'a> = handlers::Registration<'a, ServerSide>;
 #[derive(Debug)]
 pub enum OnConnection {}
 
-impl Kind for OnConnection {
+impl HandlerKind for OnConnection {
     type Side = ServerSide;
 }
 
@@ -43,13 +45,13 @@ impl Kind for OnConnection {
 #[derive(Debug)]
 pub enum OnDisconnect {}
 
-impl Kind for OnDisconnect {
+impl HandlerKind for OnDisconnect {
     type Side = ServerSide;
 }
 
 /// What handlers of a server are called with besides the event.
 #[derive(Debug, Clone, Copy)]
-pub struct ServerSource<'a> {
+pub struct ServerHandlerEnv<'a> {
     pub(crate) server: &'a Server,
     pub(crate) socket: &'a Socket,
     /// Only for `on_disconnect`.
@@ -64,35 +66,35 @@ pub(crate) struct Disconnect {
     pub(crate) dropped: usize,
 }
 
-impl Source for ServerSource<'_> {
+impl HandlerEnv for ServerHandlerEnv<'_> {
     type Side = ServerSide;
 
-    fn reborrow(&self) -> ServerSource<'_> {
+    fn reborrow(&self) -> ServerHandlerEnv<'_> {
         *self
     }
 
-    fn socket(&self) -> &Arc<Shared> {
-        self.socket.shared()
+    fn socket(&self) -> &Arc<SocketInner> {
+        self.socket.inner()
     }
 
-    fn states(&self) -> &States {
+    fn states(&self) -> &StateMap {
         self.server.states()
     }
 
-    fn events(&self) -> &EventTable<ServerSide> {
+    fn event_table(&self) -> &EventTable<ServerSide> {
         &self.socket.handlers().events
     }
 
-    fn own_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
-        self.socket.own_handler(event)
+    fn socket_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
+        self.socket.socket_handler(event)
     }
 
     fn is_disconnected(&self) -> bool {
         self.socket.disconnect_reason().is_some()
     }
 
-    fn max_concurrent(&self) -> usize {
-        self.server.limits().concurrent_handlers
+    fn max_concurrent_handlers(&self) -> usize {
+        self.server.limits().max_concurrent_handlers
     }
 
     fn on_unhandled(&self, event: &str) {
@@ -122,7 +124,7 @@ impl<T> Future for TokioTask<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|joined| {
             joined.map_err(|error| match error.try_into_panic() {
-                Ok(panic) => HandlerError::panicked(&*panic),
+                Ok(panic) => HandlerError::from_panic(&*panic),
                 Err(error) => error.into(),
             })
         })

@@ -6,7 +6,7 @@ use adapter::{BroadcastOptions, Room, SocketId};
 use serde::Serialize;
 
 use super::Namespace;
-use crate::socket::{EmitError, Socket, log_not_sent, shared_event};
+use crate::socket::{EmitError, Socket, encode_event, log_emit_error};
 
 /// Whom an emit goes to: the sockets of a namespace, or those in some of its rooms, less those in others.
 ///
@@ -57,7 +57,7 @@ impl Broadcast {
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
         if let Err(error) = self.try_emit(event, arguments) {
-            log_not_sent(event, &error);
+            log_emit_error(event, &error);
         }
     }
 
@@ -66,7 +66,7 @@ impl Broadcast {
     /// # Errors
     /// The arguments cannot be written.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
-        let event = shared_event(self.namespace.name(), event.as_ref(), &arguments)?;
+        let event = encode_event(self.namespace.name(), event.as_ref(), &arguments)?;
         Ok(self.namespace.adapter().broadcast(&event, &self.options))
     }
 
@@ -79,7 +79,7 @@ impl Broadcast {
     /// The sockets that are meant and connected to this server.
     #[must_use]
     pub fn sockets(&self) -> Vec<Socket> {
-        let members = self.namespace.adapter().members(&self.options);
+        let members = self.namespace.adapter().local_sockets(&self.options);
         members
             .into_iter()
             .filter_map(|member| Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone()))

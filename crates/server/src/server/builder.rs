@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use adapter::{Adapter, InMemory};
+use adapter::{Adapter, InMemoryAdapter};
 use engineio::{AllowRequest, Cors, Engine, Options, Transport};
-use handlers::{HandlerError, States};
-use net::{HttpLimits, LogLimit};
+use handlers::{HandlerError, StateMap};
+use net::{HttpLimits, LogRateLimit};
 
-use super::shared::{Common, OnError};
-use super::{AdapterOf, Server, SocketIo};
+use super::shared::{OnError, ServerShared};
+use super::{AdapterFactory, Server, SocketIoHandler};
 use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
@@ -25,9 +25,9 @@ pub struct Builder {
     http: HttpLimits,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
-    states: States,
+    states: StateMap,
     on_error: Option<OnError>,
-    adapter: AdapterOf,
+    adapter: AdapterFactory,
 }
 
 impl Builder {
@@ -39,9 +39,9 @@ impl Builder {
             http: HttpLimits::default(),
             #[cfg(feature = "tls")]
             tls: None,
-            states: States::default(),
+            states: StateMap::default(),
             on_error: None,
-            adapter: Box::new(|_| Arc::new(InMemory::new())),
+            adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
         }
     }
 
@@ -62,35 +62,35 @@ impl Builder {
     /// How long after the last pong the server pings. Default 25 s.
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
-        self.options.settings.ping_interval = interval;
+        self.options.protocol.ping_interval = interval;
         self
     }
 
     /// How long the pong may take. Default 20 s.
     #[must_use]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
-        self.options.settings.ping_timeout = timeout;
+        self.options.protocol.ping_timeout = timeout;
         self
     }
 
     /// How long the move from polling to WebSocket may take. Default 10 s.
     #[must_use]
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
-        self.options.settings.upgrade_timeout = timeout;
+        self.options.protocol.upgrade_timeout = timeout;
         self
     }
 
     /// The longest message of a client, in bytes. Default 1,000,000.
     #[must_use]
     pub fn max_http_buffer_size(mut self, bytes: usize) -> Self {
-        self.options.settings.max_payload = bytes;
+        self.options.protocol.max_payload = bytes;
         self
     }
 
     /// Bytes that may wait to be sent to one client before it is disconnected. Default 16 MiB.
     #[must_use]
-    pub fn max_buffered(mut self, bytes: usize) -> Self {
-        self.options.max_buffered = bytes;
+    pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
+        self.options.max_write_buffer_size = bytes;
         self
     }
 
@@ -104,22 +104,22 @@ impl Builder {
     /// Polling sessions that may begin after one of which nothing has been heard since its handshake; then that one is
     /// closed. Default 50,000.
     #[must_use]
-    pub fn max_silent_sessions(mut self, sessions: usize) -> Self {
-        self.options.max_silent_sessions = sessions;
+    pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
+        self.options.max_half_open_sessions = sessions;
         self
     }
 
     /// The transports that clients may use. Default: polling and WebSocket.
     #[must_use]
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
-        self.options.settings.transports = transports.into_iter().collect();
+        self.options.protocol.transports = transports.into_iter().collect();
         self
     }
 
     /// Whether a polling client may move to WebSocket. Default true.
     #[must_use]
     pub fn allow_upgrades(mut self, allowed: bool) -> Self {
-        self.options.settings.allow_upgrades = allowed;
+        self.options.protocol.allow_upgrades = allowed;
         self
     }
 
@@ -193,7 +193,7 @@ impl Builder {
         self
     }
 
-    /// Makes the adapter of each namespace, which is named. Default: [`InMemory`], for one process.
+    /// Makes the adapter of each namespace, which is named. Default: [`InMemoryAdapter`], for one process.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
         self.adapter = Box::new(adapter);
@@ -207,10 +207,11 @@ impl Builder {
         let tls = self.tls;
         let Self { options, mut limits, connect_timeout, http, states, on_error, adapter, .. } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
-        let common = Arc::new(Common { limits, states, on_error, failures: LogLimit::new() });
+        let common =
+            Arc::new(ServerShared { limits, states, on_error, error_log_limit: LogRateLimit::new() });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
-        let application = SocketIo {
+        let application = SocketIoHandler {
             root,
             namespaces,
             common,

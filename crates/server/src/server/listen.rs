@@ -8,7 +8,7 @@ use net::Listener;
 use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
 
-use super::{Server, SocketIo};
+use super::{Server, SocketIoHandler};
 
 impl Server {
     /// Listens and serves until the process ends. The server's own HTTP server answers 404 to everything that is not
@@ -38,9 +38,9 @@ impl Server {
     }
 
     /// Serves on `listener` until `stop` is ready, then closes all connections and waits until they are gone, at most
-    /// [`HttpLimits::stop_timeout`](net::HttpLimits::stop_timeout) from that moment.
+    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout) from that moment.
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
-        let stop_timeout = self.inner().http.stop_timeout;
+        let stop_timeout = self.inner().http.shutdown_timeout;
         let mut until = Instant::now();
         let stop = async {
             stop.await;
@@ -53,22 +53,22 @@ impl Server {
 
     /// A tower service that answers Socket.IO requests, and everything else with 404.
     #[must_use]
-    pub fn service(&self) -> EngineService<SocketIo> {
+    pub fn service(&self) -> EngineService<SocketIoHandler> {
         self.0.service()
     }
 
     /// A tower layer that answers Socket.IO requests and leaves all others to the service behind it, for instance an
     /// axum router: `Router::new().route(..).layer(io.layer())`.
     #[must_use]
-    pub fn layer(&self) -> EngineLayer<SocketIo> {
+    pub fn layer(&self) -> EngineLayer<SocketIoHandler> {
         self.0.layer()
     }
 
     /// Closes all connections and waits until they are gone, at most
-    /// [`HttpLimits::stop_timeout`](net::HttpLimits::stop_timeout). Sockets get the reason `server shutting down`; clients try
+    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout). Sockets get the reason `server shutting down`; clients try
     /// to reconnect. Cancel safe.
     pub async fn close(&self) {
         self.0.close();
-        self.0.closed(self.inner().http.stop_timeout).await;
+        self.0.closed(self.inner().http.shutdown_timeout).await;
     }
 }

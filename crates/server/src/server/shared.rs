@@ -2,25 +2,25 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use handlers::{HandlerError, States};
-use net::LogLimit;
+use handlers::{HandlerError, StateMap};
+use net::LogRateLimit;
 use socketio_proto::Excerpt;
 
 use crate::limits::Limits;
 use crate::socket::Socket;
 
 /// What the server and all its namespaces share.
-pub(crate) struct Common {
+pub(crate) struct ServerShared {
     pub(crate) limits: Limits,
-    pub(super) states: States,
+    pub(super) states: StateMap,
     pub(super) on_error: Option<OnError>,
     /// Log lines of what went wrong, where the program has no hook.
-    pub(super) failures: LogLimit,
+    pub(super) error_log_limit: LogRateLimit,
 }
 
 pub(super) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync>;
 
-impl Common {
+impl ServerShared {
     pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         if let Some(hook) = &self.on_error
             // The hook is the program's: if it panics, the connection that it was called for goes on.
@@ -28,7 +28,7 @@ impl Common {
         {
             return;
         }
-        self.failures.pass(|suppressed| {
+        self.error_log_limit.try_log(|suppressed| {
             let (event, error) = (event.map(Excerpt), Excerpt(error));
             let event = event.as_ref().map(tracing::field::display);
             if self.on_error.is_some() {

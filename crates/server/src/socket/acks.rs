@@ -40,12 +40,12 @@ pub enum AckError {
 pub struct AckFuture<R> {
     socket: Socket,
     id: u64,
-    acknowledged: Result<oneshot::Receiver<Acknowledged>, AckError>,
-    read_as: PhantomData<fn() -> R>,
+    receiver: Result<oneshot::Receiver<AckResult>, AckError>,
+    _response: PhantomData<fn() -> R>,
 }
 
 /// What a wait comes to. A table that is dropped with its senders says that the socket is disconnected.
-type Acknowledged = Result<Arguments<'static>, AckError>;
+type AckResult = Result<Arguments<'static>, AckError>;
 
 impl<R> AckFuture<R> {
     /// Waits from now on, for an event that is sent next.
@@ -56,12 +56,12 @@ impl<R> AckFuture<R> {
             // wait, it must read again now.
             socket.session().wake();
         }
-        Self { socket: socket.clone(), id, acknowledged: Ok(receiver), read_as: PhantomData }
+        Self { socket: socket.clone(), id, receiver: Ok(receiver), _response: PhantomData }
     }
 
     /// The event was not sent.
     pub(crate) fn failed(mut self, error: AckError) -> Self {
-        self.acknowledged = Err(error);
+        self.receiver = Err(error);
         self
     }
 
@@ -75,7 +75,7 @@ impl<R> AckFuture<R> {
     }
 
     fn poll_arguments(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arguments<'static>, AckError>> {
-        Poll::Ready(match &mut self.acknowledged {
+        Poll::Ready(match &mut self.receiver {
             Ok(receiver) => ready!(Pin::new(receiver).poll(cx)).unwrap_or(Err(AckError::Disconnected)),
             Err(error) => Err(error.clone()),
         })
@@ -107,34 +107,34 @@ impl<R> fmt::Debug for AckFuture<R> {
 /// The acknowledgements that one socket waits for. Any task may begin to wait; the connection's task resolves them and
 /// minds their deadlines. No waiter is woken under the lock.
 #[derive(Debug, Default)]
-pub(crate) struct Acks {
-    table: Mutex<AckTable<oneshot::Sender<Acknowledged>>>,
+pub(crate) struct PendingAcks {
+    table: Mutex<AckTable<oneshot::Sender<AckResult>>>,
     /// Whether any is awaited, as it was when the lock was last released. The connection's task asks in every turn, and most
     /// sockets never wait for one.
-    is_waiting: AtomicBool,
+    has_waiters: AtomicBool,
 }
 
-impl Acks {
+impl PendingAcks {
     /// Changes the table.
-    fn with<R>(&self, change: impl FnOnce(&mut AckTable<oneshot::Sender<Acknowledged>>) -> R) -> R {
+    fn update<R>(&self, change: impl FnOnce(&mut AckTable<oneshot::Sender<AckResult>>) -> R) -> R {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut table);
-        self.is_waiting.store(table.is_waiting(), Ordering::Release);
+        self.has_waiters.store(table.has_waiters(), Ordering::Release);
         result
     }
 
     /// Waits for an acknowledgement. `true` if its deadline is the first one, so that the connection's task must be told.
     /// After [`close`](Self::close) the sender is dropped at once.
     #[must_use]
-    fn insert(&self, id: u64, deadline: Time, sender: oneshot::Sender<Acknowledged>) -> bool {
+    fn insert(&self, id: u64, deadline: Time, sender: oneshot::Sender<AckResult>) -> bool {
         let (first, inserted) =
-            self.with(|table| (table.poll_timeout(), table.insert(id, Some(deadline), sender)));
+            self.update(|table| (table.poll_timeout(), table.insert(id, Some(deadline), sender)));
         inserted.is_ok() && first.is_none_or(|first| deadline < first)
     }
 
     /// An acknowledgement has come. One that nothing waits for is ignored.
     pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) {
-        let waiter = self.with(|table| table.resolve(id));
+        let waiter = self.update(|table| table.resolve(id));
         if let Some(sender) = waiter {
             let _ = sender.send(Ok(arguments.into_owned()));
         }
@@ -142,24 +142,24 @@ impl Acks {
 
     /// Nothing waits for `id` any more.
     fn remove(&self, id: u64) {
-        let waiter = self.with(|table| table.remove(id));
+        let waiter = self.update(|table| table.remove(id));
         drop(waiter);
     }
 
     /// Whether any is awaited.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.is_waiting.load(Ordering::Acquire)
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.has_waiters.load(Ordering::Acquire)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        if self.is_waiting() { self.with(|table| table.poll_timeout()) } else { None }
+        if self.has_waiters() { self.update(|table| table.poll_timeout()) } else { None }
     }
 
     /// Fails those whose time is up.
     pub(crate) fn handle_timeout(&self, now: Time) {
-        while self.is_waiting()
-            && let Some(sender) = self.with(|table| table.handle_timeout(now))
+        while self.has_waiters()
+            && let Some(sender) = self.update(|table| table.handle_timeout(now))
         {
             let _ = sender.send(Err(AckError::Timeout));
         }
@@ -167,7 +167,7 @@ impl Acks {
 
     /// Fails all that are awaited and all that will be.
     pub(crate) fn close(&self) {
-        let waiters: Vec<_> = self.with(|table| table.close().collect());
+        let waiters: Vec<_> = self.update(|table| table.close().collect());
         drop(waiters);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engineio_proto::EncodedMessage;
 use handlers::with_encoder;
-use net::{LogLimit, PushError};
+use net::{LogRateLimit, PushError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
@@ -12,7 +12,7 @@ use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 use super::{AckError, AckFuture, Socket};
 
 /// Encodes an event that many sockets share.
-pub(crate) fn shared_event<T: Serialize + ?Sized>(
+pub(crate) fn encode_event<T: Serialize + ?Sized>(
     namespace: &str,
     event: &str,
     arguments: &T,
@@ -21,9 +21,9 @@ pub(crate) fn shared_event<T: Serialize + ?Sized>(
 }
 
 /// Logs that an event could not be written. What a client sends may be why, where a program relays it.
-pub(crate) fn log_not_sent(event: &str, error: &EmitError) {
-    static NOT_SENT: LogLimit = LogLimit::new();
-    NOT_SENT.pass(|suppressed| {
+pub(crate) fn log_emit_error(event: &str, error: &EmitError) {
+    static NOT_SENT: LogRateLimit = LogRateLimit::new();
+    NOT_SENT.try_log(|suppressed| {
         let (event, error) = (Excerpt(event), Excerpt(error));
         tracing::error!(%event, %error, suppressed, "an event was not sent");
     });
@@ -89,7 +89,7 @@ impl<'a> Emitter<'a> {
         });
         match sent {
             Ok(()) | Err(EmitError::Disconnected) => {}
-            Err(error) => log_not_sent(event, &error),
+            Err(error) => log_emit_error(event, &error),
         }
     }
 

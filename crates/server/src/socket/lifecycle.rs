@@ -4,19 +4,19 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
-use adapter::{JoinError, Member, SocketId};
+use adapter::{JoinError, LocalSocket, SocketId};
 use engineio::Session;
 use engineio_proto::EncodedMessage;
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
 use socketio_proto::server::DisconnectReason;
 use socketio_proto::{EncodedEvent, encode};
 
-use super::acks::Acks;
-use super::{Shared, Socket};
-use crate::handler::{Handlers, ServerSide};
+use super::acks::PendingAcks;
+use super::{Socket, SocketInner};
+use crate::handler::{NamespaceHandlers, ServerSide};
 
 /// The phases of a socket. From [`DISCONNECTED`] on, the number is that plus [`DisconnectReason::code`].
-pub(super) const JOINING: u8 = 0;
+pub(super) const CONNECTING: u8 = 0;
 pub(super) const CONNECTED: u8 = 1;
 const DISCONNECTED: u8 = 2;
 
@@ -25,21 +25,21 @@ impl Socket {
         &self.0.session
     }
 
-    pub(crate) fn acks(&self) -> &Acks {
+    pub(crate) fn acks(&self) -> &PendingAcks {
         &self.0.acks
     }
 
-    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
+    pub(crate) fn handlers(&self) -> &Arc<NamespaceHandlers> {
         &self.0.handlers
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn inner(&self) -> &Arc<SocketInner> {
         &self.0
     }
 
     /// The handler of `event` that this socket alone has.
-    pub(crate) fn own_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
-        let own = self.0.own.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn socket_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
+        let own = self.0.extensions.get()?.lock().unwrap_or_else(PoisonError::into_inner);
         own.handlers.iter().find(|(name, _)| **name == *event).map(|(_, handler)| handler.clone())
     }
 
@@ -55,7 +55,7 @@ impl Socket {
             self.0.session.send(encode::connect(encoder, self.0.namespace.name(), &self.0.id));
         });
         let entered =
-            self.0.phase.compare_exchange(JOINING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
             tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "joined");
             self.0.namespace.adapter().add(Arc::new(self.clone()));
@@ -75,7 +75,7 @@ impl Socket {
         let gone = DISCONNECTED + reason.code();
         let left = self
             .0
-            .phase
+            .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(gone))
             .is_ok();
         if left {
@@ -88,12 +88,12 @@ impl Socket {
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
-        let phase = self.0.phase.load(Ordering::Acquire);
+        let phase = self.0.state.load(Ordering::Acquire);
         DisconnectReason::from_code(phase.checked_sub(DISCONNECTED)?)
     }
 }
 
-impl Acknowledge for Shared {
+impl Acknowledge for SocketInner {
     fn namespace(&self) -> &str {
         self.namespace.name()
     }
@@ -102,13 +102,13 @@ impl Acknowledge for Shared {
         self.session.send(message);
     }
 
-    fn report(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
+    fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         let socket = Socket(self);
         socket.namespace().report(error, &socket, event);
     }
 }
 
-impl Member for Socket {
+impl LocalSocket for Socket {
     fn id(&self) -> SocketId {
         self.0.id
     }
@@ -122,7 +122,7 @@ impl Member for Socket {
 
     fn disconnect(&self, close_connection: bool) {
         if close_connection {
-            self.disconnect_connection();
+            self.close_connection();
         } else {
             Socket::disconnect(self);
         }
@@ -130,10 +130,10 @@ impl Member for Socket {
 
     fn limits(&self) -> adapter::Limits {
         let limits = self.0.namespace.limits();
-        adapter::Limits { rooms: limits.rooms, room_name: limits.room_name }
+        adapter::Limits { max_rooms: limits.max_rooms, max_room_name_len: limits.max_room_name_len }
     }
 
-    fn on_join_refused(&self, error: JoinError) {
+    fn on_join_error(&self, error: JoinError) {
         self.0.namespace.report(&error.into(), self, None);
     }
 }

@@ -59,7 +59,7 @@ async fn one_that_does_not_come_ends_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_the_server_does_not_read_is_not_late() {
-    let (io, mut program) = listening(Limits { waiting_events: 1, ..Limits::default() });
+    let (io, mut program) = listening(Limits { max_queued_events: 1, ..Limits::default() });
     let mut client = Client::join_in_memory(&io, 1 << 20).await;
     client.send_all([r#"42["wait"]"#, r#"42["wait"]"#, TWO]).await;
     // When the clock goes on, the server has read these, and reads no further.

@@ -1,16 +1,16 @@
 //! The server as the programs that are written against it, and their clients, see it.
 
-mod acknowledgements;
-mod asking;
 mod attachments;
-mod closing;
-mod dropping;
+mod broadcast;
+mod concurrent_handlers;
+mod connect;
+mod disconnect;
+mod emit_with_ack;
 mod errors;
-mod joining;
-mod leaving;
+mod handler_acks;
+mod handler_order;
 mod mounting;
-mod order;
-mod overlapping;
-mod rooms;
+mod reentrant_drop;
+mod server_close;
 mod slow_readers;
 mod support;

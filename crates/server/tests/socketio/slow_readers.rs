@@ -11,7 +11,7 @@ const LIMIT: usize = 10_000;
 /// A client behind a stream that holds little, and its socket.
 async fn slow() -> (Server, Program, Client, Socket) {
     let (builder, mut program) = program();
-    let io = builder.max_buffered(LIMIT).build();
+    let io = builder.max_write_buffer_size(LIMIT).build();
     io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
     io.on_disconnect(async |reason: DisconnectReason, log: State<Log>| log.say(reason));
     let client = Client::join_in_memory(&io, 1_024).await;
@@ -182,7 +182,7 @@ async fn arguments_that_cannot_be_written_are_an_error_and_nothing_is_sent() {
 async fn a_client_that_asks_for_much_at_once_and_reads_it_is_not_a_slow_reader() {
     const ANSWER: usize = 200_000;
     let (builder, mut program) = program();
-    let io = builder.max_buffered(20 * ANSWER).build();
+    let io = builder.max_write_buffer_size(20 * ANSWER).build();
     io.on("ask", async |socket: Socket| socket.emit("answer", "x".repeat(ANSWER)));
     io.on("wait", async |gate: State<Gate>, log: State<Log>| {
         log.say("waiting");

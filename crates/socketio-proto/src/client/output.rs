@@ -6,7 +6,7 @@ use engineio_proto::CloseReason;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::arguments::{Arguments, Json};
+use crate::arguments::{Arguments, RawJson};
 use crate::packet::Event;
 
 /// Something that has happened to a socket.
@@ -31,7 +31,7 @@ pub enum Output<'m, W> {
         /// What the acknowledgement is sent with, if the server wants one.
         ack: Option<AckId>,
         /// Whether the last argument was taken for the offset of the event. It is still among the arguments;
-        /// [`Arguments::without_last_text`] is what the server's program has sent, if its server stamps every event that
+        /// [`Arguments::without_last_string`] is what the server's program has sent, if its server stamps every event that
         /// it can recover. Node's server does so, and gives offsets of any form, so a text that it sends last in a *volatile*
         /// event cannot be told from an offset.
         has_offset: bool,
@@ -79,7 +79,7 @@ impl<W> Output<'_, W> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AckId {
     pub(super) id: u64,
-    pub(super) connection: u64,
+    pub(super) connect_epoch: u64,
 }
 
 impl AckId {
@@ -115,29 +115,29 @@ pub enum ConnectError {
         /// Why.
         message: String,
         /// Details for programs, if there are any.
-        data: Option<Json<'static>>,
+        data: Option<RawJson<'static>>,
     },
     /// The server gives the socket no id, which means that it speaks an older protocol.
     #[error("the server is a Socket.IO server in v2.x, which a client of v3 or newer cannot talk to")]
-    OldServer,
+    UnsupportedServerVersion,
     /// The id that the server gives the socket is too long.
     #[error("the server gives the socket an id of more than {max} bytes")]
     IdTooLong {
-        /// [`Limits::id_length`](super::Limits::id_length).
+        /// [`Limits::max_id_len`](super::Limits::max_id_len).
         max: usize,
     },
 }
 
 impl ConnectError {
     /// Reads a refusal: an object with `message` and perhaps `data`, or just the message.
-    pub(super) fn read(refusal: &Json<'_>) -> Self {
+    pub(super) fn from_payload(refusal: &RawJson<'_>) -> Self {
         #[derive(Deserialize)]
         struct Refusal {
             message: String,
             data: Option<Box<RawValue>>,
         }
         let (message, data) = match refusal.deserialize::<Refusal>() {
-            Ok(Refusal { message, data }) => (message, data.map(Json::from_raw)),
+            Ok(Refusal { message, data }) => (message, data.map(RawJson::from_raw)),
             Err(_) => match refusal.deserialize::<String>() {
                 Ok(message) => (message, None),
                 // No server writes this; nothing of it is lost.
@@ -150,7 +150,7 @@ impl ConnectError {
 
 /// The server's answer to CONNECT.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Granted {
+pub(super) struct ConnectPayload {
     pub(super) sid: Option<String>,
     pub(super) pid: Option<String>,
 }

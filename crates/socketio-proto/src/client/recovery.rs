@@ -37,7 +37,7 @@ impl Recovery {
             return false;
         }
         let Some(offset) =
-            event.arguments().last_text().filter(|text| !text.is_empty() && text.len() <= offset_length)
+            event.arguments().last_string().filter(|text| !text.is_empty() && text.len() <= offset_length)
         else {
             return false;
         };

@@ -17,7 +17,7 @@ pub(super) struct SendBuffer {
 
 /// The place of a message in the buffer. No message gets the place of another.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place(u64);
+pub(super) struct SendBufferKey(u64);
 
 #[derive(Debug)]
 struct Buffered {
@@ -59,8 +59,8 @@ impl SendBuffer {
     }
 
     /// Where the next message will be.
-    pub(super) fn next_place(&self) -> Place {
-        Place(self.next)
+    pub(super) fn next_key(&self) -> SendBufferKey {
+        SendBufferKey(self.next)
     }
 
     pub(super) fn push(&mut self, message: SharedMessage, size: usize, ack: Option<u64>) {
@@ -77,12 +77,12 @@ impl SendBuffer {
     }
 
     /// Whether the message still waits.
-    pub(super) fn contains(&self, place: Option<Place>) -> bool {
+    pub(super) fn contains(&self, place: Option<SendBufferKey>) -> bool {
         place.is_some_and(|place| self.messages.contains_key(&place.0))
     }
 
     /// Takes a message out, if it still waits.
-    pub(super) fn remove(&mut self, place: Option<Place>) {
+    pub(super) fn remove(&mut self, place: Option<SendBufferKey>) {
         if let Some(buffered) = place.and_then(|place| self.messages.remove(&place.0)) {
             self.bytes -= buffered.size;
         }
@@ -90,5 +90,5 @@ impl SendBuffer {
 }
 
 fn fits(messages: usize, bytes: usize, size: usize, limits: &Limits) -> bool {
-    messages < limits.send_buffer_messages && bytes.saturating_add(size) <= limits.send_buffer_bytes
+    messages < limits.max_send_buffer_messages && bytes.saturating_add(size) <= limits.max_send_buffer_bytes
 }

@@ -1,6 +1,6 @@
 //! The rules of one socket of a client: when it is connected, what waits until then, and what fails when it ends.
 
-mod packets;
+mod handle_packet;
 
 use std::collections::VecDeque;
 
@@ -10,9 +10,9 @@ use ws_proto::Time;
 use super::limits::Limits;
 use super::output::{AckError, AckId, DisconnectReason, Output};
 use super::recovery::Recovery;
-use super::send_buffer::{Place, SendBuffer};
-use crate::acks::AckTable;
-use crate::arguments::Json;
+use super::send_buffer::{SendBuffer, SendBufferKey};
+use crate::ack_table::AckTable;
+use crate::arguments::RawJson;
 use crate::encode;
 use crate::packet::Event;
 
@@ -30,10 +30,10 @@ pub struct Socket<W> {
     /// A DISCONNECT was sent, and one of the server may be under way that was sent before ours came.
     disconnect_may_cross: bool,
     /// How often the socket was connected. An event is acknowledged on the connection that it came on, or not at all.
-    connections: u64,
+    connect_epoch: u64,
     recovery: Recovery,
     next_ack_id: u64,
-    acks: AckTable<Pending<W>>,
+    acks: AckTable<PendingAck<W>>,
     send_buffer: SendBuffer,
     receive_buffer: VecDeque<(Event<'static>, Option<u64>)>,
     receive_buffer_bytes: usize,
@@ -46,9 +46,9 @@ pub struct Socket<W> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// Always with the same, or with nothing.
-    Fixed(Option<Json<'static>>),
+    Static(Option<RawJson<'static>>),
     /// With what the driver finds out each time: it is asked by [`Output::AuthNeeded`].
-    EachTime,
+    PerConnect,
 }
 
 /// Where a socket is.
@@ -57,7 +57,7 @@ enum State {
     /// Nothing is wanted: the program has not asked for it or has left, or the server has refused or disconnected it.
     Inactive,
     /// Wanted, as soon as there is a connection.
-    Waiting,
+    AwaitingEngine,
     /// There is a connection, and the driver finds out what to authenticate with.
     Authenticating,
     /// CONNECT is sent.
@@ -67,24 +67,24 @@ enum State {
         recovered: bool,
     },
     /// CONNECT is sent, and the program has left since. Node closes the connection for a DISCONNECT that comes before it
-    /// has answered, so the answer is waited for. `rejoin` tells that the program has come back meanwhile.
-    Leaving {
-        rejoin: bool,
+    /// has answered, so the answer is waited for. `reconnect` tells that the program has come back meanwhile.
+    Disconnecting {
+        reconnect: bool,
     },
 }
 
 /// Somebody waits for an acknowledgement.
 #[derive(Debug)]
-struct Pending<W> {
+struct PendingAck<W> {
     waiter: W,
     /// Where the event waits, if it still does: then it is not lost with a connection.
-    place: Option<Place>,
+    send_buffer_key: Option<SendBufferKey>,
 }
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a message that is to be transmitted is kept nowhere else"]
-pub enum Emit {
+pub enum EmitAction {
     /// The driver gives it to the engine now, before anything else of this socket.
     Transmit,
     /// It waits until the socket is connected.
@@ -119,7 +119,7 @@ impl<W> Socket<W> {
             state: State::Inactive,
             is_engine_open: false,
             disconnect_may_cross: false,
-            connections: 0,
+            connect_epoch: 0,
             recovery: Recovery::default(),
             next_ack_id: 0,
             acks: AckTable::new(),
@@ -159,7 +159,7 @@ impl<W> Socket<W> {
     /// after [`disconnect`](Self::disconnect), a refusal, or a disconnect by the server.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        !matches!(self.state, State::Inactive | State::Leaving { rejoin: false })
+        !matches!(self.state, State::Inactive | State::Disconnecting { reconnect: false })
     }
 
     /// Changes what the socket authenticates with from the next CONNECT on.
@@ -170,9 +170,9 @@ impl<W> Socket<W> {
     /// The program wants the socket to be connected, now and after every loss of the connection.
     pub fn connect(&mut self) {
         match &mut self.state {
-            State::Inactive => self.join(),
-            State::Leaving { rejoin } => *rejoin = true,
-            State::Waiting | State::Authenticating | State::Connecting | State::Connected { .. } => {}
+            State::Inactive => self.start_connect(),
+            State::Disconnecting { reconnect: rejoin } => *rejoin = true,
+            State::AwaitingEngine | State::Authenticating | State::Connecting | State::Connected { .. } => {}
         }
     }
 
@@ -181,12 +181,12 @@ impl<W> Socket<W> {
     pub fn disconnect(&mut self) {
         self.state = match self.state {
             State::Connected { .. } => {
-                self.leave();
+                self.send_disconnect();
                 self.outputs.push_back(Output::Disconnected { reason: DisconnectReason::IoClientDisconnect });
                 State::Inactive
             }
-            State::Connecting | State::Leaving { .. } => State::Leaving { rejoin: false },
-            State::Inactive | State::Waiting | State::Authenticating => State::Inactive,
+            State::Connecting | State::Disconnecting { .. } => State::Disconnecting { reconnect: false },
+            State::Inactive | State::AwaitingEngine | State::Authenticating => State::Inactive,
         };
         self.clear_receive_buffer();
         self.fail_acks();
@@ -194,14 +194,14 @@ impl<W> Socket<W> {
 
     /// What to authenticate with, after [`Output::AuthNeeded`]. Ignored when the connection has ended meanwhile, or the
     /// program has left: then it is asked for again.
-    pub fn authenticate(&mut self, auth: Option<&Json<'_>>) {
+    pub fn authenticate(&mut self, auth: Option<&RawJson<'_>>) {
         if matches!(self.state, State::Authenticating) {
             self.send_connect(auth);
         }
     }
 
     /// There will be no connection any more: the driver has given up. All acknowledgements fail.
-    pub fn give_up(&mut self) {
+    pub fn handle_reconnect_failed(&mut self) {
         self.fail_acks();
     }
 
@@ -216,14 +216,14 @@ impl<W> Socket<W> {
     ///
     /// # Errors
     /// When the send buffer is full.
-    pub fn emit(&mut self, message: &EncodedMessage<'_>) -> Result<Emit, EmitError> {
+    pub fn emit(&mut self, message: &EncodedMessage<'_>) -> Result<EmitAction, EmitError> {
         self.check_capacity(message)?;
         Ok(self.send(message, None))
     }
 
     /// An event that is dropped unless it can be sent at once. `is_writable` tells whether the transport would take it.
-    pub fn emit_volatile(&self, is_writable: bool) -> Emit {
-        if is_writable && self.transmits() { Emit::Transmit } else { Emit::Dropped }
+    pub fn emit_volatile(&self, is_writable: bool) -> EmitAction {
+        if is_writable && self.can_transmit() { EmitAction::Transmit } else { EmitAction::Dropped }
     }
 
     /// An event that was encoded with the [next id](Self::next_ack_id), whose acknowledgement `waiter` waits for, until
@@ -237,12 +237,12 @@ impl<W> Socket<W> {
         message: &EncodedMessage<'_>,
         deadline: Option<Time>,
         waiter: W,
-    ) -> Result<Emit, (EmitError, W)> {
+    ) -> Result<EmitAction, (EmitError, W)> {
         if let Err(error) = self.check_capacity(message) {
             return Err((error, waiter));
         }
-        let place = (!self.transmits()).then(|| self.send_buffer.next_place());
-        match self.acks.insert(id, deadline, Pending { waiter, place }) {
+        let place = (!self.can_transmit()).then(|| self.send_buffer.next_key());
+        match self.acks.insert(id, deadline, PendingAck { waiter, send_buffer_key: place }) {
             Ok(()) => Ok(self.send(message, Some(id))),
             Err(pending) => Err((EmitError::AckIdInUse, pending.waiter)),
         }
@@ -254,8 +254,12 @@ impl<W> Socket<W> {
     }
 
     /// Whether the acknowledgement of an event may be sent. Not after the connection that it came on.
-    pub fn acknowledge(&self, ack: AckId) -> Emit {
-        if self.is_connected() && ack.connection == self.connections { Emit::Transmit } else { Emit::Dropped }
+    pub fn acknowledge(&self, ack: AckId) -> EmitAction {
+        if self.is_connected() && ack.connect_epoch == self.connect_epoch {
+            EmitAction::Transmit
+        } else {
+            EmitAction::Dropped
+        }
     }
 
     /// How many messages wait to be sent, and how many bytes they have.
@@ -303,7 +307,7 @@ impl<W> Socket<W> {
     /// An acknowledgement that did not come in time. Call again until `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Output<'static, W>> {
-        let Pending { waiter, place } = self.acks.handle_timeout(now)?;
+        let PendingAck { waiter, send_buffer_key: place } = self.acks.handle_timeout(now)?;
         self.send_buffer.remove(place);
         Some(Output::AckFailed { waiter, error: AckError::Timeout })
     }
@@ -311,8 +315,8 @@ impl<W> Socket<W> {
     /// The engine is open.
     pub fn handle_open(&mut self) {
         self.is_engine_open = true;
-        if matches!(self.state, State::Waiting) {
-            self.join();
+        if matches!(self.state, State::AwaitingEngine) {
+            self.start_connect();
         }
     }
 
@@ -323,7 +327,7 @@ impl<W> Socket<W> {
         self.control.clear();
         self.clear_receive_buffer();
         let was_connected = self.is_connected();
-        self.state = if self.is_active() { State::Waiting } else { State::Inactive };
+        self.state = if self.is_active() { State::AwaitingEngine } else { State::Inactive };
         if was_connected {
             self.outputs.push_back(Output::Disconnected { reason });
         }
@@ -331,24 +335,24 @@ impl<W> Socket<W> {
     }
 
     /// The socket is wanted.
-    fn join(&mut self) {
+    fn start_connect(&mut self) {
         if !self.is_engine_open {
-            self.state = State::Waiting;
+            self.state = State::AwaitingEngine;
             return;
         }
         match &self.auth {
-            Auth::EachTime => {
+            Auth::PerConnect => {
                 self.state = State::Authenticating;
                 self.outputs.push_back(Output::AuthNeeded);
             }
-            Auth::Fixed(auth) => {
+            Auth::Static(auth) => {
                 let auth = auth.clone();
                 self.send_connect(auth.as_ref());
             }
         }
     }
 
-    fn send_connect(&mut self, auth: Option<&Json<'_>>) {
+    fn send_connect(&mut self, auth: Option<&RawJson<'_>>) {
         let mut encoder = MessageEncoder::new();
         let (pid, offset) = (self.recovery.pid(), self.recovery.offset());
         let message = encode::connect_request(&mut encoder, &self.namespace, auth, pid, offset);
@@ -357,28 +361,28 @@ impl<W> Socket<W> {
     }
 
     /// Tells the server that the socket, which it has let in, is gone.
-    fn leave(&mut self) {
+    fn send_disconnect(&mut self) {
         let mut encoder = MessageEncoder::new();
         self.control.push_back(encode::disconnect(&mut encoder, &self.namespace).to_shared());
         self.disconnect_may_cross = true;
     }
 
     /// Whether a message can be given to the engine without overtaking one.
-    fn transmits(&self) -> bool {
+    fn can_transmit(&self) -> bool {
         self.is_connected() && self.send_buffer.is_empty()
     }
 
     fn check_capacity(&self, message: &EncodedMessage<'_>) -> Result<(), EmitError> {
-        if self.transmits() || self.send_buffer.has_capacity(message.max_framed_len(), &self.limits) {
+        if self.can_transmit() || self.send_buffer.has_capacity(message.max_framed_len(), &self.limits) {
             return Ok(());
         }
         Err(EmitError::BufferFull)
     }
 
     /// A message for which there is capacity.
-    fn send(&mut self, message: &EncodedMessage<'_>, ack: Option<u64>) -> Emit {
-        if self.transmits() {
-            return Emit::Transmit;
+    fn send(&mut self, message: &EncodedMessage<'_>, ack: Option<u64>) -> EmitAction {
+        if self.can_transmit() {
+            return EmitAction::Transmit;
         }
         let size = message.max_framed_len();
         let dropped = self.send_buffer.drop_oldest_until_fits(size, &self.limits);
@@ -387,13 +391,13 @@ impl<W> Socket<W> {
             self.outputs.push_back(Output::AckFailed { waiter: pending.waiter, error });
         }
         self.send_buffer.push(message.to_shared(), size, ack);
-        Emit::Buffered { dropped: dropped.len() }
+        EmitAction::Buffered { dropped: dropped.len() }
     }
 
     /// Nothing answers for what was sent on a connection that has ended.
     fn fail_sent_acks(&mut self) {
         let buffer = &self.send_buffer;
-        for pending in self.acks.take_if(|pending| !buffer.contains(pending.place)) {
+        for pending in self.acks.extract_if(|pending| !buffer.contains(pending.send_buffer_key)) {
             let error = AckError::Disconnected;
             self.outputs.push_back(Output::AckFailed { waiter: pending.waiter, error });
         }
@@ -401,7 +405,7 @@ impl<W> Socket<W> {
 
     /// Somebody has given up. An event whose sender is told so is not sent later.
     fn fail_acks(&mut self) {
-        for Pending { waiter, place } in self.acks.take_if(|_| true) {
+        for PendingAck { waiter, send_buffer_key: place } in self.acks.extract_if(|_| true) {
             self.send_buffer.remove(place);
             self.outputs.push_back(Output::AckFailed { waiter, error: AckError::Disconnected });
         }

@@ -4,21 +4,21 @@ use bytes::Bytes;
 use engineio_proto::MessageEncoder;
 use serde_json::{Value, json};
 
-use super::parts::parts;
+use super::message_parts::parts;
 use super::*;
-use crate::arguments::Json;
+use crate::arguments::RawJson;
 use crate::encode;
 
 /// Everything that waits for an acknowledgement here is a number.
-type Client = Connection<u32>;
+type Client = super::Client<u32>;
 
 fn at(seconds: u64) -> Time {
     Time::ZERO + Duration::from_secs(seconds)
 }
 
 fn client_with(limits: Limits) -> (Client, SocketKey) {
-    let mut client = Client::new(&limits, &crate::Limits::default());
-    let key = client.socket("/", Auth::Fixed(None));
+    let mut client = Client::new(&limits, &crate::DecoderLimits::default());
+    let key = client.socket("/", Auth::Static(None));
     client[key].connect();
     (client, key)
 }
@@ -36,14 +36,14 @@ fn connected() -> (Client, SocketKey) {
     (client, key)
 }
 
-fn emit(client: &mut Client, key: SocketKey, name: &str) -> Result<Emit, EmitError> {
+fn emit(client: &mut Client, key: SocketKey, name: &str) -> Result<EmitAction, EmitError> {
     let mut encoder = MessageEncoder::new();
     let message = encode::event(&mut encoder, client[key].namespace(), None, name, &()).unwrap();
     client[key].emit(&message)
 }
 
 /// Emits an event whose name and waiter are the id of its acknowledgement.
-fn ask(client: &mut Client, key: SocketKey, deadline: Option<Time>) -> Result<Emit, (EmitError, u32)> {
+fn ask(client: &mut Client, key: SocketKey, deadline: Option<Time>) -> Result<EmitAction, (EmitError, u32)> {
     let id = client[key].next_ack_id();
     let mut encoder = MessageEncoder::new();
     let message =
@@ -77,7 +77,7 @@ fn word(output: &Output<'_, u32>) -> String {
             }
             word
         }
-        Output::Ack { waiter, arguments } => format!("ack {waiter}: {}", arguments.as_json()),
+        Output::Ack { waiter, arguments } => format!("ack {waiter}: {}", arguments.json_elements()),
         Output::AckFailed { waiter, error } => format!("ack {waiter} failed: {error}"),
         Output::Disconnected { reason } => reason.to_string(),
     }
@@ -96,16 +96,16 @@ fn receive(client: &mut Client, text: &str, expected: &[&str]) {
 #[test]
 fn every_active_socket_asks_for_its_namespace_when_the_engine_opens() {
     let (mut client, _) = client();
-    let auth = Json::object(&json!({"token": "1"})).unwrap();
-    let admin = client.socket("/admin", Auth::Fixed(Some(auth)));
-    client.socket("/idle", Auth::Fixed(None));
+    let auth = RawJson::object(&json!({"token": "1"})).unwrap();
+    let admin = client.socket("/admin", Auth::Static(Some(auth)));
+    client.socket("/idle", Auth::Static(None));
     client[admin].connect();
     client.handle_open();
     assert_eq!(sent(&mut client), ["0", r#"0/admin,{"token":"1"}"#]);
     receive(&mut client, r#"0/admin,{"sid":"any text, however long"}"#, &["connected"]);
     assert_eq!(client[admin].id(), Some("any text, however long"));
-    assert_eq!(client.socket("/admin", Auth::Fixed(None)), admin, "a namespace has one socket");
-    let late = client.socket("/late", Auth::Fixed(None));
+    assert_eq!(client.socket("/admin", Auth::Static(None)), admin, "a namespace has one socket");
+    let late = client.socket("/late", Auth::Static(None));
     client[late].connect();
     assert_eq!(sent(&mut client), ["0/late,"]);
 }
@@ -113,12 +113,12 @@ fn every_active_socket_asks_for_its_namespace_when_the_engine_opens() {
 #[test]
 fn what_to_authenticate_with_can_be_found_out_each_time() {
     let (mut client, key) = client();
-    client[key].set_auth(Auth::EachTime);
+    client[key].set_auth(Auth::PerConnect);
     for round in 0..2 {
         client.handle_open();
         assert_eq!(outputs(&mut client), ["auth needed"]);
         assert_eq!(sent(&mut client), [""; 0]);
-        client[key].authenticate(Some(&Json::object(&json!({"round": round})).unwrap()));
+        client[key].authenticate(Some(&RawJson::object(&json!({"round": round})).unwrap()));
         client[key].authenticate(None);
         assert_eq!(sent(&mut client), [format!(r#"0{{"round":{round}}}"#)]);
         client.handle_close(CloseReason::TransportClose);
@@ -130,18 +130,22 @@ fn what_to_authenticate_with_can_be_found_out_each_time() {
 #[test]
 fn what_is_emitted_before_the_answer_is_sent_in_order_behind_it() {
     let (mut client, key) = client();
-    assert_eq!(emit(&mut client, key, "a"), Ok(Emit::Buffered { dropped: 0 }));
-    assert_eq!(client[key].emit_volatile(true), Emit::Dropped);
+    assert_eq!(emit(&mut client, key, "a"), Ok(EmitAction::Buffered { dropped: 0 }));
+    assert_eq!(client[key].emit_volatile(true), EmitAction::Dropped);
     client.handle_open();
-    assert_eq!(ask(&mut client, key, None), Ok(Emit::Buffered { dropped: 0 }));
+    assert_eq!(ask(&mut client, key, None), Ok(EmitAction::Buffered { dropped: 0 }));
     assert_eq!(sent(&mut client), ["0"]);
     client.handle_text(r#"0{"sid":"x"}"#).unwrap();
-    assert_eq!(emit(&mut client, key, "b"), Ok(Emit::Buffered { dropped: 0 }), "behind those that wait");
-    assert_eq!(client[key].emit_volatile(true), Emit::Dropped);
+    assert_eq!(
+        emit(&mut client, key, "b"),
+        Ok(EmitAction::Buffered { dropped: 0 }),
+        "behind those that wait"
+    );
+    assert_eq!(client[key].emit_volatile(true), EmitAction::Dropped);
     assert_eq!(sent(&mut client), [r#"2["a"]"#, r#"20["0"]"#, r#"2["b"]"#]);
-    assert_eq!(emit(&mut client, key, "c"), Ok(Emit::Transmit));
-    assert_eq!(client[key].emit_volatile(true), Emit::Transmit);
-    assert_eq!(client[key].emit_volatile(false), Emit::Dropped);
+    assert_eq!(emit(&mut client, key, "c"), Ok(EmitAction::Transmit));
+    assert_eq!(client[key].emit_volatile(true), EmitAction::Transmit);
+    assert_eq!(client[key].emit_volatile(false), EmitAction::Dropped);
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn attachments_wait_with_their_event() {
     let (mut client, key) = client();
     let mut encoder = MessageEncoder::new();
     let message = encode::event(&mut encoder, "/", None, "x", &Bytes::from("data")).unwrap();
-    assert_eq!(client[key].emit(&message), Ok(Emit::Buffered { dropped: 0 }));
+    assert_eq!(client[key].emit(&message), Ok(EmitAction::Buffered { dropped: 0 }));
     client.handle_open();
     client.handle_text(r#"0{"sid":"x"}"#).unwrap();
     let _connect = client.poll_transmit();
@@ -166,8 +170,8 @@ fn a_send_buffer_has_a_limit_in_messages_and_in_bytes() {
         client[key].buffered().1
     };
     for limits in [
-        Limits { send_buffer_messages: 2, ..Limits::default() },
-        Limits { send_buffer_bytes: 2 * one, ..Limits::default() },
+        Limits { max_send_buffer_messages: 2, ..Limits::default() },
+        Limits { max_send_buffer_bytes: 2 * one, ..Limits::default() },
     ] {
         let (mut client, key) = client_with(limits);
         let _ = emit(&mut client, key, "a").unwrap();
@@ -177,11 +181,11 @@ fn a_send_buffer_has_a_limit_in_messages_and_in_bytes() {
         assert_eq!((client[key].buffered(), client[key].pending_acks()), ((2, 2 * one), 0));
 
         let (mut client, key) = client_with(Limits { overflow: Overflow::DropOldest, ..limits });
-        let too_long = emit(&mut client, key, &"x".repeat(limits.send_buffer_bytes));
+        let too_long = emit(&mut client, key, &"x".repeat(limits.max_send_buffer_bytes));
         assert_eq!(too_long, Err(EmitError::BufferFull), "it would not fit an empty buffer");
         let _ = ask(&mut client, key, None).unwrap();
         let dropped = ["b", "c"].map(|name| match emit(&mut client, key, name) {
-            Ok(Emit::Buffered { dropped }) => dropped,
+            Ok(EmitAction::Buffered { dropped }) => dropped,
             other => panic!("{other:?}"),
         });
         assert_eq!(dropped.iter().sum::<usize>(), 1);
@@ -197,8 +201,8 @@ fn a_send_buffer_has_a_limit_in_messages_and_in_bytes() {
 #[test]
 fn an_ack_ends_a_wait_once() {
     let (mut client, key) = connected();
-    assert_eq!(ask(&mut client, key, Some(at(10))), Ok(Emit::Transmit));
-    assert_eq!(ask(&mut client, key, Some(at(5))), Ok(Emit::Transmit));
+    assert_eq!(ask(&mut client, key, Some(at(10))), Ok(EmitAction::Transmit));
+    assert_eq!(ask(&mut client, key, Some(at(5))), Ok(EmitAction::Transmit));
     assert_eq!(client.poll_timeout(), Some(at(5)));
     receive(&mut client, "31[1,2]", &["ack 1: 1,2"]);
     receive(&mut client, "31[1,2]", &[]);
@@ -262,7 +266,7 @@ fn giving_up_fails_everybody_who_waits() {
     let (mut client, key) = client();
     let _ = emit(&mut client, key, "kept").unwrap();
     let _ = ask(&mut client, key, Some(at(5))).unwrap();
-    client.give_up();
+    client.handle_reconnect_failed();
     assert_eq!(outputs(&mut client), ["ack 0 failed: socket has been disconnected"]);
     let _ = ask(&mut client, key, None).unwrap();
     client[key].disconnect();
@@ -305,14 +309,14 @@ fn a_driver_that_polls_late_sees_the_same_order() {
 #[test]
 fn events_before_the_answer_have_a_limit() {
     for limits in [
-        Limits { receive_buffer_events: 2, ..Limits::default() },
-        Limits { receive_buffer_bytes: 400, ..Limits::default() },
+        Limits { max_receive_buffer_events: 2, ..Limits::default() },
+        Limits { max_receive_buffer_bytes: 400, ..Limits::default() },
     ] {
         let (mut client, _) = client_with(limits);
         client.handle_open();
         receive(&mut client, r#"2["a"]"#, &[]);
         let violation = (0..400).find_map(|_| client.handle_text(r#"2["a"]"#).err());
-        assert_eq!(violation, Some(Violation::TooManyEvents));
+        assert_eq!(violation, Some(Violation::ReceiveBufferFull));
         assert_eq!(client.handle_text(r#"0{"sid":"x"}"#), Ok(None), "to the sockets it is closed");
         client.handle_open();
         receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
@@ -502,13 +506,13 @@ fn an_event_is_acknowledged_on_its_own_connection_or_not_at_all() {
     let Ok(Some((_, Output::Event { ack: Some(ack), .. }))) = client.handle_text(r#"27["x"]"#) else {
         panic!("it wants an acknowledgement");
     };
-    assert_eq!((ack.id(), client[key].acknowledge(ack)), (7, Emit::Transmit));
+    assert_eq!((ack.id(), client[key].acknowledge(ack)), (7, EmitAction::Transmit));
     client.handle_close(CloseReason::TransportClose);
-    assert_eq!(client[key].acknowledge(ack), Emit::Dropped);
+    assert_eq!(client[key].acknowledge(ack), EmitAction::Dropped);
     client.handle_open();
-    assert_eq!(client[key].acknowledge(ack), Emit::Dropped);
+    assert_eq!(client[key].acknowledge(ack), EmitAction::Dropped);
     client.handle_text(r#"0{"sid":"x"}"#).unwrap();
-    assert_eq!(client[key].acknowledge(ack), Emit::Dropped);
+    assert_eq!(client[key].acknowledge(ack), EmitAction::Dropped);
 }
 
 #[test]

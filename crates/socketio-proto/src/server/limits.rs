@@ -22,7 +22,7 @@ pub struct Limits {
     /// connection. Default: 16.
     ///
     /// Protects against clients that join and leave in a loop, faster than handlers finish.
-    pub leaving_sockets: usize,
+    pub max_disconnecting_sockets: usize,
 }
 
 impl Default for Limits {
@@ -30,7 +30,7 @@ impl Default for Limits {
         Self {
             connect_timeout: Duration::from_secs(45),
             attachment_timeout: Duration::from_secs(45),
-            leaving_sockets: 16,
+            max_disconnecting_sockets: 16,
         }
     }
 }

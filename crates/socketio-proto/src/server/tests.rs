@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::*;
-use crate::arguments::Json;
+use crate::arguments::RawJson;
 
 #[derive(Debug)]
 struct Member {
@@ -25,7 +25,7 @@ fn at(seconds: u64) -> Time {
 }
 
 fn connection() -> Connection<Member> {
-    Connection::new(&Limits::default(), &crate::Limits::default(), at(0))
+    Connection::new(&Limits::default(), &crate::DecoderLimits::default(), at(0))
 }
 
 /// Asks for a namespace and leaves the decision open.
@@ -72,7 +72,7 @@ fn receive(connection: &mut Connection<Member>, text: &str) -> String {
             format!("event {} {} {ack:?}", socket.socket().namespace(), event.name())
         }
         Ok(Some(Received::Ack { socket, id, .. })) => format!("ack {} {id}", socket.socket().namespace()),
-        Ok(Some(Received::Left(socket))) => format!("left {}", socket.socket().namespace()),
+        Ok(Some(Received::Disconnect(socket))) => format!("left {}", socket.socket().namespace()),
         Ok(Some(Received::Connect(request))) => format!("connect {}", request.namespace()),
         Err(violation) => format!("{violation}: {}", violation.disconnect_reason()),
     }
@@ -191,7 +191,7 @@ fn a_refused_client_may_ask_again_and_has_joined_nothing() {
         assert_eq!(connection.poll_timeout(), Some(at(45)));
     }
     assert_eq!(connection.handle_timeout(at(44)), None);
-    assert_eq!(connection.handle_timeout(at(45)), Some(Violation::NothingJoined));
+    assert_eq!(connection.handle_timeout(at(45)), Some(Violation::ConnectTimeout));
     assert_eq!(connection.handle_timeout(at(46)), None, "a connection ends once");
 }
 
@@ -265,7 +265,7 @@ fn attachments_must_come_in_time() {
         assert_eq!(connection.poll_timeout(), None);
     }
     assert!(matches!(connection.handle_text(text, at(2_000)), Ok(None)));
-    assert_eq!(connection.handle_timeout(at(2_045)), Some(Violation::AttachmentOverdue));
+    assert_eq!(connection.handle_timeout(at(2_045)), Some(Violation::AttachmentTimeout));
     assert!(matches!(connection.handle_binary(&[1][..], at(2_046)), Ok(None)), "ignored");
 }
 
@@ -273,15 +273,15 @@ fn attachments_must_come_in_time() {
 fn an_attachment_that_is_not_read_is_not_late() {
     let mut connection = connection();
     join(&mut connection, "/");
-    connection.set_paused(true, at(0));
-    connection.set_paused(false, at(0));
+    connection.set_read_paused(true, at(0));
+    connection.set_read_paused(false, at(0));
     assert_eq!(connection.poll_timeout(), None, "nothing is due");
     assert!(matches!(connection.handle_text(r#"51-["x",{"_placeholder":true,"num":0}]"#, at(0)), Ok(None)));
-    connection.set_paused(true, at(1));
+    connection.set_read_paused(true, at(1));
     assert_eq!((connection.poll_timeout(), connection.handle_timeout(at(900))), (None, None));
-    connection.set_paused(false, at(1_000));
+    connection.set_read_paused(false, at(1_000));
     assert_eq!(connection.poll_timeout(), Some(at(1_045)));
-    assert_eq!(connection.handle_timeout(at(1_045)), Some(Violation::AttachmentOverdue));
+    assert_eq!(connection.handle_timeout(at(1_045)), Some(Violation::AttachmentTimeout));
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_connect_request_tells_what_the_client_sent() {
         let Ok(Some(Received::Connect(request))) = connection.handle_text(text, at(0)) else {
             panic!("{text} is a request");
         };
-        assert_eq!(request.auth(), &Json::new(auth), "{text}");
+        assert_eq!(request.auth(), &RawJson::new(auth), "{text}");
         assert_eq!((request.pid().as_deref(), request.offset().as_deref()), (pid, offset), "{text}");
     }
 }

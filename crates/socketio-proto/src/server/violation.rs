@@ -9,34 +9,34 @@ use crate::error::DecodeError;
 pub enum Violation {
     /// An event came for a namespace that the client has not joined, or not yet.
     #[error("an event for a namespace that is not joined")]
-    EventNotJoined,
+    EventNotConnected,
     /// An acknowledgement came for a namespace that the client has not joined, or not yet.
     #[error("an acknowledgement for a namespace that is not joined")]
-    AckNotJoined,
+    AckNotConnected,
     /// The client leaves a namespace that it has not asked for.
     #[error("a disconnect from a namespace that is not joined")]
-    DisconnectNotJoined,
+    DisconnectNotConnected,
     /// The client asks for a namespace that it has joined, or has asked for.
     #[error("a second connect to a namespace")]
-    SecondConnect,
+    DuplicateConnect,
     /// The client asks for a namespace while the last handlers of too many sockets before still run.
     #[error("more than {max} sockets of one namespace are leaving")]
-    TooManyLeaving {
-        /// [`Limits::leaving_sockets`](super::Limits::leaving_sockets).
+    TooManyDisconnecting {
+        /// [`Limits::max_disconnecting_sockets`](super::Limits::max_disconnecting_sockets).
         max: usize,
     },
     /// The client refuses a connection, which only servers do.
     #[error("a packet that only servers send")]
-    ServerPacket,
+    UnexpectedConnectError,
     /// The client announced an attachment and kept it back.
     #[error("an attachment did not come in time")]
-    AttachmentOverdue,
+    AttachmentTimeout,
     /// The client joined no namespace.
     #[error("no namespace joined in time")]
-    NothingJoined,
+    ConnectTimeout,
     /// The client sent what is no packet.
     #[error(transparent)]
-    Undecodable(#[from] DecodeError),
+    Decode(#[from] DecodeError),
 }
 
 impl Violation {
@@ -44,15 +44,15 @@ impl Violation {
     #[must_use]
     pub fn disconnect_reason(&self) -> DisconnectReason {
         match self {
-            Self::Undecodable(_) => DisconnectReason::ForcedClose,
-            Self::EventNotJoined
-            | Self::AckNotJoined
-            | Self::DisconnectNotJoined
-            | Self::SecondConnect
-            | Self::TooManyLeaving { .. }
-            | Self::ServerPacket
-            | Self::AttachmentOverdue
-            | Self::NothingJoined => DisconnectReason::ForcedServerClose,
+            Self::Decode(_) => DisconnectReason::ForcedClose,
+            Self::EventNotConnected
+            | Self::AckNotConnected
+            | Self::DisconnectNotConnected
+            | Self::DuplicateConnect
+            | Self::TooManyDisconnecting { .. }
+            | Self::UnexpectedConnectError
+            | Self::AttachmentTimeout
+            | Self::ConnectTimeout => DisconnectReason::ForcedServerClose,
         }
     }
 }

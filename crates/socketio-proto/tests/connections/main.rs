@@ -1,13 +1,13 @@
 //! Both machines of a connection in conversation, on a link that delays and breaks, in virtual time.
 
-#[path = "../support/parts.rs"]
-mod parts;
-mod world;
+#[path = "../support/message_parts.rs"]
+mod message_parts;
+mod simulation;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
-use world::{NAMESPACES, Namespace, Step, World};
+use simulation::{NAMESPACES, Namespace, Simulation, Step};
 
 fn namespace() -> impl Strategy<Value = Namespace> {
     0..NAMESPACES.len()
@@ -23,17 +23,17 @@ fn step() -> impl Strategy<Value = Step> {
         2 => seconds(1..20).prop_map(Step::Wait),
         1 => any::<bool>().prop_map(Step::Stall),
         3 => namespace().prop_map(Step::ClientConnects),
-        2 => namespace().prop_map(Step::ClientLeaves),
+        2 => namespace().prop_map(Step::ClientDisconnects),
         6 => (namespace(), any::<bool>()).prop_map(|(namespace, binary)| Step::ClientEmits { namespace, binary }),
         2 => (namespace(), any::<bool>()).prop_map(|(namespace, is_writable)| Step::ClientEmitsVolatile { namespace, is_writable }),
-        4 => (namespace(), proptest::option::of(seconds(1..30))).prop_map(|(namespace, timeout)| Step::ClientAsks { namespace, timeout }),
-        2 => (namespace(), any::<prop::sample::Index>()).prop_map(|(namespace, which)| Step::ClientAnswers { namespace, which }),
-        1 => Just(Step::ClientGivesUp),
-        6 => (namespace(), prop::bool::weighted(0.8)).prop_map(|(namespace, admit)| Step::ServerDecides { namespace, admit }),
+        4 => (namespace(), proptest::option::of(seconds(1..30))).prop_map(|(namespace, timeout)| Step::ClientEmitsWithAck { namespace, timeout }),
+        2 => (namespace(), any::<prop::sample::Index>()).prop_map(|(namespace, which)| Step::ClientAcks { namespace, which }),
+        1 => Just(Step::ClientReconnectFails),
+        6 => (namespace(), prop::bool::weighted(0.8)).prop_map(|(namespace, admit)| Step::ServerMiddlewareFinishes { namespace, admit }),
         2 => namespace().prop_map(Step::ServerDisconnects),
         4 => (namespace(), any::<bool>()).prop_map(|(namespace, binary)| Step::ServerEmits { namespace, binary }),
-        3 => (namespace(), proptest::option::of(seconds(1..30))).prop_map(|(namespace, timeout)| Step::ServerAsks { namespace, timeout }),
-        3 => any::<prop::sample::Index>().prop_map(|which| Step::ServerAnswers { which }),
+        3 => (namespace(), proptest::option::of(seconds(1..30))).prop_map(|(namespace, timeout)| Step::ServerEmitsWithAck { namespace, timeout }),
+        3 => any::<prop::sample::Index>().prop_map(|which| Step::ServerAcks { which }),
         2 => Just(Step::ServerFinishes),
     ]
 }
@@ -45,7 +45,7 @@ proptest! {
     fn two_correct_peers_lose_double_and_reorder_nothing_and_every_wait_ends_once(
         steps in proptest::collection::vec(step(), 0..160),
     ) {
-        let mut world = World::new();
+        let mut world = Simulation::new();
         for step in steps {
             world.step(&step);
         }

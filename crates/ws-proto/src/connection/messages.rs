@@ -5,35 +5,37 @@ use std::borrow::Cow;
 use super::Connection;
 use super::frames::Frame;
 use crate::assembly::Assembly;
-use crate::chunks::Chunks;
-use crate::content::push_bytes;
-use crate::deflate::Inflating;
+use crate::chunked_message::ChunkedMessage;
+use crate::deflate::InflateStream;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::frame::{FrameHeader, Opcode};
-use crate::inflated::{INFLATED_FROM, Inflated};
+use crate::inflate_assembly::{InflateAssembly, STREAMING_INFLATE_THRESHOLD};
 use crate::input::Input;
+use crate::message_buffer::push_bytes;
 
 /// How long a message is that is [handed out in memory of its own](Connection::with_long_messages_owned). Shorter ones stay
 /// in the nearest cache as they are.
-pub(super) const OWNED_FROM: usize = 16 * 1024;
+pub(super) const OWNED_MESSAGE_THRESHOLD: usize = 16 * 1024;
 
 impl Connection {
     /// Holds a data frame's header against the message under way: order (§5.4), number of fragments, size.
-    pub(super) fn admit_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+    pub(super) fn check_data_header(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
         let is_possible = usize::try_from(header.payload_len).is_ok();
         let assembled = match &self.message {
-            Some(Assembly::Chunks(chunks)) if is_possible && header.opcode == Opcode::Continuation => {
-                return chunks.admits(header.payload_len);
+            Some(Assembly::Chunked(chunks)) if is_possible && header.opcode == Opcode::Continuation => {
+                return chunks.check_size(header.payload_len);
             }
-            None if header.opcode == Opcode::Continuation => return Err(ProtocolError::NothingToContinue),
+            None if header.opcode == Opcode::Continuation => {
+                return Err(ProtocolError::UnexpectedContinuation);
+            }
             None if self.in_chunks && is_possible => return Ok(()),
             None => {
                 self.fragments = 1;
                 0
             }
             Some(_) if header.opcode != Opcode::Continuation => {
-                return Err(ProtocolError::MessageUnfinished(header.opcode));
+                return Err(ProtocolError::ExpectedContinuation(header.opcode));
             }
             Some(message) => {
                 self.fragments = self.fragments.saturating_add(1);
@@ -47,7 +49,7 @@ impl Connection {
         let announced = assembled + header.payload_len;
         let limit = self.max_message_size;
         if announced > limit {
-            return Err(ProtocolError::MessageTooBig { announced, limit });
+            return Err(ProtocolError::MessageTooBig { size: announced, limit });
         }
         Ok(())
     }
@@ -62,17 +64,18 @@ impl Connection {
                 if !self.in_chunks {
                     return self.inflate(frame.opcode, frame.take_payload(input)).map(Some);
                 }
-            } else if frame.remaining < OWNED_FROM || !self.owns_long_messages || self.in_chunks {
+            } else if frame.remaining < OWNED_MESSAGE_THRESHOLD || !self.owns_long_messages || self.in_chunks
+            {
                 return whole_message(frame.opcode, frame.take_payload(input)).map(Some);
             }
         }
-        self.receive_piece(frame, input)
+        self.receive_partial_data(frame, input)
     }
 
     /// A piece of a message that is not handed out as it lies in the input. Behind a call, so that the way of those that are
     /// stays short.
     #[inline(never)]
-    fn receive_piece<'b>(
+    fn receive_partial_data<'b>(
         &mut self,
         mut frame: Frame,
         input: &mut Input<'b>,
@@ -82,23 +85,23 @@ impl Connection {
             self.frame = Some(frame);
             return Ok(None);
         }
-        if self.in_chunks || matches!(self.message, Some(Assembly::Chunks(_))) {
+        if self.in_chunks || matches!(self.message, Some(Assembly::Chunked(_))) {
             let payload = frame.take_payload(input);
             return self.receive_chunk(frame, payload);
         }
-        if self.inflates_as_it_comes(frame.remaining.min(input.len())) {
+        if self.uses_streaming_inflate(frame.remaining.min(input.len())) {
             let payload = frame.take_payload(input);
-            return self.receive_inflated(frame, payload);
+            return self.receive_compressed(frame, payload);
         }
         // What is to come of the message, if that is known, and before this piece is taken away from it.
         let expected = frame.fin.then_some(frame.remaining);
         let (payload, key) = frame.take_masked(input);
         let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
         match message {
-            Assembly::Content(content) => content.push(payload, key, expected)?,
+            Assembly::Uncompressed(content) => content.push(payload, key, expected)?,
             Assembly::Compressed(_, bytes) => push_bytes(bytes, payload, key, expected),
             // They went another way above.
-            Assembly::Inflated(_) | Assembly::Chunks(_) => {}
+            Assembly::Inflating(_) | Assembly::Chunked(_) => {}
         }
         if frame.remaining > 0 {
             self.frame = Some(frame);
@@ -109,24 +112,24 @@ impl Connection {
         }
         match self.message.take() {
             Some(Assembly::Compressed(opcode, bytes)) => self.inflate(opcode, &bytes).map(Some),
-            Some(Assembly::Content(content)) => content.finish().map(Some),
-            Some(Assembly::Inflated(_) | Assembly::Chunks(_)) | None => Ok(None),
+            Some(Assembly::Uncompressed(content)) => content.finish().map(Some),
+            Some(Assembly::Inflating(_) | Assembly::Chunked(_)) | None => Ok(None),
         }
     }
 
     /// Whether what is `arriving` belongs to a compressed message that is too long to be inflated in one go.
     #[inline]
-    fn inflates_as_it_comes(&self, arriving: usize) -> bool {
+    fn uses_streaming_inflate(&self, arriving: usize) -> bool {
         match &self.message {
-            Some(Assembly::Compressed(_, bytes)) => bytes.len() + arriving > INFLATED_FROM,
-            Some(Assembly::Inflated(_)) => true,
+            Some(Assembly::Compressed(_, bytes)) => bytes.len() + arriving > STREAMING_INFLATE_THRESHOLD,
+            Some(Assembly::Inflating(_)) => true,
             _ => false,
         }
     }
 
     /// A piece of a long compressed message.
     #[inline(never)]
-    fn receive_inflated<'b>(
+    fn receive_compressed<'b>(
         &mut self,
         frame: Frame,
         payload: &'b [u8],
@@ -134,9 +137,9 @@ impl Connection {
         let is_last = frame.fin && frame.remaining == 0;
         let limit = self.max_message_size;
         let mut message = match self.message.take() {
-            Some(Assembly::Inflated(message)) => message,
+            Some(Assembly::Inflating(message)) => message,
             Some(Assembly::Compressed(opcode, bytes)) => {
-                let mut message = Box::new(Inflated::new(opcode, self.begin_inflating()?));
+                let mut message = Box::new(InflateAssembly::new(opcode, self.start_inflate_stream()?));
                 message.push(&bytes, false, limit)?;
                 message
             }
@@ -153,7 +156,7 @@ impl Connection {
             }
             return Ok(Some(event));
         }
-        self.message = Some(Assembly::Inflated(message));
+        self.message = Some(Assembly::Inflating(message));
         if frame.remaining > 0 {
             self.frame = Some(frame);
         }
@@ -168,14 +171,14 @@ impl Connection {
         payload: &'b [u8],
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         if self.message.is_none() {
-            let inflating = if frame.compressed { Some(self.begin_inflating()?) } else { None };
-            self.message = Some(Assembly::Chunks(Box::new(Chunks::new(frame.opcode, inflating))));
+            let inflating = if frame.compressed { Some(self.start_inflate_stream()?) } else { None };
+            self.message = Some(Assembly::Chunked(Box::new(ChunkedMessage::new(frame.opcode, inflating))));
         }
         let is_last = frame.fin && frame.remaining == 0;
         if frame.remaining > 0 {
             self.frame = Some(frame);
         }
-        let Some(Assembly::Chunks(chunks)) = &mut self.message else { return Ok(None) };
+        let Some(Assembly::Chunked(chunks)) = &mut self.message else { return Ok(None) };
         match chunks.push(payload, is_last)? {
             Some(chunk) => {
                 self.end_chunks();
@@ -188,12 +191,12 @@ impl Connection {
     /// A chunk that takes no further input to make.
     #[inline(never)]
     pub(super) fn next_chunk(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
-        if self.in_chunks && !matches!(self.message, Some(Assembly::Chunks(_))) {
+        if self.in_chunks && !matches!(self.message, Some(Assembly::Chunked(_))) {
             let Some(assembly) = self.message.take() else { return Ok(None) };
-            let chunks = Chunks::continuing(assembly, || self.begin_inflating())?;
-            self.message = Some(Assembly::Chunks(chunks));
+            let chunks = ChunkedMessage::from_assembly(assembly, || self.start_inflate_stream())?;
+            self.message = Some(Assembly::Chunked(chunks));
         }
-        let Some(Assembly::Chunks(chunks)) = &mut self.message else { return Ok(None) };
+        let Some(Assembly::Chunked(chunks)) = &mut self.message else { return Ok(None) };
         let chunk = chunks.next()?;
         self.end_chunks();
         Ok(chunk)
@@ -202,7 +205,7 @@ impl Connection {
     /// Forgets the message if all of it has been handed out.
     fn end_chunks(&mut self) {
         match self.message.take() {
-            Some(Assembly::Chunks(chunks)) if chunks.is_over() => {
+            Some(Assembly::Chunked(chunks)) if chunks.is_finished() => {
                 if let (Some(inflater), Some(inflating)) = (&mut self.inflater, chunks.into_inflating()) {
                     inflater.finish(inflating);
                 }
@@ -211,9 +214,9 @@ impl Connection {
         }
     }
 
-    fn begin_inflating(&self) -> Result<Inflating, ProtocolError> {
+    fn start_inflate_stream(&self) -> Result<InflateStream, ProtocolError> {
         // Without it no frame is taken for compressed.
-        self.inflater.as_ref().ok_or(ProtocolError::InvalidCompression)?.begin()
+        self.inflater.as_ref().ok_or(ProtocolError::InvalidCompression)?.start_stream()
     }
 
     /// The message that is compressed in `payload`.

@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::messages::OWNED_FROM;
+use super::messages::OWNED_MESSAGE_THRESHOLD;
 use super::*;
-use crate::content::Content;
 use crate::frame::FrameHeader;
 use crate::mask::mask;
+use crate::message_buffer::MessageBuffer;
 
 const NOW: Time = Time::from_micros(1_000_000);
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -18,7 +18,8 @@ fn server() -> Connection {
 
 /// A frame as a client sends it.
 fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    let header = FrameHeader { fin, mask: Some(KEY), ..FrameHeader::message(opcode, payload.len()) };
+    let header =
+        FrameHeader { fin, masking_key: Some(KEY), ..FrameHeader::unfragmented(opcode, payload.len()) };
     let mut bytes = header.encode().to_vec();
     let start = bytes.len();
     bytes.extend_from_slice(payload);
@@ -109,10 +110,13 @@ fn an_announced_length_takes_no_memory() {
     let mut connection = Connection::new(Role::Server, &limits);
     assert_eq!(connection.max_message_size, isize::MAX as u64, "no length is beyond what can be allocated");
     // 1 TiB, then one byte of it.
-    let header =
-        FrameHeader { mask: Some(KEY), payload_len: 1 << 40, ..FrameHeader::message(Opcode::Binary, 0) };
+    let header = FrameHeader {
+        masking_key: Some(KEY),
+        payload_len: 1 << 40,
+        ..FrameHeader::unfragmented(Opcode::Binary, 0)
+    };
     assert_eq!(decode(&mut connection, &[&header.encode()[..], b"x"].concat()), Ok(None));
-    let Some(Assembly::Content(Content::Binary(bytes))) = &connection.message else {
+    let Some(Assembly::Uncompressed(MessageBuffer::Binary(bytes))) = &connection.message else {
         panic!("{:?}", connection.message)
     };
     assert!(bytes.capacity() < 64);
@@ -121,17 +125,17 @@ fn an_announced_length_takes_no_memory() {
 #[test]
 fn the_size_limit_is_exact_and_shows_at_the_header() {
     let limits = Limits { max_message_size: 1000, ..Limits::default() };
-    let header =
-        |len| FrameHeader { mask: Some(KEY), payload_len: len, ..FrameHeader::message(Opcode::Text, 0) };
+    let header = |len| FrameHeader {
+        masking_key: Some(KEY),
+        payload_len: len,
+        ..FrameHeader::unfragmented(Opcode::Text, 0)
+    };
     for (len, refused) in [(999, false), (1000, false), (1001, true), (1 << 40, true), (u64::MAX >> 1, true)]
     {
         let mut connection = Connection::new(Role::Server, &limits);
         let result = decode(&mut connection, &header(len).encode());
-        let expected = if refused {
-            Err(ProtocolError::MessageTooBig { announced: len, limit: 1000 })
-        } else {
-            Ok(None)
-        };
+        let expected =
+            if refused { Err(ProtocolError::MessageTooBig { size: len, limit: 1000 }) } else { Ok(None) };
         assert_eq!(result, expected, "{len}");
         let owed = if refused { vec![(Opcode::Close, close_payload(1009))] } else { vec![] };
         assert_eq!(transmitted(&mut connection), owed);
@@ -146,11 +150,13 @@ fn the_size_limit_counts_all_fragments_together() {
     let first = ["x".repeat(599).as_bytes(), &"€".as_bytes()[..1]].concat();
     assert_eq!(decode(&mut connection, &frame(false, Opcode::Text, &first)), Ok(None));
     assert!(decode(&mut connection, &message(Opcode::Ping, &[0; 125])).unwrap().is_some(), "not a fragment");
-    let header =
-        |len| FrameHeader { mask: Some(KEY), ..FrameHeader::message(Opcode::Continuation, len) }.encode();
+    let header = |len| {
+        FrameHeader { masking_key: Some(KEY), ..FrameHeader::unfragmented(Opcode::Continuation, len) }
+            .encode()
+    };
     assert_eq!(
         decode(&mut connection, &header(401)),
-        Err(ProtocolError::MessageTooBig { announced: 1001, limit: 1000 })
+        Err(ProtocolError::MessageTooBig { size: 1001, limit: 1000 })
     );
 }
 
@@ -171,7 +177,7 @@ fn tiny_fragments_are_assembled_without_copying_again_and_again() {
     let (mut moves, mut capacity) = (0, 0);
     for _ in 0..10_000 {
         decode(&mut connection, &frame(false, Opcode::Continuation, b"x")).unwrap();
-        let Some(Assembly::Content(Content::Binary(bytes))) = &connection.message else {
+        let Some(Assembly::Uncompressed(MessageBuffer::Binary(bytes))) = &connection.message else {
             panic!("{:?}", connection.message)
         };
         moves += usize::from(std::mem::replace(&mut capacity, bytes.capacity()) != capacity);
@@ -266,7 +272,7 @@ fn a_close_has_a_deadline_whoever_begins_it() {
         transmitted(&mut connection);
         connection.close(None, deadline);
         assert_eq!(connection.poll_timeout(), Some(deadline), "it is not put off");
-        assert_eq!(connection.handle_timeout(deadline), Some(Event::TimedOut));
+        assert_eq!(connection.handle_timeout(deadline), Some(Event::CloseTimedOut));
         assert!(connection.is_closed());
         assert_eq!((connection.poll_timeout(), connection.handle_timeout(deadline)), (None, None));
         assert_eq!(transmitted(&mut connection), []);
@@ -335,14 +341,20 @@ fn long_messages_that_lie_whole_in_the_input_are_owned_where_that_is_asked_for()
         _ => false,
     };
     for opcode in [Opcode::Text, Opcode::Binary] {
-        for len in [0, 1, OWNED_FROM - 1, OWNED_FROM, 5 * OWNED_FROM + 3] {
+        for len in
+            [0, 1, OWNED_MESSAGE_THRESHOLD - 1, OWNED_MESSAGE_THRESHOLD, 5 * OWNED_MESSAGE_THRESHOLD + 3]
+        {
             let mut borrowing = server();
-            let mut owning = server().with_long_messages_owned();
+            let mut owning = server().with_owned_long_messages();
             let payload = vec![b'x'; len];
             let (mut first, mut second) = (message(opcode, &payload), message(opcode, &payload));
             let first = borrowing.decode(&mut Input::new(&mut first), NOW).unwrap().unwrap();
             let second = owning.decode(&mut Input::new(&mut second), NOW).unwrap().unwrap();
-            assert_eq!((is_owned(&first), is_owned(&second)), (false, len >= OWNED_FROM), "{len} bytes");
+            assert_eq!(
+                (is_owned(&first), is_owned(&second)),
+                (false, len >= OWNED_MESSAGE_THRESHOLD),
+                "{len} bytes"
+            );
             assert!(first == second, "{len} bytes");
             assert_eq!(owning.message.as_ref().map(Assembly::len), None);
         }
@@ -351,11 +363,11 @@ fn long_messages_that_lie_whole_in_the_input_are_owned_where_that_is_asked_for()
 
 #[test]
 fn a_long_text_is_checked_wherever_its_fault_lies() {
-    let mut text = vec![b'x'; 2 * OWNED_FROM];
-    for at in [0, 2047, 2048, OWNED_FROM, text.len() - 1] {
+    let mut text = vec![b'x'; 2 * OWNED_MESSAGE_THRESHOLD];
+    for at in [0, 2047, 2048, OWNED_MESSAGE_THRESHOLD, text.len() - 1] {
         for fault in [0xff, 0x80, 0xc3] {
             text[at] = fault;
-            let mut connection = server().with_long_messages_owned();
+            let mut connection = server().with_owned_long_messages();
             let result = decode(&mut connection, &message(Opcode::Text, &text));
             assert_eq!(result, Err(ProtocolError::InvalidText), "{fault:02x} at {at}");
             text[at] = b'x';

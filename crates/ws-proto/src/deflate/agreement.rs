@@ -16,7 +16,7 @@ pub struct DeflateAgreement {
     pub(super) server_max_window_bits: u8,
     pub(super) client_max_window_bits: u8,
     /// The client has said that it can be told.
-    pub(super) tell_client_max_window_bits: bool,
+    pub(super) send_client_max_window_bits: bool,
     pub(super) level: u8,
     pub(super) threshold: usize,
 }
@@ -59,7 +59,7 @@ impl DeflateAgreement {
     }
 
     /// The server's answer: the value of `Sec-WebSocket-Extensions`.
-    pub(crate) fn answer(&self) -> HeaderValue {
+    pub(crate) fn response_header(&self) -> HeaderValue {
         let mut answer = NAME.to_owned();
         if !self.server_context_takeover {
             answer.push_str("; server_no_context_takeover");
@@ -70,7 +70,7 @@ impl DeflateAgreement {
         if self.server_max_window_bits < MAX_WINDOW_BITS {
             let _ = write!(answer, "; server_max_window_bits={}", self.server_max_window_bits);
         }
-        if self.tell_client_max_window_bits {
+        if self.send_client_max_window_bits {
             let _ = write!(answer, "; client_max_window_bits={}", self.client_max_window_bits);
         }
         HeaderValue::from_str(&answer).unwrap_or(HeaderValue::from_static(NAME))

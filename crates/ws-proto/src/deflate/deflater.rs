@@ -8,34 +8,34 @@ use flate2::{Compress, Compression, FlushCompress};
 use super::agreement::DeflateAgreement;
 use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS, TAIL};
 
-const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
+const WINDOW_SIZE_COUNT: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
 
 thread_local! {
     /// The thread's compressors for messages that refer to nothing before them, one for each window that a client has asked
     /// for: otherwise two clients could have one made anew for each message. Taken while it is used.
-    static SHARED: RefCell<[Option<Compressor>; WINDOWS]> = const { RefCell::new([const { None }; WINDOWS]) };
+    static SHARED: RefCell<[Option<Compressor>; WINDOW_SIZE_COUNT]> = const { RefCell::new([const { None }; WINDOW_SIZE_COUNT]) };
 }
 
 /// Compresses the messages of one end of a connection.
 ///
 /// It owns a compressor only where its messages refer to those before them.
 pub struct Deflater {
-    setting: Setting,
+    setting: CompressorParams,
     threshold: usize,
-    own: Option<Box<Compressor>>,
+    compressor: Option<Box<Compressor>>,
 }
 
 impl Deflater {
     /// For messages of the end that this agreement belongs to.
     #[must_use]
     pub fn new(agreement: &DeflateAgreement) -> Self {
-        let setting = Setting { level: agreement.level, window_bits: agreement.own_window_bits() };
+        let setting = CompressorParams { level: agreement.level, window_bits: agreement.own_window_bits() };
         if setting.window_bits < MIN_WINDOW_BITS {
             // zlib takes 8 and compresses with 9, which the peer could not inflate. Nothing has to be compressed.
-            return Self { setting, threshold: usize::MAX, own: None };
+            return Self { setting, threshold: usize::MAX, compressor: None };
         }
         let own = agreement.own_context_takeover().then(|| Box::new(Compressor::new(setting)));
-        Self { setting, threshold: agreement.threshold, own }
+        Self { setting, threshold: agreement.threshold, compressor: own }
     }
 
     /// Compresses a message into `out`, which is cleared before; whether it is to be sent so. What is short is not, and
@@ -49,7 +49,7 @@ impl Deflater {
         if payload.len() < self.threshold.max(1) {
             return false;
         }
-        if let Some(own) = &mut self.own {
+        if let Some(own) = &mut self.compressor {
             own.compress(payload, out);
             return true;
         }
@@ -68,8 +68,8 @@ impl Deflater {
     /// How far back in a message what it compresses refers, as a power of two: deflaters with the same answer may share what
     /// they compress. `None` where messages refer to those before them, or none is ever compressed.
     #[must_use]
-    pub fn shared_window_bits(&self) -> Option<u8> {
-        (self.own.is_none() && self.setting.window_bits >= MIN_WINDOW_BITS)
+    pub fn no_takeover_window_bits(&self) -> Option<u8> {
+        (self.compressor.is_none() && self.setting.window_bits >= MIN_WINDOW_BITS)
             .then_some(self.setting.window_bits)
     }
 }
@@ -82,18 +82,18 @@ impl fmt::Debug for Deflater {
 
 /// What makes two compressors alike.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-struct Setting {
+struct CompressorParams {
     level: u8,
     window_bits: u8,
 }
 
 struct Compressor {
     zlib: Compress,
-    setting: Setting,
+    setting: CompressorParams,
 }
 
 impl Compressor {
-    fn new(setting: Setting) -> Self {
+    fn new(setting: CompressorParams) -> Self {
         let level = Compression::new(setting.level.into());
         Self { zlib: Compress::new_with_window_bits(level, false, setting.window_bits), setting }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::agreement::DeflateAgreement;
-use super::inflating::Inflating;
+use super::inflate_stream::InflateStream;
 use super::{MAX_WINDOW_BITS, TAIL};
 use crate::error::ProtocolError;
 
@@ -22,10 +22,10 @@ struct Shared {
 }
 
 /// A longer message gives its memory back.
-const KEEP_AT_MOST: usize = 64 * 1024;
+const MAX_RETAINED_CAPACITY: usize = 64 * 1024;
 
 /// How much more than the compressed message is made room for at first.
-pub(super) const FIRST_GUESS: usize = 4;
+pub(super) const INITIAL_EXPANSION_RATIO: usize = 4;
 
 /// Blocks of one message that say they are the last one. Senders use one at most; each costs a window, so that a message
 /// of nothing else would take seconds.
@@ -64,8 +64,8 @@ impl Inflater {
         });
         let inflated = self.inflate_into(&mut shared.message, &mut shared.zlib, payload, limit);
         let taken = inflated.and_then(|()| take(&shared.message));
-        self.remember(&shared.message);
-        if shared.message.capacity() > KEEP_AT_MOST {
+        self.update_window(&shared.message);
+        if shared.message.capacity() > MAX_RETAINED_CAPACITY {
             shared.message = Vec::new();
         }
         let _ = SHARED.try_with(|place| place.replace(Some(shared)));
@@ -76,12 +76,12 @@ impl Inflater {
     ///
     /// # Errors
     /// Never, as far as zlib is known.
-    pub(crate) fn begin(&self) -> Result<Inflating, ProtocolError> {
-        Inflating::new(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS), self.window.clone())
+    pub(crate) fn start_stream(&self) -> Result<InflateStream, ProtocolError> {
+        InflateStream::new(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS), self.window.clone())
     }
 
     /// The message is over: later ones may refer to it.
-    pub(crate) fn finish(&mut self, inflating: Inflating) {
+    pub(crate) fn finish(&mut self, inflating: InflateStream) {
         let mut window = inflating.into_window();
         window.drain(..window.len().saturating_sub(self.window_size));
         window.shrink_to_fit();
@@ -89,7 +89,7 @@ impl Inflater {
     }
 
     /// Whether a message that nobody wants can be left as it is: no later one may refer to it.
-    pub(crate) fn forgets(&self) -> bool {
+    pub(crate) fn no_context_takeover(&self) -> bool {
         self.window_size == 0
     }
 
@@ -100,11 +100,11 @@ impl Inflater {
         payload: &[u8],
         limit: usize,
     ) -> Result<(), ProtocolError> {
-        begin(zlib, &self.window)?;
+        reset_with_dictionary(zlib, &self.window)?;
         message.clear();
         // One byte more than there may be: whoever fills that one has gone too far.
         let room = limit.saturating_add(1);
-        message.reserve_exact(payload.len().saturating_mul(FIRST_GUESS).min(room));
+        message.reserve_exact(payload.len().saturating_mul(INITIAL_EXPANSION_RATIO).min(room));
         let mut final_blocks = 0;
         // What the sender left out belongs to the message.
         for mut input in [payload, &TAIL] {
@@ -117,7 +117,7 @@ impl Inflater {
                 // First of all: a buffer that earlier messages have grown has room behind the limit, and what zlib meets
                 // there does not count.
                 if message.len() > limit {
-                    return Err(ProtocolError::MessageTooBig { announced: room as u64, limit: limit as u64 });
+                    return Err(ProtocolError::MessageTooBig { size: room as u64, limit: limit as u64 });
                 }
                 let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
                 if before == (zlib.total_in(), zlib.total_out()) && !input.is_empty() {
@@ -130,18 +130,18 @@ impl Inflater {
                     if final_blocks > MAX_FINAL_BLOCKS {
                         return Err(ProtocolError::InvalidCompression);
                     }
-                    begin(zlib, &join_last(&self.window, message, 1 << MAX_WINDOW_BITS))?;
+                    reset_with_dictionary(zlib, &concat_suffix(&self.window, message, 1 << MAX_WINDOW_BITS))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn remember(&mut self, message: &[u8]) {
+    fn update_window(&mut self, message: &[u8]) {
         if self.window_size == 0 {
             return;
         }
-        let new = last(message, self.window_size);
+        let new = suffix(message, self.window_size);
         let excess = (self.window.len() + new.len()).saturating_sub(self.window_size);
         self.window.drain(..excess);
         // Doubling would go beyond the window.
@@ -158,7 +158,7 @@ impl fmt::Debug for Inflater {
 }
 
 /// As if everything in `window` had just come out.
-pub(super) fn begin(zlib: &mut Decompress, window: &[u8]) -> Result<(), ProtocolError> {
+pub(super) fn reset_with_dictionary(zlib: &mut Decompress, window: &[u8]) -> Result<(), ProtocolError> {
     zlib.reset(false);
     if !window.is_empty() {
         zlib.set_dictionary(window).map_err(|_| ProtocolError::InvalidCompression)?;
@@ -166,12 +166,12 @@ pub(super) fn begin(zlib: &mut Decompress, window: &[u8]) -> Result<(), Protocol
     Ok(())
 }
 
-fn last(bytes: &[u8], count: usize) -> &[u8] {
+fn suffix(bytes: &[u8], count: usize) -> &[u8] {
     &bytes[bytes.len().saturating_sub(count)..]
 }
 
 /// The last bytes of `first` followed by `second`.
-pub(super) fn join_last(first: &[u8], second: &[u8], count: usize) -> Vec<u8> {
-    let second = last(second, count);
-    [last(first, count - second.len()), second].concat()
+pub(super) fn concat_suffix(first: &[u8], second: &[u8], count: usize) -> Vec<u8> {
+    let second = suffix(second, count);
+    [suffix(first, count - second.len()), second].concat()
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use super::agreement::DeflateAgreement;
 use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS, NAME};
 use crate::frame::Role;
-use crate::handshake::{HandshakeError, Part, walk};
+use crate::handshake::{ExtensionListItem, HandshakeError, parse_extension_list};
 
 /// Offers of one handshake that are looked at. Browsers make one.
 const MAX_OFFERS: usize = 16;
@@ -67,7 +67,7 @@ impl DeflateOptions {
     }
 
     /// The client's offer: the value of `Sec-WebSocket-Extensions` (§7.1).
-    pub(crate) fn offer(&self) -> HeaderValue {
+    pub(crate) fn offer_header(&self) -> HeaderValue {
         let options = self.clamped();
         let mut offer = NAME.to_owned();
         if !options.peer_context_takeover {
@@ -87,16 +87,16 @@ impl DeflateOptions {
         HeaderValue::from_str(&offer).unwrap_or(HeaderValue::from_static(NAME))
     }
 
-    /// Holds a server's answer against [`offer`](Self::offer): what was agreed, or `None` where the server declined.
+    /// Holds a server's answer against [`offer_header`](Self::offer_header): what was agreed, or `None` where the server declined.
     ///
     /// # Errors
     /// The server has accepted what was not offered, or in a way that it must not (§7.1, RFC 6455 §9.1): the connection is to
     /// be failed.
-    pub(crate) fn accept_answer(
+    pub(crate) fn accept_response(
         &self,
         headers: &HeaderMap,
     ) -> Result<Option<DeflateAgreement>, HandshakeError> {
-        let answers = answered(headers)?;
+        let answers = parse_responses(headers)?;
         let answer = match answers.as_slice() {
             [] => return Ok(None),
             [Some(answer)] => answer,
@@ -121,14 +121,14 @@ impl DeflateOptions {
             client_context_takeover: options.own_context_takeover && !answer.client_no_context_takeover,
             server_max_window_bits: server_bits,
             client_max_window_bits: client_bits,
-            tell_client_max_window_bits: false,
+            send_client_max_window_bits: false,
             level: options.level,
             threshold: options.threshold,
         }))
     }
 
     /// The server's choice among offers: the first one that can be kept (§5.1).
-    pub(crate) fn choose(&self, offers: &[DeflateOffer]) -> Option<DeflateAgreement> {
+    pub(crate) fn negotiate(&self, offers: &[DeflateParams]) -> Option<DeflateAgreement> {
         let options = self.clamped();
         offers.iter().find_map(|offer| {
             let server_bits =
@@ -147,7 +147,7 @@ impl DeflateOptions {
                 client_context_takeover: options.peer_context_takeover && !offer.client_no_context_takeover,
                 server_max_window_bits: server_bits,
                 client_max_window_bits: client_bits.unwrap_or(MAX_WINDOW_BITS),
-                tell_client_max_window_bits: client_bits.is_some_and(|bits| bits < MAX_WINDOW_BITS),
+                send_client_max_window_bits: client_bits.is_some_and(|bits| bits < MAX_WINDOW_BITS),
                 level: options.level,
                 threshold: options.threshold,
             })
@@ -157,16 +157,16 @@ impl DeflateOptions {
 
 /// One offer of the extension, or an answer to one, with parameters as they may stand there (§7.1).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct DeflateOffer {
+pub(crate) struct DeflateParams {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
     client_max_window_bits: Option<Option<u8>>,
 }
 
-impl DeflateOffer {
+impl DeflateParams {
     /// `None`: unknown, twice, or with a value that it must not have.
-    fn with(mut self, name: &str, value: Option<&str>) -> Option<Self> {
+    fn with_param(mut self, name: &str, value: Option<&str>) -> Option<Self> {
         let taken = match (name, value) {
             ("server_no_context_takeover", None) => {
                 std::mem::replace(&mut self.server_no_context_takeover, true)
@@ -207,41 +207,41 @@ fn window_bits(digits: &str) -> Option<u8> {
 }
 
 /// A client's offers of the extension. One with parameters that a server cannot accept is left out (§7.1).
-pub(crate) fn offers(headers: &HeaderMap) -> Result<Vec<DeflateOffer>, HandshakeError> {
+pub(crate) fn parse_offers(headers: &HeaderMap) -> Result<Vec<DeflateParams>, HandshakeError> {
     let mut offers = Vec::new();
-    read(headers, |_| true, &mut offers)?;
+    parse_deflate_params(headers, |_| true, &mut offers)?;
     Ok(offers.into_iter().flatten().collect())
 }
 
 /// What a server has accepted. Anything but this extension was not offered.
-fn answered(headers: &HeaderMap) -> Result<Vec<Option<DeflateOffer>>, HandshakeError> {
+fn parse_responses(headers: &HeaderMap) -> Result<Vec<Option<DeflateParams>>, HandshakeError> {
     let mut answers = Vec::new();
-    read(headers, |other| other == NAME, &mut answers)?;
+    parse_deflate_params(headers, |other| other == NAME, &mut answers)?;
     Ok(answers)
 }
 
-fn read(
+fn parse_deflate_params(
     headers: &HeaderMap,
     mut may_be_there: impl FnMut(&str) -> bool,
-    offers: &mut Vec<Option<DeflateOffer>>,
+    offers: &mut Vec<Option<DeflateParams>>,
 ) -> Result<(), HandshakeError> {
     let mut well_formed = true;
     for value in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
         let mut inside = false;
-        well_formed &= walk(value.as_bytes(), |part| match part {
-            Part::Extension(name) => {
+        well_formed &= parse_extension_list(value.as_bytes(), |part| match part {
+            ExtensionListItem::Extension(name) => {
                 well_formed &= may_be_there(name);
                 inside = name == NAME && offers.len() < MAX_OFFERS;
                 if inside {
-                    offers.push(Some(DeflateOffer::default()));
+                    offers.push(Some(DeflateParams::default()));
                 }
             }
-            Part::Parameter(name, value) if inside => {
+            ExtensionListItem::Parameter(name, value) if inside => {
                 if let Some(offer) = offers.last_mut() {
-                    *offer = offer.and_then(|offer| offer.with(name, value));
+                    *offer = offer.and_then(|offer| offer.with_param(name, value));
                 }
             }
-            Part::Parameter(..) => {}
+            ExtensionListItem::Parameter(..) => {}
         });
     }
     if well_formed { Ok(()) } else { Err(HandshakeError::InvalidExtensions) }

@@ -25,16 +25,16 @@ fn headers(values: &[&str]) -> HeaderMap {
 
 /// What a server with these options answers to these offers.
 fn answer(options: &DeflateOptions, values: &[&str]) -> Option<String> {
-    let agreement = options.choose(&offers(&headers(values)).unwrap())?;
-    Some(agreement.answer().to_str().unwrap().to_owned())
+    let agreement = options.negotiate(&parse_offers(&headers(values)).unwrap())?;
+    Some(agreement.response_header().to_str().unwrap().to_owned())
 }
 
 /// The two ends of a connection.
 fn agreed(client: &DeflateOptions, server: &DeflateOptions) -> (DeflateAgreement, DeflateAgreement) {
-    let offer = client.offer();
-    let at_server = server.choose(&offers(&headers(&[offer.to_str().unwrap()])).unwrap()).unwrap();
-    let answer = at_server.answer();
-    let at_client = client.accept_answer(&headers(&[answer.to_str().unwrap()])).unwrap().unwrap();
+    let offer = client.offer_header();
+    let at_server = server.negotiate(&parse_offers(&headers(&[offer.to_str().unwrap()])).unwrap()).unwrap();
+    let answer = at_server.response_header();
+    let at_client = client.accept_response(&headers(&[answer.to_str().unwrap()])).unwrap().unwrap();
     (at_client, at_server)
 }
 
@@ -128,7 +128,7 @@ fn a_bomb_is_stopped_at_the_limit_and_not_behind_it() {
 fn it_does_not_matter_how_large_messages_of_the_thread_have_been() {
     // 101 bytes that are not compressed, and a block of a type that there is none of.
     let payload = [&b"\x00\x65\x00\x9a\xff"[..], &[b'x'; 101], b"\x07"].concat();
-    let refused = Err(ProtocolError::MessageTooBig { announced: 101, limit: 100 });
+    let refused = Err(ProtocolError::MessageTooBig { size: 101, limit: 100 });
     let mut inflater = Inflater::new(&without_takeover());
     assert_eq!(inflate(&mut inflater, &payload, 100), refused);
     let mut large = Vec::new();
@@ -250,20 +250,23 @@ fn a_server_accepts_the_first_offer_that_it_can_keep() {
 #[test]
 fn offers_without_end_are_not_kept() {
     let many = "permessage-deflate, ".repeat(1_000) + "permessage-deflate";
-    assert_eq!(offers(&headers(&[&many])).unwrap().len(), MAX_OFFERS_KEPT);
+    assert_eq!(parse_offers(&headers(&[&many])).unwrap().len(), MAX_OFFERS_KEPT);
 }
 
 const MAX_OFFERS_KEPT: usize = 16;
 
 #[test]
 fn an_offer_says_what_the_client_wants() {
-    assert_eq!(TAKEOVER.offer(), "permessage-deflate; client_max_window_bits");
+    assert_eq!(TAKEOVER.offer_header(), "permessage-deflate; client_max_window_bits");
     assert_eq!(
-        DeflateOptions::default().offer(),
+        DeflateOptions::default().offer_header(),
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
     );
     let small = DeflateOptions { own_max_window_bits: 10, peer_max_window_bits: 11, ..TAKEOVER };
-    assert_eq!(small.offer(), "permessage-deflate; server_max_window_bits=11; client_max_window_bits=10");
+    assert_eq!(
+        small.offer_header(),
+        "permessage-deflate; server_max_window_bits=11; client_max_window_bits=10"
+    );
 }
 
 #[test]
@@ -287,12 +290,12 @@ fn a_client_takes_no_answer_that_it_must_fail() {
         (&small, "permessage-deflate; server_max_window_bits=12"),
         (&lean, "permessage-deflate"),
     ] {
-        let taken = options.accept_answer(&headers(&[answer]));
+        let taken = options.accept_response(&headers(&[answer]));
         assert_eq!(taken, Err(HandshakeError::InvalidExtensions), "{answer}");
     }
-    assert_eq!(TAKEOVER.accept_answer(&headers(&[])), Ok(None));
+    assert_eq!(TAKEOVER.accept_response(&headers(&[])), Ok(None));
     let agreement = TAKEOVER
-        .accept_answer(&headers(&[
+        .accept_response(&headers(&[
             "permessage-deflate; server_no_context_takeover; client_max_window_bits=10; server_max_window_bits=8",
         ]))
         .unwrap()
@@ -311,12 +314,12 @@ fn whoever_may_refer_no_further_than_zlib_can_keep_to_sends_messages_as_they_are
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits=8",
         ),
     ] {
-        let agreement = options.accept_answer(&headers(&[answer])).unwrap().unwrap();
+        let agreement = options.accept_response(&headers(&[answer])).unwrap().unwrap();
         assert_eq!((agreement.own_window_bits(), agreement.peer_window_bits()), (8, 15));
         let mut deflater = Deflater::new(&agreement);
         let mut out = Vec::new();
         assert!(!deflater.compress(&[b'a'; 10_000], &mut out));
-        assert_eq!(deflater.shared_window_bits(), None, "what it makes of a message is for nobody else");
+        assert_eq!(deflater.no_takeover_window_bits(), None, "what it makes of a message is for nobody else");
         // What the server compresses is another matter.
         let mut inflater = Inflater::new(&agreement);
         assert_eq!(inflate(&mut inflater, b"\xf2\x48\xcd\xc9\xc9\x07\x00", 5).as_deref(), Ok(&b"Hello"[..]));

@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 use super::uri::WebSocketUri;
-use super::{Single, accept_key, is_authority, is_token_byte, lists_token, single};
+use super::{SingleHeader, accept_key, is_authority, is_token_byte, lists_token, single_header};
 use crate::deflate::{DeflateAgreement, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 
@@ -17,22 +17,22 @@ use crate::limits::MAX_OFFERED_PROTOCOLS;
 ///
 /// ```
 /// use http::HeaderMap;
-/// use tidewire_ws_proto::{Offer, WebSocketUri};
+/// use tidewire_ws_proto::{ClientHandshake, WebSocketUri};
 ///
 /// let uri = WebSocketUri::parse("wss://example.com/chat").expect("a URI");
-/// let offer = Offer::new([7; 16]).protocol("chat.v2").expect("a token");
+/// let offer = ClientHandshake::new([7; 16]).protocol("chat.v2").expect("a token");
 /// let request = offer.request(&uri, &HeaderMap::new()).expect("no header of the handshake");
 /// assert_eq!(request.uri(), "/chat");
 /// assert_eq!(request.headers()["host"], "example.com");
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Offer {
+pub struct ClientHandshake {
     key: String,
     protocols: Vec<String>,
     deflate: Option<DeflateOptions>,
 }
 
-impl Offer {
+impl ClientHandshake {
     /// An offer of nothing but WebSocket. The nonce has to be new and unpredictable for each connection (§4.1, 7).
     pub fn new(nonce: [u8; 16]) -> Self {
         Self { key: STANDARD.encode(nonce), protocols: Vec::new(), deflate: None }
@@ -46,15 +46,15 @@ impl Offer {
     }
 
     /// Offers a subprotocol as well, behind those that are offered already: the first one is preferred (§4.1, 10).
-    pub fn protocol(mut self, protocol: &str) -> Result<Self, OfferError> {
+    pub fn protocol(mut self, protocol: &str) -> Result<Self, ClientHandshakeError> {
         if protocol.is_empty() || !protocol.bytes().all(|byte| is_token_byte(&byte)) {
-            return Err(OfferError::InvalidProtocol(protocol.to_owned()));
+            return Err(ClientHandshakeError::InvalidProtocol(protocol.to_owned()));
         }
         if self.protocols.iter().any(|earlier| earlier == protocol) {
-            return Err(OfferError::ProtocolRepeated(protocol.to_owned()));
+            return Err(ClientHandshakeError::ProtocolRepeated(protocol.to_owned()));
         }
         if self.protocols.len() == MAX_OFFERED_PROTOCOLS {
-            return Err(OfferError::TooManyProtocols);
+            return Err(ClientHandshakeError::TooManyProtocols);
         }
         self.protocols.push(protocol.to_owned());
         Ok(self)
@@ -62,13 +62,17 @@ impl Offer {
 
     /// The request, with `headers` behind those of the handshake. They may not name any of these, but for `Host`, which
     /// replaces ours. No `Origin` is added: that is for browsers (§4.1, 8), or among `headers`.
-    pub fn request(&self, uri: &WebSocketUri, headers: &HeaderMap) -> Result<Request<()>, OfferError> {
+    pub fn request(
+        &self,
+        uri: &WebSocketUri,
+        headers: &HeaderMap,
+    ) -> Result<Request<()>, ClientHandshakeError> {
         if let Some(reserved) = headers.keys().find(|name| is_reserved(name)) {
-            return Err(OfferError::ReservedHeader(reserved.clone()));
+            return Err(ClientHandshakeError::ReservedHeader(reserved.clone()));
         }
         let mut request = Request::new(());
         *request.method_mut() = Method::GET;
-        *request.uri_mut() = uri.resource().clone();
+        *request.uri_mut() = uri.resource_name().clone();
         *request.version_mut() = Version::HTTP_11;
         let fields = request.headers_mut();
         fields.insert(HOST, host(uri, headers)?);
@@ -85,7 +89,7 @@ impl Offer {
             fields.insert(SEC_WEBSOCKET_PROTOCOL, protocols);
         }
         if let Some(deflate) = &self.deflate {
-            fields.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.offer());
+            fields.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.offer_header());
         }
         for (name, value) in headers.iter().filter(|(name, _)| *name != HOST) {
             fields.append(name, value.clone());
@@ -96,55 +100,72 @@ impl Offer {
     /// Holds the answer against every requirement of §4.1. After an error the connection has to be given up.
     ///
     /// A server that selects none of the subprotocols has not broken a rule; whether to go on is for the program to say.
-    pub fn verify(&self, status: StatusCode, headers: &HeaderMap) -> Result<Agreed, AnswerError> {
+    pub fn verify_response(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Result<Negotiated, HandshakeResponseError> {
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(AnswerError::Status(status));
+            return Err(HandshakeResponseError::Status(status));
         }
         // Unlike a request's, it may not list other protocols: one has been switched to.
-        match single(headers, &UPGRADE) {
-            Single::One(upgrade) if upgrade.eq_ignore_ascii_case(b"websocket") => {}
-            _ => return Err(AnswerError::UpgradeMissing),
+        match single_header(headers, &UPGRADE) {
+            SingleHeader::Value(upgrade) if upgrade.eq_ignore_ascii_case(b"websocket") => {}
+            _ => return Err(HandshakeResponseError::UpgradeMissing),
         }
         if !lists_token(headers, &CONNECTION, "upgrade") {
-            return Err(AnswerError::ConnectionWithoutUpgrade);
+            return Err(HandshakeResponseError::ConnectionWithoutUpgrade);
         }
-        match single(headers, &SEC_WEBSOCKET_ACCEPT) {
-            Single::One(accept) if accept == accept_key(&self.key).as_bytes() => {}
-            Single::None => return Err(AnswerError::AcceptMissing),
-            Single::One(_) | Single::Many => return Err(AnswerError::WrongAccept),
+        match single_header(headers, &SEC_WEBSOCKET_ACCEPT) {
+            SingleHeader::Value(accept) if accept == accept_key(&self.key).as_bytes() => {}
+            SingleHeader::Missing => return Err(HandshakeResponseError::AcceptMissing),
+            SingleHeader::Value(_) | SingleHeader::Repeated => {
+                return Err(HandshakeResponseError::InvalidAccept);
+            }
         }
-        Ok(Agreed { protocol: self.selected_protocol(headers)?, deflate: self.accepted_extension(headers)? })
+        Ok(Negotiated {
+            protocol: self.selected_protocol(headers)?,
+            deflate: self.accepted_extension(headers)?,
+        })
     }
 
     /// Nothing may be agreed on but what was offered (§4.1; §9.1 has a client fail the connection over it).
-    fn accepted_extension(&self, headers: &HeaderMap) -> Result<Option<DeflateAgreement>, AnswerError> {
+    fn accepted_extension(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<DeflateAgreement>, HandshakeResponseError> {
         match &self.deflate {
-            Some(offered) => offered.accept_answer(headers).map_err(|_| AnswerError::ExtensionNotOffered),
-            None if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) => Err(AnswerError::ExtensionNotOffered),
+            Some(offered) => {
+                offered.accept_response(headers).map_err(|_| HandshakeResponseError::ExtensionNotOffered)
+            }
+            None if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) => {
+                Err(HandshakeResponseError::ExtensionNotOffered)
+            }
             None => Ok(None),
         }
     }
 
-    fn selected_protocol(&self, headers: &HeaderMap) -> Result<Option<String>, AnswerError> {
-        let selected = match single(headers, &SEC_WEBSOCKET_PROTOCOL) {
-            Single::None => return Ok(None),
-            Single::One(selected) => selected,
-            Single::Many => return Err(AnswerError::ProtocolRepeated),
+    fn selected_protocol(&self, headers: &HeaderMap) -> Result<Option<String>, HandshakeResponseError> {
+        let selected = match single_header(headers, &SEC_WEBSOCKET_PROTOCOL) {
+            SingleHeader::Missing => return Ok(None),
+            SingleHeader::Value(selected) => selected,
+            SingleHeader::Repeated => return Err(HandshakeResponseError::ProtocolRepeated),
         };
         let offered = self.protocols.iter().find(|offered| offered.as_bytes() == selected);
-        let not_offered = || AnswerError::ProtocolNotOffered(String::from_utf8_lossy(selected).into_owned());
+        let not_offered =
+            || HandshakeResponseError::ProtocolNotOffered(String::from_utf8_lossy(selected).into_owned());
         offered.cloned().map(Some).ok_or_else(not_offered)
     }
 }
 
 /// What client and server have agreed on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Agreed {
+pub struct Negotiated {
     protocol: Option<String>,
     deflate: Option<DeflateAgreement>,
 }
 
-impl Agreed {
+impl Negotiated {
     /// The subprotocol that the server has selected from those that were offered.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
@@ -159,7 +180,7 @@ impl Agreed {
 /// The program asks for something that cannot be in an opening handshake.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OfferError {
+pub enum ClientHandshakeError {
     /// A header that the handshake sets itself, or that would give the request a body.
     #[error("the header {0} belongs to the handshake and cannot be set")]
     ReservedHeader(HeaderName),
@@ -180,7 +201,7 @@ pub enum OfferError {
 /// The server's answer does not open a WebSocket (§4.1).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AnswerError {
+pub enum HandshakeResponseError {
     /// Another status than 101. It is an answer of HTTP, and means there what it says.
     #[error("the server answered {0} instead of 101")]
     Status(StatusCode),
@@ -195,7 +216,7 @@ pub enum AnswerError {
     AcceptMissing,
     /// `Sec-WebSocket-Accept` is not the one to our key: whoever answered does not know of WebSocket, or answers others.
     #[error("the Sec-WebSocket-Accept header of the answer does not fit the key of the request")]
-    WrongAccept,
+    InvalidAccept,
     /// An extension that was not offered, or not in this way.
     #[error("the answer names an extension that was not offered, or not in this way")]
     ExtensionNotOffered,
@@ -208,11 +229,11 @@ pub enum AnswerError {
 }
 
 /// The program's `Host`, or that of the URI.
-fn host(uri: &WebSocketUri, headers: &HeaderMap) -> Result<HeaderValue, OfferError> {
-    match single(headers, &HOST) {
-        Single::None => Ok(uri.host_field().clone()),
-        Single::One(host) if is_authority(host) => Ok(headers[HOST].clone()),
-        Single::One(_) | Single::Many => Err(OfferError::InvalidHost),
+fn host(uri: &WebSocketUri, headers: &HeaderMap) -> Result<HeaderValue, ClientHandshakeError> {
+    match single_header(headers, &HOST) {
+        SingleHeader::Missing => Ok(uri.host_header().clone()),
+        SingleHeader::Value(host) if is_authority(host) => Ok(headers[HOST].clone()),
+        SingleHeader::Value(_) | SingleHeader::Repeated => Err(ClientHandshakeError::InvalidHost),
     }
 }
 

@@ -27,7 +27,7 @@ pub enum HandshakeError {
     InvalidHost,
     /// A `Content-Length` above zero, or any `Transfer-Encoding`.
     #[error("a WebSocket handshake must not have a body")]
-    Body,
+    BodyNotAllowed,
     /// `Upgrade` does not list `websocket`.
     #[error("the Upgrade header does not contain \"websocket\"")]
     UpgradeMissing,
@@ -61,15 +61,15 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Extensions` is not a list of extensions (§9.1).
     #[error("the Sec-WebSocket-Extensions header is not a list of extensions")]
     InvalidExtensions,
-    /// `Origin` is not one of those that are let in, see [`Origins`](crate::Origins) (§10.2).
+    /// `Origin` is not one of those that are let in, see [`AllowedOrigins`](crate::AllowedOrigins) (§10.2).
     #[error("pages of this origin may not connect")]
     OriginNotAllowed,
     /// A request of HTTP/2 that is no CONNECT with a `:protocol` (RFC 8441 §4).
     #[error("over HTTP/2 a WebSocket handshake has to be an extended CONNECT request (RFC 8441)")]
-    NoExtendedConnect,
+    NotExtendedConnect,
     /// The `:protocol` of an extended CONNECT is not `websocket`.
     #[error("the :protocol of an extended CONNECT request has to be websocket")]
-    UnknownProtocol,
+    UnsupportedConnectProtocol,
     /// An `Upgrade` or a `Connection` in HTTP/2 (RFC 8441 §5).
     #[error("over HTTP/2 there must be neither an Upgrade nor a Connection header")]
     UpgradeInHttp2,
@@ -89,7 +89,7 @@ impl HandshakeError {
                 StatusCode::UPGRADE_REQUIRED
             }
             HandshakeError::OriginNotAllowed => StatusCode::FORBIDDEN,
-            HandshakeError::UnknownProtocol => StatusCode::NOT_IMPLEMENTED,
+            HandshakeError::UnsupportedConnectProtocol => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::BAD_REQUEST,
         }
     }

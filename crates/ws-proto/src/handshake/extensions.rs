@@ -4,7 +4,7 @@ use super::is_token_byte;
 
 /// A piece of a list of extensions, in the order in which they stand there.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Part<'v> {
+pub(crate) enum ExtensionListItem<'v> {
     /// The name of an extension. Its parameters follow.
     Extension(&'v str),
     /// A parameter and its value, without quotes.
@@ -14,7 +14,7 @@ pub(crate) enum Part<'v> {
 /// Walks over a list of extensions; whether it is one. What was wrong with it may show only at its end.
 ///
 /// One walk, which takes memory only for a value in quotes.
-pub(crate) fn walk(value: &[u8], mut each: impl FnMut(Part<'_>)) -> bool {
+pub(crate) fn parse_extension_list(value: &[u8], mut each: impl FnMut(ExtensionListItem<'_>)) -> bool {
     let mut scanner = Scanner(value);
     let mut extensions = 0;
     loop {
@@ -38,16 +38,16 @@ struct Scanner<'v>(&'v [u8]);
 
 impl<'v> Scanner<'v> {
     /// `token *( ";" token [ "=" ( token | quoted-string ) ] )`; `None` if that is not what is there.
-    fn extension(&mut self, each: &mut impl FnMut(Part<'_>)) -> Option<()> {
-        each(Part::Extension(self.token()?));
+    fn extension(&mut self, each: &mut impl FnMut(ExtensionListItem<'_>)) -> Option<()> {
+        each(ExtensionListItem::Extension(self.token()?));
         while self.take(b';') {
             let name = self.token()?;
             if !self.take(b'=') {
-                each(Part::Parameter(name, None));
+                each(ExtensionListItem::Parameter(name, None));
             } else if self.take(b'"') {
-                each(Part::Parameter(name, Some(&self.quoted_token()?)));
+                each(ExtensionListItem::Parameter(name, Some(&self.quoted_token()?)));
             } else {
-                each(Part::Parameter(name, Some(self.token()?)));
+                each(ExtensionListItem::Parameter(name, Some(self.token()?)));
             }
         }
         Some(())

@@ -9,31 +9,31 @@ use http::{HeaderMap, HeaderValue};
 /// server's look at `Origin` keeps a stranger's page from acting as whoever visits it (cross-site WebSocket hijacking).
 ///
 /// A request without `Origin` does not come from a page of a browser, which always sends it, and is let in unless
-/// [`without_origin`](Self::without_origin) says otherwise. Programs can send any `Origin` they like: this list protects
+/// [`allow_missing_origin`](Self::allow_missing_origin) says otherwise. Programs can send any `Origin` they like: this list protects
 /// the users of browsers, not the server from programs.
 ///
 /// ```
-/// # use tidewire_ws_proto::Origins;
+/// # use tidewire_ws_proto::AllowedOrigins;
 ///
 /// # fn origins() -> Result<(), tidewire_ws_proto::InvalidOrigin> {
-/// let origins = Origins::new(["https://example.com", "https://*.example.com"])?.or_same_host();
+/// let origins = AllowedOrigins::new(["https://example.com", "https://*.example.com"])?.or_same_host();
 /// # Ok(())
 /// # }
 /// # origins().unwrap();
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Origins {
-    listed: Vec<Listed>,
+pub struct AllowedOrigins {
+    patterns: Vec<OriginPattern>,
     same_host: bool,
-    without_origin: bool,
+    allow_missing_origin: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Listed {
+enum OriginPattern {
     /// As browsers send it.
     Exact(String),
     /// What stands before and behind the labels of a subdomain: `https://` and `.example.com:8443`.
-    Subdomains { before: String, behind: String },
+    Subdomains { prefix: String, suffix: String },
 }
 
 /// The text is not an origin as browsers send it, and would never match.
@@ -46,7 +46,7 @@ pub struct InvalidOrigin(
     pub String,
 );
 
-impl Origins {
+impl AllowedOrigins {
     /// These: a scheme, a host, and the port unless it is the scheme's own, as in `https://example.com` or
     /// `http://localhost:5173`. `https://*.example.com` stands for all subdomains of whatever depth, and not for
     /// `example.com` itself. `null` is what pages of files and sandboxed frames send, whoever has written them.
@@ -54,15 +54,18 @@ impl Origins {
     /// # Errors
     /// One of them is no origin.
     pub fn new<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Result<Self, InvalidOrigin> {
-        let listed = origins.into_iter().map(|origin| listed(origin.as_ref())).collect::<Result<_, _>>()?;
-        Ok(Self { listed, same_host: false, without_origin: true })
+        let listed = origins
+            .into_iter()
+            .map(|origin| parse_origin_pattern(origin.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { patterns: listed, same_host: false, allow_missing_origin: true })
     }
 
     /// Only pages of the host that the request itself names in `Host`, port included: those that the server's own name
     /// has served. The scheme may differ, since TLS may end before us.
     #[must_use]
     pub fn same_host() -> Self {
-        Self { listed: Vec::new(), same_host: true, without_origin: true }
+        Self { patterns: Vec::new(), same_host: true, allow_missing_origin: true }
     }
 
     /// These, and pages of the [same host](Self::same_host).
@@ -74,57 +77,57 @@ impl Origins {
 
     /// Whether a request that names no origin is let in. Default: yes.
     #[must_use]
-    pub fn without_origin(mut self, allowed: bool) -> Self {
-        self.without_origin = allowed;
+    pub fn allow_missing_origin(mut self, allowed: bool) -> Self {
+        self.allow_missing_origin = allowed;
         self
     }
 
     /// Whether a request with these headers may connect. One that names several origins may not.
     #[must_use]
-    pub fn allow(&self, headers: &HeaderMap) -> bool {
-        self.allow_origin(&Origin::of(headers, headers.get(HOST).cloned()))
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        self.allows_origin(&RequestOrigin::from_headers(headers, headers.get(HOST).cloned()))
     }
 
-    pub(crate) fn allow_origin(&self, origin: &Origin) -> bool {
+    pub(crate) fn allows_origin(&self, origin: &RequestOrigin) -> bool {
         match origin {
-            Origin::None => self.without_origin,
-            Origin::Of { origin, host } => {
+            RequestOrigin::Missing => self.allow_missing_origin,
+            RequestOrigin::Value { origin, host } => {
                 let Ok(origin) = origin.to_str() else { return false };
-                self.listed.iter().any(|listed| listed.matches(origin))
-                    || (self.same_host && host.as_ref().is_some_and(|host| is_of_host(origin, host)))
+                self.patterns.iter().any(|listed| listed.matches(origin))
+                    || (self.same_host && host.as_ref().is_some_and(|host| is_same_host(origin, host)))
             }
-            Origin::Several => false,
+            RequestOrigin::Repeated => false,
         }
     }
 }
 
 /// What a request says about the page that it comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Origin {
-    None,
-    Of { origin: HeaderValue, host: Option<HeaderValue> },
-    Several,
+pub(crate) enum RequestOrigin {
+    Missing,
+    Value { origin: HeaderValue, host: Option<HeaderValue> },
+    Repeated,
 }
 
-impl Origin {
+impl RequestOrigin {
     /// `host` is what the request says that it has come to.
-    pub(crate) fn of(headers: &HeaderMap, host: Option<HeaderValue>) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap, host: Option<HeaderValue>) -> Self {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            (None, _) => Self::None,
-            (Some(origin), None) => Self::Of { origin: origin.clone(), host },
-            (Some(_), Some(_)) => Self::Several,
+            (None, _) => Self::Missing,
+            (Some(origin), None) => Self::Value { origin: origin.clone(), host },
+            (Some(_), Some(_)) => Self::Repeated,
         }
     }
 }
 
-impl Listed {
+impl OriginPattern {
     fn matches(&self, origin: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == origin,
-            Self::Subdomains { before, behind } => origin
-                .strip_prefix(before.as_str())
-                .and_then(|rest| rest.strip_suffix(behind.as_str()))
+            Self::Subdomains { prefix, suffix } => origin
+                .strip_prefix(prefix.as_str())
+                .and_then(|rest| rest.strip_suffix(suffix.as_str()))
                 // A host and nothing else: what a browser sends has no more, but what somebody else sends may.
                 .is_some_and(|labels| {
                     !labels.is_empty()
@@ -134,17 +137,17 @@ impl Listed {
     }
 }
 
-fn is_of_host(origin: &str, host: &HeaderValue) -> bool {
+fn is_same_host(origin: &str, host: &HeaderValue) -> bool {
     origin
         .split_once("://")
         .is_some_and(|(_, authority)| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
 /// Browsers serialise an origin in one way (RFC 6454 §6.2): in lower case, without the scheme's own port.
-fn listed(text: &str) -> Result<Listed, InvalidOrigin> {
+fn parse_origin_pattern(text: &str) -> Result<OriginPattern, InvalidOrigin> {
     let invalid = || InvalidOrigin(text.to_owned());
     if text == "null" {
-        return Ok(Listed::Exact(text.to_owned()));
+        return Ok(OriginPattern::Exact(text.to_owned()));
     }
     let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
     let (scheme, authority) = origin.split_once("://").ok_or_else(invalid)?;
@@ -164,9 +167,9 @@ fn listed(text: &str) -> Result<Listed, InvalidOrigin> {
         return Err(invalid());
     }
     Ok(if wildcard {
-        Listed::Subdomains { before: format!("{scheme}://"), behind: format!(".{host}") }
+        OriginPattern::Subdomains { prefix: format!("{scheme}://"), suffix: format!(".{host}") }
     } else {
-        Listed::Exact(format!("{scheme}://{host}"))
+        OriginPattern::Exact(format!("{scheme}://{host}"))
     })
 }
 
@@ -196,14 +199,14 @@ mod tests {
         fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
-    fn allow(origins: &Origins, origin: &'static str) -> bool {
-        origins.allow(&headers(&[(ORIGIN, origin), (HOST, "server.example:8080")]))
+    fn allow(origins: &AllowedOrigins, origin: &'static str) -> bool {
+        origins.allows(&headers(&[(ORIGIN, origin), (HOST, "server.example:8080")]))
     }
 
     #[test]
     fn an_origin_is_let_in_exactly_as_it_is_listed() {
         let origins =
-            Origins::new(["https://Example.com/", "http://localhost:5173", "https://a.example:443"]);
+            AllowedOrigins::new(["https://Example.com/", "http://localhost:5173", "https://a.example:443"]);
         let origins = origins.unwrap();
         for origin in ["https://example.com", "http://localhost:5173", "https://a.example"] {
             assert!(allow(&origins, origin), "{origin}");
@@ -225,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_stands_for_the_subdomains_and_for_nothing_else() {
-        let origins = Origins::new(["https://*.example.com", "https://*.a.example:8443"]).unwrap();
+        let origins = AllowedOrigins::new(["https://*.example.com", "https://*.a.example:8443"]).unwrap();
         for origin in ["https://www.example.com", "https://a.b.example.com", "https://x.a.example:8443"] {
             assert!(allow(&origins, origin), "{origin}");
         }
@@ -246,20 +249,20 @@ mod tests {
 
     #[test]
     fn the_same_host_is_that_of_the_request_whatever_the_scheme() {
-        for origins in [Origins::same_host(), Origins::new([""; 0]).unwrap().or_same_host()] {
+        for origins in [AllowedOrigins::same_host(), AllowedOrigins::new([""; 0]).unwrap().or_same_host()] {
             assert!(allow(&origins, "https://server.example:8080"));
             assert!(allow(&origins, "http://server.example:8080"));
             assert!(!allow(&origins, "https://server.example"));
-            assert!(!origins.allow(&headers(&[(ORIGIN, "https://server.example")])));
+            assert!(!origins.allows(&headers(&[(ORIGIN, "https://server.example")])));
         }
     }
 
     #[test]
     fn a_request_without_an_origin_is_let_in_unless_said_otherwise_and_one_with_two_is_not() {
-        let origins = Origins::new(["https://a.example", "null"]).unwrap();
-        assert!(origins.allow(&HeaderMap::new()));
-        assert!(!origins.clone().without_origin(false).allow(&HeaderMap::new()));
-        assert!(!origins.allow(&headers(&[(ORIGIN, "https://a.example"), (ORIGIN, "https://a.example")])));
+        let origins = AllowedOrigins::new(["https://a.example", "null"]).unwrap();
+        assert!(origins.allows(&HeaderMap::new()));
+        assert!(!origins.clone().allow_missing_origin(false).allows(&HeaderMap::new()));
+        assert!(!origins.allows(&headers(&[(ORIGIN, "https://a.example"), (ORIGIN, "https://a.example")])));
         assert!(allow(&origins, "null"));
     }
 
@@ -282,8 +285,11 @@ mod tests {
             "https://b\u{fc}cher.example",
             "https://[::1",
         ] {
-            assert_eq!(Origins::new([text]), Err(InvalidOrigin(text.to_owned())));
+            assert_eq!(AllowedOrigins::new([text]), Err(InvalidOrigin(text.to_owned())));
         }
-        assert!(Origins::new(["http://[::1]:3000", "http://127.0.0.1", "chrome-extension://abcdef"]).is_ok());
+        assert!(
+            AllowedOrigins::new(["http://[::1]:3000", "http://127.0.0.1", "chrome-extension://abcdef"])
+                .is_ok()
+        );
     }
 }

@@ -15,7 +15,7 @@ fn request(name: &'static str, value: &str) -> HeaderMap {
 }
 
 fn verdict(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    verify(&Method::GET, &Uri::from_static("/chat"), Version::HTTP_11, headers).map(|_| ())
+    verify_upgrade_request(&Method::GET, &Uri::from_static("/chat"), Version::HTTP_11, headers).map(|_| ())
 }
 
 #[test]
@@ -27,11 +27,11 @@ fn a_request_with_a_body_is_no_handshake() {
         ("transfer-encoding", "chunked"),
         ("transfer-encoding", "identity"),
     ] {
-        assert_eq!(verdict(&request(name, value)), Err(HandshakeError::Body), "{name}: {value}");
+        assert_eq!(verdict(&request(name, value)), Err(HandshakeError::BodyNotAllowed), "{name}: {value}");
     }
     let mut twice = request("content-length", "0");
     twice.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
-    assert_eq!(verdict(&twice), Err(HandshakeError::Body));
+    assert_eq!(verdict(&twice), Err(HandshakeError::BodyNotAllowed));
 }
 
 #[test]

@@ -13,8 +13,8 @@ pub struct WebSocketUri {
     secure: bool,
     host: String,
     port: u16,
-    host_field: HeaderValue,
-    resource: Uri,
+    host_header: HeaderValue,
+    resource_name: Uri,
 }
 
 impl WebSocketUri {
@@ -68,8 +68,8 @@ impl WebSocketUri {
             secure,
             host: bare.to_owned(),
             port,
-            host_field: HeaderValue::try_from(host_field).map_err(|_| malformed(()))?,
-            resource: resource(&uri).parse().map_err(|_| malformed(()))?,
+            host_header: HeaderValue::try_from(host_field).map_err(|_| malformed(()))?,
+            resource_name: resource_name(&uri).parse().map_err(|_| malformed(()))?,
         })
     }
 
@@ -89,18 +89,18 @@ impl WebSocketUri {
     }
 
     /// The value of the `Host` header.
-    pub fn host_field(&self) -> &HeaderValue {
-        &self.host_field
+    pub fn host_header(&self) -> &HeaderValue {
+        &self.host_header
     }
 
     /// The target of the request: the path, `/` if there is none, and the query.
-    pub fn resource(&self) -> &Uri {
-        &self.resource
+    pub fn resource_name(&self) -> &Uri {
+        &self.resource_name
     }
 }
 
 /// The "resource name" of §3.
-fn resource(uri: &Uri) -> String {
+fn resource_name(uri: &Uri) -> String {
     match uri.query() {
         Some(query) => format!("{}?{query}", uri.path()),
         None => uri.path().to_owned(),

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tidewire_ws_proto::{
-    Agreed, AnswerError as Error, DeflateOptions, Offer, OfferError, UriError, WebSocketUri, verify,
+    ClientHandshake, ClientHandshakeError, DeflateOptions, HandshakeResponseError as Error, Negotiated,
+    UriError, WebSocketUri, verify_upgrade_request,
 };
 
 /// Its base64 is the key of §1.3.
@@ -26,13 +27,13 @@ fn answer(name: &str, values: &[&str]) -> HeaderMap {
     headers(&kept.chain(values.iter().map(|value| (name, *value))).collect::<Vec<_>>())
 }
 
-fn offer(protocols: &[&str]) -> Result<Offer, OfferError> {
-    protocols.iter().try_fold(Offer::new(NONCE), |offer, protocol| offer.protocol(protocol))
+fn offer(protocols: &[&str]) -> Result<ClientHandshake, ClientHandshakeError> {
+    protocols.iter().try_fold(ClientHandshake::new(NONCE), |offer, protocol| offer.protocol(protocol))
 }
 
-fn verdict(headers: &HeaderMap) -> Result<Agreed, Error> {
+fn verdict(headers: &HeaderMap) -> Result<Negotiated, Error> {
     let offer = offer(&["chat", "superchat"]).expect("tokens");
-    offer.verify(StatusCode::SWITCHING_PROTOCOLS, headers)
+    offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
 /// The answer opens a WebSocket with each of these for one header.
@@ -60,7 +61,7 @@ fn section_3_must_1_2_a_uri_has_no_fragment_and_may_have_an_escaped_one() {
     for fragment in ["ws://a/#", "ws://a/b#c", "ws://a#", "wss://a/?b#c"] {
         assert_eq!(WebSocketUri::parse(fragment), Err(UriError::Fragment), "{fragment}");
     }
-    assert_eq!(uri("ws://a/b%23c?d%23").resource(), "/b%23c?d%23");
+    assert_eq!(uri("ws://a/b%23c?d%23").resource_name(), "/b%23c?d%23");
 }
 
 #[test]
@@ -105,7 +106,8 @@ fn section_4_1_must_15_16_17_20_21_22_23_24_25_28_29_the_request_is_that_of_the_
         ("origin", "http://example.com"),
     ];
     assert_eq!(sent.collect::<Vec<_>>(), expected);
-    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted =
+        verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     assert_eq!(accepted.expect("a handshake").protocols(), ["chat", "superchat"]);
 }
 
@@ -127,7 +129,7 @@ fn section_4_1_must_18_19_the_request_names_the_resource_and_the_host_and_no_def
         ("wss://[2001:db8::7]/", "[2001:db8::7]", "/"),
         ("ws://[::1]:9001", "[::1]:9001", "/"),
     ] {
-        let request = Offer::new(NONCE).request(&uri(text), &HeaderMap::new()).expect("a request");
+        let request = ClientHandshake::new(NONCE).request(&uri(text), &HeaderMap::new()).expect("a request");
         assert_eq!(request.headers()["host"], host, "{text}");
         assert_eq!(*request.uri(), resource, "{text}");
     }
@@ -136,9 +138,9 @@ fn section_4_1_must_18_19_the_request_names_the_resource_and_the_host_and_no_def
 #[test]
 fn section_4_1_must_30_31_only_different_tokens_are_offered() {
     assert!(offer(&["chat", "chat.v2", "CHAT"]).is_ok()); // tokens are case-sensitive
-    assert_eq!(offer(&["a", "chat", "chat"]), Err(OfferError::ProtocolRepeated("chat".to_owned())));
+    assert_eq!(offer(&["a", "chat", "chat"]), Err(ClientHandshakeError::ProtocolRepeated("chat".to_owned())));
     for protocol in ["", "super chat", "a,b", "chat;v=1", "ch\u{e4}t", "chat\r\nevil: 1"] {
-        assert_eq!(offer(&[protocol]), Err(OfferError::InvalidProtocol(protocol.to_owned())));
+        assert_eq!(offer(&[protocol]), Err(ClientHandshakeError::InvalidProtocol(protocol.to_owned())));
     }
 }
 
@@ -146,7 +148,7 @@ fn section_4_1_must_30_31_only_different_tokens_are_offered() {
 fn section_4_1_must_33_39_another_status_than_101_opens_nothing_whatever_the_headers_say() {
     for status in [StatusCode::OK, StatusCode::FOUND, StatusCode::UNAUTHORIZED, StatusCode::UPGRADE_REQUIRED]
     {
-        let verdict = Offer::new(NONCE).verify(status, &answer("", &[]));
+        let verdict = ClientHandshake::new(NONCE).verify_response(status, &answer("", &[]));
         assert_eq!(verdict, Err(Error::Status(status)));
     }
     accepts("set-cookie", &[&["a=1", "b=2"]]);
@@ -178,36 +180,40 @@ fn section_4_1_must_36_accept_is_made_of_our_key() {
         &["dGhlIHNhbXBsZSBub25jZQ=="],
         &[ACCEPT, ACCEPT],
     ];
-    refuses(name, &Error::WrongAccept, cases);
-    let other = Offer::new([7; 16]).verify(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
-    assert_eq!(other, Err(Error::WrongAccept));
+    refuses(name, &Error::InvalidAccept, cases);
+    let other =
+        ClientHandshake::new([7; 16]).verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
+    assert_eq!(other, Err(Error::InvalidAccept));
 }
 
 #[test]
 fn section_4_1_must_37_section_9_1_must_5_an_extension_that_was_not_offered_fails_the_connection() {
     let cases: &[&[&str]] = &[&["permessage-deflate"], &["foo", "bar"], &[""]];
     refuses("sec-websocket-extensions", &Error::ExtensionNotOffered, cases);
-    let offer = Offer::new(NONCE).deflate(DeflateOptions::default());
+    let offer = ClientHandshake::new(NONCE).deflate(DeflateOptions::default());
     let verdict = |value| {
         let answer = answer("sec-websocket-extensions", &[value]);
-        offer.verify(StatusCode::SWITCHING_PROTOCOLS, &answer).map(|agreed| agreed.deflate().is_some())
+        offer
+            .verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer)
+            .map(|agreed| agreed.deflate().is_some())
     };
     assert_eq!(verdict("permessage-deflate; server_no_context_takeover"), Ok(true));
     for other in ["foo", "permessage-deflate, foo", "permessage-deflate; bar", "permessage-deflate;"] {
         assert_eq!(verdict(other), Err(Error::ExtensionNotOffered), "{other}");
     }
-    let none = offer.verify(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
+    let none = offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
     assert_eq!(none.expect("none need be accepted").deflate(), None);
 }
 
 #[test]
 fn extensions_are_offered_in_the_request() {
-    let request = |offer: Offer| offer.request(&uri("ws://a/"), &HeaderMap::new()).expect("a request");
-    let offered = request(Offer::new(NONCE).deflate(DeflateOptions::default()));
+    let request =
+        |offer: ClientHandshake| offer.request(&uri("ws://a/"), &HeaderMap::new()).expect("a request");
+    let offered = request(ClientHandshake::new(NONCE).deflate(DeflateOptions::default()));
     let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
                     client_max_window_bits";
     assert_eq!(offered.headers()["sec-websocket-extensions"], expected);
-    assert_eq!(request(Offer::new(NONCE)).headers().get("sec-websocket-extensions"), None);
+    assert_eq!(request(ClientHandshake::new(NONCE)).headers().get("sec-websocket-extensions"), None);
 }
 
 #[test]
@@ -222,6 +228,7 @@ fn section_4_1_must_38_a_subprotocol_that_was_not_offered_fails_the_connection()
         refuses(name, &Error::ProtocolNotOffered(value.to_owned()), &[&[value]]);
     }
     refuses(name, &Error::ProtocolRepeated, &[&["chat", "chat"], &["chat", "superchat"]]);
-    let unasked = Offer::new(NONCE).verify(StatusCode::SWITCHING_PROTOCOLS, &answer(name, &["chat"]));
+    let unasked = ClientHandshake::new(NONCE)
+        .verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer(name, &["chat"]));
     assert_eq!(unasked, Err(Error::ProtocolNotOffered("chat".to_owned())));
 }

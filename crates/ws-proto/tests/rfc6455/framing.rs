@@ -2,7 +2,7 @@
 
 use tidewire_ws_proto::{
     CloseCode, CloseFrame, CloseReason, Connection, ControlTooLong, Limits, MAX_CONTROL_PAYLOAD, Opcode,
-    ProtocolError as Error, Role, Time, encode_message,
+    ProtocolError as Error, Role, Time, encode_frame,
 };
 
 use crate::support::feed;
@@ -19,7 +19,7 @@ fn section_5_1_must_2_a_server_fails_a_frame_without_mask() {
         // The same error as soon as the bit has come, whatever the frame is, and whether or not there is a payload.
         for payload in [&b""[..], b"\x03\xe8"] {
             let unmasked = sent(Role::Client, true, opcode, payload);
-            assert_protocol_error(Role::Server, &unmasked, &Error::NotMasked);
+            assert_protocol_error(Role::Server, &unmasked, &Error::UnmaskedFrameFromClient);
         }
     }
 }
@@ -29,7 +29,7 @@ fn section_5_1_must_4_a_client_fails_a_frame_with_mask() {
     for opcode in OPCODES {
         for payload in [&b""[..], b"\x03\xe8"] {
             let masked = sent(Role::Server, true, opcode, payload);
-            assert_protocol_error(Role::Client, &masked, &Error::Masked);
+            assert_protocol_error(Role::Client, &masked, &Error::MaskedFrameFromServer);
         }
     }
 }
@@ -38,7 +38,7 @@ fn section_5_1_must_4_a_client_fails_a_frame_with_mask() {
 fn section_5_2_must_1_8_9_10_no_reserved_bit_is_sent() {
     for opcode in OPCODES {
         let mut wire = Vec::new();
-        encode_message(opcode, b"", None, &mut wire);
+        encode_frame(opcode, b"", None, &mut wire);
         assert_eq!(wire[0] & 0x70, 0, "{opcode}");
     }
 }
@@ -106,7 +106,7 @@ fn section_5_2_must_5_a_length_is_sent_in_the_fewest_bytes() {
         (65_536, &[127, 0, 0, 0, 0, 0, 1, 0, 0]),
     ] {
         let mut wire = Vec::new();
-        encode_message(Opcode::Binary, &vec![0; len], None, &mut wire);
+        encode_frame(Opcode::Binary, &vec![0; len], None, &mut wire);
         assert_eq!((&wire[1..=length.len()], wire.len()), (length, 1 + length.len() + len));
     }
 }
@@ -115,8 +115,8 @@ fn section_5_2_must_5_a_length_is_sent_in_the_fewest_bytes() {
 fn section_5_3_must_1_a_frame_with_a_key_has_the_mask_bit_and_no_other_has() {
     for opcode in OPCODES {
         let (mut masked, mut unmasked) = (Vec::new(), Vec::new());
-        encode_message(opcode, b"Hello", Some(KEY), &mut masked);
-        encode_message(opcode, b"Hello", None, &mut unmasked);
+        encode_frame(opcode, b"Hello", Some(KEY), &mut masked);
+        encode_frame(opcode, b"Hello", None, &mut unmasked);
         // §5.7; the length does not include that of the key.
         assert_eq!(masked[1..], [0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
         assert_eq!(unmasked[1..], *b"\x05Hello");

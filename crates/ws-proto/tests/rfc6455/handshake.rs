@@ -2,7 +2,9 @@
 
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
-use tidewire_ws_proto::{Accepted, DeflateOptions, HandshakeError as Error, accept_key, verify};
+use tidewire_ws_proto::{
+    DeflateOptions, HandshakeError as Error, VerifiedRequest, accept_key, verify_upgrade_request,
+};
 
 use crate::support::offer;
 
@@ -27,8 +29,8 @@ fn request(name: &str, values: &[&str]) -> HeaderMap {
     headers
 }
 
-fn verdict(headers: &HeaderMap) -> Result<Accepted, Error> {
-    verify(&Method::GET, &Uri::from_static("/chat"), Version::HTTP_11, headers)
+fn verdict(headers: &HeaderMap) -> Result<VerifiedRequest, Error> {
+    verify_upgrade_request(&Method::GET, &Uri::from_static("/chat"), Version::HTTP_11, headers)
 }
 
 /// The request is a handshake with each of these for one header.
@@ -55,23 +57,23 @@ fn refuses(name: &str, error: Error, status: u16, cases: &[&[&str]]) {
 fn section_4_2_1_must_1_item_1_a_get_request_of_http_1_1_for_a_resource() {
     let headers = request("", &[]);
     for method in [Method::POST, Method::HEAD, Method::OPTIONS, Method::CONNECT, Method::PUT] {
-        let refused = verify(&method, &Uri::from_static("/chat"), Version::HTTP_11, &headers);
+        let refused = verify_upgrade_request(&method, &Uri::from_static("/chat"), Version::HTTP_11, &headers);
         assert_eq!(refused, Err(Error::MethodNotGet), "{method}");
     }
     for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_2, Version::HTTP_3] {
-        let refused = verify(&Method::GET, &Uri::from_static("/chat"), version, &headers);
+        let refused = verify_upgrade_request(&Method::GET, &Uri::from_static("/chat"), version, &headers);
         assert_eq!(refused, Err(Error::HttpVersion), "{version:?}");
     }
     for target in ["/", "/chat?room=1", "http://server.example.com/chat", "HTTPS://server.example.com"] {
         let target: Uri = target.parse().expect("a request target");
-        let accepted = verify(&Method::GET, &target, Version::HTTP_11, &headers);
+        let accepted = verify_upgrade_request(&Method::GET, &target, Version::HTTP_11, &headers);
         assert_eq!(accepted.err(), None, "{target}");
     }
     for target in
         ["ws://server.example.com/chat", "ftp://server.example.com/chat", "server.example.com:80", "*"]
     {
         let target: Uri = target.parse().expect("a request target");
-        let refused = verify(&Method::GET, &target, Version::HTTP_11, &headers);
+        let refused = verify_upgrade_request(&Method::GET, &target, Version::HTTP_11, &headers);
         assert_eq!(refused, Err(Error::InvalidTarget), "{target}");
     }
     assert_eq!(Error::MethodNotGet.status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -191,7 +193,7 @@ fn section_4_2_2_must_6_7_a_subprotocol_is_answered_only_if_it_was_offered() {
     let offers = verdict(&request("sec-websocket-protocol", &["b, a", "c"])).expect("a handshake");
     assert_eq!(offers.protocols(), ["b", "a", "c"]); // "ordered by preference"
     let none = verdict(&request("", &[])).expect("a handshake");
-    let selected = |accepted: &Accepted, protocol| {
+    let selected = |accepted: &VerifiedRequest, protocol| {
         accepted.response(protocol, None).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned()
     };
     assert_eq!(selected(&offers, Some("a")), Some(HeaderValue::from_static("a")));

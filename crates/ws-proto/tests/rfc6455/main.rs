@@ -11,8 +11,8 @@ mod client;
 mod closing;
 mod framing;
 mod handshake;
-mod index;
 mod messages;
+mod must_coverage;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,7 +2,7 @@
 
 use tidewire_ws_proto::{
     CloseCode, Connection, Event, Limits, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError as Error, Role, Time,
-    encode_message,
+    encode_frame,
 };
 
 use crate::support::{assert_refused, feed, payload, seen_at_every_split};
@@ -39,19 +39,19 @@ fn section_5_4_must_3_a_message_between_the_fragments_of_another_fails_the_conne
         for opcode in [Opcode::Text, Opcode::Binary] {
             for (fin, payload) in [(true, &b"two"[..]), (true, b""), (false, b"two")] {
                 let wire = [&first[..], &sent(role, fin, opcode, payload)].concat();
-                assert_protocol_error(role, &wire, &Error::MessageUnfinished(opcode));
+                assert_protocol_error(role, &wire, &Error::ExpectedContinuation(opcode));
             }
         }
         // Nor is there a fragment of none.
         let last = sent(role, true, Opcode::Continuation, b"");
-        assert_protocol_error(role, &last, &Error::NothingToContinue);
+        assert_protocol_error(role, &last, &Error::UnexpectedContinuation);
         assert_protocol_error(
             role,
             &sent(role, false, Opcode::Continuation, b"x"),
-            &Error::NothingToContinue,
+            &Error::UnexpectedContinuation,
         );
         let seen = feed(role, &Limits::default(), [&[&first[..], &last, &last].concat()[..]]);
-        assert_eq!((seen.events.len(), seen.error), (1, Some(Error::NothingToContinue)));
+        assert_eq!((seen.events.len(), seen.error), (1, Some(Error::UnexpectedContinuation)));
     }
 }
 
@@ -147,7 +147,7 @@ fn section_6_1_must_1_2_3_nothing_is_sent_in_a_state_that_is_not_open() {
 fn section_6_1_must_4_5_6_a_message_is_sent_in_one_frame_with_its_type_and_the_last_bit() {
     for (opcode, first) in [(Opcode::Text, 0x81), (Opcode::Binary, 0x82)] {
         let mut wire = Vec::new();
-        encode_message(opcode, b"Hello", None, &mut wire);
+        encode_frame(opcode, b"Hello", None, &mut wire);
         assert_eq!(wire, [&[first, 5][..], b"Hello"].concat());
     }
 }
@@ -191,14 +191,14 @@ fn section_6_2_must_5_a_server_takes_the_mask_off() {
 fn section_10_4_must_1_a_message_beyond_a_limit_is_refused_before_it_takes_memory() {
     let limits = Limits { max_message_size: 10, max_fragments: 3, ..Limits::default() };
     for role in ROLES {
-        let too_big = Error::MessageTooBig { announced: 1 << 60, limit: 10 };
+        let too_big = Error::MessageTooBig { size: 1 << 60, limit: 10 };
         // The RFC's own example: 2**60, announced in a few bytes.
         let announced = raw(role, 0x82, &[127, 0x10, 0, 0, 0, 0, 0, 0, 0], b"");
         assert_refused(role, &limits, &announced, &too_big, 1009);
         // And the other one: a long stream of small frames.
         let first = sent(role, false, Opcode::Binary, b"123456");
         let wire = [first, sent(role, true, Opcode::Continuation, b"78901")].concat();
-        assert_refused(role, &limits, &wire, &Error::MessageTooBig { announced: 11, limit: 10 }, 1009);
+        assert_refused(role, &limits, &wire, &Error::MessageTooBig { size: 11, limit: 10 }, 1009);
         let wire =
             [sent(role, false, Opcode::Binary, b""), sent(role, false, Opcode::Continuation, b"").repeat(3)]
                 .concat();

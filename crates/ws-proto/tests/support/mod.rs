@@ -4,14 +4,15 @@
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tidewire_ws_proto::{
-    AnswerError, Connection, ControlPayload, DeflateAgreement, DeflateOptions, Event, FrameHeader, Input,
-    Limits, Offer, Opcode, ProtocolError, Role, Time, WebSocketUri, accept_key, mask, verify,
+    ClientHandshake, Connection, ControlPayload, DeflateAgreement, DeflateOptions, Event, FrameHeader,
+    HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time, WebSocketUri, accept_key, mask,
+    verify_upgrade_request,
 };
 
 /// A frame, masked if it is for a server.
 pub(crate) fn frame(to: Role, fin: bool, opcode: Opcode, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let key = (to == Role::Server).then_some(key);
-    encode(FrameHeader { fin, mask: key, ..FrameHeader::message(opcode, payload.len()) }, payload)
+    encode(FrameHeader { fin, masking_key: key, ..FrameHeader::unfragmented(opcode, payload.len()) }, payload)
 }
 
 /// The frame with this header, masked if it says so.
@@ -19,7 +20,7 @@ pub(crate) fn encode(header: FrameHeader, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header.encode().to_vec();
     let start = bytes.len();
     bytes.extend_from_slice(payload);
-    if let Some(key) = header.mask {
+    if let Some(key) = header.masking_key {
         mask(&mut bytes[start..], key);
     }
     bytes
@@ -92,8 +93,8 @@ pub(crate) fn payload(bytes: &[u8]) -> ControlPayload {
 }
 
 /// What a client offers that wants to compress so, and its request.
-pub(crate) fn offer(client: &DeflateOptions) -> (Offer, Request<()>) {
-    let offer = Offer::new([7; 16]).deflate(*client);
+pub(crate) fn offer(client: &DeflateOptions) -> (ClientHandshake, Request<()>) {
+    let offer = ClientHandshake::new([7; 16]).deflate(*client);
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
     let request = offer.request(&uri, &HeaderMap::new()).expect("a request");
     (offer, request)
@@ -104,7 +105,7 @@ pub(crate) fn answered(
     client: &DeflateOptions,
     name: HeaderName,
     value: &str,
-) -> Result<Option<DeflateAgreement>, AnswerError> {
+) -> Result<Option<DeflateAgreement>, HandshakeResponseError> {
     let (offer, request) = offer(client);
     let mut headers = HeaderMap::new();
     let accept = accept_key(request.headers()["sec-websocket-key"].to_str().expect("base64"));
@@ -112,7 +113,7 @@ pub(crate) fn answered(
     headers.insert("connection", HeaderValue::from_static("Upgrade"));
     headers.insert("upgrade", HeaderValue::from_static("websocket"));
     headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
-    Ok(offer.verify(StatusCode::SWITCHING_PROTOCOLS, &headers)?.deflate().copied())
+    Ok(offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, &headers)?.deflate().copied())
 }
 
 /// What a client and a server agree on.
@@ -121,10 +122,11 @@ pub(crate) fn agree(
     server: &DeflateOptions,
 ) -> (DeflateAgreement, DeflateAgreement) {
     let (offer, request) = offer(client);
-    let accepted = verify(request.method(), request.uri(), request.version(), request.headers());
+    let accepted =
+        verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     let accepted = accepted.expect("a handshake");
     let at_server = accepted.deflate(server).expect("an agreement");
     let response = accepted.response(None, Some(&at_server));
-    let agreed = offer.verify(response.status(), response.headers()).expect("an answer");
+    let agreed = offer.verify_response(response.status(), response.headers()).expect("an answer");
     (*agreed.deflate().expect("an agreement"), at_server)
 }

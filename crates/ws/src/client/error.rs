@@ -7,8 +7,8 @@ use std::io;
 use bytes::Bytes;
 use http::header::{LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
-use net::{Chain, DialError, ExchangeError, ProxyError, TlsError};
-use ws_proto::{AnswerError, OfferError, UriError};
+use net::{DialError, ErrorChain, ExchangeError, ProxyError, TlsError};
+use ws_proto::{ClientHandshakeError, HandshakeResponseError, UriError};
 
 /// Why a client is not connected.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +19,12 @@ pub enum ConnectError {
     Url(#[from] UriError),
     /// A header or a subprotocol cannot be asked for.
     #[error(transparent)]
-    Request(#[from] OfferError),
-    /// What was given to [`Connect::header`](crate::Connect::header) under this name is no header.
+    Request(#[from] ClientHandshakeError),
+    /// What was given to [`Connector::header`](crate::Connector::header) under this name is no header.
     #[error("{0:?} is not the name of a header, or its value cannot be one")]
     InvalidHeader(String),
     /// The system gave no random bytes, without which there is no handshake.
-    #[error("no random bytes: {}", Chain(.0))]
+    #[error("no random bytes: {}", ErrorChain(.0))]
     NoRandomness(io::Error),
     /// There is no stream to the server: its name is unknown, no address of it can be connected to, the proxy does not lead
     /// there, or TLS failed.
@@ -32,20 +32,20 @@ pub enum ConnectError {
     Dial(#[from] DialError),
     /// There was no answer, or it was not HTTP/1.1. A port that wants TLS is often met so: `ws` instead of `wss`.
     #[error("no answer to the handshake: {0}")]
-    NoAnswer(ExchangeError),
+    NoResponse(ExchangeError),
     /// The server answered in HTTP, with another status than 101: 401, 404, 302 with a `Location`. Of the body there is
     /// what came within a second, at most 16 KiB.
-    #[error("the server answered {}", Refusal(.0))]
-    Refused(Box<Response<Bytes>>),
+    #[error("the server answered {}", ResponseSummary(.0))]
+    Rejected(Box<Response<Bytes>>),
     /// The server accepted the handshake in a way that it must not (RFC 6455 §4.1).
     #[error(transparent)]
-    Handshake(#[from] AnswerError),
-    /// It took longer than [`Connect::timeout`](crate::Connect::timeout).
+    Handshake(#[from] HandshakeResponseError),
+    /// It took longer than [`Connector::timeout`](crate::Connector::timeout).
     #[error("connecting took too long")]
     TimedOut,
     /// A function of the program that is part of connecting has failed: see [`Reconnection`](crate::Reconnection).
     #[error(transparent)]
-    Program(Box<dyn Error + Send + Sync>),
+    Hook(Box<dyn Error + Send + Sync>),
 }
 
 impl ConnectError {
@@ -53,7 +53,7 @@ impl ConnectError {
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Refused(response) => Some(response.status()),
+            Self::Rejected(response) => Some(response.status()),
             _ => None,
         }
     }
@@ -72,10 +72,10 @@ impl ConnectError {
     /// behind it. A program for which it is final says so:
     ///
     /// ```
-    /// use tidewire_ws::{ConnectError, DialError, Lost, Reconnection, TlsError};
+    /// use tidewire_ws::{ConnectError, DialError, ConnectionFailure, Reconnection, TlsError};
     ///
     /// let reconnection = Reconnection::new().should_reconnect(|lost| match lost {
-    ///     Lost::Attempt(error) => match **error {
+    ///     ConnectionFailure::ConnectFailed(error) => match **error {
     ///         ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. })) => false,
     ///         ref error => error.is_transient(),
     ///     },
@@ -88,15 +88,17 @@ impl ConnectError {
             Self::Url(_) | Self::Request(_) | Self::InvalidHeader(_) => false,
             Self::Dial(DialError::Tls(TlsError::Unsupported | TlsError::InvalidName(_))) => false,
             Self::Dial(DialError::Proxy { error: ProxyError::UnknownScheme(_), .. }) => false,
-            Self::Dial(DialError::Proxy { error: ProxyError::Refused(status), .. }) => is_passing(*status),
-            Self::Refused(response) => is_passing(response.status()),
+            Self::Dial(DialError::Proxy { error: ProxyError::Refused(status), .. }) => {
+                is_transient_status(*status)
+            }
+            Self::Rejected(response) => is_transient_status(response.status()),
             _ => true,
         }
     }
 }
 
 /// Whether an answer with this status blames the time, and not the request (RFC 9110 §15.5).
-fn is_passing(status: StatusCode) -> bool {
+fn is_transient_status(status: StatusCode) -> bool {
     const PASSING: [StatusCode; 4] = [
         StatusCode::REQUEST_TIMEOUT,
         StatusCode::MISDIRECTED_REQUEST,
@@ -107,9 +109,9 @@ fn is_passing(status: StatusCode) -> bool {
 }
 
 /// Status, what the header says that most often comes with it, and the first words of the body.
-struct Refusal<'a>(&'a Response<Bytes>);
+struct ResponseSummary<'a>(&'a Response<Bytes>);
 
-impl fmt::Display for Refusal<'_> {
+impl fmt::Display for ResponseSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Characters of each that go into a message.
         const WORDS: usize = 200;
@@ -154,10 +156,10 @@ mod tests {
                 "no connection through the proxy proxy:80: cannot connect to 127.0.0.1:80: connection reset",
             ),
             (dial(TlsError::Handshake(io()).into()), "the TLS handshake failed: connection reset"),
-            (ConnectError::Program("no token today".into()), "no token today"),
+            (ConnectError::Hook("no token today".into()), "no token today"),
         ] {
             assert_eq!(error.to_string(), shown);
-            assert_eq!(Chain(&error).to_string(), shown, "a chain that is printed says nothing twice");
+            assert_eq!(ErrorChain(&error).to_string(), shown, "a chain that is printed says nothing twice");
         }
     }
 
@@ -166,7 +168,7 @@ mod tests {
         let refused = |status: u16, name: &str, value: &[u8], body: &'static str| {
             let answer =
                 Response::builder().status(status).header(name, value).body(Bytes::from(body)).unwrap();
-            ConnectError::Refused(Box::new(answer)).to_string()
+            ConnectError::Rejected(Box::new(answer)).to_string()
         };
         for (shown, words) in [
             (
@@ -194,10 +196,10 @@ mod tests {
         for (error, is_transient) in [
             (TlsError::Unsupported, false),
             (TlsError::InvalidName("a host".into()), false),
-            (TlsError::Roots(io().into()), true),
+            (TlsError::SystemRoots(io().into()), true),
             (TlsError::Certificate { reason: "UnknownIssuer".into(), error: io().into() }, true),
             (TlsError::NotTls(io()), true),
-            (TlsError::Protocol("h2".into()), true),
+            (TlsError::UnexpectedAlpn("h2".into()), true),
             (TlsError::Handshake(io()), true),
         ] {
             let error = ConnectError::Dial(error.into());

@@ -21,22 +21,22 @@ use http::Response;
 use tokio::time::{Instant, Sleep, sleep};
 use ws_proto::{Backoff, CloseFrame};
 
-pub use event::{Event, Lost};
+pub use event::{ConnectionFailure, ReconnectEvent};
 pub use reconnection::Reconnection;
 
-use crate::client::Connect;
-use crate::client::reconnect::attempt::Attempt;
-use crate::error::{Closed, SendError, TrySendError};
+use crate::client::Connector;
+use crate::client::reconnect::attempt::ConnectFuture;
+use crate::error::{CloseCause, SendError, TrySendError};
 use crate::message::Message;
 use crate::socket::WebSocket;
 
 /// How many changes are kept for a program that is in `send` and does not ask for them.
-const CHANGES: usize = 32;
+const MAX_PENDING_EVENTS: usize = 32;
 
 /// How many bytes of messages are kept for it, beside the longest that there may be.
-const KEPT: usize = 1024 * 1024;
+const MAX_PENDING_BYTES: usize = 1024 * 1024;
 
-/// A WebSocket of a client that connects again whenever the connection is lost. [`Connect::reconnect`] makes one.
+/// A WebSocket of a client that connects again whenever the connection is lost. [`Connector::reconnect`] makes one.
 ///
 /// [`next_event`](Self::next_event) gives the messages and every change; [`recv`](Self::recv) gives the messages alone. It
 /// also connects for the first time, and again if that fails. [`Reconnection`] says how often and how soon, after what not
@@ -44,17 +44,17 @@ const KEPT: usize = 1024 * 1024;
 ///
 /// ```no_run
 /// # async fn run() {
-/// use tidewire_ws::{Connect, Event};
+/// use tidewire_ws::{Connector, ReconnectEvent};
 ///
-/// let mut socket = Connect::new("wss://example.com/feed").reconnect();
+/// let mut socket = Connector::new("wss://example.com/feed").reconnect();
 /// while let Some(event) = socket.next_event().await {
 ///     match event {
-///         Event::Message(message) => println!("{message:?}"),
-///         Event::Connected { .. } => println!("connected"),
-///         Event::Disconnected { closed } => println!("disconnected: {closed}"),
-///         Event::Reconnecting { attempt, delay } => println!("attempt {attempt} comes in {delay:?}"),
-///         Event::Failed { error } => println!("not connected: {error}"),
-///         Event::GaveUp { .. } => println!("that was it"),
+///         ReconnectEvent::Message(message) => println!("{message:?}"),
+///         ReconnectEvent::Connected { .. } => println!("connected"),
+///         ReconnectEvent::Disconnected { cause } => println!("disconnected: {cause}"),
+///         ReconnectEvent::Reconnecting { attempt, delay } => println!("attempt {attempt} comes in {delay:?}"),
+///         ReconnectEvent::ConnectFailed { error } => println!("not connected: {error}"),
+///         ReconnectEvent::ReconnectFailed { .. } => println!("that was it"),
 ///         _ => {}
 ///     }
 /// }
@@ -72,13 +72,13 @@ const KEPT: usize = 1024 * 1024;
 ///
 /// Dropped, it closes the connection as [`WebSocket`] does; an attempt or a wait ends at once.
 pub struct ReconnectingWebSocket {
-    connect: Connect,
+    connect: Connector,
     reconnection: Reconnection,
     backoff: Backoff,
     state: State,
     /// What has happened while the program was in `send`.
-    pending: VecDeque<Event>,
-    given_up: Option<Lost>,
+    pending: VecDeque<ReconnectEvent>,
+    final_failure: Option<ConnectionFailure>,
 }
 
 enum State {
@@ -86,37 +86,44 @@ enum State {
     Due,
     /// Never locked: whoever polls it has the handle to itself. So the handle can be shared, although a future of the
     /// program need not be.
-    Connecting(Mutex<Attempt>),
+    Connecting(Mutex<ConnectFuture>),
     Open {
         socket: WebSocket,
         since: Instant,
     },
-    Waiting(Pin<Box<Sleep>>),
+    BackingOff(Pin<Box<Sleep>>),
     /// By the program, in which case there may be a connection that it closes; or given up.
     Ended(Option<WebSocket>),
 }
 
 impl ReconnectingWebSocket {
-    pub(crate) fn new(connect: Connect, reconnection: Reconnection) -> Self {
+    pub(crate) fn new(connect: Connector, reconnection: Reconnection) -> Self {
         let backoff = reconnection.backoff();
-        Self { connect, reconnection, backoff, state: State::Due, pending: VecDeque::new(), given_up: None }
+        Self {
+            connect,
+            reconnection,
+            backoff,
+            state: State::Due,
+            pending: VecDeque::new(),
+            final_failure: None,
+        }
     }
 
     /// The next message or change; `None` when there will be no more, because it was given up or [`close`](Self::close)d.
     ///
     /// Cancel safe: an event is either returned or still there, and an attempt to connect or a wait that has begun goes on
     /// with the next call. So it may stand in a `select!`.
-    pub async fn next_event(&mut self) -> Option<Event> {
+    pub async fn next_event(&mut self) -> Option<ReconnectEvent> {
         poll_fn(|cx| self.poll_next_event(cx)).await
     }
 
     /// The next message, from whatever connection; changes are dropped. `None` when there will be no more: then
-    /// [`given_up`](Self::given_up) knows why.
+    /// [`final_failure`](Self::final_failure) knows why.
     ///
     /// Cancel safe, like [`next_event`](Self::next_event).
     pub async fn recv(&mut self) -> Option<Message> {
         loop {
-            if let Event::Message(message) = self.next_event().await? {
+            if let ReconnectEvent::Message(message) = self.next_event().await? {
                 return Some(message);
             }
         }
@@ -145,11 +152,11 @@ impl ReconnectingWebSocket {
                     Ok(()) => return Ok(()),
                     Err(SendError(refused)) => {
                         message = refused;
-                        self.receive_the_rest().await;
+                        self.drain_socket().await;
                     }
                 },
                 State::Ended(_) => return Err(SendError(message)),
-                State::Due | State::Connecting(_) | State::Waiting(_) => {
+                State::Due | State::Connecting(_) | State::BackingOff(_) => {
                     poll_fn(|cx| self.poll_advance(cx)).await;
                 }
             }
@@ -168,7 +175,7 @@ impl ReconnectingWebSocket {
                 error => error,
             }),
             State::Ended(_) => Err(TrySendError::Closed(message.into())),
-            State::Due | State::Connecting(_) | State::Waiting(_) => {
+            State::Due | State::Connecting(_) | State::BackingOff(_) => {
                 Err(TrySendError::Disconnected(message.into()))
             }
         }
@@ -176,7 +183,7 @@ impl ReconnectingWebSocket {
 
     /// The connection that there is, for what only a [`WebSocket`] can do: a [`sender`](WebSocket::sender) for other tasks,
     /// which ends with this connection. Closed in this way, it is lost like any other.
-    pub fn connection(&mut self) -> Option<&mut WebSocket> {
+    pub fn socket_mut(&mut self) -> Option<&mut WebSocket> {
         match &mut self.state {
             State::Open { socket, .. } => Some(socket),
             _ => None,
@@ -185,15 +192,15 @@ impl ReconnectingWebSocket {
 
     /// After what it was given up: the last thing that was lost. `None` while it was not.
     #[must_use]
-    pub fn given_up(&self) -> Option<&Lost> {
-        self.given_up.as_ref()
+    pub fn final_failure(&self) -> Option<&ConnectionFailure> {
+        self.final_failure.as_ref()
     }
 
     /// Closes the connection as [`WebSocket::close`] does, for good. An attempt to connect, or the wait for one, ends at
     /// once; then there is nothing that could say how it ended.
     ///
     /// Cancel safe: the close goes on without the call, and a second call waits for it.
-    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Option<Closed> {
+    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Option<CloseCause> {
         self.state = match mem::replace(&mut self.state, State::Ended(None)) {
             State::Open { socket, .. } | State::Ended(Some(socket)) => State::Ended(Some(socket)),
             _ => return None,
@@ -202,18 +209,18 @@ impl ReconnectingWebSocket {
         Some(socket.close(frame).await)
     }
 
-    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Poll::Ready(Some(event));
             }
             match &mut self.state {
                 State::Open { socket, .. } => match ready!(Pin::new(socket).poll_next(cx)) {
-                    Some(message) => return Poll::Ready(Some(Event::Message(message))),
+                    Some(message) => return Poll::Ready(Some(ReconnectEvent::Message(message))),
                     None => self.disconnected(),
                 },
                 State::Ended(_) => return Poll::Ready(None),
-                State::Due | State::Connecting(_) | State::Waiting(_) => ready!(self.poll_advance(cx)),
+                State::Due | State::Connecting(_) | State::BackingOff(_) => ready!(self.poll_advance(cx)),
             }
         }
     }
@@ -222,17 +229,17 @@ impl ReconnectingWebSocket {
     fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
             State::Due => {
-                self.keep(Event::Connecting { attempt: self.backoff.attempts() });
-                self.state = State::Connecting(Mutex::new(self.reconnection.attempt(&self.connect)));
+                self.push_event(ReconnectEvent::Connecting { attempt: self.backoff.attempts() });
+                self.state = State::Connecting(Mutex::new(self.reconnection.start_attempt(&self.connect)));
             }
             State::Connecting(attempt) => {
                 let attempt = attempt.get_mut().unwrap_or_else(PoisonError::into_inner);
                 match ready!(attempt.as_mut().poll(cx)) {
                     Ok((socket, response)) => self.connected(socket, response),
-                    Err(error) => self.lost(Lost::Attempt(Arc::new(error))),
+                    Err(error) => self.handle_failure(ConnectionFailure::ConnectFailed(Arc::new(error))),
                 }
             }
-            State::Waiting(sleep) => {
+            State::BackingOff(sleep) => {
                 ready!(sleep.as_mut().poll(cx));
                 self.state = State::Due;
             }
@@ -243,20 +250,22 @@ impl ReconnectingWebSocket {
 
     fn connected(&mut self, socket: WebSocket, response: Response<()>) {
         let protocol = socket.protocol().map(str::to_owned);
-        self.keep(Event::Connected { protocol, response: Box::new(response) });
+        self.push_event(ReconnectEvent::Connected { protocol, response: Box::new(response) });
         self.state = State::Open { socket, since: Instant::now() };
     }
 
     /// The program sends on a connection that has ended, and may not have received all of it.
-    async fn receive_the_rest(&mut self) {
+    async fn drain_socket(&mut self) {
         let State::Open { socket, .. } = &mut self.state else { return };
-        let mut kept: usize = self.pending.iter().map(memory).sum();
+        let mut kept: usize = self.pending.iter().map(event_size).sum();
         while let Some(message) = socket.recv().await {
-            let event = Event::Message(message);
-            kept = kept.saturating_add(memory(&event));
-            if kept > KEPT + self.connect.max_message_size() {
+            let event = ReconnectEvent::Message(message);
+            kept = kept.saturating_add(event_size(&event));
+            if kept > MAX_PENDING_BYTES + self.connect.max_message_size() {
                 // A TCP stream has not so much to be read once it cannot be written.
-                self.lost(Lost::Connection(Closed::Io(io::ErrorKind::BrokenPipe)));
+                self.handle_failure(ConnectionFailure::Disconnected(CloseCause::Io(
+                    io::ErrorKind::BrokenPipe,
+                )));
                 return;
             }
             self.pending.push_back(event);
@@ -267,38 +276,40 @@ impl ReconnectingWebSocket {
     /// The connection has ended, and all of it was received.
     fn disconnected(&mut self) {
         let State::Open { socket, since } = &self.state else { return };
-        let closed = socket.closed().expect("nothing more is received from what is closed");
+        let closed = socket.close_cause().expect("nothing more is received from what is closed");
         // What lasts that long may begin again with the shortest delay, and there will still not be more connections in an
         // hour than with the longest. What does not is one more attempt that has failed: a server that accepts and hangs
         // up, whatever it says before, is not asked more often than one that refuses.
         if since.elapsed() >= self.backoff.delay_max() {
             self.backoff.reset();
         }
-        self.lost(Lost::Connection(closed));
+        self.handle_failure(ConnectionFailure::Disconnected(closed));
     }
 
-    fn lost(&mut self, lost: Lost) {
+    fn handle_failure(&mut self, lost: ConnectionFailure) {
         tracing::debug!(%lost, attempts = self.backoff.attempts(), "no WebSocket connection");
-        self.keep(match &lost {
-            Lost::Connection(closed) => Event::Disconnected { closed: closed.clone() },
-            Lost::Attempt(error) => Event::Failed { error: Arc::clone(error) },
+        self.push_event(match &lost {
+            ConnectionFailure::Disconnected(closed) => ReconnectEvent::Disconnected { cause: closed.clone() },
+            ConnectionFailure::ConnectFailed(error) => {
+                ReconnectEvent::ConnectFailed { error: Arc::clone(error) }
+            }
         });
-        if self.reconnection.goes_on(self.backoff.attempts(), &lost) {
+        if self.reconnection.allows_attempt(self.backoff.attempts(), &lost) {
             let delay =
                 self.backoff.next_delay(random()).saturating_add(lost.retry_after().unwrap_or_default());
-            self.keep(Event::Reconnecting { attempt: self.backoff.attempts(), delay });
-            self.state = State::Waiting(Box::pin(sleep(delay)));
+            self.push_event(ReconnectEvent::Reconnecting { attempt: self.backoff.attempts(), delay });
+            self.state = State::BackingOff(Box::pin(sleep(delay)));
         } else {
-            self.given_up = Some(lost.clone());
-            self.keep(Event::GaveUp { lost });
+            self.final_failure = Some(lost.clone());
+            self.push_event(ReconnectEvent::ReconnectFailed { failure: lost });
             self.state = State::Ended(None);
         }
     }
 
     /// For `next_event`. Messages are never dropped to make room.
-    fn keep(&mut self, change: Event) {
-        let is_change = |event: &Event| !matches!(event, Event::Message(_));
-        if self.pending.iter().filter(|event| is_change(event)).count() >= CHANGES
+    fn push_event(&mut self, change: ReconnectEvent) {
+        let is_change = |event: &ReconnectEvent| !matches!(event, ReconnectEvent::Message(_));
+        if self.pending.iter().filter(|event| is_change(event)).count() >= MAX_PENDING_EVENTS
             && let Some(oldest) = self.pending.iter().position(is_change)
         {
             self.pending.remove(oldest);
@@ -309,17 +320,17 @@ impl ReconnectingWebSocket {
 
 /// Of what [`next_event`](Self::next_event) gives.
 impl Stream for ReconnectingWebSocket {
-    type Item = Event;
+    type Item = ReconnectEvent;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ReconnectEvent>> {
         self.get_mut().poll_next_event(cx)
     }
 }
 
 /// What a pending event holds, if it is a message.
-fn memory(event: &Event) -> usize {
+fn event_size(event: &ReconnectEvent) -> usize {
     match event {
-        Event::Message(message) => size_of::<Event>() + message.len(),
+        ReconnectEvent::Message(message) => size_of::<ReconnectEvent>() + message.len(),
         _ => 0,
     }
 }
@@ -334,7 +345,7 @@ impl fmt::Debug for ReconnectingWebSocket {
         let state = match &self.state {
             State::Due | State::Connecting(_) => "connecting",
             State::Open { .. } => "open",
-            State::Waiting(_) => "waiting",
+            State::BackingOff(_) => "waiting",
             State::Ended(_) => "ended",
         };
         f.debug_struct("ReconnectingWebSocket")

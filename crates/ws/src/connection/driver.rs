@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use net::{Deadline, Upgraded};
-use ws_proto::{Agreed, DeflateAgreement};
+use net::{DeadlineTimer, Upgraded};
+use ws_proto::{DeflateAgreement, Negotiated};
 
 use crate::connection::Connection;
 use crate::limits::Limits;
@@ -24,7 +24,7 @@ pub(crate) struct Driver<Fut> {
     /// Boxed, so that its memory goes with it: a handler may return at once and leave its WebSocket to another task.
     handler: Option<Pin<Box<Fut>>>,
     failed: bool,
-    deadline: Deadline,
+    deadline: DeadlineTimer,
 }
 
 impl Driver<Ready<()>> {
@@ -33,10 +33,10 @@ impl Driver<Ready<()>> {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, agreed: &Agreed) -> WebSocket {
+    pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, agreed: &Negotiated) -> WebSocket {
         let connection = Arc::new(Connection::client(upgraded, limits, agreed.deflate()));
         let socket = WebSocket::new(Arc::clone(&connection), agreed.protocol().map(Into::into));
-        tokio::spawn(Self { connection, handler: None, failed: false, deadline: Deadline::new() });
+        tokio::spawn(Self { connection, handler: None, failed: false, deadline: DeadlineTimer::new() });
         socket
     }
 }
@@ -53,7 +53,7 @@ impl<Fut: Future<Output: HandlerOutput>> Driver<Fut> {
         let socket = WebSocket::new(Arc::clone(&connection), protocol);
         // A handler may also panic before there is a future of it.
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();
-        Self { connection, failed: handler.is_none(), handler, deadline: Deadline::new() }
+        Self { connection, failed: handler.is_none(), handler, deadline: DeadlineTimer::new() }
     }
 
     /// Polls the handler, if it has not returned.
@@ -76,15 +76,15 @@ impl<Fut: Future<Output: HandlerOutput>> Future for Driver<Fut> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = self.get_mut();
-        driver.connection.begin_turn(cx);
+        driver.connection.begin_driver_poll(cx);
         driver.poll_handler(cx);
-        let connection = driver.connection.end_turn(driver.failed, &mut driver.deadline, cx);
+        let connection = driver.connection.end_driver_poll(driver.failed, &mut driver.deadline, cx);
         if driver.handler.is_none() { connection } else { Poll::Pending }
     }
 }
 
 impl<Fut> Drop for Driver<Fut> {
     fn drop(&mut self) {
-        self.connection.abandon();
+        self.connection.driver_dropped();
     }
 }

@@ -17,7 +17,7 @@ const LATE_MILLIS: u32 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     /// When something was last received; once a Ping is sent for the silence, when it was sent.
-    since: Time,
+    idle_since: Time,
     /// If writing is stalled: since when the peer has taken none of the bytes that wait for it.
     stalled_since: Time,
     ping_after: Option<NonZeroU32>,
@@ -43,7 +43,7 @@ impl Keepalive {
             NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN)
         };
         Self {
-            since: now,
+            idle_since: now,
             stalled_since: now,
             ping_after: limits.ping_after.map(millis),
             idle_timeout: limits.idle_timeout.map(millis),
@@ -54,7 +54,7 @@ impl Keepalive {
 
     /// Something was received.
     pub(crate) fn received(&mut self, now: Time) {
-        self.since = now;
+        self.idle_since = now;
         self.pinged = false;
     }
 
@@ -64,11 +64,11 @@ impl Keepalive {
         let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) else {
             return KeepaliveAction::Wait;
         };
-        let late = !self.pinged && now >= later(deadline, LATE_MILLIS);
+        let late = !self.pinged && now >= add_millis(deadline, LATE_MILLIS);
         if self.times_out_next() && !late {
             return KeepaliveAction::TimedOut;
         }
-        self.since = now;
+        self.idle_since = now;
         if self.times_out_next() {
             // Pings are off for it, and it may have waited for the program's answer, which leaves now.
             return KeepaliveAction::Wait;
@@ -87,7 +87,7 @@ impl Keepalive {
             }
             (_, ping_after, idle_timeout) => idle_timeout.or(ping_after)?.get(),
         };
-        Some(later(self.since, millis))
+        Some(add_millis(self.idle_since, millis))
     }
 
     fn times_out_next(&self) -> bool {
@@ -117,12 +117,12 @@ impl Keepalive {
     /// When a peer that takes nothing has timed out.
     pub(crate) fn stall_deadline(&self) -> Option<Time> {
         let idle_timeout = self.idle_timeout.filter(|_| self.stalled)?;
-        Some(later(self.stalled_since, idle_timeout.get()))
+        Some(add_millis(self.stalled_since, idle_timeout.get()))
     }
 }
 
 /// It is computed in every turn; `Duration` would divide twice.
-fn later(time: Time, millis: u32) -> Time {
+fn add_millis(time: Time, millis: u32) -> Time {
     Time::from_micros(time.as_micros().saturating_add(u64::from(millis) * 1_000))
 }
 

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use net::{Wire, WriteQueue};
+use net::{WireBytes, WriteQueue};
 use ws_proto::copy::append;
-use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_message, mask, mask_into};
+use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_frame, mask, mask_into};
 
-use super::{Phase, State, WORK_OF_A_TURN, give_way};
+use super::{COOP_BUDGET_BYTES, Phase, State, defer_wake};
 use crate::connection::flush_position::FlushPosition;
 use crate::connection::waiters::{PingPayload, Ticket, Waiters};
 use crate::message::{Message, PreparedMessage};
 
 /// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
-const COPY_AT_MOST: usize = 4 * 1024;
+const MAX_COPY_LEN: usize = 4 * 1024;
 
 /// From this many waiting bytes on, a handler that goes on sending has them written before it next waits. A larger
 /// write would hardly be cheaper, and the memory would leave the cache.
-const WRITE_AT: usize = 64 * 1024;
+const FLUSH_THRESHOLD: usize = 64 * 1024;
 
 /// The same for long messages, which are written from where they lie: four of 64 KiB in one write take a tenth less than
 /// one by one.
-pub(super) const WRITE_LONG_AT: usize = 256 * 1024;
+pub(super) const LONG_FLUSH_THRESHOLD: usize = 256 * 1024;
 
 /// A message is long from here on. As many as are written together are no more slices than a write takes.
 pub(super) const LONG_MESSAGE: usize = 16 * 1024;
@@ -40,7 +40,7 @@ pub(crate) struct Fragment<'a> {
 
 /// Why [`State::push`] did not take a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum PushError {
     Full,
     Closed,
 }
@@ -48,25 +48,25 @@ pub(crate) enum Refusal {
 impl State {
     /// Queues a message, compressed if `compress` and if that was agreed on. Unless it is refused it may be taken, and an empty
     /// one left in its place.
-    pub(crate) fn push(&mut self, message: &mut Message, compress: bool) -> Result<(), Refusal> {
-        self.make_room(self.wire_len(message))?;
+    pub(crate) fn push(&mut self, message: &mut Message, compress: bool) -> Result<(), PushError> {
+        self.reserve_capacity(self.wire_len(message))?;
         self.queue_message(message, compress);
         Ok(())
     }
 
     /// Queues a message for which room was promised, and notes behind which of all bytes it ends. It may be taken as by
     /// [`push`](Self::push).
-    pub(crate) fn push_promised(
+    pub(crate) fn push_reserved(
         &mut self,
         message: &mut Message,
         flush_position: &mut FlushPosition,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PushError> {
         self.write_early(self.wire_len(message));
         if !self.can_send() {
-            return Err(Refusal::Closed);
+            return Err(PushError::Closed);
         }
         match &mut self.waiters {
-            Some(waiters) if waiters.is_writing() => {
+            Some(waiters) if waiters.is_fragmenting() => {
                 waiters.hold_back(message.clone(), flush_position.hold_back());
             }
             _ => {
@@ -79,64 +79,66 @@ impl State {
 
     /// How many of all bytes there are so far.
     pub(super) fn end_of_queue(&self) -> u64 {
-        self.written + self.stream.queued() as u64
+        self.written + self.stream.buffered() as u64
     }
 
     /// Bytes of a message in its frame, uncompressed.
     pub(super) fn wire_len(&self, message: &Message) -> usize {
         let mask = self.stream.is_masked().then_some([0; 4]);
-        FrameHeader { mask, ..FrameHeader::message(message.opcode(), message.len()) }.encode().len()
+        FrameHeader { masking_key: mask, ..FrameHeader::unfragmented(message.opcode(), message.len()) }
+            .encode()
+            .len()
             + message.len()
     }
 
     pub(super) fn queue_message(&mut self, message: &mut Message, compress: bool) {
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
-            let shrinks = deflater.compress(message.as_shared(), &mut compressed);
-            self.has_compressed(message.len());
+            let shrinks = deflater.compress(message.as_payload(), &mut compressed);
+            self.charge_compression(message.len());
             if shrinks {
                 // What waits is counted by its length, so there must not be more of it.
                 compressed.shrink_to_fit();
-                let header = FrameHeader::message(message.opcode(), compressed.len());
+                let header = FrameHeader::unfragmented(message.opcode(), compressed.len());
                 self.queue(FrameHeader { rsv1: true, ..header }, &compressed.into());
                 return;
             }
         }
-        let header = FrameHeader::message(message.opcode(), message.len());
+        let header = FrameHeader::unfragmented(message.opcode(), message.len());
         match self.stream.mask_key() {
-            Some(key) if message.len() > COPY_AT_MOST && message.is_unshared() => {
-                let header = FrameHeader { mask: Some(key), ..header }.encode();
+            Some(key) if message.len() > MAX_COPY_LEN && message.is_unique() => {
+                let header = FrameHeader { masking_key: Some(key), ..header }.encode();
                 let queue = self.stream.queue_mut();
                 queue.push_with(|wire| wire.extend_from_slice(&header));
-                queue.push(Wire::Shared(&masked(message.take(), key)));
+                queue.push(WireBytes::Shared(&masked(message.take(), key)));
             }
-            key => self.queue_with_key(header, key, message.as_shared()),
+            key => self.queue_with_key(header, key, message.as_payload()),
         }
     }
 
     /// What waits in the queue may be too short by then to end a loop of `send`.
-    fn has_compressed(&mut self, bytes: usize) {
-        self.worked += bytes;
-        if self.worked >= WORK_OF_A_TURN {
-            self.waiters_mut().set_owes_a_turn(true);
+    fn charge_compression(&mut self, bytes: usize) {
+        self.budget_used += bytes;
+        if self.budget_used >= COOP_BUDGET_BYTES {
+            self.waiters_mut().set_must_yield(true);
         }
     }
 
     /// Queues a message that many connections send. A client masks it for itself.
-    pub(crate) fn push_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), Refusal> {
+    pub(crate) fn push_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), PushError> {
         if self.stream.is_masked() {
             return self.push(&mut prepared.message().clone(), true);
         }
         let Some(deflater) = &mut self.deflater else {
             let frame = prepared.frame();
-            self.make_room(frame.len())?;
-            self.stream.queue_mut().push(Wire::Shared(frame));
+            self.reserve_capacity(frame.len())?;
+            self.stream.queue_mut().push(WireBytes::Shared(frame));
             return Ok(());
         };
-        match deflater.shared_window_bits().and_then(|bits| prepared.compressed_frame(bits, deflater)) {
+        match deflater.no_takeover_window_bits().and_then(|bits| prepared.compressed_frame(bits, deflater)) {
             Some(frame) => {
-                self.make_room(frame.len())?;
-                self.stream.queue_mut().push(Wire::Shared(&frame));
+                self.reserve_capacity(frame.len())?;
+                self.stream.queue_mut().push(WireBytes::Shared(&frame));
                 Ok(())
             }
             None => self.push(&mut prepared.message().clone(), true),
@@ -144,22 +146,22 @@ impl State {
     }
 
     /// Sees to it that `length` bytes may be queued.
-    pub(super) fn make_room(&mut self, length: usize) -> Result<(), Refusal> {
+    pub(super) fn reserve_capacity(&mut self, length: usize) -> Result<(), PushError> {
         self.write_early(length);
         if !self.can_send() {
-            return Err(Refusal::Closed);
+            return Err(PushError::Closed);
         }
-        let queued = self.stream.queued();
-        if queued > 0 && queued + length > self.max_buffered {
-            return Err(Refusal::Full);
+        let queued = self.stream.buffered();
+        if queued > 0 && queued + length > self.max_write_buffer_size {
+            return Err(PushError::Full);
         }
         Ok(())
     }
 
     /// Writes before `length` more bytes are queued, if they are many together.
     pub(super) fn write_early(&mut self, length: usize) {
-        let enough = if length < LONG_MESSAGE { WRITE_AT } else { WRITE_LONG_AT };
-        if self.stream.queued() + length > self.max_buffered.min(enough) && !self.blocked {
+        let enough = if length < LONG_MESSAGE { FLUSH_THRESHOLD } else { LONG_FLUSH_THRESHOLD };
+        if self.stream.buffered() + length > self.max_write_buffer_size.min(enough) && !self.write_blocked {
             self.flush();
         }
     }
@@ -170,11 +172,11 @@ impl State {
     }
 
     fn queue_with_key(&mut self, header: FrameHeader, mask: Option<[u8; 4]>, payload: &Bytes) {
-        let header = FrameHeader { mask, ..header }.encode();
+        let header = FrameHeader { masking_key: mask, ..header }.encode();
         let queue = self.stream.queue_mut();
         if let Some(key) = mask {
             queue_masked(queue, &header, payload, key);
-        } else if payload.len() <= COPY_AT_MOST {
+        } else if payload.len() <= MAX_COPY_LEN {
             queue.push_with(|wire| {
                 wire.reserve(header.len() + payload.len());
                 wire.extend_from_slice(&header);
@@ -182,7 +184,7 @@ impl State {
             });
         } else {
             queue.push_with(|wire| wire.extend_from_slice(&header));
-            queue.push(Wire::Shared(payload));
+            queue.push(WireBytes::Shared(payload));
         }
     }
 
@@ -190,53 +192,53 @@ impl State {
     #[inline]
     pub(crate) fn try_push(
         &mut self,
-        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_writing()) {
-            return Err(Refusal::Full);
+        push: impl FnOnce(&mut Self) -> Result<(), PushError>,
+    ) -> Result<(), PushError> {
+        if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_fragmenting()) {
+            return Err(PushError::Full);
         }
         push(self)
     }
 
     /// Pushes when nobody is in line and there is room.
     #[inline]
-    pub(crate) fn push_by(
+    pub(crate) fn push_fair(
         &mut self,
-        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        if self.waiters.is_some() { self.push_in_turn(None, push) } else { push(self) }
+        push: impl FnOnce(&mut Self) -> Result<(), PushError>,
+    ) -> Result<(), PushError> {
+        if self.waiters.is_some() { self.push_if_next(None, push) } else { push(self) }
     }
 
     /// Pushes when it is the call's turn and there is room. A call that has to wait gets a ticket, which it has to give
-    /// back by [`leave`](Self::leave).
+    /// back by [`cancel_waiter`](Self::cancel_waiter).
     pub(crate) fn poll_push(
         &mut self,
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
-        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+        push: impl FnOnce(&mut Self) -> Result<(), PushError>,
     ) -> Poll<Result<(), ()>> {
-        if self.gives_way(cx) {
+        if self.yield_send(cx) {
             // Without a place in the line, from which the next write would wake it at once.
             return Poll::Pending;
         }
-        match self.push_in_turn(*ticket, push) {
+        match self.push_if_next(*ticket, push) {
             Ok(()) => Poll::Ready(Ok(())),
-            Err(Refusal::Closed) => Poll::Ready(Err(())),
-            Err(Refusal::Full) => {
-                self.waiters_mut().line_up(ticket, cx);
+            Err(PushError::Closed) => Poll::Ready(Err(())),
+            Err(PushError::Full) => {
+                self.waiters_mut().enqueue_sender(ticket, cx);
                 Poll::Pending
             }
         }
     }
 
     /// Whether other tasks are owed their turn before more is sent. If so, the task is polled again when they have had it.
-    fn gives_way(&mut self, cx: &Context<'_>) -> bool {
+    fn yield_send(&mut self, cx: &Context<'_>) -> bool {
         let can_send = self.can_send();
         match &mut self.waiters {
-            Some(waiters) if can_send && waiters.owes_a_turn() => {
-                waiters.set_owes_a_turn(false);
-                self.worked = 0;
-                give_way(cx);
+            Some(waiters) if can_send && waiters.must_yield() => {
+                waiters.set_must_yield(false);
+                self.budget_used = 0;
+                defer_wake(cx);
                 true
             }
             _ => false,
@@ -244,7 +246,7 @@ impl State {
     }
 
     /// Queues a fragment of a message, the last of it or not: the first one when it is this call's turn, as a message.
-    pub(crate) fn poll_fragment(
+    pub(crate) fn poll_send_fragment(
         &mut self,
         fragment: &Fragment<'_>,
         ticket: &mut Option<Ticket>,
@@ -252,53 +254,55 @@ impl State {
     ) -> Poll<Result<(), ()>> {
         if fragment.is_first {
             let pushed = self.poll_push(ticket, cx, |state| {
-                state.make_room(fragment.payload.len() + MAX_HEADER_LEN)?;
+                state.reserve_capacity(fragment.payload.len() + MAX_HEADER_LEN)?;
                 state.queue_fragment(fragment);
                 Ok(())
             });
             if pushed == Poll::Ready(Ok(())) && !fragment.is_last {
-                self.waiters_mut().begin_writing();
+                self.waiters_mut().begin_fragmented_message();
             }
             return pushed;
         }
         // The end of what has begun needs no room to speak of.
         let room = match fragment.is_last && fragment.payload.is_empty() {
             true if self.can_send() => Ok(()),
-            true => Err(Refusal::Closed),
-            false => self.make_room(fragment.payload.len() + MAX_HEADER_LEN),
+            true => Err(PushError::Closed),
+            false => self.reserve_capacity(fragment.payload.len() + MAX_HEADER_LEN),
         };
         match room {
             Ok(()) => {
                 self.queue_fragment(fragment);
                 if fragment.is_last {
-                    self.end_writing();
+                    self.end_fragmented_message();
                 }
                 Poll::Ready(Ok(()))
             }
-            Err(Refusal::Full) => {
-                self.waiters_mut().await_room(cx);
+            Err(PushError::Full) => {
+                self.waiters_mut().wait_fragment_capacity(cx);
                 Poll::Pending
             }
-            Err(Refusal::Closed) => Poll::Ready(Err(())),
+            Err(PushError::Closed) => Poll::Ready(Err(())),
         }
     }
 
     pub(super) fn queue_fragment(&mut self, fragment: &Fragment<'_>) {
         let opcode = if fragment.is_first { fragment.opcode } else { Opcode::Continuation };
-        let header =
-            FrameHeader { fin: fragment.is_last, ..FrameHeader::message(opcode, fragment.payload.len()) };
+        let header = FrameHeader {
+            fin: fragment.is_last,
+            ..FrameHeader::unfragmented(opcode, fragment.payload.len())
+        };
         self.queue(header, fragment.payload);
     }
 
     /// The message in fragments is complete: others may begin.
-    pub(super) fn end_writing(&mut self) {
-        let held_back = self.waiters_mut().end_writing();
+    pub(super) fn end_fragmented_message(&mut self) {
+        let held_back = self.waiters_mut().end_fragmented_message();
         for (mut message, position) in held_back {
             self.queue_message(&mut message, true);
             position.set(self.end_of_queue());
         }
-        self.offer_room();
-        self.waiters_mut().wake_watchers();
+        self.notify_capacity();
+        self.waiters_mut().wake_sink_ready();
     }
 
     /// The message in fragments will never be complete, and nothing can follow what is not.
@@ -306,31 +310,31 @@ impl State {
         self.close(Some(CloseFrame::new(CloseCode::INTERNAL_ERROR, "a message was not completed")));
     }
 
-    pub(super) fn push_in_turn(
+    pub(super) fn push_if_next(
         &mut self,
         ticket: Option<Ticket>,
-        push: impl FnOnce(&mut Self) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        if self.waiters.as_ref().is_none_or(|waiters| waiters.is_turn_of(ticket)) {
+        push: impl FnOnce(&mut Self) -> Result<(), PushError>,
+    ) -> Result<(), PushError> {
+        if self.waiters.as_ref().is_none_or(|waiters| waiters.is_next(ticket)) {
             return push(self);
         }
-        Err(if self.can_send() { Refusal::Full } else { Refusal::Closed })
+        Err(if self.can_send() { PushError::Full } else { PushError::Closed })
     }
 
     /// Whether a message may be queued whatever its length; otherwise the task is woken to ask again.
-    pub(crate) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
-        if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_writing()) {
-            return self.watch(cx);
+    pub(crate) fn poll_capacity(&mut self, cx: &Context<'_>) -> Poll<Result<(), PushError>> {
+        if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_fragmenting()) {
+            return self.wait_sink_ready(cx);
         }
-        if self.gives_way(cx) {
+        if self.yield_send(cx) {
             return Poll::Pending;
         }
-        self.poll_any_room(cx)
+        self.poll_buffer_capacity(cx)
     }
 
-    pub(super) fn poll_any_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), Refusal>> {
-        match self.make_room(1) {
-            Err(Refusal::Full) => self.watch(cx),
+    pub(super) fn poll_buffer_capacity(&mut self, cx: &Context<'_>) -> Poll<Result<(), PushError>> {
+        match self.reserve_capacity(1) {
+            Err(PushError::Full) => self.wait_sink_ready(cx),
             ready => Poll::Ready(ready),
         }
     }
@@ -341,22 +345,22 @@ impl State {
         ticket: &mut Option<Ticket>,
         payload: PingPayload,
         cx: &Context<'_>,
-    ) -> Poll<Result<Duration, Refusal>> {
+    ) -> Poll<Result<Duration, PushError>> {
         if let (Some(ticket), Some(waiters)) = (*ticket, &mut self.waiters)
             && let Poll::Ready(round_trip) = waiters.poll_pong(ticket, cx)
         {
-            return Poll::Ready(round_trip.ok_or(Refusal::Closed));
+            return Poll::Ready(round_trip.ok_or(PushError::Closed));
         }
         if !self.can_send() {
-            return Poll::Ready(Err(Refusal::Closed));
+            return Poll::Ready(Err(PushError::Closed));
         }
         if ticket.is_some() {
             return Poll::Pending;
         }
-        ready!(self.poll_any_room(cx))?;
+        ready!(self.poll_buffer_capacity(cx))?;
         let mask = self.stream.mask_key();
-        self.stream.queue_mut().push_with(|wire| encode_message(Opcode::Ping, &payload, mask, wire));
-        self.waiters_mut().ping(ticket, payload, net::now(), cx);
+        self.stream.queue_mut().push_with(|wire| encode_frame(Opcode::Ping, &payload, mask, wire));
+        self.waiters_mut().insert_ping(ticket, payload, net::now(), cx);
         Poll::Pending
     }
 
@@ -370,54 +374,58 @@ impl State {
         &mut self,
         flush_position: &FlushPosition,
         cx: &Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
+    ) -> Poll<Result<(), PushError>> {
         let Some(position) = flush_position.position() else {
             // Behind a message in fragments, which has to end before this has a place in the queue.
-            return if self.can_send() { self.watch(cx) } else { Poll::Ready(Err(Refusal::Closed)) };
+            return if self.can_send() {
+                self.wait_sink_ready(cx)
+            } else {
+                Poll::Ready(Err(PushError::Closed))
+            };
         };
         if self.written >= position {
             return Poll::Ready(Ok(()));
         }
         if self.write_error.is_some() || self.phase == Phase::Finished {
             // What was written was counted before.
-            return Poll::Ready(Err(Refusal::Closed));
+            return Poll::Ready(Err(PushError::Closed));
         }
-        if self.stream.queued() == 0 {
+        if self.stream.buffered() == 0 {
             return Poll::Ready(Ok(()));
         }
-        self.waiters_mut().await_write(cx);
+        self.waiters_mut().wait_sink_flush(cx);
         Poll::Pending
     }
 
     /// Begins to close, and is ready when that is over.
     pub(crate) fn poll_close(&mut self, frame: CloseFrame, cx: &Context<'_>) -> Poll<()> {
         self.close(Some(frame));
-        if self.closed.is_some() {
+        if self.close_cause.is_some() {
             return Poll::Ready(());
         }
-        self.waiters_mut().watch_end(cx);
+        self.waiters_mut().wait_sink_close(cx);
         Poll::Pending
     }
 
-    pub(super) fn watch<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        self.waiters_mut().watch(cx);
+    pub(super) fn wait_sink_ready<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.waiters_mut().wait_sink_ready(cx);
         Poll::Pending
     }
 
     /// A call waits no longer. The next one in line may not have been woken for this one's sake.
-    pub(crate) fn leave(&mut self, ticket: Ticket) {
+    pub(crate) fn cancel_waiter(&mut self, ticket: Ticket) {
         if let Some(waiters) = &mut self.waiters {
-            waiters.leave(ticket);
-            self.offer_room();
+            waiters.cancel(ticket);
+            self.notify_capacity();
         }
     }
 
     /// Wakes who waits for room if there is some.
-    pub(super) fn offer_room(&mut self) {
+    pub(super) fn notify_capacity(&mut self) {
         if let Some(waiters) = &mut self.waiters
-            && self.stream.queued() <= self.max_buffered / 2
+            && self.stream.buffered() <= self.max_write_buffer_size / 2
         {
-            waiters.wake_first();
+            waiters.wake_next_sender();
         }
     }
 
@@ -426,18 +434,18 @@ impl State {
         if self.waiters.is_none() {
             return;
         }
-        let (can_send, has_ended) = (self.can_send(), self.closed.is_some());
+        let (can_send, has_ended) = (self.can_send(), self.close_cause.is_some());
         let can_write = self.write_error.is_none() && self.phase != Phase::Finished;
         let waiters = self.waiters_mut();
         if !can_send {
             waiters.wake_senders();
-            waiters.wake_watchers();
+            waiters.wake_sink_ready();
         }
         if !can_write {
-            waiters.wake_flushing();
+            waiters.wake_sink_flush();
         }
         if has_ended {
-            waiters.wake_end();
+            waiters.wake_closed();
         }
     }
 
@@ -445,9 +453,9 @@ impl State {
         self.waiters.get_or_insert_default()
     }
 
-    pub(super) fn take_woken(&mut self) -> Vec<Waker> {
+    pub(super) fn take_wake_list(&mut self) -> Vec<Waker> {
         let Some(waiters) = &mut self.waiters else { return Vec::new() };
-        let woken = waiters.take_woken();
+        let woken = waiters.take_wake_list();
         if waiters.is_empty() {
             self.waiters = None;
         }
@@ -471,11 +479,11 @@ fn queue_masked(queue: &mut WriteQueue, header: &[u8], payload: &[u8], key: [u8;
         wire.extend_from_slice(header);
         mask_into(payload, key, wire);
     };
-    if payload.len() <= COPY_AT_MOST {
+    if payload.len() <= MAX_COPY_LEN {
         queue.push_with(write);
     } else {
         let mut frame = Vec::with_capacity(length);
         write(&mut frame);
-        queue.push(Wire::Shared(&frame.into()));
+        queue.push(WireBytes::Shared(&frame.into()));
     }
 }

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::task::yield_now;
-use ws_proto::{DeflateOptions, Offer, WebSocketUri};
+use ws_proto::{ClientHandshake, DeflateOptions, WebSocketUri};
 
 use super::*;
 use crate::connection::Driver;
@@ -9,15 +9,20 @@ use crate::connection::Driver;
 #[tokio::test]
 async fn a_connection_that_is_over_keeps_no_compressor() {
     let options = DeflateOptions { own_context_takeover: true, ..DeflateOptions::default() };
-    let offer = Offer::new([7; 16]).deflate(options);
+    let offer = ClientHandshake::new([7; 16]).deflate(options);
     let request = offer.request(&WebSocketUri::parse("ws://h/").unwrap(), &HeaderMap::new()).unwrap();
-    let accepted =
-        ws_proto::verify(request.method(), request.uri(), request.version(), request.headers()).unwrap();
+    let accepted = ws_proto::verify_upgrade_request(
+        request.method(),
+        request.uri(),
+        request.version(),
+        request.headers(),
+    )
+    .unwrap();
     let options = DeflateOptions { peer_context_takeover: true, ..options };
     let answer = accepted.response(None, accepted.deflate(&options).as_ref());
-    let agreed = offer.verify(answer.status(), answer.headers()).unwrap();
+    let agreed = offer.verify_response(answer.status(), answer.headers()).unwrap();
     let (client, server) = tokio::io::duplex(1024);
-    let upgraded = Upgraded { stream: Stream::io(client), leftover: Bytes::new() };
+    let upgraded = Upgraded { stream: Stream::boxed(client), leftover: Bytes::new() };
     let mut socket = Driver::spawn_client(upgraded, &Limits::default(), &agreed);
     assert!(socket.connection().with(|state| state.deflater.is_some()));
     drop(server);

@@ -15,52 +15,52 @@ use crate::message::Message;
 
 /// How many of the last Pings that nobody waits for any more are known by their answer. More would wait for a peer that answers
 /// no Ping at all.
-const GIVEN_UP: usize = 64;
+const MAX_CANCELLED_PINGS: usize = 64;
 
 /// All calls that wait for something of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     /// The last ticket. It is counted from the beginning again when nobody has one any more: who was given one has a place
     /// here until it leaves.
-    last: Ticket,
+    last_ticket: Ticket,
     /// Senders, in the order in which they came. One is woken when there is room, and wakes the next when it has sent:
     /// a thousand senders and a slow reader are a wake for each message, and nobody is overtaken.
-    line: BTreeMap<Ticket, Call>,
+    senders: BTreeMap<Ticket, WakerSlot>,
     /// A message is being sent in fragments: no other may begin (RFC 6455 §5.4).
-    is_writing: bool,
+    is_fragmenting: bool,
     /// Its writer, if it waits for room.
-    writer: Option<Waker>,
+    fragment_waker: Option<Waker>,
     /// Messages of a `Sink` that was ready before the other message began.
     held_back: Vec<(Message, PendingPosition)>,
     /// So much was compressed that other tasks should have their turn before the next message.
-    owes_a_turn: bool,
+    must_yield: bool,
     /// Those who wait for the end of the connection.
-    end: BTreeMap<Ticket, Call>,
+    close_waiters: BTreeMap<Ticket, WakerSlot>,
     /// Tasks that close a `Sink`, and wait for the end as well.
-    closing: Tasks,
+    sink_close: WakerSet,
     /// Tasks that poll a `Sink` for room, which has no call that could give up a place. They are woken whenever something
     /// was written, and ask again if that was not enough.
-    watchers: Tasks,
+    sink_ready: WakerSet,
     /// Tasks that flush a `Sink`. That nothing can be sent any more is nothing to them: what was sent before still leaves.
-    flushing: Tasks,
+    sink_flush: WakerSet,
     /// Those who wait for the answer to a Ping, in the order in which they asked.
     pings: BTreeMap<Ticket, Ping>,
     /// Pings whose calls have given up, behind the first one that is waited for: the peer may answer one of them only.
-    given_up: BTreeMap<Ticket, PingPayload>,
+    cancelled_pings: BTreeMap<Ticket, PingPayload>,
     /// How long it took, for those whose answer has come.
     round_trips: BTreeMap<Ticket, Duration>,
     /// To be woken, once no lock is held.
-    woken: Vec<Waker>,
+    wake_list: Vec<Waker>,
 }
 
 /// A call, of which there may be thousands, so each is found by its ticket. Its waker is taken to wake it.
 #[derive(Debug, Default)]
-struct Call(Option<Waker>);
+struct WakerSlot(Option<Waker>);
 
 /// A Ping that was sent for a call.
 #[derive(Debug)]
 struct Ping {
-    call: Call,
+    waker: WakerSlot,
     payload: PingPayload,
     sent: Time,
 }
@@ -74,40 +74,40 @@ pub(crate) type Ticket = u64;
 
 impl Waiters {
     /// Whether it is the turn of the sender with this ticket, or of one without.
-    pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
-        !self.is_writing
-            && !self.owes_a_turn
-            && self.line.first_key_value().is_none_or(|(first, _)| Some(*first) == ticket)
+    pub(crate) fn is_next(&self, ticket: Option<Ticket>) -> bool {
+        !self.is_fragmenting
+            && !self.must_yield
+            && self.senders.first_key_value().is_none_or(|(first, _)| Some(*first) == ticket)
     }
 
     /// Whether the next call that sends has to let other tasks have their turn first.
-    pub(crate) fn owes_a_turn(&self) -> bool {
-        self.owes_a_turn
+    pub(crate) fn must_yield(&self) -> bool {
+        self.must_yield
     }
 
-    pub(crate) fn set_owes_a_turn(&mut self, owes: bool) {
-        self.owes_a_turn = owes;
+    pub(crate) fn set_must_yield(&mut self, owes: bool) {
+        self.must_yield = owes;
     }
 
-    pub(crate) fn is_writing(&self) -> bool {
-        self.is_writing
+    pub(crate) fn is_fragmenting(&self) -> bool {
+        self.is_fragmenting
     }
 
     /// A message in fragments has begun.
-    pub(crate) fn begin_writing(&mut self) {
-        self.is_writing = true;
+    pub(crate) fn begin_fragmented_message(&mut self) {
+        self.is_fragmenting = true;
     }
 
     /// It has ended; what was held back for it may go.
-    pub(crate) fn end_writing(&mut self) -> Vec<(Message, PendingPosition)> {
-        self.is_writing = false;
-        self.writer = None;
+    pub(crate) fn end_fragmented_message(&mut self) -> Vec<(Message, PendingPosition)> {
+        self.is_fragmenting = false;
+        self.fragment_waker = None;
         std::mem::take(&mut self.held_back)
     }
 
     /// The writer of the message in fragments waits for room.
-    pub(crate) fn await_room(&mut self, cx: &Context<'_>) {
-        self.writer = Some(cx.waker().clone());
+    pub(crate) fn wait_fragment_capacity(&mut self, cx: &Context<'_>) {
+        self.fragment_waker = Some(cx.waker().clone());
     }
 
     pub(crate) fn hold_back(&mut self, message: Message, position: PendingPosition) {
@@ -115,56 +115,56 @@ impl Waiters {
     }
 
     /// Puts a sender into the line, or lets it wait on where it stands.
-    pub(crate) fn line_up(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
-        let ticket = self.ticket_of(ticket);
-        self.line.entry(ticket).or_default().wait(cx);
+    pub(crate) fn enqueue_sender(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
+        let ticket = self.assign_ticket(ticket);
+        self.senders.entry(ticket).or_default().register(cx);
     }
 
     /// Waits for the end.
-    pub(crate) fn await_end(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
-        let ticket = self.ticket_of(ticket);
-        self.end.entry(ticket).or_default().wait(cx);
+    pub(crate) fn wait_closed(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
+        let ticket = self.assign_ticket(ticket);
+        self.close_waiters.entry(ticket).or_default().register(cx);
     }
 
-    fn ticket_of(&mut self, call: &mut Option<Ticket>) -> Ticket {
+    fn assign_ticket(&mut self, call: &mut Option<Ticket>) -> Ticket {
         *call.get_or_insert_with(|| {
-            self.last += 1;
-            self.last
+            self.last_ticket += 1;
+            self.last_ticket
         })
     }
 
     /// Waits for the next bytes to be written, or until nothing can be sent.
-    pub(crate) fn watch(&mut self, cx: &Context<'_>) {
-        self.watchers.add(cx);
+    pub(crate) fn wait_sink_ready(&mut self, cx: &Context<'_>) {
+        self.sink_ready.add(cx);
     }
 
     /// Waits for the next bytes to be written, or until none will be.
-    pub(crate) fn await_write(&mut self, cx: &Context<'_>) {
-        self.flushing.add(cx);
+    pub(crate) fn wait_sink_flush(&mut self, cx: &Context<'_>) {
+        self.sink_flush.add(cx);
     }
 
     /// Waits for the end, without a place to give up.
-    pub(crate) fn watch_end(&mut self, cx: &Context<'_>) {
-        self.closing.add(cx);
+    pub(crate) fn wait_sink_close(&mut self, cx: &Context<'_>) {
+        self.sink_close.add(cx);
     }
 
     /// Waits for the answer to a Ping.
-    pub(crate) fn ping(
+    pub(crate) fn insert_ping(
         &mut self,
         ticket: &mut Option<Ticket>,
         payload: PingPayload,
         now: Time,
         cx: &Context<'_>,
     ) {
-        let ticket = self.ticket_of(ticket);
-        self.pings.insert(ticket, Ping { call: Call(Some(cx.waker().clone())), payload, sent: now });
+        let ticket = self.assign_ticket(ticket);
+        self.pings.insert(ticket, Ping { waker: WakerSlot(Some(cx.waker().clone())), payload, sent: now });
     }
 
     /// How long the answer took, once it has come. `None` is for who has not asked.
     pub(crate) fn poll_pong(&mut self, ticket: Ticket, cx: &Context<'_>) -> Poll<Option<Duration>> {
         match self.pings.get_mut(&ticket) {
             Some(ping) => {
-                ping.call.wait(cx);
+                ping.waker.register(cx);
                 Poll::Pending
             }
             None => Poll::Ready(self.round_trips.get(&ticket).copied()),
@@ -173,95 +173,95 @@ impl Waiters {
 
     /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3), whether its call has given up
     /// or not.
-    pub(crate) fn pong(&mut self, payload: &[u8], now: Time) {
+    pub(crate) fn handle_pong(&mut self, payload: &[u8], now: Time) {
         let sent = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
-        let answered = sent.chain(&self.given_up).find(|(_, sent)| *sent == payload);
+        let answered = sent.chain(&self.cancelled_pings).find(|(_, sent)| *sent == payload);
         let Some(answered) = answered.map(|(ticket, _)| *ticket) else { return };
         while let Some(first) = self.pings.first_entry()
             && *first.key() <= answered
         {
             let (ticket, ping) = first.remove_entry();
             self.round_trips.insert(ticket, now.saturating_since(ping.sent));
-            self.woken.extend(ping.call.0);
+            self.wake_list.extend(ping.waker.0);
         }
-        self.forget_given_up();
+        self.prune_cancelled_pings();
     }
 
     /// Forgets the Pings whose answer would be news to nobody, and those that are too many.
-    fn forget_given_up(&mut self) {
+    fn prune_cancelled_pings(&mut self) {
         let first = self.pings.first_key_value().map_or(Ticket::MAX, |(first, _)| *first);
-        while let Some((ticket, _)) = self.given_up.first_key_value()
-            && (*ticket < first || self.given_up.len() > GIVEN_UP)
+        while let Some((ticket, _)) = self.cancelled_pings.first_key_value()
+            && (*ticket < first || self.cancelled_pings.len() > MAX_CANCELLED_PINGS)
         {
-            self.given_up.pop_first();
+            self.cancelled_pings.pop_first();
         }
     }
 
     /// Gives up a place.
-    pub(crate) fn leave(&mut self, ticket: Ticket) {
-        self.line.remove(&ticket);
-        self.end.remove(&ticket);
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        self.senders.remove(&ticket);
+        self.close_waiters.remove(&ticket);
         if let Some(ping) = self.pings.remove(&ticket) {
-            self.given_up.insert(ticket, ping.payload);
-            self.forget_given_up();
+            self.cancelled_pings.insert(ticket, ping.payload);
+            self.prune_cancelled_pings();
         }
         self.round_trips.remove(&ticket);
     }
 
     /// There is room: the writer of a message in fragments may try, or else the first in line.
-    pub(crate) fn wake_first(&mut self) {
-        if self.is_writing {
-            self.woken.extend(self.writer.take());
+    pub(crate) fn wake_next_sender(&mut self) {
+        if self.is_fragmenting {
+            self.wake_list.extend(self.fragment_waker.take());
             return;
         }
-        let first = self.line.first_entry().and_then(|mut first| first.get_mut().0.take());
-        self.woken.extend(first);
+        let first = self.senders.first_entry().and_then(|mut first| first.get_mut().0.take());
+        self.wake_list.extend(first);
     }
 
     /// There may be room, or never will be.
-    pub(crate) fn wake_watchers(&mut self) {
-        self.woken.append(&mut self.watchers.take());
+    pub(crate) fn wake_sink_ready(&mut self) {
+        self.wake_list.append(&mut self.sink_ready.take());
     }
 
     /// Something was written, or never will be.
-    pub(crate) fn wake_flushing(&mut self) {
-        self.woken.append(&mut self.flushing.take());
+    pub(crate) fn wake_sink_flush(&mut self) {
+        self.wake_list.append(&mut self.sink_flush.take());
     }
 
     /// Nothing can be sent any more.
     pub(crate) fn wake_senders(&mut self) {
-        self.woken.extend(self.line.values_mut().filter_map(|call| call.0.take()));
-        self.woken.extend(self.writer.take());
-        self.woken.extend(self.pings.values_mut().filter_map(|ping| ping.call.0.take()));
+        self.wake_list.extend(self.senders.values_mut().filter_map(|call| call.0.take()));
+        self.wake_list.extend(self.fragment_waker.take());
+        self.wake_list.extend(self.pings.values_mut().filter_map(|ping| ping.waker.0.take()));
     }
 
     /// The connection has ended.
-    pub(crate) fn wake_end(&mut self) {
-        self.woken.extend(self.end.values_mut().filter_map(|call| call.0.take()));
-        self.woken.append(&mut self.closing.take());
+    pub(crate) fn wake_closed(&mut self) {
+        self.wake_list.extend(self.close_waiters.values_mut().filter_map(|call| call.0.take()));
+        self.wake_list.append(&mut self.sink_close.take());
     }
 
-    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.woken)
+    pub(crate) fn take_wake_list(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wake_list)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         let Self {
-            last: _,
-            line,
-            is_writing,
-            writer: _,
+            last_ticket: _,
+            senders: line,
+            is_fragmenting: is_writing,
+            fragment_waker: _,
             held_back: _,
-            owes_a_turn,
-            end,
-            closing,
-            watchers,
-            flushing,
+            must_yield: owes_a_turn,
+            close_waiters: end,
+            sink_close: closing,
+            sink_ready: watchers,
+            sink_flush: flushing,
             pings,
             // There are some only behind one that is waited for.
-            given_up: _,
+            cancelled_pings: _,
             round_trips,
-            woken,
+            wake_list: woken,
         } = self;
         let no_call_waits = line.is_empty() && end.is_empty() && pings.is_empty() && round_trips.is_empty();
         let no_sink_waits = watchers.is_empty() && flushing.is_empty() && closing.is_empty();
@@ -271,13 +271,13 @@ impl Waiters {
 
 /// Tasks that are all woken at once, in the order in which they came. There may be thousands, and each may ask again before.
 #[derive(Debug, Default)]
-struct Tasks {
+struct WakerSet {
     wakers: Vec<Waker>,
     /// Those who are there already, by the two addresses that [`Waker::will_wake`] compares.
     known: BTreeSet<(usize, usize)>,
 }
 
-impl Tasks {
+impl WakerSet {
     fn add(&mut self, cx: &Context<'_>) {
         // Of the clone, whose addresses are nobody else's as long as it is here.
         let waker = cx.waker().clone();
@@ -296,8 +296,8 @@ impl Tasks {
     }
 }
 
-impl Call {
-    fn wait(&mut self, cx: &Context<'_>) {
+impl WakerSlot {
+    fn register(&mut self, cx: &Context<'_>) {
         if !self.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.0 = Some(cx.waker().clone());
         }
@@ -325,7 +325,7 @@ impl<'a> Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.connection.with(|state| state.leave(ticket));
+            self.connection.with(|state| state.cancel_waiter(ticket));
         }
     }
 }
@@ -354,10 +354,10 @@ mod tests {
         let mut waiters = Waiters::default();
         for order in [[2, 0, 1], [1, 2, 0]] {
             for number in order.into_iter().chain([0, 1, 2]) {
-                waiters.watch(&Context::from_waker(&wakers[number as usize]));
+                waiters.wait_sink_ready(&Context::from_waker(&wakers[number as usize]));
             }
-            waiters.wake_watchers();
-            waiters.take_woken().into_iter().for_each(Waker::wake);
+            waiters.wake_sink_ready();
+            waiters.take_wake_list().into_iter().for_each(Waker::wake);
             assert_eq!(std::mem::take(&mut *woken.lock().unwrap()), order);
             assert!(waiters.is_empty());
         }

@@ -73,7 +73,7 @@ impl PreparedMessage {
 }
 
 fn frame(message: &Message, rsv1: bool, payload: &[u8]) -> Bytes {
-    let header = FrameHeader { rsv1, ..FrameHeader::message(message.opcode(), payload.len()) }.encode();
+    let header = FrameHeader { rsv1, ..FrameHeader::unfragmented(message.opcode(), payload.len()) }.encode();
     let mut frame = Vec::with_capacity(header.len() + payload.len());
     frame.extend_from_slice(&header);
     append(&mut frame, payload);

@@ -40,7 +40,7 @@ impl Text {
         self.0.into_bytes()
     }
 
-    pub(crate) fn as_shared(&self) -> &Bytes {
+    pub(crate) fn as_payload(&self) -> &Bytes {
         self.0.as_bytes()
     }
 }

@@ -20,11 +20,11 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct State {
-    next: u64,
+    next_id: u64,
     /// `None` until the handshake has been answered. A connection belongs to its task and its handle.
     connections: HashMap<u64, Option<Weak<Connection>>>,
     /// The server stops: what each of them is closed with, and each that comes after.
-    closing: Option<CloseFrame>,
+    close_frame: Option<CloseFrame>,
 }
 
 impl Connections {
@@ -33,22 +33,22 @@ impl Connections {
     }
 
     /// Admits one more, unless there are too many.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Admitted> {
+    pub(super) fn try_acquire(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let mut state = self.lock();
         if state.connections.len() >= self.limit {
             return None;
         }
-        let id = state.next;
-        state.next += 1;
+        let id = state.next_id;
+        state.next_id += 1;
         state.connections.insert(id, None);
-        Some(Admitted { connections: Arc::clone(self), id, _token: self.tasks.token() })
+        Some(ConnectionPermit { connections: Arc::clone(self), id, _token: self.tasks.token() })
     }
 
     /// Closes all that are open, and from now on whatever opens.
     pub(super) fn close(&self, frame: &CloseFrame) {
         let open: Vec<_> = {
             let mut state = self.lock();
-            state.closing = Some(frame.clone());
+            state.close_frame = Some(frame.clone());
             state.connections.values().flatten().cloned().collect()
         };
         // Not under our lock: a connection has its own, and wakes its task.
@@ -70,21 +70,21 @@ impl Connections {
 
 /// One connection, from its handshake until its task has ended.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(super) struct ConnectionPermit {
     connections: Arc<Connections>,
     id: u64,
     /// Dropped after `drop` has removed the connection.
     _token: TaskTrackerToken,
 }
 
-impl Admitted {
+impl ConnectionPermit {
     /// For the handler, which is the first to have the WebSocket.
     pub(super) fn registration(&self) -> Registration {
         Registration { connections: Arc::clone(&self.connections), id: self.id }
     }
 }
 
-impl Drop for Admitted {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.connections.lock().connections.remove(&self.id);
     }
@@ -107,7 +107,7 @@ impl Registration {
             if let Some(registered) = state.connections.get_mut(&self.id) {
                 *registered = Some(Arc::downgrade(connection));
             }
-            state.closing.clone()
+            state.close_frame.clone()
         };
         if let Some(frame) = closing {
             connection.with(|state| state.close(Some(frame)));
@@ -132,17 +132,17 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_begins_while_the_server_closes_is_closed_and_waited_for() {
         let connections = Arc::new(Connections::new(2));
-        let before = connections.admit().expect("room for two");
+        let before = connections.try_acquire().expect("room for two");
         connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
         let mut closed = pin!(connections.closed());
         let mut is_closed = || closed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(!is_closed());
 
-        let after = connections.admit().expect("room for two");
-        assert!(connections.admit().is_none());
+        let after = connections.try_acquire().expect("room for two");
+        assert!(connections.try_acquire().is_none());
         drop(before);
         assert!(!is_closed());
-        let upgraded = Upgraded { stream: Stream::io(tokio::io::duplex(1024).0), leftover: Bytes::new() };
+        let upgraded = Upgraded { stream: Stream::boxed(tokio::io::duplex(1024).0), leftover: Bytes::new() };
         let connection = Arc::new(Connection::server(upgraded, &Limits::default(), None));
         let mut socket = WebSocket::new(connection, None);
         after.registration().register(&socket);

@@ -18,7 +18,7 @@ use crate::server::{Upgrade, upgrade};
 /// use tidewire_ws::{Upgrade, WebSocket};
 ///
 /// async fn chat(upgrade: Upgrade) -> Response {
-///     upgrade.on_connect(async |mut socket: WebSocket| {
+///     upgrade.on_upgrade(async |mut socket: WebSocket| {
 ///         let _ = socket.send("hello").await;
 ///     })
 /// }

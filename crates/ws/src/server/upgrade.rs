@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use net::Upgrading;
-use ws_proto::{Accepted, DeflateAgreement, DeflateOptions, HandshakeError, Origins};
+use net::PendingUpgrade;
+use ws_proto::{AllowedOrigins, DeflateAgreement, DeflateOptions, HandshakeError, VerifiedRequest};
 
 use crate::connection::Driver;
 use crate::limits::Limits;
@@ -18,7 +18,7 @@ use crate::socket::WebSocket;
 ///
 /// fn chat<B>(mut request: Request<B>) -> Response<String> {
 ///     match tidewire_ws::upgrade(&mut request) {
-///         Ok(upgrade) => upgrade.on_connect(async |mut socket: WebSocket| {
+///         Ok(upgrade) => upgrade.on_upgrade(async |mut socket: WebSocket| {
 ///             let _ = socket.send("hello").await;
 ///         }),
 ///         Err(error) => error.response(),
@@ -38,8 +38,9 @@ use crate::socket::WebSocket;
 /// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
     let (version, extensions) = (request.version(), request.extensions());
-    let accepted = net::verify(request.method(), request.uri(), version, request.headers(), extensions)?;
-    let upgrade = Upgrading::of_request(request);
+    let accepted =
+        net::verify_handshake(request.method(), request.uri(), version, request.headers(), extensions)?;
+    let upgrade = PendingUpgrade::from_request(request);
     Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
 }
 
@@ -47,26 +48,26 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
 #[derive(Debug)]
 #[must_use = "the response of on_connect is what accepts the handshake"]
 pub struct Upgrade {
-    accepted: Accepted,
-    upgrade: Upgrading,
+    accepted: VerifiedRequest,
+    upgrade: PendingUpgrade,
     protocol: Option<Box<str>>,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
 }
 
 impl Upgrade {
-    /// Lets in only pages of these origins, see [`Origins`]. Default: all, and whoever is no page.
+    /// Lets in only pages of these origins, see [`AllowedOrigins`]. Default: all, and whoever is no page.
     ///
     /// ```
-    /// # use tidewire_ws::{HandshakeError, Origins, Upgrade};
-    /// fn only_ours<B>(request: &mut http::Request<B>, ours: &Origins) -> Result<Upgrade, HandshakeError> {
+    /// # use tidewire_ws::{AllowedOrigins, HandshakeError, Upgrade};
+    /// fn only_ours<B>(request: &mut http::Request<B>, ours: &AllowedOrigins) -> Result<Upgrade, HandshakeError> {
     ///     tidewire_ws::upgrade(request)?.allow_origins(ours)
     /// }
     /// ```
     ///
     /// # Errors
     /// [`HandshakeError::OriginNotAllowed`], whose response is a 403.
-    pub fn allow_origins(self, origins: &Origins) -> Result<Self, HandshakeError> {
+    pub fn allow_origins(self, origins: &AllowedOrigins) -> Result<Self, HandshakeError> {
         self.accepted.verify_origin(origins)?;
         Ok(self)
     }
@@ -117,7 +118,7 @@ impl Upgrade {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn on_connect<F, Fut, B>(self, handler: F) -> http::Response<B>
+    pub fn on_upgrade<F, Fut, B>(self, handler: F) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: HandlerOutput> + Send + 'static,
@@ -126,7 +127,7 @@ impl Upgrade {
         self.accept(handler, ())
     }
 
-    /// [`on_connect`](Self::on_connect), and `guard` is dropped when the connection and its handler have ended.
+    /// [`on_upgrade`](Self::on_upgrade), and `guard` is dropped when the connection and its handler have ended.
     pub(crate) fn accept<F, Fut, B>(self, handler: F, guard: impl Send + 'static) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -134,14 +135,14 @@ impl Upgrade {
         B: Default,
     {
         let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
-        tokio::spawn(connect(self.upgrade, self.limits, self.deflate, self.protocol, handler, guard));
+        tokio::spawn(run_upgraded(self.upgrade, self.limits, self.deflate, self.protocol, handler, guard));
         response.map(|()| B::default())
     }
 }
 
 /// The whole life of a connection.
-fn connect<F, Fut>(
-    upgrade: Upgrading,
+fn run_upgraded<F, Fut>(
+    upgrade: PendingUpgrade,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
     protocol: Option<Box<str>>,
@@ -154,14 +155,14 @@ where
 {
     // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
     let upgraded = Box::pin(async move {
-        let upgraded = net::upgraded(upgrade).await?;
+        let upgraded = net::finish_upgrade(upgrade).await?;
         Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), protocol, handler))
     });
     async move {
         match upgraded.await {
             Ok(driver) => driver.await,
             Err(error) => {
-                tracing::debug!(error = %net::Chain(&error), "a connection ended before its upgrade");
+                tracing::debug!(error = %net::ErrorChain(&error), "a connection ended before its upgrade");
             }
         }
         drop(guard);
@@ -191,7 +192,7 @@ mod tests {
                 .unwrap();
             let upgrade = upgrade(&mut request).unwrap();
             assert_eq!(upgrade.offered_protocols(), ["chat.v1", "chat.v2"]);
-            let response = upgrade.select_protocol(selected).on_connect(async |_: WebSocket| {});
+            let response = upgrade.select_protocol(selected).on_upgrade(async |_: WebSocket| {});
             let response: http::Response<()> = response;
             let named = named.map(HeaderValue::from_static);
             assert_eq!(response.headers().get(SEC_WEBSOCKET_PROTOCOL), named.as_ref());
@@ -201,8 +202,8 @@ mod tests {
     #[test]
     fn a_connection_costs_no_more_than_it_must_beside_its_handler() {
         let mut request = http::Request::new(());
-        let task = connect(
-            Upgrading::of_request(&mut request),
+        let task = run_upgraded(
+            PendingUpgrade::from_request(&mut request),
             Limits::default(),
             None,
             None,

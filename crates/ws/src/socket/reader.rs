@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 
 use crate::connection::Connection;
-use crate::error::Interrupted;
+use crate::error::IncompleteMessage;
 use crate::message::{Chunk, Message};
 
 /// A message that is received piece by piece, from [`WebSocket::recv_in_chunks`](crate::WebSocket::recv_in_chunks). It takes
@@ -14,13 +14,13 @@ pub struct MessageReader<'a> {
     connection: &'a Connection,
     next: Option<Chunk>,
     is_text: bool,
-    is_over: bool,
+    is_finished: bool,
 }
 
 impl<'a> MessageReader<'a> {
     pub(crate) fn new(connection: &'a Connection, first: Chunk) -> Self {
         let is_text = matches!(first.content, Message::Text(_));
-        Self { connection, next: Some(first), is_text, is_over: false }
+        Self { connection, next: Some(first), is_text, is_finished: false }
     }
 
     /// Whether it is text.
@@ -47,16 +47,16 @@ impl<'a> MessageReader<'a> {
     ///
     /// # Errors
     /// The connection has ended before the message has, or the message is not what it says: not UTF-8, or not compressed.
-    pub async fn chunk(&mut self) -> Result<Option<Message>, Interrupted> {
-        while !self.is_over {
+    pub async fn chunk(&mut self) -> Result<Option<Message>, IncompleteMessage> {
+        while !self.is_finished {
             let chunk = match self.next.take() {
                 Some(chunk) => chunk,
                 None => {
                     let received = poll_fn(|cx| self.connection.with(|state| state.poll_chunk(cx))).await;
-                    received.ok_or(Interrupted)?
+                    received.ok_or(IncompleteMessage)?
                 }
             };
-            self.is_over = chunk.is_last;
+            self.is_finished = chunk.is_last;
             if !chunk.content.is_empty() {
                 return Ok(Some(chunk.content));
             }
@@ -69,7 +69,7 @@ impl fmt::Debug for MessageReader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageReader")
             .field("is_text", &self.is_text)
-            .field("is_over", &self.is_over)
+            .field("is_over", &self.is_finished)
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use ws_proto::{CloseCode, CloseFrame};
 
 use crate::connection::Connection;
-use crate::error::Closed;
+use crate::error::CloseCause;
 use crate::message::Message;
 use crate::socket::{MessageReader, Sender, WebSocket};
 
@@ -65,26 +65,26 @@ impl Receiver {
     }
 
     /// Closes the connection, see [`WebSocket::close`]. Cancel safe.
-    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Closed {
+    pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> CloseCause {
         self.connection.close(frame.into()).await
     }
 
     /// How the connection ended; `None` while it has not.
     #[must_use]
-    pub fn closed(&self) -> Option<Closed> {
-        self.connection.closed()
+    pub fn close_cause(&self) -> Option<CloseCause> {
+        self.connection.close_cause()
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::NORMAL };
-        self.connection.with(|state| state.release(code));
+        self.connection.with(|state| state.drop_receiver(code));
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("closed", &self.closed()).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("closed", &self.close_cause()).finish_non_exhaustive()
     }
 }

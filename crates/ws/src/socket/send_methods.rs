@@ -11,7 +11,7 @@ macro_rules! send_methods {
         /// something; sent from another task, it leaves at once. (Beyond 64 KiB, or 256 KiB of long messages, it begins to
         /// leave while the handler is running.) There is nothing to flush.
         ///
-        /// Waits while more than [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written, and behind
+        /// Waits while more than [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) bytes wait to be written, and behind
         /// calls that wait already. Cancel safe: a message is sent whole or not at all, and a dropped call that was waiting
         /// has not sent it.
         ///

@@ -9,7 +9,7 @@ use ws_proto::CloseFrame;
 
 use crate::connection::Connection;
 use crate::connection::flush_position::FlushPosition;
-use crate::error::{Closed, PingError, SendError, TrySendError};
+use crate::error::{CloseCause, PingError, SendError, TrySendError};
 use crate::message::{Message, PreparedMessage, Text};
 use crate::socket::MessageWriter;
 use crate::socket::send_methods::send_methods;
@@ -18,7 +18,7 @@ use crate::socket::send_methods::send_methods;
 /// [`WebSocket::split`](crate::WebSocket::split). A clone costs a reference count, and sends on the same connection.
 ///
 /// What one sender sends keeps its order, and comes as a whole before or behind what others send. All of them share one
-/// queue and its limit, [`Limits::max_buffered`](crate::Limits::max_buffered). Those who wait for room are served in the
+/// queue and its limit, [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size). Those who wait for room are served in the
 /// order in which they came.
 ///
 /// It does not keep the connection open: that closes when its [`WebSocket`](crate::WebSocket) or
@@ -90,20 +90,20 @@ impl Sender {
     /// Closes the connection for all who share it, see [`WebSocket::close`](crate::WebSocket::close).
     ///
     /// Cancel safe: the close goes on without the call.
-    pub async fn close(&self, frame: impl Into<Option<CloseFrame>>) -> Closed {
+    pub async fn close(&self, frame: impl Into<Option<CloseFrame>>) -> CloseCause {
         self.connection.close(frame.into()).await
     }
 
     /// Waits until the connection has ended, and says how. It is found out by whoever receives, or writes to a peer that
     /// is gone. Cancel safe.
-    pub async fn ended(&self) -> Closed {
-        self.connection.ended().await
+    pub async fn closed(&self) -> CloseCause {
+        self.connection.closed().await
     }
 
     /// How the connection ended; `None` while it has not.
     #[must_use]
-    pub fn closed(&self) -> Option<Closed> {
-        self.connection.closed()
+    pub fn close_cause(&self) -> Option<CloseCause> {
+        self.connection.close_cause()
     }
 
     /// Whether both send on the same connection.
@@ -123,7 +123,7 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender")
             .field("buffered", &self.buffered_amount())
-            .field("closed", &self.closed())
+            .field("closed", &self.close_cause())
             .finish()
     }
 }

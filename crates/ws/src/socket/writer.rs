@@ -9,7 +9,7 @@ use ws_proto::Opcode;
 
 use crate::connection::waiters::Waiter;
 use crate::connection::{Connection, Fragment, State};
-use crate::error::Interrupted;
+use crate::error::IncompleteMessage;
 use crate::message::Text;
 
 /// A message that is sent piece by piece, so that it never has to be in memory as a whole: text, or bytes, as `P` says. It
@@ -25,7 +25,7 @@ use crate::message::Text;
 /// the connection ends.
 ///
 /// ```
-/// use tidewire_ws::{Interrupted, WebSocket};
+/// use tidewire_ws::{IncompleteMessage, WebSocket};
 /// use tokio::io::AsyncReadExt;
 ///
 /// async fn send_file(socket: &mut WebSocket, mut file: tokio::fs::File) -> Result<(), Box<dyn std::error::Error>> {
@@ -46,31 +46,31 @@ pub struct MessageWriter<'a, P> {
     opcode: Opcode,
     /// Something of it was written, and its end not.
     is_open: bool,
-    pieces: PhantomData<fn(P)>,
+    _payload: PhantomData<fn(P)>,
 }
 
 impl<'a> MessageWriter<'a, Text> {
     pub(crate) fn text(connection: &'a Connection) -> Self {
-        Self { connection, opcode: Opcode::Text, is_open: false, pieces: PhantomData }
+        Self { connection, opcode: Opcode::Text, is_open: false, _payload: PhantomData }
     }
 }
 
 impl<'a> MessageWriter<'a, Bytes> {
     pub(crate) fn binary(connection: &'a Connection) -> Self {
-        Self { connection, opcode: Opcode::Binary, is_open: false, pieces: PhantomData }
+        Self { connection, opcode: Opcode::Binary, is_open: false, _payload: PhantomData }
     }
 }
 
 impl<P: Into<Bytes>> MessageWriter<'_, P> {
     /// Sends a piece. It is queued as a message is, and waits as a message does while more than
-    /// [`Limits::max_buffered`](crate::Limits::max_buffered) bytes wait to be written; the first one waits for its turn as
+    /// [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) bytes wait to be written; the first one waits for its turn as
     /// well.
     ///
     /// Cancel safe: a piece is sent whole or not at all, and a dropped call that was waiting has not sent it.
     ///
     /// # Errors
     /// The connection is closing or has ended.
-    pub async fn write(&mut self, piece: impl Into<P>) -> Result<(), Interrupted> {
+    pub async fn write(&mut self, piece: impl Into<P>) -> Result<(), IncompleteMessage> {
         let piece: P = piece.into();
         self.send(&piece.into(), false).await
     }
@@ -79,17 +79,17 @@ impl<P: Into<Bytes>> MessageWriter<'_, P> {
     ///
     /// # Errors
     /// The connection is closing or has ended.
-    pub async fn finish(mut self) -> Result<(), Interrupted> {
+    pub async fn finish(mut self) -> Result<(), IncompleteMessage> {
         self.send(&Bytes::new(), true).await
     }
 
-    async fn send(&mut self, payload: &Bytes, is_last: bool) -> Result<(), Interrupted> {
+    async fn send(&mut self, payload: &Bytes, is_last: bool) -> Result<(), IncompleteMessage> {
         let fragment = Fragment { opcode: self.opcode, payload, is_first: !self.is_open, is_last };
         let mut waiter = Waiter::new(self.connection);
         let sent =
-            poll_fn(|cx| waiter.with(|state, ticket| state.poll_fragment(&fragment, ticket, cx))).await;
+            poll_fn(|cx| waiter.with(|state, ticket| state.poll_send_fragment(&fragment, ticket, cx))).await;
         self.is_open = sent.is_ok() && !is_last;
-        sent.map_err(|()| Interrupted)
+        sent.map_err(|()| IncompleteMessage)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tidewire_ws::{AnswerError, Connect, ConnectError, DialError, Message, OfferError, UriError};
+use tidewire_ws::{
+    ClientHandshakeError, ConnectError, Connector, DialError, HandshakeResponseError, Message, UriError,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -14,7 +16,7 @@ const URL: &str = "ws://server.example:9001/chat?room=1";
 
 #[tokio::test(start_paused = true)]
 async fn the_request_asks_for_what_the_program_asks_for() {
-    let connect = Connect::new(URL)
+    let connect = Connector::new(URL)
         .header("Cookie", "a=1")
         .header("cookie", "b=2")
         .header("origin", "https://example.com")
@@ -42,7 +44,7 @@ async fn the_request_asks_for_what_the_program_asks_for() {
 
 #[tokio::test(start_paused = true)]
 async fn each_connection_has_a_key_of_its_own() {
-    let connect = Connect::new(URL);
+    let connect = Connector::new(URL);
     let mut keys = Vec::new();
     for _ in 0..3 {
         let (mut peer, _connecting) = begin(connect.clone());
@@ -54,7 +56,7 @@ async fn each_connection_has_a_key_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_with_the_answer_is_received() {
-    let (mut peer, connecting) = begin(Connect::new(URL));
+    let (mut peer, connecting) = begin(Connector::new(URL));
     let early = [frame(1, b"early"), frame(2, b"bird")].concat();
     let head = peer.head().await;
     let accept = ws_proto::accept_key(value(&head, "sec-websocket-key").unwrap());
@@ -84,12 +86,12 @@ async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
         ),
         ("HTTP/1.0 503 Down\r\n\r\n\x1b[31m", "the server answered 503 Service Unavailable: \"\\u{1b}[31m\""),
     ] {
-        let (mut peer, connecting) = begin(Connect::new(URL));
+        let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;
         peer.write(answer.as_bytes()).await;
         let error = soon(connecting).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), shown);
-        let ConnectError::Refused(response) = &error else { panic!("{error:?}") };
+        let ConnectError::Rejected(response) = &error else { panic!("{error:?}") };
         assert_eq!(error.status(), Some(response.status()));
         for name in ["www-authenticate", "location"] {
             let kept = response.headers().get(name).map(|value| value.to_str().unwrap());
@@ -101,11 +103,11 @@ async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_breaks_the_rules_fails_the_connection() {
     for (lines, expected) in [
-        ("Sec-WebSocket-Protocol: chat\r\n", AnswerError::ProtocolNotOffered("chat".to_owned())),
-        ("Sec-WebSocket-Extensions: permessage-deflate\r\n", AnswerError::ExtensionNotOffered),
-        ("Sec-WebSocket-Accept: again\r\n", AnswerError::WrongAccept),
+        ("Sec-WebSocket-Protocol: chat\r\n", HandshakeResponseError::ProtocolNotOffered("chat".to_owned())),
+        ("Sec-WebSocket-Extensions: permessage-deflate\r\n", HandshakeResponseError::ExtensionNotOffered),
+        ("Sec-WebSocket-Accept: again\r\n", HandshakeResponseError::InvalidAccept),
     ] {
-        let (mut peer, connecting) = begin(Connect::new(URL));
+        let (mut peer, connecting) = begin(Connector::new(URL));
         peer.accept(lines).await;
         let error = soon(connecting).await.unwrap().unwrap_err();
         assert!(matches!(&error, ConnectError::Handshake(error) if *error == expected), "{error:?}");
@@ -124,12 +126,12 @@ async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
         ("\x15\x03\x01\x00\x02\x02\x46", "no answer to the handshake: the answer is not HTTP/1.1: "),
         ("220 mail.example ESMTP\r\n", "no answer to the handshake: the answer is not HTTP/1.1: "),
     ] {
-        let (mut peer, connecting) = begin(Connect::new(URL));
+        let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;
         peer.write(answer.as_bytes()).await;
         drop(peer);
         let error = soon(connecting).await.unwrap().unwrap_err();
-        assert!(matches!(error, ConnectError::NoAnswer(_)), "{error:?}");
+        assert!(matches!(error, ConnectError::NoResponse(_)), "{error:?}");
         assert!(error.to_string().starts_with(shown), "{error}");
     }
 }
@@ -137,7 +139,7 @@ async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
 #[tokio::test(start_paused = true)]
 async fn connecting_takes_no_longer_than_it_may() {
     for (connect, seconds) in
-        [(Connect::new(URL), 20), (Connect::new(URL).timeout(Duration::from_secs(3)), 3)]
+        [(Connector::new(URL), 20), (Connector::new(URL).timeout(Duration::from_secs(3)), 3)]
     {
         let begun = Instant::now();
         let (mut peer, connecting) = begin(connect);
@@ -152,7 +154,7 @@ async fn connecting_takes_no_longer_than_it_may() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_dropped_closes_its_connection() {
-    let (mut peer, connecting) = begin(Connect::new(URL));
+    let (mut peer, connecting) = begin(Connector::new(URL));
     peer.head().await;
     connecting.abort();
     assert!(soon(peer.stream.read_u8()).await.is_err());
@@ -162,17 +164,20 @@ async fn an_attempt_that_is_dropped_closes_its_connection() {
 async fn what_the_program_asks_for_wrongly_is_refused_before_anybody_is_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let error = async |connect: Connect| soon(connect.connect()).await.unwrap_err();
+    let error = async |connect: Connector| soon(connect.connect()).await.unwrap_err();
 
-    let reserved = error(Connect::new(&url).header("Upgrade", "h2c")).await;
-    assert!(matches!(reserved, ConnectError::Request(OfferError::ReservedHeader(_))), "{reserved:?}");
+    let reserved = error(Connector::new(&url).header("Upgrade", "h2c")).await;
+    assert!(
+        matches!(reserved, ConnectError::Request(ClientHandshakeError::ReservedHeader(_))),
+        "{reserved:?}"
+    );
     for (name, value) in [("a b", "1"), ("", "1"), ("a", "b\r\nc: d")] {
-        let invalid = error(Connect::new(&url).header(name, value).header("x", "1")).await;
+        let invalid = error(Connector::new(&url).header(name, value).header("x", "1")).await;
         assert!(matches!(&invalid, ConnectError::InvalidHeader(shown) if shown == name), "{invalid:?}");
     }
-    let twice = error(Connect::new(&url).protocol("a").protocol("a")).await;
-    assert!(matches!(twice, ConnectError::Request(OfferError::ProtocolRepeated(_))), "{twice:?}");
-    let ftp = error(Connect::new("ftp://server.example/")).await;
+    let twice = error(Connector::new(&url).protocol("a").protocol("a")).await;
+    assert!(matches!(twice, ConnectError::Request(ClientHandshakeError::ProtocolRepeated(_))), "{twice:?}");
+    let ftp = error(Connector::new("ftp://server.example/")).await;
     assert!(matches!(ftp, ConnectError::Url(UriError::UnknownScheme(_))), "{ftp:?}");
     let accepted = tokio::time::timeout(Duration::from_millis(10), listener.accept()).await;
     assert!(accepted.is_err(), "somebody has connected");
@@ -196,7 +201,7 @@ async fn the_answer_is_there_for_those_who_want_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     tokio::spawn(tidewire_ws::serve(listener, crate::support::echo));
-    let (mut socket, response) = soon(Connect::new(url).connect_with_response()).await.unwrap();
+    let (mut socket, response) = soon(Connector::new(url).connect_with_response()).await.unwrap();
     assert_eq!(
         (response.status().as_u16(), &response.headers()["upgrade"]),
         (101, &"websocket".parse().unwrap())

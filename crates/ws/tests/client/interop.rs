@@ -1,7 +1,7 @@
 //! Against a server of another make.
 
 use futures_util::{SinkExt, StreamExt};
-use tidewire_ws::{CloseCode, CloseFrame, Closed, Connect, Message};
+use tidewire_ws::{CloseCause, CloseCode, CloseFrame, Connector, Message};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -51,7 +51,7 @@ async fn tungstenite_and_we_understand_each_other() {
         close
     });
 
-    let connect = Connect::new(url).header("x-token", "secret").protocol("a").protocol("b");
+    let connect = Connector::new(url).header("x-token", "secret").protocol("a").protocol("b");
     let mut socket = soon(connect.connect()).await.unwrap();
     assert_eq!(socket.protocol(), Some("b"));
     for message in [
@@ -69,7 +69,7 @@ async fn tungstenite_and_we_understand_each_other() {
     }
     let closed = soon(socket.close(CloseFrame::new(CloseCode::GOING_AWAY, "bye"))).await;
     assert!(
-        matches!(&closed, Closed::Handshake(Some(frame)) if frame.code == CloseCode::GOING_AWAY),
+        matches!(&closed, CloseCause::ClosingHandshake(Some(frame)) if frame.code == CloseCode::GOING_AWAY),
         "{closed}"
     );
     let seen = soon(server).await.unwrap();

@@ -2,11 +2,11 @@
 
 mod connecting;
 mod interop;
+mod messages;
 mod reconnecting;
-mod restarts;
+mod reconnecting_real_servers;
 #[path = "../support/mod.rs"]
 mod support;
-mod talking;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::{Counting, soon};
-use tidewire_ws::{Connect, ConnectError, WebSocket};
+use tidewire_ws::{ConnectError, Connector, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use ws_proto::{Connection, Event, Input, Limits, Role, Time, accept_key};
@@ -30,12 +30,12 @@ struct Peer {
 }
 
 /// The server's end, and the client's attempt to connect to it.
-fn begin(connect: Connect) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
+fn begin(connect: Connector) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
     begin_with(connect, 64 * 1024)
 }
 
 /// The same with a number of bytes that fit into the stream in each direction.
-fn begin_with(connect: Connect, capacity: usize) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
+fn begin_with(connect: Connector, capacity: usize) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
     let (client, stream) = tokio::io::duplex(capacity);
     let writes = Arc::new(AtomicUsize::new(0));
     let client = Counting { stream: client, writes: Arc::clone(&writes) };
@@ -45,10 +45,10 @@ fn begin_with(connect: Connect, capacity: usize) -> (Peer, JoinHandle<Result<Web
 
 /// Both ends of a connection.
 async fn open() -> (Peer, WebSocket) {
-    open_with(Connect::new("ws://server.example/"), 64 * 1024).await
+    open_with(Connector::new("ws://server.example/"), 64 * 1024).await
 }
 
-async fn open_with(connect: Connect, capacity: usize) -> (Peer, WebSocket) {
+async fn open_with(connect: Connector, capacity: usize) -> (Peer, WebSocket) {
     let (mut peer, connecting) = begin_with(connect, capacity);
     peer.accept("").await;
     let socket = soon(connecting).await.expect("no panic").expect("a connection");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tidewire_ws::{
-    CloseCode, CloseFrame, Closed, Connect, ConnectError, Event, Lost, Message, ReconnectingWebSocket,
-    Reconnection, SendError, TrySendError, WebSocket,
+    CloseCause, CloseCode, CloseFrame, ConnectError, ConnectionFailure, Connector, Message, ReconnectEvent,
+    ReconnectingWebSocket, Reconnection, SendError, TrySendError, WebSocket,
 };
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -55,15 +55,15 @@ fn nobody() -> (Reconnection, mpsc::UnboundedReceiver<Instant>) {
 }
 
 fn socket(reconnection: Reconnection) -> ReconnectingWebSocket {
-    Connect::new("ws://server.example/").reconnect_with(reconnection)
+    Connector::new("ws://server.example/").reconnect_with(reconnection)
 }
 
 /// Drives a client in a task of its own, and passes on what it tells, but for attempts that begin.
-fn events(mut socket: ReconnectingWebSocket) -> mpsc::UnboundedReceiver<Event> {
+fn events(mut socket: ReconnectingWebSocket) -> mpsc::UnboundedReceiver<ReconnectEvent> {
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(event) = socket.next_event().await {
-            if !matches!(event, Event::Connecting { .. }) && sender.send(event).is_err() {
+            if !matches!(event, ReconnectEvent::Connecting { .. }) && sender.send(event).is_err() {
                 break;
             }
         }
@@ -94,20 +94,20 @@ async fn every_change_is_told_in_order() {
         peer.write(&frame(1, b"two")).await;
         peer
     });
-    expect!(socket.next_event(), Event::Connecting { attempt: 0 });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { attempt: 0 });
     expect!(
         socket.next_event(),
-        Event::Connected { response, protocol: None } if response.headers()["x-server"] == "a"
+        ReconnectEvent::Connected { response, protocol: None } if response.headers()["x-server"] == "a"
     );
-    expect!(socket.next_event(), Event::Message(message) if message.as_text() == Some("one"));
-    expect!(socket.next_event(), Event::Disconnected { closed: Closed::Eof });
-    expect!(socket.next_event(), Event::Reconnecting { attempt: 1, delay: SECOND });
-    expect!(socket.next_event(), Event::Connecting { attempt: 1 });
-    expect!(socket.next_event(), Event::Failed { error } if matches!(**error, ConnectError::NoAnswer(_)));
-    expect!(socket.next_event(), Event::Reconnecting { attempt: 2, delay } if *delay == 2 * SECOND);
-    expect!(socket.next_event(), Event::Connecting { attempt: 2 });
-    expect!(socket.next_event(), Event::Connected { .. });
-    expect!(socket.next_event(), Event::Message(message) if message.as_text() == Some("two"));
+    expect!(socket.next_event(), ReconnectEvent::Message(message) if message.as_text() == Some("one"));
+    expect!(socket.next_event(), ReconnectEvent::Disconnected { cause: CloseCause::Eof });
+    expect!(socket.next_event(), ReconnectEvent::Reconnecting { attempt: 1, delay: SECOND });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { attempt: 1 });
+    expect!(socket.next_event(), ReconnectEvent::ConnectFailed { error } if matches!(**error, ConnectError::NoResponse(_)));
+    expect!(socket.next_event(), ReconnectEvent::Reconnecting { attempt: 2, delay } if *delay == 2 * SECOND);
+    expect!(socket.next_event(), ReconnectEvent::Connecting { attempt: 2 });
+    expect!(socket.next_event(), ReconnectEvent::Connected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Message(message) if message.as_text() == Some("two"));
     drop(server);
 }
 
@@ -135,12 +135,12 @@ async fn the_events_are_a_stream() {
         matches!(
             events[..],
             [
-                Event::Connecting { .. },
-                Event::Failed { .. },
-                Event::Reconnecting { .. },
-                Event::Connecting { .. },
-                Event::Failed { .. },
-                Event::GaveUp { .. }
+                ReconnectEvent::Connecting { .. },
+                ReconnectEvent::ConnectFailed { .. },
+                ReconnectEvent::Reconnecting { .. },
+                ReconnectEvent::Connecting { .. },
+                ReconnectEvent::ConnectFailed { .. },
+                ReconnectEvent::ReconnectFailed { .. }
             ]
         ),
         "{events:?}"
@@ -219,9 +219,9 @@ async fn after_the_last_attempt_it_is_given_up() {
         attempts.try_recv().expect("the first attempt and three more");
     }
     assert!(attempts.try_recv().is_err());
-    let given_up = socket.given_up();
+    let given_up = socket.final_failure();
     assert!(
-        matches!(given_up, Some(Lost::Attempt(error)) if matches!(**error, ConnectError::Program(_))),
+        matches!(given_up, Some(ConnectionFailure::ConnectFailed(error)) if matches!(**error, ConnectError::Hook(_))),
         "{given_up:?}"
     );
     assert_eq!(soon(socket.send("late")).await, Err(SendError("late".into())));
@@ -234,16 +234,21 @@ async fn a_connection_that_does_not_last_counts_as_an_attempt() {
     let (reconnection, mut arrivals) = server();
     let mut events = events(socket(reconnection.attempts(1)));
     arrivals.next().await.accept("").await;
-    expect!(events.recv(), Event::Connected { .. });
-    expect!(events.recv(), Event::Disconnected { .. });
-    expect!(events.recv(), Event::Reconnecting { attempt: 1, .. });
+    expect!(events.recv(), ReconnectEvent::Connected { .. });
+    expect!(events.recv(), ReconnectEvent::Disconnected { .. });
+    expect!(events.recv(), ReconnectEvent::Reconnecting { attempt: 1, .. });
     let mut peer = arrivals.next().await;
     peer.accept("").await;
-    expect!(events.recv(), Event::Connected { .. });
+    expect!(events.recv(), ReconnectEvent::Connected { .. });
     peer.write(&frame(8, &1013_u16.to_be_bytes())).await;
     drop(peer);
-    expect!(events.recv(), Event::Disconnected { closed: Closed::Handshake(Some(frame)) } if frame.code.as_u16() == 1013);
-    expect!(events.recv(), Event::GaveUp { lost: Lost::Connection(Closed::Handshake(_)) });
+    expect!(events.recv(), ReconnectEvent::Disconnected { cause: CloseCause::ClosingHandshake(Some(frame)) } if frame.code.as_u16() == 1013);
+    expect!(
+        events.recv(),
+        ReconnectEvent::ReconnectFailed {
+            failure: ConnectionFailure::Disconnected(CloseCause::ClosingHandshake(_))
+        }
+    );
     assert!(soon(events.recv()).await.is_none());
 }
 
@@ -275,22 +280,22 @@ async fn it_goes_on_unless_the_request_is_wrong() {
         let (reconnection, mut arrivals) = server();
         let mut events = events(socket(reconnection));
         refuse(&mut arrivals.next().await, status, "").await;
-        expect!(events.recv(), Event::Failed { error } if error.status().unwrap() == status);
+        expect!(events.recv(), ReconnectEvent::ConnectFailed { error } if error.status().unwrap() == status);
         if goes_on {
-            expect!(events.recv(), Event::Reconnecting { attempt: 1, .. });
+            expect!(events.recv(), ReconnectEvent::Reconnecting { attempt: 1, .. });
         } else {
-            expect!(events.recv(), Event::GaveUp { lost } if lost.status().unwrap() == status);
+            expect!(events.recv(), ReconnectEvent::ReconnectFailed { failure } if failure.status().unwrap() == status);
         }
     }
     for connect in [
-        Connect::new("ftp://a/"),
-        Connect::new("ws://a/").header("a b", "c"),
-        Connect::new("ws://a/").protocol(""),
+        Connector::new("ftp://a/"),
+        Connector::new("ws://a/").header("a b", "c"),
+        Connector::new("ws://a/").protocol(""),
     ] {
         let (reconnection, _arrivals) = server();
         let mut socket = connect.reconnect_with(reconnection);
         assert_eq!(soon(socket.recv()).await, None);
-        assert!(socket.given_up().is_some_and(|lost| !lost.is_transient()), "{socket:?}");
+        assert!(socket.final_failure().is_some_and(|lost| !lost.is_transient()), "{socket:?}");
     }
 }
 
@@ -298,21 +303,23 @@ async fn it_goes_on_unless_the_request_is_wrong() {
 async fn the_program_may_know_better_whether_to_go_on() {
     let (reconnection, mut arrivals) = server();
     let mut events = events(socket(reconnection.should_reconnect(|lost| match lost {
-        Lost::Connection(Closed::Handshake(Some(frame))) => frame.code.as_u16() != 4402,
+        ConnectionFailure::Disconnected(CloseCause::ClosingHandshake(Some(frame))) => {
+            frame.code.as_u16() != 4402
+        }
         lost => lost.is_transient() || lost.status().is_some_and(|status| status == 404),
     })));
     refuse(&mut arrivals.next().await, 404, "").await;
-    expect!(events.recv(), Event::Failed { .. });
-    expect!(events.recv(), Event::Reconnecting { .. });
+    expect!(events.recv(), ReconnectEvent::ConnectFailed { .. });
+    expect!(events.recv(), ReconnectEvent::Reconnecting { .. });
     for (code, goes_on) in [(1000_u16, true), (4402, false)] {
         let mut peer = arrivals.next().await;
         peer.accept("").await;
-        expect!(events.recv(), Event::Connected { .. });
+        expect!(events.recv(), ReconnectEvent::Connected { .. });
         peer.write(&frame(8, &code.to_be_bytes())).await;
         drop(peer);
-        expect!(events.recv(), Event::Disconnected { closed } if closed.is_clean());
+        expect!(events.recv(), ReconnectEvent::Disconnected { cause } if cause.is_clean());
         let event = soon(events.recv()).await.unwrap();
-        assert_eq!(matches!(event, Event::Reconnecting { .. }), goes_on, "{code}: {event:?}");
+        assert_eq!(matches!(event, ReconnectEvent::Reconnecting { .. }), goes_on, "{code}: {event:?}");
     }
 }
 
@@ -333,8 +340,8 @@ async fn a_server_may_ask_to_be_left_alone_for_a_while() {
         let (reconnection, mut arrivals) = server();
         let mut events = events(socket(reconnection));
         refuse(&mut arrivals.next().await, 503, lines).await;
-        expect!(events.recv(), Event::Failed { .. });
-        expect!(events.recv(), Event::Reconnecting { delay, .. } if delay.as_secs() == seconds);
+        expect!(events.recv(), ReconnectEvent::ConnectFailed { .. });
+        expect!(events.recv(), ReconnectEvent::Reconnecting { delay, .. } if delay.as_secs() == seconds);
     }
 }
 
@@ -354,19 +361,19 @@ async fn each_attempt_has_a_request_of_its_own() {
         }
     });
     let mut events =
-        events(Connect::new("ws://server.example/").header("x-app", "1").reconnect_with(reconnection));
+        events(Connector::new("ws://server.example/").header("x-app", "1").reconnect_with(reconnection));
     for (target, token) in [("/?since=0", "Bearer 0"), ("/?since=2", "Bearer 2")] {
         let mut peer = arrivals.next().await;
         let head = peer.accept("").await;
         assert!(head.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{head}");
         assert_eq!((value(&head, "authorization"), value(&head, "x-app")), (Some(token), Some("1")));
     }
-    expect!(events.recv(), Event::Connected { .. });
-    expect!(events.recv(), Event::Disconnected { .. });
-    expect!(events.recv(), Event::Reconnecting { .. });
-    expect!(events.recv(), Event::Failed { error } if error.to_string() == "no token today");
-    expect!(events.recv(), Event::Reconnecting { attempt: 2, .. });
-    expect!(events.recv(), Event::Connected { .. });
+    expect!(events.recv(), ReconnectEvent::Connected { .. });
+    expect!(events.recv(), ReconnectEvent::Disconnected { .. });
+    expect!(events.recv(), ReconnectEvent::Reconnecting { .. });
+    expect!(events.recv(), ReconnectEvent::ConnectFailed { error } if error.to_string() == "no token today");
+    expect!(events.recv(), ReconnectEvent::Reconnecting { attempt: 2, .. });
+    expect!(events.recv(), ReconnectEvent::Connected { .. });
 }
 
 #[tokio::test(start_paused = true)]
@@ -400,20 +407,20 @@ async fn each_connection_begins_with_what_the_program_says_it_should() {
     });
     soon(socket.send("hello")).await.unwrap();
     assert_eq!(soon(socket.recv()).await, Some("news".into()));
-    expect!(socket.next_event(), Event::Disconnected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Disconnected { .. });
     soon(socket.send("hello")).await.unwrap();
-    expect!(socket.next_event(), Event::Reconnecting { attempt: 1, .. });
-    expect!(socket.next_event(), Event::Connecting { .. });
-    expect!(socket.next_event(), Event::Failed { error } if error.to_string() == r#"no: Some(Text("not now"))"#);
-    expect!(socket.next_event(), Event::Reconnecting { attempt: 2, .. });
-    expect!(socket.next_event(), Event::Connecting { .. });
-    expect!(socket.next_event(), Event::Connected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Reconnecting { attempt: 1, .. });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::ConnectFailed { error } if error.to_string() == r#"no: Some(Text("not now"))"#);
+    expect!(socket.next_event(), ReconnectEvent::Reconnecting { attempt: 2, .. });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::Connected { .. });
     assert_eq!(soon(socket.recv()).await, Some("news".into()));
-    expect!(socket.next_event(), Event::Disconnected { .. });
-    expect!(socket.next_event(), Event::Reconnecting { .. });
-    expect!(socket.next_event(), Event::Connecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::Disconnected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Reconnecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { .. });
     let begin = Instant::now();
-    expect!(socket.next_event(), Event::Failed { error } if matches!(**error, ConnectError::TimedOut));
+    expect!(socket.next_event(), ReconnectEvent::ConnectFailed { error } if matches!(**error, ConnectError::TimedOut));
     assert_eq!(begin.elapsed().as_secs(), 20);
     soon(server).await.unwrap();
 }
@@ -423,7 +430,7 @@ async fn what_is_sent_without_a_connection_waits_for_one_or_is_refused() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     assert_eq!(socket.try_send("now"), Err(TrySendError::Disconnected("now".into())));
-    assert!(socket.connection().is_none());
+    assert!(socket.socket_mut().is_none());
     let server = tokio::spawn(async move {
         drop(arrivals.next().await);
         let mut peer = arrivals.next().await;
@@ -436,7 +443,7 @@ async fn what_is_sent_without_a_connection_waits_for_one_or_is_refused() {
     assert!(patience.is_err(), "there is no connection yet");
     soon(socket.send("when there is somebody")).await.unwrap();
     socket.try_send("now").unwrap();
-    assert!(socket.connection().is_some());
+    assert!(socket.socket_mut().is_some());
     drop(soon(server).await.unwrap());
 }
 
@@ -454,18 +461,18 @@ async fn what_came_before_a_connection_broke_is_received_though_the_program_was_
         peer.expect_text("again").await;
         peer
     });
-    expect!(socket.next_event(), Event::Connecting { .. });
-    expect!(socket.next_event(), Event::Connected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::Connected { .. });
     // Nobody knows yet that there is nobody any more.
     socket.send("lost").await.unwrap();
     sleep(SECOND).await;
     soon(socket.send("again")).await.unwrap();
     assert_eq!(soon(socket.recv()).await, Some("last".into()));
-    expect!(socket.next_event(), Event::Message(message) if message.as_text() == Some("words"));
-    expect!(socket.next_event(), Event::Disconnected { .. });
-    expect!(socket.next_event(), Event::Reconnecting { .. });
-    expect!(socket.next_event(), Event::Connecting { .. });
-    expect!(socket.next_event(), Event::Connected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Message(message) if message.as_text() == Some("words"));
+    expect!(socket.next_event(), ReconnectEvent::Disconnected { .. });
+    expect!(socket.next_event(), ReconnectEvent::Reconnecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::Connecting { .. });
+    expect!(socket.next_event(), ReconnectEvent::Connected { .. });
     drop(soon(server).await.unwrap());
 }
 
@@ -482,7 +489,11 @@ async fn events_that_nobody_asks_for_do_not_pile_up() {
     assert!(
         matches!(
             &events[29..],
-            [Event::Connecting { attempt: 1_000 }, Event::Failed { .. }, Event::GaveUp { .. }]
+            [
+                ReconnectEvent::Connecting { attempt: 1_000 },
+                ReconnectEvent::ConnectFailed { .. },
+                ReconnectEvent::ReconnectFailed { .. }
+            ]
         ),
         "{:?}",
         &events[29..]
@@ -510,7 +521,7 @@ async fn a_call_that_is_dropped_begins_nothing_anew() {
                 biased;
                 () = sleep(SECOND / 100) => {}
                 event = socket.next_event() => match event.unwrap() {
-                    Event::Message(message) => break message,
+                    ReconnectEvent::Message(message) => break message,
                     _ => changes += 1,
                 },
             }
@@ -529,16 +540,16 @@ async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
     // In the wait.
     let (reconnection, _attempts) = nobody();
     let mut waiting = socket(reconnection);
-    while !matches!(waiting.next_event().await, Some(Event::Reconnecting { .. })) {}
+    while !matches!(waiting.next_event().await, Some(ReconnectEvent::Reconnecting { .. })) {}
     let begin = Instant::now();
     assert_eq!(waiting.close(CloseFrame::from(CloseCode::NORMAL)).await, None);
     assert_eq!(begin.elapsed(), Duration::ZERO);
-    assert!(waiting.next_event().await.is_none() && waiting.given_up().is_none());
+    assert!(waiting.next_event().await.is_none() && waiting.final_failure().is_none());
 
     // In an attempt.
     let (reconnection, mut arrivals) = server();
     let mut connecting = socket(reconnection);
-    expect!(connecting.next_event(), Event::Connecting { .. });
+    expect!(connecting.next_event(), ReconnectEvent::Connecting { .. });
     tokio::select! {
         _ = connecting.next_event() => panic!("nobody answers"),
         () = sleep(SECOND) => {}
@@ -561,13 +572,13 @@ async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
         drop(peer);
         arrivals
     });
-    expect!(open.next_event(), Event::Connecting { .. });
-    expect!(open.next_event(), Event::Connected { .. });
+    expect!(open.next_event(), ReconnectEvent::Connecting { .. });
+    expect!(open.next_event(), ReconnectEvent::Connected { .. });
     let close = CloseFrame::from(CloseCode::GOING_AWAY);
     assert!(tokio::time::timeout(SECOND / 2, open.close(close.clone())).await.is_err());
     assert!(open.next_event().await.is_none());
     assert_eq!(open.send("late").await, Err(SendError("late".into())));
-    assert_eq!(soon(open.close(None)).await, Some(Closed::Handshake(Some(close))));
+    assert_eq!(soon(open.close(None)).await, Some(CloseCause::ClosingHandshake(Some(close))));
     sleep(60 * SECOND).await;
     assert!(soon(server).await.unwrap().0.try_recv().is_err(), "it connects no more");
 }
@@ -626,19 +637,19 @@ async fn whatever_the_server_does_and_whatever_is_dropped_the_events_make_sense(
             }
             let Ok(event) = tokio::time::timeout(patience, socket.next_event()).await else { continue };
             last = match (last, event.expect("it is never given up")) {
-                ("Reconnecting", Event::Connecting { .. }) => "Connecting",
-                ("Connecting", Event::Failed { .. }) => "lost",
-                ("Connecting", Event::Connected { .. }) => {
+                ("Reconnecting", ReconnectEvent::Connecting { .. }) => "Connecting",
+                ("Connecting", ReconnectEvent::ConnectFailed { .. }) => "lost",
+                ("Connecting", ReconnectEvent::Connected { .. }) => {
                     received = 0;
                     "Connected"
                 }
-                ("Connected", Event::Message(message)) => {
+                ("Connected", ReconnectEvent::Message(message)) => {
                     assert_eq!(message.as_text().unwrap(), received.to_string());
                     received += 1;
                     "Connected"
                 }
-                ("Connected", Event::Disconnected { .. }) => "lost",
-                ("lost", Event::Reconnecting { .. }) => "Reconnecting",
+                ("Connected", ReconnectEvent::Disconnected { .. }) => "lost",
+                ("lost", ReconnectEvent::Reconnecting { .. }) => "Reconnecting",
                 (last, event) => panic!("{event:?} after {last}"),
             };
         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use net::{HttpLimits, Listener, ServerTls};
 use tidewire_ws::{
-    CloseCode, CloseFrame, Closed, Connect, ConnectError, DialError, Event, Lost, Message, Proxy,
-    Reconnection, TlsError,
+    CloseCause, CloseCode, CloseFrame, ConnectError, ConnectionFailure, Connector, DialError, Message, Proxy,
+    ReconnectEvent, Reconnection, TlsError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::service_fn;
 
-use crate::support::authority::Authority;
+use crate::support::certificate_authority::Authority;
 use crate::support::{echo, soon};
 
 /// The port of a server that echoes, with this certificate and key.
@@ -24,7 +24,7 @@ async fn serve((chain, key): (String, String)) -> u16 {
     let port = listener.local_addr().expect("an address").port();
     let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| async move {
         Ok::<_, Infallible>(match tidewire_ws::upgrade(&mut request) {
-            Ok(upgrade) => upgrade.on_connect(echo),
+            Ok(upgrade) => upgrade.on_upgrade(echo),
             Err(error) => error.response(),
         })
     });
@@ -36,7 +36,7 @@ async fn serve((chain, key): (String, String)) -> u16 {
 async fn messages_of_every_length_go_through_and_the_connection_ends_in_peace() {
     let authority = Authority::new();
     let port = serve(authority.issue("localhost")).await;
-    let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
+    let connect = Connector::new(format!("wss://localhost:{port}/")).tls(authority.client());
     let mut socket = soon(connect.connect()).await.unwrap();
     for length in [0, 1, 125, 126, 4_097, 16_384, 16_385, 65_536, 5 * 1024 * 1024] {
         let message = Message::from(vec![b'x'; length]);
@@ -50,7 +50,7 @@ async fn messages_of_every_length_go_through_and_the_connection_ends_in_peace() 
         assert_eq!(soon(socket.recv()).await, Some(Message::from(format!("message {n}"))));
     }
     let closed = soon(socket.close(CloseFrame::from(CloseCode::NORMAL))).await;
-    assert_eq!(closed, Closed::Handshake(Some(CloseCode::NORMAL.into())));
+    assert_eq!(closed, CloseCause::ClosingHandshake(Some(CloseCode::NORMAL.into())));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
         (Authority::new().issue("localhost"), "the certificate of the server is not accepted: "),
     ] {
         let port = serve(certificate).await;
-        let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
+        let connect = Connector::new(format!("wss://localhost:{port}/")).tls(authority.client());
         let error = soon(connect.connect()).await.unwrap_err();
         assert!(
             matches!(error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))),
@@ -97,27 +97,27 @@ async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_pr
         let port = ports[attempts.fetch_add(1, Ordering::SeqCst) % ports.len()];
         async move { Ok::<_, Infallible>(connect.url(format!("wss://localhost:{port}/"))) }
     });
-    let connect = Connect::new("wss://localhost/").tls(authority.client());
+    let connect = Connector::new("wss://localhost/").tls(authority.client());
     let mut socket = connect.clone().reconnect_with(reconnection.clone());
     let mut failed = 0;
     loop {
         match soon(socket.next_event()).await {
-            Some(Event::Failed { error }) => {
+            Some(ReconnectEvent::ConnectFailed { error }) => {
                 assert!(
                     matches!(*error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))),
                     "{error:?}"
                 );
                 failed += 1;
             }
-            Some(Event::Connected { .. }) => break,
-            Some(Event::Connecting { .. } | Event::Reconnecting { .. }) => {}
+            Some(ReconnectEvent::Connected { .. }) => break,
+            Some(ReconnectEvent::Connecting { .. } | ReconnectEvent::Reconnecting { .. }) => {}
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(failed, 2);
 
     let reconnection = reconnection.should_reconnect(|lost| match lost {
-        Lost::Attempt(error)
+        ConnectionFailure::ConnectFailed(error)
             if matches!(**error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))) =>
         {
             false
@@ -126,7 +126,7 @@ async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_pr
     });
     let mut socket = connect.reconnect_with(reconnection);
     assert_eq!(soon(socket.recv()).await, None);
-    assert!(socket.given_up().is_some(), "{socket:?}");
+    assert!(socket.final_failure().is_some(), "{socket:?}");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn the_wrong_scheme_is_told_in_both_directions() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(tidewire_ws::serve(listener, echo));
-    let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client());
+    let connect = Connector::new(format!("wss://localhost:{port}/")).tls(authority.client());
     let error = soon(connect.connect()).await.unwrap_err();
     assert_eq!(error.to_string(), "the server does not speak TLS on this port");
 }
@@ -165,7 +165,7 @@ async fn a_proxy_leads_to_a_server_that_only_the_proxy_could_read_if_it_were_not
         tokio::io::copy_bidirectional(&mut client, &mut server).await.unwrap();
         String::from_utf8(head).unwrap()
     });
-    let connect = Connect::new(format!("wss://localhost:{port}/")).tls(authority.client()).proxy(proxy);
+    let connect = Connector::new(format!("wss://localhost:{port}/")).tls(authority.client()).proxy(proxy);
     let mut socket = soon(connect.connect()).await.unwrap();
     socket.send("hello").await.unwrap();
     assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));

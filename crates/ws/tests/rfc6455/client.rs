@@ -1,6 +1,6 @@
 //! The client's side: sections 4.1, 5.3 and 10, on TCP connections, byte for byte.
 
-use tidewire_ws::{Connect, ConnectError, DialError, WebSocket};
+use tidewire_ws::{ConnectError, Connector, DialError, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -11,7 +11,7 @@ use crate::Client;
 async fn connecting() -> (Client, JoinHandle<Result<WebSocket, ConnectError>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
-    let connecting = tokio::spawn(async move { Connect::new(url).connect().await });
+    let connecting = tokio::spawn(async move { Connector::new(url).connect().await });
     let (stream, _) = listener.accept().await.expect("a connection");
     (Client(stream), connecting)
 }

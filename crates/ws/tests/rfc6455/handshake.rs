@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use hyper::body::Incoming;
 use net::{HttpLimits, Listener};
-use tidewire_ws::Origins;
+use tidewire_ws::AllowedOrigins;
 use tower::service_fn;
 
 use crate::support::{REQUEST, echo, text};
@@ -88,7 +88,7 @@ async fn section_4_2_2_must_3_a_program_that_does_not_like_the_origin_answers_in
     let service = service_fn(async |mut request: http::Request<Incoming>| {
         let welcome = request.headers().get("origin").is_some_and(|origin| origin == "https://app.example");
         let upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake");
-        let response = if welcome { upgrade.on_connect(echo) } else { forbidden() };
+        let response = if welcome { upgrade.on_upgrade(echo) } else { forbidden() };
         Ok::<_, Infallible>(response)
     });
     let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port");
@@ -117,12 +117,12 @@ fn forbidden() -> http::Response<String> {
 
 #[tokio::test]
 async fn section_4_2_2_must_3_a_list_of_origins_refuses_all_others_with_403_and_says_why() {
-    let origins = Origins::new(["https://app.example", "https://*.pages.example"]).expect("origins");
+    let origins = AllowedOrigins::new(["https://app.example", "https://*.pages.example"]).expect("origins");
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let upgrade = tidewire_ws::upgrade(&mut request).and_then(|upgrade| upgrade.allow_origins(&origins));
         async {
             Ok::<_, Infallible>(match upgrade {
-                Ok(upgrade) => upgrade.on_connect(echo),
+                Ok(upgrade) => upgrade.on_upgrade(echo),
                 Err(error) => error.response(),
             })
         }

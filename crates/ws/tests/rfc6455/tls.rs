@@ -12,12 +12,12 @@ use tidewire_ws::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tidewire_ws::rustls::server::{ClientHello, ResolvesServerCert};
 use tidewire_ws::rustls::sign::CertifiedKey;
 use tidewire_ws::rustls::{self};
-use tidewire_ws::{Connect, ConnectError, DialError, Message, TlsError};
+use tidewire_ws::{ConnectError, Connector, DialError, Message, TlsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower::service_fn;
 
-use crate::support::authority::Authority;
+use crate::support::certificate_authority::Authority;
 use crate::support::{echo, soon};
 
 /// Shows one certificate to everybody, and keeps the names that it was asked for.
@@ -85,7 +85,7 @@ async fn serve(authority: &Authority, name: &str) -> (u16, Arc<Names>) {
     let port = listener.local_addr().expect("an address").port();
     let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| async move {
         let upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake");
-        Ok::<_, std::convert::Infallible>(upgrade.on_connect::<_, _, String>(echo))
+        Ok::<_, std::convert::Infallible>(upgrade.on_upgrade::<_, _, String>(echo))
     });
     tokio::spawn(listener.tls(ServerTls::from_config(config)).serve(service, std::future::pending()));
     (port, names)
@@ -99,7 +99,7 @@ async fn section_4_1_must_10_12_13_section_4_2_2_must_2_section_10_6_must_1_ever
     let seen = Arc::new(Mutex::new(Vec::new()));
     let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
     let stream = Tapped { stream, seen: Arc::clone(&seen) };
-    let connect = Connect::new("wss://localhost/a-secret-path").tls(authority.client());
+    let connect = Connector::new("wss://localhost/a-secret-path").tls(authority.client());
     let mut socket = soon(connect.connect_over(stream)).await.expect("a connection");
     socket.send("a secret message").await.expect("sent");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("a secret message")));
@@ -118,7 +118,8 @@ async fn section_4_1_must_11_a_certificate_that_is_not_accepted_fails_the_connec
     let authority = Authority::new();
     let (port, _) = serve(&authority, "other.example").await;
     let url = format!("wss://localhost:{port}/");
-    let refused = soon(Connect::new(url).tls(authority.client()).connect()).await.expect_err("another name");
+    let refused =
+        soon(Connector::new(url).tls(authority.client()).connect()).await.expect_err("another name");
     assert!(
         matches!(refused, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))),
         "{refused:?}"

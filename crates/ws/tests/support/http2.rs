@@ -15,7 +15,7 @@ use net::{HttpLimits, Listener};
 use tidewire_ws::{DeflateOptions, HandlerOutput, Limits, WebSocket};
 use tokio::net::{TcpListener, TcpStream};
 use tower::service_fn;
-use ws_proto::{Connection, Event, Input, Opcode, Role, Time, encode_message};
+use ws_proto::{Connection, Event, Input, Opcode, Role, Time, encode_frame};
 
 use crate::support::soon;
 
@@ -87,7 +87,7 @@ where
             .limits(limits)
             .select_protocol("chat.v2")
             .compress(&options)
-            .on_connect(handler)
+            .on_upgrade(handler)
             .map(|()| String::new()),
         Err(error) => error.response(),
     }
@@ -193,7 +193,7 @@ pub(crate) struct Sender(SendStream<Bytes>);
 impl Sender {
     pub(crate) async fn send(&mut self, opcode: Opcode, payload: &[u8]) {
         let mut wire = Vec::new();
-        encode_message(opcode, payload, Some(KEY), &mut wire);
+        encode_frame(opcode, payload, Some(KEY), &mut wire);
         let mut wire = Bytes::from(wire);
         while !wire.is_empty() {
             self.0.reserve_capacity(wire.len());

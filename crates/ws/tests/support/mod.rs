@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 #[cfg(feature = "tls")]
-pub(crate) mod authority;
+pub(crate) mod certificate_authority;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, HandlerOutput, Limits, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use ws_proto::{Connection, Event, FrameHeader, Input, Offer, Opcode, Role, Time, WebSocketUri};
+use ws_proto::{ClientHandshake, Connection, Event, FrameHeader, Input, Opcode, Role, Time, WebSocketUri};
 
 pub(crate) const REQUEST: &[u8] =
     b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -73,7 +73,8 @@ where
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
-    let offer = Offer::new([7; 16]).deflate(*offer).request(&uri, &HeaderMap::new()).expect("a request");
+    let offer =
+        ClientHandshake::new([7; 16]).deflate(*offer).request(&uri, &HeaderMap::new()).expect("a request");
     let offer = &offer.headers()[SEC_WEBSOCKET_EXTENSIONS];
     let head = REQUEST.strip_suffix(b"\r\n").expect("an empty line");
     let request = [head, b"Sec-WebSocket-Extensions: ", offer.as_bytes(), b"\r\n\r\n"].concat();
@@ -100,7 +101,7 @@ where
         if let Some(options) = &deflate {
             upgrade = upgrade.compress(options);
         }
-        let response: http::Response<String> = upgrade.on_connect(handler.clone());
+        let response: http::Response<String> = upgrade.on_upgrade(handler.clone());
         async move { Ok::<_, Infallible>(response) }
     });
     tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades());
@@ -190,7 +191,8 @@ pub(crate) fn close(frame: &CloseFrame) -> Vec<u8> {
 
 /// A masked frame that may not be the last of its message.
 pub(crate) fn fragment(opcode: Opcode, payload: &[u8], fin: bool) -> Vec<u8> {
-    let header = FrameHeader { fin, mask: Some(KEY), ..FrameHeader::message(opcode, payload.len()) };
+    let header =
+        FrameHeader { fin, masking_key: Some(KEY), ..FrameHeader::unfragmented(opcode, payload.len()) };
     let mut wire = header.encode().to_vec();
     let start = wire.len();
     wire.extend_from_slice(payload);

@@ -1,6 +1,6 @@
 //! What a server makes of offers to compress (RFC 7692 §7.1).
 
-use ws_proto::{Accepted, DeflateOptions};
+use ws_proto::{DeflateOptions, VerifiedRequest};
 
 use crate::fields::Fields;
 use crate::grammar::{self, Extension};
@@ -9,7 +9,7 @@ use crate::grammar::{self, Extension};
 const MAX_OFFERS: usize = 16;
 
 /// The answer fits the first offer that a server can keep, and the options; without such an offer there is none.
-pub(super) fn check(fields: &Fields, accepted: &Accepted) {
+pub(super) fn check(fields: &Fields, accepted: &VerifiedRequest) {
     let offers = fields.values("sec-websocket-extensions").filter_map(grammar::extensions).flatten();
     let offers = offers.filter(|(name, _)| name == "permessage-deflate").take(MAX_OFFERS);
     let offer = offers.filter_map(|offer| Parameters::new(&offer)).find(|offer| offer.server_bits != Some(8));
@@ -27,7 +27,7 @@ pub(super) fn check(fields: &Fields, accepted: &Accepted) {
     }
 }
 
-fn check_options(offer: Option<&Parameters>, accepted: &Accepted, options: &DeflateOptions) {
+fn check_options(offer: Option<&Parameters>, accepted: &VerifiedRequest, options: &DeflateOptions) {
     let agreement = accepted.deflate(options);
     assert_eq!(agreement.is_some(), offer.is_some(), "{offer:?}");
     let (Some(agreement), Some(offer)) = (agreement, offer) else { return };

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Result, Unstructured};
 use engineio_proto::{CloseReason, MessageEncoder};
-use socketio_proto::client::{Auth, Connection, Emit, Limits, Output, Overflow, SocketKey};
+use socketio_proto::client::{Auth, Client, EmitAction, Limits, Output, Overflow, SocketKey};
 use socketio_proto::encode;
 use ws_proto::Time;
 
 use super::{Message, NAMESPACES, duration, message};
 
 struct Run {
-    client: Connection<u64>,
+    client: Client<u64>,
     keys: Vec<SocketKey>,
     limits: Limits,
     now: Time,
@@ -24,13 +24,13 @@ struct Run {
 
 pub(super) fn run(choices: &mut Unstructured<'_>) -> Result<()> {
     let mut limits = Limits::default();
-    limits.send_buffer_messages = choices.int_in_range(0..=5)?;
-    limits.receive_buffer_events = choices.int_in_range(0..=5)?;
+    limits.max_send_buffer_messages = choices.int_in_range(0..=5)?;
+    limits.max_receive_buffer_events = choices.int_in_range(0..=5)?;
     if choices.arbitrary()? {
         limits.overflow = Overflow::DropOldest;
     }
-    let mut client = Connection::new(&limits, &Default::default());
-    let auth = if choices.arbitrary()? { Auth::EachTime } else { Auth::Fixed(None) };
+    let mut client = Client::new(&limits, &Default::default());
+    let auth = if choices.arbitrary()? { Auth::PerConnect } else { Auth::Static(None) };
     let keys = NAMESPACES.map(|namespace| client.socket(namespace, auth.clone())).to_vec();
     let mut run = Run {
         client,
@@ -76,7 +76,7 @@ impl Run {
                 let _volatile = self.client[key].emit_volatile(choices.arbitrary()?);
             }
             12 => self.ask(socket, choices)?,
-            13 => self.client.give_up(),
+            13 => self.client.handle_reconnect_failed(),
             14 => {
                 self.now = self.now + duration(choices)?;
                 while let Some((_, output)) = self.client.handle_timeout(self.now) {
@@ -123,7 +123,7 @@ impl Run {
         self.next_waiter += 1;
         self.waiting.insert(waiter);
         match self.client[key].emit_with_ack(id, &event.expect("it can be written"), deadline, waiter) {
-            Ok(emit) => assert_ne!(emit, Emit::Dropped),
+            Ok(emit) => assert_ne!(emit, EmitAction::Dropped),
             Err((_, waiter)) => assert!(self.waiting.remove(&waiter)),
         }
         Ok(())
@@ -161,14 +161,14 @@ impl Run {
     fn check(&self) {
         for key in &self.keys {
             let (messages, bytes) = self.client[*key].buffered();
-            assert!(messages <= self.limits.send_buffer_messages);
+            assert!(messages <= self.limits.max_send_buffer_messages);
             assert_eq!(messages == 0, bytes == 0);
         }
     }
 
     fn end(&mut self) {
         self.close(CloseReason::ForcedClose);
-        self.client.give_up();
+        self.client.handle_reconnect_failed();
         self.poll();
         assert!(self.waiting.is_empty(), "everybody who waits comes back");
         assert_eq!(self.client.poll_timeout(), None);

@@ -26,7 +26,7 @@ impl Socket for Member {
 
 pub(super) fn run(choices: &mut Unstructured<'_>) -> Result<()> {
     let mut limits = Limits::default();
-    limits.leaving_sockets = choices.int_in_range(0..=4)?;
+    limits.max_disconnecting_sockets = choices.int_in_range(0..=4)?;
     let mut now = Time::ZERO;
     let mut connection = Connection::new(&limits, &Default::default(), now);
     let mut has_ended = false;
@@ -35,7 +35,7 @@ pub(super) fn run(choices: &mut Unstructured<'_>) -> Result<()> {
         let violation = match choices.int_in_range(0..=9_u8)? {
             0..=3 => receive(&mut connection, &message(choices)?, now, choices)?,
             4 => {
-                connection.set_paused(choices.arbitrary()?, now);
+                connection.set_read_paused(choices.arbitrary()?, now);
                 None
             }
             5 => {
@@ -93,7 +93,7 @@ fn receive(
         Ok(Some(Received::Event { socket, .. } | Received::Ack { socket, .. })) => {
             assert_eq!(socket.state(), SocketState::Connected);
         }
-        Ok(Some(Received::Left(entry))) => {
+        Ok(Some(Received::Disconnect(entry))) => {
             assert!(matches!(entry.state(), SocketState::Disconnected { .. }));
             assert!(!entry.socket().is_disconnected(), "nobody leaves twice");
         }
@@ -133,7 +133,7 @@ fn check(connection: &mut Connection<Member>, limits: &Limits) {
             }
         });
         assert!(open <= 1, "a client has one socket in a namespace");
-        assert!(all <= limits.leaving_sockets.max(1), "sockets that leave have a limit");
+        assert!(all <= limits.max_disconnecting_sockets.max(1), "sockets that leave have a limit");
     }
     if connection.is_closed() {
         assert_eq!(connection.poll_timeout(), None);

@@ -1,7 +1,7 @@
 //! Which texts are packets of Socket.IO 5, told by serde_json and a walk over what it has read.
 
 use serde::de::IgnoredAny;
-use socketio_proto::{Limits, RESERVED_EVENTS};
+use socketio_proto::{DecoderLimits, RESERVED_EVENTS};
 
 use crate::tree::Tree;
 
@@ -18,13 +18,13 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(text: &str, limits: &Limits) -> Self {
+    pub(super) fn of(text: &str, limits: &DecoderLimits) -> Self {
         verdict(text, limits).unwrap_or(Verdict::Refused)
     }
 }
 
 /// `None` for what has to be refused.
-fn verdict(text: &str, limits: &Limits) -> Option<Verdict> {
+fn verdict(text: &str, limits: &DecoderLimits) -> Option<Verdict> {
     let kind = text.chars().next().filter(|kind| ('0'..='6').contains(kind))?;
     let mut rest = &text[1..];
     let mut attachments = 0;

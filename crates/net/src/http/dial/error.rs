@@ -7,14 +7,14 @@ use http::StatusCode;
 
 use crate::http::exchange::ExchangeError;
 use crate::tls::TlsError;
-use ws_proto::Chain;
+use ws_proto::ErrorChain;
 
 /// Why there is no stream to a server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
     /// The name of the host leads nowhere.
-    #[error("cannot resolve {host}: {}", Chain(error))]
+    #[error("cannot resolve {host}: {}", ErrorChain(error))]
     Resolve {
         /// The name.
         host: String,
@@ -22,7 +22,7 @@ pub enum DialError {
         error: io::Error,
     },
     /// No address of the host could be connected to. The first that was tried is named.
-    #[error("cannot connect to {address}: {}", Chain(error))]
+    #[error("cannot connect to {address}: {}", ErrorChain(error))]
     Connect {
         /// The address.
         address: SocketAddr,
@@ -85,7 +85,7 @@ mod tests {
                 "cannot connect to 127.0.0.1:80: outer: inner",
             ),
             (
-                DialError::Tls(TlsError::Roots(io().into())),
+                DialError::Tls(TlsError::SystemRoots(io().into())),
                 "the system's trusted certificates cannot be loaded: outer: inner",
             ),
             (DialError::Tls(TlsError::Handshake(io())), "the TLS handshake failed: outer: inner"),
@@ -98,7 +98,7 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), shown);
-            assert_eq!(Chain(&error).to_string(), shown, "a chain that is printed says nothing twice");
+            assert_eq!(ErrorChain(&error).to_string(), shown, "a chain that is printed says nothing twice");
         }
     }
 }

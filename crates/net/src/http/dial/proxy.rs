@@ -10,7 +10,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::Target;
 use super::error::ProxyError;
-use crate::http::exchange::{Answer, exchange};
+use crate::http::exchange::{ExchangeResponse, exchange};
 use crate::io::Stream;
 
 /// Which connections go through a proxy, and through which.
@@ -26,7 +26,7 @@ impl Proxy {
     pub fn new(url: &str) -> Result<Self, InvalidProxy> {
         let matcher = Matcher::builder().all(url.to_owned()).build();
         let intercept = matcher.intercept(&Uri::from_static("http://host/")).ok_or(InvalidProxy(()))?;
-        if intercept.uri().scheme_str().is_some_and(is_known) {
+        if intercept.uri().scheme_str().is_some_and(is_supported_scheme) {
             Ok(Self(Arc::new(matcher)))
         } else {
             Err(InvalidProxy(()))
@@ -42,13 +42,13 @@ impl Proxy {
     }
 
     /// The proxy on the way to `target`, if there is one.
-    pub(super) fn of(&self, target: Target<'_>) -> Option<Hop> {
+    pub(super) fn intercept(&self, target: Target<'_>) -> Option<ProxyTunnel> {
         // A host that cannot be in a URI cannot be in a list either; the resolver will refuse it.
         let authority: Authority = authority(target.host, target.port).parse().ok()?;
         let scheme = if target.secure { "https" } else { "http" };
         let uri =
             Uri::builder().scheme(scheme).authority(authority.clone()).path_and_query("/").build().ok()?;
-        Hop::new(&self.0.intercept(&uri)?, authority)
+        ProxyTunnel::new(&self.0.intercept(&uri)?, authority)
     }
 }
 
@@ -58,7 +58,7 @@ impl Proxy {
 pub struct InvalidProxy(());
 
 /// A proxy to go through.
-pub(super) struct Hop {
+pub(super) struct ProxyTunnel {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) secure: bool,
@@ -67,7 +67,7 @@ pub(super) struct Hop {
     destination: Authority,
 }
 
-impl Hop {
+impl ProxyTunnel {
     fn new(intercept: &Intercept, destination: Authority) -> Option<Self> {
         let uri = intercept.uri();
         let host = uri.host()?;
@@ -86,16 +86,20 @@ impl Hop {
 
     /// Whether it is spoken to in a way that we know.
     pub(super) fn check_scheme(&self) -> Result<(), ProxyError> {
-        if is_known(&self.scheme) { Ok(()) } else { Err(ProxyError::UnknownScheme(self.scheme.clone())) }
+        if is_supported_scheme(&self.scheme) {
+            Ok(())
+        } else {
+            Err(ProxyError::UnknownScheme(self.scheme.clone()))
+        }
     }
 
     /// Has the proxy connect `stream` with the destination.
     pub(super) async fn connect(&self, stream: Stream) -> Result<Stream, ProxyError> {
         match exchange(stream, self.request()).await.map_err(ProxyError::Http)? {
-            Answer::Switched(_, upgraded) if upgraded.leftover.is_empty() => Ok(upgraded.stream),
+            ExchangeResponse::Upgraded(_, upgraded) if upgraded.leftover.is_empty() => Ok(upgraded.stream),
             // We speak first, in TLS as in HTTP.
-            Answer::Switched(..) => Err(ProxyError::UnexpectedBytes),
-            Answer::Response(response) => Err(ProxyError::Refused(response.status())),
+            ExchangeResponse::Upgraded(..) => Err(ProxyError::UnexpectedBytes),
+            ExchangeResponse::Response(response) => Err(ProxyError::Refused(response.status())),
         }
     }
 
@@ -114,14 +118,14 @@ impl Hop {
     }
 }
 
-impl fmt::Display for Hop {
+impl fmt::Display for ProxyTunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&authority(&self.host, self.port))
     }
 }
 
 /// Whether proxies of this scheme are told their destination by CONNECT.
-fn is_known(scheme: &str) -> bool {
+fn is_supported_scheme(scheme: &str) -> bool {
     ["http", "https"].contains(&scheme)
 }
 
@@ -149,7 +153,7 @@ mod tests {
             Matcher::builder().http("http://plain").https("https://[::1]:8443").no("example.org,10.0.0.0/8");
         let proxy = Proxy(Arc::new(matcher.build()));
         let of = |host, secure| {
-            let hop = proxy.of(Target { host, port: 9001, secure })?;
+            let hop = proxy.intercept(Target { host, port: 9001, secure })?;
             Some((hop.to_string(), hop.secure))
         };
         assert_eq!(of("example.com", false), Some(("plain:80".to_owned(), false)));
@@ -158,14 +162,14 @@ mod tests {
             assert_eq!(of(excepted, false), None, "{excepted}");
         }
         let socks = Proxy(Arc::new(Matcher::builder().all("socks5://proxy").build()));
-        let hop = socks.of(Target { host: "a", port: 80, secure: false }).unwrap();
+        let hop = socks.intercept(Target { host: "a", port: 80, secure: false }).unwrap();
         assert!(matches!(hop.check_scheme(), Err(ProxyError::UnknownScheme(scheme)) if scheme == "socks5"));
     }
 
     #[test]
     fn credentials_are_shown_to_nobody() {
         let proxy = Proxy::new("http://user:secret@proxy:3128").unwrap();
-        let hop = proxy.of(Target { host: "a", port: 80, secure: false }).unwrap();
+        let hop = proxy.intercept(Target { host: "a", port: 80, secure: false }).unwrap();
         for shown in [format!("{proxy:?}"), hop.to_string(), format!("{:?}", hop.request())] {
             assert!(!shown.contains("secret") && !shown.contains("dXNlcjpzZWNyZXQ"), "{shown}");
         }

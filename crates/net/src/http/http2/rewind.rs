@@ -12,17 +12,17 @@ use crate::http::server_stream::ServerStream;
 
 /// What a read costs of the turn that Tokio gives a task, which is 128. A read holds a thousand frames, and `h2` handles
 /// them all: eight reads are enough before others of the thread have their turn.
-const COST: usize = 16;
+const READ_COOP_COST: usize = 16;
 
 /// A stream behind what has been read of it: HTTP/1.1 finds out by its first line that the peer speaks HTTP/2.
 pub(crate) struct Rewind {
-    read: Bytes,
+    prefix: Bytes,
     stream: ServerStream,
 }
 
 impl Rewind {
     pub(crate) fn new(read: Bytes, stream: ServerStream) -> Self {
-        Self { read, stream }
+        Self { prefix: read, stream }
     }
 }
 
@@ -32,18 +32,18 @@ impl Read for Rewind {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            for _ in 0..COST {
+        if self.prefix.is_empty() {
+            for _ in 0..READ_COOP_COST {
                 ready!(poll_proceed(cx)).made_progress();
             }
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
-        let count = self.read.len().min(buffer.remaining());
-        buffer.put_slice(&self.read[..count]);
-        self.read.advance(count);
-        if self.read.is_empty() {
+        let count = self.prefix.len().min(buffer.remaining());
+        buffer.put_slice(&self.prefix[..count]);
+        self.prefix.advance(count);
+        if self.prefix.is_empty() {
             // An empty view would still hold the buffer of the HTTP server.
-            self.read = Bytes::new();
+            self.prefix = Bytes::new();
         }
         Poll::Ready(Ok(()))
     }

@@ -15,39 +15,39 @@ use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use tower::Service;
 
-use super::CHUNK;
-use super::stream::Released;
-use super::tasks::Progress;
+use super::MAX_DATA_FRAME_SIZE;
+use super::executor::ResponseProgress;
+use super::stream::StreamDropSignal;
 
 /// The service of a connection.
-pub(super) struct Exchanges<S> {
+pub(super) struct Http2Service<S> {
     service: TowerToHyperService<S>,
     max_headers: usize,
 }
 
-impl<S> Exchanges<S> {
+impl<S> Http2Service<S> {
     pub(super) fn new(service: S, max_headers: usize) -> Self {
         Self { service: TowerToHyperService::new(service), max_headers }
     }
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Exchanges<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Http2Service<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
     B: Body,
 {
-    type Response = Response<Pieces<B>>;
+    type Response = Response<DataFrameBody<B>>;
     type Error = S::Error;
-    type Future = Exchange<TowerToHyperServiceFuture<S, Request<Incoming>>>;
+    type Future = ResponseFuture<TowerToHyperServiceFuture<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if request.headers().len() > self.max_headers {
-            return Exchange { service: None, released: None };
+            return ResponseFuture { service: None, released: None };
         }
         let mut released = None;
         if request.method() == Method::CONNECT {
             let (sender, receiver) = watch::channel(false);
-            request.extensions_mut().insert(Released(sender));
+            request.extensions_mut().insert(StreamDropSignal(sender));
             released = Some(receiver);
         }
         // What programs look for, and would hold against `Origin`. The two must not differ (RFC 9113 §8.3.1).
@@ -56,13 +56,13 @@ where
         {
             request.headers_mut().insert(HOST, host);
         }
-        Exchange { service: Some(hyper::service::Service::call(&self.service, request)), released }
+        ResponseFuture { service: Some(hyper::service::Service::call(&self.service, request)), released }
     }
 }
 
 pin_project! {
     /// The way to an answer.
-    pub(super) struct Exchange<F> {
+    pub(super) struct ResponseFuture<F> {
         // None for a request that is refused before the service sees it.
         #[pin]
         service: Option<F>,
@@ -71,27 +71,27 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for Exchange<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body,
 {
-    type Output = Result<Response<Pieces<B>>, E>;
+    type Output = Result<Response<DataFrameBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = match this.service.as_pin_mut() {
             Some(service) => ready!(service.poll(cx)),
             None => {
-                let progress = Progress::current();
-                progress.answered();
-                let mut response = Response::new(Pieces::none(progress));
+                let progress = ResponseProgress::current();
+                progress.set_response_ready();
+                let mut response = Response::new(DataFrameBody::empty(progress));
                 *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 return Poll::Ready(Ok(response));
             }
         };
-        let progress = Progress::current();
-        progress.answered();
+        let progress = ResponseProgress::current();
+        progress.set_response_ready();
         let response = match response {
             Ok(response) => response,
             Err(error) => return Poll::Ready(Err(error)),
@@ -99,34 +99,34 @@ where
         if let Some(released) = this.released.take()
             && response.status().is_success()
         {
-            progress.accepted(released);
+            progress.set_websocket_accepted(released);
         }
-        Poll::Ready(Ok(response.map(|body| Pieces::of(body, progress))))
+        Poll::Ready(Ok(response.map(|body| DataFrameBody::new(body, progress))))
     }
 }
 
 pin_project! {
     /// The body of an answer, handed on in pieces: hyper gives all of what it is handed to a stream that has room for one
     /// byte, and nobody could take the rest back.
-    pub(super) struct Pieces<B: Body> {
+    pub(super) struct DataFrameBody<B: Body> {
         #[pin]
         body: Option<B>,
-        rest: Option<B::Data>,
-        progress: Arc<Progress>,
+        remaining: Option<B::Data>,
+        progress: Arc<ResponseProgress>,
     }
 }
 
-impl<B: Body> Pieces<B> {
-    fn of(body: B, progress: Arc<Progress>) -> Self {
-        Self { body: Some(body), rest: None, progress }
+impl<B: Body> DataFrameBody<B> {
+    fn new(body: B, progress: Arc<ResponseProgress>) -> Self {
+        Self { body: Some(body), remaining: None, progress }
     }
 
-    fn none(progress: Arc<Progress>) -> Self {
-        Self { body: None, rest: None, progress }
+    fn empty(progress: Arc<ResponseProgress>) -> Self {
+        Self { body: None, remaining: None, progress }
     }
 }
 
-impl<B: Body> Body for Pieces<B> {
+impl<B: Body> Body for DataFrameBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -135,15 +135,15 @@ impl<B: Body> Body for Pieces<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.project();
-        if this.rest.is_none() {
+        if this.remaining.is_none() {
             let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
             let Poll::Ready(frame) = body.poll_frame(cx) else {
-                this.progress.waits_for_program();
+                this.progress.set_waiting_for_body();
                 return Poll::Pending;
             };
             match frame {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => *this.rest = Some(data),
+                    Ok(data) => *this.remaining = Some(data),
                     // Trailers.
                     Err(other) => {
                         let map = |mut data: B::Data| data.copy_to_bytes(data.remaining());
@@ -154,22 +154,22 @@ impl<B: Body> Body for Pieces<B> {
                 None => return Poll::Ready(None),
             }
         }
-        let Some(data) = this.rest else { return Poll::Ready(None) };
-        this.progress.offers();
-        let piece = data.copy_to_bytes(data.remaining().min(CHUNK));
+        let Some(data) = this.remaining else { return Poll::Ready(None) };
+        this.progress.set_chunk_offered();
+        let piece = data.copy_to_bytes(data.remaining().min(MAX_DATA_FRAME_SIZE));
         if !data.has_remaining() {
-            *this.rest = None;
+            *this.remaining = None;
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.remaining.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         // It is asked before the first piece; afterwards a hint that is too small would only cost something.
-        if self.rest.is_some() {
+        if self.remaining.is_some() {
             return SizeHint::default();
         }
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)

@@ -10,11 +10,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-use super::CHUNK;
+use super::MAX_DATA_FRAME_SIZE;
 
 /// How the task that writes for a stream learns that our end of it is gone. An extension of a CONNECT.
 #[derive(Debug, Clone)]
-pub(crate) struct Released(pub(super) watch::Sender<bool>);
+pub(crate) struct StreamDropSignal(pub(super) watch::Sender<bool>);
 
 /// A stream of HTTP/2 that an extended CONNECT has opened (RFC 8441): to be shut is END_STREAM, and a reset by the peer
 /// ends it, by CANCEL as if it had been shut.
@@ -22,18 +22,18 @@ pub(crate) struct Released(pub(super) watch::Sender<bool>);
 /// Its window is the back-pressure. What is written and has no room in it yet, at most 130 KiB, is with hyper.
 pub struct Http2Stream {
     stream: TokioIo<Upgraded>,
-    released: Option<Released>,
+    drop_signal: Option<StreamDropSignal>,
 }
 
 impl Http2Stream {
-    pub(crate) fn new(stream: Upgraded, released: Option<Released>) -> Self {
-        Self { stream: TokioIo::new(stream), released }
+    pub(crate) fn new(stream: Upgraded, released: Option<StreamDropSignal>) -> Self {
+        Self { stream: TokioIo::new(stream), drop_signal: released }
     }
 }
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
-        if let Some(Released(released)) = &self.released {
+        if let Some(StreamDropSignal(released)) = &self.drop_signal {
             released.send_replace(true);
         }
     }
@@ -58,7 +58,7 @@ impl AsyncRead for Http2Stream {
 impl AsyncWrite for Http2Stream {
     /// In pieces: hyper would take all that waits, whatever the window.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let piece = bytes.len().min(CHUNK);
+        let piece = bytes.len().min(MAX_DATA_FRAME_SIZE);
         Pin::new(&mut self.stream).poll_write(cx, &bytes[..piece])
     }
 

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tower::service_fn;
 
 use super::*;
-use crate::{Listener, Stream, Upgrading, upgraded};
+use crate::{Listener, PendingUpgrade, Stream, finish_upgrade};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More than every buffer on the way.
@@ -101,8 +101,10 @@ impl Server {
                         pending().await
                     }
                     _ => {
-                        let upgrading = Upgrading::of_request(&mut request);
-                        tokio::spawn(async move { sender.send(upgraded(upgrading).await.unwrap().stream) });
+                        let upgrading = PendingUpgrade::from_request(&mut request);
+                        tokio::spawn(
+                            async move { sender.send(finish_upgrade(upgrading).await.unwrap().stream) },
+                        );
                         String::new()
                     }
                 };
@@ -202,7 +204,7 @@ async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
 }
 
 fn hasty() -> HttpLimits {
-    HttpLimits { head_timeout: Duration::from_millis(200), ..HttpLimits::default() }
+    HttpLimits { header_read_timeout: Duration::from_millis(200), ..HttpLimits::default() }
 }
 
 #[tokio::test]
@@ -359,7 +361,7 @@ async fn an_answer_that_is_taken_slowly_arrives() {
 
 #[tokio::test]
 async fn requests_that_are_taken_back_faster_than_they_are_answered_end_the_connection() {
-    let http2 = Http2Limits { cancelled: 50, ..Http2Limits::default() };
+    let http2 = Http2Limits { max_reset_streams: 50, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
     let mut client = server.client().await;
     // It does not end for want of requests.
@@ -407,7 +409,7 @@ async fn headers_have_the_limits_of_http_1() {
 
 #[tokio::test]
 async fn a_stream_too_many_is_refused_and_may_be_tried_again() {
-    let http2 = Http2Limits { streams: 2, ..Http2Limits::default() };
+    let http2 = Http2Limits { max_concurrent_streams: 2, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     // `h2` would keep to the limit. Settings, and `GET http://h/never` three times.
@@ -559,7 +561,8 @@ async fn over_tls_the_client_chooses() {
 #[tokio::test]
 async fn a_request_that_crosses_the_word_to_go_is_answered_to_the_end_however_long_that_takes() {
     let patience = Duration::from_millis(200);
-    let limits = HttpLimits { head_timeout: patience, write_timeout: patience, ..HttpLimits::default() };
+    let limits =
+        HttpLimits { header_read_timeout: patience, write_timeout: patience, ..HttpLimits::default() };
     let server = Server::start(limits).await;
     let mut talks = tokio::task::JoinSet::new();
     // Which of two things that are ready comes first is left to chance.

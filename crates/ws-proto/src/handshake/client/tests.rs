@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn offer() -> Offer {
-    Offer::new([7; 16])
+fn offer() -> ClientHandshake {
+    ClientHandshake::new([7; 16])
 }
 
 fn uri() -> WebSocketUri {
@@ -35,7 +35,7 @@ fn headers_of_the_handshake_cannot_be_set() {
         "sec-websocket-anything",
     ] {
         let refused = offer().request(&uri(), &headers(&[(name, "1")])).map(|_| ());
-        assert_eq!(refused, Err(OfferError::ReservedHeader(name.parse().unwrap())), "{name}");
+        assert_eq!(refused, Err(ClientHandshakeError::ReservedHeader(name.parse().unwrap())), "{name}");
     }
 }
 
@@ -43,13 +43,13 @@ fn headers_of_the_handshake_cannot_be_set() {
 fn a_host_of_the_program_replaces_that_of_the_uri() {
     let host = |values: &[(&str, &'static str)]| {
         let request = offer().request(&uri(), &headers(values))?;
-        Ok::<Vec<_>, OfferError>(request.headers().get_all(HOST).iter().cloned().collect())
+        Ok::<Vec<_>, ClientHandshakeError>(request.headers().get_all(HOST).iter().cloned().collect())
     };
     assert_eq!(host(&[]), Ok(vec![HeaderValue::from_static("server.example.com")]));
     assert_eq!(host(&[("host", "other.example:81")]), Ok(vec![HeaderValue::from_static("other.example:81")]));
-    assert_eq!(host(&[("host", "")]), Err(OfferError::InvalidHost));
-    assert_eq!(host(&[("host", "http://a")]), Err(OfferError::InvalidHost));
-    assert_eq!(host(&[("host", "a"), ("host", "b")]), Err(OfferError::InvalidHost));
+    assert_eq!(host(&[("host", "")]), Err(ClientHandshakeError::InvalidHost));
+    assert_eq!(host(&[("host", "http://a")]), Err(ClientHandshakeError::InvalidHost));
+    assert_eq!(host(&[("host", "a"), ("host", "b")]), Err(ClientHandshakeError::InvalidHost));
 }
 
 #[test]
@@ -63,5 +63,5 @@ fn headers_of_the_program_may_be_repeated() {
 fn no_more_is_offered_than_a_server_takes() {
     let many = |count: usize| (0..count).try_fold(offer(), |offer, n| offer.protocol(&format!("p{n}")));
     assert!(many(MAX_OFFERED_PROTOCOLS).is_ok());
-    assert_eq!(many(MAX_OFFERED_PROTOCOLS + 1), Err(OfferError::TooManyProtocols));
+    assert_eq!(many(MAX_OFFERED_PROTOCOLS + 1), Err(ClientHandshakeError::TooManyProtocols));
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use http::Response;
 use net::Stream;
 
-use crate::client::{Connect, ConnectError};
+use crate::client::{ConnectError, Connector};
 use crate::socket::WebSocket;
 
 /// An attempt that is under way.
-pub(super) type Attempt = BoxFuture<Result<(WebSocket, Response<()>), ConnectError>>;
+pub(super) type ConnectFuture = BoxFuture<Result<(WebSocket, Response<()>), ConnectError>>;
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -25,31 +25,31 @@ type Hook<A, B, E> = Arc<dyn Fn(A) -> BoxFuture<Result<B, E>> + Send + Sync>;
 /// What the program does in each attempt.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
-    pub(super) before_connect: Option<Hook<Connect, Connect, BoxError>>,
-    pub(super) stream: Option<Hook<(), Stream, io::Error>>,
+    pub(super) before_connect: Option<Hook<Connector, Connector, BoxError>>,
+    pub(super) connect_over: Option<Hook<(), Stream, io::Error>>,
     pub(super) on_connect: Option<Hook<WebSocket, WebSocket, BoxError>>,
 }
 
 impl Hooks {
-    /// All of it takes no longer than [`Connect::timeout`] says.
-    pub(super) fn attempt(&self, connect: &Connect) -> Attempt {
+    /// All of it takes no longer than [`Connector::timeout`] says.
+    pub(super) fn start_attempt(&self, connect: &Connector) -> ConnectFuture {
         let (hooks, connect) = (self.clone(), connect.clone());
-        Box::pin(async move { connect.in_time(hooks.connect(connect.clone())).await })
+        Box::pin(async move { connect.with_timeout(hooks.connect(connect.clone())).await })
     }
 
-    async fn connect(self, mut connect: Connect) -> Result<(WebSocket, Response<()>), ConnectError> {
+    async fn connect(self, mut connect: Connector) -> Result<(WebSocket, Response<()>), ConnectError> {
         if let Some(before_connect) = &self.before_connect {
-            connect = before_connect(connect).await.map_err(ConnectError::Program)?;
+            connect = before_connect(connect).await.map_err(ConnectError::Hook)?;
         }
-        let (mut socket, response) = match &self.stream {
+        let (mut socket, response) = match &self.connect_over {
             Some(stream) => {
-                let stream = stream(()).await.map_err(|error| ConnectError::Program(error.into()))?;
+                let stream = stream(()).await.map_err(|error| ConnectError::Hook(error.into()))?;
                 connect.connect_over_with_response(stream).await?
             }
             None => connect.connect_with_response().await?,
         };
         if let Some(on_connect) = &self.on_connect {
-            socket = on_connect(socket).await.map_err(ConnectError::Program)?;
+            socket = on_connect(socket).await.map_err(ConnectError::Hook)?;
         }
         Ok((socket, response))
     }
@@ -59,7 +59,7 @@ impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("before_connect", &self.before_connect.is_some())
-            .field("stream", &self.stream.is_some())
+            .field("stream", &self.connect_over.is_some())
             .field("on_connect", &self.on_connect.is_some())
             .finish()
     }

@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 
 use crate::client::ConnectError;
-use crate::error::Closed;
+use crate::error::CloseCause;
 use crate::message::Message;
 
 /// The longest that a server may ask for by `Retry-After`. What it asks for beyond is not granted.
@@ -18,7 +18,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 /// What [`ReconnectingWebSocket::next_event`](crate::ReconnectingWebSocket::next_event) tells.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event {
+pub enum ReconnectEvent {
     /// An attempt begins.
     Connecting {
         /// Its number: 0 is the very first. The next after a connection that has lasted is 1 again.
@@ -36,10 +36,10 @@ pub enum Event {
     /// The connection has ended.
     Disconnected {
         /// How.
-        closed: Closed,
+        cause: CloseCause,
     },
     /// The attempt has failed.
-    Failed {
+    ConnectFailed {
         /// Who is to blame.
         error: Arc<ConnectError>,
     },
@@ -51,29 +51,29 @@ pub enum Event {
         delay: Duration,
     },
     /// There will be no other attempt, and no other event.
-    GaveUp {
+    ReconnectFailed {
         /// What this follows from.
-        lost: Lost,
+        failure: ConnectionFailure,
     },
 }
 
 /// What was lost: a connection, or an attempt to make one.
 #[derive(Debug, Clone)]
-pub enum Lost {
+pub enum ConnectionFailure {
     /// A connection has ended, in this way.
-    Connection(Closed),
+    Disconnected(CloseCause),
     /// No connection came about.
-    Attempt(Arc<ConnectError>),
+    ConnectFailed(Arc<ConnectError>),
 }
 
-impl Lost {
+impl ConnectionFailure {
     /// Whether it makes sense to try again, as far as can be known: always after a connection, and after an attempt as
     /// [`ConnectError::is_transient`] says.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(_) => true,
-            Self::Attempt(error) => error.is_transient(),
+            Self::Disconnected(_) => true,
+            Self::ConnectFailed(error) => error.is_transient(),
         }
     }
 
@@ -81,16 +81,16 @@ impl Lost {
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Connection(_) => None,
-            Self::Attempt(error) => error.status(),
+            Self::Disconnected(_) => None,
+            Self::ConnectFailed(error) => error.status(),
         }
     }
 
     /// How long the server wants to be left alone (RFC 9110 §10.2.3). As a date it is not looked at: that would depend on
     /// two clocks.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let Self::Attempt(error) = self else { return None };
-        let ConnectError::Refused(response) = &**error else { return None };
+        let Self::ConnectFailed(error) = self else { return None };
+        let ConnectError::Rejected(response) = &**error else { return None };
         let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
         let is_seconds = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         // Of any number of digits; those that are too many for the type are too many seconds as well.
@@ -99,20 +99,20 @@ impl Lost {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connection(closed) => closed.fmt(f),
-            Self::Attempt(error) => error.fmt(f),
+            Self::Disconnected(closed) => closed.fmt(f),
+            Self::ConnectFailed(error) => error.fmt(f),
         }
     }
 }
 
-impl Error for Lost {
+impl Error for ConnectionFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Connection(_) => None,
-            Self::Attempt(error) => error.source(),
+            Self::Disconnected(_) => None,
+            Self::ConnectFailed(error) => error.source(),
         }
     }
 }

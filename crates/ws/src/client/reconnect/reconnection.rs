@@ -10,9 +10,9 @@ use net::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::Backoff;
 
-use crate::client::Connect;
-use crate::client::reconnect::attempt::{Attempt, Hooks};
-use crate::client::reconnect::event::Lost;
+use crate::client::Connector;
+use crate::client::reconnect::attempt::{ConnectFuture, Hooks};
+use crate::client::reconnect::event::ConnectionFailure;
 use crate::socket::WebSocket;
 
 /// How a [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) connects again.
@@ -22,13 +22,13 @@ use crate::socket::WebSocket;
 /// # async fn run() {
 /// use std::time::Duration;
 ///
-/// use tidewire_ws::{Connect, Reconnection, SendError, WebSocket};
+/// use tidewire_ws::{Connector, Reconnection, SendError, WebSocket};
 ///
 /// let reconnection = Reconnection::new()
 ///     .attempts(10)
 ///     .delay_max(Duration::from_secs(60))
 ///     // A token is good for a minute: each attempt gets a new one.
-///     .before_connect(async |connect: Connect| {
+///     .before_connect(async |connect: Connector| {
 ///         let token = token().await?;
 ///         Ok::<_, std::io::Error>(connect.header("authorization", format!("Bearer {token}")))
 ///     })
@@ -37,7 +37,7 @@ use crate::socket::WebSocket;
 ///         socket.send(r#"{"subscribe": ["BTC", "ETH"]}"#).await?;
 ///         Ok::<_, SendError>(socket)
 ///     });
-/// let mut socket = Connect::new("wss://example.com/feed").reconnect_with(reconnection);
+/// let mut socket = Connector::new("wss://example.com/feed").reconnect_with(reconnection);
 /// # socket.recv().await;
 /// # }
 /// ```
@@ -58,7 +58,7 @@ pub struct Reconnection {
     delay: Duration,
     delay_max: Duration,
     randomization_factor: f64,
-    should_reconnect: Arc<dyn Fn(&Lost) -> bool + Send + Sync>,
+    should_reconnect: Arc<dyn Fn(&ConnectionFailure) -> bool + Send + Sync>,
     hooks: Hooks,
 }
 
@@ -70,7 +70,7 @@ impl Reconnection {
             delay: Duration::from_secs(1),
             delay_max: Duration::from_secs(5),
             randomization_factor: 0.5,
-            should_reconnect: Arc::new(Lost::is_transient),
+            should_reconnect: Arc::new(ConnectionFailure::is_transient),
             hooks: Hooks::default(),
         }
     }
@@ -110,15 +110,15 @@ impl Reconnection {
         self
     }
 
-    /// Whether to go on, after what was lost. Default: [`Lost::is_transient`], which goes on unless the server has said
+    /// Whether to go on, after what was lost. Default: [`ConnectionFailure::is_transient`], which goes on unless the server has said
     /// that the request is wrong (HTTP 4xx, with exceptions) or there cannot be such a request.
     ///
     /// ```
-    /// use tidewire_ws::{CloseCode, Closed, Lost, Reconnection};
+    /// use tidewire_ws::{CloseCause, CloseCode, ConnectionFailure, Reconnection};
     ///
     /// let reconnection = Reconnection::new().should_reconnect(|lost| match lost {
     ///     // This server closes so when the account is not paid for.
-    ///     Lost::Connection(Closed::Handshake(Some(frame))) => frame.code.as_u16() != 4402,
+    ///     ConnectionFailure::Disconnected(CloseCause::ClosingHandshake(Some(frame))) => frame.code.as_u16() != 4402,
     ///     // And a balancer before it answers 404 while it starts.
     ///     lost => lost.is_transient() || lost.status().is_some_and(|status| status == 404),
     /// });
@@ -126,20 +126,23 @@ impl Reconnection {
     ///
     /// It is not asked when there are no [`attempts`](Self::attempts) left, nor after
     /// [`close`](crate::ReconnectingWebSocket::close).
-    pub fn should_reconnect(mut self, hook: impl Fn(&Lost) -> bool + Send + Sync + 'static) -> Self {
+    pub fn should_reconnect(
+        mut self,
+        hook: impl Fn(&ConnectionFailure) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.should_reconnect = Arc::new(hook);
         self
     }
 
     /// What each attempt begins with: the request is renewed, for instance with another token, or goes to another server
-    /// ([`Connect::url`]). The function is given what the program began with, not what the last attempt has made of it.
+    /// ([`Connector::url`]). The function is given what the program began with, not what the last attempt has made of it.
     ///
-    /// If it fails the attempt has failed, with [`ConnectError::Program`](crate::ConnectError::Program). Its time counts as
-    /// part of that which [`Connect::timeout`] allows, as it was set in the beginning.
+    /// If it fails the attempt has failed, with [`ConnectError::Hook`](crate::ConnectError::Hook). Its time counts as
+    /// part of that which [`Connector::timeout`] allows, as it was set in the beginning.
     pub fn before_connect<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(Connect) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Connect, E>> + Send + 'static,
+        F: Fn(Connector) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Connector, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
         self.hooks.before_connect = Some(Arc::new(move |connect| {
@@ -152,8 +155,8 @@ impl Reconnection {
     /// What each connection begins with, before the program gets or sends anything on it: to subscribe again, or to log
     /// in and wait for the answer. The messages that the function receives are its own.
     ///
-    /// If it fails the attempt has failed, with [`ConnectError::Program`](crate::ConnectError::Program). Its time counts as
-    /// part of that which [`Connect::timeout`] allows.
+    /// If it fails the attempt has failed, with [`ConnectError::Hook`](crate::ConnectError::Hook). Its time counts as
+    /// part of that which [`Connector::timeout`] allows.
     pub fn on_connect<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
@@ -167,7 +170,7 @@ impl Reconnection {
         self
     }
 
-    /// Connects over streams that the program makes, one for each attempt, as [`Connect::connect_over`] does over one:
+    /// Connects over streams that the program makes, one for each attempt, as [`Connector::connect_over`] does over one:
     /// through a tunnel, to a Unix socket.
     pub fn connect_over<F, Fut, S>(mut self, stream: F) -> Self
     where
@@ -175,9 +178,9 @@ impl Reconnection {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.hooks.stream = Some(Arc::new(move |()| {
+        self.hooks.connect_over = Some(Arc::new(move |()| {
             let stream = stream();
-            Box::pin(async move { Ok(Stream::io(stream.await?)) })
+            Box::pin(async move { Ok(Stream::boxed(stream.await?)) })
         }));
         self
     }
@@ -186,12 +189,12 @@ impl Reconnection {
         Backoff::new(self.delay, self.delay_max, self.randomization_factor)
     }
 
-    pub(super) fn attempt(&self, connect: &Connect) -> Attempt {
-        self.hooks.attempt(connect)
+    pub(super) fn start_attempt(&self, connect: &Connector) -> ConnectFuture {
+        self.hooks.start_attempt(connect)
     }
 
     /// Whether there is another attempt after this many, and after this.
-    pub(super) fn goes_on(&self, attempts: u32, lost: &Lost) -> bool {
+    pub(super) fn allows_attempt(&self, attempts: u32, lost: &ConnectionFailure) -> bool {
         self.attempts.is_none_or(|most| attempts < most) && (self.should_reconnect)(lost)
     }
 }

@@ -1,0 +1,183 @@
+//! The adapter of a single process.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Waker;
+
+use smallvec::SmallVec;
+use socketio_proto::{EncodedEvent, SocketId};
+
+use crate::adapter::{Adapter, LocalSocket};
+use crate::index::RoomIndex;
+use crate::limits::JoinError;
+use crate::options::BroadcastOptions;
+use crate::room::Room;
+
+/// An [`Adapter`] whose sockets are all in this process.
+///
+/// A broadcast holds a lock that other broadcasts share and that joining waits for; what it costs under that lock is
+/// one push for each receiver. Connections are woken, ended and dropped when it is released.
+///
+/// ```
+/// # use std::{sync::Arc, task::Waker};
+/// # use engineio_proto::MessageEncoder;
+/// # use socketio_proto::EncodedEvent;
+/// # use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, SocketId};
+/// # struct Socket(SocketId);
+/// # impl LocalSocket for Socket {
+/// #     fn id(&self) -> SocketId { self.0 }
+/// #     fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> { None }
+/// #     fn disconnect(&self, _: bool) {}
+/// # }
+/// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
+/// let adapter = InMemoryAdapter::new();
+/// adapter.add(Arc::new(Socket(ann)));
+/// adapter.add(Arc::new(Socket(bob)));
+/// adapter.add_all(ann, &["news", "sport"])?;
+/// adapter.add_all(bob, &["news"])?;
+///
+/// let event = EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, "headline", "…")?;
+/// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").to("sport")), 2);
+/// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").except(ann)), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct InMemoryAdapter {
+    index: RwLock<RoomIndex>,
+}
+
+impl InMemoryAdapter {
+    /// An adapter for a new namespace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { index: RwLock::new(RoomIndex::new()) }
+    }
+
+    // While the index is written to, the only code that is not ours is `LocalSocket::id` and `LocalSocket::limits`, called before
+    // anything is changed: what a poisoned lock holds is intact.
+    fn read(&self) -> RwLockReadGuard<'_, RoomIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, RoomIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for InMemoryAdapter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Adapter for InMemoryAdapter {
+    fn add(&self, member: Arc<dyn LocalSocket>) {
+        let id = member.id();
+        let former = {
+            let mut index = self.write();
+            let former = index.remove(id);
+            index.insert(member);
+            former
+        };
+        // The last reference may run code of the program; the lock is released.
+        drop(former);
+    }
+
+    fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {
+        let mut index = self.write();
+        let Some(slot) = index.slot(id) else { return Ok(()) };
+        rooms.iter().try_for_each(|room| index.join(slot, room))
+    }
+
+    fn del(&self, id: SocketId, room: &str) {
+        let mut index = self.write();
+        if let Some(slot) = index.slot(id) {
+            index.leave(slot, room);
+        }
+    }
+
+    fn del_all(&self, id: SocketId) {
+        let former = self.write().remove(id);
+        drop(former);
+    }
+
+    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
+        let mut wakers = SmallVec::<[Waker; 16]>::new();
+        let mut receivers = 0;
+        self.read().for_each_selected(options, |_, member| {
+            receivers += 1;
+            wakers.extend(member.deliver(event, options.volatile));
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        receivers
+    }
+
+    fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
+        let index = self.read();
+        index.member(index.slot(id)?).cloned()
+    }
+
+    fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
+        let mut members = Vec::new();
+        self.read().for_each_selected(options, |_, member| members.push(Arc::clone(member)));
+        members
+    }
+
+    fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
+        let mut sockets = Vec::new();
+        self.read().for_each_selected(options, |_, member| sockets.push(member.id()));
+        sockets
+    }
+
+    fn socket_rooms(&self, id: SocketId) -> Vec<Room> {
+        let index = self.read();
+        index.slot(id).map(|slot| index.rooms_of(slot)).unwrap_or_default()
+    }
+
+    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        let mut refused = Vec::new();
+        {
+            let mut index = self.write();
+            for slot in selected(&index, options) {
+                if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
+                    && let Some(member) = index.member(slot)
+                {
+                    refused.push((Arc::clone(member), error));
+                }
+            }
+        }
+        for (member, error) in refused {
+            member.on_join_error(error);
+        }
+    }
+
+    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        let mut index = self.write();
+        for slot in selected(&index, options) {
+            rooms.iter().for_each(|room| index.leave(slot, room));
+        }
+    }
+
+    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
+        // A socket that ends removes itself from the adapter.
+        for member in self.local_sockets(options) {
+            member.disconnect(close_connection);
+        }
+    }
+
+    fn server_count(&self) -> usize {
+        1
+    }
+}
+
+impl fmt::Debug for InMemoryAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InMemory").finish_non_exhaustive()
+    }
+}
+
+/// Who is selected, before joining and leaving change it.
+fn selected(index: &RoomIndex, options: &BroadcastOptions) -> Vec<u32> {
+    let mut slots = Vec::new();
+    index.for_each_selected(options, |slot, _| slots.push(slot));
+    slots
+}

@@ -1,0 +1,116 @@
+//! JSON that is nested to overflow somebody's stack.
+
+use tidewire::server::{RawArguments, Server as Library, Socket};
+
+use crate::raw_client::{BINARY, TEXT, WebSocket, frame};
+use crate::support::Server;
+
+fn nested(depth: usize) -> String {
+    format!("{}{}", "[".repeat(depth), "]".repeat(depth))
+}
+
+fn nested_objects(depth: usize) -> String {
+    format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth))
+}
+
+#[test]
+fn a_hundred_thousand_levels_are_an_error_of_their_event_and_of_nothing_else() {
+    let server = Server::start();
+    let canary = server.canary();
+    let mut socket = WebSocket::joined(server.address);
+    for deep in [nested(100_000), nested_objects(100_000), nested(129), nested_objects(480)] {
+        for (event, takes) in [
+            // A handler that wants a text.
+            (format!(r#"["join-room",{deep}]"#), false),
+            // One that tries an enum's variants.
+            (format!(r#"["message",{deep}]"#), false),
+            // A value, deep inside one of them, to be relayed to a room.
+            (format!(r#"["message",{{"room":"r","message":{deep}}}]"#), false),
+            // Nobody looks into these.
+            (format!(r#"["unknown",{deep}]"#), true),
+            (format!(r#"["join-room","r",{deep}]"#), true),
+        ] {
+            socket.text(&format!("427{event}"));
+            let mut told = socket.receive_text();
+            if told.starts_with(r#"42["notification""#) {
+                told = socket.receive_text();
+            }
+            assert_eq!(told == "437[]", takes, "{told}");
+            assert!(takes || told.starts_with(r#"437[{"error":""#), "{told}");
+        }
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn what_serde_json_takes_is_relayed_to_its_last_level() {
+    let server = Server::start();
+    let mut receiver = WebSocket::joined(server.address);
+    receiver.text(r#"42["join-room","r"]"#);
+    receiver.receive_text();
+    let mut socket = WebSocket::joined(server.address);
+    for deep in [nested(120), nested_objects(120)] {
+        socket.text(&format!(r#"42["message",{{"room":"r","message":{deep}}}]"#));
+        receiver.expect(&format!(r#"42["receive-message",{deep}]"#));
+    }
+    // With an attachment every level passes through one more pair of hands.
+    let placeholder = r#"{"_placeholder":true,"num":0}"#;
+    let deep = format!(r#"{}{placeholder}{}"#, "[".repeat(120), "]".repeat(120));
+    socket.text(&format!(r#"451-["message",{{"room":"r","message":{deep}}}]"#));
+    socket.write(frame(BINARY, "x"));
+    receiver.expect(&format!(r#"42["receive-message",{deep}]"#));
+}
+
+/// Strings of JSON within strings of JSON, each below the member by which `serde_json` marks raw JSON. Where that is
+/// believed, every string begins a new count of levels.
+fn smuggled(strings: usize) -> String {
+    let mut json = "1".to_owned();
+    for _ in 0..strings {
+        let escaped = json.replace('\\', r"\u005c").replace('"', r"\u0022");
+        let member = format!(r#"{{"$serde_json::private::RawValue":"{escaped}"}}"#);
+        json = format!("{}{member}{}", "[".repeat(120), "]".repeat(120));
+    }
+    json
+}
+
+#[test]
+fn levels_that_hide_in_strings_end_the_connection_that_sends_them_and_not_the_server() {
+    let server = Server::start();
+    let canary = server.canary();
+    for value in [
+        smuggled(1),
+        smuggled(60),
+        smuggled(200),
+        smuggled(2).replacen("$serde", r"\u0024serde", 1),
+        smuggled(2).replacen("RawValue", "R\\u0061wValue", 1),
+    ] {
+        for event in ["message", "unknown"] {
+            let mut socket = WebSocket::joined(server.address);
+            socket.text(&format!(r#"42["{event}",{{"room":"r","message":{value}}}]"#));
+            socket.expect_close(None);
+        }
+        let mut socket = WebSocket::session(server.address);
+        socket.text(&format!(r#"40{{"token":{value}}}"#));
+        socket.expect_close(None);
+    }
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_program_that_relays_what_it_does_not_read_relays_any_depth() {
+    let io = Library::new();
+    io.on("relay", async |socket: Socket, RawArguments(arguments): RawArguments| {
+        socket.emit("relayed", &arguments);
+        socket.join("room");
+        socket.namespace().to("room").emit("to-room", &arguments);
+    });
+    let address = crate::support::serve(io);
+    let mut socket = WebSocket::joined(address);
+    for deep in [nested(100_000), nested_objects(100_000)] {
+        socket.write(frame(TEXT, format!(r#"42["relay",1,{deep}]"#)));
+        for name in ["relayed", "to-room"] {
+            let received = socket.receive_text();
+            assert!(received == format!(r#"42["{name}",1,{deep}]"#), "{} bytes", received.len());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Peers that take their time. What waits for different clocks waits at once.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::raw_client::{CLOSE, Connection, Polling, TEXT, WebSocket, frame, request};
+use crate::support::Server;
+
+/// Writes a byte now and then until the server answers or ends the connection.
+fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Duration {
+    let began = Instant::now();
+    connection.stream.set_read_timeout(Some(Duration::from_millis(200))).expect("an option");
+    let mut peeked = [0];
+    for byte in bytes {
+        if !connection.try_write(&[byte]) {
+            break;
+        }
+        // The pace of the drip: as long as the server says nothing.
+        if connection.stream.peek(&mut peeked).is_ok() {
+            break;
+        }
+    }
+    connection.stream.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
+    began.elapsed()
+}
+
+#[test]
+fn heads_bodies_and_upgrades_that_drip_are_cut_off_at_their_time() {
+    let server = Server::start();
+    let canary = server.canary();
+    let address = server.address;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut head = Connection::open(address);
+            let took = drip(
+                &mut head,
+                b"GET / HTTP/1.1\r\nX: ".iter().copied().chain(std::iter::repeat_n(b'x', 900)),
+            );
+            head.expect_end();
+            assert!((8..15).contains(&took.as_secs()), "a head took {took:?}");
+        });
+        scope.spawn(|| {
+            let began = Instant::now();
+            Connection::open(address).expect_end();
+            assert!((8..15).contains(&began.elapsed().as_secs()), "silence took {:?}", began.elapsed());
+        });
+        scope.spawn(|| {
+            let mut kept = request(address, "GET", "/", "\r\n");
+            assert_eq!(kept.response().expect("the page").status, 200);
+            kept.expect_end();
+        });
+        scope.spawn(|| {
+            let session = Polling::joined(address);
+            let mut body = request(address, "POST", &session.target, "Content-Length: 1000\r\n\r\n4");
+            let took = drip(&mut body, std::iter::repeat_n(b'x', 900));
+            body.expect(400, "");
+            assert!((28..36).contains(&took.as_secs()), "a body took {took:?}");
+            session.get().response().expect("an answer");
+            session.expect_unknown();
+        });
+        scope.spawn(|| {
+            let session = Polling::joined(address);
+            let began = Instant::now();
+            let mut candidate = WebSocket::open(address, &session.candidate());
+            candidate.text("2probe");
+            candidate.expect("3probe");
+            candidate.expect_close(None);
+            assert!((9..15).contains(&began.elapsed().as_secs()), "an upgrade took {:?}", began.elapsed());
+            session.expect_alive();
+        });
+    });
+    canary.noticed_nothing();
+}
+
+#[test]
+fn a_peer_that_never_answers_the_heartbeat_is_gone_in_time() {
+    let io = tidewire::Server::builder()
+        .ping_interval(Duration::from_millis(200))
+        .ping_timeout(Duration::from_millis(200))
+        .connect_timeout(Duration::from_millis(300))
+        .build();
+    let address = crate::support::serve(io);
+    let mut silent = WebSocket::joined(address);
+    assert_eq!(silent.receive(), Some((TEXT, b"2".to_vec())));
+    silent.expect_close(None);
+    // Talking is no answer; it prolongs the wait once for each ping.
+    let mut talking = WebSocket::joined(address);
+    let mut voice = talking.connection.stream.try_clone().expect("a second handle");
+    let began = Instant::now();
+    let talker = std::thread::spawn(move || {
+        while began.elapsed() < Duration::from_secs(8) && voice.write_all(&frame(TEXT, r#"42["x"]"#)).is_ok()
+        {
+            // The pace of this client; nothing is waited for.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(talking.receive(), Some((TEXT, b"2".to_vec())));
+    talking.expect_close(None);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    talker.join().expect("no panic");
+    // One that joins no namespace, although it answers.
+    let mut idle = WebSocket::session(address);
+    loop {
+        match idle.receive() {
+            Some((TEXT, _)) => idle.text("3"),
+            Some((opcode, _)) => break assert_eq!(opcode, CLOSE),
+            None => panic!("ended without a Close"),
+        }
+    }
+}

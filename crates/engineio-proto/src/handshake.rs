@@ -1,0 +1,376 @@
+//! The open packet: what a server announces, and what a client reads.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::id::SessionId;
+use crate::packet::Packet;
+
+/// How packets travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP long-polling: a GET that waits for packets, a POST that brings them.
+    Polling,
+    /// One WebSocket connection, one packet a message.
+    WebSocket,
+}
+
+impl Transport {
+    /// All transports, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Polling, Self::WebSocket];
+
+    /// The name in the `transport` query parameter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+
+    /// The transport with this [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|transport| transport.name() == name)
+    }
+}
+
+/// What both ends of a session must agree on; the server announces it in the open packet.
+///
+/// The defaults are those of the Node packages, so that a client tuned for them meets nothing new.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long after the last pong (or the open) the server sends a ping. Default 25 s.
+    pub ping_interval: Duration,
+    /// How long the server waits for the pong before it closes the session. Default 20 s.
+    pub ping_timeout: Duration,
+    /// How long a client that began an upgrade may take to finish it. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// The longest message, in bytes: a WebSocket message or a POST body. Answers memory exhaustion by one large
+    /// message. Default 1,000,000.
+    pub max_payload: usize,
+    /// Transports that a client may use. Default: polling and WebSocket.
+    pub transports: Vec<Transport>,
+    /// Whether a polling session may move to WebSocket. Default true.
+    pub allow_upgrades: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_millis(25_000),
+            ping_timeout: Duration::from_millis(20_000),
+            upgrade_timeout: Duration::from_millis(10_000),
+            max_payload: 1_000_000,
+            transports: vec![Transport::Polling, Transport::WebSocket],
+            allow_upgrades: true,
+        }
+    }
+}
+
+/// The open packet of a session that starts on `transport`, in its text form.
+#[must_use]
+pub fn open_packet(id: &SessionId, transport: Transport, settings: &Settings) -> String {
+    let mut packet = Vec::new();
+    Packet::Open(&handshake_json(id, transport, settings)).encode_into(&mut packet);
+    String::from_utf8(packet).expect("a type character in front of text is text")
+}
+
+/// The data of the open packet of a session that starts on `transport`.
+#[must_use]
+pub fn handshake_json(id: &SessionId, transport: Transport, settings: &Settings) -> String {
+    let upgradable = transport == Transport::Polling
+        && settings.allow_upgrades
+        && settings.transports.contains(&Transport::WebSocket);
+    // The order of the members is that of the Node server.
+    format!(
+        r#"{{"sid":"{id}","upgrades":[{}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+        if upgradable { r#""websocket""# } else { "" },
+        settings.ping_interval.as_millis(),
+        settings.ping_timeout.as_millis(),
+        settings.max_payload,
+    )
+}
+
+/// What a client reads from the open packet.
+///
+/// Members that it does not know are ignored. Its `Debug` form hides all but the first characters of the session id,
+/// which is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// The session id, from then on the `sid` parameter of every request. It is whatever text the server has chosen, so
+    /// it must be percent-encoded where it becomes part of a URL.
+    pub session_id: Box<str>,
+    /// The transports that the server offers to move to, each once, in its order. Unknown ones are left out; a missing
+    /// list is an empty one.
+    pub upgrades: Vec<Transport>,
+    /// How long after the last pong the server sends a ping.
+    pub ping_interval: Duration,
+    /// How long after that a client waits before it gives the server up.
+    pub ping_timeout: Duration,
+    /// The longest body of a POST, in bytes. `None` where the server announces none, or zero.
+    pub max_payload: Option<usize>,
+}
+
+/// Why an open packet cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// Its data is no JSON object.
+    #[error("the open packet is not a JSON object")]
+    Json,
+    /// `sid` is missing, no string, empty, or longer than the limit.
+    #[error("the open packet has no usable `sid`")]
+    SessionId,
+    /// `upgrades` is no list of strings.
+    #[error("`upgrades` in the open packet is not a list of strings")]
+    Upgrades,
+    /// `pingInterval` or `pingTimeout` is missing or no number, or a JavaScript client could not wait as long as both
+    /// together: it would give the server up at once.
+    #[error("`pingInterval` and `pingTimeout` in the open packet are not usable as milliseconds")]
+    Heartbeat,
+    /// `maxPayload` is there, and no number of bytes.
+    #[error("`maxPayload` in the open packet is not a number of bytes")]
+    MaxPayload,
+}
+
+impl Handshake {
+    /// The longest time that a timer of JavaScript can wait, in milliseconds: 24.8 days.
+    const MAX_TIMER_MS: f64 = 2_147_483_647.0;
+
+    /// Reads the data of an open packet. A session id may have `max_id_length` bytes at most.
+    ///
+    /// # Errors
+    /// The first member that is not usable.
+    pub fn parse(json: &str, max_id_length: usize) -> Result<Self, HandshakeError> {
+        // A derived struct reads a list, too.
+        if !json.trim_ascii_start().starts_with('{') {
+            return Err(HandshakeError::Json);
+        }
+        let members: RawHandshake<'_> = serde_json::from_str(json).map_err(|_| HandshakeError::Json)?;
+        let session_id: Box<str> = parse_member(members.sid).ok_or(HandshakeError::SessionId)?;
+        if session_id.is_empty() || session_id.len() > max_id_length {
+            return Err(HandshakeError::SessionId);
+        }
+        let upgrades = match members.upgrades {
+            Some(list) => parse_member::<Upgrades>(Some(list)).ok_or(HandshakeError::Upgrades)?.0,
+            None => Vec::new(),
+        };
+        let interval: f64 = parse_member(members.ping_interval).ok_or(HandshakeError::Heartbeat)?;
+        let timeout: f64 = parse_member(members.ping_timeout).ok_or(HandshakeError::Heartbeat)?;
+        let both = interval + timeout;
+        if interval < 0.0 || timeout < 0.0 || !(1.0..=Self::MAX_TIMER_MS).contains(&both) {
+            return Err(HandshakeError::Heartbeat);
+        }
+        let max_payload = match members.max_payload {
+            Some(number) => {
+                let bytes: f64 = parse_member(Some(number)).ok_or(HandshakeError::MaxPayload)?;
+                if bytes < 0.0 {
+                    return Err(HandshakeError::MaxPayload);
+                }
+                // A number that no `usize` can hold becomes the largest one, which limits nothing either.
+                Some(bytes as usize).filter(|bytes| *bytes > 0)
+            }
+            None => None,
+        };
+        Ok(Self {
+            session_id,
+            upgrades,
+            ping_interval: Duration::from_micros((interval * 1_000.0) as u64),
+            ping_timeout: Duration::from_micros((timeout * 1_000.0) as u64),
+            max_payload,
+        })
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.session_id.chars().take(4).collect();
+        f.debug_struct("Handshake")
+            .field("session_id", &format_args!("{shown:?}…"))
+            .field("upgrades", &self.upgrades)
+            .field("ping_interval", &self.ping_interval)
+            .field("ping_timeout", &self.ping_timeout)
+            .field("max_payload", &self.max_payload)
+            .finish()
+    }
+}
+
+/// The members of the open packet, none of them looked into, so that each has an error of its own.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawHandshake<'a> {
+    #[serde(borrow)]
+    sid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    upgrades: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ping_interval: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ping_timeout: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_payload: Option<&'a RawValue>,
+}
+
+fn parse_member<'a, T: Deserialize<'a>>(member: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(member?.get()).ok()
+}
+
+/// The known names of a list, each once. What else is in the list takes no memory.
+struct Upgrades(Vec<Transport>);
+
+impl<'de> Deserialize<'de> for Upgrades {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Upgrades;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of transport names")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Upgrades, A::Error> {
+                let mut upgrades = Vec::new();
+                while let Some(name) = names.next_element::<Cow<'de, str>>()? {
+                    let known = Transport::from_name(&name);
+                    upgrades.extend(known.filter(|transport| !upgrades.contains(transport)));
+                }
+                Ok(Upgrades(upgrades))
+            }
+        }
+
+        deserializer.deserialize_seq(Names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The data of an open packet.
+    fn opened(transport: Transport, settings: &Settings) -> String {
+        let packet = open_packet(&SessionId::from_random([0; 15]), transport, settings);
+        match Packet::parse(&packet) {
+            Ok(Packet::Open(data)) => data.to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_transport_is_found_by_its_name_and_by_its_discriminant() {
+        for transport in Transport::ALL {
+            assert_eq!(Transport::from_name(transport.name()), Some(transport));
+            assert_eq!(Transport::ALL[transport as usize], transport);
+        }
+        assert_eq!(Transport::from_name("__proto__"), None);
+    }
+
+    #[test]
+    fn the_open_packet_has_the_key_order_of_the_node_server() {
+        let settings = Settings::default();
+        assert_eq!(
+            opened(Transport::Polling, &settings),
+            r#"{"sid":"AAAAAAAAAAAAAAAAAAAA","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
+        );
+        assert_eq!(
+            opened(Transport::WebSocket, &settings),
+            r#"{"sid":"AAAAAAAAAAAAAAAAAAAA","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
+        );
+    }
+
+    #[test]
+    fn no_upgrade_is_offered_where_none_is_allowed() {
+        for settings in [
+            Settings { allow_upgrades: false, ..Settings::default() },
+            Settings { transports: vec![Transport::Polling], ..Settings::default() },
+        ] {
+            assert!(opened(Transport::Polling, &settings).contains(r#""upgrades":[]"#));
+        }
+    }
+
+    #[test]
+    fn a_client_reads_what_a_server_announces() {
+        let settings = Settings {
+            ping_interval: Duration::from_millis(300),
+            ping_timeout: Duration::from_millis(200),
+            max_payload: 5_000,
+            ..Settings::default()
+        };
+        let read = Handshake::parse(&opened(Transport::Polling, &settings), 1_024);
+        let expected = Handshake {
+            session_id: "AAAAAAAAAAAAAAAAAAAA".into(),
+            upgrades: vec![Transport::WebSocket],
+            ping_interval: settings.ping_interval,
+            ping_timeout: settings.ping_timeout,
+            max_payload: Some(5_000),
+        };
+        assert_eq!(read, Ok(expected));
+    }
+
+    /// An open packet with one member more, or another one in the place of a usual one.
+    fn with(member: &str) -> Result<Handshake, HandshakeError> {
+        let name = member.split(':').next().unwrap_or_default();
+        let usual = [r#""sid":"s""#, r#""upgrades":[]"#, r#""pingInterval":1"#, r#""pingTimeout":1"#];
+        let others = usual.into_iter().filter(|usual| !usual.starts_with(name));
+        let members: Vec<_> =
+            others.chain([member].into_iter().filter(|member| member.contains(':'))).collect();
+        Handshake::parse(&format!("{{{}}}", members.join(",")), 8)
+    }
+
+    #[test]
+    fn what_a_client_cannot_use_is_named() {
+        for (member, error) in [
+            (r#""sid""#, HandshakeError::SessionId),
+            (r#""sid":null"#, HandshakeError::SessionId),
+            (r#""sid":7"#, HandshakeError::SessionId),
+            (r#""sid":"""#, HandshakeError::SessionId),
+            (r#""sid":"123456789""#, HandshakeError::SessionId),
+            (r#""upgrades":"websocket""#, HandshakeError::Upgrades),
+            (r#""upgrades":[1]"#, HandshakeError::Upgrades),
+            (r#""pingInterval""#, HandshakeError::Heartbeat),
+            (r#""pingInterval":"25000""#, HandshakeError::Heartbeat),
+            (r#""pingInterval":-1"#, HandshakeError::Heartbeat),
+            (r#""pingInterval":2147483647"#, HandshakeError::Heartbeat),
+            (r#""pingTimeout""#, HandshakeError::Heartbeat),
+            (r#""pingTimeout":1e300"#, HandshakeError::Heartbeat),
+            (r#""maxPayload":-1"#, HandshakeError::MaxPayload),
+            (r#""maxPayload":"many""#, HandshakeError::MaxPayload),
+        ] {
+            assert_eq!(with(member), Err(error), "{member}");
+        }
+        for json in ["", "{", "null", "7", r#"["s",[],1,1,1]"#, "{\"sid\":\"s\"} more"] {
+            assert_eq!(Handshake::parse(json, 8), Err(HandshakeError::Json), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_can_do_without_has_a_default() {
+        let handshake = with(r#""upgrades""#).unwrap();
+        assert_eq!((handshake.upgrades, handshake.max_payload), (vec![], None));
+        assert_eq!(with(r#""maxPayload":0"#).unwrap().max_payload, None, "as in JavaScript");
+        assert_eq!(with(r#""maxPayload":1e300"#).unwrap().max_payload, Some(usize::MAX));
+        assert_eq!(with(r#""sid":"12345678""#).unwrap().session_id, "12345678".into());
+        assert_eq!(with(r#""pingInterval":2147483646"#).unwrap().ping_timeout, Duration::from_millis(1));
+        assert!(with(r#""new":[{"member":7}]"#).is_ok());
+    }
+
+    #[test]
+    fn a_transport_is_offered_once_and_an_unknown_one_not_at_all() {
+        let handshake = with(r#""upgrades":["webtransport","websocket","web\u0073ocket"]"#).unwrap();
+        assert_eq!(handshake.upgrades, [Transport::WebSocket]);
+    }
+
+    #[test]
+    fn a_log_line_does_not_reveal_the_session_id() {
+        let handshake = with(r#""sid":"ab😀defg""#);
+        assert!(handshake.is_err(), "the limit counts bytes");
+        let shown = format!("{:?}", with(r#""sid":"secrets""#).unwrap());
+        assert!(shown.contains("secr\"…") && !shown.contains("secrets"), "{shown}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Where the packets of a transport go: through the machine to the handler.
+
+use std::task::Context;
+
+use engineio_proto::server::{Received, Session as Machine};
+use engineio_proto::{CloseReason, Packet, ParseError};
+use ws_proto::Time;
+
+use crate::handler::{Handler, Message};
+use crate::session::Session;
+
+/// The machine of a session and the program's handler.
+pub(crate) struct PacketDispatcher<H> {
+    pub(crate) machine: Machine,
+    pub(crate) handler: H,
+    session: Session,
+}
+
+impl<H: Handler> PacketDispatcher<H> {
+    pub(crate) fn new(machine: Machine, handler: H, session: Session) -> Self {
+        Self { machine, handler, session }
+    }
+
+    /// A packet of the current transport.
+    ///
+    /// # Errors
+    /// Why the session cannot go on.
+    pub(crate) fn receive(
+        &mut self,
+        packet: Result<Packet<'_>, ParseError>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self.machine.handle_packet(packet, now)? {
+            Received::Text(text) => self.handler.on_message(Message::Text(text), now, cx),
+            Received::Binary(data) => self.handler.on_message(Message::Binary(data), now, cx),
+            Received::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the handler takes more messages now.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.handler.wants_input()
+    }
+
+    /// Bytes that were sent and wait.
+    pub(crate) fn buffered(&self) -> usize {
+        self.session.buffered()
+    }
+}

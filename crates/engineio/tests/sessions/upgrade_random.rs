@@ -1,0 +1,196 @@
+//! The move from polling to WebSocket while both ends talk: on whatever moment it falls, and whatever candidates have
+//! failed before it, each end gets what the other one sent, once and in order.
+//!
+//! Everything random comes from a seed: streams that read and write as much as they like, a client and a program that
+//! dawdle, a handler that pauses, what candidates do. Tokio's clock is paused, so a seed takes no time to wait, and does
+//! the same again.
+
+mod client;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use client::Client;
+use engineio_proto::{EncodedMessage, MessageEncoder};
+use tidewire_engineio::{CloseReason, Transport};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::choppy_stream::Dice;
+use crate::support::{Opened, Seen, Server, frames, settings};
+
+const SEEDS: u64 = 100;
+
+/// Messages of each end. The last ones are kept for the WebSocket.
+const MESSAGES: u32 = 100;
+const AFTERWARDS: u32 = 20;
+
+const PING_TIMEOUT: Duration = Duration::from_millis(1_000);
+const UPGRADE_TIMEOUT: Duration = Duration::from_millis(5_000);
+
+#[test]
+fn whatever_an_upgrade_falls_on_nothing_is_lost_doubled_or_reordered() {
+    for seed in 0..SEEDS {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let traffic =
+            async { timeout(Duration::from_secs(60), upgrade_under_traffic(Dice::new(seed))).await };
+        let run = catch_unwind(AssertUnwindSafe(|| runtime.block_on(traffic)));
+        assert!(matches!(run, Ok(Ok(()))), "seed {seed}");
+    }
+}
+
+async fn upgrade_under_traffic(mut dice: Dice) {
+    let ping_interval = Duration::from_millis(60 + dice.below(500));
+    let options = settings(|settings| {
+        settings.ping_interval = ping_interval;
+        settings.ping_timeout = PING_TIMEOUT;
+        settings.upgrade_timeout = UPGRADE_TIMEOUT;
+    });
+    let mut server = Server::start(options).await;
+    let (polling, mut opened) = server.open_polling().await;
+    opened.echo();
+    let client = Client::new(&server, polling.query(), dice.fork());
+
+    let (sending, pausing) = (dice.fork(), dice.fork());
+    let (mut websocket, (), ()) = tokio::join!(
+        client.talk_and_move(dice),
+        send_everything(&opened, sending),
+        pause_now_and_then(&opened, pausing),
+    );
+
+    // Each end has all that the other one sent, and the client its echoes.
+    opened.expect((0..MESSAGES).map(|number| message('c', number))).await;
+    opened.expect_silence();
+    assert_eq!(opened.session.transport(), Transport::WebSocket);
+    for from in ['s', 'c'] {
+        let received = client.received.borrow();
+        let received: Vec<_> = received.iter().filter(|message| comes_from(message, from)).collect();
+        for (number, received) in received.iter().enumerate() {
+            assert!(**received == message(from, number as u32), "{from}{number} is {}", start_of(received));
+        }
+        assert_eq!(received.len(), MESSAGES as usize, "messages {from}");
+    }
+
+    // Nothing is left on polling, and no other connection gets in.
+    let refused = r#"{"code":3,"message":"Bad request"}"#;
+    client.request("GET", "").await.expect(400, refused);
+    client.request("POST", "4late").await.expect(400, refused);
+    client.candidate(&frames(["2probe", "5"])).await.expect_close(None).await;
+
+    // The heartbeat goes on where the session is, and ends it when nobody answers any more.
+    websocket.expect("2").await;
+    websocket.send("3").await;
+    let answered = Instant::now();
+    websocket.expect("2").await;
+    assert_about(answered.elapsed(), ping_interval);
+    let pinged = Instant::now();
+    websocket.expect_close(None).await;
+    assert_about(pinged.elapsed(), PING_TIMEOUT);
+    opened.expect_end(CloseReason::PingTimeout).await;
+    server.expect_no_sessions().await;
+}
+
+/// The clock goes in steps of a millisecond, and a step more while the streams dawdle.
+#[track_caller]
+fn assert_about(elapsed: Duration, expected: Duration) {
+    assert!(elapsed.abs_diff(expected) <= Duration::from_millis(2), "{elapsed:?} instead of {expected:?}");
+}
+
+/// What an end sends as its message of this number: text or bytes, short or long.
+fn message(from: char, number: u32) -> Seen {
+    let filler = [0, 3, 130, 1_000][number as usize % 4];
+    if number % 3 == 1 {
+        let mut data = format!("{from}{number}.").into_bytes();
+        data.resize(data.len() + filler, 0xff);
+        Seen::Binary(data)
+    } else {
+        Seen::Text(format!("{from}{number}.{:€>filler$}", ""))
+    }
+}
+
+fn comes_from(message: &Seen, from: char) -> bool {
+    start_of(message).starts_with(from)
+}
+
+fn start_of(message: &Seen) -> String {
+    let bytes = match message {
+        Seen::Text(text) => text.as_bytes(),
+        Seen::Binary(data) => data,
+        Seen::Closed(reason) => return format!("the end: {reason}"),
+    };
+    String::from_utf8_lossy(&bytes[..bytes.len().min(5)]).into_owned()
+}
+
+/// Encodes the message as the group that leaves the server, together with the one behind it if that may be its
+/// attachment. Tells how many messages it is.
+fn encode(encoder: &mut MessageEncoder, number: u32, together: bool) -> Option<(EncodedMessage<'_>, u32)> {
+    let Seen::Text(text) = message('s', number) else { return None };
+    encoder.begin();
+    encoder.text().extend_from_slice(text.as_bytes());
+    let mut count = 1;
+    if together && let Seen::Binary(data) = message('s', number + 1) {
+        encoder.text_and_attachments().1.push(&data);
+        count = 2;
+    }
+    Some((encoder.finish(), count))
+}
+
+/// The program sends from a task of its own, now and then several messages at once.
+async fn send_everything(opened: &Opened, mut dice: Dice) {
+    let mut encoder = MessageEncoder::new();
+    // Some programs say all at once, and then it is quiet.
+    let quiet = dice.once_in(3);
+    let mut sent = 0;
+    while sent < MESSAGES {
+        if sent >= MESSAGES - AFTERWARDS && opened.session.transport() == Transport::Polling {
+            sleep(Duration::from_millis(1)).await;
+            continue;
+        }
+        let together = dice.once_in(2) && sent + 1 < MESSAGES;
+        sent += match encode(&mut encoder, sent, together) {
+            Some((message, count)) => {
+                if dice.once_in(2) {
+                    if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
+                        waker.wake();
+                    }
+                } else {
+                    opened.session.send(message);
+                }
+                count
+            }
+            None => {
+                let Seen::Binary(data) = message('s', sent) else { unreachable!("it is no text") };
+                opened.session.send_binary(&data);
+                1
+            }
+        };
+        if !quiet {
+            dawdle(&mut dice).await;
+        }
+    }
+}
+
+/// The handler takes nothing for a while, again and again.
+async fn pause_now_and_then(opened: &Opened, mut dice: Dice) {
+    for _ in 0..dice.below(6) {
+        sleep(Duration::from_millis(dice.below(60))).await;
+        opened.want_input(false);
+        // Now and then for longer than a pong may take.
+        let at_most = if dice.once_in(5) { 2_000 } else { 15 };
+        sleep(Duration::from_millis(dice.below(at_most))).await;
+        opened.want_input(true);
+    }
+}
+
+/// Nothing, a few turns of others, or some milliseconds.
+async fn dawdle(dice: &mut Dice) {
+    match dice.below(4) {
+        0 => sleep(Duration::from_millis(dice.below(12))).await,
+        1 => {
+            for _ in 0..dice.below(10) {
+                tokio::task::yield_now().await;
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,89 @@
+//! Handlers that do not wait for each other, where the program says so.
+
+use tidewire_server::{Data, DisconnectReason, DroppedEvents, Limits, Namespace, State};
+
+use crate::support::{Client, Gate, Log, program, serve};
+
+/// `wait` says that it begins, waits at the gate, and says that it has ended; `event` only says that it is there.
+fn register(io: &Namespace) {
+    io.on("wait", async |log: State<Log>, gate: State<Gate>, Data(number): Data<u64>| {
+        log.say(format_args!("{number} begins"));
+        gate.pass().await;
+        log.say(format_args!("{number} ends"));
+    });
+    io.on("event", async |log: State<Log>| log.say("event"));
+    io.on_disconnect(
+        async |log: State<Log>, reason: DisconnectReason, DroppedEvents(dropped): DroppedEvents| {
+            log.say(format_args!("{reason}, {dropped} dropped"));
+        },
+    );
+}
+
+#[tokio::test]
+async fn a_concurrent_handler_holds_up_no_event_and_the_last_handler_waits_for_it() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    io.on("job", async |log: State<Log>, gate: State<Gate>| {
+        gate.pass().await;
+        log.say("job done");
+    })
+    .concurrent();
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all(["42[\"job\"]", "42[\"event\"]", "41"]).await;
+    program.lines.expect(["event"]).await;
+    program.lines.expect_silence();
+    program.gate.open();
+    program.lines.expect(["job done", "client namespace disconnect, 0 dropped"]).await;
+}
+
+#[tokio::test]
+async fn as_many_handlers_run_at_once_as_the_namespace_allows() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    io.concurrency_limit(2);
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all(["42[\"wait\",1]", "42[\"wait\",2]", "42[\"wait\",3]", "42[\"event\"]"]).await;
+    program.lines.expect(["1 begins", "2 begins"]).await;
+    program.lines.expect_silence();
+    program.gate.open();
+    program.lines.expect(["1 ends"]).await;
+    program.lines.expect(["3 begins"]).await;
+    program.gate.open();
+    program.gate.open();
+    let mut rest = vec![program.lines.next().await, program.lines.next().await, program.lines.next().await];
+    rest.sort_unstable();
+    assert_eq!(rest, ["2 ends", "3 ends", "event"]);
+}
+
+#[tokio::test]
+async fn one_concurrent_handler_more_than_the_limit_holds_up_the_events_behind_it() {
+    let (builder, mut program) = program();
+    let io = builder.limits(Limits { max_concurrent_handlers: 1, ..Limits::default() }).build();
+    register(&io);
+    io.on("job", async |log: State<Log>, gate: State<Gate>| {
+        log.say("job begins");
+        gate.pass().await;
+    })
+    .concurrent();
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all(["42[\"job\"]", "42[\"job\"]", "42[\"event\"]"]).await;
+    program.lines.expect(["job begins", "job begins"]).await;
+    program.lines.expect_silence();
+    program.gate.open();
+    program.gate.open();
+    program.lines.expect(["event"]).await;
+}
+
+#[tokio::test]
+async fn on_disconnect_learns_how_many_events_were_dropped() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    client.send_all(["42[\"wait\",1]", "42[\"event\"]", "42[\"event\"]", "41"]).await;
+    program.lines.expect(["1 begins"]).await;
+    program.gate.open();
+    program.lines.expect(["1 ends", "client namespace disconnect, 2 dropped"]).await;
+}

@@ -1,0 +1,273 @@
+//! The acknowledgements that one socket waits for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ws_proto::Time;
+
+/// The acknowledgements that one socket waits for, on either side of the wire, each with its deadline.
+///
+/// `W` is whatever the driver wakes: a channel, a callback, a slot. Every waiter that is inserted comes out exactly once:
+/// by [`resolve`](Self::resolve), [`remove`](Self::remove), [`handle_timeout`](Self::handle_timeout),
+/// [`extract_if`](Self::extract_if) or [`close`](Self::close).
+///
+/// A table in which nothing waits has no heap memory. Every operation takes logarithmic time, also with deadlines in
+/// any order.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tidewire_socketio_proto::AckTable;
+/// use ws_proto::Time;
+///
+/// let mut acks = AckTable::new();
+/// let deadline = Time::ZERO + Duration::from_secs(10);
+/// assert!(acks.insert(7, Some(deadline), "seven").is_ok());
+/// assert!(acks.insert(8, Some(deadline), "eight").is_ok());
+/// assert_eq!(acks.resolve(7), Some("seven"));
+/// assert_eq!(acks.resolve(7), None, "a second acknowledgement is ignored");
+/// assert_eq!(acks.poll_timeout(), Some(deadline));
+/// assert_eq!(acks.handle_timeout(deadline), Some("eight"));
+/// assert_eq!(acks.handle_timeout(deadline), None);
+/// ```
+#[derive(Debug)]
+pub struct AckTable<W>(State<W>);
+
+#[derive(Debug)]
+enum State<W> {
+    Idle,
+    Waiting(Box<Waiters<W>>),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Waiters<W> {
+    /// By id. Ids are given in order, so what fails together fails in the order in which it was sent.
+    by_id: BTreeMap<u64, Waiter<W>>,
+    deadlines: BTreeSet<(Time, u64)>,
+}
+
+#[derive(Debug)]
+struct Waiter<W> {
+    deadline: Option<Time>,
+    waiter: W,
+}
+
+impl<W> AckTable<W> {
+    /// A table in which nothing waits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(State::Idle)
+    }
+
+    /// Waits for the acknowledgement with `id`, until `deadline` if there is one.
+    ///
+    /// # Errors
+    /// The waiter itself, if the table is closed or `id` is already waited for.
+    pub fn insert(&mut self, id: u64, deadline: Option<Time>, waiter: W) -> Result<(), W> {
+        let waiters = match &mut self.0 {
+            State::Closed => return Err(waiter),
+            State::Waiting(waiters) if waiters.by_id.contains_key(&id) => return Err(waiter),
+            State::Waiting(waiters) => waiters,
+            idle => {
+                *idle = State::Waiting(Box::default());
+                let State::Waiting(waiters) = idle else { return Err(waiter) };
+                waiters
+            }
+        };
+        waiters.by_id.insert(id, Waiter { deadline, waiter });
+        waiters.deadlines.extend(deadline.map(|deadline| (deadline, id)));
+        Ok(())
+    }
+
+    /// An acknowledgement has come. `None` if nothing waits for it, or no longer: then it is ignored.
+    #[must_use]
+    pub fn resolve(&mut self, id: u64) -> Option<W> {
+        self.remove(id)
+    }
+
+    /// Stops waiting for the acknowledgement with `id`.
+    pub fn remove(&mut self, id: u64) -> Option<W> {
+        let State::Waiting(waiters) = &mut self.0 else { return None };
+        let Waiter { deadline, waiter } = waiters.by_id.remove(&id)?;
+        if let Some(deadline) = deadline {
+            waiters.deadlines.remove(&(deadline, id));
+        }
+        if waiters.by_id.is_empty() {
+            self.0 = State::Idle;
+        }
+        Some(waiter)
+    }
+
+    /// Stops waiting for all acknowledgements whose waiters are `unwanted`. They come in the order of their ids.
+    pub fn extract_if(&mut self, mut unwanted: impl FnMut(&W) -> bool) -> Vec<W> {
+        let mut taken = Vec::new();
+        if let State::Waiting(waiters) = &mut self.0 {
+            for (id, waiter) in std::mem::take(&mut waiters.by_id) {
+                if !unwanted(&waiter.waiter) {
+                    waiters.by_id.insert(id, waiter);
+                    continue;
+                }
+                if let Some(deadline) = waiter.deadline {
+                    waiters.deadlines.remove(&(deadline, id));
+                }
+                taken.push(waiter.waiter);
+            }
+            if waiters.by_id.is_empty() {
+                self.0 = State::Idle;
+            }
+        }
+        taken
+    }
+
+    /// Whether any acknowledgement is waited for.
+    #[must_use]
+    pub fn has_waiters(&self) -> bool {
+        matches!(self.0, State::Waiting(_))
+    }
+
+    /// How many acknowledgements are waited for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        if let State::Waiting(waiters) = &self.0 { waiters.by_id.len() } else { 0 }
+    }
+
+    /// Whether none is waited for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_waiters()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let State::Waiting(waiters) = &self.0 else { return None };
+        waiters.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// A waiter whose deadline has passed. Call again until `None`.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Time) -> Option<W> {
+        let State::Waiting(waiters) = &self.0 else { return None };
+        let &(deadline, id) = waiters.deadlines.first()?;
+        if deadline <= now { self.remove(id) } else { None }
+    }
+
+    /// Stops waiting for all acknowledgements, in the order of their ids, and accepts no more.
+    pub fn close(&mut self) -> impl Iterator<Item = W> + use<W> {
+        let waiting = match std::mem::replace(&mut self.0, State::Closed) {
+            State::Waiting(waiters) => waiters.by_id,
+            State::Idle | State::Closed => BTreeMap::new(),
+        };
+        waiting.into_values().map(|waiter| waiter.waiter)
+    }
+}
+
+impl<W> Default for AckTable<W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<W> Default for Waiters<W> {
+    fn default() -> Self {
+        Self { by_id: BTreeMap::new(), deadlines: BTreeSet::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Time {
+        Time::from_micros(micros)
+    }
+
+    #[test]
+    fn a_table_without_waiters_is_two_words_and_no_heap() {
+        assert!(size_of::<AckTable<[u64; 8]>>() <= 16);
+        let mut acks = AckTable::new();
+        acks.insert(0, None, ()).unwrap();
+        assert!(acks.has_waiters());
+        assert_eq!(acks.remove(0), Some(()));
+        assert!(matches!(acks.0, State::Idle));
+    }
+
+    #[test]
+    fn deadlines_come_in_order_whatever_the_order_they_were_set_in() {
+        let mut acks = AckTable::new();
+        for (id, deadline) in [(0, Some(30)), (1, None), (2, Some(10)), (3, Some(20)), (4, Some(10))] {
+            acks.insert(id, deadline.map(at), id).unwrap();
+        }
+        assert_eq!(acks.poll_timeout(), Some(at(10)));
+        assert_eq!(acks.handle_timeout(at(9)), None);
+        assert_eq!(acks.handle_timeout(at(20)), Some(2));
+        assert_eq!(acks.handle_timeout(at(20)), Some(4));
+        assert_eq!(acks.handle_timeout(at(20)), Some(3));
+        assert_eq!(acks.handle_timeout(at(20)), None);
+        assert_eq!((acks.poll_timeout(), acks.len()), (Some(at(30)), 2));
+        assert_eq!(acks.resolve(0), Some(0));
+        assert_eq!((acks.poll_timeout(), acks.len()), (None, 1), "the other one has no deadline");
+    }
+
+    #[test]
+    fn an_id_that_nothing_waits_for_is_ignored() {
+        let mut acks = AckTable::<u8>::new();
+        assert_eq!(acks.resolve(3), None);
+        acks.insert(3, Some(at(5)), 3).unwrap();
+        assert_eq!(acks.resolve(4), None);
+        assert_eq!(acks.handle_timeout(at(5)), Some(3));
+        assert_eq!(acks.resolve(3), None, "too late");
+    }
+
+    #[test]
+    fn an_id_that_is_waited_for_is_not_given_twice() {
+        let mut acks = AckTable::new();
+        acks.insert(3, None, "first").unwrap();
+        assert_eq!(acks.insert(3, None, "second"), Err("second"));
+        assert_eq!(acks.resolve(3), Some("first"));
+    }
+
+    #[test]
+    fn a_closed_table_fails_what_waits_and_accepts_no_more() {
+        let mut acks = AckTable::new();
+        for id in [2, 0, 1] {
+            acks.insert(id, Some(at(9 - id)), id).unwrap();
+        }
+        assert_eq!(acks.close().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(acks.insert(3, None, 3), Err(3));
+        assert_eq!((acks.has_waiters(), acks.poll_timeout()), (false, None));
+        assert_eq!(acks.close().count(), 0);
+    }
+
+    #[test]
+    fn only_what_is_unwanted_is_taken() {
+        let mut acks = AckTable::new();
+        for id in 0..6 {
+            acks.insert(id, Some(at(id)), id).unwrap();
+        }
+        assert_eq!(acks.extract_if(|id| id % 2 == 0), [0, 2, 4]);
+        assert_eq!((acks.poll_timeout(), acks.len()), (Some(at(1)), 3));
+        assert_eq!(acks.extract_if(|_| true).len(), 3);
+        assert!(matches!(acks.0, State::Idle));
+    }
+
+    #[test]
+    fn a_waiter_that_is_resolved_takes_its_deadline_with_it_whatever_the_order() {
+        let mut acks = AckTable::new();
+        // Two waiters share each deadline, and the deadlines fall as the ids rise.
+        let deadline = |id: u64| at(1_000 - id / 2);
+        for id in 0..1_000 {
+            acks.insert(id, Some(deadline(id)), id).unwrap();
+        }
+        let mut waiting: BTreeSet<u64> = (0..1_000).collect();
+        for id in (0..1_000).map(|step| step * 387 % 1_000) {
+            assert_eq!(acks.resolve(id), Some(id));
+            waiting.remove(&id);
+            assert_eq!(
+                (acks.len(), acks.poll_timeout()),
+                (waiting.len(), waiting.last().copied().map(deadline))
+            );
+        }
+        assert!(!acks.has_waiters());
+    }
+}

@@ -1,0 +1,79 @@
+//! When a Rust value is the whole list of arguments, and when it is one of them.
+
+use std::any::type_name;
+
+/// What a type stands for in `emit(event, value)` and `Data<T>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ArgumentShape {
+    /// `()`: no arguments.
+    Empty,
+    /// A tuple: the list of arguments.
+    Tuple,
+    /// Anything else, arrays and structs too: one argument.
+    Single,
+}
+
+/// How the name of [`Arguments`](crate::Arguments) begins.
+const ARGUMENTS_TYPE_NAME: &str = concat!(env!("CARGO_CRATE_NAME"), "::arguments::Arguments");
+
+/// The rule, decided by how the type is written: tuples are lists of arguments, `()` is the empty list, references are
+/// what they refer to, and everything else is one argument.
+///
+/// serde describes `(A, B)` and `[A; 2]` alike, and stable Rust cannot specialise on tuples; but the name of a tuple
+/// type begins with `(` and no other's does. The call becomes a constant when it is compiled with optimisation.
+pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
+    let mut name = type_name::<T>();
+    while let Some(target) = name.strip_prefix('&') {
+        name = target.strip_prefix("mut ").unwrap_or(target);
+    }
+    match name.as_bytes() {
+        b"()" => ArgumentShape::Empty,
+        [b'(', ..] => ArgumentShape::Tuple,
+        // Arguments that are sent on are the list that they were.
+        _ if name.starts_with(ARGUMENTS_TYPE_NAME) => ArgumentShape::Tuple,
+        _ => ArgumentShape::Single,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Unit;
+    #[expect(dead_code, reason = "only its type is looked at")]
+    struct Pair(u8, u8);
+
+    #[test]
+    fn a_tuple_is_the_list_of_arguments() {
+        assert_eq!(argument_shape::<(u8,)>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<(String, Vec<(u8, u8)>)>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<((), ())>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<&(u8, u8)>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<&mut (u8, u8)>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<&&mut &(u8, u8)>(), ArgumentShape::Tuple);
+    }
+
+    #[test]
+    fn the_unit_is_no_arguments() {
+        assert_eq!(argument_shape::<()>(), ArgumentShape::Empty);
+        assert_eq!(argument_shape::<&()>(), ArgumentShape::Empty);
+        assert_eq!(argument_shape::<&mut ()>(), ArgumentShape::Empty);
+    }
+
+    #[test]
+    fn everything_else_is_one_argument() {
+        assert_eq!(argument_shape::<[u8; 2]>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<[(u8, u8); 2]>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<[(u8, u8)]>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<&[(u8, u8)]>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<Vec<(u8, u8)>>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<Option<(u8, u8)>>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<Box<(u8, u8)>>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<str>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<&&str>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<Unit>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<Pair>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<fn((u8, u8)) -> (u8, u8)>(), ArgumentShape::Single);
+        assert_eq!(argument_shape::<serde_json::Value>(), ArgumentShape::Single);
+    }
+}

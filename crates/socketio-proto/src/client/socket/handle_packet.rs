@@ -1,0 +1,149 @@
+//! What the packets of the server do to a socket.
+
+use super::{PendingAck, Socket, State};
+use crate::arguments::{Arguments, RawJson};
+use crate::client::Violation;
+use crate::client::output::{AckId, ConnectError, ConnectPayload, DisconnectReason, Output};
+use crate::packet::{Event, Packet};
+
+impl<W> Socket<W> {
+    /// A packet of the server for this namespace. Gives an event or an acknowledgement, unless something else has to be
+    /// [polled](Self::poll_output) first: then it waits behind that.
+    ///
+    /// # Errors
+    /// When more events come before the answer to CONNECT than the limits allow. The connection must be closed.
+    pub fn handle_packet<'m>(&mut self, packet: Packet<'m>) -> Result<Option<Output<'m, W>>, Violation> {
+        match packet {
+            Packet::Event { event, ack, .. } => return self.handle_event(event, ack),
+            Packet::Ack { id, arguments, .. } => return Ok(self.handle_ack(id, arguments)),
+            Packet::Connect { auth, .. } => self.handle_connect(auth.as_ref()),
+            Packet::ConnectError { data, .. } => self.handle_connect_error(&data),
+            Packet::Disconnect { .. } => self.handle_disconnect(),
+        }
+        Ok(None)
+    }
+
+    fn handle_event<'m>(
+        &mut self,
+        event: Event<'m>,
+        ack: Option<u64>,
+    ) -> Result<Option<Output<'m, W>>, Violation> {
+        match self.state {
+            State::Connected { .. } => {
+                let output = self.event_output(event, ack);
+                Ok(self.deliver(output))
+            }
+            State::Connecting | State::Authenticating => {
+                self.receive_buffer_bytes += event.size() + size_of::<Event<'_>>();
+                self.receive_buffer.push_back((event.into_owned(), ack));
+                let max = self.limits.max_receive_buffer_events;
+                if self.receive_buffer.len() > max
+                    || self.receive_buffer_bytes > self.limits.max_receive_buffer_bytes
+                {
+                    return Err(Violation::ReceiveBufferFull);
+                }
+                Ok(None)
+            }
+            // It was sent to a socket that is gone.
+            State::Inactive | State::AwaitingEngine | State::Disconnecting { .. } => Ok(None),
+        }
+    }
+
+    fn handle_ack<'m>(&mut self, id: u64, arguments: Arguments<'m>) -> Option<Output<'m, W>> {
+        // A server cannot acknowledge what has not been sent.
+        let PendingAck { waiter, send_buffer_key: place } = self.acks.resolve(id)?;
+        self.send_buffer.remove(place);
+        self.deliver(Output::Ack { waiter, arguments })
+    }
+
+    fn handle_connect(&mut self, granted: Option<&RawJson<'_>>) {
+        match self.state {
+            State::Connecting => {}
+            State::Disconnecting { reconnect: rejoin } => {
+                self.send_disconnect();
+                return self.finish_disconnecting(rejoin);
+            }
+            // Unasked for.
+            State::Inactive | State::AwaitingEngine | State::Authenticating | State::Connected { .. } => {
+                return;
+            }
+        }
+        self.disconnect_may_cross = false;
+        let ConnectPayload { sid, pid } =
+            granted.and_then(|json| json.deserialize().ok()).unwrap_or_default();
+        let Some(id) = sid else { return self.fail_to_connect(ConnectError::UnsupportedServerVersion) };
+        let max = self.limits.max_id_len;
+        if id.len() > max {
+            self.send_disconnect();
+            return self.fail_to_connect(ConnectError::IdTooLong { max });
+        }
+        let recovered = self.recovery.handle_connect(pid.as_deref().filter(|pid| pid.len() <= max));
+        self.state = State::Connected { id: id.into(), recovered };
+        self.connect_epoch += 1;
+        for (event, ack) in self.clear_receive_buffer() {
+            let output = self.event_output(event, ack);
+            self.outputs.push_back(output);
+        }
+        self.outputs.push_back(Output::Connected { recovered });
+    }
+
+    fn handle_connect_error(&mut self, refusal: &RawJson<'_>) {
+        match self.state {
+            State::Connecting => self.fail_to_connect(ConnectError::from_payload(refusal)),
+            State::Disconnecting { reconnect: rejoin } => self.finish_disconnecting(rejoin),
+            State::Inactive | State::AwaitingEngine | State::Authenticating | State::Connected { .. } => {}
+        }
+    }
+
+    fn handle_disconnect(&mut self) {
+        let reason = DisconnectReason::IoServerDisconnect;
+        let may_cross = std::mem::take(&mut self.disconnect_may_cross);
+        match self.state {
+            State::Connected { .. } => {
+                self.state = State::Inactive;
+                self.outputs.push_back(Output::Disconnected { reason });
+                self.fail_sent_acks();
+            }
+            State::Connecting => {
+                // The middleware's program has disconnected the socket, and no answer will come. Unless this is meant
+                // for the socket that we have left: then the answer is still to come, and must be met with DISCONNECT.
+                self.state =
+                    if may_cross { State::Disconnecting { reconnect: false } } else { State::Inactive };
+                self.clear_receive_buffer();
+                self.outputs.push_back(Output::Disconnected { reason });
+            }
+            State::Disconnecting { reconnect: rejoin } if !may_cross => self.finish_disconnecting(rejoin),
+            State::Disconnecting { .. } | State::Inactive | State::AwaitingEngine | State::Authenticating => {
+            }
+        }
+    }
+
+    /// The CONNECT that the program did not wait for is answered.
+    fn finish_disconnecting(&mut self, rejoin: bool) {
+        self.state = State::Inactive;
+        if rejoin {
+            self.start_connect();
+        }
+    }
+
+    fn fail_to_connect(&mut self, error: ConnectError) {
+        self.state = State::Inactive;
+        self.clear_receive_buffer();
+        self.outputs.push_back(Output::ConnectError(error));
+    }
+
+    fn event_output<'m>(&mut self, event: Event<'m>, ack: Option<u64>) -> Output<'m, W> {
+        let has_offset = self.recovery.handle_event(&event, ack, self.limits.max_offset_len);
+        let ack = ack.map(|id| AckId { id, connect_epoch: self.connect_epoch });
+        Output::Event { event, ack, has_offset }
+    }
+
+    /// Gives an output at once, or puts it behind those that wait.
+    fn deliver<'m>(&mut self, output: Output<'m, W>) -> Option<Output<'m, W>> {
+        if self.outputs.is_empty() {
+            return Some(output);
+        }
+        self.outputs.push_back(output.into_owned());
+        None
+    }
+}

@@ -1,0 +1,237 @@
+//! Hot path. The turns of the driver: what was sent is written, and a close goes on to the end of the stream.
+
+use std::task::{Context, Poll, Waker, ready};
+
+use net::{DeadlineTimer, MAX_CLOSING_READS_PER_POLL, Stream, StreamEnd};
+use ws_proto::{CloseCode, CloseFrame, Time};
+
+use super::{KeepaliveTimer, Phase, State};
+use crate::connection::waiters::Ticket;
+use crate::error::CloseCause;
+
+impl State {
+    pub(crate) fn buffered(&self) -> usize {
+        self.stream.buffered()
+    }
+
+    /// Begins to close, unless that has begun.
+    pub(crate) fn close(&mut self, frame: Option<CloseFrame>) {
+        if self.phase == Phase::Open && self.close_cause.is_none() {
+            self.phase = Phase::Draining;
+            self.stream.close(frame, net::now());
+        }
+    }
+
+    /// How the connection has ended, as soon as it has.
+    pub(crate) fn poll_closed(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<CloseCause> {
+        if let Some(closed) = &self.close_cause {
+            return Poll::Ready(closed.as_ref().clone());
+        }
+        self.waiters_mut().wait_closed(ticket, cx);
+        Poll::Pending
+    }
+
+    pub(crate) fn close_cause(&self) -> Option<&CloseCause> {
+        self.close_cause.as_deref()
+    }
+
+    /// The receiver is dropped. The driver closes: it knows whether the handler has failed.
+    pub(crate) fn drop_receiver(&mut self, code: CloseCode) {
+        self.receiver_dropped = Some(code);
+        self.receiver = None;
+    }
+
+    pub(super) fn can_send(&self) -> bool {
+        self.write_error.is_none() && self.close_cause.is_none() && self.stream.can_send()
+    }
+
+    pub(super) fn register_receiver<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if !self.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.receiver = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Whether a sleeping driver has to look.
+    pub(super) fn has_work(&self) -> bool {
+        let ending =
+            self.receiver_dropped.is_some() || self.close_cause.is_some() || self.phase == Phase::Draining;
+        let writes = self.stream.buffered() > 0 && !self.write_blocked;
+        self.phase != Phase::Finished
+            && (ending
+                || writes
+                || self.keepalive_timer == KeepaliveTimer::RestartRequested
+                || self.wake_receiver)
+    }
+
+    pub(super) fn begin_driver_poll(&mut self, cx: &Context<'_>) {
+        self.in_driver_poll = true;
+        self.write_blocked = false;
+        if !self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
+    }
+
+    pub(super) fn end_driver_poll(
+        &mut self,
+        failed: bool,
+        deadline: &mut DeadlineTimer,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if let Some(code) = self.receiver_dropped {
+            let code = if failed { CloseCode::INTERNAL_ERROR } else { code };
+            self.close(Some(code.into()));
+        }
+        self.flush();
+        self.in_driver_poll = false;
+        if self.keepalive_timer == KeepaliveTimer::RestartRequested {
+            self.keepalive_timer = KeepaliveTimer::On;
+        }
+        loop {
+            match self.phase {
+                Phase::Finished => return Poll::Ready(()),
+                Phase::Open if self.close_cause.is_none() => {
+                    let until = self.keepalive_deadline();
+                    if deadline.is_armed_for(until) {
+                        return Poll::Pending;
+                    }
+                    let now = net::now();
+                    if deadline.poll(until, now, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.keepalive_expired(now);
+                }
+                Phase::Open | Phase::Draining => {
+                    let now = net::now();
+                    if self.poll_close_to_eof(now, cx).is_ready() {
+                        self.finish();
+                    } else if deadline.poll(self.stream.poll_timeout(), now, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn keepalive_deadline(&self) -> Option<Time> {
+        let silent =
+            if self.keepalive_timer == KeepaliveTimer::On { self.keepalive.deadline() } else { None };
+        match (silent, self.keepalive.stall_deadline()) {
+            (Some(silent), Some(stalled)) => Some(silent.min(stalled)),
+            (silent, stalled) => silent.or(stalled),
+        }
+    }
+
+    /// A deadline of the [`Keepalive`](super::keepalive::Keepalive) has passed.
+    pub(super) fn keepalive_expired(&mut self, now: Time) {
+        if self.keepalive.stall_deadline().is_some_and(|until| until <= now) {
+            self.set_close_cause(CloseCause::IdleTimeout);
+        } else {
+            // The call in `recv`, if there is one, has to check: it reads first.
+            self.keepalive_timer = KeepaliveTimer::Expired;
+        }
+        self.wake_receiver = true;
+    }
+
+    /// Drives a close to the end of the stream.
+    pub(super) fn poll_close_to_eof(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MAX_CLOSING_READS_PER_POLL {
+            if self.close_cause.is_some() {
+                break;
+            }
+            if let Some(error) = self.write_error {
+                self.handle_stream_ended(StreamEnd::Io(error.into()));
+            } else if self.stream.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                self.set_close_cause(CloseCause::CloseTimeout);
+                self.wake_receiver = true;
+            } else if let Err(ended) = ready!(self.stream.poll_next(|| now, cx, |_, _| None::<()>)) {
+                self.handle_stream_ended(ended);
+            }
+        }
+        if self.close_cause.is_none() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.write_error.is_some()
+            || matches!(
+                self.close_cause(),
+                Some(CloseCause::Io(_) | CloseCause::CloseTimeout | CloseCause::IdleTimeout)
+            )
+        {
+            return Poll::Ready(());
+        }
+        self.stream.poll_close(now, cx)
+    }
+
+    /// Nothing more will be received.
+    pub(super) fn handle_stream_ended(&mut self, ended: StreamEnd) {
+        if matches!(ended, StreamEnd::Eof) {
+            // A peer that ends its half may still read: it gets what waits, and a Close, as long as a close may take.
+            self.stream.close(None, net::now());
+        }
+        self.set_close_cause(ended.into());
+        self.wake_receiver = true;
+    }
+
+    pub(super) fn set_close_cause(&mut self, closed: CloseCause) {
+        self.close_cause = Some(Box::new(closed));
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.stream.queue_mut().clear();
+    }
+
+    /// The program may keep its handle for as long as it likes, and with it this, but not a descriptor of the system, nor a
+    /// compressor. The caller drops the stream, when it holds no lock.
+    pub(super) fn release_stream(&mut self) -> Option<Stream> {
+        if self.phase != Phase::Finished {
+            return None;
+        }
+        self.deflater = None;
+        Some(self.stream.take_stream())
+    }
+
+    /// Writes what waits, unless the driver is about to: without its waker it has been woken.
+    pub(super) fn flush(&mut self) {
+        if self.driver.is_some() {
+            self.write();
+        }
+    }
+
+    /// Writes what waits, as far as the stream takes it. The driver is who is told when it takes more, whoever calls.
+    pub(super) fn write(&mut self) {
+        let driver = self.driver.as_ref().unwrap_or(Waker::noop());
+        if self.write_error.is_some() || self.phase == Phase::Finished {
+            return;
+        }
+        let before = self.stream.buffered();
+        match self.stream.poll_flush(&mut Context::from_waker(driver)) {
+            Poll::Ready(Ok(())) => {
+                self.write_blocked = false;
+                self.keepalive.write_finished();
+            }
+            Poll::Pending => {
+                self.write_blocked = true;
+                let progressed = self.stream.buffered() < before;
+                self.keepalive.write_stalled(progressed, net::now());
+            }
+            Poll::Ready(Err(error)) => {
+                self.write_error = Some(error.kind());
+                self.stream.queue_mut().clear();
+                self.wake_receiver = true;
+                return;
+            }
+        }
+        let written = before.saturating_sub(self.stream.buffered());
+        self.written += written as u64;
+        // Without progress whoever is woken would only wait again, and for a handler of this task that is a loop.
+        if written > 0
+            && let Some(waiters) = &mut self.waiters
+        {
+            waiters.wake_sink_ready();
+            waiters.wake_sink_flush();
+            self.notify_capacity();
+        }
+    }
+}

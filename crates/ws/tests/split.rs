@@ -1,0 +1,248 @@
+//! Several tasks share one connection.
+
+mod support;
+
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use support::{Client, close, connect, connect_with, soon, text};
+use tidewire_ws::{
+    CloseCause, CloseCode, CloseFrame, Limits, Message, Receiver, SendError, Sender, WebSocket,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use ws_proto::Event;
+
+/// A connection whose halves the test holds, and its client. A thousand bytes fit into the stream.
+async fn halves(limits: Limits) -> (Sender, Receiver, Client) {
+    let (give, mut given) = mpsc::unbounded_channel();
+    let client = connect_with(limits, 1_000, b"", move |socket: WebSocket| async move {
+        give.send(socket.split()).expect("a test that takes them");
+    })
+    .await;
+    let (sender, receiver) = soon(given.recv()).await.expect("halves");
+    (sender, receiver, client)
+}
+
+fn small() -> Limits {
+    Limits { max_write_buffer_size: 1_000, ..Limits::default() }
+}
+
+/// Ready when every task waits, for the clock is paused.
+async fn all_wait() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Fills the stream and the queue, and says with how many messages of a hundred bytes.
+async fn fill(sender: &Sender) -> usize {
+    let mut filled = 0;
+    loop {
+        let taken = (0..).take_while(|_| sender.try_send("x".repeat(98)).is_ok()).count();
+        if taken == 0 {
+            return filled;
+        }
+        filled += taken;
+        all_wait().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_waits_and_a_recv_that_waits_wake_each_for_itself() {
+    let (sender, mut receiver, mut client) = halves(small()).await;
+    let filled = fill(&sender).await;
+    let sending = tokio::spawn(async move { sender.send("room at last").await });
+    let receiving = tokio::spawn(async move { (receiver.recv().await, receiver) });
+    all_wait().await;
+    assert!(!sending.is_finished() && !receiving.is_finished());
+
+    client.write(&text("first")).await;
+    let (received, mut receiver) = soon(receiving).await.unwrap();
+    assert_eq!(received, Some("first".into()));
+    assert!(!sending.is_finished());
+
+    let receiving = tokio::spawn(async move { (receiver.recv().await, receiver) });
+    all_wait().await;
+    for _ in 0..filled {
+        client.expect_text(&"x".repeat(98)).await;
+    }
+    client.expect_text("room at last").await;
+    assert_eq!(soon(sending).await.unwrap(), Ok(()));
+    assert!(!receiving.is_finished());
+    client.write(&text("second")).await;
+    assert_eq!(soon(receiving).await.unwrap().0, Some("second".into()));
+}
+
+/// Tasks that send one message each, in line in this order.
+async fn stand_in_line(sender: &Sender, names: &[&'static str]) -> Vec<JoinHandle<Result<(), SendError>>> {
+    let mut line = Vec::new();
+    for &name in names {
+        let sender = sender.clone();
+        // As long as half of what may wait, so that they are let in one by one.
+        line.push(tokio::spawn(async move { sender.send(format!("{name:500}")).await }));
+        all_wait().await;
+    }
+    line
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_that_wait_are_served_in_the_order_in_which_they_came() {
+    let (sender, _receiver, mut client) = halves(small()).await;
+    let filled = fill(&sender).await;
+    let line = stand_in_line(&sender, &["one", "two", "three", "four", "five"]).await;
+    // Who gives up makes way, also the one whose turn it is, and the one that has been told so.
+    line[0].abort();
+    line[2].abort();
+    for _ in 0..filled {
+        client.expect_text(&"x".repeat(98)).await;
+    }
+    for name in ["two", "four", "five"] {
+        client.expect_text(&format!("{name:500}")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_of_room_and_gives_up_passes_it_on() {
+    let (sender, _receiver, mut client) = halves(small()).await;
+    let filled = fill(&sender).await;
+    let mut first = Box::pin(sender.send(format!("{:500}", "first")));
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let second = stand_in_line(&sender, &["second"]).await;
+    for _ in 0..filled {
+        client.expect_text(&"x".repeat(98)).await;
+    }
+    // All is read, so nothing but the first one's end can tell the second.
+    all_wait().await;
+    assert_eq!(sender.buffered_amount(), 0);
+    assert!(!second[0].is_finished());
+    drop(first);
+    let text = format!("{:500}", "second");
+    let told = tokio::time::timeout(Duration::from_secs(1), client.expect_text(&text));
+    told.await.expect("at once, and not with the next ping");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_outlives_its_senders_and_ends_with_its_receiver() {
+    let (sender, mut receiver, mut client) = halves(Limits::default()).await;
+    let kept = sender.clone();
+    sender.send("hello").await.unwrap();
+    drop(sender);
+    client.expect_text("hello").await;
+    client.write(&text("still there")).await;
+    assert_eq!(soon(receiver.recv()).await, Some("still there".into()));
+
+    kept.send("that is all").await.unwrap();
+    let ended = tokio::spawn({
+        let kept = kept.clone();
+        async move { kept.closed().await }
+    });
+    drop(receiver);
+    client.expect_text("that is all").await;
+    assert_eq!(client.recv().await, Some(Event::Close(Some(CloseCode::NORMAL.into()))));
+    assert_eq!(kept.send("late").await, Err(SendError("late".into())));
+    client.write(&close(&CloseCode::NORMAL.into())).await;
+    let clean = CloseCause::ClosingHandshake(Some(CloseCode::NORMAL.into()));
+    assert_eq!((soon(ended).await.unwrap(), kept.close_cause()), (clean.clone(), Some(clean)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_by_one_ends_the_waiting_of_all() {
+    let (sender, mut receiver, mut client) = halves(small()).await;
+    let filled = fill(&sender).await;
+    let line = stand_in_line(&sender, &["never"]).await;
+    let receiving = tokio::spawn(async move { (receiver.recv().await, receiver.close_cause()) });
+    let ended = tokio::spawn({
+        let sender = sender.clone();
+        async move { sender.closed().await }
+    });
+    all_wait().await;
+    let frame = CloseFrame::new(CloseCode::GOING_AWAY, "enough");
+    let closing = tokio::spawn(async move { sender.close(frame).await });
+    for waiting in line {
+        assert_eq!(soon(waiting).await.unwrap(), Err(SendError(format!("{:500}", "never").into())));
+    }
+    for _ in 0..filled {
+        client.expect_text(&"x".repeat(98)).await;
+    }
+    client.write(&close(&CloseCode::GOING_AWAY.into())).await;
+    let closed = CloseCause::ClosingHandshake(Some(CloseCode::GOING_AWAY.into()));
+    assert_eq!(soon(closing).await.unwrap(), closed);
+    assert_eq!(soon(ended).await.unwrap(), closed);
+    assert_eq!(soon(receiving).await.unwrap(), (None, Some(closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_while_it_is_written_wakes_everybody() {
+    let (sender, mut receiver, client) = halves(small()).await;
+    fill(&sender).await;
+    let line = stand_in_line(&sender, &["never"]).await;
+    let receiving = tokio::spawn(async move { receiver.recv().await });
+    all_wait().await;
+    drop(client);
+    assert_eq!(soon(receiving).await.unwrap(), None);
+    for waiting in line {
+        assert!(soon(waiting).await.unwrap().is_err());
+    }
+    assert!(!soon(sender.closed()).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn halves_become_whole_again() {
+    let (sender, receiver, mut client) = halves(Limits::default()).await;
+    let mut socket = receiver.unsplit();
+    assert!(socket.sender().same_connection(&sender));
+    socket.send("whole").await.unwrap();
+    sender.send("and beside it").await.unwrap();
+    client.expect_text("whole").await;
+    client.expect_text("and beside it").await;
+    client.write(&text("answer")).await;
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("answer")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_costs_memory_only_while_somebody_waits() {
+    let (sender, _receiver, mut client) = halves(small()).await;
+    for _ in 0..1_000 {
+        // Whoever asks for the end in a `select!` asks again and again.
+        tokio::select! {
+            biased;
+            _ = sender.closed() => unreachable!("it is open"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let again = allocation_counter::measure(|| {
+        let mut ended = Box::pin(sender.closed());
+        assert!(ended.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    });
+    assert_eq!(again.bytes_current, 0);
+    assert!(again.bytes_max < 1_000, "{again:?}");
+    sender.send("done").await.unwrap();
+    client.expect_text("done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_senders_on_many_threads_lose_nothing_and_each_keeps_its_order() {
+    const SENDERS: usize = 8;
+    const MESSAGES: usize = 200;
+    let mut client = connect(|socket: WebSocket| async move {
+        let (sender, mut receiver) = socket.split();
+        for task in 0..SENDERS {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                for number in 0..MESSAGES {
+                    sender.send(format!("{task} {number} {:2000}", "")).await.unwrap();
+                }
+            });
+        }
+        assert_eq!(receiver.recv().await, Some("thank you".into()));
+    })
+    .await;
+    let mut next = [0; SENDERS];
+    for _ in 0..SENDERS * MESSAGES {
+        let Some(Event::Text(message)) = client.recv().await else { panic!("a message") };
+        let mut words = message.split_whitespace().map(|word| word.parse::<usize>().unwrap());
+        let (task, number) = (words.next().unwrap(), words.next().unwrap());
+        assert_eq!(std::mem::replace(&mut next[task], number + 1), number);
+    }
+    client.write(&text("thank you")).await;
+    assert_eq!(client.recv().await, Some(Event::Close(Some(CloseCode::NORMAL.into()))));
+}
