@@ -1,14 +1,15 @@
 //! Makes doc tests of the Rust blocks in `README.md` and `docs/`.
 //!
-//! GitHub shows the hidden lines (`# `) of a block, so the documents have none. What a fragment needs around it comes in
-//! here: the names of `src/<document>.rs`, and an async function that has the document's parameters and takes `?`.
+//! GitHub shows the hidden lines (`# `) of a block, so the documents have none. This script adds the code that a fragment
+//! needs: it imports the names of `src/<document>.rs`, and puts the fragment into an async function that has the
+//! document's parameters and allows `?`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The values that the fragments of a document take for granted, as parameters.
+/// The values that the fragments of a document use without defining them, as parameters of a function.
 const PARAMETERS: [(&str, &str); 4] = [
-    ("README", "io: Server"),
+    ("README", ""),
     ("guide", "io: Server"),
     ("limits", ""),
     (
@@ -20,34 +21,35 @@ const PARAMETERS: [(&str, &str); 4] = [
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let tests = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where"));
+    let tests = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
     let mut documents = vec![root.join("README.md")];
     println!("cargo::rerun-if-changed={}", root.join("docs").display());
-    for entry in fs::read_dir(root.join("docs")).expect("a folder") {
-        documents.push(entry.expect("an entry").path());
+    for entry in fs::read_dir(root.join("docs")).expect("docs/ is readable") {
+        documents.push(entry.expect("docs/ is readable").path());
     }
     for document in documents {
-        let name = document.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let name = document.file_stem().and_then(|name| name.to_str()).expect("a document has a UTF-8 name");
         if document.extension().is_none_or(|extension| extension != "md") {
             continue;
         }
         println!("cargo::rerun-if-changed={}", document.display());
-        let text = fs::read_to_string(&document).expect("a document");
+        let text = fs::read_to_string(&document).expect("a document is readable");
         if !text.contains("```rust") {
             continue;
         }
         let (_, parameters) =
             PARAMETERS.iter().find(|(document, _)| *document == name).unwrap_or_else(|| {
-                panic!("{name}.md has Rust: give it a line in PARAMETERS, and a module in src/lib.rs")
+                panic!("{name}.md has a Rust block: add an entry to PARAMETERS, and a module to src/lib.rs")
             });
         let test = doc_test(&text, &name.to_lowercase(), parameters);
-        fs::write(tests.join(format!("{name}.md")), test).expect("a written test");
+        fs::write(tests.join(format!("{name}.md")), test).expect("OUT_DIR is writable");
     }
 }
 
-/// The blocks alone, each line where it is in the document: what the compiler says names the line there.
+/// Returns the Rust blocks of a document as doc tests. Every line of code keeps its line number, so that compiler errors
+/// name the line in the document.
 ///
-/// For that the fences move outwards, onto the empty lines around a block, and leave theirs to what is put around the code.
+/// To keep the numbers, the fences move to the empty lines around a block. The added code takes the lines of the fences.
 fn doc_test(document: &str, module: &str, parameters: &str) -> String {
     let mut test: Vec<String> = Vec::new();
     let mut lines = document.lines();
@@ -56,14 +58,27 @@ fn doc_test(document: &str, module: &str, parameters: &str) -> String {
         let Some(language) = line.strip_prefix("```") else { continue };
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         if language != "rust" {
-            assert!(!language.starts_with("rust"), "{module}, line {}: say `rust`, and no more", test.len());
+            assert!(
+                !language.starts_with("rust"),
+                "{module}, line {}: write `rust` without attributes",
+                test.len()
+            );
             test.resize(test.len() + block.len() + 1, String::new());
             continue;
         }
-        assert!(!block.iter().any(|line| line.starts_with("# ")), "{module}, line {}: hidden", test.len());
-        assert_eq!(lines.next(), Some(""), "{module}, line {}: an empty line has to follow", test.len());
+        assert!(
+            !block.iter().any(|line| line.starts_with("# ")),
+            "{module}, line {}: remove the hidden line",
+            test.len()
+        );
+        assert_eq!(
+            lines.next(),
+            Some(""),
+            "{module}, line {}: add an empty line after the block",
+            test.len()
+        );
         let is_program = block.iter().any(|line| line.contains("fn main()"));
-        let (before, behind) = if is_program {
+        let (before, after) = if is_program {
             (String::new(), "")
         } else {
             let names = format!("use tidewire_snippets::{module}::*;");
@@ -75,7 +90,7 @@ fn doc_test(document: &str, module: &str, parameters: &str) -> String {
         test[fence] = "```no_run".to_owned();
         test[fence + 1] = format!("# {before}");
         test.extend(block.into_iter().map(str::to_owned));
-        test.extend([format!("# {behind}"), "```".to_owned()]);
+        test.extend([format!("# {after}"), "```".to_owned()]);
     }
     test.join("\n")
 }

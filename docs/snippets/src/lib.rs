@@ -1,9 +1,9 @@
-//! The Rust of `README.md` and `docs/` as doc tests, made by `build.rs`; they are compiled, and not run.
+//! The Rust blocks of `README.md` and `docs/` as doc tests, which `build.rs` makes. They are compiled and not run.
 //!
-//! A module for each document, with the names that its fragments take for granted: what a reader would write in the program
-//! around them. Whole programs use nothing of it.
-#![allow(missing_docs, missing_debug_implementations, reason = "stand-ins for what is the reader's own")]
-#![allow(clippy::unused_async, reason = "what a fragment awaits is async in the program around it")]
+//! Each document has a module here. It contains the names that the document's fragments use without defining them, as
+//! the reader's own program would. Blocks that are whole programs use nothing from it.
+#![allow(missing_docs, missing_debug_implementations, reason = "these items stand for the reader's own code")]
+#![allow(clippy::unused_async, reason = "fragments await these functions, which are async in a real program")]
 
 macro_rules! document {
     ($name:ident, $file:literal) => {

@@ -1,1 +1,1 @@
-pub use tidewire::Server;
+//! `README.md` contains whole programs only, which need no names from here.

@@ -20,7 +20,7 @@ impl Room {
         0
     }
 
-    pub fn remove(&self, _place: usize) {}
+    pub fn remove(&self, _id: usize) {}
 }
 
 pub async fn join(_socket: WebSocket, _room: &Room) -> Result<(), SendError> {
@@ -38,7 +38,7 @@ pub async fn talk(_socket: WebSocket, _stop: watch::Receiver<bool>) {}
 
 pub async fn answer(_socket: &mut WebSocket, _message: ws::Message) {}
 
-/// What is read from it, and stored, is larger than memory.
+/// A file that is larger than memory.
 pub struct File;
 
 impl File {
@@ -57,7 +57,7 @@ pub async fn new_token() -> std::io::Result<String> {
     Ok(String::new())
 }
 
-/// What a feed is about.
+/// The prices that a feed reports.
 pub struct Prices;
 
 impl Prices {
