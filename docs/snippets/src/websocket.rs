@@ -36,7 +36,7 @@ pub struct App {
 
 pub async fn talk(_socket: WebSocket, _stop: watch::Receiver<bool>) {}
 
-pub async fn answer(_socket: &mut WebSocket, _message: ws::Message) {}
+pub async fn respond(_socket: &mut WebSocket, _message: ws::Message) {}
 
 /// A file that is larger than memory.
 pub struct File;
