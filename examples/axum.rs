@@ -1,10 +1,10 @@
-//! Socket.IO beside the routes of an axum program: `cargo run -p tidewire --example axum`.
+//! Adds Socket.IO to the routes of an axum program: `cargo run -p tidewire --example axum`.
 
 use axum::Router;
 use axum::routing::get;
 use tidewire::server::{Data, Reply, Server, State};
 
-/// What handlers share.
+/// The state that the handlers share.
 struct Greeting(&'static str);
 
 #[tokio::main]
@@ -12,7 +12,7 @@ async fn main() -> std::io::Result<()> {
     let io = server();
     let app = router(&io);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    // `close` is part of the signal: axum waits for open requests, and the poll of a polling client is one of them.
+    // Close in the signal, not after `serve`: axum waits for open requests, and a long-polling request stays open.
     let stop = async move {
         let _ = tokio::signal::ctrl_c().await;
         io.close().await;

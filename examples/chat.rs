@@ -1,5 +1,5 @@
-//! The program of the Socket.IO guides: `cargo run -p tidewire --example chat`.
-#![allow(clippy::print_stdout, reason = "it shows what happens")]
+//! The Socket.IO server of `README.md`: `cargo run -p tidewire --example chat`.
+#![allow(clippy::print_stdout, reason = "the example prints the events")]
 
 use tidewire::server::{Cors, Data, DisconnectReason, Server, Socket};
 

@@ -1,6 +1,6 @@
-//! A WebSocket client: lines that are typed are sent, and what comes is printed.
+//! A WebSocket client that sends each line of its input and prints each message that it receives.
 //! `cargo run -p tidewire-ws --example client -- wss://echo.example/`
-#![allow(clippy::print_stdout, reason = "it shows what comes")]
+#![allow(clippy::print_stdout, reason = "the example prints the messages")]
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
     let mut socket = match tidewire_ws::connect(url).await {
         Ok(socket) => socket,
-        // Returned from `main` it would be shown as Rust sees it, and not in words.
+        // If `main` returned the error, Rust would print its `Debug` form, which is harder to read.
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;

@@ -1,4 +1,4 @@
-//! A WebSocket server that says everything back: `cargo run -p tidewire-ws --example echo`.
+//! A WebSocket server that echoes each message: `cargo run -p tidewire-ws --example echo`.
 
 use tidewire_ws::{SendError, WebSocket};
 

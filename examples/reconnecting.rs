@@ -1,6 +1,6 @@
-//! A feed that is subscribed to for as long as the program runs, whatever becomes of the connection.
+//! A WebSocket client that reconnects, and subscribes to a feed again on each new connection.
 //! `cargo run -p tidewire-ws --example reconnecting -- wss://feed.example/ '{"subscribe": "BTC"}'`
-#![allow(clippy::print_stdout, reason = "it shows what comes")]
+#![allow(clippy::print_stdout, reason = "the example prints the events")]
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
     let subscription: Message = arguments.next().unwrap_or_else(|| "hello".to_owned()).into();
-    // Said first on every connection, the tenth like the first.
+    // `on_connect` sends the subscription first on every connection.
     let reconnection = Reconnection::new().on_connect(move |mut socket: WebSocket| {
         let subscription = subscription.clone();
         async move {
