@@ -1,8 +1,8 @@
 //! Makes doc tests of the Rust blocks in `README.md` and `docs/`.
 //!
-//! GitHub shows the hidden lines (`# `) of a block, so the documents have none. This script adds the code that a fragment
-//! needs: it imports the names of `src/<document>.rs`, and puts the fragment into an async function that has the
-//! document's parameters and allows `?`.
+//! GitHub shows the hidden lines (`# `) of a block, so the documents have none. This script adds the code that a
+//! fragment needs: it imports the names of `src/<document>.rs`, and puts the fragment into an async function that has
+//! the document's parameters and allows `?`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -46,10 +46,11 @@ fn main() {
     }
 }
 
-/// Returns the Rust blocks of a document as doc tests. Every line of code keeps its line number, so that compiler errors
-/// name the line in the document.
+/// Returns the Rust blocks of a document as doc tests. Every line of code keeps its line number, so that compiler
+/// errors name the line in the document.
 ///
-/// To keep the numbers, the fences move to the empty lines around a block. The added code takes the lines of the fences.
+/// To keep the numbers, the fences move to the empty lines around a block. The added code takes the lines of the
+/// fences.
 fn doc_test(document: &str, module: &str, parameters: &str) -> String {
     let mut test: Vec<String> = Vec::new();
     let mut lines = document.lines();
