@@ -1,4 +1,4 @@
-//! A message that does not lie whole in one read.
+//! A message that is not complete in one read.
 
 use crate::chunked_message::ChunkedMessage;
 use crate::frame::Opcode;
@@ -9,16 +9,16 @@ use crate::message_buffer::MessageBuffer;
 #[derive(Debug)]
 pub(crate) enum Assembly {
     Uncompressed(MessageBuffer),
-    /// As it came; what it stands for is known at its end.
+    /// The compressed bytes. They are inflated when the message is complete.
     Compressed(Opcode, Vec<u8>),
-    /// Compressed too, and long.
+    /// A long compressed message, inflated as it arrives.
     Inflating(Box<InflateAssembly>),
-    /// Not assembled at all.
+    /// Handed out in chunks, not assembled.
     Chunked(Box<ChunkedMessage>),
 }
 
 impl Assembly {
-    /// For a message that began with this opcode; takes no memory yet.
+    /// Creates an assembly for a message that began with this opcode. Allocates nothing yet.
     pub(crate) fn new(opcode: Opcode, compressed: bool) -> Self {
         if compressed {
             Assembly::Compressed(opcode, Vec::new())
@@ -27,7 +27,7 @@ impl Assembly {
         }
     }
 
-    /// How many bytes have come, as they came.
+    /// Returns the number of bytes that have arrived, before inflating.
     pub(crate) fn len(&self) -> usize {
         match self {
             Assembly::Uncompressed(content) => content.len(),

@@ -1,4 +1,4 @@
-//! Hot path. A message that is handed out as it comes, instead of being assembled.
+//! Hot path. A message that is handed out in chunks as it arrives, instead of being assembled.
 
 use std::borrow::Cow;
 
@@ -10,24 +10,25 @@ use crate::frame::Opcode;
 use crate::message_buffer::MessageBuffer;
 use crate::utf8::TextAssembly;
 
-/// A message of which pieces have been handed out.
+/// A message that is handed out in chunks.
 #[derive(Debug)]
 pub(crate) struct ChunkedMessage {
-    /// Of a text, the character that the last piece has cut; `None` for bytes.
+    /// For text, the beginning of a character that the last piece cut; `None` for bytes.
     text: Option<TextAssembly>,
-    /// Bytes that had been assembled, inflated, before anybody asked for chunks.
+    /// Inflated bytes that had been assembled before chunks were requested.
     assembled: Vec<u8>,
-    /// If it is compressed.
+    /// Present if the message is compressed.
     inflating: Option<Box<InflateStream>>,
-    /// How many bytes may come of it from where this was set on.
+    /// The number of bytes that may still arrive, counted from the last call that lowered the limit.
     limit: u64,
-    /// How many of those have come.
+    /// The number of bytes that have arrived since then.
     received_len: u64,
-    /// Nothing of it has been handed out. The first chunk is, even if it is empty: there is a message.
+    /// No chunk has been handed out. The first chunk is handed out even if it is empty, since it announces the
+    /// message.
     is_first_chunk: bool,
-    /// Nobody wants what is still to come.
+    /// The rest of the message is discarded.
     is_skipped: bool,
-    /// Its last frame has come.
+    /// The last bytes of the message have arrived.
     fin_received: bool,
 }
 
@@ -45,7 +46,7 @@ impl ChunkedMessage {
         }
     }
 
-    /// A message of which something has been assembled. `inflate` is asked for one that is still compressed.
+    /// Continues a message that has been partially assembled. `inflate` is called if the message is still compressed.
     pub(crate) fn from_assembly(
         assembly: Assembly,
         inflate: impl FnOnce() -> Result<InflateStream, ProtocolError>,
@@ -61,7 +62,7 @@ impl ChunkedMessage {
         }))
     }
 
-    /// What has come of a message is the first to be handed out.
+    /// The received part becomes the first chunk.
     fn from_buffer(content: MessageBuffer, inflating: Option<InflateStream>) -> Self {
         match content {
             MessageBuffer::Text(text) => Self { text: Some(text), ..Self::new(Opcode::Text, inflating) },
@@ -69,7 +70,7 @@ impl ChunkedMessage {
         }
     }
 
-    /// No more than so many further bytes may come, nor more than were allowed before.
+    /// Limits the rest of the message to `further` bytes. Never raises an earlier limit.
     pub(crate) fn limit(&mut self, further: u64) {
         if further < self.limit - self.received_len {
             self.limit = further;
@@ -77,8 +78,8 @@ impl ChunkedMessage {
         }
     }
 
-    /// Drops what is still to come, `further` bytes at most. `inflates` says whether it has to be inflated all the same,
-    /// because later messages may refer to it.
+    /// Discards the rest of the message, which may be at most `further` bytes long. `inflates`: whether the rest must
+    /// still be inflated, because later messages may refer to it.
     pub(crate) fn skip(&mut self, further: u64, inflates: bool) {
         if self.is_skipped || self.is_first_chunk {
             return;
@@ -90,13 +91,13 @@ impl ChunkedMessage {
         }
     }
 
-    /// Whether a frame may announce so many bytes.
+    /// Checks whether a frame may announce this many bytes.
     pub(crate) fn check_size(&self, announced: u64) -> Result<(), ProtocolError> {
-        // How long a compressed one becomes, no frame announces.
+        // A frame of a compressed message does not announce the inflated length.
         if self.inflating.is_none() { self.checked_len(announced).map(drop) } else { Ok(()) }
     }
 
-    /// How many bytes have been counted with these.
+    /// Returns the number of bytes that count towards the limit, including `more`.
     fn checked_len(&self, more: u64) -> Result<u64, ProtocolError> {
         let (announced, limit) = (self.received_len.saturating_add(more), self.limit);
         if announced > limit {
@@ -106,12 +107,12 @@ impl ChunkedMessage {
         }
     }
 
-    /// Whether [`next`](Self::next) has something to do.
+    /// Returns whether [`next`](Self::next) can make progress.
     pub(crate) fn has_more(&self) -> bool {
         self.is_first_chunk || self.inflating.as_ref().is_some_and(|inflating| inflating.has_more())
     }
 
-    /// What has come, the last of it or not. Of a compressed message, [`next`](Self::next) has what that stands for.
+    /// Takes the next received bytes. For a compressed message, [`next`](Self::next) then returns the inflated bytes.
     pub(crate) fn push<'b>(
         &mut self,
         payload: &'b [u8],
@@ -125,7 +126,7 @@ impl ChunkedMessage {
         Ok(None)
     }
 
-    /// The next chunk that takes no further input to make.
+    /// Returns the next chunk that needs no further input.
     pub(crate) fn next(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
         while self.has_more() {
             let (piece, is_last) = match &mut self.inflating {
@@ -143,7 +144,7 @@ impl ChunkedMessage {
         Ok(None)
     }
 
-    /// Whether all of it was handed out or dropped. A compressor that later messages need comes with it.
+    /// Returns whether the whole message was handed out or discarded.
     pub(crate) fn is_finished(&self) -> bool {
         self.fin_received && !self.has_more()
     }

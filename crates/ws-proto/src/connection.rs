@@ -1,4 +1,4 @@
-//! Hot path. One peer's frames become messages, and the closing handshake is kept (RFC 6455 §5–§7).
+//! Hot path. Turns one peer's frames into messages and performs the closing handshake (RFC 6455 §5–§7).
 
 mod frames;
 mod messages;
@@ -17,45 +17,46 @@ use crate::limits::Limits;
 use crate::time::Time;
 use frames::Frame;
 
-/// One end of a WebSocket connection, after the opening handshake.
+/// One endpoint of a WebSocket connection, after the opening handshake.
 ///
-/// It is two half-machines: what is received and what is sent end separately, and the connection is closed when
-/// both have. User messages do not pass through it on their way out; it only says whether they still may
-/// ([`can_send`](Self::can_send)).
+/// Receiving and sending end independently. The connection is closed when both have ended. Outgoing messages do not
+/// pass through the `Connection`; [`can_send`](Self::can_send) returns whether they may still be sent.
 ///
-/// While nothing is under way it owns no memory but itself, at most 128 bytes; with permessage-deflate (RFC 7692) also what
-/// the peer's next message may refer to.
+/// An idle connection takes at most 128 bytes and owns no other memory. With permessage-deflate (RFC 7692) and
+/// context takeover it also keeps the data that the peer's next message may refer to.
 #[derive(Debug)]
 pub struct Connection {
-    /// The message that has begun and is not whole; an unfragmented one appears here only if a read cut it.
+    /// The message that has begun and is not complete. An unfragmented message is stored here only if a read ended
+    /// inside it.
     message: Option<Assembly>,
-    /// The frame whose header has come and whose payload has not ended.
+    /// The frame whose header has arrived and whose payload is not complete.
     frame: Option<Frame>,
     control: Option<Box<ControlState>>,
-    /// Where permessage-deflate is in use.
+    /// Present if permessage-deflate was negotiated.
     inflater: Option<Box<Inflater>>,
     max_message_size: u64,
     max_fragments: u32,
     fragments: u32,
     close_timeout_millis: u32,
     max_control_frames: u16,
-    /// When the control frames that have come are forgotten: each moves it by its share of ten seconds.
+    /// The time at which the rate limit of control frames is back at zero. Each control frame moves it by its share
+    /// of ten seconds.
     control_bucket_empty_at: Time,
-    /// How much of a header has come that a read cut; the bytes are with `control`.
+    /// The number of header bytes that arrived before a read ended inside the header. The bytes are in `control`.
     partial_header_len: u8,
     role: Role,
     recv_state: RecvState,
     send_state: SendState,
-    /// Messages are handed out as they come.
+    /// Messages are handed out in chunks as they arrive.
     in_chunks: bool,
     /// Long messages are handed out in memory of their own.
     owns_long_messages: bool,
 }
 
 impl Connection {
-    /// A connection on which nothing has been sent or received.
+    /// Creates a connection on which nothing has been sent or received.
     pub fn new(role: Role, limits: &Limits) -> Self {
-        // No allocation may be longer than isize::MAX, so a larger limit would be none.
+        // No allocation may be longer than `isize::MAX`, so a larger limit would not limit anything.
         let max_message_size = limits.max_message_size.min(isize::MAX as usize);
         Connection {
             message: None,
@@ -77,46 +78,53 @@ impl Connection {
         }
     }
 
-    /// The same connection for a driver that keeps messages longer than their input: long ones are handed out in memory of
-    /// their own, even if they lie whole in the input.
+    /// Hands out long messages as owned, even if they are complete in the input. Long means 16 KiB or more.
     ///
-    /// Such a message is unmasked, checked and copied block by block, out of the nearest cache, and that takes a fifth less
-    /// time than first unmasking it where it lies, then checking it, then copying it.
+    /// Use this if the driver keeps messages after it has reused the input buffer. A long message is then unmasked,
+    /// validated and copied block by block while each block is in the cache, which is faster than three passes over
+    /// the whole message.
     #[must_use]
     pub fn with_owned_long_messages(mut self) -> Self {
         self.owns_long_messages = true;
         self
     }
 
-    /// The same connection with permessage-deflate, as the opening handshake has agreed on it.
+    /// Enables permessage-deflate as negotiated in the opening handshake.
     #[must_use]
     pub fn with_deflate(mut self, agreement: &DeflateAgreement) -> Self {
         self.inflater = Some(Box::new(Inflater::new(agreement)));
         self
     }
 
-    /// Which end of the connection this is.
+    /// Returns which endpoint of the connection this is.
     #[inline]
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Takes the next event out of `input`, as soon as it is whole.
+    /// Decodes the next event from `input`. Returns `Ok(None)` if no event is complete; all of the input has then
+    /// been consumed.
     ///
-    /// A message that lies whole in the input is unmasked where it lies and borrowed: no copy, no allocation, unless it is
-    /// [long and to be owned](Self::with_owned_long_messages). On `Ok(None)` all of the input has been consumed; what was
-    /// unfinished in it has been kept, a message under assembly as one buffer that is handed out with it. Text is validated
-    /// as it comes, so that text which can no longer become UTF-8 fails in the middle of a frame.
+    /// A message that is complete in the input is unmasked in place and borrowed, without a copy or an allocation
+    /// (but see [`with_owned_long_messages`](Self::with_owned_long_messages)). Unfinished data is kept inside the
+    /// connection. A message that spans several reads is assembled in one buffer, and the event owns that buffer.
+    /// Text is validated as it arrives: if it can no longer become valid UTF-8, `decode` fails in the middle of the
+    /// frame.
     ///
-    /// A compressed message is inflated once it is whole, and one of more than 64 KiB as it comes, if it does not lie whole
-    /// in the input; it is no longer than [`Limits::max_message_size`] compressed, and no longer than that inflated.
+    /// A compressed message is inflated when it is complete. If it does not arrive in one read and is longer than 64
+    /// KiB, it is inflated as it arrives. [`Limits::max_message_size`] applies to the compressed length and to the
+    /// inflated length.
     ///
-    /// After an error the Close that tells the peer is queued, and further input is discarded, as it is after the
-    /// peer's Close.
+    /// `now` is the time at which the input arrived. If that was long ago, see
+    /// [`restart_close_timeout`](Self::restart_close_timeout). If
+    /// [`is_control_rate_high`](Self::is_control_rate_high) returns `true`, pass the actual time of arrival: a
+    /// program that takes messages slowly reads the Pings of a long period in one read, although they did not arrive
+    /// at once.
     ///
-    /// `now` is when the input came. If that is long past, see [`restart_close_timeout`](Self::restart_close_timeout); and where
-    /// it [`is_control_rate_high`](Self::is_control_rate_high), give the true time: who takes messages slowly reads in one
-    /// go what has come in a long time, and its Pings did not come at once.
+    /// # Errors
+    ///
+    /// The peer broke the protocol or exceeded a limit. The Close frame that tells the peer the reason is then
+    /// queued, and further input is discarded, as it is after the peer's Close.
     #[inline]
     pub fn decode<'b>(
         &mut self,
@@ -135,27 +143,31 @@ impl Connection {
         result
     }
 
-    /// Whether messages are handed out in chunks from now on, as they come: those that do not lie whole in the input. What has
-    /// been assembled of one is its first chunk.
+    /// Sets whether messages that are not complete in the input are handed out in chunks as they arrive. Default:
+    /// `false`.
     ///
-    /// [`Limits::max_message_size`] and [`Limits::max_fragments`] are no limits for them, since they take no memory that
-    /// grows: a compressed one takes about 80 KiB while it is under way, and a chunk is no longer than the input, or than 64
-    /// KiB of what was inflated. Text is checked as it comes. The first chunk may be empty, and so may the last; a message
-    /// that has begun as chunks ends as chunks.
+    /// If a message is being assembled when this is enabled, the part that has been assembled becomes its first
+    /// chunk. A message that has begun in chunks also ends in chunks.
+    ///
+    /// [`Limits::max_message_size`] and [`Limits::max_fragments`] do not apply to chunks, because chunks do not
+    /// accumulate in memory. A compressed message takes about 80 KiB while it is being received. A chunk is no longer
+    /// than the input, or than 64 KiB if the message is compressed; only a first chunk that has been assembled before
+    /// may be longer. Text is validated as it arrives. The first chunk and the last chunk may be empty.
     pub fn receive_in_chunks(&mut self, in_chunks: bool) {
         self.in_chunks = in_chunks;
     }
 
-    /// At most so many further bytes may come of the message that is handed out in chunks; more are
-    /// [`ProtocolError::MessageTooBig`].
+    /// Limits the rest of the message that is being handed out in chunks to `bytes` bytes. A longer rest fails with
+    /// [`ProtocolError::MessageTooBig`]. The limit can only be lowered. Does nothing if no message is being handed
+    /// out in chunks.
     pub fn limit_chunks(&mut self, bytes: u64) {
         if let Some(Assembly::Chunked(chunks)) = &mut self.message {
             chunks.limit(bytes);
         }
     }
 
-    /// Drops what is still to come of the message of which chunks have been handed out, if there is one. It may be as long
-    /// as a message may be that is assembled.
+    /// Discards the rest of the message that is being handed out in chunks. The rest may be up to
+    /// [`Limits::max_message_size`] long. Does nothing if no chunk has been handed out.
     pub fn skip_chunks(&mut self) {
         if let Some(Assembly::Chunked(chunks)) = &mut self.message {
             let inflates = self.inflater.as_ref().is_some_and(|inflater| !inflater.no_context_takeover());
@@ -163,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// Whether [`decode`](Self::decode) has a chunk to hand out without further input.
+    /// Returns whether [`decode`](Self::decode) can return a chunk without further input.
     #[inline]
     pub fn has_chunk(&self) -> bool {
         self.message.is_some() && self.message_has_chunk()
@@ -178,21 +190,22 @@ impl Connection {
         }
     }
 
-    /// Whether a compressed message is under way that is inflated as it comes, so that each read of it takes a while.
+    /// Returns whether a compressed message is being inflated as it arrives. Decoding a read of such a message takes
+    /// longer.
     #[inline]
     pub fn is_inflating(&self) -> bool {
         matches!(self.message, Some(Assembly::Inflating(_)))
     }
 
-    /// How many bytes are still to come of the frame that has begun: 0 between two frames.
+    /// Returns how many payload bytes of the current frame have not arrived yet. Returns 0 between two frames.
     #[inline]
     pub fn frame_remaining(&self) -> usize {
         self.frame.as_ref().map_or(0, |frame| frame.remaining)
     }
 
-    /// The next control frame to write: a Pong, a Ping, and the Close after everything else.
+    /// Returns the next control frame to write: first a Pong, then a Ping, and the Close after everything else.
     ///
-    /// Once the Close has been taken nothing may be written any more.
+    /// After this method has returned the Close, nothing more may be written.
     pub fn poll_transmit(&mut self) -> Option<ControlFrame> {
         let control = self.control.as_mut()?.pop_queued()?;
         if control.opcode() == Opcode::Close {
@@ -202,21 +215,21 @@ impl Connection {
         Some(control)
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) may have something: for most of the time not even the question costs
-    /// more than this.
+    /// Returns whether [`poll_transmit`](Self::poll_transmit) may return a frame. This check is cheaper than the
+    /// call, and most of the time there is no frame.
     #[inline]
     pub fn wants_transmit(&self) -> bool {
         self.control.is_some()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do. There is a deadline from the beginning
-    /// of a close, whoever began it, to the end of the stream; a driver that drops the stream earlier forgets it.
+    /// Returns the deadline at which to call [`handle_timeout`](Self::handle_timeout). There is one from the start of
+    /// a close, by either endpoint, to the end of the stream. A driver that drops the stream earlier can ignore it.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.control.as_ref()?.close_deadline
     }
 
-    /// Has the close, if it has begun, take its time from `now` on: for a driver to which [`decode`](Self::decode) has just
-    /// given the end, out of input that came a while ago.
+    /// Restarts the close timeout at `now`, if a close has begun. Use this if [`decode`](Self::decode) has just
+    /// returned the peer's Close, or an error, for input that arrived some time ago.
     pub fn restart_close_timeout(&mut self, now: Time) {
         let deadline = self.close_deadline(now);
         if let Some(until) = self.control.as_mut().and_then(|control| control.close_deadline.as_mut()) {
@@ -224,8 +237,8 @@ impl Connection {
         }
     }
 
-    /// [`Event::CloseTimedOut`], once, if the close should have been over by `now`; the connection is closed then, and
-    /// the stream is to be dropped.
+    /// Returns [`Event::CloseTimedOut`] if the deadline of the close has passed at `now`, and `None` otherwise. The
+    /// connection is then closed, and the driver must drop the stream. The event is returned once.
     pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
         if self.poll_timeout()? > now {
             return None;
@@ -234,14 +247,19 @@ impl Connection {
         Some(Event::CloseTimedOut)
     }
 
-    /// Begins the closing handshake (§7.1.2): queues a Close, behind which nothing may be sent, and gives the peer
-    /// [`Limits::close_timeout`] to end the stream. What the peer still sends until its own Close is decoded as
-    /// before. Does nothing if a Close has been queued already.
+    /// Starts the closing handshake (§7.1.2). Queues a Close, after which nothing may be sent, and gives the peer
+    /// [`Limits::close_timeout`] to end the stream. Frames that the peer sends before its own Close are still
+    /// decoded. Does nothing if a Close is already queued or sent.
     pub fn close(&mut self, frame: Option<CloseFrame>, now: Time) {
         self.queue_close(frame, now);
     }
 
-    /// Queues a Ping. It replaces an earlier one that has not been taken yet; once a Close is queued it is dropped.
+    /// Queues a Ping. It replaces an earlier Ping that [`poll_transmit`](Self::poll_transmit) has not returned yet.
+    /// After a Close has been queued, the Ping is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `payload` is longer than 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), ControlTooLong> {
         let payload = ControlPayload::new(payload)?;
         if self.can_send() {
@@ -250,19 +268,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether messages may still be sent: no longer once a Close has been queued, ours or the reply to the peer's.
+    /// Returns whether messages may still be sent. They may not after a Close has been queued, either by this
+    /// endpoint or as the reply to the peer's Close.
     pub fn can_send(&self) -> bool {
         self.send_state == SendState::Open
     }
 
-    /// Whether both directions are done: once what has been written is flushed, the stream may be shut down (by
-    /// the server first, §7.1.1). After an error of the peer's this does not wait for its Close.
+    /// Returns whether both directions have ended. The stream may then be shut down after all written bytes are
+    /// flushed; the server shuts it down first (§7.1.1). After an error of the peer, the connection does not wait for
+    /// the peer's Close.
     pub fn is_closed(&self) -> bool {
         self.recv_state != RecvState::Open && self.send_state == SendState::Closed
     }
 
-    /// The peer's stream has ended. If its Close had come before, a queued reply may still be written; otherwise
-    /// the connection is closed.
+    /// Tells the connection that the peer's stream has ended. If the peer's Close came first, a queued reply may
+    /// still be written. Otherwise the connection is closed.
     pub fn handle_eof(&mut self) -> EndOfStream {
         match self.recv_state {
             RecvState::Closed => EndOfStream::Clean,
@@ -274,7 +294,7 @@ impl Connection {
         }
     }
 
-    /// The peer broke the protocol: "fail the connection" (§7.1.7), and say why.
+    /// Fails the connection after an error of the peer (§7.1.7), and queues a Close with the reason.
     fn fail(&mut self, code: CloseCode, now: Time) {
         self.end_receiving(RecvState::Failed);
         if let Some(control) = &mut self.control {
@@ -283,14 +303,14 @@ impl Connection {
         self.queue_close(Some(code.into()), now);
     }
 
-    /// Nothing can be sent or received any more.
+    /// Ends both directions.
     fn abandon(&mut self) {
         self.end_receiving(RecvState::Failed);
         self.send_state = SendState::Closed;
         self.control = None;
     }
 
-    /// Discards whatever is half received, so that a connection on its way out holds no message's memory.
+    /// Discards partially received data, so that a connection that is closing holds no memory of a message.
     fn end_receiving(&mut self, receiving: RecvState) {
         self.recv_state = receiving;
         self.message = None;
@@ -302,7 +322,8 @@ impl Connection {
         }
     }
 
-    /// Queues a Close unless one has been queued (§5.5.1: only one is sent), and starts the deadline unless it runs.
+    /// Queues a Close unless one has been queued (§5.5.1 allows only one), and starts the deadline unless it is
+    /// running.
     fn queue_close(&mut self, frame: Option<CloseFrame>, now: Time) {
         let deadline = self.close_deadline(now);
         let before = std::mem::replace(&mut self.send_state, SendState::CloseQueued);
@@ -329,23 +350,23 @@ impl Connection {
     }
 }
 
-/// What we may still receive.
+/// The state of the receiving direction.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum RecvState {
     Open,
-    /// The peer's Close has come; it must send nothing more, and if it does, it is discarded.
+    /// The peer's Close has arrived. It must not send anything more; further input is discarded.
     Closed,
-    /// The peer broke the protocol or went away without a Close; what comes is discarded.
+    /// The peer broke the protocol, or its stream ended without a Close. Further input is discarded.
     Failed,
 }
 
-/// What we may still send.
+/// The state of the sending direction.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum SendState {
     Open,
-    /// A Close waits for `poll_transmit`; messages must not be sent behind it.
+    /// A Close waits for `poll_transmit`. Messages must not be sent after it.
     CloseQueued,
-    /// The Close has been taken, or the stream is lost.
+    /// `poll_transmit` has returned the Close, or the stream is lost.
     Closed,
 }
 

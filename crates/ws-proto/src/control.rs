@@ -1,4 +1,4 @@
-//! Control frames: their payload, those the machine owes the peer, and the one that has come in part.
+//! Control frames: their payload, the queue of frames to send, and a frame that has partially arrived.
 
 use std::ops::Deref;
 
@@ -6,12 +6,16 @@ use crate::close::CloseFrame;
 use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, encode_frame};
 use crate::time::Time;
 
-/// The payload of a Ping or Pong: at most 125 bytes (RFC 6455 §5.5). An empty one owns no memory.
+/// The payload of a Ping or Pong: at most 125 bytes (RFC 6455 §5.5). An empty payload owns no memory.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct ControlPayload(Box<[u8]>);
 
 impl ControlPayload {
-    /// `payload`, if it fits into a control frame.
+    /// Creates a payload from a copy of `payload`.
+    ///
+    /// # Errors
+    ///
+    /// `payload` is longer than 125 bytes.
     pub fn new(payload: &[u8]) -> Result<Self, ControlTooLong> {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(ControlTooLong { len: payload.len() });
@@ -34,16 +38,15 @@ impl AsRef<[u8]> for ControlPayload {
     }
 }
 
-/// The payload has no room in a control frame; nothing was queued.
+/// The payload is too long for a control frame. Nothing was queued.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("control frame payload of {len} bytes, where {MAX_CONTROL_PAYLOAD} fit")]
+#[error("control frame payload of {len} bytes exceeds the limit of {MAX_CONTROL_PAYLOAD}")]
 pub struct ControlTooLong {
     /// The length of the payload.
     pub len: usize,
 }
 
-/// A control frame that the machine wants written, from
-/// [`Connection::poll_transmit`](crate::Connection::poll_transmit).
+/// A control frame to write, returned by [`Connection::poll_transmit`](crate::Connection::poll_transmit).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ControlFrame {
     opcode: Opcode,
@@ -51,37 +54,37 @@ pub struct ControlFrame {
 }
 
 impl ControlFrame {
-    /// Ping, Pong or Close.
+    /// Returns the type of the frame: Ping, Pong or Close.
     pub fn opcode(&self) -> Opcode {
         self.opcode
     }
 
-    /// The payload as on the wire before masking: of a Close, the code and the reason.
+    /// Returns the payload before masking. The payload of a Close is the encoded code and reason.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Appends the frame to `out`. A client has to give a `mask`, new and unpredictable for every frame (§5.3,
-    /// §10.3); a server must not.
+    /// Appends the frame to `out`. A client must pass a `mask` that is new and unpredictable for every frame (§5.3,
+    /// §10.3). A server must pass `None`.
     pub fn encode_into(&self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
         encode_frame(self.opcode, &self.payload, mask, out);
     }
 }
 
-/// Everything about control frames that outlives one call, and the beginning of a header; boxed, since most of a
-/// connection's life has none of it.
+/// The state of control frames that lives longer than one call, and the beginning of a header. It is boxed, because
+/// most of the time a connection has none of it.
 #[derive(Default, Debug)]
 pub(crate) struct ControlState {
-    /// The beginning of a frame's header, of any frame, that a read cut.
+    /// The beginning of a header, of any frame, if a read ended inside the header.
     pub(crate) partial_header: [u8; MAX_HEADER_LEN],
-    /// The payload, as far as it has come, of a control frame that reaches over the end of a read: ≤ 125 bytes.
+    /// The part of a control frame's payload that has arrived, if a read ended inside the frame: at most 125 bytes.
     pub(crate) partial_payload: Vec<u8>,
-    /// At most one of each is owed. A later Ping replaces the Pong to an earlier one (§5.5.3 allows it), so a
-    /// flood of Pings from a peer that does not read costs no memory.
+    /// At most one frame of each type is queued. A later Pong replaces an earlier one (§5.5.3 allows it), so a flood
+    /// of Pings from a peer that does not read costs no memory.
     pong: Option<ControlPayload>,
     ping: Option<ControlPayload>,
     close: Option<Box<[u8]>>,
-    /// When the close has to be over.
+    /// The deadline of the close.
     pub(crate) close_deadline: Option<Time>,
 }
 
@@ -98,13 +101,13 @@ impl ControlState {
         self.close = Some(frame.map(|frame| frame.encode()).unwrap_or_default());
     }
 
-    /// Nothing is owed any more, save a Close: the peer has lost its claim to answers.
+    /// Drops a queued Pong and Ping, but keeps a Close.
     pub(crate) fn clear_ping_pong(&mut self) {
         self.pong = None;
         self.ping = None;
     }
 
-    /// What to send next: the Close last, since nothing may follow it.
+    /// Returns the next frame to send. The Close is last, since nothing may follow it.
     pub(crate) fn pop_queued(&mut self) -> Option<ControlFrame> {
         let control = |opcode, payload| ControlFrame { opcode, payload };
         let pong = self.pong.take().map(|payload| control(Opcode::Pong, payload.0));
@@ -152,9 +155,9 @@ mod tests {
         state.queue_ping(payload(b"ping"));
         state.queue_pong(payload(b"old"));
         state.queue_pong(payload(b"new"));
-        let owed: Vec<_> = std::iter::from_fn(|| state.pop_queued()).collect();
-        let owed: Vec<_> = owed.iter().map(|control| (control.opcode(), control.payload())).collect();
-        assert_eq!(owed, [(Opcode::Pong, &b"new"[..]), (Opcode::Ping, b"ping"), (Opcode::Close, b"")]);
+        let queued: Vec<_> = std::iter::from_fn(|| state.pop_queued()).collect();
+        let queued: Vec<_> = queued.iter().map(|control| (control.opcode(), control.payload())).collect();
+        assert_eq!(queued, [(Opcode::Pong, &b"new"[..]), (Opcode::Ping, b"ping"), (Opcode::Close, b"")]);
         assert!(state.is_empty());
     }
 }

@@ -1,11 +1,12 @@
-//! Hot path. Copies of long payloads, in pieces.
+//! Hot path. Copies long payloads in pieces.
 //!
-//! The C library copies anything longer than a few kilobytes with one instruction (`rep movsb`), and on some processors that
-//! takes fourteen times as long where both ends lie at nearly the same place of their pages (glibc's bug 30994: AMD's Zen 3
-//! and 4). Buffers that are allocated alike do, so it is no rare case: a message of 1 MiB spent half of its time there. A piece
-//! is short enough for vector instructions, whatever the processor, and copying in pieces costs nothing.
+//! glibc copies more than a few kilobytes with a single instruction, `rep movsb`. On AMD's Zen 3 and Zen 4, this
+//! instruction takes up to fourteen times as long if source and target have nearly the same offset within their pages
+//! (glibc bug 30994). Buffers that are allocated in the same way often have such offsets: a message of 1 MiB spent
+//! half of its time in this copy. A short piece is copied with vector instructions on every processor, and copying in
+//! pieces costs nothing.
 
-/// Shorter than where any version of glibc begins with `rep movsb`.
+/// Shorter than the length at which any version of glibc starts to use `rep movsb`.
 const COPY_BLOCK_LEN: usize = 1024;
 
 /// Appends `bytes` to `out`.
@@ -26,7 +27,7 @@ pub fn append_str(out: &mut String, mut text: &str) {
     if text.len() > COPY_BLOCK_LEN {
         out.reserve(text.len());
         while text.len() > COPY_BLOCK_LEN {
-            // The end of a character is at most three bytes away.
+            // A character boundary is at most three bytes away.
             let end = (COPY_BLOCK_LEN - 3..=COPY_BLOCK_LEN)
                 .rev()
                 .find(|&end| text.is_char_boundary(end))
@@ -39,7 +40,7 @@ pub fn append_str(out: &mut String, mut text: &str) {
     out.push_str(text);
 }
 
-/// A copy of `bytes`, without room to spare.
+/// Copies `bytes` to a `Vec` without spare capacity.
 #[inline]
 #[must_use]
 pub fn to_vec(bytes: &[u8]) -> Vec<u8> {
@@ -64,7 +65,7 @@ mod tests {
                     let (mut copy, mut bytes) = ("there ".to_owned(), b"there ".to_vec());
                     append_str(&mut copy, &text);
                     append(&mut bytes, text.as_bytes());
-                    assert!(copy == format!("there {text}"), "{length} times {letter} behind {before}");
+                    assert!(copy == format!("there {text}"), "{length} times {letter} after {before:?}");
                     assert_eq!(bytes, copy.as_bytes());
                     let copy = to_vec(text.as_bytes());
                     assert_eq!((copy.as_slice(), copy.capacity()), (text.as_bytes(), text.len()));

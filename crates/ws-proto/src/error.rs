@@ -1,50 +1,52 @@
-//! What a peer can do wrong.
+//! The errors that a peer can cause.
 
 use crate::close::CloseCode;
 use crate::frame::Opcode;
 
-/// The peer broke the protocol or exceeded a limit; the connection is over.
+/// The peer broke the protocol or exceeded a limit. The connection is over.
 ///
-/// By the time it is returned the machine has queued the Close that tells the peer why.
+/// When this error is returned, the Close frame that tells the peer the reason is already queued.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A reserved bit is set and no extension gives it a meaning (§5.2); as in the frame, `0b100` is RSV1.
+    /// A reserved bit is set and no extension gives it a meaning (§5.2). The bits are as in the frame: `0b100` is
+    /// RSV1.
     #[error("reserved bits {0:03b} are set, but no extension was negotiated")]
     ReservedBits(u8),
     /// The opcode is one of 3–7 and 11–15 (§5.2).
     #[error("opcode {0:#x} is reserved")]
     ReservedOpcode(u8),
-    /// A control frame without FIN (§5.5).
+    /// A control frame has no FIN bit (§5.5).
     #[error("{0} frame is fragmented")]
     FragmentedControl(Opcode),
-    /// A control frame with more than 125 bytes (§5.5).
+    /// The payload of a control frame is longer than 125 bytes (§5.5).
     #[error("{0} frame is longer than 125 bytes")]
     ControlTooLong(Opcode),
-    /// A payload length in more bytes than it needs (§5.2).
+    /// A payload length is encoded in more bytes than it needs (§5.2).
     #[error("payload length is not encoded in the fewest bytes")]
     LengthNotMinimal,
-    /// A 64-bit payload length with its highest bit set (§5.2).
+    /// A 64-bit payload length has its highest bit set (§5.2).
     #[error("payload length has its highest bit set")]
     LengthOutOfRange,
-    /// A client sent a frame without a mask (§5.1).
+    /// A client sent a frame that is not masked (§5.1).
     #[error("frame from a client is not masked")]
     UnmaskedFrameFromClient,
-    /// A server sent a frame with a mask (§5.1).
+    /// A server sent a frame that is masked (§5.1).
     #[error("frame from a server is masked")]
     MaskedFrameFromServer,
-    /// A continuation frame while no message is being continued (§5.4).
+    /// A continuation frame came although no message is unfinished (§5.4).
     #[error("continuation frame without a message to continue")]
     UnexpectedContinuation,
-    /// A new message while the last one is unfinished (§5.4).
+    /// A new message began before the previous one was finished (§5.4).
     #[error("{0} frame before the fragmented message ended")]
     ExpectedContinuation(Opcode),
-    /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size); or what is handed out
-    /// of it in chunks, or dropped, longer than [`set_max_chunked_bytes`](crate::Connection::limit_chunks) or
-    /// [`skip_chunks`](crate::Connection::skip_chunks) allows from there on.
+    /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size).
+    ///
+    /// For a message in chunks: the rest of the message would be longer than
+    /// [`limit_chunks`](crate::Connection::limit_chunks) or [`skip_chunks`](crate::Connection::skip_chunks) allows.
     #[error("message of at least {size} bytes exceeds the limit of {limit}")]
     MessageTooBig {
-        /// The length of what is limited so far, with the frame or the chunk that was refused.
+        /// The number of bytes that count towards the limit, including the rejected frame or chunk.
         size: u64,
         /// The limit.
         limit: u64,
@@ -55,7 +57,7 @@ pub enum ProtocolError {
         /// The limit.
         limit: u32,
     },
-    /// Pings and Pongs come faster than [`Limits::max_control_frames`](crate::Limits::max_control_frames).
+    /// Pings and Pongs arrive faster than [`Limits::max_control_frames`](crate::Limits::max_control_frames) allows.
     #[error("more than {limit} pings and pongs in ten seconds")]
     TooManyControlFrames {
         /// The limit.
@@ -64,13 +66,13 @@ pub enum ProtocolError {
     /// A text message is not UTF-8 (§8.1).
     #[error("text message is not valid UTF-8")]
     InvalidText,
-    /// A compressed message that cannot be inflated (RFC 7692 §7.2.2).
-    #[error("message is not compressed as it says")]
+    /// A compressed message cannot be inflated (RFC 7692 §7.2.2).
+    #[error("message is marked as compressed but cannot be inflated")]
     InvalidCompression,
-    /// A Close frame with a payload of one byte, which is no status code (§5.5.1).
+    /// A Close frame has a payload of one byte, but a status code has two (§5.5.1).
     #[error("close frame with a payload of one byte")]
     CloseTooShort,
-    /// A Close frame with a status code that must not be sent (§7.4).
+    /// A Close frame has a status code that must not be sent (§7.4).
     #[error("close code {0} must not be sent")]
     InvalidCloseCode(u16),
     /// The reason in a Close frame is not UTF-8 (§5.5.1).
@@ -79,7 +81,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The status code with which the connection is closed (§7.4.1).
+    /// Returns the status code that the connection is closed with (§7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
             ProtocolError::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,

@@ -1,4 +1,4 @@
-//! What a connection has to tell its driver.
+//! The events that a connection reports to its driver.
 
 use std::borrow::Cow;
 
@@ -6,42 +6,42 @@ use crate::close::CloseFrame;
 use crate::control::ControlPayload;
 use crate::copy::{append_str, to_vec};
 
-/// Something whole that the peer sent.
+/// A complete message, chunk or control frame from the peer, or the timeout of a close.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event<'b> {
-    /// A text message: borrowed from the input if it lay there whole, owned if it had to be assembled.
+    /// A text message. It is borrowed from the input if it is complete there, and owned if it had to be assembled.
     Text(Cow<'b, str>),
-    /// A binary message, borrowed or owned likewise.
+    /// A binary message, borrowed or owned as a text message is.
     Binary(Cow<'b, [u8]>),
-    /// A piece of a text message that is handed out as it comes, see
-    /// [`Connection::receive_in_chunks`](crate::Connection::receive_in_chunks). It consists of whole characters, and may
-    /// be empty.
+    /// A piece of a text message that is handed out in chunks, see
+    /// [`Connection::receive_in_chunks`](crate::Connection::receive_in_chunks). It consists of whole characters and
+    /// may be empty.
     TextChunk {
         /// The piece.
         text: Cow<'b, str>,
-        /// Whether the message ends with it.
+        /// Whether this is the last piece of the message.
         is_last: bool,
     },
-    /// A piece of a binary message likewise.
+    /// A piece of a binary message that is handed out in chunks. It may be empty.
     BinaryChunk {
         /// The piece.
         bytes: Cow<'b, [u8]>,
-        /// Whether the message ends with it.
+        /// Whether this is the last piece of the message.
         is_last: bool,
     },
-    /// A Ping. The Pong is queued already.
+    /// A Ping. The Pong is already queued.
     Ping(ControlPayload),
-    /// A Pong, asked for or not.
+    /// A Pong, solicited or not.
     Pong(ControlPayload),
-    /// The peer's Close; it sends nothing after it. The reply is queued already.
+    /// The peer's Close. The peer sends nothing after it. The reply is already queued.
     Close(Option<CloseFrame>),
-    /// The close was not over within [`Limits::close_timeout`](crate::Limits::close_timeout): drop the stream.
-    /// Comes from [`Connection::handle_timeout`](crate::Connection::handle_timeout) only.
+    /// The close did not finish within [`Limits::close_timeout`](crate::Limits::close_timeout): drop the stream. Only
+    /// [`Connection::handle_timeout`](crate::Connection::handle_timeout) returns this event.
     CloseTimedOut,
 }
 
 impl Event<'_> {
-    /// Bytes of the message or chunk; of a control frame none.
+    /// Returns the length of the message or chunk in bytes, and 0 for control frames.
     #[inline]
     pub fn payload_len(&self) -> usize {
         match self {
@@ -51,7 +51,7 @@ impl Event<'_> {
         }
     }
 
-    /// The same event, free of the input; copies the message if it was borrowed.
+    /// Converts to an event that does not borrow from the input. Copies the message if it was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Event::Text(text) => Event::Text(owned_text(text)),
@@ -86,12 +86,12 @@ fn owned_bytes(bytes: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
     })
 }
 
-/// What the end of the peer's stream means.
+/// The way in which the peer's stream ended.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum EndOfStream {
-    /// The peer had sent its Close.
+    /// The peer sent its Close before the stream ended.
     Clean,
-    /// The peer is gone without a Close: what RFC 6455 §7.1.5 calls code 1006, which is never on the wire.
+    /// The stream ended without a Close from the peer. RFC 6455 §7.1.5 calls this code 1006, which is never sent.
     Abnormal,
 }

@@ -1,4 +1,4 @@
-//! Hot path. The frame header (RFC 6455 §5.2): pure functions between bytes and [`FrameHeader`].
+//! Hot path. The frame header (RFC 6455 §5.2): pure functions that convert between bytes and [`FrameHeader`].
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,40 +6,41 @@ use std::ops::Deref;
 use crate::error::ProtocolError;
 use crate::mask::mask_into;
 
-/// The longest frame header: two bytes, eight of length, four of mask.
+/// The maximum length of a frame header: two bytes, eight bytes of length, four bytes of masking key.
 pub const MAX_HEADER_LEN: usize = 14;
 
-/// The longest payload of a control frame (§5.5).
+/// The maximum length of the payload of a control frame (§5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// Which end of the connection we are.
+/// The role of an endpoint.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
-    /// We sent the opening handshake: our frames are masked, the peer's must not be.
+    /// This endpoint sent the opening handshake. Its frames are masked, and the server's frames must not be.
     Client,
-    /// We answered it: the peer's frames must be masked, ours are not.
+    /// This endpoint accepted the opening handshake. Its frames are not masked, and the client's frames must be.
     Server,
 }
 
-/// What a frame is (§5.2 and §11.8).
+/// The type of a frame (§5.2 and §11.8).
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Opcode {
-    /// A further fragment of the message begun before.
+    /// A further fragment of the current message.
     Continuation,
     /// A text message, or its first fragment.
     Text,
     /// A binary message, or its first fragment.
     Binary,
-    /// The end of what the sender has to say.
+    /// Starts or completes the closing handshake. The sender sends nothing after it.
     Close,
-    /// A question that a Pong with the same payload answers.
+    /// Requests a Pong with the same payload.
     Ping,
-    /// The answer to a Ping, or a heartbeat nobody asked for.
+    /// The response to a Ping, or an unsolicited heartbeat.
     Pong,
 }
 
 impl Opcode {
-    /// Whether frames of this kind may come between the fragments of a message (§5.5).
+    /// Returns whether this is the opcode of a control frame. Control frames may come between the fragments of a
+    /// message (§5.5).
     pub const fn is_control(self) -> bool {
         matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
     }
@@ -81,9 +82,10 @@ impl fmt::Display for Opcode {
     }
 }
 
-/// Appends one whole frame to `out`: a message in a single piece, or a control frame.
+/// Appends one complete frame to `out`: an unfragmented message or a control frame.
 ///
-/// A client has to give a `mask_key`, new and unpredictable for every frame (§5.3, §10.3); a server must not.
+/// A client must pass a `mask_key` that is new and unpredictable for every frame (§5.3, §10.3). A server must pass
+/// `None`.
 pub fn encode_frame(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let header = FrameHeader { masking_key: mask_key, ..FrameHeader::unfragmented(opcode, payload.len()) };
     let header = header.encode();
@@ -95,40 +97,44 @@ pub fn encode_frame(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>, o
     }
 }
 
-/// Everything in a frame that is not payload.
+/// All parts of a frame except the payload.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct FrameHeader {
-    /// Whether this is the last fragment of its message.
+    /// Whether this frame is the last fragment of its message.
     pub fin: bool,
-    /// The first reserved bit: "compressed", in the first frame of a message, once permessage-deflate (RFC 7692) has been
-    /// agreed on. Everywhere else a [`Connection`](crate::Connection) refuses it.
+    /// The first reserved bit, RSV1. If permessage-deflate (RFC 7692) was negotiated, this bit in the first frame of
+    /// a message marks the message as compressed. In all other cases a [`Connection`](crate::Connection) rejects it.
     pub rsv1: bool,
-    /// What the frame is.
+    /// The type of the frame.
     pub opcode: Opcode,
-    /// The key the payload is masked with, if it is.
+    /// The key with which the payload is masked, or `None` if it is not masked.
     pub masking_key: Option<[u8; 4]>,
-    /// How many bytes of payload follow; below 2⁶³.
+    /// The number of payload bytes that follow. Always below 2⁶³.
     pub payload_len: u64,
 }
 
 impl FrameHeader {
-    /// The header of a message in a single piece, or of a control frame, without mask.
+    /// Creates the header of an unfragmented message or of a control frame, without a masking key.
     pub const fn unfragmented(opcode: Opcode, payload_len: usize) -> Self {
         FrameHeader { fin: true, rsv1: false, opcode, masking_key: None, payload_len: payload_len as u64 }
     }
 
-    /// Reads the header at the beginning of `bytes`, and says how many bytes it took; `None` if it is not whole
-    /// yet.
+    /// Parses the header at the beginning of `bytes`. Returns the header and its length in bytes, or `None` if the
+    /// header is not complete yet.
     ///
-    /// Refuses reserved bits 2 and 3, reserved opcodes, control frames in fragments or beyond 125 bytes, and
-    /// lengths that are not minimal or have their highest bit set: each as soon as the bytes that show it are
-    /// there. What depends on the connection (masks, order, size) is the connection's to refuse.
+    /// # Errors
+    ///
+    /// Rejects reserved bits 2 and 3, reserved opcodes, control frames that are fragmented or longer than 125 bytes,
+    /// and lengths that are not minimal or have their highest bit set. Each error is returned as soon as the bytes
+    /// that prove it have arrived. The [`Connection`](crate::Connection) checks everything that depends on its state:
+    /// masks, order, size.
     pub fn parse(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         Self::parse_with_rules(HeaderRules::Format, bytes)
     }
 
-    /// [`parse`](Self::parse), refusing what the receiver's role forbids as well. It is done in the same pass, in
-    /// the order of the bytes, so that of two errors in one header the same one is found however it was split.
+    /// Like [`parse`](Self::parse), but also rejects what the receiver's role forbids. Both checks happen in one pass
+    /// in the order of the bytes. A header with two errors therefore gives the same error for every split of the
+    /// input.
     #[inline]
     pub(crate) fn parse_with_rules(
         rules: HeaderRules,
@@ -175,7 +181,7 @@ impl FrameHeader {
         Ok(Some((header, bytes.len() - payload.len())))
     }
 
-    /// The bytes of the header, with the length in the fewest bytes.
+    /// Encodes the header, with the length in the fewest bytes.
     #[inline]
     pub fn encode(&self) -> EncodedHeader {
         let mut bytes = [0; MAX_HEADER_LEN];
@@ -205,7 +211,7 @@ impl FrameHeader {
     }
 }
 
-/// A frame header as bytes, kept inline.
+/// An encoded frame header, stored inline. Dereferences to its bytes.
 #[derive(Copy, Clone, Debug)]
 pub struct EncodedHeader {
     bytes: [u8; MAX_HEADER_LEN],
@@ -220,17 +226,17 @@ impl Deref for EncodedHeader {
     }
 }
 
-/// Which rules a header is held against.
+/// The rules that a header is checked against.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub(crate) enum HeaderRules {
-    /// Those that hold for every header.
+    /// The rules for every header.
     Format,
-    /// Those too that hold for a header received in this role. `deflate`: permessage-deflate is in use.
+    /// Also the rules for a header received in this role. `deflate`: whether permessage-deflate was negotiated.
     Receiver { role: Role, deflate: bool },
 }
 
 impl HeaderRules {
-    /// Compression begins with the first frame of a message, and control frames are never compressed (RFC 7692 §6.1).
+    /// RSV1 is allowed only in the first frame of a message, and control frames are never compressed (RFC 7692 §6.1).
     #[inline]
     fn allows_rsv1(self, opcode: u8) -> bool {
         match self {
@@ -240,7 +246,7 @@ impl HeaderRules {
     }
 }
 
-/// The payload length and what follows it (§5.2: "the minimal number of bytes MUST be used").
+/// Returns the payload length and the bytes after it (§5.2: "the minimal number of bytes MUST be used").
 #[inline]
 fn parse_payload_len(short_len: u8, bytes: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     match short_len {
@@ -253,7 +259,7 @@ fn parse_payload_len(short_len: u8, bytes: &[u8]) -> Result<Option<(u64, &[u8])>
             Ok(Some((u64::from(len), rest)))
         }
         127 => {
-            // Both errors show before all eight bytes have come.
+            // Both errors are detected before all eight bytes have arrived.
             if bytes.first().is_some_and(|highest| highest & 0x80 != 0) {
                 return Err(ProtocolError::LengthOutOfRange);
             }
@@ -281,7 +287,7 @@ mod tests {
     fn every_form_of_header_is_read_and_written_alike() {
         use Opcode::{Binary, Close, Continuation, Ping, Pong, Text};
         let cases: &[(&[u8], FrameHeader)] = &[
-            // §5.7, the examples.
+            // The examples of §5.7.
             (&[0x81, 0x05], header(true, Text, None, 5)),
             (&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d], header(true, Text, Some(KEY), 5)),
             (&[0x01, 0x03], header(false, Text, None, 3)),
@@ -290,7 +296,7 @@ mod tests {
             (&[0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d], header(true, Pong, Some(KEY), 5)),
             (&[0x82, 0x7e, 0x01, 0x00], header(true, Binary, None, 256)),
             (&[0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0], header(true, Binary, None, 65_536)),
-            // §5.2, the edges of the three lengths.
+            // The boundaries of the three length encodings (§5.2).
             (&[0x88, 0x00], header(true, Close, None, 0)),
             (&[0x88, 0x7d], header(true, Close, None, 125)),
             (&[0x00, 0x7d], header(false, Continuation, None, 125)),
@@ -301,7 +307,7 @@ mod tests {
                 &[0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x37, 0xfa, 0x21, 0x3d],
                 header(true, Binary, Some(KEY), u64::MAX >> 1),
             ),
-            // RFC 7692 §6: the format has room for RSV1.
+            // RFC 7692 §6: the format allows RSV1.
             (&[0xc1, 0x05], FrameHeader { rsv1: true, ..header(true, Text, None, 5) }),
         ];
         for (bytes, expected) in cases {
@@ -317,11 +323,11 @@ mod tests {
 
     #[test]
     fn what_the_format_forbids_is_refused_at_the_first_byte_that_shows_it() {
-        // The last byte of each is the one that shows it.
+        // The last byte of each input is the byte that proves the error.
         let cases: &[(&[u8], ProtocolError)] = &[
             (&[0xa1], ProtocolError::ReservedBits(0b010)), // §5.2: RSV2
             (&[0x91], ProtocolError::ReservedBits(0b001)), // §5.2: RSV3
-            (&[0xd1], ProtocolError::ReservedBits(0b101)), // §5.2: RSV1 is no excuse
+            (&[0xd1], ProtocolError::ReservedBits(0b101)), // §5.2: RSV1 does not permit RSV3
             (&[0x83], ProtocolError::ReservedOpcode(3)),   // §5.2
             (&[0x87], ProtocolError::ReservedOpcode(7)),   // §5.2
             (&[0x8b], ProtocolError::ReservedOpcode(11)),  // §5.2

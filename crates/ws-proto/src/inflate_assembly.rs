@@ -1,4 +1,4 @@
-//! A long compressed message, inflated while it comes.
+//! A long compressed message that is inflated as it arrives.
 
 use crate::deflate::InflateStream;
 use crate::error::ProtocolError;
@@ -6,36 +6,38 @@ use crate::event::Event;
 use crate::frame::Opcode;
 use crate::message_buffer::MessageBuffer;
 
-/// Compressed messages that are longer, and do not lie whole in one read, are inflated as they come.
+/// Compressed messages that are longer than this, and are not complete in one read, are inflated as they arrive.
 ///
-/// Inflated in one go at their end, those that are hardly anything but heads of blocks would keep the thread busy for a
-/// second. Shorter ones are kept as they come, since a decompressor of their own would cost more than that.
+/// If a message that consists almost only of block headers were inflated in one go at its end, the thread would be
+/// busy for a second. Shorter messages are stored as they arrive, since a decompressor for each of them would cost
+/// more than that.
 pub(crate) const STREAMING_INFLATE_THRESHOLD: usize = 64 * 1024;
 
-/// A compressed message under assembly, as far as it has been inflated.
+/// A compressed message under assembly, inflated as far as it has arrived.
 #[derive(Debug)]
 pub(crate) struct InflateAssembly {
     inflating: InflateStream,
     content: MessageBuffer,
-    /// Bytes that have come, compressed.
+    /// The number of compressed bytes that have arrived.
     len: usize,
 }
 
 impl InflateAssembly {
-    /// For a message that began with this opcode.
+    /// Creates an assembly for a message that began with this opcode.
     pub(crate) fn new(opcode: Opcode, inflating: InflateStream) -> Self {
         Self { inflating, content: MessageBuffer::new(opcode), len: 0 }
     }
 
-    /// How many bytes have come, compressed.
+    /// Returns the number of compressed bytes that have arrived.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Appends what `payload` stands for, the last of the message or not.
+    /// Inflates `payload` and appends the result.
     ///
     /// # Errors
-    /// It is not compressed, or more than `limit` bytes have come out, or text that cannot become UTF-8.
+    ///
+    /// `payload` cannot be inflated, the message becomes longer than `limit` bytes, or its text cannot become UTF-8.
     pub(crate) fn push(&mut self, payload: &[u8], is_last: bool, limit: u64) -> Result<(), ProtocolError> {
         self.len += payload.len();
         self.inflating.push(payload, is_last);
@@ -49,15 +51,16 @@ impl InflateAssembly {
         Ok(())
     }
 
-    /// The message, and what later ones may refer to.
+    /// Returns the message, and the stream with the data that later messages may refer to.
     ///
     /// # Errors
-    /// Text that ends in the middle of a character.
+    ///
+    /// The text ends in the middle of a character.
     pub(crate) fn finish(self) -> Result<(Event<'static>, InflateStream), ProtocolError> {
         Ok((self.content.finish()?, self.inflating))
     }
 
-    /// What has been inflated, and how it goes on.
+    /// Returns the inflated part, and the stream that inflates the rest.
     pub(crate) fn into_parts(self) -> (MessageBuffer, InflateStream) {
         (self.content, self.inflating)
     }

@@ -1,31 +1,31 @@
-//! The bytes of one read, on their way through the decoder.
+//! The bytes of one read that the decoder consumes.
 
-/// What has been read from the stream and not yet been decoded.
+/// Bytes that have been read from the stream and not yet decoded.
 ///
-/// It borrows the driver's buffer mutably, because payloads are unmasked where they lie; the events borrow from
-/// the buffer, not from the `Input`, so several of them can be alive at once.
+/// An `Input` borrows the driver's buffer mutably, because payloads are unmasked in place. The events borrow from the
+/// buffer and not from the `Input`, so several of them can be alive at once.
 #[derive(Debug)]
 pub struct Input<'b> {
     rest: &'b mut [u8],
 }
 
 impl<'b> Input<'b> {
-    /// All of `bytes`, nothing decoded yet.
+    /// Creates an input of all `bytes`, none of them decoded yet.
     pub fn new(bytes: &'b mut [u8]) -> Self {
         Input { rest: bytes }
     }
 
-    /// Whether everything has been decoded.
+    /// Returns whether all bytes have been decoded.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How many bytes are still to be decoded.
+    /// Returns the number of bytes that are still to be decoded.
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// The bytes that have not been decoded: what a driver keeps when it stops in the middle of a read.
+    /// Returns the bytes that have not been decoded. A driver keeps them if it stops in the middle of a read.
     pub fn into_rest(self) -> &'b mut [u8] {
         self.rest
     }
@@ -34,7 +34,7 @@ impl<'b> Input<'b> {
         self.rest
     }
 
-    /// Consumes up to `count` bytes: fewer if there are not so many.
+    /// Consumes `count` bytes, or all of them if there are fewer.
     pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
         let rest = std::mem::take(&mut self.rest);
         let (taken, rest) = rest.split_at_mut(count.min(rest.len()));

@@ -1,20 +1,20 @@
-//! WebSocket (RFC 6455) as a state machine without input or output of its own.
+//! WebSocket (RFC 6455) as a state machine that does no I/O of its own.
 //!
-//! Bytes, the time and commands go in; events, control frames, one deadline and errors come out. There is no
-//! socket, no clock, no randomness and no runtime in here, so every rule can be tested without waiting, split at
-//! every byte, and used from wasm32 as well as from a server.
+//! The caller passes in bytes, the time and commands. The state machine returns events, control frames, one deadline
+//! and errors. It has no socket, no clock, no randomness and no runtime. Every rule can therefore be tested without
+//! waiting and with the input split at every byte, and the crate runs on wasm32 as well as on a server.
 //!
-//! A driver makes the opening handshake, a server's with [`verify_upgrade_request`] and a client's with [`ClientHandshake`], owns one
-//! [`Connection`] for each peer and then, on every turn,
+//! A driver first performs the opening handshake: a server with [`verify_upgrade_request`], a client with
+//! [`ClientHandshake`]. It then owns one [`Connection`] for each peer and does this in a loop:
 //!
-//! 1. wraps what it has read in an [`Input`] and calls [`Connection::decode`] until that returns `Ok(None)`,
-//! 2. writes what [`Connection::poll_transmit`] gives it, ahead of the messages of its own,
-//! 3. sleeps no longer than [`Connection::poll_timeout`] says, and then calls [`Connection::handle_timeout`],
-//! 4. stops sending messages when [`Connection::can_send`] says so, and shuts the stream down when
-//!    [`Connection::is_closed`] does.
+//! 1. Wrap the bytes that were read in an [`Input`], and call [`Connection::decode`] until it returns `Ok(None)`.
+//! 2. Write the control frames that [`Connection::poll_transmit`] returns, before its own messages.
+//! 3. Sleep no longer than until [`Connection::poll_timeout`], and then call [`Connection::handle_timeout`].
+//! 4. Stop sending messages when [`Connection::can_send`] returns `false`, and shut down the stream when
+//!    [`Connection::is_closed`] returns `true`.
 //!
-//! Messages never pass through the machine on their way out: [`encode_frame`], or a [`FrameHeader`] in front of
-//! bytes that are encoded already, is all that sending takes.
+//! Outgoing messages do not pass through the state machine. To send one, write the output of [`encode_frame`], or a
+//! [`FrameHeader`] followed by bytes that are already encoded.
 //!
 //! ```
 //! use tidewire_ws_proto::{Connection, Event, Input, Limits, Opcode, Role, Time, encode_frame};
@@ -36,7 +36,7 @@ mod chunked_message;
 mod close;
 mod connection;
 mod control;
-#[doc(hidden)] // For the crates above, which copy payloads too. No part of what this crate promises.
+#[doc(hidden)] // For Tidewire's other crates, which copy payloads too. Not part of the public API.
 pub mod copy;
 mod deflate;
 mod error;

@@ -1,47 +1,51 @@
-//! Every number a peer can grow, with its default and the attack it answers.
+//! The limits on what a peer may cost, each with its default and the attack that it prevents.
 
 use std::time::Duration;
 
-/// How many subprotocols a client may offer in one handshake.
+/// The maximum number of subprotocols that a client may offer in one handshake.
 ///
-/// Duplicates are looked for pairwise, so an endless offer inside a generous HTTP header limit would cost its
-/// square. Real clients offer one to five.
+/// Each offer is compared with all earlier ones to find duplicates. Without this limit, a long list within a large
+/// HTTP header limit would cost quadratic time. Real clients offer one to five.
 pub const MAX_OFFERED_PROTOCOLS: usize = 64;
 
-/// What one peer may make a [`Connection`](crate::Connection) hold, and how long it may take to leave.
+/// Limits the memory and work that one peer may cost a [`Connection`](crate::Connection), and the duration of the
+/// close.
 ///
-/// There is no "unlimited": a limit that is off is how fourteen bytes abort a process. Messages that are handed out in chunks
-/// ([`Connection::receive_in_chunks`](crate::Connection::receive_in_chunks)) do not grow, and have the limits that their
-/// receiver sets.
+/// A limit cannot be switched off: without limits, a header of fourteen bytes can make a process abort. Messages that
+/// are handed out in chunks ([`Connection::receive_in_chunks`](crate::Connection::receive_in_chunks)) do not
+/// accumulate in memory; their receiver sets the limits.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// The longest message in bytes, all its fragments together. Default: 16 MiB.
+    /// The maximum length of a message in bytes, all fragments together. Default: 16 MiB.
     ///
-    /// Answers the peer that announces or sends more than memory holds. The sum of what is announced and what has
-    /// been assembled is checked at every frame header, before a byte of the payload is kept; a longer message
-    /// closes the connection with 1009. The announced length itself is never reserved: memory grows with the
-    /// bytes that came. The default is the largest message of the Autobahn suite.
+    /// Protects against peers that announce or send more than fits into memory. The limit is checked at every frame
+    /// header, before any byte of the payload is stored: the bytes assembled so far plus the announced length must
+    /// not exceed it. A longer message closes the connection with 1009. The announced length itself is never
+    /// reserved: memory grows with the bytes that have arrived. The default is the length of the largest message in
+    /// the Autobahn test suite.
     pub max_message_size: usize,
 
-    /// The largest number of fragments in one message, empty ones included. Default: 131 072.
+    /// The maximum number of fragments in one message, including empty ones. Default: 131 072.
     ///
-    /// Answers the peer that never finishes a message and sends empty fragments, which no byte limit sees. It
-    /// guards time, not memory: fragments are assembled into one contiguous buffer and leave nothing else behind,
-    /// so the limit can be far above Autobahn's 65 536. More close the connection with 1008.
+    /// Protects against peers that never finish a message and send empty fragments, which a limit in bytes does not
+    /// count. The limit bounds time, not memory: fragments are assembled into one contiguous buffer and leave nothing
+    /// else in memory. It can therefore be far above the 65 536 fragments that Autobahn sends. A message with more
+    /// fragments closes the connection with 1008.
     pub max_fragments: u32,
 
-    /// Pings and Pongs that a peer may send at once; as many again may come in the ten seconds that follow, evenly.
-    /// Default: 10 000, so a thousand in a second. 0 counts as 1.
+    /// The number of Pings and Pongs that a peer may send in one burst. The allowance refills evenly within ten
+    /// seconds. Default: 10 000, which is a sustained rate of 1 000 per second. 0 is treated as 1.
     ///
-    /// Answers the peer that has us answer Pings, which is all work and no message. More close the connection with 1008.
-    /// The default is a hundred times what the most eager peers send, since what a program has not read for a while
-    /// arrives at once; at that rate a flood costs a hundredth of a processor.
+    /// Protects against peers that flood the connection with Pings, which cost work and carry no message. If a peer
+    /// exceeds the limit, the connection is closed with 1008. The default is a hundred times what the most active
+    /// peers send, because everything that a program has not read for a while arrives at once. At the sustained rate,
+    /// a flood costs about one percent of a processor.
     pub max_control_frames: u16,
 
-    /// How long a close may take, from its first frame to the end of the stream. Default: 10 seconds.
+    /// The maximum duration of a close, from its first Close frame to the end of the stream. Default: 10 seconds.
     ///
-    /// Answers the peer that never answers a Close, never reads one, or never closes the stream. Kept in
-    /// milliseconds; more than 49 days count as 49 days.
+    /// Protects against peers that never reply to a Close, never read it, or never close the stream. Resolution: one
+    /// millisecond. Values above 49 days are treated as 49 days.
     pub close_timeout: Duration,
 }
 

@@ -1,25 +1,27 @@
-//! Hot path. Masking and unmasking, which are the same operation (RFC 6455 §5.3).
+//! Hot path. Masking and unmasking are the same operation (RFC 6455 §5.3).
 
-/// XORs `payload` with `key`, in place. Of a payload in pieces, the next one takes the key turned by the length of this one:
+/// XORs `payload` with `key` in place. To mask a payload in pieces, rotate the key by the length of each piece before
+/// the next piece:
 ///
 /// ```
 /// use tidewire_ws_proto::mask;
 ///
 /// let mut key = [0x37, 0xfa, 0x21, 0x3d];
-/// let (mut first, mut second) = ([0x7f, 0x9f], [0x4d, 0x51, 0x58]); // of the example in RFC 6455 §5.7
+/// let (mut first, mut second) = ([0x7f, 0x9f], [0x4d, 0x51, 0x58]); // from the example in RFC 6455 §5.7
 /// mask(&mut first, key);
 /// key.rotate_left(first.len() % 4);
 /// mask(&mut second, key);
 /// assert_eq!((&first, &second), (b"He", b"llo"));
 /// ```
 ///
-/// Eight bytes a step in safe code: the compiler turns the loop into vector instructions, which puts it within a
-/// third of hand-written AVX2 on 1 KiB, and ten times ahead of going byte by byte.
+/// Processes eight bytes per step in safe code.
 #[inline]
 pub fn mask(payload: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (words, tail) = payload.as_chunks_mut::<8>();
+    // The compiler turns this loop into vector instructions. On 1 KiB it comes within a third of hand-written AVX2,
+    // and is ten times as fast as a loop over bytes.
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
@@ -28,9 +30,9 @@ pub fn mask(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// Fills `to` with `from`, masked or unmasked; they are of one length.
+/// Fills `to` with `from`, masked or unmasked. Both must have the same length.
 ///
-/// A copy that is masked afterwards takes a third longer.
+/// A copy followed by masking in place takes a third longer.
 #[inline]
 pub(crate) fn mask_copy(from: &[u8], key: [u8; 4], to: &mut [u8]) {
     let [a, b, c, d] = key;
@@ -45,12 +47,14 @@ pub(crate) fn mask_copy(from: &[u8], key: [u8; 4], to: &mut [u8]) {
     }
 }
 
-/// Appends `payload` to `out`, masked: what a client sends.
+/// Appends a masked copy of `payload` to `out`, as a client sends it.
 ///
-/// In one pass: a masked copy of 64 KiB takes less than half the time of a copy that is masked afterwards.
+/// Masks and copies in one pass.
 pub fn mask_into(payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
     out.reserve(payload.len());
-    // Blocks of a cache line, through registers. Their length is a multiple of the key's, so each begins with its first byte.
+    // Each block is one cache line and is masked in registers. For 64 KiB this takes less than half the time of a
+    // copy that is masked afterwards. The block length is a multiple of the key length, so each block begins with the
+    // first byte of the key.
     let (blocks, rest) = payload.as_chunks::<64>();
     for block in blocks {
         let mut masked = *block;
@@ -66,7 +70,7 @@ pub fn mask_into(payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// The definition in RFC 6455 §5.3, word for word.
+    /// The definition in RFC 6455 §5.3, taken literally.
     fn mask_bytewise(payload: &mut [u8], key: [u8; 4]) {
         for (index, byte) in payload.iter_mut().enumerate() {
             *byte ^= key[index % 4];
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_rfc_example_unmasks_to_hello() {
-        // RFC 6455 §5.7, a single-frame masked text message.
+        // RFC 6455 §5.7: a masked text message in a single frame.
         let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
         mask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
         assert_eq!(&payload, b"Hello");

@@ -1,4 +1,4 @@
-//! Hot path. What has come of a message, text or bytes: one contiguous buffer that grows with them.
+//! Hot path. The received part of a message, text or bytes: one contiguous buffer that grows with the message.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use crate::frame::Opcode;
 use crate::mask::mask_into;
 use crate::utf8::{InvalidUtf8, TextAssembly};
 
-/// What has come of a message, as it is handed out.
+/// The received part of a message, in the form in which it is handed out.
 ///
-/// One buffer for all fragments, so the size limit in bytes is the true limit in memory, however small the
-/// fragments are.
+/// There is one buffer for all fragments. The size limit in bytes is therefore the true limit in memory, however
+/// small the fragments are.
 #[derive(Debug)]
 pub(crate) enum MessageBuffer {
     Text(TextAssembly),
@@ -20,7 +20,7 @@ pub(crate) enum MessageBuffer {
 }
 
 impl MessageBuffer {
-    /// For a message that began with this opcode; takes no memory yet.
+    /// Creates a buffer for a message that began with this opcode. Allocates nothing yet.
     pub(crate) fn new(opcode: Opcode) -> Self {
         match opcode {
             Opcode::Text => MessageBuffer::Text(TextAssembly::default()),
@@ -28,7 +28,7 @@ impl MessageBuffer {
         }
     }
 
-    /// How many bytes have come.
+    /// Returns the number of bytes that have arrived.
     pub(crate) fn len(&self) -> usize {
         match self {
             MessageBuffer::Text(text) => text.len(),
@@ -36,8 +36,8 @@ impl MessageBuffer {
         }
     }
 
-    /// Appends `payload`, which is masked if there is a key; the message has `expected` bytes to come, these included, if
-    /// its end is known.
+    /// Appends `payload`, which is masked if there is a `key`. `expected` is the number of bytes until the end of the
+    /// message, `payload` included, or `None` if the end is not known.
     pub(crate) fn push(
         &mut self,
         payload: &[u8],
@@ -52,7 +52,7 @@ impl MessageBuffer {
         Ok(())
     }
 
-    /// The message; its memory goes with it.
+    /// Returns the message. The event owns the buffer.
     pub(crate) fn finish(self) -> Result<Event<'static>, ProtocolError> {
         Ok(match self {
             MessageBuffer::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
@@ -61,7 +61,7 @@ impl MessageBuffer {
     }
 }
 
-/// [`MessageBuffer::push`] for bytes that are not looked at.
+/// Like [`MessageBuffer::push`], for bytes that are not validated.
 pub(crate) fn push_bytes(bytes: &mut Vec<u8>, payload: &[u8], key: Option<[u8; 4]>, expected: Option<usize>) {
     bytes.reserve_exact(additional_capacity(bytes.len(), bytes.capacity(), payload.len(), expected));
     match key {
@@ -76,14 +76,17 @@ impl From<InvalidUtf8> for ProtocolError {
     }
 }
 
-/// A message whose end is known gets room for so many times what has come of it, but for no more than all of it.
+/// If the end of a message is known, its buffer gets this many times the bytes that have arrived, but never more than
+/// the whole message.
 const MAX_GROWTH_FACTOR: usize = 16;
 
-/// How much room to add to a buffer for `arriving` bytes of `expected`, which is `None` where the end is not known.
+/// Returns how much capacity to add to a buffer for `arriving` bytes. `expected` is the number of bytes until the end
+/// of the message, or `None` if the end is not known.
 ///
-/// Where the end is not known it doubles, so the copying stays linear. Where it is, one of a megabyte is not moved at every
-/// doubling; most of the memory is not touched before it is written to. But it never goes by the announced length
-/// alone: that costs the peer ten bytes to say, and us a terabyte to believe.
+/// If the end is not known, the buffer doubles, so the total cost of copying stays linear. If it is known, the buffer
+/// grows faster, so that a message of a megabyte is not moved at every doubling; most of the memory is not touched
+/// before it is written. The capacity never depends on the announced length alone: announcing a terabyte costs the
+/// peer only ten bytes.
 pub(crate) fn additional_capacity(
     len: usize,
     capacity: usize,

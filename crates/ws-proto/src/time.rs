@@ -1,36 +1,36 @@
-//! Time as the machines know it.
+//! The time type of the state machines.
 
 use std::ops::Add;
 use std::time::Duration;
 
-/// A point in time: microseconds since an origin that the driver chooses, never going backwards.
+/// A point in time: microseconds since an origin that the driver chooses. It must never go backwards.
 ///
-/// The machines only add to it and compare it. It is ours because `std::time::Instant` panics on wasm32 and
-/// cannot be made up by a test.
+/// The state machines only add to it and compare it. This crate does not use `std::time::Instant`, because that
+/// panics on wasm32 and a test cannot create arbitrary values of it.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time(u64);
 
 impl Time {
-    /// The driver's origin.
+    /// The origin.
     pub const ZERO: Time = Time(0);
 
-    /// The time this many microseconds after the origin.
+    /// Creates the time that is `micros` microseconds after the origin.
     pub const fn from_micros(micros: u64) -> Self {
         Time(micros)
     }
 
-    /// Microseconds since the origin.
+    /// Returns the microseconds since the origin.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// How long ago `earlier` was; nothing, if it is not earlier.
+    /// Returns the duration since `earlier`, or zero if `earlier` is not earlier.
     pub fn saturating_since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Saturates: a timeout too long to be represented never comes, and never wraps into the past.
+/// Saturates: a timeout that is too long to be represented never expires, and never wraps into the past.
 impl Add<Duration> for Time {
     type Output = Time;
 

@@ -1,32 +1,33 @@
-//! Hot path. Text that comes in pieces, cut anywhere, checked as it comes.
+//! Hot path. Validates text that arrives in pieces, which may be cut anywhere.
 
 use crate::copy::append_str;
 use crate::mask::mask_copy;
 use crate::message_buffer::additional_capacity;
 
-/// Bytes that are unmasked at a time: they are checked and copied while they are in the nearest cache.
+/// The number of bytes that are unmasked at a time, so that they are validated and copied while they are in the
+/// nearest cache.
 const UNMASK_BLOCK_LEN: usize = 2048;
 
 /// Text under assembly.
 ///
-/// Every piece is validated once, when it arrives, and what has been validated is a `String` already: handing the
-/// message out checks nothing again, and needs no `unsafe`. Bytes that cannot become UTF-8 whatever follows are
-/// refused with the piece that brings them, in the middle of a character if need be (Autobahn 6.4 calls that
-/// strict; RFC 6455 §8.1 asks for no more than failing).
+/// Every piece is validated once, when it arrives. Validated text is stored as a `String`, so handing out the message
+/// needs no second validation and no `unsafe`. If bytes can no longer become UTF-8, the piece that contains them is
+/// rejected, even in the middle of a character. Autobahn 6.4 calls this strict; RFC 6455 §8.1 only requires that the
+/// connection fails.
 #[derive(Debug, Default)]
 pub(crate) struct TextAssembly {
     text: String,
-    /// The beginning of a character whose other bytes are still to come; the fourth place is for completing it.
+    /// The beginning of a character whose other bytes have not arrived. The fourth byte is there to complete it.
     incomplete: [u8; 4],
     incomplete_len: u8,
 }
 
-/// The bytes are not UTF-8, and nothing that follows can mend it.
+/// The bytes are not UTF-8, and no further bytes can change that.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct InvalidUtf8;
 
 impl TextAssembly {
-    /// How many bytes have come.
+    /// Returns the number of bytes that have arrived.
     pub(crate) fn len(&self) -> usize {
         self.text.len() + usize::from(self.incomplete_len)
     }
@@ -36,8 +37,8 @@ impl TextAssembly {
         self.text.capacity()
     }
 
-    /// Appends `bytes`, which are masked with `key`; the message has `expected` bytes to come, these included, if its end
-    /// is known.
+    /// Appends `bytes`, which are masked with `key`. `expected` is the number of bytes until the end of the message,
+    /// `bytes` included, or `None` if the end is not known.
     pub(crate) fn push_masked(
         &mut self,
         bytes: &[u8],
@@ -46,7 +47,7 @@ impl TextAssembly {
     ) -> Result<(), InvalidUtf8> {
         self.reserve(bytes.len(), expected);
         let mut unmasked = [0; UNMASK_BLOCK_LEN];
-        // The length of a block is a multiple of the key's, so each begins with its first byte.
+        // The block length is a multiple of the key length, so each block begins with the first byte of the key.
         for block in bytes.chunks(UNMASK_BLOCK_LEN) {
             let unmasked = &mut unmasked[..block.len()];
             mask_copy(block, key, unmasked);
@@ -55,7 +56,8 @@ impl TextAssembly {
         Ok(())
     }
 
-    /// Appends `bytes`; the message has `expected` bytes to come, these included, if its end is known.
+    /// Appends `bytes`. `expected` is the number of bytes until the end of the message, `bytes` included, or `None`
+    /// if the end is not known.
     pub(crate) fn push(&mut self, bytes: &[u8], expected: Option<usize>) -> Result<(), InvalidUtf8> {
         self.reserve(bytes.len(), expected);
         self.push_reserved(bytes)
@@ -86,18 +88,18 @@ impl TextAssembly {
         Ok(())
     }
 
-    /// The text so far, without the character that has only begun.
+    /// Takes the text so far, without an incomplete character at its end.
     pub(crate) fn take(&mut self) -> String {
         std::mem::take(&mut self.text)
     }
 
-    /// The text, if it does not end in the middle of a character.
+    /// Returns the text, or an error if it ends in the middle of a character.
     pub(crate) fn finish(self) -> Result<String, InvalidUtf8> {
         if self.incomplete_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }
     }
 
-    /// One more byte of the open character. It has four at most: an open character is a valid beginning, and no
-    /// such beginning is longer than three.
+    /// Adds a byte to the incomplete character. It has four bytes at most: the incomplete character is a valid
+    /// beginning, and no valid beginning is longer than three bytes.
     fn complete_character(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
         let len = usize::from(self.incomplete_len) + 1;
         *self.incomplete.get_mut(len - 1).ok_or(InvalidUtf8)? = byte;
@@ -116,7 +118,8 @@ impl TextAssembly {
     }
 }
 
-/// How many bytes at the end of `bytes` begin a character and do not end it, going by its first byte alone.
+/// Returns how many bytes at the end of `bytes` begin a character without completing it. Looks only at its first
+/// byte.
 fn incomplete_suffix_len(bytes: &[u8]) -> usize {
     for (before, byte) in bytes.iter().rev().take(3).enumerate() {
         let character_len = match byte {
@@ -136,7 +139,7 @@ fn incomplete_suffix_len(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// Characters at every edge of the encoding (RFC 3629 §3 and §4), and what lies just beyond.
+    /// Characters at every boundary of the encoding (RFC 3629 §3 and §4), and byte sequences just outside it.
     const SAMPLES: &[&[u8]] = &[
         b"",
         b"plain",
@@ -144,21 +147,22 @@ mod tests {
         "κόσμε, Größe, 漢字, 🦀🦀🦀".as_bytes(),
         b"\xc0\x80",         // overlong
         b"a\xc1\xbf",        // overlong
-        b"a\xe0\x9f\xbf",    // overlong, shows at the second byte
-        b"\xf0\x8f\xbf\xbf", // overlong, shows at the second byte
-        b"ab\xed\xa0\x80cd", // surrogate, shows at the second byte
-        b"\xf4\x90\x80\x80", // above U+10FFFF, shows at the second byte
+        b"a\xe0\x9f\xbf",    // overlong, detected at the second byte
+        b"\xf0\x8f\xbf\xbf", // overlong, detected at the second byte
+        b"ab\xed\xa0\x80cd", // surrogate, detected at the second byte
+        b"\xf4\x90\x80\x80", // above U+10FFFF, detected at the second byte
         b"\xf5\x80\x80\x80", // never a first byte
         b"\xff",
-        b"abc\x80",              // continuation without a beginning
-        b"\xe2\x82\xac\x80\x80", // one after a whole character
-        b"\xe2\x28\xa1",         // beginning without a continuation
+        b"abc\x80",              // continuation byte without a first byte
+        b"\xe2\x82\xac\x80\x80", // continuation byte after a complete character
+        b"\xe2\x28\xa1",         // first byte without a continuation byte
         b"\xf0\x9f\xa6",         // cut off
         b"x\xc3",                // cut off
         "κόσμε\u{d7ff}".as_bytes(),
     ];
 
-    /// What std says: the text, or how many bytes there are before it is certain that it is none.
+    /// Returns the result of std: the text, or the number of bytes after which it is certain that the bytes are not
+    /// UTF-8.
     fn by_std(bytes: &[u8]) -> Result<String, usize> {
         for end in 0..=bytes.len() {
             match std::str::from_utf8(&bytes[..end]) {
@@ -169,7 +173,7 @@ mod tests {
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| bytes.len())
     }
 
-    /// What we say, given `bytes` in pieces; of an error, where the piece ended that brought it.
+    /// Returns the result of `TextAssembly` for these pieces. An error is the end of the piece that caused it.
     fn in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, usize> {
         let mut assembly = TextAssembly::default();
         let mut end = 0;
@@ -191,7 +195,7 @@ mod tests {
     #[test]
     fn at_every_two_splits_the_verdict_is_that_of_std_and_comes_with_the_piece_that_decides() {
         for sample in SAMPLES {
-            // Long enough for the vectorised path too, which begins at 64 bytes.
+            // The longer padding also tests the vectorised path, which begins at 64 bytes.
             for padding in [0, 70] {
                 let bytes = [&vec![b'.'; padding], *sample].concat();
                 let expected = by_std(&bytes);

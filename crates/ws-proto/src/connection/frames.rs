@@ -1,4 +1,5 @@
-//! Hot path. From bytes to frames: headers, control frames, and the payloads of all others as far as they have come.
+//! Hot path. Turns bytes into frames: headers, control frames, and the payloads of data frames as far as they have
+//! arrived.
 
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use crate::input::Input;
 use crate::mask::mask;
 use crate::time::Time;
 
-/// The time in which as many control frames may come again as may come at once.
+/// The time in which the allowance of control frames refills completely.
 const CONTROL_RATE_WINDOW_MICROS: u64 = 10_000_000;
 
 impl Connection {
-    /// `decode` while the peer may send.
+    /// Implements `decode` while the peer may still send.
     pub(super) fn decode_event<'b>(
         &mut self,
         input: &mut Input<'b>,
@@ -49,7 +50,7 @@ impl Connection {
         }
     }
 
-    /// The next header; if it is not whole, its beginning goes into the spill and the input is empty.
+    /// Returns the next header. If the header is not complete, stores its beginning and consumes the input.
     fn receive_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
         let rules = HeaderRules::Receiver { role: self.role, deflate: self.inflater.is_some() };
         let kept = usize::from(self.partial_header_len);
@@ -62,8 +63,8 @@ impl Connection {
         if input.is_empty() {
             return Ok(None);
         }
-        // The header is not whole in the input alone. No header is longer than the spill, so either it becomes
-        // whole there, or the spill takes all of the input.
+        // The header is not complete in the input alone. No header is longer than the spill buffer. So either the
+        // header becomes complete there, or the spill buffer takes all of the input.
         let copied = input.len().min(MAX_HEADER_LEN - kept);
         let filled = kept + copied;
         let spill = &mut self.control_mut().partial_header;
@@ -83,7 +84,7 @@ impl Connection {
         if !header.opcode.is_control() {
             self.check_data_header(&header)?;
         }
-        // At most 125, or within a limit that is a possible length.
+        // The length is at most 125 bytes, or within a limit that fits into `usize`.
         let remaining = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
         let FrameHeader { masking_key: key, opcode, fin, rsv1: compressed, .. } = header;
         Ok(Frame { remaining, masking_key: key, opcode, fin, compressed })
@@ -123,13 +124,13 @@ impl Connection {
         if opcode == Opcode::Close {
             let frame = CloseFrame::parse(payload)?;
             self.end_receiving(RecvState::Closed);
-            // "Typically echoes the status code it received" (§5.5.1); the reason was for us.
+            // "Typically echoes the status code it received" (§5.5.1). The reason is not echoed.
             let reply = frame.as_ref().map(|frame| CloseFrame::from(frame.code));
             self.queue_close(reply, now);
             return Ok(Event::Close(frame));
         }
         self.check_control_rate(now)?;
-        // The header has been held against the 125 bytes already.
+        // The header check has already limited the payload to 125 bytes.
         let payload = ControlPayload::new(payload).map_err(|_| ProtocolError::ControlTooLong(opcode))?;
         if opcode == Opcode::Pong {
             return Ok(Event::Pong(payload));
@@ -140,21 +141,22 @@ impl Connection {
         Ok(Event::Ping(payload))
     }
 
-    /// Whether half as many control frames as may come at once have come shortly before `now`, so that for older input the true
-    /// time counts, see [`decode`](Self::decode).
+    /// Returns whether the peer has used more than half of the allowance of
+    /// [`Limits::max_control_frames`](crate::Limits::max_control_frames) at `now`. The driver must then pass
+    /// [`decode`](Self::decode) the actual time at which the input arrived.
     #[inline]
     #[must_use]
     pub fn is_control_rate_high(&self, now: Time) -> bool {
-        // It is asked for each message of a backlog; `Duration` would divide.
+        // The driver calls this for each message of a backlog. `Duration` would need a division.
         self.control_bucket_empty_at.as_micros()
             > now.as_micros().saturating_add(CONTROL_RATE_WINDOW_MICROS / 2)
     }
 
-    /// Holds the rate of Pings and Pongs against the limit: a bucket that empties evenly, kept as the time when it will
-    /// be empty.
+    /// Checks the rate of Pings and Pongs against the limit. This is a leaky bucket that drains evenly; only the time
+    /// at which it will be empty is stored.
     fn check_control_rate(&mut self, now: Time) -> Result<(), ProtocolError> {
         let limit = self.max_control_frames;
-        // In whole microseconds, as time is, so that shares add up to what they are shares of.
+        // The share is in whole microseconds, the resolution of `Time`, so that the shares add up exactly.
         let share = Duration::from_micros(CONTROL_RATE_WINDOW_MICROS / u64::from(limit));
         let until = self.control_bucket_empty_at.max(now) + share;
         if until.saturating_since(now) > share * u32::from(limit) {
@@ -168,18 +170,18 @@ impl Connection {
 /// A frame whose payload is being received.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// How much of the payload is still to come.
+    /// The number of payload bytes that have not arrived yet.
     pub(super) remaining: usize,
-    /// The mask, turned so that it fits the next byte of the payload.
+    /// The masking key, rotated so that its first byte belongs to the next byte of the payload.
     masking_key: Option<[u8; 4]>,
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
-    /// The message that begins with it is.
+    /// The message that begins with this frame is compressed.
     pub(super) compressed: bool,
 }
 
 impl Frame {
-    /// The payload as far as it has come, unmasked in place.
+    /// Takes the part of the payload that has arrived, and unmasks it in place.
     #[inline]
     pub(super) fn take_payload<'b>(&mut self, input: &mut Input<'b>) -> &'b mut [u8] {
         let (payload, key) = self.take_masked(input);
@@ -189,7 +191,7 @@ impl Frame {
         payload
     }
 
-    /// The payload as far as it has come, and the key that it is still masked with.
+    /// Takes the part of the payload that has arrived, still masked, and returns the masking key for it.
     #[inline]
     pub(super) fn take_masked<'b>(&mut self, input: &mut Input<'b>) -> (&'b mut [u8], Option<[u8; 4]>) {
         let payload = input.take(self.remaining);

@@ -1,4 +1,4 @@
-//! Hot path. From frames to messages: whole, assembled, inflated, or handed out as they come.
+//! Hot path. Turns frames into messages: complete, assembled, inflated, or in chunks.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,13 @@ use crate::inflate_assembly::{InflateAssembly, STREAMING_INFLATE_THRESHOLD};
 use crate::input::Input;
 use crate::message_buffer::push_bytes;
 
-/// How long a message is that is [handed out in memory of its own](Connection::with_long_messages_owned). Shorter ones stay
-/// in the nearest cache as they are.
+/// The minimum length of a message that is handed out [in memory of its own](Connection::with_owned_long_messages).
+/// Shorter messages fit into the nearest cache anyway. For long ones, a single pass that unmasks, validates and
+/// copies takes a fifth less time than three passes.
 pub(super) const OWNED_MESSAGE_THRESHOLD: usize = 16 * 1024;
 
 impl Connection {
-    /// Holds a data frame's header against the message under way: order (§5.4), number of fragments, size.
+    /// Checks the header of a data frame against the current message: order (§5.4), number of fragments, size.
     pub(super) fn check_data_header(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
         let is_possible = usize::try_from(header.payload_len).is_ok();
         let assembled = match &self.message {
@@ -45,7 +46,7 @@ impl Connection {
                 message.len() as u64
             }
         };
-        // Both terms are below 2⁶³: the length by its format, the assembly by this very check.
+        // Both terms are below 2⁶³: the frame format bounds the length, and this check bounds the assembly.
         let announced = assembled + header.payload_len;
         let limit = self.max_message_size;
         if announced > limit {
@@ -72,8 +73,8 @@ impl Connection {
         self.receive_partial_data(frame, input)
     }
 
-    /// A piece of a message that is not handed out as it lies in the input. Behind a call, so that the way of those that are
-    /// stays short.
+    /// Receives a piece of a message that cannot be handed out directly from the input. This is a separate function
+    /// so that the path of a complete message stays short.
     #[inline(never)]
     fn receive_partial_data<'b>(
         &mut self,
@@ -81,7 +82,8 @@ impl Connection {
         input: &mut Input<'b>,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         if input.is_empty() && frame.remaining > 0 {
-            // Only the header was there. Without an assembly, the message can still come whole in the next read.
+            // Only the header has arrived. No assembly is started, since the payload may still be complete in the
+            // next read.
             self.frame = Some(frame);
             return Ok(None);
         }
@@ -93,14 +95,14 @@ impl Connection {
             let payload = frame.take_payload(input);
             return self.receive_compressed(frame, payload);
         }
-        // What is to come of the message, if that is known, and before this piece is taken away from it.
+        // The number of bytes until the end of the message, this piece included, if the end is known.
         let expected = frame.fin.then_some(frame.remaining);
         let (payload, key) = frame.take_masked(input);
         let message = self.message.get_or_insert_with(|| Assembly::new(frame.opcode, frame.compressed));
         match message {
             Assembly::Uncompressed(content) => content.push(payload, key, expected)?,
             Assembly::Compressed(_, bytes) => push_bytes(bytes, payload, key, expected),
-            // They went another way above.
+            // Handled above.
             Assembly::Inflating(_) | Assembly::Chunked(_) => {}
         }
         if frame.remaining > 0 {
@@ -117,7 +119,7 @@ impl Connection {
         }
     }
 
-    /// Whether what is `arriving` belongs to a compressed message that is too long to be inflated in one go.
+    /// Returns whether the `arriving` bytes belong to a compressed message that is too long to be inflated in one go.
     #[inline]
     fn uses_streaming_inflate(&self, arriving: usize) -> bool {
         match &self.message {
@@ -127,7 +129,7 @@ impl Connection {
         }
     }
 
-    /// A piece of a long compressed message.
+    /// Receives a piece of a long compressed message.
     #[inline(never)]
     fn receive_compressed<'b>(
         &mut self,
@@ -163,7 +165,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// A piece of a message that is handed out as it comes.
+    /// Receives a piece of a message that is handed out in chunks.
     #[inline(never)]
     fn receive_chunk<'b>(
         &mut self,
@@ -188,7 +190,7 @@ impl Connection {
         }
     }
 
-    /// A chunk that takes no further input to make.
+    /// Returns the next chunk that needs no further input.
     #[inline(never)]
     pub(super) fn next_chunk(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
         if self.in_chunks && !matches!(self.message, Some(Assembly::Chunked(_))) {
@@ -202,7 +204,7 @@ impl Connection {
         Ok(chunk)
     }
 
-    /// Forgets the message if all of it has been handed out.
+    /// Drops the message if all of it has been handed out.
     fn end_chunks(&mut self) {
         match self.message.take() {
             Some(Assembly::Chunked(chunks)) if chunks.is_finished() => {
@@ -215,20 +217,20 @@ impl Connection {
     }
 
     fn start_inflate_stream(&self) -> Result<InflateStream, ProtocolError> {
-        // Without it no frame is taken for compressed.
+        // A frame is marked as compressed only if there is an inflater.
         self.inflater.as_ref().ok_or(ProtocolError::InvalidCompression)?.start_stream()
     }
 
-    /// The message that is compressed in `payload`.
+    /// Inflates `payload` to a message.
     fn inflate(&mut self, opcode: Opcode, payload: &[u8]) -> Result<Event<'static>, ProtocolError> {
-        // Without it no frame is taken for compressed.
+        // A frame is marked as compressed only if there is an inflater.
         let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::InvalidCompression) };
         let limit = usize::try_from(self.max_message_size).unwrap_or(usize::MAX);
         inflater.inflate(payload, limit, |message| whole_message(opcode, message).map(Event::into_owned))
     }
 }
 
-/// A message that lies in memory as one piece.
+/// Returns the event of a message that is contiguous in memory.
 #[inline]
 fn whole_message(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
     if opcode == Opcode::Text {
