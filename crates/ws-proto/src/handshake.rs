@@ -1,5 +1,5 @@
-//! The opening handshake on the server's side (RFC 6455 §4.2), over `http`'s types. The client's is in `client`, that of
-//! HTTP/2 in `http2`.
+//! The opening handshake of a server (RFC 6455 §4.2), based on the types of the `http` crate. The handshake of a
+//! client is in `client`, and the handshake over HTTP/2 is in `http2`.
 
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::{Engine as _, alphabet};
@@ -29,19 +29,19 @@ use crate::deflate::{self, DeflateAgreement, DeflateOptions, DeflateParams};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 use origins::RequestOrigin;
 
-/// Whether a request asks for WebSocket at all: whether `Upgrade` lists `websocket`.
+/// Returns whether a request is a WebSocket upgrade request, that is, whether its `Upgrade` header lists `websocket`.
 ///
-/// Only that: a request that asks for it badly is one for [`verify_upgrade_request`] to refuse with a reason, not one to be
-/// answered as if it were plain HTTP.
+/// Nothing else is checked. Pass the request to [`verify_upgrade_request`] and not to an ordinary HTTP handler: if
+/// the handshake is invalid, the client then gets a response with the reason.
 pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
     lists_token(headers, &UPGRADE, "websocket")
 }
 
-/// Holds a request against every requirement of RFC 6455 §4.2.1.
+/// Checks a request against every requirement of RFC 6455 §4.2.1.
 ///
-/// It has to be `GET` in HTTP/1.1 (earlier versions know no upgrade, and HTTP/2 has another handshake, for
-/// [`verify_connect_request`]) and must not have a body, which a proxy and we might delimit differently and read as frames. Which
-/// resources there are is for the program to know.
+/// The request must be a `GET` in HTTP/1.1. Earlier versions have no upgrade, and HTTP/2 has a different handshake,
+/// see [`verify_connect_request`]. The request must not have a body: a proxy and this server might disagree about its
+/// length and read part of it as frames. The path is not checked; the program decides which resources exist.
 pub fn verify_upgrade_request(
     method: &Method,
     target: &Uri,
@@ -74,14 +74,14 @@ pub fn verify_upgrade_request(
     })
 }
 
-/// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): base64 of the SHA-1 of the key as it
-/// was sent and a fixed GUID, always 28 characters.
+/// Returns the value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2): the SHA-1 hash of the key as sent
+/// plus a fixed GUID, in base64. It always has 28 characters.
 pub fn accept_key(key: &str) -> String {
     const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// A handshake that may be answered with 101, or 200 over HTTP/2.
+/// A valid opening handshake, which a server may accept with status 101, or 200 over HTTP/2.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifiedRequest {
     kind: HandshakeKind,
@@ -90,17 +90,17 @@ pub struct VerifiedRequest {
     origin: RequestOrigin,
 }
 
-/// What the connection is opened by.
+/// The kind of request that opens the WebSocket.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum HandshakeKind {
-    /// An upgrade, which takes the whole connection.
+    /// An upgrade, which uses the whole connection.
     Http1 { accept_key: String },
-    /// An extended CONNECT (RFC 8441), which takes its stream.
+    /// An extended CONNECT (RFC 8441), which uses one stream.
     Http2,
 }
 
 impl VerifiedRequest {
-    /// The value of `Sec-WebSocket-Accept`. `None` over HTTP/2, which has none.
+    /// Returns the value of `Sec-WebSocket-Accept`, or `None` over HTTP/2, which has no such header.
     pub fn accept_key(&self) -> Option<&str> {
         match &self.kind {
             HandshakeKind::Http1 { accept_key } => Some(accept_key),
@@ -108,31 +108,33 @@ impl VerifiedRequest {
         }
     }
 
-    /// The subprotocols that the client offers, the preferred one first; no two are the same.
+    /// Returns the subprotocols that the client offers, the preferred one first. No two are equal.
     pub fn protocols(&self) -> &[String] {
         &self.protocols
     }
 
-    /// Holds the page that the request comes from against a list.
+    /// Checks the origin of the request against `origins`.
     ///
     /// # Errors
-    /// [`HandshakeError::OriginNotAllowed`].
+    ///
+    /// Returns [`HandshakeError::OriginNotAllowed`] if `origins` do not allow the origin.
     pub fn verify_origin(&self, origins: &AllowedOrigins) -> Result<(), HandshakeError> {
         if origins.allows_origin(&self.origin) { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
     }
 
-    /// What comes of permessage-deflate (RFC 7692) on this connection: the first of the client's offers that can be kept
-    /// with these options. `None` where there is none; then messages are not compressed.
+    /// Negotiates permessage-deflate (RFC 7692): selects the first of the client's offers that `options` can satisfy.
+    /// Returns `None` if there is none; messages are then not compressed.
     ///
-    /// What is agreed on takes effect with [`response`](Self::response).
+    /// The agreement takes effect when it is passed to [`response`](Self::response).
     pub fn deflate(&self, options: &DeflateOptions) -> Option<DeflateAgreement> {
         options.negotiate(&self.deflate)
     }
 
-    /// The answer (§4.2.2), its headers in the order in which Node's `ws` sends them; over HTTP/2 (RFC 8441 §5) only those
-    /// that say what was agreed on.
+    /// Creates the response (§4.2.2), with its headers in the order in which Node's `ws` sends them. Over HTTP/2 (RFC
+    /// 8441 §5) it contains only the headers with the negotiated subprotocol and extension.
     ///
-    /// A protocol that the client did not offer is left out: it would have to fail the connection over it (§4.1).
+    /// A subprotocol that the client did not offer is left out, since the client would have to fail the connection
+    /// (§4.1).
     pub fn response(
         &self,
         selected_protocol: Option<&str>,
@@ -144,7 +146,7 @@ impl VerifiedRequest {
             let headers = response.headers_mut();
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            // Base64 and tokens are always header values.
+            // Base64 and tokens are always valid header values.
             if let Ok(accept_key) = HeaderValue::from_str(accept_key) {
                 headers.insert(SEC_WEBSOCKET_ACCEPT, accept_key);
             }
@@ -161,7 +163,7 @@ impl VerifiedRequest {
     }
 }
 
-/// A path, or a whole URI as for a proxy, whose path that of the resource is.
+/// Accepts a path, or an absolute URI as sent to a proxy.
 fn verify_target(target: &Uri) -> Result<(), HandshakeError> {
     let is_http = target.scheme().is_none_or(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
     let is_whole = target.scheme().is_some() == target.authority().is_some();
@@ -198,21 +200,21 @@ fn verify_version(headers: &HeaderMap) -> Result<(), HandshakeError> {
     }
 }
 
-/// How a key is decoded. The bits behind its sixteen bytes may be set: they are in the RFC's own example (§4.1, 7), and
-/// RFC 4648 §3.5 leaves it to the decoder.
+/// Decodes a key. The unused bits after the sixteen bytes may be set: they are set in the RFC's own example (§4.1,
+/// 7), and RFC 4648 §3.5 leaves the choice to the decoder.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// The key, if it is base64 of sixteen bytes.
+/// Returns the key if it is the base64 of sixteen bytes.
 fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
     let key = match single_header(headers, &SEC_WEBSOCKET_KEY) {
         SingleHeader::Value(key) => std::str::from_utf8(key).map_err(|_| HandshakeError::InvalidKey)?,
         SingleHeader::Missing => return Err(HandshakeError::KeyMissing),
         SingleHeader::Repeated => return Err(HandshakeError::KeyRepeated),
     };
-    // Twenty-four characters hold eighteen bytes; a longer key does not fit and is refused as well.
+    // 24 characters decode to 18 bytes. A longer key does not fit and is rejected as well.
     let mut nonce = [0; 18];
     match KEY_BASE64.decode_slice(key, &mut nonce) {
         Ok(16) => Ok(key),
@@ -220,7 +222,8 @@ fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
     }
 }
 
-/// The elements of all `Sec-WebSocket-Protocol` headers (§4.1: tokens, "all unique"; §11.3.4: headers add up).
+/// Returns the elements of all `Sec-WebSocket-Protocol` headers (§4.1: tokens, "all unique"; §11.3.4: several headers
+/// are one list).
 fn offered_protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
     let mut protocols: Vec<String> = Vec::new();
     for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
@@ -244,7 +247,7 @@ enum SingleHeader<'h> {
     Repeated,
 }
 
-/// A header that may occur once.
+/// Returns the value of a header that may occur only once.
 fn single_header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> SingleHeader<'h> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -254,18 +257,19 @@ fn single_header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> SingleHeader<
     }
 }
 
-/// Whether a header, which may occur several times, lists `token` in any case.
+/// Returns whether a header, which may occur several times, lists `token`. Ignores case.
 fn lists_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let mut values = headers.get_all(name).iter();
     values.any(|value| elements(value).any(|element| element.eq_ignore_ascii_case(token.as_bytes())))
 }
 
-/// The elements of a comma-separated list, empty ones included.
+/// Returns the elements of a comma-separated list, including empty ones.
 fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|&byte| byte == b',').map(trim)
 }
 
-/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an address in brackets.
+/// Returns whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an address in
+/// brackets.
 fn is_authority(host: &[u8]) -> bool {
     let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
     let is_in_address = |byte: &u8| is_in_name(byte) || *byte == b':';
@@ -285,7 +289,7 @@ fn is_authority(host: &[u8]) -> bool {
         }
 }
 
-/// Without the optional whitespace around a value (RFC 9110 §5.6.3).
+/// Removes the optional whitespace around a value (RFC 9110 §5.6.3).
 fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -293,7 +297,7 @@ fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// `element`, if it is a token (RFC 9110 §5.6.2).
+/// Returns `element` if it is a token (RFC 9110 §5.6.2).
 fn token(element: &[u8]) -> Option<&str> {
     if element.is_empty() || !element.iter().all(is_token_byte) {
         return None;

@@ -1,4 +1,4 @@
-//! The opening handshake on the client's side (RFC 6455 §4.1), over `http`'s types.
+//! The opening handshake of a client (RFC 6455 §4.1), based on the types of the `http` crate.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,15 +13,15 @@ use super::{SingleHeader, accept_key, is_authority, is_token_byte, lists_token, 
 use crate::deflate::{DeflateAgreement, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 
-/// What a client asks for in its opening handshake, and against which it holds the answer.
+/// An opening handshake of a client: creates the request, and then checks the response against it.
 ///
 /// ```
 /// use http::HeaderMap;
 /// use tidewire_ws_proto::{ClientHandshake, WebSocketUri};
 ///
 /// let uri = WebSocketUri::parse("wss://example.com/chat").expect("a URI");
-/// let offer = ClientHandshake::new([7; 16]).protocol("chat.v2").expect("a token");
-/// let request = offer.request(&uri, &HeaderMap::new()).expect("no header of the handshake");
+/// let handshake = ClientHandshake::new([7; 16]).protocol("chat.v2").expect("a token");
+/// let request = handshake.request(&uri, &HeaderMap::new()).expect("no reserved header");
 /// assert_eq!(request.uri(), "/chat");
 /// assert_eq!(request.headers()["host"], "example.com");
 /// ```
@@ -33,19 +33,24 @@ pub struct ClientHandshake {
 }
 
 impl ClientHandshake {
-    /// An offer of nothing but WebSocket. The nonce has to be new and unpredictable for each connection (§4.1, 7).
+    /// Creates a handshake that offers no subprotocol and no extension. The nonce must be new and unpredictable for
+    /// each connection (§4.1, 7).
     pub fn new(nonce: [u8; 16]) -> Self {
         Self { key: STANDARD.encode(nonce), protocols: Vec::new(), deflate: None }
     }
 
-    /// Offers permessage-deflate (RFC 7692) as well.
+    /// Also offers permessage-deflate (RFC 7692).
     #[must_use]
     pub fn deflate(mut self, options: DeflateOptions) -> Self {
         self.deflate = Some(options);
         self
     }
 
-    /// Offers a subprotocol as well, behind those that are offered already: the first one is preferred (§4.1, 10).
+    /// Also offers a subprotocol, after those already offered. The first one is preferred (§4.1, 10).
+    ///
+    /// # Errors
+    ///
+    /// `protocol` is not a token, is already offered, or exceeds [`MAX_OFFERED_PROTOCOLS`].
     pub fn protocol(mut self, protocol: &str) -> Result<Self, ClientHandshakeError> {
         if protocol.is_empty() || !protocol.bytes().all(|byte| is_token_byte(&byte)) {
             return Err(ClientHandshakeError::InvalidProtocol(protocol.to_owned()));
@@ -60,8 +65,13 @@ impl ClientHandshake {
         Ok(self)
     }
 
-    /// The request, with `headers` behind those of the handshake. They may not name any of these, but for `Host`, which
-    /// replaces ours. No `Origin` is added: that is for browsers (§4.1, 8), or among `headers`.
+    /// Creates the request. `headers` is appended to the headers of the handshake. It must not contain a header of
+    /// the handshake, except `Host`, which replaces the host of the URI. No `Origin` is added, since only browsers
+    /// must send one (§4.1, 8); to send one, put it into `headers`.
+    ///
+    /// # Errors
+    ///
+    /// `headers` contains a header of the handshake, a header that announces a body, or an invalid `Host`.
     pub fn request(
         &self,
         uri: &WebSocketUri,
@@ -79,7 +89,7 @@ impl ClientHandshake {
         fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
         fields.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        // Base64, and tokens with commas between them, are always header values.
+        // Base64, and tokens separated by commas, are always valid header values.
         if let Ok(key) = HeaderValue::from_str(&self.key) {
             fields.insert(SEC_WEBSOCKET_KEY, key);
         }
@@ -97,9 +107,9 @@ impl ClientHandshake {
         Ok(request)
     }
 
-    /// Holds the answer against every requirement of §4.1. After an error the connection has to be given up.
+    /// Checks the response against every requirement of §4.1. After an error, the connection must be dropped.
     ///
-    /// A server that selects none of the subprotocols has not broken a rule; whether to go on is for the program to say.
+    /// A server may select none of the offered subprotocols. The program decides whether it continues in that case.
     pub fn verify_response(
         &self,
         status: StatusCode,
@@ -108,7 +118,7 @@ impl ClientHandshake {
         if status != StatusCode::SWITCHING_PROTOCOLS {
             return Err(HandshakeResponseError::Status(status));
         }
-        // Unlike a request's, it may not list other protocols: one has been switched to.
+        // Unlike in a request, `Upgrade` must not list other protocols: the server has switched to exactly one.
         match single_header(headers, &UPGRADE) {
             SingleHeader::Value(upgrade) if upgrade.eq_ignore_ascii_case(b"websocket") => {}
             _ => return Err(HandshakeResponseError::UpgradeMissing),
@@ -129,7 +139,7 @@ impl ClientHandshake {
         })
     }
 
-    /// Nothing may be agreed on but what was offered (§4.1; §9.1 has a client fail the connection over it).
+    /// The server may accept only what was offered (§4.1). §9.1 requires the client to fail the connection otherwise.
     fn accepted_extension(
         &self,
         headers: &HeaderMap,
@@ -158,7 +168,7 @@ impl ClientHandshake {
     }
 }
 
-/// What client and server have agreed on.
+/// The subprotocol and extension that client and server have negotiated.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Negotiated {
     protocol: Option<String>,
@@ -166,69 +176,70 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
-    /// The subprotocol that the server has selected from those that were offered.
+    /// Returns the subprotocol that the server has selected, if any.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
     }
 
-    /// How messages are compressed, if the server has accepted that.
+    /// Returns the negotiated permessage-deflate parameters, or `None` if messages are not compressed.
     pub fn deflate(&self) -> Option<&DeflateAgreement> {
         self.deflate.as_ref()
     }
 }
 
-/// The program asks for something that cannot be in an opening handshake.
+/// The request cannot be created, because the program passed something that must not be in an opening handshake.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientHandshakeError {
-    /// A header that the handshake sets itself, or that would give the request a body.
-    #[error("the header {0} belongs to the handshake and cannot be set")]
+    /// A header that the handshake sets itself, or that would announce a body.
+    #[error("the header {0} is set by the handshake or announces a body, and must not be passed")]
     ReservedHeader(HeaderName),
-    /// `Host` is repeated, or not a host with an optional port.
+    /// `Host` is repeated, or is not a host with an optional port.
     #[error("the Host header is not one host with an optional port")]
     InvalidHost,
-    /// A subprotocol that is no token (§4.1, 10).
+    /// A subprotocol is not a token (§4.1, 10).
     #[error("the subprotocol {0:?} is not a token")]
     InvalidProtocol(String),
-    /// The same subprotocol twice (§4.1, 10).
+    /// A subprotocol is offered twice (§4.1, 10).
     #[error("the subprotocol {0:?} is offered twice")]
     ProtocolRepeated(String),
-    /// More than [`MAX_OFFERED_PROTOCOLS`], which is 64.
+    /// More than [`MAX_OFFERED_PROTOCOLS`] (64) subprotocols are offered.
     #[error("more than {MAX_OFFERED_PROTOCOLS} subprotocols are offered")]
     TooManyProtocols,
 }
 
-/// The server's answer does not open a WebSocket (§4.1).
+/// The server's response does not open a WebSocket (§4.1).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeResponseError {
-    /// Another status than 101. It is an answer of HTTP, and means there what it says.
-    #[error("the server answered {0} instead of 101")]
+    /// The status is not 101. The response is an ordinary HTTP response, and its status has its usual meaning.
+    #[error("the server responded with {0} instead of 101")]
     Status(StatusCode),
     /// `Upgrade` is not `websocket`.
-    #[error("the Upgrade header of the answer is not \"websocket\"")]
+    #[error("the Upgrade header of the response is not \"websocket\"")]
     UpgradeMissing,
     /// `Connection` does not list `upgrade`.
-    #[error("the Connection header of the answer does not contain \"upgrade\"")]
+    #[error("the Connection header of the response does not contain \"upgrade\"")]
     ConnectionWithoutUpgrade,
-    /// No `Sec-WebSocket-Accept`.
-    #[error("the answer has no Sec-WebSocket-Accept header")]
+    /// `Sec-WebSocket-Accept` is missing.
+    #[error("the response has no Sec-WebSocket-Accept header")]
     AcceptMissing,
-    /// `Sec-WebSocket-Accept` is not the one to our key: whoever answered does not know of WebSocket, or answers others.
-    #[error("the Sec-WebSocket-Accept header of the answer does not fit the key of the request")]
+    /// `Sec-WebSocket-Accept` does not match the key of the request. The server does not support WebSocket, or the
+    /// response belongs to another request.
+    #[error("the Sec-WebSocket-Accept header of the response does not match the key of the request")]
     InvalidAccept,
-    /// An extension that was not offered, or not in this way.
-    #[error("the answer names an extension that was not offered, or not in this way")]
+    /// The response accepts an extension that was not offered, or parameters that were not offered.
+    #[error("the response accepts an extension or parameters that were not offered")]
     ExtensionNotOffered,
-    /// A subprotocol that was not offered.
-    #[error("the answer selects the subprotocol {0:?}, which was not offered")]
+    /// The response selects a subprotocol that was not offered.
+    #[error("the response selects the subprotocol {0:?}, which was not offered")]
     ProtocolNotOffered(String),
-    /// More than one `Sec-WebSocket-Protocol`.
-    #[error("the Sec-WebSocket-Protocol header of the answer is repeated")]
+    /// `Sec-WebSocket-Protocol` is repeated.
+    #[error("the Sec-WebSocket-Protocol header of the response is repeated")]
     ProtocolRepeated,
 }
 
-/// The program's `Host`, or that of the URI.
+/// Returns the program's `Host`, or the host of the URI.
 fn host(uri: &WebSocketUri, headers: &HeaderMap) -> Result<HeaderValue, ClientHandshakeError> {
     match single_header(headers, &HOST) {
         SingleHeader::Missing => Ok(uri.host_header().clone()),
@@ -237,7 +248,7 @@ fn host(uri: &WebSocketUri, headers: &HeaderMap) -> Result<HeaderValue, ClientHa
     }
 }
 
-/// Headers of the handshake, and those that announce a body: a request for an upgrade has none.
+/// Returns whether a header is part of the handshake or announces a body. An upgrade request has no body.
 fn is_reserved(name: &HeaderName) -> bool {
     [CONNECTION, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name)
         || name.as_str().starts_with("sec-websocket-")

@@ -1,31 +1,31 @@
-//! Why an opening handshake was refused, and the answer that says so.
+//! The reasons for which an opening handshake is rejected, and the HTTP response for each.
 
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 
-/// The request is no opening handshake that we may accept (RFC 6455 §4.2.1).
+/// The request is not a valid opening handshake (RFC 6455 §4.2.1).
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The method is not `GET`.
     #[error("a WebSocket handshake has to be a GET request")]
     MethodNotGet,
-    /// The target is neither a path nor a URI of `http` or `https`.
+    /// The target is neither a path nor an `http` or `https` URI.
     #[error("the target of a WebSocket handshake has to be a path")]
     InvalidTarget,
     /// The version is not HTTP/1.1.
     #[error("a WebSocket handshake has to use HTTP/1.1")]
     HttpVersion,
-    /// No `Host`, or an empty one.
+    /// `Host` is missing or empty.
     #[error("the Host header is missing")]
     HostMissing,
-    /// More than one `Host`.
+    /// `Host` is repeated.
     #[error("the Host header is repeated")]
     HostRepeated,
     /// `Host` is not a host with an optional port.
     #[error("the Host header is not a host with an optional port")]
     InvalidHost,
-    /// A `Content-Length` above zero, or any `Transfer-Encoding`.
+    /// The request has a `Content-Length` above zero or a `Transfer-Encoding`.
     #[error("a WebSocket handshake must not have a body")]
     BodyNotAllowed,
     /// `Upgrade` does not list `websocket`.
@@ -34,54 +34,55 @@ pub enum HandshakeError {
     /// `Connection` does not list `upgrade`.
     #[error("the Connection header does not contain \"upgrade\"")]
     ConnectionWithoutUpgrade,
-    /// No `Sec-WebSocket-Key`.
+    /// `Sec-WebSocket-Key` is missing.
     #[error("the Sec-WebSocket-Key header is missing")]
     KeyMissing,
-    /// More than one `Sec-WebSocket-Key`.
+    /// `Sec-WebSocket-Key` is repeated.
     #[error("the Sec-WebSocket-Key header is repeated")]
     KeyRepeated,
-    /// `Sec-WebSocket-Key` is not sixteen bytes in base64.
+    /// `Sec-WebSocket-Key` is not the base64 of sixteen bytes.
     #[error("the Sec-WebSocket-Key header is not 16 bytes in base64")]
     InvalidKey,
     /// `Sec-WebSocket-Version` is missing or not 13.
     #[error("the Sec-WebSocket-Version header has to be 13")]
     UnsupportedVersion,
-    /// More than one `Sec-WebSocket-Version`.
+    /// `Sec-WebSocket-Version` is repeated.
     #[error("the Sec-WebSocket-Version header is repeated")]
     VersionRepeated,
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
     #[error("the Sec-WebSocket-Protocol header is not a list of tokens")]
     InvalidProtocol,
-    /// The same subprotocol twice in `Sec-WebSocket-Protocol`.
+    /// `Sec-WebSocket-Protocol` contains a subprotocol twice.
     #[error("the Sec-WebSocket-Protocol header offers a protocol twice")]
     ProtocolRepeated,
-    /// More than [`MAX_OFFERED_PROTOCOLS`](crate::MAX_OFFERED_PROTOCOLS) in `Sec-WebSocket-Protocol`.
+    /// `Sec-WebSocket-Protocol` contains more than [`MAX_OFFERED_PROTOCOLS`](crate::MAX_OFFERED_PROTOCOLS)
+    /// subprotocols.
     #[error("the Sec-WebSocket-Protocol header offers too many protocols")]
     TooManyProtocols,
     /// `Sec-WebSocket-Extensions` is not a list of extensions (§9.1).
     #[error("the Sec-WebSocket-Extensions header is not a list of extensions")]
     InvalidExtensions,
-    /// `Origin` is not one of those that are let in, see [`AllowedOrigins`](crate::AllowedOrigins) (§10.2).
+    /// `Origin` is not allowed, see [`AllowedOrigins`](crate::AllowedOrigins) (§10.2).
     #[error("pages of this origin may not connect")]
     OriginNotAllowed,
-    /// A request of HTTP/2 that is no CONNECT with a `:protocol` (RFC 8441 §4).
+    /// An HTTP/2 request is not a CONNECT with a `:protocol` (RFC 8441 §4).
     #[error("over HTTP/2 a WebSocket handshake has to be an extended CONNECT request (RFC 8441)")]
     NotExtendedConnect,
     /// The `:protocol` of an extended CONNECT is not `websocket`.
     #[error("the :protocol of an extended CONNECT request has to be websocket")]
     UnsupportedConnectProtocol,
-    /// An `Upgrade` or a `Connection` in HTTP/2 (RFC 8441 §5).
+    /// An HTTP/2 request has an `Upgrade` or `Connection` header (RFC 8441 §5).
     #[error("over HTTP/2 there must be neither an Upgrade nor a Connection header")]
     UpgradeInHttp2,
-    /// `Sec-WebSocket-Version` is missing or not 13, over HTTP/2. The answer 426 needs an `Upgrade`, which has no place
-    /// there.
+    /// `Sec-WebSocket-Version` of an HTTP/2 request is missing or not 13. The status is 400, because a response with
+    /// status 426 requires an `Upgrade` header, which HTTP/2 forbids.
     #[error("the Sec-WebSocket-Version header has to be 13")]
     UnsupportedVersionInHttp2,
 }
 
 impl HandshakeError {
-    /// The status with which the request is answered: 405, 426, 403, 501 for another `:protocol` (RFC 9220 §3), or 400
-    /// for all else.
+    /// Returns the status of the response: 405 for a wrong method, 426 for a missing upgrade or a wrong version, 403
+    /// for an origin that is not allowed, 501 for another `:protocol` (RFC 9220 §3), and 400 otherwise.
     pub fn status(&self) -> StatusCode {
         match self {
             HandshakeError::MethodNotGet => StatusCode::METHOD_NOT_ALLOWED,
@@ -94,9 +95,9 @@ impl HandshakeError {
         }
     }
 
-    /// The answer: the reason as plain text, and the end of the connection, lest a proxy that believes in the
-    /// upgrade sends us frames as requests. The header `Connection`, which says so, has no place in HTTP/2: hyper leaves
-    /// it out there.
+    /// Creates the response, with the reason as plain text. It also closes the connection: a proxy that treats the
+    /// connection as upgraded could otherwise send frames, which the server would read as requests. HTTP/2 forbids
+    /// the `Connection` header, and hyper omits it there.
     pub fn response(&self) -> Response<String> {
         let body = format!("{self}\n");
         let length = HeaderValue::from(body.len());
@@ -107,7 +108,8 @@ impl HandshakeError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CONTENT_LENGTH, length);
         if self.status() == StatusCode::UPGRADE_REQUIRED {
-            // RFC 9110 §15.5.22 wants the protocol named; §7.8 wants the header to be hop by hop.
+            // RFC 9110 §15.5.22 requires the name of the protocol; §7.8 requires `Upgrade` to be listed in
+            // `Connection`.
             headers.insert(CONNECTION, HeaderValue::from_static("close, Upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
@@ -115,7 +117,7 @@ impl HandshakeError {
             HandshakeError::MethodNotGet => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET"));
             }
-            // RFC 6455 §4.4: the versions that we do speak.
+            // RFC 6455 §4.4: the supported versions.
             HandshakeError::UnsupportedVersion
             | HandshakeError::UnsupportedVersionInHttp2
             | HandshakeError::VersionRepeated => {

@@ -2,7 +2,7 @@
 
 use super::is_token_byte;
 
-/// A piece of a list of extensions, in the order in which they stand there.
+/// An item of a list of extensions, in the order of the list.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ExtensionListItem<'v> {
     /// The name of an extension. Its parameters follow.
@@ -11,14 +11,15 @@ pub(crate) enum ExtensionListItem<'v> {
     Parameter(&'v str, Option<&'v str>),
 }
 
-/// Walks over a list of extensions; whether it is one. What was wrong with it may show only at its end.
+/// Parses a list of extensions in one pass, and calls `each` for every item. Returns `false` if the list is
+/// malformed; `each` may already have been called by then.
 ///
-/// One walk, which takes memory only for a value in quotes.
+/// Allocates only for quoted values.
 pub(crate) fn parse_extension_list(value: &[u8], mut each: impl FnMut(ExtensionListItem<'_>)) -> bool {
     let mut scanner = Scanner(value);
     let mut extensions = 0;
     loop {
-        // Between commas there may be nothing, as long as there is something in the end (RFC 2616 §2.1).
+        // Elements of the list may be empty, but not all of them (RFC 2616 §2.1).
         if !matches!(scanner.peek(), Some(b',') | None) {
             if scanner.extension(&mut each).is_none() {
                 return false;
@@ -33,11 +34,11 @@ pub(crate) fn parse_extension_list(value: &[u8], mut each: impl FnMut(ExtensionL
     }
 }
 
-/// What is still to be read.
+/// The unread part of the list.
 struct Scanner<'v>(&'v [u8]);
 
 impl<'v> Scanner<'v> {
-    /// `token *( ";" token [ "=" ( token | quoted-string ) ] )`; `None` if that is not what is there.
+    /// Parses `token *( ";" token [ "=" ( token | quoted-string ) ] )`. Returns `None` if the input does not match.
     fn extension(&mut self, each: &mut impl FnMut(ExtensionListItem<'_>)) -> Option<()> {
         each(ExtensionListItem::Extension(self.token()?));
         while self.take(b';') {
@@ -61,7 +62,7 @@ impl<'v> Scanner<'v> {
         if token.is_empty() { None } else { std::str::from_utf8(token).ok() }
     }
 
-    /// The rest of a quoted string. Without quotes and backslashes it has to be a token as well.
+    /// Parses the rest of a quoted string. After unescaping, its content must be a token.
     fn quoted_token(&mut self) -> Option<String> {
         let mut token = String::new();
         loop {
@@ -79,7 +80,7 @@ impl<'v> Scanner<'v> {
         }
     }
 
-    /// The next byte that is not whitespace.
+    /// Skips whitespace and returns the next byte.
     fn peek(&mut self) -> Option<u8> {
         while let [b' ' | b'\t', rest @ ..] = self.0 {
             self.0 = rest;

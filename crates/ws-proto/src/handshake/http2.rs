@@ -10,19 +10,20 @@ use super::{
 };
 use crate::deflate;
 
-/// Whether a request of HTTP/2 asks for WebSocket: whether its `:protocol` is `websocket`.
+/// Returns whether an HTTP/2 request is a WebSocket handshake, that is, an extended CONNECT whose `:protocol` is
+/// `websocket`.
 ///
-/// What [`is_upgrade_request`](super::is_upgrade_request) is for HTTP/1.1: one that asks for it badly is for
-/// [`verify_connect_request`] to refuse.
+/// This is the HTTP/2 counterpart of [`is_upgrade_request`](super::is_upgrade_request). Nothing else is checked: pass
+/// the request to [`verify_connect_request`].
 pub fn is_connect_request(method: &Method, protocol: Option<&str>) -> bool {
     method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
-/// Holds a request of HTTP/2 against RFC 8441 §4 and §5, and what those leave of RFC 6455 §4.2.1. `protocol` is the
-/// value of the pseudo-header `:protocol`, which `http` has no place for.
+/// Checks an HTTP/2 request against RFC 8441 §4 and §5, and against the requirements of RFC 6455 §4.2.1 that still
+/// apply. `protocol` is the value of the pseudo-header `:protocol`, which the types of the `http` crate cannot hold.
 ///
-/// There is no `Upgrade`, no `Connection` and no `Host`; a `Sec-WebSocket-Key` means nothing (§5) and is not looked at.
-/// [`VerifiedRequest::response`] answers with 200 in place of 101.
+/// The request must not have `Upgrade` or `Connection` headers. It needs no `Host`. A `Sec-WebSocket-Key` has no
+/// meaning (§5) and is ignored. [`VerifiedRequest::response`] returns status 200 instead of 101.
 pub fn verify_connect_request(
     method: &Method,
     protocol: Option<&str>,
@@ -39,13 +40,13 @@ pub fn verify_connect_request(
     if !is_connect_request(method, protocol) {
         return Err(HandshakeError::UnsupportedConnectProtocol);
     }
-    // §4: `:scheme` and `:path` have to be there, and `:authority`, in place of `Host`, with them.
+    // §4: `:scheme` and `:path` are required, and so is `:authority`, which replaces `Host`.
     verify_target(target)?;
     let authority = target.authority().ok_or(HandshakeError::InvalidTarget)?;
     if !is_authority(authority.as_str().as_bytes()) {
         return Err(HandshakeError::InvalidTarget);
     }
-    // Somebody's gateway, or a library, may add it all the same.
+    // A gateway or a library may add `Host` anyway.
     match single_header(headers, &HOST) {
         SingleHeader::Missing => {}
         SingleHeader::Value(host) if is_authority(host) => {}

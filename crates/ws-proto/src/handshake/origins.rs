@@ -1,16 +1,17 @@
-//! Which pages may connect (RFC 6455 §10.2).
+//! The check of which pages may connect (RFC 6455 §10.2).
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 
 /// The origins whose pages may connect to a server.
 ///
-/// A browser lets every page open a WebSocket to every server, and sends the server's cookies along; nothing but the
-/// server's look at `Origin` keeps a stranger's page from acting as whoever visits it (cross-site WebSocket hijacking).
+/// A browser lets every page open a WebSocket to every server, and sends the cookies of that server along. A server
+/// must therefore check the `Origin` header. Without this check, any page can act in the name of its visitors
+/// (cross-site WebSocket hijacking).
 ///
-/// A request without `Origin` does not come from a page of a browser, which always sends it, and is let in unless
-/// [`allow_missing_origin`](Self::allow_missing_origin) says otherwise. Programs can send any `Origin` they like: this list protects
-/// the users of browsers, not the server from programs.
+/// Browsers always send `Origin`. A request without it comes from another program and is accepted, unless
+/// [`allow_missing_origin`](Self::allow_missing_origin) forbids it. Such programs can send any `Origin` they like:
+/// this check protects the users of browsers, and does not protect the server from other programs.
 ///
 /// ```
 /// # use tidewire_ws_proto::AllowedOrigins;
@@ -30,9 +31,9 @@ pub struct AllowedOrigins {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum OriginPattern {
-    /// As browsers send it.
+    /// An origin as browsers send it.
     Exact(String),
-    /// What stands before and behind the labels of a subdomain: `https://` and `.example.com:8443`.
+    /// The text before and after the labels of a subdomain: `https://` and `.example.com:8443`.
     Subdomains { prefix: String, suffix: String },
 }
 
@@ -47,12 +48,14 @@ pub struct InvalidOrigin(
 );
 
 impl AllowedOrigins {
-    /// These: a scheme, a host, and the port unless it is the scheme's own, as in `https://example.com` or
-    /// `http://localhost:5173`. `https://*.example.com` stands for all subdomains of whatever depth, and not for
-    /// `example.com` itself. `null` is what pages of files and sandboxed frames send, whoever has written them.
+    /// Allows the listed origins. An origin is a scheme, a host, and the port unless it is the default port of the
+    /// scheme, for example `https://example.com` or `http://localhost:5173`. `https://*.example.com` allows all
+    /// subdomains at any depth, but not `example.com` itself. `null` is the origin of local files and sandboxed
+    /// frames, no matter who wrote them.
     ///
     /// # Errors
-    /// One of them is no origin.
+    ///
+    /// One of the texts is not an origin.
     pub fn new<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Result<Self, InvalidOrigin> {
         let listed = origins
             .into_iter()
@@ -61,28 +64,28 @@ impl AllowedOrigins {
         Ok(Self { patterns: listed, same_host: false, allow_missing_origin: true })
     }
 
-    /// Only pages of the host that the request itself names in `Host`, port included: those that the server's own name
-    /// has served. The scheme may differ, since TLS may end before us.
+    /// Allows only pages whose host and port equal the `Host` header of the request, that is, pages from this server
+    /// itself. The scheme may differ, since a proxy may terminate TLS.
     #[must_use]
     pub fn same_host() -> Self {
         Self { patterns: Vec::new(), same_host: true, allow_missing_origin: true }
     }
 
-    /// These, and pages of the [same host](Self::same_host).
+    /// Also allows pages of the [same host](Self::same_host).
     #[must_use]
     pub fn or_same_host(mut self) -> Self {
         self.same_host = true;
         self
     }
 
-    /// Whether a request that names no origin is let in. Default: yes.
+    /// Sets whether a request without `Origin` is allowed. Default: `true`.
     #[must_use]
     pub fn allow_missing_origin(mut self, allowed: bool) -> Self {
         self.allow_missing_origin = allowed;
         self
     }
 
-    /// Whether a request with these headers may connect. One that names several origins may not.
+    /// Returns whether a request with these headers may connect. A request with several `Origin` headers may not.
     #[must_use]
     pub fn allows(&self, headers: &HeaderMap) -> bool {
         self.allows_origin(&RequestOrigin::from_headers(headers, headers.get(HOST).cloned()))
@@ -101,7 +104,7 @@ impl AllowedOrigins {
     }
 }
 
-/// What a request says about the page that it comes from.
+/// The origin of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RequestOrigin {
     Missing,
@@ -110,7 +113,7 @@ pub(crate) enum RequestOrigin {
 }
 
 impl RequestOrigin {
-    /// `host` is what the request says that it has come to.
+    /// Reads the origin from `headers`. `host` is the host that the request was sent to.
     pub(crate) fn from_headers(headers: &HeaderMap, host: Option<HeaderValue>) -> Self {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
@@ -128,7 +131,7 @@ impl OriginPattern {
             Self::Subdomains { prefix, suffix } => origin
                 .strip_prefix(prefix.as_str())
                 .and_then(|rest| rest.strip_suffix(suffix.as_str()))
-                // A host and nothing else: what a browser sends has no more, but what somebody else sends may.
+                // The labels must be part of a host name. Browsers send nothing else, but other programs may.
                 .is_some_and(|labels| {
                     !labels.is_empty()
                         && labels.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
@@ -143,7 +146,8 @@ fn is_same_host(origin: &str, host: &HeaderValue) -> bool {
         .is_some_and(|(_, authority)| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
-/// Browsers serialise an origin in one way (RFC 6454 §6.2): in lower case, without the scheme's own port.
+/// Browsers serialize an origin in only one way (RFC 6454 §6.2): in lower case, without the default port of the
+/// scheme.
 fn parse_origin_pattern(text: &str) -> Result<OriginPattern, InvalidOrigin> {
     let invalid = || InvalidOrigin(text.to_owned());
     if text == "null" {
@@ -173,7 +177,7 @@ fn parse_origin_pattern(text: &str) -> Result<OriginPattern, InvalidOrigin> {
     })
 }
 
-/// A name or an address, and perhaps a port.
+/// Returns whether `text` is a name or an address, optionally with a port.
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),

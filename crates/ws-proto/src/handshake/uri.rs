@@ -4,10 +4,10 @@ use http::{HeaderValue, Uri};
 
 use super::is_authority;
 
-/// What a WebSocket URI says: where to connect, whether to encrypt, and which resource to ask for.
+/// A parsed WebSocket URI: the host and port to connect to, whether to encrypt, and the resource to request.
 ///
-/// Its schemes are `ws` and `wss`; `http` and `https` mean the same, as in browsers. It is ASCII: a host is given as a
-/// resolver knows it (`xn--…`), the rest percent-encoded.
+/// The schemes are `ws` and `wss`; `http` and `https` mean the same, as in browsers. The URI must be ASCII: an
+/// internationalized host name in its `xn--…` form, everything else percent-encoded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WebSocketUri {
     secure: bool,
@@ -18,7 +18,7 @@ pub struct WebSocketUri {
 }
 
 impl WebSocketUri {
-    /// Takes a URI apart.
+    /// Parses a URI.
     pub fn parse(uri: &str) -> Result<Self, UriError> {
         if !uri.is_ascii() {
             return Err(UriError::NotAscii);
@@ -47,21 +47,21 @@ impl WebSocketUri {
         if bare.is_empty() {
             return Err(UriError::HostMissing);
         }
-        // `http` takes brackets anywhere in a host, and whatever follows them.
-        let behind = &authority.as_str()[host.len()..];
-        if !is_authority(host.as_bytes()) || !(behind.is_empty() || behind.starts_with(':')) {
+        // The `http` crate accepts brackets anywhere in a host, and any characters after them.
+        let after_host = &authority.as_str()[host.len()..];
+        if !is_authority(host.as_bytes()) || !(after_host.is_empty() || after_host.starts_with(':')) {
             return Err(UriError::Malformed("invalid host".to_owned()));
         }
         let default_port = if secure { 443 } else { 80 };
-        let port = match behind.strip_prefix(':') {
+        let port = match after_host.strip_prefix(':') {
             None | Some("") => default_port,
-            // `parse` would take a sign as well.
+            // `parse` would also accept a sign.
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 port.parse().map_err(|_| UriError::InvalidPort)?
             }
             Some(_) => return Err(UriError::InvalidPort),
         };
-        // §4.1, 4: the port is named unless it is the default one.
+        // §4.1, 4: the port is included unless it is the default port.
         let host_field = if port == default_port { host.to_owned() } else { format!("{host}:{port}") };
         let malformed = |_| UriError::Malformed("invalid host or path".to_owned());
         Ok(Self {
@@ -73,27 +73,27 @@ impl WebSocketUri {
         })
     }
 
-    /// Whether the connection is encrypted: `wss`.
+    /// Returns whether the connection is encrypted (`wss` or `https`).
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
+    /// Returns the host: a name, an IPv4 address, or an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, 80 or 443 if the URI names none.
+    /// Returns the port, or the default (80, or 443 if encrypted) if the URI has none.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The value of the `Host` header.
+    /// Returns the value of the `Host` header.
     pub fn host_header(&self) -> &HeaderValue {
         &self.host_header
     }
 
-    /// The target of the request: the path, `/` if there is none, and the query.
+    /// Returns the target of the request: the path, or `/` if it is empty, and the query.
     pub fn resource_name(&self) -> &Uri {
         &self.resource_name
     }
@@ -107,33 +107,33 @@ fn resource_name(uri: &Uri) -> String {
     }
 }
 
-/// The URI is none that a WebSocket can be opened to.
+/// The URI is not a valid WebSocket URI.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UriError {
-    /// It is no URI.
+    /// The text is not a URI.
     #[error("the URL is malformed: {0}")]
     Malformed(String),
-    /// A character beyond ASCII.
-    #[error("the URL is not ASCII: names have to be in their xn-- form, the rest percent-encoded")]
+    /// The URI contains characters that are not ASCII.
+    #[error("the URL is not ASCII: use the xn-- form of host names and percent-encode the rest")]
     NotAscii,
-    /// It does not begin with a scheme.
-    #[error("the URL has to begin with ws:// or wss://")]
+    /// The URI does not begin with a scheme.
+    #[error("the URL must begin with ws:// or wss://")]
     SchemeMissing,
-    /// Another scheme than `ws`, `wss`, `http` and `https`.
+    /// The scheme is not `ws`, `wss`, `http` or `https`.
     #[error("the URL has the scheme {0:?} instead of ws or wss")]
     UnknownScheme(String),
-    /// No host.
+    /// The host is missing.
     #[error("the URL has no host")]
     HostMissing,
-    /// The port is no number below 65 536.
-    #[error("the port of the URL is no number below 65536")]
+    /// The port is not a number below 65 536.
+    #[error("the port of the URL is not a number below 65536")]
     InvalidPort,
-    /// A user name, for which §3 has no place.
-    #[error("the URL has a user name: credentials have to be in a header")]
+    /// The URI contains a user name, which §3 does not allow.
+    #[error("the URL has a user name: send credentials in a header instead")]
     Credentials,
-    /// A fragment (§3: "MUST NOT be used").
-    #[error("the URL has a fragment (#)")]
+    /// The URI contains a fragment (§3: "MUST NOT be used").
+    #[error("the URL has a fragment (#), which is not allowed")]
     Fragment,
 }
 
