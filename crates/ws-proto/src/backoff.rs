@@ -1,27 +1,27 @@
-//! How long to wait before the next attempt to connect.
+//! The delay before the next attempt to connect.
 
 use std::time::Duration;
 
-/// The first wait, unless the program says otherwise.
+/// The default first delay.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// The longest wait, unless the program says otherwise.
+/// The default maximum delay.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// How much chance there is in a wait, unless the program says otherwise.
+/// The default randomization factor.
 const RANDOMIZATION_FACTOR: f64 = 0.5;
 
-/// No wait is computed from less, so that a zero in the settings makes no hot loop.
+/// The minimum of both delays, so that a setting of zero does not cause a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(1);
 
-/// The waits between attempts to connect: each twice as long as the one before, up to a maximum, and all of them uneven,
-/// so that clients which have lost their server at the same moment do not come back at the same moment.
+/// Computes the delays between attempts to connect: exponential, with a maximum, and randomized. Clients that lost
+/// their server at the same moment therefore do not reconnect at the same moment.
 ///
-/// Attempt `n` (from 0) waits `delay · 2ⁿ`, more or less by a random part of it that is at most `randomization_factor`.
-/// This is what Socket.IO's clients do, to the millisecond. From where `delay · 2ⁿ` reaches `delay_max` on, theirs always
-/// wait exactly `delay_max`; here it is `delay_max` *less* a random part. Without it, clients that a crashing server
-/// throws out together would come back together, time after time. (Theirs also do not wait at all any more after 1014
-/// failures, every other time: the power of two has become infinite.)
+/// Before attempt `n`, counted from 0, the delay is `delay · 2ⁿ`, plus or minus a random part of it. The random part
+/// is at most `randomization_factor` of the delay. Up to this point the delays equal those of Socket.IO's clients to
+/// the millisecond. They differ once `delay · 2ⁿ` reaches `delay_max`: Socket.IO's clients then always wait exactly
+/// `delay_max`, while this type subtracts a random part from it. Without that part, clients that a crashing server
+/// disconnected at the same moment would keep reconnecting at the same moment.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,7 +29,7 @@ const MIN_DELAY: Duration = Duration::from_millis(1);
 /// use tidewire_ws_proto::Backoff;
 ///
 /// let mut backoff = Backoff::default();
-/// let random = 0x4000_0000_0000_0000; // from the system; this one is a quarter of the range
+/// let random = 0x4000_0000_0000_0000; // a quarter of the range; use random bits from the system instead
 /// assert_eq!(backoff.next_delay(random), Duration::from_millis(1_000 - 125));
 /// assert_eq!(backoff.next_delay(random), Duration::from_millis(2_000 - 250));
 /// backoff.reset();
@@ -44,8 +44,9 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Begins with `delay` and ends with `delay_max`; either counts as a millisecond if it is less. A
-    /// `randomization_factor` that is not above 0 and at most 1 means that nothing is left to chance.
+    /// Creates a backoff whose first delay is `delay` and whose maximum is `delay_max`. Values below one millisecond
+    /// are treated as one millisecond. `randomization_factor` must be above 0 and at most 1. Any other value turns
+    /// randomization off.
     #[must_use]
     pub fn new(delay: Duration, delay_max: Duration, randomization_factor: f64) -> Self {
         let is_factor = randomization_factor > 0.0 && randomization_factor <= 1.0;
@@ -57,11 +58,13 @@ impl Backoff {
         }
     }
 
-    /// How long to wait before the next attempt, which is counted. `random` is 64 random bits.
+    /// Returns the delay before the next attempt, and counts the attempt. `random` must be 64 random bits.
     pub fn next_delay(&mut self, random: u64) -> Duration {
+        // Saturates. In `backo2.js` the power becomes infinite after 1014 failures, and then every other delay
+        // is zero.
         let power = 1_u128.checked_shl(self.attempts).unwrap_or(u128::MAX);
         self.attempts = self.attempts.saturating_add(1);
-        // As many bits as a fraction below 1 can have.
+        // An `f64` below 1 has 53 bits.
         let random = (random >> 11) as f64 / (1_u64 << 53) as f64;
         let part = random * self.randomization_factor;
         let nanos = self.delay.as_nanos().saturating_mul(power);
@@ -69,7 +72,7 @@ impl Backoff {
             return self.delay_max.saturating_sub(self.delay_max.mul_f64(part));
         }
         let delay = from_nanos(nanos);
-        // The first decimal of the same number is the coin that is tossed, as in Socket.IO's clients.
+        // As in Socket.IO's clients, the first decimal of the same number decides the sign.
         let is_shorter = ((random * 10.0) as u8).is_multiple_of(2);
         let deviation = delay.mul_f64(part);
         if is_shorter {
@@ -79,35 +82,35 @@ impl Backoff {
         }
     }
 
-    /// How many delays there have been since the beginning, or since [`reset`](Self::reset).
+    /// Returns the number of attempts since the start, or since the last [`reset`](Self::reset).
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The longest delay.
+    /// Returns the maximum delay.
     #[must_use]
     pub fn delay_max(&self) -> Duration {
         self.delay_max
     }
 
-    /// Begins again with the first delay.
+    /// Starts again with the first delay.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }
 }
 
-/// One second, at most five, give or take a half.
+/// Creates a backoff with a first delay of 1 second, a maximum delay of 5 seconds and a randomization factor of 0.5.
 impl Default for Backoff {
     fn default() -> Self {
         Self::new(DELAY, DELAY_MAX, RANDOMIZATION_FACTOR)
     }
 }
 
-/// Of a number that is less than that of some `Duration`.
+/// Converts nanoseconds to a `Duration`. `nanos` must be less than the nanoseconds of some `Duration`.
 fn from_nanos(nanos: u128) -> Duration {
     const SECOND: u128 = 1_000_000_000;
-    // Neither conversion can lose anything: the seconds are those of a duration.
+    // Neither conversion loses anything, since the seconds are less than those of a `Duration`.
     Duration::new((nanos / SECOND) as u64, (nanos % SECOND) as u32)
 }
 
@@ -117,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// What gives this number between 0 and 1.
+    /// Returns the random bits that stand for this number between 0 and 1.
     fn bits(random: f64) -> u64 {
         ((random * (1_u64 << 53) as f64) as u64) << 11
     }
@@ -128,10 +131,11 @@ mod tests {
 
     #[test]
     fn below_the_maximum_the_delays_are_those_of_the_official_client() {
-        // What `backo2.js` of socket.io-client 4.8 answers when `Math.random` gives these numbers, one after the other.
-        type Answers = &'static [(f64, u64)];
+        // The delays of `backo2.js` in socket.io-client 4.8 if `Math.random` returns these numbers one after the
+        // other.
+        type Delays = &'static [(f64, u64)];
         #[rustfmt::skip]
-        const OFFICIAL: &[(u64, u64, f64, Answers)] = &[
+        const OFFICIAL: &[(u64, u64, f64, Delays)] = &[
             (1_000, 5_000, 0.5, &[(0.0, 1_000), (0.0625, 1_938), (0.125, 4_250)]),
             (1_000, 5_000, 0.5, &[(0.25, 875), (0.375, 2_375), (0.5, 5_000)]),
             (1_000, 5_000, 0.5, &[(0.75, 1_375), (0.875, 1_125), (0.984375, 5_000)]),
@@ -148,11 +152,11 @@ mod tests {
                 (0.0, 1_000), (0.0625, 2_000), (0.125, 4_000), (0.25, 5_000), (0.375, 5_000)]),
             (1_000, 5_000, 1.5, &[(0.0, 1_000), (0.0625, 2_000), (0.125, 4_000)]),
         ];
-        for &(delay, delay_max, factor, answers) in OFFICIAL {
+        for &(delay, delay_max, factor, delays) in OFFICIAL {
             let mut backoff = Backoff::new(millis(delay), millis(delay_max), factor);
-            for &(random, official) in answers {
+            for &(random, official) in delays {
                 let ours = backoff.next_delay(bits(random)).as_secs_f64() * 1_000.0;
-                // It counts in whole milliseconds.
+                // The official client counts in whole milliseconds.
                 assert!((ours - official as f64).abs() < 1.0, "{ours} for {official}: {backoff:?}, {random}");
             }
         }
@@ -167,7 +171,7 @@ mod tests {
         for (random, expected) in [(0.0, 5_000), (0.25, 4_375), (0.5, 3_750), (0.75, 3_125)] {
             assert_eq!(backoff.next_delay(bits(random)), millis(expected));
         }
-        // Also if the first delay is longer than the longest.
+        // This also holds if the first delay is longer than the maximum.
         assert_eq!(Backoff::new(millis(7), millis(4), 0.5).next_delay(bits(0.5)), millis(3));
     }
 

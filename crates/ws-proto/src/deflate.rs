@@ -1,13 +1,13 @@
-//! permessage-deflate (RFC 7692): messages that are compressed one by one.
+//! permessage-deflate (RFC 7692): each message is compressed separately.
 //!
-//! An end compresses with a [`Deflater`], as it sees fit for each message; a [`Connection`](crate::Connection) inflates what
-//! the peer has compressed. Both follow a [`DeflateAgreement`], which the opening handshake finds between two
-//! [`DeflateOptions`].
+//! An endpoint compresses with a [`Deflater`], which decides for each message whether to compress it. A
+//! [`Connection`](crate::Connection) inflates the peer's messages. Both follow a [`DeflateAgreement`], which the
+//! opening handshake negotiates from the [`DeflateOptions`] of both endpoints.
 //!
-//! **What it costs.** zlib takes 380 KiB to compress and 44 KiB to inflate. Where no context is kept from message to message
-//! (the default here, in both directions) that memory belongs to the thread, and a connection owns none. Where the peer
-//! keeps its context, the connection remembers what its messages may refer to, at most the agreed window of 32 KiB;
-//! where we keep ours, it owns a compressor.
+//! **Cost.** zlib takes 380 KiB to compress and 44 KiB to inflate. Without context takeover (the default in both
+//! directions) this memory belongs to the thread, and a connection owns none of it. With context takeover for the
+//! peer, the connection keeps the data that the peer's messages may refer to, at most the negotiated window of up to
+//! 32 KiB. With context takeover for this endpoint, the connection owns a compressor.
 
 mod agreement;
 mod deflater;
@@ -22,13 +22,13 @@ pub(crate) use inflater::Inflater;
 pub use options::DeflateOptions;
 pub(crate) use options::{DeflateParams, parse_offers};
 
-/// What ends every compressed message and is left out of it (RFC 7692 §7.2.1): the empty block of a flush.
+/// The empty block of a flush. It ends every compressed message and is not sent (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// The extension's name.
+/// The name of the extension.
 const NAME: &str = "permessage-deflate";
 
-/// The largest window, and the smallest that zlib can compress with.
+/// The maximum window, and the minimum that zlib can compress with, as powers of two.
 const MAX_WINDOW_BITS: u8 = 15;
 const MIN_WINDOW_BITS: u8 = 9;
 

@@ -1,12 +1,12 @@
-//! An error with its causes, in one line.
+//! Displays an error with its causes in one line.
 
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error and what [`Error::source`] has behind it, with colons between.
+/// Displays an error and all its causes ([`Error::source`]), separated by colons.
 ///
-/// For errors of others, hyper's for instance, which keep their reason for themselves. Those of ours say it all by
-/// themselves, and have nothing behind them.
+/// Use this for errors of other crates, such as hyper, whose text does not contain the cause. The text of Tidewire's own
+/// errors normally contains the cause already.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 

@@ -1,4 +1,4 @@
-//! What both ends have agreed on.
+//! The negotiated parameters.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::{MAX_WINDOW_BITS, NAME};
 use crate::frame::Role;
 
-/// permessage-deflate as both ends of a connection have agreed on it in the opening handshake.
+/// The permessage-deflate parameters that both endpoints have negotiated in the opening handshake.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct DeflateAgreement {
     pub(super) role: Role,
@@ -15,14 +15,14 @@ pub struct DeflateAgreement {
     pub(super) client_context_takeover: bool,
     pub(super) server_max_window_bits: u8,
     pub(super) client_max_window_bits: u8,
-    /// The client has said that it can be told.
+    /// Whether the response limits the client's window. The client must have offered that.
     pub(super) send_client_max_window_bits: bool,
     pub(super) level: u8,
     pub(super) threshold: usize,
 }
 
 impl DeflateAgreement {
-    /// Whether messages of this end refer to those before them.
+    /// Returns whether this endpoint uses context takeover, that is, whether its messages may refer to earlier ones.
     #[must_use]
     pub fn own_context_takeover(&self) -> bool {
         match self.role {
@@ -31,7 +31,7 @@ impl DeflateAgreement {
         }
     }
 
-    /// Whether messages of the peer refer to those before them.
+    /// Returns whether the peer uses context takeover, that is, whether its messages may refer to earlier ones.
     #[must_use]
     pub fn peer_context_takeover(&self) -> bool {
         match self.role {
@@ -40,7 +40,7 @@ impl DeflateAgreement {
         }
     }
 
-    /// How far back messages of this end refer, as a power of two.
+    /// Returns the window size of this endpoint as a power of two, that is, how far back its messages may refer.
     #[must_use]
     pub fn own_window_bits(&self) -> u8 {
         match self.role {
@@ -49,7 +49,7 @@ impl DeflateAgreement {
         }
     }
 
-    /// How far back messages of the peer refer, as a power of two.
+    /// Returns the window size of the peer as a power of two, that is, how far back its messages may refer.
     #[must_use]
     pub fn peer_window_bits(&self) -> u8 {
         match self.role {
@@ -58,21 +58,21 @@ impl DeflateAgreement {
         }
     }
 
-    /// The server's answer: the value of `Sec-WebSocket-Extensions`.
+    /// Returns the server's response: the value of `Sec-WebSocket-Extensions`.
     pub(crate) fn response_header(&self) -> HeaderValue {
-        let mut answer = NAME.to_owned();
+        let mut response = NAME.to_owned();
         if !self.server_context_takeover {
-            answer.push_str("; server_no_context_takeover");
+            response.push_str("; server_no_context_takeover");
         }
         if !self.client_context_takeover {
-            answer.push_str("; client_no_context_takeover");
+            response.push_str("; client_no_context_takeover");
         }
         if self.server_max_window_bits < MAX_WINDOW_BITS {
-            let _ = write!(answer, "; server_max_window_bits={}", self.server_max_window_bits);
+            let _ = write!(response, "; server_max_window_bits={}", self.server_max_window_bits);
         }
         if self.send_client_max_window_bits {
-            let _ = write!(answer, "; client_max_window_bits={}", self.client_max_window_bits);
+            let _ = write!(response, "; client_max_window_bits={}", self.client_max_window_bits);
         }
-        HeaderValue::from_str(&answer).unwrap_or(HeaderValue::from_static(NAME))
+        HeaderValue::from_str(&response).unwrap_or(HeaderValue::from_static(NAME))
     }
 }

@@ -1,4 +1,4 @@
-//! Compressing what is sent.
+//! Compresses messages before they are sent.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,14 +11,15 @@ use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS, TAIL};
 const WINDOW_SIZE_COUNT: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
 
 thread_local! {
-    /// The thread's compressors for messages that refer to nothing before them, one for each window that a client has asked
-    /// for: otherwise two clients could have one made anew for each message. Taken while it is used.
+    /// The thread's compressors for messages without context takeover, one for each window size. With a single
+    /// compressor, two clients with different windows could cause a new compressor for every message. A compressor is
+    /// taken out while it is used.
     static SHARED: RefCell<[Option<Compressor>; WINDOW_SIZE_COUNT]> = const { RefCell::new([const { None }; WINDOW_SIZE_COUNT]) };
 }
 
-/// Compresses the messages of one end of a connection.
+/// Compresses the messages of one endpoint of a connection.
 ///
-/// It owns a compressor only where its messages refer to those before them.
+/// It owns a compressor only with context takeover. Otherwise it uses a compressor of the thread.
 pub struct Deflater {
     setting: CompressorParams,
     threshold: usize,
@@ -26,24 +27,27 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// For messages of the end that this agreement belongs to.
+    /// Creates a deflater for the messages that the endpoint of this agreement sends.
     #[must_use]
     pub fn new(agreement: &DeflateAgreement) -> Self {
         let setting = CompressorParams { level: agreement.level, window_bits: agreement.own_window_bits() };
         if setting.window_bits < MIN_WINDOW_BITS {
-            // zlib takes 8 and compresses with 9, which the peer could not inflate. Nothing has to be compressed.
+            // For 8, zlib compresses with 9, which the peer could not inflate. So nothing is compressed; compression
+            // is always optional.
             return Self { setting, threshold: usize::MAX, compressor: None };
         }
         let own = agreement.own_context_takeover().then(|| Box::new(Compressor::new(setting)));
         Self { setting, threshold: agreement.threshold, compressor: own }
     }
 
-    /// Compresses a message into `out`, which is cleared before; whether it is to be sent so. What is short is not, and
-    /// what would become longer.
+    /// Clears `out` and compresses a message into it. Returns whether to send `out` instead of `payload`. Returns
+    /// `false` if the message is shorter than the threshold or, without context takeover, if compression would not
+    /// make it shorter.
     ///
-    /// A frame with this payload has [`rsv1`](crate::FrameHeader::rsv1) set. Where messages refer to those before them it
-    /// must be sent, and before the next one is compressed: the peer would lose track otherwise.
-    #[must_use = "what is compressed must be sent so"]
+    /// If this returns `true`, send `out` in a frame with [`rsv1`](crate::FrameHeader::rsv1) set. With context
+    /// takeover, the frame must be sent, and before the next message is compressed. Otherwise the peer cannot inflate
+    /// the messages that follow.
+    #[must_use = "the returned value tells whether to send the compressed message"]
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         if payload.len() < self.threshold.max(1) {
@@ -65,8 +69,9 @@ impl Deflater {
         out.len() < payload.len()
     }
 
-    /// How far back in a message what it compresses refers, as a power of two: deflaters with the same answer may share what
-    /// they compress. `None` where messages refer to those before them, or none is ever compressed.
+    /// Returns the window size as a power of two if the compressed messages do not depend on earlier messages.
+    /// Deflaters that return the same value may share a compressed message. Returns `None` with context takeover, and
+    /// if no message is ever compressed.
     #[must_use]
     pub fn no_takeover_window_bits(&self) -> Option<u8> {
         (self.compressor.is_none() && self.setting.window_bits >= MIN_WINDOW_BITS)
@@ -80,7 +85,7 @@ impl fmt::Debug for Deflater {
     }
 }
 
-/// What makes two compressors alike.
+/// The parameters of a compressor. Compressors with equal parameters are interchangeable.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 struct CompressorParams {
     level: u8,
@@ -99,15 +104,15 @@ impl Compressor {
     }
 
     fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        // Text shrinks to a third or less; it grows from there if it has to.
+        // Text shrinks to a third or less. For other data the buffer grows if necessary.
         out.reserve(payload.len() / 3 + 64);
         let start = self.zlib.total_in();
         loop {
             let done = (self.zlib.total_in() - start) as usize;
             let result = self.zlib.compress_vec(&payload[done..], out, FlushCompress::Sync);
-            debug_assert!(result.is_ok(), "compressing does not fail: {result:?}");
+            debug_assert!(result.is_ok(), "compression failed: {result:?}");
             let done = (self.zlib.total_in() - start) as usize;
-            // The flush is complete when it did not need the last byte of the room.
+            // The flush is complete if it did not use the last byte of the buffer.
             if result.is_err() || (done == payload.len() && out.len() < out.capacity()) {
                 break;
             }

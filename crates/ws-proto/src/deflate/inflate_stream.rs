@@ -1,4 +1,4 @@
-//! Inflating a message while it comes, in pieces of bounded size.
+//! Inflates a message as it arrives, in pieces of bounded size.
 
 use std::fmt;
 
@@ -8,28 +8,28 @@ use super::inflater::{INITIAL_EXPANSION_RATIO, MAX_FINAL_BLOCKS, concat_suffix, 
 use super::{MAX_WINDOW_BITS, TAIL};
 use crate::error::ProtocolError;
 
-/// The most that comes out in one go, whatever it was compressed to.
+/// The maximum length of a piece.
 const MAX_OUTPUT_LEN: usize = 64 * 1024;
 
-/// How far back a message may refer.
+/// The maximum distance that a message may refer back.
 const WINDOW_SIZE: usize = 1 << MAX_WINDOW_BITS;
 
-/// A message under way. While it is, it owns a decompressor and a window: about 80 KiB, and what has come of it and is not
-/// inflated yet, which is the rest of one read.
+/// A message that is being received. It owns a decompressor and a window, about 80 KiB, and the received bytes that
+/// are not inflated yet, which are the rest of one read.
 pub(crate) struct InflateStream {
     zlib: Decompress,
-    /// The end of what has come out, and of the messages before it if it may refer to them.
+    /// The end of the inflated data, and of the previous messages if this one may refer to them.
     window: Vec<u8>,
-    /// What has come, from `input_pos` on.
+    /// The received bytes. Those from `input_pos` on are not inflated yet.
     input: Vec<u8>,
     input_pos: usize,
-    /// The last piece was as long as one may be, so there may be more without further input.
+    /// The last piece had the maximum length, so there may be more output without further input.
     output_was_full: bool,
     final_blocks: usize,
 }
 
 impl InflateStream {
-    /// A message that may refer to what is in `window`.
+    /// Starts a message that may refer to `window`.
     pub(super) fn new(mut zlib: Decompress, window: Vec<u8>) -> Result<Self, ProtocolError> {
         reset_with_dictionary(&mut zlib, &window)?;
         Ok(Self { zlib, window, input: Vec::new(), input_pos: 0, output_was_full: false, final_blocks: 0 })
@@ -39,12 +39,12 @@ impl InflateStream {
         self.window
     }
 
-    /// What has come before, none of it inflated yet.
+    /// Sets the bytes that have already arrived, none of them inflated yet.
     pub(crate) fn with_input(self, input: Vec<u8>) -> Self {
         Self { input, ..self }
     }
 
-    /// Appends what has come, the last of it or not. What the sender left out belongs to the message.
+    /// Appends received bytes. After the last ones it appends the tail that the sender left out.
     pub(crate) fn push(&mut self, payload: &[u8], is_last: bool) {
         let tail = if is_last { &TAIL[..] } else { &[] };
         self.input.reserve_exact(payload.len() + tail.len());
@@ -52,12 +52,12 @@ impl InflateStream {
         self.input.extend_from_slice(tail);
     }
 
-    /// Whether [`next`](Self::next) has something to do without further input.
+    /// Returns whether [`next`](Self::next) can make progress without further input.
     pub(crate) fn has_more(&self) -> bool {
         self.output_was_full || !self.input.is_empty()
     }
 
-    /// The next piece of the message, of at most 64 KiB.
+    /// Returns the next piece of the message, of at most 64 KiB.
     pub(crate) fn next(&mut self) -> Result<Vec<u8>, ProtocolError> {
         let mut piece =
             Vec::with_capacity((self.input.len() * INITIAL_EXPANSION_RATIO).clamp(64, MAX_OUTPUT_LEN));
@@ -72,7 +72,7 @@ impl InflateStream {
             let taken = (self.zlib.total_in() - before.0) as usize;
             self.input_pos += taken;
             if status == Status::StreamEnd {
-                // A block that says it is the last one. More may follow, and refer to what came before (§7.2.3.5).
+                // This block was marked as final. More blocks may follow and refer to earlier data (§7.2.3.5).
                 self.final_blocks += 1;
                 if self.final_blocks > MAX_FINAL_BLOCKS {
                     return Err(ProtocolError::InvalidCompression);
@@ -85,7 +85,7 @@ impl InflateStream {
             if is_stuck && !is_taken && !is_full {
                 return Err(ProtocolError::InvalidCompression);
             }
-            // Where room is left there is nothing more to come out of what was put in.
+            // If the piece has spare capacity, the input so far gives no more output.
             if is_full || is_taken && piece.len() < piece.capacity() {
                 self.output_was_full = is_full;
                 break;

@@ -1,4 +1,4 @@
-//! Inflating what was received.
+//! Inflates received messages.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,31 +11,31 @@ use super::{MAX_WINDOW_BITS, TAIL};
 use crate::error::ProtocolError;
 
 thread_local! {
-    /// The thread's decompressor. Taken while it is used: no connection needs one between two messages.
+    /// The thread's decompressor. It is taken out while it is used; no connection needs one between two messages.
     static SHARED: RefCell<Option<Shared>> = const { RefCell::new(None) };
 }
 
 struct Shared {
     zlib: Decompress,
-    /// What comes out, before it is copied to where it fits exactly.
+    /// The inflated message, before it is copied to a buffer of its exact length.
     message: Vec<u8>,
 }
 
-/// A longer message gives its memory back.
+/// The buffer of a longer message is freed.
 const MAX_RETAINED_CAPACITY: usize = 64 * 1024;
 
-/// How much more than the compressed message is made room for at first.
+/// The initial capacity for the inflated message is the compressed length times this factor.
 pub(super) const INITIAL_EXPANSION_RATIO: usize = 4;
 
-/// Blocks of one message that say they are the last one. Senders use one at most; each costs a window, so that a message
-/// of nothing else would take seconds.
+/// The maximum number of blocks in one message that are marked as final. Senders use at most one. Each costs a copy
+/// of the window, so a message of only such blocks would take seconds.
 pub(super) const MAX_FINAL_BLOCKS: usize = 8;
 
 /// Inflates the messages of a peer.
 pub(crate) struct Inflater {
-    /// What the peer's next message may refer to: the end of those before it. Empty where each stands for itself.
+    /// The end of the previous messages, which the peer's next message may refer to. Empty without context takeover.
     window: Vec<u8>,
-    /// How much of it to keep; 0 where nothing may be referred to.
+    /// The maximum length of the window; 0 without context takeover.
     window_size: usize,
 }
 
@@ -46,11 +46,12 @@ impl Inflater {
         Self { window: Vec::new(), window_size }
     }
 
-    /// Gives `take` the message that `payload` is compressed from.
+    /// Inflates `payload` and passes the message to `take`.
     ///
     /// # Errors
-    /// It is not compressed, or the message has more than `limit` bytes. That is found out while inflating: the buffer
-    /// holds at most twice what has come out, and one byte more than the limit.
+    ///
+    /// `payload` cannot be inflated, or the message is longer than `limit` bytes. The limit is checked while
+    /// inflating: the buffer holds at most twice the bytes inflated so far, and at most one byte more than the limit.
     pub(crate) fn inflate<T>(
         &mut self,
         payload: &[u8],
@@ -72,15 +73,16 @@ impl Inflater {
         taken
     }
 
-    /// For a message that is inflated while it comes.
+    /// Starts a message that is inflated as it arrives.
     ///
     /// # Errors
-    /// Never, as far as zlib is known.
+    ///
+    /// Only if zlib does not accept the window, which does not happen in practice.
     pub(crate) fn start_stream(&self) -> Result<InflateStream, ProtocolError> {
         InflateStream::new(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS), self.window.clone())
     }
 
-    /// The message is over: later ones may refer to it.
+    /// Ends a message. Later messages may refer to it.
     pub(crate) fn finish(&mut self, inflating: InflateStream) {
         let mut window = inflating.into_window();
         window.drain(..window.len().saturating_sub(self.window_size));
@@ -88,7 +90,8 @@ impl Inflater {
         self.window = window;
     }
 
-    /// Whether a message that nobody wants can be left as it is: no later one may refer to it.
+    /// Returns whether the peer has no context takeover. A message that nobody needs can then be skipped without
+    /// inflating it.
     pub(crate) fn no_context_takeover(&self) -> bool {
         self.window_size == 0
     }
@@ -102,22 +105,22 @@ impl Inflater {
     ) -> Result<(), ProtocolError> {
         reset_with_dictionary(zlib, &self.window)?;
         message.clear();
-        // One byte more than there may be: whoever fills that one has gone too far.
-        let room = limit.saturating_add(1);
-        message.reserve_exact(payload.len().saturating_mul(INITIAL_EXPANSION_RATIO).min(room));
+        // One byte more than the limit: a message that fills it is too long.
+        let max_len = limit.saturating_add(1);
+        message.reserve_exact(payload.len().saturating_mul(INITIAL_EXPANSION_RATIO).min(max_len));
         let mut final_blocks = 0;
-        // What the sender left out belongs to the message.
+        // The sender left the tail out, but it belongs to the message.
         for mut input in [payload, &TAIL] {
             while !input.is_empty() || message.len() == message.capacity() {
                 if message.len() == message.capacity() {
-                    message.reserve_exact(message.len().max(64).min(room - message.len()));
+                    message.reserve_exact(message.len().max(64).min(max_len - message.len()));
                 }
                 let before = (zlib.total_in(), zlib.total_out());
                 let status = zlib.decompress_vec(input, message, FlushDecompress::Sync);
-                // First of all: a buffer that earlier messages have grown has room behind the limit, and what zlib meets
-                // there does not count.
+                // Check this first: a buffer that earlier messages have grown may have capacity beyond the limit, and
+                // an error in the data beyond the limit does not count.
                 if message.len() > limit {
-                    return Err(ProtocolError::MessageTooBig { size: room as u64, limit: limit as u64 });
+                    return Err(ProtocolError::MessageTooBig { size: max_len as u64, limit: limit as u64 });
                 }
                 let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
                 if before == (zlib.total_in(), zlib.total_out()) && !input.is_empty() {
@@ -125,7 +128,7 @@ impl Inflater {
                 }
                 input = &input[(zlib.total_in() - before.0) as usize..];
                 if status == Status::StreamEnd {
-                    // A block that says it is the last one. More may follow, and refer to what came before (§7.2.3.5).
+                    // This block was marked as final. More blocks may follow and refer to earlier data (§7.2.3.5).
                     final_blocks += 1;
                     if final_blocks > MAX_FINAL_BLOCKS {
                         return Err(ProtocolError::InvalidCompression);
@@ -144,9 +147,9 @@ impl Inflater {
         let new = suffix(message, self.window_size);
         let excess = (self.window.len() + new.len()).saturating_sub(self.window_size);
         self.window.drain(..excess);
-        // Doubling would go beyond the window.
-        let room = self.window_size - self.window.len();
-        self.window.reserve_exact(new.len().max(self.window.len()).min(room));
+        // Plain doubling would exceed the window.
+        let free = self.window_size - self.window.len();
+        self.window.reserve_exact(new.len().max(self.window.len()).min(free));
         self.window.extend_from_slice(new);
     }
 }
@@ -157,7 +160,7 @@ impl fmt::Debug for Inflater {
     }
 }
 
-/// As if everything in `window` had just come out.
+/// Resets `zlib` to a state in which `window` is the latest output.
 pub(super) fn reset_with_dictionary(zlib: &mut Decompress, window: &[u8]) -> Result<(), ProtocolError> {
     zlib.reset(false);
     if !window.is_empty() {
@@ -170,7 +173,7 @@ fn suffix(bytes: &[u8], count: usize) -> &[u8] {
     &bytes[bytes.len().saturating_sub(count)..]
 }
 
-/// The last bytes of `first` followed by `second`.
+/// Returns the last `count` bytes of `first` followed by `second`.
 pub(super) fn concat_suffix(first: &[u8], second: &[u8], count: usize) -> Vec<u8> {
     let second = suffix(second, count);
     [suffix(first, count - second.len()), second].concat()

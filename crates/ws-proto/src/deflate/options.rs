@@ -1,4 +1,4 @@
-//! What an end wants of permessage-deflate, and what it offers.
+//! The options of an endpoint for permessage-deflate, and the negotiation.
 
 use std::fmt::Write;
 
@@ -10,34 +10,38 @@ use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS, NAME};
 use crate::frame::Role;
 use crate::handshake::{ExtensionListItem, HandshakeError, parse_extension_list};
 
-/// Offers of one handshake that are looked at. Browsers make one.
+/// The maximum number of offers in one handshake that are considered. Browsers send one.
 const MAX_OFFERS: usize = 16;
 
-/// How an end compresses, and what it lets its peer do.
+/// Options for permessage-deflate: how this endpoint compresses, and what it allows its peer.
 ///
-/// "Own" is the direction in which this end sends. A number out of its range is taken for the nearest one within.
+/// "Own" options are for messages that this endpoint sends, "peer" options for messages that it receives. Values out
+/// of range are clamped.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct DeflateOptions {
-    /// zlib's level, 1 (fast) to 9 (small). Default: 1, which on short messages is hardly larger than 6 and takes half the
-    /// time.
+    /// The compression level of zlib, from 1 (fast) to 9 (small). Default: 1, which compresses short messages nearly
+    /// as well as 6 in half the time.
     pub level: u8,
 
-    /// Messages of fewer bytes are sent as they are. Default: 1,024, as in Node's `ws`.
+    /// Messages shorter than this many bytes are sent uncompressed. Default: 1,024, as in Node's `ws`.
     pub threshold: usize,
 
-    /// Whether what was sent before helps to compress what is sent next. Default: no.
+    /// Whether messages of this endpoint may refer to earlier ones (context takeover). Default: `false`.
     ///
-    /// It makes small messages much smaller that resemble each other, and costs about 380 KiB for each connection. A
-    /// message that goes to many connections must then be compressed for each of them.
+    /// Context takeover makes small messages much smaller if they resemble each other. It costs about 380 KiB of
+    /// memory for each connection. A message to many connections must then be compressed once for each of them.
     pub own_context_takeover: bool,
 
-    /// Whether the peer may do the same. Default: no. It costs up to the peer's window for each connection.
+    /// Whether messages of the peer may refer to earlier ones (context takeover). Default: `false`. It costs memory
+    /// of up to the size of the peer's window for each connection.
     pub peer_context_takeover: bool,
 
-    /// The largest own window, as a power of two, 9 to 15. Default: 15, which is 32 KiB. The peer may demand a smaller one.
+    /// The maximum window size of this endpoint, as a power of two from 9 to 15. Default: 15, which is 32 KiB. The
+    /// peer may require a smaller window.
     pub own_max_window_bits: u8,
 
-    /// The largest window of the peer, 9 to 15, if it can be told. Default: 15.
+    /// The maximum window size of the peer, as a power of two from 9 to 15. Default: 15. A server can limit the
+    /// window only if the client has offered that; otherwise the window is 15.
     pub peer_max_window_bits: u8,
 }
 
@@ -55,7 +59,7 @@ impl Default for DeflateOptions {
 }
 
 impl DeflateOptions {
-    /// Within what zlib can do.
+    /// Clamps the values to the ranges that zlib supports.
     fn clamped(self) -> Self {
         let bits = |bits: u8| bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS);
         Self {
@@ -66,7 +70,7 @@ impl DeflateOptions {
         }
     }
 
-    /// The client's offer: the value of `Sec-WebSocket-Extensions` (§7.1).
+    /// Returns the client's offer: the value of `Sec-WebSocket-Extensions` (§7.1).
     pub(crate) fn offer_header(&self) -> HeaderValue {
         let options = self.clamped();
         let mut offer = NAME.to_owned();
@@ -79,7 +83,7 @@ impl DeflateOptions {
         if options.peer_max_window_bits < MAX_WINDOW_BITS {
             let _ = write!(offer, "; server_max_window_bits={}", options.peer_max_window_bits);
         }
-        // Always there: it says that we would obey.
+        // Always included: it tells the server that this client can limit its window.
         offer.push_str("; client_max_window_bits");
         if options.own_max_window_bits < MAX_WINDOW_BITS {
             let _ = write!(offer, "={}", options.own_max_window_bits);
@@ -87,38 +91,40 @@ impl DeflateOptions {
         HeaderValue::from_str(&offer).unwrap_or(HeaderValue::from_static(NAME))
     }
 
-    /// Holds a server's answer against [`offer_header`](Self::offer_header): what was agreed, or `None` where the server declined.
+    /// Checks a server's response against [`offer_header`](Self::offer_header). Returns the agreement, or `None` if
+    /// the server declined.
     ///
     /// # Errors
-    /// The server has accepted what was not offered, or in a way that it must not (§7.1, RFC 6455 §9.1): the connection is to
-    /// be failed.
+    ///
+    /// The server has accepted something that was not offered, or with parameters that it must not use (§7.1, RFC
+    /// 6455 §9.1). The connection must then be failed.
     pub(crate) fn accept_response(
         &self,
         headers: &HeaderMap,
     ) -> Result<Option<DeflateAgreement>, HandshakeError> {
-        let answers = parse_responses(headers)?;
-        let answer = match answers.as_slice() {
+        let responses = parse_responses(headers)?;
+        let response = match responses.as_slice() {
             [] => return Ok(None),
-            [Some(answer)] => answer,
+            [Some(response)] => response,
             _ => return Err(HandshakeError::InvalidExtensions),
         };
         let options = self.clamped();
-        let server_bits = answer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS);
-        let client_bits = match answer.client_max_window_bits {
+        let server_bits = response.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS);
+        let client_bits = match response.client_max_window_bits {
             None => options.own_max_window_bits,
             Some(Some(bits)) => bits.min(options.own_max_window_bits),
-            // In an answer it has a value.
+            // In a response this parameter must have a value.
             Some(None) => return Err(HandshakeError::InvalidExtensions),
         };
-        let broken = (!options.peer_context_takeover && !answer.server_no_context_takeover)
+        let broken = (!options.peer_context_takeover && !response.server_no_context_takeover)
             || server_bits > options.peer_max_window_bits;
         if broken {
             return Err(HandshakeError::InvalidExtensions);
         }
         Ok(Some(DeflateAgreement {
             role: Role::Client,
-            server_context_takeover: !answer.server_no_context_takeover,
-            client_context_takeover: options.own_context_takeover && !answer.client_no_context_takeover,
+            server_context_takeover: !response.server_no_context_takeover,
+            client_context_takeover: options.own_context_takeover && !response.client_no_context_takeover,
             server_max_window_bits: server_bits,
             client_max_window_bits: client_bits,
             send_client_max_window_bits: false,
@@ -127,17 +133,17 @@ impl DeflateOptions {
         }))
     }
 
-    /// The server's choice among offers: the first one that can be kept (§5.1).
+    /// Returns the server's choice: the first offer that it can satisfy (§5.1).
     pub(crate) fn negotiate(&self, offers: &[DeflateParams]) -> Option<DeflateAgreement> {
         let options = self.clamped();
         offers.iter().find_map(|offer| {
             let server_bits =
                 offer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS).min(options.own_max_window_bits);
-            // zlib cannot compress with a window of 8 bits, although it takes that number.
+            // zlib accepts a window of 8 bits but cannot compress with it.
             if server_bits < MIN_WINDOW_BITS {
                 return None;
             }
-            // Only a client that has said so can be told (§7.1.2.2).
+            // The server may limit the window only of a client that has offered it (§7.1.2.2).
             let client_bits = offer
                 .client_max_window_bits
                 .map(|bits| bits.unwrap_or(MAX_WINDOW_BITS).min(options.peer_max_window_bits));
@@ -155,7 +161,7 @@ impl DeflateOptions {
     }
 }
 
-/// One offer of the extension, or an answer to one, with parameters as they may stand there (§7.1).
+/// The parameters of an offer, or of a response to one (§7.1).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct DeflateParams {
     server_no_context_takeover: bool,
@@ -165,7 +171,7 @@ pub(crate) struct DeflateParams {
 }
 
 impl DeflateParams {
-    /// `None`: unknown, twice, or with a value that it must not have.
+    /// Adds a parameter. Returns `None` if it is unknown, repeated, or has an invalid value.
     fn with_param(mut self, name: &str, value: Option<&str>) -> Option<Self> {
         let taken = match (name, value) {
             ("server_no_context_takeover", None) => {
@@ -179,7 +185,7 @@ impl DeflateParams {
             }
             ("client_max_window_bits", bits) => {
                 let bits = bits.map(window_bits);
-                // A value that is none is as bad as an unknown parameter.
+                // An invalid value is treated like an unknown parameter.
                 if bits == Some(None) {
                     return None;
                 }
@@ -191,7 +197,7 @@ impl DeflateParams {
     }
 }
 
-/// 8 to 15, without leading zeros.
+/// Parses 8 to 15, without leading zeros.
 fn window_bits(digits: &str) -> Option<u8> {
     match digits {
         "8" => Some(8),
@@ -206,18 +212,19 @@ fn window_bits(digits: &str) -> Option<u8> {
     }
 }
 
-/// A client's offers of the extension. One with parameters that a server cannot accept is left out (§7.1).
+/// Returns a client's offers of the extension. Offers with parameters that a server cannot accept are left out
+/// (§7.1).
 pub(crate) fn parse_offers(headers: &HeaderMap) -> Result<Vec<DeflateParams>, HandshakeError> {
     let mut offers = Vec::new();
     parse_deflate_params(headers, |_| true, &mut offers)?;
     Ok(offers.into_iter().flatten().collect())
 }
 
-/// What a server has accepted. Anything but this extension was not offered.
+/// Returns what a server has accepted. Any other extension is an error, since it was not offered.
 fn parse_responses(headers: &HeaderMap) -> Result<Vec<Option<DeflateParams>>, HandshakeError> {
-    let mut answers = Vec::new();
-    parse_deflate_params(headers, |other| other == NAME, &mut answers)?;
-    Ok(answers)
+    let mut responses = Vec::new();
+    parse_deflate_params(headers, |other| other == NAME, &mut responses)?;
+    Ok(responses)
 }
 
 fn parse_deflate_params(
