@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_maximum_chance_takes_something_off() {
+    fn at_the_maximum_the_random_part_is_subtracted() {
         let mut backoff = Backoff::default();
         for _ in 0..3 {
             backoff.next_delay(0);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn however_often_it_fails_there_is_a_delay() {
+    fn there_is_a_delay_after_any_number_of_failures() {
         let mut backoff = Backoff { attempts: u32::MAX - 1, ..Backoff::default() };
         for _ in 0..3 {
             assert_eq!(backoff.next_delay(bits(0.5)), millis(3_750));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_counts_as_a_millisecond() {
+    fn zero_is_treated_as_a_millisecond() {
         let mut backoff = Backoff::new(Duration::ZERO, Duration::ZERO, f64::NAN);
         for _ in 0..3 {
             assert_eq!(backoff.next_delay(u64::MAX), millis(1));

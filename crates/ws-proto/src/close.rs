@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_peer_make_no_line_of_their_own() {
+    fn the_reason_of_a_peer_is_escaped() {
         let shown = |reason| CloseFrame::new(CloseCode::NORMAL, reason).to_string();
         assert_eq!(shown(""), "1000");
         assert_eq!(shown("it's \"über\""), "1000 (it's \"über\")");

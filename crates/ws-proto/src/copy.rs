@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_copied_in_pieces_is_what_there_was() {
+    fn a_copy_in_pieces_equals_the_original() {
         let letters = ["a", "ß", "€", "🦀"];
         for letter in letters {
             for length in

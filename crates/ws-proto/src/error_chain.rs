@@ -5,8 +5,8 @@ use std::fmt;
 
 /// Displays an error and all its causes ([`Error::source`]), separated by colons.
 ///
-/// Use this for errors of other crates, such as hyper, whose text does not contain the cause. The text of Tidewire's own
-/// errors normally contains the cause already.
+/// Use this for errors of other crates, such as hyper, whose text does not contain the cause. The text of Tidewire's
+/// own errors normally contains the cause already.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 

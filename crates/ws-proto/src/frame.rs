@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_written_behind_what_is_there() {
+    fn a_frame_is_appended_to_the_output() {
         let mut out = b"before".to_vec();
         encode_frame(Opcode::Text, b"Hello", Some(KEY), &mut out);
         assert_eq!(out, b"before\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"); // §5.7

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_copy_is_the_copy_masked_behind_what_was_there() {
+    fn a_masked_copy_equals_a_copy_that_is_masked_afterwards() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let bytes: Vec<u8> = (0..=u8::MAX).chain(0..=u8::MAX).collect();
         for len in 0..bytes.len() {

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_whose_end_is_known_ends_without_room_to_spare() {
+    fn a_message_whose_end_is_known_ends_without_spare_capacity() {
         let mut content = MessageBuffer::new(Opcode::Binary);
         let mut to_come = 100_000;
         while to_come > 0 {

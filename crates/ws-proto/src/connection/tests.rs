@@ -1,5 +1,5 @@
-//! What one connection keeps, holds and hands out, one thing at a time. What the RFC wants of it is in `tests/rfc6455`,
-//! what frames in a row mean, at every split, in `tests/`.
+//! The memory, the limits and the events of a single connection. The requirements of the RFC are tested in
+//! `tests/rfc6455`, and sequences of frames at every split in `tests/`.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ fn server() -> Connection {
     Connection::new(Role::Server, &Limits::default())
 }
 
-/// A frame as a client sends it.
+/// Encodes a frame of a client.
 fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let header =
         FrameHeader { fin, masking_key: Some(KEY), ..FrameHeader::unfragmented(opcode, payload.len()) };
@@ -31,7 +31,7 @@ fn message(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame(true, opcode, payload)
 }
 
-/// The one event, or the error, that these bytes bring.
+/// Decodes these bytes to one event or an error.
 fn decode(connection: &mut Connection, bytes: &[u8]) -> Result<Option<Event<'static>>, ProtocolError> {
     let mut bytes = bytes.to_vec();
     let mut input = Input::new(&mut bytes);
@@ -55,7 +55,7 @@ fn an_idle_connection_is_small_and_owns_nothing() {
     assert!(size_of::<Connection>() <= 128, "{} bytes", size_of::<Connection>());
     let mut connection = server();
     assert!(connection.control.is_none());
-    // A burst, a heartbeat and a message in pieces later it owns nothing again.
+    // After a Ping in pieces and a fragmented message in pieces it owns nothing again.
     for bytes in [
         message(Opcode::Ping, b"are you there"),
         frame(false, Opcode::Text, &[b'x'; 100_000]),
@@ -108,8 +108,8 @@ fn a_message_is_borrowed_even_if_its_header_came_in_an_earlier_read() {
 fn an_announced_length_takes_no_memory() {
     let limits = Limits { max_message_size: usize::MAX, ..Limits::default() };
     let mut connection = Connection::new(Role::Server, &limits);
-    assert_eq!(connection.max_message_size, isize::MAX as u64, "no length is beyond what can be allocated");
-    // 1 TiB, then one byte of it.
+    assert_eq!(connection.max_message_size, isize::MAX as u64, "no allocation can be longer");
+    // 1 TiB is announced, then one byte arrives.
     let header = FrameHeader {
         masking_key: Some(KEY),
         payload_len: 1 << 40,
@@ -146,7 +146,7 @@ fn the_size_limit_is_exact_and_shows_at_the_header() {
 fn the_size_limit_counts_all_fragments_together() {
     let limits = Limits { max_message_size: 1000, ..Limits::default() };
     let mut connection = Connection::new(Role::Server, &limits);
-    // The euro sign is cut: its first byte counts although it is no text yet.
+    // The euro sign is cut: its first byte counts although it is not a character yet.
     let first = ["x".repeat(599).as_bytes(), &"€".as_bytes()[..1]].concat();
     assert_eq!(decode(&mut connection, &frame(false, Opcode::Text, &first)), Ok(None));
     assert!(decode(&mut connection, &message(Opcode::Ping, &[0; 125])).unwrap().is_some(), "not a fragment");
@@ -230,7 +230,7 @@ fn after_an_error_input_is_discarded_and_memory_is_free() {
 }
 
 #[test]
-fn of_a_message_that_is_cut_off_by_the_end_of_the_stream_nothing_is_kept() {
+fn a_message_cut_off_by_the_end_of_the_stream_is_dropped() {
     let mut connection = server();
     decode(&mut connection, &message(Opcode::Text, &[b'x'; 5000])[..4000]).unwrap();
     assert!(connection.message.is_some() && connection.frame_remaining() > 0);
@@ -252,7 +252,7 @@ fn our_ping_goes_out_and_its_pong_comes_back() {
 }
 
 #[test]
-fn a_close_has_a_deadline_whoever_begins_it() {
+fn a_close_by_either_endpoint_has_a_deadline() {
     let by_us = |connection: &mut Connection| connection.close(None, NOW);
     let by_the_peer = |connection: &mut Connection| {
         decode(connection, &message(Opcode::Close, b"")).unwrap();
@@ -271,7 +271,7 @@ fn a_close_has_a_deadline_whoever_begins_it() {
         assert_eq!(connection.handle_timeout(Time::from_micros(deadline.as_micros() - 1)), None);
         transmitted(&mut connection);
         connection.close(None, deadline);
-        assert_eq!(connection.poll_timeout(), Some(deadline), "it is not put off");
+        assert_eq!(connection.poll_timeout(), Some(deadline), "the deadline does not move");
         assert_eq!(connection.handle_timeout(deadline), Some(Event::CloseTimedOut));
         assert!(connection.is_closed());
         assert_eq!((connection.poll_timeout(), connection.handle_timeout(deadline)), (None, None));
@@ -294,7 +294,7 @@ fn the_longest_control_frame_arrives_byte_by_byte_and_between_fragments() {
 }
 
 #[test]
-fn control_frames_may_come_at_once_up_to_the_limit_and_then_as_fast_as_they_are_forgotten() {
+fn control_frames_may_arrive_in_a_burst_up_to_the_limit_and_then_at_its_rate() {
     for opcode in [Opcode::Ping, Opcode::Pong] {
         for limit in [1, 3, 1_000, u16::MAX] {
             let limits = Limits { max_control_frames: limit, ..Limits::default() };
@@ -307,13 +307,13 @@ fn control_frames_may_come_at_once_up_to_the_limit_and_then_as_fast_as_they_are_
             for _ in 0..limit {
                 send(&mut connection, NOW).unwrap();
             }
-            // A share of the time later there is room for one.
+            // After each share of the time, one more is allowed.
             let mut now = NOW;
             for _ in 0..10 {
                 now = now + share;
                 send(&mut connection, now).unwrap();
             }
-            // After a long silence there is room for as many as at the beginning, and for no more.
+            // After a long pause, as many are allowed as at the start, and no more.
             now = now + Duration::from_secs(1_000_000);
             for _ in 0..limit {
                 send(&mut connection, now).unwrap();
@@ -326,7 +326,7 @@ fn control_frames_may_come_at_once_up_to_the_limit_and_then_as_fast_as_they_are_
 }
 
 #[test]
-fn a_close_is_taken_when_no_other_control_frame_would_be() {
+fn a_close_does_not_count_as_a_limited_control_frame() {
     let limits = Limits { max_control_frames: 0, ..Limits::default() };
     let mut connection = Connection::new(Role::Server, &limits);
     decode(&mut connection, &message(Opcode::Ping, b"")).unwrap();
@@ -334,7 +334,7 @@ fn a_close_is_taken_when_no_other_control_frame_would_be() {
 }
 
 #[test]
-fn long_messages_that_lie_whole_in_the_input_are_owned_where_that_is_asked_for() {
+fn complete_long_messages_are_owned_if_requested() {
     let is_owned = |event: &Event<'_>| match event {
         Event::Text(text) => matches!(text, Cow::Owned(_)),
         Event::Binary(bytes) => matches!(bytes, Cow::Owned(_)),
@@ -362,7 +362,7 @@ fn long_messages_that_lie_whole_in_the_input_are_owned_where_that_is_asked_for()
 }
 
 #[test]
-fn a_long_text_is_checked_wherever_its_fault_lies() {
+fn a_long_text_is_validated_at_every_position() {
     let mut text = vec![b'x'; 2 * OWNED_MESSAGE_THRESHOLD];
     for at in [0, 2047, 2048, OWNED_MESSAGE_THRESHOLD, text.len() - 1] {
         for fault in [0xff, 0x80, 0xc3] {

@@ -23,18 +23,18 @@ fn headers(values: &[&str]) -> HeaderMap {
     headers
 }
 
-/// What a server with these options answers to these offers.
-fn answer(options: &DeflateOptions, values: &[&str]) -> Option<String> {
+/// Returns the response of a server with these options to these offers.
+fn response_to(options: &DeflateOptions, values: &[&str]) -> Option<String> {
     let agreement = options.negotiate(&parse_offers(&headers(values)).unwrap())?;
     Some(agreement.response_header().to_str().unwrap().to_owned())
 }
 
-/// The two ends of a connection.
+/// Returns the agreements of both endpoints, the client's first.
 fn agreed(client: &DeflateOptions, server: &DeflateOptions) -> (DeflateAgreement, DeflateAgreement) {
     let offer = client.offer_header();
     let at_server = server.negotiate(&parse_offers(&headers(&[offer.to_str().unwrap()])).unwrap()).unwrap();
-    let answer = at_server.response_header();
-    let at_client = client.accept_response(&headers(&[answer.to_str().unwrap()])).unwrap().unwrap();
+    let response = at_server.response_header();
+    let at_client = client.accept_response(&headers(&[response.to_str().unwrap()])).unwrap().unwrap();
     (at_client, at_server)
 }
 
@@ -71,7 +71,7 @@ fn the_examples_of_the_rfc_are_inflated() {
 }
 
 #[test]
-fn a_message_refers_to_the_one_before_where_that_is_agreed() {
+fn a_message_refers_to_the_previous_one_with_context_takeover() {
     let mut inflater = Inflater::new(&with_takeover());
     for payload in [&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], b"\xf2\x00\x11\x00\x00", b"\xf2\x00\x11\x00\x00"] {
         assert_eq!(inflate(&mut inflater, payload, 5).as_deref(), Ok(&b"Hello"[..]));
@@ -82,8 +82,8 @@ fn a_message_refers_to_the_one_before_where_that_is_agreed() {
 }
 
 #[test]
-fn what_follows_a_final_block_may_refer_to_what_was_before_it() {
-    // "Hello" in a final block, then a block that repeats it from five bytes back.
+fn blocks_after_a_final_block_may_refer_to_earlier_data() {
+    // "Hello" in a final block, then a block that repeats it from a distance of five bytes.
     let payload = b"\xf3\x48\xcd\xc9\xc9\x07\x00\xf2\x00\x11\x00\x00";
     assert_eq!(
         inflate(&mut Inflater::new(&without_takeover()), payload, 10).as_deref(),
@@ -99,7 +99,7 @@ fn an_empty_message_is_a_zero() {
 }
 
 #[test]
-fn what_is_not_compressed_is_refused() {
+fn invalid_compressed_data_is_rejected() {
     for payload in [&b"\xff\xff\xff\xff"[..], b"Hello", b"\x06", b"\x00\x05\x00\x00\x00Hello"] {
         let refused = inflate(&mut Inflater::new(&without_takeover()), payload, 1_000);
         assert_eq!(refused, Err(ProtocolError::InvalidCompression), "{payload:?}");
@@ -107,7 +107,7 @@ fn what_is_not_compressed_is_refused() {
 }
 
 #[test]
-fn a_bomb_is_stopped_at_the_limit_and_not_behind_it() {
+fn a_bomb_is_stopped_exactly_at_the_limit() {
     let limit = 100_000;
     let mut deflater = Deflater::new(&without_takeover());
     let mut inflater = Inflater::new(&without_takeover());
@@ -125,8 +125,8 @@ fn a_bomb_is_stopped_at_the_limit_and_not_behind_it() {
 }
 
 #[test]
-fn it_does_not_matter_how_large_messages_of_the_thread_have_been() {
-    // 101 bytes that are not compressed, and a block of a type that there is none of.
+fn the_limit_is_exact_after_larger_messages_on_the_same_thread() {
+    // 101 uncompressed bytes, and a block of the reserved type.
     let payload = [&b"\x00\x65\x00\x9a\xff"[..], &[b'x'; 101], b"\x07"].concat();
     let refused = Err(ProtocolError::MessageTooBig { size: 101, limit: 100 });
     let mut inflater = Inflater::new(&without_takeover());
@@ -139,7 +139,7 @@ fn it_does_not_matter_how_large_messages_of_the_thread_have_been() {
 }
 
 #[test]
-fn final_blocks_without_end_are_refused() {
+fn the_number_of_final_blocks_is_limited() {
     let payload = b"\x03\x00".repeat(100_000);
     let refused = inflate(&mut Inflater::new(&with_takeover()), &payload, 1_000);
     assert_eq!(refused, Err(ProtocolError::InvalidCompression));
@@ -166,7 +166,7 @@ fn a_window_holds_no_more_than_was_agreed_and_no_more_than_has_come() {
 }
 
 #[test]
-fn what_is_short_or_would_not_shrink_is_sent_as_it_is() {
+fn short_or_incompressible_messages_are_sent_uncompressed() {
     let mut deflater = Deflater::new(&without_takeover());
     let mut out = Vec::new();
     assert!(!deflater.compress(&[b'a'; 1_023], &mut out));
@@ -185,7 +185,7 @@ fn what_is_short_or_would_not_shrink_is_sent_as_it_is() {
 // RFC 7692 §7.1.
 
 #[test]
-fn a_server_accepts_the_first_offer_that_it_can_keep() {
+fn a_server_accepts_the_first_offer_that_it_can_satisfy() {
     let lean = DeflateOptions::default();
     let none = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     for (values, expected) in [
@@ -211,10 +211,10 @@ fn a_server_accepts_the_first_offer_that_it_can_keep() {
                 "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits=12",
             ),
         ),
-        // zlib cannot compress with 8; the next offer will do.
+        // zlib cannot compress with 8, so the next offer is selected.
         (&["permessage-deflate; server_max_window_bits=8"], None),
         (&["permessage-deflate; server_max_window_bits=8, permessage-deflate"], Some(none)),
-        // What a server must decline (§7.1).
+        // Offers that a server must decline (§7.1).
         (&["permessage-deflate; server_max_window_bits"], None),
         (&["permessage-deflate; server_max_window_bits=16"], None),
         (&["permessage-deflate; server_max_window_bits=7"], None),
@@ -227,28 +227,28 @@ fn a_server_accepts_the_first_offer_that_it_can_keep() {
         (&["permessage-bzip2"], None),
         (&[], None),
     ] {
-        assert_eq!(answer(&lean, values).as_deref(), expected, "{values:?}");
+        assert_eq!(response_to(&lean, values).as_deref(), expected, "{values:?}");
     }
-    assert_eq!(answer(&TAKEOVER, &["permessage-deflate"]).as_deref(), Some("permessage-deflate"));
+    assert_eq!(response_to(&TAKEOVER, &["permessage-deflate"]).as_deref(), Some("permessage-deflate"));
     assert_eq!(
-        answer(&TAKEOVER, &["permessage-deflate; server_no_context_takeover; client_max_window_bits"])
+        response_to(&TAKEOVER, &["permessage-deflate; server_no_context_takeover; client_max_window_bits"])
             .as_deref(),
         Some("permessage-deflate; server_no_context_takeover")
     );
     let small = DeflateOptions { own_max_window_bits: 10, peer_max_window_bits: 11, ..TAKEOVER };
     assert_eq!(
-        answer(&small, &["permessage-deflate; client_max_window_bits"]).as_deref(),
+        response_to(&small, &["permessage-deflate; client_max_window_bits"]).as_deref(),
         Some("permessage-deflate; server_max_window_bits=10; client_max_window_bits=11")
     );
-    // Who has not said that it can be told is not told.
+    // A client that has not offered it is not limited.
     assert_eq!(
-        answer(&small, &["permessage-deflate"]).as_deref(),
+        response_to(&small, &["permessage-deflate"]).as_deref(),
         Some("permessage-deflate; server_max_window_bits=10")
     );
 }
 
 #[test]
-fn offers_without_end_are_not_kept() {
+fn the_number_of_offers_is_limited() {
     let many = "permessage-deflate, ".repeat(1_000) + "permessage-deflate";
     assert_eq!(parse_offers(&headers(&[&many])).unwrap().len(), MAX_OFFERS_KEPT);
 }
@@ -270,10 +270,10 @@ fn an_offer_says_what_the_client_wants() {
 }
 
 #[test]
-fn a_client_takes_no_answer_that_it_must_fail() {
+fn a_client_rejects_invalid_responses() {
     let small = DeflateOptions { peer_max_window_bits: 11, ..TAKEOVER };
     let lean = DeflateOptions::default();
-    for (options, answer) in [
+    for (options, response) in [
         (&TAKEOVER, "permessage-deflate; server_max_window_bits=16"),
         (&TAKEOVER, "permessage-deflate; server_max_window_bits=7"),
         (&TAKEOVER, "permessage-deflate; server_max_window_bits"),
@@ -285,13 +285,13 @@ fn a_client_takes_no_answer_that_it_must_fail() {
         (&TAKEOVER, "permessage-deflate, foo"),
         (&TAKEOVER, "foo"),
         (&TAKEOVER, "permessage-deflate;"),
-        // It was asked for less.
+        // The offer requested less.
         (&small, "permessage-deflate"),
         (&small, "permessage-deflate; server_max_window_bits=12"),
         (&lean, "permessage-deflate"),
     ] {
-        let taken = options.accept_response(&headers(&[answer]));
-        assert_eq!(taken, Err(HandshakeError::InvalidExtensions), "{answer}");
+        let taken = options.accept_response(&headers(&[response]));
+        assert_eq!(taken, Err(HandshakeError::InvalidExtensions), "{response}");
     }
     assert_eq!(TAKEOVER.accept_response(&headers(&[])), Ok(None));
     let agreement = TAKEOVER
@@ -306,21 +306,25 @@ fn a_client_takes_no_answer_that_it_must_fail() {
 }
 
 #[test]
-fn whoever_may_refer_no_further_than_zlib_can_keep_to_sends_messages_as_they_are() {
-    for (options, answer) in [
+fn a_window_of_8_bits_turns_compression_off() {
+    for (options, response) in [
         (TAKEOVER, "permessage-deflate; client_max_window_bits=8"),
         (
             DeflateOptions { threshold: 0, ..DeflateOptions::default() },
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits=8",
         ),
     ] {
-        let agreement = options.accept_response(&headers(&[answer])).unwrap().unwrap();
+        let agreement = options.accept_response(&headers(&[response])).unwrap().unwrap();
         assert_eq!((agreement.own_window_bits(), agreement.peer_window_bits()), (8, 15));
         let mut deflater = Deflater::new(&agreement);
         let mut out = Vec::new();
         assert!(!deflater.compress(&[b'a'; 10_000], &mut out));
-        assert_eq!(deflater.no_takeover_window_bits(), None, "what it makes of a message is for nobody else");
-        // What the server compresses is another matter.
+        assert_eq!(
+            deflater.no_takeover_window_bits(),
+            None,
+            "nothing is compressed, so there is nothing to share"
+        );
+        // Messages of the server are inflated normally.
         let mut inflater = Inflater::new(&agreement);
         assert_eq!(inflate(&mut inflater, b"\xf2\x48\xcd\xc9\xc9\x07\x00", 5).as_deref(), Ok(&b"Hello"[..]));
     }

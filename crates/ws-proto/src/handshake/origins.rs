@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_let_in_exactly_as_it_is_listed() {
+    fn an_origin_is_allowed_exactly_as_it_is_listed() {
         let origins =
             AllowedOrigins::new(["https://Example.com/", "http://localhost:5173", "https://a.example:443"]);
         let origins = origins.unwrap();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_an_origin_is_let_in_unless_said_otherwise_and_one_with_two_is_not() {
+    fn a_request_without_an_origin_is_allowed_by_default_and_one_with_two_is_rejected() {
         let origins = AllowedOrigins::new(["https://a.example", "null"]).unwrap();
         assert!(origins.allows(&HeaderMap::new()));
         assert!(!origins.clone().allow_missing_origin(false).allows(&HeaderMap::new()));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_never_match_is_no_origin() {
+    fn an_origin_that_would_never_match_is_rejected() {
         for text in [
             "example.com",
             "https://",

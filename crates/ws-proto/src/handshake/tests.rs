@@ -1,8 +1,8 @@
-//! What the RFC does not ask for. What it asks for is in `tests/rfc6455/handshake.rs`.
+//! Behavior that the RFC does not require. Its requirements are tested in `tests/rfc6455/handshake.rs`.
 
 use super::*;
 
-/// The request of RFC 6455 §1.3, with one header more.
+/// The request of RFC 6455 §1.3 with one additional header.
 fn request(name: &'static str, value: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_static("server.example.com"));
@@ -35,7 +35,7 @@ fn a_request_with_a_body_is_no_handshake() {
 }
 
 #[test]
-fn an_endless_offer_is_refused_before_it_costs_its_square() {
+fn a_long_offer_is_rejected_before_it_costs_quadratic_time() {
     let offer = |count: usize| (0..count).map(|n| format!("p{n}")).collect::<Vec<_>>().join(",");
     let verdict = |count| verdict(&request("sec-websocket-protocol", &offer(count)));
     assert_eq!(verdict(MAX_OFFERED_PROTOCOLS), Ok(()));
@@ -56,7 +56,7 @@ fn a_refusal_says_why_and_ends_the_connection() {
 }
 
 #[test]
-fn a_request_that_asks_badly_still_asks() {
+fn an_invalid_upgrade_request_is_still_an_upgrade_request() {
     let asks =
         |name, value| is_upgrade_request(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))]));
     assert!(asks(UPGRADE, "foo, WebSocket"));

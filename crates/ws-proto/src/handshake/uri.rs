@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uri_without_a_host_is_told_that_it_has_none() {
+    fn a_uri_without_a_host_reports_the_missing_host() {
         for uri in ["wss://", "ws:///chat", "ws://?q", "wss://:9001/"] {
             let refused = WebSocketUri::parse(uri);
             assert!(matches!(refused, Err(UriError::HostMissing)), "{uri}: {refused:?}");

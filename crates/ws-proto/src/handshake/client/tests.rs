@@ -1,4 +1,4 @@
-//! What the RFC does not ask for. What it asks for is in `tests/rfc6455/client.rs`.
+//! Behavior that the RFC does not require. Its requirements are tested in `tests/rfc6455/client.rs`.
 
 use super::*;
 
