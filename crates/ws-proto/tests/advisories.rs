@@ -1,20 +1,22 @@
-//! What went wrong in other implementations, and does not here. Each test is named after its advisory.
+//! Bugs of other implementations, and the proof that this one does not have them. Each test is named after its
+//! advisory.
 //!
-//! Those that need a connection are in `advisories.rs` of the crate `ws`. These are shown by other tests:
+//! Tests that need a network connection are in `advisories.rs` of the crate `ws`. These advisories are covered by
+//! other tests:
 //!
-//! | advisory | what it was | shown by |
+//! | advisory | bug | covered by |
 //! |---|---|---|
-//! | ws CVE-2016-10518 | a Pong with memory of the process in it | `rfc6455`: `section_5_5_2_must_1_…` |
-//! | ws CVE-2016-10542 | messages of any size | `rfc6455`: `section_10_4_must_1_…` |
-//! | ws 8.21, Autobahn 9.3.1 | a limit that breaks messages of 65,536 fragments | `conversations.rs`: `autobahns_65536_fragments_…` |
-//! | fastwebsockets | frames without mask are taken; a Close of 126 bytes is answered by one, a Pong of as many is taken | `rfc6455/framing.rs` |
-//! | fastwebsockets, yawc, tokio-websockets | 101 to POST, HTTP/1.0, a short key, no Host | `rfc6455/handshake.rs` |
-//! | fastwebsockets #64, tungstenite | a read that is cut, or given up, loses bytes | `random_messages.rs`; `ws/tests/messages.rs`: `a_receive_that_is_dropped_…` |
-//! | undici CVE-2026-1527 | CR and LF in a header of the handshake | `rfc6455`: `section_4_2_2_must_6_7_…`, `section_4_1_must_30_31_…` |
-//! | clients of uWebSockets, tokio-websockets | masks that can be guessed | `ws/tests/rfc6455/client.rs`: `section_5_3_must_3_4_section_10_3_must_1_…` |
-//! | proxies | a WebSocket is taken for open although the answer was not 101 | `rfc6455`: `section_4_1_must_33_39_…` |
-//! | clients | what comes with the answer, in one segment, is lost | `ws/tests/client/connecting.rs`: `what_comes_with_the_answer_is_received` |
-//! | CRIME, BREACH | compression tells a secret that stands beside text of others | off by default: `deflate.rs`, `extensions_are_offered_…` in `rfc6455`; for one message: `ws/tests/compression.rs`, `what_is_not_to_be_compressed_is_not` |
+//! | ws CVE-2016-10518 | a Pong contained memory of the process | `rfc6455`: `section_5_5_2_must_1_…` |
+//! | ws CVE-2016-10542 | messages had no size limit | `rfc6455`: `section_10_4_must_1_…` |
+//! | ws 8.21, Autobahn 9.3.1 | a limit rejected messages of 65,536 fragments | `conversations.rs`: `autobahns_65536_fragments_…` |
+//! | fastwebsockets | frames without a mask are accepted; a Close of 126 bytes gets a reply of the same length; a Pong of 126 bytes is accepted | `rfc6455/framing.rs` |
+//! | fastwebsockets, yawc, tokio-websockets | 101 in response to POST, HTTP/1.0, a short key, or no Host | `rfc6455/handshake.rs` |
+//! | fastwebsockets #64, tungstenite | a partial or cancelled read loses bytes | `random_messages.rs`; `ws/tests/messages.rs`: `a_receive_that_is_dropped_…` |
+//! | undici CVE-2026-1527 | CR and LF in a handshake header | `rfc6455`: `section_4_2_2_must_6_7_…`, `section_4_1_must_30_31_…` |
+//! | clients of uWebSockets, tokio-websockets | predictable masking keys | `ws/tests/rfc6455/client.rs`: `section_5_3_must_3_4_section_10_3_must_1_…` |
+//! | proxies | a WebSocket is treated as open although the response was not 101 | `rfc6455`: `section_4_1_must_33_39_…` |
+//! | clients | bytes in the same segment as the response are lost | `ws/tests/client/connecting.rs`: `what_comes_with_the_answer_is_received` |
+//! | CRIME, BREACH | compression reveals a secret next to text that an attacker controls | off by default: `deflate.rs`, `extensions_are_offered_…` in `rfc6455`; for one message: `ws/tests/compression.rs`, `what_is_not_to_be_compressed_is_not` |
 //! | tungstenite 0.26.1, tokio-websockets 0.13.1 | undefined behaviour in `unsafe` code | the workspace forbids `unsafe_code` |
 
 mod support;
@@ -26,7 +28,7 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, answered, encode, frame};
+use support::{agree, encode, frame, verify_with_header};
 use tidewire_ws_proto::{
     CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions, Deflater, Event,
     FrameHeader, HandshakeError, HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time,
@@ -35,7 +37,7 @@ use tidewire_ws_proto::{
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
-/// A good handshake with one header more.
+/// Verifies a valid handshake with one additional header.
 fn handshake(name: HeaderName, value: &str) -> Result<VerifiedRequest, HandshakeError> {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_static("localhost"));
@@ -47,7 +49,7 @@ fn handshake(name: HeaderName, value: &str) -> Result<VerifiedRequest, Handshake
     verify_upgrade_request(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, &headers)
 }
 
-/// Feeds one read, and says what went wrong.
+/// Feeds one read, and returns the error.
 fn feed(connection: &mut Connection, wire: &mut [u8]) -> Option<ProtocolError> {
     let mut input = Input::new(wire);
     loop {
@@ -59,13 +61,14 @@ fn feed(connection: &mut Connection, wire: &mut [u8]) -> Option<ProtocolError> {
     }
 }
 
-/// The beginning of a binary frame of this length.
+/// Encodes the header of a data frame with this payload length.
 fn announcement(to: Role, opcode: Opcode, payload_len: u64) -> Vec<u8> {
     let mask = (to == Role::Server).then_some([0; 4]);
     FrameHeader { masking_key: mask, payload_len, ..FrameHeader::unfragmented(opcode, 0) }.encode().to_vec()
 }
 
-/// ws: a regular expression that took the square of a header's length. And its kin in the other headers that are lists.
+/// ws: a regular expression took quadratic time in the length of a header. This also tests the other headers that are
+/// lists.
 #[test]
 fn cve_2021_32640_a_header_takes_the_time_of_its_length() {
     const LENGTH: usize = 4 << 20;
@@ -89,11 +92,12 @@ fn cve_2021_32640_a_header_takes_the_time_of_its_length() {
     }
     let unclosed = format!("a{parameters}; b=\"");
     assert_eq!(handshake(SEC_WEBSOCKET_EXTENSIONS, &unclosed), Err(HandshakeError::InvalidExtensions));
-    // The square would take hours.
+    // Quadratic time would be hours.
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
-/// ws, 2017: an extension, or a parameter, named like a property of every object crashed the server.
+/// ws, 2017: an extension or a parameter with the name of a property that every JavaScript object has crashed the
+/// server.
 #[test]
 fn ghsa_5v72_xg48_5rpm_the_names_of_extensions_are_words_like_others() {
     for offer in [
@@ -114,7 +118,7 @@ fn ghsa_5v72_xg48_5rpm_the_names_of_extensions_are_words_like_others() {
     assert_eq!(accepted.protocols(), ["constructor", "__proto__"]);
 }
 
-/// ws, twice in 2026: fragments of one byte, each an object of its own, took a hundred times their size.
+/// ws, twice in 2026: each fragment of one byte was an object of its own and took a hundred times its size.
 #[test]
 fn ghsa_96hv_2xvq_fx4p_a_message_in_the_smallest_fragments_takes_the_memory_of_its_bytes() {
     const FRAGMENTS: usize = 131_071;
@@ -124,13 +128,13 @@ fn ghsa_96hv_2xvq_fx4p_a_message_in_the_smallest_fragments_takes_the_memory_of_i
         let next = frame(role, false, Opcode::Continuation, b"x", [0; 4]);
         let mut wire = [first, next.repeat(FRAGMENTS - 1)].concat();
         let memory = allocation_counter::measure(|| assert_eq!(feed(&mut connection, &mut wire), None));
-        // It doubles when it grows, and is there twice while it is moved.
+        // The buffer doubles when it grows, and exists twice while it is moved.
         assert!(memory.bytes_max <= 3 * FRAGMENTS as u64, "{} bytes", memory.bytes_max);
         assert!(memory.bytes_current <= 2 * FRAGMENTS as i64, "{} bytes", memory.bytes_current);
     }
 }
 
-/// ws: fragments without a byte counted for no limit.
+/// ws: no limit counted empty fragments.
 #[test]
 fn ws_issue_2329_empty_fragments_are_counted_and_take_no_memory() {
     for role in ROLES {
@@ -145,7 +149,7 @@ fn ws_issue_2329_empty_fragments_are_counted_and_take_no_memory() {
     }
 }
 
-/// ws: a Close could carry memory of the process where its reason should have been.
+/// ws: a Close could contain memory of the process instead of its reason.
 #[test]
 fn cve_2026_45736_a_close_carries_its_code_its_reason_and_nothing_else() {
     for reason in ["", "x", "größer €", &"x".repeat(123), &"€".repeat(41)] {
@@ -160,7 +164,7 @@ fn cve_2026_45736_a_close_carries_its_code_its_reason_and_nothing_else() {
     }
 }
 
-/// The crate `websocket` allocated what was announced; tokio-websockets without limits reserves it and aborts.
+/// The crate `websocket` allocated the announced length. tokio-websockets without limits reserves it and aborts.
 #[test]
 fn rustsec_2022_0035_an_announced_length_takes_no_memory() {
     let limits = Limits { max_message_size: usize::MAX, ..Limits::default() };
@@ -175,7 +179,7 @@ fn rustsec_2022_0035_an_announced_length_takes_no_memory() {
     }
 }
 
-/// gorilla/websocket, and undici CVE-2026-1528: a length close to 2⁶³ overflowed what was added to it.
+/// gorilla/websocket, and undici CVE-2026-1528: adding to a length close to 2⁶³ overflowed.
 #[test]
 fn cve_2020_27813_a_length_close_to_its_largest_overflows_nothing() {
     let limit = isize::MAX as u64;
@@ -189,14 +193,14 @@ fn cve_2020_27813_a_length_close_to_its_largest_overflows_nothing() {
             let size = (u64::MAX >> 1) + 10;
             assert_eq!(refused, Some(ProtocolError::MessageTooBig { size, limit }));
         }
-        // The highest bit is a sign to some.
+        // Some implementations read the highest bit as a sign.
         let mut connection = Connection::new(role, &unlimited);
         let mut wire = [&[0x82, if role == Role::Server { 0xff } else { 0x7f }][..], &[0xff; 12]].concat();
         assert_eq!(feed(&mut connection, &mut wire), Some(ProtocolError::LengthOutOfRange));
     }
 }
 
-/// Context in both directions, and messages of any length.
+/// Context takeover in both directions, and no threshold.
 const TAKEOVER: DeflateOptions = DeflateOptions {
     level: 9,
     threshold: 0,
@@ -206,7 +210,7 @@ const TAKEOVER: DeflateOptions = DeflateOptions {
     peer_max_window_bits: 15,
 };
 
-/// What the two roles have agreed on, with context and without.
+/// The agreements of this role, with and without context takeover.
 fn agreements(role: Role) -> [DeflateAgreement; 2] {
     [TAKEOVER, DeflateOptions { threshold: 0, ..DeflateOptions::default() }].map(|options| {
         let (client, server) = agree(&options, &options);
@@ -214,7 +218,7 @@ fn agreements(role: Role) -> [DeflateAgreement; 2] {
     })
 }
 
-/// A compressed message, in one frame, to this role.
+/// Encodes a compressed message in one frame for this role.
 fn compressed_frame(to: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = (to == Role::Server).then_some([1, 2, 3, 4]);
     encode(
@@ -223,18 +227,19 @@ fn compressed_frame(to: Role, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     )
 }
 
-/// A message of the peer that refers to none before it.
+/// Compresses a message that does not refer to earlier ones.
 fn compressed(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     assert!(Deflater::new(&agreements(Role::Server)[0]).compress(payload, &mut out));
     out
 }
 
-/// undici; autobahn-python GHSA-hxp9-w8x3-p566, websocketpp #1191, Apache HttpClient #821, Tornado 2018, centrifugo #1162:
-/// the limit was held against the compressed message, or only when all of it was there.
+/// undici; autobahn-python GHSA-hxp9-w8x3-p566, websocketpp #1191, Apache HttpClient #821, Tornado 2018, centrifugo
+/// #1162: the limit was checked against the compressed message, or only after all of it had been inflated.
 #[test]
 fn cve_2026_1526_a_bomb_takes_no_more_memory_than_the_limit() {
-    // A gigabyte, of a megabyte over and over: a kilobyte each, and the end of a flush, which `compress` leaves out.
+    // A gigabyte: the same megabyte a thousand times. Each compresses to a kilobyte, and needs the end of the flush,
+    // which `compress` leaves out.
     let bomb = [compressed(&vec![0; 1 << 20]), vec![0, 0, 0xff, 0xff]].concat().repeat(1_000);
     let limit = bomb.len();
     assert!(limit < 6_000_000, "{limit} bytes");
@@ -247,7 +252,7 @@ fn cve_2026_1526_a_bomb_takes_no_more_memory_than_the_limit() {
             let memory = allocation_counter::measure(|| {
                 assert_eq!(feed(&mut connection, &mut wire), Some(too_big.clone()));
             });
-            // What has come out, twice while it grows.
+            // The inflated part, which exists twice while its buffer grows.
             assert!(memory.bytes_max <= 3 * limit as u64, "{} bytes of {limit}", memory.bytes_max);
             let close = connection.poll_transmit().expect("a Close");
             assert_eq!(close.payload(), CloseCode::MESSAGE_TOO_BIG.as_u16().to_be_bytes());
@@ -255,7 +260,7 @@ fn cve_2026_1526_a_bomb_takes_no_more_memory_than_the_limit() {
     }
 }
 
-/// Python's websockets: messages that were one or two bytes too long were cut, and nobody was told.
+/// Python's websockets: messages that were one or two bytes too long were truncated without an error.
 #[test]
 fn websockets_issue_1715_a_message_is_whole_or_refused() {
     const LIMIT: usize = 70_000;
@@ -276,7 +281,7 @@ fn websockets_issue_1715_a_message_is_whole_or_refused() {
     }
 }
 
-/// undici took any number for a window and ended with an exception when it was used.
+/// undici accepted any number as a window size and threw an exception when it used the window.
 #[test]
 fn cve_2026_2229_a_window_that_there_is_none_of_is_refused_in_the_handshake() {
     let name = SEC_WEBSOCKET_EXTENSIONS;
@@ -290,27 +295,29 @@ fn cve_2026_2229_a_window_that_there_is_none_of_is_refused_in_the_handshake() {
             "{offer}: {declined:?}"
         );
         for parameter in ["server_max_window_bits", "client_max_window_bits"] {
-            let answer = format!("permessage-deflate; {parameter}{bits}");
-            let refused = answered(&TAKEOVER, name.clone(), &answer);
-            assert_eq!(refused, Err(HandshakeResponseError::ExtensionNotOffered), "{answer}");
+            let response = format!("permessage-deflate; {parameter}{bits}");
+            let refused = verify_with_header(&TAKEOVER, name.clone(), &response);
+            assert_eq!(refused, Err(HandshakeResponseError::ExtensionNotOffered), "{response}");
         }
     }
 }
 
-/// zlib takes a window of 8 bits and compresses with 9: faye crashed over it, Bun accepted it and then failed.
+/// zlib accepts a window of 8 bits but compresses with 9. faye crashed because of this; Bun accepted the window and
+/// failed later.
 #[test]
 fn zlib_issue_171_nothing_is_compressed_with_a_window_of_8_bits() {
     let offer = "permessage-deflate; server_max_window_bits=8";
     let accepted = handshake(SEC_WEBSOCKET_EXTENSIONS, offer).expect("a handshake");
     assert_eq!(accepted.deflate(&TAKEOVER), None);
-    let answer = "permessage-deflate; client_max_window_bits=8";
-    let agreement = answered(&TAKEOVER, SEC_WEBSOCKET_EXTENSIONS, answer).expect("an answer");
+    let response = "permessage-deflate; client_max_window_bits=8";
+    let agreement =
+        verify_with_header(&TAKEOVER, SEC_WEBSOCKET_EXTENSIONS, response).expect("a valid response");
     let agreement = agreement.expect("an agreement");
     assert!(!Deflater::new(&agreement).compress(&[0; 100_000], &mut Vec::new()));
 }
 
-/// uWebSockets, #1650 too, and CivetWeb CVE-2026-29035: what a message needs to be inflated was written behind it, over what
-/// came next.
+/// uWebSockets (also #1650) and CivetWeb CVE-2026-29035: the tail that is needed to inflate a message was written
+/// after the message, over the bytes that followed.
 #[test]
 fn uwebsockets_issue_1164_inflating_leaves_alone_what_stands_behind_the_message() {
     let messages: [(bool, &[u8]); 6] =
@@ -334,7 +341,8 @@ fn uwebsockets_issue_1164_inflating_leaves_alone_what_stands_behind_the_message(
                 for piece in wire.chunks(size) {
                     let mut piece = piece.to_vec();
                     let mut input = Input::new(&mut piece);
-                    while let Some(event) = connection.decode(&mut input, Time::ZERO).expect("in order") {
+                    while let Some(event) = connection.decode(&mut input, Time::ZERO).expect("a valid frame")
+                    {
                         seen.push(event.into_owned());
                     }
                 }
@@ -344,7 +352,7 @@ fn uwebsockets_issue_1164_inflating_leaves_alone_what_stands_behind_the_message(
     }
 }
 
-/// ws may have ten compressors at work, for each message took one of its own, and memory went to pieces.
+/// ws may run ten compressors at once, because each message used its own, and memory became fragmented.
 #[test]
 fn node_issue_8871_a_message_takes_no_compressor_and_no_decompressor_of_its_own() {
     let text = b"{\"symbol\":\"TIDE\",\"price\":1.25},".repeat(64);
@@ -356,7 +364,7 @@ fn node_issue_8871_a_message_takes_no_compressor_and_no_decompressor_of_its_own(
             assert_eq!(feed(&mut connection, &mut wire.clone()), None);
             assert!(deflater.compress(&text, &mut out));
         };
-        // What the thread and the connection keep comes with the first of them.
+        // The first exchanges allocate the memory that the thread and the connection keep.
         (0..20).for_each(|_| exchange());
         let memory = allocation_counter::measure(exchange);
         assert!(memory.bytes_max <= 3 * text.len() as u64, "{} bytes", memory.bytes_max);

@@ -1,5 +1,5 @@
-//! Messages that are handed out as they come: the same bytes as those that are assembled, however they are fragmented,
-//! compressed and cut, in memory that does not grow with them.
+//! Messages in chunks: they have the same bytes as assembled messages, for every fragmentation, compression and
+//! split, and their memory does not grow with their length.
 
 mod support;
 
@@ -19,7 +19,7 @@ const SMALL: Limits = Limits {
     close_timeout: std::time::Duration::from_secs(10),
 };
 
-/// A frame that a client sends.
+/// Encodes a frame of a client.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [0x37, 0xfa, 0x21, 0x3d];
     encode(
@@ -28,7 +28,7 @@ fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     )
 }
 
-/// A message in frames with these payloads.
+/// Encodes a message in fragments with these payloads.
 fn message(opcode: Opcode, rsv1: bool, fragments: &[&[u8]]) -> Vec<u8> {
     let mut wire = Vec::new();
     for (index, fragment) in fragments.iter().enumerate() {
@@ -39,11 +39,11 @@ fn message(opcode: Opcode, rsv1: bool, fragments: &[&[u8]]) -> Vec<u8> {
     wire
 }
 
-/// What came, whole or in chunks.
+/// The received messages, complete or in chunks.
 #[derive(Debug, Default, PartialEq)]
 struct Received {
     messages: Vec<(Opcode, Vec<u8>)>,
-    /// Whether the last of them is not whole.
+    /// Whether the last message is incomplete.
     is_open: bool,
     chunks: usize,
     longest_chunk: usize,
@@ -82,7 +82,7 @@ impl Received {
     }
 }
 
-/// Decodes what comes in one read.
+/// Decodes one read.
 fn read(connection: &mut Connection, bytes: &[u8], received: &mut Received) -> Result<(), ProtocolError> {
     let mut bytes = bytes.to_vec();
     let mut input = Input::new(&mut bytes);
@@ -99,7 +99,7 @@ fn in_chunks(limits: &Limits) -> Connection {
     server
 }
 
-/// A server in chunks, and the compressor of its client. Both remember what was sent, if `takeover`.
+/// Creates a server that receives in chunks, and a compressor of its client. Both use context takeover if `takeover`.
 fn compressed(takeover: bool, limits: &Limits) -> (Connection, Deflater) {
     let options = DeflateOptions {
         threshold: 0,
@@ -165,7 +165,7 @@ fn a_message_longer_than_any_limit_comes_in_chunks_and_leaves_nothing_behind() {
         }
     });
     assert_eq!(received, 100_000_000);
-    // The copy of the frame that the test makes, and what the connection keeps.
+    // The test's copy of the frame, and the memory of the connection.
     assert!(measured.bytes_max < 11_000, "{measured:?}");
 }
 
@@ -193,7 +193,7 @@ fn a_bomb_comes_in_chunks_and_takes_no_more_memory_than_two() {
         }
     });
     assert_eq!((received, longest, ended), (LENGTH, 64 * 1024, true));
-    // A decompressor, a window, two chunks; and what has come in one read.
+    // A decompressor, a window, two chunks, and the bytes of one read.
     assert!(measured.bytes_max < 48_000 + 32_768 + 2 * 65_536 + 2 * READ as u64, "{measured:?}");
     assert!(measured.bytes_current < 1_000, "{measured:?}");
 }
@@ -227,7 +227,7 @@ fn text_that_cannot_become_utf_8_any_more_fails_in_mid_frame_and_cut_text_at_the
 #[test]
 fn what_was_assembled_before_anybody_asked_for_chunks_is_the_first_of_them() {
     let short = "fifty shades of \u{20ac} ".repeat(50);
-    // Compressed to more than is inflated in one go.
+    // Its compressed length is more than is inflated in one go.
     let long: String = (0..200_000_u64).map(|n| char::from(b' ' + (n * n * n % 89 * 7 % 89) as u8)).collect();
     let kinds = [
         (Opcode::Text, false, &short),
@@ -279,7 +279,7 @@ fn a_limit_counts_from_where_it_is_set_and_its_last_byte_passes() {
 
 #[test]
 fn of_two_limits_the_one_that_ends_earlier_holds() {
-    // 100 bytes come between the two.
+    // 100 bytes arrive between the two limits.
     for (first, second, further, limit) in [(150, 100, 50, 150), (150, 10, 10, 10), (100, 5_000, 0, 100)] {
         let mut server = in_chunks(&SMALL);
         let mut received = Received::default();
@@ -304,7 +304,7 @@ fn what_is_left_of_a_message_can_be_dropped_up_to_the_size_of_a_message() {
             let mut first = content[..50].to_vec();
             let mut rest = content[50..].to_vec();
             if takeover.is_some() {
-                // A flush between the two, so that the first half alone stands for fifty bytes.
+                // A flush after the first half, so that it inflates to its fifty bytes without the second half.
                 let mut half = Vec::new();
                 assert!(deflater.compress(&content[..50], &mut half));
                 half.extend([0, 0, 0xff, 0xff]);
@@ -325,7 +325,7 @@ fn what_is_left_of_a_message_can_be_dropped_up_to_the_size_of_a_message() {
             assert_eq!(skipped.is_ok(), passes, "{takeover:?} {left}: {skipped:?}");
             assert_eq!((received.messages.len(), received.messages[0].1.len()), (1, 50));
             if passes {
-                // The next message is received as ever, also if it refers to what was dropped.
+                // The next message is received normally, even if it refers to the discarded data.
                 received.is_open = false;
                 let mut next = b"next".to_vec();
                 if takeover == Some(true) {
@@ -342,7 +342,7 @@ fn what_is_left_of_a_message_can_be_dropped_up_to_the_size_of_a_message() {
     }
 }
 
-/// A message: whether it is text, its content, where it is cut into fragments, whether it is compressed.
+/// A message: whether it is text, its content, where it is split into fragments, and whether it is compressed.
 fn sent() -> impl Strategy<Value = (bool, Vec<u8>, Vec<Index>, bool)> {
     let text = vec(prop_oneof![Just('a'), Just('é'), Just('€'), Just('🦀'), any::<char>()], 0..100)
         .prop_map(|text| (true, text.into_iter().collect::<String>().into_bytes()));
@@ -417,11 +417,11 @@ proptest! {
                     received = Received::default();
                 }
             }
-            // How much comes of a message that is wrong further on depends on the reads.
+            // How much of an invalid message is received before the error depends on the splits.
             if received.is_open {
                 received.messages.pop();
             }
-            // Which of two things that are wrong with a message is found first depends on them too.
+            // If a message has two errors, the splits also decide which one is found first.
             (received.messages, error.map(|error| error.close_code()))
         };
         let whole = seen(&mut [&wire[..]].into_iter(), false);

@@ -1,5 +1,5 @@
-//! Conversations in literal frames, each fed whole, byte by byte and cut at every two points: what is seen must
-//! be the same. What breaks the RFC is in `rfc6455`.
+//! Conversations in literal frames, each fed whole, byte by byte and split at every two points. The result must
+//! always be the same. Violations of the RFC are in `rfc6455`.
 
 mod support;
 
@@ -8,7 +8,7 @@ use tidewire_ws_proto::{CloseCode, CloseFrame, Event, Limits, Opcode, ProtocolEr
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A frame as a client sends it.
+/// Encodes a frame of a client.
 fn sent(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame(Role::Server, fin, opcode, payload, KEY)
 }
@@ -22,7 +22,7 @@ fn messages_pings_and_a_close_are_seen_alike_at_every_split() {
         sent(false, Opcode::Text, &"🦀".as_bytes()[..2]),
         sent(true, Opcode::Ping, b""),
         sent(false, Opcode::Continuation, b""),
-        sent(true, Opcode::Pong, b"unasked"),
+        sent(true, Opcode::Pong, b"unsolicited"),
         sent(true, Opcode::Continuation, &"🦀".as_bytes()[2..]),
         sent(true, Opcode::Close, b"\x03\xe8done"),
         sent(true, Opcode::Text, b"too late"),
@@ -34,7 +34,7 @@ fn messages_pings_and_a_close_are_seen_alike_at_every_split() {
         Event::Binary(b""[..].into()),
         Event::Ping(payload(b"first")),
         Event::Ping(payload(b"")),
-        Event::Pong(payload(b"unasked")),
+        Event::Pong(payload(b"unsolicited")),
         Event::Text("🦀".into()),
         Event::Close(Some(CloseFrame::new(CloseCode::NORMAL, "done"))),
     ];
@@ -50,7 +50,7 @@ fn messages_pings_and_a_close_are_seen_alike_at_every_split() {
 
 #[test]
 fn a_client_sees_the_rfc_examples_alike_at_every_split() {
-    // RFC 6455 §5.7, those that are not masked.
+    // The unmasked examples of RFC 6455 §5.7.
     let wire = [
         &[0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f][..],
         &[0x01, 0x03, 0x48, 0x65, 0x6c],
@@ -89,7 +89,7 @@ fn limits_are_held_alike_at_every_split() {
     let fragments =
         [sent(false, Opcode::Binary, &[0; 6]), sent(true, Opcode::Continuation, &[0; 5])].concat();
     assert_refused(Role::Server, &limits, &fragments, &error, 1009);
-    // 1 TiB, announced in fourteen bytes.
+    // 1 TiB, announced in a header of fourteen bytes.
     let announced = [0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4];
     let error = Error::MessageTooBig { size: 1 << 40, limit: 10 };
     assert_refused(Role::Server, &limits, &announced, &error, 1009);

@@ -1,5 +1,5 @@
-//! Compressed messages (RFC 7692) between two ends: what is sent is what arrives, however it is compressed, fragmented and
-//! cut; and compression where there must be none.
+//! Compressed messages (RFC 7692) between two endpoints: messages arrive as they were sent, for every compression,
+//! fragmentation and split. Also tests compressed frames where they are not allowed.
 
 mod support;
 
@@ -7,7 +7,7 @@ use http::header::SERVER;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{agree, answered, encode};
+use support::{agree, encode, verify_with_header};
 use tidewire_ws_proto::{
     Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader, Input, Limits, Opcode,
     ProtocolError, Role, Time,
@@ -17,7 +17,7 @@ fn defaults() -> DeflateAgreement {
     agree(&DeflateOptions::default(), &DeflateOptions::default()).1
 }
 
-/// A frame that a client sends.
+/// Encodes a frame of a client.
 fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [1, 2, 3, 4];
     encode(
@@ -26,7 +26,7 @@ fn frame(fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     )
 }
 
-/// All that a server with this agreement makes of what comes in these pieces.
+/// Returns everything that a server with this agreement receives from these pieces.
 fn receive<'a>(
     server: &mut Connection,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -121,7 +121,7 @@ fn the_limit_of_a_message_holds_before_and_after_it_is_inflated() {
     assert!(matches!(refused, Err(ProtocolError::MessageTooBig { .. })), "{refused:?}");
 }
 
-/// Bytes that compress to about two thirds of their length.
+/// Generates bytes that compress to about two thirds of their length.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -146,7 +146,7 @@ fn a_long_message_is_inflated_as_it_comes_and_later_ones_may_refer_to_it() {
             {
                 let mut deflater = Deflater::new(&client);
                 let mut connection = server(&agreement, &Limits::default());
-                // The second is the end of the first, and the third begins before it.
+                // The second message is the end of the first one, and the third begins earlier in the first one.
                 for (index, content) in
                     [&long[..], &long[390_000..], &long[380_000..]].into_iter().enumerate()
                 {
@@ -193,7 +193,7 @@ fn the_limit_of_a_long_message_holds_while_it_comes_and_so_does_what_deflate_all
         assert_eq!(receive(&mut connection, [piece]), Ok(vec![]));
         assert_eq!(connection.is_inflating(), is_inflating);
     }
-    // A block of the reserved kind in the midst of it, long before its end.
+    // A block of the reserved type in the middle of the message, long before its end.
     let mut broken = payload.clone();
     broken[90_000..90_100].fill(0xff);
     let wire = frame(true, true, Opcode::Text, &broken);
@@ -204,7 +204,7 @@ fn the_limit_of_a_long_message_holds_while_it_comes_and_so_does_what_deflate_all
         "{:?}",
         refused.map(|events| events.len())
     );
-    // Text that cannot become UTF-8 is refused before its end too.
+    // Text that cannot become UTF-8 is also rejected before the end of the message.
     let mut no_text = content;
     no_text[1_000] = 0xff;
     let wire = frame(true, true, Opcode::Text, &compressed(&agreement, &no_text));
@@ -300,5 +300,5 @@ proptest! {
 
 #[test]
 fn headers_of_others_do_not_matter() {
-    assert_eq!(answered(&DeflateOptions::default(), SERVER, "x"), Ok(None));
+    assert_eq!(verify_with_header(&DeflateOptions::default(), SERVER, "x"), Ok(None));
 }

@@ -1,5 +1,6 @@
-//! Random messages in random fragments, with control frames between them, in random pieces: what one end encodes
-//! is what the other decodes. And arbitrary bytes, in random pieces: no panic, and the same in any pieces.
+//! Random messages in random fragments, with control frames between them, in random pieces: one endpoint decodes what
+//! the other encodes. Also arbitrary bytes in random pieces: they cause no panic, and the result does not depend on
+//! the pieces.
 
 mod support;
 
@@ -9,7 +10,7 @@ use proptest::sample::Index;
 use support::{feed, feed_to, frame, payload};
 use tidewire_ws_proto::{CloseCode, CloseFrame, Connection, Event, Limits, Opcode, Role};
 
-/// One thing a peer sends, and where it is cut into fragments.
+/// A message or control frame that a peer sends, and where it is split into fragments.
 #[derive(Clone, Debug)]
 enum Sent {
     Text(String, Vec<Index>),
@@ -18,7 +19,7 @@ enum Sent {
 
 fn sent() -> impl Strategy<Value = Sent> {
     let cuts = || vec(any::<Index>(), 0..5);
-    // Characters of all four lengths, few enough of them that cuts fall inside.
+    // Characters of all four lengths. The texts are short, so that splits often fall inside characters.
     let text = vec(prop_oneof![Just('a'), Just('é'), Just('€'), Just('🦀'), any::<char>()], 0..100);
     let bytes = prop_oneof![vec(any::<u8>(), 0..300), (65_530_usize..65_540).prop_map(|len| vec![7; len])];
     let repeated = prop_oneof![4 => Just(1_usize), 1 => 100..800_usize];
@@ -30,7 +31,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     ]
 }
 
-/// Control frames to put between fragments: whether it is a Ping, and its payload.
+/// Control frames between fragments: whether each is a Ping, and its payload.
 fn controls() -> impl Strategy<Value = Vec<Option<(bool, Vec<u8>)>>> {
     vec(proptest::option::weighted(0.3, (any::<bool>(), vec(any::<u8>(), 0..=125))), 64)
 }
@@ -39,7 +40,7 @@ fn role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Client), Just(Role::Server)]
 }
 
-/// `bytes` in pieces that end at these places.
+/// Splits `bytes` into pieces that end at these positions.
 fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     ends.extend([0, bytes.len()]);
@@ -120,7 +121,7 @@ proptest! {
         let whole = feed(role, &limits, [&wire[..]]);
         prop_assert_eq!(&feed(role, &limits, pieces(&wire, &reads)), &whole);
         prop_assert_eq!(&feed(role, &limits, wire.chunks(1)), &whole);
-        // Whatever was wrong, the peer is told so.
+        // Every error is reported to the peer.
         if let Some(error) = &whole.error {
             let close = (Opcode::Close, error.close_code().as_u16().to_be_bytes().to_vec());
             prop_assert_eq!(whole.sent.last(), Some(&close));

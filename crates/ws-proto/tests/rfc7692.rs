@@ -1,7 +1,7 @@
-//! RFC 7692: permessage-deflate, section by section. The name of a test has the section and what it demands.
+//! RFC 7692: permessage-deflate, section by section. The name of a test contains the section and its requirement.
 //!
-//! What is compressed here is read by a peer that remembers no more than was agreed on, and what is inflated is written down
-//! in bytes where it matters.
+//! Compressed messages are read by a peer that keeps no more than the negotiated window. Messages to inflate are
+//! literal bytes where that matters.
 
 mod support;
 
@@ -11,7 +11,7 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, answered, encode};
+use support::{agree, encode, verify_with_header};
 use tidewire_ws_proto::{
     CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader,
     HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time, VerifiedRequest,
@@ -29,11 +29,11 @@ const TAKEOVER: DeflateOptions = DeflateOptions {
     peer_max_window_bits: 15,
 };
 
-/// Nothing is kept from message to message.
+/// No context takeover.
 const BARE: DeflateOptions =
     DeflateOptions { own_context_takeover: false, peer_context_takeover: false, ..TAKEOVER };
 
-/// "Hello" (§7.2.3.1).
+/// "Hello", compressed (§7.2.3.1).
 const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
 fn extensions(value: &str) -> HeaderMap {
@@ -42,7 +42,7 @@ fn extensions(value: &str) -> HeaderMap {
     headers
 }
 
-/// The handshake with this offer.
+/// Verifies a handshake with this offer.
 fn offered(offer: &str) -> VerifiedRequest {
     let mut headers = extensions(offer);
     headers.insert(HOST, HeaderValue::from_static("localhost"));
@@ -54,17 +54,17 @@ fn offered(offer: &str) -> VerifiedRequest {
         .expect("a handshake")
 }
 
-/// What a server with these options answers to this offer.
-fn answer(options: &DeflateOptions, offer: &str) -> Option<String> {
+/// Returns the response of a server with these options to this offer.
+fn response_to(options: &DeflateOptions, offer: &str) -> Option<String> {
     let accepted = offered(offer);
     let agreement = accepted.deflate(options)?;
     let response = accepted.response(None, Some(&agreement));
     Some(response.headers()[SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text").to_owned())
 }
 
-/// What a client with these options agrees to.
-fn accepted(options: &DeflateOptions, answer: &str) -> Result<DeflateAgreement, HandshakeResponseError> {
-    let agreement = answered(options, SEC_WEBSOCKET_EXTENSIONS, answer)?;
+/// Returns the agreement of a client with these options from this response.
+fn accepted(options: &DeflateOptions, response: &str) -> Result<DeflateAgreement, HandshakeResponseError> {
+    let agreement = verify_with_header(options, SEC_WEBSOCKET_EXTENSIONS, response)?;
     Ok(agreement.expect("an extension"))
 }
 
@@ -72,7 +72,7 @@ fn other(role: Role) -> Role {
     if role == Role::Server { Role::Client } else { Role::Server }
 }
 
-/// The agreement of one end, which wants the same as the other.
+/// Returns the agreement of one endpoint. Both use the same options.
 fn agreement(role: Role, options: &DeflateOptions) -> DeflateAgreement {
     let (client, server) = agree(options, options);
     if role == Role::Client { client } else { server }
@@ -86,7 +86,7 @@ fn frame(to: Role, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) -> Vec
     )
 }
 
-/// What comes of these bytes at an end with this agreement, however they are cut.
+/// Returns what an endpoint with this agreement receives from these bytes, at every split.
 fn receive(
     role: Role,
     agreement: &DeflateAgreement,
@@ -111,7 +111,7 @@ fn receive(
     whole
 }
 
-/// What a peer has that remembers no more than the window.
+/// A peer that keeps no more than the window.
 struct Peer {
     window: Vec<u8>,
     size: usize,
@@ -122,7 +122,7 @@ impl Peer {
         Self { window: Vec::new(), size: 1 << window_bits }
     }
 
-    /// As §7.2.2 has it: with what the sender has left out.
+    /// Inflates as in §7.2.2, with the tail that the sender left out.
     fn inflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let mut zlib = Decompress::new(false);
         if !self.window.is_empty() {
@@ -140,7 +140,7 @@ impl Peer {
     }
 }
 
-/// Text that repeats itself after about this many bytes.
+/// Generates text that repeats after about this many bytes.
 fn repeating(period: usize, length: usize) -> Vec<u8> {
     let mut seed = 1_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -159,8 +159,12 @@ fn compress(deflater: &mut Deflater, message: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn section_5_1_what_a_client_has_not_offered_must_fail_the_connection() {
-    for answer in ["permessage-bzip2", "permessage-deflate, permessage-bzip2", "x-webkit-deflate-frame"] {
-        assert_eq!(accepted(&TAKEOVER, answer), Err(HandshakeResponseError::ExtensionNotOffered), "{answer}");
+    for response in ["permessage-bzip2", "permessage-deflate, permessage-bzip2", "x-webkit-deflate-frame"] {
+        assert_eq!(
+            accepted(&TAKEOVER, response),
+            Err(HandshakeResponseError::ExtensionNotOffered),
+            "{response}"
+        );
     }
 }
 
@@ -168,7 +172,10 @@ fn section_5_1_what_a_client_has_not_offered_must_fail_the_connection() {
 fn section_5_2_the_first_offer_that_the_server_can_keep_is_the_one_it_accepts() {
     let offer = "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10, \
                  permessage-deflate";
-    assert_eq!(answer(&TAKEOVER, offer).as_deref(), Some("permessage-deflate; server_max_window_bits=10"));
+    assert_eq!(
+        response_to(&TAKEOVER, offer).as_deref(),
+        Some("permessage-deflate; server_max_window_bits=10")
+    );
 }
 
 #[test]
@@ -187,7 +194,7 @@ fn section_6_1_the_bit_must_not_be_set_on_control_frames_and_later_fragments() {
             assert_eq!(refused, ProtocolError::ReservedBits(0b100));
             assert_eq!(refused.close_code(), CloseCode::PROTOCOL_ERROR);
         }
-        // Nor is it on ours.
+        // RSV1 is not set on frames of this endpoint either.
         let mut connection = Connection::new(role, &Limits::default()).with_deflate(&agreement);
         connection.ping(b"still there?").expect("short");
         connection.close(None, Time::ZERO);
@@ -268,11 +275,11 @@ fn section_7_a_server_must_decline_an_offer_that_is_not_as_defined_or_cannot_be_
         "client_max_window_bits=7",
         "client_max_window_bits=16",
         "client_max_window_bits=08",
-        // As defined, but zlib has no such window.
+        // This is valid, but zlib has no such window.
         "server_max_window_bits=8",
     ] {
         let offer = format!("permessage-deflate; {parameters}");
-        assert_eq!(answer(&TAKEOVER, &offer), None, "{offer}");
+        assert_eq!(response_to(&TAKEOVER, &offer), None, "{offer}");
     }
 }
 
@@ -291,23 +298,28 @@ fn section_7_a_client_must_fail_an_answer_that_is_not_as_defined_or_cannot_be_ke
         (TAKEOVER, "; client_max_window_bits"),
         (TAKEOVER, "; client_max_window_bits=7"),
         (TAKEOVER, "; client_max_window_bits=16"),
-        // Asked for, and not promised (§7.1.1.1, §7.1.2.1).
+        // The offer requested this, but the response does not grant it (§7.1.1.1, §7.1.2.1).
         (BARE, "; client_no_context_takeover"),
         (smaller, ""),
         (smaller, "; server_max_window_bits=11"),
     ] {
-        let answer = format!("permessage-deflate{parameters}");
-        assert_eq!(accepted(&options, &answer), Err(HandshakeResponseError::ExtensionNotOffered), "{answer}");
+        let response = format!("permessage-deflate{parameters}");
+        assert_eq!(
+            accepted(&options, &response),
+            Err(HandshakeResponseError::ExtensionNotOffered),
+            "{response}"
+        );
     }
 }
 
 #[test]
 fn section_7_1_1_1_a_server_that_is_asked_for_it_says_that_it_keeps_no_context() {
     let asked = "permessage-deflate; server_no_context_takeover";
-    assert_eq!(answer(&TAKEOVER, asked).as_deref(), Some(asked));
-    // It may say so unasked.
+    assert_eq!(response_to(&TAKEOVER, asked).as_deref(), Some(asked));
+    // The server may add the parameter although the client did not offer it.
     assert_eq!(
-        answer(&DeflateOptions { own_context_takeover: false, ..TAKEOVER }, "permessage-deflate").as_deref(),
+        response_to(&DeflateOptions { own_context_takeover: false, ..TAKEOVER }, "permessage-deflate")
+            .as_deref(),
         Some(asked)
     );
     let agreement = accepted(&TAKEOVER, asked).expect("an agreement");
@@ -318,7 +330,8 @@ fn section_7_1_1_1_a_server_that_is_asked_for_it_says_that_it_keeps_no_context()
 fn section_7_1_1_2_a_client_that_is_told_so_keeps_no_context() {
     let told = accepted(&TAKEOVER, "permessage-deflate; client_no_context_takeover").expect("an agreement");
     assert!(!told.own_context_takeover() && told.peer_context_takeover());
-    // It has said that it would not, and need not be told (the parameter is a hint in an offer).
+    // The client has said in its offer that it will not use context takeover. The response need not repeat that,
+    // since the parameter is only a hint in an offer.
     let hinted =
         accepted(&DeflateOptions { own_context_takeover: false, ..TAKEOVER }, "permessage-deflate").unwrap();
     assert!(!hinted.own_context_takeover());
@@ -333,10 +346,10 @@ fn section_7_1_2_1_a_server_answers_with_the_window_that_it_was_asked_for_or_a_s
             let agreed = asked.min(able);
             let accepted = offered(&offer).deflate(&options).expect("an agreement");
             assert_eq!(accepted.own_window_bits(), agreed);
-            let answer = answer(&options, &offer).expect("an answer");
-            let said = answer.split_once("server_max_window_bits=").map(|(_, bits)| bits.parse());
-            // A window of 15 is what there is without the parameter.
-            assert!(said == Some(Ok(agreed)) || (said.is_none() && agreed == 15), "{offer}: {answer}");
+            let response = response_to(&options, &offer).expect("a response");
+            let said = response.split_once("server_max_window_bits=").map(|(_, bits)| bits.parse());
+            // Without the parameter the window is 15.
+            assert!(said == Some(Ok(agreed)) || (said.is_none() && agreed == 15), "{offer}: {response}");
         }
     }
 }
@@ -344,16 +357,16 @@ fn section_7_1_2_1_a_server_answers_with_the_window_that_it_was_asked_for_or_a_s
 #[test]
 fn section_7_1_2_2_an_answer_must_not_limit_a_client_that_has_not_said_that_it_can_be_told() {
     let options = DeflateOptions { peer_max_window_bits: 10, ..TAKEOVER };
-    for (offer, answered) in [
+    for (offer, expected) in [
         ("permessage-deflate", "permessage-deflate"),
         ("permessage-deflate; server_no_context_takeover", "permessage-deflate; server_no_context_takeover"),
         ("permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=10"),
         ("permessage-deflate; client_max_window_bits=12", "permessage-deflate; client_max_window_bits=10"),
         ("permessage-deflate; client_max_window_bits=9", "permessage-deflate; client_max_window_bits=9"),
     ] {
-        assert_eq!(answer(&options, offer).as_deref(), Some(answered), "{offer}");
+        assert_eq!(response_to(&options, offer).as_deref(), Some(expected), "{offer}");
     }
-    // Then its messages are inflated with the largest window.
+    // Its messages are then inflated with the maximum window.
     let unlimited = offered("permessage-deflate").deflate(&options).expect("an agreement");
     assert_eq!(unlimited.peer_window_bits(), 15);
 }
@@ -387,7 +400,7 @@ fn section_7_2_1_nothing_must_be_referred_to_beyond_the_window() {
             let agreement = agreement(role, &options);
             assert_eq!(agreement.own_window_bits(), bits);
             let (mut deflater, mut peer) = (Deflater::new(&agreement), Peer::new(bits));
-            // In short messages, so that what each may refer to is what the peer remembers, and no more than itself.
+            // The messages are short, so that each one refers mostly to the window that the peer keeps.
             let window = 1_usize << bits;
             for period in [window / 2, window - 262, window, window + 100, 2 * window] {
                 for message in repeating(period, 3 * period).chunks(50) {
@@ -411,7 +424,7 @@ fn section_7_2_1_without_context_each_message_must_begin_with_an_empty_window() 
             assert_eq!(payload, first);
             assert!(Peer::new(15).inflate(&payload).as_deref() == Some(&message[..]));
         }
-        // And with it the second one is shorter, and cannot be read alone.
+        // With context takeover the second message is shorter, and cannot be read alone.
         let mut deflater = Deflater::new(&agreement(role, &TAKEOVER));
         let first = compress(&mut deflater, &message).expect("compressed");
         let second = compress(&mut deflater, &message).expect("compressed");
@@ -422,8 +435,9 @@ fn section_7_2_1_without_context_each_message_must_begin_with_an_empty_window() 
 
 #[test]
 fn section_7_2_2_with_context_messages_must_be_inflated_with_all_of_the_largest_window() {
-    // One that repeats three bytes from 32,768 bytes ago, which is as far as DEFLATE reaches: fixed codes (RFC 1951 §3.2.6),
-    // length 3, distance code 29 with all of its 13 extra bits, end of block; then the block of the flush.
+    // A message that repeats three bytes from 32,768 bytes ago, the maximum distance of DEFLATE: fixed codes (RFC
+    // 1951 §3.2.6), length 3, distance code 29 with all of its 13 extra bits, end of block, and then the block of the
+    // flush.
     let far = from_bits("0 10 0000001 11101 1111111111111 0000000 000");
     let context = repeating(32_768, 32_768);
     for role in ROLES {
@@ -434,14 +448,14 @@ fn section_7_2_2_with_context_messages_must_be_inflated_with_all_of_the_largest_
                 let payload = compress(&mut deflater, message).expect("compressed");
                 wire.extend(frame(role, true, true, Opcode::Binary, &payload));
             }
-            // What is not compressed does not count.
+            // Uncompressed messages do not enter the window.
             wire.extend(frame(role, true, false, Opcode::Binary, b"between"));
             wire.extend(frame(role, true, true, Opcode::Binary, &far));
             let events = receive(role, &agreement(role, &TAKEOVER), &wire).expect("in order");
             let expected = Event::Binary(context[..3].to_vec().into());
             assert_eq!(events.last(), Some(&expected), "in {} messages", messages.len());
         }
-        // Where nothing is kept, there is nothing to refer to.
+        // Without context takeover there is nothing to refer to.
         let refused = receive(role, &agreement(role, &BARE), &frame(role, true, true, Opcode::Binary, &far));
         assert_eq!(refused, Err(ProtocolError::InvalidCompression));
     }
@@ -471,7 +485,7 @@ fn section_7_2_3_the_examples_are_read() {
     }
 }
 
-/// DEFLATE's order: the first bit is the lowest of the first byte.
+/// Packs bits in the order of DEFLATE: the first bit is the lowest bit of the first byte.
 fn from_bits(bits: &str) -> Vec<u8> {
     let bits: Vec<u8> = bits.bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
     bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |byte, bit| byte << 1 | bit)).collect()

@@ -1,5 +1,5 @@
-//! RFC 8441, WebSocket over HTTP/2: the requirements on a server's handshake, by section. What needs a connection is in
-//! `rfc8441.rs` of the crate `ws`. Each request is one step away from the example of §5.1.
+//! RFC 8441, WebSocket over HTTP/2: the requirements on a server's handshake, by section. Tests that need a network
+//! connection are in `rfc8441.rs` of the crate `ws`. Each request differs in one part from the example of §5.1.
 
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
@@ -10,7 +10,7 @@ use tidewire_ws_proto::{
 
 const TARGET: &str = "https://server.example.com/chat";
 
-/// The request of §5.1 with these values, none or several, for one header.
+/// Returns the headers of the request of §5.1, with these values (none or several) for one header.
 fn headers(name: &str, values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let example = [
@@ -54,7 +54,7 @@ fn section_4_the_request_is_a_connect_with_a_protocol_in_http_2() {
         assert_eq!(refused, Err(Error::NotExtendedConnect), "{method}");
         assert!(!is_connect_request(&method, Some("websocket")));
     }
-    // That of RFC 9113 §8.5, which asks for a tunnel to another host.
+    // A plain CONNECT (RFC 9113 §8.5), which requests a tunnel to another host.
     let plain = verify_connect_request(&Method::CONNECT, None, &target, Version::HTTP_2, &headers);
     assert_eq!(plain, Err(Error::NotExtendedConnect));
     assert!(!is_connect_request(&Method::CONNECT, None));
@@ -126,7 +126,7 @@ fn section_5_no_host_is_needed_and_one_that_is_there_has_to_be_one() {
 fn section_5_the_origin_is_held_against_the_authority() {
     let accepted = verdict(&headers("origin", &["https://server.example.com"])).expect("a handshake");
     assert_eq!(accepted.verify_origin(&AllowedOrigins::same_host()), Ok(()));
-    // Whatever a `Host` says.
+    // A `Host` header has no influence.
     let mut headers = headers("host", &["www.example.com"]);
     headers.insert("origin", HeaderValue::from_static("https://www.example.com"));
     let accepted = verdict(&headers).expect("a handshake");

@@ -1,4 +1,4 @@
-//! Sections 3 and 4.1: the opening handshake, the client's side. Each answer is one step away from that of §1.3.
+//! Sections 3 and 4.1: the opening handshake of a client. Each response differs in one part from the example of §1.3.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tidewire_ws_proto::{
@@ -6,7 +6,7 @@ use tidewire_ws_proto::{
     UriError, WebSocketUri, verify_upgrade_request,
 };
 
-/// Its base64 is the key of §1.3.
+/// The base64 of this nonce is the key of §1.3.
 const NONCE: [u8; 16] = *b"the sample nonce";
 
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -20,8 +20,8 @@ fn headers(list: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
-/// The answer of §1.3, without its subprotocol, with these values, none or several, for one header.
-fn answer(name: &str, values: &[&str]) -> HeaderMap {
+/// Returns the response of §1.3 without its subprotocol, with these values (none or several) for one header.
+fn response_with(name: &str, values: &[&str]) -> HeaderMap {
     let example = [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", ACCEPT)];
     let kept = example.into_iter().filter(|(other, _)| *other != name);
     headers(&kept.chain(values.iter().map(|value| (name, *value))).collect::<Vec<_>>())
@@ -36,19 +36,19 @@ fn verdict(headers: &HeaderMap) -> Result<Negotiated, Error> {
     offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
-/// The answer opens a WebSocket with each of these for one header.
+/// Asserts that the response is accepted with each of these values for one header.
 #[track_caller]
 fn accepts(name: &str, cases: &[&[&str]]) {
     for values in cases {
-        assert_eq!(verdict(&answer(name, values)).err(), None, "{name}: {values:?}");
+        assert_eq!(verdict(&response_with(name, values)).err(), None, "{name}: {values:?}");
     }
 }
 
-/// The connection is failed over each of these for one header.
+/// Asserts that the response is rejected with each of these values for one header.
 #[track_caller]
 fn refuses(name: &str, error: &Error, cases: &[&[&str]]) {
     for values in cases {
-        assert_eq!(verdict(&answer(name, values)).as_ref(), Err(error), "{name}: {values:?}");
+        assert_eq!(verdict(&response_with(name, values)).as_ref(), Err(error), "{name}: {values:?}");
     }
 }
 
@@ -148,7 +148,7 @@ fn section_4_1_must_30_31_only_different_tokens_are_offered() {
 fn section_4_1_must_33_39_another_status_than_101_opens_nothing_whatever_the_headers_say() {
     for status in [StatusCode::OK, StatusCode::FOUND, StatusCode::UNAUTHORIZED, StatusCode::UPGRADE_REQUIRED]
     {
-        let verdict = ClientHandshake::new(NONCE).verify_response(status, &answer("", &[]));
+        let verdict = ClientHandshake::new(NONCE).verify_response(status, &response_with("", &[]));
         assert_eq!(verdict, Err(Error::Status(status)));
     }
     accepts("set-cookie", &[&["a=1", "b=2"]]);
@@ -181,8 +181,8 @@ fn section_4_1_must_36_accept_is_made_of_our_key() {
         &[ACCEPT, ACCEPT],
     ];
     refuses(name, &Error::InvalidAccept, cases);
-    let other =
-        ClientHandshake::new([7; 16]).verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
+    let other = ClientHandshake::new([7; 16])
+        .verify_response(StatusCode::SWITCHING_PROTOCOLS, &response_with("", &[]));
     assert_eq!(other, Err(Error::InvalidAccept));
 }
 
@@ -192,16 +192,16 @@ fn section_4_1_must_37_section_9_1_must_5_an_extension_that_was_not_offered_fail
     refuses("sec-websocket-extensions", &Error::ExtensionNotOffered, cases);
     let offer = ClientHandshake::new(NONCE).deflate(DeflateOptions::default());
     let verdict = |value| {
-        let answer = answer("sec-websocket-extensions", &[value]);
+        let response = response_with("sec-websocket-extensions", &[value]);
         offer
-            .verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer)
+            .verify_response(StatusCode::SWITCHING_PROTOCOLS, &response)
             .map(|agreed| agreed.deflate().is_some())
     };
     assert_eq!(verdict("permessage-deflate; server_no_context_takeover"), Ok(true));
     for other in ["foo", "permessage-deflate, foo", "permessage-deflate; bar", "permessage-deflate;"] {
         assert_eq!(verdict(other), Err(Error::ExtensionNotOffered), "{other}");
     }
-    let none = offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer("", &[]));
+    let none = offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, &response_with("", &[]));
     assert_eq!(none.expect("none need be accepted").deflate(), None);
 }
 
@@ -220,15 +220,15 @@ fn extensions_are_offered_in_the_request() {
 fn section_4_1_must_38_a_subprotocol_that_was_not_offered_fails_the_connection() {
     let name = "sec-websocket-protocol";
     for (value, selected) in [("chat", "chat"), ("\tsuperchat ", "superchat")] {
-        let agreed = verdict(&answer(name, &[value])).expect("it was offered");
+        let agreed = verdict(&response_with(name, &[value])).expect("it was offered");
         assert_eq!(agreed.protocol(), Some(selected));
     }
-    assert_eq!(verdict(&answer(name, &[])).expect("none need be selected").protocol(), None);
+    assert_eq!(verdict(&response_with(name, &[])).expect("none need be selected").protocol(), None);
     for value in ["Chat", "", "chat, superchat", "ch\u{e4}t"] {
         refuses(name, &Error::ProtocolNotOffered(value.to_owned()), &[&[value]]);
     }
     refuses(name, &Error::ProtocolRepeated, &[&["chat", "chat"], &["chat", "superchat"]]);
     let unasked = ClientHandshake::new(NONCE)
-        .verify_response(StatusCode::SWITCHING_PROTOCOLS, &answer(name, &["chat"]));
+        .verify_response(StatusCode::SWITCHING_PROTOCOLS, &response_with(name, &["chat"]));
     assert_eq!(unasked, Err(Error::ProtocolNotOffered("chat".to_owned())));
 }

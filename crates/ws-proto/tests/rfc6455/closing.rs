@@ -1,4 +1,5 @@
-//! Sections 5.5 and 7: Ping, Pong, and the end. When the TCP connection is closed, and by whom, is in the crate `ws`.
+//! Sections 5.5 and 7: Ping, Pong, and the close. Tests of when, and by which endpoint, the TCP connection is closed
+//! are in the crate `ws`.
 
 use tidewire_ws_proto::{
     CloseCode, CloseFrame, Connection, EndOfStream, Event, Limits, Opcode, ProtocolError as Error, Role, Time,
@@ -42,7 +43,7 @@ fn section_5_5_1_must_1_the_body_of_a_close_is_nothing_or_a_code_and_a_reason() 
     }
 }
 
-/// §7.4.1 and §7.4.2, and the registry of §11.7 as it is today.
+/// Follows §7.4.1 and §7.4.2, and the current registry of §11.7.
 fn may_be_on_the_wire(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
@@ -56,7 +57,7 @@ fn section_5_5_1_must_1_the_code_of_a_close_is_one_that_section_7_4_knows() {
             if may_be_on_the_wire(code) {
                 let frame = CloseCode::new(code).expect("it may be sent as well").into();
                 assert_eq!(result, Ok(Some(Event::Close(Some(frame)))));
-                assert_eq!(transmitted(&mut connection), [close(code)], "it is echoed");
+                assert_eq!(transmitted(&mut connection), [close(code)], "the code is echoed");
             } else {
                 assert_eq!(result, Err(Error::InvalidCloseCode(code)));
                 assert_eq!(transmitted(&mut connection), [close(1002)]);
@@ -86,7 +87,7 @@ fn section_5_5_1_must_3_nothing_is_sent_behind_a_close() {
         connection.ping(b"").unwrap();
         let pong = (Opcode::Pong, b"before".to_vec());
         assert_eq!(transmitted(&mut connection), [pong, (Opcode::Close, b"\x03\xe9bye".to_vec())]);
-        // The peer may finish its sentence.
+        // The peer may still send messages.
         let late = decode(&mut connection, &sent(role, true, Opcode::Text, b"late"));
         assert_eq!(late, Ok(Some(Event::Text("late".into()))));
         decode(&mut connection, &sent(role, true, Opcode::Close, b"\x03\xe9")).unwrap();
@@ -97,17 +98,17 @@ fn section_5_5_1_must_3_nothing_is_sent_behind_a_close() {
 #[test]
 fn section_5_5_1_must_4_a_close_is_answered_by_a_close_once_and_with_its_code() {
     for role in ROLES {
-        for (body, answer) in [(&b""[..], (Opcode::Close, vec![])), (b"\x0f\xa0going home", close(4000))] {
+        for (body, reply) in [(&b""[..], (Opcode::Close, vec![])), (b"\x0f\xa0going home", close(4000))] {
             let mut connection = connection(role);
             let closed = sent(role, true, Opcode::Close, body);
             let seen =
                 decode(&mut connection, &[&closed[..], &sent(role, true, Opcode::Text, b"late")].concat());
             assert!(matches!(seen, Ok(Some(Event::Close(_)))));
-            assert_eq!(decode(&mut connection, &closed), Ok(None), "nothing is heard after it");
+            assert_eq!(decode(&mut connection, &closed), Ok(None), "input after the Close is discarded");
             connection.close(Some(CloseCode::NORMAL.into()), Time::ZERO);
-            assert_eq!(transmitted(&mut connection), [answer]);
+            assert_eq!(transmitted(&mut connection), [reply]);
         }
-        // Nothing answers the answer to ours.
+        // The reply to this endpoint's Close gets no reply.
         let mut connection = connection(role);
         connection.close(Some(CloseCode::GOING_AWAY.into()), Time::ZERO);
         assert_eq!(transmitted(&mut connection), [close(1001)]);
@@ -123,10 +124,10 @@ fn section_5_5_1_must_5_the_connection_is_closed_when_both_have_sent_a_close() {
         let (mut by_us, mut by_the_peer) = (connection(role), connection(role));
         by_us.close(None, Time::ZERO);
         transmitted(&mut by_us);
-        assert!(!by_us.is_closed(), "the peer has not answered");
+        assert!(!by_us.is_closed(), "the peer has not replied");
         decode(&mut by_us, &peers).unwrap();
         decode(&mut by_the_peer, &peers).unwrap();
-        assert!(!by_the_peer.is_closed(), "we have not answered");
+        assert!(!by_the_peer.is_closed(), "this endpoint has not replied");
         transmitted(&mut by_the_peer);
         for mut connection in [by_us, by_the_peer] {
             assert!(connection.is_closed());
@@ -143,14 +144,14 @@ fn section_5_5_2_must_1_a_ping_is_answered_by_a_pong_with_the_same_data_unless_a
             assert_eq!(seen.events, [Event::Ping(payload(data))]);
             assert_eq!(seen.sent, [(Opcode::Pong, data.to_vec())]); // §5.5.3: "identical"
         }
-        // Of several whose Pongs have not left, the last may stand for all (§5.5.3).
+        // If several Pongs are queued, the last one may stand for all of them (§5.5.3).
         let mut connection = connection(role);
         for n in 0..1000_u16 {
             decode(&mut connection, &sent(role, true, Opcode::Ping, &n.to_be_bytes())).unwrap();
         }
         assert_eq!(transmitted(&mut connection), [(Opcode::Pong, 999_u16.to_be_bytes().to_vec())]);
-        // A Pong is no question (§5.5.3).
-        decode(&mut connection, &sent(role, true, Opcode::Pong, b"unasked")).unwrap();
+        // A Pong needs no response (§5.5.3).
+        decode(&mut connection, &sent(role, true, Opcode::Pong, b"unsolicited")).unwrap();
         assert_eq!(transmitted(&mut connection), []);
 
         let after = [sent(role, true, Opcode::Close, b""), sent(role, true, Opcode::Ping, b"?")].concat();
@@ -158,9 +159,9 @@ fn section_5_5_2_must_1_a_ping_is_answered_by_a_pong_with_the_same_data_unless_a
     }
 }
 
-/// What is asked after our Close is seen and not answered. §5.5.2 by itself would want a Pong until the peer's Close; but
-/// whoever has sent a Close need not go on processing (§5.5.1), and there are peers to whom a frame behind a Close is an
-/// error instead of the end.
+/// A Ping after this endpoint's Close is reported but gets no Pong. §5.5.2 alone would require a Pong until the
+/// peer's Close arrives. But an endpoint that has sent a Close need not process further data (§5.5.1), and some peers
+/// treat a frame after a Close as an error.
 #[test]
 fn section_5_5_2_must_1_a_ping_behind_our_close_has_its_answer_in_the_close() {
     for role in ROLES {
@@ -191,7 +192,7 @@ fn section_7_1_7_must_1_2_who_fails_a_connection_closes_it_without_waiting_for_t
         assert_eq!(transmitted(&mut failed), [close(1002)]);
         assert!(failed.is_closed());
         assert_eq!(failed.handle_eof(), EndOfStream::Abnormal);
-        // If a Close is on its way already, that is the one.
+        // If a Close is already queued or sent, no second one follows.
         for taken in [false, true] {
             let mut closing = connection(role);
             closing.close(Some(CloseCode::NORMAL.into()), Time::ZERO);
@@ -211,7 +212,7 @@ fn section_7_1_7_must_3_nothing_is_processed_after_a_violation_not_even_a_close(
             let mut connection = connection(role);
             decode(&mut connection, &[0xff]).unwrap_err();
             assert_eq!(decode(&mut connection, &sent(role, true, late, b"")), Ok(None), "{late}");
-            assert_eq!(decode(&mut connection, &[0xff]), Ok(None), "nor is it failed twice");
+            assert_eq!(decode(&mut connection, &[0xff]), Ok(None), "the connection fails only once");
             assert_eq!(transmitted(&mut connection), [close(1002)]);
             assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
         }
@@ -227,14 +228,14 @@ fn section_7_2_1_must_2_a_stream_that_is_lost_ends_the_connection() {
         assert_eq!(lost.handle_eof(), EndOfStream::Abnormal); // §7.1.5: 1006
         assert!(lost.is_closed() && !lost.can_send());
         assert_eq!(transmitted(&mut lost), []);
-        // Our Close alone makes no clean end either; the peer's does, and may still be answered.
+        // Only the peer's Close makes a clean end, not this endpoint's Close. The reply to it may still be sent.
         let mut closing = connection(role);
         closing.close(None, Time::ZERO);
         assert_eq!(closing.handle_eof(), EndOfStream::Abnormal);
-        let mut answering = connection(role);
-        decode(&mut answering, &sent(role, true, Opcode::Close, b"")).unwrap();
-        assert_eq!(answering.handle_eof(), EndOfStream::Clean);
-        assert_eq!(transmitted(&mut answering), [(Opcode::Close, vec![])]);
-        assert!(answering.is_closed());
+        let mut replying = connection(role);
+        decode(&mut replying, &sent(role, true, Opcode::Close, b"")).unwrap();
+        assert_eq!(replying.handle_eof(), EndOfStream::Clean);
+        assert_eq!(transmitted(&mut replying), [(Opcode::Close, vec![])]);
+        assert!(replying.is_closed());
     }
 }

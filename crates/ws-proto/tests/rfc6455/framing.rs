@@ -1,4 +1,4 @@
-//! Section 5: what a frame may look like, received and sent.
+//! Section 5: the format of frames, received and sent.
 
 use tidewire_ws_proto::{
     CloseCode, CloseFrame, CloseReason, Connection, ControlTooLong, Limits, MAX_CONTROL_PAYLOAD, Opcode,
@@ -16,7 +16,7 @@ const CONTROL: [(u8, Opcode); 3] = [(0x8, Opcode::Close), (0x9, Opcode::Ping), (
 #[test]
 fn section_5_1_must_2_a_server_fails_a_frame_without_mask() {
     for opcode in OPCODES {
-        // The same error as soon as the bit has come, whatever the frame is, and whether or not there is a payload.
+        // The error is the same as soon as the bit has arrived, for every frame, with or without a payload.
         for payload in [&b""[..], b"\x03\xe8"] {
             let unmasked = sent(Role::Client, true, opcode, payload);
             assert_protocol_error(Role::Server, &unmasked, &Error::UnmaskedFrameFromClient);
@@ -117,7 +117,7 @@ fn section_5_3_must_1_a_frame_with_a_key_has_the_mask_bit_and_no_other_has() {
         let (mut masked, mut unmasked) = (Vec::new(), Vec::new());
         encode_frame(opcode, b"Hello", Some(KEY), &mut masked);
         encode_frame(opcode, b"Hello", None, &mut unmasked);
-        // §5.7; the length does not include that of the key.
+        // §5.7. The length does not include the key.
         assert_eq!(masked[1..], [0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
         assert_eq!(unmasked[1..], *b"\x05Hello");
     }
@@ -141,7 +141,7 @@ fn section_5_5_must_1_a_control_frame_of_126_bytes_fails_the_connection() {
             assert_eq!(feed(role, &Limits::default(), [&longest[..]]).error, None, "125 bytes of {opcode}");
             for wire in [
                 raw(role, 0x80 | bits, &[126, 0, 126], &payload[..126]),
-                // The first of its length bytes is enough to see it, whatever the others would be.
+                // The first length byte is enough for the error; the others do not matter.
                 raw(role, 0x80 | bits, &[127, 0, 0, 0, 0, 0, 0, 0, 126], &payload[..126]),
             ] {
                 assert_protocol_error(role, &wire, &Error::ControlTooLong(opcode));
@@ -159,7 +159,7 @@ fn section_5_5_must_1_no_control_frame_of_more_than_125_bytes_is_sent() {
         assert_eq!(CloseReason::new(&"x".repeat(124)), None);
         connection.close(Some(CloseFrame::new(CloseCode::NORMAL, &"é".repeat(100))), Time::ZERO);
         let lengths: Vec<_> = transmitted(&mut connection).iter().map(|(_, payload)| payload.len()).collect();
-        // A reason is cut between characters.
+        // A reason is cut at a character boundary.
         assert_eq!(lengths, [MAX_CONTROL_PAYLOAD, 124]);
     }
 }

@@ -1,4 +1,5 @@
-//! Sections 4, 9 and 11.3: the opening handshake, the server's side. Each request is one step away from that of §1.3.
+//! Sections 4, 9 and 11.3: the opening handshake of a server. Each request differs in one part from the example of
+//! §1.3.
 
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
@@ -10,7 +11,7 @@ use crate::support::offer;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The request of §1.3 with these values, none or several, for one header.
+/// Returns the headers of the request of §1.3, with these values (none or several) for one header.
 fn request(name: &str, values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let example = [
@@ -33,7 +34,7 @@ fn verdict(headers: &HeaderMap) -> Result<VerifiedRequest, Error> {
     verify_upgrade_request(&Method::GET, &Uri::from_static("/chat"), Version::HTTP_11, headers)
 }
 
-/// The request is a handshake with each of these for one header.
+/// Asserts that the request is accepted with each of these values for one header.
 #[track_caller]
 fn accepts(name: &str, cases: &[&[&str]]) {
     for values in cases {
@@ -41,8 +42,8 @@ fn accepts(name: &str, cases: &[&[&str]]) {
     }
 }
 
-/// The request is no handshake with any of these for one header: the answer is this error, with this status, and says that
-/// the connection ends (§7.2.2).
+/// Asserts that the request is rejected with each of these values for one header. The error has this status, and the
+/// response closes the connection (§7.2.2).
 #[track_caller]
 fn refuses(name: &str, error: Error, status: u16, cases: &[&[&str]]) {
     for values in cases {
@@ -244,17 +245,18 @@ fn section_9_must_2_section_9_1_must_3_4_extensions_are_named_as_registered_with
             let accepted = verdict(&request("sec-websocket-extensions", &[offer])).expect("a handshake");
             let agreement = accepted.deflate(&options).expect("an agreement");
             let response = accepted.response(None, Some(&agreement));
-            let answer = response.headers()[SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text");
-            for (value, is_answer) in [(offer, false), (answer, true)] {
+            let response = response.headers()[SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text");
+            for (value, is_response) in [(offer, false), (response, true)] {
                 let mut parts = value.split("; ");
                 assert_eq!(parts.next(), Some("permessage-deflate"), "{value}");
                 for part in parts {
                     let (name, bits) =
                         part.split_once('=').map_or((part, None), |(name, bits)| (name, Some(bits)));
                     assert!(parameters.contains(&name), "{value}");
-                    // RFC 7692 §7.1: windows have a number, but for a client's that it leaves to the server.
+                    // RFC 7692 §7.1: window parameters have a number, except that a client may leave its own window
+                    // to the server.
                     let is_window = name.ends_with("_bits");
-                    let may_be_bare = !is_window || (!is_answer && name == "client_max_window_bits");
+                    let may_be_bare = !is_window || (!is_response && name == "client_max_window_bits");
                     assert!(bits.is_some() == is_window || may_be_bare && bits.is_none(), "{value}");
                 }
             }
@@ -266,7 +268,7 @@ fn section_9_must_2_section_9_1_must_3_4_extensions_are_named_as_registered_with
 fn section_4_3_must_1_section_9_1_must_1_2_a_malformed_offer_of_extensions_fails_the_handshake() {
     let name = "sec-websocket-extensions";
     accepts(name, &[&["foo, bar; baz=2", "\tmux ; max-channels = 4;flow-control ,x"]]);
-    accepts(name, &[&[r#"foo; bar="baz"; qux="\b\a\z""#], &[",, foo, ,"]]); // RFC 2616 §2.1: nothing may be listed
+    accepts(name, &[&[r#"foo; bar="baz"; qux="\b\a\z""#], &[",, foo, ,"]]); // RFC 2616 §2.1: elements may be empty
     let malformed = |cases| refuses(name, Error::InvalidExtensions, 400, cases);
     malformed(&[&[""], &[" , "], &["foo", ";"], &["foo bar"], &["foo;"], &["foo=1"], &[r#""foo""#]]);
     malformed(&[&["foo; =1"], &["foo; bar="], &["foo; bar=1 2"], &["foo; bär"]]);

@@ -1,11 +1,13 @@
-//! RFC 6455, MUST by MUST.
+//! RFC 6455, one MUST after the other.
 //!
-//! `section_5_2_must_3_…` shows the third MUST of section 5.2: the third time the word stands in the text of that section,
-//! "MUST NOT" included. Where one test shows several, all of them are in its name. Tests of the machine and of the
-//! handshake are here; what needs a TCP connection is in `rfc6455` of the crate `ws`, under the same numbers. [`index`] has
-//! the number of MUSTs of each section, and the reasons of those that have no test: it fails when one has neither.
+//! `section_5_2_must_3_…` tests the third MUST of section 5.2, that is, the third time the word occurs in the text of
+//! that section, "MUST NOT" included. If one test covers several, its name contains all of them. This folder tests
+//! the state machine and the handshake. Tests that need a TCP connection are in `rfc6455` of the crate `ws`, with the
+//! same numbering. [`must_coverage`] contains the number of MUSTs of each section, and the reason for each one that
+//! has no test. It fails if a MUST has neither a test nor a reason.
 //!
-//! Violations are fed to both roles, at every split (`support::seen_at_every_split`), so each holds wherever a read ends.
+//! Violations are fed to both roles at every split (`support::seen_at_every_split`), so each result holds wherever a
+//! read ends.
 
 mod client;
 mod closing;
@@ -22,8 +24,8 @@ const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A frame as the peer of `role` sends it, with its first byte as given and its length in these bytes, the first of which
-/// has the mask bit still to be set.
+/// Encodes a frame of the peer of `role` from its first byte and its length bytes. Sets the mask bit in the first
+/// length byte if necessary.
 fn raw(role: Role, first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     wire.extend_from_slice(length);
@@ -37,12 +39,13 @@ fn raw(role: Role, first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// A frame in order, as the peer of `role` sends it.
+/// Encodes a valid frame of the peer of `role`.
 fn sent(role: Role, fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     support::frame(role, fin, opcode, payload, KEY)
 }
 
-/// The connection is failed with 1002 at this frame, at every split, whatever stands around it; what came before counts.
+/// Asserts that the connection fails with 1002 at this frame, at every split and after other frames. Events before it
+/// are kept.
 #[track_caller]
 fn assert_protocol_error(role: Role, wire: &[u8], error: &ProtocolError) {
     let limits = Limits::default();
@@ -52,14 +55,14 @@ fn assert_protocol_error(role: Role, wire: &[u8], error: &ProtocolError) {
     assert_eq!((seen.events, seen.error), (vec![Event::Text("hello".into())], Some(error.clone())));
 }
 
-/// The one event, or the error, that these bytes bring.
+/// Decodes these bytes to one event or an error.
 fn decode(connection: &mut Connection, wire: &[u8]) -> Result<Option<Event<'static>>, ProtocolError> {
     let mut wire = wire.to_vec();
     let mut input = Input::new(&mut wire);
     Ok(connection.decode(&mut input, Time::ZERO)?.map(Event::into_owned))
 }
 
-/// What the machine wants sent.
+/// Returns the control frames to send.
 fn transmitted(connection: &mut Connection) -> Vec<(Opcode, Vec<u8>)> {
     std::iter::from_fn(|| connection.poll_transmit())
         .map(|control| (control.opcode(), control.payload().to_vec()))

@@ -1,4 +1,4 @@
-//! Sections 5.4 to 6, 8 and 10: messages, and the frames they are made of.
+//! Sections 5.4 to 6, 8 and 10: messages and their fragments.
 
 use tidewire_ws_proto::{
     CloseCode, Connection, Event, Limits, MAX_CONTROL_PAYLOAD, Opcode, ProtocolError as Error, Role, Time,
@@ -8,7 +8,7 @@ use tidewire_ws_proto::{
 use crate::support::{assert_refused, feed, payload, seen_at_every_split};
 use crate::{KEY, ROLES, assert_protocol_error, decode, raw, sent, transmitted};
 
-/// What is seen of `wire` in both roles, at every split.
+/// Returns the events of `frames`, which are the same in both roles and at every split.
 fn events(frames: &[(bool, Opcode, &[u8])]) -> Vec<Event<'static>> {
     let [client, server] = ROLES.map(|role| {
         let wire: Vec<_> =
@@ -42,7 +42,7 @@ fn section_5_4_must_3_a_message_between_the_fragments_of_another_fails_the_conne
                 assert_protocol_error(role, &wire, &Error::ExpectedContinuation(opcode));
             }
         }
-        // Nor is there a fragment of none.
+        // A continuation without a message is rejected as well.
         let last = sent(role, true, Opcode::Continuation, b"");
         assert_protocol_error(role, &last, &Error::UnexpectedContinuation);
         assert_protocol_error(
@@ -98,7 +98,7 @@ fn section_5_6_must_1_section_8_1_must_1_text_that_is_not_utf_8_fails_the_connec
         &[b"\xed\xa0\x80"],        // a surrogate
         &[b"\xf4\x90\x80\x80"],    // beyond U+10FFFF
         &[b"cut \xe2\x82"],        // ends in the middle of a character
-        &[b"\xe2", b"\x82"],       // the same, over two fragments
+        &[b"\xe2", b"\x82"],       // the same, in two fragments
         &[b"\xe2\x82", b"", b"x"], // not continued
         &[b"fine", b"\xff never sent on"],
     ];
@@ -112,7 +112,7 @@ fn section_5_6_must_1_section_8_1_must_1_text_that_is_not_utf_8_fails_the_connec
             assert_refused(role, &Limits::default(), &wire, &Error::InvalidText, 1007);
         }
     }
-    // A frame may end inside a character, as long as the message does not; and bytes may be anything.
+    // A frame may end inside a character if the message does not. Binary messages may contain any bytes.
     let euro = [(false, Opcode::Text, &b"\xe2\x82"[..]), (true, Opcode::Continuation, b"\xac")];
     assert_eq!(events(&euro), [Event::Text("€".into())]);
     assert_eq!(events(&[(true, Opcode::Binary, b"\xff")]), [Event::Binary(b"\xff".into())]);
@@ -175,7 +175,7 @@ fn section_6_2_must_1_2_4_frames_are_taken_one_by_one_and_each_message_begins_an
 
 #[test]
 fn section_6_2_must_5_a_server_takes_the_mask_off() {
-    // §5.7, whatever the key is, and at every place of the key where a fragment may end.
+    // §5.7, and then other keys, with a fragment that ends at every position in the key.
     let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
     let seen = seen_at_every_split(Role::Server, &Limits::default(), &hello);
     assert_eq!(seen.events, [Event::Text("Hello".into())]);
@@ -192,10 +192,10 @@ fn section_10_4_must_1_a_message_beyond_a_limit_is_refused_before_it_takes_memor
     let limits = Limits { max_message_size: 10, max_fragments: 3, ..Limits::default() };
     for role in ROLES {
         let too_big = Error::MessageTooBig { size: 1 << 60, limit: 10 };
-        // The RFC's own example: 2**60, announced in a few bytes.
+        // The RFC's own example: a frame of 2**60 bytes, announced in its header.
         let announced = raw(role, 0x82, &[127, 0x10, 0, 0, 0, 0, 0, 0, 0], b"");
         assert_refused(role, &limits, &announced, &too_big, 1009);
-        // And the other one: a long stream of small frames.
+        // The RFC's other example: a long stream of small frames.
         let first = sent(role, false, Opcode::Binary, b"123456");
         let wire = [first, sent(role, true, Opcode::Continuation, b"78901")].concat();
         assert_refused(role, &limits, &wire, &Error::MessageTooBig { size: 11, limit: 10 }, 1009);
@@ -206,7 +206,7 @@ fn section_10_4_must_1_a_message_beyond_a_limit_is_refused_before_it_takes_memor
     }
 }
 
-/// Every two bytes that a header can begin with, against the RFC in plain words.
+/// Checks every two bytes that a header can begin with against a literal implementation of the RFC.
 #[test]
 fn section_10_7_must_1_every_beginning_of_a_frame_is_validated() {
     for role in ROLES {
@@ -219,7 +219,7 @@ fn section_10_7_must_1_every_beginning_of_a_frame_is_validated() {
                 && !(control && first & 0x80 == 0)
                 && (second & 0x80 != 0) == (role == Role::Server)
                 && !(control && usize::from(second & 0x7f) > MAX_CONTROL_PAYLOAD)
-                // No message has begun. Only a whole header shows it.
+                // No message has begun, but only a complete header proves that.
                 && !(opcode == 0 && (second & 0x7f) < 126 && role == Role::Client);
             let mut connection = Connection::new(role, &Limits::default());
             let result = decode(&mut connection, &[first, second]);

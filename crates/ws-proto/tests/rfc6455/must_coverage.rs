@@ -1,11 +1,11 @@
-//! All MUSTs of the RFC, and which have no test.
+//! All MUSTs of the RFC, and those that have no test.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// The sections with their number of MUSTs. There is none in the others.
+/// The sections with their number of MUSTs. The other sections contain none.
 const SECTIONS: &[(&str, usize)] = &[
     ("3", 2),
     ("4.1", 39),
@@ -45,25 +45,25 @@ const SECTIONS: &[(&str, usize)] = &[
     ("11.3.5", 1),
 ];
 
-/// Those without a test, and why.
+/// The MUSTs without a test, and the reasons.
 const WITHOUT_TEST: &[(&str, RangeInclusive<usize>, &str)] = &[
     (
         "4.1",
         4..=7,
-        "one attempt at a time to each address protects servers from scripts in a browser; a program that wants many \
-         connections knows why, and no client for programs is known that keeps this",
+        "one attempt at a time to each address protects servers from scripts in a browser; a program may need many \
+         connections, and no client library is known to follow this",
     ),
-    ("4.1", 8..=8, "proxies are not selected by scripts"),
-    ("4.1", 27..=27, "for browsers"),
+    ("4.1", 8..=8, "no script selects a proxy here"),
+    ("4.1", 27..=27, "only for browsers"),
     (
         "4.2.2",
         5..=5,
-        "404 is the router's answer: `other_paths_are_nobodys_session` in `cli/tests/hostile/http.rs`",
+        "the router responds with 404: `other_paths_are_nobodys_session` in `cli/tests/hostile/http.rs`",
     ),
-    ("5.2", 6..=6, "for whoever defines an extension"),
-    ("5.4", 6..=9, "for intermediaries"),
-    ("5.5.1", 2..=2, "nothing of ours shows reasons to people"),
-    ("11.1.1", 1..=2, "for whoever writes a URI"),
+    ("5.2", 6..=6, "only for authors of an extension"),
+    ("5.4", 6..=9, "only for intermediaries"),
+    ("5.5.1", 2..=2, "Tidewire does not show reasons to users"),
+    ("11.1.1", 1..=2, "only for authors of a URI"),
     ("11.1.2", 1..=2, "the same"),
 ];
 
@@ -90,7 +90,8 @@ fn every_must_has_a_test_or_a_reason() {
     assert_eq!(all.difference(&shown).collect::<Vec<_>>(), Vec::<&_>::new(), "neither test nor reason");
 }
 
-/// What `fn section_5_2_must_8_9_…` shows: section 5.2, 8 and 9. A name may have several sections.
+/// Returns the MUSTs in the name of a test: `fn section_5_2_must_8_9_…` covers 8 and 9 of section 5.2. A name may
+/// contain several sections.
 fn musts_in_the_name(line: &str) -> Vec<(String, usize)> {
     let Some((_, name)) = line.split_once("fn section_") else { return Vec::new() };
     let sections = name.split("section_").filter_map(|part| part.split_once("_must_"));

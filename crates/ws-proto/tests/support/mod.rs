@@ -1,4 +1,4 @@
-//! A peer that writes frames by hand, and a reader that is fed them in pieces.
+//! A peer that encodes frames from their parts, and a reader that receives them in pieces.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use http::header::HeaderName;
@@ -9,13 +9,13 @@ use tidewire_ws_proto::{
     verify_upgrade_request,
 };
 
-/// A frame, masked if it is for a server.
+/// Encodes a frame, masked if it is for a server.
 pub(crate) fn frame(to: Role, fin: bool, opcode: Opcode, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let key = (to == Role::Server).then_some(key);
     encode(FrameHeader { fin, masking_key: key, ..FrameHeader::unfragmented(opcode, payload.len()) }, payload)
 }
 
-/// The frame with this header, masked if it says so.
+/// Encodes a frame with this header, masked if the header has a key.
 pub(crate) fn encode(header: FrameHeader, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header.encode().to_vec();
     let start = bytes.len();
@@ -26,18 +26,18 @@ pub(crate) fn encode(header: FrameHeader, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Everything a connection let see while it was fed.
+/// Everything that a connection reported while it received input.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Seen {
     pub(crate) events: Vec<Event<'static>>,
     pub(crate) error: Option<ProtocolError>,
-    /// What it wanted sent, a Pong taken as soon as it was owed.
+    /// The control frames to send. Each Pong was taken as soon as it was queued.
     pub(crate) sent: Vec<(Opcode, Vec<u8>)>,
     pub(crate) can_send: bool,
     pub(crate) is_closed: bool,
 }
 
-/// Feeds `pieces`, one read each.
+/// Feeds `pieces` to a new connection, one read each.
 pub(crate) fn feed<'a>(role: Role, limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     feed_to(Connection::new(role, limits), pieces)
 }
@@ -55,7 +55,7 @@ pub(crate) fn feed_to<'a>(mut connection: Connection, pieces: impl IntoIterator<
             match result {
                 Ok(Some(event)) => seen.events.push(event.into_owned()),
                 Ok(None) => break,
-                Err(error) => assert_eq!(seen.error.replace(error), None, "one error is all there is"),
+                Err(error) => assert_eq!(seen.error.replace(error), None, "there is only one error"),
             }
         }
         assert!(input.is_empty(), "without an event, all of the input is consumed");
@@ -65,7 +65,8 @@ pub(crate) fn feed_to<'a>(mut connection: Connection, pieces: impl IntoIterator<
     seen
 }
 
-/// Feeds `wire` whole, byte by byte and cut at every two points, and says what is seen in all of these ways.
+/// Feeds `wire` whole, byte by byte and split at every two points. Asserts that the result is always the same, and
+/// returns it.
 #[track_caller]
 pub(crate) fn seen_at_every_split(role: Role, limits: &Limits, wire: &[u8]) -> Seen {
     let whole = feed(role, limits, [wire]);
@@ -79,7 +80,7 @@ pub(crate) fn seen_at_every_split(role: Role, limits: &Limits, wire: &[u8]) -> S
     whole
 }
 
-/// `wire` ends in `error`, and `code` is sent for it, however it is cut.
+/// Asserts that `wire` causes `error` and a Close with `code`, at every split.
 #[track_caller]
 pub(crate) fn assert_refused(role: Role, limits: &Limits, wire: &[u8], error: &ProtocolError, code: u16) {
     let seen = seen_at_every_split(role, limits, wire);
@@ -92,7 +93,7 @@ pub(crate) fn payload(bytes: &[u8]) -> ControlPayload {
     ControlPayload::new(bytes).expect("at most 125 bytes")
 }
 
-/// What a client offers that wants to compress so, and its request.
+/// Returns the handshake of a client with these options, and its request.
 pub(crate) fn offer(client: &DeflateOptions) -> (ClientHandshake, Request<()>) {
     let offer = ClientHandshake::new([7; 16]).deflate(*client);
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
@@ -100,8 +101,8 @@ pub(crate) fn offer(client: &DeflateOptions) -> (ClientHandshake, Request<()>) {
     (offer, request)
 }
 
-/// What a client agrees on that wants to compress so, and finds one header more in a good answer.
-pub(crate) fn answered(
+/// Returns the agreement of a client with these options, if a valid response has this additional header.
+pub(crate) fn verify_with_header(
     client: &DeflateOptions,
     name: HeaderName,
     value: &str,
@@ -116,7 +117,7 @@ pub(crate) fn answered(
     Ok(offer.verify_response(StatusCode::SWITCHING_PROTOCOLS, &headers)?.deflate().copied())
 }
 
-/// What a client and a server agree on.
+/// Returns the agreement of a client and a server with these options, the client's first.
 pub(crate) fn agree(
     client: &DeflateOptions,
     server: &DeflateOptions,
@@ -127,6 +128,6 @@ pub(crate) fn agree(
     let accepted = accepted.expect("a handshake");
     let at_server = accepted.deflate(server).expect("an agreement");
     let response = accepted.response(None, Some(&at_server));
-    let agreed = offer.verify_response(response.status(), response.headers()).expect("an answer");
+    let agreed = offer.verify_response(response.status(), response.headers()).expect("a valid response");
     (*agreed.deflate().expect("an agreement"), at_server)
 }
