@@ -183,13 +183,13 @@ mod tests {
             (b"\x03\xe9bye", frame(1001, "bye")),                          // §7.4.1
             (&[0x0f, 0xa0, 0xc3, 0xa9], frame(4000, "é")),                 // §7.4.2: private use
             (&[0x00, 0x00], Err(ProtocolError::InvalidCloseCode(0))),      // §7.4.2: 0–999 are not used
-            (&[0x03, 0xe7], Err(ProtocolError::InvalidCloseCode(999))),    // same section
+            (&[0x03, 0xe7], Err(ProtocolError::InvalidCloseCode(999))),    // as above
             (&[0x03, 0xec], Err(ProtocolError::InvalidCloseCode(1004))),   // §7.4.1: reserved
             (&[0x03, 0xed], Err(ProtocolError::InvalidCloseCode(1005))),   // §7.4.1: MUST NOT be set
-            (&[0x03, 0xee], Err(ProtocolError::InvalidCloseCode(1006))),   // same section
-            (&[0x03, 0xf7], Err(ProtocolError::InvalidCloseCode(1015))),   // same section
+            (&[0x03, 0xee], Err(ProtocolError::InvalidCloseCode(1006))),   // as above
+            (&[0x03, 0xf7], Err(ProtocolError::InvalidCloseCode(1015))),   // as above
             (&[0x03, 0xf8], Err(ProtocolError::InvalidCloseCode(1016))),   // §7.4.2: not assigned
-            (&[0x0b, 0xb7], Err(ProtocolError::InvalidCloseCode(2999))),   // same section
+            (&[0x0b, 0xb7], Err(ProtocolError::InvalidCloseCode(2999))),   // as above
             (&[0x13, 0x88], Err(ProtocolError::InvalidCloseCode(5000))),   // §7.4.2 ends at 4999
             (&[0x03, 0xe8, 0xff], Err(ProtocolError::InvalidCloseReason)), // §5.5.1: UTF-8
             (&[0x03, 0xe8, b'a', 0xc3], Err(ProtocolError::InvalidCloseReason)), // the last character is cut
