@@ -1,27 +1,27 @@
-//! Why a request is refused, and why a session ends.
+//! Why a request is rejected, and why a session ends.
 
 use std::fmt;
 
-/// Why a request to the engine is refused, with the code that clients know.
+/// Why the engine rejects a request, with the error code of the Node server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Code 0: the `transport` parameter names none that this server has.
+    /// Code 0: the `transport` parameter is not the name of a transport that this server has.
     UnknownTransport,
-    /// Code 1: no session has this `sid` (any more).
+    /// Code 1: no session has this `sid`, or the session is already over.
     UnknownSid,
-    /// Code 2: a session begins with GET.
+    /// Code 2: the first request of a session must be a GET.
     BadHandshakeMethod,
     /// Code 3: the request does not fit the session, or is malformed.
     BadRequest,
-    /// Code 4: the program said no.
+    /// Code 4: the application rejected the session.
     Forbidden,
     /// Code 5: the `EIO` parameter is not `4`.
     UnsupportedProtocolVersion,
 }
 
 impl RequestError {
-    /// The number that clients compare.
+    /// Returns the error code in the response.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -34,7 +34,7 @@ impl RequestError {
         }
     }
 
-    /// The text that clients see.
+    /// Returns the error message in the response.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
@@ -47,8 +47,8 @@ impl RequestError {
         }
     }
 
-    /// The JSON body for a polling request, byte for byte that of the Node server; `message` stands in for the
-    /// standard one.
+    /// Returns the JSON body of the response to a polling request, byte for byte as the Node server sends it. A given
+    /// `message` replaces the standard one.
     #[must_use]
     pub fn body(self, message: Option<&str>) -> String {
         let message = escape_json(message.unwrap_or(self.message()));
@@ -56,7 +56,7 @@ impl RequestError {
     }
 }
 
-/// Escapes what JSON does not allow in a string.
+/// Escapes the characters that a JSON string must not contain.
 fn escape_json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -77,28 +77,29 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Why a session ended. A normal end is one of these too: it is an event, not an error.
+/// Why a session ended. This is not an error type: a normal end has a reason, too.
 ///
-/// Exhaustive on purpose: the floors above translate every reason, and a new one must not become another in silence.
+/// The enum is exhaustive on purpose. The crates above map every reason to their own, and a new reason must not
+/// silently become another one there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// The heartbeat stopped: a server got no pong in time, a client no ping.
+    /// The heartbeat stopped: the server received no pong in time, or the client received no ping in time.
     PingTimeout,
-    /// The transport failed, or the other end broke a rule of the protocol.
+    /// The transport failed, or the peer violated the protocol.
     TransportError,
-    /// The other end went away.
+    /// The peer disconnected.
     TransportClose,
-    /// A client sent what is no Engine.IO packet. A server that does the same is a
-    /// [`TransportError`](Self::TransportError) to its client, as in JavaScript.
+    /// A client sent data that is not an Engine.IO packet. If a server does so, its client reports a
+    /// [`TransportError`](Self::TransportError), as in JavaScript.
     ParseError,
-    /// The program on this side closed the session.
+    /// The application on this side closed the session.
     ForcedClose,
     /// The server is shutting down.
     ServerShuttingDown,
 }
 
 impl CloseReason {
-    /// The words that the JavaScript packages use for it; `server shutting down` is Socket.IO's.
+    /// Returns the reason as the JavaScript packages spell it. Only Socket.IO uses `server shutting down`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
-//! How packets are written one after another for the transport that sends them.
+//! The forms in which outgoing packets are buffered until a transport sends them.
 //!
-//! Hot path. Another transport, or another revision of the protocol, is one more [`Framing`].
+//! Hot path. Another transport, or another revision of the protocol, needs one more [`Framing`].
 
 use std::ops::Deref;
 
@@ -10,33 +10,34 @@ use ws_proto::{EncodedHeader, FrameHeader, MAX_HEADER_LEN, Opcode};
 use crate::handshake::Transport;
 use crate::packet::Packet;
 
-/// The form in which packets wait to be written.
+/// The form in which outgoing packets are buffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// The frames of a WebSocket server: whole messages, not masked, not compressed. They are written as they are.
+    /// The frames of a WebSocket server: whole messages, not masked, not compressed. The transport sends these bytes
+    /// unchanged.
     WebSocket,
-    /// Packets with their lengths, for a transport that writes them only when it is asked: long-polling.
+    /// Packets with a length prefix, for long-polling, which can send only while a GET waits.
     /// [`LengthDelimitedPackets`] reads them.
     LengthDelimited,
 }
 
-/// Whether a packet is text or bytes.
+/// Whether the data of a packet is text or binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DataKind {
     Text = 0,
     Binary = 1,
 }
 
-/// The longest header of a framing.
+/// The length of the longest header of any framing.
 pub(crate) const MAX_FRAMING_HEADER_LEN: usize = MAX_HEADER_LEN;
 
-/// The header of [`Framing::LengthDelimited`]: the kind, and five bytes of length, the lowest first. No more than need be: what
-/// waits for a poll counts with its headers.
+/// The length of a [`Framing::LengthDelimited`] header: the kind, then the length in five bytes, lowest byte first. The
+/// header is as short as possible, because it counts against the limit of buffered bytes.
 const LENGTH_DELIMITED_HEADER_LEN: usize = 1 + LENGTH_BYTES;
 const LENGTH_BYTES: usize = 5;
 
 impl Framing {
-    /// The form in which a server's packets wait for this transport.
+    /// Returns the form in which a server buffers packets for this transport.
     #[must_use]
     pub fn of(transport: Transport) -> Self {
         match transport {
@@ -45,7 +46,7 @@ impl Framing {
         }
     }
 
-    /// Appends a packet.
+    /// Appends a packet to `out`.
     pub fn write_packet(self, packet: &Packet<'_>, out: &mut Vec<u8>) {
         if let Packet::Binary(data) = packet {
             return self.write(DataKind::Binary, data, out);
@@ -54,7 +55,7 @@ impl Framing {
         packet.encode_into(out);
     }
 
-    /// Bytes that [`write_packet`](Self::write_packet) appends.
+    /// Returns the number of bytes that [`write_packet`](Self::write_packet) appends.
     #[must_use]
     pub fn packet_len(self, packet: &Packet<'_>) -> usize {
         match packet {
@@ -63,7 +64,7 @@ impl Framing {
         }
     }
 
-    /// Bytes of a packet of `length` bytes, with its header.
+    /// Returns the length of a packet of `length` bytes together with its header.
     pub(crate) fn framed_len(self, length: usize) -> usize {
         self.header(DataKind::Text, length).len() + length
     }
@@ -73,7 +74,7 @@ impl Framing {
         append(out, data);
     }
 
-    /// What stands in front of a packet of `length` bytes.
+    /// Returns the header for a packet of `length` bytes.
     pub(crate) fn header(self, kind: DataKind, length: usize) -> Header {
         match self {
             Self::WebSocket => {
@@ -110,18 +111,18 @@ impl Deref for Header {
     }
 }
 
-/// The packets in bytes that [`Framing::LengthDelimited`] wrote.
+/// Reads packets that [`Framing::LengthDelimited`] wrote.
 #[derive(Debug, Clone)]
 pub struct LengthDelimitedPackets<'a>(&'a [u8]);
 
 impl<'a> LengthDelimitedPackets<'a> {
-    /// `bytes` are whole packets.
+    /// Creates a reader. `bytes` must contain whole packets only.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// The packets, text with its type character. What is no whole packet is the end.
+    /// Returns the packets. Text includes its type character. Iteration ends at the first incomplete packet.
     pub(crate) fn iter(self) -> impl Iterator<Item = (DataKind, &'a [u8])> {
         let Self(mut bytes) = self;
         std::iter::from_fn(move || {
@@ -134,24 +135,24 @@ impl<'a> LengthDelimitedPackets<'a> {
     }
 }
 
-/// Gives packets that wait in [`Framing::LengthDelimited`] another framing, without a copy of their data. They may lie in several
-/// pieces of memory.
+/// Converts packets from [`Framing::LengthDelimited`] to another framing, without copying their data. The packets may
+/// be spread over several pieces of memory.
 #[derive(Debug)]
 pub struct Reframer {
     framing: Framing,
-    /// The piece before ended after this header.
+    /// The last header of the previous piece, if its data has not come yet.
     header: Option<(DataKind, usize)>,
 }
 
 impl Reframer {
-    /// Packets are to have this framing.
+    /// Creates a converter to `framing`.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         Self { framing, header: None }
     }
 
-    /// Calls `packet` with the new header of each packet in the next piece, and with its data. A piece ends between two
-    /// packets, or between the header and the data of one. What else is no whole packet is left out.
+    /// Calls `packet` with the new header and the data of each packet in the next piece. A piece must end between two
+    /// packets, or between the header and the data of a packet. Any other incomplete packet is dropped.
     pub fn reframe<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
         loop {
             let (kind, length) = match self.header.take() {
@@ -181,7 +182,7 @@ fn read_header(header: &[u8; LENGTH_DELIMITED_HEADER_LEN]) -> (DataKind, usize) 
     let kind = if *kind == DataKind::Binary as u8 { DataKind::Binary } else { DataKind::Text };
     let mut bytes = [0; size_of::<u64>()];
     bytes[..LENGTH_BYTES].copy_from_slice(length);
-    // What no `usize` can hold is longer than whatever follows.
+    // A length that does not fit a `usize` is longer than any data that can follow.
     (kind, usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX))
 }
 
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn packets_that_wait_are_written_for_another_transport_as_if_they_had_been_written_for_it_at_once() {
         let waiting = written(Framing::LengthDelimited);
-        // The header of the binary packet is the end of a piece, its data a piece of its own.
+        // One piece ends after the header of the binary packet, and the data is a piece of its own.
         let data = waiting.len() - LENGTH_DELIMITED_HEADER_LEN - 1 - 3;
         for framing in [Framing::WebSocket, Framing::LengthDelimited] {
             for pieces in

@@ -1,4 +1,4 @@
-//! The open packet: what a server announces, and what a client reads.
+//! The open packet, as a server writes it and a client reads it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,12 +11,12 @@ use serde_json::value::RawValue;
 use crate::id::SessionId;
 use crate::packet::Packet;
 
-/// How packets travel.
+/// A transport of Engine.IO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTP long-polling: a GET that waits for packets, a POST that brings them.
+    /// HTTP long-polling: a GET waits for packets of the server, and a POST carries packets of the client.
     Polling,
-    /// One WebSocket connection, one packet a message.
+    /// One WebSocket connection, with one packet per message.
     WebSocket,
 }
 
@@ -24,7 +24,7 @@ impl Transport {
     /// All transports, in the order of their discriminants.
     pub const ALL: [Self; 2] = [Self::Polling, Self::WebSocket];
 
-    /// The name in the `transport` query parameter.
+    /// Returns the name in the `transport` query parameter.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,30 +33,30 @@ impl Transport {
         }
     }
 
-    /// The transport with this [`name`](Self::name).
+    /// Returns the transport with this [`name`](Self::name), or `None` if the name is unknown.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|transport| transport.name() == name)
     }
 }
 
-/// What both ends of a session must agree on; the server announces it in the open packet.
+/// The protocol settings of a server. The open packet announces those that the client needs.
 ///
-/// The defaults are those of the Node packages, so that a client tuned for them meets nothing new.
+/// The defaults are the same as in the Node packages, so a client that is tuned for Node needs no changes.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long after the last pong (or the open) the server sends a ping. Default 25 s.
     pub ping_interval: Duration,
     /// How long the server waits for the pong before it closes the session. Default 20 s.
     pub ping_timeout: Duration,
-    /// How long a client that began an upgrade may take to finish it. Default 10 s.
+    /// How long a client may take from the start of an upgrade to its end. Default 10 s.
     pub upgrade_timeout: Duration,
-    /// The longest message, in bytes: a WebSocket message or a POST body. Answers memory exhaustion by one large
-    /// message. Default 1,000,000.
+    /// The longest message, in bytes: a WebSocket message or the body of a POST. Protects against a single large
+    /// message that exhausts the memory. Default 1,000,000.
     pub max_payload: usize,
     /// Transports that a client may use. Default: polling and WebSocket.
     pub transports: Vec<Transport>,
-    /// Whether a polling session may move to WebSocket. Default true.
+    /// Whether a polling session may upgrade to WebSocket. Default true.
     pub allow_upgrades: bool,
 }
 
@@ -73,7 +73,7 @@ impl Default for Settings {
     }
 }
 
-/// The open packet of a session that starts on `transport`, in its text form.
+/// Returns the open packet, in its text form, of a session that starts on `transport`.
 #[must_use]
 pub fn open_packet(id: &SessionId, transport: Transport, settings: &Settings) -> String {
     let mut packet = Vec::new();
@@ -81,13 +81,13 @@ pub fn open_packet(id: &SessionId, transport: Transport, settings: &Settings) ->
     String::from_utf8(packet).expect("a type character in front of text is text")
 }
 
-/// The data of the open packet of a session that starts on `transport`.
+/// Returns the JSON data of the open packet of a session that starts on `transport`.
 #[must_use]
 pub fn handshake_json(id: &SessionId, transport: Transport, settings: &Settings) -> String {
     let upgradable = transport == Transport::Polling
         && settings.allow_upgrades
         && settings.transports.contains(&Transport::WebSocket);
-    // The order of the members is that of the Node server.
+    // The Node server writes the members in this order, too.
     format!(
         r#"{{"sid":"{id}","upgrades":[{}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
         if upgradable { r#""websocket""# } else { "" },
@@ -97,23 +97,23 @@ pub fn handshake_json(id: &SessionId, transport: Transport, settings: &Settings)
     )
 }
 
-/// What a client reads from the open packet.
+/// The data of an open packet, as a client reads it.
 ///
-/// Members that it does not know are ignored. Its `Debug` form hides all but the first characters of the session id,
-/// which is a secret.
+/// Unknown members are ignored. The `Debug` output hides all but the first characters of the session id, which is a
+/// secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// The session id, from then on the `sid` parameter of every request. It is whatever text the server has chosen, so
-    /// it must be percent-encoded where it becomes part of a URL.
+    /// The session id. It is the `sid` parameter of every further request. The server may choose any text, so
+    /// percent-encode it in a URL.
     pub session_id: Box<str>,
-    /// The transports that the server offers to move to, each once, in its order. Unknown ones are left out; a missing
-    /// list is an empty one.
+    /// The transports that the server offers for an upgrade, in the server's order, without duplicates. Unknown
+    /// transports are left out. If the server sends no list, this is empty.
     pub upgrades: Vec<Transport>,
     /// How long after the last pong the server sends a ping.
     pub ping_interval: Duration,
-    /// How long after that a client waits before it gives the server up.
+    /// How long the client waits for an overdue ping before it closes the session.
     pub ping_timeout: Duration,
-    /// The longest body of a POST, in bytes. `None` where the server announces none, or zero.
+    /// The longest body of a POST, in bytes. `None` if the server announces no limit, or zero.
     pub max_payload: Option<usize>,
 }
 
@@ -121,34 +121,35 @@ pub struct Handshake {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// Its data is no JSON object.
+    /// The data is not a JSON object.
     #[error("the open packet is not a JSON object")]
     Json,
-    /// `sid` is missing, no string, empty, or longer than the limit.
-    #[error("the open packet has no usable `sid`")]
+    /// `sid` is missing, not a string, empty, or longer than the limit.
+    #[error("`sid` in the open packet is missing, empty, too long or not a string")]
     SessionId,
-    /// `upgrades` is no list of strings.
+    /// `upgrades` is not a list of strings.
     #[error("`upgrades` in the open packet is not a list of strings")]
     Upgrades,
-    /// `pingInterval` or `pingTimeout` is missing or no number, or a JavaScript client could not wait as long as both
-    /// together: it would give the server up at once.
-    #[error("`pingInterval` and `pingTimeout` in the open packet are not usable as milliseconds")]
+    /// `pingInterval` or `pingTimeout` is missing, not a number, or out of range. Their sum must be at least 1 ms, and
+    /// at most the longest time that a JavaScript timer can wait: with a longer time, a JavaScript client would close
+    /// the session at once.
+    #[error("`pingInterval` or `pingTimeout` in the open packet is missing, not a number or out of range")]
     Heartbeat,
-    /// `maxPayload` is there, and no number of bytes.
+    /// `maxPayload` is present, but not a number of bytes.
     #[error("`maxPayload` in the open packet is not a number of bytes")]
     MaxPayload,
 }
 
 impl Handshake {
-    /// The longest time that a timer of JavaScript can wait, in milliseconds: 24.8 days.
+    /// The longest time that a JavaScript timer can wait, in milliseconds: 24.8 days.
     const MAX_TIMER_MS: f64 = 2_147_483_647.0;
 
-    /// Reads the data of an open packet. A session id may have `max_id_length` bytes at most.
+    /// Parses the data of an open packet. The session id may be at most `max_id_length` bytes long.
     ///
     /// # Errors
-    /// The first member that is not usable.
+    /// Returns an error for the first member that is not usable.
     pub fn parse(json: &str, max_id_length: usize) -> Result<Self, HandshakeError> {
-        // A derived struct reads a list, too.
+        // A derived struct would accept a list, too.
         if !json.trim_ascii_start().starts_with('{') {
             return Err(HandshakeError::Json);
         }
@@ -173,7 +174,7 @@ impl Handshake {
                 if bytes < 0.0 {
                     return Err(HandshakeError::MaxPayload);
                 }
-                // A number that no `usize` can hold becomes the largest one, which limits nothing either.
+                // A number that does not fit a `usize` becomes the largest `usize`, which limits nothing either.
                 Some(bytes as usize).filter(|bytes| *bytes > 0)
             }
             None => None,
@@ -201,7 +202,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// The members of the open packet, none of them looked into, so that each has an error of its own.
+/// The members of the open packet, not parsed yet, so that each member has an error of its own.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawHandshake<'a> {
@@ -221,7 +222,7 @@ fn parse_member<'a, T: Deserialize<'a>>(member: Option<&'a RawValue>) -> Option<
     serde_json::from_str(member?.get()).ok()
 }
 
-/// The known names of a list, each once. What else is in the list takes no memory.
+/// The known names of a list, without duplicates. Unknown names take no memory.
 struct Upgrades(Vec<Transport>);
 
 impl<'de> Deserialize<'de> for Upgrades {
@@ -313,7 +314,8 @@ mod tests {
         assert_eq!(read, Ok(expected));
     }
 
-    /// An open packet with one member more, or another one in the place of a usual one.
+    /// Parses an open packet with one additional member, or with a usual member replaced. A `member` without a value is
+    /// removed.
     fn with(member: &str) -> Result<Handshake, HandshakeError> {
         let name = member.split(':').next().unwrap_or_default();
         let usual = [r#""sid":"s""#, r#""upgrades":[]"#, r#""pingInterval":1"#, r#""pingTimeout":1"#];

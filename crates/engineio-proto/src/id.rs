@@ -1,4 +1,4 @@
-//! Ids: the session id that a client must show to go on with its session, and what other ids are made of.
+//! Random ids: the session id, which a client must send to use its session, and the format that all ids share.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,27 +7,28 @@ use std::str;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// 20 characters of `A–Z a–z 0–9 - _`, from 15 random bytes: what all ids of the stack are made of.
+/// A random id: 20 characters of `A–Z a–z 0–9 - _`, which encode 15 random bytes. All ids of this stack have this
+/// format.
 ///
-/// The length is that of the Node packages: sticky load balancers and cluster adapters of the field test for it.
+/// The Node packages use the same length. Sticky load balancers and cluster adapters in production check it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Base64Id([u8; Self::LENGTH]);
 
 impl Base64Id {
-    /// Characters of an id.
+    /// The number of characters in an id.
     pub const LENGTH: usize = 20;
 
-    /// Makes an id of 15 bytes from a cryptographic source.
+    /// Makes an id from 15 random bytes. They must come from a cryptographically secure source.
     #[must_use]
     pub fn from_random(random: [u8; 15]) -> Self {
         let mut text = [0; Self::LENGTH];
-        // 15 bytes are exactly 20 characters, without padding.
+        // 15 bytes become exactly 20 characters, without padding.
         let written = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
         debug_assert_eq!(written, Ok(Self::LENGTH));
         Self(text)
     }
 
-    /// Reads an id as a peer sends it; `None` when it cannot be one.
+    /// Parses an id that a peer has sent. Returns `None` if the text does not have the format of an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().ok()?;
@@ -37,7 +38,7 @@ impl Base64Id {
             .then_some(Self(bytes))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("an id is ASCII by construction")
@@ -59,25 +60,25 @@ impl fmt::Debug for Base64Id {
 
 /// The id of an Engine.IO session.
 ///
-/// It is a secret: whoever knows it may read, write and close the session. So it is never shown to other clients, and
-/// its `Debug` form hides all but the first characters.
+/// It is a secret: every client that has the id can read, write and close the session. So never show it to other
+/// clients. The `Debug` output hides all but the first characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Base64Id);
 
 impl SessionId {
-    /// Makes an id of 15 bytes from a cryptographic source.
+    /// Makes an id from 15 random bytes. They must come from a cryptographically secure source.
     #[must_use]
     pub fn from_random(random: [u8; 15]) -> Self {
         Self(Base64Id::from_random(random))
     }
 
-    /// Reads an id as a client sends it; `None` when it cannot be one of ours.
+    /// Parses an id that a client has sent. Returns `None` if the text does not have the format of an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Base64Id::parse(text).map(Self)
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()

@@ -1,12 +1,16 @@
-//! Engine.IO 4 as state machines that do no input or output of their own.
+//! Engine.IO 4 as sans-I/O state machines.
 //!
-//! What lives here: packets and polling payloads, the life of a session (open, heartbeat, upgrade, close) as one machine
-//! for the [`server`] and one for the [`client`], the refusals with their codes and bodies, and the outgoing message:
-//! encoded once ([`MessageEncoder`]), shared by all its receivers ([`SharedMessage`]), written in the [`Framing`] of the
-//! transport that sends it.
+//! This crate contains:
 //!
-//! Bytes, the [`Time`](ws_proto::Time) and random bytes are arguments; sockets, clocks and HTTP belong to the floors
-//! above. The revision spoken is 4 (`EIO=4`).
+//! - packets and polling payloads,
+//! - the life of a session (open, heartbeat, upgrade, close), as one state machine for the [`server`] and one for the
+//!   [`client`],
+//! - the errors of rejected requests, with their codes and bodies,
+//! - the outgoing message. It is encoded once ([`MessageEncoder`]), shared by all its receivers ([`SharedMessage`]),
+//!   and written in the [`Framing`] of the transport that sends it.
+//!
+//! The caller passes in bytes, the [`Time`](ws_proto::Time) and random bytes. Sockets, clocks and HTTP belong to the
+//! crates above. This crate implements revision 4 of the protocol (`EIO=4`).
 
 pub mod client;
 mod error;

@@ -1,9 +1,9 @@
-//! An outgoing message, encoded once, for any transport and any number of receivers.
+//! An outgoing message. It is encoded once, for any transport and any number of receivers.
 //!
-//! Hot path. A message is a text and the attachments that follow it with nothing in between. It is encoded without
-//! knowledge of how it will travel. A transport writes it in its [`Framing`] when it is sent: for one receiver the header
-//! goes into the headroom in front of the text, and nothing is copied for it; for many receivers each framing is made at
-//! most once, by the first receiver that needs it.
+//! Hot path. A message is a text and the attachments that follow it directly. The encoder does not need the transport.
+//! A transport writes the message in its [`Framing`] when it sends it. For one receiver, the header goes into the
+//! headroom in front of the text, and nothing is copied. For many receivers, each framing is made at most once, by the
+//! first receiver that needs it.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -14,15 +14,15 @@ use ws_proto::copy::append;
 use crate::framing::{DataKind, Framing, MAX_FRAMING_HEADER_LEN};
 use crate::packet::MESSAGE;
 
-/// Space in front of the text for what is only known once the text is written: the header of a framing, the Engine.IO
-/// type, and the Socket.IO type with the number of attachments.
+/// Space in front of the text for the parts that are known only after the text is written: the header of a framing, the
+/// Engine.IO type, and the Socket.IO type with the number of attachments.
 const HEADROOM: usize = 64;
 
-/// Scratch memory above this is given back at the next [`MessageEncoder::begin`], so that one large message does not
-/// stay with the thread for ever.
+/// Scratch memory above this size is freed at the next [`MessageEncoder::begin`], so that a thread does not keep the
+/// memory of one large message forever.
 const RETAINED_CAPACITY: usize = 64 * 1024;
 
-/// Builds one message in one pass, in memory that is used again for the next one.
+/// Builds one message in one pass, and reuses its memory for the next message.
 ///
 /// ```
 /// use tidewire_engineio_proto::MessageEncoder;
@@ -42,13 +42,13 @@ pub struct MessageEncoder {
 }
 
 impl MessageEncoder {
-    /// An encoder without memory. The first [`begin`](Self::begin) takes some.
+    /// Creates an encoder. The first [`begin`](Self::begin) allocates its memory.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts a new message and forgets the one before.
+    /// Starts a new message and discards the previous one.
     pub fn begin(&mut self) {
         if self.text.capacity() > RETAINED_CAPACITY {
             self.text = Vec::new();
@@ -64,25 +64,27 @@ impl MessageEncoder {
         self.attachments.ends.clear();
     }
 
-    /// Where the text is appended. The caller must only append UTF-8: what is already there is not its own.
+    /// Returns the buffer that the text is appended to. The caller must append only UTF-8, and must not change the
+    /// bytes that are already there.
     pub fn text(&mut self) -> &mut Vec<u8> {
         &mut self.text
     }
 
-    /// What is appended from here on is the [body](SharedMessage::body) of the message.
+    /// Starts the [body](SharedMessage::body) of the message: all text that is appended after this call.
     pub fn begin_body(&mut self) {
         self.body_start = self.text.len();
     }
 
-    /// The text and the attachments at once, for a serializer that meets bytes in the middle of the text.
+    /// Returns the text and the attachments together, for a serializer that finds binary data in the middle of the
+    /// text.
     pub fn text_and_attachments(&mut self) -> (&mut Vec<u8>, &mut AttachmentEncoder) {
         (&mut self.text, &mut self.attachments)
     }
 
     /// Puts `bytes`, which must be UTF-8, in front of the text written so far.
     ///
-    /// Costs a copy of `bytes` while they fit the headroom, which they do for everything but a namespace of unusual
-    /// length; then the text is moved once.
+    /// Only `bytes` are copied if they fit into the headroom, which fails only for an unusually long namespace. In that
+    /// case the text is moved once.
     pub fn prepend(&mut self, bytes: &[u8]) {
         if bytes.len() + MAX_FRAMING_HEADER_LEN + 1 > self.packet_start {
             self.text.splice(self.packet_start..self.packet_start, bytes.iter().copied());
@@ -93,9 +95,9 @@ impl MessageEncoder {
         }
     }
 
-    /// The message is complete.
+    /// Completes the message.
     pub fn finish(&mut self) -> EncodedMessage<'_> {
-        // The type of the packet is the same in every framing.
+        // The packet type is the same in every framing.
         self.packet_start -= 1;
         self.text[self.packet_start] = MESSAGE;
         EncodedMessage { encoder: self }
@@ -106,18 +108,18 @@ impl MessageEncoder {
 #[derive(Debug, Default)]
 pub struct AttachmentEncoder {
     data: Vec<u8>,
-    /// Where each attachment ends in `data`.
+    /// The end of each attachment in `data`.
     ends: Vec<usize>,
 }
 
 impl AttachmentEncoder {
-    /// Appends one attachment. Its index is the count before.
+    /// Appends one attachment. Its index is the [`count`](Self::count) before this call.
     pub fn push(&mut self, data: &[u8]) {
         append(&mut self.data, data);
         self.ends.push(self.data.len());
     }
 
-    /// How many attachments the message has so far.
+    /// Returns the number of attachments so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.ends.len()
@@ -129,43 +131,44 @@ impl AttachmentEncoder {
     }
 }
 
-/// A complete message that still lies in its encoder's memory.
+/// A complete message, which is still in the encoder's memory.
 #[derive(Debug)]
 pub struct EncodedMessage<'a> {
     encoder: &'a mut MessageEncoder,
 }
 
 impl EncodedMessage<'_> {
-    /// The text, without the type character of Engine.IO.
+    /// Returns the text, without the type character of Engine.IO.
     ///
     /// # Panics
-    /// If something that is no UTF-8 was appended to the encoder.
+    /// Panics if the text that was appended to the encoder is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.packet()[1..]).expect("an encoder is given UTF-8")
     }
 
-    /// The attachments, in order.
+    /// Returns the attachments, in order.
     pub fn attachments(&self) -> impl Iterator<Item = &[u8]> {
         self.encoder.attachments.iter()
     }
 
-    /// Bytes that [`write`](Self::write) gives in this framing.
+    /// Returns the number of bytes that [`write`](Self::write) produces in this framing.
     #[must_use]
     pub fn framed_len(&self, framing: Framing) -> usize {
         let attachments = self.attachments().map(|data| framing.framed_len(data.len()));
         framing.framed_len(self.packet().len()) + attachments.sum::<usize>()
     }
 
-    /// Bytes that [`write`](Self::write) gives at most, whatever the framing.
+    /// Returns an upper limit of the bytes that [`write`](Self::write) produces in any framing.
     #[must_use]
     pub fn max_framed_len(&self) -> usize {
         let parts = 1 + self.encoder.attachments.count();
         self.packet().len() + self.encoder.attachments.data.len() + parts * MAX_FRAMING_HEADER_LEN
     }
 
-    /// Hands the message to `part` as a transport writes it, in one piece and two more for each attachment. The header of
-    /// the text goes into the headroom, so the text is not copied.
+    /// Writes the message in this framing. Calls `part` once for the text with its header, and twice for each
+    /// attachment: with the header and with the data. The header of the text goes into the headroom, so the text is not
+    /// copied.
     pub fn write(self, framing: Framing, mut part: impl FnMut(&[u8])) {
         let MessageEncoder { text, packet_start: start, attachments, .. } = self.encoder;
         let header = framing.header(DataKind::Text, text.len() - *start);
@@ -178,7 +181,7 @@ impl EncodedMessage<'_> {
         }
     }
 
-    /// Copies the message into memory of its own that many connections can share.
+    /// Copies the message into new memory that many connections can share.
     #[must_use]
     pub fn to_shared(&self) -> SharedMessage {
         let MessageEncoder { packet_start: start, body_start: body, .. } = *self.encoder;
@@ -189,32 +192,32 @@ impl EncodedMessage<'_> {
         )
     }
 
-    /// The text with its type character.
+    /// Returns the text with its type character.
     fn packet(&self) -> &[u8] {
         &self.encoder.text[self.encoder.packet_start..]
     }
 }
 
-/// One encoded message in shared, immutable memory. A broadcast clones the reference, never the bytes.
+/// An encoded message in shared, immutable memory. A broadcast clones the reference, never the bytes.
 #[derive(Debug, Clone)]
 pub struct SharedMessage(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The text packet, with a header of [`Framing::WebSocket`] in front: for most messages this is all that is ever
-    /// needed, and it costs one allocation.
+    /// The text packet, after a header of [`Framing::WebSocket`]. Most messages need nothing else, and this costs one
+    /// allocation.
     text: Bytes,
-    /// Where the packet begins in `text`, and where its body does.
+    /// The offsets of the packet and of its body in `text`.
     packet_start: usize,
     body_start: usize,
     attachments: Box<[Bytes]>,
-    /// The message in framings that are not `text` itself, each made when the first receiver needs it.
+    /// The message in the framings that differ from `text`. Each is made when the first receiver needs it.
     websocket: OnceLock<Bytes>,
     length_delimited: OnceLock<Bytes>,
 }
 
 impl SharedMessage {
-    /// `body_start` is counted from the beginning of `packet_start`.
+    /// `body` is the offset of the body in `packet`.
     fn new(packet: &[u8], body: usize, attachments: Box<[Bytes]>) -> Self {
         let header = Framing::WebSocket.header(DataKind::Text, packet.len());
         let mut text = Vec::with_capacity(header.len() + packet.len());
@@ -230,26 +233,26 @@ impl SharedMessage {
         }))
     }
 
-    /// The text, without the type character of Engine.IO.
+    /// Returns the text, without the type character of Engine.IO.
     #[must_use]
     pub fn text(&self) -> &str {
         self.str(self.0.packet_start + 1..self.0.text.len())
     }
 
-    /// The part of the text that was written after [`MessageEncoder::begin_body`]: of an event of Socket.IO, its name and
-    /// arguments as JSON. All of the text if no body was begun.
+    /// Returns the part of the text that was appended after [`MessageEncoder::begin_body`], or the whole text if that
+    /// was not called. For a Socket.IO event, the body is its name and arguments as JSON.
     #[must_use]
     pub fn body(&self) -> &str {
         self.str(self.0.body_start..self.0.text.len())
     }
 
-    /// The attachments, in order.
+    /// Returns the attachments, in order.
     #[must_use]
     pub fn attachments(&self) -> &[Bytes] {
         &self.0.attachments
     }
 
-    /// The same message with `body_start` in the place of its body.
+    /// Returns the same message with its body replaced by `body`.
     #[must_use]
     pub fn with_body(&self, body: &str) -> Self {
         let Shared { text, packet_start: packet, body_start: start, attachments, .. } = &*self.0;
@@ -257,7 +260,7 @@ impl SharedMessage {
         Self::new(&packet, packet.len() - body.len(), attachments.clone())
     }
 
-    /// The message as a transport writes it. Made at most once for each framing.
+    /// Returns the message in this framing. Each framing is made at most once.
     #[must_use]
     pub fn framed(&self, framing: Framing) -> &Bytes {
         let Shared { text, attachments, websocket, length_delimited: packets, .. } = &*self.0;
@@ -292,7 +295,7 @@ mod tests {
         assert!(length <= message.max_framed_len());
         let mut written = Vec::new();
         message.write(framing, |part| written.extend_from_slice(part));
-        assert_eq!(written.len(), length, "the length is known before");
+        assert_eq!(written.len(), length, "`framed_len` is the length that was written");
         written
     }
 

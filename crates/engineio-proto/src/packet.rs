@@ -1,4 +1,4 @@
-//! Engine.IO packets: one type character and data.
+//! Engine.IO packets: a type character, then data.
 
 use std::borrow::Cow;
 
@@ -11,45 +11,45 @@ use ws_proto::copy::append;
 pub enum Packet<'a> {
     /// `0`: the handshake, from the server. Its data is JSON.
     Open(&'a str),
-    /// `1`: asks the other end to close the transport.
+    /// `1`: requests the peer to close the transport.
     Close,
-    /// `2`: heartbeat from the server, or `2probe` from a client on the transport it wants to move to.
+    /// `2`: a heartbeat ping of the server, or `2probe` from a client on the candidate that it wants to upgrade to.
     Ping(&'a str),
-    /// `3`: the answer to a ping, with the same data.
+    /// `3`: the response to a ping, with the same data.
     Pong(&'a str),
-    /// `4`: text of the program above.
+    /// `4`: a text message of the application.
     Message(&'a str),
-    /// Bytes of the program above: a binary WebSocket message, or `b` and base64 in text.
+    /// A binary message of the application: a binary WebSocket message, or `b` and base64 in text.
     Binary(Cow<'a, [u8]>),
-    /// `5`: the client moves to this transport now.
+    /// `5`: the client switches to this transport now.
     Upgrade,
-    /// `6`: nothing; it releases a waiting poll.
+    /// `6`: no content. It makes a waiting poll return.
     Noop,
 }
 
-/// A text that is no packet.
+/// Why a text is not a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// No character at all.
+    /// The text is empty.
     #[error("empty packet")]
     Empty,
-    /// The first character names no packet type.
+    /// The first character is not a packet type.
     #[error("unknown packet type")]
     UnknownType,
-    /// What follows `b` is not base64.
+    /// The text after `b` is not base64.
     #[error("binary packet is not valid base64")]
     Base64,
 }
 
 impl<'a> Packet<'a> {
-    /// What a server sends on a candidate that has been probed.
+    /// The packet that a server sends on a candidate in response to the probe.
     pub const PROBE_PONG: Packet<'static> = Packet::Pong(PROBE);
 
-    /// Parses a text packet, as a WebSocket text message or a part of a polling payload carries it.
+    /// Parses a text packet: a WebSocket text message, or one packet of a polling payload.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
         let Some(&kind) = text.as_bytes().first() else { return Err(ParseError::Empty) };
-        // The type characters are ASCII, so the cut is at a character boundary once the type is known.
+        // The type characters are ASCII. So once the type is known, index 1 is a character boundary.
         let data = || &text[1..];
         match kind {
             MESSAGE => Ok(Self::Message(data())),
@@ -64,8 +64,8 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Appends the packet in its text form, the one that [`parse`](Self::parse) reads: a type character and data. Bytes
-    /// are written as `b` and base64, as in a polling payload; a WebSocket carries them in a binary message of their own.
+    /// Appends the packet in its text form, which [`parse`](Self::parse) reads: a type character and data. Binary data
+    /// is written as `b` and base64, as in a polling payload. A WebSocket sends it as a binary message instead.
     pub fn encode_into(&self, text: &mut Vec<u8>) {
         match self.parts() {
             Ok((kind, data)) => {
@@ -76,7 +76,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Bytes of the text form that [`encode_into`](Self::encode_into) appends.
+    /// Returns the number of bytes that [`encode_into`](Self::encode_into) appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         match self.parts() {
@@ -85,7 +85,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The type character and the data, or the bytes of a packet that has neither.
+    /// Returns the type character and the data of a text packet, or the bytes of a binary packet as the error.
     fn parts(&self) -> Result<(u8, &str), &[u8]> {
         Ok(match self {
             Self::Open(data) => (b'0', data),
@@ -100,13 +100,13 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What a ping and its pong say on a transport that a session may move to.
+/// The data of a ping and its pong on a candidate.
 pub(crate) const PROBE: &str = "probe";
 
 /// The type character of a message.
 pub(crate) const MESSAGE: u8 = b'4';
 
-/// Appends bytes as a text packet: `b` and base64.
+/// Appends binary data as a text packet: `b` and base64.
 pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
     text.push(b'b');
     let start = text.len();
@@ -115,7 +115,7 @@ pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
     debug_assert_eq!(written, Ok(text.len() - start));
 }
 
-/// Characters of `length` bytes in base64, padding included.
+/// Returns the number of base64 characters for `length` bytes, with padding.
 fn base64_len(length: usize) -> usize {
     length.div_ceil(3) * 4
 }

@@ -5,26 +5,26 @@ use ws_proto::copy::append;
 use crate::framing::{DataKind, LengthDelimitedPackets};
 use crate::packet::{Packet, ParseError, encode_binary};
 
-/// Stands between packets. JSON never contains it unescaped, so Socket.IO needs no escape for it, and Engine.IO has
-/// none.
+/// The separator between packets. JSON never contains this byte unescaped, so Socket.IO does not need to escape it, and
+/// Engine.IO defines no escape.
 const SEPARATOR: u8 = 0x1e;
 
-/// The body of a POST, taken apart packet by packet, so that a driver may stop in the middle and go on later.
+/// Splits the body of a POST into packets, one at a time. A driver can stop in the middle and continue later.
 #[derive(Debug)]
 pub struct Payload {
     body: String,
-    /// Where the next packet begins; `None` after the last one.
+    /// The offset of the next packet. `None` after the last one.
     next: Option<usize>,
 }
 
 impl Payload {
-    /// A body that nobody has looked into.
+    /// Creates a payload from a whole body.
     #[must_use]
     pub fn new(body: String) -> Self {
         Self { body, next: Some(0) }
     }
 
-    /// The next packet. The first error is the last thing there is; the packets before it count.
+    /// Returns the next packet. After the first error it returns `None`. The packets before the error are valid.
     pub fn next_packet(&mut self) -> Option<Result<Packet<'_>, ParseError>> {
         let rest = &self.body[self.next?..];
         let text = match rest.split_once(char::from(SEPARATOR)) {
@@ -45,7 +45,7 @@ impl Payload {
     }
 }
 
-/// Appends `packets` to a polling `payload`: text as it is, bytes as `b` and base64.
+/// Appends `packets` to a polling `payload`: text unchanged, binary data as `b` and base64.
 pub fn encode_payload(packets: LengthDelimitedPackets<'_>, payload: &mut Vec<u8>) {
     for (kind, data) in packets.iter() {
         if !payload.is_empty() {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::framing::Framing;
 
-    /// Whether `body` is exactly the packets that are `expected`.
+    /// Returns whether `body` contains exactly the `expected` packets.
     fn holds(body: &str, expected: &[Result<Packet<'_>, ParseError>]) -> bool {
         let mut payload = Payload::new(body.to_owned());
         expected.iter().all(|packet| payload.next_packet().as_ref() == Some(packet))

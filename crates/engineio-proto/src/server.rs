@@ -1,8 +1,8 @@
-//! The server's half of one session: what its packets mean, its heartbeat, its upgrade.
+//! The server side of one session, as a sans-I/O state machine: the meaning of packets, the heartbeat, the upgrade.
 //!
-//! The machine knows no transport but by name. The driver hands it every packet of the current transport
-//! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate_packet`]), sleeps until
-//! [`Session::poll_timeout`], and does what [`Session::handle_timeout`] says, until that returns `None`.
+//! The machine does not depend on how a transport works. The driver passes in every packet of the current transport
+//! ([`Session::handle_packet`]) and of a candidate ([`Session::handle_candidate_packet`]). It sleeps until
+//! [`Session::poll_timeout`], and then executes what [`Session::handle_timeout`] returns, until that returns `None`.
 
 mod upgrade;
 
@@ -18,55 +18,55 @@ use upgrade::{Upgrade, UpgradeTimeoutAction};
 
 pub use upgrade::CandidateAction;
 
-/// What a packet brought for the program above.
+/// The result of handling a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     /// A text message.
     Text(&'a str),
     /// A binary message.
     Binary(Cow<'a, [u8]>),
-    /// Nothing: the packet was the engine's own.
+    /// The packet has nothing for the application. The machine has handled it.
     Nothing,
 }
 
-/// What has come due.
+/// An action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeoutAction {
-    /// Send `2`.
+    /// Send a ping (`2`).
     Ping,
-    /// Answer a waiting poll with `6`, if one waits.
+    /// Respond to a waiting poll with a noop (`6`), if there is one.
     SendNoop,
-    /// Close the candidate; the session goes on.
+    /// Close the candidate. The session goes on.
     CloseCandidate,
     /// Close the session.
     Close(CloseReason),
 }
 
-/// The state of one session. Small: an idle session costs these bytes.
+/// The state of one session. It is small, because every idle session needs one.
 #[derive(Debug)]
 pub struct Session {
     transport: Transport,
     heartbeat: Heartbeat,
     upgrade: Upgrade,
-    /// While true the driver does not read, so the silence of the peer says nothing about the peer.
+    /// While this is true, the driver does not read. A missing pong then does not mean that the client is gone.
     read_paused: bool,
     ping_interval: Duration,
     ping_timeout: Duration,
     upgrade_timeout: Duration,
 }
 
-/// The heartbeat goes from the server to the client (revision 4).
+/// The heartbeat. In revision 4, the server sends the pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heartbeat {
     /// The next ping is due at `ping_at`.
     Idle { ping_at: Time },
-    /// A ping is out. `extended` tells that a packet other than the pong has already prolonged the wait; it may do so
-    /// once for each ping.
+    /// A ping has been sent. `extended` is true if a packet other than the pong has already extended the deadline. This
+    /// can happen once for each ping.
     AwaitingPong { deadline: Time, extended: bool },
 }
 
 impl Session {
-    /// A session that has just sent its open packet on `transport`.
+    /// Creates a session that has just sent its open packet on `transport`.
     #[must_use]
     pub fn new(transport: Transport, settings: &Settings, now: Time) -> Self {
         let upgradable = transport == Transport::Polling
@@ -83,16 +83,16 @@ impl Session {
         }
     }
 
-    /// The transport that packets travel on now.
+    /// Returns the transport that carries packets now.
     #[must_use]
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// A packet of the current transport.
+    /// Handles a packet of the current transport.
     ///
     /// # Errors
-    /// The reason for which the session must be closed now.
+    /// Returns the reason if the session must be closed now.
     pub fn handle_packet<'a>(
         &mut self,
         packet: Result<Packet<'a>, ParseError>,
@@ -100,7 +100,7 @@ impl Session {
     ) -> Result<Received<'a>, CloseReason> {
         let packet = packet.map_err(|_| CloseReason::ParseError)?;
         if let Packet::Pong(_) = packet {
-            // An unsolicited pong is allowed: it only counts the interval anew.
+            // An unsolicited pong is allowed. It only restarts the ping interval.
             self.heartbeat = Heartbeat::Idle { ping_at: now + self.ping_interval };
             return Ok(Received::Nothing);
         }
@@ -108,7 +108,7 @@ impl Session {
         match packet {
             Packet::Message(text) => Ok(Received::Text(text)),
             Packet::Binary(data) => Ok(Received::Binary(data)),
-            // "Invalid heartbeat direction": in revision 4 only the server pings.
+            // "Invalid heartbeat direction" in the Node server: in revision 4 only the server pings.
             Packet::Ping(_) => Err(CloseReason::TransportError),
             // A WebSocket connection closes by its own close frame; a `1` on it has no meaning.
             Packet::Close if self.transport == Transport::Polling => Err(CloseReason::TransportClose),
@@ -118,12 +118,13 @@ impl Session {
         }
     }
 
-    /// A candidate has connected. `false` means: close it, the session is not free to move.
+    /// Starts an upgrade to a candidate that has connected. If this returns `false`, close the candidate: the session
+    /// cannot upgrade now.
     pub fn begin_upgrade(&mut self, to: Transport, now: Time) -> bool {
         self.upgrade.begin(to, now, self.upgrade_timeout)
     }
 
-    /// A packet of the candidate.
+    /// Handles a packet of the candidate.
     pub fn handle_candidate_packet(
         &mut self,
         packet: &Result<Packet<'_>, ParseError>,
@@ -136,13 +137,13 @@ impl Session {
         step
     }
 
-    /// The candidate's connection ended before the move.
+    /// Handles the end of the candidate's connection before the upgrade.
     pub fn handle_candidate_closed(&mut self) {
         self.upgrade.handle_candidate_closed();
     }
 
-    /// The driver stops reading (`true`) or reads again. While it does not read, a missing pong is not held against
-    /// the peer; from the moment it reads again the peer has a whole timeout.
+    /// Tells the machine that the driver stops reading (`true`) or reads again (`false`). While the driver does not
+    /// read, a missing pong does not end the session. When the driver reads again, the client gets a whole timeout.
     pub fn set_read_paused(&mut self, paused: bool, now: Time) {
         if self.read_paused
             && !paused
@@ -153,7 +154,7 @@ impl Session {
         self.read_paused = paused;
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let heartbeat = match self.heartbeat {
@@ -167,7 +168,7 @@ impl Session {
         }
     }
 
-    /// One thing that has come due, or `None`. Call again until `None`.
+    /// Returns one action that is due. Call this again until it returns `None`.
     pub fn handle_timeout(&mut self, now: Time) -> Option<TimeoutAction> {
         match self.heartbeat {
             Heartbeat::Idle { ping_at } if ping_at <= now => {
@@ -186,8 +187,8 @@ impl Session {
         })
     }
 
-    /// While a pong is awaited, the first other packet prolongs the wait, once for each ping: a pong may stand in a
-    /// queue behind large messages.
+    /// Extends the deadline of the pong when another packet arrives, once for each ping: the pong may be queued after
+    /// large messages.
     fn extend_pong_deadline(&mut self, now: Time) {
         if let Heartbeat::AwaitingPong { deadline, extended: extended @ false } = &mut self.heartbeat {
             *deadline = now + self.ping_timeout;
@@ -288,10 +289,10 @@ mod tests {
         assert_eq!(
             session.handle_timeout(at(1)),
             Some(TimeoutAction::SendNoop),
-            "a poll that waits is released at once"
+            "a waiting poll gets a noop at once"
         );
         assert_eq!(session.handle_timeout(at(1)), None);
-        assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10), "and a later one soon");
+        assert_eq!(session.poll_timeout(), Some(at(1) + SECOND / 10), "a later poll gets a noop soon");
         assert_eq!(session.handle_timeout(at(2)), Some(TimeoutAction::SendNoop));
         assert_eq!(session.handle_timeout(at(2)), None);
         assert_eq!(
@@ -300,7 +301,7 @@ mod tests {
         );
         assert_eq!(session.transport(), Transport::WebSocket);
         assert_eq!(session.poll_timeout(), Some(at(25)));
-        assert!(!session.begin_upgrade(Transport::WebSocket, at(3)), "a session moves once");
+        assert!(!session.begin_upgrade(Transport::WebSocket, at(3)), "a session upgrades once");
     }
 
     #[test]

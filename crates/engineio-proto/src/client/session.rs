@@ -1,4 +1,4 @@
-//! The machine: what has happened goes in, what to send and to do comes out.
+//! The client's state machine. Events go in; actions and packets to send come out.
 
 use std::time::Duration;
 
@@ -18,31 +18,31 @@ pub struct Session {
     handshake: Option<Box<Handshake>>,
     upgrade: Upgrade,
     requests: Requests,
-    /// A ping has come and no pong has left. Several pings are answered by one pong, so that a server cannot make its
-    /// client collect pongs.
+    /// A ping has arrived, and no pong has been sent since. One pong responds to several pings, so that a server cannot
+    /// make its client collect pongs.
     pong_pending: bool,
-    /// While true the driver does not read, so the silence of the server says nothing about the server.
+    /// While this is true, the driver does not read. A missing ping then does not mean that the server is gone.
     read_paused: bool,
-    /// The transports that the session may move to; empty once it is open.
+    /// The transports that the session may upgrade to. Empty once the session is open.
     candidates: Vec<Transport>,
     max_id_length: usize,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// The open packet must come before `deadline`.
+    /// The open packet must arrive before `deadline`.
     Opening { deadline: Time },
-    /// A ping must come before `deadline`.
+    /// The next ping must arrive before `deadline`.
     Open { deadline: Time },
-    /// The same, and the session ends once no message waits.
+    /// The next ping must arrive before `deadline`. The session ends once no message is queued.
     Closing { deadline: Time },
-    /// The session is over, and the driver has not been told.
+    /// The session is over, but the driver has not polled the last action yet.
     ClosePending(Closed),
-    /// The driver knows.
+    /// The session is over, and the driver has polled the last action.
     Closed,
 }
 
-/// Requests of the polling transport that have not come back.
+/// Which requests of the polling transport are in flight.
 #[derive(Debug, Default)]
 struct Requests {
     get: bool,
@@ -50,11 +50,11 @@ struct Requests {
 }
 
 impl Session {
-    /// A session that begins on `transport`. On polling the first action is a [`Action::Poll`]; on WebSocket the driver
-    /// connects by itself.
+    /// Creates a session that starts on `transport`. On polling, the first action is an [`Action::Poll`]. On WebSocket,
+    /// the driver opens the connection without an action.
     #[must_use]
     pub fn new(transport: Transport, settings: &Settings, now: Time) -> Self {
-        // Polling is what a session moves away from.
+        // Only a polling session can upgrade.
         let may_move = settings.upgrade && transport == Transport::Polling;
         let better = settings.transports.iter().copied().filter(|other| *other != transport && may_move);
         Self {
@@ -70,13 +70,13 @@ impl Session {
         }
     }
 
-    /// The transport that packets travel on now.
+    /// Returns the transport that carries packets now.
     #[must_use]
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// How far the session has come.
+    /// Returns the state of the session.
     #[must_use]
     pub fn ready_state(&self) -> ReadyState {
         match self.phase {
@@ -87,23 +87,23 @@ impl Session {
         }
     }
 
-    /// What the server announced, once the session has opened.
+    /// Returns what the server announced in the open packet, once the session has opened.
     #[must_use]
     pub fn handshake(&self) -> Option<&Handshake> {
         self.handshake.as_deref()
     }
 
-    /// The session id, once the session has opened: the `sid` parameter of every further request and of the candidate. It
-    /// is any text, so it must be percent-encoded.
+    /// Returns the session id, once the session has opened. It is the `sid` parameter of every further request and of
+    /// the candidate. The server may choose any text, so percent-encode it.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.handshake().map(|handshake| &*handshake.session_id)
     }
 
-    /// A packet of the current transport, or what stands in the place of one.
+    /// Handles a packet of the current transport, or the error of data that is not a packet.
     ///
-    /// What is no packet ends the session, and so does an open packet that is not usable: an [`Action::Close`] follows.
-    /// Once the session is over, packets bring nothing.
+    /// Such an error ends the session, and so does an open packet that is not usable: an [`Action::Close`] follows.
+    /// Packets that arrive after the end of the session are ignored.
     pub fn handle_packet<'a>(&mut self, packet: Result<Packet<'a>, ParseError>, now: Time) -> Received<'a> {
         let packet = match packet {
             Ok(packet) => packet,
@@ -121,15 +121,15 @@ impl Session {
         match &mut self.phase {
             Phase::Opening { .. } => match packet {
                 Packet::Open(json) => self.handle_open(json, now),
-                // Nothing counts before the open packet. The JavaScript client hands such messages on, and its one user,
-                // the client of Socket.IO, does not listen yet.
+                // Packets before the open packet are ignored. The JavaScript client delivers such messages, but its
+                // only user, the Socket.IO client, does not listen yet.
                 _ => Received::Nothing,
             },
             Phase::Open { deadline } | Phase::Closing { deadline } => match packet {
                 Packet::Message(text) => Received::Text(text),
                 Packet::Binary(data) => Received::Binary(data),
                 Packet::Ping(_) => {
-                    // Only pings count: messages alone do not show that the server still waits for pongs.
+                    // Only pings extend the deadline: a message does not show that the server still waits for pongs.
                     *deadline = now + heartbeat;
                     self.pong_pending = true;
                     Received::Nothing
@@ -143,7 +143,7 @@ impl Session {
         }
     }
 
-    /// The response to the GET has ended, and all its packets have been handed over.
+    /// Handles the end of the response to the GET. Call this after all its packets have been passed in.
     pub fn handle_poll_finished(&mut self) {
         self.requests.get = false;
         if let (Phase::Opening { .. }, Transport::Polling) = (&self.phase, self.transport) {
@@ -151,39 +151,40 @@ impl Session {
         }
     }
 
-    /// The POST has been answered.
+    /// Handles the response to the POST.
     pub fn handle_post_finished(&mut self) {
         self.requests.post = false;
     }
 
-    /// The transport's connection has ended in order, or the network is known to be gone.
+    /// Handles the clean end of the transport's connection. Also call this if the network is known to be gone.
     pub fn handle_transport_closed(&mut self) {
         self.end(CloseReason::TransportClose, None);
     }
 
-    /// A request has failed, or the transport's connection has ended by an error. Only the driver knows the cause.
+    /// Handles a failed request, or an error that ended the transport's connection. [`Closed::error`] stays `None`,
+    /// because only the driver has the cause.
     pub fn handle_transport_failed(&mut self) {
         self.end(CloseReason::TransportError, None);
     }
 
-    /// The candidate has connected.
+    /// Handles the candidate's connection: it is open now.
     pub fn handle_candidate_connected(&mut self) {
         self.upgrade.handle_connected();
     }
 
-    /// A packet of the candidate. Any but the answer to the probe costs the candidate: an [`Action::CloseCandidate`]
-    /// follows.
+    /// Handles a packet of the candidate. Only the pong to the probe is valid. After any other packet, an
+    /// [`Action::CloseCandidate`] follows.
     pub fn handle_candidate_packet(&mut self, packet: &Result<Packet<'_>, ParseError>) {
         self.upgrade.handle_packet(packet);
     }
 
-    /// The candidate could not connect, or its connection has ended, before it was the transport.
+    /// Handles a candidate that could not connect, or whose connection ended before it became the transport.
     pub fn handle_candidate_closed(&mut self) {
         self.upgrade.handle_closed();
     }
 
-    /// The program closes the session. Messages that wait are sent first, so it may take no new ones. A move that is about
-    /// to happen is finished, or has failed, before the session ends, since nothing can be sent meanwhile.
+    /// Closes the session. Queued messages are sent first, so the driver must not queue new ones. If an upgrade waits
+    /// for the last requests, nothing can be sent, so the session ends only after this upgrade has succeeded or failed.
     ///
     /// A session that has not opened ends at once.
     pub fn close(&mut self) {
@@ -197,10 +198,12 @@ impl Session {
         }
     }
 
-    /// The driver stops reading (`true`) or reads again. While it does not read, a missing ping is not held against the
-    /// server, and no GET begins; from the moment it reads again the server has its whole time.
+    /// Tells the machine that the driver stops reading (`true`) or reads again (`false`). While the driver does not
+    /// read, a missing ping does not end the session, and no GET starts. When the driver reads again, the server's full
+    /// time for the next ping starts anew.
     ///
-    /// The server's patience goes on: a client that reads nothing for longer than its `pingTimeout` loses the session.
+    /// The server's own timeout keeps running. If a client reads nothing for longer than the server's `pingTimeout`, it
+    /// loses the session.
     pub fn set_read_paused(&mut self, paused: bool, now: Time) {
         let heartbeat = self.heartbeat_timeout();
         if self.read_paused
@@ -212,7 +215,7 @@ impl Session {
         self.read_paused = paused;
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match (self.deadline(), self.upgrade.poll_timeout()) {
@@ -221,7 +224,7 @@ impl Session {
         }
     }
 
-    /// Time has passed. Input comes before: see [the module](super).
+    /// Handles the timers that have expired. Pass in the available input first: see [the module](super).
     pub fn handle_timeout(&mut self, now: Time) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             match self.phase {
@@ -234,8 +237,9 @@ impl Session {
         self.upgrade.handle_timeout(now);
     }
 
-    /// Whether the server is overdue, so that a message that is sent now had better wait for another session. A timer that
-    /// a browser has throttled may not have said so yet.
+    /// Returns whether the server's next ping is overdue. If it is, keep a new message for another session instead of
+    /// sending it. The result is correct even if a browser has throttled the timer that calls
+    /// [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn is_ping_overdue(&self, now: Time) -> bool {
         match self.phase {
@@ -244,7 +248,8 @@ impl Session {
         }
     }
 
-    /// Whether a message may leave now: the session is open, it is not about to move, and no POST is in flight.
+    /// Returns whether a message may be sent now: the session is open, it is not about to upgrade, and no POST is in
+    /// flight.
     #[must_use]
     pub fn can_send(&self) -> bool {
         matches!(self.phase, Phase::Open { .. } | Phase::Closing { .. })
@@ -252,14 +257,15 @@ impl Session {
             && !self.requests.post
     }
 
-    /// What leaves next, given the messages that wait: the [length](Packet::encoded_len) of each in its text form, in order.
+    /// Returns what to send next. `waiting` is the [length](Packet::encoded_len) of each queued message in its text
+    /// form, in order.
     ///
-    /// On polling, one POST takes the packets of one call, and the next POST begins after
-    /// [`handle_post_finished`](Self::handle_post_finished). Its body is never longer than `maxPayload` of the server, but
-    /// for a single packet that is longer by itself. On WebSocket the driver takes what waits for as long as its connection
-    /// takes more, and calls this only then.
+    /// On polling, send the packets of one call in one POST. The next POST starts after
+    /// [`handle_post_finished`](Self::handle_post_finished). The body is never longer than the server's `maxPayload`,
+    /// except if a single packet alone is longer. On WebSocket, send queued messages as long as the connection accepts
+    /// more, and call this method only while it does.
     ///
-    /// A session that closes ends by this call, once no message waits.
+    /// If the session is closing and nothing is left to send, this call ends it.
     pub fn poll_transmit(&mut self, waiting: impl IntoIterator<Item = usize>) -> Option<Transmit> {
         if !self.can_send() {
             return None;
@@ -284,7 +290,7 @@ impl Session {
         Some(Transmit { packet, messages })
     }
 
-    /// The next thing to do, or `None`. Call again until `None`.
+    /// Returns the next action. Call this again until it returns `None`.
     pub fn poll_action(&mut self, now: Time) -> Option<Action> {
         let is_quiet = !self.requests.get && !self.requests.post;
         if let Some(task) = self.upgrade.poll_action(is_quiet, now) {
@@ -335,7 +341,7 @@ impl Session {
         }
     }
 
-    /// The longest time from one ping to the next. Nothing before the session has opened.
+    /// Returns the longest time from one ping to the next. Zero before the session has opened.
     fn heartbeat_timeout(&self) -> Duration {
         self.handshake().map_or(Duration::ZERO, |handshake| handshake.ping_interval + handshake.ping_timeout)
     }
@@ -349,13 +355,13 @@ impl Session {
     }
 
     fn end(&mut self, reason: CloseReason, error: Option<SessionError>) {
-        // Without a session there is nothing to close, and a WebSocket closes by its own means.
+        // Before the open packet there is no session to close, and a WebSocket has its own closing handshake.
         let is_known = matches!(self.phase, Phase::Open { .. } | Phase::Closing { .. });
         let packet = (is_known && self.transport == Transport::Polling).then_some(Packet::Close);
         self.end_with(Closed { reason, error, close_packet: packet });
     }
 
-    /// The server has closed the session by itself.
+    /// Ends the session after the server has closed it. The server needs no close packet.
     fn end_without_packet(&mut self, reason: CloseReason) {
         self.end_with(Closed { reason, error: None, close_packet: None });
     }
@@ -369,15 +375,16 @@ impl Session {
     }
 }
 
-/// How many packets with these `lengths` a POST takes of at most `limit` bytes, behind a packet of length `first` where
-/// there is one. The very first packet goes in any case: it would wait for ever.
+/// Returns how many packets with these `lengths` fit into a POST of at most `limit` bytes, after a packet of length
+/// `first` if there is one. The very first packet always counts, because otherwise it would wait forever.
 ///
-/// The JavaScript client estimates these lengths; they are exact here, so the body never exceeds the limit by a few bytes.
+/// The JavaScript client estimates these lengths. They are exact here, so the body never exceeds the limit by a few
+/// bytes.
 fn count_fitting(first: Option<usize>, lengths: impl Iterator<Item = usize>, limit: usize) -> usize {
     let mut body = first;
     lengths
         .take_while(|length| {
-            // One byte stands between two packets.
+            // One separator byte goes between two packets.
             let longer = body.map(|body| body.saturating_add(1).saturating_add(*length));
             let fits = longer.is_none_or(|longer| longer <= limit);
             body = longer.or(Some(*length));

@@ -1,4 +1,4 @@
-//! What `engine.io-client` 6.6 does, and where this client does better.
+//! The client behaves like `engine.io-client` 6.6, except where it is better.
 
 use super::*;
 use crate::handshake::Handshake;
@@ -21,7 +21,7 @@ fn open_data(max_payload: usize) -> String {
     }
 }
 
-/// A session that is open on `transport` since the origin of time, with the first GET back.
+/// Returns a session that has been open on `transport` since time zero. Its first GET has completed.
 fn open(transport: Transport, settings: &Settings, max_payload: usize) -> Session {
     let mut session = Session::new(transport, settings, Time::ZERO);
     if transport == Transport::Polling {
@@ -33,12 +33,12 @@ fn open(transport: Transport, settings: &Settings, max_payload: usize) -> Sessio
     session
 }
 
-/// One that does not move.
+/// Returns an open session that does not upgrade.
 fn settled(transport: Transport) -> Session {
     open(transport, &Settings { upgrade: false, ..Settings::default() }, 1_000_000)
 }
 
-/// One that polls and has connected its candidate, which has been probed.
+/// Returns a session that polls. Its candidate has connected, and the probe has been sent.
 fn probing() -> Session {
     let mut session = open(Transport::Polling, &Settings::default(), 1_000_000);
     assert_eq!(session.poll_action(at(0)), Some(Action::OpenCandidate(Transport::WebSocket)));
@@ -50,7 +50,7 @@ fn probing() -> Session {
     session
 }
 
-/// One that waits for its GET before it moves.
+/// Returns a session that waits for its GET before it upgrades.
 fn pausing() -> Session {
     let mut session = probing();
     session.handle_candidate_packet(&Ok(Packet::Pong("probe")));
@@ -123,7 +123,7 @@ fn nothing_counts_before_the_open_packet() {
         assert_eq!(session.ready_state(), ReadyState::Opening, "{packet:?}");
         assert_eq!((session.poll_action(at(1)), session.poll_transmit([1])), (None, None));
         assert_eq!(session.handle_packet(Ok(Packet::Open(&open_data(9))), at(2)), Received::Open);
-        assert_eq!(session.poll_transmit([]), None, "no pong is owed");
+        assert_eq!(session.poll_transmit([]), None, "no pong is pending");
     }
 }
 
@@ -186,7 +186,7 @@ fn pings_are_answered_and_only_pings_keep_the_session_alive() {
     let mut session = settled(Transport::WebSocket);
     assert_eq!(session.poll_timeout(), Some(at(45)));
     session.handle_packet(Ok(Packet::Message("x")), at(20));
-    assert_eq!(session.poll_timeout(), Some(at(45)), "a message is no ping");
+    assert_eq!(session.poll_timeout(), Some(at(45)), "a message is not a ping");
     session.handle_packet(Ok(Packet::Ping("with data")), at(25));
     assert_eq!(session.poll_timeout(), Some(at(25) + INTERVAL + TIMEOUT));
     let pong = Transmit { packet: Some(Packet::Pong("")), messages: 0 };
@@ -194,7 +194,7 @@ fn pings_are_answered_and_only_pings_keep_the_session_alive() {
     assert_eq!(session.poll_transmit([]), None);
     session.handle_timeout(at(69));
     assert!(!session.is_ping_overdue(at(70)));
-    assert!(session.is_ping_overdue(at(71)), "also before the timer has run");
+    assert!(session.is_ping_overdue(at(71)), "even before `handle_timeout` is called");
     session.handle_timeout(at(70));
     expect_end(&mut session, closed(CloseReason::PingTimeout, None));
 }
@@ -225,7 +225,7 @@ fn while_reading_is_paused_a_missing_ping_ends_nothing_and_no_get_begins() {
     assert!(!session.is_ping_overdue(at(1_000)));
     session.set_read_paused(false, at(1_000));
     assert_eq!(session.poll_action(at(1_000)), Some(Action::Poll));
-    assert_eq!(session.poll_timeout(), Some(at(1_045)), "the server has its whole time");
+    assert_eq!(session.poll_timeout(), Some(at(1_045)), "the server gets its whole time");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn there_is_one_get_and_one_post_at_a_time() {
 
 #[test]
 fn a_post_takes_what_fits_and_one_packet_in_any_case() {
-    // (the packets that wait, how many go where 20 bytes are allowed)
+    // (lengths of the queued packets, how many of them go into a POST of at most 20 bytes)
     for (waiting, messages) in [
         (vec![], 0),
         (vec![20], 1),
@@ -266,8 +266,8 @@ fn a_post_takes_what_fits_and_one_packet_in_any_case() {
 
         session.handle_post_finished();
         session.handle_packet(Ok(Packet::Ping("")), at(1));
-        let behind_a_pong = session.poll_transmit([18, 1]).map(|transmit| transmit.messages);
-        assert_eq!(behind_a_pong, Some(1));
+        let after_a_pong = session.poll_transmit([18, 1]).map(|transmit| transmit.messages);
+        assert_eq!(after_a_pong, Some(1));
         session.handle_post_finished();
         session.handle_packet(Ok(Packet::Ping("")), at(1));
         assert_eq!(session.poll_transmit([19]).map(|transmit| transmit.messages), Some(0));
@@ -292,31 +292,30 @@ fn without_a_max_payload_a_post_takes_all_and_so_does_a_websocket() {
     let mut websocket = open(Transport::WebSocket, &Settings::default(), 5);
     let transmit = websocket.poll_transmit([100, 100]);
     assert_eq!(transmit, Some(Transmit { packet: None, messages: usize::MAX }));
-    assert!(websocket.can_send(), "as much as the connection takes");
+    assert!(websocket.can_send(), "the connection is the only limit");
 }
 
 #[test]
 fn a_session_moves_when_its_requests_are_back() {
     let mut session = probing();
-    assert!(session.poll_transmit([1]).is_some(), "until the answer to the probe messages leave by polling");
+    assert!(
+        session.poll_transmit([1]).is_some(),
+        "before the pong to the probe, messages are sent by polling"
+    );
     session.handle_candidate_packet(&Ok(Packet::Pong("probe")));
     assert!(!session.can_send());
     session.handle_packet(Ok(Packet::Message("before the move")), at(1));
     session.handle_packet(Ok(Packet::Ping("")), at(1));
     session.handle_poll_finished();
-    assert_eq!(session.poll_action(at(1)), None, "the POST is in flight, and no GET begins");
+    assert_eq!(session.poll_action(at(1)), None, "the POST is in flight, so no GET starts");
     session.handle_post_finished();
-    assert_eq!(session.poll_transmit([1]), None, "nothing overtakes the upgrade packet");
+    assert_eq!(session.poll_transmit([1]), None, "nothing is sent before the upgrade packet");
     assert_eq!(session.poll_action(at(1)), Some(Action::SwitchToCandidate(Packet::Upgrade)));
     assert_eq!(session.transport(), Transport::WebSocket);
     let pong_first = Transmit { packet: Some(Packet::Pong("")), messages: usize::MAX };
     assert_eq!(session.poll_transmit([1]), Some(pong_first));
     assert_eq!(session.poll_action(at(1)), None);
-    assert_eq!(
-        session.poll_timeout(),
-        Some(at(1) + INTERVAL + TIMEOUT),
-        "the candidate has no deadline left"
-    );
+    assert_eq!(session.poll_timeout(), Some(at(1) + INTERVAL + TIMEOUT), "the candidate's deadline is gone");
 }
 
 #[test]
@@ -380,7 +379,7 @@ fn a_close_waits_for_the_messages() {
         session.handle_post_finished();
         assert_eq!(session.handle_packet(Ok(Packet::Message("x")), at(1)), Received::Text("x"));
         assert_eq!(session.poll_transmit([]), None);
-        // The loop of a driver may have begun a GET meanwhile.
+        // The driver's loop may have started a GET in the meantime.
         expect_end(&mut session, closed(CloseReason::ForcedClose, packet));
     }
 }
@@ -404,14 +403,14 @@ fn a_close_in_the_middle_of_a_move_waits_until_it_is_done_or_has_failed() {
     assert_eq!((done.poll_transmit([1]), done.poll_action(at(1))), (None, None));
     done.handle_poll_finished();
     assert_eq!(done.poll_action(at(1)), Some(Action::SwitchToCandidate(Packet::Upgrade)));
-    assert!(done.poll_transmit([1]).is_some(), "what waited goes by the new transport");
+    assert!(done.poll_transmit([1]).is_some(), "queued messages are sent on the new transport");
     assert_eq!(done.poll_transmit([]), None);
     expect_end(&mut done, closed(CloseReason::ForcedClose, None));
 
     let mut failed = pausing();
     failed.close();
     failed.handle_candidate_closed();
-    assert!(failed.poll_transmit([1]).is_some(), "what waited goes by polling");
+    assert!(failed.poll_transmit([1]).is_some(), "queued messages are sent by polling");
     failed.handle_post_finished();
     assert_eq!(failed.poll_transmit([]), None);
     expect_end(&mut failed, closed(CloseReason::ForcedClose, Some(Packet::Close)));
@@ -451,8 +450,11 @@ fn a_session_that_ends_takes_its_candidate_along() {
 #[test]
 fn errors_say_what_the_server_did() {
     for (error, text) in [
-        (SessionError::ConnectTimeout, "the session did not open in time"),
-        (SessionError::Handshake(HandshakeError::SessionId), "the open packet has no usable `sid`"),
+        (SessionError::ConnectTimeout, "the server did not send an open packet in time"),
+        (
+            SessionError::Handshake(HandshakeError::SessionId),
+            "`sid` in the open packet is missing, empty, too long or not a string",
+        ),
         (
             SessionError::Packet(ParseError::UnknownType),
             "the server sent an invalid packet: unknown packet type",

@@ -1,6 +1,6 @@
-//! The move from polling to another transport, as the client makes it.
+//! The upgrade from polling to another transport, on the client side.
 //!
-//! One candidate is tried after the other. Whatever goes wrong on a candidate costs that candidate only.
+//! The client tries one candidate after the other. An error on a candidate closes only that candidate.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use ws_proto::Time;
 use crate::handshake::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
 
-/// Where the move stands.
+/// The state of the upgrade.
 #[derive(Debug)]
 pub(super) struct Upgrade {
-    /// The transports that have not been tried, the next one last.
+    /// The transports that have not been tried yet. The last one in the list is tried next.
     remaining: Vec<Transport>,
     state: State,
     probe_timeout: Duration,
@@ -22,20 +22,20 @@ pub(super) struct Upgrade {
 enum State {
     /// There is no candidate.
     Idle,
-    /// The driver has a candidate, which must be the transport before `deadline`.
+    /// The driver has a candidate, which must become the transport before `deadline`.
     Candidate { transport: Transport, step: Step, deadline: Time },
     /// The driver has a candidate that it must close.
     Closing,
 }
 
-/// How far a candidate has come.
+/// The progress of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Connecting,
-    /// The probe is to be sent.
+    /// The probe must be sent next.
     Connected,
     Probing,
-    /// The probe was answered. The session moves as soon as no request is in flight.
+    /// The pong to the probe has arrived. The session upgrades as soon as no request is in flight.
     Pausing,
 }
 
@@ -44,7 +44,7 @@ enum Step {
 pub(super) enum UpgradeAction {
     Open(Transport),
     Send(Packet<'static>),
-    /// Send the packet: the candidate is the transport from now on.
+    /// Send the packet, and use the candidate as the transport from now on.
     Switch(Transport, Packet<'static>),
     Close,
 }
@@ -54,12 +54,12 @@ impl Upgrade {
         Self { remaining: Vec::new(), state: State::Idle, probe_timeout }
     }
 
-    /// The session may move to these, of which the first is tried first.
+    /// Sets the transports that the session may upgrade to, in the order in which they are tried.
     pub(super) fn offer(&mut self, candidates: impl DoubleEndedIterator<Item = Transport>) {
         self.remaining = candidates.rev().collect();
     }
 
-    /// Whether neither a request may begin nor a message leave, because the session is about to move.
+    /// Returns whether the session is about to upgrade. While it is, no request may start and no message may be sent.
     pub(super) fn is_pausing(&self) -> bool {
         matches!(self.state, State::Candidate { step: Step::Pausing, .. })
     }
@@ -79,12 +79,12 @@ impl Upgrade {
         }
     }
 
-    /// The candidate's connection has ended.
+    /// Handles the end of the candidate's connection.
     pub(super) fn handle_closed(&mut self) {
         self.state = State::Idle;
     }
 
-    /// The session closes: a move that is about to happen is finished, and no other one begun.
+    /// Handles the closing of the session: an upgrade that is about to happen still completes, and no other one starts.
     pub(super) fn handle_session_closing(&mut self) {
         self.remaining = Vec::new();
         if !self.is_pausing() {
@@ -92,7 +92,7 @@ impl Upgrade {
         }
     }
 
-    /// The session is over.
+    /// Handles the end of the session.
     pub(super) fn stop(&mut self) {
         self.remaining = Vec::new();
         self.abandon();
@@ -111,7 +111,7 @@ impl Upgrade {
         }
     }
 
-    /// The next task, given whether the transport that is to be left has requests in flight.
+    /// Returns the next action. `is_quiet` says that the current transport has no requests in flight.
     pub(super) fn poll_action(&mut self, is_quiet: bool, now: Time) -> Option<UpgradeAction> {
         match self.state {
             State::Idle => {

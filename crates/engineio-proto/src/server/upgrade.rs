@@ -1,8 +1,8 @@
-//! The move from polling to another transport, server side.
+//! The upgrade from polling to another transport, on the server side.
 //!
-//! The client opens a WebSocket beside its polling session (the *candidate*), asks `2probe`, gets `3probe`, lets its
-//! polls come back, and says `5`. Until then polling goes on in both directions, and whatever goes wrong on the
-//! candidate costs the candidate only.
+//! While it polls, the client opens a WebSocket (the *candidate*), sends `2probe`, receives `3probe`, lets its polls
+//! return, and sends `5`. Until then polling goes on in both directions. An error on the candidate closes only the
+//! candidate.
 
 use std::time::Duration;
 
@@ -11,35 +11,35 @@ use ws_proto::Time;
 use crate::handshake::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
 
-/// How often a waiting poll is answered with a noop after the candidate has been probed, so that the client can stop
-/// polling. The figure is that of the Node server.
+/// How often the server responds to a waiting poll with a noop after the probe, so that the client can stop polling.
+/// The Node server uses the same interval.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the driver does after a packet on the candidate.
+/// What the driver must do after a packet of the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateAction {
     /// Send [`Packet::PROBE_PONG`] on the candidate.
     SendProbePong,
-    /// The candidate is the transport from now on.
+    /// Use the candidate as the transport from now on.
     Switch(Transport),
-    /// Close the candidate; the polling session lives on.
+    /// Close the candidate. The polling session goes on.
     CloseCandidate,
 }
 
-/// Where the move stands.
+/// The state of the upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Upgrade {
-    /// The session may still move.
+    /// The session may still upgrade.
     Possible,
-    /// A candidate is connected and has until `deadline` to finish.
+    /// A candidate is connected, and must complete the upgrade before `deadline`.
     Candidate { to: Transport, deadline: Time },
-    /// The probe was answered; waiting polls are released at `noop_at`.
+    /// The pong to the probe has been sent. A waiting poll gets a noop at `noop_at`.
     Probed { to: Transport, deadline: Time, noop_at: Time },
-    /// The session is on its last transport.
+    /// The session has upgraded, or cannot upgrade.
     Finished,
 }
 
-/// A timer of the upgrade that has come due.
+/// An action of the upgrade that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UpgradeTimeoutAction {
     SendNoop,
@@ -47,7 +47,8 @@ pub(crate) enum UpgradeTimeoutAction {
 }
 
 impl Upgrade {
-    /// A candidate has connected. `false` when the session already moves or has moved.
+    /// Starts an upgrade to a candidate that has connected. Returns `false` if the session is already upgrading, has
+    /// upgraded, or cannot upgrade.
     pub(crate) fn begin(&mut self, to: Transport, now: Time, timeout: Duration) -> bool {
         let possible = *self == Self::Possible;
         if possible {
@@ -66,10 +67,10 @@ impl Upgrade {
                 Self::Candidate { to, deadline } | Self::Probed { to, deadline, .. },
                 Ok(Packet::Ping(PROBE)),
             ) => {
-                // A poll that waits is released at once: the client stops polling when it has read the answer to its
-                // probe, and waits for that poll. The Node server lets it wait for one interval, so that every upgrade
-                // takes a tenth of a second. Should the release overtake the answer, the client polls once more, and
-                // that poll is released an interval later.
+                // A waiting poll gets its noop at once: the client stops polling when it has read the pong to its
+                // probe, and then waits for that poll. The Node server lets the client wait for one interval, so every
+                // upgrade takes a tenth of a second there. If the noop arrives before the pong, the client polls once
+                // more, and this poll gets its noop one interval later.
                 *self = Self::Probed { to, deadline, noop_at: now };
                 CandidateAction::SendProbePong
             }
@@ -84,7 +85,7 @@ impl Upgrade {
         }
     }
 
-    /// The candidate is gone; the client may try again.
+    /// Handles the end of the candidate. The client may try again.
     pub(crate) fn handle_candidate_closed(&mut self) {
         if *self != Self::Finished {
             *self = Self::Possible;
@@ -94,7 +95,7 @@ impl Upgrade {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match *self {
             Self::Candidate { deadline, .. } => Some(deadline),
-            Self::Probed { deadline, noop_at: release_at, .. } => Some(deadline.min(release_at)),
+            Self::Probed { deadline, noop_at, .. } => Some(deadline.min(noop_at)),
             Self::Possible | Self::Finished => None,
         }
     }
@@ -105,7 +106,7 @@ impl Upgrade {
                 *self = Self::Possible;
                 Some(UpgradeTimeoutAction::CloseCandidate)
             }
-            Self::Probed { to, deadline, noop_at: release_at } if release_at <= now => {
+            Self::Probed { to, deadline, noop_at } if noop_at <= now => {
                 *self = Self::Probed { to, deadline, noop_at: now + NOOP_INTERVAL };
                 Some(UpgradeTimeoutAction::SendNoop)
             }
