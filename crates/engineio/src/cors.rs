@@ -1,4 +1,4 @@
-//! Cross-origin headers, as the Node server's `cors` option sets them.
+//! CORS headers. The Node server's `cors` option sets the same ones.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 /// Which pages of other origins may read the responses.
 ///
-/// CORS is a rule that browsers enforce, and not on WebSocket: to refuse a request on the server, use
+/// Browsers enforce CORS, but not for WebSocket. To reject a request on the server, use
 /// [`Options::allow_request`](crate::Options::allow_request).
 #[derive(Debug, Clone)]
 pub struct Cors {
@@ -23,14 +23,14 @@ enum Origins {
 }
 
 impl Cors {
-    /// Pages of every origin (`*`).
+    /// Allows pages of every origin (`*`).
     #[must_use]
     pub fn any() -> Self {
         Self { origins: Origins::Any, credentials: false }
     }
 
-    /// Pages of these origins, for instance `https://example.com`. An origin that cannot stand in a header is never
-    /// sent by a browser, and is left out.
+    /// Allows pages of these origins, for instance `https://example.com`. An origin that is not a valid header value is
+    /// ignored, because no browser sends it.
     #[must_use]
     pub fn origins<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
         let list =
@@ -38,14 +38,14 @@ impl Cors {
         Self { origins: Origins::List(list), credentials: false }
     }
 
-    /// Lets pages send their cookies. Browsers accept that only for origins that are listed.
+    /// Allows pages to send their cookies. Default false. Browsers accept this only for origins that are listed.
     #[must_use]
     pub fn credentials(mut self, allowed: bool) -> Self {
         self.credentials = allowed;
         self
     }
 
-    /// Adds the headers that every response carries.
+    /// Adds the CORS headers to a response.
     pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
         match &self.origins {
             Origins::Any => {
@@ -55,7 +55,7 @@ impl Cors {
                 if let Some(origin) = request.get(ORIGIN).filter(|origin| list.contains(origin)) {
                     response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 }
-                // Also for other origins: a cache must not hand this answer to them.
+                // For other origins, too: a cache must not return this response to them.
                 response.append(VARY, HeaderValue::from_static("Origin"));
             }
         }
@@ -64,7 +64,7 @@ impl Cors {
         }
     }
 
-    /// The whole answer to a preflight request; `None` when `method` asks for something else.
+    /// Returns the whole response to a preflight request, or `None` if `method` is not `OPTIONS`.
     pub(crate) fn preflight(&self, method: &Method, request: &HeaderMap) -> Option<http::Response<()>> {
         if method != Method::OPTIONS {
             return None;

@@ -1,7 +1,7 @@
-//! The task of a session: it owns the machine, the transport and the handler.
+//! The task of a session. It owns the state machine, the transport and the handler.
 //!
-//! Hot path. One turn reads what has arrived, hands each message to the handler in place, takes what was sent
-//! meanwhile from the outbox, and writes it at once.
+//! Hot path. The driver works in turns. In one turn it reads what has arrived, passes each message to the handler
+//! without copying it, takes what was sent in the meantime from the outbox, and writes it at once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::{Command, Session};
 use crate::transport::{Polling, ProbeOutcome, SessionTransport, WebSocket};
 
-/// Turns before other tasks of the thread get theirs.
+/// Turns in one poll of the task, before it yields to other tasks.
 const MAX_TURNS_PER_POLL: usize = 16;
 
 /// The future that drives a session from its open packet to its last byte.
@@ -26,22 +26,22 @@ pub(crate) struct Driver<A: Application> {
     registered: SessionGuard<A>,
     receiver: PacketDispatcher<A::Handler>,
     transport: SessionTransport,
-    /// The WebSocket that a polling session may move to.
+    /// The WebSocket that a polling session may upgrade to.
     candidate: Option<Box<WebSocket>>,
     deadline: DeadlineTimer,
-    /// The handler knows that the session is over. The transport may still have something to say.
+    /// The handler has been told that the session is over. The transport may still have data to send.
     is_closed: bool,
-    /// A notice was taken in this turn, so that another one must follow.
+    /// This turn has taken a notification from the outbox, so another turn must follow.
     was_notified: bool,
 }
 
 impl<A: Application> Driver<A> {
-    /// A session whose open packet is the response to its first GET.
+    /// Creates a session whose open packet is the response to its first GET.
     pub(crate) fn polling(registered: SessionGuard<A>, request: http::request::Parts) -> Self {
         Self::new(registered, request, SessionTransport::Polling(Box::<Polling>::default()))
     }
 
-    /// A session that begins on WebSocket. Queues the open packet.
+    /// Creates a session that starts on WebSocket, and queues its open packet.
     pub(crate) fn websocket(
         registered: SessionGuard<A>,
         request: http::request::Parts,
@@ -72,7 +72,7 @@ impl<A: Application> Driver<A> {
         &self.registered.session
     }
 
-    /// Reads what the transport has. `true` when there may be more than one turn should take.
+    /// Reads from the transport. Returns `true` if there may be more input than one turn should handle.
     fn poll_input(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         if self.is_closed {
             return false;
@@ -91,7 +91,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Drives the connection that may become the transport. `true` when there may be more than one turn should take.
+    /// Drives the candidate. Returns `true` if there may be more input than one turn should handle.
     fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let Some(mut candidate) = self.candidate.take() else { return false };
         match candidate.poll_probe(&mut self.receiver.machine, now, cx) {
@@ -115,7 +115,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// The session has moved.
+    /// Switches the session to the candidate.
     fn switch_to(&mut self, websocket: WebSocket, now: Time, cx: &mut Context<'_>) {
         let post = self.transport.switch_to(websocket, self.registered.session.outbox());
         self.session().set_transport(self.receiver.machine.transport());
@@ -126,7 +126,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Sends what waits. Returns how many bytes are left and whether the transport would take more.
+    /// Sends what is queued. Returns the number of unsent bytes, and whether the transport accepts more.
     fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> (usize, bool) {
         let outbox = self.registered.session.outbox();
         if self.is_closed {
@@ -171,8 +171,8 @@ impl<A: Application> Driver<A> {
         if !notified {
             return;
         }
-        // What a command causes (a poll that can get a response, an event to handle) is for the next turn; a notice
-        // without a command is the handler's, which is polled there too.
+        // The next turn handles what a command causes, such as a poll that can get its response. A notification without
+        // a command is for the handler, which the next turn polls, too.
         self.was_notified = true;
         for command in self.session().take_commands() {
             self.handle_command(command, now, cx);
@@ -208,7 +208,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Ends the session: the handler learns of it now, the transport takes its time.
+    /// Ends the session. The handler is told now, and the transport may take longer to close.
     fn close(&mut self, reason: CloseReason, now: Time, cx: &mut Context<'_>) {
         if self.is_closed {
             return;
@@ -231,7 +231,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// No request finds the session any more.
+    /// Removes the session from the registry, so that no request finds it any more.
     fn unregister(&self) {
         self.registered.engine.registry().remove(self.session().id());
     }
@@ -252,10 +252,10 @@ impl<A: Application> Future for Driver<A> {
             let was_behind = this.transport.is_backpressured();
             let (left, is_writable) = this.poll_output(now, cx);
             let caught_up = was_behind && !this.transport.is_backpressured();
-            // After the output: what closes the connection sets a deadline of its own there.
+            // Timers come after the output, because closing the connection there sets a deadline.
             let due = this.poll_timers(now, cx);
             if !was_closed && this.is_closed {
-                // The handler may have something under way only now, and the transport is still to be closed.
+                // Only now may the handler have new work, and the transport must still be closed.
                 continue;
             }
             if this.is_closed && matches!(this.transport, SessionTransport::Closed) && handled.is_ready() {
@@ -263,7 +263,7 @@ impl<A: Application> Future for Driver<A> {
             }
             let parked = this.session().outbox().park(left, is_writable, cx);
             if more {
-                // A client that always has something to send does not keep the others waiting.
+                // A client that sends all the time must not keep the other tasks waiting.
                 break;
             }
             if parked && !due && !caught_up && !std::mem::take(&mut this.was_notified) {

@@ -1,4 +1,4 @@
-//! The HTTP side of the engine: every request of every transport.
+//! The HTTP side of the engine. It handles every request of every transport.
 
 use std::future::{Future, Ready};
 use std::pin::{Pin, pin};
@@ -31,11 +31,11 @@ use crate::request::{Rejection, RequestKind, check_request};
 use crate::session::{Command, PendingPoll, PollReply, PostGuard, Session};
 use crate::transport::{PostRequest, WebSocket};
 
-/// An Engine.IO server for one application. Cheap to clone; all clones are the same engine.
+/// An Engine.IO server for one application. It is cheap to clone, and all clones share the same sessions.
 #[derive(Debug)]
 pub struct Engine<A>(Arc<Shared<A>>);
 
-/// What the tasks of all sessions share.
+/// The state that the tasks of all sessions share.
 #[derive(Debug)]
 struct Shared<A> {
     options: Options,
@@ -43,9 +43,9 @@ struct Shared<A> {
     registry: Registry,
     half_open: HalfOpenSessions,
     closing: AtomicBool,
-    /// Tasks of sessions, also of those that are over and still have something to say or to finish.
+    /// The tasks of all sessions, including sessions that are over but still have data to send or work to finish.
     tasks: TaskTracker,
-    /// Log lines of handshakes that found no place.
+    /// Limits the log lines about rejected sessions.
     max_sessions_log: LogRateLimit,
 }
 
@@ -56,7 +56,7 @@ impl<A> Clone for Engine<A> {
 }
 
 impl<A: Application> Engine<A> {
-    /// An engine without sessions yet.
+    /// Creates an engine without sessions.
     pub fn new(options: Options, application: A) -> Self {
         Self(Arc::new(Shared {
             options,
@@ -69,26 +69,26 @@ impl<A: Application> Engine<A> {
         }))
     }
 
-    /// The application that sessions are opened for.
+    /// Returns the application.
     #[must_use]
     pub fn application(&self) -> &A {
         &self.0.application
     }
 
-    /// Whether a request for `path` is the engine's.
+    /// Returns whether the engine handles requests for `path`.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         path.starts_with(&self.0.options.path)
     }
 
-    /// Sessions that are open now.
+    /// Returns the number of open sessions.
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.0.registry.len()
     }
 
-    /// Closes every session, and refuses new ones with 503 from now on. A polling client that is between two polls is
-    /// not waited for: its next one may have nowhere to go.
+    /// Closes every session, and from now on rejects new ones with status 503. The engine does not wait for the next
+    /// poll of a polling client, because the server may be gone by then.
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
         for session in self.0.registry.all() {
@@ -96,16 +96,20 @@ impl<A: Application> Engine<A> {
         }
     }
 
-    /// Waits until no session is left and their handlers have finished, at most for `limit`. Cancel safe.
+    /// Waits until no session is left and their handlers have finished, at most for `limit`. This method is cancel
+    /// safe.
     pub async fn closed(&self, limit: Duration) {
-        // It only lets `wait` end. Sessions may still begin, unless the engine is closed, and are waited for as well.
+        // This `close` only allows `wait` to return. Unless the engine is closed, new sessions may still start, and
+        // `wait` includes them.
         self.0.tasks.close();
         let _ = tokio::time::timeout(limit, self.0.tasks.wait()).await;
     }
 
-    /// Answers one request. Dropping the future is what happens when the client goes away: a waiting poll or a POST
-    /// that was not read to its end then closes the session. That holds from this call on, whether or not the future
-    /// was ever polled, and until it is ready: a response counts as delivered, as far as the session can know.
+    /// Handles one HTTP request.
+    ///
+    /// The request takes effect when this method is called, even if the future is never polled. Drop the future if the
+    /// client disconnects: this closes the session of a waiting poll, or of a POST whose body has not been read to its
+    /// end. Once the future is ready, the session treats the response as delivered.
     pub fn handle<B>(
         &self,
         mut request: Request<B>,
@@ -124,19 +128,19 @@ impl<A: Application> Engine<A> {
             preflight = cors.preflight(&parts.method, &parts.headers);
             cors.apply(&parts.headers, &mut cors_headers);
         }
-        let begun = match preflight {
+        let pending = match preflight {
             Some(preflight) => {
                 cors_headers.clear();
                 PendingResponse::Ready(preflight.map(|()| Full::default()))
             }
             None => match check_request(&parts, upgrade.is_some(), self.options(), self.registry()) {
-                Ok(asked) => self.dispatch(asked, parts, upgrade),
-                Err(refused) => PendingResponse::Ready(rejection_response(&refused, upgrade.is_some())),
+                Ok(request_kind) => self.dispatch(request_kind, parts, upgrade),
+                Err(rejection) => PendingResponse::Ready(rejection_response(&rejection, upgrade.is_some())),
             },
         };
         let engine = self.clone();
         async move {
-            let mut response = match begun {
+            let mut response = match pending {
                 PendingResponse::Ready(response) => response,
                 PendingResponse::Poll(polling) => poll_response(polling).await,
                 PendingResponse::Post(posting) => engine.post(posting, body).await,
@@ -147,19 +151,19 @@ impl<A: Application> Engine<A> {
     }
 }
 
-/// A session that can be found by its id, for as long as this lives: through the handshake, and then in the session's
-/// task.
+/// Keeps a session registered, so that requests find it by its id. The handshake holds the guard first, and then the
+/// session's task.
 #[derive(Debug)]
 pub(crate) struct SessionGuard<A> {
     pub(crate) engine: Engine<A>,
     pub(crate) session: Session,
-    /// Dropped after all else that `drop` does.
+    /// Dropped last, after everything that `drop` does.
     _token: TaskTrackerToken,
 }
 
 impl<A> Drop for SessionGuard<A> {
-    /// However the handshake or the task ends (a connection that is lost, a handler that panics), no session id outlives
-    /// its session.
+    /// Removes the session, so that no session id outlives its session. This happens even if the connection is lost or
+    /// the handler panics.
     fn drop(&mut self) {
         self.session.set_closed();
         self.session.outbox().close();
@@ -168,7 +172,7 @@ impl<A> Drop for SessionGuard<A> {
     }
 }
 
-/// How far [`Engine::handle`] gets with a request before it waits for anything.
+/// What [`Engine::handle`] has for a request before it waits for anything.
 enum PendingResponse {
     Ready(Response<Full<Bytes>>),
     Poll(PendingPoll),
@@ -184,13 +188,18 @@ impl<A: Application> Engine<A> {
         &self.0.registry
     }
 
-    fn dispatch(&self, asked: RequestKind, parts: Parts, upgrade: Option<PendingUpgrade>) -> PendingResponse {
+    fn dispatch(
+        &self,
+        request_kind: RequestKind,
+        parts: Parts,
+        upgrade: Option<PendingUpgrade>,
+    ) -> PendingResponse {
         if let RequestKind::Poll(session) | RequestKind::Post(session) | RequestKind::Upgrade(session) =
-            &asked
+            &request_kind
         {
             session.clear_half_open();
         }
-        PendingResponse::Ready(match (asked, upgrade) {
+        PendingResponse::Ready(match (request_kind, upgrade) {
             (RequestKind::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
             (RequestKind::Open(_), _) => self.open_polling(parts),
             (RequestKind::Upgrade(session), Some(upgrade)) => Self::open_candidate(session, &parts, upgrade),
@@ -209,26 +218,28 @@ impl<A: Application> Engine<A> {
         })
     }
 
-    /// A new session with an id of its own; `None` when there are too many, or none are wanted.
+    /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
+    /// closing, or if the system has no random bytes.
     fn new_session(&self, transport: Transport) -> Option<SessionGuard<A>> {
         if self.0.registry.len() >= self.0.options.max_sessions {
             self.0.max_sessions_log.try_log(|suppressed| {
                 let max_sessions = self.0.options.max_sessions;
-                tracing::warn!(max_sessions, suppressed, "too many sessions: a new one is refused");
+                tracing::warn!(max_sessions, suppressed, "rejected a new session: `max_sessions` is reached");
             });
             return None;
         }
         let mut random = [0; 15];
         if let Err(error) = getrandom::fill(&mut random) {
-            tracing::error!(%error, "no random bytes for a session id");
+            tracing::error!(%error, "rejected a new session: the system returned no random bytes for its id");
             return None;
         }
         let session =
             Session::new(SessionId::from_random(random), transport, self.0.options.max_write_buffer_size);
-        // The token is taken before the session can be found, so every session that `close` finds is waited for.
+        // The token is taken before the registration, so `closed` waits for every session that `close` finds.
         let registered = SessionGuard { engine: self.clone(), session, _token: self.0.tasks.token() };
         self.0.registry.insert(registered.session.clone());
-        // Looked at after the session can be found: `close` either finds it, or is seen here.
+        // Checked after the registration: either `close` finds the session, or this load sees that the engine is
+        // closing.
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
     }
 
@@ -238,7 +249,10 @@ impl<A: Application> Engine<A> {
         };
         let limit = self.0.options.max_half_open_sessions;
         if let Some(silent) = self.0.half_open.push(&registered.session, limit, &self.0.registry) {
-            tracing::debug!(max_silent_sessions = limit, "a session that has said nothing is given up");
+            tracing::debug!(
+                max_half_open_sessions = limit,
+                "closed the oldest half-open session: `max_half_open_sessions` is reached"
+            );
             silent.command(Command::Discard(CloseReason::ForcedClose));
         }
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
@@ -281,7 +295,7 @@ impl<A: Application> Engine<A> {
         let body = Limited::new(body, self.0.options.protocol.max_payload);
         let body = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
             Ok(Ok(body)) => body,
-            // The session lives on: the client decides what to make of a message that is too long.
+            // The session stays open: the client decides what to do about a message that is too long.
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 posting.finish();
                 return empty_response(StatusCode::PAYLOAD_TOO_LARGE);
@@ -303,8 +317,8 @@ impl<A: Application> Engine<A> {
     }
 }
 
-/// The whole body in one run of bytes. Each chunk is copied as it comes: a list of chunks of one byte each would take
-/// forty times the limit, and hold the buffers they were read into.
+/// Collects the body into one buffer. Each chunk is copied when it arrives. A list of one-byte chunks would take forty
+/// times the limit, and would keep their read buffers in memory.
 async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
@@ -316,7 +330,7 @@ async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
     Ok(bytes)
 }
 
-/// Ends a session whose client broke the rules of the transport.
+/// Closes a session whose client violated the rules of the transport.
 fn close_with_bad_request(session: &Session) -> Response<Full<Bytes>> {
     session.command(Command::Close(CloseReason::TransportError));
     empty_response(StatusCode::BAD_REQUEST)
@@ -331,7 +345,7 @@ async fn poll_response(mut polling: PendingPoll) -> Response<Full<Bytes>> {
             payload_response(close)
         }
         Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
-        // The session has ended, or moved to WebSocket, while the request was on its way.
+        // The session has ended, or has upgraded to WebSocket, while the request was in flight.
         None if polling.session().is_closed() => rejection_response(&RequestError::UnknownSid.into(), false),
         None => rejection_response(&RequestError::BadRequest.into(), false),
     }
@@ -347,7 +361,7 @@ fn verify_handshake(request: &Parts) -> Result<VerifiedRequest, HandshakeError> 
     )
 }
 
-/// Accepts a handshake, gives the raw connection to `then`, and runs the future that comes back.
+/// Accepts a handshake. A new task passes the raw connection to `then`, and runs the future that `then` returns.
 fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
     accepted: &VerifiedRequest,
     upgrade: PendingUpgrade,
@@ -357,7 +371,7 @@ fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
         match net::finish_upgrade(upgrade).await {
             Ok(upgraded) => then(upgraded),
             Err(error) => {
-                tracing::debug!(error = %net::ErrorChain(&error), "a connection ended before its upgrade");
+                tracing::debug!(error = %net::ErrorChain(&error), "the connection ended before its upgrade");
                 None
             }
         }
@@ -365,10 +379,10 @@ fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
     accepted.response(None, None).map(|()| Full::default())
 }
 
-/// A task that begins when the HTTP server gives the connection away.
+/// A task that starts when the HTTP server hands over the connection.
 ///
-/// By hand, because an `async` block would keep room for the task twice, and hold what the handshake needs for as long
-/// as the connection lives.
+/// This is written by hand, because an `async` block would reserve memory for the inner task twice, and would keep the
+/// data of the handshake as long as the connection lives.
 enum AfterUpgrade<F> {
     Upgrading(Pin<Box<dyn Future<Output = Option<F>> + Send>>),
     Running(F),
@@ -404,16 +418,17 @@ fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-/// A refusal: JSON for a polling request, plain text and the end of the connection for a WebSocket handshake.
-fn rejection_response(refused: &Rejection, upgrade: bool) -> Response<Full<Bytes>> {
-    let Rejection { error: refusal, message } = refused;
+/// Returns the response to a rejected request: JSON for a polling request; plain text and `Connection: close` for a
+/// WebSocket handshake.
+fn rejection_response(rejection: &Rejection, upgrade: bool) -> Response<Full<Bytes>> {
+    let Rejection { error, message } = rejection;
     let (status, kind, body) = if upgrade {
-        let text = message.clone().unwrap_or_else(|| refusal.message().into());
+        let text = message.clone().unwrap_or_else(|| error.message().into());
         (StatusCode::BAD_REQUEST, "text/html", text)
     } else {
         let status =
-            if *refusal == RequestError::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
-        (status, "application/json", refusal.body(message.as_deref()))
+            if *error == RequestError::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        (status, "application/json", error.body(message.as_deref()))
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! Polling sessions of which nothing was heard since their handshake.
+//! Half-open sessions: polling sessions whose client has sent nothing since the handshake.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,20 +8,22 @@ use engineio_proto::SessionId;
 use crate::registry::Registry;
 use crate::session::Session;
 
-/// Which polling sessions have begun, in order, from the first one that is still silent.
+/// The polling sessions that have started, in order, from the first one that is still half-open.
 ///
-/// A handshake costs its client one request and the server a session, for as long as a missing pong takes to be noticed;
-/// a single connection that sends nothing else would fill the memory, or the places of all others. So it is the session
-/// that has been silent for longest that goes, not the new one that is refused: a client that means it speaks at once.
+/// A handshake costs the client one request. It costs the server a session until a missing pong is noticed. A single
+/// connection that sends only handshakes could fill the memory, or use up `max_sessions`. So at the limit, the oldest
+/// half-open session is closed, and the new one is accepted: a real client sends its next request at once.
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpenSessions(Mutex<VecDeque<SessionId>>);
 
 impl HalfOpenSessions {
-    /// A session has begun. Returns one that is silent although `limit` others have begun after it: the caller closes it.
+    /// Adds a session that has just started. If a session is still half-open after `limit` others have started, returns
+    /// it: the caller must close it.
     pub(crate) fn push(&self, session: &Session, limit: usize, registry: &Registry) -> Option<Session> {
         let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         begun.push_back(*session.id());
-        // Two at a time, so that there are never more than have to be: those that have spoken, or ended, are no matter.
+        // Removes up to two entries for each new one, so that the list does not stay longer than necessary. Sessions
+        // that are over or no longer half-open are only removed from the list.
         for _ in 0..2 {
             match registry.get(begun.front()?).filter(Session::is_half_open) {
                 Some(_) if begun.len() <= limit.max(1) => return None,
@@ -34,8 +36,8 @@ impl HalfOpenSessions {
             }
         }
         if begun.capacity() > 64 && begun.len() < begun.capacity() / 4 {
-            let room = begun.len() * 2;
-            begun.shrink_to(room);
+            let capacity = begun.len() * 2;
+            begun.shrink_to(capacity);
         }
         None
     }
@@ -58,8 +60,8 @@ mod tests {
             self.begun += 1;
             let session = Session::new(SessionId::from_random([self.begun; 15]), Transport::Polling, 1);
             self.registry.insert(session.clone());
-            let given_up = self.silent.push(&session, limit, &self.registry).map(|session| *session.id());
-            (session, given_up)
+            let to_close = self.silent.push(&session, limit, &self.registry).map(|session| *session.id());
+            (session, to_close)
         }
 
         fn len(&self) -> usize {
@@ -74,10 +76,10 @@ mod tests {
     #[test]
     fn the_one_that_has_been_silent_for_longest_is_given_up() {
         let mut sessions = sessions();
-        let (first, given_up) = sessions.begin(2);
-        assert_eq!(given_up, None);
-        let (second, given_up) = sessions.begin(2);
-        assert_eq!(given_up, None);
+        let (first, to_close) = sessions.begin(2);
+        assert_eq!(to_close, None);
+        let (second, to_close) = sessions.begin(2);
+        assert_eq!(to_close, None);
         assert_eq!(sessions.begin(2).1, Some(*first.id()));
         assert_eq!(sessions.begin(2).1, Some(*second.id()));
         assert_eq!(sessions.len(), 2);
@@ -87,8 +89,8 @@ mod tests {
     fn those_that_have_spoken_or_ended_are_not_kept_and_not_given_up() {
         let mut sessions = sessions();
         for number in 0..100 {
-            let (session, given_up) = sessions.begin(2);
-            assert_eq!(given_up, None);
+            let (session, to_close) = sessions.begin(2);
+            assert_eq!(to_close, None);
             if number % 2 == 0 {
                 session.clear_half_open();
             } else {
@@ -103,9 +105,9 @@ mod tests {
         let mut sessions = sessions();
         let (silent, _) = sessions.begin(3);
         for _ in 0..2 {
-            let (session, given_up) = sessions.begin(3);
+            let (session, to_close) = sessions.begin(3);
             session.clear_half_open();
-            assert_eq!(given_up, None);
+            assert_eq!(to_close, None);
         }
         assert_eq!(sessions.begin(3).1, Some(*silent.id()));
     }

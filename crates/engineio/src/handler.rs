@@ -1,4 +1,4 @@
-//! What the floor above gives to the engine.
+//! The traits that an application implements.
 
 use std::borrow::Cow;
 use std::task::{Context, Poll};
@@ -18,12 +18,14 @@ pub enum Message<'a> {
     Binary(Cow<'a, [u8]>),
 }
 
-/// The program that sessions are opened for.
+/// The application that the engine opens sessions for.
 pub trait Application: Send + Sync + Sized + 'static {
-    /// What handles one session.
+    /// The type that handles one session.
     type Handler: Handler;
 
-    /// A session has been opened by `request`. Called on the session's own task, before anything is read from it.
+    /// Returns the handler of a session that `request` has opened. The engine calls this before it reads anything from
+    /// the session. It must not block: for a polling session it runs in [`Engine::handle`], and for a WebSocket session
+    /// on the session's own task.
     fn on_open(
         &self,
         engine: &Engine<Self>,
@@ -34,32 +36,33 @@ pub trait Application: Send + Sync + Sized + 'static {
 
 /// Handles one session, on the session's own task.
 ///
-/// The engine is generic over it: no virtual call, no lock and no queue stand between the transport and
-/// [`on_message`](Self::on_message).
+/// The engine is generic over the handler, so the transport calls [`on_message`](Self::on_message) directly, without a
+/// virtual call, a lock or a queue.
 pub trait Handler: Send + Unpin + 'static {
-    /// A message has arrived.
+    /// Handles a message that has arrived.
     fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut Context<'_>);
 
-    /// The session is over. Called once; no message follows.
+    /// Handles the end of the session. Called once. No message follows.
     fn on_close(&mut self, reason: CloseReason, now: Time, cx: &mut Context<'_>);
 
-    /// Drives what the handler has under way; called in every turn of the task, also after
-    /// [`on_close`](Self::on_close). The task ends when the session is over and this is ready.
+    /// Drives the handler's own work. The engine calls this whenever it polls the session's task, even after
+    /// [`on_close`](Self::on_close). The task ends when the session is over and this returns [`Poll::Ready`]. The
+    /// default returns `Ready` at once.
     fn poll(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         let _ = (now, cx);
         Poll::Ready(())
     }
 
-    /// When [`poll`](Self::poll) wants to be called although nothing happens.
+    /// Returns when to call [`poll`](Self::poll) even if nothing else happens. Default `None`.
     fn poll_timeout(&self) -> Option<Time> {
         None
     }
 
-    /// Whether the handler takes more messages now. While it does not, the engine reads nothing from the transport,
-    /// and holds the missing pong of a silent peer against nobody.
+    /// Returns whether the handler accepts more messages now. While it returns `false`, the engine reads nothing from
+    /// the transport, and does not close the session for a missing pong. Default `true`.
     ///
-    /// It is asked in every turn of the task. Where it becomes true by something that is no turn, in another task, call
-    /// [`Session::wake`].
+    /// The engine checks this whenever it polls the session's task. If the result changes to `true` at any other time,
+    /// for instance because of another task, call [`Session::wake`].
     fn wants_input(&self) -> bool {
         true
     }

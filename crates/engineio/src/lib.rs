@@ -1,8 +1,8 @@
 //! Engine.IO sessions over HTTP long-polling and WebSocket, as a tower service.
 //!
-//! [`Engine`] answers HTTP requests; for every session it spawns one task that owns the session's machine, its
-//! transport and the [`Handler`] that the [`Application`] made for it. Other tasks hold a [`Session`]: they may send
-//! and close, nothing else.
+//! [`Engine`] handles HTTP requests. For every session it spawns one task, which owns the session's state machine, its
+//! transport, and the [`Handler`] that the [`Application`] has made for it. Other tasks use a [`Session`] handle to
+//! send messages, to wake the session's task, and to close the session.
 //!
 //! ```
 //! use std::task::Context;

@@ -8,29 +8,32 @@ use engineio_proto::Settings;
 
 use crate::cors::Cors;
 
-/// How an [`Engine`](crate::Engine) behaves. The defaults are those of the Node packages where these have one.
+/// The settings of an [`Engine`](crate::Engine). The defaults are the same as in the Node packages if these have one.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Requests whose path begins with this are the engine's. Default `/engine.io/`.
+    /// The prefix of the paths that the engine handles. Default `/engine.io/`.
     pub path: String,
-    /// Heartbeat, transports and the size of a message.
+    /// The heartbeat, the transports and the longest message.
     pub protocol: Settings,
-    /// Headers for pages of other origins. Default none: only pages of the same origin get at the responses.
+    /// The CORS headers. Default none: only pages of the same origin can read the responses.
     pub cors: Option<Cors>,
-    /// Asks the program about the first request of a session. Default: every request is allowed.
+    /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
-    /// Bytes that may wait to be sent to one client. Answers readers that stop: at the limit the connection is closed.
-    /// Default 16 MiB.
+    /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
+    /// connection is closed. Default 16 MiB.
     pub max_write_buffer_size: usize,
-    /// Time for the body of a POST. Answers bodies that drip. Default 30 s.
+    /// How long the body of a POST may take to arrive. Protects against bodies that arrive very slowly. Default 30 s.
     pub body_timeout: Duration,
-    /// How long a closing polling session waits for the poll that takes its last packets. Default 30 s.
+    /// How long a closing polling session waits for the client's last poll, which gets the remaining packets. Default
+    /// 30 s.
     pub close_timeout: Duration,
-    /// Sessions at the same time. Answers handshakes without an end: a new one is refused with 503. Default 1,000,000.
+    /// The most sessions at the same time. Protects against endless handshakes: at the limit, a new session is rejected
+    /// with status 503. Default 1,000,000.
     pub max_sessions: usize,
-    /// Polling sessions that may begin after one of which nothing has been heard since its handshake; then that one is
-    /// closed. Answers handshakes without an end that nothing follows, which would fill the memory or take the places of
-    /// others. A client sends its first packet as soon as it has the answer to its handshake. Default 50,000.
+    /// How many polling sessions may start after a half-open one before the half-open session is closed. A session is
+    /// half-open until its client sends the first request after the handshake, which a real client does at once.
+    /// Protects against endless handshakes without any further request, which would fill the memory or use up
+    /// [`max_sessions`](Self::max_sessions). Default 50,000.
     pub max_half_open_sessions: usize,
 }
 
@@ -50,14 +53,14 @@ impl Default for Options {
     }
 }
 
-/// Decides whether a session may begin; the error is what the client is told.
+/// Decides whether a session may start. If it returns an error, the response contains its text.
 #[derive(Clone)]
 pub struct AllowRequest(Arc<Check>);
 
 type Check = dyn Fn(&http::request::Parts) -> Result<(), String> + Send + Sync;
 
 impl AllowRequest {
-    /// Wraps the program's decision. It runs on the connection's task, so it must not block.
+    /// Wraps the application's check. It runs on the connection's task, so it must not block.
     pub fn new(check: impl Fn(&http::request::Parts) -> Result<(), String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(check))
     }

@@ -1,11 +1,12 @@
-//! What a session sends, put into its outbox in the form of the transport in use.
+//! The kinds of messages that a session puts into its outbox, in the form of the current transport.
 //!
-//! Hot path. A message for one session is framed in the memory of its encoder, a message for many sessions once for all.
+//! Hot path. A message for one session is framed in its encoder's memory. A message for many sessions is framed once
+//! for all of them.
 
 use engineio_proto::{EncodedMessage, Framing, Packet, SharedMessage};
 use net::{OutboxItem, WireBytes, WriteQueue};
 
-/// A message for this session alone.
+/// A message for this session only.
 pub(crate) struct EncodedItem<'a>(pub(crate) EncodedMessage<'a>);
 
 impl OutboxItem<Framing> for EncodedItem<'_> {
@@ -31,7 +32,7 @@ impl OutboxItem<Framing> for SharedItem<'_> {
     }
 }
 
-/// A packet that no encoder has written.
+/// A packet that was not written by an encoder.
 pub(crate) struct PacketItem<'a>(pub(crate) Packet<'a>);
 
 impl OutboxItem<Framing> for PacketItem<'_> {

@@ -1,4 +1,4 @@
-//! Where the packets of a transport go: through the machine to the handler.
+//! Passes the packets of a transport through the state machine to the handler.
 
 use std::task::Context;
 
@@ -9,7 +9,7 @@ use ws_proto::Time;
 use crate::handler::{Handler, Message};
 use crate::session::Session;
 
-/// The machine of a session and the program's handler.
+/// The state machine of a session, and the application's handler.
 pub(crate) struct PacketDispatcher<H> {
     pub(crate) machine: Machine,
     pub(crate) handler: H,
@@ -21,10 +21,10 @@ impl<H: Handler> PacketDispatcher<H> {
         Self { machine, handler, session }
     }
 
-    /// A packet of the current transport.
+    /// Handles a packet of the current transport.
     ///
     /// # Errors
-    /// Why the session cannot go on.
+    /// Returns the reason if the session must be closed.
     pub(crate) fn receive(
         &mut self,
         packet: Result<Packet<'_>, ParseError>,
@@ -39,12 +39,12 @@ impl<H: Handler> PacketDispatcher<H> {
         Ok(())
     }
 
-    /// Whether the handler takes more messages now.
+    /// Returns whether the handler accepts more messages now.
     pub(crate) fn wants_input(&self) -> bool {
         self.handler.wants_input()
     }
 
-    /// Bytes that were sent and wait.
+    /// Returns the number of bytes that are queued in the outbox.
     pub(crate) fn buffered(&self) -> usize {
         self.session.buffered()
     }

@@ -1,4 +1,4 @@
-//! Which session a session id means.
+//! Finds sessions by their id.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,11 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::session::Session;
 
-/// Locks, so that handshakes on different threads seldom meet.
+/// The number of locks. With several of them, handshakes on different threads rarely wait for each other.
 const SHARDS: usize = 16;
 
-/// All sessions of an engine. Ids are random and ours, so their hash needs no defence.
+/// All sessions of an engine. The server makes the ids from random bytes, so their hash needs no protection against
+/// chosen keys.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     shards: [Mutex<FxHashMap<SessionId, Session>>; SHARDS],
@@ -25,7 +26,7 @@ impl Registry {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sessions there are.
+    /// Returns the number of sessions.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
@@ -50,7 +51,7 @@ impl Registry {
         }
     }
 
-    /// Every session there is now.
+    /// Returns every session.
     pub(crate) fn all(&self) -> Vec<Session> {
         self.shards
             .iter()

@@ -1,4 +1,4 @@
-//! What a request asks of the engine, and whether it may.
+//! Which kind of request the engine has received, and whether it is allowed.
 
 use engineio_proto::{RequestError, Transport};
 use http::{Method, Version, request::Parts};
@@ -10,32 +10,32 @@ use crate::session::Session;
 /// A request that has passed every check.
 #[derive(Debug)]
 pub(crate) enum RequestKind {
-    /// A new session on this transport.
+    /// Opens a new session on this transport.
     Open(Transport),
-    /// A poll or a post of this session.
+    /// A GET or a POST of this session.
     Poll(Session),
     Post(Session),
-    /// A WebSocket connection for this polling session.
+    /// A WebSocket handshake for this polling session.
     Upgrade(Session),
-    /// A method that no transport uses, on a session that exists.
+    /// A method that no transport uses, for a session that exists.
     UnsupportedMethod,
 }
 
-/// Why a request is refused, and what the client is told.
+/// Why a request is rejected, and the message for the client.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     pub(crate) error: RequestError,
-    /// The program's own words, in place of the standard ones.
+    /// The application's own message, which replaces the standard one.
     pub(crate) message: Option<String>,
 }
 
 impl From<RequestError> for Rejection {
-    fn from(refusal: RequestError) -> Self {
-        Self { error: refusal, message: None }
+    fn from(error: RequestError) -> Self {
+        Self { error, message: None }
     }
 }
 
-/// The query parameters that the engine reads. Of a parameter that comes twice, the last one counts.
+/// The query parameters that the engine reads. If a parameter occurs twice, the last value counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
     is_eio4: bool,
@@ -58,7 +58,7 @@ impl Query {
     }
 }
 
-/// Checks a request, in the order of the Node server.
+/// Checks a request, in the same order as the Node server.
 pub(crate) fn check_request(
     request: &Parts,
     upgrade: bool,
@@ -71,8 +71,8 @@ pub(crate) fn check_request(
         .filter(|transport| options.protocol.transports.contains(transport))
         .ok_or(RequestError::UnknownTransport)?;
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.session.is_none()) {
-        // A WebSocket handshake that names polling, or a plain request that opens a session on WebSocket. The second
-        // has been a bad method first, if it was one.
+        // This is a WebSocket handshake with `transport=polling`, or a plain request that opens a session with
+        // `transport=websocket`. For the plain request, the Node server checks the method first.
         let bad_method = !upgrade && request.method != Method::GET;
         return Err(
             if bad_method { RequestError::BadHandshakeMethod } else { RequestError::BadRequest }.into()
@@ -90,7 +90,7 @@ pub(crate) fn check_request(
             _ => RequestKind::UnsupportedMethod,
         });
     }
-    // Over HTTP/2 the handshake of a WebSocket is an extended CONNECT (RFC 8441).
+    // Over HTTP/2, a WebSocket handshake is an extended CONNECT (RFC 8441).
     let opening = if upgrade && request.version == Version::HTTP_2 { Method::CONNECT } else { Method::GET };
     if request.method != opening {
         return Err(RequestError::BadHandshakeMethod.into());
@@ -159,7 +159,7 @@ mod tests {
             (Method::GET, "EIO=4&transport=polling".into(), true, RequestError::BadRequest),
             (Method::GET, "EIO=3&transport=polling".into(), false, RequestError::UnsupportedProtocolVersion),
             (Method::GET, "transport=websocket".into(), true, RequestError::UnsupportedProtocolVersion),
-            // After the move to WebSocket the session does not poll any more.
+            // After the upgrade to WebSocket, the session does not poll any more.
             (Method::GET, of(WEBSOCKET, "EIO=4&transport=polling"), false, RequestError::BadRequest),
             (Method::GET, of(POLLING, "EIO=3&transport=polling"), false, RequestError::BadRequest),
         ] {

@@ -1,4 +1,4 @@
-//! The engine in a tower: as a service of its own, or as a layer in front of another one.
+//! The engine as a tower service, or as a layer in front of another service.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,18 +16,18 @@ use crate::handler::Application;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Answers the engine's requests, and everything else with 404.
+/// A service that handles the engine's requests. All other requests get status 404.
 #[derive(Debug)]
 pub struct EngineService<A>(Engine<A>);
 
 impl<A: Application> Engine<A> {
-    /// The engine as a service that answers 404 to what is not its own.
+    /// Returns the engine as a service. Requests for other paths get status 404.
     #[must_use]
     pub fn service(&self) -> EngineService<A> {
         EngineService(self.clone())
     }
 
-    /// The engine as a layer: its own requests never reach the service behind it.
+    /// Returns the engine as a layer. It handles the engine's requests, and passes all others to the inner service.
     #[must_use]
     pub fn layer(&self) -> EngineLayer<A> {
         EngineLayer(self.clone())
@@ -57,8 +57,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.0.matches(request.uri().path()) {
-            let answer = self.0.handle(request);
-            return Box::pin(async move { Ok(answer.await) });
+            let response = self.0.handle(request);
+            return Box::pin(async move { Ok(response.await) });
         }
         let mut response = Response::new(Full::from("Not found\n"));
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// Puts an engine in front of a service.
+/// A layer that puts an engine in front of a service.
 #[derive(Debug)]
 pub struct EngineLayer<A>(Engine<A>);
 
@@ -84,7 +84,7 @@ impl<A, S> Layer<S> for EngineLayer<A> {
     }
 }
 
-/// An engine in front of the service `S`.
+/// The service of [`EngineLayer`]: an engine in front of the service `S`.
 #[derive(Debug)]
 pub struct EngineMiddleware<A, S> {
     engine: Engine<A>,
@@ -119,10 +119,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.engine.matches(request.uri().path()) {
-            let answer = self.engine.handle(request);
-            return Box::pin(async move { Ok(answer.await.map(Either::Left)) });
+            let response = self.engine.handle(request);
+            return Box::pin(async move { Ok(response.await.map(Either::Left)) });
         }
-        let answer = self.inner.call(request);
-        Box::pin(async move { Ok(answer.await?.map(Either::Right)) })
+        let response = self.inner.call(request);
+        Box::pin(async move { Ok(response.await?.map(Either::Right)) })
     }
 }

@@ -1,4 +1,4 @@
-//! What other tasks may do with a session: send, and close.
+//! The handle with which other tasks send to a session, wake it and close it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -12,46 +12,46 @@ use tokio::sync::oneshot;
 use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
 use crate::transport::PostRequest;
 
-/// A handle on a session. Cheap to clone; it does not keep the session alive.
+/// A handle to a session. It is cheap to clone, and does not keep the session alive.
 #[derive(Clone)]
 pub struct Session(Arc<Shared>);
 
 struct Shared {
     id: SessionId,
     outbox: Outbox<Framing>,
-    /// What the HTTP side asks of the session's task; `None` once that is gone.
+    /// Commands of the HTTP side to the session's task. `None` once the task is gone.
     commands: Mutex<Option<Vec<Command>>>,
-    /// A POST of this session is being read or handled: a second one breaks the protocol.
+    /// A POST of this session is being read or handled. A second one would violate the protocol.
     has_active_post: AtomicBool,
-    /// Its place in [`Transport::ALL`].
+    /// The index of the transport in [`Transport::ALL`].
     transport: AtomicU8,
-    /// A request of the client has come since the handshake.
+    /// Set once the client has sent a request after the handshake, so the session is *not* half-open any more.
     half_open: AtomicBool,
     closed: AtomicBool,
 }
 
-/// A request of the HTTP side to the session's task.
+/// A command of the HTTP side to the session's task.
 pub(crate) enum Command {
     /// A GET waits for packets.
     Poll(oneshot::Sender<PollReply>),
-    /// A POST has brought packets.
+    /// A POST has delivered packets.
     Post(PostRequest),
-    /// A WebSocket connection wants to take over.
+    /// A WebSocket connection is the candidate for an upgrade.
     Candidate(Upgraded),
-    /// The program or the HTTP side ends the session.
+    /// The application or the HTTP side closes the session.
     Close(CloseReason),
-    /// The engine ends the session, and does not wait for another poll: there may be none.
+    /// The engine closes the session, and does not wait for another poll, which may never come.
     Discard(CloseReason),
 }
 
-/// What a GET is answered.
+/// The result of a GET.
 #[derive(Debug)]
 pub(crate) enum PollReply {
-    /// Packets in the form of a payload. They are nowhere else any more.
+    /// Packets, encoded as a payload. This is the only copy.
     Packets(Vec<u8>),
-    /// The session has moved to WebSocket, and what waited with it.
+    /// The session has upgraded to WebSocket, and the queued packets have moved there.
     Upgraded,
-    /// A second GET while one waits.
+    /// This is a second GET while another one waits.
     Overlap,
 }
 
@@ -68,34 +68,34 @@ impl Session {
         }))
     }
 
-    /// The session's id. It is a secret of this client: do not show it to others.
+    /// Returns the session's id. It is a secret of this client: do not show it to other clients.
     #[must_use]
     pub fn id(&self) -> &SessionId {
         &self.0.id
     }
 
-    /// The transport that is in use now.
+    /// Returns the transport that is in use now.
     #[must_use]
     pub fn transport(&self) -> Transport {
         Transport::ALL[usize::from(self.0.transport.load(Ordering::Relaxed))]
     }
 
-    /// Whether the session is over.
+    /// Returns whether the session is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Sends an encoded message. A client for which the limit of waiting bytes is reached is disconnected; what
-    /// is sent to a session that is over is dropped.
+    /// Sends an encoded message. If the limit of queued bytes is reached, the client is disconnected. If the session is
+    /// over, the message is dropped.
     pub fn send(&self, message: EncodedMessage<'_>) {
         wake(self.0.outbox.push_or_overflow(EncodedItem(message)));
     }
 
-    /// Like [`send`](Self::send), but refuses where `send` would disconnect.
+    /// Sends an encoded message like [`send`](Self::send), but returns an error instead of disconnecting the client.
     ///
     /// # Errors
-    /// No room, or the session is over.
+    /// Returns an error if the queue has no capacity for the message, or if the session is over.
     pub fn try_send(&self, message: EncodedMessage<'_>) -> Result<(), PushError> {
         self.0.outbox.try_push(EncodedItem(message)).map(|waker| {
             if let Some(waker) = waker {
@@ -104,41 +104,43 @@ impl Session {
         })
     }
 
-    /// Sends a message that many sessions share. The waker must be woken once the caller has released its locks.
+    /// Sends a message that many sessions share. Wake the returned waker after you have released your locks. The limit
+    /// of queued bytes applies as for [`send`](Self::send).
     #[must_use = "the session's task sleeps until it is woken"]
     pub fn send_shared(&self, message: &SharedMessage) -> Option<Waker> {
         self.0.outbox.push_or_overflow(SharedItem(message)).ok().flatten()
     }
 
-    /// Sends one text message.
+    /// Sends a text message. Behaves like [`send`](Self::send) at the limit and after the end.
     pub fn send_text(&self, text: &str) {
         wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Message(text))));
     }
 
-    /// Sends one binary message.
+    /// Sends a binary message. Behaves like [`send`](Self::send) at the limit and after the end.
     pub fn send_binary(&self, data: &[u8]) {
         wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Binary(data.into()))));
     }
 
-    /// Whether what is sent now leaves at once: the kernel has taken all that was sent before, or a poll waits.
+    /// Returns whether a message would leave at once: the kernel has accepted everything that was sent before, or a
+    /// poll is waiting.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.0.outbox.is_writable()
     }
 
-    /// Bytes that wait to be sent.
+    /// Returns the number of bytes that are queued.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.0.outbox.buffered()
     }
 
-    /// Ready when there is room for a message of `length` bytes, or the session is over. Another task may take the room
-    /// before the caller does.
+    /// Waits until a message of `length` bytes fits into the queue, and at most half of the limit of queued bytes is
+    /// used. Returns an error if the session is over. Another task may use the capacity before the caller does.
     pub fn poll_capacity(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
         self.0.outbox.poll_capacity(length, cx)
     }
 
-    /// Ends the session, after what was sent before has been sent.
+    /// Closes the session after the queued messages have been sent.
     pub fn close(&self) {
         self.command(Command::Close(CloseReason::ForcedClose));
     }
@@ -148,16 +150,17 @@ impl Session {
         self.0.outbox.notify();
     }
 
-    /// Asks something of the session's task. Once that is gone the command is dropped, which answers its request.
+    /// Sends a command to the session's task. If the task is gone, the command is dropped, which also ends the request
+    /// that waits for it.
     pub(crate) fn command(&self, command: Command) {
-        let refused = match &mut *self.commands() {
+        let rejected = match &mut *self.commands() {
             Some(commands) => {
                 commands.push(command);
                 None
             }
             None => Some(command),
         };
-        drop(refused);
+        drop(rejected);
         self.0.outbox.notify();
     }
 
@@ -165,10 +168,10 @@ impl Session {
         self.commands().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The session's task is gone: what was asked of it and what will be is dropped.
+    /// Drops all commands, now and later, because the session's task is gone.
     pub(crate) fn close_commands(&self) {
-        let refused = self.commands().take();
-        drop(refused);
+        let dropped = self.commands().take();
+        drop(dropped);
     }
 
     fn commands(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
@@ -179,18 +182,18 @@ impl Session {
         &self.0.outbox
     }
 
-    /// Takes the one place for a POST; `None` when it is taken.
+    /// Starts the one POST that a session may have. Returns `None` if another one is active.
     pub(crate) fn begin_post(&self) -> Option<PostGuard> {
         (!self.0.has_active_post.swap(true, Ordering::AcqRel))
             .then(|| PostGuard { session: self.clone(), finished: false })
     }
 
-    /// The client has sent a request for its session.
+    /// Records that the client has sent a request after its handshake.
     pub(crate) fn clear_half_open(&self) {
         self.0.half_open.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nothing has come from the client since its handshake.
+    /// Returns whether the client has sent nothing since its handshake.
     pub(crate) fn is_half_open(&self) -> bool {
         !self.0.half_open.load(Ordering::Relaxed)
     }
@@ -210,8 +213,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The place of the one POST that a session may have. Dropped before it is finished, the client has gone away in the
-/// middle, and the session with it.
+/// The one POST that a session may have. If the guard is dropped before [`finish`](Self::finish), the client has
+/// disconnected in the middle of the request, and the session is closed.
 pub(crate) struct PostGuard {
     session: Session,
     finished: bool,
@@ -222,7 +225,7 @@ impl PostGuard {
         &self.session
     }
 
-    /// The request has been answered in order.
+    /// Records that the request has got its response.
     pub(crate) fn finish(mut self) {
         self.finished = true;
     }
@@ -230,7 +233,7 @@ impl PostGuard {
 
 impl Drop for PostGuard {
     fn drop(&mut self) {
-        // The end first: no other POST begins that would still be handled.
+        // Closes the session first, so that no other POST is handled.
         if !self.finished {
             self.session.command(Command::Close(CloseReason::TransportError));
         }
@@ -238,16 +241,16 @@ impl Drop for PostGuard {
     }
 }
 
-/// A GET, until its answer is taken. Dropped before that, the client has gone away. While nothing has been answered the
-/// session's task notices that by itself, and ends the session; packets that were on their way are lost, and the session
-/// with them.
+/// A GET that waits for its reply. If this is dropped before the reply is taken, the client has disconnected. Without a
+/// reply, the session's task notices this and closes the session. With a reply, its packets are lost, so `drop` closes
+/// the session.
 pub(crate) struct PendingPoll {
     session: Session,
     reply_receiver: oneshot::Receiver<PollReply>,
 }
 
 impl PendingPoll {
-    /// Asks the session's task for packets.
+    /// Requests packets from the session's task.
     pub(crate) fn begin(session: Session) -> Self {
         let (reply, replied) = oneshot::channel();
         session.command(Command::Poll(reply));
@@ -258,7 +261,7 @@ impl PendingPoll {
         &self.session
     }
 
-    /// The answer; `None` when the session has ended or moved before it could give one.
+    /// Returns the reply. `None` if the session has ended or upgraded before there was one.
     pub(crate) async fn reply(&mut self) -> Option<PollReply> {
         (&mut self.reply_receiver).await.ok()
     }
@@ -266,7 +269,8 @@ impl PendingPoll {
 
 impl Drop for PendingPoll {
     fn drop(&mut self) {
-        // Closed first: an answer is either found here, or the session's task told that nobody takes it.
+        // Close the channel first. Then a reply is either found here, or the session's task sees that the receiver is
+        // gone.
         self.reply_receiver.close();
         if let Ok(PollReply::Packets(_)) = self.reply_receiver.try_recv() {
             self.session.command(Command::Close(CloseReason::TransportError));

@@ -1,8 +1,8 @@
-//! What carries the packets of a session.
+//! The transports, which carry the packets of a session.
 //!
-//! Hot path. The [`SessionTransport`] of a session is a type and no trait object; each kind owns its behaviour in a file of its
-//! own and has the same methods. Another transport is one more file and one more variant here. Its name and its framing
-//! are in `engineio_proto`. A candidate, to which a polling session may move, is a WebSocket so far (`driver.rs`).
+//! Hot path. [`SessionTransport`] is an enum, not a trait object. Each kind has a file of its own and the same methods.
+//! Another transport needs one more file and one more variant here; its name and its framing are in `engineio_proto`.
+//! So far, a candidate for an upgrade is always a WebSocket (`driver.rs`).
 
 mod polling;
 mod websocket;
@@ -29,27 +29,27 @@ pub(crate) use websocket::{ProbeOutcome, WebSocket};
 pub(crate) enum SessionTransport {
     Polling(Box<Polling>),
     WebSocket(WebSocket),
-    /// Nothing is carried any more.
+    /// The transport is closed.
     Closed,
 }
 
-/// What [`SessionTransport::poll_output`] came to.
+/// The result of [`SessionTransport::poll_output`].
 pub(crate) struct OutputStatus {
-    /// Why the session cannot go on, if it cannot.
+    /// The reason if the session must be closed.
     pub(crate) close_reason: Option<CloseReason>,
-    /// Bytes that the transport has taken from the outbox and not yet sent.
+    /// The number of bytes that the transport has taken from the outbox and not yet sent.
     pub(crate) unsent: usize,
-    /// Whether the transport would take more.
+    /// Whether the transport accepts more.
     pub(crate) is_writable: bool,
-    /// What else the outbox has for the driver.
+    /// Other signals of the outbox for the driver.
     pub(crate) signals: OutboxSignals,
 }
 
 impl SessionTransport {
-    /// Hands what has arrived to `receiver`. `true` when there may be more than one turn should take.
+    /// Passes what has arrived to `receiver`. Returns `true` if there may be more input than one turn should handle.
     ///
     /// # Errors
-    /// Why the session cannot go on.
+    /// Returns the reason if the session must be closed.
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
         receiver: &mut PacketDispatcher<H>,
@@ -63,12 +63,12 @@ impl SessionTransport {
         }
     }
 
-    /// Whether the client has so much still to read that its own packets wait: a client that sends requests faster than it
-    /// reads the responses is slowed down and not disconnected.
+    /// Returns whether so much is queued for the client that nothing more is read from it. A client that sends requests
+    /// faster than it reads the responses is slowed down, not disconnected.
     pub(crate) fn is_backpressured(&self) -> bool {
         match self {
             Self::WebSocket(websocket) => websocket.is_behind(),
-            // What waits for a poll stays in the outbox, and a client that does not poll is found by its heartbeat.
+            // Packets for the next poll stay in the outbox, and the heartbeat detects a client that does not poll.
             Self::Polling(_) | Self::Closed => false,
         }
     }
@@ -82,7 +82,7 @@ impl SessionTransport {
         }
     }
 
-    /// Sends what waits.
+    /// Sends what is queued.
     pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> OutputStatus {
         match self {
             Self::Polling(polling) => polling.poll_output(outbox, cx),
@@ -91,8 +91,8 @@ impl SessionTransport {
         }
     }
 
-    /// The session is over. What was sent before still leaves, until `deadline` at most; drive it with
-    /// [`poll_close`](Self::poll_close).
+    /// Starts to close the transport. What was queued before is still sent, until `deadline` at the latest. Drive this
+    /// with [`poll_close`](Self::poll_close).
     pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox<Framing>, now: Time, deadline: Time) {
         match self {
             Self::Polling(polling) => polling.close(reason, outbox, deadline),
@@ -101,7 +101,7 @@ impl SessionTransport {
         }
     }
 
-    /// After [`close`](Self::close): ready when nothing is left to say.
+    /// Drives the close after [`close`](Self::close). Ready when everything has been sent.
     pub(crate) fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Polling(polling) => polling.poll_close(now),
@@ -110,14 +110,14 @@ impl SessionTransport {
         }
     }
 
-    /// Nobody will ask for the rest: a closed session is not to wait for that.
+    /// Discards the rest: no request will take it, so a closed session must not wait for one.
     pub(crate) fn discard(&mut self) {
         if let Self::Polling(polling) = self {
             polling.discard();
         }
     }
 
-    /// When the transport itself has something to do.
+    /// Returns when the transport must be polled because of its own timers.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match self {
             Self::Polling(polling) => polling.poll_timeout(),
@@ -126,15 +126,16 @@ impl SessionTransport {
         }
     }
 
-    /// Whether requests of the client find the session by its id, also while it closes.
+    /// Returns whether the client's requests find the session by its id, even while it closes.
     pub(crate) fn takes_requests(&self) -> bool {
         matches!(self, Self::Polling(_))
     }
 
-    /// A GET asks for packets. Where none is taken, its sender is dropped, and the request refused.
+    /// Handles a GET, which waits for packets. If the transport takes no GET, the sender is dropped, and the request is
+    /// rejected.
     ///
     /// # Errors
-    /// The client must not ask twice at the same time.
+    /// Returns an error if the client already has a GET that waits.
     pub(crate) fn handle_poll(&mut self, reply: oneshot::Sender<PollReply>) -> Result<(), CloseReason> {
         match self {
             Self::Polling(polling) => polling.handle_poll(reply),
@@ -142,10 +143,10 @@ impl SessionTransport {
         }
     }
 
-    /// A POST has brought packets.
+    /// Handles a POST, which has delivered packets.
     ///
     /// # Errors
-    /// Why the session cannot go on.
+    /// Returns the reason if the session must be closed.
     pub(crate) fn handle_post<H: Handler>(
         &mut self,
         post: PostRequest,
@@ -155,19 +156,20 @@ impl SessionTransport {
     ) -> Result<(), CloseReason> {
         match self {
             Self::Polling(polling) => polling.handle_post(post, receiver, now, cx),
-            // The client should have waited for the response before it moved, but what it brought is not lost.
+            // The client should have waited for the response before it upgraded. Its packets are handled all the same,
+            // so that nothing is lost.
             Self::WebSocket(_) | Self::Closed => post.handle_all(receiver, now, cx),
         }
     }
 
-    /// Lets a waiting GET come back, so that the client can stop polling.
+    /// Responds to a waiting GET with a noop, so that the client can stop polling.
     pub(crate) fn send_noop(&mut self) {
         if let Self::Polling(polling) = self {
             polling.send_noop();
         }
     }
 
-    /// Puts `next` in the place of this one. What waited here goes out there. Returns a POST that is not handled yet.
+    /// Replaces this transport with `next`, which sends what is queued here. Returns a POST that is not handled yet.
     pub(crate) fn switch_to(&mut self, mut next: WebSocket, outbox: &Outbox<Framing>) -> Option<PostRequest> {
         let post = match self {
             Self::Polling(polling) => polling.drain_to(outbox, &mut next),
@@ -179,7 +181,7 @@ impl SessionTransport {
 }
 
 impl OutputStatus {
-    /// Nothing was sent, and nothing could be.
+    /// Nothing was sent, and the transport accepts nothing.
     fn idle(outbox: &Outbox<Framing>) -> Self {
         Self { close_reason: None, unsent: 0, is_writable: false, signals: outbox.take_signals() }
     }

@@ -1,4 +1,4 @@
-//! The long-polling transport: a GET that waits for packets, a POST that brings them.
+//! The long-polling transport: a GET waits for packets, and a POST delivers packets.
 
 use std::task::{Context, Poll};
 
@@ -12,37 +12,37 @@ use crate::handler::Handler;
 use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::PollReply;
 
-/// Packets of a POST that are handled in one turn.
+/// The most packets of a POST that are handled in one turn.
 const MAX_PACKETS_IN_TURN: usize = 256;
 
-/// The polling end of a session.
+/// The server's end of the polling transport.
 #[derive(Default)]
 pub(crate) struct Polling {
     /// The GET that waits for packets.
     pending_poll: Option<oneshot::Sender<PollReply>>,
-    /// Packets of the engine itself, and what was taken from the outbox.
+    /// Packets of the engine itself, and data from the outbox.
     queue: WriteQueue,
-    /// The waiting GET is to come back even with nothing to say.
+    /// The waiting GET must get a response even if nothing is queued.
     noop_requested: bool,
-    /// The POST that is not handled to its end, because the handler took nothing or the turn was over. A session has one at
-    /// a time.
+    /// The POST that is only partly handled, because the handler accepted no more or the turn was over. A session has
+    /// at most one.
     unfinished_post: Option<PostRequest>,
     closing: CloseState,
 }
 
-/// Where the end of the session stands.
+/// The progress of the close.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum CloseState {
     #[default]
     Open,
-    /// The client learns of it from its next GET, if that comes before the deadline.
+    /// The client's next GET tells it that the session is over, if the GET arrives before the deadline.
     AwaitingPoll {
         deadline: Time,
     },
     Closed,
 }
 
-/// A POST: its packets, and its response. Dropped without one, the request fails.
+/// A POST: its packets, and the sender of its response. If it is dropped without a response, the request fails.
 pub(crate) struct PostRequest {
     payload: Payload,
     response_sender: oneshot::Sender<()>,
@@ -60,8 +60,8 @@ impl Polling {
         Ok(true)
     }
 
-    /// Handles the packets of a POST, as far as the handler takes them and one turn goes. The rest is held, and the POST
-    /// gets no response yet.
+    /// Handles the packets of a POST, as long as the handler accepts them, and up to the limit of one turn. The rest is
+    /// kept, and the POST gets no response yet.
     pub(crate) fn handle_post<H: Handler>(
         &mut self,
         post: PostRequest,
@@ -73,7 +73,7 @@ impl Polling {
         Ok(())
     }
 
-    /// A GET has come.
+    /// Handles a GET.
     pub(crate) fn handle_poll(&mut self, reply: oneshot::Sender<PollReply>) -> Result<(), CloseReason> {
         match self.closing {
             CloseState::Open if self.pending_poll.is_some() => {
@@ -100,16 +100,16 @@ impl Polling {
         self.queue.push_with(|out| Framing::LengthDelimited.write_packet(packet, out));
     }
 
-    /// Lets a waiting GET come back, so that the client can stop polling.
+    /// Responds to a waiting GET with a noop, so that the client can stop polling.
     pub(crate) fn send_noop(&mut self) {
         self.noop_requested = self.pending_poll.is_some();
     }
 
-    /// Responds to the waiting GET if there is something to say.
+    /// Responds to the waiting GET if a packet or a noop is due.
     pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> OutputStatus {
         let responded = self.poll_respond(outbox, cx);
         OutputStatus {
-            // The client has given its GET up. What it was to get is lost, and so is the session.
+            // The client has cancelled its GET. The packets for it are lost, so the session must be closed.
             close_reason: responded.err().map(|()| CloseReason::TransportError),
             is_writable: responded.is_ok() && self.pending_poll.is_some(),
             ..OutputStatus::idle(outbox)
@@ -117,8 +117,8 @@ impl Polling {
     }
 
     fn poll_respond(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> Result<(), ()> {
-        let Some(waiting) = &mut self.pending_poll else { return Ok(()) };
-        if waiting.poll_closed(cx).is_ready() {
+        let Some(poll) = &mut self.pending_poll else { return Ok(()) };
+        if poll.poll_closed(cx).is_ready() {
             return Err(());
         }
         outbox.drain_into(&mut self.queue);
@@ -131,20 +131,22 @@ impl Polling {
         self.respond()
     }
 
-    /// What was sent before goes out in a response of its own: the JavaScript client handles a close packet at once and
-    /// everything before it later, so that it would take a goodbye of the program for a lost connection.
+    /// Starts to close the transport. Queued packets go out in a separate response before the close packet: the
+    /// JavaScript client handles a close packet at once, and the packets before it later. So it would report a lost
+    /// connection instead of the application's last message.
     pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox<Framing>, deadline: Time) {
         outbox.drain_into(&mut self.queue);
         self.unfinished_post = None;
         if self.pending_poll.is_some() && self.queue.is_empty() {
-            // The client that closed by itself only wants its GET back; any other one is told.
+            // A client that has closed the session only needs a response to its GET. Any other client is told about the
+            // close.
             self.send(&match reason {
                 CloseReason::TransportClose => Packet::Noop,
                 _ => Packet::Close,
             });
             self.closing = CloseState::Closed;
         } else {
-            // Only an end that the program wanted is worth waiting for another GET.
+            // Only if the application closed the session is it worth waiting for another GET.
             self.closing = match reason {
                 CloseReason::ForcedClose => CloseState::AwaitingPoll { deadline },
                 _ => CloseState::Closed,
@@ -160,7 +162,7 @@ impl Polling {
         if self.closing == CloseState::Closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// No other GET will come.
+    /// Closes at once, because no other GET will come.
     pub(crate) fn discard(&mut self) {
         self.closing = CloseState::Closed;
     }
@@ -172,23 +174,23 @@ impl Polling {
         }
     }
 
-    /// The session moves to `next`, and what waits with it.
+    /// Upgrades the session to `next`, together with the queued packets.
     pub(super) fn drain_to(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) -> Option<PostRequest> {
         outbox.change_framing(Framing::WebSocket, &mut self.queue);
         next.append_reframed(&mut self.queue);
-        if let Some(waiting) = self.pending_poll.take() {
-            let _ = waiting.send(PollReply::Upgraded);
+        if let Some(poll) = self.pending_poll.take() {
+            let _ = poll.send(PollReply::Upgraded);
         }
         self.unfinished_post.take()
     }
 
     fn respond(&mut self) -> Result<(), ()> {
-        let Some(waiting) = self.pending_poll.take() else { return Err(()) };
+        let Some(poll) = self.pending_poll.take() else { return Err(()) };
         self.noop_requested = false;
         let mut payload = Vec::with_capacity(self.queue.len());
         encode_payload(LengthDelimitedPackets::new(&self.queue.to_contiguous()), &mut payload);
         self.queue.clear();
-        waiting.send(PollReply::Packets(payload)).map_err(|_| ())
+        poll.send(PollReply::Packets(payload)).map_err(|_| ())
     }
 }
 
@@ -197,7 +199,7 @@ impl PostRequest {
         Self { payload, response_sender: done }
     }
 
-    /// Handles all packets, whether the handler wants them now or not.
+    /// Handles all packets, even if the handler accepts none now.
     pub(crate) fn handle_all<H: Handler>(
         self,
         receiver: &mut PacketDispatcher<H>,
@@ -207,13 +209,13 @@ impl PostRequest {
         self.handle(receiver, None, now, cx).map(|_| ())
     }
 
-    /// The session is over: the client learns of that from its poll.
+    /// Responds with `ok`: the session is over, and the client is told by its poll.
     pub(crate) fn respond_ok(self) {
         let _ = self.response_sender.send(());
     }
 
-    /// Handles at most `limit` packets, and only while the handler takes some, or all without a limit. Returns itself if
-    /// something is left.
+    /// Handles at most `limit` packets, and only while the handler accepts them. Without a limit, handles all. Returns
+    /// itself if packets are left.
     fn handle<H: Handler>(
         mut self,
         receiver: &mut PacketDispatcher<H>,
@@ -229,7 +231,7 @@ impl PostRequest {
             packets += 1;
             let Some(packet) = self.payload.next_packet() else { break };
             if let Err(reason) = receiver.receive(packet, now, cx) {
-                // The client is told "ok" all the same, as in Node.
+                // The response is "ok" all the same, as in Node.
                 let _ = self.response_sender.send(());
                 return Err(reason);
             }

@@ -1,4 +1,5 @@
-//! The WebSocket transport: one packet a message. Also the connection that a polling session may move to.
+//! The WebSocket transport, with one packet per message. It is also the candidate that a polling session may upgrade
+//! to.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -14,39 +15,40 @@ use crate::handler::Handler;
 use crate::options::Options;
 use crate::packet_dispatcher::PacketDispatcher;
 
-/// Reads of one turn, before what they caused is written and other tasks of the thread get theirs.
+/// The most reads in one turn, before their results are written and the driver yields to other tasks.
 const MAX_READS_PER_TURN: usize = 2;
 
-/// Bytes of responses that may wait while a read is handled to its end, and after how many events that is looked at.
+/// While a read is handled, at most about this many bytes of responses are buffered. The second constant is the number
+/// of events between two checks.
 const MAX_BUFFERED_IN_READ: usize = 256 * 1024;
 const BUFFER_CHECK_INTERVAL: usize = 8;
 
-/// Bytes that a candidate may leave unread: twice what pongs may come to. Protects against a candidate that sends probes
-/// without end.
+/// The most unsent bytes of a candidate: twice the limit of pongs. Protects against a candidate that sends endless
+/// probes and reads nothing.
 const MAX_CANDIDATE_BUFFERED: usize = 128 * 1024;
 
-/// A WebSocket connection that carries a session, or may do so soon.
+/// A WebSocket connection that carries a session, or may do so after an upgrade.
 pub(crate) struct WebSocket {
     stream: WebSocketStream<Stream>,
-    /// Above this many bytes still to write nothing more is read.
+    /// If more bytes than this are unsent, nothing more is read.
     high_water_mark: usize,
 }
 
-/// How far a candidate has come.
+/// The result of a poll of the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProbeOutcome {
-    /// Nothing more happens in this turn.
+    /// There is nothing more to do in this turn.
     Pending,
-    /// There may be more than one turn should take.
+    /// There may be more input than one turn should handle.
     Yield,
-    /// It is the transport from now on.
+    /// The candidate is the transport from now on.
     Switch,
-    /// It is of no use. The session lives on.
+    /// The candidate has failed. The session goes on.
     Failed,
 }
 
 impl WebSocket {
-    /// The server's end of a connection that was just upgraded.
+    /// Creates the server's end of a connection that was just upgraded.
     pub(crate) fn new(upgraded: Upgraded, options: &Options) -> Self {
         let limits = Limits { max_message_size: options.protocol.max_payload, ..Limits::default() };
         let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
@@ -59,7 +61,7 @@ impl WebSocket {
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
-        // The heartbeat goes on: a client that reads nothing ends.
+        // The heartbeat goes on, and closes a session whose client reads nothing.
         if self.is_behind() {
             return Ok(false);
         }
@@ -73,7 +75,7 @@ impl WebSocket {
                     return ControlFlow::Break(());
                 }
                 events += 1;
-                // Large responses leave before more is read: a client that sends many requests at once and reads as
+                // Large responses are sent before more is read: a client that sends many requests at once and reads as
                 // fast as it can is not a slow reader.
                 if events.is_multiple_of(BUFFER_CHECK_INTERVAL) && receiver.buffered() > MAX_BUFFERED_IN_READ
                 {
@@ -102,7 +104,7 @@ impl WebSocket {
         self.stream.queue_mut().push_with(|out| Framing::WebSocket.write_packet(packet, out));
     }
 
-    /// Takes the packets that wait for another transport. What many sessions share stays shared.
+    /// Appends packets that were queued for another transport. Data that many sessions share is not copied.
     pub(super) fn append_reframed(&mut self, packets: &mut WriteQueue) {
         let queue = self.stream.queue_mut();
         let mut reframer = Reframer::new(Framing::WebSocket);
@@ -147,7 +149,7 @@ impl WebSocket {
         self.stream.poll_timeout()
     }
 
-    /// Drives the connection while it is a candidate: answers probes, and tells when the client moves.
+    /// Drives the connection while it is a candidate: responds to probes, and returns when the client upgrades.
     pub(crate) fn poll_probe(
         &mut self,
         machine: &mut Machine,
@@ -155,22 +157,22 @@ impl WebSocket {
         cx: &mut Context<'_>,
     ) -> ProbeOutcome {
         for _ in 0..MAX_READS_PER_TURN {
-            let mut answer = false;
+            let mut send_pong = false;
             let mut step = None;
             let read = self.stream.poll_read(now, cx, |event, _| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
                 match machine.handle_candidate_packet(&packet, now) {
                     CandidateAction::SendProbePong => {
-                        answer = true;
+                        send_pong = true;
                         return ControlFlow::Continue(());
                     }
-                    // What the client has sent behind this is read when the new transport is in place.
+                    // The new transport reads what the client has sent after this packet.
                     CandidateAction::Switch(_) => step = Some(ProbeOutcome::Switch),
                     CandidateAction::CloseCandidate => step = Some(ProbeOutcome::Failed),
                 }
                 ControlFlow::Break(())
             });
-            if answer {
+            if send_pong {
                 self.send(&Packet::PROBE_PONG);
             }
             if let Some(step) = step {
@@ -189,7 +191,7 @@ impl WebSocket {
         ProbeOutcome::Yield
     }
 
-    /// Closes a connection that no session wants, without keeping anybody waiting.
+    /// Closes a connection that no session needs, in a task of its own.
     pub(crate) fn close_in_background(self, now: Time) {
         let Self { mut stream, .. } = self;
         stream.close(None, now);
@@ -208,7 +210,7 @@ impl WebSocket {
     }
 }
 
-/// The packet in a WebSocket message; `None` for control frames, which the WebSocket machine has handled.
+/// Returns the packet in a WebSocket message. `None` for control frames, which the WebSocket state machine has handled.
 fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
     match event {
         Event::Text(text) => Some(Packet::parse(text)),
