@@ -1,4 +1,4 @@
-//! The client: the real machine, driven as a program with sockets drives it.
+//! The client: the real state machine, driven as an application with sockets drives it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,19 +17,19 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 #[derive(Debug)]
 pub(crate) struct Client {
     session: Session,
-    /// Messages that wait.
+    /// Messages that are queued.
     waiting: VecDeque<Waiting>,
-    /// Messages sent by the program, and received.
+    /// The number of messages that the application has sent, and the number that it has received.
     pub(crate) sent: u32,
     pub(crate) received: u32,
-    /// It does not read.
+    /// The client does not read.
     pub(crate) paused: bool,
-    /// The connection that is its candidate, and the one that is the transport.
+    /// The connection that is the candidate, and the connection that is the transport.
     pub(crate) candidate: Option<usize>,
     pub(crate) websocket: Option<usize>,
     candidates: usize,
     pub(crate) closed: Option<Closed>,
-    /// Its transport may break while it has one.
+    /// The candidate may break before it is the transport.
     candidate_breaks: bool,
 }
 
@@ -59,7 +59,7 @@ impl Client {
             Received::Text(text) => number(text),
             Received::Binary(bytes) => number_of_bytes(&bytes),
             Received::Nothing => return,
-            Received::Open => panic!("it opens once"),
+            Received::Open => panic!("the session opens once"),
         };
         assert_eq!(number, self.received, "from the server");
         self.received += 1;
@@ -69,7 +69,7 @@ impl Client {
         self.session.ready_state() == ReadyState::Open
     }
 
-    /// Whether it may still try to move.
+    /// Returns whether the session may still try to upgrade.
     pub(crate) fn may_move(&self) -> bool {
         self.websocket.is_none() && (self.candidates == 0 || self.candidate.is_some())
     }
@@ -99,7 +99,7 @@ impl World {
         self.client_turn();
     }
 
-    /// The response to the GET arrives, or goes on: some of its packets are handled.
+    /// The response to the GET arrives, or more of it: some of its packets are handled.
     pub(crate) fn client_handles_answer(&mut self, packets: usize) {
         let mut payload = match std::mem::replace(&mut self.get, Get::None) {
             Get::Answered(body) => Payload::new(body),
@@ -162,7 +162,7 @@ impl World {
         self.client_turn();
     }
 
-    /// The connection vanishes, and with it some of what was on its way.
+    /// The connection breaks, and some of the bytes in flight are lost.
     pub(crate) fn connection_breaks(&mut self, number: usize, how: u8) {
         let connection = &mut self.connections[number];
         connection.broken = true;
@@ -192,12 +192,12 @@ impl World {
         assert!(next.is_none_or(|next| next > self.now), "{next:?} stays due");
     }
 
-    /// What a driver does at the end of each of its turns.
+    /// Does what a driver does at the end of each iteration of its loop.
     fn client_turn(&mut self) {
         loop {
             let lengths = self.client.waiting.iter().map(|waiting| waiting.packet().encoded_len());
             if let Some(transmit) = self.client.session.poll_transmit(lengths) {
-                assert_eq!(self.client.closed, None, "nothing leaves after the end");
+                assert_eq!(self.client.closed, None, "nothing is sent after the end");
                 let messages = transmit.messages.min(self.client.waiting.len());
                 let packets: Vec<_> = transmit
                     .packet
@@ -273,7 +273,8 @@ impl World {
         self.client.closed = Some(closed);
     }
 
-    /// A server that says nothing more is given up, a whole heartbeat after the client has begun to read again.
+    /// Expects the session to end because the server is silent, one whole heartbeat after the client has started to
+    /// read again.
     pub(crate) fn expect_the_end_of_a_silent_server(&mut self) {
         if !self.client.is_open() {
             return;
@@ -283,7 +284,7 @@ impl World {
         self.now = self.now + (PING_INTERVAL + PING_TIMEOUT) * 10;
         session.handle_timeout(self.now);
         session.set_read_paused(false, self.now);
-        assert_eq!(session.ready_state(), ReadyState::Open, "its silence proves nothing");
+        assert_eq!(session.ready_state(), ReadyState::Open, "silence while nothing is read is not a failure");
         self.now = self.now + (PING_INTERVAL + PING_TIMEOUT - Duration::from_micros(1));
         session.handle_timeout(self.now);
         assert_eq!(session.ready_state(), ReadyState::Open);

@@ -1,4 +1,4 @@
-//! A WebSocket connection between the two ends, and the bytes that are on their way.
+//! A WebSocket connection between the two ends, and the bytes in flight.
 
 use tidewire_engineio_proto::Packet;
 use ws_proto::{Connection as Machine, Event, Input, Limits, Role, Time};
@@ -8,10 +8,10 @@ use crate::wire::encode_message;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Where the server's end stands.
+/// The state of the server's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The request is on its way.
+    /// The request is in flight.
     Coming,
     Open,
     Closed,
@@ -19,15 +19,15 @@ pub(crate) enum End {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Who has it, if it is not the client's.
+    /// The misbehaving client that owns the connection, if it is not the real client's.
     pub(crate) stranger: Option<Stranger>,
     pub(crate) end: End,
-    /// The client knows that it has connected.
+    /// The client has been told that the connection is open.
     pub(crate) connected: bool,
-    /// Whether it may break at any moment, and whether it has.
+    /// Whether the connection may break at any moment, and whether it has.
     pub(crate) breaks: bool,
     pub(crate) broken: bool,
-    /// The client has closed it, and reads nothing more.
+    /// The client has closed the connection, and reads nothing more.
     pub(crate) left: bool,
     pub(crate) to_server: Vec<u8>,
     pub(crate) to_client: Vec<u8>,
@@ -61,17 +61,17 @@ impl Connection {
         encode_message(packet, None, &mut self.to_client);
     }
 
-    /// Text that is no packet.
+    /// Sends text that is not a packet.
     pub(crate) fn client_says_text(&mut self, text: &str) {
         ws_proto::encode_frame(ws_proto::Opcode::Text, text.as_bytes(), Some(KEY), &mut self.to_server);
     }
 
-    /// A frame that breaks the rules of WebSocket: it is not masked.
+    /// Sends a frame that violates the WebSocket protocol: it is not masked.
     pub(crate) fn client_breaks_framing(&mut self) {
         encode_message(&Packet::Upgrade, None, &mut self.to_server);
     }
 
-    /// Whether bytes that arrive still mean something to the server.
+    /// Returns whether the server still handles bytes that arrive.
     pub(crate) fn is_open(&self) -> bool {
         self.end == End::Open
     }
@@ -94,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// The first `length` bytes that are on their way reach the server. `None` stands for a broken rule.
+    /// Delivers the first `length` bytes in flight to the server. Returns `None` if they violate the protocol.
     pub(crate) fn server_reads(&mut self, length: usize, now: Time) -> Vec<Option<Event<'static>>> {
         decode(&mut self.server, &mut self.to_server, length, now)
     }

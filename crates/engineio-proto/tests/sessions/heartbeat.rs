@@ -1,4 +1,4 @@
-//! The heartbeat between the two machines, over a network that takes its time.
+//! The heartbeat between the two state machines, over a slow network.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(25);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn seconds(limit: u64) -> impl Strategy<Value = Duration> {
-    // Often exactly a deadline, or a microsecond beside it.
+    // Often exactly a deadline, or one microsecond before or after it.
     let near = (0..limit, -1_i64..=1).prop_map(|(seconds, beside)| {
         Duration::from_micros((seconds * 1_000_000).saturating_add_signed(beside))
     });
@@ -31,7 +31,7 @@ fn reason(session: &mut client::Session, now: Time) -> Option<CloseReason> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Each round is how long a ping and its pong are on their way.
+    /// Each round is the time that a ping and its pong spend in flight.
     #[test]
     fn a_late_ping_or_pong_ends_the_session_and_one_in_time_does_not(
         rounds in vec((seconds(25), seconds(25)), 1..12),
@@ -51,7 +51,7 @@ proptest! {
             let client_gives_up = last_ping + INTERVAL + TIMEOUT;
             prop_assert_eq!(client.poll_timeout(), Some(client_gives_up));
 
-            // Input comes before timers: a ping that arrives with the deadline is in time.
+            // Input comes before timers: a ping that arrives exactly at the deadline is in time.
             let arrives = now + ping_takes;
             if arrives > client_gives_up {
                 client.handle_timeout(client_gives_up);

@@ -1,6 +1,6 @@
-//! Random histories of a session, between the server's machine and the client's: whatever was sent, closed, broken off,
-//! paused or slow at whatever moment, each end gets what the other one sent, once and in order, and no candidate harms
-//! the session.
+//! Random histories of a session between the server's state machine and the client's. Messages, closes, failures,
+//! pauses and delays happen at random moments. Each end must receive what the other end has sent, once and in order,
+//! and no candidate may harm the session.
 
 mod client;
 mod connection;
@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use simulation::{Rules, World};
 
-/// Each step is one of what can happen next, and how: how many messages or bytes, how much time, which candidate.
+/// Each step chooses one of the possible next events and its size: a number of messages or bytes, a time, a candidate.
 fn steps() -> impl Strategy<Value = Vec<(u16, u8)>> {
     vec((any::<u16>(), any::<u8>()), 0..700)
 }

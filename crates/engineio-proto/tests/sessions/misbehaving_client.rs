@@ -1,5 +1,5 @@
-//! Clients that know the session id and do wrong things on candidates of their own. They are made by hand: the client's
-//! machine would not do any of it.
+//! Clients that have the session id and violate the protocol on candidates of their own. They are written by hand,
+//! because the client's state machine does none of this.
 
 use tidewire_engineio_proto::Packet;
 use ws_proto::Event;
@@ -13,39 +13,39 @@ pub(crate) struct Stranger {
     pub(crate) step: Step,
 }
 
-/// What a stranger has in mind.
+/// The plan of a stranger.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Plan {
-    /// To say something wrong, at once or after the probe.
+    /// Sends an invalid packet, at once or after the probe.
     SayWrong { probe: bool, what: Wrong },
-    /// To leave in order, at once or after the probe.
+    /// Closes cleanly, at once or after the probe.
     Leave { probe: bool },
-    /// To break the rules of WebSocket.
+    /// Violates the WebSocket protocol.
     BreakFraming,
-    /// Nothing.
+    /// Does nothing.
     Nothing,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Wrong {
     Packet(Packet<'static>),
-    /// What is no packet.
+    /// Text that is not a packet.
     Text(&'static str),
 }
 
-/// How far a stranger has come.
+/// The progress of a stranger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Opened,
     Probed,
     Answered,
-    /// It says nothing more.
+    /// The stranger sends nothing more.
     Done,
 }
 
 impl Stranger {
     pub(crate) fn new(how: u8) -> Self {
-        // An upgrade packet after the probe is not among them: it would be right.
+        // An upgrade packet after the probe is missing here, because it would be valid.
         let wrong = [
             Wrong::Packet(Packet::Open("{}")),
             Wrong::Packet(Packet::Close),
@@ -77,7 +77,7 @@ impl Stranger {
 }
 
 impl World {
-    /// The next step of the stranger on this connection.
+    /// Executes the next step of the stranger on this connection.
     pub(crate) fn stranger_acts(&mut self, number: usize) {
         let connection = &mut self.connections[number];
         let Some(mut stranger) = connection.stranger.take() else { unreachable!("it is a stranger's") };
@@ -97,7 +97,7 @@ impl World {
         self.connections[number].stranger = Some(stranger);
     }
 
-    /// A stranger sees nothing of the session but the answer to its probe.
+    /// A stranger receives nothing of the session except the pong to its probe.
     pub(crate) fn stranger_reads(&mut self, number: usize, events: &[Event<'static>]) {
         let Some(stranger) = &mut self.connections[number].stranger else { unreachable!("a stranger's") };
         for event in events {
@@ -105,7 +105,7 @@ impl World {
                 Some(packet) => {
                     assert_eq!(packet, Ok(Packet::Pong("probe")));
                     let step = std::mem::replace(&mut stranger.step, Step::Answered);
-                    assert_eq!(step, Step::Probed, "the answer comes once");
+                    assert_eq!(step, Step::Probed, "the pong comes once");
                 }
                 None => stranger.step = Step::Done,
             }

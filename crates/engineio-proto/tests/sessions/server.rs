@@ -1,4 +1,4 @@
-//! The server: the machines, driven as a program with sockets drives them, and what is expected of them.
+//! The server: the state machine, driven as an application with sockets drives it, and checks of what it does.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::simulation::{Get, MESSAGES, Post, World};
 use crate::wire::{Waiting, body, number, number_of_bytes, packet};
 
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(700);
-/// So long that no history is over before it.
+/// So long that every history is over before.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(3_600);
 const UPGRADE_TIMEOUT: Duration = Duration::from_millis(1_500);
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
-/// So short that a client often has more than one POST takes.
+/// So short that a client often has more than fits into one POST.
 pub(crate) const MAX_PAYLOAD: usize = 12;
 
 const MICROSECOND: Duration = Duration::from_micros(1);
@@ -26,34 +26,34 @@ const MICROSECOND: Duration = Duration::from_micros(1);
 pub(crate) struct Server {
     machine: Session,
     settings: Settings,
-    /// Packets that wait for a GET, or for the move.
+    /// Packets that are queued for a GET, or for the upgrade.
     waiting: Vec<Waiting>,
-    /// The GET that waits is to come back with a noop at least.
+    /// The waiting GET must get a response, with a noop if nothing is queued.
     released: bool,
-    /// Messages sent and received.
+    /// The number of messages that the application has sent, and the number that it has received.
     pub(crate) sent: u32,
     pub(crate) received: u32,
     pub(crate) pings: u32,
     pub(crate) pongs: u32,
-    /// When the next ping is expected, while no pong is.
+    /// When the next ping is expected, unless a pong is expected first.
     ping_at: Time,
     candidate: Option<Candidate>,
     /// The connection that is the transport.
     pub(crate) websocket: Option<usize>,
-    /// It does not read.
+    /// The server does not read.
     pub(crate) paused: bool,
-    /// The session is over for the server.
+    /// Why the session is over for the server.
     pub(crate) over: Option<CloseReason>,
-    /// What the next GET is told then.
+    /// The packets for the next GET after the end.
     farewell: Vec<Waiting>,
 }
 
-/// What is expected of the upgrade under way.
+/// The expected state of an upgrade in progress.
 #[derive(Debug)]
 struct Candidate {
     number: usize,
     until: Time,
-    /// Once it has been probed: when the next release of a waiting GET is expected.
+    /// After the probe: when a waiting GET is expected to get its next noop.
     release_at: Option<Time>,
 }
 
@@ -84,12 +84,12 @@ impl Server {
         }
     }
 
-    /// What the first GET was told.
+    /// Returns the response to the first GET.
     pub(crate) fn open_packet(&self) -> String {
         open_packet(&SessionId::from_random([0; 15]), Transport::Polling, &self.settings)
     }
 
-    /// A packet of the current transport.
+    /// Handles a packet of the current transport.
     fn handle_packet(
         &mut self,
         packet: Result<Packet<'_>, ParseError>,
@@ -116,7 +116,7 @@ impl Server {
 }
 
 impl World {
-    /// The program on the server sends a message and up to two more behind it.
+    /// The application on the server sends one to three messages.
     pub(crate) fn program_sends(&mut self, how: u8) {
         for _ in 0..=how % 3 {
             if self.server.sent < MESSAGES {
@@ -127,7 +127,7 @@ impl World {
         self.answer();
     }
 
-    /// A packet leaves by the WebSocket, or waits for a GET.
+    /// Sends a packet on the WebSocket, or queues it for a GET.
     fn write(&mut self, waiting: Waiting) {
         match self.server.websocket {
             Some(number) => self.connections[number].server_says(&waiting.packet()),
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// Answers the GET that waits, if there is something to say.
+    /// Responds to the waiting GET, if there is something to send.
     fn answer(&mut self) {
         let server = &mut self.server;
         if !matches!(self.get, Get::Waiting) || (server.waiting.is_empty() && !server.released) {
@@ -165,7 +165,7 @@ impl World {
         self.server.machine.set_read_paused(self.server.paused, self.now);
     }
 
-    /// The session ends for the server, which tells the client as a driver does.
+    /// Ends the session on the server, which tells the client as a driver does.
     pub(crate) fn server_ends(&mut self, reason: CloseReason) {
         if self.server.over.replace(reason).is_some() {
             return;
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    /// A POST has come, or goes on: some of its packets are handled.
+    /// A POST arrives, or more of it: some of its packets are handled.
     pub(crate) fn handle_post(&mut self, packets: usize) {
         let mut payload = match std::mem::replace(&mut self.post, Post::Handled) {
             Post::Coming(body) => Payload::new(body),
@@ -277,7 +277,7 @@ impl World {
         self.expect_the_right_transport();
     }
 
-    /// The connection has ended, or broken.
+    /// Handles a connection that has ended or broken.
     pub(crate) fn server_loses(&mut self, number: usize) {
         if self.server.websocket == Some(number) {
             self.server_ends(CloseReason::TransportClose);
@@ -295,7 +295,7 @@ impl World {
         assert_eq!(is_websocket, self.server.websocket.is_some());
     }
 
-    /// Time passes. Ends in time do what is due at the moment; those that are late do it in the end.
+    /// Lets time pass. If `in_time` is true, both ends handle each timer when it is due, otherwise only at the end.
     pub(crate) fn time_passes(&mut self, duration: Duration, in_time: bool) {
         let end = self.now + duration;
         while in_time
@@ -316,7 +316,7 @@ impl World {
         server.into_iter().chain(self.client.poll_timeout()).min()
     }
 
-    /// Does what is due, and holds it against what is expected.
+    /// Handles the timers that are due, and compares them with the expected ones.
     fn run_timers(&mut self) {
         let now = self.now;
         if self.server.over.is_some() {
@@ -337,7 +337,7 @@ impl World {
             assert_eq!(server.machine.handle_timeout(now), expected);
             match expected {
                 None => {
-                    // Without a timer of these it is the pong that is waited for, if anything is read.
+                    // If none of these timers is set, the server waits for the pong, unless it does not read.
                     let next = [ping_at, until, release_at].into_iter().flatten().min();
                     let poll_timeout = server.machine.poll_timeout();
                     assert!(next.is_none_or(|next| poll_timeout == Some(next)), "{next:?}, {poll_timeout:?}");
@@ -367,8 +367,8 @@ impl World {
         }
     }
 
-    /// The heartbeat goes on after all that, and ends the session of a client that is silent: a whole timeout after the
-    /// handler has begun to read again.
+    /// Expects the heartbeat to go on after the history, and to end the session of a silent client, one whole timeout
+    /// after the server has started to read again.
     pub(crate) fn expect_the_end_of_a_silent_client(&mut self) {
         if self.server.over.is_some() {
             return;

@@ -1,4 +1,4 @@
-//! Both ends, what is on its way between them, and what can happen next.
+//! Both ends, the data in flight between them, and the events that can happen next.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::connection::{Connection, End};
 use crate::misbehaving_client::{Step, Stranger};
 use crate::server::Server;
 
-/// Messages of each end.
+/// The number of messages of each end.
 pub(crate) const MESSAGES: u32 = 60;
 
 /// The one GET of the session.
@@ -20,7 +20,7 @@ pub(crate) enum Get {
     Coming,
     Waiting,
     Answered(String),
-    /// The response is handled in part.
+    /// The response is partly handled.
     Reading(Payload),
     Refused,
 }
@@ -30,19 +30,19 @@ pub(crate) enum Get {
 pub(crate) enum Post {
     None,
     Coming(String),
-    /// Handled in part.
+    /// The POST is partly handled.
     Held(Payload),
     Handled,
 }
 
-/// What a history may contain.
+/// The events that a history may contain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    /// Candidates of strangers, at most.
+    /// The most candidates of strangers.
     pub(crate) strangers: usize,
     /// The client's candidate may break before it is the transport.
     pub(crate) candidate_breaks: bool,
-    /// An end may close the session, and the transport may fail.
+    /// Either end may close the session, and the transport may fail.
     pub(crate) ends: bool,
 }
 
@@ -55,11 +55,11 @@ pub(crate) struct World {
     pub(crate) post: Post,
     pub(crate) connections: Vec<Connection>,
     rules: Rules,
-    /// The network or the server has ended the session, so what was on its way may be lost.
+    /// The network or the server has ended the session, so data in flight may be lost.
     failed: bool,
 }
 
-/// Something that can happen. The number is that of a connection.
+/// An event that can happen. The number is the index of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Move {
     ServerProgramSends,
@@ -102,7 +102,7 @@ impl World {
         world
     }
 
-    /// Everything that can happen next, once for each grain of its weight.
+    /// Returns every event that can happen next, as many times as its weight.
     pub(crate) fn moves(&self) -> Vec<Move> {
         let Self { client, server, .. } = self;
         let goes_on = client.is_open() && server.over.is_none();
@@ -117,7 +117,7 @@ impl World {
         add(1, client.sent < MESSAGES && client.is_open(), Move::ClientProgramSends);
         add(if client.paused { 2 } else { 1 }, client.closed.is_none(), Move::ClientPauses);
         add(if server.paused { 2 } else { 1 }, server.over.is_none(), Move::ServerPauses);
-        // An end is rare, so that most histories have come to something before.
+        // An end is rare, so that most histories get far before it.
         let is_rare = self.now.as_micros() / 1_000 % 16 == 7;
         add(1, self.rules.ends && goes_on && is_rare, Move::ClientCloses);
         add(1, self.rules.ends && goes_on && is_rare, Move::ServerCloses);
@@ -210,15 +210,16 @@ impl World {
         }
     }
 
-    /// Whether the client moved after the server had given its candidate up, which ends the session without a fault of
-    /// either.
+    /// Returns whether the client upgraded after the server had closed its candidate. This ends the session without a
+    /// fault of either end.
     fn moved_too_late(&self) -> bool {
         self.client.websocket.is_some_and(|number| {
             self.server.websocket != Some(number) && self.connections[number].end == End::Closed
         })
     }
 
-    /// Nothing fails any more: everything arrives in the end, or both ends know that it does not.
+    /// Lets the session continue without failures, until everything has arrived or both ends have been told that it
+    /// will not.
     pub(crate) fn settle(&mut self) {
         for number in 0..self.connections.len() {
             if self.connections[number].stranger.is_some() && !self.connections[number].broken {
@@ -252,7 +253,7 @@ impl World {
                 None => self.make(Move::TimePasses, 50),
             }
         }
-        panic!("nothing moves any more: {self:#?}");
+        panic!("the session makes no progress: {self:#?}");
     }
 
     fn is_settled(&self) -> bool {
@@ -266,7 +267,7 @@ impl World {
         all_arrived && heartbeat_rests && moved && !client.may_move()
     }
 
-    /// A session that was closed in order has carried everything that the client had sent before.
+    /// Expects that a session that was closed cleanly has delivered everything that the client had sent before.
     fn expect_a_good_end(&self) {
         let Some(closed) = &self.client.closed else { return };
         if self.failed || self.moved_too_late() {
@@ -274,6 +275,6 @@ impl World {
         }
         assert_eq!(closed.reason, CloseReason::ForcedClose);
         assert_eq!(self.server.over, Some(CloseReason::TransportClose));
-        assert_eq!(self.server.received, self.client.sent, "a close waits for the messages");
+        assert_eq!(self.server.received, self.client.sent, "a close comes after the messages");
     }
 }

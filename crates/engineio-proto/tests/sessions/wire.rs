@@ -1,9 +1,9 @@
-//! Packets as they travel: bodies of polling, and messages of WebSocket.
+//! Packets in their wire forms: bodies of polling, and messages of WebSocket.
 
 use tidewire_engineio_proto::{Framing, LengthDelimitedPackets, Packet, ParseError, encode_payload};
 use ws_proto::{Event, Opcode};
 
-/// A packet that waits to be sent.
+/// A packet that is queued.
 #[derive(Debug, Clone)]
 pub(crate) enum Waiting {
     Engine(Packet<'static>),
@@ -12,7 +12,7 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
-    /// Message `number` of an end: every third one is bytes.
+    /// Returns message `number` of an end. Every third message is binary.
     pub(crate) fn message(number: u32) -> Self {
         match number % 3 {
             2 => Self::Bytes(number.to_be_bytes().into()),
@@ -29,17 +29,17 @@ impl Waiting {
     }
 }
 
-/// The number of a message.
+/// Returns the number of a text message.
 pub(crate) fn number(text: &str) -> u32 {
     text.parse().expect("a number")
 }
 
-/// The number of a binary message.
+/// Returns the number of a binary message.
 pub(crate) fn number_of_bytes(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().expect("four bytes"))
 }
 
-/// The body of a request or a response.
+/// Returns the body of a request or a response.
 pub(crate) fn body<'a>(packets: impl IntoIterator<Item = &'a Waiting>) -> String {
     let mut waiting = Vec::new();
     for packet in packets {
@@ -50,7 +50,7 @@ pub(crate) fn body<'a>(packets: impl IntoIterator<Item = &'a Waiting>) -> String
     String::from_utf8(body).expect("text")
 }
 
-/// Appends a packet as a message of a WebSocket.
+/// Appends a packet as a WebSocket message.
 pub(crate) fn encode_message(packet: &Packet<'_>, mask: Option<[u8; 4]>, wire: &mut Vec<u8>) {
     if let Packet::Binary(bytes) = packet {
         return ws_proto::encode_frame(Opcode::Binary, bytes, mask, wire);
@@ -60,7 +60,7 @@ pub(crate) fn encode_message(packet: &Packet<'_>, mask: Option<[u8; 4]>, wire: &
     ws_proto::encode_frame(Opcode::Text, &text, mask, wire);
 }
 
-/// The packet of an event, or `None` for one that ends the connection.
+/// Returns the packet in an event. `None` if the event ends the connection.
 pub(crate) fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
     match event {
         Event::Text(text) => Some(Packet::parse(text)),

@@ -1,4 +1,4 @@
-//! Slow readers, and handlers that take no input.
+//! Slow readers, and handlers that accept no input.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn a_polling_client_that_stops_polling_is_ended_at_the_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_never_reads_again_does_not_keep_its_session_in_memory() {
-    // No ping comes to the rescue.
+    // No ping wakes the session during the test.
     let mut options = settings(|settings| settings.ping_interval = Duration::from_secs(1_000_000));
     options.max_write_buffer_size = LIMIT;
     let mut server = Server::start(options).await;
@@ -104,12 +104,12 @@ async fn a_handler_that_wants_no_input_stops_the_sender_and_loses_nothing() {
     let mut sent = 0;
     let flood = async {
         loop {
-            // In one step, so that giving up cuts no frame in two.
+            // One write per frame, so that the timeout cannot cut a frame in two.
             client.write(&frames([format!("4{sent}")])).await;
             sent += 1;
         }
     };
-    // The clock goes on only when every task waits: this one for room.
+    // The paused clock advances only when every task waits. This task waits for capacity.
     assert!(tokio::time::timeout(Duration::from_secs(5), flood).await.is_err(), "nothing stopped the sender");
     opened.expect_silence();
     assert!(sent < 1_000, "{sent} messages are more than the stream holds");
@@ -167,7 +167,7 @@ async fn a_held_post_that_is_given_up_ends_the_session() {
     let mut post = client.request("POST", headers, "4one").await;
     post.expect_continue().await;
     drop(post);
-    // It was whole, so it may have been handled or not; but no second one waits behind it.
+    // The body was complete, so the POST may have been handled or not. But no second POST waits after it.
     assert!(matches!(opened.next().await, Some(Seen::Closed(CloseReason::TransportError))));
     server.expect_no_sessions().await;
 }

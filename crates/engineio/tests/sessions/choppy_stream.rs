@@ -1,4 +1,4 @@
-//! A stream that reads and writes as much as it likes, and the dice that decide.
+//! A stream that reads and writes random amounts, and its random numbers.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Pseudo-random numbers, the same for the same seed (SplitMix64).
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
 
@@ -22,12 +22,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// True once in `times`, about.
+    /// Returns true about once in `times` calls.
     pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -36,13 +36,13 @@ impl Dice {
         from[self.below(from.len() as u64) as usize]
     }
 
-    /// Dice of their own for somebody else.
+    /// Returns independent dice for another task.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
 }
 
-/// Reads and writes a few bytes, many, or none yet; ends with a reset where others end in order.
+/// Reads and writes a few bytes, many bytes, or none yet. Some streams end with a reset instead of a clean end.
 #[derive(Debug)]
 pub(crate) struct Choppy<S> {
     stream: S,
@@ -51,7 +51,7 @@ pub(crate) struct Choppy<S> {
     resets: bool,
 }
 
-/// The most that one read or write moves.
+/// The most bytes of one read or write.
 const AT_MOST: usize = 4 * 1024;
 
 impl<S> Choppy<S> {
@@ -60,7 +60,7 @@ impl<S> Choppy<S> {
         Self { stream, dice, vectored, resets }
     }
 
-    /// How much moves now; pending when it is nothing.
+    /// Returns how many bytes to move now. Pending if none.
     fn poll_amount(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         match self.dice.below(8) {
             0 => {

@@ -1,4 +1,4 @@
-//! However sessions end, nothing of them stays.
+//! However a session ends, nothing of it stays in memory.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn a_closed_engine_does_not_wait_for_a_client_between_two_polls() {
     let (_client, mut opened) = server.open_polling().await;
     server.engine.close();
     opened.expect_end(CloseReason::ServerShuttingDown).await;
-    // Far less than the half minute that a session which the program closed would be kept.
+    // Far less than the 30 s for which a session that the application closed would be kept.
     soon(server.engine.closed(Duration::from_secs(30))).await;
     assert_eq!(server.engine.session_count(), 0);
 }
@@ -51,7 +51,7 @@ async fn a_handler_that_panics_takes_only_its_own_session_with_it() {
     let (polling, mut first) = server.open_polling().await;
     let (mut websocket, mut second) = server.open_websocket().await;
     let (_other, mut third) = server.open_polling().await;
-    // What the client is answered is not promised, only that it is not kept waiting.
+    // The response to the client is not specified, but it must come.
     polling.post("4panic").await;
     websocket.send("4panic").await;
     while websocket.recv().await.is_some() {}
@@ -92,7 +92,7 @@ async fn a_session_that_is_over_takes_a_notice_and_does_not_spin_while_its_handl
         tokio::task::yield_now().await;
     }
     let polls = opened.polls() - before;
-    assert!(polls < 100, "{polls} turns for one notice");
+    assert!(polls < 100, "{polls} polls for one notification");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Sessions over HTTP/2: all requests of a client, and its WebSocket, on one connection.
+//! Sessions over HTTP/2: all requests of a client and its WebSocket use one connection.
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -29,9 +29,9 @@ impl Client {
     ) -> (Response<RecvStream>, SendStream<Bytes>) {
         let request =
             request.uri(format!("http://localhost/engine.io/?{query}")).body(()).expect("a request");
-        let mut requests = soon(self.0.clone().ready()).await.expect("room");
-        let (answer, stream) = requests.send_request(request, end).expect("a request");
-        (soon(answer).await.expect("an answer"), stream)
+        let mut requests = soon(self.0.clone().ready()).await.expect("capacity");
+        let (response, stream) = requests.send_request(request, end).expect("a request");
+        (soon(response).await.expect("a response"), stream)
     }
 
     async fn get(&mut self, query: &str) -> (u16, String) {
@@ -40,11 +40,11 @@ impl Client {
 
     async fn post(&mut self, query: &str, payload: &'static str) -> (u16, String) {
         let request = Request::builder().method(Method::POST).uri(format!("http://h/engine.io/?{query}"));
-        let mut requests = soon(self.0.clone().ready()).await.expect("room");
-        let (answer, mut body) =
+        let mut requests = soon(self.0.clone().ready()).await.expect("capacity");
+        let (response, mut body) =
             requests.send_request(request.body(()).expect("a request"), false).expect("sent");
         body.send_data(Bytes::from_static(payload.as_bytes()), true).expect("sent");
-        read(soon(answer).await.expect("an answer")).await
+        read(soon(response).await.expect("a response")).await
     }
 
     async fn connect_request(
@@ -60,20 +60,20 @@ impl Client {
     }
 
     async fn websocket(&mut self, query: &str) -> WebSocket {
-        let (answer, sender) = self.connect_request(query, "13").await;
-        assert_eq!(answer.status(), 200, "{answer:?}");
+        let (response, sender) = self.connect_request(query, "13").await;
+        assert_eq!(response.status(), 200, "{response:?}");
         let machine = Connection::new(Role::Client, &Limits::default());
-        WebSocket { sender, receiver: answer.into_body(), machine, read: Vec::new() }
+        WebSocket { sender, receiver: response.into_body(), machine, read: Vec::new() }
     }
 }
 
-async fn read(answer: Response<RecvStream>) -> (u16, String) {
-    let status = answer.status().as_u16();
-    assert_eq!(answer.headers().get("connection"), None);
-    let mut body = answer.into_body();
+async fn read(response: Response<RecvStream>) -> (u16, String) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers().get("connection"), None);
+    let mut body = response.into_body();
     let mut bytes = Vec::new();
     while let Some(data) = soon(body.data()).await {
-        bytes.extend_from_slice(&data.expect("a whole answer"));
+        bytes.extend_from_slice(&data.expect("a whole response"));
     }
     (status, String::from_utf8(bytes).expect("text"))
 }
@@ -90,7 +90,7 @@ impl WebSocket {
         self.sender.send_data(Bytes::from(frames(messages)), false).expect("an open stream");
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// Returns the next message. `None` at the end of the stream.
     async fn recv(&mut self) -> Option<String> {
         loop {
             let mut input = Input::new(&mut self.read);
@@ -115,7 +115,7 @@ impl WebSocket {
 async fn a_session_begins_on_a_websocket() {
     let mut server = Server::start(Options::default()).await;
     let mut client = Client::connect(&server).await;
-    // The settings come with the first answer.
+    // The server's settings arrive with the first response.
     assert_eq!(client.get("EIO=4&transport=websocket").await.0, 400);
     let mut websocket = client.websocket("EIO=4&transport=websocket").await;
     let open = websocket.recv().await.expect("an open packet");
@@ -165,8 +165,8 @@ async fn what_is_refused_is_refused_as_over_http_1() {
         ("EIO=4&transport=websocket&sid=unknown", "13", "Session ID unknown"),
         ("EIO=4&transport=websocket", "8", "the Sec-WebSocket-Version header has to be 13\n"),
     ] {
-        let (answer, _sender) = client.connect_request(query, version).await;
-        assert_eq!(read(answer).await, (400, words.into()), "{query}");
+        let (response, _sender) = client.connect_request(query, version).await;
+        assert_eq!(read(response).await, (400, words.into()), "{query}");
     }
     server.expect_no_sessions().await;
 }

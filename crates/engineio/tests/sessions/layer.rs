@@ -1,4 +1,4 @@
-//! The engine among other services.
+//! The engine together with other services.
 
 use axum::Router;
 use axum::routing::get;
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{Server, frames, text};
 
-/// The same engine in front of an axum router.
+/// Starts the same engine in front of an axum router.
 async fn mount(server: &mut Server) {
     let router = Router::new().route("/hello", get(async || "from the router")).layer(server.engine.layer());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -1,4 +1,4 @@
-//! Sessions as clients and programs see them, over loopback.
+//! Sessions, seen from clients and from the application, over loopback.
 
 mod backpressure;
 mod choppy_stream;

@@ -1,4 +1,4 @@
-//! Long-polling: what is answered to which request.
+//! Long-polling: the responses to each kind of request.
 
 use tidewire_engineio::{CloseReason, Options, Transport};
 
@@ -85,7 +85,7 @@ async fn an_answer_that_nobody_is_there_to_take_ends_the_session() {
     opened.poll_waits().await;
     opened.session.send_text("lost");
     until(|| opened.session.buffered() == 0).await;
-    // The answer is on its way from the session to the HTTP server when the connection dies.
+    // The connection breaks while the reply is between the session and the HTTP server.
     drop(poll);
     opened.expect_end(CloseReason::TransportError).await;
     client.expect_unknown().await;
@@ -200,7 +200,8 @@ async fn what_was_sent_before_the_program_closed_is_still_delivered() {
     let (client, opened) = server.open_polling().await;
     opened.session.send_text("last words");
     opened.session.close();
-    // In an answer of its own: the JavaScript client handles a close packet before the messages that came with it.
+    // The message comes in a separate response: the JavaScript client handles a close packet before the messages in the
+    // same response.
     assert_eq!(client.poll().await, "4last words");
     assert_eq!(client.poll().await, "6\x1e1");
     client.expect_unknown().await;

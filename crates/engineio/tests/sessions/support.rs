@@ -1,4 +1,4 @@
-//! An engine whose handlers tell the test what they see, and clients that send literal bytes.
+//! An engine whose handlers report to the test what happens, and clients that send literal bytes.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -24,13 +24,13 @@ use ws_proto::{Connection, Event, FrameHeader, Input, Opcode, Role};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Fails the test instead of letting it hang, and before any timer of the defaults (10 s for an upgrade, 25 s to the first
-/// ping) wakes whoever should have been awake.
+/// Fails the test if `what` takes too long. The time is shorter than the default timers (10 s for an upgrade, 25 s to
+/// the first ping), which could wake a task that should already be awake.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(8), what).await.expect("in time")
 }
 
-/// Lets everything else run until `condition` holds.
+/// Lets other tasks run until `condition` is true.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     soon(async {
         while !condition() {
@@ -40,7 +40,7 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     .await;
 }
 
-/// What a handler was told.
+/// A call of a handler.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Text(String),
@@ -52,11 +52,11 @@ pub(crate) fn text(text: impl Into<String>) -> Seen {
     Seen::Text(text.into())
 }
 
-/// The program: it gives each session to the test.
+/// The application. It passes each session to the test.
 #[derive(Debug)]
 pub(crate) struct Program(mpsc::UnboundedSender<Opened>);
 
-/// A session as the program sees it.
+/// A session from the application's view.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) session: Session,
@@ -64,12 +64,12 @@ pub(crate) struct Opened {
     switches: Arc<Switches>,
 }
 
-/// How the handler of a session behaves, and what it counts.
+/// The behaviour of a session's handler, and its counters.
 #[derive(Debug)]
 struct Switches {
     wants_input: AtomicBool,
     echoes: AtomicBool,
-    /// It has something under way that does not end.
+    /// The handler has work that never ends.
     is_pending: AtomicBool,
     polls: AtomicUsize,
 }
@@ -129,7 +129,7 @@ impl Handler for Reporter {
 }
 
 impl Opened {
-    /// What the handler is told next; `None` when it has been dropped, and with it the session's task.
+    /// Returns the next call of the handler. `None` if the handler has been dropped, together with the session's task.
     pub(crate) async fn next(&mut self) -> Option<Seen> {
         soon(self.seen.recv()).await
     }
@@ -140,14 +140,14 @@ impl Opened {
         }
     }
 
-    /// The session ends for `reason`, and its task with it.
+    /// Expects the session to end with `reason`, and its task with it.
     pub(crate) async fn expect_end(&mut self, reason: CloseReason) {
         self.expect([Seen::Closed(reason)]).await;
         assert_eq!(self.next().await, None);
         assert!(self.session.is_closed());
     }
 
-    /// Nothing has come.
+    /// Expects that the handler has not been called.
     pub(crate) fn expect_silence(&mut self) {
         assert_eq!(self.seen.try_recv(), Err(mpsc::error::TryRecvError::Empty));
     }
@@ -157,28 +157,28 @@ impl Opened {
         self.session.wake();
     }
 
-    /// The handler sends back whatever comes from now on.
+    /// Makes the handler send back each message from now on.
     pub(crate) fn echo(&self) {
         self.switches.echoes.store(true, Ordering::SeqCst);
     }
 
-    /// The handler has something under way that does not end.
+    /// Gives the handler work that never ends.
     pub(crate) fn keep_pending(&self) {
         self.switches.is_pending.store(true, Ordering::SeqCst);
     }
 
-    /// How often the handler has been polled.
+    /// Returns how often the handler has been polled.
     pub(crate) fn polls(&self) -> usize {
         self.switches.polls.load(Ordering::SeqCst)
     }
 
-    /// Until a poll waits for packets.
+    /// Waits until a poll waits for packets.
     pub(crate) async fn poll_waits(&self) {
         until(|| self.session.is_writable()).await;
     }
 }
 
-/// A server on the loopback device.
+/// A server on the loopback interface.
 pub(crate) struct Server {
     pub(crate) engine: Engine<Program>,
     pub(crate) address: SocketAddr,
@@ -201,9 +201,9 @@ impl Server {
         Self { engine, address, opened }
     }
 
-    /// The session that was opened next.
+    /// Returns the session that was opened next.
     pub(crate) async fn opened(&mut self) -> Opened {
-        soon(self.opened.recv()).await.expect("the engine lives")
+        soon(self.opened.recv()).await.expect("the engine is running")
     }
 
     pub(crate) async fn send(&self, request: &[u8]) -> Request {
@@ -217,7 +217,7 @@ impl Server {
         self.send(head.as_bytes()).await
     }
 
-    /// Opens a polling session and gives both ends of it.
+    /// Opens a polling session, and returns both ends of it.
     pub(crate) async fn open_polling(&mut self) -> (Polling, Opened) {
         let response = self.get("EIO=4&transport=polling").await.response().await;
         let (_, rest) = response.body.split_once("\"sid\":\"").expect("an open packet");
@@ -225,7 +225,7 @@ impl Server {
         (Polling { address: self.address, query }, self.opened().await)
     }
 
-    /// Opens a WebSocket session over loopback and gives both ends of it.
+    /// Opens a WebSocket session over loopback, and returns both ends of it.
     pub(crate) async fn open_websocket(&mut self) -> (WebSocket, Opened) {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
         let mut client = WebSocket::connect(Box::new(stream), "EIO=4&transport=websocket", &[]).await;
@@ -242,19 +242,19 @@ impl Server {
         (client, self.opened().await)
     }
 
-    /// Serves a connection that came by itself.
+    /// Serves a connection that did not come from the listener.
     pub(crate) fn serve(&self, stream: impl Stream + 'static) {
         let service = TowerToHyperService::new(self.engine.service());
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
     }
 
-    /// Every session is forgotten.
+    /// Waits until the engine has no session.
     pub(crate) async fn expect_no_sessions(&self) {
         until(|| self.engine.session_count() == 0).await;
     }
 }
 
-/// A request that was sent; dropping it closes the connection.
+/// A request that was sent. Dropping it closes the connection.
 pub(crate) struct Request(pub(crate) Box<dyn Stream>);
 
 #[derive(Debug)]
@@ -274,18 +274,18 @@ impl Request {
         Response { status, head: head.to_ascii_lowercase(), body: body.into() }
     }
 
-    /// Whatever the server says, it ends the connection.
+    /// Expects the server to end the connection, with any response.
     pub(crate) async fn expect_end(mut self) {
-        // A reset is an end as well.
+        // A reset is also an end.
         let _ = soon(self.0.read_to_end(&mut Vec::new())).await;
     }
 
-    /// Says that no request follows.
+    /// Closes the sending side: no other request follows.
     pub(crate) async fn finish(&mut self) {
         self.0.shutdown().await.expect("sent");
     }
 
-    /// The server has begun to read the body.
+    /// Waits until the server has started to read the body.
     pub(crate) async fn expect_continue(&mut self) {
         let mut line = [0; 25];
         soon(self.0.read_exact(&mut line)).await.expect("a response");
@@ -314,12 +314,12 @@ impl Polling {
         Request(Box::new(stream))
     }
 
-    /// The query of its requests.
+    /// Returns the query of the session's requests.
     pub(crate) fn query(&self) -> &str {
         &self.query
     }
 
-    /// A request with these header lines and this body.
+    /// Sends a request with these header lines and this body.
     pub(crate) async fn request(&self, method: &str, headers: &str, body: &str) -> Request {
         let query = &self.query;
         let head =
@@ -327,24 +327,24 @@ impl Polling {
         self.send(&[head.as_bytes(), body.as_bytes()].concat()).await
     }
 
-    /// Begins a poll.
+    /// Starts a poll.
     pub(crate) async fn get(&self) -> Request {
         self.request("GET", "", "").await
     }
 
-    /// A poll for [`Engine::handle`], without a connection.
+    /// Returns a poll for [`Engine::handle`], without a connection.
     pub(crate) fn poll_request(&self) -> http::Request<Empty<Bytes>> {
         http::Request::get(format!("/engine.io/?{}", self.query)).body(Empty::new()).expect("a request")
     }
 
-    /// Polls once; the packets that came.
+    /// Polls once, and returns the packets.
     pub(crate) async fn poll(&self) -> String {
         let response = self.get().await.response().await;
         assert_eq!(response.status, 200, "{response:?}");
         response.body
     }
 
-    /// Begins a POST.
+    /// Starts a POST.
     pub(crate) async fn begin_post(&self, payload: &str) -> Request {
         self.request("POST", &format!("Content-Length: {}\r\n", payload.len()), payload).await
     }
@@ -353,17 +353,17 @@ impl Polling {
         self.begin_post(payload).await.response().await
     }
 
-    /// Posts what must be taken.
+    /// Posts a payload that the server must accept.
     pub(crate) async fn post_ok(&self, payload: &str) {
         self.post(payload).await.expect(200, "ok");
     }
 
-    /// The session does not exist any more.
+    /// Expects that the session does not exist any more.
     pub(crate) async fn expect_unknown(&self) {
         self.get().await.response().await.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
     }
 
-    /// A WebSocket connection for this session, with `behind` in the same write as the request.
+    /// Opens a WebSocket connection for this session, and writes `behind` together with the request.
     pub(crate) async fn candidate(&self, behind: &[u8]) -> WebSocket {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
         let query = self.query.replace("transport=polling", "transport=websocket");
@@ -382,7 +382,7 @@ pub(crate) struct WebSocket {
     events: VecDeque<Event<'static>>,
 }
 
-/// A connection whose kernel keeps little of what is not read.
+/// Opens a connection whose kernel buffers little of what is not read.
 pub(crate) async fn with_small_buffers(address: SocketAddr) -> Box<dyn Stream> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(16 * 1024).expect("set");
@@ -409,7 +409,7 @@ impl WebSocket {
         self.write(&frame(Opcode::Text, packet.as_bytes())).await;
     }
 
-    /// The next event; `None` at the end of the stream.
+    /// Returns the next event. `None` at the end of the stream.
     pub(crate) async fn recv(&mut self) -> Option<Event<'static>> {
         let mut buffer = vec![0; 64 * 1024];
         while self.events.is_empty() {
@@ -425,7 +425,7 @@ impl WebSocket {
         self.events.pop_front()
     }
 
-    /// The next text; `None` when the connection closes.
+    /// Returns the next text. `None` if the connection closes.
     pub(crate) async fn recv_text(&mut self) -> Option<String> {
         match self.recv().await {
             Some(Event::Text(text)) => Some(text.into_owned()),
@@ -443,7 +443,7 @@ impl WebSocket {
         assert!(open.starts_with("0{\"sid\":\""), "{open}");
     }
 
-    /// The server closes with this code, if any, and then ends the stream.
+    /// Expects the server to close with this code, if any, and then to end the stream.
     pub(crate) async fn expect_close(mut self, code: Option<u16>) {
         match self.recv().await {
             Some(Event::Close(frame)) => assert_eq!(frame.map(|frame| frame.code.as_u16()), code),
@@ -461,7 +461,7 @@ pub(crate) fn websocket_request(query: &str) -> String {
     )
 }
 
-/// A masked frame.
+/// Returns a masked frame.
 pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let header = FrameHeader { masking_key: Some(KEY), ..FrameHeader::unfragmented(opcode, payload.len()) };
     let mut wire = header.encode().to_vec();
@@ -471,7 +471,7 @@ pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Masked text frames, one behind the other.
+/// Returns masked text frames, one after the other.
 pub(crate) fn frames<P: AsRef<str>>(packets: impl IntoIterator<Item = P>) -> Vec<u8> {
     packets.into_iter().flat_map(|packet| frame(Opcode::Text, packet.as_ref().as_bytes())).collect()
 }

@@ -1,4 +1,4 @@
-//! The move from polling to WebSocket.
+//! The upgrade from polling to WebSocket.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn numbered_messages_of_both_ends_survive_the_move() {
 
     let mut websocket = client.candidate(&frames(["2probe"])).await;
     websocket.expect("3probe").await;
-    // While it probes, the client goes on polling and posting, until a poll comes back with nothing but a noop.
+    // While it probes, the client keeps polling and posting, until a poll returns nothing but a noop.
     loop {
         client.post_ok(&format!("{}\x1e{}", next(), next())).await;
         let packets = client.poll().await;
@@ -140,7 +140,7 @@ async fn a_candidate_that_says_something_else_is_closed_and_polling_goes_on() {
         opened.expect([text("still here")]).await;
         opened.session.send_text("so am I");
         assert_eq!(client.poll().await, "4so am I");
-        // And the next candidate may succeed.
+        // The next candidate can succeed.
         let mut websocket = client.candidate(&frames(["2probe", "5", "4moved"])).await;
         websocket.expect("3probe").await;
         opened.expect([text("moved")]).await;
@@ -157,7 +157,7 @@ async fn a_candidate_that_vanishes_leaves_polling_alive() {
         client.post_ok("4still here").await;
         opened.expect([text("still here")]).await;
     }
-    // The last of them may not have been noticed yet, then the next one is turned away.
+    // The server may not have noticed the end of the last candidate yet. It then rejects the next one.
     soon(async {
         loop {
             let mut websocket = client.candidate(&frames(["2probe", "5"])).await;
@@ -190,12 +190,12 @@ async fn a_candidate_that_goes_on_probing_and_reads_no_answer_is_given_up() {
     server.serve(end);
     let query = client.query().replace("transport=polling", "transport=websocket");
     stream.write_all(websocket_request(&query).as_bytes()).await.unwrap();
-    // In writes of their own, so that each one is answered.
+    // In separate writes, so that each probe gets a pong.
     let probe = frames(["2probe"]);
     let mut probes = 0;
     while stream.write_all(&probe).await.is_ok() {
         probes += 1;
-        assert!(probes < 50_000, "all of them are answered in memory");
+        assert!(probes < 50_000, "the pongs to all probes are kept in memory");
         tokio::task::yield_now().await;
     }
     client.post_ok("4still here").await;

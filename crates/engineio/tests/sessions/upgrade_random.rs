@@ -1,9 +1,9 @@
-//! The move from polling to WebSocket while both ends talk: on whatever moment it falls, and whatever candidates have
-//! failed before it, each end gets what the other one sent, once and in order.
+//! The upgrade from polling to WebSocket while both ends send. It happens at random moments, after candidates that
+//! failed. Each end must receive what the other end has sent, once and in order.
 //!
-//! Everything random comes from a seed: streams that read and write as much as they like, a client and a program that
-//! dawdle, a handler that pauses, what candidates do. Tokio's clock is paused, so a seed takes no time to wait, and does
-//! the same again.
+//! Everything random comes from a seed: streams that read and write random amounts, a client and an application with
+//! random delays, a handler that pauses, the behaviour of candidates. Tokio's clock is paused, so a seed needs no real
+//! waiting time, and repeats exactly.
 
 mod client;
 
@@ -20,7 +20,7 @@ use crate::support::{Opened, Seen, Server, frames, settings};
 
 const SEEDS: u64 = 100;
 
-/// Messages of each end. The last ones are kept for the WebSocket.
+/// The number of messages of each end. The last ones are kept for the WebSocket.
 const MESSAGES: u32 = 100;
 const AFTERWARDS: u32 = 20;
 
@@ -58,7 +58,7 @@ async fn upgrade_under_traffic(mut dice: Dice) {
         pause_now_and_then(&opened, pausing),
     );
 
-    // Each end has all that the other one sent, and the client its echoes.
+    // Each end has received everything that the other end sent, and the client also its echoes.
     opened.expect((0..MESSAGES).map(|number| message('c', number))).await;
     opened.expect_silence();
     assert_eq!(opened.session.transport(), Transport::WebSocket);
@@ -71,18 +71,18 @@ async fn upgrade_under_traffic(mut dice: Dice) {
         assert_eq!(received.len(), MESSAGES as usize, "messages {from}");
     }
 
-    // Nothing is left on polling, and no other connection gets in.
+    // The session does not poll any more, and rejects any other connection.
     let refused = r#"{"code":3,"message":"Bad request"}"#;
     client.request("GET", "").await.expect(400, refused);
     client.request("POST", "4late").await.expect(400, refused);
     client.candidate(&frames(["2probe", "5"])).await.expect_close(None).await;
 
-    // The heartbeat goes on where the session is, and ends it when nobody answers any more.
+    // The heartbeat goes on over the WebSocket, and ends the session when the client stops sending pongs.
     websocket.expect("2").await;
     websocket.send("3").await;
-    let answered = Instant::now();
+    let ponged = Instant::now();
     websocket.expect("2").await;
-    assert_about(answered.elapsed(), ping_interval);
+    assert_about(ponged.elapsed(), ping_interval);
     let pinged = Instant::now();
     websocket.expect_close(None).await;
     assert_about(pinged.elapsed(), PING_TIMEOUT);
@@ -90,13 +90,13 @@ async fn upgrade_under_traffic(mut dice: Dice) {
     server.expect_no_sessions().await;
 }
 
-/// The clock goes in steps of a millisecond, and a step more while the streams dawdle.
+/// The clock advances in steps of one millisecond, and delays of the streams may add one step.
 #[track_caller]
 fn assert_about(elapsed: Duration, expected: Duration) {
     assert!(elapsed.abs_diff(expected) <= Duration::from_millis(2), "{elapsed:?} instead of {expected:?}");
 }
 
-/// What an end sends as its message of this number: text or bytes, short or long.
+/// Returns message `number` of an end: text or binary, short or long.
 fn message(from: char, number: u32) -> Seen {
     let filler = [0, 3, 130, 1_000][number as usize % 4];
     if number % 3 == 1 {
@@ -121,8 +121,8 @@ fn start_of(message: &Seen) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(5)]).into_owned()
 }
 
-/// Encodes the message as the group that leaves the server, together with the one behind it if that may be its
-/// attachment. Tells how many messages it is.
+/// Encodes the message as the group that leaves the server. If possible, the next message becomes its attachment.
+/// Returns also the number of messages in the group.
 fn encode(encoder: &mut MessageEncoder, number: u32, together: bool) -> Option<(EncodedMessage<'_>, u32)> {
     let Seen::Text(text) = message('s', number) else { return None };
     encoder.begin();
@@ -135,10 +135,10 @@ fn encode(encoder: &mut MessageEncoder, number: u32, together: bool) -> Option<(
     Some((encoder.finish(), count))
 }
 
-/// The program sends from a task of its own, now and then several messages at once.
+/// The application sends from a task of its own, sometimes several messages at once.
 async fn send_everything(opened: &Opened, mut dice: Dice) {
     let mut encoder = MessageEncoder::new();
-    // Some programs say all at once, and then it is quiet.
+    // Some applications send everything at once and then nothing.
     let quiet = dice.once_in(3);
     let mut sent = 0;
     while sent < MESSAGES {
@@ -159,7 +159,7 @@ async fn send_everything(opened: &Opened, mut dice: Dice) {
                 count
             }
             None => {
-                let Seen::Binary(data) = message('s', sent) else { unreachable!("it is no text") };
+                let Seen::Binary(data) = message('s', sent) else { unreachable!("it is binary") };
                 opened.session.send_binary(&data);
                 1
             }
@@ -170,19 +170,19 @@ async fn send_everything(opened: &Opened, mut dice: Dice) {
     }
 }
 
-/// The handler takes nothing for a while, again and again.
+/// The handler repeatedly accepts no input for a while.
 async fn pause_now_and_then(opened: &Opened, mut dice: Dice) {
     for _ in 0..dice.below(6) {
         sleep(Duration::from_millis(dice.below(60))).await;
         opened.want_input(false);
-        // Now and then for longer than a pong may take.
+        // Sometimes longer than the timeout of a pong.
         let at_most = if dice.once_in(5) { 2_000 } else { 15 };
         sleep(Duration::from_millis(dice.below(at_most))).await;
         opened.want_input(true);
     }
 }
 
-/// Nothing, a few turns of others, or some milliseconds.
+/// Waits not at all, for a few polls of other tasks, or for some milliseconds.
 async fn dawdle(dice: &mut Dice) {
     match dice.below(4) {
         0 => sleep(Duration::from_millis(dice.below(12))).await,

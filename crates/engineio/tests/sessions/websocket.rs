@@ -1,4 +1,4 @@
-//! Sessions that begin on WebSocket.
+//! Sessions that start on WebSocket.
 
 use tidewire_engineio::{CloseReason, Options, Transport};
 use tokio::io::AsyncWriteExt;
@@ -169,7 +169,7 @@ async fn a_refused_handshake_says_why_in_plain_text() {
         assert_eq!(response.status, 400, "{query}");
         assert!(response.body.contains(body), "{query}: {}", response.body);
     }
-    assert_eq!(server.engine.session_count(), 0, "a refused handshake leaves no session");
+    assert_eq!(server.engine.session_count(), 0, "a rejected handshake leaves no session");
 }
 
 #[tokio::test]

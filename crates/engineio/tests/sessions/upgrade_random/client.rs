@@ -1,4 +1,4 @@
-//! The client: it keeps the rules of the upgrade, and takes its time, or less of it than it should.
+//! The client. It follows the rules of the upgrade, with random delays. Sometimes it waits less than it should.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::{
     Request, Response, Seen, Server, Stream, WebSocket, frame, frames, soon, websocket_request,
 };
 
-/// How long a poll may wait for its release while a candidate has been probed.
+/// How long a poll may wait for its noop after the probe.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A client with a polling session.
@@ -22,12 +22,12 @@ pub(super) struct Client<'a> {
     server: &'a Server,
     query: String,
     dice: RefCell<Dice>,
-    /// Messages sent.
+    /// The number of messages sent.
     sent: Cell<u32>,
-    /// Pings that want their pong.
+    /// The number of pings without a pong yet.
     pings: Cell<u32>,
     pub(super) received: RefCell<Vec<Seen>>,
-    /// No GET and no POST is begun any more.
+    /// No GET and no POST starts any more.
     paused: Cell<bool>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Client<'a> {
         self.dice.borrow_mut().fork()
     }
 
-    /// A connection of its own, with little room on the way.
+    /// Opens a separate connection with little buffer capacity.
     fn connect(&self) -> Box<dyn Stream> {
         let mut dice = self.fork();
         let (client, server) = tokio::io::duplex(dice.pick(&[256, 4 * 1_024, 64 * 1_024]));
@@ -72,11 +72,11 @@ impl<'a> Client<'a> {
         WebSocket::connect(self.connect(), &query, behind).await
     }
 
-    /// Polls and posts; meanwhile candidates fail, and the last one does not. The WebSocket, once all is sent and
-    /// received.
+    /// Polls and posts. Meanwhile candidates fail, and the last one succeeds. Returns the WebSocket once everything has
+    /// been sent and received.
     pub(super) async fn talk_and_move(&self, mut dice: Dice) -> WebSocket {
-        // A client in a hurry does not wait for its requests to come back before it says that it has moved. It only
-        // gives them the time to arrive: between two connections nobody knows what was first.
+        // A client in a hurry does not wait for the responses to its requests before it sends the upgrade packet. It
+        // only gives the requests time to arrive, because the order between two connections is undefined.
         let hurry = dice.once_in(3);
         let (polling, posting) = (self.fork(), self.fork());
         let mut paused_at = Instant::now();
@@ -105,12 +105,12 @@ impl<'a> Client<'a> {
 
     async fn poll(&self, mut dice: Dice, hurry: bool) {
         while !self.paused.get() {
-            let answer = self.request("GET", "").await;
-            match (answer.status, &*answer.body) {
-                // It was still waiting when the session moved, or came later.
+            let response = self.request("GET", "").await;
+            match (response.status, &*response.body) {
+                // The request was still waiting during the upgrade, or arrived later.
                 (200, "1") | (400, _) if hurry && self.paused.get() => {}
                 (200, body) => self.take_payload(body),
-                _ => panic!("{answer:?}"),
+                _ => panic!("{response:?}"),
             }
             dawdle(&mut dice).await;
         }
@@ -156,7 +156,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The next message, as a WebSocket carries it.
+    /// Returns the next message in its WebSocket form.
     fn next_message(&self) -> (Opcode, Vec<u8>) {
         let number = self.sent.get();
         self.sent.set(number + 1);
@@ -167,9 +167,9 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Candidates that fail, then one that is answered.
+    /// Opens candidates that fail, and then one whose probe gets its pong.
     async fn try_candidates(&self, dice: &mut Dice) -> WebSocket {
-        // While the end of the one before may not have been noticed, the next one may be turned away.
+        // The server may not have noticed the end of the previous candidate. It may then reject the next one.
         let mut clear = true;
         for _ in 0..dice.below(5) {
             dawdle(dice).await;
@@ -194,7 +194,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A candidate that comes to nothing.
+    /// Opens a candidate that fails.
     async fn fail(&self, clear: bool, dice: &mut Dice) {
         const WRONG: [&str; 10] = ["5", "", "0", "1", "2", "3probe", "4hello", "6", "2probed", "x"];
         if dice.once_in(10) {
@@ -207,7 +207,7 @@ impl<'a> Client<'a> {
         if probed {
             websocket.send("2probe").await;
             if dice.once_in(3) {
-                // Gone without a look at the answer.
+                // The client disconnects without reading the pong.
                 return;
             }
             match websocket.recv_text().await.as_deref() {
@@ -224,7 +224,7 @@ impl<'a> Client<'a> {
                 self.expect_end_of(websocket).await;
             }
             3 => {
-                // Bytes are a message, whatever they are.
+                // A binary message is never an upgrade packet.
                 websocket.write(&frame(Opcode::Binary, b"5")).await;
                 self.expect_end_of(websocket).await;
             }
@@ -237,14 +237,14 @@ impl<'a> Client<'a> {
                 self.expect_end_of(websocket).await;
             }
             _ if dice.once_in(2) => {
-                // Slow.
+                // The client is too slow.
                 self.expect_end_of(websocket).await;
                 if clear {
                     assert_about(begun.elapsed(), UPGRADE_TIMEOUT);
                 }
             }
             _ => {
-                // A second one does not disturb it.
+                // A second candidate does not disturb the first one.
                 let second = self.candidate(&frames(["2probe", "5"])).await;
                 if probed || clear {
                     self.expect_end_of(second).await;
@@ -253,7 +253,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Its request is cut, or whole and its answer not read.
+    /// Opens a candidate whose request is cut off, or whose response is not read.
     async fn candidate_that_does_not_wait(&self, dice: &mut Dice) {
         let query = self.query.replace("transport=polling", "transport=websocket");
         let head = websocket_request(&query);
@@ -261,12 +261,12 @@ impl<'a> Client<'a> {
         self.connect().write_all(&head.as_bytes()[..end]).await.expect("sent");
     }
 
-    /// The server turns a candidate away, without a word but the close frame.
+    /// Expects the server to reject a candidate with nothing but a close frame.
     async fn expect_end_of(&self, mut candidate: WebSocket) {
         assert_eq!(candidate.recv_text().await, None);
     }
 
-    /// Says that the session has moved, with the first messages right behind it.
+    /// Sends the upgrade packet, directly followed by the first messages.
     async fn begin_websocket(&self, websocket: &mut WebSocket, dice: &mut Dice) {
         let mut wire = frames(["5"]);
         for _ in 0..dice.below(4) {
@@ -276,7 +276,7 @@ impl<'a> Client<'a> {
         websocket.write(&wire).await;
     }
 
-    /// Sends the rest and receives the rest.
+    /// Sends the remaining messages and receives the remaining messages.
     async fn talk(&self, websocket: &mut WebSocket, mut dice: Dice) {
         for _ in 0..self.pings.take() {
             websocket.send("3").await;
