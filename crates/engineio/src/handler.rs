@@ -12,9 +12,9 @@ use crate::session::Session;
 /// A message of a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// Text.
+    /// A text message.
     Text(&'a str),
-    /// Bytes.
+    /// A binary message.
     Binary(Cow<'a, [u8]>),
 }
 
