@@ -1,11 +1,11 @@
-//! permessage-deflate, agreed on by a client and a server of ours.
+//! Negotiates permessage-deflate between our client and our server.
 
 use http::HeaderMap;
 use ws_proto::{
     ClientHandshake, DeflateAgreement, DeflateOptions, Role, WebSocketUri, verify_upgrade_request,
 };
 
-/// What comes of it for the end in this role when both want the same.
+/// Returns the agreement for the end in this role, if both ends have the same options.
 pub(crate) fn agreement(role: Role, options: &DeflateOptions) -> DeflateAgreement {
     let offer = ClientHandshake::new([7; 16]).deflate(*options);
     let uri = WebSocketUri::parse("ws://localhost/").expect("a URI");
@@ -13,9 +13,9 @@ pub(crate) fn agreement(role: Role, options: &DeflateOptions) -> DeflateAgreemen
     let accepted =
         verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     let accepted = accepted.expect("our handshake is valid");
-    let at_server = accepted.deflate(options).expect("our offer can be kept");
+    let at_server = accepted.deflate(options).expect("our server accepts our offer");
     let response = accepted.response(None, Some(&at_server));
-    let agreed = offer.verify_response(response.status(), response.headers()).expect("our answer is valid");
+    let agreed = offer.verify_response(response.status(), response.headers()).expect("our response is valid");
     match role {
         Role::Server => at_server,
         Role::Client => *agreed.deflate().expect("it is an agreement"),

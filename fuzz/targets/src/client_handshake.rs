@@ -1,4 +1,4 @@
-//! The opening handshake on the client's side: any URI, and any answer.
+//! The opening handshake on the client's side: any URI, and any response.
 
 use http::{HeaderMap, StatusCode};
 use ws_proto::{ClientHandshake, WebSocketUri, accept_key, verify_upgrade_request};
@@ -7,10 +7,10 @@ use crate::fields::{Fields, MAX_FIELDS};
 use crate::{grammar, memory};
 
 const PROTOCOLS: [&str; 2] = ["chat", "superchat"];
-/// `[7; 16]` in base64, and so what the offer says.
+/// `[7; 16]` in base64, which is the `Sec-WebSocket-Key` of the offer.
 const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBw==";
 
-/// A URI, and behind a line feed the head of an answer.
+/// The input is a URI, a line feed, and the head of a response.
 pub fn client_handshake(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
     let offer = PROTOCOLS
@@ -18,12 +18,12 @@ pub fn client_handshake(data: &[u8]) {
         .try_fold(ClientHandshake::new([7; 16]), ClientHandshake::protocol)
         .expect("two tokens");
     check_uri(&offer, &String::from_utf8_lossy(&data[..end]));
-    // A head that was cut off is ended here, so that nearly every input gets as far as the handshake.
+    // Completes a head that was cut off, so that nearly every input reaches the handshake.
     let answer = [data.get(end + 1..).unwrap_or_default(), b"\r\n\r\n"].concat();
     check_answer(&offer, &answer);
 }
 
-/// A URI that can be opened leads to a request that our server accepts, and its answer to an agreement.
+/// If a URI can be opened, our server must accept the request, and its response must lead to an agreement.
 fn check_uri(offer: &ClientHandshake, text: &str) {
     let Ok(uri) = WebSocketUri::parse(text) else { return };
     let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -44,13 +44,14 @@ fn check_uri(offer: &ClientHandshake, text: &str) {
     assert_eq!(accepted.protocols(), PROTOCOLS);
     for selected in [None, Some("chat"), Some("superchat")] {
         let response = accepted.response(selected, None);
-        let agreed =
-            offer.verify_response(response.status(), response.headers()).expect("our server's answer");
+        let agreed = offer
+            .verify_response(response.status(), response.headers())
+            .expect("our server's response is valid");
         assert_eq!(agreed.protocol(), selected);
     }
 }
 
-/// An answer is taken exactly if §4.1 read once more takes it.
+/// A response must be accepted exactly if a second reading of RFC 6455 §4.1 accepts it.
 fn check_answer(offer: &ClientHandshake, answer: &[u8]) {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);

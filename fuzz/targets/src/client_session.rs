@@ -1,4 +1,4 @@
-//! The client's half of an Engine.IO session that is driven by anything, in virtual time.
+//! The client side of an Engine.IO session, with random events in virtual time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use engineio_proto::client::{Action, Closed, ReadyState, Received, Session, Sess
 use engineio_proto::{CloseReason, Packet, ParseError, Transport};
 use ws_proto::Time;
 
-/// What a server, a network, a program and the clock do to a session, one after another.
+/// The input is a sequence of actions of a server, a network, an application and the clock.
 pub fn client_session(data: &[u8]) {
     let mut choices = Unstructured::new(data);
     let Ok(mut run) = Run::begin(&mut choices) else { return };
@@ -20,22 +20,22 @@ pub fn client_session(data: &[u8]) {
     }
 }
 
-/// A session, and what an observer knows of it.
+/// A session, and what an observer can tell about it.
 struct Run {
     session: Session,
     settings: Settings,
     began_on: Transport,
     now: Time,
-    /// Lengths of the messages that wait.
+    /// The lengths of the queued messages.
     waiting: Vec<usize>,
     get: bool,
     post: bool,
     pinged: bool,
     paused: bool,
-    /// The open packet was taken.
+    /// The open packet was accepted.
     opened: bool,
     program_closed: bool,
-    /// The last moment from which on the server has its whole time.
+    /// The last time at which the server's full time for the next ping started anew.
     granted: Time,
     candidate: Option<Candidate>,
     candidates: usize,
@@ -43,7 +43,7 @@ struct Run {
     closed: Option<Closed>,
 }
 
-/// What the driver has beside the transport.
+/// The candidate of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Candidate {
     since: Time,
@@ -132,7 +132,7 @@ impl Run {
                 self.wake();
             }
         }
-        // A driver may be slow to take its turn.
+        // A driver may handle an event late.
         if choices.ratio(3_u8, 4)? {
             self.turn(choices.ratio(1_u8, 8)?);
         }
@@ -154,13 +154,13 @@ impl Run {
             }
             Received::Nothing => {
                 let is_closed = self.session.ready_state() == ReadyState::Closed;
-                assert!(!is_expected || is_closed, "what cannot be used ends the session");
+                assert!(!is_expected || is_closed, "an open packet that is not usable ends the session");
             }
             other => panic!("{other:?}"),
         }
     }
 
-    /// A packet of the transport.
+    /// Handles a packet of the transport.
     fn take(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) {
         let state = self.session.ready_state();
         let is_polling = self.session.transport() == Transport::Polling;
@@ -211,21 +211,21 @@ impl Run {
         if let Some(candidate) = &mut self.candidate
             && candidate.since + self.settings.probe_timeout <= self.now
         {
-            // It is given up, and the driver is told on its next turn.
+            // The session abandons the candidate. The driver's next `poll_action` returns its close.
             candidate.answered = false;
         }
         if state != ReadyState::Closed && self.session.ready_state() == ReadyState::Closed {
             assert!(is_due, "it ended before its deadline");
             if self.opened {
                 assert!(!self.paused);
-                assert!(self.now >= self.granted + self.heartbeat(), "the server had not its whole time");
+                assert!(self.now >= self.granted + self.heartbeat(), "the server did not get its whole time");
             } else {
                 assert!(self.now >= Time::ZERO + self.settings.connect_timeout);
             }
         }
     }
 
-    /// The turn of a driver, which does everything, or does not get to sending.
+    /// One iteration of a driver's loop. The driver does everything, or does not reach the sending.
     fn turn(&mut self, is_writing: bool) {
         for _ in 0..1_000 {
             let could_send = self.session.can_send();
@@ -238,15 +238,15 @@ impl Run {
                 self.act(action);
             }
         }
-        panic!("there is no end of things to do");
+        panic!("the actions do not end");
     }
 
     fn transmit(&mut self) -> bool {
         let Some(transmit) = self.session.poll_transmit(self.waiting.iter().copied()) else { return false };
-        assert_eq!(self.closed, None, "nothing leaves after the end");
-        assert!(self.opened, "nothing leaves before the open packet");
+        assert_eq!(self.closed, None, "nothing is sent after the end");
+        assert!(self.opened, "nothing is sent before the open packet");
         let is_answered = self.candidate.is_some_and(|candidate| candidate.answered);
-        assert!(!is_answered, "nothing leaves while the session is about to move");
+        assert!(!is_answered, "nothing is sent while the session is about to upgrade");
         let pong = transmit.packet.as_ref();
         assert!(pong.is_none_or(|packet| self.pinged && *packet == Packet::Pong("")));
         assert_eq!(pong.is_some(), self.pinged, "a pong goes first");
@@ -265,7 +265,7 @@ impl Run {
             let next = self.waiting.first();
             assert!(next.is_none_or(|next| !fits(body + 1 + next)), "one more fits");
         } else {
-            assert!(self.waiting.is_empty(), "a WebSocket takes all");
+            assert!(self.waiting.is_empty(), "a WebSocket sends all");
         }
         true
     }
@@ -338,13 +338,13 @@ impl Run {
         handshake.ping_interval + handshake.ping_timeout
     }
 
-    /// What holds between any two steps.
+    /// Checks that must hold between any two steps.
     fn check(&self) {
         let transport = if self.moved { Transport::WebSocket } else { self.began_on };
         assert_eq!(self.session.transport(), transport);
         let state = self.session.ready_state();
         assert_eq!(self.session.handshake().is_some(), self.opened);
-        // The session never sleeps longer than its promises reach.
+        // The session's next timer is never later than its deadlines.
         let latest = match state {
             ReadyState::Opening => Some(Time::ZERO + self.settings.connect_timeout),
             ReadyState::Open | ReadyState::Closing if !self.paused => Some(self.granted + self.heartbeat()),
@@ -364,7 +364,7 @@ impl Run {
     }
 }
 
-/// The data of an open packet: mostly one that can be used.
+/// Returns the data of an open packet, which is usable in most cases.
 fn handshake(choices: &mut Unstructured<'_>) -> Result<String> {
     if choices.ratio(1_u8, 4)? {
         return Ok(choices.arbitrary::<&str>()?.to_owned());

@@ -1,4 +1,4 @@
-//! A client and a server of ours that do anything to each other, in virtual time: what is sent is what arrives.
+//! Our client and our server, with random actions in virtual time. Each end must receive what the other end has sent.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -12,15 +12,15 @@ use ws_proto::{
 
 use crate::agreement::agreement;
 
-/// Characters of all four lengths: wherever a fragment or a read ends, it ends within one sooner or later.
+/// Characters of all four UTF-8 lengths, so that fragments and reads sometimes end within a character.
 const TEXT: &str = "aé€😀";
 
-/// What two programs, the network between them and the clock do, one after another.
+/// The input is a sequence of actions of two applications, the network between them and the clock.
 pub fn endpoints(data: &[u8]) {
     run(Unstructured::new(data), None);
 }
 
-/// The same, compressing as they like.
+/// Like [`endpoints`], with random compression options.
 pub fn compressed_endpoints(data: &[u8]) {
     let mut choices = Unstructured::new(data);
     if let Ok(compression) = compression(&mut choices) {
@@ -41,7 +41,7 @@ fn run(mut choices: Unstructured<'_>, compression: Option<&DeflateOptions>) {
     pair.settle();
 }
 
-/// What both ends want.
+/// Reads the compression options of both ends.
 fn compression(choices: &mut Unstructured<'_>) -> Result<DeflateOptions> {
     let flags: u8 = choices.arbitrary()?;
     Ok(DeflateOptions {
@@ -61,7 +61,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// One thing that happens. It is the last one when an end has lost its patience.
+    /// Executes one action. Breaks if the close of an end has timed out.
     fn step(&mut self, choices: &mut Unstructured<'_>) -> Result<ControlFlow<()>> {
         let (from, to) = if choices.arbitrary()? {
             (&mut self.server, &mut self.client)
@@ -88,7 +88,7 @@ impl Pair {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Lets everything arrive that is on its way, and looks at what is left.
+    /// Delivers everything in flight, and checks the final state.
     fn settle(mut self) {
         loop {
             self.client.transmit();
@@ -101,12 +101,12 @@ impl Pair {
         }
         let closed = !self.client.connection.can_send();
         for mut end in [self.client, self.server] {
-            assert_eq!(end.expected, [], "all that was written has been seen");
+            assert_eq!(end.expected, [], "everything that was written has been received");
             let connection = &mut end.connection;
             assert_eq!(
                 (connection.can_send(), connection.is_closed()),
                 (!closed, closed),
-                "alike at both ends"
+                "both ends have the same state"
             );
             if !closed {
                 assert_eq!(end.unanswered, None, "the last ping has its pong");
@@ -122,37 +122,37 @@ struct Endpoint {
     role: Role,
     deflater: Option<Deflater>,
     key: u32,
-    /// What has been written and not delivered.
+    /// The bytes that have been written and not delivered.
     wire: Vec<u8>,
-    /// What the other end has yet to see of it.
+    /// The events that the other end must still receive.
     expected: VecDeque<Event<'static>>,
     unfinished: Option<Unfinished>,
-    /// The payload of the last ping that is to be answered.
+    /// The payload of the last ping that has no pong yet.
     unanswered: Option<ControlPayload>,
-    /// Whether it has sent a message of the longest form. One is enough, and slow.
+    /// Whether the end has sent a message of the longest length form. One is enough, because it is slow.
     was_large: bool,
     closing: Option<Closing>,
 }
 
-/// A message of which fragments have been written.
+/// A message whose fragments have been written in part.
 struct Unfinished {
     message: Message,
     written: usize,
 }
 
-/// A message on its way out.
+/// A message that is being sent.
 struct Message {
     opcode: Opcode,
     compressed: bool,
     payload: Vec<u8>,
-    /// What the other end has to see.
+    /// The event that the other end must receive.
     event: Event<'static>,
 }
 
-/// A close that has begun, by whomever.
+/// A close that either end has started.
 struct Closing {
     since: Time,
-    /// What our Close says.
+    /// The content of our close frame.
     frame: Option<CloseFrame>,
 }
 
@@ -177,7 +177,7 @@ impl Endpoint {
         }
     }
 
-    /// As for every driver, it is for the sender to ask whether it may, and to finish what it has begun.
+    /// As in every driver, the sender must check whether it may send, and must finish a message that it has started.
     fn send_message(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
         if self.connection.can_send() && self.unfinished.is_none() {
             let message = self.message(choices)?;
@@ -209,7 +209,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// A message of any length, with those near the steps of the header among them.
+    /// Returns a message of any length, often near a change of the header's length form.
     fn message(&mut self, choices: &mut Unstructured<'_>) -> Result<Message> {
         let len = match choices.arbitrary::<u8>()? {
             255 if !self.was_large => {
@@ -254,7 +254,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Writes the control frames that are owed.
+    /// Writes the pending control frames.
     fn transmit(&mut self) {
         while let Some(control) = self.connection.poll_transmit() {
             self.write(true, false, control.opcode(), control.payload());
@@ -264,13 +264,17 @@ impl Endpoint {
         assert_eq!(self.connection.can_send(), self.closing.is_none());
     }
 
-    /// What the other end has to see of a control frame, which has to be the one that was due.
+    /// Returns the event that the other end must receive for a control frame, and checks that this frame was due.
     fn announced(&mut self, control: &ControlFrame) -> Event<'static> {
         let payload = ControlPayload::new(control.payload()).expect("it has the length of a control frame");
         match control.opcode() {
             Opcode::Ping => Event::Ping(payload),
             Opcode::Pong => {
-                assert_eq!(self.unanswered.take().as_ref(), Some(&payload), "the last ping is answered");
+                assert_eq!(
+                    self.unanswered.take().as_ref(),
+                    Some(&payload),
+                    "the pong has the payload of the last ping"
+                );
                 Event::Pong(payload)
             }
             opcode => {
@@ -280,7 +284,7 @@ impl Endpoint {
         }
     }
 
-    /// Carries up to `len` bytes to the other end, in one read.
+    /// Delivers up to `len` bytes to the other end, in one read.
     fn deliver(&mut self, to: &mut Endpoint, len: usize, now: Time) {
         let len = len.min(self.wire.len());
         let mut bytes: Vec<u8> = self.wire.drain(..len).collect();
@@ -304,7 +308,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether the close has taken too long, in which case the connection is done.
+    /// Returns whether the close has timed out, which ends the connection.
     fn is_out_of_patience(&mut self, now: Time) -> bool {
         let deadline = self.closing.as_ref().map(|closing| closing.since + Limits::default().close_timeout);
         assert_eq!(self.connection.poll_timeout(), deadline);
@@ -320,7 +324,7 @@ impl Endpoint {
     fn write(&mut self, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8]) {
         assert!(
             !self.connection.is_closed() || opcode == Opcode::Close,
-            "nothing is written behind the Close"
+            "nothing is written after the close frame"
         );
         let key = (self.role == Role::Client).then(|| {
             self.key = self.key.rotate_left(5).wrapping_mul(0x9e37_79b1);

@@ -1,19 +1,19 @@
-//! The header fields of a request or an answer, as hyper hands them over.
+//! The header fields of a request or a response, as hyper passes them on.
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use crate::grammar::trim;
 
-/// What hyper takes at most.
+/// The most fields that hyper accepts.
 pub(crate) const MAX_FIELDS: usize = 100;
 
-/// Fields in the order in which they came.
+/// Fields in the order in which they arrived.
 #[derive(Debug)]
 pub(crate) struct Fields(Vec<(HeaderName, HeaderValue)>);
 
 impl Fields {
-    /// `None` for what hyper would have refused.
+    /// Returns `None` for fields that hyper would have rejected.
     pub(crate) fn new(parsed: &[httparse::Header<'_>]) -> Option<Self> {
         let fields = parsed.iter().map(|field| {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
@@ -22,7 +22,8 @@ impl Fields {
         fields.collect::<Option<_>>().map(Self)
     }
 
-    /// The map of them; `reordered`, the last name goes first, but those of one name keep their order.
+    /// Returns the fields as a map. If `reordered` is true, the last name goes first, but fields with the same name
+    /// keep their order.
     pub(crate) fn map(&self, reordered: bool) -> HeaderMap {
         let mut list: Vec<_> = self.0.iter().collect();
         if reordered {
@@ -39,13 +40,14 @@ impl Fields {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| trim(value.as_bytes()))
     }
 
-    /// The value of a field that must come once.
+    /// Returns the value of a field that must occur exactly once.
     pub(crate) fn only(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.values(name);
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// The elements of a field that is a list. RFC 9110 §5.3: several fields are one, with commas between.
+    /// Returns the elements of a list field. Several fields with one name are one list, separated by commas (RFC 9110
+    /// §5.3).
     pub(crate) fn list(&self, name: &str) -> Vec<Vec<u8>> {
         let values: Vec<_> = self.values(name).collect();
         if values.is_empty() {

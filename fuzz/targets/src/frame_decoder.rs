@@ -1,4 +1,5 @@
-//! The bytes of a peer, in either role, against a model and at other split points.
+//! Decodes the bytes of a peer, in either role. Compares the result with a model, and with the same bytes in other
+//! reads.
 
 mod inflate;
 mod model;
@@ -18,26 +19,26 @@ use model::{Ending, Model};
 
 const NOW: Time = Time::from_micros(1_000_000);
 
-/// What a connection holds beside the message under assembly: its control frames, each at most 125 bytes, some of them
-/// in a buffer that grew.
+/// The memory of a connection except for the message under assembly: its control frames, each at most 125 bytes, some
+/// of them in a buffer that has grown.
 const CONTROL_FRAMES: usize = 1024;
 
-/// How many times what has come of a message may be reserved for it, where its end is known.
+/// How many times the received bytes of a message may be reserved for the message, if its end is known.
 const FORESIGHT: usize = 16;
 
-/// Bytes that one compressed byte may become, if only by the way: 258 in two bits.
+/// The most bytes that one compressed byte can become, even if only temporarily: 258 in two bits.
 const MOST_INFLATED: usize = 1032;
-/// The thread's decompressor with what it keeps, and a window of 32 KiB while it moves.
+/// The thread's decompressor with the memory that it keeps, and a window of 32 KiB while it moves.
 const INFLATER: usize = 256 * 1024;
 
-/// Bytes that a WebSocket peer sends, in the pieces in which they are read.
+/// The input is the bytes of a WebSocket peer, with the lengths of the reads.
 pub fn frame_decoder(data: &[u8]) {
     if let Ok(case) = Case::read(Unstructured::new(data), false) {
         check(&case);
     }
 }
 
-/// The same where messages may be compressed.
+/// Like [`frame_decoder`], with compressed messages allowed.
 pub fn compressed_frames(data: &[u8]) {
     if let Ok(case) = Case::read(Unstructured::new(data), true) {
         check(&case);
@@ -54,12 +55,12 @@ fn check(case: &Case<'_>) {
     case.hold_memory_against(&whole);
 }
 
-/// When the control frames that the machine owes are taken.
+/// When the pending control frames of the state machine are taken.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum Answers {
     /// After every call of `decode`, as a driver does.
     AtOnce,
-    /// At the end, as if the peer read nothing.
+    /// At the end, as if the peer reads nothing.
     AtTheEnd,
 }
 
@@ -68,9 +69,9 @@ struct Case<'a> {
     role: Role,
     limits: Limits,
     deflate: Option<DeflateAgreement>,
-    /// Whether our side has begun to close before anything came.
+    /// Whether our side has started to close before any byte arrives.
     closing: bool,
-    /// The lengths of the reads, over and over again.
+    /// The lengths of the reads, repeated forever.
     steps: [u8; 8],
     wire: &'a [u8],
 }
@@ -96,15 +97,16 @@ impl<'a> Case<'a> {
             closing: flags & 2 != 0,
             limits: Limits {
                 max_message_size: match size {
-                    // Twenty bytes more than a control frame may have, and a step above each form of length.
+                    // Up to twenty bytes more than a control frame may have, and values around a change of the length
+                    // form.
                     0..=145 => usize::from(size),
                     146..=199 => 65_500 + usize::from(size),
-                    // Little that is compressed may become much, and slow.
+                    // A short compressed message can become long and slow.
                     _ if deflate.is_some() => 20_000,
                     _ => defaults.max_message_size,
                 },
                 max_fragments: if fragments == 0 { defaults.max_fragments } else { fragments.into() },
-                // Its own tests have it: here no time passes.
+                // This limit has its own tests. Here no time passes.
                 max_control_frames: u16::MAX,
                 close_timeout: Duration::from_secs(3),
             },
@@ -113,7 +115,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The lengths of the reads, without an end.
+    /// Returns the lengths of the reads, without an end.
     fn reads(&self) -> impl Iterator<Item = usize> {
         let steps = if self.steps == [0; 8] { [u8::MAX; 8] } else { self.steps };
         steps.into_iter().cycle().map(usize::from)
@@ -130,7 +132,7 @@ impl<'a> Case<'a> {
         connection
     }
 
-    /// Feeds the wire in reads of these lengths, and then ends the stream or lets the time run out.
+    /// Decodes the wire in reads of these lengths, and then ends the stream or lets the timeout expire.
     fn feed(&self, reads: impl IntoIterator<Item = usize>, answers: Answers) -> Seen {
         let mut wire = self.wire.to_vec();
         let mut connection = self.connection();
@@ -170,12 +172,16 @@ impl<'a> Case<'a> {
         seen
     }
 
-    /// What holds at the end, whatever has come.
+    /// Checks that must hold at the end of any input.
     fn end(&self, mut connection: Connection, seen: &Seen) {
         let over = seen.is_over();
         let closed = over || self.closing;
         assert_eq!(connection.can_send(), !closed);
-        assert_eq!(connection.is_closed(), over, "the Close was taken, so only the peer's end is missing");
+        assert_eq!(
+            connection.is_closed(),
+            over,
+            "the close frame was sent, so only the peer's end of stream is missing"
+        );
         let deadline = NOW + self.limits.close_timeout;
         assert_eq!(connection.poll_timeout(), closed.then_some(deadline));
         if self.limits.max_fragments.is_multiple_of(2) {
@@ -206,7 +212,7 @@ impl<'a> Case<'a> {
         let close = |code: u16| (Opcode::Close, code.to_be_bytes().to_vec());
         let mut sent = Vec::new();
         if self.closing {
-            // Nothing is answered behind a Close, and no second one is sent.
+            // After a close frame nothing else is sent, and no second close frame.
             sent.push(close(1001));
         } else {
             for event in events {
@@ -221,11 +227,12 @@ impl<'a> Case<'a> {
                 sent.push(close(code));
             }
         }
-        // A Close that is owed from the beginning is taken before the first frame is decoded, or after the last.
+        // A close frame that is pending from the start is taken before the first frame is decoded, or after the last.
         assert_eq!(seen.sent, sent);
     }
 
-    /// A peer that reads nothing is owed the last Pong and the Close at most; one that is refused, the Close alone.
+    /// If the peer reads nothing, at most the last pong and the close frame are pending. After an error, only the close
+    /// frame is.
     fn hold_late_answers_against(&self, eager: &Seen) {
         let late = self.feed(self.reads(), Answers::AtTheEnd);
         assert_eq!((&late.events, &late.error), (&eager.events, &eager.error));
@@ -234,8 +241,8 @@ impl<'a> Case<'a> {
         assert_eq!(late.sent, pong.into_iter().chain(last(Opcode::Close)).collect::<Vec<_>>());
     }
 
-    /// Handed out as they come, messages are what they are when they are handed out whole. Chunks know no limit of size, and of
-    /// a message that never ends they see a fault that nobody else looks for.
+    /// Messages received in chunks must be the same as whole messages. Chunks have no size limit. If a message never
+    /// ends, an error in its chunks is found that a whole message would not show.
     fn hold_chunks_against(&self, whole: &Seen) {
         let mut wire = self.wire.to_vec();
         let mut connection = self.connection();
@@ -266,8 +273,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// However much is announced, no more is held than the limit allows, or than a buffer takes that grows with what has
-    /// come; and nothing of a message when it is over.
+    /// Whatever length a frame announces, memory stays below the limit, and below a buffer that grows with the received
+    /// bytes. After the end, no memory of a message is held.
     fn hold_memory_against(&self, seen: &Seen) {
         let mut wire = self.wire.to_vec();
         let mut connection = None;
@@ -281,7 +288,7 @@ impl<'a> Case<'a> {
         let message = (FORESIGHT * self.wire.len()).min(self.limits.max_message_size);
         let mut allowed = 3 * message + CONTROL_FRAMES;
         if self.deflate.is_some() {
-            // What comes out of it, in a buffer that doubles, and the event's copy; the window, and zlib's own memory.
+            // The decompressed data, in a buffer that doubles; the copy for the event; the window; zlib's own memory.
             let inflated = (MOST_INFLATED * self.wire.len()).min(self.limits.max_message_size);
             allowed += 4 * inflated + INFLATER;
         }
@@ -293,7 +300,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// `wire` in pieces of these lengths, until it ends.
+/// Splits `wire` into pieces of these lengths.
 fn pieces(mut wire: &mut [u8], lengths: impl IntoIterator<Item = usize>) -> impl Iterator<Item = &mut [u8]> {
     let mut lengths = lengths.into_iter();
     std::iter::from_fn(move || {
@@ -307,7 +314,7 @@ fn pieces(mut wire: &mut [u8], lengths: impl IntoIterator<Item = usize>) -> impl
     })
 }
 
-/// The event as it is without chunks: the message that the last chunk ends.
+/// Returns the event as it is without chunks: the message that the last chunk ends.
 fn joined(open: &mut Option<Event<'static>>, event: Event<'static>) -> Option<Event<'static>> {
     let (message, is_last) = match (open.take(), event) {
         (None, Event::TextChunk { text, is_last }) => (Event::Text(text), is_last),
@@ -332,7 +339,7 @@ fn joined(open: &mut Option<Event<'static>>, event: Event<'static>) -> Option<Ev
     None
 }
 
-/// What a connection let see.
+/// What an observer sees of a connection.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     events: Vec<Event<'static>>,

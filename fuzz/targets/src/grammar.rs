@@ -6,7 +6,7 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && !is_delimiter(byte))
 }
 
-/// Without the optional whitespace around a value (RFC 9110 §5.6.3).
+/// Removes the optional whitespace around a value (RFC 9110 §5.6.3).
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
@@ -14,13 +14,13 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// Sixteen bytes in base64, the unused bits of which may be set.
+/// Sixteen bytes in base64. The unused bits may be set.
 pub(crate) fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
 }
 
-/// RFC 9110 §7.2: a name, or an address in brackets; and a port, which may be empty.
+/// RFC 9110 §7.2: a name or an address in brackets, and a port, which may be empty.
 pub(crate) fn is_host(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let is_name = |text: &str| {
@@ -44,11 +44,11 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
         && digits.chars().all(|digit| digit.is_ascii_digit())
 }
 
-/// An extension's name and its parameters, their values without quotes.
+/// An extension's name and its parameters. The values have no quotes.
 pub(crate) type Extension = (String, Vec<(String, Option<String>)>);
 
-/// RFC 6455 §9.1; `None` for what is no list of extensions. No comma, semicolon or equals sign may be in a quoted value
-/// either, so that all of them separate.
+/// RFC 6455 §9.1. Returns `None` if the value is not a list of extensions. Quoted values may not contain a comma, a
+/// semicolon or an equals sign either, so each of these is a separator.
 pub(crate) fn extensions(value: &[u8]) -> Option<Vec<Extension>> {
     let extensions: Option<Vec<_>> =
         split(value, b',').into_iter().filter(|extension| !extension.is_empty()).map(extension).collect();

@@ -1,5 +1,5 @@
-//! The head of an HTTP/1.1 request, from the bytes on, against RFC 6455 §4.2.1 read once more; and the same fields in
-//! HTTP/2, against RFC 8441 §5.
+//! Parses the head of an HTTP/1.1 request from bytes, and compares the result with a second reading of RFC 6455 §4.2.1.
+//! Does the same for the fields in HTTP/2, with RFC 8441 §5.
 
 mod deflate;
 
@@ -14,16 +14,17 @@ use ws_proto::{
 use crate::fields::{Fields, MAX_FIELDS};
 use crate::{grammar, memory};
 
-/// A request head. What follows it is the subprotocol that the program selects, and the words with which it refuses.
+/// The input is a request head. After it come the subprotocol that the application selects, and the message with which
+/// it rejects.
 pub fn handshake(data: &[u8]) {
-    // A head that was cut off is ended here, so that nearly every input gets as far as the handshake.
+    // Completes a head that was cut off, so that nearly every input reaches the handshake.
     let ended = [data, b"\r\n\r\n"].concat();
     let Some((request, rest)) = Request::parse(data).or_else(|| Request::parse(&ended)) else { return };
     let headers = request.fields.map(false);
     let mut verdict = None;
     let held = memory::peak(|| verdict = Some(request.verify(&headers)));
     let Some(verdict) = verdict else { return };
-    // The offered protocols are what is kept: a list that doubles, and a few bytes for each.
+    // Only the offered protocols are stored: a list that doubles, and a few bytes for each.
     let allowed = 2 * data.len() + 64 * MAX_OFFERED_PROTOCOLS;
     assert!(held <= allowed, "{held} bytes are held for {} received", data.len());
 
@@ -69,7 +70,7 @@ fn check_answer(request: &Request, accepted: &VerifiedRequest, selected: &str) {
     }
 }
 
-/// An extended CONNECT with these fields.
+/// Checks an extended CONNECT with these fields.
 fn check_http2(request: &Request, headers: &HeaderMap) {
     let target = Uri::from_static("https://server.example/chat");
     let protocol = Some("websocket");
@@ -97,7 +98,8 @@ fn check_refusal(error: HandshakeError) {
     assert!(response.headers()["connection"].as_bytes().starts_with(b"close"));
 }
 
-/// What a program says when it refuses a session of Engine.IO reaches the client as it is; and no text but an id is one.
+/// The message with which an application rejects an Engine.IO session must reach the client unchanged. A text is parsed
+/// as a session id only if it is one.
 fn check_words(words: &str) {
     let body = RequestError::Forbidden.body(Some(words));
     let body: serde_json::Value = serde_json::from_str(&body).expect("the body is JSON");
@@ -107,7 +109,7 @@ fn check_words(words: &str) {
     assert_eq!(SessionId::parse(words).is_some_and(|id| id.as_str() == words), is_id);
 }
 
-/// A request as hyper hands it over.
+/// A request as hyper passes it on.
 #[derive(Debug)]
 struct Request {
     method: Method,
@@ -117,7 +119,7 @@ struct Request {
 }
 
 impl Request {
-    /// The request, and what follows its head.
+    /// Returns the request, and the bytes after its head.
     fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut head = httparse::Request::new(&mut fields);
@@ -135,7 +137,7 @@ impl Request {
         verify_upgrade_request(&self.method, &self.target, self.version, headers)
     }
 
-    /// The subprotocols that are offered if the request is one that may be accepted.
+    /// Returns the offered subprotocols if the request may be accepted.
     fn offers_by_the_rfc(&self) -> Option<Vec<String>> {
         let target = self.target.to_string().to_ascii_lowercase();
         let acceptable = self.method == "GET"
@@ -148,7 +150,7 @@ impl Request {
         if acceptable { self.offers_of_either_version() } else { None }
     }
 
-    /// The same for an extended CONNECT.
+    /// Like `offers_by_the_rfc`, for an extended CONNECT.
     fn offers_by_rfc_8441(&self) -> Option<Vec<String>> {
         let has = |name| self.fields.values(name).next().is_some();
         let acceptable = !has("upgrade")

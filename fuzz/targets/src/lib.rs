@@ -1,10 +1,9 @@
-//! What is fuzzed: a function for each target, which takes any bytes and panics where a promise of the machines is
-//! broken.
+//! The fuzz targets. Each is a function that accepts any bytes, and panics if a state machine violates a promise.
 //!
-//! Two callers: the programs in `fuzz/fuzz_targets`, which libFuzzer drives, and `tests/replay.rs`, which runs the inputs
-//! that are kept in `fuzz/seeds` with every test run. None of them is satisfied with "it does not panic": a result is held
-//! against a second, naive way to the same result (a model, `serde_json`, other split points, there and back again), and
-//! memory against what the peer has sent.
+//! There are two callers: the programs in `fuzz/fuzz_targets`, which libFuzzer drives, and `tests/replay.rs`, which
+//! replays the inputs in `fuzz/seeds` with every test run. No target checks only that nothing panics. Each compares a
+//! result with a second, naive way to the same result (a model, `serde_json`, other split points, a round trip), and
+//! the used memory with the bytes that the peer has sent.
 
 mod agreement;
 mod client_handshake;
@@ -34,10 +33,10 @@ pub use socketio_arguments::socketio_arguments;
 pub use socketio_connections::socketio_connections;
 pub use socketio_packet::socketio_packet;
 
-/// A target: it returns for any bytes, or it has found something.
+/// A target. It returns for any bytes, unless it has found a bug.
 pub type Target = fn(&[u8]);
 
-/// Every target, with the name that its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have.
+/// Every target. Its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have the same name.
 pub const TARGETS: [(&str, Target); 12] = [
     ("client_handshake", client_handshake),
     ("client_session", client_session),

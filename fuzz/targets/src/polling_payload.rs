@@ -1,4 +1,4 @@
-//! The body of a POST: there and back, and the same packets in their WebSocket form.
+//! The body of a POST: a round trip, and the same packets in their WebSocket form.
 
 use engineio_proto::{
     Framing, LengthDelimitedPackets, Packet, ParseError, Payload, Reframer, encode_payload,
@@ -7,7 +7,7 @@ use ws_proto::{Connection, Event, Input, Limits, Role, Time};
 
 use crate::memory;
 
-/// A polling body; and once more the same bytes, as packets that wait for a poll.
+/// The input is a polling body, and also bytes of packets that are queued for a poll.
 pub fn polling_payload(data: &[u8]) {
     let body = String::from_utf8_lossy(data);
     let decoded = decode(&body);
@@ -35,7 +35,7 @@ pub fn polling_payload(data: &[u8]) {
     check_any_packets(data);
 }
 
-/// A packet's type and data, so that it can outlive the payload.
+/// A packet's type and data, in a form that can outlive the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kept {
     kind: u8,
@@ -57,7 +57,7 @@ impl Kept {
         Self { kind, data }
     }
 
-    /// How the packet would have been written by somebody who writes nothing in vain.
+    /// Returns the packet's text as an encoder without superfluous data would write it.
     fn canonical<'t>(&self, text: &'t str) -> &'t str {
         if matches!(self.kind, b'1' | b'5' | b'6') { &text[..1] } else { text }
     }
@@ -77,23 +77,23 @@ impl Kept {
     }
 }
 
-/// Everything that comes out of `body`, whatever it costs not much memory.
+/// Returns every packet in `body`, and checks that decoding needs little memory.
 fn decode(body: &str) -> Vec<Result<Kept, ParseError>> {
     let mut payload = Payload::new(body.to_owned());
     let mut packets = Vec::new();
     while let Some(packet) = payload.next_packet() {
         packets.push(packet.map(Kept::new));
     }
-    assert_eq!(payload.next_packet(), None, "the end is the end");
+    assert_eq!(payload.next_packet(), None, "nothing follows the end");
 
     let mut payload = Payload::new(body.to_owned());
     let held = memory::peak(|| while payload.next_packet().is_some() {});
-    // One binary packet at a time; base64 is decoded three bytes at a time.
+    // One binary packet is decoded at a time, and base64 is decoded three bytes at a time.
     assert!(held <= body.len() + 3, "{held} bytes are held beside a body of {}", body.len());
     packets
 }
 
-/// The parts of the body, each parsed by itself, up to the first that is no packet.
+/// Parses each part of the body by itself, up to the first one that is not a packet.
 fn check_by_hand(body: &str, decoded: &[Result<Kept, ParseError>]) {
     let mut expected = Vec::new();
     for text in body.split('\x1e') {
@@ -107,7 +107,7 @@ fn check_by_hand(body: &str, decoded: &[Result<Kept, ParseError>]) {
     assert_eq!(decoded, expected);
 }
 
-/// What a client makes of `wire`: a text message is a packet, a binary one is data.
+/// Decodes `wire` as a client does: a text message is a packet, a binary message is data.
 fn through_websocket(wire: &[u8]) -> Vec<Kept> {
     let mut wire = wire.to_vec();
     let mut input = Input::new(&mut wire);
@@ -123,7 +123,7 @@ fn through_websocket(wire: &[u8]) -> Vec<Kept> {
     packets
 }
 
-/// Bytes that nobody has checked to be packets are no reason to panic, or to write more than base64 needs.
+/// Unchecked bytes must not cause a panic, and must not write more than base64 needs.
 fn check_any_packets(waiting: &[u8]) {
     let mut payload = Vec::new();
     encode_payload(LengthDelimitedPackets::new(waiting), &mut payload);

@@ -1,10 +1,10 @@
-//! The way of a message of ours to a client.
+//! Decodes a message of ours as a client does.
 
 use engineio_proto::{EncodedMessage, Framing};
 use socketio_proto::{Decoder, DecoderLimits, Packet};
 use ws_proto::{Connection, Event, Input, Role, Time};
 
-/// What a client of ours would have received: the frames through WebSocket, the messages through a decoder.
+/// Returns what our client would receive. The frames go through WebSocket, the messages through a decoder.
 pub(crate) fn received(message: EncodedMessage<'_>) -> Packet<'static> {
     let mut wire = Vec::new();
     message.write(Framing::WebSocket, |part| wire.extend_from_slice(part));

@@ -1,4 +1,4 @@
-//! An Engine.IO session that is driven by anything, in virtual time.
+//! The server side of an Engine.IO session, with random events in virtual time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use engineio_proto::server::{CandidateAction, Received, Session, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, ParseError, Settings, Transport};
 use ws_proto::Time;
 
-/// What a driver, a client and the clock do to a session, one after another.
+/// The input is a sequence of actions of a driver, a client and the clock.
 pub fn session(data: &[u8]) {
     let mut choices = Unstructured::new(data);
     let Ok(mut run) = Run::begin(&mut choices) else { return };
@@ -25,24 +25,24 @@ enum Life {
     Over,
 }
 
-/// A session, and what it promised so far.
+/// A session, and its promises so far.
 struct Run {
     session: Session,
     settings: Settings,
     now: Time,
-    /// When the last ping went out, if no pong has come since.
+    /// When the last ping was sent, if no pong has arrived since.
     pinged: Option<Time>,
-    /// When the last pong came, or the session began.
+    /// When the last pong arrived, or the session started.
     answered: Time,
-    /// The last moment from which on the peer has a whole timeout: the ping, the packet that prolongs it, the end of a
-    /// pause.
+    /// The last time at which the client got a whole timeout: at the ping, at the packet that extends the deadline, or
+    /// at the end of a pause.
     granted: Time,
     prolonged: bool,
     paused: bool,
     upgrade: Upgrade,
 }
 
-/// Where the move to WebSocket stands, as far as an observer can tell.
+/// The state of the upgrade, as far as an observer can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Upgrade {
     Possible,
@@ -114,7 +114,7 @@ impl Run {
         Ok(Life::GoesOn)
     }
 
-    /// A packet of the transport.
+    /// Handles a packet of the transport.
     fn take(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) -> Life {
         let received = self.session.handle_packet(packet.clone(), self.now);
         let polling = self.session.transport() == Transport::Polling;
@@ -162,9 +162,9 @@ impl Run {
         }
     }
 
-    /// As a driver sleeps: to each deadline on the way, where everything due is taken.
+    /// Sleeps like a driver: wakes at each deadline on the way, and handles everything that is due.
     fn sleep_until(&mut self, target: Time) -> Life {
-        // A driver that is late is one that wakes at the target only.
+        // A late driver wakes only at the target time.
         let late = target.as_micros().is_multiple_of(3);
         loop {
             let deadline = self.session.poll_timeout();
@@ -180,14 +180,14 @@ impl Run {
                     return Life::Over;
                 }
                 taken += 1;
-                assert!(taken <= 3, "what is due at one moment comes to an end");
+                assert!(taken <= 3, "the actions that are due at one time do not end");
             }
             assert!(
                 taken > 0 || deadline.is_none_or(|deadline| deadline > self.now),
-                "the deadline was for nothing"
+                "nothing was due at the deadline"
             );
             let next = self.session.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "all that was due has been taken");
+            assert!(next.is_none_or(|next| next > self.now), "everything that was due has been handled");
             if self.now == target {
                 return Life::GoesOn;
             }
@@ -206,7 +206,7 @@ impl Run {
                 assert!(self.pinged.is_some() && !self.paused);
                 assert!(
                     self.now >= self.granted + self.settings.ping_timeout,
-                    "the peer had no whole timeout"
+                    "the client did not get a whole timeout"
                 );
                 return Life::Over;
             }
@@ -224,7 +224,7 @@ impl Run {
         Life::GoesOn
     }
 
-    /// What holds between any two steps.
+    /// Checks that must hold between any two steps.
     fn check(&self) {
         let moved = self.upgrade == Upgrade::Done;
         if moved {
@@ -232,7 +232,7 @@ impl Run {
         } else if self.upgrade != Upgrade::Impossible {
             assert_eq!(self.session.transport(), Transport::Polling);
         }
-        // The session never sleeps longer than its promises reach.
+        // The session's next timer is never later than its deadlines.
         let heartbeat = match self.pinged {
             None => Some(self.answered + self.settings.ping_interval),
             Some(_) if self.paused => None,

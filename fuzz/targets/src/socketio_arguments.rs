@@ -1,4 +1,4 @@
-//! What programs read in arguments, and what they write, held against serde_json.
+//! What applications read from arguments and write into them, compared with serde_json.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use socketio_proto::{Arguments, Decoder, DecoderLimits, Packet, encode};
 use crate::received::received;
 use crate::tree::Tree;
 
-/// How many attachments an event has, and its arguments.
+/// The input is the number of attachments of an event, and its arguments.
 pub fn socketio_arguments(data: &[u8]) {
     let Some((count, text)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(text);
@@ -33,7 +33,7 @@ pub fn socketio_arguments(data: &[u8]) {
     }
 }
 
-/// Reads the arguments as types of every shape, and writes again those that are values.
+/// Reads the arguments as types of every shape, and writes the values again.
 fn check(arguments: &Arguments<'_>) {
     let list = format!("[{}]", arguments.json_elements());
     let elements: Vec<&RawValue> = serde_json::from_str(&list).expect("the arguments are JSON");
@@ -49,7 +49,7 @@ fn check(arguments: &Arguments<'_>) {
     }
 }
 
-/// Whether there may be a placeholder in it.
+/// Returns whether the text may contain a placeholder.
 fn has_placeholder(element: &str) -> bool {
     Tree::parse(element).map_or(true, |tree| !tree.all(&|tree| tree.placeholder().is_none()))
 }
@@ -92,7 +92,7 @@ fn check_reading(arguments: &Arguments<'_>, elements: &[&str]) {
     reads_alike::<BTreeMap<String, Value>>(arguments, elements);
 }
 
-/// Each argument is what serde_json makes of its text, or none can be had.
+/// Each argument must be the same as serde_json reads from its text, or no argument can be read.
 fn reads_alike<T: DeserializeOwned + Debug + PartialEq>(arguments: &Arguments<'_>, elements: &[&str]) {
     let expected: Option<Vec<T>> =
         elements.iter().map(|element| serde_json::from_str(element).ok()).collect();
@@ -104,7 +104,8 @@ fn reads_alike<T: DeserializeOwned + Debug + PartialEq>(arguments: &Arguments<'_
     }
 }
 
-/// serde_json knows nothing of attachments: whoever asks for bytes gets them, all else is left as it is.
+/// serde_json does not support attachments. Only a type that requests bytes gets them, and everything else stays
+/// unchanged.
 fn check_reading_attachments(arguments: &Arguments<'_>, elements: &[&str]) {
     let values: Option<Vec<Value>> =
         elements.iter().map(|element| serde_json::from_str(element).ok()).collect();
@@ -125,7 +126,7 @@ fn check_reading_attachments(arguments: &Arguments<'_>, elements: &[&str]) {
     let _ = arguments.deserialize::<(Cow<'static, str>, f32, i64, char)>();
 }
 
-/// All but floats is written as serde_json writes it. Floats read back as themselves.
+/// Everything except floats must be written as serde_json writes it. Floats must read back as themselves.
 fn check_writing(value: &Value) {
     let text = written(value);
     if is_without_floats(value) {
@@ -163,7 +164,7 @@ fn check_floats(value: &Value) {
     }
 }
 
-/// The text of a value that is sent.
+/// Returns the text of a value that is sent.
 fn written<T: Serialize>(value: &T) -> String {
     let mut encoder = MessageEncoder::new();
     match encode::ack(&mut encoder, "/", 0, value).map(received) {

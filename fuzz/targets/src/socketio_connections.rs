@@ -1,4 +1,4 @@
-//! Both machines of a Socket.IO connection, each with a peer and a driver that do anything, in virtual time.
+//! Both state machines of a Socket.IO connection, each with a peer and a driver with random actions, in virtual time.
 
 mod client;
 mod server;
@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 
-/// Which machine; then what its peer, its driver, its program and the clock do, one after another.
+/// The input selects the state machine. After that it is a sequence of actions of the peer, the driver, the application
+/// and the clock.
 pub fn socketio_connections(data: &[u8]) {
     let mut choices = Unstructured::new(data);
-    // The end of the choices is the end of the run.
+    // The run ends with the input.
     let _ = match choices.arbitrary() {
         Ok(true) => server::run(&mut choices),
         Ok(false) => client::run(&mut choices),
@@ -25,7 +26,7 @@ enum Message {
     Binary(Vec<u8>),
 }
 
-/// A message of the peer: mostly a packet that may be in turn.
+/// Returns a message of the peer, usually a packet that is valid at this time.
 fn message(choices: &mut Unstructured<'_>) -> Result<Message> {
     let namespace = match *choices.choose(&NAMESPACES)? {
         "/" => String::new(),

@@ -1,4 +1,5 @@
-//! The messages of a Socket.IO peer: what is a packet and what is not, what programs read in it, and its relay.
+//! The messages of a Socket.IO peer: which of them are packets, what applications read from them, and how they are
+//! relayed.
 
 mod model;
 
@@ -17,8 +18,8 @@ use crate::received::received;
 use crate::tree::Tree;
 use model::Verdict;
 
-/// Messages with 0xff between them, a byte that no text has; one that begins with 0xfe is binary. In front of them, how
-/// many attachments a packet may have and how long they may be.
+/// The input is a list of messages, separated by 0xff, which no UTF-8 text contains. A message that starts with 0xfe is
+/// binary. The bytes before the list set how many attachments a packet may have, and how long they may be.
 pub fn socketio_packet(data: &[u8]) {
     let mut choices = Unstructured::new(data);
     let Ok(limits) = limits(&mut choices) else { return };
@@ -61,10 +62,10 @@ fn take_text(decoder: &mut Decoder, limits: &DecoderLimits, text: &str) -> Optio
     let awaited = decoder.awaited_attachments();
     let mut result = Ok(None);
     let held = memory::peak(|| {
-        // Out of the run with the packet's memory, which then counts as held.
+        // Moves the packet out of the run, so that its memory counts as held.
         result = decoder.decode_text(text).map(|packet| packet.map(Packet::into_owned));
     });
-    // Nesting in a binary packet is what costs most: four bytes a bracket, in a list that doubles.
+    // Nesting in a binary packet costs most: four bytes per bracket, in a list that doubles.
     assert!(held <= 16 * text.len() + 1024, "{held} bytes are held for {}", text.len());
     if awaited > 0 {
         assert_eq!(result, Err(DecodeError::UnexpectedText { awaited }));
@@ -110,15 +111,15 @@ fn take_binary(
     result.unwrap_or_default()
 }
 
-/// Everything a server does with a packet.
+/// Does everything that a server does with a packet.
 fn look_at(packet: &Packet<'static>, text_bytes: usize) {
     assert!(packet.namespace().starts_with('/') && !packet.namespace().contains(','));
     match packet {
         Packet::Event { namespace, ack, event } => {
             assert!(!RESERVED_EVENTS.contains(&event.name()));
             let attachments: usize = event.arguments().attachments().iter().map(Bytes::len).sum();
-            // The payload is part of the text. An unescaped name is half as long again at most: half of a surrogate pair,
-            // six bytes, is three bytes that are no UTF-8, and U+FFFD three times.
+            // The payload is part of the text. An unescaped name is at most half as long again: half of a surrogate
+            // pair has six bytes and becomes three bytes that are not UTF-8, which become U+FFFD three times.
             assert!(2 * event.size() <= 5 * text_bytes + 2 * attachments, "{event:?}");
             look_at_arguments(event.arguments());
             relay(namespace, *ack, event.name(), event.arguments());
@@ -155,11 +156,11 @@ fn look_at(packet: &Packet<'static>, text_bytes: usize) {
 
 fn look_at_json(json: &RawJson<'_>) {
     assert!(serde_json::from_str::<IgnoredAny>(json.as_str()).is_ok(), "{json:?}");
-    // Too deep, too large a number, half of a surrogate pair: an error, whatever else.
+    // The nesting is too deep, a number is too large, or a surrogate pair is incomplete: this must be an error.
     let _ = json.deserialize::<Value>();
 }
 
-/// What is read in them is for `socketio_arguments` to say.
+/// The target `socketio_arguments` checks the content of the arguments.
 fn look_at_arguments(arguments: &Arguments<'_>) {
     let list = format!("[{}]", arguments.json_elements());
     let elements: Vec<IgnoredAny> = serde_json::from_str(&list).expect("the arguments are JSON");
@@ -192,7 +193,8 @@ fn answer(namespace: &str, id: u64, arguments: &Arguments<'_>) {
     });
 }
 
-/// Without attachments every argument keeps its text. With them it keeps its meaning, or is refused for a reason.
+/// Without attachments, every argument must keep its text. With attachments, it must keep its meaning, or be rejected
+/// for a reason.
 fn check_relay(
     before: &Arguments<'_>,
     sent: std::result::Result<Packet<'static>, EncodeError>,

@@ -1,4 +1,4 @@
-//! A JSON text that serde_json has read, with every name and every bit of its order.
+//! A JSON text that serde_json has parsed, with every name and in the original order.
 
 use std::fmt;
 
@@ -19,13 +19,14 @@ pub(crate) enum Tree {
 }
 
 impl Tree {
-    /// Fails for what no program can read: nesting beyond 128 levels, half of a surrogate pair, a number beyond f64.
+    /// Fails for a text that no application can read: nesting beyond 128 levels, an incomplete surrogate pair, a number
+    /// beyond `f64`.
     pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
 
-    /// Which attachment an object stands for; `Some(None)` if it says that it stands for one and does not say which.
-    /// Of a name that comes twice the last one counts.
+    /// Returns which attachment an object stands for, or `Some(None)` if it is a placeholder without a valid number. If
+    /// a name occurs twice, the last value counts.
     pub(crate) fn placeholder(&self) -> Option<Option<u64>> {
         let Self::Object(members) = self else { return None };
         let member = |name| members.iter().rev().find(|(other, _)| other == name).map(|(_, tree)| tree);
@@ -36,7 +37,7 @@ impl Tree {
         }
     }
 
-    /// Whether `holds` for this value and everything in it.
+    /// Returns whether `holds` is true for this value and everything in it.
     pub(crate) fn all(&self, holds: &impl Fn(&Tree) -> bool) -> bool {
         holds(self)
             && match self {
@@ -46,7 +47,7 @@ impl Tree {
             }
     }
 
-    /// The same with attachments in place of their placeholders.
+    /// Returns the same tree with attachments instead of their placeholders.
     pub(crate) fn resolved(self, attachments: &[Bytes]) -> Self {
         let index = self.placeholder().flatten().and_then(|index| usize::try_from(index).ok());
         if let Some(attachment) = index.and_then(|index| attachments.get(index)) {
@@ -72,7 +73,7 @@ impl Tree {
         }
     }
 
-    /// Equal, but that numbers may be written in another notation, which serde_json reads to within the last bit.
+    /// Compares two trees. Numbers may have different notations, which serde_json reads to within the last bit.
     pub(crate) fn is_alike(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => true,

@@ -1,4 +1,4 @@
-//! Every input in `fuzz/seeds` through its target: what was once found stays mended.
+//! Replays every input in `fuzz/seeds` through its target, so that fixed bugs stay fixed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,13 +15,13 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("the folder can be read").path()).collect()
 }
 
-/// The names in a folder, without their extensions.
+/// Returns the names in a folder, without their extensions.
 fn names_in(folder: &str) -> BTreeSet<String> {
     let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     files_in(&fuzz_folder().join(folder)).into_iter().filter_map(stem).collect()
 }
 
-/// Says which input it was if the target panics.
+/// Prints which input it was if the target panics.
 struct Running(PathBuf);
 
 impl Drop for Running {

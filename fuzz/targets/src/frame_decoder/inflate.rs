@@ -1,24 +1,24 @@
-//! RFC 1951 once more, bit by bit, for messages compressed as in RFC 7692.
+//! A second implementation of RFC 1951, bit by bit, for messages compressed as in RFC 7692.
 
-/// How far back a message may refer, whatever was agreed on for those before it.
+/// How far back a message may refer, whatever window was negotiated.
 const WINDOW: usize = 32 * 1024;
-/// What ends every compressed message and is left out of it (RFC 7692 §7.2.1).
+/// The bytes at the end of every compressed message, which the sender leaves out (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
-/// Our limit, which no sender in earnest reaches.
+/// Our limit, which no normal sender reaches.
 const MAX_FINAL_BLOCKS: usize = 8;
 
-/// Why nothing more comes out.
+/// Why the output ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The input ends here, which is no error.
+    /// The input ends here. This is not an error.
     Incomplete,
-    /// A block that says it is the last one has ended.
+    /// A block that is marked as the last one has ended.
     Final,
     Invalid,
     TooBig,
 }
 
-/// The message in `payload`, behind the `history` that it may refer to.
+/// Decompresses the message in `payload`, which may refer to the `history` before it.
 pub(super) fn inflate(history: &[u8], payload: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
     let input = [payload, &TAIL].concat();
     let mut output = Output { bytes: history.to_vec(), begin: history.len(), limit };
@@ -59,10 +59,10 @@ impl Output {
     }
 }
 
-/// The input from its lowest bits on.
+/// The input, read from the lowest bits on.
 struct Bits<'i> {
     input: &'i [u8],
-    /// In bits.
+    /// The position, in bits.
     at: usize,
 }
 
@@ -159,7 +159,7 @@ fn codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Stop> {
     const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let (literals, distances) = (bits.number(5)? + 257, bits.number(5)? + 1);
     let count = bits.number(4)? + 4;
-    // zlib's limits: there are no further symbols.
+    // These are zlib's limits: there are no further symbols.
     if literals > 286 || distances > 30 {
         return Err(Stop::Invalid);
     }
@@ -173,7 +173,7 @@ fn codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Stop> {
     }
     let mut lengths = Vec::new();
     while lengths.len() < literals + distances {
-        // zlib takes the symbols of a code that has none for zeros.
+        // zlib reads the symbols of a code without symbols as zeros.
         let symbol = match code.shape {
             Shape::Empty => bits.bit().map(|_| 0)?,
             _ => code.symbol(bits)?,
@@ -200,11 +200,11 @@ fn codes(bits: &mut Bits<'_>) -> Result<(Code, Code), Stop> {
     Ok((literals, distances))
 }
 
-/// A Huffman code, given by the lengths of its symbols' codes (§3.2.2).
+/// A Huffman code, defined by the lengths of its symbols' codes (§3.2.2).
 struct Code {
-    /// How many symbols there are of each length.
+    /// The number of symbols of each code length.
     counts: [usize; 16],
-    /// Those that have a code, the shortest first.
+    /// The symbols that have a code, the shortest first.
     symbols: Vec<usize>,
     shape: Shape,
 }
@@ -212,11 +212,11 @@ struct Code {
 #[derive(PartialEq, Eq)]
 enum Shape {
     Complete,
-    /// No symbol has a code.
+    /// The code has no symbols.
     Empty,
-    /// One symbol, whose code has one bit: half of the codes mean nothing.
+    /// The code has one symbol with a code of one bit, so half of the codes have no meaning.
     OneBit,
-    /// Too many codes, or too few.
+    /// The lengths need more codes than there are, or leave codes unused.
     Impossible,
 }
 
@@ -226,7 +226,7 @@ impl Code {
         lengths.iter().filter(|len| **len > 0).for_each(|len| counts[*len] += 1);
         let mut symbols: Vec<usize> = (0..lengths.len()).filter(|symbol| lengths[*symbol] > 0).collect();
         symbols.sort_by_key(|symbol| lengths[*symbol]);
-        // Of 2^15 codes of the greatest length, a shorter one takes several.
+        // A shorter code uses up several of the 2^15 codes of the greatest length.
         let taken: usize = (1..16).map(|len| counts[len] << (15 - len)).sum();
         let shape = match (taken, symbols.len()) {
             (0, _) => Shape::Empty,

@@ -1,27 +1,27 @@
-//! RFC 6455 §5 once more, for bytes that are all there: slow, and short enough to be read against the text.
+//! A second implementation of RFC 6455 §5, for a complete input. It is slow, and short enough to compare with the RFC.
 
 use ws_proto::{CloseCode, CloseFrame, ControlPayload, DeflateAgreement, Event, Limits, Role};
 
 use super::inflate::{self, inflate};
 
-/// What a receiver has to see.
+/// What a receiver must observe.
 pub(super) struct Model {
     pub(super) events: Vec<Event<'static>>,
     pub(super) ending: Ending,
 }
 
-/// How far the bytes lead.
+/// The state after the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// More may come.
+    /// The connection is open.
     Open,
-    /// The peer's Close has come.
+    /// The peer's close frame has arrived.
     Closed,
-    /// The peer broke a rule, and this code tells it.
+    /// The peer violated the protocol. The close frame to the peer has this code.
     Refused(u16),
 }
 
-/// Why no further event comes: the bytes end here, or are refused with this code.
+/// Why no further event follows: the input ends, or it is rejected with this code.
 enum Stop {
     Incomplete,
     Refused(u16),
@@ -58,13 +58,13 @@ struct Receiver<'w> {
     role: Role,
     limits: &'w Limits,
     deflate: Option<&'w DeflateAgreement>,
-    /// What compressed messages may refer to.
+    /// The data that compressed messages may refer to.
     history: Vec<u8>,
     rest: &'w [u8],
     message: Option<Message>,
 }
 
-/// A message that has begun.
+/// A message that has started.
 struct Message {
     is_text: bool,
     is_compressed: bool,
@@ -73,7 +73,7 @@ struct Message {
 }
 
 impl Receiver<'_> {
-    /// One frame, and the event that it completes.
+    /// Reads one frame, and returns the event that it completes.
     fn frame(&mut self) -> Result<Option<Event<'static>>, Stop> {
         let first = self.byte()?;
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
@@ -120,7 +120,8 @@ impl Receiver<'_> {
         Ok(byte)
     }
 
-    /// §5.2: in the fewest bytes, the highest bit zero; what is wrong is refused at the byte that shows it.
+    /// §5.2: the length uses the fewest bytes, and its highest bit is zero. An error is reported at the byte that shows
+    /// it.
     fn length(&mut self, short: u8) -> Result<u64, Stop> {
         let (bytes, least) = match short {
             126 => (2, 126),
@@ -157,7 +158,7 @@ impl Receiver<'_> {
         if so_far + len > self.limits.max_message_size as u64 { Err(TOO_BIG) } else { Ok(()) }
     }
 
-    /// §8.1: text is refused as soon as nothing that may follow can make it UTF-8.
+    /// §8.1: text is rejected as soon as no further bytes can make it valid UTF-8.
     fn data(&mut self, fin: bool, whole: bool, payload: &[u8]) -> Result<Option<Event<'static>>, Stop> {
         let Some(message) = &mut self.message else { return Err(PROTOCOL_ERROR) };
         message.bytes.extend_from_slice(payload);

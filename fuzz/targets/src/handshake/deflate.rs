@@ -1,14 +1,15 @@
-//! What a server makes of offers to compress (RFC 7692 §7.1).
+//! How a server responds to offers of compression (RFC 7692 §7.1).
 
 use ws_proto::{DeflateOptions, VerifiedRequest};
 
 use crate::fields::Fields;
 use crate::grammar::{self, Extension};
 
-/// As many offers are looked at.
+/// The number of offers that a server checks.
 const MAX_OFFERS: usize = 16;
 
-/// The answer fits the first offer that a server can keep, and the options; without such an offer there is none.
+/// Checks the response to the first offer that a server can accept. If there is no such offer, there must be no
+/// agreement.
 pub(super) fn check(fields: &Fields, accepted: &VerifiedRequest) {
     let offers = fields.values("sec-websocket-extensions").filter_map(grammar::extensions).flatten();
     let offers = offers.filter(|(name, _)| name == "permessage-deflate").take(MAX_OFFERS);
@@ -35,29 +36,30 @@ fn check_options(offer: Option<&Parameters>, accepted: &VerifiedRequest, options
     let answer = grammar::extensions(response.headers()["sec-websocket-extensions"].as_bytes());
     let Some([answer]) = answer.as_deref() else { panic!("{response:?}") };
     assert_eq!(answer.0, "permessage-deflate");
-    let answer = Parameters::new(answer).expect("each parameter once, and with a value that it may have");
+    let answer = Parameters::new(answer).expect("each parameter occurs once, and its value is valid");
 
-    // §7.1.1.1 and §7.1.2.1: what was asked for is granted.
+    // §7.1.1.1 and §7.1.2.1: the server grants what the client requested.
     assert!(answer.server_no_takeover || !offer.server_no_takeover);
     assert!(answer.server_bits.unwrap_or(15) <= offer.server_bits.unwrap_or(15));
-    // §7.1.2.2: a client is told only if it can be, and nothing wider than it said.
-    let told = answer.client_bits.map(|bits| bits.expect("in an answer there is a number"));
+    // §7.1.2.2: the response limits the client's window only if the offer allows this, and never to a larger window
+    // than the offer.
+    let told = answer.client_bits.map(|bits| bits.expect("the parameter has a number in a response"));
     if let Some(told) = told {
         assert!(offer.client_bits.is_some_and(|most| told <= most.unwrap_or(15)));
     }
-    // The answer is what we do.
+    // The agreement is the same as the response.
     assert_eq!(agreement.own_context_takeover(), !answer.server_no_takeover);
     assert_eq!(agreement.peer_context_takeover(), !answer.client_no_takeover);
     assert_eq!(agreement.own_window_bits(), answer.server_bits.unwrap_or(15));
     assert!(agreement.own_window_bits() <= options.own_max_window_bits);
     assert!(options.own_context_takeover || answer.server_no_takeover);
     assert!(options.peer_context_takeover || answer.client_no_takeover);
-    // What a client was told it keeps, or what it said by itself; else it has whatever window it likes.
+    // The client keeps the limit of the response, or else the limit of its own offer, or else it uses any window.
     let expected = told.or(offer.client_bits.flatten()).unwrap_or(15);
-    assert_eq!(agreement.peer_window_bits(), expected, "{offer:?} answered by {answer:?}");
+    assert_eq!(agreement.peer_window_bits(), expected, "{offer:?} with the response {answer:?}");
 }
 
-/// The parameters of an offer or an answer.
+/// The parameters of an offer or of a response.
 #[derive(Debug, Default)]
 struct Parameters {
     server_no_takeover: bool,
@@ -67,7 +69,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// `None` if one is unknown, comes twice, or has a value that it must not have.
+    /// Returns `None` if a parameter is unknown, occurs twice, or has an invalid value.
     fn new((_, list): &Extension) -> Option<Self> {
         let mut parameters = Self::default();
         for (index, (name, value)) in list.iter().enumerate() {

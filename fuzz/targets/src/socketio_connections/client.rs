@@ -1,4 +1,4 @@
-//! The client's machine.
+//! The client's state machine.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ struct Run {
     limits: Limits,
     now: Time,
     is_open: bool,
-    /// Who waits for an acknowledgement.
+    /// The waiters for an acknowledgement.
     waiting: BTreeSet<u64>,
     next_waiter: u64,
     connected: [bool; NAMESPACES.len()],
@@ -91,7 +91,7 @@ impl Run {
                 return Ok(());
             }
         }
-        // A driver may also be late.
+        // A driver may be late.
         if choices.ratio(7_u8, 8)? {
             self.poll();
         }
@@ -170,7 +170,7 @@ impl Run {
         self.close(CloseReason::ForcedClose);
         self.client.handle_reconnect_failed();
         self.poll();
-        assert!(self.waiting.is_empty(), "everybody who waits comes back");
+        assert!(self.waiting.is_empty(), "every wait ends");
         assert_eq!(self.client.poll_timeout(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The server's machine.
+//! The server's state machine.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -105,7 +105,7 @@ fn receive(
     Ok(None)
 }
 
-/// What the program or the driver does to each socket.
+/// The actions of the application or the driver for each socket.
 fn change(connection: &mut Connection<Member>, choices: &mut Unstructured<'_>) -> Result<()> {
     let what: [u8; 4] = choices.arbitrary()?;
     let mut index = 0;

@@ -1,19 +1,18 @@
-//! Which texts are packets of Socket.IO 5, told by serde_json and a walk over what it has read.
+//! Decides which texts are Socket.IO 5 packets, with serde_json and a walk over the parsed value.
 
 use serde::de::IgnoredAny;
 use socketio_proto::{DecoderLimits, RESERVED_EVENTS};
 
 use crate::tree::Tree;
 
-/// What a decoder that awaits nothing has to say to a text.
+/// The expected result of a decoder that waits for no attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Refused,
     Complete,
-    /// A packet that waits for this many attachments.
+    /// A packet that needs this many attachments.
     Awaits(usize),
-    /// The payload is JSON, but of a kind that serde_json only skips and does not read; so this model cannot tell what
-    /// is in it.
+    /// The payload is JSON that serde_json can skip but not read, so this model cannot tell its content.
     Unsure,
 }
 
@@ -23,7 +22,7 @@ impl Verdict {
     }
 }
 
-/// `None` for what has to be refused.
+/// Returns `None` for a text that must be rejected.
 fn verdict(text: &str, limits: &DecoderLimits) -> Option<Verdict> {
     let kind = text.chars().next().filter(|kind| ('0'..='6').contains(kind))?;
     let mut rest = &text[1..];
@@ -73,7 +72,7 @@ fn verdict(text: &str, limits: &DecoderLimits) -> Option<Verdict> {
     tree.all(&stands).then_some(Verdict::Awaits(attachments))
 }
 
-/// serde_json gives names of its own a meaning that no peer may use.
+/// serde_json gives a special meaning to some names, which no peer may use.
 fn has_no_reserved_name(tree: &Tree) -> bool {
     match tree {
         Tree::Object(members) => members.iter().all(|(name, _)| !name.starts_with("$serde_json::private::")),
