@@ -1,4 +1,4 @@
-//! What the server above asks of an adapter, and what an adapter asks of a socket.
+//! The interface between a server and an adapter.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,80 +12,88 @@ use crate::room::Room;
 
 /// A socket of this process, as an adapter sees it.
 ///
-/// [`Any`] is there for the server, which gets back what it has added: `&dyn Member` is a `&dyn Any`.
+/// The supertrait [`Any`] lets the server downcast a `dyn LocalSocket` from the adapter to its own socket type.
 pub trait LocalSocket: Any + Send + Sync {
-    /// Its id, always the same.
+    /// Returns the id of the socket. It never changes.
     fn id(&self) -> SocketId;
 
-    /// Queues an event. If that is a reason to wake the connection, the waker is returned and not called: locks of the
-    /// adapter are held, and for the same reason this must neither block nor call the adapter.
+    /// Queues an event for the socket.
     ///
-    /// A `volatile` event may be dropped when the connection is not ready for it.
+    /// If the connection must be woken, this returns its waker and does not call it, because the adapter holds its
+    /// locks. For the same reason, this method must not block and must not call the adapter.
+    ///
+    /// If `volatile` is set and the connection is not ready, the event may be dropped.
     fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker>;
 
-    /// Ends the socket, and with `close_connection` its connection and every other socket on it. No lock is held.
+    /// Disconnects the socket. With `close_connection`, also closes its connection, which ends every other socket on
+    /// it. The adapter holds no lock.
     fn disconnect(&self, close_connection: bool);
 
-    /// How much it may make the adapter keep. Locks of the adapter are held. Default: those of [`Limits::default`].
+    /// Returns the limits on what the adapter stores for this socket. The adapter holds its locks. Default:
+    /// [`Limits::default`].
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
-    /// It was to join a room by [`Adapter::add_sockets`], or by another process, and its limits do not allow it. No
-    /// lock is held. Default: nothing happens.
+    /// Is called when [`Adapter::add_sockets`] or another process puts the socket into a room that its limits do not
+    /// allow. The adapter holds no lock. Default: does nothing.
     fn on_join_error(&self, error: JoinError) {
         let _ = error;
     }
 }
 
-/// The sockets of one namespace, their rooms, and how to reach them.
+/// The sockets of one namespace and their rooms.
 ///
-/// All methods take effect on this process before they return. An adapter with other processes behind it tells them as
-/// well, unless [`BroadcastOptions::local`] is set, and does not wait for them.
+/// Every method takes effect on this process before it returns. An adapter that connects several processes also informs
+/// the other processes and does not wait for them. If [`BroadcastOptions::local`] is set, it does not inform them.
 pub trait Adapter: Send + Sync {
-    /// Adds a socket of this process. It is in the room of its own id and in no other. An id that is there already is
-    /// removed first, with its rooms.
+    /// Adds a socket of this process. The socket is in the room of its own id and in no other room. If there is already
+    /// a socket with this id, that socket is removed from the adapter first, with all its rooms.
     fn add(&self, member: Arc<dyn LocalSocket>);
 
-    /// Puts a socket into rooms; they come into being with their first member. Without effect if the socket is not
-    /// there (any more).
+    /// Puts a socket into rooms. A room is created when its first member joins. Does nothing if the adapter has no
+    /// socket with this id.
     ///
     /// # Errors
-    /// The first room that the socket's [`limits`](LocalSocket::limits) do not allow. It has joined those before.
+    /// Returns an error for the first room that the socket's [`limits`](LocalSocket::limits) do not allow. The socket
+    /// has then joined the rooms before it in `rooms`, and none after it.
     fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError>;
 
-    /// Takes a socket out of a room; with its last member a room is gone. The room of its own id it cannot leave.
+    /// Takes a socket out of a room. The room is removed with its last member. A socket cannot leave the room of its
+    /// own id.
     fn del(&self, id: SocketId, room: &str);
 
     /// Removes a socket and takes it out of all its rooms.
     fn del_all(&self, id: SocketId);
 
-    /// Delivers an event to the sockets that the options select, one copy each. Returns how many of this process there
-    /// were.
+    /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns the number of
+    /// receivers in this process.
     fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize;
 
-    /// The socket of this process that has the id.
+    /// Returns the socket of this process with this id.
     fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>>;
 
-    /// The sockets of this process that the options select, in no particular order.
+    /// Returns the sockets of this process that the options select, in no particular order.
     fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>>;
 
-    /// The ids of the sockets of this process that the options select, in no particular order.
+    /// Returns the ids of the sockets of this process that the options select, in no particular order.
     fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId>;
 
-    /// The rooms of a socket, that of its own id first; none if the socket is not there.
+    /// Returns the rooms of a socket, starting with the room of its own id. The list is empty if the adapter has no
+    /// socket with this id.
     fn socket_rooms(&self, id: SocketId) -> Vec<Room>;
 
-    /// Puts the sockets that the options select into rooms. Those whose limits do not allow one of the rooms are
-    /// [told](LocalSocket::on_join_error), and have joined those before.
+    /// Puts the sockets that the options select into rooms. If the limits of a socket do not allow a room, the socket
+    /// is told through [`on_join_error`](LocalSocket::on_join_error). It has then joined the rooms before that room in
+    /// `rooms`, and none after it.
     fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]);
 
     /// Takes the sockets that the options select out of rooms.
     fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]);
 
-    /// Ends the sockets that the options select; see [`LocalSocket::disconnect`].
+    /// Disconnects the sockets that the options select. See [`LocalSocket::disconnect`].
     fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool);
 
-    /// How many processes share the namespace, this one included.
+    /// Returns the number of processes that share the namespace, including this one.
     fn server_count(&self) -> usize;
 }

@@ -15,8 +15,9 @@ use crate::room::Room;
 
 /// An [`Adapter`] whose sockets are all in this process.
 ///
-/// A broadcast holds a lock that other broadcasts share and that joining waits for; what it costs under that lock is
-/// one push for each receiver. Connections are woken, ended and dropped when it is released.
+/// A broadcast holds a read lock: broadcasts run concurrently, and joining or leaving a room waits for them. Under the
+/// lock, a broadcast costs one push per receiver. Sockets are woken, disconnected and dropped after the lock is
+/// released.
 ///
 /// ```
 /// # use std::{sync::Arc, task::Waker};
@@ -46,14 +47,15 @@ pub struct InMemoryAdapter {
 }
 
 impl InMemoryAdapter {
-    /// An adapter for a new namespace.
+    /// Creates an adapter for a new namespace.
     #[must_use]
     pub fn new() -> Self {
         Self { index: RwLock::new(RoomIndex::new()) }
     }
 
-    // While the index is written to, the only code that is not ours is `LocalSocket::id` and `LocalSocket::limits`, called before
-    // anything is changed: what a poisoned lock holds is intact.
+    // A panic cannot leave the index inconsistent, so a poisoned lock is safe to use. While the write lock is held, the
+    // only foreign code that runs is `LocalSocket::id` and `LocalSocket::limits`, and both are called before the index
+    // changes.
     fn read(&self) -> RwLockReadGuard<'_, RoomIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,7 +80,7 @@ impl Adapter for InMemoryAdapter {
             index.insert(member);
             former
         };
-        // The last reference may run code of the program; the lock is released.
+        // Dropping the last reference may run code of the program, so the lock must be released first.
         drop(former);
     }
 
@@ -158,7 +160,7 @@ impl Adapter for InMemoryAdapter {
     }
 
     fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
-        // A socket that ends removes itself from the adapter.
+        // A socket removes itself from the adapter when it is disconnected.
         for member in self.local_sockets(options) {
             member.disconnect(close_connection);
         }
@@ -171,11 +173,12 @@ impl Adapter for InMemoryAdapter {
 
 impl fmt::Debug for InMemoryAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InMemory").finish_non_exhaustive()
+        f.debug_struct("InMemoryAdapter").finish_non_exhaustive()
     }
 }
 
-/// Who is selected, before joining and leaving change it.
+/// Returns the slots of the selected sockets. They are collected first, because joining and leaving change the
+/// selection.
 fn selected(index: &RoomIndex, options: &BroadcastOptions) -> Vec<u32> {
     let mut slots = Vec::new();
     index.for_each_selected(options, |slot, _| slots.push(slot));

@@ -1,9 +1,10 @@
-//! Which member is in which room, as small numbers.
+//! Which sockets are in which rooms, stored as small numbers.
 //!
-//! Hot path. Members and rooms have slots; a room is a vector of members' slots, and a member has a sorted list of its
-//! rooms with its position in each of them. So a broadcast walks through a vector, leaving costs no search through a
-//! room, and "is this member in one of those rooms?" (exceptions, one copy each) is a binary search that needs no set
-//! of those seen.
+//! Hot path. Sockets and rooms have numbered slots. A room is a vector of socket slots. A socket has a list of its
+//! rooms, sorted by slot, with its position in the vector of each room. So a broadcast walks through a vector, and
+//! leaving a room needs no search through its members. A binary search tells whether a socket is in one of several
+//! rooms, which exceptions need, and sending one copy to a member of several rooms. No set of the sockets visited so
+//! far is needed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,17 +19,18 @@ use crate::options::BroadcastOptions;
 use crate::room::Room;
 use crate::slab::{Slab, shrink_if_sparse};
 
-/// The members of a namespace and their rooms. Who is in which room by id is not stored: it follows from the ids.
+/// The sockets of a namespace and their rooms. The room of a socket's own id is not stored, because it follows from the
+/// id.
 pub(crate) struct RoomIndex {
     sockets: Slab<SocketEntry>,
-    /// Ids are random bytes of our own, so a hash without a key will do.
+    /// Ids are random bytes from this process, so the hash needs no key.
     by_id: FxHashMap<SocketId, u32>,
     rooms: Slab<RoomEntry>,
-    /// The names of rooms often come from clients, who must not be able to choose ones that collide: the hash is keyed.
+    /// Room names often come from clients, which must not be able to choose names that collide. So the hash is keyed.
     by_name: HashMap<Room, u32>,
 }
 
-/// A member and the rooms it has joined, sorted by their slots. Two rooms fit in place.
+/// A socket and the rooms it has joined, sorted by slot. Two rooms fit without a heap allocation.
 struct SocketEntry {
     socket: Arc<dyn LocalSocket>,
     rooms: SmallVec<[Membership; 2]>,
@@ -37,7 +39,7 @@ struct SocketEntry {
 #[derive(Debug, Clone, Copy)]
 struct Membership {
     room: u32,
-    /// Where in the room's vector the member is.
+    /// The index of the socket in the room's vector.
     position: u32,
 }
 
@@ -63,7 +65,7 @@ impl RoomIndex {
         self.by_id.insert(id, slot);
     }
 
-    /// Takes a member out of everything. The caller drops it, when it holds no lock.
+    /// Removes a socket and takes it out of its rooms. The caller must drop it without holding a lock.
     pub(crate) fn remove(&mut self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
         let slot = self.by_id.remove(&id)?;
         if self.by_id.capacity() > 64 && self.by_id.len() < self.by_id.capacity() / 4 {
@@ -84,7 +86,7 @@ impl RoomIndex {
         Some(&self.sockets.get(slot)?.socket)
     }
 
-    /// Puts a member into a room, unless its limits do not allow it: then nothing has changed.
+    /// Puts a socket into a room. If the limits of the socket do not allow the room, nothing changes.
     pub(crate) fn join(&mut self, slot: u32, name: &str) -> Result<(), JoinError> {
         let Some(present) = self.sockets.get_mut(slot) else { return Ok(()) };
         if *present.socket.id() == *name {
@@ -124,14 +126,14 @@ impl RoomIndex {
         }
     }
 
-    /// The rooms of a member, that of its own id first.
+    /// Returns the rooms of a socket, starting with the room of its own id.
     pub(crate) fn rooms_of(&self, slot: u32) -> Vec<Room> {
         let Some(present) = self.sockets.get(slot) else { return Vec::new() };
         let joined = present.rooms.iter().filter_map(|membership| self.rooms.get(membership.room));
         std::iter::once(Room::from(present.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
     }
 
-    /// Visits every member that the options select, once, in no particular order.
+    /// Visits every selected socket once, in no particular order.
     pub(crate) fn for_each_selected(
         &self,
         options: &BroadcastOptions,
@@ -153,7 +155,7 @@ impl RoomIndex {
         for (index, &room) in target.rooms.iter().enumerate() {
             let Some(occupied) = self.rooms.get(room) else { continue };
             for &slot in &occupied.members {
-                // A member of several rooms is visited in the first of them.
+                // A socket in several of the rooms is visited in the first of them only.
                 match self.sockets.get(slot) {
                     Some(present) if !present.is_in_any(&target.rooms[..index]) => {
                         visit_unless_excepted(slot, present);
@@ -170,7 +172,7 @@ impl RoomIndex {
         }
     }
 
-    /// What the names stand for here: rooms that members have joined, and members by their id.
+    /// Finds the slots for the names: slots of stored rooms, and slots of sockets whose id is one of the names.
     fn resolve(&self, names: &[Room]) -> ResolvedRooms {
         let mut rooms: SmallVec<_> =
             names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect();
@@ -182,7 +184,8 @@ impl RoomIndex {
         ResolvedRooms { rooms, own_id_sockets: owners }
     }
 
-    /// Takes a member's entry out of a room. The last one of the vector moves to its place, and has to be told so.
+    /// Removes a socket from a room's vector. The last socket of the vector moves to the free position, so its
+    /// membership must be updated.
     fn remove_from_room(&mut self, Membership { room, position }: Membership) {
         let Some(occupied) = self.rooms.get_mut(room) else { return };
         occupied.members.swap_remove(position as usize);
@@ -208,7 +211,7 @@ impl SocketEntry {
         self.rooms.binary_search_by_key(&room, |membership| membership.room).is_ok()
     }
 
-    /// Whether the member may be in one room more, of this name.
+    /// Checks whether the socket may join one more room, with this name.
     fn check_limits(&self, name: &str) -> Result<(), JoinError> {
         let limits = self.socket.limits();
         if name.len() > limits.max_room_name_len {
@@ -220,8 +223,8 @@ impl SocketEntry {
         Ok(())
     }
 
-    /// Whether the member has joined one of `rooms`, which are sorted. The shorter list is looked up in the longer one,
-    /// so that neither many exceptions nor a member of many rooms is expensive by itself.
+    /// Whether the socket has joined one of `rooms`, which must be sorted. Each entry of the shorter list is searched
+    /// in the longer list, so that the cost stays low for many exceptions and for a socket in many rooms.
     fn is_in_any(&self, rooms: &[u32]) -> bool {
         if rooms.len() <= self.rooms.len() {
             rooms.iter().any(|room| self.is_in(*room))
@@ -231,7 +234,7 @@ impl SocketEntry {
     }
 }
 
-/// Slots of rooms and of members, each sorted and without repetition.
+/// Slots of rooms and of sockets. Each list is sorted and has no duplicates.
 struct ResolvedRooms {
     rooms: SmallVec<[u32; 4]>,
     own_id_sockets: SmallVec<[u32; 4]>,
@@ -259,7 +262,7 @@ mod tests {
 
     fn id(number: usize) -> SocketId {
         let mut random = [0; 15];
-        // Spread as random bytes are.
+        // Spreads the ids as random bytes would.
         let spread = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         random[..8].copy_from_slice(&spread.to_le_bytes());
         random[8..].copy_from_slice(&spread.rotate_left(32).to_be_bytes()[..7]);
@@ -267,9 +270,9 @@ mod tests {
     }
 
     impl RoomIndex {
-        /// Bytes on the heap, members themselves and room names not counted.
+        /// The size of the index on the heap in bytes, without the sockets themselves and the room names.
         fn memory(&self) -> usize {
-            // One byte of control for every bucket, and seven of eight buckets usable.
+            // A map has one control byte per bucket and fills at most seven of eight buckets.
             let buckets = |capacity: usize, entry: usize| capacity * 8 / 7 * (entry + 1);
             self.sockets.memory()
                 + self.rooms.memory()
@@ -297,7 +300,8 @@ mod tests {
     fn an_idle_member_costs_less_than_150_bytes() {
         assert_eq!(size_of::<Option<SocketEntry>>(), 40);
         let mut index = RoomIndex::new();
-        // Just above a power of two (and seven eighths of one), where vector (and map) have just doubled.
+        // The worst case: counts just above a power of two, where a vector has just doubled, and just above seven
+        // eighths of one, where a map has just doubled.
         for count in 0..=131_073 {
             index.insert(Arc::new(Idle(id(count))));
             if [8193, 57_345, 65_537, 100_000, 114_689, 131_073].contains(&(count + 1)) {

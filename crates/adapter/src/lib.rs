@@ -1,25 +1,25 @@
 //! Rooms, and who receives a broadcast: the Socket.IO adapter interface and the in-memory adapter.
 //!
-//! An [`Adapter`] knows the sockets of one namespace ([`LocalSocket`]s), which [`Room`]s they are in, and how to reach those
-//! that a [`BroadcastOptions`] selects. [`InMemoryAdapter`] is the adapter of a single process, and the local half of every
-//! adapter that speaks to others.
+//! An [`Adapter`] stores the sockets of one namespace ([`LocalSocket`]s) and the [`Room`]s they are in, and delivers
+//! events to the sockets that a [`BroadcastOptions`] selects. [`InMemoryAdapter`] is the adapter of a single process.
+//! An adapter for several processes uses it for the sockets of its own process.
 //!
-//! Not here: encoding (a broadcast is one [`EncodedEvent`], encoded before it gets here), queues, and
-//! sockets of the operating system. An adapter never waits: delivering is a push, and whoever has to be woken is woken
-//! when no lock is held.
+//! This crate does not encode packets (a broadcast takes an [`EncodedEvent`], which is encoded once for all receivers),
+//! does not buffer messages, and does no I/O. An adapter never waits: delivery pushes to a queue, and the connections
+//! are woken after all locks are released.
 //!
-//! The contract of delivery:
+//! An adapter delivers events by these rules:
 //!
-//! - The receivers are the members of any of the rooms, less the members of any of the excepted ones. No rooms are all
-//!   members of the namespace; rooms that do not exist are nobody.
-//! - A member of several of the rooms receives one copy.
-//! - A member is in the room of its own id from [`Adapter::add`] to [`Adapter::del_all`]. Other members may join that
-//!   room, as any other.
-//! - A member is in no more rooms than its [`Limits`] allow; one join more is refused, and everything else stays as it
-//!   was.
-//! - What one thread broadcasts, each member receives in that order.
-//! - A member that is being removed by another thread receives a broadcast or does not; once
-//!   [`del_all`](Adapter::del_all) has returned, it receives none that begins afterwards, and joining is without effect.
+//! - The receivers are the members of any of the selected rooms, except the members of any excepted room. If no rooms
+//!   are selected, the receivers are all sockets of the namespace. A room that does not exist selects no socket.
+//! - A member of several selected rooms receives one copy.
+//! - A socket is in the room of its own id from [`Adapter::add`] to [`Adapter::del_all`]. Other sockets may join that
+//!   room like any other room.
+//! - A socket is in no more rooms than its [`Limits`] allow. A join beyond the limit fails and changes nothing.
+//! - Each socket receives the broadcasts of one thread in the order in which the thread made them.
+//! - While one thread removes a socket, a concurrent broadcast may or may not reach that socket. After
+//!   [`del_all`](Adapter::del_all) has returned, the socket receives no broadcast that begins later, and joining a room
+//!   does nothing.
 
 mod adapter;
 mod in_memory;

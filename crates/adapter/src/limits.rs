@@ -1,13 +1,16 @@
-//! How much one member may make an adapter keep.
+//! The limits on what an adapter stores for one socket.
 
-/// Limits of one member. Each names the attack that it protects against.
+/// Limits of one socket. Each field names the attack that it protects against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Rooms that the member may be in, beside the one of its own id. Protects against clients that join one
-    /// room after the other, where the program lets them choose. At the limit joining is refused. Default 10,000.
+    /// The maximum number of rooms that the socket may be in, not counting the room of its own id. At the limit,
+    /// joining fails. Default: 10,000.
+    ///
+    /// Protects against clients that join more and more rooms, in programs that let clients choose the rooms.
     pub max_rooms: usize,
-    /// The longest name of a room that the member may join, in bytes. Protects against names of megabytes: a name
-    /// is kept as long as its room has a member. A longer one is refused. Default 1,024.
+    /// The maximum length of a room name in bytes. The socket cannot join a room with a longer name. Default: 1,024.
+    ///
+    /// Protects against names of megabytes. A name is stored as long as the room has a member.
     pub max_room_name_len: usize,
 }
 
@@ -17,22 +20,22 @@ impl Default for Limits {
     }
 }
 
-/// Why a socket was not put into a room.
+/// The reason why a socket could not join a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// The socket is in as many rooms as it may be.
-    #[error("the socket is in {limit} rooms, which is as many as it may join")]
+    /// The socket is in the maximum number of rooms.
+    #[error("the socket is already in {limit} rooms, the maximum")]
     TooManyRooms {
-        /// [`Limits::max_rooms`].
+        /// The maximum number of rooms, [`Limits::max_rooms`].
         limit: usize,
     },
     /// The name of the room is too long.
-    #[error("the name of the room has {length} bytes, where {limit} are allowed")]
+    #[error("the room name is {length} bytes long, but the maximum is {limit}")]
     NameTooLong {
-        /// Bytes of the name.
+        /// The length of the name in bytes.
         length: usize,
-        /// [`Limits::max_room_name_len`].
+        /// The maximum length in bytes, [`Limits::max_room_name_len`].
         limit: usize,
     },
 }

@@ -1,38 +1,39 @@
-//! Who is meant, and how.
+//! The receivers of an operation, and the flags of its delivery.
 
 use smallvec::SmallVec;
 
 use crate::room::Room;
 
-/// Which sockets an operation is for. The default is every socket of the namespace, in all processes.
+/// Selects the sockets of an operation. The default selects every socket of the namespace, in all processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BroadcastOptions {
-    /// Members of any of these rooms; all sockets of the namespace if there is none.
+    /// Selects the members of any of these rooms. If the list is empty, selects all sockets of the namespace.
     pub rooms: SmallVec<[Room; 1]>,
-    /// But no member of any of these.
+    /// Excludes the members of any of these rooms.
     pub except: SmallVec<[Room; 1]>,
-    /// A receiver that is not ready may miss it.
+    /// If `true`, a receiver that is not ready may miss the event.
     pub volatile: bool,
-    /// Only sockets of this process.
+    /// If `true`, selects only sockets of this process.
     pub local: bool,
 }
 
 impl BroadcastOptions {
-    /// For every socket of the namespace.
+    /// Creates options that select every socket of the namespace.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// For the members of `room` too, or only, if it is the first one.
+    /// Adds a room to the selection. The first call limits the selection to the members of `room`. Each further call
+    /// adds the members of one more room.
     #[must_use]
     pub fn to(mut self, room: impl Into<Room>) -> Self {
         self.rooms.push(room.into());
         self
     }
 
-    /// Not for the members of `room`.
+    /// Excludes the members of `room`.
     #[must_use]
     pub fn except(mut self, room: impl Into<Room>) -> Self {
         self.except.push(room.into());

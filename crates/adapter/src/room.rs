@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use socketio_proto::SocketId;
 
-/// The name of a room: text, shared when cloned.
+/// The name of a room. Cloning shares the text.
 ///
-/// The room of a socket's id is kept as that id, without memory of its own; it is equal to a room that is given the
-/// same name as text.
+/// The room of a socket's own id stores the id inline and needs no allocation. It equals a room that was created from
+/// the same name as text.
 #[derive(Clone)]
 pub struct Room(Name);
 
@@ -22,7 +22,7 @@ enum Name {
 }
 
 impl Room {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -31,7 +31,7 @@ impl Room {
         }
     }
 
-    /// The socket that this would be the own room of, by its name.
+    /// Returns the name as a socket id, if it has the form of one.
     pub(crate) fn socket_id(&self) -> Option<SocketId> {
         match &self.0 {
             Name::Id(id) => Some(*id),
@@ -110,7 +110,7 @@ impl Ord for Room {
     }
 }
 
-/// As its text, so that a map of rooms can be asked for a `&str`.
+/// Hashes like the text of the name, so that a map with [`Room`] keys can be searched with a `&str`.
 impl Hash for Room {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);

@@ -1,14 +1,14 @@
-//! Values at small numbers that stay theirs.
+//! Values in numbered slots that do not change.
 
-/// A vector with holes that are filled first.
+/// A vector of optional values that reuses free slots before it grows.
 ///
-/// Not the `slab` crate: numbers are 32 bits, because sets of them are most of what an index of rooms consists of, and
-/// memory is given back when the values at the end are gone.
+/// The `slab` crate does not fit here. This type uses slots of 32 bits, because sets of slots take most of the memory
+/// of a room index. It also frees memory when the values at the end are removed.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     values: Vec<Option<T>>,
-    /// Holes, newest last. A number that has been cut off, or has been taken by growing again, may still be in here;
-    /// it is dropped when it comes up.
+    /// Free slots, the newest last. The list may still contain slots that were truncated or used again since. `insert`
+    /// discards them.
     free: Vec<u32>,
 }
 
@@ -24,7 +24,7 @@ impl<T> Slab<T> {
                 return hole;
             }
         }
-        let slot = u32::try_from(self.values.len()).expect("four billion values do not fit a machine");
+        let slot = u32::try_from(self.values.len()).expect("a slab never holds four billion values");
         self.values.push(Some(value));
         slot
     }
@@ -53,7 +53,7 @@ impl<T> Slab<T> {
         self.values.get_mut(slot as usize)?.as_mut()
     }
 
-    /// The values and their numbers, in order.
+    /// Iterates over the slots and their values, in the order of the slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(&self.values).filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
     }
@@ -64,7 +64,8 @@ impl<T> Slab<T> {
     }
 }
 
-/// Shrinks a vector that uses less than a quarter of its memory; what it keeps lets it double before it grows.
+/// Shrinks a vector that uses less than a quarter of its capacity. The new capacity is twice the length, so that the
+/// vector does not grow again at once.
 pub(crate) fn shrink_if_sparse<T>(values: &mut Vec<T>) {
     if values.capacity() > 64 && values.len() < values.capacity() / 4 {
         values.shrink_to(values.len() * 2);

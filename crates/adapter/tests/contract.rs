@@ -1,4 +1,4 @@
-//! The contract of delivery, rule by rule.
+//! Tests of the delivery rules, one by one.
 
 mod support;
 
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use support::{Happening, Probe, event, id};
 use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, JoinError, Limits, LocalSocket, Room};
 
-/// Three sockets: 1 in a and b, 2 in b, 3 in nothing.
+/// Creates three sockets: 1 is in rooms a and b, 2 is in b, and 3 is in no room.
 fn three() -> (InMemoryAdapter, [Arc<Probe>; 3]) {
     let adapter = InMemoryAdapter::new();
     let probes = [1, 2, 3].map(|number| Probe::new(id(number)));
     for probe in &probes {
         adapter.add(Arc::clone(probe) as Arc<dyn LocalSocket>);
     }
-    adapter.add_all(id(1), &["a", "b"]).expect("it is within its limits");
-    adapter.add_all(id(2), &["b"]).expect("it is within its limits");
+    adapter.add_all(id(1), &["a", "b"]).expect("the limits allow these rooms");
+    adapter.add_all(id(2), &["b"]).expect("the limits allow this room");
     (adapter, probes)
 }
 
@@ -102,7 +102,7 @@ fn the_selected_join_and_leave_together() {
     assert_eq!(adapter.sockets(&to(&["c"], &[])), [id(2)]);
     adapter.add_sockets(&BroadcastOptions::new(), &["c"]);
     assert_eq!(adapter.sockets(&to(&["c"], &[])).len(), 3);
-    // What is being left also selects.
+    // The room that is left may also be the room that selects the sockets.
     adapter.del_sockets(&to(&["c"], &["a"]), &["c", "b"]);
     assert_eq!(adapter.sockets(&to(&["c", "b"], &[])), [id(1)]);
 }
@@ -117,16 +117,16 @@ fn a_socket_is_in_as_many_rooms_as_its_limits_say_and_in_none_with_a_longer_name
     let too_many = JoinError::TooManyRooms { limit: 2 };
     assert_eq!(adapter.add_all(id(1), &["a", &long, "b"]), Err(too_long));
     assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1)), "a".into()]);
-    // Neither the own room counts nor one that it is in.
+    // The room of its own id does not count, and neither does a room that it has already joined.
     assert_eq!(adapter.add_all(id(1), &[&long[..20], &id(1), "a"]), Ok(()));
     assert_eq!(adapter.add_all(id(1), &["a", "b"]), Err(too_many));
     assert_eq!(adapter.sockets(&to(&["b", &long], &[])), []);
-    // Each has its own limits, and who is refused is told.
+    // Each socket has its own limits, and the socket that could not join is told.
     adapter.add(Probe::new(id(2)));
     adapter.add_sockets(&BroadcastOptions::new(), &["b", "c"]);
     assert_eq!(probe.take_log(), [Happening::Refused(too_many)]);
     assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(2)]);
-    // What it leaves makes room.
+    // After it leaves a room, it may join another one.
     adapter.del(id(1), "a");
     assert_eq!(adapter.add_all(id(1), &["b"]), Ok(()));
 }
@@ -153,8 +153,8 @@ fn whoever_is_woken_or_ended_may_call_the_adapter() {
 #[test]
 fn the_server_gets_back_what_it_has_added() {
     let (adapter, probes) = three();
-    let member = adapter.local_socket(id(1)).expect("the socket is there");
-    let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("it is a probe");
+    let member = adapter.local_socket(id(1)).expect("the socket was added");
+    let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("the socket is a probe");
     assert!(Arc::ptr_eq(&probe, &probes[0]));
     assert_eq!(adapter.local_sockets(&to(&["b"], &[])).len(), 2);
 }

@@ -1,6 +1,6 @@
-//! The index against a model that is too simple to be wrong: for every socket, the set of its rooms by name.
+//! Compares the adapter with a simple model: for every socket, the set of its room names.
 
-#[expect(dead_code, reason = "the tests share it")]
+#[expect(dead_code, reason = "several test files share this module")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

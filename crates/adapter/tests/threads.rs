@@ -1,6 +1,6 @@
-//! Many threads at once: nothing is delivered twice, out of order, or to somebody who has left for good.
+//! Many threads at once: each event is delivered once and in order, and never to a socket that was removed.
 
-#[expect(dead_code, reason = "the tests share it")]
+#[expect(dead_code, reason = "several test files share this module")]
 mod support;
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
     const EMITTERS: u8 = 3;
     const FRAMES: usize = 300;
     let adapter: Arc<InMemoryAdapter> = Arc::default();
-    // The steady ones stay in the room; the restless ones come and go.
+    // The `steady` sockets stay in the room. The sockets of the threads below join and leave.
     let steady: Vec<_> = (0..20).map(|number| Probe::new(id(number))).collect();
     for probe in &steady {
         adapter.add(Arc::clone(probe) as Arc<dyn LocalSocket>);
@@ -55,7 +55,7 @@ fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
     for probe in &steady {
         let mut next = HashMap::new();
         for text in probe.texts() {
-            let (emitter, number) = text.split_once(' ').expect("its name has two parts");
+            let (emitter, number) = text.split_once(' ').expect("the event name has two parts");
             let expected = next.entry(emitter.to_owned()).or_insert(0);
             assert_eq!(number.parse(), Ok(*expected), "emitter {emitter}");
             *expected += 1;

@@ -1,4 +1,4 @@
-//! Sockets that remember what they receive.
+//! Sockets that record what they receive.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use engineio_proto::MessageEncoder;
 use tidewire_adapter::{Adapter, EncodedEvent, JoinError, Limits, LocalSocket, SocketId};
 
-/// What happened to a socket, in order.
+/// An event of a socket. The log holds them in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happening {
     Received { text: String, volatile: bool },
@@ -15,7 +15,8 @@ pub(crate) enum Happening {
     Refused(JoinError),
 }
 
-/// A socket. When it is woken or ended, it removes itself from its adapter, as only someone without a lock may.
+/// A socket that records what it receives. If it has an adapter, it removes itself from the adapter when it is woken or
+/// disconnected. This works only if the adapter holds no lock then.
 pub(crate) struct Probe {
     id: SocketId,
     log: Arc<Mutex<Vec<Happening>>>,
@@ -96,5 +97,6 @@ pub(crate) fn id(number: u8) -> SocketId {
 }
 
 pub(crate) fn event(name: &str) -> EncodedEvent {
-    EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, name, &()).expect("a name is always written")
+    EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, name, &())
+        .expect("a name can always be encoded")
 }

@@ -191,15 +191,13 @@ fn rooms_without_end_are_refused_at_their_limit() {
                 assert!(socket.receive_text().ends_with(&format!(r#" joined {}"]"#, room(number))));
                 socket.expect("430[]");
             } else {
-                socket.expect(
-                    r#"430[{"error":"the socket is in 1000 rooms, which is as many as it may join"}]"#,
-                );
+                socket.expect(r#"430[{"error":"the socket is already in 1000 rooms, the maximum"}]"#);
             }
         }
     }
     let name = "x".repeat(900_000);
     socket.text(&format!(r#"421["join-room","{name}"]"#));
-    socket.expect(r#"431[{"error":"the name of the room has 900000 bytes, where 1024 are allowed"}]"#);
+    socket.expect(r#"431[{"error":"the room name is 900000 bytes long, but the maximum is 1024"}]"#);
     // Who leaves one may join another.
     socket.text(&format!(r#"42["leave-room","{}"]"#, room(7)));
     socket.text(r#"422["join-room","r"]"#);
