@@ -1,17 +1,17 @@
-//! The acknowledgements that one socket waits for.
+//! The acknowledgements that a socket waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ws_proto::Time;
 
-/// The acknowledgements that one socket waits for, on either side of the wire, each with its deadline.
+/// The acknowledgements that one socket waits for, with their deadlines. Server and client use it.
 ///
-/// `W` is whatever the driver wakes: a channel, a callback, a slot. Every waiter that is inserted comes out exactly once:
-/// by [`resolve`](Self::resolve), [`remove`](Self::remove), [`handle_timeout`](Self::handle_timeout),
-/// [`extract_if`](Self::extract_if) or [`close`](Self::close).
+/// `W` is the waiter that the driver notifies, for example a channel or a callback. The table returns each inserted
+/// waiter exactly once: from [`resolve`](Self::resolve), [`remove`](Self::remove),
+/// [`handle_timeout`](Self::handle_timeout), [`extract_if`](Self::extract_if) or [`close`](Self::close).
 ///
-/// A table in which nothing waits has no heap memory. Every operation takes logarithmic time, also with deadlines in
-/// any order.
+/// An empty table uses no heap memory. Inserting and removing one waiter take logarithmic time, for deadlines in any
+/// order.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,7 +41,8 @@ enum State<W> {
 
 #[derive(Debug)]
 struct Waiters<W> {
-    /// By id. Ids are given in order, so what fails together fails in the order in which it was sent.
+    /// Sorted by id. Ids are assigned in order, so waiters that fail together fail in the order in which their events
+    /// were sent.
     by_id: BTreeMap<u64, Waiter<W>>,
     deadlines: BTreeSet<(Time, u64)>,
 }
@@ -53,16 +54,16 @@ struct Waiter<W> {
 }
 
 impl<W> AckTable<W> {
-    /// A table in which nothing waits.
+    /// Creates an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self(State::Idle)
     }
 
-    /// Waits for the acknowledgement with `id`, until `deadline` if there is one.
+    /// Adds a waiter for the acknowledgement with this id. Without a `deadline`, it waits without limit.
     ///
     /// # Errors
-    /// The waiter itself, if the table is closed or `id` is already waited for.
+    /// Returns the waiter if the table is closed, or if it already has a waiter for this id.
     pub fn insert(&mut self, id: u64, deadline: Option<Time>, waiter: W) -> Result<(), W> {
         let waiters = match &mut self.0 {
             State::Closed => return Err(waiter),
@@ -79,13 +80,14 @@ impl<W> AckTable<W> {
         Ok(())
     }
 
-    /// An acknowledgement has come. `None` if nothing waits for it, or no longer: then it is ignored.
+    /// Returns the waiter for an acknowledgement that was received. Returns `None` if no waiter with this id exists;
+    /// the driver then ignores the acknowledgement.
     #[must_use]
     pub fn resolve(&mut self, id: u64) -> Option<W> {
         self.remove(id)
     }
 
-    /// Stops waiting for the acknowledgement with `id`.
+    /// Removes the waiter with this id and returns it.
     pub fn remove(&mut self, id: u64) -> Option<W> {
         let State::Waiting(waiters) = &mut self.0 else { return None };
         let Waiter { deadline, waiter } = waiters.by_id.remove(&id)?;
@@ -98,7 +100,8 @@ impl<W> AckTable<W> {
         Some(waiter)
     }
 
-    /// Stops waiting for all acknowledgements whose waiters are `unwanted`. They come in the order of their ids.
+    /// Removes all waiters for which `unwanted` returns `true`, and returns them in the order of their ids. This takes
+    /// linear time.
     pub fn extract_if(&mut self, mut unwanted: impl FnMut(&W) -> bool) -> Vec<W> {
         let mut taken = Vec::new();
         if let State::Waiting(waiters) = &mut self.0 {
@@ -119,32 +122,33 @@ impl<W> AckTable<W> {
         taken
     }
 
-    /// Whether any acknowledgement is waited for.
+    /// Returns `true` if the table has a waiter.
     #[must_use]
     pub fn has_waiters(&self) -> bool {
         matches!(self.0, State::Waiting(_))
     }
 
-    /// How many acknowledgements are waited for.
+    /// Returns the number of waiters.
     #[must_use]
     pub fn len(&self) -> usize {
         if let State::Waiting(waiters) = &self.0 { waiters.by_id.len() } else { 0 }
     }
 
-    /// Whether none is waited for.
+    /// Returns `true` if the table has no waiter.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.has_waiters()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the earliest deadline, which is the time at which the driver must call
+    /// [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let State::Waiting(waiters) = &self.0 else { return None };
         waiters.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// A waiter whose deadline has passed. Call again until `None`.
+    /// Removes one waiter whose deadline has passed and returns it. Call this until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<W> {
         let State::Waiting(waiters) = &self.0 else { return None };
@@ -152,7 +156,7 @@ impl<W> AckTable<W> {
         if deadline <= now { self.remove(id) } else { None }
     }
 
-    /// Stops waiting for all acknowledgements, in the order of their ids, and accepts no more.
+    /// Removes all waiters and returns them in the order of their ids. The table accepts no more waiters.
     pub fn close(&mut self) -> impl Iterator<Item = W> + use<W> {
         let waiting = match std::mem::replace(&mut self.0, State::Closed) {
             State::Waiting(waiters) => waiters.by_id,
@@ -206,7 +210,7 @@ mod tests {
         assert_eq!(acks.handle_timeout(at(20)), None);
         assert_eq!((acks.poll_timeout(), acks.len()), (Some(at(30)), 2));
         assert_eq!(acks.resolve(0), Some(0));
-        assert_eq!((acks.poll_timeout(), acks.len()), (None, 1), "the other one has no deadline");
+        assert_eq!((acks.poll_timeout(), acks.len()), (None, 1), "the other waiter has no deadline");
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
         acks.insert(3, Some(at(5)), 3).unwrap();
         assert_eq!(acks.resolve(4), None);
         assert_eq!(acks.handle_timeout(at(5)), Some(3));
-        assert_eq!(acks.resolve(3), None, "too late");
+        assert_eq!(acks.resolve(3), None, "the waiter was already returned");
     }
 
     #[test]
@@ -254,7 +258,7 @@ mod tests {
     #[test]
     fn a_waiter_that_is_resolved_takes_its_deadline_with_it_whatever_the_order() {
         let mut acks = AckTable::new();
-        // Two waiters share each deadline, and the deadlines fall as the ids rise.
+        // Two waiters share each deadline. The higher the id, the earlier the deadline.
         let deadline = |id: u64| at(1_000 - id / 2);
         for id in 0..1_000 {
             acks.insert(id, Some(deadline(id)), id).unwrap();

@@ -1,4 +1,4 @@
-//! From raw JSON and attachments to a program's own types, once, when the program asks.
+//! Reads raw JSON and attachments as a type of the program.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -19,15 +19,15 @@ use crate::json_string::unescaped_prefix_len;
 use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 use crate::serializer::write_value;
 
-/// The arguments of an event or an acknowledgement: valid JSON that nobody has looked into yet.
+/// The arguments of an event or an acknowledgement. They are valid JSON that has not been deserialized yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments<'a> {
-    /// The whole payload, an event's name included.
+    /// The whole payload, including the name of an event.
     payload: Cow<'a, str>,
-    /// Where the first argument begins in it; the closing bracket if there is none.
+    /// The index of the first argument in the payload. If there is none, the index of the closing bracket.
     start: usize,
     len: usize,
-    /// Whether the payload ends where the argument began that was cut off: with a comma instead of the bracket.
+    /// Whether the last argument was cut off. The payload then ends with a comma instead of the closing bracket.
     is_truncated: bool,
     attachments: Vec<Bytes>,
 }
@@ -37,30 +37,30 @@ impl<'a> Arguments<'a> {
         Self { payload: Cow::Borrowed(payload), start, len, is_truncated: false, attachments: Vec::new() }
     }
 
-    /// How many arguments there are.
+    /// Returns the number of arguments.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no arguments.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Reads the arguments as `T`.
+    /// Deserializes the arguments as `T`.
     ///
-    /// A tuple is the list of arguments, `()` takes none, and any other type (an array or a `Vec` too) is the first
-    /// argument. As in JavaScript, arguments that nobody asks for are ignored; one that is missing is `None` for an
-    /// `Option`, and an error for any other type.
+    /// A tuple reads the list of arguments, and `()` reads none. Any other type, including an array or a `Vec`, reads
+    /// the first argument. As in JavaScript, additional arguments are ignored. A missing argument is `None` for an
+    /// `Option` and an error for any other type.
     ///
-    /// Binary data goes to types that ask serde for bytes ([`Bytes`], those of `serde_bytes`) and to sequences of
-    /// numbers (`Vec<u8>`), at any depth. Types that serde buffers before it knows what they are (untagged enums,
-    /// flattened structs) see the placeholder object instead.
+    /// Binary data can be read as a type that requests bytes from serde ([`Bytes`], the types of `serde_bytes`) or as a
+    /// sequence of numbers (`Vec<u8>`), at any depth. If serde buffers a value before it selects the type (untagged
+    /// enums, flattened structs), the value is the placeholder object instead.
     ///
     /// # Errors
-    /// When an argument is missing or of another type.
+    /// Returns an error if an argument is missing or has another type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         let mut elements = self.elements(true);
         let result = match argument_shape::<T>() {
@@ -73,31 +73,31 @@ impl<'a> Arguments<'a> {
         result.map_err(|error| elements.to_arguments_error(&error))
     }
 
-    /// Reads all arguments as one sequence: a `Vec<T>` of as many as there are.
+    /// Deserializes all arguments as one sequence, for example as a `Vec<T>`.
     ///
     /// # Errors
-    /// When an argument is of another type.
+    /// Returns an error if an argument has another type.
     pub fn deserialize_all<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         let mut elements = self.elements(false);
         T::deserialize(&mut elements).map_err(|error| elements.to_arguments_error(&error))
     }
 
-    /// The arguments as they were received, one after another with commas between, without the enclosing brackets.
-    /// Binary data is represented by its placeholders.
+    /// Returns the JSON text of the arguments as received, separated by commas, without the enclosing brackets. Binary
+    /// data is represented by placeholders.
     #[must_use]
     pub fn json_elements(&self) -> &str {
         let list = self.payload[self.start..].trim_end();
         list.strip_suffix(if self.is_truncated { ',' } else { ']' }).unwrap_or(list).trim_end()
     }
 
-    /// The last argument, if it is a text without escapes: what the offset of a recoverable event is.
+    /// Returns the last argument if it is a string without escapes. The offset of a recoverable event is such a string.
     #[must_use]
     pub fn last_string(&self) -> Option<&str> {
         self.find_last_string().map(|(_, text)| text)
     }
 
-    /// The arguments without the last one, if that is a text without escapes; otherwise all of them. For drivers that
-    /// do not show the offset of a recoverable event to the program.
+    /// Removes the last argument if it is a string without escapes. A driver calls this to hide the offset of a
+    /// recoverable event from the program.
     #[must_use]
     pub fn without_last_string(mut self) -> Self {
         let Some((start, _)) = self.find_last_string() else { return self };
@@ -110,25 +110,26 @@ impl<'a> Arguments<'a> {
         self
     }
 
-    /// Where the last argument begins, and its text without the quotes.
+    /// Returns the index of the last argument, and its text without the quotes.
     fn find_last_string(&self) -> Option<(usize, &str)> {
         if self.len == 0 {
             return None;
         }
-        // A list that ends with a quote ends with a string, which belongs to nothing but the list.
+        // If a list ends with a quote, its last element is a string.
         let inner = self.json_elements().strip_suffix('"')?;
         let (before, text) = inner.rsplit_once('"')?;
         let is_plain = !before.ends_with('\\') && !text.contains('\\');
         is_plain.then_some((self.start + before.len(), text))
     }
 
-    /// The binary data that came with the packet, in the order in which it came.
+    /// Returns the attachments of the packet, in the order in which they arrived.
     #[must_use]
     pub fn attachments(&self) -> &[Bytes] {
         &self.attachments
     }
 
-    /// The arguments in memory of their own: one allocation, and one for attachments if there are any.
+    /// Converts the arguments into ones that own their data. This needs one allocation for the text, and one for the
+    /// list of attachments if there are any.
     #[must_use]
     pub fn into_owned(self) -> Arguments<'static> {
         Arguments {
@@ -160,51 +161,51 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// One JSON value that is not a list of arguments: what a client authenticates with, or why it was refused.
+/// A JSON value that is not a list of arguments: the credentials of a client, or the reason of a rejection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawJson<'a>(Cow<'a, str>);
 
 impl<'a> RawJson<'a> {
-    /// `{}`, for a client that authenticates with nothing.
+    /// `{}`, the auth payload of a client without credentials.
     pub const EMPTY_OBJECT: RawJson<'static> = RawJson(Cow::Borrowed("{}"));
 
     pub(crate) fn new(text: &'a str) -> Self {
         Self(Cow::Borrowed(text.trim_ascii()))
     }
 
-    /// The JSON of a value that is an object, as what a client authenticates with must be. Bytes in it are lists of
-    /// numbers.
+    /// Serializes a value as a JSON object, which is the required form of an auth payload. Bytes are written as lists
+    /// of numbers.
     ///
     /// # Errors
-    /// When the value cannot be written, or is no object.
+    /// Returns an error if the value cannot be serialized or is not a JSON object.
     pub fn object<T: Serialize + ?Sized>(value: &T) -> Result<RawJson<'static>, EncodeError> {
         let mut text = Vec::new();
         write_value(&mut text, None, value)?;
         let reason = |error: &dyn std::fmt::Display| EncodeError::Serialize { reason: error.to_string() };
         let json = RawJson(Cow::Owned(String::from_utf8(text).map_err(|error| reason(&error))?));
-        if json.is_object() { Ok(json) } else { Err(reason(&"it is no object")) }
+        if json.is_object() { Ok(json) } else { Err(reason(&"it is not an object")) }
     }
 
     pub(crate) fn from_raw(raw: Box<RawValue>) -> RawJson<'static> {
         RawJson(Cow::Owned(Box::<str>::from(raw).into_string()))
     }
 
-    /// The value as it was received.
+    /// Returns the JSON text as received.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Reads the value as `T`. There is no rule for tuples here: the value is one value.
+    /// Deserializes the value as `T`. Unlike in [`Arguments::deserialize`], a tuple reads a JSON array.
     ///
     /// # Errors
-    /// When the value is of another type.
+    /// Returns an error if the value has another type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         serde_json::from_str(&self.0)
             .map_err(|error| ArgumentsError::InvalidPayload { reason: Excerpt(error).to_string() })
     }
 
-    /// The value in memory of its own.
+    /// Converts the value into one that owns its text.
     #[must_use]
     pub fn into_owned(self) -> RawJson<'static> {
         RawJson(Cow::Owned(self.0.into_owned()))
@@ -219,22 +220,23 @@ impl<'a> RawJson<'a> {
     }
 }
 
-/// Walks over the arguments, one JSON value at a time.
+/// Reads the arguments, one JSON value at a time.
 ///
-/// A deserializer for the enclosing array would have to read an event's name again, and arguments that nobody wants.
+/// A deserializer for the enclosing array would also have to read the name of the event and the arguments that the
+/// program ignores.
 struct Elements<'j> {
-    /// From the next argument to the end of the payload.
+    /// The text from the next argument to the end of the payload.
     rest: &'j str,
     left: usize,
     attachments: &'j [Bytes],
     index: usize,
-    /// Whether there is an infinite number of missing arguments behind the last one.
+    /// Whether the list continues after the last argument with any number of missing arguments.
     pad: bool,
     missing: bool,
 }
 
 impl<'de> Elements<'de> {
-    /// The next argument, and how long it is.
+    /// Reads the next argument. Returns its value and the length of its text.
     fn read<S: DeserializeSeed<'de>>(&self, seed: S) -> Result<(S::Value, usize), serde_json::Error> {
         let mut json = serde_json::Deserializer::from_str(self.rest);
         let value = if self.attachments.is_empty() {
@@ -244,12 +246,12 @@ impl<'de> Elements<'de> {
         };
         let mut end = json.into_iter::<IgnoredAny>().byte_offset();
         if end == 0 {
-            // A type that takes nothing from its deserializer.
+            // The type has read nothing from its deserializer.
             let mut json = serde_json::Deserializer::from_str(self.rest);
             IgnoredAny::deserialize(&mut json)?;
             end = json.into_iter::<IgnoredAny>().byte_offset();
         }
-        // serde_json reads the 0 of 0.1 as an integer of 128 bits and leaves the rest to the next read.
+        // For a 128-bit integer, serde_json reads the 0 of 0.1 and leaves the rest for the next read.
         let behind = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
         if !behind.starts_with([',', ']']) {
             return Err(de::Error::invalid_type(
@@ -328,11 +330,11 @@ impl<'de> Deserializer<'de> for &mut Elements<'de> {
     }
 }
 
-/// A string without escapes, the most frequent argument of all. Taken as it stands: serde_json would search it for
-/// escapes in small steps.
+/// A string without escapes, the most frequent type of argument. Its text is used directly, because serde_json would
+/// search it for escapes in small steps.
 #[derive(Clone, Copy)]
 struct UnescapedString<'de> {
-    /// With its quotes.
+    /// The JSON text, with its quotes.
     json: &'de str,
 }
 
@@ -348,8 +350,7 @@ impl<'de> UnescapedString<'de> {
     }
 }
 
-/// Types that want something else of a string than its text, and those that JSON gives a meaning of their own, go to
-/// serde_json.
+/// If a type does not request text, or if its name has a special meaning in serde_json, serde_json deserializes it.
 impl<'de> Deserializer<'de> for UnescapedString<'de> {
     type Error = serde_json::Error;
 
@@ -395,7 +396,7 @@ impl<'de> Deserializer<'de> for UnescapedString<'de> {
     }
 }
 
-/// Stands where the peer sent no argument: `None`, `()`, or an error.
+/// Deserializes an argument that the peer did not send: as `None`, as `()`, or with an error.
 struct MissingArgument;
 
 impl<'de> Deserializer<'de> for MissingArgument {
@@ -611,7 +612,7 @@ mod tests {
     fn what_a_client_authenticates_with_is_an_object() {
         assert_eq!(RawJson::object(&json!({"token": "é"})).unwrap().as_str(), r#"{"token":"é"}"#);
         for value in [json!([1]), json!("x"), json!(null)] {
-            assert!(RawJson::object(&value).unwrap_err().to_string().ends_with("no object"), "{value}");
+            assert!(RawJson::object(&value).unwrap_err().to_string().ends_with("not an object"), "{value}");
         }
     }
 

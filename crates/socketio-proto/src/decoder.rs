@@ -1,4 +1,4 @@
-//! From the messages of one connection to packets.
+//! Reads packets from the messages of a connection.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use crate::packet::Packet;
 
 /// Reads the packets of one connection, message by message, and joins a binary packet with its attachments.
 ///
-/// After an error the connection has to be closed; what was under assembly is gone. The memory of a connection at rest
-/// is this value and nothing else.
+/// After an error the connection must be closed. The incomplete packet, if there was one, is discarded. A decoder
+/// without an incomplete packet uses no heap memory.
 ///
 /// ```
 /// use tidewire_socketio_proto::{Decoder, DecoderLimits, Packet};
@@ -32,7 +32,7 @@ pub struct Decoder {
     partial: Option<Box<Partial>>,
 }
 
-/// A packet that waits for attachments.
+/// A packet whose attachments have not all arrived.
 #[derive(Debug)]
 struct Partial {
     packet: Packet<'static>,
@@ -42,16 +42,17 @@ struct Partial {
 }
 
 impl Decoder {
-    /// A decoder for a new connection.
+    /// Creates a decoder for a new connection.
     #[must_use]
     pub fn new(limits: &DecoderLimits) -> Self {
         Self { limits: *limits, partial: None }
     }
 
-    /// Takes a text message. `None` means that it announces attachments, which must follow.
+    /// Decodes a text message. Returns `None` if the message announces attachments. They must follow as binary
+    /// messages.
     ///
     /// # Errors
-    /// When the text is no packet, or an attachment was due.
+    /// Returns an error if the text is not a valid packet, or if an attachment was expected instead.
     pub fn decode_text<'a>(&mut self, text: &'a str) -> Result<Option<Packet<'a>>, DecodeError> {
         if let Some(partial) = self.partial.take() {
             return Err(DecodeError::UnexpectedText { awaited: partial.awaited });
@@ -70,11 +71,12 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Takes a binary message: the next attachment. `None` means that more must follow. Borrowed data is copied,
-    /// owned data is kept.
+    /// Decodes a binary message, which is the next attachment. Returns `None` if more attachments must follow. Borrowed
+    /// data is copied, and owned data is kept without a copy.
     ///
     /// # Errors
-    /// When no attachment is due, or the attachments are too large together.
+    /// Returns an error if no attachment is expected, or if the attachments of the packet exceed the size limit
+    /// together.
     pub fn decode_binary<'d>(
         &mut self,
         data: impl Into<Cow<'d, [u8]>>,
@@ -101,14 +103,14 @@ impl Decoder {
         Ok(None)
     }
 
-    /// How many attachments must follow before anything else may. A driver that wants a deadline for them starts it
-    /// when this rises from zero.
+    /// Returns the number of attachments that must follow before the next packet. A driver that sets a deadline for
+    /// attachments starts it when this number rises from zero.
     #[must_use]
     pub fn awaited_attachments(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.awaited)
     }
 
-    /// How many bytes of the peer are kept until the rest is there.
+    /// Returns the number of bytes that the decoder stores for an incomplete packet.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.text_bytes + partial.attachment_bytes)

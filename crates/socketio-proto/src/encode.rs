@@ -1,10 +1,11 @@
-//! Packets on their way out, each written in one pass into a [`MessageEncoder`].
+//! Encodes packets. Each function writes one packet in one pass into a [`MessageEncoder`].
 //!
-//! The tuple rule of [`Arguments::deserialize`](crate::Arguments::deserialize) holds here as well: a tuple is the list
-//! of arguments, `()` is none, and anything else (an array too) is one. Values that ask serde for bytes (`Bytes`, those
-//! of `serde_bytes`) become attachments, at any depth; a `Vec<u8>` is a list of numbers, as serde sees it.
+//! Arguments follow the same rule as in [`Arguments::deserialize`](crate::Arguments::deserialize): a tuple is the list
+//! of arguments, `()` is no argument, and any other type (including an array) is one argument. A value that serde
+//! serializes as bytes (`Bytes`, the types of `serde_bytes`) becomes an attachment, at any depth. serde serializes a
+//! `Vec<u8>` as a list of numbers.
 //!
-//! A namespace is written as it is. The caller makes sure that it begins with `/` and contains no comma.
+//! The namespace is written unchanged. The caller must make sure that it begins with `/` and contains no comma.
 
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::number::write_integer;
 use crate::packet::{PacketType, reserved_event};
 use crate::serializer::write_value;
 
-/// An event; with `ack`, one that asks for an acknowledgement under that id.
+/// Encodes an event. With `ack`, the event requests an acknowledgement with this id.
 ///
 /// ```
 /// use engineio_proto::MessageEncoder;
@@ -30,7 +31,7 @@ use crate::serializer::write_value;
 /// ```
 ///
 /// # Errors
-/// When the name is reserved, or the arguments cannot be written.
+/// Returns an error if the name is reserved, or if the arguments cannot be encoded.
 pub fn event<'e, T: Serialize + ?Sized>(
     encoder: &'e mut MessageEncoder,
     namespace: &str,
@@ -47,8 +48,8 @@ pub fn event<'e, T: Serialize + ?Sized>(
     match argument_shape::<T>() {
         ArgumentShape::Empty => encoder.text().push(b']'),
         ArgumentShape::Tuple => {
-            // A tuple is written as an array of its own. Its opening bracket becomes the comma behind the name, and
-            // its closing bracket closes the event.
+            // A tuple is written as an array. Its opening bracket becomes the comma after the name, and its closing
+            // bracket closes the event.
             let bracket = encoder.text().len();
             write_arguments(encoder, arguments)?;
             let text = encoder.text();
@@ -67,10 +68,10 @@ pub fn event<'e, T: Serialize + ?Sized>(
     Ok(finish(encoder, PacketType::Event, PacketType::BinaryEvent))
 }
 
-/// The acknowledgement of the event that asked for it under `id`.
+/// Encodes the acknowledgement of an event. `id` is the id that the event was sent with.
 ///
 /// # Errors
-/// When the arguments cannot be written.
+/// Returns an error if the arguments cannot be encoded.
 pub fn ack<'e, T: Serialize + ?Sized>(
     encoder: &'e mut MessageEncoder,
     namespace: &str,
@@ -90,7 +91,7 @@ pub fn ack<'e, T: Serialize + ?Sized>(
     Ok(finish(encoder, PacketType::Ack, PacketType::BinaryAck))
 }
 
-/// The server's answer to a client that may join: the id of its socket.
+/// Encodes the response of a server that accepts a connect request. It carries the id of the socket.
 pub fn connect<'e>(encoder: &'e mut MessageEncoder, namespace: &str, sid: &str) -> EncodedMessage<'e> {
     begin(encoder, namespace, None);
     write_members(encoder.text(), &[("sid", Some(sid))]);
@@ -98,7 +99,8 @@ pub fn connect<'e>(encoder: &'e mut MessageEncoder, namespace: &str, sid: &str) 
     finish(encoder, PacketType::Connect, PacketType::Connect)
 }
 
-/// The same from a server that recovers connections: with the private id that the client comes back with.
+/// Encodes the response of a server that accepts a connect request and supports connection state recovery. In addition
+/// to the id of the socket, it carries the private id that the client sends when it reconnects.
 pub fn connect_with_pid<'e>(
     encoder: &'e mut MessageEncoder,
     namespace: &str,
@@ -111,8 +113,11 @@ pub fn connect_with_pid<'e>(
     finish(encoder, PacketType::Connect, PacketType::Connect)
 }
 
-/// A client asks for a namespace: with what it authenticates with, a JSON object, and with what it wants to be
-/// recovered by, the private id that the server has given it and the offset of the last event.
+/// Encodes the connect request of a client for a namespace.
+///
+/// `auth` holds the credentials as a JSON object. For connection state recovery, `pid` is the private id that the
+/// client received from the server, and `offset` is the offset of the last event it received. An `offset` without a
+/// `pid` is ignored.
 ///
 /// ```
 /// use engineio_proto::MessageEncoder;
@@ -136,7 +141,8 @@ pub fn connect_request<'e>(
     let members = auth.and_then(|auth| auth.as_str().strip_prefix('{'));
     if pid.is_some() {
         write_members(text, &[("pid", pid), ("offset", offset)]);
-        // A member of the program's comes last, so that it counts where the names are the same, as in JavaScript.
+        // The fields of the auth payload come last, so that they take precedence over `pid` and `offset`, as in
+        // JavaScript.
         match members.map(str::trim_ascii_start) {
             Some(members) if !members.starts_with('}') => {
                 text.push(b',');
@@ -150,12 +156,12 @@ pub fn connect_request<'e>(
     finish(encoder, PacketType::Connect, PacketType::Connect)
 }
 
-/// The server's answer to a client that may not join, with details for programs if there are any.
+/// Encodes the response of a server that rejects a connect request. `data` holds details for the program of the client.
 ///
-/// This packet has no attachments; bytes in `data` are lists of numbers.
+/// The packet has no attachments. Bytes in `data` are written as lists of numbers.
 ///
 /// # Errors
-/// When the data cannot be written.
+/// Returns an error if the data cannot be encoded.
 pub fn connect_error<'e, T: Serialize + ?Sized>(
     encoder: &'e mut MessageEncoder,
     namespace: &str,
@@ -174,13 +180,14 @@ pub fn connect_error<'e, T: Serialize + ?Sized>(
     Ok(finish(encoder, PacketType::ConnectError, PacketType::ConnectError))
 }
 
-/// The server ends a socket, or a client leaves.
+/// Encodes a disconnect packet. A server sends it to disconnect a socket, and a client sends it to disconnect from a
+/// namespace.
 pub fn disconnect<'e>(encoder: &'e mut MessageEncoder, namespace: &str) -> EncodedMessage<'e> {
     begin(encoder, namespace, None);
     finish(encoder, PacketType::Disconnect, PacketType::Disconnect)
 }
 
-/// Everything between the type and the payload, except how many attachments there are.
+/// Writes everything between the packet type and the payload, except the number of attachments.
 fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
     encoder.begin();
     let text = encoder.text();
@@ -194,8 +201,7 @@ fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
     encoder.begin_body();
 }
 
-/// What is only known at the end goes in front: the type, which depends on whether there are attachments, and their
-/// number.
+/// Prepends the packet type and the number of attachments. Both are known only after the payload has been written.
 fn finish(encoder: &mut MessageEncoder, plain: PacketType, binary: PacketType) -> EncodedMessage<'_> {
     let mut count = encoder.text_and_attachments().1.count();
     if count == 0 {
@@ -211,7 +217,7 @@ fn finish(encoder: &mut MessageEncoder, plain: PacketType, binary: PacketType) -
     encoder.finish()
 }
 
-/// The beginning of an object, up to the last of the members that have a value.
+/// Writes the beginning of an object with the members that have a value, without the closing brace.
 fn write_members(text: &mut Vec<u8>, members: &[(&str, Option<&str>)]) {
     let mut separator = b'{';
     for (name, value) in members {
@@ -299,7 +305,7 @@ mod tests {
         assert_eq!(request(None, Some("p"), None), r#"0{"pid":"p"}"#);
         assert_eq!(request(Some(&empty), Some("p"), Some("\"")), r#"0{"pid":"p","offset":"\""}"#);
         assert_eq!(request(Some(&auth), Some("p"), Some("o")), r#"0{"pid":"p","offset":"o","token":1}"#);
-        assert_eq!(request(None, None, Some("o")), "0", "an offset means nothing without an id");
+        assert_eq!(request(None, None, Some("o")), "0", "an offset without a private id is ignored");
         let e = &mut encoder;
         assert_eq!(take_apart(connect_with_pid(e, "/a", "s", "p")).0, r#"0/a,{"sid":"s","pid":"p"}"#);
     }
@@ -381,7 +387,7 @@ mod tests {
         assert_eq!(refused, EncodeError::TooManyAttachments { max: 10 });
         let refused = event(&mut encoder, "/", None, "x", &HashMap::from([((), 1)])).unwrap_err();
         assert!(matches!(refused, EncodeError::Serialize { .. }), "{refused}");
-        // What failed leaves nothing behind.
+        // Failed encodings leave no data in the encoder.
         assert_eq!(
             take_apart(event(&mut encoder, "/", None, "x", &()).unwrap()),
             (r#"2["x"]"#.into(), vec![])

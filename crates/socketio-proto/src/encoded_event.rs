@@ -1,4 +1,4 @@
-//! An event encoded once, for any number of receivers.
+//! An event that is encoded once for any number of receivers.
 
 use bytes::Bytes;
 use engineio_proto::{MessageEncoder, SharedMessage};
@@ -8,9 +8,10 @@ use crate::encode;
 use crate::error::EncodeError;
 use crate::json_string::write_json_string;
 
-/// An event in shared memory: what a broadcast hands to an adapter, and an adapter to each receiver. Cheap to clone.
+/// An encoded event whose memory is shared. A broadcast passes it to the adapter, and the adapter passes a clone to
+/// each receiver. Cloning is cheap.
 ///
-/// It knows its JSON, so that a log or a bus that carries JSON takes that text and never encodes again.
+/// The JSON of the event is available as text, so a log or a message bus can store it without encoding it again.
 ///
 /// ```
 /// use engineio_proto::MessageEncoder;
@@ -26,10 +27,10 @@ use crate::json_string::write_json_string;
 pub struct EncodedEvent(SharedMessage);
 
 impl EncodedEvent {
-    /// Encodes an event, see [`encode::event`].
+    /// Encodes an event. See [`encode::event`].
     ///
     /// # Errors
-    /// When the name is reserved, or the arguments cannot be written.
+    /// Returns an error if the name is reserved, or if the arguments cannot be encoded.
     pub fn encode<T: Serialize + ?Sized>(
         encoder: &mut MessageEncoder,
         namespace: &str,
@@ -40,37 +41,38 @@ impl EncodedEvent {
         encode::event(encoder, namespace, ack, name, arguments).map(|message| Self(message.to_shared()))
     }
 
-    /// Its name and arguments, `["name",…]`. Where bytes belong, it has placeholders, numbered in the order of the
-    /// [attachments](Self::attachments).
+    /// Returns the name and the arguments as JSON, `["name",…]`. Binary values are replaced by placeholders. The
+    /// placeholders are numbered in the order of the [attachments](Self::attachments).
     #[must_use]
     pub fn json(&self) -> &str {
         self.0.body()
     }
 
-    /// The bytes among its arguments, in order.
+    /// Returns the binary values among the arguments, in order.
     #[must_use]
     pub fn attachments(&self) -> &[Bytes] {
         self.0.attachments()
     }
 
-    /// The event as connections send it.
+    /// Returns the message that connections send.
     #[must_use]
     pub fn message(&self) -> &SharedMessage {
         &self.0
     }
 
-    /// The same event with its `offset` in a log as a last argument: clients show the last offset they have received when
-    /// they want to recover what they missed. Costs one copy of the text, whatever the number of receivers.
+    /// Returns the same event with an additional last argument, the `offset` of the event in a log. To recover the
+    /// events it has missed, a client sends the last offset that it has received. This copies the text once for all
+    /// receivers.
     #[must_use]
     pub fn with_offset(&self, offset: &str) -> Self {
         let json = self.json();
         let mut stamped = Vec::with_capacity(json.len() + offset.len() + 3);
         stamped.extend_from_slice(json.strip_suffix(']').unwrap_or(json).as_bytes());
-        // An event has a name, so the list is never empty.
+        // The list is never empty, because an event has a name.
         stamped.push(b',');
         write_json_string(&mut stamped, offset);
         stamped.push(b']');
-        let stamped = std::str::from_utf8(&stamped).expect("JSON text was extended by JSON text");
+        let stamped = std::str::from_utf8(&stamped).expect("JSON extended by JSON is UTF-8");
         Self(self.0.with_body(stamped))
     }
 }

@@ -1,117 +1,121 @@
-//! What can be wrong, one type for each question.
+//! The errors of decoding, of reading arguments, and of encoding.
 
 use crate::packet::PacketType;
 
-/// Why a message of the peer is not a packet. The connection it came on has to be closed.
+/// The reason why a message is not a valid packet. The connection must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The message has no character at all.
+    /// The message is empty.
     #[error("the packet is empty")]
     Empty,
     /// The first character is not a digit from 0 to 6.
     #[error("{0:?} is not a packet type")]
     UnknownType(char),
-    /// A binary packet does not begin with how many attachments it has, at least one, and `-`.
-    #[error("a binary packet must announce its attachments as a number from 1 and '-'")]
+    /// A binary packet does not begin with the number of its attachments, which is at least 1, and `-`.
+    #[error("a binary packet must begin with the number of its attachments, at least 1, and '-'")]
     InvalidAttachmentCount,
-    /// More attachments are announced than [`Limits::max_attachments`](crate::DecoderLimits::max_attachments).
-    #[error("more than {max} attachments announced")]
+    /// The packet announces more attachments than
+    /// [`DecoderLimits::max_attachments`](crate::DecoderLimits::max_attachments).
+    #[error("the packet announces more than {max} attachments")]
     TooManyAttachments {
         /// The limit that was exceeded.
         max: usize,
     },
-    /// The attachments are larger than [`Limits::max_attachment_bytes`](crate::DecoderLimits::max_attachment_bytes).
+    /// The attachments of one packet are larger than
+    /// [`DecoderLimits::max_attachment_bytes`](crate::DecoderLimits::max_attachment_bytes) together.
     #[error("the attachments of one packet exceed {max} bytes")]
     AttachmentsTooLarge {
         /// The limit that was exceeded.
         max: usize,
     },
-    /// The acknowledgement id does not fit 64 bits.
-    #[error("the acknowledgement id does not fit 64 bits")]
+    /// The acknowledgement id does not fit into 64 bits.
+    #[error("the acknowledgement id does not fit into 64 bits")]
     InvalidAckId,
-    /// An acknowledgement does not say what it acknowledges.
-    #[error("an acknowledgement without an id")]
+    /// An acknowledgement has no id.
+    #[error("the acknowledgement has no id")]
     MissingAckId,
     /// The payload is not JSON.
-    #[error("the payload is not JSON at byte {offset}")]
+    #[error("the payload is not valid JSON at byte {offset}")]
     InvalidJson {
-        /// Where in the payload, counted from its first byte.
+        /// The position of the error in the payload, in bytes.
         offset: usize,
     },
-    /// A member of an object has a name that serde_json keeps for itself.
-    #[error("a reserved name at byte {offset} of the payload")]
+    /// A key of an object is reserved by serde_json.
+    #[error("the payload has a reserved object key at byte {offset}")]
     ReservedKey {
-        /// Where in the payload, counted from its first byte.
+        /// The position of the key in the payload, in bytes.
         offset: usize,
     },
-    /// The payload is missing, or is JSON of a shape that this type of packet cannot have.
-    #[error("the payload does not suit a packet of type {0:?}")]
+    /// The payload is missing, or it is JSON that this type of packet cannot have.
+    #[error("the payload is not valid for a packet of type {0:?}")]
     InvalidPayload(PacketType),
-    /// The event has a name that is [reserved](crate::RESERVED_EVENTS).
+    /// The name of the event is [reserved](crate::RESERVED_EVENTS).
     #[error("the event name {0:?} is reserved")]
     ReservedEvent(&'static str),
-    /// A placeholder does not stand for one of the announced attachments.
-    #[error("a placeholder stands for none of the {attachments} attachments")]
+    /// A placeholder does not refer to one of the announced attachments.
+    #[error("a placeholder does not refer to one of the {attachments} attachments")]
     InvalidPlaceholder {
-        /// How many attachments the packet announces.
+        /// The number of attachments that the packet announces.
         attachments: usize,
     },
-    /// A text arrived where an attachment was due.
-    #[error("a text arrived while {awaited} attachments are awaited")]
+    /// A text message arrived instead of an attachment.
+    #[error("a text message arrived, but {awaited} attachments must come first")]
     UnexpectedText {
-        /// How many attachments are missing.
+        /// The number of attachments that are missing.
         awaited: usize,
     },
-    /// Binary data arrived that no packet has announced.
-    #[error("binary data arrived that no packet has announced")]
+    /// A binary message arrived, but no packet has announced an attachment.
+    #[error("a binary message arrived, but no packet has announced an attachment")]
     UnexpectedBinary,
 }
 
-/// Why the arguments of a packet are not what the program asked for. The packet itself is valid.
+/// The reason why arguments cannot be read as the requested type. The packet itself is valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentsError {
-    /// The peer sent fewer arguments.
+    /// The peer sent fewer arguments than the type requires.
     #[error("argument {index} is missing")]
     Missing {
-        /// Which one, counted from 0.
+        /// The index of the argument, counted from 0.
         index: usize,
     },
-    /// An argument is of another type.
+    /// An argument has another type.
     #[error("argument {index}: {reason}")]
     Invalid {
-        /// Which one, counted from 0.
+        /// The index of the argument, counted from 0.
         index: usize,
-        /// What was expected and what was found, as an [`Excerpt`](crate::Excerpt): the peer has a hand in it.
+        /// What was expected and what was found. The text is an [`Excerpt`](crate::Excerpt), because it may contain
+        /// input of the peer.
         reason: String,
     },
-    /// A payload that is no list of arguments (what a client authenticates with, a refusal's details) is of another
-    /// type.
+    /// A payload that is not a list of arguments has another type. Such payloads are the auth payload of a client and
+    /// the details of a rejection.
     #[error("payload: {reason}")]
     InvalidPayload {
-        /// The same.
+        /// What was expected and what was found, as an [`Excerpt`](crate::Excerpt).
         reason: String,
     },
 }
 
-/// Why something cannot be sent. The encoder may be used again at once.
+/// The reason why a packet cannot be encoded. The encoder can be used again at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// The event name is [reserved](crate::RESERVED_EVENTS).
     #[error("{0:?} is a reserved event name")]
     ReservedEvent(String),
-    /// The arguments contain more binary values than a JavaScript peer takes; it would close the connection.
+    /// The arguments contain more binary values than a JavaScript peer accepts. It would close the connection.
     #[error("more than {max} binary values in one packet")]
     TooManyAttachments {
-        /// How many there may be.
+        /// The maximum number of binary values.
         max: usize,
     },
-    /// The arguments refuse to be serialised, or have no JSON form (a map whose keys are not text, for one).
+    /// The arguments cannot be serialized: their [`Serialize`](serde::Serialize) implementation failed, or they have no
+    /// JSON form. For example, JSON has no map with a list as a key.
     #[error("the arguments cannot be written as JSON: {reason}")]
     Serialize {
-        /// What serde says.
+        /// The error message from serde.
         reason: String,
     },
 }

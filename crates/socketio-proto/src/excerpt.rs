@@ -1,12 +1,13 @@
-//! Text of a peer, fit to be shown.
+//! Safe display of text from a peer.
 
 use std::fmt::{self, Display, Write as _};
 
-/// Characters of an [`Excerpt`].
+/// The maximum length of an [`Excerpt`] in characters.
 const LENGTH: usize = 200;
 
-/// The beginning of a text that a peer has a hand in, for a log or a message: 200 characters and `…`, with what is not
-/// printable escaped. A log line stays a line, and a megabyte does not become one.
+/// Displays the beginning of a text that may contain input of a peer, for a log or an error message. Shows at most 200
+/// characters, followed by `…` if the text is longer. Characters that are not printable are escaped, so the text cannot
+/// break a log line.
 ///
 /// ```
 /// # use tidewire_socketio_proto::Excerpt;
@@ -20,14 +21,14 @@ impl<T: Display> Display for Excerpt<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut cut = TruncatingWriter { inner: f, remaining: LENGTH, is_truncated: false };
         match write!(cut, "{}", self.0) {
-            // It was told to stop.
+            // The writer stopped at the limit.
             Err(fmt::Error) if cut.is_truncated => f.write_char('…'),
             written => written,
         }
     }
 }
 
-/// Takes so many characters, and then ends the formatting of the rest.
+/// Writes up to `remaining` characters and then stops the formatting with an error.
 struct TruncatingWriter<'a, 'f> {
     inner: &'a mut fmt::Formatter<'f>,
     remaining: usize,
@@ -43,7 +44,7 @@ impl fmt::Write for TruncatingWriter<'_, '_> {
             }
             self.remaining -= 1;
             match character {
-                // They would be escaped too, for Rust's sake, but harm nobody.
+                // `escape_debug` would escape these too, but they are harmless in a log.
                 '"' | '\'' | '\\' => self.inner.write_char(character)?,
                 _ => write!(self.inner, "{}", character.escape_debug())?,
             }

@@ -3,8 +3,8 @@
 //! Hot path, both ways. serde_json looks at every byte by itself when it escapes a string, eight instructions each,
 //! which for a kibibyte of text was more than everything else that is done to send it.
 
-/// Writes a string with its quotes, escaped as `JSON.stringify` does it: only what must be, in the short form where there
-/// is one.
+/// Writes a string with its quotes, escaped as `JSON.stringify` does it: only what must be, in the short form where
+/// there is one.
 #[inline]
 pub(crate) fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);

@@ -1,17 +1,19 @@
-//! Socket.IO 5 packets and their JSON codec, without input or output of their own.
+//! Sans-I/O implementation of the Socket.IO 5 protocol: packets, their JSON codec, and the rules of a connection.
 //!
-//! Two machines know the rules of a connection: [`server::Connection`] and [`client::Client`]. Messages, the time and
-//! what the program wants go in; events, acknowledgements, deadlines and what is to be sent come out. An [`AckTable`] has
-//! who waits for an acknowledgement. Nothing in this crate panics on what a peer sends.
+//! Two state machines implement the rules of a connection: [`server::Connection`] and [`client::Client`]. A driver
+//! passes received messages, the current time and the commands of the program to the machine. The machine returns
+//! events, acknowledgements, deadlines and the messages to send. An [`AckTable`] stores the waiters for
+//! acknowledgements. No input from a peer makes this crate panic.
 //!
-//! Below them, what comes in goes through a [`Decoder`]: one Engine.IO message at a time, text or binary, until a
-//! [`Packet`] is complete. An event without attachments borrows everything from the text it came in; its [`Arguments`]
-//! stay raw JSON until a program asks for them as its own type. What goes out is written by the functions of [`encode`]
-//! in one pass into an [`engineio_proto::MessageEncoder`].
+//! The machines use the lower layers of this crate. A [`Decoder`] takes Engine.IO messages, text or binary, one at a
+//! time, and returns a [`Packet`] as soon as it is complete. An event without attachments borrows its data from the
+//! text it was read from. Its [`Arguments`] stay raw JSON until the program deserializes them into its own type. The
+//! functions of [`encode`] write a packet in one pass into an [`engineio_proto::MessageEncoder`].
 //!
-//! Not here: which namespaces exist, which handlers run, when to reconnect, and every clock.
+//! This crate does not decide which namespaces exist, which handlers run, or when a client reconnects. It does not read
+//! a clock.
 //!
-//! Both machines in conversation, with what travels between them written out:
+//! This example connects both machines. It passes the messages as literal text, to show what is sent:
 //!
 //! ```
 //! use engineio_proto::MessageEncoder;
@@ -41,7 +43,7 @@
 //! assert!(client.poll_transmit().is_some());
 //!
 //! let Ok(Some(Received::Connect(request))) = server.handle_text("0/chat,", now) else {
-//!     panic!("the client asks for a namespace");
+//!     panic!("the client requests a namespace");
 //! };
 //! assert!(request.insert(Member).accept());
 //! let id = SocketId::from_random(*b"fifteen octets!");
@@ -55,7 +57,7 @@
 //! assert_eq!(client[chat].emit(&message)?, EmitAction::Transmit);
 //!
 //! let Ok(Some(Received::Event { event, .. })) = server.handle_text(r#"2/chat,["say","hello",2]"#, now) else {
-//!     panic!("an event has come");
+//!     panic!("an event was received");
 //! };
 //! let (text, times): (String, u32) = event.arguments().deserialize()?;
 //! assert_eq!((event.name(), &*text, times), ("say", "hello", 2));

@@ -1,30 +1,33 @@
-//! What a peer may make this crate keep, with the attack that each number protects against.
+//! Limits on what a peer can make this crate store. Each limit names the attack that it protects against.
 
 /// Limits of one connection's [`Decoder`](crate::Decoder).
 ///
-/// The length of one text is not among them: a text reaches this crate whole, so the floor below has already bounded
-/// it (`max_payload` of Engine.IO). The depth of a JSON text needs none either: it is checked without recursion, at
-/// one bit a level, and deserialising stops at 128 levels by itself.
+/// The length of a text message has no limit here. `max_payload` of Engine.IO already bounds it before the message
+/// reaches this crate. The depth of a JSON text needs no limit either: it is checked without recursion, with one bit
+/// per level, and deserializing stops at 128 levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecoderLimits {
-    /// Attachments of one packet. Default: 10, as in every current JavaScript parser, in both directions.
+    /// The maximum number of attachments of one packet. Default: 10, as in every current JavaScript parser, in both
+    /// directions.
     ///
-    /// Protects against a packet that announces millions of attachments and then sends them, empty, one by one: each
-    /// costs the receiver an entry in a list that must be kept until the last one is there.
+    /// Protects against a packet that announces millions of attachments and then sends them one by one, all empty. The
+    /// receiver must store an entry for each attachment until the last one has arrived.
     pub max_attachments: usize,
 
-    /// Bytes of all attachments of one packet together. Default: 10 000 000, which is what ten attachments of
-    /// Engine.IO's default `max_payload` of 1 000 000 come to, so that nothing a Node server takes is refused.
+    /// The maximum size of all attachments of one packet together, in bytes. Default: 10,000,000. This is the size of
+    /// ten attachments of 1,000,000 bytes, the default `max_payload` of Engine.IO, so every packet that a Node server
+    /// accepts is accepted here.
     ///
-    /// Protects against a packet that announces ten attachments, sends nine as large as a message may be, and then
-    /// stalls: on every connection the receiver holds nine messages instead of one, for as long as the heartbeat is answered.
+    /// Protects against a packet that announces ten attachments, sends nine of the maximum message size, and then
+    /// nothing more. The receiver would store nine messages instead of one per connection, for as long as the client
+    /// responds to pings.
     pub max_attachment_bytes: usize,
 }
 
 impl DecoderLimits {
-    /// The default of [`max_attachments`](Self::max_attachments). Encoding keeps to it as well: a JavaScript peer
-    /// closes the connection when it is sent more.
+    /// The default of [`max_attachments`](Self::max_attachments). Encoding has the same limit, because a JavaScript
+    /// peer closes the connection when it receives more attachments.
     pub const DEFAULT_MAX_ATTACHMENTS: usize = 10;
 
     /// The default of [`max_attachment_bytes`](Self::max_attachment_bytes).

@@ -1,4 +1,4 @@
-//! What a packet is, once its text has been read and validated.
+//! The packet type, and the validation of a packet's payload.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,19 +15,19 @@ use crate::scan::{self, ArraySpans, ScanError};
 
 /// A packet of Socket.IO 5, complete with its attachments.
 ///
-/// Without attachments it borrows from the text it was read from, and reading it took no memory.
-/// [`into_owned`](Self::into_owned) makes one that can wait.
+/// A packet without attachments borrows from the text it was read from, and reading it allocates nothing. Use
+/// [`into_owned`](Self::into_owned) to store it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Packet<'a> {
-    /// A client asks for a namespace, or the server grants it.
+    /// A client requests a namespace, or the server accepts the request.
     Connect {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
-        /// A JSON object: what a client authenticates with, or the server's `sid`.
+        /// A JSON object: the credentials of the client, or the server's `sid`.
         auth: Option<RawJson<'a>>,
     },
-    /// The peer leaves a namespace.
+    /// The peer disconnects from a namespace.
     Disconnect {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
@@ -36,7 +36,7 @@ pub enum Packet<'a> {
     Event {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
-        /// Under which id the peer wants an acknowledgement, if it wants one.
+        /// The id of the acknowledgement, if the peer requests one.
         ack: Option<u64>,
         /// Its name and arguments.
         event: Event<'a>,
@@ -45,12 +45,12 @@ pub enum Packet<'a> {
     Ack {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
-        /// The id that the event asked for.
+        /// The id of the acknowledgement, as sent with the event.
         id: u64,
-        /// What the receiver of the event answers.
+        /// The arguments of the acknowledgement.
         arguments: Arguments<'a>,
     },
-    /// The server refuses a namespace. A client never sends it.
+    /// The server rejects a connect request. A client never sends this packet.
     ConnectError {
         /// The namespace, with its leading slash.
         namespace: Cow<'a, str>,
@@ -60,7 +60,7 @@ pub enum Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The namespace that the packet belongs to, with its leading slash.
+    /// Returns the namespace of the packet, with its leading slash.
     #[must_use]
     pub fn namespace(&self) -> &str {
         match self {
@@ -72,7 +72,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The packet in memory of its own. The main namespace costs none.
+    /// Converts the packet into one that owns its data. The name of the main namespace needs no allocation.
     #[must_use]
     pub fn into_owned(self) -> Packet<'static> {
         match self {
@@ -92,7 +92,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Validates the payload: once, whole, and with the placeholders of a binary packet.
+    /// Validates the payload in one pass, including the placeholders of a binary packet.
     pub(crate) fn from_header(header: &Header<'a>) -> Result<Self, DecodeError> {
         let Header { packet_type, attachments, namespace, id, payload } = *header;
         let invalid = DecodeError::InvalidPayload(packet_type);
@@ -117,8 +117,8 @@ impl<'a> Packet<'a> {
                 }
                 Self::ConnectError { namespace, data }
             }
-            // Node passes an event without payload on, with no name and no arguments; the specification wants the
-            // connection closed, and no client depends on the former.
+            // Node accepts an event without a payload and emits it without name and arguments. The specification
+            // requires that the connection is closed, and no client depends on Node's behaviour.
             PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck
                 if !starts_with_array(payload) =>
             {
@@ -135,7 +135,7 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// Where the attachments of the packet go.
+    /// Returns the list of the packet's attachments; `None` if a packet of this type has no attachments.
     pub(crate) fn attachments_mut(&mut self) -> Option<&mut Vec<Bytes>> {
         match self {
             Self::Event { event, .. } => Some(event.arguments.attachments_mut()),
@@ -171,7 +171,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// The digit a packet begins with.
+/// The type of a packet, which is its first digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PacketType {
@@ -218,10 +218,10 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The name of the event.
+    /// Returns the name of the event.
     ///
-    /// A number as name is given as it is written; what is no Unicode text (half of a surrogate pair) is replaced by
-    /// U+FFFD.
+    /// If the name is a number, this returns the number as it is written. A code unit that is not valid Unicode (half
+    /// of a surrogate pair) is replaced by U+FFFD.
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.name {
@@ -230,14 +230,14 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The arguments, the name not among them.
+    /// Returns the arguments, without the name of the event.
     #[must_use]
     pub fn arguments(&self) -> &Arguments<'a> {
         &self.arguments
     }
 
-    /// Bytes that the event keeps from being freed: its whole text, with the name and all whitespace, and the
-    /// attachments.
+    /// Returns the size of the memory that the event holds, in bytes: its whole text, including the name and all
+    /// whitespace, and the attachments.
     #[must_use]
     pub fn size(&self) -> usize {
         let unescaped = match &self.name {
@@ -248,24 +248,24 @@ impl<'a> Event<'a> {
         self.arguments.payload().len() + unescaped + attachments
     }
 
-    /// The event in memory of its own: one allocation for name and arguments together.
+    /// Converts the event into one that owns its data. The name and the arguments share one allocation.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {
         Event { name: self.name, arguments: self.arguments.into_owned() }
     }
 }
 
-/// Names that no event on the wire may have: a received one closes the connection, a sent one is refused. `connection` and
-/// `error` are ordinary names.
+/// Event names that are reserved. If a peer sends an event with one of these names, the connection is closed. Encoding
+/// such an event fails. `connection` and `error` are not reserved.
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/// The one of [`RESERVED_EVENTS`] that `name` is.
+/// Returns the entry of [`RESERVED_EVENTS`] that equals `name`.
 pub(crate) fn reserved_event(name: &str) -> Option<&'static str> {
     RESERVED_EVENTS.into_iter().find(|reserved| *reserved == name)
 }
 
-/// Where an event's name is: in the payload, unless it is written with escapes.
+/// The name of an event: a range of the payload, or a copy if the name is written with escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
     InPayload(Range<usize>),
@@ -273,7 +273,7 @@ enum Name {
 }
 
 impl Name {
-    /// Reads the first element of an event's payload; `None` if it is neither text nor number.
+    /// Reads the first element of an event's payload. Returns `None` if it is neither a string nor a number.
     fn parse(payload: &str, element: Range<usize>) -> Option<Self> {
         let raw = &payload[element.clone()];
         match raw.as_bytes().first()? {
@@ -285,7 +285,7 @@ impl Name {
     }
 }
 
-/// What a JSON string says. serde_json gives the bytes; those of a lone surrogate are no UTF-8.
+/// Returns the content of a JSON string. It is read as bytes, because a lone surrogate is not valid UTF-8.
 fn unescape(raw: &str) -> Option<Box<str>> {
     struct Lossy;
 
@@ -369,7 +369,7 @@ mod tests {
             (r#"2["é☃😀",1]"#, "é☃😀", 1),
             (r#"2["a\"b\\c\n\u00e9\ud83d\ude00",1]"#, "a\"b\\c\né😀", 1),
             (r#"2["cut \ud83d",1]"#, "cut \u{fffd}\u{fffd}\u{fffd}", 1),
-            // Legal, although they look special.
+            // These names are allowed, although they look reserved.
             (r#"2["connection"]"#, "connection", 0),
             (r#"2["error"]"#, "error", 0),
             (r#"2["message",null]"#, "message", 1),

@@ -78,7 +78,8 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, watch: &mut W) -> Result<A
     Ok(list)
 }
 
-/// Whether a member's name, as written, is one of serde_json's own. Only names with a dollar or an escape are looked at.
+/// Whether a member's name, as written, is one of serde_json's own. Only names with a dollar or an escape are looked
+/// at.
 fn is_reserved_key(key: &str) -> bool {
     if key.contains('\\') {
         serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(SERDE_JSON_PRIVATE_PREFIX))

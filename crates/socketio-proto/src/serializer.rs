@@ -1,8 +1,8 @@
 //! JSON as `JSON.stringify` writes it, with binary values replaced by placeholders.
 //!
-//! Hot path. serde_json's own serializer could be taught numbers and placeholders through its formatter, but not to write
-//! strings faster than byte by byte. What it writes is the measure for everything that is not a number or bytes; a
-//! property test compares the two.
+//! Hot path. serde_json's own serializer could be taught numbers and placeholders through its formatter, but not to
+//! write strings faster than byte by byte. What it writes is the measure for everything that is not a number or bytes;
+//! a property test compares the two.
 
 use std::fmt::{self, Display};
 
@@ -75,7 +75,8 @@ impl<'s, 'e> JsonSerializer<'e> {
         self.open(bracket, close)
     }
 
-    /// A key is text, or what text can be made of without doubt: numbers and booleans, as members of a JavaScript object.
+    /// A key is text, or what text can be made of without doubt: numbers and booleans, as members of a JavaScript
+    /// object.
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
         let start = self.text.len();
         key.serialize(&mut *self)?;
@@ -256,8 +257,8 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Compound<'s, 'e>, SerializeError> {
-        // How serde_json's `RawValue` makes itself known, and its `Number` where it keeps every digit: a struct with one
-        // field, which is the text of the value.
+        // How serde_json's `RawValue` makes itself known, and its `Number` where it keeps every digit: a struct with
+        // one field, which is the text of the value.
         if name.starts_with(SERDE_JSON_PRIVATE_PREFIX) {
             return Ok(Compound { serializer: self, state: State::Verbatim, close: "" });
         }

@@ -1,15 +1,17 @@
-//! The rules of one connection on the server's side: which sockets it has, what is out of turn, what is overdue.
+//! The server side of one connection: its sockets, the order of packets that the protocol allows, and the deadlines.
 //!
-//! A [`Connection`] takes the messages of one Engine.IO session and says what they mean: a client asks for a namespace,
-//! an event or an acknowledgement has come for a socket, a client has left. The driver keeps whatever it needs for each
-//! socket, `S`, inside the connection's own entry, so that a packet costs one lookup. A [`Violation`] ends everything: it
-//! says what was wrong, and for which [`DisconnectReason`] the driver must close the session.
+//! A [`Connection`] takes the messages of one Engine.IO session and returns their meaning as a [`Received`]: a client
+//! requests a namespace, an event or an acknowledgement was received for a socket, or a client disconnects. The
+//! driver's data for each socket, `S`, is stored inside the connection, so that a packet costs one lookup. A
+//! [`Violation`] closes the connection. It describes the error and gives the [`DisconnectReason`] with which the driver
+//! must close the session.
 //!
-//! The program may disconnect a socket at any moment and from any task. The connection does not want to be told: it
-//! asks the [`Socket`] whenever that matters.
+//! The program may disconnect a socket at any time and from any task. The connection does not have to be notified,
+//! because it calls [`Socket::is_disconnected`] whenever this matters.
 //!
-//! Not here: which namespaces exist, the middleware, rooms, and who waits for which acknowledgement (an
-//! [`AckTable`](crate::AckTable) that other tasks must reach).
+//! This module does not decide which namespaces exist. It does not implement middleware or rooms, and it does not match
+//! acknowledgements with their waiters. For these, use an [`AckTable`](crate::AckTable), which other tasks must be able
+//! to access.
 //!
 //! ```
 //! use engineio_proto::MessageEncoder;
@@ -30,19 +32,19 @@
 //! let now = Time::ZERO;
 //! let mut connection = Connection::new(&Limits::default(), &Default::default(), now);
 //! let Ok(Some(Received::Connect(request))) = connection.handle_text(r#"0/chat,{"token":"1"}"#, now) else {
-//!     panic!("a client asks for a namespace");
+//!     panic!("a client requests a namespace");
 //! };
 //! let member = Member(request.namespace().to_owned());
-//! // The middleware takes as long as it takes. Then the driver sends `encode::connect`, and:
+//! The middleware may take any time here. Then the driver sends `encode::connect` and accepts the request:
 //! assert!(request.insert(member).accept());
 //!
 //! let Ok(Some(Received::Event { socket, event, ack })) = connection.handle_text(r#"2/chat,7["say"]"#, now) else {
-//!     panic!("an event has come");
+//!     panic!("an event was received");
 //! };
 //! assert_eq!((socket.socket().namespace(), event.name(), ack), ("/chat", "say", Some(7)));
 //!
 //! let Err(violation) = connection.handle_text(r#"2/other,["say"]"#, now) else {
-//!     panic!("this namespace is not joined");
+//!     panic!("the client is not connected to this namespace");
 //! };
 //! assert_eq!(violation, Violation::EventNotConnected);
 //! assert_eq!(violation.disconnect_reason(), DisconnectReason::ForcedServerClose);
@@ -71,38 +73,39 @@ use socket_entry::Slot;
 pub use socket_entry::{SocketEntry, SocketState};
 pub use violation::Violation;
 
-/// What a driver keeps for each socket, as far as the rules ask for it.
+/// The driver's data for one socket. The connection requires these methods.
 pub trait Socket {
-    /// The name of the namespace, with its leading slash. It never changes.
+    /// Returns the name of the namespace, with its leading slash. It never changes.
     fn namespace(&self) -> &str;
 
-    /// Whether the *program* has disconnected the socket. It may do so at any moment and from any task; once true, this
-    /// stays true. A client that leaves, or a connection that ends, does not count.
+    /// Returns whether the *program* has disconnected the socket. The program may do this at any time and from any
+    /// task. After this has returned `true`, it must never return `false` again. It stays `false` when the client
+    /// disconnects or the connection ends.
     fn is_disconnected(&self) -> bool;
 }
 
-/// One connection and the sockets on it.
+/// One connection and its sockets.
 ///
-/// Hot path. An event costs its decoding and a comparison with the namespace of the sockets, which is mostly one: no
-/// allocation, and no copy of the namespace.
+/// Hot path. An event costs the decoding and a comparison of its namespace with the namespace of each socket. Most
+/// connections have one socket. Nothing is allocated, and the namespace is not copied.
 #[derive(Debug)]
 pub struct Connection<S> {
     decoder: Decoder,
-    /// In the order in which they were asked for: of two in one namespace, the later one counts.
+    /// In the order of the connect requests. If there are several slots for one namespace, the last one counts.
     slots: SmallVec<[Slot<S>; 1]>,
-    /// Until when a namespace must be joined; never once one is.
+    /// The time by which the client must be connected to a namespace. `NEVER` after that.
     connect_deadline: Deadline,
-    /// Until when the next attachment must come; never while none is due.
+    /// The time by which the next attachment must arrive. `NEVER` if no attachment is expected.
     attachment_deadline: Deadline,
     /// In microseconds.
     attachment_timeout: u64,
     max_disconnecting_sockets: u32,
-    /// The driver does not read, so that no attachment can come.
+    /// Whether the driver has paused reading, so that no attachment can arrive.
     is_paused: bool,
     is_closed: bool,
 }
 
-/// A time that may never come. Half as large as an `Option`: each connection has two.
+/// A time that may be absent. Half the size of an `Option<Time>`, because each connection has two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Deadline(Time);
 
@@ -114,37 +117,38 @@ impl Deadline {
     }
 }
 
-/// What a message of the client means.
+/// The meaning of a message from the client.
 #[derive(Debug)]
 pub enum Received<'c, 'm, S> {
-    /// A client asks for a namespace.
+    /// The client requests a namespace.
     Connect(ConnectRequest<'c, 'm, S>),
-    /// An event has come for a socket that is connected.
+    /// An event for a connected socket.
     Event {
         /// The socket.
         socket: SocketEntry<'c, S>,
-        /// Its name and arguments.
+        /// The name and arguments of the event.
         event: Event<'m>,
-        /// Under which id the client wants an acknowledgement, if it wants one.
+        /// The id for the acknowledgement, if the client requests one.
         ack: Option<u64>,
     },
-    /// An acknowledgement has come for a socket that is connected. Nobody may be waiting for it.
+    /// An acknowledgement for a connected socket. There may be no waiter for it.
     Ack {
         /// The socket.
         socket: SocketEntry<'c, S>,
-        /// The id under which it was asked for.
+        /// The id that the event was sent with.
         id: u64,
-        /// What the client answers.
+        /// The arguments of the acknowledgement.
         arguments: Arguments<'m>,
     },
-    /// The client has left a namespace, perhaps before it was let in. The driver disconnects the socket for
-    /// [`DisconnectReason::ClientNamespaceDisconnect`], and [removes](SocketEntry::remove) it when its last handler has
-    /// finished.
+    /// The client has disconnected from a namespace, perhaps before its request was accepted. The driver disconnects
+    /// the socket with [`DisconnectReason::ClientNamespaceDisconnect`], and [removes](SocketEntry::remove) it after its
+    /// last handler has finished.
     Disconnect(SocketEntry<'c, S>),
 }
 
 impl<S: Socket> Connection<S> {
-    /// A connection that has just been opened.
+    /// Creates the state of a connection that was just opened. The [connect timeout](Limits::connect_timeout) starts at
+    /// `now`.
     #[must_use]
     pub fn new(limits: &Limits, packets: &crate::DecoderLimits, now: Time) -> Self {
         Self {
@@ -159,11 +163,12 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// A text message of the client. `None` means that there is nothing to do: the message announces attachments, or
-    /// is ignored because the socket is disconnected.
+    /// Processes a text message from the client. Returns `None` if there is nothing to do: the message announces
+    /// attachments, or it is ignored because the socket is disconnected or the connection is closed.
     ///
     /// # Errors
-    /// The connection must be closed. It is [closed](Self::close) here already.
+    /// Returns an error if the client violated the protocol. The connection is then [closed](Self::close), and the
+    /// driver must close the session.
     pub fn handle_text<'c, 'm>(
         &'c mut self,
         text: &'m str,
@@ -176,11 +181,12 @@ impl<S: Socket> Connection<S> {
         self.handle_decoded(decoded, now)
     }
 
-    /// A binary message of the client: an attachment. Borrowed data is copied, owned data is kept. Otherwise as
-    /// [`handle_text`](Self::handle_text).
+    /// Processes a binary message from the client, which is an attachment. Borrowed data is copied, and owned data is
+    /// kept without a copy. Otherwise like [`handle_text`](Self::handle_text).
     ///
     /// # Errors
-    /// The connection must be closed. It is [closed](Self::close) here already.
+    /// Returns an error if the client violated the protocol. The connection is then [closed](Self::close), and the
+    /// driver must close the session.
     pub fn handle_binary<'c, 'd>(
         &'c mut self,
         data: impl Into<Cow<'d, [u8]>>,
@@ -194,8 +200,8 @@ impl<S: Socket> Connection<S> {
         self.handle_decoded(decoded, now)
     }
 
-    /// The driver stops reading (`true`), or reads again. While it does not read, an attachment cannot be late; from
-    /// the moment it reads again, the client has the whole time once more.
+    /// Tells the connection that the driver has paused (`true`) or resumed (`false`) reading. The attachment timeout
+    /// does not run while reading is paused. When reading resumes, it starts from zero.
     pub fn set_read_paused(&mut self, paused: bool, now: Time) {
         if self.is_paused && !paused && self.awaits_attachment() {
             self.start_attachment_deadline(now);
@@ -203,20 +209,23 @@ impl<S: Socket> Connection<S> {
         self.is_paused = paused;
     }
 
-    /// Whether an attachment is due. Only then [`set_read_paused`](Self::set_read_paused) makes a difference.
+    /// Returns `true` if an attachment is expected. Otherwise, [`set_read_paused`](Self::set_read_paused) has no effect
+    /// on deadlines.
     #[must_use]
     pub fn awaits_attachment(&self) -> bool {
         self.attachment_deadline != Deadline::NEVER
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the time at which the driver must call [`handle_timeout`](Self::handle_timeout). `None` if there is no
+    /// deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let attachment = if self.is_paused { Deadline::NEVER } else { self.attachment_deadline };
         self.connect_deadline.min(attachment).time()
     }
 
-    /// What is overdue, if anything is. Then the connection must be closed; it is [closed](Self::close) here already.
+    /// Returns a violation if a deadline has passed. The connection is then [closed](Self::close), and the driver must
+    /// close the session.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Violation> {
         let violation = if self.connect_deadline.0 <= now {
@@ -230,8 +239,9 @@ impl<S: Socket> Connection<S> {
         Some(violation)
     }
 
-    /// The session has ended, or the driver is about to close it. Nothing is received any more, and every socket is
-    /// disconnected: the driver goes [over them](Self::for_each), and removes each when its last handler has finished.
+    /// Closes the connection, because the session has ended or the driver is about to close it. All further messages
+    /// are ignored, and every socket is disconnected. The driver visits the sockets with [`for_each`](Self::for_each)
+    /// and removes each socket after its last handler has finished.
     pub fn close(&mut self) {
         self.is_closed = true;
         self.connect_deadline = Deadline::NEVER;
@@ -241,24 +251,26 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether the connection is closed.
+    /// Returns `true` if the connection is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Whether no socket is left for the driver to see to.
+    /// Returns `true` if the driver has removed all sockets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sockets().next().is_none()
     }
 
-    /// What the driver keeps for each socket that it has not removed, in the order in which they were asked for.
+    /// Iterates over the driver's data of all sockets that have not been removed, in the order of their connect
+    /// requests.
     pub fn sockets(&self) -> impl Iterator<Item = &S> {
         self.slots.iter().filter_map(Slot::socket)
     }
 
-    /// Goes over all sockets that have not been removed, in the order in which they were asked for.
+    /// Calls `visit` for each socket that has not been removed, in the order of their connect requests. `visit` may
+    /// remove the socket.
     pub fn for_each(&mut self, mut visit: impl FnMut(SocketEntry<'_, S>)) {
         let mut index = 0;
         while index < self.slots.len() {
@@ -266,7 +278,7 @@ impl<S: Socket> Connection<S> {
             if self.slots[index].socket().is_some() {
                 visit(SocketEntry::new(self, index));
             }
-            // An entry that was removed has left its place to the next one.
+            // If the entry was removed, the next one is now at the same index.
             if self.slots.len() == before {
                 index += 1;
             }
@@ -294,12 +306,12 @@ impl<S: Socket> Connection<S> {
     ) -> Result<Option<Received<'c, 'm, S>>, Violation> {
         match packet {
             Packet::Event { namespace, ack, event } => {
-                let joined = self.connected_entry(&namespace, Violation::EventNotConnected)?;
-                Ok(joined.map(|socket| Received::Event { socket, event, ack }))
+                let entry = self.connected_entry(&namespace, Violation::EventNotConnected)?;
+                Ok(entry.map(|socket| Received::Event { socket, event, ack }))
             }
             Packet::Ack { namespace, id, arguments } => {
-                let joined = self.connected_entry(&namespace, Violation::AckNotConnected)?;
-                Ok(joined.map(|socket| Received::Ack { socket, id, arguments }))
+                let entry = self.connected_entry(&namespace, Violation::AckNotConnected)?;
+                Ok(entry.map(|socket| Received::Ack { socket, id, arguments }))
             }
             Packet::Connect { namespace, auth } => {
                 self.check_connect(&namespace)?;
@@ -319,7 +331,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// The socket of a namespace; `None` if it is disconnected, so that what comes for it is ignored.
+    /// Returns the socket of a namespace. Returns `None` if the socket is disconnected: packets for it are ignored.
     fn connected_entry(
         &mut self,
         namespace: &str,
@@ -333,12 +345,14 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Where the socket of a namespace is: the latest, if those before it still leave.
+    /// Returns the index of the latest socket of a namespace. Earlier sockets of the namespace may still be
+    /// disconnecting.
     fn position(&self, namespace: &str) -> Option<usize> {
         self.slots.iter().rposition(|slot| slot.namespace() == namespace)
     }
 
-    /// Whether a client may ask for this namespace now. What was kept of a socket before is no longer of use.
+    /// Checks that the client may request this namespace now. Also drops the remains of a removed socket of this
+    /// namespace.
     fn check_connect(&mut self, namespace: &str) -> Result<(), Violation> {
         if self.slots.iter().any(|slot| slot.is_open() && slot.namespace() == namespace) {
             return Err(self.close_with_violation(Violation::DuplicateConnect));

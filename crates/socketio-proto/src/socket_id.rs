@@ -9,30 +9,30 @@ use engineio_proto::Base64Id;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The id of one socket in one namespace: 20 characters of `A–Z a–z 0–9 - _`, from 15 random bytes.
+/// The id of one socket in one namespace: 20 characters of `A–Z a–z 0–9 - _` that encode 15 random bytes.
 ///
-/// It is public: rooms are named after it and other clients may see it. It is not the id of the Engine.IO session,
-/// which is a secret.
+/// The id is public: each socket has a room of this name, and other clients may see it. It differs from the id of the
+/// Engine.IO session, which is secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(Base64Id);
 
 impl SocketId {
-    /// Characters of an id.
+    /// The length of an id in characters.
     pub const LENGTH: usize = Base64Id::LENGTH;
 
-    /// Makes an id of 15 bytes from a cryptographic source.
+    /// Creates an id from 15 random bytes. They must come from a cryptographic random number generator.
     #[must_use]
     pub fn from_random(random: [u8; 15]) -> Self {
         Self(Base64Id::from_random(random))
     }
 
-    /// Reads an id; `None` when it cannot be one.
+    /// Parses an id. Returns `None` if the text does not have the form of an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Base64Id::parse(text).map(Self)
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -59,7 +59,7 @@ impl fmt::Debug for SocketId {
     }
 }
 
-/// A text that cannot be the id of a socket.
+/// An error for a text that does not have the form of a socket id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a socket id has 20 characters of A-Z a-z 0-9 - _")]
 pub struct InvalidSocketId;

@@ -1,4 +1,4 @@
-//! A client that asks for a namespace.
+//! The connect request of a client.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,8 @@ use super::{Connection, Socket, SocketEntry, SocketState};
 use crate::arguments::RawJson;
 use crate::server::socket_entry::Slot;
 
-/// A client asks for a namespace. The driver [inserts](Self::insert) a socket for it, or drops this and sends a refusal.
+/// A client's request to connect to a namespace. To process it, the driver [inserts](Self::insert) a socket. To reject
+/// it, the driver drops the request and sends [`encode::connect_error`](crate::encode::connect_error).
 #[derive(Debug)]
 pub struct ConnectRequest<'c, 'm, S> {
     connection: &'c mut Connection<S>,
@@ -26,33 +27,33 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
         Self { connection, namespace, auth }
     }
 
-    /// The name of the namespace, with its leading slash.
+    /// Returns the name of the namespace, with its leading slash.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// What the client authenticates with: a JSON object, as it came; `{}` if the client sent nothing. The fields for
-    /// recovery are in it too.
+    /// Returns the auth payload of the client, a JSON object, as received. It includes the fields for recovery. If the
+    /// client sent no payload, it is `{}`.
     #[must_use]
     pub fn auth(&self) -> &RawJson<'m> {
         self.auth.as_ref().unwrap_or(&RawJson::EMPTY_OBJECT)
     }
 
-    /// The private id that the client was given before, if it wants to be recovered.
+    /// Returns the private id of the session that the client wants to recover, if it sent one.
     #[must_use]
     pub fn pid(&self) -> Option<String> {
         self.recovery().pid.text()
     }
 
-    /// The offset of the last event that the client has received, if it wants to be recovered.
+    /// Returns the offset of the last event that the client received, if it sent one.
     #[must_use]
     pub fn offset(&self) -> Option<String> {
         self.recovery().offset.text()
     }
 
-    /// The client may join if the middleware lets it. What is inserted must be a socket of the namespace that was
-    /// asked for.
+    /// Inserts the socket for this request, in the state [`SocketState::Connecting`]. It connects as soon as the driver
+    /// calls [`SocketEntry::accept`]. The namespace of the socket must be the requested one.
     pub fn insert(self, socket: S) -> SocketEntry<'c, S> {
         debug_assert_eq!(socket.namespace(), self.namespace);
         self.connection.slots.push(Slot::Socket { state: SocketState::Connecting, socket });
@@ -65,7 +66,7 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
     }
 }
 
-/// The fields for recovery. What is no text is as good as absent.
+/// The fields for recovery. A field that is not a string is ignored.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RecoveryFields {

@@ -1,36 +1,36 @@
-//! Why a socket of the server is disconnected.
+//! The reasons why a server's socket is disconnected.
 
 use std::fmt;
 
 use engineio_proto::CloseReason;
 
-/// Why a socket is disconnected, in the words of the Node server.
+/// The reason why a socket is disconnected. The names and texts are the reasons of the Node server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {
     /// The program disconnected the socket.
     ServerNamespaceDisconnect,
-    /// The client left the namespace.
+    /// The client disconnected from the namespace.
     ClientNamespaceDisconnect,
     /// The client went away.
     TransportClose,
-    /// The connection failed, or the client broke the rules of its transport, or read too slowly.
+    /// The connection failed, the client violated the rules of the transport, or the client read too slowly.
     TransportError,
-    /// The client did not answer a ping.
+    /// The client did not respond to a ping in time.
     PingTimeout,
-    /// The client sent what is no Engine.IO packet.
+    /// The client sent an invalid Engine.IO packet.
     ParseError,
-    /// The client sent what is no Socket.IO packet, or the task of the connection was ended from outside.
+    /// The client sent an invalid Socket.IO packet, or the task of the connection was cancelled.
     ForcedClose,
-    /// The client broke the protocol: it joined twice, or spoke in a namespace that it had not joined. Or the driver's
-    /// limits were exceeded.
+    /// The client violated the protocol: for example, it connected to a namespace twice, or it sent a packet to a
+    /// namespace that it was not connected to. Or it exceeded a limit of the driver.
     ForcedServerClose,
     /// The server is shutting down.
     ServerShuttingDown,
 }
 
 impl DisconnectReason {
-    /// The reason in the words of the Node server.
+    /// Returns the text that the Node server uses for this reason.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl DisconnectReason {
         }
     }
 
-    /// A small number for the reason, by which a driver can keep it in an atomic byte.
+    /// Returns a small number for the reason, so that a driver can store it in an atomic byte.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -62,7 +62,7 @@ impl DisconnectReason {
         }
     }
 
-    /// The reason whose [`code`](Self::code) this is.
+    /// Returns the reason for a [`code`](Self::code), or `None` if no reason has this code.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
@@ -105,7 +105,8 @@ mod tests {
 
     use super::*;
 
-    /// All reasons, one after the other. A new variant does not compile before it has its place here.
+    /// Returns the reason after `reason`, so that the test visits all of them. The match makes sure that a new variant
+    /// is added here.
     fn following(reason: DisconnectReason) -> Option<DisconnectReason> {
         use DisconnectReason as Reason;
         match reason {
@@ -129,7 +130,7 @@ mod tests {
             assert_eq!(DisconnectReason::from_code(reason.code()), Some(*reason));
         }
         let known = (0..=u8::MAX).filter_map(DisconnectReason::from_code).count();
-        assert_eq!(known, reasons.len(), "a code without a reason");
+        assert_eq!(known, reasons.len(), "every code must have a reason");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a client may make a server keep or wait for, with the attack that each number protects against.
+//! Limits on what a client can make a server store or wait for. Each limit names the attack that it protects against.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Time for a connection to join its first namespace; then it is closed. Default: 45 s, as in Node.
+    /// The time in which a client must connect to its first namespace. After that, the connection is closed. Default:
+    /// 45 s, as in Node.
     ///
-    /// Protects against connections that never join anything and cost the client nothing.
+    /// Protects against clients that open connections and never connect to a namespace, which costs them nothing.
     pub connect_timeout: Duration,
 
-    /// Time between a packet and its first attachment, and between its attachments; then the connection is closed.
-    /// The time stands still while the driver does not read. Default: 45 s.
+    /// The maximum time from a packet to its first attachment, and from one attachment to the next. After that, the
+    /// connection is closed. The time does not count while the driver has paused reading. Default: 45 s.
     ///
-    /// Protects against clients that announce attachments and keep them back: what has come is held until the last one is
-    /// there.
+    /// Protects against clients that announce attachments and never send them. The packet is stored until its last
+    /// attachment has arrived.
     pub attachment_timeout: Duration,
 
-    /// Sockets of one namespace whose last handlers still run when the client asks for it again. One more closes the
-    /// connection. Default: 16.
+    /// The maximum number of disconnected sockets of one namespace whose handlers are still running when the client
+    /// requests the namespace again. If there are already this many, the request closes the connection. Default: 16.
     ///
-    /// Protects against clients that join and leave in a loop, faster than handlers finish.
+    /// Protects against clients that connect and disconnect in a loop, faster than the handlers finish.
     pub max_disconnecting_sockets: usize,
 }
 

@@ -1,32 +1,32 @@
-//! One socket of a connection, and the states it goes through.
+//! The sockets of a connection and their states.
 
 use super::{Connection, Deadline, Socket};
 
-/// What a connection keeps of a socket.
+/// The data that a connection stores for a socket.
 #[derive(Debug)]
 pub(super) enum Slot<S> {
     Socket {
         state: SocketState,
         socket: S,
     },
-    /// The server has disconnected the socket, and the driver has removed it. The client may not know it yet: what it
-    /// still sends to this namespace is ignored, not punished.
+    /// The server has disconnected the socket, and the driver has removed it. The client may not have received the
+    /// disconnect packet yet, so packets for this namespace are ignored and do not close the connection.
     DisconnectedByServer {
         namespace: Box<str>,
     },
 }
 
-/// Where a socket is in its life.
+/// The state of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketState {
-    /// The client has asked for the namespace; the middleware decides.
+    /// The client has requested the namespace, and the middleware has not decided yet.
     Connecting,
-    /// The client has been let in.
+    /// The client is connected to the namespace.
     Connected,
-    /// The client has left, the server has disconnected it, or the connection is closed. Its last handlers may still
-    /// run.
+    /// The client or the server has disconnected the socket, or the connection is closed. The handlers of the socket
+    /// may still be running.
     Disconnected {
-        /// Whether it was let in before.
+        /// Whether the socket was connected before.
         was_connected: bool,
     },
 }
@@ -46,7 +46,7 @@ impl<S: Socket> Slot<S> {
         }
     }
 
-    /// Whether the socket is connected or will perhaps be.
+    /// Whether the socket is connected or may still become connected.
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Socket { state: SocketState::Connecting | SocketState::Connected, socket } => {
@@ -56,7 +56,7 @@ impl<S: Socket> Slot<S> {
         }
     }
 
-    /// Whether the client has been let in, and may since have left.
+    /// Whether the socket is connected or was connected before.
     pub(super) fn was_connected(&self) -> bool {
         match self {
             Self::Socket { state, .. } => {
@@ -74,11 +74,11 @@ impl<S: Socket> Slot<S> {
     }
 }
 
-/// One socket of a connection, which is borrowed meanwhile.
+/// Access to one socket of a connection. The entry borrows the connection.
 #[derive(Debug)]
 pub struct SocketEntry<'c, S> {
     connection: &'c mut Connection<S>,
-    /// Of a slot with a socket.
+    /// The index of a `Slot::Socket`.
     index: usize,
 }
 
@@ -87,29 +87,30 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
         Self { connection, index }
     }
 
-    /// What the driver keeps for the socket.
+    /// Returns the driver's data for the socket.
     #[must_use]
     pub fn socket(&self) -> &S {
         match &self.connection.slots[self.index] {
             Slot::Socket { socket, .. } => socket,
             Slot::DisconnectedByServer { .. } => {
-                unreachable!("an entry is made for a socket and ends with it")
+                unreachable!("an entry always refers to a socket")
             }
         }
     }
 
-    /// The same, to be changed.
+    /// Returns the driver's data for the socket, mutably.
     #[must_use]
     pub fn socket_mut(&mut self) -> &mut S {
         match &mut self.connection.slots[self.index] {
             Slot::Socket { socket, .. } => socket,
             Slot::DisconnectedByServer { .. } => {
-                unreachable!("an entry is made for a socket and ends with it")
+                unreachable!("an entry always refers to a socket")
             }
         }
     }
 
-    /// Where the socket is in its life. One that the program has disconnected is disconnected.
+    /// Returns the state of the socket. A socket that the program has disconnected is in the state
+    /// [`SocketState::Disconnected`].
     #[must_use]
     pub fn state(&self) -> SocketState {
         let slot = &self.connection.slots[self.index];
@@ -119,12 +120,13 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
         }
     }
 
-    /// The middleware has let the client in: it may send events from now on, so the driver sends CONNECT at once.
+    /// Accepts the connect request, after the middleware has allowed it. The client may send events from now on. If
+    /// this returns `true`, the driver must send [`encode::connect`](crate::encode::connect) at once.
     ///
-    /// `false` if the client has left meanwhile, the program has disconnected the socket, or the connection is closed:
-    /// then nothing is to be sent, and the entry is to be [removed](Self::remove). For a socket that is connected already,
-    /// this does nothing.
-    #[must_use = "a client that has left meanwhile must not be told that it has joined"]
+    /// Returns `false` if the client or the program has disconnected the socket, or if the connection is closed. The
+    /// driver must then send nothing and [remove](Self::remove) the entry. If the socket is already connected, this
+    /// does nothing and returns `true`.
+    #[must_use = "if this returns `false`, the driver must not send a CONNECT packet"]
     pub fn accept(&mut self) -> bool {
         let slot = &mut self.connection.slots[self.index];
         let is_open = slot.is_open();
@@ -137,10 +139,13 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
         is_open
     }
 
-    /// The driver has finished with the socket: it is disconnected and its last handler has ended, or the middleware has
-    /// refused it. A refused client is told so by the driver and may ask again; its connection stays, and so does the
-    /// deadline until which some namespace must be joined. If the program has disconnected the socket, the name of the
-    /// namespace is kept until the client asks for it again.
+    /// Removes the socket from the connection. The driver calls this after the socket is disconnected and its last
+    /// handler has finished, or after the middleware has rejected the request.
+    ///
+    /// To reject a request, the driver also sends [`encode::connect_error`](crate::encode::connect_error). The
+    /// connection stays open, the client may request the namespace again, and the [connect
+    /// timeout](super::Limits::connect_timeout) continues. If the program has disconnected the socket, the connection
+    /// stores the name of the namespace until the client requests it again, to ignore late packets.
     pub fn remove(self) {
         let Self { connection, index } = self;
         let slot = &mut connection.slots[index];

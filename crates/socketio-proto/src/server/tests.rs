@@ -28,7 +28,7 @@ fn connection() -> Connection<Member> {
     Connection::new(&Limits::default(), &crate::DecoderLimits::default(), at(0))
 }
 
-/// Asks for a namespace and leaves the decision open.
+/// Requests a namespace and does not decide on the request.
 fn ask(connection: &mut Connection<Member>, namespace: &'static str) -> Rc<Cell<bool>> {
     let kicked = Rc::new(Cell::new(false));
     match connection.handle_text(&format!("0{namespace}"), at(0)) {
@@ -72,7 +72,7 @@ fn receive(connection: &mut Connection<Member>, text: &str) -> String {
             format!("event {} {} {ack:?}", socket.socket().namespace(), event.name())
         }
         Ok(Some(Received::Ack { socket, id, .. })) => format!("ack {} {id}", socket.socket().namespace()),
-        Ok(Some(Received::Disconnect(socket))) => format!("left {}", socket.socket().namespace()),
+        Ok(Some(Received::Disconnect(socket))) => format!("disconnect {}", socket.socket().namespace()),
         Ok(Some(Received::Connect(request))) => format!("connect {}", request.namespace()),
         Err(violation) => format!("{violation}: {}", violation.disconnect_reason()),
     }
@@ -86,23 +86,38 @@ fn what_comes_for_a_socket_is_given_to_it() {
     assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
     assert_eq!(receive(&mut connection, r#"2/a,7["y"]"#), "event /a y Some(7)");
     assert_eq!(receive(&mut connection, "3/a,3[]"), "ack /a 3");
-    assert_eq!(receive(&mut connection, "1/a,"), "left /a");
+    assert_eq!(receive(&mut connection, "1/a,"), "disconnect /a");
     assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
 }
 
 #[test]
 fn what_is_out_of_turn_is_named_and_ends_the_connection() {
     for (text, what) in [
-        (r#"2/b,["x"]"#, "an event for a namespace that is not joined: forced server close"),
-        (r#"2/asked,["x"]"#, "an event for a namespace that is not joined: forced server close"),
-        ("3/b,0[]", "an acknowledgement for a namespace that is not joined: forced server close"),
-        ("3/asked,0[]", "an acknowledgement for a namespace that is not joined: forced server close"),
-        ("1/b,", "a disconnect from a namespace that is not joined: forced server close"),
-        ("0", "a second connect to a namespace: forced server close"),
-        ("0/asked,", "a second connect to a namespace: forced server close"),
-        (r#"4{"message":"x"}"#, "a packet that only servers send: forced server close"),
+        (
+            r#"2/b,["x"]"#,
+            "the client sent an event to a namespace that it is not connected to: forced server close",
+        ),
+        (
+            r#"2/asked,["x"]"#,
+            "the client sent an event to a namespace that it is not connected to: forced server close",
+        ),
+        (
+            "3/b,0[]",
+            "the client sent an acknowledgement to a namespace that it is not connected to: forced server close",
+        ),
+        (
+            "3/asked,0[]",
+            "the client sent an acknowledgement to a namespace that it is not connected to: forced server close",
+        ),
+        ("1/b,", "the client disconnected from a namespace that it is not connected to: forced server close"),
+        ("0", "the client connected to a namespace twice: forced server close"),
+        ("0/asked,", "the client connected to a namespace twice: forced server close"),
+        (
+            r#"4{"message":"x"}"#,
+            "the client sent CONNECT_ERROR, which only servers may send: forced server close",
+        ),
         ("", "the packet is empty: forced close"),
-        ("2[", "the payload is not JSON at byte 1: forced close"),
+        ("2[", "the payload is not valid JSON at byte 1: forced close"),
         (r#"2["connect"]"#, "the event name \"connect\" is reserved: forced close"),
     ] {
         let mut connection = connection();
@@ -144,13 +159,13 @@ fn a_client_that_does_not_know_yet_that_it_was_disconnected_is_not_punished() {
 fn a_client_that_has_left_knows_it() {
     let mut connection = connection();
     join(&mut connection, "/");
-    assert_eq!(receive(&mut connection, "1"), "left /");
+    assert_eq!(receive(&mut connection, "1"), "disconnect /");
     assert_eq!(receive(&mut connection, "1"), "ignored", "its last handler still runs");
     assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored");
     remove_disconnected(&mut connection);
     assert_eq!(
         receive(&mut connection, r#"2["x"]"#),
-        "an event for a namespace that is not joined: forced server close"
+        "the client sent an event to a namespace that it is not connected to: forced server close"
     );
 }
 
@@ -158,14 +173,14 @@ fn a_client_that_has_left_knows_it() {
 fn a_client_that_leaves_before_it_is_let_in_is_not_let_in() {
     let mut connection = connection();
     ask(&mut connection, "/");
-    assert_eq!(receive(&mut connection, "1"), "left /");
+    assert_eq!(receive(&mut connection, "1"), "disconnect /");
     connection.for_each(|mut entry| {
         assert_eq!(entry.state(), SocketState::Disconnected { was_connected: false });
         assert!(!entry.accept());
         entry.remove();
     });
     assert!(connection.is_empty());
-    assert_eq!(connection.poll_timeout(), Some(at(45)), "it has joined nothing");
+    assert_eq!(connection.poll_timeout(), Some(at(45)), "the client is not connected to any namespace");
 }
 
 #[test]
@@ -223,13 +238,13 @@ fn joining_again_does_not_wait_for_the_last_handlers_of_the_socket_before_up_to_
         if round % 2 == 0 {
             kicked.set(true);
         } else {
-            assert_eq!(receive(&mut connection, "1"), "left /");
+            assert_eq!(receive(&mut connection, "1"), "disconnect /");
         }
     }
     join(&mut connection, "/a");
     assert_eq!(
         receive(&mut connection, "0"),
-        "more than 16 sockets of one namespace are leaving: forced server close"
+        "the client has more than 16 sockets of one namespace that are still disconnecting: forced server close"
     );
 }
 
@@ -242,7 +257,7 @@ fn a_socket_that_finishes_late_says_nothing_about_the_one_after_it() {
     assert_eq!(connection.sockets().count(), 1);
     assert_eq!(
         receive(&mut connection, r#"2["x"]"#),
-        "an event for a namespace that is not joined: forced server close"
+        "the client sent an event to a namespace that it is not connected to: forced server close"
     );
 }
 

@@ -1,46 +1,48 @@
-//! What a client did wrong.
+//! The protocol violations of a client.
 
 use super::DisconnectReason;
 use crate::error::DecodeError;
 
-/// Why a connection must be closed: the client broke the protocol, or kept the server waiting.
+/// The reason why a connection must be closed: the client violated the protocol or missed a deadline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// An event came for a namespace that the client has not joined, or not yet.
-    #[error("an event for a namespace that is not joined")]
+    /// The client sent an event to a namespace that it is not connected to, or not yet.
+    #[error("the client sent an event to a namespace that it is not connected to")]
     EventNotConnected,
-    /// An acknowledgement came for a namespace that the client has not joined, or not yet.
-    #[error("an acknowledgement for a namespace that is not joined")]
+    /// The client sent an acknowledgement to a namespace that it is not connected to, or not yet.
+    #[error("the client sent an acknowledgement to a namespace that it is not connected to")]
     AckNotConnected,
-    /// The client leaves a namespace that it has not asked for.
-    #[error("a disconnect from a namespace that is not joined")]
+    /// The client disconnected from a namespace that it has not requested.
+    #[error("the client disconnected from a namespace that it is not connected to")]
     DisconnectNotConnected,
-    /// The client asks for a namespace that it has joined, or has asked for.
-    #[error("a second connect to a namespace")]
+    /// The client requested a namespace that it has already requested or is connected to.
+    #[error("the client connected to a namespace twice")]
     DuplicateConnect,
-    /// The client asks for a namespace while the last handlers of too many sockets before still run.
-    #[error("more than {max} sockets of one namespace are leaving")]
+    /// The client requested a namespace again while the handlers of too many of its former sockets in this namespace
+    /// were still running.
+    #[error("the client has more than {max} sockets of one namespace that are still disconnecting")]
     TooManyDisconnecting {
+        /// The maximum number of such sockets,
         /// [`Limits::max_disconnecting_sockets`](super::Limits::max_disconnecting_sockets).
         max: usize,
     },
-    /// The client refuses a connection, which only servers do.
-    #[error("a packet that only servers send")]
+    /// The client sent CONNECT_ERROR, which only servers may send.
+    #[error("the client sent CONNECT_ERROR, which only servers may send")]
     UnexpectedConnectError,
-    /// The client announced an attachment and kept it back.
-    #[error("an attachment did not come in time")]
+    /// An announced attachment did not arrive within [`Limits::attachment_timeout`](super::Limits::attachment_timeout).
+    #[error("the client did not send an announced attachment in time")]
     AttachmentTimeout,
-    /// The client joined no namespace.
-    #[error("no namespace joined in time")]
+    /// The client connected to no namespace within [`Limits::connect_timeout`](super::Limits::connect_timeout).
+    #[error("the client did not connect to a namespace in time")]
     ConnectTimeout,
-    /// The client sent what is no packet.
+    /// The client sent a message that is not a valid packet.
     #[error(transparent)]
     Decode(#[from] DecodeError),
 }
 
 impl Violation {
-    /// For which reason the sockets of the connection are disconnected.
+    /// Returns the reason for which the sockets of the connection are disconnected.
     #[must_use]
     pub fn disconnect_reason(&self) -> DisconnectReason {
         match self {
