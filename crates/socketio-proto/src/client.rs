@@ -1,25 +1,31 @@
-//! The client's side of one connection, with a socket for each namespace, as `socket.io-client` 4.8 behaves.
+//! The client side of one connection, with a socket for each namespace. It behaves like `socket.io-client` 4.8.
 //!
-//! A [`Client`] outlives the engine's connections: the driver tells it when one is open
-//! ([`handle_open`](Client::handle_open)) and when it is closed ([`handle_close`](Client::handle_close)), and
-//! reconnects as long as a socket [is active](Client::is_active). Every [`Socket`] joins its namespace anew each time,
-//! and keeps what is emitted meanwhile. The driver's turn is always the same: after every call it sends what
-//! [`poll_transmit`](Client::poll_transmit) gives, does what [`poll_output`](Client::poll_output) says, and sleeps
-//! until [`poll_timeout`](Client::poll_timeout).
+//! A [`Client`] outlives the connections of the engine. The driver calls [`handle_open`](Client::handle_open) when a
+//! connection is open and [`handle_close`](Client::handle_close) when it is closed. It reconnects as long as
+//! [`is_active`](Client::is_active) returns `true`. Each active [`Socket`] connects to its namespace again on every new
+//! connection, and buffers the events that are emitted in between.
 //!
-//! What is promised:
-//! - Events are sent in the order in which they were emitted, and none is sent twice. One that was sent on a connection
-//!   that broke may be lost. One that waits is sent on the next one.
-//! - Each waiter for an acknowledgement is returned exactly once. It fails when the connection breaks on which its event
-//!   was sent. While its event waits, it waits too, until its deadline: then the event is not sent. When the program or
-//!   the driver gives up, it fails in any case.
-//! - Events come in order, those that the server replays before [`Output::Connected`].
-//! - After a disconnect by the server, or a refusal, a socket stays disconnected until the program connects it.
+//! After every call, the driver does three things: it sends the messages from [`poll_transmit`](Client::poll_transmit),
+//! processes the outputs from [`poll_output`](Client::poll_output), and sets its timer to
+//! [`poll_timeout`](Client::poll_timeout).
 //!
-//! A driver that shares a connection between tasks keeps it behind one lock, which is held for no longer than a call:
-//! a message is encoded before, and pushed to the engine within ([`EmitAction::Transmit`]), so that no other overtakes it.
+//! Guarantees:
+//! - Events are sent in the order in which they were emitted. No event is sent twice. An event that was sent on a
+//!   connection that broke may be lost. A buffered event is sent on the next connection.
+//! - Each waiter for an acknowledgement is returned exactly once. If the connection breaks after the event was sent,
+//!   the waiter fails. As long as the event is buffered, the waiter waits too. If its deadline passes in that time, the
+//!   waiter fails and the event is not sent. If the program disconnects the socket or the driver stops reconnecting,
+//!   the waiter always fails.
+//! - Events are received in order. Events that the server replays come before [`Output::Connected`].
+//! - If the server disconnects a socket or rejects its request, the socket stays disconnected until the program
+//!   connects it again.
 //!
-//! Not here: when to reconnect, and `retries`, which would be a queue in front of [`Socket::emit_with_ack`].
+//! A driver that shares a client between tasks protects it with one lock, and holds the lock for one call at a time. It
+//! encodes a message before it takes the lock. If the call returns [`EmitAction::Transmit`], it pushes the message to
+//! the engine before it releases the lock, so that no other message overtakes it.
+//!
+//! This module does not decide when to reconnect. It does not implement the option `retries` of the JavaScript client,
+//! which would be a queue in front of [`Socket::emit_with_ack`].
 //!
 //! ```
 //! use engineio_proto::{CloseReason, MessageEncoder};
@@ -31,7 +37,7 @@
 //! let key = client.socket("/", Auth::Static(None));
 //! client[key].connect();
 //!
-//! // There is no client yet: the event waits.
+//! There is no connection yet, so the event is buffered.
 //! let mut encoder = MessageEncoder::new();
 //! let id = client[key].next_ack_id();
 //! let message = encode::event(&mut encoder, "/", Some(id), "ask", &42)?;
@@ -40,7 +46,7 @@
 //!
 //! client.handle_open();
 //! assert!(client.poll_transmit().is_some(), "CONNECT");
-//! assert!(client.poll_transmit().is_none(), "the event waits for the answer");
+//! assert!(client.poll_transmit().is_none(), "the event waits for the response");
 //! assert_eq!(client.handle_text(r#"0{"sid":"x"}"#), Ok(None));
 //! assert!(client.poll_transmit().is_some(), "the event");
 //! assert_eq!(client.poll_output(), Some((key, Output::Connected { recovered: false })));
@@ -73,37 +79,37 @@ pub use limits::{Limits, Overflow};
 pub use output::{AckError, AckId, ConnectError, DisconnectReason, Output};
 pub use socket::{Auth, EmitAction, EmitError, Socket};
 
-/// The sockets of a client that share the connections to one server.
+/// The sockets of a client. They share one connection to a server at a time.
 ///
-/// `W` is the driver's type of a waiter for an acknowledgement.
+/// `W` is the driver's type for a waiter that waits for an acknowledgement.
 #[derive(Debug)]
 pub struct Client<W> {
     decoder: Decoder,
     decoder_limits: crate::DecoderLimits,
     limits: Limits,
     is_open: bool,
-    /// Sockets stay as long as the connection: a program that asks for a namespace again gets the same one.
+    /// Sockets are never removed. If a program requests a namespace again, it gets the same socket.
     sockets: SmallVec<[Socket<W>; 1]>,
 }
 
-/// One of the sockets of a [`Client`].
+/// Identifies a socket of a [`Client`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketKey(usize);
 
-/// What the server did wrong. The connection must be closed.
+/// A protocol violation of the server. The connection must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// The server sent what is no packet.
+    /// The server sent a message that is not a valid packet.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The server sent more events before it answered CONNECT than the [`Limits`] allow.
-    #[error("too many events before the namespace is joined")]
+    /// The server sent more events before its response to CONNECT than the [`Limits`] allow.
+    #[error("the server sent too many events before it accepted the connection to the namespace")]
     ReceiveBufferFull,
 }
 
 impl Violation {
-    /// For which reason the sockets are disconnected.
+    /// Returns the reason for which the sockets are disconnected.
     #[must_use]
     pub fn disconnect_reason(&self) -> DisconnectReason {
         match self {
@@ -114,7 +120,7 @@ impl Violation {
 }
 
 impl<W> Client<W> {
-    /// A client without sockets and without a connection.
+    /// Creates a client without sockets and without a connection.
     #[must_use]
     pub fn new(limits: &Limits, packets: &crate::DecoderLimits) -> Self {
         Self {
@@ -126,8 +132,9 @@ impl<W> Client<W> {
         }
     }
 
-    /// The socket of a namespace, which is made if there is none yet. It does nothing until it is told to
-    /// [connect](Socket::connect). What it authenticates with is `auth` from now on.
+    /// Returns the key of the socket for a namespace, and creates the socket if it does not exist. A new socket is
+    /// inactive until [`Socket::connect`] is called. If the socket exists, its credentials are replaced by `auth`, from
+    /// the next CONNECT packet on.
     pub fn socket(&mut self, namespace: &str, auth: Auth) -> SocketKey {
         if let Some(position) = self.position(namespace) {
             self.sockets[position].set_auth(auth);
@@ -141,14 +148,15 @@ impl<W> Client<W> {
         SocketKey(self.sockets.len() - 1)
     }
 
-    /// Whether a socket wants a connection. When none does, the driver closes the one that there is, and does not
-    /// reconnect.
+    /// Returns `true` if a socket needs a connection. If this returns `false`, the driver closes the open connection
+    /// and does not reconnect.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.sockets.iter().any(Socket::is_active)
     }
 
-    /// The engine is open: every active socket asks for its namespace. Ignored when it is open already.
+    /// Tells the client that the engine is open. Every active socket requests its namespace. Does nothing if the engine
+    /// is already open.
     pub fn handle_open(&mut self) {
         if std::mem::replace(&mut self.is_open, true) {
             return;
@@ -157,22 +165,23 @@ impl<W> Client<W> {
         self.sockets.iter_mut().for_each(Socket::handle_open);
     }
 
-    /// The engine is closed: every socket that was connected is disconnected, for this reason. Ignored when the end is
-    /// known already.
+    /// Tells the client that the engine is closed. Every connected socket is disconnected with this reason. Does
+    /// nothing if the client already considers the engine closed.
     pub fn handle_close(&mut self, reason: CloseReason) {
         self.close(reason.into());
     }
 
-    /// The driver does not reconnect any more: all waiters for acknowledgements fail.
+    /// Tells the client that the driver has stopped reconnecting. All waiters for acknowledgements fail.
     pub fn handle_reconnect_failed(&mut self) {
         self.sockets.iter_mut().for_each(Socket::handle_reconnect_failed);
     }
 
-    /// A text message of the server. Events and acknowledgements are given at once, unless something else has to be
-    /// [polled](Self::poll_output) before: then they wait behind that.
+    /// Processes a text message from the server. Usually returns events and acknowledgements directly. If earlier
+    /// outputs have not been [polled](Self::poll_output) yet, the new output is queued after them.
     ///
     /// # Errors
-    /// The engine must be closed. To the sockets it is closed already.
+    /// Returns an error if the server violated the protocol. The driver must close the engine. The client already
+    /// treats it as closed.
     pub fn handle_text<'m>(
         &mut self,
         text: &'m str,
@@ -184,11 +193,12 @@ impl<W> Client<W> {
         self.handle_decoded(decoded)
     }
 
-    /// A binary message of the server: an attachment. Borrowed data is copied, owned data is kept. Otherwise as
-    /// [`handle_text`](Self::handle_text).
+    /// Processes a binary message from the server, which is an attachment. Borrowed data is copied, and owned data is
+    /// kept without a copy. Otherwise like [`handle_text`](Self::handle_text).
     ///
     /// # Errors
-    /// The engine must be closed. To the sockets it is closed already.
+    /// Returns an error if the server violated the protocol. The driver must close the engine. The client already
+    /// treats it as closed.
     pub fn handle_binary<'d>(
         &mut self,
         data: impl Into<Cow<'d, [u8]>>,
@@ -200,26 +210,28 @@ impl<W> Client<W> {
         self.handle_decoded(decoded)
     }
 
-    /// The next message for the engine. What it gives counts as sent, so a driver whose engine takes nothing now does
-    /// not ask.
+    /// Returns the next message for the engine. The client considers the message sent, so the driver must not call this
+    /// while the engine does not accept messages.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<SharedMessage> {
         self.sockets.iter_mut().find_map(Socket::poll_transmit)
     }
 
-    /// What has happened, in the order of each socket. Call it after every other call, until `None`.
+    /// Returns the next output. The outputs of one socket are in order. Call this after every other call, until it
+    /// returns `None`.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<(SocketKey, Output<'static, W>)> {
         self.find_output(Socket::poll_output)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the time at which the driver must call [`handle_timeout`](Self::handle_timeout). `None` if there is no
+    /// deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         self.sockets.iter().filter_map(Socket::poll_timeout).min()
     }
 
-    /// An acknowledgement that did not come in time. Call again until `None`.
+    /// Fails a waiter whose acknowledgement did not arrive in time. Call this until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<(SocketKey, Output<'static, W>)> {
         self.find_output(|socket| socket.handle_timeout(now))
@@ -240,7 +252,7 @@ impl<W> Client<W> {
         let handled = match decoded {
             Ok(None) => return Ok(None),
             Ok(Some(packet)) => match self.position(packet.namespace()) {
-                // Nobody has ever asked for this namespace.
+                // The program has never requested this namespace.
                 None => return Ok(None),
                 Some(position) => self.sockets[position]
                     .handle_packet(packet)
@@ -263,7 +275,7 @@ impl<W> Client<W> {
     }
 }
 
-/// Panics for a key of another connection.
+/// Panics or returns an unrelated socket if the key belongs to another client.
 impl<W> Index<SocketKey> for Client<W> {
     type Output = Socket<W>;
 

@@ -1,49 +1,53 @@
-//! What a server, or the time without one, may make a client keep.
+//! Limits on what a client stores because of a server, or while there is no connection.
 
 /// Limits of each [`Socket`](super::Socket) of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Messages that wait until the socket is connected. Default: 16,384. What happens at the limit is
-    /// [`overflow`](Self::overflow).
+    /// The maximum number of messages that are buffered while the socket is not connected. Default: 16,384.
+    /// [`overflow`](Self::overflow) selects what happens at the limit.
     ///
-    /// Protects against a program that emits for hours while the server is away.
+    /// Protects against a program that emits for hours while the server is unreachable.
     pub max_send_buffer_messages: usize,
 
-    /// The same in bytes. Default: 16 MiB.
+    /// The maximum size of these messages in bytes. Default: 16 MiB.
     pub max_send_buffer_bytes: usize,
 
-    /// Which message is given up when the send buffer is full. Default: the newest.
+    /// Selects which message is dropped when the send buffer is full. Default: the newest.
     pub overflow: Overflow,
 
-    /// Events that come before the answer to CONNECT, as those do that a server replays. One more ends the connection.
-    /// Default: 16,384.
+    /// The maximum number of events that are buffered before the server responds to CONNECT. A server sends events in
+    /// this phase when it replays missed events. If there are more, the connection is closed. Default: 16,384.
     ///
-    /// Protects against servers that send events without end and never answer.
+    /// Protects against servers that send events without end and never respond to CONNECT.
     pub max_receive_buffer_events: usize,
 
-    /// The same in bytes. Default: 16 MiB.
+    /// The maximum size of these events in bytes. Default: 16 MiB.
     pub max_receive_buffer_bytes: usize,
 
-    /// Bytes of a socket's id, and of the private id for recovery. Ids are opaque: servers choose their form. A longer
-    /// socket id is an error, with a longer private id nothing is recovered. Default: 256.
+    /// The maximum length of a socket id, and of the private id for recovery, in bytes. Servers choose the form of
+    /// these ids. If the socket id is longer, the connection to the namespace fails. If the private id is longer, the
+    /// socket does not support recovery. Default: 256.
     ///
-    /// Protects against ids of megabytes, which are kept as long as the socket.
+    /// Protects against ids of megabytes, which are stored as long as the socket exists.
     pub max_id_len: usize,
 
-    /// Bytes of an offset. A longer text at the end of an event is an argument like any other. Default: 128.
+    /// The maximum length of an offset in bytes. A longer string at the end of an event is an ordinary argument.
+    /// Default: 128.
     ///
-    /// Protects against taking long texts of the program for offsets, which are sent back at every reconnect.
+    /// Protects against long strings of the program that look like offsets. An offset is sent to the server at every
+    /// reconnect.
     pub max_offset_len: usize,
 }
 
-/// Which message is given up when a buffer is full.
+/// Selects which message is dropped when a buffer is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// The one that does not fit. Its sender is told.
+    /// Refuse the new message. The call that emits it returns an error.
     #[default]
     RefuseNewest,
-    /// Those that have waited longest. Only a message that is larger than the whole buffer is refused.
+    /// Drop the messages that have been buffered longest. A message that is larger than the whole buffer is still
+    /// refused.
     DropOldest,
 }
 

@@ -1,4 +1,4 @@
-//! What a client's machine tells its driver.
+//! The outputs of a client and their error and reason types.
 
 use std::fmt;
 
@@ -9,56 +9,58 @@ use serde_json::value::RawValue;
 use crate::arguments::{Arguments, RawJson};
 use crate::packet::Event;
 
-/// Something that has happened to a socket.
+/// Something that happened to a socket.
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Output<'m, W> {
-    /// The namespace is to be joined, and what to authenticate with must be found out first: call
+    /// The socket is about to request its namespace and needs credentials. The driver must call
     /// [`Socket::authenticate`](super::Socket::authenticate).
     AuthNeeded,
-    /// The server has let the socket in.
+    /// The server has accepted the connection to the namespace.
     Connected {
-        /// Whether the server has sent everything that was missed since the connection before. If not, the socket is a
-        /// new one to it.
+        /// Whether the server has replayed everything that the socket missed since its last connection. If `false`, the
+        /// server treats it as a new socket.
         recovered: bool,
     },
-    /// The server has not let the socket in. It is not tried again by itself.
+    /// The server has rejected the connection to the namespace. The socket does not retry automatically.
     ConnectError(ConnectError),
-    /// An event has come.
+    /// An event was received.
     Event {
         /// Its name and arguments.
         event: Event<'m>,
-        /// What the acknowledgement is sent with, if the server wants one.
+        /// Identifies the acknowledgement, if the server requests one.
         ack: Option<AckId>,
-        /// Whether the last argument was taken for the offset of the event. It is still among the arguments;
-        /// [`Arguments::without_last_string`] is what the server's program has sent, if its server stamps every event that
-        /// it can recover. Node's server does so, and gives offsets of any form, so a text that it sends last in a *volatile*
-        /// event cannot be told from an offset.
+        /// Whether the last argument was taken for the offset of the event. It is still in the arguments.
+        /// [`Arguments::without_last_string`] removes it. Then the arguments are the ones that the program of the
+        /// server sent, provided that the server adds an offset to every recoverable event.
+        ///
+        /// Node's server does this, but not for *volatile* events, and its offsets can have any form. So a string at
+        /// the end of a volatile event cannot be distinguished from an offset.
         has_offset: bool,
     },
-    /// An acknowledgement has come that was waited for.
+    /// An acknowledgement was received.
     Ack {
-        /// Who waits for it.
+        /// The waiter for the acknowledgement.
         waiter: W,
-        /// What the server answers.
+        /// The arguments of the acknowledgement.
         arguments: Arguments<'m>,
     },
-    /// There will be no acknowledgement.
+    /// The acknowledgement will not arrive.
     AckFailed {
-        /// Who waits for it.
+        /// The waiter for the acknowledgement.
         waiter: W,
-        /// Why.
+        /// The reason.
         error: AckError,
     },
     /// The socket is no longer connected.
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: DisconnectReason,
     },
 }
 
 impl<W> Output<'_, W> {
-    /// The output in memory of its own.
+    /// Converts the output into one that owns its data.
     #[must_use]
     pub fn into_owned(self) -> Output<'static, W> {
         match self {
@@ -75,7 +77,7 @@ impl<W> Output<'_, W> {
     }
 }
 
-/// What an event of the server is acknowledged with: its id, and the connection that it came on.
+/// Identifies an acknowledgement that the server requests: its id, and the connection on which the event was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AckId {
     pub(super) id: u64,
@@ -83,53 +85,58 @@ pub struct AckId {
 }
 
 impl AckId {
-    /// The id for [`encode::ack`](crate::encode::ack).
+    /// Returns the id for [`encode::ack`](crate::encode::ack).
     #[must_use]
     pub fn id(self) -> u64 {
         self.id
     }
 }
 
-/// Why there is no acknowledgement.
+/// The reason why an acknowledgement did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
-    /// The server did not answer in time. If the event still waited in the send buffer, it has been taken out.
+    /// The acknowledgement did not arrive before the deadline. If the event was still in the send buffer, it was
+    /// removed.
     #[error("operation has timed out")]
     Timeout,
-    /// The event was sent, and then the connection ended; or the program, or the reconnection, has given up.
+    /// The connection ended after the event was sent, the program disconnected the socket, or the driver stopped
+    /// reconnecting.
     #[error("socket has been disconnected")]
     Disconnected,
-    /// The event had to leave the send buffer for a newer one.
+    /// The send buffer was full, and the event was dropped for a newer event.
     #[error("the event was dropped from the full send buffer")]
     Dropped,
 }
 
-/// Why the server has not let a socket in.
+/// The reason why a connection to a namespace failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The server refuses the socket, in its own words.
+    /// The server has rejected the request with this message.
     #[error("{message}")]
     Refused {
-        /// Why.
+        /// The message of the server.
         message: String,
-        /// Details for programs, if there are any.
+        /// Details for the program, if the server sent any.
         data: Option<RawJson<'static>>,
     },
-    /// The server gives the socket no id, which means that it speaks an older protocol.
-    #[error("the server is a Socket.IO server in v2.x, which a client of v3 or newer cannot talk to")]
+    /// The server sent no socket id. It uses an older protocol.
+    #[error(
+        "the server sent no socket id: it is a Socket.IO v2 server, but this client requires v3 or newer"
+    )]
     UnsupportedServerVersion,
-    /// The id that the server gives the socket is too long.
-    #[error("the server gives the socket an id of more than {max} bytes")]
+    /// The server sent a socket id that is too long.
+    #[error("the server sent a socket id of more than {max} bytes")]
     IdTooLong {
-        /// [`Limits::max_id_len`](super::Limits::max_id_len).
+        /// The maximum length in bytes, [`Limits::max_id_len`](super::Limits::max_id_len).
         max: usize,
     },
 }
 
 impl ConnectError {
-    /// Reads a refusal: an object with `message` and perhaps `data`, or just the message.
+    /// Reads the payload of CONNECT_ERROR: an object with `message` and optionally `data`, or only the message as a
+    /// string.
     pub(super) fn from_payload(refusal: &RawJson<'_>) -> Self {
         #[derive(Deserialize)]
         struct Refusal {
@@ -140,7 +147,7 @@ impl ConnectError {
             Ok(Refusal { message, data }) => (message, data.map(RawJson::from_raw)),
             Err(_) => match refusal.deserialize::<String>() {
                 Ok(message) => (message, None),
-                // No server writes this; nothing of it is lost.
+                // No server sends this, but the payload is kept as data.
                 Err(_) => (String::new(), Some(refusal.clone().into_owned())),
             },
         };
@@ -148,34 +155,34 @@ impl ConnectError {
     }
 }
 
-/// The server's answer to CONNECT.
+/// The payload of the server's CONNECT packet.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ConnectPayload {
     pub(super) sid: Option<String>,
     pub(super) pid: Option<String>,
 }
 
-/// Why a socket is no longer connected, in the words of the JavaScript client.
+/// The reason why a socket is no longer connected. The names and texts are the reasons of the JavaScript client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DisconnectReason {
-    /// The server has disconnected the socket. It is not joined again by itself.
+    /// The server has disconnected the socket. The socket does not reconnect automatically.
     IoServerDisconnect,
-    /// The program has disconnected the socket. It is not joined again by itself.
+    /// The program has disconnected the socket. The socket does not reconnect automatically.
     IoClientDisconnect,
-    /// The server's ping did not come in time.
+    /// No ping from the server arrived in time.
     PingTimeout,
     /// The connection was closed.
     TransportClose,
     /// The connection failed.
     TransportError,
-    /// The server sent what is no packet.
+    /// The server sent a message that is not a valid packet.
     ParseError,
     /// The client closed the connection.
     ForcedClose,
 }
 
 impl DisconnectReason {
-    /// The reason in the words of the JavaScript client.
+    /// Returns the text that the JavaScript client uses for this reason.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -197,7 +204,7 @@ impl From<CloseReason> for DisconnectReason {
             CloseReason::TransportError => Self::TransportError,
             CloseReason::TransportClose => Self::TransportClose,
             CloseReason::ParseError => Self::ParseError,
-            // A client's session has no shutdown. If a driver gives that reason, it has closed the session itself.
+            // A client session has no shutdown. If a driver passes this reason, it has closed the session itself.
             CloseReason::ForcedClose | CloseReason::ServerShuttingDown => Self::ForcedClose,
         }
     }

@@ -1,12 +1,12 @@
-//! What a client comes back with to get what it has missed.
+//! The data that a client sends to recover its missed events.
 
 use crate::packet::Event;
 
-/// The private id that the server has given, and the offset of the last event.
+/// The private id that the server has assigned, and the offset of the last event.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     pid: Option<Box<str>>,
-    /// Memory that is used again; empty while there is no offset.
+    /// Empty if there is no offset. The memory is reused.
     offset: String,
 }
 
@@ -19,8 +19,9 @@ impl Recovery {
         (!self.offset.is_empty()).then_some(&self.offset)
     }
 
-    /// The server has let the client in. Tells whether what it missed has been sent to it: only then is the private id
-    /// the one that it had. An offset of another session would be of no use, and Node replays too much for it.
+    /// Stores the private id after the server has accepted the connection. Returns whether the server has replayed the
+    /// missed events: this is so only if the private id is the same as before. Otherwise the offset is deleted. It
+    /// belongs to another session, and with it, Node would replay too many events.
     pub(super) fn handle_connect(&mut self, pid: Option<&str>) -> bool {
         let recovered = pid.is_some() && self.pid.as_deref() == pid;
         if !recovered {
@@ -30,8 +31,8 @@ impl Recovery {
         recovered
     }
 
-    /// An event is given to the program. Tells whether its last argument has been taken for its offset: a text at the
-    /// end of an event that wants no acknowledgement, where the server recovers connections.
+    /// Checks whether the last argument of an event is its offset, stores it, and returns whether it is. The offset is
+    /// a string at the end of an event that requests no acknowledgement, if the server supports recovery.
     pub(super) fn handle_event(&mut self, event: &Event<'_>, ack: Option<u64>, offset_length: usize) -> bool {
         if self.pid.is_none() || ack.is_some() {
             return false;

@@ -1,4 +1,4 @@
-//! Messages that wait until the socket is connected.
+//! The buffer for messages that are emitted while a socket is not connected.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use engineio_proto::SharedMessage;
 
 use super::limits::{Limits, Overflow};
 
-/// Messages in the order in which they were emitted, bounded in number and bytes.
+/// Messages in the order in which they were emitted, limited in number and bytes.
 #[derive(Debug, Default)]
 pub(super) struct SendBuffer {
-    /// By a number of its own, so that any of them can be taken out.
+    /// The key is a counter, so that each message can be removed from the middle.
     messages: BTreeMap<u64, Buffered>,
     next: u64,
     bytes: usize,
 }
 
-/// The place of a message in the buffer. No message gets the place of another.
+/// Identifies a message in the buffer. Keys are never reused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendBufferKey(u64);
 
@@ -39,7 +39,8 @@ impl SendBuffer {
         self.bytes
     }
 
-    /// Whether a message of `size` bytes may be pushed, be it in the place of older ones.
+    /// Whether a message of `size` bytes may be pushed, after dropping older messages if [`Limits::overflow`] allows
+    /// it.
     pub(super) fn has_capacity(&self, size: usize, limits: &Limits) -> bool {
         match limits.overflow {
             Overflow::RefuseNewest => fits(self.len(), self.bytes, size, limits),
@@ -47,8 +48,8 @@ impl SendBuffer {
         }
     }
 
-    /// Drops the oldest messages until one of `size` bytes fits. Gives the acknowledgement ids of those that are gone,
-    /// `None` where none was asked for.
+    /// Drops the oldest messages until a message of `size` bytes fits. Returns one entry for each dropped message: its
+    /// acknowledgement id, or `None` if it requests no acknowledgement.
     pub(super) fn drop_oldest_until_fits(&mut self, size: usize, limits: &Limits) -> Vec<Option<u64>> {
         let mut dropped = Vec::new();
         while !fits(self.len(), self.bytes, size, limits) {
@@ -58,7 +59,7 @@ impl SendBuffer {
         dropped
     }
 
-    /// Where the next message will be.
+    /// Returns the key that the next message will get.
     pub(super) fn next_key(&self) -> SendBufferKey {
         SendBufferKey(self.next)
     }
@@ -69,19 +70,19 @@ impl SendBuffer {
         self.next += 1;
     }
 
-    /// The oldest message, and under which id an acknowledgement is wanted.
+    /// Removes the oldest message and returns it, with its acknowledgement id if it requests one.
     pub(super) fn pop(&mut self) -> Option<(SharedMessage, Option<u64>)> {
         let (_, buffered) = self.messages.pop_first()?;
         self.bytes -= buffered.size;
         Some((buffered.message, buffered.ack))
     }
 
-    /// Whether the message still waits.
+    /// Whether the message is still buffered.
     pub(super) fn contains(&self, place: Option<SendBufferKey>) -> bool {
         place.is_some_and(|place| self.messages.contains_key(&place.0))
     }
 
-    /// Takes a message out, if it still waits.
+    /// Removes a message if it is still buffered.
     pub(super) fn remove(&mut self, place: Option<SendBufferKey>) {
         if let Some(buffered) = place.and_then(|place| self.messages.remove(&place.0)) {
             self.bytes -= buffered.size;

@@ -1,4 +1,4 @@
-//! The rules of one socket of a client: when it is connected, what waits until then, and what fails when it ends.
+//! One socket of a client: its state, its buffers, and its pending acknowledgements.
 
 mod handle_packet;
 
@@ -18,8 +18,8 @@ use crate::packet::Event;
 
 /// One socket of a client, in one namespace.
 ///
-/// `W` is the driver's type of a waiter for an acknowledgement. Each waiter is returned exactly once: in an [`Output`], or
-/// from the call that took it.
+/// `W` is the driver's type for a waiter that waits for an acknowledgement. Each waiter is returned exactly once: in an
+/// [`Output`], or as the return value or error of the call that took it or cancelled it.
 #[derive(Debug)]
 pub struct Socket<W> {
     namespace: Box<str>,
@@ -27,9 +27,10 @@ pub struct Socket<W> {
     limits: Limits,
     state: State,
     is_engine_open: bool,
-    /// A DISCONNECT was sent, and one of the server may be under way that was sent before ours came.
+    /// Whether a DISCONNECT packet of the server may still arrive that the server sent before it received ours.
     disconnect_may_cross: bool,
-    /// How often the socket was connected. An event is acknowledged on the connection that it came on, or not at all.
+    /// The number of times the socket has connected. An event can be acknowledged only on the connection on which it
+    /// was received.
     connect_epoch: u64,
     recovery: Recovery,
     next_ack_id: u64,
@@ -37,79 +38,83 @@ pub struct Socket<W> {
     send_buffer: SendBuffer,
     receive_buffer: VecDeque<(Event<'static>, Option<u64>)>,
     receive_buffer_bytes: usize,
-    /// Packets of the socket itself. They come before what is buffered.
+    /// CONNECT and DISCONNECT packets. They are sent before the buffered events.
     control: VecDeque<SharedMessage>,
     outputs: VecDeque<Output<'static, W>>,
 }
 
-/// What a socket authenticates with.
+/// The credentials of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// Always with the same, or with nothing.
+    /// The same credentials for every connection, or none.
     Static(Option<RawJson<'static>>),
-    /// With what the driver finds out each time: it is asked by [`Output::AuthNeeded`].
+    /// The driver supplies the credentials for each connection, when it receives [`Output::AuthNeeded`].
     PerConnect,
 }
 
-/// Where a socket is.
+/// The state of a socket.
 #[derive(Debug)]
 enum State {
-    /// Nothing is wanted: the program has not asked for it or has left, or the server has refused or disconnected it.
+    /// The socket must not connect: the program has not connected it or has disconnected it, or the server has rejected
+    /// or disconnected it.
     Inactive,
-    /// Wanted, as soon as there is a connection.
+    /// The socket connects as soon as the engine is open.
     AwaitingEngine,
-    /// There is a connection, and the driver finds out what to authenticate with.
+    /// The engine is open, and the driver is obtaining the credentials.
     Authenticating,
-    /// CONNECT is sent.
+    /// CONNECT was sent.
     Connecting,
     Connected {
         id: Box<str>,
         recovered: bool,
     },
-    /// CONNECT is sent, and the program has left since. Node closes the connection for a DISCONNECT that comes before it
-    /// has answered, so the answer is waited for. `reconnect` tells that the program has come back meanwhile.
+    /// CONNECT was sent, and the program has disconnected the socket since. Node closes the whole connection if
+    /// DISCONNECT arrives before it has responded to CONNECT, so the socket waits for the response. `reconnect` is set
+    /// if the program has connected the socket again in between.
     Disconnecting {
         reconnect: bool,
     },
 }
 
-/// Somebody waits for an acknowledgement.
+/// A waiter for an acknowledgement.
 #[derive(Debug)]
 struct PendingAck<W> {
     waiter: W,
-    /// Where the event waits, if it still does: then it is not lost with a connection.
+    /// The key of the event in the send buffer. As long as the event is buffered, the waiter does not fail with the
+    /// connection.
     send_buffer_key: Option<SendBufferKey>,
 }
 
-/// What becomes of a message.
+/// What the driver must do with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a message that is to be transmitted is kept nowhere else"]
+#[must_use = "if this is `Transmit`, the message is lost unless the driver sends it"]
 pub enum EmitAction {
-    /// The driver gives it to the engine now, before anything else of this socket.
+    /// The driver must pass the message to the engine now, before any other message of this socket.
     Transmit,
-    /// It waits until the socket is connected.
+    /// The message is buffered until the socket is connected. The driver does nothing.
     Buffered {
-        /// How many older messages had to go for it.
+        /// The number of older messages that were dropped from the buffer to make space.
         dropped: usize,
     },
-    /// It is dropped: it is volatile, or acknowledges an event of an earlier connection.
+    /// The driver must not send the message. It is volatile and cannot be sent now, or it acknowledges an event of an
+    /// earlier connection.
     Dropped,
 }
 
-/// Why a message is not sent.
+/// The reason why a message cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The socket is not connected, and too much waits already.
-    #[error("too many messages wait for the connection")]
+    /// The socket is not connected, and the send buffer is full.
+    #[error("the socket is not connected and its send buffer is full")]
     BufferFull,
-    /// An acknowledgement with this id is waited for already.
-    #[error("an acknowledgement with this id is waited for already")]
+    /// There is already a waiter for an acknowledgement with this id.
+    #[error("there is already a waiter for an acknowledgement with this id")]
     AckIdInUse,
 }
 
 impl<W> Socket<W> {
-    /// A socket that nobody has asked for yet.
+    /// Creates an inactive socket.
     #[must_use]
     pub fn new(namespace: &str, auth: Auth, limits: &Limits) -> Self {
         Self {
@@ -131,43 +136,45 @@ impl<W> Socket<W> {
         }
     }
 
-    /// The name of the namespace, with its leading slash.
+    /// Returns the name of the namespace, with its leading slash.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The id that the server has given the socket, while it is connected. Opaque text: servers choose its form.
+    /// Returns the id that the server has assigned to the socket, while it is connected. Servers choose the form of the
+    /// id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         if let State::Connected { id, .. } = &self.state { Some(id) } else { None }
     }
 
-    /// Whether the socket is connected.
+    /// Returns `true` if the socket is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         matches!(self.state, State::Connected { .. })
     }
 
-    /// Whether the socket is connected, and the server has sent everything that was missed before.
+    /// Returns `true` if the socket is connected and the server has replayed everything that the socket missed.
     #[must_use]
     pub fn is_recovered(&self) -> bool {
         matches!(self.state, State::Connected { recovered: true, .. })
     }
 
-    /// Whether the socket is connected or will be as soon as that is possible, without the program's help. It will not
-    /// after [`disconnect`](Self::disconnect), a refusal, or a disconnect by the server.
+    /// Returns `true` if the socket is connected, or will connect automatically as soon as possible. Returns `false`
+    /// after [`disconnect`](Self::disconnect), after the server rejected the request, and after the server disconnected
+    /// the socket.
     #[must_use]
     pub fn is_active(&self) -> bool {
         !matches!(self.state, State::Inactive | State::Disconnecting { reconnect: false })
     }
 
-    /// Changes what the socket authenticates with from the next CONNECT on.
+    /// Replaces the credentials. The new ones are used from the next CONNECT packet on.
     pub fn set_auth(&mut self, auth: Auth) {
         self.auth = auth;
     }
 
-    /// The program wants the socket to be connected, now and after every loss of the connection.
+    /// Connects the socket now, and again after every loss of the connection.
     pub fn connect(&mut self) {
         match &mut self.state {
             State::Inactive => self.start_connect(),
@@ -176,8 +183,8 @@ impl<W> Socket<W> {
         }
     }
 
-    /// The program wants the socket to be disconnected. All acknowledgements fail; what waits to be sent, and asked for
-    /// none, is kept for the next [`connect`](Self::connect).
+    /// Disconnects the socket. All waiters for acknowledgements fail, and their buffered events are dropped. Other
+    /// buffered events are kept for the next [`connect`](Self::connect).
     pub fn disconnect(&mut self) {
         self.state = match self.state {
             State::Connected { .. } => {
@@ -192,45 +199,47 @@ impl<W> Socket<W> {
         self.fail_acks();
     }
 
-    /// What to authenticate with, after [`Output::AuthNeeded`]. Ignored when the connection has ended meanwhile, or the
-    /// program has left: then it is asked for again.
+    /// Supplies the credentials after [`Output::AuthNeeded`]. Does nothing if the connection has ended or the program
+    /// has disconnected the socket since. In this case, the next connection attempt returns [`Output::AuthNeeded`]
+    /// again.
     pub fn authenticate(&mut self, auth: Option<&RawJson<'_>>) {
         if matches!(self.state, State::Authenticating) {
             self.send_connect(auth);
         }
     }
 
-    /// There will be no connection any more: the driver has given up. All acknowledgements fail.
+    /// Tells the socket that the driver has stopped reconnecting. All waiters for acknowledgements fail.
     pub fn handle_reconnect_failed(&mut self) {
         self.fail_acks();
     }
 
-    /// The id for the next event that wants an acknowledgement.
+    /// Returns a new id for an event that requests an acknowledgement.
     pub fn next_ack_id(&mut self) -> u64 {
         let id = self.next_ack_id;
         self.next_ack_id += 1;
         id
     }
 
-    /// An event that wants no acknowledgement.
+    /// Emits an event that requests no acknowledgement.
     ///
     /// # Errors
-    /// When the send buffer is full.
+    /// Returns an error if the send buffer is full.
     pub fn emit(&mut self, message: &EncodedMessage<'_>) -> Result<EmitAction, EmitError> {
         self.check_capacity(message)?;
         Ok(self.send(message, None))
     }
 
-    /// An event that is dropped unless it can be sent at once. `is_writable` tells whether the transport would take it.
+    /// Decides whether a volatile event can be sent now. Otherwise it must be dropped. `is_writable` tells whether the
+    /// transport can accept a message.
     pub fn emit_volatile(&self, is_writable: bool) -> EmitAction {
         if is_writable && self.can_transmit() { EmitAction::Transmit } else { EmitAction::Dropped }
     }
 
-    /// An event that was encoded with the [next id](Self::next_ack_id), whose acknowledgement `waiter` waits for, until
-    /// `deadline` if there is one.
+    /// Emits an event that was encoded with the [next id](Self::next_ack_id). `waiter` waits for the acknowledgement.
+    /// With a `deadline`, it fails when the deadline passes.
     ///
     /// # Errors
-    /// When the send buffer is full, or the id is in use. Gives the waiter back.
+    /// Returns an error and the waiter if the send buffer is full, or if there is already a waiter for this id.
     pub fn emit_with_ack(
         &mut self,
         id: u64,
@@ -248,12 +257,13 @@ impl<W> Socket<W> {
         }
     }
 
-    /// Nobody waits for this acknowledgement any more. The event is sent nevertheless.
+    /// Removes the waiter for an acknowledgement and returns it. The event is still sent if it is buffered.
     pub fn cancel_ack(&mut self, id: u64) -> Option<W> {
         self.acks.remove(id).map(|pending| pending.waiter)
     }
 
-    /// Whether the acknowledgement of an event may be sent. Not after the connection that it came on.
+    /// Decides whether the acknowledgement of an event can be sent. It is dropped if the connection on which the event
+    /// was received has ended.
     pub fn acknowledge(&self, ack: AckId) -> EmitAction {
         if self.is_connected() && ack.connect_epoch == self.connect_epoch {
             EmitAction::Transmit
@@ -262,25 +272,25 @@ impl<W> Socket<W> {
         }
     }
 
-    /// How many messages wait to be sent, and how many bytes they have.
+    /// Returns the number of buffered messages and their size in bytes.
     #[must_use]
     pub fn buffered(&self) -> (usize, usize) {
         (self.send_buffer.len(), self.send_buffer.bytes())
     }
 
-    /// How many acknowledgements are waited for.
+    /// Returns the number of waiters for acknowledgements.
     #[must_use]
     pub fn pending_acks(&self) -> usize {
         self.acks.len()
     }
 
-    /// The offset of the last event, while the server recovers connections.
+    /// Returns the offset of the last event, if the server supports connection state recovery.
     #[must_use]
     pub fn offset(&self) -> Option<&str> {
         self.recovery.offset()
     }
 
-    /// The next message for the engine, in order. What it gives counts as sent.
+    /// Returns the next message for the engine, in order. The socket considers the message sent.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<SharedMessage> {
         if let Some(message) = self.control.pop_front() {
@@ -292,19 +302,20 @@ impl<W> Socket<W> {
         self.send_buffer.pop().map(|(message, _)| message)
     }
 
-    /// What has happened. Call it after every other call, until `None`.
+    /// Returns the next output. Call this after every other call, until it returns `None`.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output<'static, W>> {
         self.outputs.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the time at which the driver must call [`handle_timeout`](Self::handle_timeout). `None` if there is no
+    /// deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         self.acks.poll_timeout()
     }
 
-    /// An acknowledgement that did not come in time. Call again until `None`.
+    /// Fails a waiter whose acknowledgement did not arrive in time. Call this until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Output<'static, W>> {
         let PendingAck { waiter, send_buffer_key: place } = self.acks.handle_timeout(now)?;
@@ -312,7 +323,7 @@ impl<W> Socket<W> {
         Some(Output::AckFailed { waiter, error: AckError::Timeout })
     }
 
-    /// The engine is open.
+    /// Tells the socket that the engine is open.
     pub fn handle_open(&mut self) {
         self.is_engine_open = true;
         if matches!(self.state, State::AwaitingEngine) {
@@ -320,7 +331,7 @@ impl<W> Socket<W> {
         }
     }
 
-    /// The engine is closed. Acknowledgements of events that were sent fail; what waits is kept.
+    /// Tells the socket that the engine is closed. The waiters of events that were sent fail. Buffered events are kept.
     pub fn handle_close(&mut self, reason: DisconnectReason) {
         self.is_engine_open = false;
         self.disconnect_may_cross = false;
@@ -334,7 +345,7 @@ impl<W> Socket<W> {
         self.fail_sent_acks();
     }
 
-    /// The socket is wanted.
+    /// Starts to connect, or waits for the engine.
     fn start_connect(&mut self) {
         if !self.is_engine_open {
             self.state = State::AwaitingEngine;
@@ -360,14 +371,14 @@ impl<W> Socket<W> {
         self.state = State::Connecting;
     }
 
-    /// Tells the server that the socket, which it has let in, is gone.
+    /// Sends DISCONNECT for a socket that the server has accepted.
     fn send_disconnect(&mut self) {
         let mut encoder = MessageEncoder::new();
         self.control.push_back(encode::disconnect(&mut encoder, &self.namespace).to_shared());
         self.disconnect_may_cross = true;
     }
 
-    /// Whether a message can be given to the engine without overtaking one.
+    /// Whether a message can be passed to the engine without overtaking a buffered message.
     fn can_transmit(&self) -> bool {
         self.is_connected() && self.send_buffer.is_empty()
     }
@@ -379,7 +390,7 @@ impl<W> Socket<W> {
         Err(EmitError::BufferFull)
     }
 
-    /// A message for which there is capacity.
+    /// Sends or buffers a message. The caller has checked the capacity.
     fn send(&mut self, message: &EncodedMessage<'_>, ack: Option<u64>) -> EmitAction {
         if self.can_transmit() {
             return EmitAction::Transmit;
@@ -394,7 +405,7 @@ impl<W> Socket<W> {
         EmitAction::Buffered { dropped: dropped.len() }
     }
 
-    /// Nothing answers for what was sent on a connection that has ended.
+    /// Fails the waiters of events that were sent: the connection has ended, so their acknowledgements cannot arrive.
     fn fail_sent_acks(&mut self) {
         let buffer = &self.send_buffer;
         for pending in self.acks.extract_if(|pending| !buffer.contains(pending.send_buffer_key)) {
@@ -403,7 +414,8 @@ impl<W> Socket<W> {
         }
     }
 
-    /// Somebody has given up. An event whose sender is told so is not sent later.
+    /// Fails all waiters. Their buffered events are removed, because an event must not be sent after its waiter has
+    /// failed.
     fn fail_acks(&mut self) {
         for PendingAck { waiter, send_buffer_key: place } in self.acks.extract_if(|_| true) {
             self.send_buffer.remove(place);

@@ -327,7 +327,7 @@ fn events_before_the_answer_have_a_limit() {
 fn what_is_no_packet_ends_the_connection_and_not_the_socket() {
     let (mut client, _) = connected();
     let violation = client.handle_text("2[").unwrap_err();
-    assert_eq!(violation.to_string(), "the payload is not JSON at byte 1");
+    assert_eq!(violation.to_string(), "the payload is not valid JSON at byte 1");
     client.handle_close(CloseReason::ForcedClose);
     assert_eq!(outputs(&mut client), ["parse error"]);
     assert!(client.is_active());
@@ -381,7 +381,7 @@ fn a_server_of_the_older_protocol_is_named() {
     for answer in ["0", "0{}", r#"0{"sid":7}"#] {
         let (mut client, _) = client();
         client.handle_open();
-        let error = "connect error: the server is a Socket.IO server in v2.x, which a client of v3 or newer cannot talk to";
+        let error = "connect error: the server sent no socket id: it is a Socket.IO v2 server, but this client requires v3 or newer";
         receive(&mut client, answer, &[error]);
         receive(&mut client, answer, &[]);
     }
@@ -392,7 +392,7 @@ fn ids_are_opaque_up_to_a_length() {
     let (mut client, key) = client();
     client.handle_open();
     let long = "i".repeat(257);
-    let error = "connect error: the server gives the socket an id of more than 256 bytes";
+    let error = "connect error: the server sent a socket id of more than 256 bytes";
     receive(&mut client, &format!(r#"0{{"sid":"{long}"}}"#), &[error]);
     assert_eq!(sent(&mut client), ["0", "1"]);
     client[key].connect();

@@ -1,4 +1,4 @@
-//! What the packets of the server do to a socket.
+//! Processing of packets from the server.
 
 use super::{PendingAck, Socket, State};
 use crate::arguments::{Arguments, RawJson};
@@ -7,11 +7,12 @@ use crate::client::output::{AckId, ConnectError, ConnectPayload, DisconnectReaso
 use crate::packet::{Event, Packet};
 
 impl<W> Socket<W> {
-    /// A packet of the server for this namespace. Gives an event or an acknowledgement, unless something else has to be
-    /// [polled](Self::poll_output) first: then it waits behind that.
+    /// Processes a packet from the server for this namespace. Usually returns an event or an acknowledgement directly.
+    /// If earlier outputs have not been [polled](Self::poll_output) yet, the new output is queued after them.
     ///
     /// # Errors
-    /// When more events come before the answer to CONNECT than the limits allow. The connection must be closed.
+    /// Returns an error if the server sends more events before its response to CONNECT than the limits allow. The
+    /// connection must be closed.
     pub fn handle_packet<'m>(&mut self, packet: Packet<'m>) -> Result<Option<Output<'m, W>>, Violation> {
         match packet {
             Packet::Event { event, ack, .. } => return self.handle_event(event, ack),
@@ -44,13 +45,14 @@ impl<W> Socket<W> {
                 }
                 Ok(None)
             }
-            // It was sent to a socket that is gone.
+            // The event was sent to a socket that is no longer connected.
             State::Inactive | State::AwaitingEngine | State::Disconnecting { .. } => Ok(None),
         }
     }
 
     fn handle_ack<'m>(&mut self, id: u64, arguments: Arguments<'m>) -> Option<Output<'m, W>> {
-        // A server cannot acknowledge what has not been sent.
+        // A correct server never acknowledges a buffered event. If a server does, the event must not be sent any more,
+        // because its waiter has ended.
         let PendingAck { waiter, send_buffer_key: place } = self.acks.resolve(id)?;
         self.send_buffer.remove(place);
         self.deliver(Output::Ack { waiter, arguments })
@@ -63,7 +65,7 @@ impl<W> Socket<W> {
                 self.send_disconnect();
                 return self.finish_disconnecting(rejoin);
             }
-            // Unasked for.
+            // The socket has not requested this.
             State::Inactive | State::AwaitingEngine | State::Authenticating | State::Connected { .. } => {
                 return;
             }
@@ -105,8 +107,9 @@ impl<W> Socket<W> {
                 self.fail_sent_acks();
             }
             State::Connecting => {
-                // The middleware's program has disconnected the socket, and no answer will come. Unless this is meant
-                // for the socket that we have left: then the answer is still to come, and must be met with DISCONNECT.
+                // The program of the server has disconnected the socket in its middleware, so there will be no response
+                // to CONNECT. If this DISCONNECT may have been sent before the server received ours, the response will
+                // still arrive, and the socket must respond to it with DISCONNECT.
                 self.state =
                     if may_cross { State::Disconnecting { reconnect: false } } else { State::Inactive };
                 self.clear_receive_buffer();
@@ -118,7 +121,7 @@ impl<W> Socket<W> {
         }
     }
 
-    /// The CONNECT that the program did not wait for is answered.
+    /// The server has responded to a CONNECT after which the program has disconnected the socket.
     fn finish_disconnecting(&mut self, rejoin: bool) {
         self.state = State::Inactive;
         if rejoin {
@@ -138,7 +141,7 @@ impl<W> Socket<W> {
         Output::Event { event, ack, has_offset }
     }
 
-    /// Gives an output at once, or puts it behind those that wait.
+    /// Returns an output directly if none is queued. Otherwise queues it after the others.
     fn deliver<'m>(&mut self, output: Output<'m, W>) -> Option<Output<'m, W>> {
         if self.outputs.is_empty() {
             return Some(output);
