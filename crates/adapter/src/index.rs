@@ -88,13 +88,13 @@ impl RoomIndex {
 
     /// Puts a socket into a room. If the limits of the socket do not allow the room, nothing changes.
     pub(crate) fn join(&mut self, slot: u32, name: &str) -> Result<(), JoinError> {
-        let Some(present) = self.sockets.get_mut(slot) else { return Ok(()) };
-        if *present.socket.id() == *name {
+        let Some(member) = self.sockets.get_mut(slot) else { return Ok(()) };
+        if *member.socket.id() == *name {
             return Ok(());
         }
         let known = self.by_name.get(name).copied();
-        if !known.is_some_and(|room| present.is_in(room)) {
-            present.check_limits(name)?;
+        if !known.is_some_and(|room| member.is_in(room)) {
+            member.check_limits(name)?;
         }
         let room = known.unwrap_or_else(|| {
             let name = Room::from(name);
@@ -102,25 +102,25 @@ impl RoomIndex {
             self.by_name.insert(name, room);
             room
         });
-        let Err(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) else {
+        let Err(at) = member.rooms.binary_search_by_key(&room, |membership| membership.room) else {
             return Ok(());
         };
-        let Some(occupied) = self.rooms.get_mut(room) else { return Ok(()) };
+        let Some(entry) = self.rooms.get_mut(room) else { return Ok(()) };
         let position =
-            u32::try_from(occupied.members.len()).expect("a room has fewer members than there are slots");
-        occupied.members.push(slot);
-        present.rooms.insert(at, Membership { room, position });
+            u32::try_from(entry.members.len()).expect("a room has fewer members than there are slots");
+        entry.members.push(slot);
+        member.rooms.insert(at, Membership { room, position });
         Ok(())
     }
 
     pub(crate) fn leave(&mut self, slot: u32, name: &str) {
         let Some(&room) = self.by_name.get(name) else { return };
-        let Some(present) = self.sockets.get_mut(slot) else { return };
-        if let Ok(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room) {
-            let membership = present.rooms.remove(at);
-            let left = present.rooms.len();
-            if present.rooms.spilled() && (left <= 2 || left < present.rooms.capacity() / 4) {
-                present.rooms.shrink_to_fit();
+        let Some(member) = self.sockets.get_mut(slot) else { return };
+        if let Ok(at) = member.rooms.binary_search_by_key(&room, |membership| membership.room) {
+            let membership = member.rooms.remove(at);
+            let left = member.rooms.len();
+            if member.rooms.spilled() && (left <= 2 || left < member.rooms.capacity() / 4) {
+                member.rooms.shrink_to_fit();
             }
             self.remove_from_room(membership);
         }
@@ -128,9 +128,9 @@ impl RoomIndex {
 
     /// Returns the rooms of a socket, starting with the room of its own id.
     pub(crate) fn rooms_of(&self, slot: u32) -> Vec<Room> {
-        let Some(present) = self.sockets.get(slot) else { return Vec::new() };
-        let joined = present.rooms.iter().filter_map(|membership| self.rooms.get(membership.room));
-        std::iter::once(Room::from(present.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
+        let Some(member) = self.sockets.get(slot) else { return Vec::new() };
+        let joined = member.rooms.iter().filter_map(|membership| self.rooms.get(membership.room));
+        std::iter::once(Room::from(member.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
     }
 
     /// Visits every selected socket once, in no particular order.
@@ -140,25 +140,25 @@ impl RoomIndex {
         mut visit: impl FnMut(u32, &Arc<dyn LocalSocket>),
     ) {
         let except = self.resolve(&options.except);
-        let mut visit_unless_excepted = |slot, present: &SocketEntry| {
+        let mut visit_unless_excepted = |slot, member: &SocketEntry| {
             let excepted =
-                present.is_in_any(&except.rooms) || except.own_id_sockets.binary_search(&slot).is_ok();
+                member.is_in_any(&except.rooms) || except.own_id_sockets.binary_search(&slot).is_ok();
             if !excepted {
-                visit(slot, &present.socket);
+                visit(slot, &member.socket);
             }
         };
         if options.rooms.is_empty() {
-            self.sockets.iter().for_each(|(slot, present)| visit_unless_excepted(slot, present));
+            self.sockets.iter().for_each(|(slot, member)| visit_unless_excepted(slot, member));
             return;
         }
         let target = self.resolve(&options.rooms);
         for (index, &room) in target.rooms.iter().enumerate() {
-            let Some(occupied) = self.rooms.get(room) else { continue };
-            for &slot in &occupied.members {
+            let Some(entry) = self.rooms.get(room) else { continue };
+            for &slot in &entry.members {
                 // A socket in several of the rooms is visited in the first of them only.
                 match self.sockets.get(slot) {
-                    Some(present) if !present.is_in_any(&target.rooms[..index]) => {
-                        visit_unless_excepted(slot, present);
+                    Some(member) if !member.is_in_any(&target.rooms[..index]) => {
+                        visit_unless_excepted(slot, member);
                     }
                     _ => {}
                 }
@@ -166,7 +166,7 @@ impl RoomIndex {
         }
         for &slot in &target.own_id_sockets {
             match self.sockets.get(slot) {
-                Some(present) if !present.is_in_any(&target.rooms) => visit_unless_excepted(slot, present),
+                Some(member) if !member.is_in_any(&target.rooms) => visit_unless_excepted(slot, member),
                 _ => {}
             }
         }
@@ -176,27 +176,28 @@ impl RoomIndex {
     fn resolve(&self, names: &[Room]) -> ResolvedRooms {
         let mut rooms: SmallVec<_> =
             names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect();
-        let mut owners: SmallVec<_> = names.iter().filter_map(|name| self.slot(name.socket_id()?)).collect();
-        for slots in [&mut rooms, &mut owners] {
+        let mut own_id_sockets: SmallVec<_> =
+            names.iter().filter_map(|name| self.slot(name.socket_id()?)).collect();
+        for slots in [&mut rooms, &mut own_id_sockets] {
             slots.sort_unstable();
             slots.dedup();
         }
-        ResolvedRooms { rooms, own_id_sockets: owners }
+        ResolvedRooms { rooms, own_id_sockets }
     }
 
     /// Removes a socket from a room's vector. The last socket of the vector moves to the free position, so its
     /// membership must be updated.
     fn remove_from_room(&mut self, Membership { room, position }: Membership) {
-        let Some(occupied) = self.rooms.get_mut(room) else { return };
-        occupied.members.swap_remove(position as usize);
-        if let Some(&moved) = occupied.members.get(position as usize)
-            && let Some(present) = self.sockets.get_mut(moved)
-            && let Ok(at) = present.rooms.binary_search_by_key(&room, |membership| membership.room)
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        entry.members.swap_remove(position as usize);
+        if let Some(&moved) = entry.members.get(position as usize)
+            && let Some(member) = self.sockets.get_mut(moved)
+            && let Ok(at) = member.rooms.binary_search_by_key(&room, |membership| membership.room)
         {
-            present.rooms[at].position = position;
+            member.rooms[at].position = position;
         }
-        if !occupied.members.is_empty() {
-            shrink_if_sparse(&mut occupied.members);
+        if !entry.members.is_empty() {
+            shrink_if_sparse(&mut entry.members);
         } else if let Some(RoomEntry { name, .. }) = self.rooms.remove(room) {
             self.by_name.remove(&name);
             if self.by_name.capacity() > 64 && self.by_name.len() < self.by_name.capacity() / 4 {
@@ -283,16 +284,16 @@ mod tests {
         fn check(&self) {
             assert_eq!(self.by_id.len(), self.sockets.iter().count());
             assert_eq!(self.by_name.len(), self.rooms.iter().count());
-            for (slot, present) in self.sockets.iter() {
-                assert!(present.rooms.is_sorted_by_key(|membership| membership.room));
-                for membership in &present.rooms {
+            for (slot, member) in self.sockets.iter() {
+                assert!(member.rooms.is_sorted_by_key(|membership| membership.room));
+                for membership in &member.rooms {
                     let room = self.rooms.get(membership.room).unwrap();
                     assert_eq!(room.members[membership.position as usize], slot);
                 }
             }
-            let memberships: usize = self.sockets.iter().map(|(_, present)| present.rooms.len()).sum();
-            let places: usize = self.rooms.iter().map(|(_, room)| room.members.len()).sum();
-            assert_eq!(memberships, places);
+            let memberships: usize = self.sockets.iter().map(|(_, member)| member.rooms.len()).sum();
+            let positions: usize = self.rooms.iter().map(|(_, room)| room.members.len()).sum();
+            assert_eq!(memberships, positions);
         }
     }
 

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hole_is_filled_before_the_end_grows() {
+    fn a_free_slot_is_used_before_the_slab_grows() {
         let mut slots = Slab::new();
         assert_eq!([slots.insert('a'), slots.insert('b'), slots.insert('c')], [0, 1, 2]);
         assert_eq!(slots.remove(1), Some('b'));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_was_cut_off_is_given_once() {
+    fn a_truncated_slot_is_used_once() {
         let mut slots = Slab::new();
         for value in 0..4 {
             slots.insert(value);

@@ -26,7 +26,7 @@ fn to(rooms: &[&str], except: &[&str]) -> BroadcastOptions {
 }
 
 #[test]
-fn a_broadcast_reaches_the_union_less_the_exceptions_once_each() {
+fn a_broadcast_reaches_each_member_of_the_union_once_except_the_excluded() {
     let (adapter, probes) = three();
     let (one, two, three) = (&*id(1), &*id(2), &*id(3));
     for (rooms, except, expected) in [
@@ -61,7 +61,7 @@ fn another_socket_may_join_the_room_of_an_id() {
 }
 
 #[test]
-fn a_socket_is_in_the_room_of_its_id_and_in_those_it_has_joined() {
+fn a_socket_is_in_the_room_of_its_id_and_in_the_rooms_it_has_joined() {
     let (adapter, _) = three();
     adapter.add_all(id(1), &["a", &id(1)]).unwrap();
     let mut rooms = adapter.socket_rooms(id(1));
@@ -76,7 +76,7 @@ fn a_socket_is_in_the_room_of_its_id_and_in_those_it_has_joined() {
 }
 
 #[test]
-fn a_socket_that_is_gone_joins_nothing() {
+fn a_removed_socket_joins_no_room() {
     let (adapter, _) = three();
     adapter.del_all(id(2));
     adapter.del_all(id(2));
@@ -87,7 +87,7 @@ fn a_socket_that_is_gone_joins_nothing() {
 }
 
 #[test]
-fn an_id_that_comes_back_starts_without_rooms() {
+fn an_id_that_is_added_again_starts_without_rooms() {
     let (adapter, probes) = three();
     adapter.add(Probe::new(id(1)));
     assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1))]);
@@ -96,7 +96,7 @@ fn an_id_that_comes_back_starts_without_rooms() {
 }
 
 #[test]
-fn the_selected_join_and_leave_together() {
+fn selected_sockets_join_and_leave_together() {
     let (adapter, _) = three();
     adapter.add_sockets(&to(&["b"], &[&id(1)]), &["c", "d"]);
     assert_eq!(adapter.sockets(&to(&["c"], &[])), [id(2)]);
@@ -108,7 +108,7 @@ fn the_selected_join_and_leave_together() {
 }
 
 #[test]
-fn a_socket_is_in_as_many_rooms_as_its_limits_say_and_in_none_with_a_longer_name() {
+fn the_limits_bound_the_number_of_rooms_and_the_length_of_their_names() {
     let adapter = InMemoryAdapter::new();
     let probe = Probe::that_may(id(1), Limits { max_rooms: 2, max_room_name_len: 20 });
     adapter.add(Arc::clone(&probe) as Arc<dyn LocalSocket>);
@@ -132,7 +132,7 @@ fn a_socket_is_in_as_many_rooms_as_its_limits_say_and_in_none_with_a_longer_name
 }
 
 #[test]
-fn whoever_is_woken_or_ended_may_call_the_adapter() {
+fn a_socket_that_is_woken_or_disconnected_may_call_the_adapter() {
     let adapter: Arc<dyn Adapter> = Arc::new(InMemoryAdapter::new());
     let probes = [1, 2].map(|number| Probe::that_leaves(id(number), Arc::clone(&adapter)));
     adapter.add(Arc::clone(&probes[0]) as Arc<dyn LocalSocket>);
@@ -151,7 +151,7 @@ fn whoever_is_woken_or_ended_may_call_the_adapter() {
 }
 
 #[test]
-fn the_server_gets_back_what_it_has_added() {
+fn the_server_can_downcast_a_socket_that_it_added() {
     let (adapter, probes) = three();
     let member = adapter.local_socket(id(1)).expect("the socket was added");
     let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("the socket is a probe");

@@ -11,7 +11,7 @@ use support::{Probe, event, id};
 use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, Room};
 
 #[test]
-fn each_emitter_is_heard_in_order_while_others_join_and_leave() {
+fn events_of_each_thread_arrive_in_order_while_others_join_and_leave() {
     const EMITTERS: u8 = 3;
     const FRAMES: usize = 300;
     let adapter: Arc<InMemoryAdapter> = Arc::default();

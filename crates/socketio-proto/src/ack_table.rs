@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_come_in_order_whatever_the_order_they_were_set_in() {
+    fn waiters_time_out_in_the_order_of_their_deadlines() {
         let mut acks = AckTable::new();
         for (id, deadline) in [(0, Some(30)), (1, None), (2, Some(10)), (3, Some(20)), (4, Some(10))] {
             acks.insert(id, deadline.map(at), id).unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_nothing_waits_for_is_ignored() {
+    fn an_id_without_a_waiter_is_ignored() {
         let mut acks = AckTable::<u8>::new();
         assert_eq!(acks.resolve(3), None);
         acks.insert(3, Some(at(5)), 3).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_waited_for_is_not_given_twice() {
+    fn an_id_has_at_most_one_waiter() {
         let mut acks = AckTable::new();
         acks.insert(3, None, "first").unwrap();
         assert_eq!(acks.insert(3, None, "second"), Err("second"));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_table_fails_what_waits_and_accepts_no_more() {
+    fn a_closed_table_returns_its_waiters_and_accepts_no_more() {
         let mut acks = AckTable::new();
         for id in [2, 0, 1] {
             acks.insert(id, Some(at(9 - id)), id).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_unwanted_is_taken() {
+    fn only_unwanted_waiters_are_extracted() {
         let mut acks = AckTable::new();
         for id in 0..6 {
             acks.insert(id, Some(at(id)), id).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_that_is_resolved_takes_its_deadline_with_it_whatever_the_order() {
+    fn resolving_a_waiter_removes_its_deadline_in_any_order() {
         let mut acks = AckTable::new();
         // Two waiters share each deadline. The higher the id, the earlier the deadline.
         let deadline = |id: u64| at(1_000 - id / 2);

@@ -1,8 +1,8 @@
-//! When a Rust value is the whole list of arguments, and when it is one of them.
+//! The rule that decides whether a Rust value is the whole list of arguments or one argument.
 
 use std::any::type_name;
 
-/// What a type stands for in `emit(event, value)` and `Data<T>`.
+/// The role of a type in `emit(event, value)` and `Data<T>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArgumentShape {
     /// `()`: no arguments.
@@ -13,14 +13,14 @@ pub(crate) enum ArgumentShape {
     Single,
 }
 
-/// How the name of [`Arguments`](crate::Arguments) begins.
+/// The beginning of the type name of [`Arguments`](crate::Arguments).
 const ARGUMENTS_TYPE_NAME: &str = concat!(env!("CARGO_CRATE_NAME"), "::arguments::Arguments");
 
-/// The rule, decided by how the type is written: tuples are lists of arguments, `()` is the empty list, references are
-/// what they refer to, and everything else is one argument.
+/// Returns the role of a type, which depends on how the type is written. A tuple is the list of arguments, and `()` is
+/// the empty list. A reference has the role of its target. Any other type is one argument.
 ///
-/// serde describes `(A, B)` and `[A; 2]` alike, and stable Rust cannot specialise on tuples; but the name of a tuple
-/// type begins with `(` and no other's does. The call becomes a constant when it is compiled with optimisation.
+/// serde treats `(A, B)` and `[A; 2]` in the same way, and stable Rust has no specialization for tuples. But only the
+/// name of a tuple type begins with `(`. With optimizations, the compiler evaluates this call at compile time.
 pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
     let mut name = type_name::<T>();
     while let Some(target) = name.strip_prefix('&') {
@@ -29,7 +29,7 @@ pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
     match name.as_bytes() {
         b"()" => ArgumentShape::Empty,
         [b'(', ..] => ArgumentShape::Tuple,
-        // Arguments that are sent on are the list that they were.
+        // `Arguments` that are forwarded are a list of arguments.
         _ if name.starts_with(ARGUMENTS_TYPE_NAME) => ArgumentShape::Tuple,
         _ => ArgumentShape::Single,
     }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     struct Unit;
-    #[expect(dead_code, reason = "only its type is looked at")]
+    #[expect(dead_code, reason = "only the type is used")]
     struct Pair(u8, u8);
 
     #[test]

@@ -252,8 +252,8 @@ impl<'de> Elements<'de> {
             end = json.into_iter::<IgnoredAny>().byte_offset();
         }
         // For a 128-bit integer, serde_json reads the 0 of 0.1 and leaves the rest for the next read.
-        let behind = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
-        if !behind.starts_with([',', ']']) {
+        let after = self.rest.get(end..).unwrap_or_default().trim_ascii_start();
+        if !after.starts_with([',', ']']) {
             return Err(de::Error::invalid_type(
                 Unexpected::Other("a number with a fraction"),
                 &"an integer",
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_read_as_what_is_asked_for() {
+    fn a_string_is_read_as_the_requested_type() {
         #[derive(Debug, PartialEq, serde::Deserialize)]
         #[serde(rename_all = "lowercase")]
         enum Colour {
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_did_not_come_are_a_clear_error() {
+    fn missing_bytes_are_a_clear_error() {
         let list = arguments(r#"[{"_placeholder":true,"num":0}]"#);
         let error = list.deserialize::<Bytes>().unwrap_err();
         assert!(error.to_string().contains("expected byte array"), "{error}");
@@ -550,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn all_arguments_can_be_taken_as_a_sequence() {
+    fn all_arguments_can_be_read_as_a_sequence() {
         let list = arguments(r#"[1,"two",[3]]"#);
         assert_eq!(list.deserialize_all(), Ok(vec![json!(1), json!("two"), json!([3])]));
         assert_eq!(list.deserialize_all(), Ok(Wrapped(vec![json!(1), json!("two"), json!([3])])));
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_takes_nothing_does_not_stop_the_others() {
+    fn a_type_that_reads_nothing_does_not_affect_the_others() {
         #[derive(Debug, PartialEq)]
         struct Nothing;
         impl<'de> Deserialize<'de> for Nothing {
@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_argument_can_be_looked_at_and_cut_off_if_it_is_plain_text() {
+    fn the_last_argument_can_be_read_and_removed_if_it_is_a_string_without_escapes() {
         for (payload, text, rest, len) in [
             (r#"[1,"Q81oi"]"#, Some("Q81oi"), "1", 1),
             (r#"[ [1] , "x" ] "#, Some("x"), "[1]", 1),
@@ -609,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_authenticates_with_is_an_object() {
+    fn an_auth_payload_is_an_object() {
         assert_eq!(RawJson::object(&json!({"token": "é"})).unwrap().as_str(), r#"{"token":"é"}"#);
         for value in [json!([1]), json!("x"), json!(null)] {
             assert!(RawJson::object(&value).unwrap_err().to_string().ends_with("not an object"), "{value}");
@@ -628,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_is_no_integer_however_wide() {
+    fn a_fraction_is_not_an_integer_of_any_width() {
         for number in ["0.1", "-7.5", "3e2", "0.0"] {
             let payload = format!("[{number} , 5]");
             for error in [

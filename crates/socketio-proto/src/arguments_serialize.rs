@@ -1,4 +1,4 @@
-//! Arguments that are sent on as they came.
+//! Serialization of received arguments, to forward them.
 
 use std::fmt;
 
@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 
 use crate::arguments::Arguments;
 
-/// Arguments are a list of arguments: emitted, they arrive as they came, binary data included.
+/// Serializes as a list of arguments. A program can emit the arguments of an event again, including their binary data.
 ///
-/// Without attachments the text of each argument is written as it is, however deep it is nested. With attachments the
-/// text is read once more, because the placeholders are numbered anew; then serde_json's 128 levels are the limit.
+/// Without attachments, the text of each argument is copied unchanged, at any nesting depth. With attachments, the text
+/// is parsed again, because the placeholders get new numbers. In this case, serde_json limits the nesting to 128
+/// levels.
 impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let list = format!("[{}]", self.json_elements());
@@ -32,21 +33,21 @@ impl Serialize for Arguments<'_> {
     }
 }
 
-/// A JSON value that keeps the order of its members.
+/// A JSON value that preserves the order of object members.
 enum Node {
     Scalar(Value),
     Array(Vec<Node>),
     Object(Vec<(String, Node)>),
 }
 
-/// A node, with the attachments that its placeholders stand for.
+/// A value together with the attachments that its placeholders refer to.
 struct WithAttachments<'a> {
     node: &'a Node,
     arguments: &'a Arguments<'a>,
 }
 
 impl Node {
-    /// The attachment that this node stands for, if it is a placeholder.
+    /// Returns the index of the attachment if this value is a placeholder.
     fn placeholder(&self) -> Option<usize> {
         let Self::Object(members) = self else { return None };
         let member = |name| members.iter().rev().find(|(found, _)| found == name).map(|(_, node)| node);
@@ -80,7 +81,7 @@ impl Serialize for WithAttachments<'_> {
     }
 }
 
-/// One parser reads the whole value, so that its limit on nesting holds for the whole value.
+/// One parser reads the whole value, so that its nesting limit applies to the whole value.
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NodeVisitor)
@@ -143,7 +144,7 @@ mod tests {
 
     use crate::{Decoder, DecoderLimits, Packet, encode};
 
-    /// What is sent when the arguments of `text` and its attachments are emitted again as "again".
+    /// Emits the arguments of the packet in `text` again, as the event "again". Returns the resulting message.
     fn relayed(text: &str, attachments: &[&[u8]]) -> (String, Vec<Vec<u8>>) {
         let mut decoder = Decoder::new(&DecoderLimits::default());
         let mut packet = decoder.decode_text(text).unwrap().map(Packet::into_owned);

@@ -1,7 +1,7 @@
-//! A deserializer in front of serde_json's that puts attachments where their placeholders stand.
+//! A deserializer around serde_json's that replaces placeholders with attachments.
 //!
-//! Used only for packets that have attachments. Every compound value is wrapped once more on the way down, so that a
-//! type that asks for bytes reaches this file at any depth; everything else passes through.
+//! Used only for packets with attachments. Every nested deserializer, visitor, seed and access is wrapped too, so that
+//! placeholders are replaced at any depth. All other values are passed through.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::placeholder::{NUM_KEY, PLACEHOLDER_KEY};
 
-/// Any of serde's roles (deserializer, visitor, seed, access), together with the attachments to resolve.
+/// Wraps one of serde's roles (deserializer, visitor, seed, access), together with the attachments.
 pub(crate) struct AttachmentDeserializer<'x, I> {
     inner: I,
     attachments: &'x [Bytes],
@@ -31,7 +31,7 @@ impl<'x, I> AttachmentDeserializer<'x, I> {
     }
 }
 
-/// Hands a request on as it is: the answer has no parts.
+/// Forwards methods for values without nested values. The visitor is not wrapped.
 macro_rules! pass {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -40,7 +40,7 @@ macro_rules! pass {
     )*};
 }
 
-/// Hands a request on with the visitor wrapped: the parts of the answer come back to this file.
+/// Forwards methods for values that can contain nested values. The visitor is wrapped.
 macro_rules! wrap {
     ($($method:ident($($argument:ident: $type:ty),*))*) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -98,8 +98,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for AttachmentDeserializer<'_,
     }
 }
 
-/// Gives a type that wants bytes the attachment itself. One copy is made, by the type: serde has no way to hand over
-/// shared memory.
+/// Passes an attachment to a type that requests bytes. The type makes one copy, because serde has no way to pass shared
+/// memory.
 struct BytesVisitor<'x, V> {
     visitor: V,
     attachments: &'x [Bytes],
@@ -116,7 +116,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for BytesVisitor<'_, V> {
         self.visitor.visit_bytes(attachment(map, self.attachments)?)
     }
 
-    // What serde_json offers in place of bytes as well.
+    // serde_json also accepts lists and strings when a type requests bytes.
     fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<V::Value, A::Error> {
         self.visitor.visit_seq(sequence)
     }
@@ -130,7 +130,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for BytesVisitor<'_, V> {
     }
 }
 
-/// Gives a type that wants a sequence (`Vec<u8>`, `[u8; 4]`) the sequence, or the bytes of an attachment one by one.
+/// Passes a list to a type that requests a sequence (`Vec<u8>`, `[u8; 4]`). If the value is a placeholder, passes the
+/// bytes of the attachment one by one.
 struct SequenceVisitor<'x, V> {
     visitor: V,
     attachments: &'x [Bytes],
@@ -153,7 +154,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for SequenceVisitor<'_, V> {
     }
 }
 
-/// Reads an object that has to be a placeholder.
+/// Reads an object that must be a placeholder, and returns its attachment.
 fn attachment<'de, 'x, A: MapAccess<'de>>(
     mut map: A,
     attachments: &'x [Bytes],
@@ -397,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_of_numbers_takes_an_attachment_too() {
+    fn an_attachment_can_be_read_as_a_sequence_of_numbers() {
         assert_eq!(resolve(IMAGE), Ok(b"one".to_vec()));
         assert_eq!(resolve(IMAGE), Ok(*b"one"));
         assert_eq!(resolve("[1,2]"), Ok(vec![1, 2]));
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_binary_passes_through() {
+    fn other_values_pass_through() {
         let json = r#"{"a":[1,-2,0.5,true,null,"é\n"],"b":{"_placeholder":true,"num":1}}"#;
         let value = json!({"a": [1, -2, 0.5, true, null, "é\n"], "b": {"_placeholder": true, "num": 1}});
         assert_eq!(resolve(json), Ok(value));
@@ -415,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_no_attachment_is_a_clear_error() {
+    fn a_value_that_is_not_an_attachment_is_a_clear_error() {
         for json in [
             "{}",
             r#"{"num":1}"#,

@@ -37,7 +37,7 @@
 //! let key = client.socket("/", Auth::Static(None));
 //! client[key].connect();
 //!
-//! There is no connection yet, so the event is buffered.
+//! // There is no connection yet, so the event is buffered.
 //! let mut encoder = MessageEncoder::new();
 //! let id = client[key].next_ack_id();
 //! let message = encode::event(&mut encoder, "/", Some(id), "ask", &42)?;

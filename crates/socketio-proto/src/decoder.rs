@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoder_at_rest_is_small() {
+    fn an_idle_decoder_is_small() {
         assert!(size_of::<Decoder>() <= 32, "{}", size_of::<Decoder>());
     }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_between_attachments_is_an_error_and_forgets_them() {
+    fn a_text_between_attachments_is_an_error_and_discards_the_packet() {
         let mut decoder = decoder();
         assert_eq!(decoder.decode_text(r#"52-["a"]"#), Ok(None));
         assert_eq!(decoder.decode_binary(vec![1]), Ok(None));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_attachments_as_the_limit_says_and_no_more() {
+    fn the_number_of_attachments_is_limited() {
         let mut decoder = decoder();
         assert_eq!(decoder.decode_text(r#"511-["a"]"#), Err(DecodeError::TooManyAttachments { max: 10 }));
         assert_eq!(decoder.decode_text(r#"510-["a"]"#), Ok(None));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn attachments_are_bounded_together() {
+    fn the_total_size_of_attachments_is_limited() {
         let limits = DecoderLimits { max_attachment_bytes: 5, ..DecoderLimits::default() };
         let mut decoder = Decoder::new(&limits);
         for (first, second, fits) in [(2, 3, true), (5, 0, true), (3, 3, false), (6, 0, false)] {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_of_a_packet_is_read_or_refused() {
+    fn every_prefix_of_a_packet_is_decoded_or_rejected() {
         for text in [
             r#"0/admin,{"token":"1\u00e9"}"#,
             r#"2/é☃,456["x\ud83d\ude00",-1.5e+3,{"a":[true,false,null,"é☃😀"]}]"#,

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_asks_for_a_namespace_and_for_recovery() {
+    fn a_client_requests_a_namespace_and_recovery() {
         let mut encoder = MessageEncoder::new();
         let mut request = |auth: Option<&RawJson<'_>>, pid, offset| {
             take_apart(connect_request(&mut encoder, "/", auth, pid, offset)).0
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tuple_is_the_list_of_arguments_and_all_else_is_one() {
+    fn a_tuple_is_the_list_of_arguments_and_any_other_type_is_one_argument() {
         for (arguments, text) in [
             (event_text(&()), r#"2["x"]"#),
             (event_text(&((),)), r#"2["x",null]"#),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_would_refuse_is_not_sent() {
+    fn packets_that_a_peer_would_reject_are_not_encoded() {
         let mut encoder = MessageEncoder::new();
         for name in crate::packet::RESERVED_EVENTS {
             let refused = event(&mut encoder, "/", None, name, &()).unwrap_err();

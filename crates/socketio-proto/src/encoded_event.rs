@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_knows_its_json_and_its_attachments_whatever_stands_before_them() {
+    fn json_and_attachments_do_not_depend_on_namespace_and_ack() {
         let image = Bytes::from_static(&[1, 2]);
         for (namespace, ack, before) in [("/", None, "51-"), ("/a[\"x\"]", Some(7), "51-/a[\"x\"],7")] {
             let event =
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamped_event_has_its_offset_as_last_argument_and_nothing_else_changed() {
+    fn with_offset_adds_a_last_argument_and_changes_nothing_else() {
         let mut encoder = MessageEncoder::new();
         let event = EncodedEvent::encode(&mut encoder, "/a", Some(1), "x", &Bytes::from("b")).unwrap();
         let stamped = event.with_offset("a\"1");

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_short_and_printable_stays_as_it_is() {
+    fn a_short_printable_text_is_unchanged() {
         for text in ["", "a name", r#"C:\path "quoted" 'twice'"#, "Grüße, мир, 世界 🦀"] {
             assert_eq!(Excerpt(text).to_string(), text);
         }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_its_line_or_colours_the_terminal() {
+    fn line_breaks_and_terminal_controls_are_escaped() {
         let text = "a\r\nWARN forged\x1b[31m\0\u{202e}\u{9b}";
         let shown = Excerpt(text).to_string();
         assert_eq!(shown, r"a\r\nWARN forged\u{1b}[31m\0\u{202e}\u{9b}");

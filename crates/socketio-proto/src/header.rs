@@ -1,10 +1,11 @@
-//! The part of a packet in front of its payload.
+//! The part of a packet before its payload.
 
 use crate::error::DecodeError;
 use crate::limits::DecoderLimits;
 use crate::packet::PacketType;
 
-/// `type [attachments "-"] ["/" namespace ","] [ackId] [JSON]`, taken apart. Nothing is known about the payload yet.
+/// The parsed header `type [attachments "-"] ["/" namespace ","] [ackId]`, and the payload `[JSON]`, which is not
+/// validated yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header<'a> {
     pub(crate) packet_type: PacketType,
@@ -31,8 +32,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// How many attachments follow, and the text behind the `-`. Only digits count: what else JavaScript's `Number` reads
-/// (`1e1`, `0x2`, ` 1`) no encoder writes.
+/// Parses the number of attachments. Returns it with the text after the `-`. Only digits are accepted. JavaScript's
+/// `Number` accepts more (`1e1`, `0x2`, ` 1`), but no encoder writes these forms.
 fn parse_attachment_count<'a>(
     text: &'a str,
     limits: &DecoderLimits,
@@ -42,7 +43,7 @@ fn parse_attachment_count<'a>(
     if digits.bytes().all(|digit| digit == b'0') {
         return Err(DecodeError::InvalidAttachmentCount);
     }
-    // Digits that do not fit are a number above every limit.
+    // A number that does not fit is above every limit.
     let count = digits.parse().unwrap_or(usize::MAX);
     if count > limits.max_attachments {
         return Err(DecodeError::TooManyAttachments { max: limits.max_attachments });
@@ -50,7 +51,8 @@ fn parse_attachment_count<'a>(
     Ok((count, rest))
 }
 
-/// A namespace begins with `/` and ends at the first comma or with the text; without one it is the main one.
+/// Splits off the namespace, which begins with `/` and ends at the first comma or at the end of the text. A text
+/// without one belongs to the main namespace.
 fn parse_namespace(text: &str) -> (&str, &str) {
     if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { ("/", text) }
 }
@@ -95,7 +97,7 @@ mod tests {
             ("61-/admin,7[]", BinaryAck, 1, "/admin", Some(7), "[]"),
             ("2/é☃,1[]", Event, 0, "/é☃", Some(1), "[]"),
             ("2é", Event, 0, "/", None, "é"),
-            // Not the grammar's namespace: it belongs to the payload, which is refused.
+            // This is not a namespace, so it is part of the payload, which is rejected later.
             ("2admin,[]", Event, 0, "/", None, "admin,[]"),
         ] {
             assert_eq!(
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_problem() {
         use DecodeError::*;
         for (text, error) in [
             ("", Empty),

@@ -1,10 +1,10 @@
-//! Strings as JSON: where their plain runs end, and how they are written.
+//! Searching and writing JSON strings.
 //!
-//! Hot path, both ways. serde_json looks at every byte by itself when it escapes a string, eight instructions each,
-//! which for a kibibyte of text was more than everything else that is done to send it.
+//! Hot path for encoding and decoding. To escape a string, serde_json examines each byte separately, with eight
+//! instructions per byte. For a text of one KiB, this cost more than all other work of sending it.
 
-/// Writes a string with its quotes, escaped as `JSON.stringify` does it: only what must be, in the short form where
-/// there is one.
+/// Writes a string with its quotes. It is escaped like in `JSON.stringify`: only the characters that must be escaped,
+/// in the short form if there is one.
 #[inline]
 pub(crate) fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
@@ -13,7 +13,7 @@ pub(crate) fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// The same without quotes, for a string that comes in pieces.
+/// Writes a string like [`write_json_string`], but without quotes, for a string that is written in pieces.
 pub(crate) fn write_json_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     loop {
@@ -42,7 +42,7 @@ pub(crate) fn write_json_escaped(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// How many bytes come before the next quote, backslash or control character.
+/// Returns the number of bytes before the first quote, backslash or control character.
 pub(crate) fn unescaped_prefix_len(bytes: &[u8]) -> usize {
     let start = unescaped_blocks_len(bytes);
     let rest = &bytes[start..];
@@ -54,7 +54,7 @@ pub(crate) fn unescaped_prefix_len(bytes: &[u8]) -> usize {
         }
     }
     match rest.last_chunk::<8>() {
-        // The last bytes, with some before them that are known to be plain.
+        // The last word overlaps with bytes that are known to contain no special byte.
         Some(word) => match special_mask(u64::from_le_bytes(*word)) {
             0 => bytes.len(),
             specials => bytes.len() - 8 + specials.trailing_zeros() as usize / 8,
@@ -63,8 +63,8 @@ pub(crate) fn unescaped_prefix_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// How many bytes are in the blocks without special bytes at the beginning, in a form that compilers turn into vector
-/// instructions: no early exit within a block.
+/// Returns the number of bytes in the leading blocks that contain no special byte. Within a block there is no early
+/// exit, so that the compiler can use vector instructions.
 fn unescaped_blocks_len(bytes: &[u8]) -> usize {
     let has_special =
         |block: &[u8; 64]| block.iter().fold(0, |any, &byte| any | u8::from(is_special(byte))) != 0;
@@ -76,7 +76,7 @@ fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
-/// The top bit of the lowest special byte; bytes above it may be marked wrongly, bytes below it are not.
+/// Sets the top bit of the lowest special byte. Higher bytes may be marked wrongly, lower bytes are not.
 fn special_mask(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_must_be_is_escaped_and_shortly() {
+    fn only_necessary_characters_are_escaped_in_the_short_form() {
         let mut out = Vec::new();
         write_json_string(&mut out, "\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}é☃😀\u{2028}");
         assert_eq!(
@@ -102,10 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn a_special_byte_is_found_wherever_it_stands() {
+    fn a_special_byte_is_found_at_any_position() {
         for special in (0..0x20).chain([b'"', b'\\']) {
             for length in 0..100 {
-                // Bytes that differ from a special one by a bit, and those with the top bit, must not be taken for one.
+                // Bytes that differ from a special byte in one bit, and bytes with the top bit set, must not be
+                // mistaken for a special byte.
                 for plain in [b'a', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff] {
                     let mut bytes = vec![plain; length];
                     assert_eq!(unescaped_prefix_len(&bytes), length);
@@ -113,7 +114,7 @@ mod tests {
                     assert_eq!(
                         unescaped_prefix_len(&bytes),
                         length,
-                        "{special:#x} behind {length} times {plain:#x}"
+                        "{special:#x} after {length} times {plain:#x}"
                     );
                 }
             }

@@ -1,13 +1,13 @@
 //! Numbers as `JSON.stringify` writes them.
 
-/// Writes an integer in digits.
+/// Writes an integer in decimal digits.
 #[inline]
 pub(crate) fn write_integer<N: itoa::Integer>(text: &mut Vec<u8>, value: N) {
     text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Writes a number as JavaScript does, in the fewest digits that read back as itself; one that is none, or infinite, is
-/// `null`.
+/// Writes a number like JavaScript, with the fewest digits that parse back to the same number. NaN and infinities are
+/// written as `null`.
 pub(crate) fn write_float<F: ryu_js::Float + Into<f64>>(text: &mut Vec<u8>, value: F) {
     if value.into().is_finite() {
         text.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
@@ -28,7 +28,7 @@ mod tests {
         String::from_utf8(text).unwrap()
     }
 
-    /// What `JSON.stringify` answers in V8.
+    /// The expected texts are the output of `JSON.stringify` in V8.
     #[test]
     fn numbers_are_written_as_javascript_writes_them() {
         for (value, text) in [

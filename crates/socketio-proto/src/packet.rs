@@ -388,14 +388,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_where_none_belongs_is_ignored() {
+    fn an_id_in_a_packet_that_needs_none_is_ignored() {
         assert_eq!(parse("07{}"), parse("0{}"));
         assert_eq!(parse("17"), parse("1"));
         assert_eq!(parse(r#"47{"message":"x"}"#), parse(r#"4{"message":"x"}"#));
     }
 
     #[test]
-    fn a_payload_must_suit_its_type() {
+    fn a_payload_must_be_valid_for_its_packet_type() {
         use DecodeError::*;
         use PacketType::*;
         for (text, error) in [
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_names_are_refused_in_events_of_both_types() {
+    fn reserved_names_are_rejected_in_both_event_types() {
         for name in RESERVED_EVENTS {
             for prefix in ["2", "51-/a,7"] {
                 let text = format!(r#"{prefix}["{name}",1]"#);
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_its_digit() {
+    fn every_packet_type_has_its_digit() {
         for digit in '0'..='6' {
             assert_eq!(PacketType::from_digit(digit).map(|t| char::from(t.digit())), Some(digit));
         }

@@ -1,19 +1,19 @@
-//! Placeholders: the objects that stand in a payload where its attachments belong.
+//! Placeholders: the objects that represent attachments in a payload.
 
-/// The key by which an object says that it is a placeholder.
+/// The key that marks an object as a placeholder.
 pub(crate) const PLACEHOLDER_KEY: &str = "_placeholder";
-/// The key of the attachment's index.
+/// The key of the index of the attachment.
 pub(crate) const NUM_KEY: &str = "num";
 
-/// What a scan tells about the objects it passes. The empty one, `()`, costs nothing.
+/// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
 pub(crate) trait ScanObserver {
-    /// An object (or an array) begins.
+    /// An object or an array begins.
     fn open(&mut self, object: bool);
-    /// A key of the innermost object, as written, quotes included.
+    /// A key of the innermost object, as written, including its quotes.
     fn key(&mut self, raw: &str);
-    /// A value that is neither object nor array, as written.
+    /// A value that is neither an object nor an array, as written.
     fn scalar(&mut self, raw: &str);
-    /// What was opened last is complete.
+    /// The innermost object or array ends.
     fn close(&mut self);
 }
 
@@ -24,11 +24,11 @@ impl ScanObserver for () {
     fn close(&mut self) {}
 }
 
-/// Checks that every placeholder of a payload stands for one of its attachments: an object whose `_placeholder` is
-/// `true` must have a `num` that is an index.
+/// Checks that every placeholder of a payload refers to an attachment: an object whose `_placeholder` is `true` must
+/// have a `num` that is the index of an attachment.
 ///
-/// Costs four bytes a level of nesting while the payload is scanned. Of a key that comes twice the last one counts, as
-/// in `JSON.parse`.
+/// Needs four bytes per nesting level during the scan. If an object has the same key twice, the last one counts, as in
+/// `JSON.parse`.
 #[derive(Debug)]
 pub(crate) struct PlaceholderValidator {
     attachments: usize,
@@ -45,7 +45,7 @@ impl PlaceholderValidator {
         self.valid
     }
 
-    /// A value was found; it may belong to one of the two keys of the innermost object.
+    /// Processes a value. It may belong to one of the two keys of the innermost object.
     fn handle_member_value(&mut self, raw: &str) {
         let Some(candidate) = self.open.last_mut() else { return };
         match candidate.key {
@@ -62,7 +62,7 @@ impl PlaceholderValidator {
 impl ScanObserver for PlaceholderValidator {
     fn open(&mut self, _object: bool) {
         self.handle_member_value("");
-        // An array never meets a key, so it stays what it is now: no placeholder.
+        // An array has no keys, so its entry never becomes a placeholder.
         self.open.push(Candidate::default());
     }
 
@@ -71,7 +71,7 @@ impl ScanObserver for PlaceholderValidator {
         candidate.key = match raw {
             "\"_placeholder\"" => Key::Placeholder,
             "\"num\"" => Key::Num,
-            // Somebody wrote a key with escapes that it does not need. The scanner has checked them.
+            // A key may be written with unnecessary escapes. The scanner has already validated them.
             escaped if escaped.contains('\\') => match serde_json::from_str::<String>(escaped).as_deref() {
                 Ok(PLACEHOLDER_KEY) => Key::Placeholder,
                 Ok(NUM_KEY) => Key::Num,
@@ -92,7 +92,7 @@ impl ScanObserver for PlaceholderValidator {
     }
 }
 
-/// What is known of an object that is not complete yet.
+/// The state of an object that has not ended yet.
 #[derive(Debug, Default)]
 struct Candidate {
     has_placeholder_true: bool,
@@ -114,7 +114,7 @@ mod tests {
     use crate::scan;
 
     #[test]
-    fn a_placeholder_must_stand_for_an_attachment() {
+    fn a_placeholder_must_refer_to_an_attachment() {
         for (valid, payload) in [
             (true, r#"[{"_placeholder":true,"num":0},{"num":1,"_placeholder":true}]"#),
             (true, r#"[{"_placeholder":false,"num":7}]"#),

@@ -1,41 +1,41 @@
-//! One pass over a JSON text: is it JSON, and where are the parts that the packet needs?
+//! Validates a JSON text in one pass and finds the parts that a packet needs.
 //!
-//! Hot path. serde_json can answer the first question, but it takes memory for every text with two levels of nesting
-//! and does not say where the elements of a list begin; a second pass would have to find them. This scanner takes no
-//! memory up to 128 levels (one bit a level beyond), never recurses, and a property test holds it to accept exactly
-//! what serde_json accepts.
+//! Hot path. serde_json can validate a text too, but it allocates memory for every text with two nesting levels, and it
+//! does not report where the elements of a list begin. A second pass would be necessary to find them. This scanner
+//! allocates nothing up to 128 levels, and one bit per level beyond that. It is not recursive. A property test checks
+//! that it accepts exactly the texts that serde_json accepts.
 
 use std::ops::Range;
 
 use crate::json_string::unescaped_prefix_len;
 use crate::placeholder::ScanObserver;
 
-/// Where the parts of a JSON array are, as offsets into its text.
+/// The positions of the parts of a JSON array, as offsets into the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ArraySpans {
-    /// The first element; empty when there is none.
+    /// The range of the first element. Empty if there is none.
     pub(crate) first: Range<usize>,
-    /// Where the second element begins; the closing bracket when there is none.
+    /// The offset of the second element. If there is none, the offset of the closing bracket.
     pub(crate) second_start: usize,
-    /// How many elements there are.
+    /// The number of elements.
     pub(crate) len: usize,
 }
 
-/// Why a text is refused, and at which offset.
+/// The reason why a text is rejected, with the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScanError {
-    /// It stops being JSON.
+    /// The text is not valid JSON from this offset on.
     Syntax(usize),
-    /// The name of a member is one that serde_json keeps for itself.
+    /// An object has a key that is reserved by serde_json.
     ReservedKey(usize),
 }
 
-/// What the names begin with that serde_json gives a meaning of its own. Behind one of them a `Value` takes a *string*
-/// for JSON once more, with a new allowance of nesting: a text of 40 KB can be nested so deeply that way that reading
-/// it overflows the stack, which ends the process. No program means such a name, so nobody gets to read it.
+/// The prefix of keys that have a special meaning in serde_json. After such a key, `serde_json::Value` parses a
+/// *string* as JSON again, with a new nesting limit. With a text of 40 KB, a peer could nest so deeply that parsing
+/// overflows the stack, which aborts the process. No program uses such keys, so the scanner rejects them.
 pub(crate) const SERDE_JSON_PRIVATE_PREFIX: &str = "$serde_json::private::";
 
-/// Checks a text that must be one JSON value.
+/// Checks that a text is one JSON value.
 pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
@@ -43,7 +43,8 @@ pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
     scanner.end()
 }
 
-/// Checks a text that must be a JSON array, and says where its first elements are. `watch` sees every object in it.
+/// Checks that a text is a JSON array and returns the positions of its elements. `watch` receives all values and keys
+/// in it.
 pub(crate) fn scan_array<W: ScanObserver>(text: &str, watch: &mut W) -> Result<ArraySpans, ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
@@ -78,8 +79,8 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, watch: &mut W) -> Result<A
     Ok(list)
 }
 
-/// Whether a member's name, as written, is one of serde_json's own. Only names with a dollar or an escape are looked
-/// at.
+/// Whether a key, as written, has the prefix that serde_json reserves. Only keys that contain an escape or begin with
+/// `$` need a closer look.
 fn is_reserved_key(key: &str) -> bool {
     if key.contains('\\') {
         serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(SERDE_JSON_PRIVATE_PREFIX))
@@ -98,7 +99,7 @@ impl<'t> Scanner<'t> {
         Self { text, position: 0 }
     }
 
-    /// One value with everything in it; leading whitespace is the caller's.
+    /// Scans one value with all its nested values. The caller has skipped leading whitespace.
     fn value<W: ScanObserver>(&mut self, watch: &mut W) -> Result<(), ScanError> {
         let mut nesting = Nesting::default();
         'value: loop {
@@ -136,11 +137,12 @@ impl<'t> Scanner<'t> {
                 Some(b'n') => self.literal(b"null", watch)?,
                 _ => return Err(self.error()),
             }
-            // A value is complete. What follows closes what it stands in, or begins the next one.
+            // A value has ended. The next byte must end the array or object around it, or begin the next element.
             while let Some(in_object) = nesting.top() {
                 self.whitespace();
                 match self.peek() {
-                    // Never right behind an opening bracket: there, a value or the closing one has been seen.
+                    // A comma directly after an opening bracket never gets here: the code above expects a value or the
+                    // closing bracket.
                     Some(b',') => {
                         self.position += 1;
                         self.whitespace();
@@ -161,7 +163,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// The key of an object's member and the colon behind it.
+    /// Scans the key of a member and the colon after it.
     fn key<W: ScanObserver>(&mut self, watch: &mut W) -> Result<(), ScanError> {
         let start = self.position;
         if self.peek() != Some(b'"') {
@@ -228,7 +230,7 @@ impl<'t> Scanner<'t> {
             }
             self.digits()?;
         }
-        // A digit here follows a leading zero: "01".
+        // A digit at this position follows a leading zero, as in "01".
         match self.peek() {
             Some(b'0'..=b'9') => Err(self.error()),
             _ => Ok(()),
@@ -282,12 +284,12 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Which brackets are open: a stack of bits, set for an object.
+/// The open brackets as a stack of bits. A set bit is an object.
 #[derive(Default)]
 struct Nesting {
     innermost: u128,
     depth: usize,
-    /// Full words below the innermost one. Grows by 16 bytes for 128 bytes of brackets.
+    /// The full words below the innermost one. 128 open brackets need 16 bytes.
     outer: Vec<u128>,
 }
 
@@ -308,7 +310,7 @@ impl Nesting {
         }
     }
 
-    /// Whether the innermost open bracket is an object's; `None` when none is open.
+    /// Whether the innermost open bracket belongs to an object. `None` if no bracket is open.
     fn top(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.innermost & 1 == 1)
     }
@@ -322,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_knows_where_its_elements_are() {
+    fn the_positions_of_the_elements_are_found() {
         for (text, first, second_start, len) in [
             ("[]", 1..1, 1, 0),
             ("[ ]", 2..2, 2, 0),
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_where_it_stops_being_json() {
+    fn invalid_json_is_rejected_with_its_offset() {
         for (text, offset) in [
             ("", 0),
             ("[", 1),
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_serde_json_keeps_for_itself_is_refused_however_it_is_written() {
+    fn a_key_that_serde_json_reserves_is_rejected_with_or_without_escapes() {
         for (text, offset) in [
             (r#"{"$serde_json::private::RawValue":"1"}"#, 1),
             (r#"[{"a":1,"$serde_json::private::Number":"1"}]"#, 8),

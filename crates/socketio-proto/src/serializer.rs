@@ -1,8 +1,8 @@
-//! JSON as `JSON.stringify` writes it, with binary values replaced by placeholders.
+//! Writes JSON like `JSON.stringify`, with placeholders for binary values.
 //!
-//! Hot path. serde_json's own serializer could be taught numbers and placeholders through its formatter, but not to
-//! write strings faster than byte by byte. What it writes is the measure for everything that is not a number or bytes;
-//! a property test compares the two.
+//! Hot path. The formatter of serde_json's own serializer could change numbers and placeholders, but strings would
+//! still be written byte by byte. Except for numbers and bytes, the output must equal the output of serde_json. A
+//! property test compares the two.
 
 use std::fmt::{self, Display};
 
@@ -18,11 +18,11 @@ use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 
 /// Writes one JSON value to `text`.
 ///
-/// Bytes go to `attachments`, where there are any; elsewhere they are lists of numbers.
+/// Bytes are appended to `attachments`. If this is `None`, they are written as lists of numbers.
 ///
 /// # Errors
-/// When the value refuses, has a map with keys that are no text, or has more binary values than a packet may. Text and
-/// attachments are then unfinished.
+/// Returns an error if the value fails to serialize, has a map key that cannot be written as text, or has more binary
+/// values than a packet may have. `text` and `attachments` are then incomplete.
 pub(crate) fn write_value<T: Serialize + ?Sized>(
     text: &mut Vec<u8>,
     attachments: Option<&mut AttachmentEncoder>,
@@ -32,7 +32,7 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
     value.serialize(&mut serializer).map_err(|error| *error.0)
 }
 
-/// Boxed, so that the result of every step fits a register.
+/// Boxed, so that the result of every step fits into a register.
 #[derive(Debug)]
 struct SerializeError(Box<EncodeError>);
 
@@ -53,7 +53,7 @@ impl ser::Error for SerializeError {
 struct JsonSerializer<'e> {
     text: &'e mut Vec<u8>,
     attachments: Option<&'e mut AttachmentEncoder>,
-    /// The next string is JSON already.
+    /// Whether the next string is already JSON.
     verbatim: bool,
 }
 
@@ -67,7 +67,7 @@ impl<'s, 'e> JsonSerializer<'e> {
         Compound { serializer: self, state: State::Empty, close }
     }
 
-    /// What serde calls a variant with contents: an object with one member.
+    /// Begins an enum variant with contents, which is written as an object with one member.
     fn open_variant(&'s mut self, variant: &str, bracket: u8, close: &'static str) -> Compound<'s, 'e> {
         self.text.push(b'{');
         write_json_string(self.text, variant);
@@ -75,8 +75,8 @@ impl<'s, 'e> JsonSerializer<'e> {
         self.open(bracket, close)
     }
 
-    /// A key is text, or what text can be made of without doubt: numbers and booleans, as members of a JavaScript
-    /// object.
+    /// Writes a key. It must be a string, a number or a boolean. Numbers and booleans are converted to strings, as in
+    /// JavaScript.
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
         let start = self.text.len();
         key.serialize(&mut *self)?;
@@ -86,7 +86,7 @@ impl<'s, 'e> JsonSerializer<'e> {
                 self.text.insert(start, b'"');
                 self.text.push(b'"');
             }
-            _ => return Err(ser::Error::custom("the key of a map must be text")),
+            _ => return Err(ser::Error::custom("a map key must be a string, a number or a boolean")),
         }
         self.text.push(b':');
         Ok(())
@@ -159,8 +159,9 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
             }
         }
         self.text.push(b'"');
-        fmt::write(&mut Escaping(self.text), format_args!("{value}"))
-            .map_err(|_| <SerializeError as ser::Error>::custom("a value does not want to be displayed"))?;
+        fmt::write(&mut Escaping(self.text), format_args!("{value}")).map_err(|_| {
+            <SerializeError as ser::Error>::custom("a Display implementation returned an error")
+        })?;
         self.text.push(b'"');
         Ok(())
     }
@@ -257,8 +258,8 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Compound<'s, 'e>, SerializeError> {
-        // How serde_json's `RawValue` makes itself known, and its `Number` where it keeps every digit: a struct with
-        // one field, which is the text of the value.
+        // serde_json's `RawValue`, and its `Number` with arbitrary precision, serialize as a struct with this name and
+        // one field. The field is the JSON text of the value.
         if name.starts_with(SERDE_JSON_PRIVATE_PREFIX) {
             return Ok(Compound { serializer: self, state: State::Verbatim, close: "" });
         }
@@ -286,7 +287,7 @@ struct Compound<'s, 'e> {
 enum State {
     Empty,
     Filled,
-    /// Not an object at all: see `serialize_struct`.
+    /// Not an object: see `serialize_struct`.
     Verbatim,
 }
 
@@ -480,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn what_displays_itself_is_written_as_text() {
+    fn a_displayed_value_is_written_as_a_string() {
         struct Displayed;
         impl Serialize for Displayed {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -491,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_text_already_is_written_as_it_is() {
+    fn raw_json_is_written_unchanged() {
         let raw = RawValue::from_string(r#"{ "a" : 1.0 }"#.to_owned()).unwrap();
         assert_eq!(written(&(1, &raw, "a\n", &raw)).unwrap(), r#"[1,{ "a" : 1.0 },"a\n",{ "a" : 1.0 }]"#);
         assert_eq!(written(&BTreeMap::from([("k", &raw)])).unwrap(), r#"{"k":{ "a" : 1.0 }}"#);
@@ -507,10 +508,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_no_text_is_refused() {
+    fn a_key_that_cannot_be_a_string_is_rejected() {
         fn refused<K: Serialize + Ord>(key: K) {
             let error = written(&BTreeMap::from([(key, 1)])).unwrap_err();
-            assert!(error.to_string().contains("the key of a map must be text"), "{error}");
+            assert!(error.to_string().contains("a map key must be a string"), "{error}");
         }
         refused(());
         refused(None::<u8>);
@@ -519,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_refuses_says_why() {
+    fn the_error_of_a_value_is_returned() {
         struct Refuses;
         impl Serialize for Refuses {
             fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {

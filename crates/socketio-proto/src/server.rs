@@ -35,7 +35,7 @@
 //!     panic!("a client requests a namespace");
 //! };
 //! let member = Member(request.namespace().to_owned());
-//! The middleware may take any time here. Then the driver sends `encode::connect` and accepts the request:
+//! // The middleware may take any time here. Then the driver accepts the request and sends `encode::connect`:
 //! assert!(request.insert(member).accept());
 //!
 //! let Ok(Some(Received::Event { socket, event, ack })) = connection.handle_text(r#"2/chat,7["say"]"#, now) else {

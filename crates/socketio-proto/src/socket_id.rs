@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_a_client_sends_is_read_and_what_is_none_is_refused() {
+    fn a_valid_id_is_deserialized_and_an_invalid_one_is_rejected() {
         let id = SocketId::from_random(*b"fifteen octets!");
         assert_eq!(serde_json::from_str::<SocketId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
         assert!(serde_json::from_str::<SocketId>("\"general\"").is_err());

@@ -1,4 +1,5 @@
-//! Nothing that a peer sends makes the decoder panic, and nothing valid depends on what came before.
+//! Checks that no input makes the decoder panic, and that a valid packet is decoded regardless of the messages before
+//! it.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -6,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tidewire_socketio_proto::{Decoder, DecoderLimits, Packet};
 
-/// Looks at everything a packet has, as a program would.
+/// Reads all parts of a packet, as a program would.
 fn look_at(packet: &Packet<'_>) {
     let arguments = match packet {
         Packet::Event { event, .. } => {
@@ -27,7 +28,7 @@ fn look_at(packet: &Packet<'_>) {
     }
 }
 
-/// Texts that get far into the grammar.
+/// Generates texts that are almost packets, so that they pass the first checks of the decoder.
 fn almost_a_packet() -> impl Strategy<Value = String> {
     let header = r"[0-7]?(10|[0-9]{0,21})-?(/[a-zé,]{0,4},?)?[0-9]{0,21}";
     let piece = prop_oneof![
@@ -84,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn a_packet_cut_anywhere_or_changed_anywhere_does_no_harm(
+    fn a_truncated_or_modified_packet_does_not_panic(
         packet in packet(), at: prop::sample::Index, character: char, drop: bool
     ) {
         let at = packet.char_indices().map(|(at, _)| at).nth(at.index(packet.chars().count())).unwrap();
@@ -99,7 +100,7 @@ proptest! {
 }
 
 #[test]
-fn a_hundred_thousand_levels_are_one_packet_that_no_type_reads() {
+fn deep_nesting_is_a_valid_packet_that_cannot_be_deserialized() {
     let depth = 100_000;
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         let payload = [&open.repeat(depth), "1", &*close.repeat(depth)].concat();
@@ -115,7 +116,7 @@ fn a_hundred_thousand_levels_are_one_packet_that_no_type_reads() {
         let binary = format!(r#"51-["deep",{payload},{{"_placeholder":true,"num":0}}]"#);
         assert_eq!(decoder.decode_text(&binary), Ok(None));
         let Ok(Some(Packet::Event { event, .. })) = decoder.decode_binary(&[1][..]) else {
-            panic!("it is complete")
+            panic!("the packet is complete")
         };
         assert!(event.arguments().deserialize::<(Value, Bytes)>().is_err());
 

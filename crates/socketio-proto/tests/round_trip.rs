@@ -1,4 +1,4 @@
-//! What is encoded is decoded to the same, whatever a program sends.
+//! Checks that a decoder reads back exactly what was encoded.
 
 use bytes::Bytes;
 use engineio_proto::{EncodedMessage, MessageEncoder};
@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tidewire_socketio_proto::{Decoder, DecoderLimits, Packet, RESERVED_EVENTS, encode};
 
-/// Gives the text of a message and its attachments to a decoder.
+/// Decodes the text of a message and its attachments.
 fn transmit(message: &EncodedMessage<'_>) -> Packet<'static> {
     let mut decoder = Decoder::new(&DecoderLimits::default());
     let mut packet = decoder.decode_text(message.text()).expect("the text is valid").map(Packet::into_owned);
     for attachment in message.attachments() {
-        assert_eq!(packet, None, "the packet is complete with its last attachment");
+        assert_eq!(packet, None, "the packet is complete only after the last attachment");
         packet = decoder.decode_binary(attachment).expect("the attachment is valid");
     }
     packet.expect("the packet is complete")
@@ -24,7 +24,7 @@ fn json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        // Eighths, because serde_json reads floats to within the last bit only.
+        // serde_json parses other fractions only up to the last bit. Multiples of 1/8 are exact.
         any::<i32>().prop_map(|number| Value::from(f64::from(number) / 8.0)),
         any::<String>().prop_map(Value::from),
     ];
@@ -70,7 +70,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_event_arrives_as_it_was_sent(
+    fn an_event_arrives_unchanged(
         namespace in namespace(), id: Option<u64>, name: String, first in json(), second in json()
     ) {
         prop_assume!(!RESERVED_EVENTS.contains(&name.as_str()));
@@ -83,7 +83,7 @@ proptest! {
         let pair: (Value, Value) = event.arguments().deserialize().unwrap();
         let one: Value = event.arguments().deserialize().unwrap();
         let raw: Value = serde_json::from_str(&format!("[{}]", event.arguments().json_elements())).unwrap();
-        // Floats that are integers are written as such, so that numbers are compared as what they are worth.
+        // Floats with an integer value are written as integers, so both sides are converted to one notation first.
         prop_assert_eq!(text(&one), text(&first));
         prop_assert_eq!(text(&raw), text(&Value::from(vec![first.clone(), second.clone()])));
         prop_assert_eq!(all, vec![pair.0.clone(), pair.1.clone()]);
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn binary_data_arrives_where_it_was_sent(
+    fn binary_data_arrives_at_its_position(
         namespace in namespace(), id: u64, message in message(), tail in json()
     ) {
         let mut encoder = MessageEncoder::new();
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_list_of_arguments_arrives_too(
+    fn other_payloads_arrive_unchanged(
         namespace in namespace(), sid: String, reason: String, data in proptest::option::of(json())
     ) {
         let mut encoder = MessageEncoder::new();
@@ -120,7 +120,7 @@ proptest! {
 
         let sent = encode::connect_error(&mut encoder, &namespace, &reason, data.as_ref()).unwrap();
         let Packet::ConnectError { namespace: to, data: details } = transmit(&sent) else {
-            panic!("a refusal was sent")
+            panic!("a connect error was sent")
         };
         prop_assert_eq!(&*to, &*namespace);
         let details: Value = details.deserialize().unwrap();
@@ -132,7 +132,7 @@ proptest! {
     }
 }
 
-/// The text of a value, every number in one notation.
+/// Returns the JSON text of a value, with all numbers in one notation.
 fn text(value: &Value) -> String {
     let mut encoder = MessageEncoder::new();
     match transmit(&encode::ack(&mut encoder, "/", 0, value).expect("JSON can be written")) {

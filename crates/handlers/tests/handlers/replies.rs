@@ -98,7 +98,7 @@ fn an_acknowledgement_that_is_dropped_unsent_is_reported() {
 #[test]
 fn a_reply_that_cannot_be_written_is_reported_and_the_peer_learns_that_the_handler_failed() {
     let (mut connection, _) = connection();
-    let error = "handler failed: the arguments cannot be written as JSON: the key of a map must be text";
+    let error = "handler failed: the arguments cannot be written as JSON: a map key must be a string, a number or a boolean";
     for (event, reported) in [("unwritable", true), ("unwritable-result", true), ("unwritable-ack", false)] {
         let name = if reported { event } else { "-" };
         connection.receive(&format!("27[\"{event}\"]"));

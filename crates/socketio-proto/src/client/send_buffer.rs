@@ -78,13 +78,13 @@ impl SendBuffer {
     }
 
     /// Whether the message is still buffered.
-    pub(super) fn contains(&self, place: Option<SendBufferKey>) -> bool {
-        place.is_some_and(|place| self.messages.contains_key(&place.0))
+    pub(super) fn contains(&self, key: Option<SendBufferKey>) -> bool {
+        key.is_some_and(|key| self.messages.contains_key(&key.0))
     }
 
     /// Removes a message if it is still buffered.
-    pub(super) fn remove(&mut self, place: Option<SendBufferKey>) {
-        if let Some(buffered) = place.and_then(|place| self.messages.remove(&place.0)) {
+    pub(super) fn remove(&mut self, key: Option<SendBufferKey>) {
+        if let Some(buffered) = key.and_then(|key| self.messages.remove(&key.0)) {
             self.bytes -= buffered.size;
         }
     }

@@ -91,7 +91,7 @@ struct PendingAck<W> {
 pub enum EmitAction {
     /// The driver must pass the message to the engine now, before any other message of this socket.
     Transmit,
-    /// The message is buffered until the socket is connected. The driver does nothing.
+    /// The message is buffered. [`poll_transmit`](Socket::poll_transmit) returns it as soon as the socket is connected.
     Buffered {
         /// The number of older messages that were dropped from the buffer to make space.
         dropped: usize,
@@ -178,7 +178,7 @@ impl<W> Socket<W> {
     pub fn connect(&mut self) {
         match &mut self.state {
             State::Inactive => self.start_connect(),
-            State::Disconnecting { reconnect: rejoin } => *rejoin = true,
+            State::Disconnecting { reconnect } => *reconnect = true,
             State::AwaitingEngine | State::Authenticating | State::Connecting | State::Connected { .. } => {}
         }
     }
@@ -250,8 +250,8 @@ impl<W> Socket<W> {
         if let Err(error) = self.check_capacity(message) {
             return Err((error, waiter));
         }
-        let place = (!self.can_transmit()).then(|| self.send_buffer.next_key());
-        match self.acks.insert(id, deadline, PendingAck { waiter, send_buffer_key: place }) {
+        let send_buffer_key = (!self.can_transmit()).then(|| self.send_buffer.next_key());
+        match self.acks.insert(id, deadline, PendingAck { waiter, send_buffer_key }) {
             Ok(()) => Ok(self.send(message, Some(id))),
             Err(pending) => Err((EmitError::AckIdInUse, pending.waiter)),
         }
@@ -318,8 +318,8 @@ impl<W> Socket<W> {
     /// Fails a waiter whose acknowledgement did not arrive in time. Call this until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Output<'static, W>> {
-        let PendingAck { waiter, send_buffer_key: place } = self.acks.handle_timeout(now)?;
-        self.send_buffer.remove(place);
+        let PendingAck { waiter, send_buffer_key } = self.acks.handle_timeout(now)?;
+        self.send_buffer.remove(send_buffer_key);
         Some(Output::AckFailed { waiter, error: AckError::Timeout })
     }
 
@@ -417,8 +417,8 @@ impl<W> Socket<W> {
     /// Fails all waiters. Their buffered events are removed, because an event must not be sent after its waiter has
     /// failed.
     fn fail_acks(&mut self) {
-        for PendingAck { waiter, send_buffer_key: place } in self.acks.extract_if(|_| true) {
-            self.send_buffer.remove(place);
+        for PendingAck { waiter, send_buffer_key } in self.acks.extract_if(|_| true) {
+            self.send_buffer.remove(send_buffer_key);
             self.outputs.push_back(Output::AckFailed { waiter, error: AckError::Disconnected });
         }
     }

@@ -9,7 +9,7 @@ use super::*;
 use crate::arguments::RawJson;
 use crate::encode;
 
-/// Everything that waits for an acknowledgement here is a number.
+/// In these tests, waiters are numbers.
 type Client = super::Client<u32>;
 
 fn at(seconds: u64) -> Time {
@@ -27,7 +27,7 @@ fn client() -> (Client, SocketKey) {
     client_with(Limits::default())
 }
 
-/// A client whose socket is connected.
+/// Creates a client whose socket is connected.
 fn connected() -> (Client, SocketKey) {
     let (mut client, key) = client();
     client.handle_open();
@@ -42,7 +42,7 @@ fn emit(client: &mut Client, key: SocketKey, name: &str) -> Result<EmitAction, E
     client[key].emit(&message)
 }
 
-/// Emits an event whose name and waiter are the id of its acknowledgement.
+/// Emits an event that requests an acknowledgement. Its name and its waiter are the id of the acknowledgement.
 fn ask(client: &mut Client, key: SocketKey, deadline: Option<Time>) -> Result<EmitAction, (EmitError, u32)> {
     let id = client[key].next_ack_id();
     let mut encoder = MessageEncoder::new();
@@ -55,7 +55,7 @@ fn sent(client: &mut Client) -> Vec<String> {
     std::iter::from_fn(|| client.poll_transmit()).map(|message| parts(&message).0).collect()
 }
 
-/// An output in words.
+/// Describes an output in words.
 fn word(output: &Output<'_, u32>) -> String {
     match output {
         Output::AuthNeeded => "auth needed".to_owned(),
@@ -94,7 +94,7 @@ fn receive(client: &mut Client, text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn every_active_socket_asks_for_its_namespace_when_the_engine_opens() {
+fn every_active_socket_requests_its_namespace_when_the_engine_opens() {
     let (mut client, _) = client();
     let auth = RawJson::object(&json!({"token": "1"})).unwrap();
     let admin = client.socket("/admin", Auth::Static(Some(auth)));
@@ -104,14 +104,14 @@ fn every_active_socket_asks_for_its_namespace_when_the_engine_opens() {
     assert_eq!(sent(&mut client), ["0", r#"0/admin,{"token":"1"}"#]);
     receive(&mut client, r#"0/admin,{"sid":"any text, however long"}"#, &["connected"]);
     assert_eq!(client[admin].id(), Some("any text, however long"));
-    assert_eq!(client.socket("/admin", Auth::Static(None)), admin, "a namespace has one socket");
+    assert_eq!(client.socket("/admin", Auth::Static(None)), admin, "a namespace has only one socket");
     let late = client.socket("/late", Auth::Static(None));
     client[late].connect();
     assert_eq!(sent(&mut client), ["0/late,"]);
 }
 
 #[test]
-fn what_to_authenticate_with_can_be_found_out_each_time() {
+fn the_driver_can_supply_credentials_for_each_connection() {
     let (mut client, key) = client();
     client[key].set_auth(Auth::PerConnect);
     for round in 0..2 {
@@ -124,11 +124,11 @@ fn what_to_authenticate_with_can_be_found_out_each_time() {
         client.handle_close(CloseReason::TransportClose);
     }
     client[key].authenticate(None);
-    assert_eq!(sent(&mut client), [""; 0], "too late");
+    assert_eq!(sent(&mut client), [""; 0], "the connection has ended, so the credentials are ignored");
 }
 
 #[test]
-fn what_is_emitted_before_the_answer_is_sent_in_order_behind_it() {
+fn events_emitted_before_the_response_are_sent_in_order_after_it() {
     let (mut client, key) = client();
     assert_eq!(emit(&mut client, key, "a"), Ok(EmitAction::Buffered { dropped: 0 }));
     assert_eq!(client[key].emit_volatile(true), EmitAction::Dropped);
@@ -139,7 +139,7 @@ fn what_is_emitted_before_the_answer_is_sent_in_order_behind_it() {
     assert_eq!(
         emit(&mut client, key, "b"),
         Ok(EmitAction::Buffered { dropped: 0 }),
-        "behind those that wait"
+        "the event is queued after the buffered ones"
     );
     assert_eq!(client[key].emit_volatile(true), EmitAction::Dropped);
     assert_eq!(sent(&mut client), [r#"2["a"]"#, r#"20["0"]"#, r#"2["b"]"#]);
@@ -182,7 +182,7 @@ fn a_send_buffer_has_a_limit_in_messages_and_in_bytes() {
 
         let (mut client, key) = client_with(Limits { overflow: Overflow::DropOldest, ..limits });
         let too_long = emit(&mut client, key, &"x".repeat(limits.max_send_buffer_bytes));
-        assert_eq!(too_long, Err(EmitError::BufferFull), "it would not fit an empty buffer");
+        assert_eq!(too_long, Err(EmitError::BufferFull), "the message would not fit into an empty buffer");
         let _ = ask(&mut client, key, None).unwrap();
         let dropped = ["b", "c"].map(|name| match emit(&mut client, key, name) {
             Ok(EmitAction::Buffered { dropped }) => dropped,
@@ -199,7 +199,7 @@ fn a_send_buffer_has_a_limit_in_messages_and_in_bytes() {
 }
 
 #[test]
-fn an_ack_ends_a_wait_once() {
+fn an_ack_returns_its_waiter_once() {
     let (mut client, key) = connected();
     assert_eq!(ask(&mut client, key, Some(at(10))), Ok(EmitAction::Transmit));
     assert_eq!(ask(&mut client, key, Some(at(5))), Ok(EmitAction::Transmit));
@@ -215,7 +215,7 @@ fn an_ack_ends_a_wait_once() {
 }
 
 #[test]
-fn an_id_that_is_in_use_is_refused() {
+fn an_ack_id_that_is_in_use_is_rejected() {
     let (mut client, key) = connected();
     let _ = ask(&mut client, key, None).unwrap();
     let mut encoder = MessageEncoder::new();
@@ -224,13 +224,13 @@ fn an_id_that_is_in_use_is_refused() {
 }
 
 #[test]
-fn an_event_whose_sender_waits_no_longer_is_not_sent() {
+fn a_buffered_event_whose_ack_timed_out_is_not_sent() {
     let (mut client, key) = client();
     let _ = ask(&mut client, key, Some(at(5))).unwrap();
     let _ = ask(&mut client, key, Some(at(50))).unwrap();
     let _ = ask(&mut client, key, Some(at(50))).unwrap();
     assert!(client.handle_timeout(at(5)).is_some());
-    assert_eq!(client[key].cancel_ack(2), Some(2), "its answer is of no interest, but it is sent");
+    assert_eq!(client[key].cancel_ack(2), Some(2), "the event is sent without its waiter");
     client.handle_open();
     client.handle_text(r#"0{"sid":"x"}"#).unwrap();
     assert_eq!(sent(&mut client), ["0", r#"21["1"]"#, r#"22["2"]"#]);
@@ -238,7 +238,7 @@ fn an_event_whose_sender_waits_no_longer_is_not_sent() {
 }
 
 #[test]
-fn when_a_connection_breaks_what_was_sent_fails_and_what_waits_survives() {
+fn when_a_connection_breaks_sent_events_fail_and_buffered_events_survive() {
     let (mut client, key) = connected();
     let _ = ask(&mut client, key, None).unwrap();
     client.handle_close(CloseReason::PingTimeout);
@@ -248,10 +248,11 @@ fn when_a_connection_breaks_what_was_sent_fails_and_what_waits_survives() {
     let _ = ask(&mut client, key, None).unwrap();
     client.handle_open();
     client.handle_close(CloseReason::TransportClose);
-    assert_eq!(outputs(&mut client), [""; 0], "it was not connected");
+    assert_eq!(outputs(&mut client), [""; 0], "the socket was not connected");
     client.handle_open();
     receive(&mut client, r#"0{"sid":"y"}"#, &["connected"]);
-    // The answer was there before the driver could send: it is lost with this connection, and the event is not.
+    // The response to CONNECT arrived, but the connection ended before the driver could send the buffered event. The
+    // event must not be lost.
     client.handle_close(CloseReason::TransportError);
     assert_eq!(outputs(&mut client), ["transport error"]);
     client.handle_open();
@@ -262,7 +263,7 @@ fn when_a_connection_breaks_what_was_sent_fails_and_what_waits_survives() {
 }
 
 #[test]
-fn giving_up_fails_everybody_who_waits() {
+fn disconnecting_and_giving_up_fail_all_waiters() {
     let (mut client, key) = client();
     let _ = emit(&mut client, key, "kept").unwrap();
     let _ = ask(&mut client, key, Some(at(5))).unwrap();
@@ -275,11 +276,15 @@ fn giving_up_fails_everybody_who_waits() {
     client[key].connect();
     client.handle_open();
     receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
-    assert_eq!(sent(&mut client), ["0", r#"2["kept"]"#], "nobody was told that this one failed");
+    assert_eq!(
+        sent(&mut client),
+        ["0", r#"2["kept"]"#],
+        "this event has no waiter that failed, so it is kept"
+    );
 }
 
 #[test]
-fn events_before_the_answer_wait_for_it() {
+fn events_before_the_response_are_buffered() {
     let (mut client, key) = client();
     client.handle_open();
     receive(&mut client, r#"2["a"]"#, &[]);
@@ -307,7 +312,7 @@ fn a_driver_that_polls_late_sees_the_same_order() {
 }
 
 #[test]
-fn events_before_the_answer_have_a_limit() {
+fn events_before_the_response_are_limited() {
     for limits in [
         Limits { max_receive_buffer_events: 2, ..Limits::default() },
         Limits { max_receive_buffer_bytes: 400, ..Limits::default() },
@@ -317,14 +322,14 @@ fn events_before_the_answer_have_a_limit() {
         receive(&mut client, r#"2["a"]"#, &[]);
         let violation = (0..400).find_map(|_| client.handle_text(r#"2["a"]"#).err());
         assert_eq!(violation, Some(Violation::ReceiveBufferFull));
-        assert_eq!(client.handle_text(r#"0{"sid":"x"}"#), Ok(None), "to the sockets it is closed");
+        assert_eq!(client.handle_text(r#"0{"sid":"x"}"#), Ok(None), "the client treats the engine as closed");
         client.handle_open();
         receive(&mut client, r#"0{"sid":"x"}"#, &["connected"]);
     }
 }
 
 #[test]
-fn what_is_no_packet_ends_the_connection_and_not_the_socket() {
+fn an_invalid_packet_closes_the_connection_but_the_socket_stays_active() {
     let (mut client, _) = connected();
     let violation = client.handle_text("2[").unwrap_err();
     assert_eq!(violation.to_string(), "the payload is not valid JSON at byte 1");
@@ -336,7 +341,7 @@ fn what_is_no_packet_ends_the_connection_and_not_the_socket() {
 }
 
 #[test]
-fn half_a_packet_is_forgotten_with_its_connection() {
+fn an_incomplete_packet_is_discarded_with_its_connection() {
     let (mut client, _) = connected();
     receive(&mut client, r#"51-["x",{"_placeholder":true,"num":0}]"#, &[]);
     client.handle_close(CloseReason::TransportClose);
@@ -348,7 +353,7 @@ fn half_a_packet_is_forgotten_with_its_connection() {
 }
 
 #[test]
-fn a_refused_socket_does_not_try_again_by_itself() {
+fn a_rejected_socket_does_not_retry_automatically() {
     for (refusal, message, data) in [
         (r#"4{"message":"no"}"#, "no", None),
         (r#"4{"message":"no","data":{"code":[1]}}"#, "no", Some(json!({"code": [1]}))),
@@ -362,7 +367,7 @@ fn a_refused_socket_does_not_try_again_by_itself() {
         let Some((_, Output::ConnectError(ConnectError::Refused { message: found, data: details }))) =
             client.poll_output()
         else {
-            panic!("{refusal} is a refusal");
+            panic!("{refusal} is a rejection");
         };
         let details: Option<Value> = details.map(|details| details.deserialize().unwrap());
         assert_eq!((&*found, details), (message, data), "{refusal}");
@@ -377,13 +382,13 @@ fn a_refused_socket_does_not_try_again_by_itself() {
 }
 
 #[test]
-fn a_server_of_the_older_protocol_is_named() {
-    for answer in ["0", "0{}", r#"0{"sid":7}"#] {
+fn a_server_of_the_older_protocol_is_reported() {
+    for response in ["0", "0{}", r#"0{"sid":7}"#] {
         let (mut client, _) = client();
         client.handle_open();
         let error = "connect error: the server sent no socket id: it is a Socket.IO v2 server, but this client requires v3 or newer";
-        receive(&mut client, answer, &[error]);
-        receive(&mut client, answer, &[]);
+        receive(&mut client, response, &[error]);
+        receive(&mut client, response, &[]);
     }
 }
 
@@ -400,11 +405,11 @@ fn ids_are_opaque_up_to_a_length() {
     receive(&mut client, r#"2["x","o"]"#, &["event x"]);
     client.handle_close(CloseReason::TransportClose);
     client.handle_open();
-    assert_eq!(sent(&mut client), ["0"], "this private id is not taken");
+    assert_eq!(sent(&mut client), ["0"], "a private id that is too long is not stored");
 }
 
 #[test]
-fn a_socket_that_the_server_disconnects_does_not_come_back_by_itself() {
+fn a_socket_that_the_server_disconnects_does_not_reconnect_automatically() {
     let (mut client, key) = connected();
     let _ = ask(&mut client, key, None).unwrap();
     receive(&mut client, "1", &["io server disconnect", "ack 0 failed: socket has been disconnected"]);
@@ -431,13 +436,13 @@ fn a_socket_that_the_program_disconnects_tells_the_server() {
 }
 
 #[test]
-fn a_program_that_leaves_before_the_answer_tells_the_server_after_it() {
-    for (answer, rejoins, transmitted) in [
+fn a_disconnect_before_the_response_is_sent_after_it() {
+    for (response, reconnects, transmitted) in [
         (r#"0{"sid":"x"}"#, false, &["1"][..]),
         (r#"0{"sid":"x"}"#, true, &["1", "0"]),
         (r#"4{"message":"no"}"#, false, &[]),
         (r#"4{"message":"no"}"#, true, &["0"]),
-        // The server's program disconnects the socket instead of an answer.
+        // The program of the server disconnects the socket before the response to CONNECT.
         ("1", false, &[]),
         ("1", true, &["0"]),
     ] {
@@ -446,21 +451,21 @@ fn a_program_that_leaves_before_the_answer_tells_the_server_after_it() {
         assert_eq!(sent(&mut client), ["0"]);
         client[key].disconnect();
         assert!(!client.is_active());
-        if rejoins {
+        if reconnects {
             client[key].connect();
             assert!(client.is_active());
         }
         assert_eq!(sent(&mut client), [""; 0]);
-        receive(&mut client, answer, &[]);
-        assert_eq!(sent(&mut client), transmitted, "{answer}");
-        if rejoins {
+        receive(&mut client, response, &[]);
+        assert_eq!(sent(&mut client), transmitted, "{response}");
+        if reconnects {
             receive(&mut client, r#"0{"sid":"y"}"#, &["connected"]);
         }
     }
 }
 
 #[test]
-fn a_server_may_disconnect_a_socket_instead_of_letting_it_in() {
+fn a_server_may_disconnect_a_socket_instead_of_accepting_it() {
     let (mut client, key) = client();
     client.handle_open();
     receive(&mut client, "1", &["io server disconnect"]);
@@ -471,12 +476,13 @@ fn a_server_may_disconnect_a_socket_instead_of_letting_it_in() {
 }
 
 #[test]
-fn a_disconnect_that_crosses_ours_leaves_both_sides_of_one_mind() {
+fn after_crossing_disconnects_both_sides_agree() {
     let (mut client, key) = connected();
     client[key].disconnect();
     client[key].connect();
     assert_eq!(sent(&mut client), ["1", "0"]);
-    // Meant for the socket before. The server will answer, and believes that it is in then.
+    // The DISCONNECT was meant for the previous socket. The server will still accept the new CONNECT and consider the
+    // socket connected.
     receive(&mut client, "1", &["io client disconnect", "io server disconnect"]);
     assert!(!client.is_active());
     receive(&mut client, r#"0{"sid":"y"}"#, &[]);
@@ -487,7 +493,7 @@ fn a_disconnect_that_crosses_ours_leaves_both_sides_of_one_mind() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_is_ignored() {
+fn an_unrequested_response_is_ignored() {
     let (mut client, key) = connected();
     receive(&mut client, r#"0{"sid":"other"}"#, &[]);
     receive(&mut client, r#"4{"message":"no"}"#, &[]);
@@ -504,7 +510,7 @@ fn an_answer_that_nobody_asked_for_is_ignored() {
 fn an_event_is_acknowledged_on_its_own_connection_or_not_at_all() {
     let (mut client, key) = connected();
     let Ok(Some((_, Output::Event { ack: Some(ack), .. }))) = client.handle_text(r#"27["x"]"#) else {
-        panic!("it wants an acknowledgement");
+        panic!("the event requests an acknowledgement");
     };
     assert_eq!((ack.id(), client[key].acknowledge(ack)), (7, EmitAction::Transmit));
     client.handle_close(CloseReason::TransportClose);
@@ -516,7 +522,7 @@ fn an_event_is_acknowledged_on_its_own_connection_or_not_at_all() {
 }
 
 #[test]
-fn a_client_comes_back_with_what_it_is_recovered_by() {
+fn a_client_reconnects_with_its_private_id_and_offset() {
     let (mut client, key) = client();
     client.handle_open();
     receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["connected"]);
@@ -539,12 +545,12 @@ fn a_client_comes_back_with_what_it_is_recovered_by() {
     client.handle_close(CloseReason::TransportClose);
     client.handle_open();
     assert_eq!(sent(&mut client), [r#"0{"pid":"p","offset":"o1"}"#]);
-    // What was missed comes before the answer.
+    // The server replays missed events before its response to CONNECT.
     let replayed = ["transport close"];
     receive(&mut client, r#"2["y","o2"]"#, &replayed);
     receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["event y, with offset", "recovered"]);
     assert_eq!(client[key].offset(), Some("o2"));
-    // A server that has forgotten the session.
+    // A server that no longer has the session.
     client.handle_close(CloseReason::TransportClose);
     client.handle_open();
     assert_eq!(sent(&mut client), [r#"0{"pid":"p","offset":"o2"}"#]);
@@ -552,8 +558,8 @@ fn a_client_comes_back_with_what_it_is_recovered_by() {
     assert!(!client[key].is_recovered());
     client.handle_close(CloseReason::TransportClose);
     client.handle_open();
-    assert_eq!(sent(&mut client), [r#"0{"pid":"q"}"#], "an offset of another session is of no use");
-    // A server that recovers nothing.
+    assert_eq!(sent(&mut client), [r#"0{"pid":"q"}"#], "the offset of another session is not sent");
+    // A server without connection state recovery.
     receive(&mut client, r#"0{"sid":"t"}"#, &["transport close", "connected"]);
     receive(&mut client, r#"2["x","o3"]"#, &["event x"]);
     client.handle_close(CloseReason::TransportClose);
@@ -562,7 +568,7 @@ fn a_client_comes_back_with_what_it_is_recovered_by() {
 }
 
 #[test]
-fn every_reason_has_the_word_of_the_javascript_client() {
+fn every_reason_has_the_text_of_the_javascript_client() {
     for reason in [
         CloseReason::PingTimeout,
         CloseReason::TransportError,

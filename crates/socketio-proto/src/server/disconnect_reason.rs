@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_is_found_again_by_its_code() {
+    fn every_reason_has_a_code_that_maps_back() {
         let first = DisconnectReason::ServerNamespaceDisconnect;
         let reasons: Vec<_> = successors(Some(first), |reason| following(*reason)).collect();
         for reason in &reasons {

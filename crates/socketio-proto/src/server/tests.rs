@@ -37,7 +37,7 @@ fn ask(connection: &mut Connection<Member>, namespace: &'static str) -> Rc<Cell<
             let entry = request.insert(Member { namespace, kicked: Rc::clone(&kicked) });
             assert_eq!(entry.state(), SocketState::Connecting);
         }
-        other => panic!("a request, not {other:?}"),
+        other => panic!("expected a connect request, not {other:?}"),
     }
     kicked
 }
@@ -64,7 +64,7 @@ fn remove_disconnected(connection: &mut Connection<Member>) {
     });
 }
 
-/// What a message comes to, in a word.
+/// Processes a message and describes the result in words.
 fn receive(connection: &mut Connection<Member>, text: &str) -> String {
     match connection.handle_text(text, at(0)) {
         Ok(None) => "ignored".to_owned(),
@@ -79,7 +79,7 @@ fn receive(connection: &mut Connection<Member>, text: &str) -> String {
 }
 
 #[test]
-fn what_comes_for_a_socket_is_given_to_it() {
+fn packets_are_routed_to_the_socket_of_their_namespace() {
     let mut connection = connection();
     join(&mut connection, "/");
     join(&mut connection, "/a");
@@ -91,7 +91,7 @@ fn what_comes_for_a_socket_is_given_to_it() {
 }
 
 #[test]
-fn what_is_out_of_turn_is_named_and_ends_the_connection() {
+fn a_violation_is_described_and_closes_the_connection() {
     for (text, what) in [
         (
             r#"2/b,["x"]"#,
@@ -125,7 +125,7 @@ fn what_is_out_of_turn_is_named_and_ends_the_connection() {
         ask(&mut connection, "/asked");
         assert_eq!(receive(&mut connection, text), what, "{text}");
         assert!(connection.is_closed());
-        assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "nothing follows the end");
+        assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "a closed connection ignores messages");
         assert_eq!(connection.poll_timeout(), None);
         connection.for_each(|mut entry| {
             let was_connected = entry.socket().namespace == "/";
@@ -138,12 +138,12 @@ fn what_is_out_of_turn_is_named_and_ends_the_connection() {
 }
 
 #[test]
-fn a_client_that_does_not_know_yet_that_it_was_disconnected_is_not_punished() {
+fn late_packets_for_a_socket_that_the_server_disconnected_are_ignored() {
     let mut connection = connection();
     let kicked = join(&mut connection, "/");
     kicked.set(true);
     for _ in 0..2 {
-        // Before its last handler has finished, and long after.
+        // First while its last handler is running, then after the socket was removed.
         for late in [r#"2["x"]"#, r#"21["x"]"#, "30[]", "1"] {
             assert_eq!(receive(&mut connection, late), "ignored", "{late}");
         }
@@ -152,15 +152,15 @@ fn a_client_that_does_not_know_yet_that_it_was_disconnected_is_not_punished() {
     }
     join(&mut connection, "/");
     assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
-    assert_eq!(connection.slots.len(), 1, "nothing is kept of the socket before");
+    assert_eq!(connection.slots.len(), 1, "no slot of the former socket is left");
 }
 
 #[test]
-fn a_client_that_has_left_knows_it() {
+fn late_packets_of_a_client_that_disconnected_are_a_violation_after_removal() {
     let mut connection = connection();
     join(&mut connection, "/");
     assert_eq!(receive(&mut connection, "1"), "disconnect /");
-    assert_eq!(receive(&mut connection, "1"), "ignored", "its last handler still runs");
+    assert_eq!(receive(&mut connection, "1"), "ignored", "the socket is disconnected but not removed");
     assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored");
     remove_disconnected(&mut connection);
     assert_eq!(
@@ -170,7 +170,7 @@ fn a_client_that_has_left_knows_it() {
 }
 
 #[test]
-fn a_client_that_leaves_before_it_is_let_in_is_not_let_in() {
+fn a_client_that_disconnects_before_it_is_accepted_is_not_accepted() {
     let mut connection = connection();
     ask(&mut connection, "/");
     assert_eq!(receive(&mut connection, "1"), "disconnect /");
@@ -184,7 +184,7 @@ fn a_client_that_leaves_before_it_is_let_in_is_not_let_in() {
 }
 
 #[test]
-fn a_socket_that_the_program_disconnects_before_the_client_is_let_in_has_joined_nothing() {
+fn a_socket_that_the_program_disconnects_before_it_is_accepted_does_not_stop_the_connect_timeout() {
     let mut connection = connection();
     ask(&mut connection, "/").set(true);
     connection.for_each(|mut entry| {
@@ -192,11 +192,11 @@ fn a_socket_that_the_program_disconnects_before_the_client_is_let_in_has_joined_
         entry.remove();
     });
     assert_eq!(connection.poll_timeout(), Some(at(45)));
-    assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "it was told that it is out");
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "the server has sent DISCONNECT");
 }
 
 #[test]
-fn a_refused_client_may_ask_again_and_has_joined_nothing() {
+fn a_rejected_client_may_try_again_and_does_not_stop_the_connect_timeout() {
     let mut connection = connection();
     for _ in 0..100 {
         ask(&mut connection, "/");
@@ -207,11 +207,11 @@ fn a_refused_client_may_ask_again_and_has_joined_nothing() {
     }
     assert_eq!(connection.handle_timeout(at(44)), None);
     assert_eq!(connection.handle_timeout(at(45)), Some(Violation::ConnectTimeout));
-    assert_eq!(connection.handle_timeout(at(46)), None, "a connection ends once");
+    assert_eq!(connection.handle_timeout(at(46)), None, "a closed connection has no deadlines");
 }
 
 #[test]
-fn a_namespace_that_does_not_exist_is_not_joined() {
+fn a_request_that_the_driver_drops_leaves_no_socket() {
     let mut connection = connection();
     assert_eq!(receive(&mut connection, "0/nope,"), "connect /nope");
     assert_eq!(receive(&mut connection, "0/nope,"), "connect /nope");
@@ -220,21 +220,21 @@ fn a_namespace_that_does_not_exist_is_not_joined() {
 }
 
 #[test]
-fn one_namespace_that_is_joined_ends_the_wait_for_the_first() {
+fn the_first_connected_namespace_stops_the_connect_timeout() {
     let mut connection = connection();
     ask(&mut connection, "/slow");
-    assert_eq!(connection.poll_timeout(), Some(at(45)), "the middleware still decides");
+    assert_eq!(connection.poll_timeout(), Some(at(45)), "the middleware has not decided yet");
     accept_all(&mut connection);
     assert_eq!(connection.poll_timeout(), None);
     assert_eq!(connection.handle_timeout(at(1_000)), None);
 }
 
 #[test]
-fn joining_again_does_not_wait_for_the_last_handlers_of_the_socket_before_up_to_a_limit() {
+fn connecting_again_does_not_wait_for_handlers_of_former_sockets_up_to_a_limit() {
     let mut connection = connection();
     for round in 0..16 {
         let kicked = join(&mut connection, "/");
-        // Either of the two may end it.
+        // Both the program and the client may disconnect the socket.
         if round % 2 == 0 {
             kicked.set(true);
         } else {
@@ -249,7 +249,7 @@ fn joining_again_does_not_wait_for_the_last_handlers_of_the_socket_before_up_to_
 }
 
 #[test]
-fn a_socket_that_finishes_late_says_nothing_about_the_one_after_it() {
+fn removing_a_former_socket_does_not_affect_the_next_one() {
     let mut connection = connection();
     join(&mut connection, "/").set(true);
     ask(&mut connection, "/");
@@ -262,7 +262,7 @@ fn a_socket_that_finishes_late_says_nothing_about_the_one_after_it() {
 }
 
 #[test]
-fn attachments_must_come_in_time() {
+fn attachments_must_arrive_in_time() {
     let mut connection = connection();
     join(&mut connection, "/");
     let text = r#"52-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
@@ -285,12 +285,12 @@ fn attachments_must_come_in_time() {
 }
 
 #[test]
-fn an_attachment_that_is_not_read_is_not_late() {
+fn the_attachment_timeout_does_not_run_while_reading_is_paused() {
     let mut connection = connection();
     join(&mut connection, "/");
     connection.set_read_paused(true, at(0));
     connection.set_read_paused(false, at(0));
-    assert_eq!(connection.poll_timeout(), None, "nothing is due");
+    assert_eq!(connection.poll_timeout(), None, "no attachment is expected");
     assert!(matches!(connection.handle_text(r#"51-["x",{"_placeholder":true,"num":0}]"#, at(0)), Ok(None)));
     connection.set_read_paused(true, at(1));
     assert_eq!((connection.poll_timeout(), connection.handle_timeout(at(900))), (None, None));
@@ -300,7 +300,7 @@ fn an_attachment_that_is_not_read_is_not_late() {
 }
 
 #[test]
-fn a_connect_request_tells_what_the_client_sent() {
+fn a_connect_request_returns_the_auth_payload_and_the_recovery_fields() {
     for (text, auth, pid, offset) in [
         ("0", "{}", None, None),
         (r#"0{"token":1}"#, r#"{"token":1}"#, None, None),
@@ -315,7 +315,7 @@ fn a_connect_request_tells_what_the_client_sent() {
     ] {
         let mut connection = connection();
         let Ok(Some(Received::Connect(request))) = connection.handle_text(text, at(0)) else {
-            panic!("{text} is a request");
+            panic!("{text} is a connect request");
         };
         assert_eq!(request.auth(), &RawJson::new(auth), "{text}");
         assert_eq!((request.pid().as_deref(), request.offset().as_deref()), (pid, offset), "{text}");

@@ -1,4 +1,4 @@
-//! Both machines of a connection in conversation, on a link that delays and breaks, in virtual time.
+//! Runs the client and the server against each other in virtual time, over a link that delays messages and breaks.
 
 #[path = "../support/message_parts.rs"]
 mod message_parts;
@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn two_correct_peers_lose_double_and_reorder_nothing_and_every_wait_ends_once(
+    fn no_event_is_lost_duplicated_or_reordered_and_every_waiter_is_returned_once(
         steps in proptest::collection::vec(step(), 0..160),
     ) {
         let mut world = Simulation::new();

@@ -1,4 +1,4 @@
-//! A client and a server that do what they are told, and a watch on what they promise.
+//! A client and a server that execute random steps, and checks of what they guarantee.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,22 +17,22 @@ use ws_proto::Time;
 
 use crate::message_parts::parts;
 
-/// The last one is never left by the client. There the server may disconnect a socket before it lets it in: where both
-/// happen, no client can tell which answer is still to come.
+/// The client never disconnects from the last one. There, the server may disconnect a socket before it has accepted it.
+/// If both happened in one namespace, no client could tell which response is still to come.
 pub(crate) const NAMESPACES: [&str; 3] = ["/", "/a", "/stays"];
 
 pub(crate) type Namespace = usize;
 
-/// What somebody or something does.
+/// One step of the simulation.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Open,
     Cut(usize),
-    /// So many messages arrive at the server.
+    /// This number of messages arrives at the server.
     Up(usize),
     Down(usize),
     Wait(Duration),
-    /// The client's engine takes no more of what waits, or takes it again.
+    /// The client's engine stops accepting messages (`true`) or accepts them again.
     Stall(bool),
     ClientConnects(Namespace),
     ClientDisconnects(Namespace),
@@ -69,7 +69,7 @@ pub(crate) enum Step {
     ServerAcks {
         which: Index,
     },
-    /// The last handlers of sockets that are gone end.
+    /// The handlers of all disconnected sockets finish.
     ServerFinishes,
 }
 
@@ -79,7 +79,7 @@ enum Message {
     Binary(Vec<u8>),
 }
 
-/// What the server's driver keeps of a socket.
+/// The data that the server's driver stores for a socket.
 #[derive(Debug)]
 struct Member {
     namespace: Namespace,
@@ -99,17 +99,17 @@ impl server::Socket for Member {
     }
 }
 
-/// What is watched in each namespace.
+/// The recorded state of one namespace, for the checks.
 #[derive(Debug, Default)]
 struct Watch {
-    /// The client's events that wait in its buffer, by number.
+    /// The client's events in the send buffer, by number.
     buffered: BTreeSet<u64>,
-    /// The last event of the client that the server has seen.
+    /// The last event from the client that the server has received.
     seen_by_server: Option<u64>,
-    /// The socket whose event the client saw last, and the event's number among its events.
+    /// The id of the socket whose event the client received last, and the number of that event on the socket.
     seen_by_client: Option<(String, u64)>,
-    /// Events of the server that the client has not answered.
-    asked_by_server: Vec<(AckId, u64)>,
+    /// Events from the server that the client has not acknowledged yet.
+    unacked_by_client: Vec<(AckId, u64)>,
     is_connected: bool,
     connects: usize,
 }
@@ -125,12 +125,12 @@ pub(crate) struct Simulation {
     watches: Vec<Watch>,
     next_number: u64,
     next_socket: u64,
-    /// Who waits at the client, with the number of the event and the deadline.
+    /// The client's waiters by event number, with their namespace and deadline.
     client_waits: BTreeMap<u64, (Namespace, Option<Time>)>,
     server_waits: BTreeSet<u64>,
-    /// Events of the client that the server has not answered: of which socket, under which id, their number.
-    asked_by_client: Vec<(String, u64, u64)>,
-    has_given_up: bool,
+    /// Events from the client that the server has not acknowledged yet: socket id, acknowledgement id and event number.
+    unacked_by_server: Vec<(String, u64, u64)>,
+    may_fail_acks: bool,
 }
 
 impl Simulation {
@@ -150,8 +150,8 @@ impl Simulation {
             next_socket: 0,
             client_waits: BTreeMap::new(),
             server_waits: BTreeSet::new(),
-            asked_by_client: Vec::new(),
-            has_given_up: false,
+            unacked_by_server: Vec::new(),
+            may_fail_acks: false,
         }
     }
 
@@ -164,15 +164,17 @@ impl Simulation {
             Step::Wait(time) => self.wait(time),
             Step::Stall(stall) => self.is_stalled = stall,
             Step::ClientConnects(namespace) => self.client[self.keys[namespace]].connect(),
-            Step::ClientDisconnects(namespace) if NAMESPACES[namespace] != "/stays" => self.leave(namespace),
+            Step::ClientDisconnects(namespace) if NAMESPACES[namespace] != "/stays" => {
+                self.client_disconnects(namespace);
+            }
             Step::ClientDisconnects(_) => {}
             Step::ClientEmits { namespace, binary } => self.client_emits(namespace, binary),
             Step::ClientEmitsVolatile { namespace, is_writable } => {
                 self.client_emits_volatile(namespace, is_writable);
             }
-            Step::ClientEmitsWithAck { namespace, timeout } => self.client_asks(namespace, timeout),
-            Step::ClientAcks { namespace, which } => self.client_answers(namespace, which),
-            Step::ClientReconnectFails => self.give_up(),
+            Step::ClientEmitsWithAck { namespace, timeout } => self.client_emits_with_ack(namespace, timeout),
+            Step::ClientAcks { namespace, which } => self.client_acknowledges(namespace, which),
+            Step::ClientReconnectFails => self.client_reconnect_fails(),
             Step::ServerMiddlewareFinishes { namespace, admit } => {
                 self.server_decides(namespace, admit);
             }
@@ -181,14 +183,14 @@ impl Simulation {
             Step::ServerEmitsWithAck { namespace, timeout } => {
                 self.server_emits(namespace, Some(timeout), false);
             }
-            Step::ServerAcks { which } => self.server_answers(which),
-            Step::ServerFinishes => self.finish_leaving(),
+            Step::ServerAcks { which } => self.server_acknowledges(which),
+            Step::ServerFinishes => self.remove_disconnected(),
         }
-        self.turn();
+        self.drive_client();
         self.check();
     }
 
-    /// A last connection on which nothing breaks any more: all that was promised has to come true on it.
+    /// Opens a last connection that does not break. On it, every guarantee must be fulfilled.
     pub(crate) fn finish(&mut self) {
         self.cut(1);
         self.is_stalled = false;
@@ -197,40 +199,40 @@ impl Simulation {
             self.client[self.keys[namespace]].connect();
         }
         let waiting: Vec<_> = self.watches.iter().map(|watch| watch.buffered.clone()).collect();
-        let asked: Vec<_> = self.client_waits.keys().copied().collect();
+        let pending: Vec<_> = self.client_waits.keys().copied().collect();
         self.settle();
         for (watch, waiting) in self.watches.iter().zip(&waiting) {
             assert!(watch.is_connected);
-            assert!(watch.buffered.is_empty(), "what waited is sent");
-            assert!(watch.seen_by_server >= waiting.last().copied(), "and has come");
+            assert!(watch.buffered.is_empty(), "buffered events are sent");
+            assert!(watch.seen_by_server >= waiting.last().copied(), "buffered events are received");
         }
         for namespace in 0..NAMESPACES.len() {
             let number = self.next_number;
             self.client_emits(namespace, true);
             assert_eq!(self.watches[namespace].buffered.len(), 0);
             self.server_emits(namespace, None, true);
-            let emitted = self.member(namespace).expect("it has joined").emitted;
+            let emitted = self.member(namespace).expect("the socket is connected").emitted;
             self.settle();
             let watch = &self.watches[namespace];
             assert_eq!(watch.seen_by_server, Some(number));
             assert_eq!(watch.seen_by_client.as_ref().map(|(_, number)| *number), Some(emitted - 1));
         }
-        // An event from the buffer is acknowledged on this connection. No other waiter can be left.
-        while !self.asked_by_client.is_empty() {
-            self.server_answers_at(0);
+        // The events from the buffer are acknowledged on this connection. No other waiter can be left.
+        while !self.unacked_by_server.is_empty() {
+            self.server_acknowledges_at(0);
             self.settle();
         }
         let left: Vec<_> = self.client_waits.keys().copied().collect();
-        assert!(left.is_empty(), "{left:?} of {asked:?} still wait");
+        assert!(left.is_empty(), "{left:?} of {pending:?} still wait");
         self.cut(1);
-        self.turn();
+        self.drive_client();
         assert!(self.server_waits.is_empty(), "{:?} still wait", self.server_waits);
     }
 
-    /// Everything arrives, and the server lets everybody in.
+    /// Delivers all messages. The server accepts all connect requests.
     fn settle(&mut self) {
         loop {
-            self.turn();
+            self.drive_client();
             if self.up.is_empty() && self.down.is_empty() && !self.decide_all() {
                 break;
             }
@@ -250,7 +252,7 @@ impl Simulation {
         if self.server.is_none() {
             let day = Duration::from_secs(86_400);
             let mut limits = server::Limits::default();
-            // Time is the link's to waste here.
+            // The simulation waits as long as it likes, so these timeouts must not expire.
             (limits.connect_timeout, limits.attachment_timeout) = (10_000 * day, 10_000 * day);
             self.server = Some(server::Connection::new(&limits, &Default::default(), self.now));
             self.client.handle_open();
@@ -269,14 +271,14 @@ impl Simulation {
         server.close();
         server.for_each(|mut entry| {
             for waiter in entry.socket_mut().acks.close() {
-                assert!(self.server_waits.remove(&waiter), "a wait ends once");
+                assert!(self.server_waits.remove(&waiter), "a waiter is returned once");
             }
             entry.remove();
         });
         assert!(server.is_empty());
         self.up.clear();
         self.down.clear();
-        self.asked_by_client.clear();
+        self.unacked_by_server.clear();
         self.client.handle_close(reasons[reason]);
     }
 
@@ -285,8 +287,9 @@ impl Simulation {
     }
 
     fn arrive_at_server(&mut self) {
-        // A server whose handlers take for ever would be one that its clients must not join again and again.
-        self.finish_leaving_if_many();
+        // Handlers of a real server finish at some time. If they did not, the client would exceed the limit on
+        // disconnecting sockets.
+        self.remove_disconnected_if_many();
         let Some(mut server) = self.server.take() else { return };
         if let Some(message) = self.up.pop_front() {
             let received = match &message {
@@ -314,7 +317,7 @@ impl Simulation {
         if let Some((key, output)) = output {
             self.client_receives(key, output);
         }
-        self.turn();
+        self.drive_client();
     }
 
     fn wait(&mut self, time: Duration) {
@@ -329,18 +332,18 @@ impl Simulation {
         server.for_each(|mut entry| {
             let acks = &mut entry.socket_mut().acks;
             while let Some(waiter) = acks.handle_timeout(until) {
-                assert!(self.server_waits.remove(&waiter), "a wait ends once");
+                assert!(self.server_waits.remove(&waiter), "a waiter is returned once");
             }
         });
     }
 
     // The client's driver.
 
-    fn turn(&mut self) {
+    fn drive_client(&mut self) {
         while !self.is_stalled
             && let Some(message) = self.client.poll_transmit()
         {
-            assert!(self.server.is_some(), "nothing is sent without a connection");
+            assert!(self.server.is_some(), "a message is sent only on an open connection");
             self.note_sent(&message);
             self.send_up(&message);
         }
@@ -349,26 +352,32 @@ impl Simulation {
         }
     }
 
-    /// An event that has waited is sent.
+    /// Records that a buffered event was sent.
     fn note_sent(&mut self, message: &SharedMessage) {
         let text = parts(message).0;
         let Some((_, number)) = text.split_once("\"e") else { return };
-        let number = number.split('"').next().expect("it is a number").parse().expect("it is a number");
+        let number =
+            number.split('"').next().expect("the name has a number").parse().expect("the number is valid");
         let owners = self.watches.iter_mut().filter(|watch| watch.buffered.contains(&number));
         for watch in owners {
-            assert_eq!(watch.buffered.pop_first(), Some(number), "in the order of the emits");
+            assert_eq!(
+                watch.buffered.pop_first(),
+                Some(number),
+                "events are sent in the order in which they were emitted"
+            );
         }
     }
 
     fn client_receives(&mut self, key: SocketKey, output: Output<'static, u64>) {
-        let namespace = self.keys.iter().position(|other| *other == key).expect("it is one of ours");
+        let namespace =
+            self.keys.iter().position(|other| *other == key).expect("the key belongs to this client");
         let watch = &mut self.watches[namespace];
         match output {
             Output::Connected { recovered } => {
                 assert!(!recovered && !watch.is_connected);
                 watch.is_connected = true;
                 watch.connects += 1;
-                watch.asked_by_server.clear();
+                watch.unacked_by_client.clear();
             }
             Output::Disconnected { reason } => {
                 assert!(watch.is_connected || reason == DisconnectReason::IoServerDisconnect);
@@ -380,32 +389,39 @@ impl Simulation {
             }
             Output::Event { event, ack, has_offset } => {
                 let (id, number, waiter): (String, u64, u64) =
-                    event.arguments().deserialize().expect("our arguments");
+                    event.arguments().deserialize().expect("the server sends these arguments");
                 assert!(!has_offset);
                 if let Some((last, seen)) = &watch.seen_by_client {
                     if *last == id {
-                        assert_eq!(number, seen + 1, "no event is lost, doubled or reordered");
+                        assert_eq!(number, seen + 1, "events must not be lost, duplicated or reordered");
                     } else {
-                        assert!(last.len() < id.len() || *last < id, "sockets come in order");
+                        assert!(
+                            last.len() < id.len() || *last < id,
+                            "events of an older socket must not follow"
+                        );
                     }
                 }
                 watch.seen_by_client = Some((id, number));
-                watch.asked_by_server.extend(ack.map(|ack| (ack, waiter)));
+                watch.unacked_by_client.extend(ack.map(|ack| (ack, waiter)));
             }
             Output::Ack { waiter, arguments } => {
-                assert_eq!(arguments.deserialize::<u64>(), Ok(waiter), "the answer is to this event");
-                assert!(self.client_waits.remove(&waiter).is_some(), "a wait ends once");
+                assert_eq!(
+                    arguments.deserialize::<u64>(),
+                    Ok(waiter),
+                    "the acknowledgement must belong to this event"
+                );
+                assert!(self.client_waits.remove(&waiter).is_some(), "a waiter is returned once");
             }
             Output::AckFailed { waiter, error } => {
-                let (_, deadline) = self.client_waits.remove(&waiter).expect("a wait ends once");
+                let (_, deadline) = self.client_waits.remove(&waiter).expect("a waiter is returned once");
                 let was_buffered = watch.buffered.remove(&waiter);
                 match error {
                     AckError::Timeout => assert!(deadline.is_some_and(|deadline| deadline <= self.now)),
-                    AckError::Disconnected => assert!(!was_buffered || self.has_given_up),
-                    other => panic!("{other} has no reason here"),
+                    AckError::Disconnected => assert!(!was_buffered || self.may_fail_acks),
+                    other => panic!("unexpected error: {other}"),
                 }
             }
-            other => panic!("{other:?} has no reason here"),
+            other => panic!("unexpected output: {other:?}"),
         }
     }
 
@@ -416,14 +432,14 @@ impl Simulation {
         let mut encoder = MessageEncoder::new();
         let arguments = (number, binary.then_some(data));
         let message = encode::event(&mut encoder, NAMESPACES[namespace], None, &name, &arguments)
-            .expect("it can be written");
-        match self.client[self.keys[namespace]].emit(&message).expect("there is room") {
+            .expect("the event can be encoded");
+        match self.client[self.keys[namespace]].emit(&message).expect("the send buffer has capacity") {
             EmitAction::Transmit => self.send_up(&message.to_shared()),
             EmitAction::Buffered { dropped } => {
                 assert_eq!(dropped, 0);
                 self.watches[namespace].buffered.insert(number);
             }
-            EmitAction::Dropped => panic!("it is not volatile"),
+            EmitAction::Dropped => panic!("the event is not volatile"),
         }
     }
 
@@ -434,62 +450,62 @@ impl Simulation {
                 assert!(is_writable && self.watches[namespace].is_connected);
                 let mut encoder = MessageEncoder::new();
                 let message = encode::event(&mut encoder, NAMESPACES[namespace], None, "v", &number)
-                    .expect("it can be written");
+                    .expect("the event can be encoded");
                 self.send_up(&message.to_shared());
             }
             EmitAction::Dropped => {}
-            EmitAction::Buffered { .. } => panic!("it is volatile"),
+            EmitAction::Buffered { .. } => panic!("a volatile event must not be buffered"),
         }
     }
 
-    fn client_asks(&mut self, namespace: Namespace, timeout: Option<Duration>) {
+    fn client_emits_with_ack(&mut self, namespace: Namespace, timeout: Option<Duration>) {
         let number = self.number();
         let socket = &mut self.client[self.keys[namespace]];
         let id = socket.next_ack_id();
         let name = format!("e{number}");
         let mut encoder = MessageEncoder::new();
         let message = encode::event(&mut encoder, NAMESPACES[namespace], Some(id), &name, &number)
-            .expect("it can be written");
+            .expect("the event can be encoded");
         let deadline = timeout.map(|timeout| self.now + timeout);
         self.client_waits.insert(number, (namespace, deadline));
-        match socket.emit_with_ack(id, &message, deadline, number).expect("there is room") {
+        match socket.emit_with_ack(id, &message, deadline, number).expect("the send buffer has capacity") {
             EmitAction::Transmit => self.send_up(&message.to_shared()),
             EmitAction::Buffered { .. } => {
                 self.watches[namespace].buffered.insert(number);
             }
-            EmitAction::Dropped => panic!("it is not volatile"),
+            EmitAction::Dropped => panic!("the event is not volatile"),
         }
     }
 
-    fn client_answers(&mut self, namespace: Namespace, which: Index) {
-        let asked = &mut self.watches[namespace].asked_by_server;
-        if asked.is_empty() {
+    fn client_acknowledges(&mut self, namespace: Namespace, which: Index) {
+        let unacked = &mut self.watches[namespace].unacked_by_client;
+        if unacked.is_empty() {
             return;
         }
-        let (ack, waiter) = asked.remove(which.index(asked.len()));
+        let (ack, waiter) = unacked.remove(which.index(unacked.len()));
         if self.client[self.keys[namespace]].acknowledge(ack) == EmitAction::Transmit {
             let mut encoder = MessageEncoder::new();
             let message = encode::ack(&mut encoder, NAMESPACES[namespace], ack.id(), &waiter)
-                .expect("it can be written");
+                .expect("the acknowledgement can be encoded");
             self.send_up(&message.to_shared());
         }
     }
 
-    fn leave(&mut self, namespace: Namespace) {
-        self.has_given_up = true;
+    fn client_disconnects(&mut self, namespace: Namespace) {
+        self.may_fail_acks = true;
         self.client[self.keys[namespace]].disconnect();
-        self.turn();
-        self.has_given_up = false;
-        let left = self.client_waits.values().filter(|(asked, _)| *asked == namespace).count();
-        assert_eq!(left, 0, "nobody waits for a socket that the program has left");
+        self.drive_client();
+        self.may_fail_acks = false;
+        let left = self.client_waits.values().filter(|(other, _)| *other == namespace).count();
+        assert_eq!(left, 0, "a socket that the program has disconnected must have no waiters");
     }
 
-    fn give_up(&mut self) {
-        self.has_given_up = true;
+    fn client_reconnect_fails(&mut self) {
+        self.may_fail_acks = true;
         self.client.handle_reconnect_failed();
-        self.turn();
-        self.has_given_up = false;
-        assert!(self.client_waits.is_empty(), "nobody waits any more");
+        self.drive_client();
+        self.may_fail_acks = false;
+        assert!(self.client_waits.is_empty(), "all waiters must have failed");
     }
 
     // The server's driver and program.
@@ -498,7 +514,7 @@ impl Simulation {
         match received {
             Received::Connect(request) => {
                 let namespace = NAMESPACES.iter().position(|name| *name == request.namespace());
-                let namespace = namespace.expect("the client asks for no other");
+                let namespace = namespace.expect("the client requests no other namespace");
                 self.next_socket += 1;
                 let _ = request.insert(Member {
                     namespace,
@@ -510,33 +526,38 @@ impl Simulation {
             }
             Received::Event { socket, event, ack } => {
                 assert_eq!(socket.state(), SocketState::Connected);
-                let number = event.arguments().deserialize::<u64>().expect("it comes first");
+                let number =
+                    event.arguments().deserialize::<u64>().expect("the number is the first argument");
                 let member = socket.socket();
                 let seen = &mut self.watches[member.namespace].seen_by_server;
-                assert!(seen.is_none_or(|seen| seen < number), "no event is doubled or reordered");
+                assert!(seen.is_none_or(|seen| seen < number), "events must not be duplicated or reordered");
                 *seen = Some(number);
-                self.asked_by_client.extend(ack.map(|id| (member.id.clone(), id, number)));
+                self.unacked_by_server.extend(ack.map(|id| (member.id.clone(), id, number)));
             }
             Received::Ack { mut socket, id, arguments } => {
-                // The program may have ceased to wait, never a stranger be answered.
+                // The waiter may have timed out, but an acknowledgement must never reach another waiter.
                 if let Some(waiter) = socket.socket_mut().acks.resolve(id) {
-                    self.answered(waiter, &arguments);
+                    self.end_server_wait(waiter, &arguments);
                 }
             }
             Received::Disconnect(mut socket) => {
                 for waiter in socket.socket_mut().acks.close() {
-                    assert!(self.server_waits.remove(&waiter), "a wait ends once");
+                    assert!(self.server_waits.remove(&waiter), "a waiter is returned once");
                 }
             }
         }
     }
 
-    fn answered(&mut self, waiter: u64, arguments: &Arguments<'_>) {
-        assert_eq!(arguments.deserialize::<u64>(), Ok(waiter), "the answer is to this event");
-        assert!(self.server_waits.remove(&waiter), "a wait ends once");
+    fn end_server_wait(&mut self, waiter: u64, arguments: &Arguments<'_>) {
+        assert_eq!(
+            arguments.deserialize::<u64>(),
+            Ok(waiter),
+            "the acknowledgement must belong to this event"
+        );
+        assert!(self.server_waits.remove(&waiter), "a waiter is returned once");
     }
 
-    /// The connected socket of a namespace.
+    /// Returns the connected socket of a namespace.
     fn member(&mut self, namespace: Namespace) -> Option<&Member> {
         let mut connected = None;
         self.server.as_mut()?.for_each(|entry| {
@@ -548,7 +569,7 @@ impl Simulation {
         self.server.as_ref()?.sockets().find(|member| member.id == id)
     }
 
-    /// Whether there was something to decide.
+    /// Accepts or rejects pending requests. Returns whether there was a pending request.
     fn server_decides(&mut self, namespace: Namespace, admit: bool) -> bool {
         let Some(server) = &mut self.server else { return false };
         let mut decided = false;
@@ -565,9 +586,9 @@ impl Simulation {
                 send(&mut self.down, &message);
             } else {
                 let message = encode::connect_error(&mut encoder, name, "refused", None::<&()>);
-                send(&mut self.down, &message.expect("it can be written").to_shared());
+                send(&mut self.down, &message.expect("the packet can be encoded").to_shared());
                 for waiter in entry.socket_mut().acks.close() {
-                    assert!(self.server_waits.remove(&waiter), "a wait ends once");
+                    assert!(self.server_waits.remove(&waiter), "a waiter is returned once");
                 }
                 entry.remove();
             }
@@ -587,15 +608,15 @@ impl Simulation {
             }
             entry.socket().is_disconnected.set(true);
             for waiter in entry.socket_mut().acks.close() {
-                assert!(self.server_waits.remove(&waiter), "a wait ends once");
+                assert!(self.server_waits.remove(&waiter), "a waiter is returned once");
             }
             let mut encoder = MessageEncoder::new();
             send(&mut self.down, &encode::disconnect(&mut encoder, NAMESPACES[namespace]).to_shared());
         });
     }
 
-    /// With `asks`, an event that wants an acknowledgement.
-    fn server_emits(&mut self, namespace: Namespace, asks: Option<Option<Duration>>, binary: bool) {
+    /// With `ack`, the event requests an acknowledgement.
+    fn server_emits(&mut self, namespace: Namespace, ack: Option<Option<Duration>>, binary: bool) {
         let number = self.number();
         let now = self.now;
         let Some(server) = &mut self.server else { return };
@@ -606,7 +627,7 @@ impl Simulation {
                 return;
             }
             let member = entry.socket_mut();
-            if let Some(timeout) = asks {
+            if let Some(timeout) = ack {
                 let inserted = member.acks.insert(number, timeout.map(|timeout| now + timeout), number);
                 inserted.expect("the socket is open");
                 self.server_waits.insert(number);
@@ -614,34 +635,35 @@ impl Simulation {
             let data = binary.then(|| Bytes::from("data"));
             let arguments = (&member.id, member.emitted, number, data);
             let mut encoder = MessageEncoder::new();
-            let ack = asks.is_some().then_some(number);
+            let ack = ack.is_some().then_some(number);
             let message = encode::event(&mut encoder, NAMESPACES[namespace], ack, "e", &arguments);
-            send(&mut self.down, &message.expect("it can be written").to_shared());
+            send(&mut self.down, &message.expect("the event can be encoded").to_shared());
             member.emitted += 1;
         });
     }
 
-    fn server_answers(&mut self, which: Index) {
-        if !self.asked_by_client.is_empty() {
-            self.server_answers_at(which.index(self.asked_by_client.len()));
+    fn server_acknowledges(&mut self, which: Index) {
+        if !self.unacked_by_server.is_empty() {
+            self.server_acknowledges_at(which.index(self.unacked_by_server.len()));
         }
     }
 
-    fn server_answers_at(&mut self, position: usize) {
-        let (socket, id, number) = self.asked_by_client.remove(position);
+    fn server_acknowledges_at(&mut self, position: usize) {
+        let (socket, id, number) = self.unacked_by_server.remove(position);
         let Some(server) = &mut self.server else { return };
         server.for_each(|entry| {
-            // A socket that is gone answers nothing.
+            // A disconnected socket sends no acknowledgements.
             if entry.socket().id == socket && entry.state() == SocketState::Connected {
                 let name = NAMESPACES[entry.socket().namespace];
                 let mut encoder = MessageEncoder::new();
-                let message = encode::ack(&mut encoder, name, id, &number).expect("it can be written");
+                let message =
+                    encode::ack(&mut encoder, name, id, &number).expect("the acknowledgement can be encoded");
                 send(&mut self.down, &message.to_shared());
             }
         });
     }
 
-    fn finish_leaving(&mut self) {
+    fn remove_disconnected(&mut self) {
         let Some(server) = &mut self.server else { return };
         server.for_each(|entry| {
             if matches!(entry.state(), SocketState::Disconnected { .. }) {
@@ -650,18 +672,22 @@ impl Simulation {
         });
     }
 
-    fn finish_leaving_if_many(&mut self) {
+    fn remove_disconnected_if_many(&mut self) {
         if self.server.as_ref().is_some_and(|server| server.sockets().count() > 10) {
-            self.finish_leaving();
+            self.remove_disconnected();
         }
     }
 
-    // The watch.
+    // Checks.
 
     fn check(&mut self) {
         for (key, watch) in self.keys.iter().zip(&self.watches) {
             let socket = &self.client[*key];
-            assert_eq!(socket.buffered().0, watch.buffered.len(), "what is kept is what waits");
+            assert_eq!(
+                socket.buffered().0,
+                watch.buffered.len(),
+                "the buffer must hold exactly the unsent events"
+            );
             assert_eq!(socket.is_connected(), watch.is_connected);
         }
         assert_eq!(
@@ -671,7 +697,7 @@ impl Simulation {
         self.check_agreement();
     }
 
-    /// When nothing is under way, both sides are of one mind.
+    /// When no message is in flight, client and server must agree on which sockets are connected.
     fn check_agreement(&mut self) {
         let is_quiet = self.up.is_empty() && self.down.is_empty() && !self.is_stalled;
         let Some(server) = &mut self.server else {
@@ -684,7 +710,7 @@ impl Simulation {
             SocketState::Connecting => is_decided = false,
             SocketState::Connected => {
                 let former = connected[entry.socket().namespace].replace(entry.socket().id.clone());
-                assert_eq!(former, None, "a namespace has one socket");
+                assert_eq!(former, None, "a namespace has only one connected socket");
             }
             SocketState::Disconnected { .. } => {}
         });
@@ -694,7 +720,7 @@ impl Simulation {
         for (namespace, connected) in connected.into_iter().enumerate() {
             let socket = &self.client[self.keys[namespace]];
             assert_eq!(socket.id(), connected.as_deref(), "{}", NAMESPACES[namespace]);
-            assert_eq!(socket.is_active(), socket.is_connected(), "nobody waits for nothing");
+            assert_eq!(socket.is_active(), socket.is_connected(), "an active socket must be connected");
         }
     }
 

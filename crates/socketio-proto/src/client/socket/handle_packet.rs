@@ -53,17 +53,17 @@ impl<W> Socket<W> {
     fn handle_ack<'m>(&mut self, id: u64, arguments: Arguments<'m>) -> Option<Output<'m, W>> {
         // A correct server never acknowledges a buffered event. If a server does, the event must not be sent any more,
         // because its waiter has ended.
-        let PendingAck { waiter, send_buffer_key: place } = self.acks.resolve(id)?;
-        self.send_buffer.remove(place);
+        let PendingAck { waiter, send_buffer_key } = self.acks.resolve(id)?;
+        self.send_buffer.remove(send_buffer_key);
         self.deliver(Output::Ack { waiter, arguments })
     }
 
     fn handle_connect(&mut self, granted: Option<&RawJson<'_>>) {
         match self.state {
             State::Connecting => {}
-            State::Disconnecting { reconnect: rejoin } => {
+            State::Disconnecting { reconnect } => {
                 self.send_disconnect();
-                return self.finish_disconnecting(rejoin);
+                return self.finish_disconnecting(reconnect);
             }
             // The socket has not requested this.
             State::Inactive | State::AwaitingEngine | State::Authenticating | State::Connected { .. } => {
@@ -92,7 +92,7 @@ impl<W> Socket<W> {
     fn handle_connect_error(&mut self, refusal: &RawJson<'_>) {
         match self.state {
             State::Connecting => self.fail_to_connect(ConnectError::from_payload(refusal)),
-            State::Disconnecting { reconnect: rejoin } => self.finish_disconnecting(rejoin),
+            State::Disconnecting { reconnect } => self.finish_disconnecting(reconnect),
             State::Inactive | State::AwaitingEngine | State::Authenticating | State::Connected { .. } => {}
         }
     }
@@ -115,16 +115,16 @@ impl<W> Socket<W> {
                 self.clear_receive_buffer();
                 self.outputs.push_back(Output::Disconnected { reason });
             }
-            State::Disconnecting { reconnect: rejoin } if !may_cross => self.finish_disconnecting(rejoin),
+            State::Disconnecting { reconnect } if !may_cross => self.finish_disconnecting(reconnect),
             State::Disconnecting { .. } | State::Inactive | State::AwaitingEngine | State::Authenticating => {
             }
         }
     }
 
     /// The server has responded to a CONNECT after which the program has disconnected the socket.
-    fn finish_disconnecting(&mut self, rejoin: bool) {
+    fn finish_disconnecting(&mut self, reconnect: bool) {
         self.state = State::Inactive;
-        if rejoin {
+        if reconnect {
             self.start_connect();
         }
     }
