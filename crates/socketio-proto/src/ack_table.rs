@@ -100,8 +100,8 @@ impl<W> AckTable<W> {
         Some(waiter)
     }
 
-    /// Removes all waiters for which `unwanted` returns `true`, and returns them in the order of their ids. This takes
-    /// linear time.
+    /// Removes all waiters for which `unwanted` returns `true`, and returns them in the order of their ids. This visits
+    /// every waiter.
     pub fn extract_if(&mut self, mut unwanted: impl FnMut(&W) -> bool) -> Vec<W> {
         let mut taken = Vec::new();
         if let State::Waiting(waiters) = &mut self.0 {
