@@ -1,5 +1,5 @@
-//! `cargo xtask autobahn`, and the stage of that name: Autobahn's test suite, as the client of the binary's `/ws`, and as
-//! the server of the program `conformance/autobahn/client.rs`.
+//! `cargo xtask autobahn`, and the stage of that name. Autobahn's test suite connects to `/ws` of the binary, and accepts
+//! connections of the program `conformance/autobahn/client.rs`.
 
 mod cases;
 mod index;
@@ -19,7 +19,7 @@ pub(crate) use index::Verdict;
 use crate::environment::{self, python};
 use crate::process::{self, Server};
 
-/// What we are in a run; Autobahn is the other.
+/// The role of Tidewire in a run. Autobahn has the other role.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Role {
     Server,
@@ -37,7 +37,8 @@ impl Role {
     }
 }
 
-/// The cases that match the patterns, or all of them, behind a role or in both; `Ok(true)` when each of them passed.
+/// Runs the cases that match the patterns, or all cases if there are no patterns. A role may precede the patterns; without
+/// one, the cases run in both roles. Returns `Ok(true)` if every case passed.
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
     let (roles, patterns) = roles_and_patterns(words);
     let cases = if patterns.is_empty() { Cases::every() } else { Cases::matching(patterns) };
@@ -53,7 +54,7 @@ fn roles_and_patterns<'a>(words: &'a [&'a str]) -> (&'static [Role], &'a [&'a st
     }
 }
 
-/// Runs the cases in both roles and prints what came of them.
+/// Runs the cases in both roles and prints the verdict.
 pub(crate) fn run(cases: &Cases) -> Result<Verdict> {
     in_roles(Role::ALL, cases)
 }
@@ -75,14 +76,14 @@ fn in_roles(roles: &[Role], cases: &Cases) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// What Autobahn tests.
+/// The programs that Autobahn tests.
 struct Programs {
     server: Option<PathBuf>,
     client: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Optimised where that pays for what it takes.
+    /// Builds the programs of these roles. An optimised build takes longer, and pays off if there are many cases.
     fn build(roles: &[Role], optimised: bool) -> Result<Self> {
         let build = |role: Role, target: &[&str]| {
             let profile: &[&str] = if optimised { &["--release"] } else { &[] };
@@ -103,7 +104,7 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Autobahn keeps one core busy at most, so its parts run side by side.
+    /// Runs all parts in all roles. A run of Autobahn uses one core at most, so parts run in parallel.
     fn run(&self, roles: &[Role]) -> Result<Verdict> {
         let mut server = self.programs.server.as_deref().map(Server::start).transpose()?;
         let url = server.as_ref().map(|server| format!("{}/ws", server.url().replacen("http", "ws", 1)));
@@ -124,14 +125,14 @@ impl Suite<'_> {
             }
         });
         if let Some(server) = &mut server {
-            ensure!(server.is_running()?, "the server has not survived it");
+            ensure!(server.is_running()?, "the server has exited during the run");
         }
         let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
         verdicts.sort_by_key(|((role, part), _)| (*role == Role::Client, *part));
         verdicts.into_iter().try_fold(Verdict::default(), |all, (_, verdict)| Ok(all.and(verdict?)))
     }
 
-    /// One part of the cases in one role.
+    /// Runs one part of the cases in one role.
     fn part(&self, (role, part): (Role, usize), url: Option<&str>) -> Result<Verdict> {
         let part = &self.cases.parts()[part];
         let name = format!("{}-{}", role.name(), part.name);
@@ -143,9 +144,9 @@ impl Suite<'_> {
         }?;
         let verdict = Verdict::read(&index, wstest::AGENT, run.folder)?;
         println!("{name}: {}, {:.0} s", verdict.summary(), start.elapsed().as_secs_f64());
-        ensure!(verdict.cases() > 0, "{name}: no case was run, {}", run.see_log());
+        ensure!(verdict.cases() > 0, "{name}: no case ran, {}", run.see_log());
         let count = part.count.unwrap_or(verdict.cases());
-        ensure!(verdict.cases() == count, "{name}: {} of {count} cases were run", verdict.cases());
+        ensure!(verdict.cases() == count, "{name}: only {} of {count} cases ran", verdict.cases());
         Ok(verdict)
     }
 }
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_may_stand_in_front_of_the_patterns() {
+    fn a_role_may_precede_the_patterns() {
         for (words, roles, patterns) in [
             (&[][..], Role::ALL, &[][..]),
             (&["client"], &[Role::Client], &[]),

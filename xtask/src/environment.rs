@@ -1,4 +1,5 @@
-//! What the tests need beside Rust, and how it gets here. Whatever a stage needs is installed here, pinned, or missed by name.
+//! The programs and packages that the tests need besides Rust. This module installs them, at pinned versions, or returns an
+//! error that names what is missing.
 
 pub(crate) mod apt;
 pub(crate) mod python;
@@ -17,32 +18,33 @@ const OLDEST_NODE: u32 = 20;
 /// The top folder of the repository.
 pub(crate) fn root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(manifest.parent().context("xtask lies in the repository")?.to_owned())
+    Ok(manifest.parent().context("xtask is not in the repository")?.to_owned())
 }
 
-/// Where cargo builds, and where the tests may put what they make.
+/// The target directory of cargo. Tests may write their output there.
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
     Ok(metadata.target_directory.into_std_path_buf())
 }
 
-/// Node itself, and the packages of the lock file in `folder`.
+/// Checks that Node is installed, and installs the packages of the lock file in `folder`.
 pub(crate) fn node_packages(folder: &Path) -> Result<()> {
     let node = version_of("node", "Node.js 20 or newer")?;
     version_of("npm", "npm, which comes with Node.js")?;
-    let major = major_of(&node).with_context(|| format!("node --version says {node:?}"))?;
-    ensure!(major >= OLDEST_NODE, "Node.js {OLDEST_NODE} or newer is needed, this is {node}");
+    let major =
+        major_of(&node).with_context(|| format!("cannot parse the output of `node --version`: {node:?}"))?;
+    ensure!(major >= OLDEST_NODE, "Node.js {OLDEST_NODE} or newer is needed, found {node}");
     let mut install = Command::new("npm");
     install.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
-    ensure!(process::succeeds(&mut install)?, "npm ci failed in {}", folder.display());
+    ensure!(process::succeeds(&mut install)?, "`npm ci` failed in {}", folder.display());
     Ok(())
 }
 
-/// The standard library for another `target`, by rustup if it is not installed. With it installed, no network is needed.
+/// Installs the standard library for another `target` with rustup. If it is installed already, no network is needed.
 pub(crate) fn rust_target(target: &str) -> Result<()> {
-    let mut where_it_lies = Command::new("rustc");
-    where_it_lies.args(["--print", "target-libdir", "--target", target]);
-    let output = where_it_lies.output().context("`rustc` cannot be run")?;
+    let mut print_libdir = Command::new("rustc");
+    print_libdir.args(["--print", "target-libdir", "--target", target]);
+    let output = print_libdir.output().context("cannot run `rustc`")?;
     if output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists() {
         return Ok(());
     }
@@ -55,7 +57,7 @@ pub(crate) fn rust_target(target: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `program --version` prints; the error names what to install.
+/// Returns the output of `program --version`. The error names what to install.
 fn version_of(program: &str, what: &str) -> Result<String> {
     match Command::new(program).arg("--version").output() {
         Ok(output) if output.status.success() => {
@@ -66,7 +68,7 @@ fn version_of(program: &str, what: &str) -> Result<String> {
     }
 }
 
-/// 20 of `v20.11.1`.
+/// Returns 20 for `v20.11.1`.
 fn major_of(version: &str) -> Option<u32> {
     version.trim_start_matches('v').split('.').next()?.parse().ok()
 }

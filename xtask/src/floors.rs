@@ -1,4 +1,4 @@
-//! `cargo xtask floors`: a crate imports only from floors below its own.
+//! `cargo xtask floors`: checks that each crate imports only from floors below its own. A floor is a layer of crates.
 
 mod rule;
 mod table;
@@ -10,18 +10,18 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 use rule::{Edge, Kind};
 
-/// What the check found.
+/// The result of the check.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// How many crates were looked at.
+    /// The number of checked crates.
     pub(crate) crates: usize,
-    /// How many of them break a rule.
+    /// The number of crates that break a rule.
     pub(crate) offenders: usize,
-    /// What is wrong, one line each.
+    /// One line for each violation.
     pub(crate) complaints: Vec<String>,
 }
 
-/// Prints the report; `Ok(true)` when there is nothing to complain about.
+/// Prints the report. Returns `Ok(true)` if no crate breaks a rule.
 pub(crate) fn command() -> Result<bool> {
     let report = check()?;
     for complaint in &report.complaints {
@@ -33,7 +33,7 @@ pub(crate) fn command() -> Result<bool> {
     Ok(report.complaints.is_empty() && report.crates > 0)
 }
 
-/// Looks at every crate under `crates/`.
+/// Checks every crate under `crates/`.
 pub(crate) fn check() -> Result<Report> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
     let home = metadata.workspace_root.join("crates");
@@ -50,8 +50,7 @@ pub(crate) fn check() -> Result<Report> {
     Ok(report)
 }
 
-/// The packages that must compile for browsers too: floors 0 to 2 and what stands in the table beside them, as far as they
-/// are there.
+/// The existing packages that must compile for browsers too: floors 0 to 2, and the crates in `ALSO_PORTABLE`.
 pub(crate) fn portable_packages() -> Result<Vec<String>> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
     let home = metadata.workspace_root.join("crates");
@@ -71,7 +70,7 @@ fn complaints_about(metadata: &Metadata, folder: &str, package: &Package) -> Vec
             DependencyKind::Development => Kind::Development,
             _ => Kind::Normal,
         };
-        // A path dependency is one of ours; what it is called in the manifest does not matter.
+        // A path dependency is one of our crates. Its name in the manifest does not matter.
         let complaint = match &dependency.path {
             Some(path) => match folder_under(home.as_std_path(), path.join("Cargo.toml").as_std_path()) {
                 Some(imported) => rule::complaint_about_edge(&Edge { from: folder, to: imported, kind }),
@@ -84,7 +83,7 @@ fn complaints_about(metadata: &Metadata, folder: &str, package: &Package) -> Vec
     complaints
 }
 
-/// The folder of a manifest that lies directly under `home`.
+/// The folder of the manifest, if that folder is directly under `home`.
 fn folder_under<'a>(home: &Path, manifest: &'a Path) -> Option<&'a str> {
     let folder = manifest.parent()?;
     if folder.parent()? != home {

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: libFuzzer on the targets of `fuzz/`, from the inputs that are kept there.
+//! `cargo xtask fuzz`: runs libFuzzer on the targets of `fuzz/`, starting from the seeds there.
 
 use std::path::Path;
 use std::{env, fs};
@@ -7,14 +7,15 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{environment, process};
 
-/// How long for each target.
+/// The duration of the run of one target.
 const SECONDS: u32 = 600;
 
-/// `words` are targets, all if there are none, and options of libFuzzer, which begin with a dash.
+/// Runs targets. `words` are names of targets, and options of libFuzzer, which begin with a dash. Without names, all targets
+/// run.
 pub(crate) fn command(words: &[&str]) -> Result<bool> {
     ensure!(
         process::succeeds(process::cargo().args(["fuzz", "--version"]))?,
-        "cargo-fuzz is missing: cargo install cargo-fuzz"
+        "cargo-fuzz is missing; run `cargo install cargo-fuzz`"
     );
     let folder = environment::root()?.join("fuzz");
     let (options, names): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with('-'));
@@ -24,7 +25,7 @@ pub(crate) fn command(words: &[&str]) -> Result<bool> {
     for name in names {
         ensure!(
             all.iter().any(|target| target == name),
-            "there is no target {name:?}; there are {}",
+            "there is no target {name:?}; the targets are {}",
             all.join(", ")
         );
         clean &= run(&folder, name, &options)?;
@@ -42,12 +43,12 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What is found on the way goes to `corpus`, which git ignores; what breaks a promise, to `artifacts`.
+/// Runs one target. libFuzzer writes new inputs to `corpus`, and inputs that fail to `artifacts`. Git ignores both.
 fn run(folder: &Path, name: &str, options: &[&str]) -> Result<bool> {
     let corpus = folder.join("corpus").join(name);
     fs::create_dir_all(&corpus)?;
     let mut fuzz = process::cargo();
-    // Coverage and sanitizers are unstable options of the compiler, the code needs none.
+    // Coverage and sanitizers are unstable options of the compiler. The code itself uses no unstable feature.
     fuzz.env("RUSTC_BOOTSTRAP", env::var_os("RUSTC_BOOTSTRAP").unwrap_or_else(|| "1".into()));
     fuzz.args(["fuzz", "run", "--fuzz-dir"]).arg(folder).arg(name);
     fuzz.arg(corpus).arg(folder.join("seeds").join(name)).arg("--");
@@ -56,7 +57,7 @@ fn run(folder: &Path, name: &str, options: &[&str]) -> Result<bool> {
         fuzz.arg(format!("-dict={}", dictionary.display()));
     }
     fuzz.arg(format!("-max_total_time={SECONDS}"));
-    // An input of 2 KiB that takes seconds is a finding too.
+    // An input of 2 KiB that takes ten seconds counts as a failure too.
     fuzz.args(["-max_len=2048", "-timeout=10", "-print_final_stats=1"]).args(options);
     process::succeeds(&mut fuzz)
 }

@@ -1,5 +1,5 @@
 //! The workspace's own commands: `cargo xtask <command>`.
-#![allow(clippy::print_stdout, reason = "a command talks to whoever called it")]
+#![allow(clippy::print_stdout, reason = "a command prints its results")]
 
 mod autobahn;
 mod bench;
@@ -15,16 +15,16 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 The workspace's own commands.
 
-  cargo xtask autobahn [CASE...]     every case of Autobahn's, or those that match, for instance '6.4.*'; with `server` or
-                                     `client` in front of them, only against that
-  cargo xtask bench                  Tidewire against floor and peers; --help lists its options
-  cargo xtask floors                 no crate imports upwards
-  cargo xtask fuzz [TARGET...]       ten minutes of libFuzzer for each target; more options are libFuzzer's own
-  cargo xtask test                   everything that must hold before a change goes in
-    --full                           every stage, and all of each: no shards
-    --shard NUMBER/OF                this part of what is run in shards, for instance 3/8, instead of the one that HEAD names
-    --stage NAME...                  only these stages: format, floors, lints, wasm, unit, instructions, node, browser,
-                                     autobahn, reference; with --full all of each
+  cargo xtask autobahn [CASE...]     run every case of Autobahn's test suite, or the cases that match, for instance '6.4.*';
+                                     a leading `server` or `client` limits the run to that program
+  cargo xtask bench                  compare Tidewire with a bare epoll server and with peers; --help lists the options
+  cargo xtask floors                 check that each crate imports only from lower floors (layers)
+  cargo xtask fuzz [TARGET...]       run libFuzzer for ten minutes on each target; further options go to libFuzzer
+  cargo xtask test                   run every check that a change must pass
+    --full                           run every stage completely, without shards
+    --shard NUMBER/OF                run this shard, for instance 3/8, instead of the one that HEAD selects
+    --stage NAME...                  run only these stages: format, floors, lints, wasm, unit, instructions, node, browser,
+                                     autobahn, reference; with --full completely
 ";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Running other programs and reading what they print.
+//! Runs other programs and reads their output.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
 
-/// The cargo that runs us.
+/// The cargo that has started this program.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs `command` with its output going where ours goes; whether it succeeded.
+/// Runs `command`, which inherits our output. Returns whether it succeeded.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
     announce(command);
     Ok(command.status().with_context(|| format!("cannot run {}", line(command)))?.success())
 }
 
-/// Runs `command`; whether it succeeded. One that takes longer than `timeout` is killed, and an error.
+/// Runs `command` and returns whether it succeeded. If it takes longer than `timeout`, it is killed and an error is returned.
 pub(crate) fn succeeds_within(timeout: Duration, command: &mut Command) -> Result<bool> {
     let mut child = start(command)?;
     let deadline = Instant::now() + timeout;
@@ -30,16 +30,16 @@ pub(crate) fn succeeds_within(timeout: Duration, command: &mut Command) -> Resul
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("{} was not finished after {} s", line(command), timeout.as_secs())
+    bail!("{} did not finish within {} s", line(command), timeout.as_secs())
 }
 
-/// Starts `command`, which runs until the result is dropped.
+/// Starts `command`. Dropping the result kills it.
 pub(crate) fn start(command: &mut Command) -> Result<KillOnDrop> {
     announce(command);
     Ok(KillOnDrop(command.spawn().with_context(|| format!("cannot run {}", line(command)))?))
 }
 
-/// A program that does not outlive us.
+/// A running program. Drop kills it.
 pub(crate) struct KillOnDrop(Child);
 
 impl KillOnDrop {
@@ -50,22 +50,22 @@ impl KillOnDrop {
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // It may have exited already, so errors are ignored.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A server of ours that runs until this is dropped.
+/// A running Tidewire server. Drop kills it.
 pub(crate) struct Server {
     child: KillOnDrop,
     url: String,
-    /// Kept open, for the server may have more to say.
+    /// Kept open, because the server may print more.
     _output: BufReader<ChildStdout>,
 }
 
 impl Server {
-    /// Starts `binary` on a port of the system's choice and waits until it listens.
+    /// Starts `binary` on a port that the system chooses, and waits until it listens.
     pub(crate) fn start(binary: &Path) -> Result<Self> {
         let mut command = Command::new(binary);
         command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -74,11 +74,11 @@ impl Server {
         let mut first = String::new();
         output.read_line(&mut first)?;
         let url = listening_url(&first)
-            .with_context(|| format!("{} does not say where it listens: {first:?}", line(&command)))?;
+            .with_context(|| format!("{} did not print its address: {first:?}", line(&command)))?;
         Ok(Self { child, url: url.to_owned(), _output: output })
     }
 
-    /// `http://127.0.0.1:43210`.
+    /// The URL of the server, such as `http://127.0.0.1:43210`.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -88,13 +88,13 @@ impl Server {
     }
 }
 
-/// The address in `listening on http://127.0.0.1:43210`.
+/// Returns the URL in `listening on http://127.0.0.1:43210`.
 fn listening_url(line: &str) -> Option<&str> {
     let url = line.trim_end().strip_prefix("listening on ")?;
     url.starts_with("http://").then_some(url)
 }
 
-/// Runs `command`, gives each line of its standard output to `on_line` after printing it; whether it succeeded.
+/// Runs `command`. Prints each line of its standard output and then passes it to `on_line`. Returns whether it succeeded.
 pub(crate) fn succeeds_watched(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<bool> {
     announce(command);
     let mut child =
@@ -109,7 +109,7 @@ pub(crate) fn succeeds_watched(command: &mut Command, mut on_line: impl FnMut(&s
     Ok(child.wait()?.success())
 }
 
-/// Builds with `cargo build --locked` and these `arguments`; the one executable that comes of it.
+/// Runs `cargo build --locked` with these `arguments` and returns the executable that it builds.
 pub(crate) fn build_executable(arguments: &[&str]) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--locked", "--message-format=json-render-diagnostics"]).args(arguments);

@@ -1,4 +1,4 @@
-//! One of several parts of about the same size, of what is too long to be run whole at every change.
+//! Shards: parts of about equal size of a stage that is too long to run completely for every change.
 
 use std::fmt;
 use std::process::Command;
@@ -8,17 +8,17 @@ use anyhow::{Context, Result, ensure};
 
 use crate::environment;
 
-/// How much is run of the stages that are long.
+/// How much of a long stage runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// A smoke test, and one shard of the rest: this one, or the one that HEAD chooses.
+    /// A smoke test, and one shard of the rest: this shard, or the shard that HEAD selects.
     Shard(Option<Shard>),
     /// Everything.
     Full,
 }
 
 impl Scope {
-    /// The shard to run of a stage that is cut into so many; `None` when all of it is run.
+    /// Returns the shard to run, of a stage with `shards` shards. `None` means the whole stage.
     pub(crate) fn shard_of(self, shards: usize) -> Result<Option<Shard>> {
         match self {
             Self::Full => Ok(None),
@@ -28,7 +28,7 @@ impl Scope {
     }
 }
 
-/// `3/8`: the third of eight parts.
+/// One part of several. `3/8` is the third of eight parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shard {
     number: usize,
@@ -36,26 +36,26 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// The part that the hash of HEAD names, so that all parts have their turn from commit to commit. What is not committed
-    /// makes no difference. Without git, as in a tarball, it is the first part.
+    /// Returns the shard that the hash of HEAD selects, so that different commits run different shards. Uncommitted changes do
+    /// not matter. Without git, as in a tarball, it is the first shard.
     fn of_head(of: usize) -> Result<Self> {
         let commit = head()?;
         let shard = commit.as_deref().map_or(Self { number: 1, of }, |hash| Self::of_commit(hash, of));
         match commit {
-            Some(hash) => println!("shard {shard}, chosen by commit {hash}"),
-            None => println!("shard {shard}, as git names no commit here"),
+            Some(hash) => println!("shard {shard}, selected by commit {hash}"),
+            None => println!("shard {shard}, because there is no git commit here"),
         }
         Ok(shard)
     }
 
     fn of_commit(hash: &str, of: usize) -> Self {
-        // Any function of the hash will do; this one can be repeated by hand.
+        // Any function of the hash is good enough. This one can be computed by hand.
         let number = hash.chars().take(6).filter_map(|digit| digit.to_digit(16));
         let number = number.fold(0, |number, digit| number * 16 + digit as usize);
         Self { number: number % of + 1, of }
     }
 
-    /// What of `all` is in this part. Neighbours are in different parts: they take about the same time.
+    /// Returns the elements of `all` in this shard. Neighbours take about the same time, so they go to different shards.
     pub(crate) fn of_all<T>(self, all: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
         all.into_iter().skip(self.number - 1).step_by(self.of)
     }
@@ -76,10 +76,10 @@ impl FromStr for Shard {
             let (number, of) = text.split_once('/')?;
             Some(Self { number: number.parse().ok()?, of: of.parse().ok()? })
         };
-        let shard = parse().with_context(|| format!("a shard is written 3/8, not {text:?}"))?;
+        let shard = parse().with_context(|| format!("invalid shard {text:?}; write it like 3/8"))?;
         ensure!(
             (1..=shard.of).contains(&shard.number),
-            "there is no shard {shard}: the first is 1/{}",
+            "there is no shard {shard}; the first is 1/{}",
             shard.of
         );
         Ok(shard)

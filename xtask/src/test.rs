@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the stages, cheap ones first, and the count at the end.
+//! `cargo xtask test`: runs the stages, fast ones first, and prints the count at the end.
 
 mod javascript;
 mod report;
@@ -16,7 +16,7 @@ use tally::Tally;
 
 use crate::shard::Scope;
 
-/// `Ok(true)` when every stage that was asked for ran and passed.
+/// Returns `Ok(true)` if every requested stage ran and passed.
 pub(crate) fn command(options: &[&str]) -> Result<bool> {
     let Options { stages, scope } = Options::parse(options)?;
     let start = Instant::now();
@@ -38,10 +38,10 @@ pub(crate) fn command(options: &[&str]) -> Result<bool> {
     Ok(report.passed())
 }
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
-    /// Always in the order of the table, whatever the order on the command line.
+    /// In the order of `Stage::ALL`, which does not depend on the command line.
     stages: Vec<Stage>,
     scope: Scope,
 }
@@ -53,7 +53,9 @@ impl Options {
         while let Some(option) = rest.next() {
             match option {
                 "--full" => full = true,
-                "--shard" => shard = Some(rest.next().context("--shard needs a part, such as 3/8")?.parse()?),
+                "--shard" => {
+                    shard = Some(rest.next().context("--shard needs a value, such as 3/8")?.parse()?);
+                }
                 "--stage" => {
                     let before = named.len();
                     while let Some(name) = rest.next_if(|word| !word.starts_with("--")) {
@@ -63,14 +65,14 @@ impl Options {
                 }
                 unknown => {
                     bail!(
-                        "unknown option {unknown:?}; there are --full, --shard NUMBER/OF and --stage NAME..."
+                        "unknown option {unknown:?}; the options are --full, --shard NUMBER/OF and --stage NAME..."
                     )
                 }
             }
         }
-        let asked = |stage: &Stage| named.is_empty() || named.contains(stage);
-        let stages: Vec<Stage> = Stage::ALL.into_iter().filter(asked).collect();
-        ensure!(!(full && shard.is_some()), "--full runs every shard, so there is no --shard with it");
+        let is_requested = |stage: &Stage| named.is_empty() || named.contains(stage);
+        let stages: Vec<Stage> = Stage::ALL.into_iter().filter(is_requested).collect();
+        ensure!(!(full && shard.is_some()), "--full runs every shard, so it cannot be combined with --shard");
         ensure!(
             shard.is_none() || stages.iter().any(|stage| stage.has_shards()),
             "none of these stages has shards"
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_runs_in_shards_or_with_full_whole() -> Result<()> {
+    fn every_stage_runs_in_shards_or_completely_with_full() -> Result<()> {
         let stages: Vec<Stage> = Stage::ALL.into();
         let in_shards = Options { stages: stages.clone(), scope: Scope::Shard(None) };
         assert_eq!(Options::parse(&[])?, in_shards);
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn named_stages_run_whole_with_full() -> Result<()> {
+    fn named_stages_run_completely_with_full() -> Result<()> {
         for words in [["--stage", "autobahn", "--full"], ["--full", "--stage", "autobahn"]] {
             let expected = Options { stages: vec![Stage::Autobahn], scope: Scope::Full };
             assert_eq!(Options::parse(&words)?, expected);
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_refused() {
+    fn invalid_options_are_refused() {
         for options in [
             &["--stage"][..],
             &["--stage", "nod"],

@@ -1,10 +1,10 @@
-//! Which cases are run.
+//! Selects the cases that run.
 
 use std::time::Duration;
 
 use crate::shard::Shard;
 
-/// All that Autobahn has: groups, and how many cases each has, which are numbered from 1.
+/// All groups of Autobahn, with their number of cases. Cases are numbered from 1.
 const GROUPS: &[(&str, usize)] = &[
     // Framing: messages of all sizes, pings and pongs, reserved bits, opcodes, fragments.
     ("1.1", 8),
@@ -38,14 +38,14 @@ const GROUPS: &[(&str, usize)] = &[
     ("6.21", 8),
     ("6.22", 34),
     ("6.23", 7),
-    // The end of a connection.
+    // Close handshake.
     ("7.1", 6),
     ("7.3", 6),
     ("7.5", 1),
     ("7.7", 13),
     ("7.9", 9),
     ("7.13", 2),
-    // Long messages, and many.
+    // Long messages, and many messages.
     ("9.1", 6),
     ("9.2", 6),
     ("9.3", 9),
@@ -70,19 +70,20 @@ const GROUPS: &[(&str, usize)] = &[
     ("13.7", 18),
 ];
 
-/// Sections of which every case is run at every change: most of their cases take some milliseconds.
+/// Every case of these sections runs for every change. Most of them take some milliseconds.
 const QUICK_SECTIONS: &[&str] = &["1", "2", "3", "4", "5", "6", "7", "10"];
 
-/// The cases of the other sections that are run at every change: of each kind one that takes little time.
+/// The cases of the other sections that run for every change: one fast case of each kind.
 #[rustfmt::skip]
 const QUICK_CASES: &[&str] = &[
-    // Messages of 4 MiB, whole and in fragments of 1 and of 16 KiB; of 1 MiB, arriving in pieces of 2 KiB; a thousand messages.
+    // Messages of 4 MiB, unfragmented and in fragments of 1 KiB and 16 KiB; messages of 1 MiB that arrive in chunks of 2 KiB;
+    // a thousand messages.
     "9.1.4", "9.2.4", "9.3.3", "9.4.5", "9.5.6", "9.6.6", "9.7.1", "9.8.1",
-    // Compressed: messages of 64 bytes, of 1 KiB and of 8 KiB in fragments; offers of all kinds of parameters.
+    // Compressed messages: 64 bytes, 1 KiB, and 8 KiB in fragments; offers with every kind of parameter.
     "12.1.2", "12.4.4", "12.1.11", "13.1.4", "13.3.4", "13.5.4", "13.7.4",
 ];
 
-/// 11 of `9.3.11`.
+/// Returns 11 for `9.3.11`.
 fn number_in_group(case: &str) -> Option<u32> {
     case.rsplit('.').next()?.parse().ok()
 }
@@ -92,44 +93,44 @@ fn is_smoke(case: &str) -> bool {
         || QUICK_CASES.contains(&case)
 }
 
-/// Those about compression.
+/// Whether the case is about compression.
 fn is_compressed(case: &str) -> bool {
     case.starts_with("12.") || case.starts_with("13.")
 }
 
-/// A run that takes so long hangs.
+/// A run that takes longer than this hangs.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const TIMEOUT_WITH_COMPRESSION: Duration = Duration::from_secs(60 * 60);
 
-/// Cases, in parts that run side by side.
+/// Cases, in parts that run in parallel.
 #[derive(Debug)]
 pub(crate) struct Cases {
     parts: Vec<Part>,
     are_many: bool,
 }
 
-/// What one run of Autobahn's goes through.
+/// The cases of one run of Autobahn.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) name: &'static str,
     pub(super) patterns: Vec<String>,
-    /// How many they are, where we know: a run with fewer has gone wrong.
+    /// The number of cases, if it is known. A run with fewer cases has failed.
     pub(super) count: Option<usize>,
     pub(super) timeout: Duration,
-    /// How many of them a client of ours runs at the same time. Some wait for a second and more, and Autobahn has time for
-    /// others meanwhile; those about compression do not wait, and have to be done in a minute.
+    /// How many cases our client runs at the same time. Some cases wait for a second or longer, and Autobahn can run others
+    /// during that time. The compression cases do not wait, and each must finish within a minute.
     pub(super) at_once: usize,
 }
 
 impl Cases {
-    /// In how many shards the cases are cut: one of them and the smoke test take about a minute on two cores.
+    /// The number of shards. One shard and the smoke test take about a minute on two cores.
     pub(crate) const SHARDS: usize = 40;
 
-    /// What is run at every change: the smoke test, and one shard of the other cases.
+    /// The cases that run for every change: the smoke test, and one shard of the other cases.
     pub(crate) fn smoke_and(shard: Shard) -> Self {
         let (mut cases, mut others): (Vec<_>, Vec<_>) = all().partition(|case| is_smoke(case));
-        // The groups have the same kinds of messages in the same order, from light ones to heavy ones: so every shard gets
-        // some of each.
+        // All groups have the same kinds of messages in the same order, from light to heavy. With this order, every shard gets
+        // some of each kind.
         others.sort_by_key(|case| number_in_group(case));
         cases.extend(shard.of_all(others));
         let (compressed, uncompressed) = cases.into_iter().partition(|case| is_compressed(case));
@@ -139,7 +140,7 @@ impl Cases {
         }
     }
 
-    /// All that there are. Those about compression take minutes.
+    /// Every case. The compression cases take minutes.
     pub(crate) fn every() -> Self {
         let (compressed, uncompressed): (Vec<_>, Vec<_>) = all().partition(|case| is_compressed(case));
         let (twelve, thirteen) = compressed.into_iter().partition(|case| case.starts_with("12."));
@@ -162,13 +163,13 @@ impl Cases {
         &self.parts
     }
 
-    /// So many that a program which takes minutes to build pays for itself.
+    /// Whether there are so many cases that an optimised build, which takes minutes, pays off.
     pub(super) fn are_many(&self) -> bool {
         self.are_many
     }
 }
 
-/// The numbers of all cases, in their order.
+/// The numbers of all cases, in order.
 fn all() -> impl Iterator<Item = String> {
     GROUPS.iter().flat_map(|(group, count)| (1..=*count).map(move |number| format!("{group}.{number}")))
 }

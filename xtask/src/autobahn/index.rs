@@ -1,4 +1,4 @@
-//! Autobahn's verdict: the file `index.json` that it writes after the last case.
+//! Autobahn's verdict: the file `index.json`, which it writes after the last case.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// The verdict on one case, as far as it matters here.
+/// The fields of the verdict on one case that we use.
 #[derive(Debug, Deserialize)]
 struct Case {
     behavior: String,
@@ -15,22 +15,22 @@ struct Case {
     reportfile: String,
 }
 
-/// The verdicts on all cases of a run, or of several.
+/// The verdicts on all cases of one or several runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// How many cases passed.
+    /// The number of cases that passed.
     pub(crate) passed: usize,
-    /// What is wrong with the others, one line each, in the order of the cases.
+    /// One line for each case that failed, in the order of the cases.
     pub(crate) complaints: Vec<String>,
-    /// How many cases behaved how.
+    /// The number of cases for each behaviour.
     behaviors: BTreeMap<String, usize>,
 }
 
 impl Verdict {
-    /// Reads the part of `index.json` that is about `agent`. The reports are in `folder`.
+    /// Reads the verdicts on `agent` from the text of `index.json`. The reports are in `folder`.
     pub(super) fn read(index: &str, agent: &str, folder: &Path) -> Result<Self> {
         let mut agents: BTreeMap<String, BTreeMap<String, Case>> =
-            serde_json::from_str(index).context("Autobahn's index.json is not what it used to be")?;
+            serde_json::from_str(index).context("Autobahn's index.json has an unexpected format")?;
         // Autobahn leaves out an agent that it could not reach.
         let mut cases: Vec<(String, Case)> = agents.remove(agent).unwrap_or_default().into_iter().collect();
         cases.sort_by_key(|(number, _)| sort_key(number));
@@ -45,7 +45,7 @@ impl Verdict {
         Ok(verdict)
     }
 
-    /// Both.
+    /// Combines two verdicts.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.passed += other.passed;
         self.complaints.extend(other.complaints);
@@ -55,12 +55,12 @@ impl Verdict {
         self
     }
 
-    /// How many cases were run.
+    /// The number of cases that ran.
     pub(super) fn cases(&self) -> usize {
         self.passed + self.complaints.len()
     }
 
-    /// `301 cases: 3 INFORMATIONAL, 298 OK`.
+    /// Returns a line such as `301 cases: 3 INFORMATIONAL, 298 OK`.
     pub(super) fn summary(&self) -> String {
         let counts: Vec<String> =
             self.behaviors.iter().map(|(behavior, count)| format!("{count} {behavior}")).collect();
@@ -82,12 +82,12 @@ impl Case {
     }
 }
 
-/// The rest is `FAILED`, `NON-STRICT`, `UNIMPLEMENTED`, `WRONG CODE`, `UNCLEAN`, `FAILED BY CLIENT`.
+/// The other values are `FAILED`, `NON-STRICT`, `UNIMPLEMENTED`, `WRONG CODE`, `UNCLEAN`, `FAILED BY CLIENT`.
 fn accepted(behavior: &str) -> bool {
     matches!(behavior, "OK" | "INFORMATIONAL")
 }
 
-/// 9.10.1 comes after 9.2.1.
+/// A sort key with which 9.10.1 comes after 9.2.1.
 fn sort_key(number: &str) -> Vec<u32> {
     number.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
@@ -96,7 +96,7 @@ fn sort_key(number: &str) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    /// A line of the index; the real one has a few fields more.
+    /// A line of the index. A real line has a few more fields.
     fn case(number: &str, behavior: &str, behavior_close: &str) -> String {
         format!(
             r#""{number}": {{"behavior": "{behavior}", "behaviorClose": "{behavior_close}", "duration": 5,

@@ -1,4 +1,4 @@
-//! Autobahn's program, in the two roles that it has.
+//! Runs Autobahn's program `wstest` in its two roles.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,23 +13,23 @@ use serde_json::{Value, json};
 use super::cases::Part;
 use crate::process;
 
-/// The name under which Autobahn reports on us.
+/// The name of Tidewire in Autobahn's reports.
 pub(super) const AGENT: &str = "tidewire";
 
-/// How long Python may need until it listens.
+/// The longest time until Autobahn's server listens.
 const START: Duration = Duration::from_secs(60);
 
-/// One run of it.
+/// One run of `wstest`.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub(super) wstest: &'a Path,
-    /// Where its reports go.
+    /// The folder for the reports.
     pub(super) folder: &'a Path,
     pub(super) part: &'a Part,
 }
 
 impl Run<'_> {
-    /// It drives the server at `url`. Its file `index.json`.
+    /// Tests the server at `url`. Returns the text of `index.json`.
     pub(super) fn as_client(&self, url: &str) -> Result<String> {
         let servers = json!({ "servers": [{ "agent": AGENT, "url": url }] });
         let mut command = self.command("fuzzingclient", servers)?;
@@ -37,7 +37,7 @@ impl Run<'_> {
         self.index(ended_well)
     }
 
-    /// It is driven by our `client`. Its file `index.json`.
+    /// Tests our program `client`. Returns the text of `index.json`.
     pub(super) fn as_server(&self, client: &Path) -> Result<String> {
         let address = free_address()?;
         let url = format!("ws://{address}");
@@ -45,7 +45,11 @@ impl Run<'_> {
         let mut server = process::start(command.args(["--webport", "0"]))?;
         let deadline = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
-            ensure!(server.is_running()? && Instant::now() < deadline, "no server, {}", self.see_log());
+            ensure!(
+                server.is_running()? && Instant::now() < deadline,
+                "Autobahn's server did not start, {}",
+                self.see_log()
+            );
             thread::sleep(Duration::from_millis(50));
         }
         let mut client = Command::new(client);
@@ -67,7 +71,7 @@ impl Run<'_> {
         }
         let file = self.folder.join("instructions.json");
         fs::write(&file, all.to_string())?;
-        // It says several lines about each case, which are of use only when it cannot go on.
+        // It prints several lines for each case. They help only if it fails, so they go to a file.
         let output = File::create(self.log())?;
         let mut command = Command::new(self.wstest);
         command.args(["--mode", mode, "--spec"]).arg(&file);
@@ -75,7 +79,7 @@ impl Run<'_> {
         Ok(command)
     }
 
-    /// What it has written after the last case.
+    /// Returns the text of `index.json`, which Autobahn writes after the last case.
     fn index(&self, ended_well: bool) -> Result<String> {
         fs::read_to_string(self.folder.join("index.json"))
             .ok()
@@ -92,7 +96,7 @@ impl Run<'_> {
     }
 }
 
-/// Autobahn cannot be told to take any port.
+/// Finds a free port, because Autobahn cannot choose one itself.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

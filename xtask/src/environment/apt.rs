@@ -1,4 +1,4 @@
-//! Programs from Debian's packages, installed where they are missing.
+//! Installs missing programs from Debian's packages.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::process;
 
-/// apt waits this many seconds for another apt to end.
+/// Lets apt wait 120 seconds for another apt to finish.
 const WAIT_FOR_APT: &str = "DPkg::Lock::Timeout=120";
 
-/// The path of `program`, which is in the package of that name.
+/// Returns the path of `program`. If it is not installed, installs the package of the same name.
 pub(crate) fn provided(program: &str) -> Result<PathBuf> {
     if let Some(found) = on_path(program) {
         return Ok(found);
     }
     ensure!(
         on_path("apt-get").is_some(),
-        "`{program}` is not on the PATH, and without apt-get it cannot be installed from here; install it by hand"
+        "`{program}` is not on the PATH, and there is no apt-get to install it; install it by hand"
     );
     let sudo = become_root(program)?;
     for arguments in
@@ -27,7 +27,7 @@ pub(crate) fn provided(program: &str) -> Result<PathBuf> {
         ensure!(process::succeeds(&mut apt_get(sudo, arguments))?, "apt-get failed; `{program}` is needed");
     }
     on_path(program).with_context(|| {
-        format!("apt-get has installed the package {program}, yet `{program}` is not on the PATH")
+        format!("apt-get has installed the package {program}, but `{program}` is not on the PATH")
     })
 }
 
@@ -40,7 +40,7 @@ fn apt_get(sudo: bool, arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether `sudo` is needed to be root; an error when it is and will not do.
+/// Returns whether `sudo` is needed. Fails if it is needed and does not work.
 fn become_root(program: &str) -> Result<bool> {
     let says = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
@@ -58,7 +58,7 @@ fn become_root(program: &str) -> Result<bool> {
     )
 }
 
-/// What `command -v` says: the first file of this name in the folders of `PATH`.
+/// Finds the first executable file of this name in the folders of `PATH`, like `command -v`.
 fn on_path(program: &str) -> Option<PathBuf> {
     find_in(&std::env::var_os("PATH")?, program)
 }

@@ -1,4 +1,4 @@
-//! Autobahn's test suite: a virtual environment of CPython 2.7, which is what it runs on.
+//! Sets up Autobahn's test suite in a virtual environment of CPython 2.7, which it requires.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use anyhow::{Context, Result, ensure};
 use super::version_of;
 use crate::process;
 
-/// Says `CPython 2.7` if that is what runs it. It must mean the same to any Python.
+/// Prints `CPython 2.7.` on CPython 2.7. The code must be valid in every version of Python.
 const IDENTIFY: &str =
     "import platform; print(platform.python_implementation() + ' ' + platform.python_version()[:4])";
 
-/// The CPython 2.7 of this machine: the newest of pyenv's, or `python2.7` from the path. The error says how to get one.
+/// Finds CPython 2.7: the newest one in pyenv, or `python2.7` on the `PATH`. The error says how to install it.
 pub(crate) fn cpython_2_7() -> Result<PathBuf> {
     let of_pyenv = pyenv_versions().map(|folder| interpreters_in(&folder)).unwrap_or_default();
     first_cpython_2_7(of_pyenv.into_iter().chain([PathBuf::from("python2.7")]))
@@ -21,20 +21,21 @@ pub(crate) fn cpython_2_7() -> Result<PathBuf> {
 
 fn first_cpython_2_7(mut candidates: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
     candidates.find(|python| is_cpython_2_7(python)).context(
-        "this machine has no CPython 2.7, which Autobahn's test suite runs on: \
+        "this machine has no CPython 2.7, which Autobahn's test suite requires: \
          install pyenv (https://github.com/pyenv/pyenv) and run `pyenv install 2.7.18`, \
          or put a `python2.7` on the PATH",
     )
 }
 
-/// Autobahn's program `wstest` in `folder`, set up from the pins in `pins` unless it is there already.
+/// Returns the path of Autobahn's program `wstest` in `folder`. If it is missing, installs it with the pinned versions in
+/// `pins`.
 pub(crate) fn wstest(python: &Path, pins: &Path, folder: &Path) -> Result<PathBuf> {
     let environment = folder.join("python2.7");
     let wstest = environment.join("bin/wstest");
     let requirements = pins.join("requirements.txt");
     let wanted = fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
-    // Written last: what is there without it was left half-finished.
+    // This file is written last. Without it, an earlier setup did not finish.
     let installed = environment.join("installed.txt");
     if wstest.exists() && fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(wstest);
@@ -50,26 +51,26 @@ pub(crate) fn wstest(python: &Path, pins: &Path, folder: &Path) -> Result<PathBu
     fs::create_dir_all(folder)?;
     let mut get_tool = pip(Path::new("python3"));
     get_tool.arg("--target").arg(&tool).arg("--requirement").arg(pins.join("virtualenv.txt"));
-    ensure!(process::succeeds(&mut get_tool)?, "virtualenv could not be installed");
+    ensure!(process::succeeds(&mut get_tool)?, "cannot install virtualenv");
 
     let mut create = Command::new("python3");
     create.args(["-m", "virtualenv", "--quiet", "--python"]).arg(python).arg(&environment);
     create.env("PYTHONPATH", &tool);
-    ensure!(process::succeeds(&mut create)?, "{} could not be set up", environment.display());
+    ensure!(process::succeeds(&mut create)?, "cannot set up {}", environment.display());
 
     let mut install = pip(&environment.join("bin/python"));
     install.arg("--requirement").arg(&requirements);
-    ensure!(process::succeeds(&mut install)?, "Autobahn could not be installed");
-    ensure!(wstest.exists(), "the packages contain no {}", wstest.display());
+    ensure!(process::succeeds(&mut install)?, "cannot install Autobahn");
+    ensure!(wstest.exists(), "the packages do not contain {}", wstest.display());
     fs::write(installed, wanted)?;
     Ok(wstest)
 }
 
-/// `python -m pip install`, of pinned packages only.
+/// `python -m pip install`, without dependencies: every package is pinned.
 fn pip(python: &Path) -> Command {
     let mut command = Command::new(python);
     command.args(["-m", "pip", "install", "--quiet", "--no-deps"]);
-    // It would tell us that pip is old and that running it as root is unwise. Both are so.
+    // These turn off the warnings that pip is old and runs as root. Both are intended.
     command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
     command.env("PIP_NO_PYTHON_VERSION_WARNING", "1");
     command
@@ -80,7 +81,7 @@ fn pyenv_versions() -> Option<PathBuf> {
     Some(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("versions"))
 }
 
-/// The Pythons 2.7 under pyenv's folder of versions, newest first.
+/// The interpreters of Python 2.7 in pyenv's folder of versions, newest first.
 fn interpreters_in(versions: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(versions) else { return Vec::new() };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
@@ -94,7 +95,7 @@ fn newest_first(names: impl Iterator<Item = String>) -> Vec<String> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// A `python2.7` on the path may be anything, also a stand-in of pyenv's that only says what it would need.
+/// Checks the interpreter, because a `python2.7` on the `PATH` may be anything, for instance a pyenv shim without a version.
 fn is_cpython_2_7(python: &Path) -> bool {
     Command::new(python).args(["-c", IDENTIFY]).output().is_ok_and(|output| {
         output.status.success() && String::from_utf8_lossy(&output.stdout).trim() == "CPython 2.7."

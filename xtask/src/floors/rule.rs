@@ -1,17 +1,17 @@
-//! The rule itself, on names alone.
+//! The rule, applied to names of crates.
 
 use super::table::{ALSO_PORTABLE, BANS, FLOORS, NEIGHBOURS};
 
-/// For what a crate imports another.
+/// The purpose of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// For the crate itself, its build script included.
+    /// For the crate itself, including its build script.
     Normal,
     /// For its tests, examples and benches only.
     Development,
 }
 
-/// One crate under `crates/` imports another; both by folder.
+/// An import of one crate under `crates/` by another. Both are named by folder.
 #[derive(Debug)]
 pub(super) struct Edge<'a> {
     pub(super) from: &'a str,
@@ -19,20 +19,20 @@ pub(super) struct Edge<'a> {
     pub(super) kind: Kind,
 }
 
-/// A crate needs a floor, and the name that its folder promises.
+/// Checks that a crate has a floor, and the name that belongs to its folder.
 pub(super) fn complaint_about_crate(folder: &str, name: &str) -> Option<String> {
     if floor(folder).is_none() {
-        return Some(format!("crates/{folder} has no floor: give it one in xtask/src/floors/table.rs"));
+        return Some(format!("crates/{folder} has no floor; add it to xtask/src/floors/table.rs"));
     }
     let expected = if folder == "tidewire" { folder.to_owned() } else { format!("tidewire-{folder}") };
     (name != expected).then(|| format!("crates/{folder} is named {name} instead of {expected}"))
 }
 
-/// Imports go strictly downwards, but for the neighbours in the table. Those of tests may stay on their floor: they are
-/// no part of what is built above.
+/// Checks one import. A crate imports only from lower floors, except for the neighbours in the table. Tests may also import
+/// from their own floor, because no other crate builds on tests.
 pub(super) fn complaint_about_edge(edge: &Edge<'_>) -> Option<String> {
     let Edge { from, to, kind } = *edge;
-    let below = floor(from)?; // a crate without a floor is complained about once, as such
+    let below = floor(from)?; // `complaint_about_crate` reports a crate without a floor
     let Some(above) = floor(to) else {
         return Some(format!("{from} imports {to}, which has no floor"));
     };
@@ -42,10 +42,12 @@ pub(super) fn complaint_about_edge(edge: &Edge<'_>) -> Option<String> {
         return complaint_about_import(from, to, kind);
     }
     let purpose = if kind == Kind::Development { " for its tests" } else { "" };
-    Some(format!("{from} (floor {below}) imports {to} (floor {above}){purpose}: imports go downwards"))
+    Some(format!(
+        "{from} (floor {below}) imports {to} (floor {above}){purpose}: a crate imports only from lower floors"
+    ))
 }
 
-/// Tests may use what the crate itself must not.
+/// Checks an import against the bans. Tests may import banned crates.
 pub(super) fn complaint_about_import(from: &str, import: &str, kind: Kind) -> Option<String> {
     if kind == Kind::Development {
         return None;
@@ -63,7 +65,7 @@ fn floor(folder: &str) -> Option<u8> {
     FLOORS.iter().find(|(name, _)| *name == folder).map(|(_, floor)| *floor)
 }
 
-/// `ab*` matches what begins with `ab`, `*ab` what ends with it.
+/// Whether a pattern matches `name`. `ab*` matches names that begin with `ab`, `*ab` names that end with `ab`.
 fn matches_any(patterns: &[&str], name: &str) -> bool {
     patterns.iter().any(|pattern| {
         if let Some(beginning) = pattern.strip_suffix('*') {
@@ -112,7 +114,7 @@ mod tests {
     fn an_import_upwards_is_refused_and_named() {
         assert_eq!(
             edge("ws-proto", "net").as_deref(),
-            Some("ws-proto (floor 0) imports net (floor 3): imports go downwards")
+            Some("ws-proto (floor 0) imports net (floor 3): a crate imports only from lower floors")
         );
         for (from, to) in [("adapter", "net"), ("net", "engineio"), ("ws", "server"), ("server", "tidewire")]
         {
@@ -141,7 +143,9 @@ mod tests {
         assert_eq!(edge_of_tests("engineio", "ws-proto"), None);
         assert_eq!(
             edge_of_tests("net", "server").as_deref(),
-            Some("net (floor 3) imports server (floor 5) for its tests: imports go downwards")
+            Some(
+                "net (floor 3) imports server (floor 5) for its tests: a crate imports only from lower floors"
+            )
         );
     }
 
@@ -152,7 +156,7 @@ mod tests {
                 .is_some_and(|text| text.contains("has no floor"))
         );
         assert!(edge("server", "attic").is_some_and(|text| text.contains("has no floor")));
-        assert_eq!(edge("attic", "server"), None, "said once, about the crate");
+        assert_eq!(edge("attic", "server"), None, "reported once, about the crate");
     }
 
     #[test]

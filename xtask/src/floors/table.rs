@@ -1,6 +1,7 @@
-//! The table of floors, and what each crate must do without. `ARCHITECTURE.md` explains it; this decides.
+//! The table of floors, and the imports that each crate must not have. `ARCHITECTURE.md` explains it. If the two differ, this
+//! table applies.
 
-/// Folder under `crates/`, and its floor.
+/// Each folder under `crates/` with its floor.
 pub(super) const FLOORS: &[(&str, u8)] = &[
     ("ws-proto", 0),
     ("engineio-proto", 1),
@@ -23,15 +24,15 @@ pub(super) const FLOORS: &[(&str, u8)] = &[
     ("cli", 8),
 ];
 
-/// Imports within a floor that are meant: from, to.
+/// Allowed imports within a floor: from, to.
 pub(super) const NEIGHBOURS: &[(&str, &str)] = &[("adapter", "socketio-proto")];
 
-/// What a group of crates must not import, ours or others', and why.
+/// Imports that are banned for a group of crates, and the reason.
 #[derive(Debug)]
 pub(super) struct Ban {
-    /// Folders; a name that ends with `*` stands for all that begin like it.
+    /// Folders. `ab*` stands for all folders that begin with `ab`.
     pub(super) crates: &'static [&'static str],
-    /// Crates under `crates/` by folder, others by their name; `*` as above.
+    /// Crates under `crates/` by folder, other crates by name. `*` works as above, and also at the beginning.
     pub(super) imports: &'static [&'static str],
     pub(super) because: &'static str,
 }
@@ -51,19 +52,19 @@ pub(super) const BANS: &[Ban] = &[
             "socket2",
             "tokio*",
         ],
-        because: "floors 0 to 2 have no input or output of their own",
+        because: "floors 0 to 2 do no I/O",
     },
     Ban {
         crates: &["ws-proto", "engineio-proto", "socketio-proto", "adapter"],
         imports: &["fastrand", "getrandom", "rand*", "uuid"],
-        because: "floors 0 to 2 are given their random bytes",
+        because: "floors 0 to 2 get random bytes as arguments",
     },
     Ban {
         crates: &["ws-proto", "engineio-proto", "socketio-proto", "adapter"],
         imports: &["chrono", "coarsetime", "instant", "quanta", "time", "web-time"],
-        because: "floors 0 to 2 are given the time",
+        because: "floors 0 to 2 get the time as an argument",
     },
-    Ban { crates: &["net"], imports: &["engineio-proto"], because: "Engine.IO begins above the connection" },
+    Ban { crates: &["net"], imports: &["engineio-proto"], because: "net does not depend on Engine.IO" },
     Ban {
         crates: &["handlers"],
         imports: &[
@@ -84,22 +85,22 @@ pub(super) const BANS: &[Ban] = &[
             "tokio*",
             "wasm-bindgen*",
         ],
-        because: "handlers are the same on both sides of the wire and on every runtime",
+        because: "handlers do not depend on server or client, or on a runtime",
     },
     Ban {
         crates: &["net", "ws", "engineio", "engineio-client"],
         imports: &["socketio-proto", "adapter", "handlers"],
-        because: "namespaces, events and rooms begin above the engine",
+        because: "namespaces, events and rooms belong to the floors above the engine",
     },
     Ban {
         crates: &["server", "client", "adapter"],
         imports: DATABASE_DRIVERS,
-        because: "database drivers live in the adapter-* crates",
+        because: "database drivers belong in the adapter-* crates",
     },
     Ban {
         crates: &["adapter-*"],
         imports: &["server", "engineio"],
-        because: "an adapter carries messages between servers and knows none of them",
+        because: "an adapter carries messages between servers and does not depend on the server crates",
     },
     Ban {
         crates: &["cli"],
@@ -114,11 +115,11 @@ pub(super) const BANS: &[Ban] = &[
             "server",
             "client",
         ],
-        because: "the binary has no protocol knowledge; it imports tidewire",
+        because: "the binary uses only the public API of tidewire",
     },
 ];
 
-/// Crates above floor 2 that must compile for browsers, as those below do.
+/// Crates above floor 2 that must compile for browsers, like floors 0 to 2.
 pub(super) const ALSO_PORTABLE: &[&str] = &["handlers"];
 
 const DATABASE_DRIVERS: &[&str] = &[

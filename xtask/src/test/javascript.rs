@@ -1,4 +1,4 @@
-//! The official JavaScript clients: in Node (`conformance/node`) and in Chromium (`conformance/browser`).
+//! Runs the official JavaScript clients, in Node (`conformance/node`) and in Chromium (`conformance/browser`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,21 +11,22 @@ use crate::environment::{self, apt};
 use crate::process::{build_executable, succeeds_watched};
 use crate::shard::{Scope, Shard};
 
-/// In how many shards the tests against the reference are cut.
+/// The number of shards of the tests against the reference.
 const REFERENCE_SHARDS: usize = 6;
 
-/// Those that are in none, as they are run at every change: a file about each protocol.
+/// These files run for every change and belong to no shard: one file for each protocol.
 const REFERENCE_SMOKE: &[&str] =
     &["engineio-requests.test.js", "rooms.test.js", "websocket-handshake.test.js"];
 
-/// In Node, against our programs; and our client against Node's servers.
+/// Runs the tests in Node against our programs, and our client against Node's servers.
 pub(super) fn in_node() -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
     against_tidewire(npm(&folder, "test").env("TIDEWIRE_CONFORMANCE_CLIENT", client))
 }
 
-/// In Node, against Node's own server. Tests of what only Tidewire promises are skipped here, and counted as such.
+/// Runs the tests in Node against Node's own server. Tests of behaviour that only Tidewire has are skipped, and counted as
+/// skipped.
 pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let mut tests = npm(&folder, "reference");
@@ -36,7 +37,7 @@ pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     run(&mut tests)
 }
 
-/// The names of the files with tests, sorted.
+/// The sorted names of the test files.
 fn test_files(folder: &Path) -> Result<Vec<String>> {
     let tests = folder.join("test");
     let entries = fs::read_dir(&tests).with_context(|| format!("cannot read {}", tests.display()))?;
@@ -56,27 +57,28 @@ fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
     chosen
 }
 
-/// In Chromium, against our programs.
+/// Runs the tests in Chromium against our programs.
 pub(super) fn in_a_browser() -> Result<Tally> {
     let folder = suite("conformance/browser")?;
     let chromium = apt::provided("chromium")?;
     against_tidewire(npm(&folder, "test").env("TIDEWIRE_CHROMIUM", chromium))
 }
 
-/// The folder of a suite, with its packages installed.
+/// Installs the packages of a suite and returns its folder.
 fn suite(folder: &str) -> Result<PathBuf> {
     let folder = environment::root()?.join(folder);
     environment::node_packages(&folder)?;
     Ok(folder)
 }
 
-/// The binary and the conformance server, as `cargo build` makes them: unoptimised, which saves more than it costs.
+/// Builds the binary and the conformance server and runs `tests` against them. Debug builds save more build time than the
+/// tests lose.
 fn against_tidewire(tests: &mut Command) -> Result<Tally> {
     let binary = build_executable(&["--package", "tidewire-cli", "--bin", "tidewire"])?;
     let conformance_server = build_executable(&["--package", "tidewire-server", "--example", "conformance"])?;
     tests.env("TIDEWIRE_BINARY", binary).env("TIDEWIRE_CONFORMANCE_SERVER", conformance_server);
     let tally = run(tests)?;
-    // Against Tidewire there is nothing to skip: a skipped test is one that somebody has switched off.
+    // Against Tidewire no test may be skipped: a skipped test is a disabled test.
     Ok(Tally { failed: tally.failed + tally.skipped, ..tally })
 }
 

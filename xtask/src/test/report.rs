@@ -1,10 +1,10 @@
-//! What is printed: a line per stage, and two at the end that others read.
+//! The printed report: a line for each stage, and two lines at the end, which CI reads.
 
 use std::time::Duration;
 
 use super::tally::Tally;
 
-/// The stages, in the order in which they were taken in.
+/// The stages, in the order in which they were added.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     stages: Vec<Ran>,
@@ -20,8 +20,7 @@ struct Ran {
 }
 
 impl Report {
-    /// Takes a stage in and returns its line. A stage in which nothing ran has failed, and so has one that took longer than
-    /// its budget.
+    /// Adds a stage and returns its line. A stage fails if it ran no test, or if it took longer than its budget.
     pub(super) fn add(
         &mut self,
         name: &'static str,
@@ -47,13 +46,13 @@ impl Report {
         line
     }
 
-    /// Whether something passed, and nothing failed.
+    /// Whether at least one test passed and none failed.
     pub(super) fn passed(&self) -> bool {
         let Tally { passed, failed, .. } = self.total();
         passed > 0 && failed == 0
     }
 
-    /// The two last lines: the total, and the count and the time per stage.
+    /// The two last lines: the total, and the count and the time of each stage.
     pub(super) fn lines(&self, duration: Duration) -> [String; 2] {
         let Tally { passed, failed, .. } = self.total();
         let stages: Vec<String> = self.stages.iter().map(Ran::count).collect();

@@ -1,4 +1,4 @@
-//! The stages that cargo runs.
+//! The stages that run cargo.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use super::tally::{Tally, of_test_result};
 use crate::process::{cargo, succeeds, succeeds_watched};
 use crate::{environment, floors};
 
-/// What browsers run.
+/// The target of browsers.
 const WASM: &str = "wasm32-unknown-unknown";
 
 pub(super) fn format() -> Result<Tally> {
@@ -37,7 +37,7 @@ pub(super) fn lints() -> Result<Tally> {
     Ok(Tally::of_check(clippy) + Tally::of_check(documentation) + Tally::of_check(without_features))
 }
 
-/// Crate by crate, so that none gets by with features that only another one asks for.
+/// Checks each crate by itself, so that no crate depends on features that only another crate enables.
 pub(super) fn wasm() -> Result<Tally> {
     environment::rust_target(WASM)?;
     let mut tally = Tally::default();
@@ -48,13 +48,13 @@ pub(super) fn wasm() -> Result<Tally> {
     Ok(tally)
 }
 
-/// An example with tests of its own says `test = true` in its manifest and is counted here as well.
+/// Runs all Rust tests, including the tests of examples that have `test = true` in their manifest.
 pub(super) fn unit() -> Result<Tally> {
-    // The binary has every feature, so in the workspace they are all on.
+    // The binary enables every feature, so all features are on in the workspace.
     tests(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 
-/// What the workspace builds with its features, as it is without them.
+/// The arguments for the crates whose features the workspace enables, to build them without these features.
 const WITHOUT_FEATURES: [&str; 10] = [
     "--package",
     "tidewire-net",
@@ -73,6 +73,6 @@ fn tests(command: &mut Command) -> Result<Tally> {
     let succeeded = succeeds_watched(command, |line| {
         tally = tally + of_test_result(line).unwrap_or_default();
     })?;
-    // Tests that cargo runs with a harness of their own, or that do not compile, fail without a line to count.
+    // Tests with a harness of their own, and tests that do not compile, fail without printing a line to count.
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::broken() })
 }

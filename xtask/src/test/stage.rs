@@ -1,4 +1,4 @@
-//! The stages, and how long each may take.
+//! The stages and their budgets.
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use crate::{bench, floors};
 pub(super) enum Stage {
     /// rustfmt.
     Format,
-    /// No crate imports upwards.
+    /// Each crate imports only from lower floors.
     Floors,
-    /// clippy and rustdoc, warnings denied.
+    /// clippy and rustdoc, with warnings denied.
     Lints,
-    /// What must run in browsers too compiles for them.
+    /// The crates that must run in browsers compile for them.
     Wasm,
-    /// Every Rust test, those in documentation and examples included.
+    /// Every Rust test, including those in documentation and examples.
     Unit,
-    /// Instructions per message are not more than recorded.
+    /// A message takes no more instructions than recorded.
     Instructions,
     /// The official JavaScript clients against our programs.
     Node,
     /// The official browser client and the browser's own WebSocket, in headless Chromium.
     Browser,
-    /// Autobahn's test suite against the binary's WebSocket, and against our client.
+    /// Autobahn's test suite, against `/ws` of the binary and against our client.
     Autobahn,
-    /// The same tests against Node's own server: they ask for nothing that it does not do.
+    /// The tests of `Node` against Node's own server, to prove that they expect nothing that Node does not do.
     Reference,
 }
 
-/// What the table says of a stage.
+/// The row of the table for one stage.
 struct Row {
     name: &'static str,
     /// The budget in `cargo xtask test`, in minutes.
@@ -45,7 +45,7 @@ struct Row {
 }
 
 impl Stage {
-    /// Cheap ones first.
+    /// All stages, fast ones first.
     pub(super) const ALL: [Self; 10] = [
         Self::Format,
         Self::Floors,
@@ -59,8 +59,8 @@ impl Stage {
         Self::Reference,
     ];
 
-    /// The table of names and budgets. A budget is wall-clock time on two cores, with nothing built before. Those of
-    /// `cargo xtask test` are 40 minutes in all: what does not fit leaves a smoke test and a shard there, see [`Scope`].
+    /// The table of names and budgets. A budget is wall-clock time on two cores, starting from an empty build directory. The
+    /// budgets of `cargo xtask test` add up to 40 minutes at most. Longer stages run a smoke test and a shard, see [`Scope`].
     const fn row(self) -> Row {
         let (name, minutes, full_minutes) = match self {
             Self::Format => ("format", 1, 1),
@@ -84,17 +84,17 @@ impl Stage {
     pub(super) fn named(name: &str) -> Result<Self> {
         let Some(stage) = Self::ALL.into_iter().find(|stage| stage.name() == name) else {
             let names = Self::ALL.map(Self::name).join(", ");
-            bail!("there is no stage {name:?}; there are {names}");
+            bail!("there is no stage {name:?}; the stages are {names}");
         };
         Ok(stage)
     }
 
-    /// Whether `cargo xtask test` runs only a shard of it.
+    /// Whether `cargo xtask test` runs only a smoke test and a shard of it.
     pub(super) fn has_shards(self) -> bool {
         matches!(self, Self::Autobahn | Self::Reference)
     }
 
-    /// A stage that takes longer has failed.
+    /// The budget. A stage that takes longer fails.
     pub(super) fn budget(self, scope: Scope) -> Duration {
         let Row { minutes, full_minutes, .. } = self.row();
         let minutes = match scope {
@@ -104,7 +104,7 @@ impl Stage {
         Duration::from_secs(60 * minutes)
     }
 
-    /// An error means that the stage cannot be run here, which is a failure too.
+    /// Runs the stage. An error means that the stage cannot run on this machine, which counts as a failure.
     pub(super) fn run(self, scope: Scope) -> Result<Tally> {
         match self {
             Self::Format => rust::format(),
@@ -129,7 +129,7 @@ fn floors_kept() -> Result<Tally> {
     Ok(Tally { passed: report.crates - report.offenders, failed: report.offenders, skipped: 0 })
 }
 
-/// A case is a test.
+/// Runs Autobahn's cases. Each case counts as a test.
 fn autobahn_passed(scope: Scope) -> Result<Tally> {
     let cases = scope.shard_of(Cases::SHARDS)?.map_or_else(Cases::every, Cases::smoke_and);
     let verdict = autobahn::run(&cases)?;
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_may_take_as_long_in_full_as_it_may_without() {
+    fn a_full_stage_has_at_least_the_budget_of_its_shard() {
         for stage in Stage::ALL {
             let (part, whole) = (stage.budget(Scope::Shard(None)), stage.budget(Scope::Full));
             assert!(part <= whole, "{stage:?}");

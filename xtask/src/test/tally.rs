@@ -1,8 +1,8 @@
-//! Counting tests from what their runners print.
+//! Counts tests from the output of their runners.
 
 use std::ops::Add;
 
-/// How many tests ended how.
+/// The number of tests for each result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) passed: usize,
@@ -11,17 +11,17 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// A stage that could not be counted: one failure.
+    /// One failure, for a stage whose tests cannot be counted.
     pub(super) const fn broken() -> Self {
         Self { passed: 0, failed: 1, skipped: 0 }
     }
 
-    /// A stage, or part of one, that is one check.
+    /// The result of a single check.
     pub(super) const fn of_check(passed: bool) -> Self {
         Self { passed: passed as usize, failed: !passed as usize, skipped: 0 }
     }
 
-    /// Nothing ran: neither good nor bad, and therefore bad.
+    /// Whether no test ran. The report counts that as a failure.
     pub(super) const fn is_empty(self) -> bool {
         self.passed + self.failed == 0
     }
@@ -39,7 +39,7 @@ impl Add for Tally {
     }
 }
 
-/// Reads `test result: ok. 3 passed; 1 failed; 2 ignored; …`, with which each Rust test program ends.
+/// Reads the last line of a Rust test program: `test result: ok. 3 passed; 1 failed; 2 ignored; …`.
 pub(super) fn of_test_result(line: &str) -> Option<Tally> {
     let (_, counts) = line.trim().strip_prefix("test result: ")?.split_once(". ")?;
     let count = |name: &str| {
@@ -48,7 +48,7 @@ pub(super) fn of_test_result(line: &str) -> Option<Tally> {
     Some(Tally { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
 }
 
-/// The lines `ℹ pass 41` and their like, with which Node's test runner ends.
+/// The last lines of Node's test runner, such as `ℹ pass 41`.
 #[derive(Debug, Default)]
 pub(super) struct NodeSummary {
     tally: Tally,
