@@ -81,7 +81,7 @@ mod tests {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let path = std::env::join_paths([here, Path::new("/bin"), Path::new("/usr/bin")]).expect("no colon");
         assert_eq!(find_in(&path, "sh"), Some("/bin/sh".into()));
-        // A file, but none that can be run; and a folder.
+        // A file that is not executable, and a folder.
         assert_eq!(find_in(&path, "Cargo.toml"), None);
         assert_eq!(find_in(&path, "src"), None);
         assert_eq!(find_in(&path, "no-such-program-anywhere"), None);

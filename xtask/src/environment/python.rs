@@ -70,7 +70,7 @@ pub(crate) fn wstest(python: &Path, pins: &Path, folder: &Path) -> Result<PathBu
 fn pip(python: &Path) -> Command {
     let mut command = Command::new(python);
     command.args(["-m", "pip", "install", "--quiet", "--no-deps"]);
-    // These turn off the warnings that pip is old and runs as root. Both are intended.
+    // These turn off the warnings that pip is old and runs as root. Both are true and intended.
     command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
     command.env("PIP_NO_PYTHON_VERSION_WARNING", "1");
     command
