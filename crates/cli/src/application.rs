@@ -1,26 +1,27 @@
-//! The built-in application: the events of the common Socket.IO guides.
+//! The built-in application. It handles the events of the common Socket.IO guides.
 
 use serde::Deserialize;
 use tidewire::server::{Builder, Data, HandlerError, Limits, Server, Socket};
 
-/// What a `message` carries.
+/// The argument of a `message` event.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text or { room, message }")]
 enum Message {
-    /// Answered to the sender.
+    /// Echoed to the sender.
     Echo(String),
-    /// Sent to everyone else in the room.
+    /// Sent to all other sockets in the room.
     ToRoom { room: String, message: serde_json::Value },
 }
 
-/// Rooms of one socket, less than elsewhere: here every client joins whatever it names.
+/// The maximum number of rooms per socket. It is lower than the library's default, because any client of this
+/// application may join any room.
 const MAX_ROOMS: usize = 1_000;
 
-/// The server with its handlers.
+/// Builds the server and registers its handlers.
 pub(crate) fn build(builder: Builder) -> Server {
     let io = builder.limits(Limits { max_rooms: MAX_ROOMS, ..Limits::default() }).build();
     io.on("join-room", async |io: Server, socket: Socket, Data(room): Data<String>| {
-        // A client that asked for an acknowledgement is told what was wrong with its room.
+        // If the client requested an acknowledgement, it receives the reason.
         socket.join(&room).await.map_err(|error| HandlerError::new(error.to_string()))?;
         io.to(&room).emit("notification", format!("{} joined {room}", socket.id()));
         Ok::<_, HandlerError>(())
@@ -30,7 +31,7 @@ pub(crate) fn build(builder: Builder) -> Server {
         Message::Echo(text) => socket.emit("message", format!("Echo: {text}")),
         Message::ToRoom { room, message } => socket.to(room).emit("receive-message", message),
     });
-    // An event of another name does nothing here; a client that asks for an acknowledgement gets one all the same.
+    // Other events do nothing, but if the client requests an acknowledgement, it receives one.
     io.on_fallback(async || {});
     io
 }

@@ -1,4 +1,4 @@
-//! What may be said on the command line and in the environment.
+//! Command-line arguments and environment variables.
 
 use std::path::PathBuf;
 
@@ -9,36 +9,36 @@ use tidewire::ws::AllowedOrigins;
 #[derive(Debug, Parser)]
 #[command(name = "tidewire", version, about, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
-    /// What is logged to standard error, for instance `debug` or `tidewire_server=debug`
+    /// Log filter for standard error, for instance `debug` or `tidewire_server=debug`
     #[arg(long, global = true, value_name = "FILTER", env = "TIDEWIRE_LOG", default_value = "warn")]
     pub(crate) log: String,
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Without a subcommand the server is run.
+    /// The options of `serve`, which is the default subcommand.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the server (what happens without a subcommand too)
+    /// Run the server (the default without a subcommand)
     Serve(ServeArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address and port to listen on; port 0 takes a free one
+    /// Address and port to listen on; with port 0, the system chooses a free port
     #[arg(long, value_name = "ADDR:PORT", env = "TIDEWIRE_LISTEN", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
 
-    /// Origin whose pages may connect and read the responses, for instance https://example.com; may be given several
-    /// times. Programs that are no pages may connect all the same [default: every origin]
+    /// Origin whose pages may connect and read the responses, for instance https://example.com; can be given several
+    /// times. Clients that send no Origin header (programs, not pages) can always connect [default: every origin]
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
 
-    /// PEM file with the certificate of the server, then those that lead to its authority: the server speaks https and
-    /// wss, and nothing else
+    /// PEM file with the certificate chain of the server, its own certificate first; the server then accepts https and
+    /// wss only
     #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
@@ -46,17 +46,20 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Do not compress messages of /ws, although the client offers it
+    /// Do not compress messages on /ws, even if the client offers compression
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
     pub(crate) no_ws_compression: bool,
 }
 
-/// An origin as browsers send it: scheme, host and perhaps port. Anything else would never match, in silence.
+/// Checks that an origin has the form that browsers send: a scheme, a host and optionally a port. Any other value would
+/// never match, without any warning.
 fn parse_origin(text: &str) -> Result<String, String> {
     let origin = text.strip_suffix('/').unwrap_or(text);
-    // CORS knows no wildcards in a list.
+    // CORS does not allow wildcards in a list.
     if AllowedOrigins::new([origin]).is_err() || origin.contains('*') {
-        return Err("an origin is a scheme and a host, for instance https://example.com".into());
+        return Err(
+            "an origin is a scheme, a host and optionally a port, for instance https://example.com".into()
+        );
     }
     Ok(origin.into())
 }

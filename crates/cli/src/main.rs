@@ -1,4 +1,4 @@
-//! The `tidewire` binary: a Socket.IO server and a WebSocket echo, to run as they are.
+//! The `tidewire` binary: a ready-made Socket.IO server and WebSocket echo server.
 
 mod application;
 mod args;
@@ -15,9 +15,13 @@ use crate::args::{Cli, Command};
 fn main() -> anyhow::Result<()> {
     let arguments = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse(&arguments.log).context("TIDEWIRE_LOG")?)
+        .with_env_filter(
+            EnvFilter::builder()
+                .parse(&arguments.log)
+                .context("invalid log filter in --log or TIDEWIRE_LOG")?,
+        )
         .with_writer(std::io::stderr)
-        // They would go to standard error as well, with a panic if that is closed.
+        // Internal errors would be written to standard error, too, and panic if it is closed.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

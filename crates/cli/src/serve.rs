@@ -1,4 +1,4 @@
-//! `tidewire serve`: what is served where, and the clean stop.
+//! `tidewire serve`: the routes of the server, and its clean shutdown.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use tower::Layer;
 use crate::application;
 use crate::args::ServeArgs;
 
-/// Serves until the process is told to stop.
+/// Serves until the process receives SIGTERM or Ctrl-C.
 pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     let (cors, origins) = match &arguments.allow_origin[..] {
         [] => (Cors::any(), None),
@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut builder = Server::builder().cors(cors);
     if let Some(origins) = origins.clone() {
-        // CORS keeps pages from reading answers, but not from opening a WebSocket.
+        // CORS prevents pages from reading responses, but not from opening a WebSocket.
         builder = builder.allow_request(move |request| {
             if origins.allows(&request.headers) {
                 Ok(())
@@ -46,7 +46,8 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
         builder = builder.tls(tls);
     }
     let io = application::build(builder);
-    // Taken before the address is printed: whoever has read it may stop us.
+    // Handle the signals before the address is printed: a process that reads the address may stop the server
+    // immediately.
     let stop = shutdown_signal()?;
     let listener =
         io.bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -54,7 +55,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     let greeting = format!(
         "listening on {http}://{address}\n  Socket.IO  {http}://{address}/socket.io/\n  WebSocket  {websocket}://{address}/ws (echoes each message)\n"
     );
-    // Whoever has started us may not care, or may have gone after the first line (`| head -1`): that ends no server.
+    // Standard output may be closed already, for instance after `| head -1`. That must not stop the server.
     let _ = io::stdout().write_all(greeting.as_bytes());
 
     let (stopping, stopped) = watch::channel(false);
@@ -71,16 +72,16 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
         .replace("ws://localhost:3000", &format!("{websocket}://{host}"));
     let router =
         Router::new().route("/", get(async || Html(page))).route("/ws", any(echo)).with_state(echoes);
-    // Around the router and not in it, whose layers hear of a request when it is first polled: of one that is given up at
-    // once, the engine would not hear.
+    // Wrap the router instead of adding a layer to it. A layer of a router sees a request only when the request is
+    // first polled, so the engine would miss requests that are cancelled before that.
     let service = io.layer().layer(router);
-    let mut told = stopping.subscribe();
-    let told = async move { drop(told.wait_for(|stopping| *stopping).await) };
-    let mut serving = tokio::spawn(listener.serve(service, told));
+    let mut stopped = stopping.subscribe();
+    let stopped = async move { drop(stopped.wait_for(|stopping| *stopping).await) };
+    let mut serving = tokio::spawn(listener.serve(service, stopped));
     tokio::select! {
         () = stop => {}
-        // Before it is told to, it does not end by itself.
-        served = &mut serving => return served.context("the listener has failed"),
+        // The task ends before the stop signal only if it panics.
+        served = &mut serving => return served.context("the listener failed"),
     }
     let _ = stopping.send(true);
     let goodbyes = async {
@@ -92,7 +93,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The certificate and the key, if they are named: one alone clap does not let through.
+/// Loads the certificate and the key, if they are given. Clap rejects one without the other.
 fn load_tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Result<Option<ServerTls>> {
     let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(None) };
     let tls = ServerTls::from_pem_files(certificate, key).with_context(|| {
@@ -101,21 +102,22 @@ fn load_tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Res
     Ok(Some(tls))
 }
 
-/// From the signal to the end, whatever the clients do. Each part of the stop has a limit that is no shorter.
+/// The maximum time from the signal to the end of the process, no matter what the clients do. Each part of the shutdown
+/// has its own limit that is not shorter.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the raw WebSocket has to know.
+/// The state of the WebSocket echo.
 #[derive(Clone)]
 struct EchoState {
     shutdown: watch::Receiver<bool>,
-    /// Each connection has a token of it, from the handshake until it has said goodbye.
+    /// Each connection holds a token from the handshake until its closing handshake is done.
     connections: TaskTracker,
     compress: bool,
-    /// `None`: all.
+    /// `None` allows all origins.
     origins: Option<Arc<AllowedOrigins>>,
 }
 
-/// The raw WebSocket: sends back what it gets, until the server stops.
+/// The WebSocket echo: sends each message back until the server stops.
 async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
     if let Some(origins) = &echoes.origins {
         upgrade = upgrade.allow_origins(origins)?;
@@ -129,7 +131,7 @@ async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<R
 
 #[allow(
     clippy::manual_async_fn,
-    reason = "an `async fn` keeps each argument twice, as long as the connection lives"
+    reason = "an `async fn` stores each argument twice, for the life of the connection"
 )]
 fn echo_messages(
     mut socket: WebSocket,
@@ -137,7 +139,7 @@ fn echo_messages(
     token: TaskTrackerToken,
 ) -> impl Future<Output = Result<(), SendError>> {
     async move {
-        // It is kept until the end.
+        // Moves the token into the future, so that it lives until the end.
         let _ = &token;
         let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
         loop {
@@ -156,7 +158,7 @@ fn echo_messages(
     }
 }
 
-/// Ready when the process gets SIGTERM or Ctrl-C.
+/// Returns a future that is ready when the process receives SIGTERM or Ctrl-C.
 fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,4 +1,4 @@
-//! Acknowledgements: who sends them, and the extractor that owns one.
+//! Acknowledgements: the trait of sockets that send them, and the extractor [`Ack`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,22 +14,22 @@ use crate::error::{ErrorReply, HandlerError};
 use crate::extract::Extract;
 use crate::side::Side;
 
-/// What the clones of a socket share: it sends acknowledgements, and tells the program what went wrong.
+/// The part of a socket that its clones share. It sends acknowledgements and reports errors to the program.
 pub trait Acknowledge: Send + Sync + 'static {
-    /// The namespace of the socket.
+    /// Returns the name of the socket's namespace.
     fn namespace(&self) -> &str;
 
-    /// Sends an encoded acknowledgement. One for a peer that is gone is dropped.
+    /// Sends an encoded acknowledgement. Drops it if the peer is disconnected.
     fn send_ack(&self, message: EncodedMessage<'_>);
 
-    /// Reports what went wrong to the program's error hook, with the name of the event if it was one.
+    /// Reports an error to the program's error hook. `event` is the name of the event, if the error belongs to one.
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>);
 }
 
-/// The right to acknowledge one event, once. Dropped by a handler that panics, it tells the peer that the handler
+/// Sends the acknowledgement of one event, once. If it is dropped during a panic, it tells the peer that the handler
 /// failed.
 pub struct AckSender<A: Acknowledge + ?Sized> {
-    /// `None` when the acknowledgement has been sent.
+    /// `None` after the acknowledgement was sent.
     socket: Option<Arc<A>>,
     id: u64,
 }
@@ -44,10 +44,10 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
         self.try_send(value).map_err(|(error, _)| error)
     }
 
-    /// The same; an error comes with the socket, for those who report it.
+    /// Like [`send`](Self::send), but also returns the socket with an error, so that the caller can report it.
     fn try_send<T: Serialize>(mut self, value: &T) -> Result<(), (HandlerError, Option<Arc<A>>)> {
         let Some(socket) = self.socket.as_deref() else { return Ok(()) };
-        // The socket stays here until then: if the program's `Serialize` panics, the peer is told by `drop`.
+        // Take the socket only afterwards: if the program's `Serialize` panics, `drop` still needs it to tell the peer.
         let sent = send_ack(socket, self.id, value);
         if sent.is_err() {
             let _ = send_ack(socket, self.id, &ErrorReply { error: HandlerError::INTERNAL_MESSAGE });
@@ -56,7 +56,7 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
         sent.map_err(|error| (error, socket))
     }
 
-    /// Sends what a failed handler has for the peer.
+    /// Sends the message of a handler's error.
     pub(crate) fn send_handler_error(mut self, error: &HandlerError) {
         self.send_error(error.message());
     }
@@ -67,13 +67,13 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
         }
     }
 
-    /// Gives the right up, and the id of the acknowledgement.
+    /// Returns the id without sending an acknowledgement.
     fn into_id(mut self) -> u64 {
         self.socket = None;
         self.id
     }
 
-    /// Tells the program, and sends nothing.
+    /// Reports an error to the program. Sends nothing to the peer.
     fn report(mut self, error: &HandlerError) {
         if let Some(socket) = self.socket.take() {
             socket.report_error(error, None);
@@ -82,7 +82,7 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
 }
 
 impl<A: Acknowledge> AckSender<A> {
-    /// The same without the type of the socket. It costs no memory.
+    /// Erases the type of the socket. This does not allocate.
     fn erase(mut self) -> AckSender<dyn Acknowledge> {
         let socket = self.socket.take();
         AckSender { socket: socket.map(|socket| socket as Arc<dyn Acknowledge>), id: self.id }
@@ -110,28 +110,29 @@ impl<A: Acknowledge + ?Sized> Drop for AckSender<A> {
 
 impl<A: Acknowledge + ?Sized> fmt::Debug for AckSender<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("AckSender").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// The acknowledgement of an event, to be sent when the handler wants; its return value is ignored then.
+/// Sends the acknowledgement of an event at a time that the handler chooses. The return value of a handler that takes
+/// it is ignored.
 ///
-/// Where the peer did not ask for an acknowledgement, sending does nothing. An `Ack` that is dropped unsent although
-/// the peer waits is reported to the error hook.
+/// If the peer did not request an acknowledgement, [`send`](Self::send) does nothing. If the peer requested one, and
+/// the `Ack` is dropped without sending it, the error hook is called.
 #[derive(Debug)]
 pub struct Ack<T = ()> {
-    /// It names no side, so that `Ack<T>` is the same type on both.
+    /// The type of the socket is erased, so that `Ack<T>` is the same type on both sides.
     sender: Option<AckSender<dyn Acknowledge>>,
     marker: PhantomData<fn(T)>,
 }
 
 impl<T: Serialize> Ack<T> {
-    /// Sends the acknowledgement. A tuple is a list of values, `()` is none.
+    /// Sends the acknowledgement. A tuple is a list of values, and `()` is an empty list.
     ///
-    /// A value that cannot be encoded is reported to the error hook, and the peer is told that the handler failed.
+    /// If the value cannot be encoded, the error hook is called, and the peer is told that the handler failed.
     pub fn send(mut self, value: T) {
-        if let Some(responder) = self.sender.take()
-            && let Err((error, Some(socket))) = responder.try_send(&value)
+        if let Some(ack_sender) = self.sender.take()
+            && let Err((error, Some(socket))) = ack_sender.try_send(&value)
         {
             socket.report_error(&error, None);
         }
@@ -139,7 +140,7 @@ impl<T: Serialize> Ack<T> {
 }
 
 impl<T> Ack<T> {
-    /// Whether the peer asked for an acknowledgement.
+    /// Returns whether the peer requested an acknowledgement.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.sender.is_some()
@@ -148,25 +149,24 @@ impl<T> Ack<T> {
 
 impl<T> Drop for Ack<T> {
     fn drop(&mut self) {
-        // A panic is reported as such, and told to the peer by the responder.
-        if let Some(responder) = self.sender.take()
+        // In a panic, the panic itself is reported, and `AckSender` tells the peer.
+        if let Some(ack_sender) = self.sender.take()
             && !std::thread::panicking()
         {
-            responder.report(&HandlerError::new("an acknowledgement was dropped unsent"));
+            ack_sender.report(&HandlerError::new("an `Ack` was dropped before its acknowledgement was sent"));
         }
     }
 }
 
 impl<S: Side, T: 'static> Extract<OnEvent<S>> for Ack<T> {
     fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
-        let responder = context.take_ack_sender().map(AckSender::erase);
-        Ok(Self { sender: responder, marker: PhantomData })
+        let sender = context.take_ack_sender().map(AckSender::erase);
+        Ok(Self { sender, marker: PhantomData })
     }
 
     fn restore(mut self, context: &mut HandlerContext<'_, S>) {
-        if let Some(responder) = self.sender.take() {
-            let id = responder.into_id();
-            context.restore_ack_sender(id);
+        if let Some(ack_sender) = self.sender.take() {
+            context.restore_ack_sender(ack_sender.into_id());
         }
     }
 }

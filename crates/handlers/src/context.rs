@@ -1,4 +1,4 @@
-//! What a handler is called with, before its extractors have taken it apart.
+//! The context of a handler call, from which extractors read their values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,13 +9,13 @@ use socketio_proto::Arguments;
 use crate::ack::{AckSender, Acknowledge};
 use crate::side::{HandlerEnv, Side};
 
-/// On which occasion a handler is called. Some extractors exist on some occasions only.
+/// The kind of a handler, for instance event handlers ([`OnEvent`]). Some extractors are available in some kinds only.
 pub trait HandlerKind: 'static {
-    /// The side whose sockets the occasion concerns.
+    /// The side to which the handlers belong.
     type Side: Side;
 }
 
-/// The occasion of an event that has come.
+/// The kind of event handlers.
 #[derive(Debug)]
 pub struct OnEvent<S>(PhantomData<S>);
 
@@ -23,36 +23,36 @@ impl<S: Side> HandlerKind for OnEvent<S> {
     type Side = S;
 }
 
-/// What happened: the source of all extractors.
+/// The context of one handler call. Every extractor reads its value from here.
 pub struct HandlerContext<'a, S: Side> {
     env: S::Env<'a>,
     pub(crate) event: Option<IncomingEvent<'a, S::Socket>>,
 }
 
-/// An event that has come.
+/// A received event.
 pub(crate) struct IncomingEvent<'a, A: Acknowledge> {
     pub(crate) name: &'a str,
     pub(crate) arguments: &'a Arguments<'a>,
-    /// Where the acknowledgement goes, if one was asked for and no extractor has taken it.
+    /// Sends the acknowledgement. `None` if the peer did not request one, or an extractor has taken it.
     pub(crate) ack_sender: Option<AckSender<A>>,
 }
 
 impl<'a, S: Side> HandlerContext<'a, S> {
-    /// Something other than an event has happened.
-    pub fn new(source: S::Env<'a>) -> Self {
-        Self { env: source, event: None }
+    /// Creates the context of a call without an event, for instance of an `on_disconnect` handler.
+    pub fn new(env: S::Env<'a>) -> Self {
+        Self { env, event: None }
     }
 
-    pub(crate) fn with_event(source: S::Env<'a>, event: IncomingEvent<'a, S::Socket>) -> Self {
-        Self { env: source, event: Some(event) }
+    pub(crate) fn with_event(env: S::Env<'a>, event: IncomingEvent<'a, S::Socket>) -> Self {
+        Self { env, event: Some(event) }
     }
 
-    /// What the extractors of the side take their values from.
+    /// Returns the environment of the handler, from which the extractors of the side read their values.
     pub fn env(&self) -> &S::Env<'a> {
         &self.env
     }
 
-    /// The responder, if the peer asked for an acknowledgement and nobody has taken it yet.
+    /// Takes the sender of the acknowledgement. `None` if the peer did not request one, or it was taken before.
     pub(crate) fn take_ack_sender(&mut self) -> Option<AckSender<S::Socket>> {
         self.event.as_mut()?.ack_sender.take()
     }
@@ -68,8 +68,8 @@ impl<'a, S: Side> HandlerContext<'a, S> {
 
 impl<S: Side> fmt::Debug for HandlerContext<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("source", &self.env)
+        f.debug_struct("HandlerContext")
+            .field("env", &self.env)
             .field("event", &self.event.as_ref().map(|event| event.name))
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! The encoder that each thread keeps for what it sends.
+//! One message encoder per thread, so that its buffers are reused.
 
 use std::cell::Cell;
 
@@ -10,7 +10,8 @@ thread_local! {
 
 /// Runs `encode` with the thread's encoder.
 ///
-/// The encoder is taken, not borrowed: a `Serialize` of the program that emits in the middle gets another one.
+/// The encoder is taken out of the thread-local, not borrowed. If a `Serialize` implementation of the program itself
+/// emits an event, the nested call uses a new encoder.
 pub fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> R {
     let mut encoder = ENCODER.take().unwrap_or_default();
     let result = encode(&mut encoder);

@@ -1,4 +1,4 @@
-//! What goes wrong in handlers, and what the peer is told of it.
+//! Errors of handlers, and the part of them that the peer receives.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,51 +7,54 @@ use std::fmt;
 use serde::Serialize;
 use ws_proto::ErrorChain;
 
-/// A handler failed, or could not be called.
+/// The error of a handler that failed or could not be called.
 ///
-/// It goes to the program's error hook (`on_error`). If the peer asked for an acknowledgement, it gets
-/// `{"error": <message>}`. The text of an error that comes in by `?` is not sent to the peer, which learns only that the
-/// handler failed: such texts name tables and files. [`HandlerError::new`] makes an error with words for the peer.
+/// The program's error hook (`on_error`) is called with it. If the peer requested an acknowledgement, the
+/// acknowledgement is `{"error": <message>}`.
+///
+/// The message of an error that `?` converts is always `handler failed`. Its own text is not sent to the peer, because
+/// such texts can name tables and files. Use [`HandlerError::new`] for a message that the peer may read.
 pub struct HandlerError {
     message: Cow<'static, str>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl HandlerError {
-    /// All that a peer learns of an error that is not meant for it.
+    /// The message for the peer if the real error is not meant for it.
     pub(crate) const INTERNAL_MESSAGE: &str = "handler failed";
 
-    /// An error that the peer may read.
+    /// Creates an error with a message that is sent to the peer.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), source: None }
     }
 
-    /// An error that the peer may not read, of any type: `.map_err(HandlerError::internal)?` for those that `?` alone
-    /// does not take (`anyhow::Error`, boxed errors, texts).
+    /// Creates an error from a value of any error type. The peer does not receive its text. Use
+    /// `.map_err(HandlerError::internal)?` for types that `?` alone does not convert: `anyhow::Error`, boxed errors,
+    /// strings.
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(error.into()) }
     }
 
-    /// Adds what the peer is not told.
+    /// Sets the underlying error. It is not sent to the peer.
     #[must_use]
     pub fn with_source(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(error.into());
         self
     }
 
-    /// What the peer is told.
+    /// Returns the message that is sent to the peer.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The underlying error, which is not sent to the peer.
+    /// Returns the underlying error. It is not sent to the peer.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.source.as_deref()
     }
 
-    /// A handler has panicked with this payload. The peer may not read it.
+    /// Creates the error of a handler that panicked with this payload. The payload is not sent to the peer.
     #[must_use]
     pub fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic
@@ -63,20 +66,20 @@ impl HandlerError {
     }
 }
 
-/// What an acknowledgement carries when its handler failed.
+/// The argument of the acknowledgement of a handler that failed.
 #[derive(Serialize)]
 pub(crate) struct ErrorReply<'a> {
     pub(crate) error: &'a str,
 }
 
-// `HandlerError` is no `Error` itself: that is what lets every error become one with `?`.
+// `HandlerError` does not implement `Error`. Otherwise this blanket `From` would conflict with `From<T> for T`.
 impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
         Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(Box::new(error)) }
     }
 }
 
-/// What the peer is told, then what it is not told with all its causes.
+/// Writes the message for the peer, then the underlying error with all its causes.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;

@@ -1,4 +1,4 @@
-//! The handlers of events: who is registered for which event, and how.
+//! The table of event handlers, and their registration.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::maybe_send::BoxFuture;
 use crate::reply::IntoReply;
 use crate::side::Side;
 
-/// The handler of an event, and how it was registered. Cheap to clone.
+/// An event handler with its registration options. Cheap to clone.
 pub struct EventHandler<S: Side> {
     pub(crate) call: ErasedHandler<S, Result<(), HandlerError>>,
-    /// It does not hold up the events behind it.
+    /// The events after this one do not wait for the handler.
     pub(crate) concurrent: bool,
 }
 
 impl<S: Side> EventHandler<S> {
-    /// A handler whose return value is the acknowledgement.
+    /// Creates a handler. Its return value is sent as the acknowledgement.
     pub fn new<M, H>(handler: H) -> Self
     where
         H: Handler<OnEvent<S>, M>,
@@ -28,9 +28,9 @@ impl<S: Side> EventHandler<S> {
     {
         let call = Arc::new(move |context: &mut HandlerContext<'_, S>| {
             let future = handler.call(context)?;
-            // An `Ack` extractor has taken it if there was one.
-            let responder = context.take_ack_sender();
-            Ok(Box::pin(async move { future.await.send_reply(responder) }) as BoxFuture<_>)
+            // `None` if an `Ack` extractor has taken it.
+            let ack_sender = context.take_ack_sender();
+            Ok(Box::pin(async move { future.await.send_reply(ack_sender) }) as BoxFuture<_>)
         });
         Self { call, concurrent: false }
     }
@@ -48,17 +48,18 @@ impl<S: Side> fmt::Debug for EventHandler<S> {
     }
 }
 
-/// All handlers of events that the sockets of a namespace share.
+/// All event handlers that the sockets of a namespace share.
 pub struct EventTable<S: Side> {
-    /// The names are the program's, so their hash needs no defence.
+    /// The program chooses the names, so the hash need not resist collision attacks.
     handlers: FxHashMap<Box<str>, EventHandler<S>>,
     fallback: Option<EventHandler<S>>,
     concurrency_limit: usize,
 }
 
 impl<S: Side> EventTable<S> {
-    /// Registers the handler of an event, or of all events without a handler where `event` is `None`. Returns the one
-    /// that it replaces: what that has captured belongs to the program, so drop it under no lock.
+    /// Registers a handler for `event`, or the fallback for all events without a handler if `event` is `None`. Returns
+    /// the handler that it replaces. Drop that handler without holding a lock: values that it captured may run code of
+    /// the program when they are dropped.
     pub fn insert(&mut self, event: Option<&str>, handler: EventHandler<S>) -> Option<EventHandler<S>> {
         match event {
             Some(event) => self.handlers.insert(event.into(), handler),
@@ -66,7 +67,7 @@ impl<S: Side> EventTable<S> {
         }
     }
 
-    /// How many handlers of one socket may run at the same time. Default 1; 0 means the same.
+    /// Sets how many handlers of one socket may run at the same time. Default 1; 0 means 1.
     pub fn set_concurrency_limit(&mut self, handlers: usize) {
         self.concurrency_limit = handlers;
     }
@@ -75,7 +76,7 @@ impl<S: Side> EventTable<S> {
         self.concurrency_limit.max(1)
     }
 
-    /// The handler of `event`, or the fallback.
+    /// Returns the handler of `event`, or the fallback.
     pub(crate) fn find(&self, event: &str) -> Option<&EventHandler<S>> {
         self.handlers.get(event).or(self.fallback.as_ref())
     }
@@ -110,13 +111,13 @@ impl<S: Side> fmt::Debug for EventTable<S> {
     }
 }
 
-/// Who keeps a table of handlers and lets it be changed.
+/// An owner of an [`EventTable`] that allows changes to it.
 pub trait EventRegistry<S: Side> {
-    /// Changes the table. Sockets that exist may go on with the table as it was.
+    /// Changes the table. Existing sockets may continue to use the unchanged table.
     fn update_event_table(&self, change: &mut dyn FnMut(&mut EventTable<S>));
 }
 
-/// The handler of an event, just registered; [`concurrent`](Self::concurrent) says more about it.
+/// Sets further options of a handler that was just registered, see [`concurrent`](Self::concurrent).
 pub struct Registration<'a, S: Side> {
     registry: &'a dyn EventRegistry<S>,
     /// `None` for the fallback.
@@ -124,7 +125,7 @@ pub struct Registration<'a, S: Side> {
 }
 
 impl<'a, S: Side> Registration<'a, S> {
-    /// Registers the handler of an event, or the fallback.
+    /// Registers a handler for `event`, or the fallback if `event` is `None`.
     pub fn register(
         registry: &'a dyn EventRegistry<S>,
         event: Option<Box<str>>,
@@ -135,16 +136,16 @@ impl<'a, S: Side> Registration<'a, S> {
         registry.update_event_table(&mut |table| {
             replaced = handler.take().and_then(|handler| table.insert(event.as_deref(), handler));
         });
-        // Only now is it dropped, under no lock of the registry.
+        // The registry's lock is released here: values that the replaced handler captured may run code of the program.
         drop(replaced);
         Self { registry, event }
     }
 
-    /// The events behind this one do not wait until its handler has finished: for a long job and the event that
-    /// cancels it.
+    /// Marks the handler as concurrent: the events after this one do not wait until the handler has finished. Use it
+    /// for a long job that a later event can cancel.
     ///
-    /// As many such handlers run at the same time for one socket as `Limits::concurrent_handlers` says; one more holds
-    /// up those behind it.
+    /// The side limits how many such handlers of one socket run at the same time (`Limits::max_concurrent_handlers`).
+    /// When the limit is reached, the next handler still starts, but the events after it wait.
     pub fn concurrent(self) {
         self.registry.update_event_table(&mut |table| {
             if let Some(handler) = table.registered_mut(self.event.as_deref()) {

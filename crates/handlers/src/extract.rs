@@ -1,4 +1,4 @@
-//! Extractors: what a handler's parameters may be.
+//! Extractors: the types of a handler's parameters.
 
 use serde::de::DeserializeOwned;
 use socketio_proto::Arguments;
@@ -9,57 +9,62 @@ use crate::side::Side;
 
 /// A type that a handler of kind `K` may have as a parameter.
 ///
-/// A failed extractor is never silent: the handler is not called, the error goes to the program's error hook, and a peer
-/// that asked for an acknowledgement is told.
+/// If an extractor fails, the handler is not called. The error is reported to the program's error hook. If the peer
+/// requested an acknowledgement, it receives the error's message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
-    note = "event handlers take `Socket`, `Server`, `Namespace`, `Data<T>`, `RawArguments`, `Ack<T>`, `Auth<T>`, `State<S>`, `EventName`",
-    note = "`on_connection` and middleware take `Socket`, `Server`, `Namespace`, `Auth<T>`, `State<S>`",
-    note = "`on_disconnect` takes these, `DisconnectReason` and `DroppedEvents`"
+    note = "every handler accepts `State<S>`; event handlers also accept `Data<T>`, `RawArguments`, `Ack<T>` and `EventName`",
+    note = "the crate that calls the handler adds its own extractors, for instance its socket: see its documentation",
+    note = "the `T` of `Data<T>` must implement `serde::de::DeserializeOwned` (`#[derive(Deserialize)]`, no borrowed fields)"
 )]
 pub trait Extract<K: HandlerKind>: Sized {
-    /// Takes the value out of what happened.
+    /// Extracts the value from the context of a handler call.
     ///
     /// # Errors
-    /// Why there is no such value.
+    /// Returns an error if the value is missing or invalid.
     fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError>;
 
-    /// Undoes [`extract`](Self::extract): another parameter of the same handler could not be extracted.
+    /// Undoes [`extract`](Self::extract), because another parameter of the same handler could not be extracted.
     #[doc(hidden)]
     fn restore(self, context: &mut HandlerContext<'_, K::Side>) {
         let _ = context;
     }
 }
 
-/// The arguments of an event, read as `T`.
+/// The arguments of an event, deserialized as `T`.
 ///
-/// A tuple is the list of arguments, `()` is none, anything else is the first argument. Arguments that `T` does not
-/// name are ignored, and missing ones at the end are `None` where `T` has an `Option`. Types that take bytes
-/// (`Bytes`, `serde_bytes`) get the attachments of a binary event.
+/// A tuple takes the list of arguments, `()` takes none, and any other type takes the first argument. Additional
+/// arguments are ignored. Missing arguments at the end are `None` if `T` has an `Option` for them. Types that take
+/// bytes (`Bytes`, `serde_bytes`) receive the attachments of a binary event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Data<T>(pub T);
 
 impl<S: Side, T: DeserializeOwned> Extract<OnEvent<S>> for Data<T> {
     fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
-        let Some(event) = &context.event else { return Err(HandlerError::new("no event")) };
-        // The peer sent these arguments, so it may read what is wrong with them.
+        let Some(event) = &context.event else {
+            return Err(HandlerError::new("this handler was called without an event"));
+        };
+        // The peer sent these arguments, so it may read the reason.
         event.arguments.deserialize().map(Self).map_err(|error| HandlerError::new(error.to_string()))
     }
 }
 
-/// The arguments of an event as they came: JSON text and attachments, not read yet. For programs that relay or store
-/// what they do not understand: emitted or returned in a [`Reply`](crate::Reply), they arrive as they came.
+/// The arguments of an event as they were received: JSON text and attachments, not deserialized. Use it in programs
+/// that relay or store arguments of unknown types. If they are emitted, or returned in a [`Reply`](crate::Reply), they
+/// are sent unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawArguments(pub Arguments<'static>);
 
 impl<S: Side> Extract<OnEvent<S>> for RawArguments {
     fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
-        let Some(event) = &context.event else { return Err(HandlerError::new("no event")) };
+        let Some(event) = &context.event else {
+            return Err(HandlerError::new("this handler was called without an event"));
+        };
         Ok(Self(event.arguments.clone().into_owned()))
     }
 }
 
-/// The name of the event, for handlers of more than one.
+/// The name of the event, for handlers of several events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventName(pub String);
 

@@ -1,4 +1,4 @@
-//! Handlers: async functions of extractors, kept without their types.
+//! The [`Handler`] trait, its implementation for async functions, and handlers with erased types.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use crate::error::HandlerError;
 use crate::extract::Extract;
 use crate::maybe_send::{BoxFuture, MaybeSend};
 
-/// An async function whose parameters are extractors of kind `K`; up to eight of them.
+/// An async function with up to eight parameters, each an [extractor](Extract) of kind `K`.
 #[diagnostic::on_unimplemented(
-    message = "this is no handler: check each parameter, and that the function is async",
+    message = "not a valid handler: check that the function is async and that each parameter is an extractor",
     note = "a handler is an async function or `async |..| {{ .. }}` whose parameters are all extractors, and whose future is `Send`",
-    note = "event handlers take `Socket`, `Server`, `Namespace`, `Auth<T>`, `State<S>`, and `Data<T>`, `RawArguments`, `Ack<T>`, `EventName`",
-    note = "middleware and `on_connection` take the first five of these; `on_disconnect` also `DisconnectReason`, `DroppedEvents`",
-    note = "the `T` of `Data<T>` and `Auth<T>` implements `serde::de::DeserializeOwned` (`#[derive(Deserialize)]`, no borrowed fields)",
-    note = "an async closure that captures something is written `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
+    note = "every handler accepts `State<S>`; event handlers also accept `Data<T>`, `RawArguments`, `Ack<T>` and `EventName`",
+    note = "the crate that calls the handler adds its own extractors, for instance its socket: see its documentation",
+    note = "the `T` of an extractor must implement `serde::de::DeserializeOwned` (`#[derive(Deserialize)]`, no borrowed fields)",
+    note = "write an async closure that captures variables as `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
 )]
 pub trait Handler<K: HandlerKind, M>: Send + Sync + 'static {
-    /// What it returns.
+    /// The return value of the function.
     type Output: 'static;
-    /// Its future.
+    /// The future that the function returns.
     type Future: Future<Output = Self::Output> + MaybeSend + 'static;
 
     /// Extracts the parameters and calls the function.
     ///
     /// # Errors
-    /// An extractor failed.
+    /// Returns the error of the extractor that failed.
     fn call(&self, context: &mut HandlerContext<'_, K::Side>) -> Result<Self::Future, HandlerError>;
 }
 
 macro_rules! handlers {
-    // One after another; when one fails, those before it are given back.
+    // Extracts one parameter after another. If one fails, those extracted before it are restored.
     (@extract $handler:ident, $context:ident, [$($extracted:ident)*],) => {
         Ok($handler($($extracted),*))
     };
@@ -73,12 +73,12 @@ handlers!(A, B, C, D, E, G);
 handlers!(A, B, C, D, E, G, H);
 handlers!(A, B, C, D, E, G, H, I);
 
-/// A handler without its type. An event costs two virtual calls (this one, and the poll of the future) and the box of
-/// the future.
+/// A type-erased handler. Each event costs two virtual calls (this function and the poll of its future) and the
+/// allocation of the future.
 pub type ErasedHandler<S, T> =
     Arc<dyn Fn(&mut HandlerContext<'_, S>) -> Result<BoxFuture<T>, HandlerError> + Send + Sync>;
 
-/// Erases the type of a handler of any occasion. `convert` makes a result of what it returns.
+/// Erases the type of a handler of any kind. `convert` maps its return value to `T`.
 pub fn erase_handler<K, M, H, T>(
     handler: H,
     convert: impl Fn(H::Output) -> T + Copy + Send + Sync + 'static,

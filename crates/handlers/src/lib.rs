@@ -1,14 +1,14 @@
-//! What a handler of Socket.IO events is, on either side of the wire.
+//! Handlers of Socket.IO events, for servers and clients.
 //!
-//! A program writes async functions whose parameters are *extractors* ([`Data`], [`Ack`], [`State`] and those that its
-//! side adds, for instance the socket). The value that such a function returns is the acknowledgement of the event.
-//! None of these types names a side, so a typed contract of a program is the same on both.
+//! A program writes async functions whose parameters are *extractors*: [`Data`], [`Ack`], [`State`], and the extractors
+//! that each side adds, for instance its socket. The return value of the function is the acknowledgement of the event.
+//! These types do not depend on a side, so types and functions that use only them work in a server and in a client.
 //!
-//! A side of the wire is a type that implements [`Side`]. It says which socket acknowledges, what its own extractors
-//! take their values from, and how a future becomes a task. For each of its sockets it owns one [`EventQueue`], which
-//! runs the handlers in the order of the events.
+//! A side is a type that implements [`Side`]. It defines the socket that sends acknowledgements, the values that its
+//! own extractors read, and how a future is spawned as a task. It owns one [`EventQueue`] per socket. The queue runs
+//! the handlers in the order of the events.
 //!
-//! A side without a network, whose socket keeps the acknowledgements:
+//! This example is a side without a network. Its socket stores the acknowledgements:
 //!
 //! ```
 //! # use std::{sync::{Arc, Mutex}, task::{Context, Waker}};
@@ -63,7 +63,7 @@
 //! let client = Client { socket: Arc::default(), states: StateMap::default(), events };
 //!
 //! let mut queue = EventQueue::<InMemory>::new();
-//! // An event that wants the acknowledgement 7.
+//! // An event that requests an acknowledgement, with the id 7.
 //! let packet = Decoder::new(&Default::default()).decode_text(r#"27["add",1,2]"#)?;
 //! if let Some(Packet::Event { event, ack, .. }) = packet {
 //!     queue.handle_event(event, ack, &&client, &mut Context::from_waker(Waker::noop()));
@@ -72,7 +72,8 @@
 //! # Ok::<(), socketio_proto::DecodeError>(())
 //! ```
 //!
-//! There is no runtime and no input or output in here. On `wasm32` futures need not be `Send` (see [`MaybeSend`]).
+//! This crate does no I/O and does not depend on an async runtime. On `wasm32`, futures need not be `Send` (see
+//! [`MaybeSend`]).
 
 mod ack;
 mod context;

@@ -1,7 +1,7 @@
-//! The events of one socket: their handlers run one after another.
+//! The event queue of one socket, which runs the handlers one after another.
 //!
-//! Hot path. A handler is polled once in place. Only if it is not ready then does it become a task, and the events
-//! behind it wait here, in memory of their own.
+//! Hot path. A handler is polled once in place. If it is not ready then, it is spawned as a task, and the events after
+//! it are queued here. Queued events own their memory.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,51 +19,52 @@ use crate::error::HandlerError;
 use crate::side::{HandlerEnv, Side};
 use crate::spawn::{FirstPoll, Spawn, start_handler};
 
-/// Events that had to wait and are started in one turn. Then what they have sent leaves, and others get their turn.
+/// Queued events that one poll starts. After that many, the poll returns, so that the queued messages are sent and
+/// other tasks run.
 const MAX_EVENTS_PER_POLL: usize = 32;
 
-/// Memory of a waiting event besides its payload.
+/// Memory of a queued event besides its payload.
 const QUEUED_EVENT_OVERHEAD: usize = size_of::<QueuedEvent>();
 
 /// The events of one socket, and the handlers that run for them.
 ///
-/// The next handler starts when the one before has finished, unless that is registered as
-/// [`concurrent`](crate::Registration::concurrent) or the table allows more than one
-/// ([`EventTable::set_concurrency_limit`](crate::EventTable::set_concurrency_limit)). A running handler is never cancelled: when
-/// the queue is dropped, its tasks go on.
+/// The next handler starts when the previous one has finished. There are two exceptions: the previous handler is
+/// registered as [`concurrent`](crate::Registration::concurrent), or the table allows more than one handler at a time
+/// ([`EventTable::set_concurrency_limit`](crate::EventTable::set_concurrency_limit)). A running handler is never
+/// cancelled: if the queue is dropped, its tasks continue.
 ///
-/// The owner of the queue calls [`poll`](Self::poll) whenever its task is woken.
+/// The owner of the queue must call [`poll`](Self::poll) whenever its task is woken.
 pub struct EventQueue<S: Side> {
-    /// The handler that the next event waits for.
+    /// The running handler for which the next event waits.
     current: Option<RunningHandler<S>>,
-    /// Handlers that no event waits for. Most sockets never have any.
+    /// Running handlers for which no event waits. Most sockets never have one.
     concurrent: Vec<RunningHandler<S>>,
-    /// `current` joins them while they are fewer than this.
+    /// `current` moves to `concurrent` while that holds fewer handlers than this.
     max_concurrent: usize,
     queued: VecDeque<QueuedEvent>,
     queued_bytes: usize,
     dropped: usize,
 }
 
-/// A handler that was not ready when it was polled in place.
+/// A handler that was not ready at its first poll.
 struct RunningHandler<S: Side> {
     task: <S::Spawn as Spawn>::Task<Result<(), HandlerError>>,
     event: Box<str>,
 }
 
-/// An event that waits for the handler before it.
+/// An event that waits until its handler may start.
 struct QueuedEvent {
     event: Event<'static>,
     ack: Option<u64>,
     bytes: usize,
 }
 
-/// How many events wait for the handlers before them, and the memory that they take in bytes.
+/// The size of an [`EventQueue`]: the events that wait for a handler to finish, and their memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventQueueSize {
-    /// Their number.
+    /// The number of queued events.
     pub events: usize,
-    /// Their memory in bytes.
+    /// The memory of the queued events, in bytes.
     pub bytes: usize,
 }
 
@@ -77,7 +78,7 @@ impl Sum for EventQueueSize {
 }
 
 impl<S: Side> EventQueue<S> {
-    /// A queue without events. It takes no memory of its own.
+    /// Creates an empty queue. This does not allocate.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -90,64 +91,64 @@ impl<S: Side> EventQueue<S> {
         }
     }
 
-    /// Whether no handler runs and no event waits, so that [`poll`](Self::poll) has nothing to do.
+    /// Returns whether no handler runs and no event is queued. Then [`poll`](Self::poll) has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.current.is_none() && self.concurrent.is_empty() && self.queued.is_empty()
     }
 
-    /// The events that wait.
+    /// Returns the number and the memory of the queued events. The events of running handlers do not count.
     #[must_use]
     pub fn size(&self) -> EventQueueSize {
         EventQueueSize { events: self.queued.len(), bytes: self.queued_bytes }
     }
 
-    /// How many events [`discard_queued`](Self::discard_queued) has dropped.
+    /// Returns how many queued events were dropped, see [`discard_queued`](Self::discard_queued).
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped
     }
 
-    /// Calls the handler of an event that has just come, or keeps the event until those before it have finished.
+    /// Calls the handler of a received event, or queues the event until the handlers before it have finished.
     pub fn handle_event(
         &mut self,
         event: Event<'_>,
         ack: Option<u64>,
-        source: &S::Env<'_>,
+        env: &S::Env<'_>,
         cx: &mut TaskContext<'_>,
     ) {
         if self.current.is_some() || !self.queued.is_empty() {
             return self.push(event, ack);
         }
-        self.start(&event, ack, source, cx);
+        self.start(&event, ack, env, cx);
         if !self.is_idle() {
-            let _ = self.poll(source, cx);
+            let _ = self.poll(env, cx);
         }
     }
 
-    /// Keeps an event for a later [`poll`](Self::poll): for a socket whose events may not be handled yet.
+    /// Queues an event until the next [`poll`](Self::poll), for a socket that may not handle events yet.
     pub fn push(&mut self, event: Event<'_>, ack: Option<u64>) {
         let bytes = event.size() + QUEUED_EVENT_OVERHEAD;
         self.queued_bytes += bytes;
         self.queued.push_back(QueuedEvent { event: event.into_owned(), ack, bytes });
     }
 
-    /// Does all that can be done now: takes the results of handlers that have finished, starts the next one, and so
-    /// on. Ready when no handler runs and no event waits.
+    /// Drives the queue: takes the results of finished handlers and starts the handlers of queued events. Ready when no
+    /// handler runs and no event is queued.
     ///
-    /// Once the socket is disconnected, no handler is started any more, and the events that wait are dropped.
-    pub fn poll(&mut self, source: &S::Env<'_>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    /// After the socket is disconnected, no handler is started, and all queued events are dropped.
+    pub fn poll(&mut self, env: &S::Env<'_>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let mut started = 0;
         loop {
-            if source.is_disconnected() {
+            if env.is_disconnected() {
                 self.discard_queued();
             }
-            self.poll_concurrent(source, cx);
+            self.poll_concurrent(env, cx);
             if let Some(running) = &mut self.current {
                 match running.poll(cx) {
                     Poll::Ready(result) => {
                         if let Some(running) = self.current.take() {
-                            report_error(result, &running.event, source);
+                            report_error(result, &running.event, env);
                         }
                     }
                     Poll::Pending if self.concurrent.len() < self.max_concurrent => {
@@ -156,7 +157,7 @@ impl<S: Side> EventQueue<S> {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            if source.is_disconnected() {
+            if env.is_disconnected() {
                 self.discard_queued();
             } else if started == MAX_EVENTS_PER_POLL && !self.queued.is_empty() {
                 cx.waker().wake_by_ref();
@@ -166,7 +167,7 @@ impl<S: Side> EventQueue<S> {
                 Some(QueuedEvent { event, ack, bytes }) => {
                     started += 1;
                     self.queued_bytes -= bytes;
-                    self.start(&event, ack, source, cx);
+                    self.start(&event, ack, env, cx);
                 }
                 None if self.concurrent.is_empty() => return Poll::Ready(()),
                 None => return Poll::Pending,
@@ -174,7 +175,7 @@ impl<S: Side> EventQueue<S> {
         }
     }
 
-    /// Drops the events that wait. [`dropped`](Self::dropped) counts them.
+    /// Drops all queued events. [`dropped`](Self::dropped) counts them.
     pub fn discard_queued(&mut self) {
         if !self.queued.is_empty() {
             self.dropped += self.queued.len();
@@ -183,41 +184,41 @@ impl<S: Side> EventQueue<S> {
         }
     }
 
-    /// Starts the handler of an event. If it is not ready, [`poll`](Self::poll) takes its result.
-    fn start(&mut self, event: &Event<'_>, ack: Option<u64>, source: &S::Env<'_>, cx: &mut TaskContext<'_>) {
+    /// Starts the handler of an event. If it is not ready at once, [`poll`](Self::poll) takes its result.
+    fn start(&mut self, event: &Event<'_>, ack: Option<u64>, env: &S::Env<'_>, cx: &mut TaskContext<'_>) {
         let name = event.name();
-        let own = source.socket_handler(name);
-        let Some(handler) = own.as_ref().or_else(|| source.event_table().find(name)) else {
-            return source.on_unhandled(name);
+        let own = env.socket_handler(name);
+        let Some(handler) = own.as_ref().or_else(|| env.event_table().find(name)) else {
+            return env.on_unhandled(name);
         };
-        let responder = ack.map(|id| AckSender::new(Arc::clone(source.socket()), id));
-        let event = IncomingEvent { name, arguments: event.arguments(), ack_sender: responder };
-        let mut context = HandlerContext::with_event(source.reborrow(), event);
+        let ack_sender = ack.map(|id| AckSender::new(Arc::clone(env.socket()), id));
+        let event = IncomingEvent { name, arguments: event.arguments(), ack_sender };
+        let mut context = HandlerContext::with_event(env.reborrow(), event);
         let started = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
-        // One handler more than the concurrent ones may always run: the one that is waited for.
+        // Without the current handler: it may always run in addition to the concurrent ones.
         self.max_concurrent = match handler.concurrent {
-            true => source.max_concurrent_handlers(),
-            false => source.event_table().concurrency_limit() - 1,
+            true => env.max_concurrent_handlers(),
+            false => env.event_table().concurrency_limit() - 1,
         };
         match started {
-            FirstPoll::Ready(result) => report_error(result, name, source),
+            FirstPoll::Ready(result) => report_error(result, name, env),
             FirstPoll::Pending(task) => self.current = Some(RunningHandler { task, event: name.into() }),
             FirstPoll::Failed(error) => {
-                if let Some(responder) = context.take_ack_sender() {
-                    responder.send_handler_error(&error);
+                if let Some(ack_sender) = context.take_ack_sender() {
+                    ack_sender.send_handler_error(&error);
                 }
-                report_error(Err(error), name, source);
+                report_error(Err(error), name, env);
             }
         }
     }
 
-    /// Takes the results of the handlers that no event waits for.
-    fn poll_concurrent(&mut self, source: &S::Env<'_>, cx: &mut TaskContext<'_>) {
+    /// Takes the results of the concurrent handlers that have finished.
+    fn poll_concurrent(&mut self, env: &S::Env<'_>, cx: &mut TaskContext<'_>) {
         let mut position = 0;
         while let Some(running) = self.concurrent.get_mut(position) {
             if let Poll::Ready(result) = running.poll(cx) {
                 let running = self.concurrent.swap_remove(position);
-                report_error(result, &running.event, source);
+                report_error(result, &running.event, env);
             } else {
                 position += 1;
             }
@@ -231,9 +232,9 @@ impl<S: Side> RunningHandler<S> {
     }
 }
 
-fn report_error(result: Result<(), HandlerError>, event: &str, source: &impl HandlerEnv) {
+fn report_error(result: Result<(), HandlerError>, event: &str, env: &impl HandlerEnv) {
     if let Err(error) = result {
-        Arc::clone(source.socket()).report_error(&error, Some(event));
+        Arc::clone(env.socket()).report_error(&error, Some(event));
     }
 }
 

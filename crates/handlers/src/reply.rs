@@ -1,4 +1,4 @@
-//! What a handler returns is the acknowledgement.
+//! Return values of handlers.
 
 use serde::Serialize;
 
@@ -6,43 +6,45 @@ use crate::ack::{AckSender, Acknowledge};
 use crate::error::HandlerError;
 use crate::maybe_send::MaybeSend;
 
-/// Values for the peer as an acknowledgement: a tuple is a list of values, anything else is one.
+/// The values of an acknowledgement, as the return value of an event handler. A tuple is a list of values; any other
+/// type is one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply<T>(pub T);
 
-/// What an event handler may return.
+/// A type that an event handler may return.
 ///
-/// Not every `T: Serialize` is a reply: a `Result` is one too, and would be sent as a value. Wrap values in [`Reply`].
+/// The trait is not implemented for every `T: Serialize`, because `Result` is `Serialize` too and would be sent as a
+/// value. Wrap values in [`Reply`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no acknowledgement",
-    note = "an event handler returns `()`, `Reply(value)`, or `Result<T, E>` with `T: Serialize` and `E: Into<HandlerError>`"
+    message = "an event handler cannot return `{Self}`",
+    note = "return `()`, `Reply(value)`, or `Result<T, E>` with `T: Serialize` and `E: Into<HandlerError>`"
 )]
 pub trait IntoReply: MaybeSend {
-    /// Sends the acknowledgement, if one was asked for.
+    /// Sends the acknowledgement if the peer requested one.
     #[doc(hidden)]
-    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError>;
+    fn send_reply<A: Acknowledge>(self, ack_sender: Option<AckSender<A>>) -> Result<(), HandlerError>;
 }
 
 impl IntoReply for () {
-    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError> {
-        responder.map_or(Ok(()), |responder| responder.send(&()))
+    fn send_reply<A: Acknowledge>(self, ack_sender: Option<AckSender<A>>) -> Result<(), HandlerError> {
+        ack_sender.map_or(Ok(()), |ack_sender| ack_sender.send(&()))
     }
 }
 
 impl<T: Serialize + MaybeSend> IntoReply for Reply<T> {
-    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError> {
-        responder.map_or(Ok(()), |responder| responder.send(&self.0))
+    fn send_reply<A: Acknowledge>(self, ack_sender: Option<AckSender<A>>) -> Result<(), HandlerError> {
+        ack_sender.map_or(Ok(()), |ack_sender| ack_sender.send(&self.0))
     }
 }
 
 impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for Result<T, E> {
-    fn send_reply<A: Acknowledge>(self, responder: Option<AckSender<A>>) -> Result<(), HandlerError> {
+    fn send_reply<A: Acknowledge>(self, ack_sender: Option<AckSender<A>>) -> Result<(), HandlerError> {
         match self {
-            Ok(value) => responder.map_or(Ok(()), |responder| responder.send(&value)),
+            Ok(value) => ack_sender.map_or(Ok(()), |ack_sender| ack_sender.send(&value)),
             Err(error) => {
                 let error = error.into();
-                if let Some(responder) = responder {
-                    responder.send_handler_error(&error);
+                if let Some(ack_sender) = ack_sender {
+                    ack_sender.send_handler_error(&error);
                 }
                 Err(error)
             }
@@ -50,10 +52,10 @@ impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for 
     }
 }
 
-/// What handlers of other occasions than an event may return.
+/// A type that a handler without an event may return, for instance an `on_connection` handler.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that this handler may return",
-    note = "a handler of another occasion than an event returns `()`, or `Result<(), E>` with `E: Into<HandlerError>`"
+    message = "this handler cannot return `{Self}`",
+    note = "a handler without an event returns `()` or `Result<(), E>` with `E: Into<HandlerError>`"
 )]
 pub trait IntoHandlerResult: MaybeSend {
     #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! What each side of the wire adds to the handlers that both share.
+//! The interface that a side (server or client) implements to run handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,47 +8,49 @@ use crate::event_table::{EventHandler, EventTable};
 use crate::spawn::Spawn;
 use crate::state::StateMap;
 
-/// A side of the wire, as a type without values.
+/// A side of the connection (server or client). The implementing type is used as a type parameter only and needs no
+/// values.
 pub trait Side: Sized + 'static {
-    /// What all clones of a socket share. It sends the acknowledgements.
+    /// The part of a socket that all its clones share. It sends the acknowledgements.
     type Socket: Acknowledge;
-    /// What a handler is called with besides the event.
+    /// The environment of a handler call: everything that extractors can read besides the event.
     type Env<'a>: HandlerEnv<Side = Self>;
-    /// How a handler that is not ready at once becomes a task.
+    /// Spawns a handler that is not ready at its first poll as a task.
     type Spawn: Spawn;
 }
 
-/// What a handler is called with besides the event: the socket, and where the side's own extractors take their values.
+/// The environment of a handler call: the socket, and the values that the side's own extractors read.
 pub trait HandlerEnv: fmt::Debug {
-    /// The side that it belongs to.
+    /// The side of this environment.
     type Side: Side;
 
-    /// The same for a shorter time.
+    /// Returns the same environment with a shorter lifetime.
     fn reborrow(&self) -> <Self::Side as Side>::Env<'_>;
 
-    /// The socket that the event has come for.
+    /// Returns the socket that received the event.
     fn socket(&self) -> &Arc<<Self::Side as Side>::Socket>;
 
-    /// The values that [`State`](crate::State) gives to handlers.
+    /// Returns the values that the extractor [`State`](crate::State) reads.
     fn states(&self) -> &StateMap;
 
-    /// The handlers that the socket uses.
+    /// Returns the event handlers that the socket shares with others.
     fn event_table(&self) -> &EventTable<Self::Side>;
 
-    /// A handler that this socket alone has. It comes before those of [`event_table`](Self::event_table). By default none.
+    /// Returns the handler for `event` that is registered on this socket alone. It takes precedence over
+    /// [`event_table`](Self::event_table). The default returns `None`.
     fn socket_handler(&self, event: &str) -> Option<EventHandler<Self::Side>> {
         let _ = event;
         None
     }
 
-    /// Whether the socket is disconnected. From then on no event is handled any more.
+    /// Returns whether the socket is disconnected. After that, no event is handled.
     fn is_disconnected(&self) -> bool;
 
-    /// How many handlers that are registered as [`concurrent`](crate::Registration::concurrent) may run at the same
-    /// time, besides the one that the next event waits for.
+    /// Returns how many handlers registered as [`concurrent`](crate::Registration::concurrent) may run at the same
+    /// time, besides the one handler for which the next event waits.
     fn max_concurrent_handlers(&self) -> usize;
 
-    /// An event has no handler and is ignored. By default this does nothing.
+    /// Called for an event that has no handler and is ignored. The default does nothing.
     fn on_unhandled(&self, event: &str) {
         let _ = event;
     }

@@ -1,4 +1,4 @@
-//! The start of a handler: it is polled once in place, and becomes a task only if it is not ready then.
+//! Starts a handler: polls it once in place, and spawns it as a task if it is not ready.
 //!
 //! Hot path.
 
@@ -9,28 +9,28 @@ use std::task::{Context as TaskContext, Poll};
 use crate::error::HandlerError;
 use crate::maybe_send::{BoxFuture, MaybeSend};
 
-/// Makes tasks of futures, for instance with the `spawn` of a runtime.
+/// Spawns futures as tasks, for instance with the `spawn` function of a runtime.
 pub trait Spawn: 'static {
-    /// A task: the future of its result, or of an error that says how it panicked (see [`HandlerError::from_panic`]).
-    /// The task goes on when this is dropped.
+    /// The handle of a task. It resolves to the task's result, or to an error if the task panicked (see
+    /// [`HandlerError::from_panic`]). Dropping the handle does not cancel the task.
     type Task<T: MaybeSend + 'static>: Future<Output = Result<T, HandlerError>> + Unpin;
 
-    /// Runs `future` to its end.
+    /// Spawns `future` as a task.
     fn spawn<T: MaybeSend + 'static>(future: BoxFuture<T>) -> Self::Task<T>;
 }
 
-/// A handler after its first poll.
+/// The outcome of a handler's first poll.
 #[derive(Debug)]
 pub enum FirstPoll<T, Task> {
-    /// It has finished.
+    /// The handler has finished.
     Ready(T),
-    /// It goes on as a task.
+    /// The handler was not ready and now runs as a task.
     Pending(Task),
     /// An extractor failed, or the handler panicked.
     Failed(HandlerError),
 }
 
-/// Calls a handler and polls its future once, here. If the future is not ready, a task goes on with it.
+/// Calls a handler and polls its future once. If the future is not ready, spawns it as a task.
 pub fn start_handler<S: Spawn, T: MaybeSend + 'static>(
     call: impl FnOnce() -> Result<BoxFuture<T>, HandlerError>,
     cx: &mut TaskContext<'_>,

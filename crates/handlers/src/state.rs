@@ -1,4 +1,4 @@
-//! Values of the program that all handlers share.
+//! Application state that all handlers share.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::error::HandlerError;
 use crate::extract::Extract;
 use crate::side::HandlerEnv;
 
-/// A value that the program gave to the builder (`.state(value)`), shared by all handlers.
+/// Extracts the value of type `S` that the program passed to `.state(value)` on the builder. All handlers share it.
 #[derive(Debug)]
 pub struct State<S>(pub Arc<S>);
 
@@ -34,17 +34,19 @@ impl<K: HandlerKind, S: Send + Sync + 'static> Extract<K> for State<S> {
     fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError> {
         context.env().states().get().map(Self).ok_or_else(|| {
             let name = std::any::type_name::<S>();
-            HandlerError::internal(format!("the program has given no state of the type `{name}`"))
+            HandlerError::internal(format!(
+                "no state of type `{name}`: pass a value to `.state(..)` on the builder"
+            ))
         })
     }
 }
 
-/// The values of a program for [`State`], one of each type.
+/// The values for the extractor [`State`], one per type.
 #[derive(Default)]
 pub struct StateMap(FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
 impl StateMap {
-    /// Adds a value. It replaces an earlier one of its type.
+    /// Adds a value. It replaces the earlier value of the same type.
     pub fn insert<S: Send + Sync + 'static>(&mut self, state: S) {
         self.0.insert(TypeId::of::<S>(), Arc::new(state));
     }
@@ -56,6 +58,6 @@ impl StateMap {
 
 impl fmt::Debug for StateMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("States").field("values", &self.0.len()).finish()
+        f.debug_struct("StateMap").field("values", &self.0.len()).finish()
     }
 }

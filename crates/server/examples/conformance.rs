@@ -1,5 +1,5 @@
-//! The server that the conformance tests drive besides the binary: it shows what the binary's application does not.
-//! `conformance/node/reference-server.js` is the same program on the Node packages.
+//! The server that the conformance tests use in addition to the binary. It covers features that the binary's
+//! application does not use. `conformance/node/reference-server.js` is the same program on the Node packages.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -14,7 +14,7 @@ use tidewire_server::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Every socket that left, oldest first.
+/// All disconnected sockets, oldest first.
 #[derive(Default)]
 struct Disconnects(Mutex<Vec<DisconnectRecord>>);
 
@@ -91,7 +91,7 @@ fn register(namespace: &Namespace) {
     namespace.on("ask-me", async |socket: Socket, RawArguments(question): RawArguments| {
         match socket.timeout(Duration::from_millis(200)).emit_with_ack::<()>("question", question).raw().await
         {
-            Ok(answer) => socket.emit("answered", answer),
+            Ok(arguments) => socket.emit("answered", arguments),
             Err(_) => socket.emit("answered", "timeout"),
         }
     });
@@ -100,7 +100,7 @@ fn register(namespace: &Namespace) {
         socket.emit("numbered-back", number);
     });
 
-    // Rooms and who receives.
+    // Rooms and the receivers of broadcasts.
     namespace.on("rooms", async |socket: Socket| {
         let rooms: Vec<String> = socket.rooms().iter().map(ToString::to_string).collect();
         Reply(rooms)
@@ -128,7 +128,7 @@ fn register(namespace: &Namespace) {
         socket.volatile().emit("volatile", data);
     });
 
-    // Ends. Whoever is still in the namespace hears of each socket that left it.
+    // Disconnects. Each socket that disconnects is announced to all that are still connected.
     namespace.on("kick", async |socket: Socket| socket.disconnect());
     namespace.on("kick-all", async |socket: Socket| socket.close_connection());
     namespace.on("disconnects", async |gone: State<Disconnects>, ack: Ack<Vec<DisconnectRecord>>| {

@@ -1,6 +1,7 @@
-//! The sockets of one engine session: what its messages mean to the program.
+//! The sockets of one Engine.IO session. Passes received packets to the program's handlers.
 //!
-//! Hot path. The rules are those of [`socketio_proto::server`]; here are the program's handlers, and what is sent.
+//! Hot path. The protocol state machine is [`socketio_proto::server`]. This module calls the handlers and sends the
+//! responses.
 
 mod handshake;
 mod socket_driver;
@@ -22,7 +23,7 @@ use crate::socket::Socket;
 pub use handshake::Handshake;
 use socket_driver::{Progress, SocketDriver};
 
-/// What the sockets of one connection share.
+/// The state that the sockets of one connection share.
 pub(crate) struct Client {
     handshake: Handshake,
     close_requested: AtomicBool,
@@ -33,13 +34,13 @@ impl Client {
         &self.handshake
     }
 
-    /// The program ends all sockets of the connection. The connection's task does it, once it is woken.
+    /// Requests to close the connection with all its sockets. The connection's task does so when it is woken next.
     pub(crate) fn close_connection(&self) {
         self.close_requested.store(true, Ordering::Release);
     }
 }
 
-/// The handler of one engine session.
+/// The handler of one Engine.IO session.
 pub struct Connection {
     server: Server,
     session: Session,
@@ -57,12 +58,12 @@ impl Connection {
         Self { server, session, client, machine }
     }
 
-    /// Closes the connection where waiting events exceed what the program may ask of the memory.
+    /// Closes the connection if the queued events exceed the hard limits.
     fn enforce_limits(&mut self, cx: &mut TaskContext<'_>) {
         let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();
         if events > limits.max_queued_events_hard || bytes > limits.max_queued_bytes_hard {
-            tracing::debug!(events, bytes, "more events wait than may");
+            tracing::debug!(events, bytes, "too many queued events, closing the connection");
             self.close_session(DisconnectReason::ForcedServerClose, cx);
         }
     }
@@ -71,9 +72,9 @@ impl Connection {
         self.machine.sockets().map(SocketDriver::queued).sum()
     }
 
-    /// The client broke the protocol.
+    /// Closes the connection of a client that violated the protocol.
     fn handle_violation(&mut self, violation: Violation, cx: &mut TaskContext<'_>) {
-        tracing::debug!(%violation, "a client broke the protocol");
+        tracing::debug!(%violation, "protocol violation by a client, closing the connection");
         let reason = violation.disconnect_reason();
         if let Violation::Decode(error) = violation {
             let error = error.into();
@@ -89,7 +90,7 @@ impl Connection {
         self.session.close();
     }
 
-    /// All sockets are disconnected, at once; their last handlers may still run.
+    /// Disconnects all sockets immediately. Their last handlers may still run.
     fn close(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
         self.machine.close();
         let server = &self.server;
@@ -99,7 +100,7 @@ impl Connection {
         });
     }
 
-    /// A client asks for a namespace.
+    /// Handles a request to connect to a namespace.
     fn connect(
         server: &Server,
         session: &Session,
@@ -118,17 +119,18 @@ impl Connection {
                 let namespace = request.namespace();
                 match encode::connect_error(encoder, namespace, "Invalid namespace", None::<&()>) {
                     Ok(message) => session.send(message),
-                    Err(error) => tracing::error!(%error, "a refusal was not sent"),
+                    Err(error) => tracing::error!(%error, "cannot encode a connect error"),
                 }
             }),
         }
     }
 }
 
-/// Does all that can be done now for a socket.
+/// Advances a socket as far as possible without waiting.
 fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut TaskContext<'_>) {
     while entry.socket_mut().advance(server, cx) == Progress::Accepted {
-        // The machine first: events that come after a disconnect by the `on_connection` handler break no rule.
+        // Update the state machine first. If the `on_connection` handler disconnects the socket, events that arrive
+        // afterwards are not a protocol violation.
         if entry.accept() {
             entry.socket_mut().call_on_connection(server, cx);
         }
@@ -139,7 +141,7 @@ fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut T
 }
 
 impl Drop for Connection {
-    /// However the task ends (a runtime that stops, a panic), no socket stays behind in its namespace.
+    /// Removes the sockets from their namespaces in every case, also if the runtime stops or the task panics.
     fn drop(&mut self) {
         for task in self.machine.sockets() {
             task.socket().leave_namespace(DisconnectReason::ForcedClose);
@@ -198,7 +200,7 @@ impl Handler for Connection {
                 advance(entry, server, cx);
             }
         });
-        // As it is now, with what could just be handled: the engine reads next.
+        // Computed after the sockets were advanced, because the engine reads next.
         let is_paused = self.machine.awaits_attachment() && !self.wants_input();
         self.machine.set_read_paused(is_paused, now);
         if let Some(violation) = self.machine.handle_timeout(now) {
@@ -215,7 +217,8 @@ impl Handler for Connection {
     fn wants_input(&self) -> bool {
         let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();
-        // A handler that awaits an acknowledgement would wait for ever if reading stopped: then the hard limits hold.
+        // If a handler awaits an acknowledgement, reading must continue, or it would wait forever. The hard limits
+        // apply then.
         (events < limits.max_queued_events && bytes < limits.max_queued_bytes)
             || self.machine.sockets().any(|task| task.socket().acks().has_waiters())
     }

@@ -1,4 +1,4 @@
-//! All handlers that a socket has in its life, and what a middleware may return.
+//! The handlers of a namespace, and the return values of middlewares.
 
 mod extract;
 mod side;
@@ -14,7 +14,7 @@ pub use extract::{Auth, DroppedEvents};
 pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 pub(crate) use side::{Disconnect, ServerHandlerEnv, TokioSpawn, TokioTask};
 
-/// All handlers of a namespace. A socket keeps the table that was there when it joined.
+/// All handlers of a namespace. A socket uses the table as it was when the client requested to connect.
 #[derive(Clone, Default)]
 pub(crate) struct NamespaceHandlers {
     pub(crate) middleware: Vec<ErasedHandler<ServerSide, Result<(), ConnectError>>>,
@@ -23,10 +23,10 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) events: EventTable<ServerSide>,
 }
 
-/// What a middleware may return: `()` lets everybody in.
+/// A type that a middleware may return. `()` accepts every client.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that a middleware may return",
-    note = "a middleware returns `()`, or `Result<(), E>` with `E: Into<ConnectError>`"
+    message = "a middleware cannot return `{Self}`",
+    note = "a middleware returns `()` or `Result<(), E>` with `E: Into<ConnectError>`"
 )]
 pub trait IntoMiddlewareResult: Send {
     #[doc(hidden)]
@@ -45,7 +45,7 @@ impl<E: Into<ConnectError> + Send> IntoMiddlewareResult for Result<(), E> {
     }
 }
 
-/// Why a middleware refuses a client. The client's `connect_error` event carries both parts.
+/// The reason why a middleware rejects a client. The client's `connect_error` event receives the message and the data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectError {
     pub(crate) message: Cow<'static, str>,
@@ -53,12 +53,12 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    /// A refusal with words for the client (`err.message`).
+    /// Creates an error with a message for the client (`err.message`).
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), data: None }
     }
 
-    /// Adds what a program can read (`err.data`).
+    /// Sets additional data for the client (`err.data`).
     #[must_use]
     pub fn data(mut self, data: impl Into<Value>) -> Self {
         self.data = Some(data.into());

@@ -24,20 +24,27 @@
 //!
 //! # Handlers
 //!
-//! A handler is an async function whose parameters are *extractors*: [`Socket`], [`Server`], [`Data`], [`Ack`],
-//! [`Auth`], [`State`], [`EventName`], [`DisconnectReason`]. What it returns is the acknowledgement, if the client
-//! asked for one: `()` is an empty one, [`Reply`] carries values, an `Err` carries the error (see [`HandlerError`]).
+//! A handler is an async function whose parameters are *extractors*:
 //!
-//! `async |..| { .. }` is the short form, for closures that capture nothing. Data of the program comes in through
-//! [`State`]; a closure that must capture is written
+//! | handler | extractors that it accepts |
+//! |---|---|
+//! | all handlers | [`Socket`], [`Server`], [`Namespace`], [`Auth`], [`State`] |
+//! | [`on`](Namespace::on), [`on_fallback`](Namespace::on_fallback) | also [`Data`], [`RawArguments`], [`Ack`], [`EventName`] |
+//! | [`on_disconnect`](Namespace::on_disconnect) | also [`DisconnectReason`], [`DroppedEvents`] |
+//!
+//! If the client requests an acknowledgement, it receives the return value of the event handler: `()` is an empty
+//! acknowledgement, [`Reply`] contains values, and an `Err` contains the error's message (see [`HandlerError`]).
+//!
+//! `async |..| { .. }` is the short form for closures that capture nothing. Pass shared data of the program to
+//! [`Builder::state`] and read it with [`State`]. Write a closure that captures variables as
 //! `move |socket: Socket| { let shared = shared.clone(); async move { .. } }`.
 //!
 //! # Order
 //!
-//! The `on_connection` handler of a socket comes first, then its events one after another in the order of their
-//! arrival, last its `on_disconnect` handler. The next handler starts when the one before has finished; a handler that
-//! waits holds up only its own socket. While events wait, the connection is not read beyond
-//! [`Limits`], so that a fast client cannot fill the memory of the server.
+//! For each socket, the `on_connection` handler runs first. Then the event handlers run one after another, in the order
+//! in which the events arrive. The `on_disconnect` handler runs last. The next handler starts when the previous one has
+//! finished, so a handler that waits delays only its own socket. Events that wait are queued up to the limits in
+//! [`Limits`]. Then the server stops reading from the connection, so a fast client cannot fill the server's memory.
 
 mod connection;
 mod handler;
@@ -46,7 +53,7 @@ mod namespace;
 mod server;
 mod socket;
 
-/// What an adapter of one's own is made of.
+/// Types for writing your own [`Adapter`].
 pub mod adapter {
     pub use ::adapter::*;
 }

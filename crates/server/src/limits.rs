@@ -1,40 +1,46 @@
-//! What a client may make the server keep or do.
+//! Limits of the memory and the work that a client can cause.
 
 use std::time::Duration;
 
-/// Limits of one connection. Each names the attack that it protects against.
+/// Limits of one connection. Each one names the attack that it protects against.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Time for a connection to join its first namespace. Protects against connections that never do. Default 45 s.
+    /// The time in which a client must connect to its first namespace. Protects against connections that never do.
+    /// Default 45 s.
     pub connect_timeout: Duration,
-    /// Time between a packet and its first attachment, and between its attachments. Then the connection is closed.
-    /// Protects against clients that announce attachments and keep them back: what has come is held until the last one
-    /// is there. The time stands still while waiting events keep the connection from being read. Default 45 s.
+    /// The time between a packet and its first attachment, and between two attachments. When it expires, the connection
+    /// is closed. Protects against clients that announce attachments and never send them, because the server buffers
+    /// the received ones until the packet is complete. The timer is paused while the server does not read from the
+    /// connection because too many events are queued. Default 45 s.
     pub attachment_timeout: Duration,
-    /// Events of a connection that wait for a handler before the connection is read no further. Protects
-    /// against clients that send faster than handlers finish. Default 256.
+    /// The number of queued events at which the server stops reading from the connection. Protects against clients that
+    /// send faster than the handlers finish. Default 256.
     pub max_queued_events: usize,
-    /// The same in bytes. Default 1 MiB.
+    /// Like [`max_queued_events`](Self::max_queued_events), but counts the bytes of the queued events. Default 1 MiB.
     pub max_queued_bytes: usize,
-    /// Events that may wait while a handler awaits an acknowledgement of the same connection: reading must go on then,
-    /// or the acknowledgement would never arrive. Beyond it the connection is closed. Default 16,384.
+    /// The maximum number of queued events while a handler awaits an acknowledgement from the same connection. The
+    /// server must continue to read then, because the acknowledgement could not arrive otherwise. If the limit is
+    /// exceeded, the connection is closed. Default 16,384.
     pub max_queued_events_hard: usize,
-    /// The same in bytes. Default 16 MiB.
+    /// Like [`max_queued_events_hard`](Self::max_queued_events_hard), but counts the bytes of the queued events.
+    /// Default 16 MiB.
     pub max_queued_bytes_hard: usize,
-    /// Handlers of one socket that are registered as concurrent and run at the same time; the events behind the next
-    /// one wait. Protects against clients that start long jobs without an end. Default 64.
+    /// The maximum number of [concurrent](crate::Registration::concurrent) handlers of one socket that run at the same
+    /// time. One more may start, but the events after it wait. Protects against clients that start an unlimited number
+    /// of long jobs. Default 64.
     pub max_concurrent_handlers: usize,
-    /// Rooms that one socket may be in, beside the one of its own id. Protects against clients that join one
-    /// room after the other, where the program lets them choose. At the limit [`join`](crate::Socket::join) is refused.
-    /// Default 10,000.
+    /// The maximum number of rooms of one socket, not counting the room of its own id. At the limit,
+    /// [`join`](crate::Socket::join) fails. Protects against clients that join more and more rooms, if the program lets
+    /// clients choose them. Default 10,000.
     pub max_rooms: usize,
-    /// The longest name of a room that a socket may join, in bytes. Protects against names of megabytes: a name is
-    /// kept as long as its room has a member. A longer one is refused. Default 1,024.
+    /// The maximum length of a room name, in bytes. [`join`](crate::Socket::join) fails for a longer name. Protects
+    /// against names of several megabytes, because a name is kept as long as its room has a member. Default 1,024.
     pub max_room_name_len: usize,
-    /// Time for an `on_disconnect` handler. Protects against a handler that never ends, which would keep the memory
-    /// of a connection that is gone. No client can cause this. Default 30 s.
+    /// The time in which an `on_disconnect` handler must finish. Protects against a handler that never finishes and
+    /// keeps the memory of a closed connection. A client cannot cause this. Default 30 s.
     pub on_disconnect_timeout: Duration,
-    /// How long an acknowledgement is awaited where the program says nothing else. Default 10 s.
+    /// The default timeout of [`Socket::emit_with_ack`](crate::Socket::emit_with_ack).
+    /// [`Socket::timeout`](crate::Socket::timeout) sets another one. Default 10 s.
     pub ack_timeout: Duration,
 }
 

@@ -23,8 +23,8 @@ pub use broadcast::Broadcast;
 
 /// A namespace of a server. Cheap to clone; all clones are the same namespace.
 ///
-/// Handlers are registered once and shared by all sockets. A socket uses those that were registered when it joined, so
-/// register them before the server listens.
+/// Handlers are registered once and shared by all sockets. A socket uses the handlers that were registered when it
+/// connected, so register them before the server listens.
 #[derive(Clone)]
 pub struct Namespace(Arc<Inner>);
 
@@ -33,7 +33,7 @@ struct Inner {
     common: Arc<ServerShared>,
     adapter: Arc<dyn Adapter>,
     handlers: Mutex<Arc<NamespaceHandlers>>,
-    /// Ids of acknowledgements, shared by the sockets of the namespace as in Node.
+    /// The next acknowledgement id. All sockets of the namespace share the counter, as in Node.
     next_ack_id: AtomicU64,
 }
 
@@ -48,13 +48,14 @@ impl Namespace {
         }))
     }
 
-    /// The name, with its leading slash.
+    /// Returns the name, with its leading slash.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Called when a client has joined. No event of the socket is handled before it has finished.
+    /// Registers the handler that is called when a client has connected to the namespace. The socket's events are
+    /// handled only after this handler has finished.
     pub fn on_connection<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
@@ -64,8 +65,9 @@ impl Namespace {
         self.register(|handlers| handlers.connection.replace(handler));
     }
 
-    /// Called for every `event` of a client, in the order of their arrival, one after another (unless the
-    /// [`Registration`] is told otherwise). A second handler of the same event takes the place of the first.
+    /// Registers a handler for `event`. The events of a socket are handled one after another, in the order in which
+    /// they arrive, unless the returned [`Registration`] changes that. A second handler for the same event replaces the
+    /// first.
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
@@ -75,7 +77,7 @@ impl Namespace {
         Registration::register(self, Some(event), EventHandler::new(handler))
     }
 
-    /// Called for events that have no handler. Without it they are ignored, as in Node.
+    /// Registers a handler for all events without their own handler. By default such events are ignored, as in Node.
     pub fn on_fallback<M, H>(&self, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
@@ -84,14 +86,15 @@ impl Namespace {
         Registration::register(self, None, EventHandler::new(handler))
     }
 
-    /// How many handlers of one socket may run at the same time. Default 1: events are handled strictly in order. With
-    /// more, an event is still *started* in order, as in Node, where a handler that waits lets the next one begin.
+    /// Sets how many handlers of one socket may run at the same time. Default 1: each handler starts after the previous
+    /// one has finished. With a higher limit, handlers still *start* in the order of the events. Node has no limit:
+    /// there the next handler starts as soon as the previous one awaits something.
     pub fn concurrency_limit(&self, handlers: usize) {
         self.register(|table| table.events.set_concurrency_limit(handlers));
     }
 
-    /// Called once for every socket that `on_connection` was called for, when it is gone and its last handler has
-    /// finished.
+    /// Registers the handler that is called when a socket was disconnected and its last handler has finished. It is
+    /// called once for every socket for which the `on_connection` handler was called.
     pub fn on_disconnect<M, H>(&self, handler: H)
     where
         H: Handler<OnDisconnect, M>,
@@ -101,9 +104,11 @@ impl Namespace {
         self.register(|handlers| handlers.disconnect.replace(handler));
     }
 
-    /// Adds a middleware: it is called before a client may join, after those that were added before it, and lets the
-    /// client in with `()` or `Ok(())`, or refuses it with an `Err` (see [`ConnectError`](crate::ConnectError)). The
-    /// socket is not connected yet: emits to it are dropped.
+    /// Adds a middleware. When a client requests to connect, the middlewares are called in the order in which they were
+    /// added.
+    ///
+    /// A middleware accepts the client with `()` or `Ok(())`, and rejects it with an `Err` (see
+    /// [`ConnectError`](crate::ConnectError)). The socket is not connected yet, so emits to it are dropped.
     pub fn middleware<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
@@ -114,12 +119,12 @@ impl Namespace {
         self.register(|handlers| handlers.middleware.push(handler));
     }
 
-    /// Sends an event to everybody in the namespace.
+    /// Sends an event to all sockets in the namespace.
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
         Broadcast::new(self.clone()).emit(event, arguments);
     }
 
-    /// Everybody in `room`.
+    /// Selects the sockets in `room`.
     pub fn to(&self, room: impl Into<Room>) -> Broadcast {
         Broadcast::new(self.clone()).to(room)
     }
@@ -129,27 +134,28 @@ impl Namespace {
         self.to(room)
     }
 
-    /// Everybody except those in `room`.
+    /// Selects all sockets in the namespace except those in `room`.
     pub fn except(&self, room: impl Into<Room>) -> Broadcast {
         Broadcast::new(self.clone()).except(room)
     }
 
-    /// Everybody that is connected to this server of the cluster.
+    /// Selects the sockets in the namespace that are connected to this server of the cluster.
     pub fn local(&self) -> Broadcast {
         Broadcast::new(self.clone()).local()
     }
 
-    /// Everybody whose connection is ready for it.
+    /// Selects all sockets in the namespace, and lets the event be dropped for each socket whose connection is not
+    /// ready to send it.
     pub fn volatile(&self) -> Broadcast {
         Broadcast::new(self.clone()).volatile()
     }
 
-    /// Everybody in the namespace: for [`Broadcast::sockets`], [`Broadcast::sockets_join`] and the like.
+    /// Selects all sockets in the namespace, for instance for [`Broadcast::sockets`] or [`Broadcast::sockets_join`].
     pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.clone())
     }
 
-    /// The socket with this id, if it is connected to this server.
+    /// Returns the socket with this id, if it is connected to this server.
     #[must_use]
     pub fn socket(&self, id: SocketId) -> Option<Socket> {
         let member = self.0.adapter.local_socket(id)?;
@@ -172,13 +178,13 @@ impl Namespace {
         self.0.next_ack_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Reports what went wrong in a handler of `event`.
+    /// Reports an error to the error hook. `event` is the name of the event, if the error belongs to one.
     pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         self.0.common.report(error, socket, event);
     }
 
-    /// Changes the table. What `change` returns, handlers that it has taken out, is dropped under no lock: what they
-    /// have captured is the program's.
+    /// Changes the handlers. `change` returns the handlers that it removed; they are dropped after the lock is
+    /// released, because values that they captured may run code of the program.
     fn register<R>(&self, change: impl FnOnce(&mut NamespaceHandlers) -> R) {
         let former = {
             let mut handlers = self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner);

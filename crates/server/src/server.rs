@@ -1,4 +1,4 @@
-//! The server: its namespaces, and the engine that runs it.
+//! The server: its namespaces, and the Engine.IO engine that runs its connections.
 
 mod builder;
 mod listen;
@@ -24,13 +24,14 @@ pub(crate) use shared::ServerShared;
 
 /// A Socket.IO server. Cheap to clone; all clones are the same server.
 ///
-/// It *is* its namespace `/` and has all methods of [`Namespace`]: `io.on(..)`, `io.to(room).emit(..)`. It serves by
-/// itself ([`listen`](Self::listen)), or inside a program that has an HTTP server already ([`layer`](Self::layer),
-/// [`service`](Self::service)).
+/// A server dereferences to its namespace `/`, so it has all methods of [`Namespace`]: `io.on(..)`,
+/// `io.to(room).emit(..)`. It has its own HTTP listener ([`listen`](Self::listen)), or it is mounted in another HTTP
+/// server ([`layer`](Self::layer), [`service`](Self::service)).
 #[derive(Clone)]
 pub struct Server(Engine<SocketIoHandler>);
 
-/// What a server's engine runs. It appears in the types of [`Server::layer`] and [`Server::service`] only.
+/// The application that the Engine.IO engine of a server runs. It appears only in the types of [`Server::layer`] and
+/// [`Server::service`].
 pub struct SocketIoHandler {
     root: Namespace,
     namespaces: RwLock<HashMap<Box<str>, Namespace>>,
@@ -44,42 +45,42 @@ pub struct SocketIoHandler {
 type AdapterFactory = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
 
 impl Server {
-    /// A server with settings.
+    /// Returns a builder for a server with custom settings.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// A server with default settings.
+    /// Creates a server with default settings.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// The namespace of this name, which exists from now on. A leading slash is added where there is none.
+    /// Returns the namespace with this name. Creates it if it does not exist. A missing leading slash is added.
     ///
     /// # Panics
-    /// If the name contains a comma: the protocol has no way to write it.
+    /// Panics if the name contains a comma: the protocol cannot encode such a name.
     #[must_use]
     pub fn of(&self, name: &str) -> Namespace {
-        assert!(!name.contains(','), "the name of a namespace contains no comma: {name:?}");
+        assert!(!name.contains(','), "a namespace name must not contain a comma: {name:?}");
         let name = format!("/{}", name.trim_start_matches('/'));
         let inner = self.inner();
         if let Some(namespace) = self.find_namespace(&name) {
             return namespace;
         }
-        // The program's adapter is made outside the lock: making it may call us.
+        // Create the program's adapter without holding the lock: its constructor may call this server.
         let namespace = Namespace::new(&name, Arc::clone(&inner.common), (inner.adapter)(&name));
         let mut namespaces = inner.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = namespaces.get(name.as_str()) {
-            // Ours is dropped behind the lock, and with it the adapter.
+            // The new namespace and its adapter are dropped after the lock is released.
             return earlier.clone();
         }
         namespaces.insert(name.into_boxed_str(), namespace.clone());
         namespace
     }
 
-    /// Connections that are open now.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.session_count()
@@ -97,13 +98,13 @@ impl Server {
         inner.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// A fresh id; `None` where the operating system has no random bytes, and nobody can be let in.
+    /// Creates a random id. `None` if the operating system has no random bytes; then no client can connect.
     pub(crate) fn new_socket_id(&self) -> Option<SocketId> {
         let mut random = [0; 15];
         match getrandom::fill(&mut random) {
             Ok(()) => Some(SocketId::from_random(random)),
             Err(error) => {
-                tracing::error!(%error, "no random bytes for a socket id");
+                tracing::error!(%error, "cannot get random bytes for a socket id");
                 None
             }
         }
@@ -128,7 +129,7 @@ impl Default for Server {
     }
 }
 
-/// The server is its namespace `/`, as in Node, where all its methods are forwarded.
+/// A server dereferences to its namespace `/`. In Node, too, the server forwards these methods to that namespace.
 impl Deref for Server {
     type Target = Namespace;
 
@@ -154,6 +155,6 @@ impl Application for SocketIoHandler {
 
 impl fmt::Debug for SocketIoHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketIo").finish_non_exhaustive()
+        f.debug_struct("SocketIoHandler").finish_non_exhaustive()
     }
 }

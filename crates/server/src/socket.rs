@@ -33,7 +33,7 @@ use lifecycle::{CONNECTED, CONNECTING};
 #[derive(Clone)]
 pub struct Socket(Arc<SocketInner>);
 
-/// What all clones of a socket share.
+/// The state that all clones of a socket share.
 pub struct SocketInner {
     id: SocketId,
     namespace: Namespace,
@@ -44,7 +44,7 @@ pub struct SocketInner {
     state: AtomicU8,
     acks: PendingAcks,
     disconnected: Notify,
-    /// What few sockets have. Those that have none pay one load for each event.
+    /// Handlers and data of this socket alone. Few sockets have them; for the others, this costs one load per event.
     extensions: OnceLock<Box<Mutex<SocketExtensions>>>,
 }
 
@@ -54,10 +54,11 @@ struct SocketExtensions {
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
-/// What [`Socket::join`] returns. The socket is in the room already; awaiting this also waits until a cluster knows it.
+/// The result of [`Socket::join`]. The socket has already joined the room when `join` returns. Awaiting this value
+/// returns the result and never waits.
 ///
-/// If the room was refused, awaiting this tells why. Dropped without that, it tells the server's
-/// [`on_error`](crate::Builder::on_error) hook instead.
+/// If the room was rejected, awaiting returns the error. If the value is dropped without being awaited, the server's
+/// [`on_error`](crate::Builder::on_error) hook is called with the error.
 #[derive(Debug)]
 pub struct JoinFuture(Option<(Socket, JoinError)>);
 
@@ -101,45 +102,46 @@ impl Socket {
         }))
     }
 
-    /// The id of the socket, also the name of a room that it alone is in. Not the session's id: it may be shown.
+    /// Returns the id of the socket. It is also the name of a room that contains only this socket. It is not the
+    /// Engine.IO session id, so other clients may see it.
     #[must_use]
     pub fn id(&self) -> SocketId {
         self.0.id
     }
 
-    /// The namespace that the socket is in.
+    /// Returns the namespace of the socket.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.0.namespace
     }
 
-    /// The request that the connection began with.
+    /// Returns the handshake request of the connection.
     #[must_use]
     pub fn handshake(&self) -> &Handshake {
         self.0.client.handshake()
     }
 
-    /// The transport of the connection now.
+    /// Returns the current transport of the connection.
     #[must_use]
     pub fn transport(&self) -> engineio::Transport {
         self.0.session.transport()
     }
 
-    /// What the client authenticated with, read as `T`; `{}` if it sent nothing.
+    /// Deserializes the client's auth payload as `T`. The payload is `{}` if the client sent none.
     ///
     /// # Errors
-    /// The client sent something else.
+    /// Returns an error if the payload does not fit `T`.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         self.0.auth.deserialize()
     }
 
-    /// Whether the socket is connected. It is not in a middleware, and not after the disconnect.
+    /// Returns whether the socket is connected. This is `false` while the middlewares run and after the disconnect.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == CONNECTED
     }
 
-    /// Waits until the socket is disconnected and tells why. Cancel safe.
+    /// Waits until the socket is disconnected and returns the reason. Cancel safe.
     pub async fn disconnected(&self) -> DisconnectReason {
         loop {
             let notified = self.0.disconnected.notified();
@@ -152,29 +154,30 @@ impl Socket {
 
     /// Sends an event to the client.
     ///
-    /// A tuple is a list of arguments, `()` is none, anything else is one argument. Types that serialise as bytes
-    /// ([`Bytes`](bytes::Bytes), `serde_bytes`) travel as binary attachments, at any depth.
+    /// A tuple is a list of arguments, `()` is an empty list, and any other value is one argument. Values that
+    /// serialize as bytes ([`Bytes`](bytes::Bytes), `serde_bytes`), at any depth, are sent as binary attachments.
     ///
-    /// It never waits. A client for which more than [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) bytes wait is
-    /// disconnected; an emit to a socket that is gone is dropped; one that cannot be encoded is logged as an error (see
-    /// [`try_emit`](Self::try_emit) for the error itself).
+    /// This method never waits. If more than [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) bytes are
+    /// buffered for the client, it is disconnected. If the socket is already disconnected, the event is dropped. If the
+    /// event cannot be encoded, the error is logged; [`try_emit`](Self::try_emit) returns it instead.
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
         Emitter::new(self).emit(event, arguments);
     }
 
-    /// Sends an event, or tells why it was not sent. Where [`emit`](Self::emit) would disconnect a slow client, this
-    /// refuses.
+    /// Sends an event, or returns an error if it cannot be sent. If the client's write buffer is full, this returns
+    /// [`EmitError::Full`]; [`emit`](Self::emit) would disconnect the client.
     ///
     /// # Errors
-    /// No room, socket gone, or the arguments cannot be written.
+    /// Returns an error if the write buffer is full, the socket is disconnected, or the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
         Emitter::new(self).try_emit(event, arguments)
     }
 
-    /// Waits until there is room, then sends an event. Cancel safe: dropped before it is ready, nothing was sent.
+    /// Waits until the client's write buffer has capacity, then sends an event. Cancel safe: if the future is dropped
+    /// before it is ready, the event was not sent.
     ///
     /// # Errors
-    /// Socket gone, or the arguments cannot be written.
+    /// Returns an error if the socket is disconnected or the arguments cannot be encoded.
     pub async fn emit_wait<T: Serialize>(
         &self,
         event: impl AsRef<str>,
@@ -190,11 +193,11 @@ impl Socket {
         }
     }
 
-    /// Sends an event at once and returns a future of the client's acknowledgement, read as `R` by the rule of
-    /// [`Data`](crate::Data). It waits for [`Limits::ack_timeout`](crate::Limits::ack_timeout), or what
-    /// [`timeout`](Self::timeout) says.
+    /// Sends an event immediately. The returned future resolves to the client's acknowledgement, deserialized as `R` by
+    /// the same rules as [`Data`](crate::Data). The timeout is [`Limits::ack_timeout`](crate::Limits::ack_timeout),
+    /// unless [`timeout`](Self::timeout) sets another one.
     ///
-    /// While a handler waits for it, the connection's later events wait too; acknowledgements do not.
+    /// While a handler awaits the future, later events of its socket are queued. Acknowledgements are still received.
     pub fn emit_with_ack<R: DeserializeOwned>(
         &self,
         event: impl AsRef<str>,
@@ -203,38 +206,39 @@ impl Socket {
         Emitter::new(self).emit_with_ack(event, arguments)
     }
 
-    /// The next emit may be dropped if the connection is not ready for it.
+    /// Returns an emitter that may drop the event if the connection is not ready to send it, see [`Emitter::volatile`].
     pub fn volatile(&self) -> Emitter<'_> {
         Emitter::new(self).volatile()
     }
 
-    /// The acknowledgement of the next emit is awaited for this long.
+    /// Returns an emitter with this acknowledgement timeout.
     pub fn timeout(&self, timeout: Duration) -> Emitter<'_> {
         Emitter::new(self).timeout(timeout)
     }
 
-    /// Joins a room, at once. Without effect once the socket is disconnected.
+    /// Joins a room immediately. Has no effect if the socket is disconnected.
     ///
-    /// A room is refused when its name is longer than [`Limits::max_room_name_len`](crate::Limits::max_room_name_len), or the socket
-    /// is in as many as [`Limits::max_rooms`](crate::Limits::max_rooms) says. `socket.join(room).await?` fails then;
-    /// `socket.join(room);` tells the server's [`on_error`](crate::Builder::on_error) hook.
+    /// The room is rejected if its name is longer than [`Limits::max_room_name_len`](crate::Limits::max_room_name_len),
+    /// or if the socket is already in [`Limits::max_rooms`](crate::Limits::max_rooms) rooms. Then
+    /// `socket.join(room).await` returns the error, and `socket.join(room);` reports it to the server's
+    /// [`on_error`](crate::Builder::on_error) hook.
     pub fn join(&self, room: impl AsRef<str>) -> JoinFuture {
         let joined = self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
         JoinFuture(joined.err().map(|error| (self.clone(), error)))
     }
 
-    /// Leaves a room, at once.
+    /// Leaves a room immediately.
     pub fn leave(&self, room: impl AsRef<str>) {
         self.0.namespace.adapter().del(self.0.id, room.as_ref());
     }
 
-    /// The rooms that the socket is in, its own id first. Empty once it is disconnected.
+    /// Returns the rooms of the socket, starting with its own id. Empty after the disconnect.
     #[must_use]
     pub fn rooms(&self) -> Vec<Room> {
         self.0.namespace.adapter().socket_rooms(self.0.id)
     }
 
-    /// Everybody in `room`, except this socket.
+    /// Selects the sockets in `room`, except this one.
     pub fn to(&self, room: impl Into<Room>) -> Broadcast {
         self.broadcast().to(room)
     }
@@ -244,23 +248,23 @@ impl Socket {
         self.to(room)
     }
 
-    /// Everybody in the namespace, except this socket and those in `room`.
+    /// Selects all sockets in the namespace, except this one and those in `room`.
     pub fn except(&self, room: impl Into<Room>) -> Broadcast {
         self.broadcast().except(room)
     }
 
-    /// Everybody in the namespace, except this socket.
+    /// Selects all sockets in the namespace, except this one.
     pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.0.namespace.clone()).except(self.0.id)
     }
 
-    /// Everybody that is connected to this server of the cluster, except this socket.
+    /// Selects the sockets in the namespace that are connected to this server of the cluster, except this one.
     pub fn local(&self) -> Broadcast {
         self.broadcast().local()
     }
 
-    /// Adds a handler to this socket alone. It comes before the namespace's handler of the same event. Handlers that
-    /// all sockets have are registered on the namespace, once.
+    /// Registers an event handler on this socket only. It takes precedence over the namespace's handler for the same
+    /// event. Register handlers for all sockets on the [`Namespace`].
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H)
     where
         H: Handler<OnEvent, M>,
@@ -271,12 +275,12 @@ impl Socket {
         self.update_extensions(|own| insert_or_replace(&mut own.handlers, event, handler));
     }
 
-    /// Keeps a value with this socket, one of each type.
+    /// Stores a value in this socket. There is one value per type; a second value of the same type replaces the first.
     pub fn set_data<T: Send + Sync + 'static>(&self, value: T) {
         self.update_extensions(|own| insert_or_replace(&mut own.data, TypeId::of::<T>(), Arc::new(value)));
     }
 
-    /// The value of this type that [`set_data`](Self::set_data) has kept.
+    /// Returns the value of this type that [`set_data`](Self::set_data) stored.
     #[must_use]
     pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let own = self.0.extensions.get()?.lock().unwrap_or_else(PoisonError::into_inner);
@@ -284,8 +288,8 @@ impl Socket {
         Arc::clone(value).downcast().ok()
     }
 
-    /// Disconnects the socket from its namespace, at once; the connection stays. The client does not reconnect by
-    /// itself.
+    /// Disconnects the socket from its namespace immediately. The connection stays open. The client does not reconnect
+    /// automatically.
     pub fn disconnect(&self) {
         if self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect) {
             self.send_disconnect();
@@ -293,15 +297,16 @@ impl Socket {
         }
     }
 
-    /// Disconnects the socket and all others of its connection, and closes the connection.
+    /// Disconnects this socket and all other sockets of its connection, and closes the connection.
     pub fn close_connection(&self) {
         self.0.client.close_connection();
         self.disconnect();
-        // The connection's task does it, which knows the other sockets.
+        // The connection's task does the rest, because it owns the other sockets.
         self.0.session.wake();
     }
 
-    /// What `change` returns, values of the program that it has taken out, is dropped under no lock.
+    /// Changes the extensions. `change` returns the values that it removed; they are dropped after the lock is
+    /// released, because dropping them may run code of the program.
     fn update_extensions<R>(&self, change: impl FnOnce(&mut SocketExtensions) -> R) {
         let own = self.0.extensions.get_or_init(Box::default);
         let former = change(&mut own.lock().unwrap_or_else(PoisonError::into_inner));
@@ -309,7 +314,7 @@ impl Socket {
     }
 }
 
-/// Puts a value in the place of the one with this key, which is returned, or at the end.
+/// Replaces the value with this key and returns the old one, or appends the value.
 fn insert_or_replace<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K, value: V) -> Option<V> {
     match list.iter_mut().find(|(known, _)| *known == key) {
         Some((_, former)) => Some(std::mem::replace(former, value)),
@@ -335,7 +340,7 @@ impl fmt::Debug for SocketInner {
     }
 }
 
-/// A future that a middleware or handler of the program may hold is `Send`, whatever it holds of ours.
+/// Handlers hold these futures across an `.await`, so they must be `Send`.
 const _: fn() = || {
     fn is_send<F: Future + Send>(_: F) {}
     fn check(socket: &Socket) {

@@ -1,5 +1,5 @@
-//! Tidewire, the real-time stack in Rust: a Socket.IO server that the official JavaScript clients talk to, and raw
-//! WebSocket beside it.
+//! Tidewire is a real-time stack for Rust: a Socket.IO server for the official JavaScript clients, and plain WebSocket
+//! clients and servers.
 //!
 //! ```no_run
 //! # #[cfg(feature = "server")]
@@ -18,23 +18,23 @@
 //! # fn main() {}
 //! ```
 //!
-//! | module | what is there |
+//! | module | contents |
 //! |---|---|
 //! | [`server`] | a Socket.IO server |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
 //!
-//! At the root are [`Server`], and what handlers are written with on either side of the wire. What belongs to one side (its
-//! `Socket`, `Auth`, `ConnectError`) is in the module of that side. Everything is defined in the crates behind this one,
-//! which may be used alone.
+//! The root exports [`Server`] and the types that handlers use on both sides (server and client). Types of one side
+//! (its `Socket`, `Auth`, `ConnectError`) are in the module of that side. This crate only re-exports other crates, for
+//! instance `tidewire-server` and `tidewire-ws`. You can also use those directly.
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
+//! | feature | default | adds |
 //! |---|---|---|
 //! | `server` | yes | [`server`] |
 //! | `ws` | yes | [`ws`] |
-//! | `tls` | yes | `wss` and `https`, by rustls with the cryptography of ring |
-//! | `axum` | no | `ws::Upgrade` as an extractor of axum |
+//! | `tls` | yes | `wss` and `https`, with rustls and its `ring` crypto provider |
+//! | `axum` | no | `ws::Upgrade` as an axum extractor |
 
 #[cfg(feature = "server")]
 pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, Server, State};

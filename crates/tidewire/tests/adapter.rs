@@ -1,4 +1,4 @@
-//! An adapter of one's own, written with nothing but what the facade exports.
+//! A custom adapter that uses only what this crate exports.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tidewire::server::adapter::{
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-/// What was broadcast: the JSON and the attachments of each event.
+/// The JSON and the attachments of each broadcast.
 type Broadcasts = Arc<Mutex<Vec<(String, Vec<Bytes>)>>>;
 
-/// Records what is broadcast, as an adapter does that sends it to other processes, and leaves the rest to the adapter of
-/// one process.
+/// Records each broadcast, at the point where an adapter for several processes would send it to the others. Forwards
+/// everything to the in-memory adapter.
 #[derive(Default)]
 struct Recording {
     local: InMemoryAdapter,
@@ -100,7 +100,7 @@ async fn a_broadcast_passes_through_the_adapter_of_the_program_with_its_json_and
     let (mut client, _) = soon(connect_async(url)).await.expect("the server listens");
     soon(client.next()).await.expect("the open packet").expect("a message");
     client.send(Message::text("40")).await.expect("it is open");
-    let joined = soon(client.next()).await.expect("the answer to CONNECT").expect("a message");
+    let joined = soon(client.next()).await.expect("the response to CONNECT").expect("a message");
     assert!(joined.to_text().expect("a text").starts_with("40{"), "{joined}");
 
     let image = Bytes::from_static(&[1, 2, 3]);

@@ -22,11 +22,11 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("in time")
 }
 
-/// A Socket.IO client of literal packets.
+/// A Socket.IO client that sends and receives literal packets.
 struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
-    /// Joins `/`; the client and its id.
+    /// Connects to `/`. Returns the client and its socket id.
     async fn join(address: SocketAddr) -> (Self, String) {
         let stream = TcpStream::connect(address).await.expect("it listens");
         let url = "ws://localhost/socket.io/?EIO=4&transport=websocket";
@@ -68,7 +68,7 @@ async fn chat_tells_the_room_who_joined_and_echoes_messages() {
 }
 
 #[tokio::test]
-async fn the_axum_program_answers_events_and_requests_on_one_port() {
+async fn the_axum_example_serves_events_and_requests_on_one_port() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move { axum::serve(listener, axum_example::router(&axum_example::server())).await });

@@ -1,4 +1,4 @@
-//! A Socket.IO server that speaks TLS by itself.
+//! A Socket.IO server with TLS on its own listener.
 #![cfg(feature = "tls")]
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn a_client_that_trusts_the_certificate_joins_and_another_does_not() {
+async fn only_a_client_that_trusts_the_certificate_connects() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let tls = ServerTls::from_pem(certificate.as_bytes(), key.as_bytes()).expect("they belong together");

@@ -31,7 +31,7 @@ fn an_acknowledgement_that_was_extracted_is_given_back_when_the_next_extractor_f
     connection.receive(r#"27["owned"]"#);
     connection.expect_sent(&[r#"37[{"error":"handler failed"}]"#]);
     connection.expect_errors(&[
-        "owned: handler failed: the program has given no state of the type `alloc::vec::Vec<u8>`",
+        "owned: handler failed: no state of type `alloc::vec::Vec<u8>`: pass a value to `.state(..)` on the builder",
     ]);
     connection.receive(r#"2["owned"]"#);
     connection.expect_sent(&[]);

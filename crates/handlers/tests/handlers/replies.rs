@@ -92,7 +92,7 @@ fn an_acknowledgement_that_is_dropped_unsent_is_reported() {
     let (mut connection, _) = connection();
     connection.receive(r#"27["dropped"]"#);
     connection.expect_sent(&[]);
-    connection.expect_errors(&["-: an acknowledgement was dropped unsent"]);
+    connection.expect_errors(&["-: an `Ack` was dropped before its acknowledgement was sent"]);
 }
 
 #[test]

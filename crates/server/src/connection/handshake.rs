@@ -1,4 +1,4 @@
-//! The request that a connection began with.
+//! The handshake request of a connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use net::PeerAddress;
 
-/// The first request of a connection: its URL, headers and peer.
+/// The handshake request of a connection: its URL, its headers and the peer's address.
 ///
-/// All of it is one allocation of about the size that the request had on the wire; headers are looked up when asked
-/// for. A connection may live for days, and its request would otherwise hold the HTTP parser's memory for as long.
+/// The data is one allocation, about as large as the request on the wire, and headers are searched on each call. The
+/// parsed request is not kept, because it holds the HTTP parser's memory, and a connection may live for days.
 pub struct Handshake {
-    /// The URL, and for each header its name, a colon and its value; all parts end with a newline, which none of them
-    /// can contain.
+    /// The URL, then for each header its name, a colon and its value. Each part ends with a newline, which no part can
+    /// contain.
     head: Box<str>,
     address: Option<SocketAddr>,
     issued: SystemTime,
@@ -32,13 +32,13 @@ impl Handshake {
         Self { head: head.into_boxed_str(), address, issued }
     }
 
-    /// Path and query of the request.
+    /// Returns the path and query of the request.
     #[must_use]
     pub fn url(&self) -> &str {
         self.head.split('\n').next().unwrap_or_default()
     }
 
-    /// A parameter of the query, decoded. Of a parameter that comes twice, the last one counts.
+    /// Returns the decoded value of a query parameter. If the parameter occurs several times, returns the last value.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.url().split_once('?')?;
@@ -48,25 +48,25 @@ impl Handshake {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// The headers in order, their names in lower case. Bytes that are no UTF-8 are replaced.
+    /// Returns the headers in order, with names in lower case. Bytes that are not valid UTF-8 are replaced.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.head.lines().skip(1).filter_map(|line| line.split_once(':'))
     }
 
-    /// The first header of this name, which is compared without case.
+    /// Returns the value of the first header with this name. The name is case-insensitive.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The address of the peer, where the HTTP server tells it (our own listener does). Behind a proxy this is the
-    /// proxy.
+    /// Returns the address of the peer, if the HTTP server provides it (the server's own listener does). After a proxy,
+    /// this is the address of the proxy.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// When the connection began.
+    /// Returns the time at which the connection began.
     #[must_use]
     pub fn issued(&self) -> SystemTime {
         self.issued
@@ -74,7 +74,7 @@ impl Handshake {
 }
 
 impl fmt::Debug for Handshake {
-    /// Leaves the headers out: they hold cookies and tokens.
+    /// Omits the headers, because they contain cookies and tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")
             .field("address", &self.address)

@@ -1,6 +1,6 @@
-//! A socket on its connection: the stages of its life, and its events in between.
+//! Drives one socket of a connection through its stages: middlewares, `on_connection`, events, `on_disconnect`.
 //!
-//! Hot path: every event of a client passes here on its way to the [`EventQueue`].
+//! Hot path: every event of a client passes through here to the [`EventQueue`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,9 +23,9 @@ pub(crate) struct SocketDriver {
     events: EventQueue<ServerSide>,
 }
 
-/// Where a socket is in its life. A handler of the stage that was not ready at once is a task.
+/// The stage of a socket. A handler that was not ready at its first poll is a task here.
 enum HandlerStage {
-    /// The middlewares before `next` have been called. The last of them may still run.
+    /// The middlewares before index `next` have been called. The last of them may still run.
     Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
     /// The `on_connection` handler runs.
     Connecting(TokioTask<Result<(), HandlerError>>),
@@ -33,16 +33,17 @@ enum HandlerStage {
     Connected,
     /// The `on_disconnect` handler runs.
     Disconnecting(TokioTask<Result<(), HandlerError>>),
-    /// Nothing is left to do.
+    /// All handlers have finished.
     Disconnected,
 }
 
-/// What [`SocketDriver::advance`] came to.
+/// The result of [`SocketDriver::advance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Nothing more can be done now.
+    /// The socket waits for a handler or a packet.
     Pending,
-    /// The middlewares have let the client in: [`SocketDriver::call_on_connection`] is next, unless it has left meanwhile.
+    /// All middlewares have accepted the client. Call [`SocketDriver::call_on_connection`] next, unless the client has
+    /// disconnected.
     Accepted,
 }
 
@@ -57,7 +58,8 @@ impl socketio_proto::server::Socket for SocketDriver {
 }
 
 impl SocketDriver {
-    /// A client asks for a namespace. [`advance`](Self::advance) does the rest.
+    /// Creates the driver of a socket whose client requests to connect to a namespace. [`advance`](Self::advance) does
+    /// the rest.
     pub(crate) fn new(socket: Socket) -> Self {
         let stage = HandlerStage::Middleware { next: 0, running: None };
         Self { socket, stage, events: EventQueue::new() }
@@ -67,17 +69,17 @@ impl SocketDriver {
         &self.socket
     }
 
-    /// Whether the last handler has finished.
+    /// Returns whether all handlers of the socket have finished.
     pub(crate) fn is_finished(&self) -> bool {
         matches!(self.stage, HandlerStage::Disconnected)
     }
 
-    /// Events that wait, and their bytes.
+    /// Returns the number of queued events and their bytes.
     pub(crate) fn queued(&self) -> EventQueueSize {
         self.events.size()
     }
 
-    /// Whether [`advance`](Self::advance) may have something to do although no packet has come.
+    /// Returns whether [`advance`](Self::advance) may make progress without a new packet.
     pub(crate) fn is_busy(&self) -> bool {
         match self.stage {
             HandlerStage::Middleware { .. }
@@ -88,8 +90,8 @@ impl SocketDriver {
         }
     }
 
-    /// An event has come for a socket that has been let in. `true` if its handler has disconnected the socket, so that
-    /// [`advance`](Self::advance) has something to do.
+    /// Handles an event of a connected socket. Returns `true` if its handler has disconnected the socket; call
+    /// [`advance`](Self::advance) then.
     #[must_use]
     pub(crate) fn handle_event(
         &mut self,
@@ -105,12 +107,12 @@ impl SocketDriver {
             self.events.push(event, ack);
             return false;
         }
-        let source = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
-        self.events.handle_event(event, ack, &source, cx);
+        let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
+        self.events.handle_event(event, ack, &env, cx);
         self.is_disconnected()
     }
 
-    /// Does all that can be done now: takes the result of a handler that has finished, starts the next one, and so on.
+    /// Advances the socket as far as possible: takes the results of finished handlers and starts the next ones.
     pub(crate) fn advance(&mut self, server: &Server, cx: &mut TaskContext<'_>) -> Progress {
         loop {
             let is_disconnected = self.is_disconnected();
@@ -119,9 +121,9 @@ impl SocketDriver {
             }
             match &mut self.stage {
                 HandlerStage::Middleware { running: Some(task), next } => {
-                    let Poll::Ready(admission) = Pin::new(task).poll(cx) else { return Progress::Pending };
+                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Pending };
                     self.stage = HandlerStage::Middleware { next: *next, running: None };
-                    self.handle_middleware_result(admission, server);
+                    self.handle_middleware_result(result, server);
                 }
                 HandlerStage::Middleware { .. } if is_disconnected => self.stage = HandlerStage::Disconnected,
                 HandlerStage::Middleware { next, .. } => {
@@ -135,9 +137,9 @@ impl SocketDriver {
                     self.finish(HandlerStage::Connected, result.unwrap_or_else(Err), server);
                 }
                 HandlerStage::Connected => {
-                    let source = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
-                    // The last handler runs after all others.
-                    if self.events.poll(&source, cx).is_pending() {
+                    let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
+                    // `on_disconnect` runs only after all other handlers have finished.
+                    if self.events.poll(&env, cx).is_pending() {
                         return Progress::Pending;
                     }
                     let Some(reason) = self.socket.disconnect_reason() else { return Progress::Pending };
@@ -152,16 +154,16 @@ impl SocketDriver {
         }
     }
 
-    /// Calls the next middleware. `false` if there is none.
+    /// Calls the next middleware. Returns `false` if there is none.
     fn call_middleware(&mut self, next: u32, server: &Server, cx: &mut TaskContext<'_>) -> bool {
         let handlers = self.socket.handlers().clone();
         let Some(middleware) = handlers.middleware.get(next as usize) else { return false };
-        let source = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
-        let mut context = Context::new(source);
+        let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
+        let mut context = Context::new(env);
         let started = start_handler::<TokioSpawn, _>(|| middleware(&mut context), cx);
         self.stage = HandlerStage::Middleware { next: next + 1, running: None };
         match started {
-            FirstPoll::Ready(admission) => self.handle_middleware_result(Ok(admission), server),
+            FirstPoll::Ready(result) => self.handle_middleware_result(Ok(result), server),
             FirstPoll::Pending(task) => {
                 self.stage = HandlerStage::Middleware { next: next + 1, running: Some(task) };
             }
@@ -170,7 +172,7 @@ impl SocketDriver {
         true
     }
 
-    /// Lets the client in and calls the `on_connection` handler.
+    /// Connects the socket to the namespace and calls the `on_connection` handler.
     pub(crate) fn call_on_connection(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
         self.socket.enter_namespace();
         let handlers = self.socket.handlers().clone();
@@ -207,7 +209,7 @@ impl SocketDriver {
         }
     }
 
-    /// The handler of a stage has finished.
+    /// Moves to the next stage after the handler of this one has finished.
     fn finish(&mut self, next: HandlerStage, result: Result<(), HandlerError>, server: &Server) {
         self.stage = next;
         if let Err(error) = result {
@@ -215,30 +217,30 @@ impl SocketDriver {
         }
     }
 
-    /// What a middleware has decided, or why it could not be called.
+    /// Handles the result of a middleware, or the error if it could not be called.
     fn handle_middleware_result(
         &mut self,
-        admission: Result<Result<(), ConnectError>, HandlerError>,
+        result: Result<Result<(), ConnectError>, HandlerError>,
         server: &Server,
     ) {
-        let refusal = match admission {
+        let rejection = match result {
             Ok(Ok(())) => return,
-            Ok(Err(refusal)) => refusal,
+            Ok(Err(rejection)) => rejection,
             Err(error) => {
                 server.report(&error, &self.socket, None);
-                // An extractor's words are for the client: what it authenticated with was not understood.
+                // The message of a failed extractor is meant for the client: its auth payload is invalid.
                 ConnectError::new(error.message().to_owned())
             }
         };
         self.stage = HandlerStage::Disconnected;
-        // A program that has kept the socket learns that it is not coming.
+        // The program may have kept the socket: tell it that the socket never connects.
         self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
         let namespace = self.socket.namespace().name();
         with_encoder(|encoder| {
-            match encode::connect_error(encoder, namespace, &refusal.message, refusal.data.as_ref()) {
+            match encode::connect_error(encoder, namespace, &rejection.message, rejection.data.as_ref()) {
                 Ok(message) => self.socket.session().send(message),
-                // A `Value` can always be written.
-                Err(error) => tracing::error!(%error, "a refusal was not sent"),
+                // A `Value` can always be encoded.
+                Err(error) => tracing::error!(%error, "cannot encode a connect error"),
             }
         });
     }

@@ -1,4 +1,4 @@
-//! Extractors of the server; those that both sides share are in `handlers`.
+//! Extractors of the server. The extractors that server and client share are in the crate `handlers`.
 
 use handlers::{Extract, HandlerError, HandlerKind};
 use serde::de::DeserializeOwned;
@@ -27,7 +27,8 @@ impl<K: HandlerKind<Side = ServerSide>> Extract<K> for Namespace {
     }
 }
 
-/// What the client authenticated with (the `auth` option), read as `T`; `{}` if it sent nothing.
+/// The client's auth payload (the `auth` option of the JavaScript client), deserialized as `T`. It is `{}` if the
+/// client sent none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
 
@@ -43,8 +44,8 @@ impl Extract<OnDisconnect> for DisconnectReason {
     }
 }
 
-/// How many events had been received when the socket was disconnected, and were dropped because no handler had been
-/// started for them yet.
+/// The number of events that were received but dropped, because the socket was disconnected before their handlers
+/// started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DroppedEvents(pub usize);
 

@@ -1,4 +1,5 @@
-//! The server's side of a handler: what it is called with, on which occasion, and how it becomes a task.
+//! The server's implementation of [`Side`]: its handler kinds, the environment of its handlers, and how they are
+//! spawned.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::server::Server;
 use crate::socket::{Socket, SocketInner};
 
-/// The server's side of the wire, for the handlers that both sides share.
+/// The server's implementation of [`Side`], a type parameter of the types that server and client share.
 #[derive(Debug)]
 pub enum ServerSide {}
 
@@ -24,16 +25,17 @@ impl Side for ServerSide {
     type Spawn = TokioSpawn;
 }
 
-/// What happened: the source of all extractors.
+/// The context of one handler call. Extractors read their values from it.
 pub type Context<'a> = handlers::HandlerContext<'a, ServerSide>;
 
-/// An event has come.
+/// The kind of event handlers.
 pub type OnEvent = handlers::OnEvent<ServerSide>;
 
-/// The handler of an event, just registered; [`concurrent`](handlers::Registration::concurrent) says more about it.
+/// Sets further options of an event handler that was just registered, see
+/// [`concurrent`](handlers::Registration::concurrent).
 pub type Registration<'a> = handlers::Registration<'a, ServerSide>;
 
-/// A client joins: middleware and `on_connection` handlers.
+/// The kind of middlewares and `on_connection` handlers.
 #[derive(Debug)]
 pub enum OnConnection {}
 
@@ -41,7 +43,7 @@ impl HandlerKind for OnConnection {
     type Side = ServerSide;
 }
 
-/// A socket is gone.
+/// The kind of `on_disconnect` handlers.
 #[derive(Debug)]
 pub enum OnDisconnect {}
 
@@ -49,20 +51,20 @@ impl HandlerKind for OnDisconnect {
     type Side = ServerSide;
 }
 
-/// What handlers of a server are called with besides the event.
+/// The environment of a handler call of a server, from which extractors read everything but the event.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerHandlerEnv<'a> {
     pub(crate) server: &'a Server,
     pub(crate) socket: &'a Socket,
-    /// Only for `on_disconnect`.
+    /// Set for `on_disconnect` only.
     pub(crate) disconnect: Option<Disconnect>,
 }
 
-/// How a socket was disconnected.
+/// The disconnect of a socket, for its `on_disconnect` handler.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Disconnect {
     pub(crate) reason: DisconnectReason,
-    /// Events that were received and not started.
+    /// The number of received events whose handlers were not started.
     pub(crate) dropped: usize,
 }
 
@@ -98,11 +100,11 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     }
 
     fn on_unhandled(&self, event: &str) {
-        tracing::debug!(socket = %self.socket.id(), event, "no handler");
+        tracing::debug!(socket = %self.socket.id(), event, "event without a handler ignored");
     }
 }
 
-/// Handlers become tasks of the Tokio runtime that the connection runs on.
+/// Spawns handlers on the Tokio runtime of the connection.
 #[derive(Debug)]
 pub enum TokioSpawn {}
 
@@ -114,7 +116,7 @@ impl Spawn for TokioSpawn {
     }
 }
 
-/// A handler that runs as a task of its own.
+/// The handle of a handler that runs as its own task.
 #[derive(Debug)]
 pub struct TokioTask<T>(JoinHandle<T>);
 

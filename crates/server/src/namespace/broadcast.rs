@@ -1,4 +1,4 @@
-//! Emits to many sockets.
+//! Operations on many sockets at once.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::Namespace;
 use crate::socket::{EmitError, Socket, encode_event, log_emit_error};
 
-/// Whom an emit goes to: the sockets of a namespace, or those in some of its rooms, less those in others.
+/// A selection of sockets that receive an event: all sockets of a namespace, or those in some rooms, except those in
+/// other rooms.
 ///
-/// A socket in several of the rooms gets one copy. The event is encoded once for all. What one thread emits, every
-/// socket receives in that order.
+/// A socket in several of the rooms receives the event once. The event is encoded once for all sockets. All sockets
+/// receive the events that one thread emits in the order of the calls.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {
@@ -24,7 +25,7 @@ impl Broadcast {
         Self { namespace, options: BroadcastOptions::new() }
     }
 
-    /// Also those in `room`.
+    /// Adds the sockets in `room` to the selection.
     pub fn to(mut self, room: impl Into<Room>) -> Self {
         self.options.rooms.push(room.into());
         self
@@ -35,25 +36,26 @@ impl Broadcast {
         self.to(room)
     }
 
-    /// Not those in `room`.
+    /// Removes the sockets in `room` from the selection.
     pub fn except(mut self, room: impl Into<Room>) -> Self {
         self.options.except.push(room.into());
         self
     }
 
-    /// Only those that are connected to this server of the cluster.
+    /// Limits the selection to sockets that are connected to this server of the cluster.
     pub fn local(mut self) -> Self {
         self.options.local = true;
         self
     }
 
-    /// Those whose connection is not ready for it may miss the event.
+    /// Lets the event be dropped for each socket whose connection is not ready to send it, see
+    /// [`Emitter::volatile`](crate::Emitter::volatile).
     pub fn volatile(mut self) -> Self {
         self.options.volatile = true;
         self
     }
 
-    /// Sends an event; see [`Socket::emit`] for its arguments and for what happens to slow clients.
+    /// Sends an event. See [`Socket::emit`] for the arguments and for slow clients.
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
         if let Err(error) = self.try_emit(event, arguments) {
@@ -61,22 +63,22 @@ impl Broadcast {
         }
     }
 
-    /// Sends an event and tells how many sockets of this server it went to.
+    /// Sends an event and returns the number of sockets of this server to which it was sent.
     ///
     /// # Errors
-    /// The arguments cannot be written.
+    /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
         let event = encode_event(self.namespace.name(), event.as_ref(), &arguments)?;
         Ok(self.namespace.adapter().broadcast(&event, &self.options))
     }
 
-    /// The ids of the sockets that are meant.
+    /// Returns the ids of the selected sockets.
     #[must_use]
     pub fn socket_ids(&self) -> Vec<SocketId> {
         self.namespace.adapter().sockets(&self.options)
     }
 
-    /// The sockets that are meant and connected to this server.
+    /// Returns the selected sockets that are connected to this server.
     #[must_use]
     pub fn sockets(&self) -> Vec<Socket> {
         let members = self.namespace.adapter().local_sockets(&self.options);
@@ -86,18 +88,19 @@ impl Broadcast {
             .collect()
     }
 
-    /// Makes them all join `room`. For each whose [`Limits`](crate::Limits) do not allow it, the server's
-    /// [`on_error`](crate::Builder::on_error) hook is told.
+    /// Makes all selected sockets join `room`. If the [`Limits`](crate::Limits) do not allow a socket to join, the
+    /// server's [`on_error`](crate::Builder::on_error) hook is called for it.
     pub fn sockets_join(&self, room: impl AsRef<str>) {
         self.namespace.adapter().add_sockets(&self.options, &[room.as_ref()]);
     }
 
-    /// Makes them all leave `room`.
+    /// Makes all selected sockets leave `room`.
     pub fn sockets_leave(&self, room: impl AsRef<str>) {
         self.namespace.adapter().del_sockets(&self.options, &[room.as_ref()]);
     }
 
-    /// Disconnects them all from the namespace; with `close_connections` their connections close too.
+    /// Disconnects all selected sockets from the namespace. If `close_connections` is true, also closes their
+    /// connections.
     pub fn disconnect_sockets(&self, close_connections: bool) {
         self.namespace.adapter().disconnect_sockets(&self.options, close_connections);
     }

@@ -1,4 +1,4 @@
-//! The settings of a server.
+//! The builder of a server.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,11 +16,11 @@ use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
 
-/// The settings of a server. Names and defaults are those of the Node package where it has them.
+/// Configures a server. Options that the Node package also has use its names and defaults.
 pub struct Builder {
     options: Options,
     limits: Limits,
-    /// Takes precedence over the field of `limits`, in whatever order the two are set.
+    /// Takes precedence over the field of `limits`, no matter which of the two is set first.
     connect_timeout: Option<Duration>,
     http: HttpLimits,
     #[cfg(feature = "tls")]
@@ -45,85 +45,87 @@ impl Builder {
         }
     }
 
-    /// The path that clients connect to. Default `/socket.io`.
+    /// Sets the URL path for Socket.IO requests. Default `/socket.io`.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
         self.options.path = format!("/{}/", path.trim_matches('/'));
         self
     }
 
-    /// Headers for pages of other origins. Default none.
+    /// Sets the CORS headers for pages of other origins. Default: no CORS headers.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
         self.options.cors = Some(cors);
         self
     }
 
-    /// How long after the last pong the server pings. Default 25 s.
+    /// Sets the time between the last pong and the next ping. Default 25 s.
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.options.protocol.ping_interval = interval;
         self
     }
 
-    /// How long the pong may take. Default 20 s.
+    /// Sets how long the server waits for a pong before it closes the connection. Default 20 s.
     #[must_use]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.options.protocol.ping_timeout = timeout;
         self
     }
 
-    /// How long the move from polling to WebSocket may take. Default 10 s.
+    /// Sets the timeout of an upgrade from polling to WebSocket. Default 10 s.
     #[must_use]
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.options.protocol.upgrade_timeout = timeout;
         self
     }
 
-    /// The longest message of a client, in bytes. Default 1,000,000.
+    /// Sets the maximum size of a message from a client, in bytes. Default 1,000,000.
     #[must_use]
     pub fn max_http_buffer_size(mut self, bytes: usize) -> Self {
         self.options.protocol.max_payload = bytes;
         self
     }
 
-    /// Bytes that may wait to be sent to one client before it is disconnected. Default 16 MiB.
+    /// Sets how many bytes may be buffered for one client before it is disconnected. Default 16 MiB.
     #[must_use]
     pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
         self.options.max_write_buffer_size = bytes;
         self
     }
 
-    /// Sessions at the same time, which is one for each client; more are refused with 503. Default 1,000,000.
+    /// Sets the maximum number of sessions; each connected client has one. More handshakes are rejected with status
+    /// 503. Default 1,000,000.
     #[must_use]
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.options.max_sessions = sessions;
         self
     }
 
-    /// Polling sessions that may begin after one of which nothing has been heard since its handshake; then that one is
-    /// closed. Default 50,000.
+    /// Sets the maximum number of half-open polling sessions: sessions that have sent nothing since their handshake.
+    /// When this many sessions began after a half-open one, that session is closed. Default 50,000.
     #[must_use]
     pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
         self.options.max_half_open_sessions = sessions;
         self
     }
 
-    /// The transports that clients may use. Default: polling and WebSocket.
+    /// Sets the transports that clients may use. Default: polling and WebSocket.
     #[must_use]
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
         self.options.protocol.transports = transports.into_iter().collect();
         self
     }
 
-    /// Whether a polling client may move to WebSocket. Default true.
+    /// Sets whether a polling client may upgrade to WebSocket. Default true.
     #[must_use]
     pub fn allow_upgrades(mut self, allowed: bool) -> Self {
         self.options.protocol.allow_upgrades = allowed;
         self
     }
 
-    /// Decides about the first request of every connection; the error is what the client is told. It must not block.
+    /// Sets a check of the first request of every connection. If it returns an error, the request is rejected, and the
+    /// client receives the error text. The check must not block.
     #[must_use]
     pub fn allow_request(
         mut self,
@@ -133,31 +135,32 @@ impl Builder {
         self
     }
 
-    /// Time for a connection to join its first namespace. Default 45 s, or what [`limits`](Self::limits) says; this method
-    /// takes precedence, whichever is called first.
+    /// Sets the time in which a client must connect to its first namespace. Default 45 s. This value takes precedence
+    /// over [`Limits::connect_timeout`], no matter which method is called first.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// What a client may make the server keep or do.
+    /// Sets the limits of the memory and the work that a client can cause.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// What a peer may ask of the server's own HTTP listener.
+    /// Sets the limits of the server's own HTTP listener.
     #[must_use]
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
         self.http = limits;
         self
     }
 
-    /// Speaks TLS on the server's own HTTP listener: `https` and `wss`, and nothing in the clear. Default: no.
+    /// Enables TLS on the server's own HTTP listener. It then accepts `https` and `wss` only. Default: no TLS.
     ///
-    /// It does not concern a server that serves inside another one ([`Server::layer`], [`Server::service`]).
+    /// This setting has no effect if the server is mounted in another HTTP server ([`Server::layer`],
+    /// [`Server::service`]).
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -175,15 +178,17 @@ impl Builder {
         self
     }
 
-    /// A value that handlers get through [`State`](crate::State), one of each type.
+    /// Adds a value that handlers read with the extractor [`State`](crate::State). There is one value per type; a
+    /// second value of the same type replaces the first.
     #[must_use]
     pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
         self.states.insert(state);
         self
     }
 
-    /// Called when a handler fails or cannot be called, with the name of the event if it was one; also when a client
-    /// sends what is no packet. Default: a log line at level `warn`.
+    /// Sets the error hook. It is called when a handler fails or cannot be called, and when a client sends an invalid
+    /// packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at level
+    /// `warn`.
     #[must_use]
     pub fn on_error(
         mut self,
@@ -193,14 +198,15 @@ impl Builder {
         self
     }
 
-    /// Makes the adapter of each namespace, which is named. Default: [`InMemoryAdapter`], for one process.
+    /// Sets a function that creates the adapter of each namespace. Its argument is the name of the namespace. Default:
+    /// [`InMemoryAdapter`], for one process.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
         self.adapter = Box::new(adapter);
         self
     }
 
-    /// The server, which does not listen yet.
+    /// Creates the server. It does not listen yet.
     #[must_use]
     pub fn build(self) -> Server {
         #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! How a server is reached: by its own listener, or inside another HTTP server; and its clean stop.
+//! Serving and shutdown: the server's own listener, and the layer and service for other HTTP servers.
 
 use std::future::Future;
 use std::io;
@@ -11,23 +11,25 @@ use tokio::time::Instant;
 use super::{Server, SocketIoHandler};
 
 impl Server {
-    /// Listens and serves until the process ends. The server's own HTTP server answers 404 to everything that is not
-    /// Socket.IO. Not cancel safe: dropped, it stops accepting and leaves the connections to themselves; see
-    /// [`serve`](Self::serve) for a clean stop.
+    /// Listens on one of `addresses` and serves until the process ends. The server's own HTTP server responds with 404
+    /// to every request that is not for Socket.IO.
+    ///
+    /// Not cancel safe: if the future is dropped, the server stops accepting connections, but existing connections stay
+    /// open. Use [`serve`](Self::serve) for a clean shutdown.
     ///
     /// # Errors
-    /// None of the addresses can be bound.
+    /// Returns an error if none of the addresses can be bound.
     pub async fn listen(&self, addresses: impl ToSocketAddrs) -> io::Result<()> {
         let listener = self.bind(addresses).await?;
         self.serve(listener, std::future::pending()).await;
         Ok(())
     }
 
-    /// Binds one of `addresses`, with the server's [`HttpLimits`](net::HttpLimits) and with TLS if it has that, for
-    /// [`serve`](Self::serve).
+    /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). The listener uses the server's
+    /// [`HttpLimits`](net::HttpLimits), and TLS if the server has it enabled.
     ///
     /// # Errors
-    /// None of the addresses can be bound.
+    /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
         let listener = Listener::bind(addresses, self.inner().http.clone()).await?;
         #[cfg(feature = "tls")]
@@ -37,8 +39,8 @@ impl Server {
         Ok(listener)
     }
 
-    /// Serves on `listener` until `stop` is ready, then closes all connections and waits until they are gone, at most
-    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout) from that moment.
+    /// Serves on `listener` until `stop` is ready. Then closes all connections and waits until they are closed, for at
+    /// most [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout).
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
         let stop_timeout = self.inner().http.shutdown_timeout;
         let mut until = Instant::now();
@@ -51,22 +53,22 @@ impl Server {
         self.0.closed(until.saturating_duration_since(Instant::now())).await;
     }
 
-    /// A tower service that answers Socket.IO requests, and everything else with 404.
+    /// Returns a tower service that handles Socket.IO requests and responds with 404 to all others.
     #[must_use]
     pub fn service(&self) -> EngineService<SocketIoHandler> {
         self.0.service()
     }
 
-    /// A tower layer that answers Socket.IO requests and leaves all others to the service behind it, for instance an
-    /// axum router: `Router::new().route(..).layer(io.layer())`.
+    /// Returns a tower layer that handles Socket.IO requests and passes all others to the inner service, for instance
+    /// an axum router: `Router::new().route(..).layer(io.layer())`.
     #[must_use]
     pub fn layer(&self) -> EngineLayer<SocketIoHandler> {
         self.0.layer()
     }
 
-    /// Closes all connections and waits until they are gone, at most
-    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout). Sockets get the reason `server shutting down`; clients try
-    /// to reconnect. Cancel safe.
+    /// Closes all connections and waits until they are closed, for at most
+    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout). The disconnect reason of the sockets is
+    /// `server shutting down`. Clients try to reconnect. Cancel safe.
     pub async fn close(&self) {
         self.0.close();
         self.0.closed(self.inner().http.shutdown_timeout).await;

@@ -1,4 +1,4 @@
-//! What the server and all its namespaces share, and where errors of handlers go.
+//! The state that the server and its namespaces share, and the reporting of handler errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,12 +9,12 @@ use socketio_proto::Excerpt;
 use crate::limits::Limits;
 use crate::socket::Socket;
 
-/// What the server and all its namespaces share.
+/// The state that the server and all its namespaces share.
 pub(crate) struct ServerShared {
     pub(crate) limits: Limits,
     pub(super) states: StateMap,
     pub(super) on_error: Option<OnError>,
-    /// Log lines of what went wrong, where the program has no hook.
+    /// Limits the log lines of errors if the program has no hook, or the hook panics.
     pub(super) error_log_limit: LogRateLimit,
 }
 
@@ -23,7 +23,7 @@ pub(super) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Sen
 impl ServerShared {
     pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         if let Some(hook) = &self.on_error
-            // The hook is the program's: if it panics, the connection that it was called for goes on.
+            // The hook is the program's code: if it panics, the connection must survive.
             && catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_ok()
         {
             return;

@@ -1,4 +1,4 @@
-//! Acknowledgements that a client owes.
+//! Acknowledgements that the server expects from a client.
 
 use std::fmt;
 use std::future::Future;
@@ -16,11 +16,11 @@ use tokio::sync::oneshot;
 
 use super::{EmitError, Socket};
 
-/// Why there is no acknowledgement.
+/// The reason why an acknowledgement could not be received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
-    /// The client did not acknowledge in time.
+    /// The client did not acknowledge before the timeout.
     #[error("operation has timed out")]
     Timeout,
     /// The socket was disconnected before the client acknowledged.
@@ -29,14 +29,14 @@ pub enum AckError {
     /// The event could not be sent.
     #[error("the event was not sent: {0}")]
     NotSent(EmitError),
-    /// The acknowledgement carries something else than the program asked for.
-    #[error("the acknowledgement is not what was asked for: {0}")]
+    /// The arguments of the acknowledgement do not fit the requested type.
+    #[error("cannot deserialize the acknowledgement: {0}")]
     Invalid(ArgumentsError),
 }
 
-/// The acknowledgement of an event that was sent; a future. Dropping it ends the wait: an acknowledgement that comes later
-/// is ignored.
-#[must_use = "the acknowledgement comes when this is awaited"]
+/// A future that resolves to the acknowledgement of an event, see [`Socket::emit_with_ack`]. If it is dropped, a later
+/// acknowledgement is ignored.
+#[must_use = "await this future to receive the acknowledgement"]
 pub struct AckFuture<R> {
     socket: Socket,
     id: u64,
@@ -44,32 +44,32 @@ pub struct AckFuture<R> {
     _response: PhantomData<fn() -> R>,
 }
 
-/// What a wait comes to. A table that is dropped with its senders says that the socket is disconnected.
+/// The result of a pending acknowledgement. If the sender is dropped without a result, the socket is disconnected.
 type AckResult = Result<Arguments<'static>, AckError>;
 
 impl<R> AckFuture<R> {
-    /// Waits from now on, for an event that is sent next.
+    /// Starts the timeout. The caller sends the event next.
     pub(crate) fn new(socket: &Socket, id: u64, timeout: Duration) -> Self {
         let (sender, receiver) = oneshot::channel();
         if socket.acks().insert(id, net::now() + timeout, sender) {
-            // The connection's task does not know of the new deadline yet. And if it reads no further because events
-            // wait, it must read again now.
+            // The connection's task must update its timer. It must also resume reading if it paused because too many
+            // events are queued.
             socket.session().wake();
         }
         Self { socket: socket.clone(), id, receiver: Ok(receiver), _response: PhantomData }
     }
 
-    /// The event was not sent.
+    /// Makes the future fail, because the event was not sent.
     pub(crate) fn failed(mut self, error: AckError) -> Self {
         self.receiver = Err(error);
         self
     }
 
-    /// Waits for the acknowledgement and gives it as it came, not read yet: for programs that relay it. Cancel safe in
-    /// that dropping it only ends the wait.
+    /// Waits for the acknowledgement and returns its arguments as they were received, not deserialized. Use it in
+    /// programs that relay acknowledgements. Cancel safe: if the future is dropped, a later acknowledgement is ignored.
     ///
     /// # Errors
-    /// There is no acknowledgement.
+    /// Returns an error if the acknowledgement could not be received.
     pub async fn raw(mut self) -> Result<Arguments<'static>, AckError> {
         std::future::poll_fn(|cx| self.poll_arguments(cx)).await
     }
@@ -92,7 +92,7 @@ impl<R: DeserializeOwned> Future for AckFuture<R> {
 }
 
 impl<R> Drop for AckFuture<R> {
-    /// Whatever ends the wait, the entry in the table goes with it.
+    /// Removes the entry from the table in every case.
     fn drop(&mut self) {
         self.socket.acks().remove(self.id);
     }
@@ -104,13 +104,13 @@ impl<R> fmt::Debug for AckFuture<R> {
     }
 }
 
-/// The acknowledgements that one socket waits for. Any task may begin to wait; the connection's task resolves them and
-/// minds their deadlines. No waiter is woken under the lock.
+/// The pending acknowledgements of one socket. Any task may add one. The connection's task resolves them and handles
+/// their timeouts. No waiter is woken while the lock is held.
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks {
     table: Mutex<AckTable<oneshot::Sender<AckResult>>>,
-    /// Whether any is awaited, as it was when the lock was last released. The connection's task asks in every turn, and most
-    /// sockets never wait for one.
+    /// Whether an acknowledgement was pending when the lock was last released. The connection's task reads it in every
+    /// poll, and most sockets never have one.
     has_waiters: AtomicBool,
 }
 
@@ -123,8 +123,8 @@ impl PendingAcks {
         result
     }
 
-    /// Waits for an acknowledgement. `true` if its deadline is the first one, so that the connection's task must be told.
-    /// After [`close`](Self::close) the sender is dropped at once.
+    /// Adds a pending acknowledgement. Returns `true` if its deadline is the earliest one; wake the connection's task
+    /// then. After [`close`](Self::close), the sender is dropped immediately.
     #[must_use]
     fn insert(&self, id: u64, deadline: Time, sender: oneshot::Sender<AckResult>) -> bool {
         let (first, inserted) =
@@ -132,7 +132,7 @@ impl PendingAcks {
         inserted.is_ok() && first.is_none_or(|first| deadline < first)
     }
 
-    /// An acknowledgement has come. One that nothing waits for is ignored.
+    /// Resolves a pending acknowledgement. Ignores an unknown id.
     pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) {
         let waiter = self.update(|table| table.resolve(id));
         if let Some(sender) = waiter {
@@ -140,23 +140,23 @@ impl PendingAcks {
         }
     }
 
-    /// Nothing waits for `id` any more.
+    /// Removes the pending acknowledgement `id`.
     fn remove(&self, id: u64) {
         let waiter = self.update(|table| table.remove(id));
         drop(waiter);
     }
 
-    /// Whether any is awaited.
+    /// Returns whether an acknowledgement is pending.
     pub(crate) fn has_waiters(&self) -> bool {
         self.has_waiters.load(Ordering::Acquire)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) must be called next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         if self.has_waiters() { self.update(|table| table.poll_timeout()) } else { None }
     }
 
-    /// Fails those whose time is up.
+    /// Fails the acknowledgements whose deadline has passed.
     pub(crate) fn handle_timeout(&self, now: Time) {
         while self.has_waiters()
             && let Some(sender) = self.update(|table| table.handle_timeout(now))
@@ -165,7 +165,7 @@ impl PendingAcks {
         }
     }
 
-    /// Fails all that are awaited and all that will be.
+    /// Fails all pending acknowledgements and all that are added later.
     pub(crate) fn close(&self) {
         let waiters: Vec<_> = self.update(|table| table.close().collect());
         drop(waiters);

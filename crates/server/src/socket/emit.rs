@@ -1,4 +1,4 @@
-//! Emits to one socket.
+//! Sending events to one socket.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
 use super::{AckError, AckFuture, Socket};
 
-/// Encodes an event that many sockets share.
+/// Encodes an event for a broadcast.
 pub(crate) fn encode_event<T: Serialize + ?Sized>(
     namespace: &str,
     event: &str,
@@ -20,7 +20,8 @@ pub(crate) fn encode_event<T: Serialize + ?Sized>(
     with_encoder(|encoder| EncodedEvent::encode(encoder, namespace, None, event, arguments))
 }
 
-/// Logs that an event could not be written. What a client sends may be why, where a program relays it.
+/// Logs that an event could not be encoded. The log is rate-limited, because data that a client sent may cause the
+/// error if the program relays it.
 pub(crate) fn log_emit_error(event: &str, error: &EmitError) {
     static NOT_SENT: LogRateLimit = LogRateLimit::new();
     NOT_SENT.try_log(|suppressed| {
@@ -29,17 +30,17 @@ pub(crate) fn log_emit_error(event: &str, error: &EmitError) {
     });
 }
 
-/// Why an event was not sent.
+/// The reason why an event was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// More bytes wait for the client than the limit allows.
-    #[error("too many bytes wait for the client")]
+    /// The client's write buffer is full.
+    #[error("the client's write buffer is full")]
     Full,
     /// The socket is disconnected.
     #[error("socket has been disconnected")]
     Disconnected,
-    /// The event cannot be written.
+    /// The event cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
@@ -53,7 +54,7 @@ impl From<PushError> for EmitError {
     }
 }
 
-/// An emit to one socket with modifiers: [`Socket::volatile`], [`Socket::timeout`].
+/// Sends an event to one socket with options, see [`Socket::volatile`] and [`Socket::timeout`].
 #[derive(Debug, Clone, Copy)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Emitter<'a> {
@@ -67,14 +68,14 @@ impl<'a> Emitter<'a> {
         Self { socket, volatile: false, timeout: None }
     }
 
-    /// The event may be dropped when the connection is not ready for it: when the kernel has not yet taken what was
-    /// sent before, or no poll waits.
+    /// Lets the event be dropped if the connection is not ready to send it: the kernel has not yet accepted earlier
+    /// data, or no poll request is waiting.
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
         self
     }
 
-    /// How long the acknowledgement is awaited.
+    /// Sets the timeout of the acknowledgement.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -93,15 +94,15 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Sends an event if there is room for it, see [`Socket::try_emit`].
+    /// Sends an event if the client's write buffer has capacity, see [`Socket::try_emit`].
     ///
     /// # Errors
-    /// Why it was not sent.
+    /// Returns the reason why the event was not sent.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
         self.send(event.as_ref(), None, &arguments, |message| Ok(self.socket.session().try_send(message)?))
     }
 
-    /// The same; the error comes with the bytes that the event would take.
+    /// Like [`try_emit`](Self::try_emit), but also returns the event's size in bytes with the error.
     pub(crate) fn try_emit_sized<T: Serialize>(
         self,
         event: &str,
@@ -115,7 +116,7 @@ impl<'a> Emitter<'a> {
         sent.map_err(|error| (error, length))
     }
 
-    /// Sends an event at once and waits for the client's acknowledgement, see [`Socket::emit_with_ack`].
+    /// Sends an event immediately and returns a future of the client's acknowledgement, see [`Socket::emit_with_ack`].
     pub fn emit_with_ack<R: DeserializeOwned>(
         self,
         event: impl AsRef<str>,
@@ -123,12 +124,12 @@ impl<'a> Emitter<'a> {
     ) -> AckFuture<R> {
         let id = self.socket.namespace().next_ack_id();
         let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
-        let answer = AckFuture::new(self.socket, id, timeout);
+        let acknowledged = AckFuture::new(self.socket, id, timeout);
         match self.send(event.as_ref(), Some(id), &arguments, |message| {
             Ok(self.socket.session().try_send(message)?)
         }) {
-            Ok(()) => answer,
-            Err(error) => answer.failed(AckError::NotSent(error)),
+            Ok(()) => acknowledged,
+            Err(error) => acknowledged.failed(AckError::NotSent(error)),
         }
     }
 

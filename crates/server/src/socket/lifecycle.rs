@@ -1,4 +1,4 @@
-//! A socket as the rest of the server sees it: its connection, its handlers and the adapter of its namespace.
+//! The life of a socket: connecting to and disconnecting from its namespace, and its interface to handlers and adapter.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +15,7 @@ use super::acks::PendingAcks;
 use super::{Socket, SocketInner};
 use crate::handler::{NamespaceHandlers, ServerSide};
 
-/// The phases of a socket. From [`DISCONNECTED`] on, the number is that plus [`DisconnectReason::code`].
+/// The phases of a socket. A disconnected socket has the phase [`DISCONNECTED`] plus [`DisconnectReason::code`].
 pub(super) const CONNECTING: u8 = 0;
 pub(super) const CONNECTED: u8 = 1;
 const DISCONNECTED: u8 = 2;
@@ -37,7 +37,7 @@ impl Socket {
         &self.0
     }
 
-    /// The handler of `event` that this socket alone has.
+    /// Returns the handler of `event` that is registered on this socket only.
     pub(crate) fn socket_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
         let own = self.0.extensions.get()?.lock().unwrap_or_else(PoisonError::into_inner);
         own.handlers.iter().find(|(name, _)| **name == *event).map(|(_, handler)| handler.clone())
@@ -49,7 +49,7 @@ impl Socket {
         });
     }
 
-    /// The client is let in: it is told so, and from now on it receives what is sent to its rooms.
+    /// Connects the socket: tells the client, and adds the socket to the adapter, so that it receives broadcasts.
     pub(crate) fn enter_namespace(&self) {
         with_encoder(|encoder| {
             self.0.session.send(encode::connect(encoder, self.0.namespace.name(), &self.0.id));
@@ -57,11 +57,12 @@ impl Socket {
         let entered =
             self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
-            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "joined");
+            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "socket connected");
             self.0.namespace.adapter().add(Arc::new(self.clone()));
         }
-        // A middleware may have given the socket to another task, which disconnected it just now: before it was added,
-        // so that nobody has removed it, and perhaps before the client was told that it is in.
+        // A middleware may have passed the socket to another task that has just disconnected it. That task ran before
+        // the socket was added to the adapter, so it could not remove it. It may also have run before the client
+        // received the connect packet.
         if let Some(reason) = self.disconnect_reason() {
             self.0.namespace.adapter().del_all(self.0.id);
             if reason == DisconnectReason::ServerNamespaceDisconnect {
@@ -70,7 +71,7 @@ impl Socket {
         }
     }
 
-    /// The socket is gone, at once. `false` when it was gone before.
+    /// Disconnects the socket immediately. Returns `false` if it was already disconnected.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
         let gone = DISCONNECTED + reason.code();
         let left = self
@@ -79,7 +80,7 @@ impl Socket {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(gone))
             .is_ok();
         if left {
-            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "left");
+            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "socket disconnected");
             self.0.namespace.adapter().del_all(self.0.id);
             self.0.acks.close();
             self.0.disconnected.notify_waiters();

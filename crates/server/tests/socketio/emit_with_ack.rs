@@ -44,7 +44,7 @@ async fn an_answer_that_does_not_fit_is_invalid() {
     let error = soon(answer).await.expect_err("another type");
     assert!(matches!(error, AckError::Invalid(_)), "{error:?}");
     let words = error.to_string();
-    assert!(words.starts_with("the acknowledgement is not what was asked for: argument 0: "), "{words}");
+    assert!(words.starts_with("cannot deserialize the acknowledgement: argument 0: "), "{words}");
 }
 
 #[tokio::test]

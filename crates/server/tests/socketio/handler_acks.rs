@@ -111,7 +111,7 @@ async fn an_acknowledgement_that_is_dropped_unsent_is_reported() {
     register(&io);
     let mut client = Client::join(serve(&io).await).await;
     client.send(r#"420["dropped"]"#).await;
-    program.lines.expect(["error in -: an acknowledgement was dropped unsent"]).await;
+    program.lines.expect(["error in -: an `Ack` was dropped before its acknowledgement was sent"]).await;
     client.expect_only(r#"421["nothing"]"#, "431[]").await;
 }
 
