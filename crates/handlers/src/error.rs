@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hidden_error_is_for_the_program_alone() {
+    fn an_internal_error_is_not_sent_to_the_peer() {
         let error = HandlerError::internal("the table is locked");
         assert_eq!(
             (error.message(), error.to_string().as_str()),

@@ -50,7 +50,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn chat_tells_the_room_who_joined_and_echoes_messages() {
+async fn the_chat_example_announces_joins_and_echoes_messages() {
     let io = chat::chat();
     let listener = io.bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");

@@ -1,4 +1,4 @@
-//! Peers that send as much as the server takes.
+//! Peers that send as much as the server reads.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::support::Server;
 
 const FLOOD: Duration = Duration::from_millis(1_500);
 
-/// Sends `bytes` again and again on several connections, and reads and drops what comes back.
+/// Sends `bytes` repeatedly on several connections, and discards the responses.
 fn flood(open: impl Fn() -> WebSocket + Sync, bytes: &[u8]) {
     let bytes = bytes.repeat(1 + 64 * 1024 / bytes.len());
     std::thread::scope(|scope| {
@@ -38,7 +38,7 @@ fn joined(address: SocketAddr) -> impl Fn() -> WebSocket + Sync {
 }
 
 #[test]
-fn a_flood_of_the_smallest_events_keeps_nobody_waiting() {
+fn a_flood_of_the_smallest_events_delays_no_other_client() {
     let server = Server::start();
     let canary = server.canary();
     flood(joined(server.address), &frame(TEXT, r#"42["x"]"#));
@@ -46,7 +46,7 @@ fn a_flood_of_the_smallest_events_keeps_nobody_waiting() {
     canary.noticed_nothing();
 }
 
-/// Sends `bytes` again and again on a connection until the server ends it, and says how it did.
+/// Sends `bytes` repeatedly on a connection until the server closes it. Returns how the server closed it.
 fn flood_until_refused(mut socket: WebSocket, bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes.repeat(1 + 64 * 1024 / bytes.len());
     let mut reading = socket.connection.stream.try_clone().expect("a second handle");
@@ -60,7 +60,7 @@ fn flood_until_refused(mut socket: WebSocket, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_flood_of_control_frames_is_ended_and_keeps_nobody_waiting() {
+fn a_flood_of_control_frames_is_ended_and_delays_no_other_client() {
     const POLICY_VIOLATION: [u8; 4] = [0x88, 2, 0x03, 0xf0];
     let server = Server::start();
     let canary = server.canary();
@@ -76,7 +76,7 @@ fn a_flood_of_control_frames_is_ended_and_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_flood_of_raw_messages_and_fragments_keeps_nobody_waiting() {
+fn a_flood_of_raw_messages_and_fragments_delays_no_other_client() {
     let server = Server::start();
     let canary = server.canary();
     flood(|| WebSocket::open(server.address, RAW), &frame(TEXT, "x"));
@@ -88,23 +88,23 @@ fn a_flood_of_raw_messages_and_fragments_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_flood_of_polls_posts_and_handshakes_keeps_nobody_waiting() {
+fn a_flood_of_polls_posts_and_handshakes_delays_no_other_client() {
     let server = Server::start();
     let canary = server.canary();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // New sessions, one behind the other.
+        // New sessions, one after the other.
         scope.spawn(|| {
             let mut connection = Connection::open(server.address);
             while !over.load(Ordering::Relaxed) {
                 connection
                     .write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n".repeat(50));
                 for _ in 0..50 {
-                    assert_eq!(connection.response().expect("an answer").status, 200);
+                    assert_eq!(connection.response().expect("a response").status, 200);
                 }
             }
         });
-        // Posts of as many packets as fit.
+        // POST requests with as many packets as fit.
         scope.spawn(|| {
             let session = Polling::joined(server.address);
             let body = vec![r#"42["x"]"#; 110_000].join("\x1e");
@@ -123,7 +123,7 @@ fn a_flood_of_polls_posts_and_handshakes_keeps_nobody_waiting() {
 }
 
 #[test]
-fn handshakes_that_nothing_follows_take_nobodys_place() {
+fn half_open_sessions_do_not_displace_other_clients() {
     let io = tidewire::Server::builder().max_sessions(1_200).max_half_open_sessions(1_000).build();
     let address = crate::support::serve(io.clone());
     let polling = Polling::joined(address);
@@ -132,10 +132,10 @@ fn handshakes_that_nothing_follows_take_nobodys_place() {
     for _ in 0..40 {
         flooding.write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n".repeat(250));
         for _ in 0..250 {
-            assert_eq!(flooding.response().expect("an answer").status, 200);
+            assert_eq!(flooding.response().expect("a response").status, 200);
         }
         assert!(io.connections() < 1_150, "{} connections", io.connections());
-        // Everybody else comes and goes on.
+        // Other clients still connect and continue.
         Polling::joined(address).post("41").expect(200, "ok");
         polling.post("42[\"x\"]").expect(200, "ok");
         websocket.text("42[\"x\"]");
@@ -146,7 +146,7 @@ fn handshakes_that_nothing_follows_take_nobodys_place() {
 }
 
 #[test]
-fn pings_whose_answers_nobody_reads_fill_no_memory() {
+fn unread_pongs_do_not_fill_the_memory() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.peak_memory();
@@ -169,7 +169,7 @@ fn pings_whose_answers_nobody_reads_fill_no_memory() {
 }
 
 #[test]
-fn many_sockets_at_once_come_and_go() {
+fn many_sockets_connect_and_disconnect_at_once() {
     let server = Server::start();
     let canary = server.canary();
     let mut after_first = None;
@@ -180,7 +180,7 @@ fn many_sockets_at_once_come_and_go() {
             socket.text(r#"42["join-room","crowd"]"#);
             notification = socket.receive_text();
         }
-        // Everybody hears of everybody who comes later, and so of the last one.
+        // Each client is told about every client that connects after it, so all are told about the last one.
         for socket in sockets.iter_mut().rev().skip(1) {
             while socket.receive_text() != notification {}
         }

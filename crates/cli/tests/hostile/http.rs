@@ -1,4 +1,4 @@
-//! Requests that are no requests, or too many of them.
+//! Malformed requests, and too many requests.
 
 use crate::raw_client::{Connection, ENGINE, Polling, UPGRADE, request};
 use crate::support::Server;
@@ -6,7 +6,7 @@ use crate::support::Server;
 const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
 #[test]
-fn a_request_that_is_wrong_gets_the_code_of_the_reference() {
+fn an_invalid_request_gets_the_error_code_of_node() {
     let server = Server::start();
     let canary = server.canary();
     let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
@@ -30,14 +30,14 @@ fn a_request_that_is_wrong_gets_the_code_of_the_reference() {
     ] {
         request(server.address, verb, target, "Content-Length: 0\r\n\r\n").expect(400, body);
     }
-    // Its answer has the length of a body that does not come.
+    // The response to HEAD has the length of a body that is not sent.
     assert_eq!(request(server.address, "HEAD", POLLING, "\r\n").status(), 400);
     request(server.address, "OPTIONS", POLLING, "\r\n").expect(204, "");
     canary.noticed_nothing();
 }
 
 #[test]
-fn a_bad_upgrade_is_refused_in_plain_text_and_the_connection_ends() {
+fn an_invalid_upgrade_is_rejected_in_plain_text_and_the_connection_ends() {
     let server = Server::start();
     let canary = server.canary();
     for (target, headers, status, body) in [
@@ -65,15 +65,15 @@ fn a_bad_upgrade_is_refused_in_plain_text_and_the_connection_ends() {
     ] {
         let headers = UPGRADE.replace(from, to);
         for target in [ENGINE, "/ws"] {
-            let answer = request(server.address, "GET", target, format!("{headers}\r\n")).response();
-            assert_eq!(answer.expect("an answer").status, status, "{to}");
+            let response = request(server.address, "GET", target, format!("{headers}\r\n")).response();
+            assert_eq!(response.expect("a response").status, status, "{to}");
         }
     }
     canary.noticed_nothing();
 }
 
 #[test]
-fn a_head_without_end_is_refused_at_its_limits() {
+fn an_endless_head_is_rejected_at_its_limits() {
     let server = Server::start();
     let canary = server.canary();
     let long = "x".repeat(40_000);
@@ -84,14 +84,14 @@ fn a_head_without_end_is_refused_at_its_limits() {
         (&*format!("{POLLING}&t={long}"), "\r\n".into(), &[414, 431]),
         (&*format!("{POLLING}&t={}", &long[..9_000]), "\r\n".into(), &[200]),
     ] {
-        let status = request(server.address, "GET", target, rest).response().expect("an answer").status;
+        let status = request(server.address, "GET", target, rest).response().expect("a response").status;
         assert!(statuses.contains(&status), "{status}");
     }
     canary.noticed_nothing();
 }
 
 #[test]
-fn what_is_no_http_is_refused() {
+fn malformed_http_is_rejected() {
     let server = Server::start();
     let canary = server.canary();
     for bytes in [
@@ -105,8 +105,8 @@ fn what_is_no_http_is_refused() {
     ] {
         let mut connection = Connection::open(server.address);
         connection.write(bytes);
-        if let Some(answer) = connection.response() {
-            assert!((400..=505).contains(&answer.status), "{answer:?}");
+        if let Some(response) = connection.response() {
+            assert!((400..=505).contains(&response.status), "{response:?}");
         }
         connection.expect_end();
     }
@@ -114,7 +114,7 @@ fn what_is_no_http_is_refused() {
 }
 
 #[test]
-fn requests_in_one_piece_are_answered_in_their_order() {
+fn pipelined_requests_get_responses_in_order() {
     let server = Server::start();
     let canary = server.canary();
     let mut connection = Connection::open(server.address);
@@ -128,14 +128,14 @@ fn requests_in_one_piece_are_answered_in_their_order() {
         .collect();
     connection.write(requests.concat());
     for number in 0..200 {
-        let status = connection.response().expect("an answer to each").status;
+        let status = connection.response().expect("a response to each").status;
         assert_eq!(status, [200, 404, 400, 204][number % 4], "{number}");
     }
     canary.noticed_nothing();
 }
 
 #[test]
-fn requests_whose_answers_nobody_reads_are_not_read_either() {
+fn unread_responses_stop_the_reading_of_requests() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.peak_memory();
@@ -152,22 +152,23 @@ fn requests_whose_answers_nobody_reads_are_not_read_either() {
 }
 
 #[test]
-fn other_paths_are_nobodys_session() {
+fn other_paths_belong_to_no_session() {
     let server = Server::start();
     let canary = server.canary();
     for target in
         ["/socket.io?EIO=4&transport=polling", "/engine.io/?EIO=4&transport=polling", "/../socket.io/"]
     {
-        // RFC 6455 §4.2.2 wants it of a WebSocket's request as well.
+        // RFC 6455 §4.2.2 requires this for WebSocket requests as well.
         for headers in ["", UPGRADE] {
-            let answer = request(server.address, "GET", target, format!("{headers}\r\n")).response();
-            assert_eq!(answer.expect("an answer").status, 404, "{target}");
+            let response = request(server.address, "GET", target, format!("{headers}\r\n")).response();
+            assert_eq!(response.expect("a response").status, 404, "{target}");
         }
     }
     let session = Polling::joined(server.address);
     for method in ["PUT", "DELETE", "HEAD"] {
-        let answer = request(server.address, method, &session.target, "\r\n").response().expect("an answer");
-        assert_eq!(answer.status, 500, "{method}");
+        let response =
+            request(server.address, method, &session.target, "\r\n").response().expect("a response");
+        assert_eq!(response.status, 500, "{method}");
     }
     session.expect_alive();
     canary.noticed_nothing();

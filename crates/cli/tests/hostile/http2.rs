@@ -1,4 +1,4 @@
-//! HTTP/2 in the clear, frame by frame (RFC 9113 §4.1).
+//! HTTP/2 without TLS, frame by frame (RFC 9113 §4.1).
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,10 +25,10 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// What the server gives each stream.
+/// The flow-control window of each stream at the server.
 const WINDOW: usize = 128 * 1024;
 
-/// How long an attack goes on that nobody stops.
+/// The time after which an attack that the server does not stop fails its test.
 const ATTACK: Duration = Duration::from_secs(20);
 
 struct Frame {
@@ -43,7 +43,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Fields without compression, those with names of their own and those of the static table (RFC 7541 §6.2.2).
+/// Uncompressed header fields: with literal names, and with names from the static table (RFC 7541 §6.2.2).
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fn text(block: &mut Vec<u8>, text: &str) {
         block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).expect("a short text"));
@@ -73,7 +73,7 @@ fn websocket(path: &str) -> Vec<u8> {
     ])
 }
 
-/// A masked binary message, with a mask that does nothing.
+/// A masked binary message. The masking key is zero.
 fn message(payload: &[u8]) -> Vec<u8> {
     let length = u64::try_from(payload.len()).expect("a length");
     [&[0x82, 0xff][..], &length.to_be_bytes(), &[0; 4], payload].concat()
@@ -100,7 +100,7 @@ impl Http2 {
         http2
             .write(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &settings)[..]].concat())
             .expect("a new connection");
-        // What the server wants to hold takes effect when it has been acknowledged.
+        // The server's settings apply after they are acknowledged.
         http2.read_until(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0);
         http2.write(&frame(SETTINGS, ACK, 0, &[])).expect("sent");
         http2
@@ -110,7 +110,7 @@ impl Http2 {
         self.stream.write_all(bytes)
     }
 
-    /// The next frame; `None` at the end of the connection.
+    /// Returns the next frame, or `None` at the end of the connection.
     fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).ok()?;
@@ -130,14 +130,14 @@ impl Http2 {
         }
     }
 
-    /// Opens a WebSocket as this stream.
+    /// Opens a WebSocket on this stream.
     fn open(&mut self, stream: u32, path: &str) {
         self.write(&frame(HEADERS, END_HEADERS, stream, &websocket(path))).expect("sent");
-        let answer = self.read_until(|frame| frame.stream == stream && frame.kind == HEADERS);
-        assert_eq!(answer.flags & END_STREAM, 0, "refused");
+        let response = self.read_until(|frame| frame.stream == stream && frame.kind == HEADERS);
+        assert_eq!(response.flags & END_STREAM, 0, "refused");
     }
 
-    /// Writes until the server has ended the connection, and gives the code of its GOAWAY if that has arrived.
+    /// Writes until the server closes the connection. Returns the code of its GOAWAY frame if it has arrived.
     fn flood(mut self, mut next: impl FnMut(u32) -> Vec<u8>) -> Option<u32> {
         let began = Instant::now();
         let mut reader = Self { stream: self.stream.try_clone().expect("a descriptor") };
@@ -152,28 +152,28 @@ impl Http2 {
         });
         let mut number = 0;
         while self.write(&next(number)).is_ok() {
-            assert!(began.elapsed() < ATTACK, "nobody stops it");
+            assert!(began.elapsed() < ATTACK, "the server does not stop the attack");
             number += 1;
         }
         ended.join().expect("no panic")
     }
 }
 
-/// The id of the stream that a client opens behind so many others.
+/// Returns the id of the client's stream `number`, counted from 0.
 fn stream(number: u32) -> u32 {
     number * 2 + 1
 }
 
-/// A frame whose stream is still to be said.
+/// A frame whose stream id is set later.
 fn frame_of_data(payload: &[u8]) -> Vec<u8> {
     frame(DATA, 0, 0, payload)
 }
 
-/// Megabytes that none of these attacks may add.
+/// The memory in megabytes that none of these attacks may add.
 const NOTHING: usize = 8;
 
 #[test]
-fn requests_that_are_taken_back_at_once_end_their_connection() {
+fn requests_that_are_reset_at_once_end_their_connection() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.memory();
@@ -188,7 +188,7 @@ fn requests_that_are_taken_back_at_once_end_their_connection() {
             let reset = frame(RST_STREAM, 0, id, &8u32.to_be_bytes());
             [frame(HEADERS, END_HEADERS, id, &request), reset].concat()
         });
-        // A reset of TCP may overtake the word.
+        // A TCP reset may arrive before the GOAWAY frame.
         assert!(matches!(code, None | Some(ENHANCE_YOUR_CALM)), "{what}: {code:?}");
     }
     assert!(server.peak_memory() < before + NOTHING, "{} MB", server.peak_memory());
@@ -217,7 +217,8 @@ fn a_head_that_unpacks_to_megabytes_ends_its_connection() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.memory();
-    // A field of 4,000 bytes goes into the table once, and comes 10,000 times by its index (RFC 7541 §6.1).
+    // A field of 4,000 bytes is added to the dynamic table once and referenced 10,000 times by its index (RFC 7541
+    // §6.1).
     let mut bomb = get("/");
     bomb.extend_from_slice(&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
     bomb.extend_from_slice(&[b'y'; 4_000]);
@@ -230,23 +231,24 @@ fn a_head_that_unpacks_to_megabytes_ends_its_connection() {
 }
 
 #[test]
-fn a_client_that_opens_no_window_makes_the_server_keep_what_the_limits_say() {
+fn a_client_without_a_window_cannot_exceed_the_limits() {
     const STREAMS: u32 = 20;
     let server = Server::start();
     let canary = server.canary();
     let before = server.memory();
     let mut client = Http2::with_settings(server.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-    // Each is sent back what it says, and takes nothing. They say what they are given room for.
+    // The server echoes the messages of each WebSocket, and none is read. Each client sends as much as the windows
+    // allow.
     let message = frame_of_data(&message(&[0; 16_000]));
     let size = message.len() - 9;
-    let mut rooms = vec![WINDOW; usize::try_from(STREAMS).expect("few")];
+    let mut windows = vec![WINDOW; usize::try_from(STREAMS).expect("few")];
     for number in 0..STREAMS {
         client.open(stream(number), "/ws");
     }
     client.stream.set_read_timeout(Some(Duration::from_secs(2))).expect("set");
     loop {
         let mut sent = false;
-        for (number, room) in (0..).zip(&mut rooms) {
+        for (number, room) in (0..).zip(&mut windows) {
             if *room >= size {
                 *room -= size;
                 client
@@ -261,7 +263,7 @@ fn a_client_that_opens_no_window_makes_the_server_keep_what_the_limits_say() {
         match client.read() {
             Some(Frame { kind: WINDOW_UPDATE, stream: id @ 1.., payload, .. }) => {
                 let more = u32::from_be_bytes(payload.try_into().expect("four bytes"));
-                rooms[usize::try_from(id / 2).expect("few")] += usize::try_from(more).expect("a window");
+                windows[usize::try_from(id / 2).expect("few")] += usize::try_from(more).expect("a window");
             }
             Some(Frame { kind: kind @ (GOAWAY | RST_STREAM), stream, payload, .. }) => {
                 panic!("we have kept to the rules: {kind} {stream} {payload:?}")
@@ -270,7 +272,8 @@ fn a_client_that_opens_no_window_makes_the_server_keep_what_the_limits_say() {
             None => break,
         }
     }
-    // The window, what hyper holds, a few messages: who does not take the answers is read no further.
+    // The flow-control window, hyper's buffers, and a few messages: the server stops reading from clients that do not
+    // read responses.
     let each = server.memory().saturating_sub(before) * 1_024 / usize::try_from(STREAMS).expect("few");
     assert!(each < 400, "{each} KB for each");
     canary.noticed_nothing();
@@ -294,7 +297,7 @@ fn frames_that_carry_nothing_cost_nothing() {
         client.open(1, "/ws");
         let flood = frame(kind, 0, stream, payload).repeat(1_000);
         let began = Instant::now();
-        // Nobody reads the answers.
+        // The responses are not read.
         while began.elapsed() < Duration::from_secs(1) && client.write(&flood).is_ok() {}
         assert!(server.peak_memory() < before + NOTHING, "{what}: {} MB", server.peak_memory());
     }
@@ -307,7 +310,7 @@ fn frames_of_one_byte_cost_little_more_than_their_bytes() {
     let server = Server::start();
     let canary = server.canary();
     let mut client = Http2::with_settings(server.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-    // Answers that cannot leave, so that soon nothing is read any more.
+    // The responses cannot be sent, so the server soon stops reading.
     let message = message(&[0; 16_000]);
     for number in 0..STREAMS {
         client.open(stream(number), "/ws");
@@ -326,7 +329,7 @@ fn frames_of_one_byte_cost_little_more_than_their_bytes() {
 }
 
 #[test]
-fn websockets_by_the_thousand_take_some_kilobytes_each_and_one_too_many_is_refused() {
+fn a_thousand_websockets_take_some_kilobytes_each_and_one_more_is_rejected() {
     const CONNECTIONS: usize = 20;
     const STREAMS: u32 = 100;
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! JSON that is nested to overflow somebody's stack.
+//! Deeply nested JSON that could overflow a stack.
 
 use tidewire::server::{RawArguments, Server as Library, Socket};
 
@@ -14,36 +14,36 @@ fn nested_objects(depth: usize) -> String {
 }
 
 #[test]
-fn a_hundred_thousand_levels_are_an_error_of_their_event_and_of_nothing_else() {
+fn a_hundred_thousand_levels_fail_only_their_event() {
     let server = Server::start();
     let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
     for deep in [nested(100_000), nested_objects(100_000), nested(129), nested_objects(480)] {
         for (event, takes) in [
-            // A handler that wants a text.
+            // A handler that expects a string.
             (format!(r#"["join-room",{deep}]"#), false),
-            // One that tries an enum's variants.
+            // A handler that tries the variants of an enum.
             (format!(r#"["message",{deep}]"#), false),
-            // A value, deep inside one of them, to be relayed to a room.
+            // A value deep inside a variant, relayed to a room.
             (format!(r#"["message",{{"room":"r","message":{deep}}}]"#), false),
-            // Nobody looks into these.
+            // No handler reads these arguments.
             (format!(r#"["unknown",{deep}]"#), true),
             (format!(r#"["join-room","r",{deep}]"#), true),
         ] {
             socket.text(&format!("427{event}"));
-            let mut told = socket.receive_text();
-            if told.starts_with(r#"42["notification""#) {
-                told = socket.receive_text();
+            let mut reply = socket.receive_text();
+            if reply.starts_with(r#"42["notification""#) {
+                reply = socket.receive_text();
             }
-            assert_eq!(told == "437[]", takes, "{told}");
-            assert!(takes || told.starts_with(r#"437[{"error":""#), "{told}");
+            assert_eq!(reply == "437[]", takes, "{reply}");
+            assert!(takes || reply.starts_with(r#"437[{"error":""#), "{reply}");
         }
     }
     canary.noticed_nothing();
 }
 
 #[test]
-fn what_serde_json_takes_is_relayed_to_its_last_level() {
+fn values_that_serde_json_accepts_are_relayed_completely() {
     let server = Server::start();
     let mut receiver = WebSocket::joined(server.address);
     receiver.text(r#"42["join-room","r"]"#);
@@ -53,7 +53,7 @@ fn what_serde_json_takes_is_relayed_to_its_last_level() {
         socket.text(&format!(r#"42["message",{{"room":"r","message":{deep}}}]"#));
         receiver.expect(&format!(r#"42["receive-message",{deep}]"#));
     }
-    // With an attachment every level passes through one more pair of hands.
+    // With an attachment, every level also passes through a second deserializer.
     let placeholder = r#"{"_placeholder":true,"num":0}"#;
     let deep = format!(r#"{}{placeholder}{}"#, "[".repeat(120), "]".repeat(120));
     socket.text(&format!(r#"451-["message",{{"room":"r","message":{deep}}}]"#));
@@ -61,8 +61,8 @@ fn what_serde_json_takes_is_relayed_to_its_last_level() {
     receiver.expect(&format!(r#"42["receive-message",{deep}]"#));
 }
 
-/// Strings of JSON within strings of JSON, each below the member by which `serde_json` marks raw JSON. Where that is
-/// believed, every string begins a new count of levels.
+/// JSON strings that contain JSON strings, each in the member that `serde_json` uses to mark raw JSON. If a parser
+/// trusts this marker, every string restarts the count of levels.
 fn smuggled(strings: usize) -> String {
     let mut json = "1".to_owned();
     for _ in 0..strings {
@@ -74,7 +74,7 @@ fn smuggled(strings: usize) -> String {
 }
 
 #[test]
-fn levels_that_hide_in_strings_end_the_connection_that_sends_them_and_not_the_server() {
+fn levels_hidden_in_strings_end_their_connection_and_not_the_server() {
     let server = Server::start();
     let canary = server.canary();
     for value in [
@@ -97,7 +97,7 @@ fn levels_that_hide_in_strings_end_the_connection_that_sends_them_and_not_the_se
 }
 
 #[test]
-fn a_program_that_relays_what_it_does_not_read_relays_any_depth() {
+fn raw_arguments_are_relayed_at_any_depth() {
     let io = Library::new();
     io.on("relay", async |socket: Socket, RawArguments(arguments): RawArguments| {
         socket.emit("relayed", &arguments);

@@ -1,4 +1,4 @@
-//! Limits of a program's own handlers, and of the machine.
+//! Limits of the program's handlers, and limits of the operating system.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::raw_client::{Connection, TEXT, WebSocket, frame, request};
 use crate::support::{Server, serve};
 
-/// Writes until the server reads no more; how many bytes that took.
+/// Writes until the server stops reading. Returns the number of bytes written.
 fn press(socket: &mut WebSocket, bytes: &[u8], at_most: usize) -> usize {
     socket.connection.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("an option");
     let mut written = 0;
@@ -20,7 +20,7 @@ fn press(socket: &mut WebSocket, bytes: &[u8], at_most: usize) -> usize {
 }
 
 #[test]
-fn events_that_wait_count_whatever_their_length_is_made_of() {
+fn queued_events_count_with_their_memory() {
     let io = Library::builder().state(Notify::new()).build();
     io.on("wait", async |State(release): State<Notify>| release.notified().await);
     let address = serve(io);
@@ -31,7 +31,7 @@ fn events_that_wait_count_whatever_their_length_is_made_of() {
     ] {
         let mut socket = WebSocket::joined(address);
         socket.text(r#"42["wait"]"#);
-        // The limit is one megabyte; the kernel holds some more.
+        // The limit is one megabyte, and the kernel buffers some more.
         let written = press(&mut socket, &frame(TEXT, &event), 100 << 20);
         assert!(written < 40 << 20, "{written} bytes of {:?}… wait", &event[..8]);
     }
@@ -61,17 +61,17 @@ fn events_that_wait_are_handled_in_order_once_the_handler_is_done() {
 }
 
 #[test]
-fn without_descriptors_those_who_are_there_go_on_and_the_next_ones_wait() {
+fn without_descriptors_existing_clients_continue_and_new_ones_wait() {
     let server = Server::with_descriptors(40);
     let canary = server.canary();
     let crowd: Vec<_> = (0..60).map(|_| Connection::open(server.address)).collect();
-    // The last one is in the kernel's queue, not in the server.
+    // The last connection is in the kernel's accept queue, not in the server.
     let mut late = request(server.address, "GET", "/", "\r\n");
     late.stream.set_read_timeout(Some(Duration::from_millis(500))).expect("an option");
     let mut byte = [0];
     assert!(std::io::Read::read(&mut late.stream, &mut byte).is_err(), "there was a descriptor left");
     drop(crowd);
     late.stream.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
-    assert_eq!(late.response().expect("an answer").status, 200);
+    assert_eq!(late.response().expect("a response").status, 200);
     canary.noticed_nothing();
 }

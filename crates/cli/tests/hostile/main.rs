@@ -1,4 +1,4 @@
-//! What hostile peers do to the binary over raw sockets, while somebody else talks to it and notices nothing.
+//! Attacks on the binary over raw sockets, while another client checks that it is not affected.
 
 mod floods;
 mod http;

@@ -1,10 +1,10 @@
-//! Packets of Socket.IO that break its rules.
+//! Socket.IO packets that violate the protocol.
 
 use crate::raw_client::{BINARY, Polling, TEXT, WebSocket, frame};
 use crate::support::Server;
 
 #[test]
-fn what_is_no_packet_ends_the_connection_behind_everything_that_came_before() {
+fn an_invalid_packet_ends_the_connection_after_all_earlier_packets() {
     let server = Server::start();
     let canary = server.canary();
     let placeholder = r#"{"_placeholder":true,"num":0}"#;
@@ -45,7 +45,7 @@ fn what_is_no_packet_ends_the_connection_behind_everything_that_came_before() {
         ("bytes that nothing announced", &[b"\0binary"]),
         ("one attachment too many", &[event.as_bytes(), b"\0one", b"\0two"]),
         ("an event of a namespace that was left", &[b"41", br#"42["message","x"]"#]),
-        // What is no packet of Engine.IO, or none that clients send.
+        // Invalid Engine.IO packets, and packets that only a server may send.
         ("an empty message", &[b""]),
         ("an unknown type of the engine", &[b"7"]),
         ("a ping, which only servers send", &[b"2"]),
@@ -70,24 +70,24 @@ fn what_is_no_packet_ends_the_connection_behind_everything_that_came_before() {
 }
 
 #[test]
-fn odd_packets_that_the_reference_lets_pass_pass() {
+fn unusual_packets_that_node_accepts_are_accepted() {
     let server = Server::start();
     let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
     for packet in [
-        // An acknowledgement that nobody waits for.
+        // An unexpected acknowledgement.
         "4312[]",
         "4318446744073709551615[1,2]",
-        // A pong that nobody asked for, a noop, an upgrade of what is upgraded.
+        // An unexpected pong, a noop, and an upgrade of a session that is already upgraded.
         "3",
         "6",
         "5",
         "1",
-        // Names that are legal.
+        // Valid names.
         r#"42["connection"]"#,
         r#"42[7]"#,
         r#"42["",{"__proto__":{"x":1},"constructor":2}]"#,
-        // Arguments that the handler does not take: the event is lost, which its error hook is told.
+        // Arguments that the handler does not accept: the event is dropped, and the error hook is called.
         r#"42["join-room",{"a":1}]"#,
         r#"42["message",{"room":"r","room":"s","message":1}]"#,
         r#"42["message"]"#,
@@ -96,17 +96,17 @@ fn odd_packets_that_the_reference_lets_pass_pass() {
         socket.text(r#"42["message","alive"]"#);
         assert_eq!(socket.receive_text(), r#"42["message","Echo: alive"]"#, "{packet}");
     }
-    // Who asks for an acknowledgement is told.
+    // If the client requests an acknowledgement, it receives the error.
     socket.text(r#"425["join-room",7]"#);
-    let told = socket.receive_text();
-    assert!(told.starts_with(r#"435[{"error":""#), "{told}");
+    let reply = socket.receive_text();
+    assert!(reply.starts_with(r#"435[{"error":""#), "{reply}");
     socket.text(r#"4218446744073709551615["join-room","r"]"#);
     assert!(socket.receive_text().starts_with(r#"42["notification","#));
     socket.expect("4318446744073709551615[]");
-    // An attachment that no placeholder stands for.
+    // An attachment without a placeholder.
     socket.write([frame(TEXT, r#"451-["message","with bytes"]"#), frame(BINARY, "bytes")].concat());
     socket.expect(r#"42["message","Echo: with bytes"]"#);
-    // Ten of them, which is how many there may be.
+    // Ten attachments, the maximum.
     socket.text(r#"4510-8["unknown"]"#);
     socket.write(frame(BINARY, "x").repeat(10));
     socket.expect("438[]");
@@ -114,7 +114,7 @@ fn odd_packets_that_the_reference_lets_pass_pass() {
 }
 
 #[test]
-fn an_event_before_the_connect_is_the_end() {
+fn an_event_before_the_connect_closes_the_connection() {
     let server = Server::start();
     let canary = server.canary();
     for packet in [r#"42["message","x"]"#, "41", "430[]", r#"451-["a",{"_placeholder":true,"num":0}]"#] {
@@ -130,7 +130,7 @@ fn an_event_before_the_connect_is_the_end() {
 }
 
 #[test]
-fn a_flood_of_connects_to_unknown_namespaces_is_refused_one_by_one() {
+fn a_flood_of_connects_to_unknown_namespaces_is_rejected_one_by_one() {
     let server = Server::start();
     let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
@@ -144,7 +144,7 @@ fn a_flood_of_connects_to_unknown_namespaces_is_refused_one_by_one() {
             socket.expect(&format!(r#"44/{batch}-{number},{{"message":"Invalid namespace"}}"#));
         }
     }
-    // The longest name that fits a message.
+    // The longest name that fits into a message.
     let name = format!("/{}", "n".repeat(999_990));
     socket.text(&format!("40{name},"));
     assert_eq!(socket.receive_text().len(), name.len() + r#"44,{"message":"Invalid namespace"}"#.len());
@@ -154,7 +154,7 @@ fn a_flood_of_connects_to_unknown_namespaces_is_refused_one_by_one() {
 }
 
 #[test]
-fn joining_and_leaving_without_end_leaves_nothing_behind() {
+fn endless_connects_and_disconnects_leak_no_memory() {
     let server = Server::start();
     let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
@@ -174,7 +174,7 @@ fn joining_and_leaving_without_end_leaves_nothing_behind() {
 }
 
 #[test]
-fn rooms_without_end_are_refused_at_their_limit() {
+fn rooms_over_the_limit_are_rejected() {
     let server = Server::start();
     let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
@@ -198,7 +198,7 @@ fn rooms_without_end_are_refused_at_their_limit() {
     let name = "x".repeat(900_000);
     socket.text(&format!(r#"421["join-room","{name}"]"#));
     socket.expect(r#"431[{"error":"the room name is 900000 bytes long, but the maximum is 1024"}]"#);
-    // Who leaves one may join another.
+    // A socket that leaves a room may join another one.
     socket.text(&format!(r#"42["leave-room","{}"]"#, room(7)));
     socket.text(r#"422["join-room","r"]"#);
     assert!(socket.receive_text().ends_with(r#" joined r"]"#));
@@ -208,7 +208,7 @@ fn rooms_without_end_are_refused_at_their_limit() {
 }
 
 #[test]
-fn attachments_that_never_come_keep_only_what_has_come() {
+fn missing_attachments_hold_only_the_received_ones_in_memory() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.peak_memory();
@@ -217,7 +217,7 @@ fn attachments_that_never_come_keep_only_what_has_come() {
             let mut socket = WebSocket::joined(server.address);
             socket.text(r#"4510-["a",{"_placeholder":true,"num":9}]"#);
             socket.write(frame(BINARY, vec![0; 500_000]));
-            // The heartbeat is no packet of Socket.IO, and may come in between.
+            // Engine.IO heartbeats are not Socket.IO packets and may arrive between attachments.
             socket.text("3");
             socket
         })

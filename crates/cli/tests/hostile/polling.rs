@@ -1,25 +1,25 @@
-//! Bodies and requests that long-polling does not allow, and WebSockets that want to take over.
+//! Bodies and requests that long-polling does not allow, and failed upgrades to WebSocket.
 
 use crate::raw_client::{CLOSE, Polling, TEXT, UPGRADE, WebSocket, frame, request};
 use crate::support::Server;
 
 #[test]
-fn a_second_poll_ends_the_session_and_both_polls_are_told() {
+fn a_second_poll_ends_the_session_and_both_polls_get_a_response() {
     let server = Server::start();
     let canary = server.canary();
     let session = Polling::joined(server.address);
     let mut first = session.get();
-    // The echo says that the server has seen the first poll; the poll after it then waits.
+    // The echo shows that the server has received the first poll. The poll after it then waits.
     session.post(r#"42["message","seen"]"#).expect(200, "ok");
     first.expect(200, r#"42["message","Echo: seen"]"#);
     let (mut one, mut other) = (session.get(), session.get());
-    // Which of the two comes first is for the network to say.
-    let mut answers = [one.response(), other.response()].map(|answer| {
-        let answer = answer.expect("an answer");
-        (answer.status, answer.body)
+    // Either of the two may arrive first.
+    let mut responses = [one.response(), other.response()].map(|response| {
+        let response = response.expect("a response");
+        (response.status, response.body)
     });
-    answers.sort();
-    assert_eq!(answers, [(200, "1".to_owned()), (400, String::new())]);
+    responses.sort();
+    assert_eq!(responses, [(200, "1".to_owned()), (400, String::new())]);
     session.expect_unknown();
     canary.noticed_nothing();
 }
@@ -35,18 +35,18 @@ fn a_second_post_ends_the_session() {
         &session.target,
         "Content-Length: 25\r\nExpect: 100-continue\r\n\r\n",
     );
-    // Asked for, so the server is at the body.
+    // The server has requested the body, so it is reading it.
     assert_eq!(first.response().expect("to go on").status, 100);
     session.post(r#"42["message","second"]"#).expect(400, "");
     session.expect_unknown();
-    // The first one is not left without an answer.
+    // The first request also gets a response.
     first.write(r#"42["message","the first"]"#);
     first.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
     canary.noticed_nothing();
 }
 
 #[test]
-fn a_post_whose_session_has_ended_meanwhile_is_answered() {
+fn a_post_whose_session_has_ended_meanwhile_gets_a_response() {
     let server = Server::start();
     let canary = server.canary();
     for _ in 0..20 {
@@ -55,8 +55,8 @@ fn a_post_whose_session_has_ended_meanwhile_is_answered() {
         let mut post = request(server.address, "POST", &session.target, head);
         assert_eq!(post.response().expect("to go on").status, 100);
         let (mut one, mut other) = (session.get(), session.get());
-        one.response().expect("an answer");
-        other.response().expect("an answer");
+        one.response().expect("a response");
+        other.response().expect("a response");
         session.expect_unknown();
         post.write("4xy");
         post.expect(400, r#"{"code":1,"message":"Session ID unknown"}"#);
@@ -65,16 +65,16 @@ fn a_post_whose_session_has_ended_meanwhile_is_answered() {
 }
 
 #[test]
-fn a_body_that_is_no_payload_is_a_parse_error_behind_its_ok() {
+fn an_invalid_payload_gets_ok_and_ends_the_session_with_a_parse_error() {
     let server = Server::start();
     let canary = server.canary();
-    // No packets of the engine: the session is over at once.
+    // Invalid Engine.IO packets: the session ends immediately.
     for body in ["", "x", "7", "\x1e", "3\x1e", "3\x1e\x1e3", "bAQID*", "b!", "\u{1f600}", "2", "2probe"] {
         let session = Polling::joined(server.address);
         session.post(body).expect(200, "ok");
         session.expect_unknown();
     }
-    // No packets of Socket.IO: the next poll is told.
+    // Invalid Socket.IO packets: the next poll reports the error.
     for body in
         ["4", "b", "bAQID", "4garbage", "42[\"a\"", "42[\"message\",1]\x1e40", "44", "451-[\"a\"]\x1e40"]
     {
@@ -103,18 +103,18 @@ fn a_request_that_breaks_off_ends_its_session_and_a_session_that_has_ended_stays
     let poll = &mut session.get();
     let body = request(server.address, "POST", &session.target, "Content-Length: 100\r\n\r\n42[");
     drop(body);
-    // Two connections: the poll may come only when the session has ended.
-    let released = poll.response().expect("an answer");
+    // The two requests use different connections, so the poll may arrive after the session has ended.
+    let released = poll.response().expect("a response");
     assert!(released.status == 400 || released.body == "1", "{released:?}");
     ended(&session);
-    // A poll, however soon.
+    // A poll, even if it is sent immediately.
     for _ in 0..20 {
         let session = Polling::joined(server.address);
         drop(session.get());
-        while session.post("3").response().expect("an answer").status == 200 {}
+        while session.post("3").response().expect("a response").status == 200 {}
         ended(&session);
     }
-    // By the client's own wish; the poll that waits comes back.
+    // The client closes the session, and the waiting poll returns.
     let session = Polling::joined(server.address);
     let poll = &mut session.get();
     session.post(r#"42["message","seen"]"#).expect(200, "ok");
@@ -143,7 +143,7 @@ fn the_packets_before_the_error_count() {
 }
 
 #[test]
-fn bytes_that_are_no_text_and_the_type_for_binary_are_refused() {
+fn bodies_that_are_not_utf8_or_have_a_binary_type_are_rejected() {
     let server = Server::start();
     let canary = server.canary();
     for (headers, body) in [("", &b"4\xff\xfe"[..]), ("Content-Type: application/octet-stream\r\n", b"4x")] {
@@ -155,19 +155,19 @@ fn bytes_that_are_no_text_and_the_type_for_binary_are_refused() {
 }
 
 #[test]
-fn a_body_that_is_too_long_is_refused_and_the_session_lives_on() {
+fn a_body_that_is_too_long_is_rejected_and_the_session_continues() {
     let server = Server::start();
     let canary = server.canary();
     let session = Polling::joined(server.address);
     session.post("4".repeat(1_000_001)).expect(413, "");
-    // Announced by nobody: it ends at the byte that is too much, however much follows.
+    // A body of unknown length is rejected at the first byte over the limit, no matter how much follows.
     let chunk = format!("10000\r\n{}\r\n", "4".repeat(0x10000));
     let mut endless = request(server.address, "POST", &session.target, "Transfer-Encoding: chunked\r\n\r\n");
     for _ in 0..16 {
         endless.try_write(chunk.as_bytes());
     }
     endless.expect(413, "");
-    // A terabyte that is only announced is not waited for longer than its first bytes take.
+    // A body with an announced length of a terabyte is rejected without waiting for all of it.
     let mut announced =
         request(server.address, "POST", &session.target, "Content-Length: 1000000000000\r\n\r\n");
     announced.try_write("4".repeat(1_000_001).as_bytes());
@@ -191,7 +191,7 @@ fn a_body_in_chunks_of_one_byte_takes_the_memory_of_its_bytes() {
     chunks.extend_from_slice(b"0\r\n\r\n");
     post.write(chunks);
     post.expect(200, "ok");
-    // Half a megabyte, in memory that grows by doubling.
+    // Half a megabyte, in a buffer that grows by doubling.
     let peak = server.peak_memory();
     assert!(peak < before + 6, "{peak} MB, {before} before");
     canary.noticed_nothing();
@@ -210,7 +210,7 @@ fn a_body_with_very_many_packets_is_handled_whole_while_others_go_on() {
 }
 
 #[test]
-fn of_a_flood_of_candidates_one_stays_and_the_session_lives_on() {
+fn one_of_many_probing_websockets_stays_and_the_session_continues() {
     let server = Server::start();
     let canary = server.canary();
     let session = Polling::joined(server.address);
@@ -222,7 +222,7 @@ fn of_a_flood_of_candidates_one_stays_and_the_session_lives_on() {
         other.expect_close(None);
     }
     session.expect_alive();
-    // A wrong word costs the candidate only, and the next one may try.
+    // An invalid packet closes only the WebSocket that probes. The next one may try.
     first.text(r#"42["message","too soon"]"#);
     first.expect_close(None);
     session.expect_alive();
@@ -239,7 +239,7 @@ fn of_a_flood_of_candidates_one_stays_and_the_session_lives_on() {
 }
 
 #[test]
-fn a_candidate_that_never_reads_or_breaks_the_protocol_costs_only_itself() {
+fn a_probing_websocket_that_misbehaves_closes_only_itself() {
     let server = Server::start();
     let canary = server.canary();
     let session = Polling::joined(server.address);

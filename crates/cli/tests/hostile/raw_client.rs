@@ -20,7 +20,7 @@ pub(crate) const RAW: &str = "/ws";
 pub(crate) const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// A connection with what was read from it and not yet used.
+/// A connection and the bytes that were read but not used yet.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     read: Vec<u8>,
@@ -39,7 +39,7 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
     }
 
-    /// Writes to a server that may have gone away. `false` when it has.
+    /// Writes to a server that may have closed the connection. Returns `false` if it has.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
@@ -48,7 +48,7 @@ impl Connection {
         self.stream.shutdown(Shutdown::Write).expect("still connected");
     }
 
-    /// Reads until `count` bytes are there; `false` at the end of the stream.
+    /// Reads until `count` bytes are buffered. Returns `false` at the end of the stream.
     fn fill(&mut self, count: usize) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         while self.read.len() < count {
@@ -62,18 +62,18 @@ impl Connection {
         true
     }
 
-    /// Nothing more comes but the end.
+    /// Asserts that the stream ends without further bytes.
     pub(crate) fn expect_end(&mut self) {
         assert!(!self.fill(1), "more came: {:?}", String::from_utf8_lossy(&self.read));
     }
 
-    /// The status of the next HTTP response, the rest of which is not looked at.
+    /// Returns the status of the next HTTP response and ignores the rest.
     pub(crate) fn status(&mut self) -> u16 {
-        assert!(self.fill("HTTP/1.1 200".len()), "an answer");
+        assert!(self.fill("HTTP/1.1 200".len()), "a response");
         str::from_utf8(&self.read[9..12]).ok().and_then(|status| status.parse().ok()).expect("a status")
     }
 
-    /// The next HTTP response; `None` at the end of the stream.
+    /// Returns the next HTTP response, or `None` at the end of the stream.
     pub(crate) fn response(&mut self) -> Option<Response> {
         let mut length = 1;
         let head = loop {
@@ -97,9 +97,9 @@ impl Connection {
         Some(Response { status, body })
     }
 
-    /// The next HTTP response is this one.
+    /// Asserts that the next HTTP response has this status and body.
     pub(crate) fn expect(&mut self, status: u16, body: &str) {
-        let response = self.response().expect("an answer");
+        let response = self.response().expect("a response");
         assert_eq!((response.status, &*response.body), (status, body));
     }
 }
@@ -110,7 +110,7 @@ pub(crate) struct Response {
     pub(crate) body: String,
 }
 
-/// A request on a connection of its own.
+/// Sends a request on a new connection.
 pub(crate) fn request(address: SocketAddr, method: &str, target: &str, rest: impl AsRef<[u8]>) -> Connection {
     let mut connection = Connection::open(address);
     let mut bytes = format!("{method} {target} HTTP/1.1\r\nHost: server\r\n").into_bytes();
@@ -119,12 +119,12 @@ pub(crate) fn request(address: SocketAddr, method: &str, target: &str, rest: imp
     connection
 }
 
-/// A frame as a client sends it, masked with zeros.
+/// A client frame, masked with zeros.
 pub(crate) fn frame(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     fragment(0x80 | opcode, payload)
 }
 
-/// A frame with its first byte as given.
+/// A client frame with this first byte.
 pub(crate) fn fragment(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut frame = header(first, payload.len() as u64);
@@ -132,7 +132,7 @@ pub(crate) fn fragment(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     frame
 }
 
-/// The header of a frame of this length, masked with zeros.
+/// The header of a client frame of this length, masked with zeros.
 pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
     let mut header = vec![first];
     match length {
@@ -156,14 +156,14 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    /// Upgraded, and nothing more.
+    /// Opens a WebSocket and sends nothing.
     pub(crate) fn open(address: SocketAddr, target: &str) -> Self {
         let mut connection = request(address, "GET", target, format!("{UPGRADE}\r\n"));
-        assert_eq!(connection.response().expect("an answer").status, 101);
+        assert_eq!(connection.response().expect("a response").status, 101);
         Self { connection }
     }
 
-    /// An Engine.IO session that has joined no namespace.
+    /// Opens an Engine.IO session without connecting to a namespace.
     pub(crate) fn session(address: SocketAddr) -> Self {
         let mut socket = Self::open(address, ENGINE);
         let (opcode, payload) = socket.receive().expect("an open packet");
@@ -171,7 +171,7 @@ impl WebSocket {
         socket
     }
 
-    /// A Socket.IO client in the main namespace.
+    /// Opens a session and connects to the main namespace.
     pub(crate) fn joined(address: SocketAddr) -> Self {
         let mut socket = Self::session(address);
         socket.text("40");
@@ -187,7 +187,7 @@ impl WebSocket {
         self.write(frame(TEXT, text));
     }
 
-    /// The next frame; `None` at the end of the stream.
+    /// Returns the next frame, or `None` at the end of the stream.
     pub(crate) fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         let connection = &mut self.connection;
         if !connection.fill(2) {
@@ -215,7 +215,7 @@ impl WebSocket {
         Some((opcode, payload))
     }
 
-    /// The next text that is not a heartbeat.
+    /// Returns the next text message that is not a heartbeat.
     pub(crate) fn receive_text(&mut self) -> String {
         loop {
             let (opcode, payload) = self.receive().expect("a message");
@@ -231,38 +231,38 @@ impl WebSocket {
         assert_eq!(self.receive_text(), text);
     }
 
-    /// The server closes with this code, and then ends the stream.
+    /// Asserts that the server closes with this code and then ends the stream.
     pub(crate) fn expect_close(&mut self, code: Option<u16>) {
         let (opcode, payload) = self.receive().expect("a Close");
         let sent = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
         assert_eq!((opcode, sent), (CLOSE, code), "{:?}", String::from_utf8_lossy(&payload));
-        // It may have gone already, if we are the ones that broke the rules.
+        // The server may have closed the stream already, if this client violated the protocol.
         self.connection.try_write(&frame(CLOSE, payload));
         assert_eq!(self.receive(), None);
     }
 }
 
-/// A session over long-polling.
+/// An Engine.IO session over long-polling.
 pub(crate) struct Polling {
     pub(crate) address: SocketAddr,
     pub(crate) target: String,
 }
 
 impl Polling {
-    /// A session that has joined no namespace.
+    /// Opens a session without connecting to a namespace.
     pub(crate) fn open(address: SocketAddr) -> Self {
         let target = "/socket.io/?EIO=4&transport=polling";
-        let opened = request(address, "GET", target, "\r\n").response().expect("an answer");
+        let opened = request(address, "GET", target, "\r\n").response().expect("a response");
         let sid = opened.body.split('"').nth(3).expect("a session id");
         Self { address, target: format!("{target}&sid={sid}") }
     }
 
-    /// A Socket.IO client in the main namespace.
+    /// Opens a session and connects to the main namespace.
     pub(crate) fn joined(address: SocketAddr) -> Self {
         let session = Self::open(address);
         session.post("40").expect(200, "ok");
-        let answer = session.get().response().expect("an answer");
-        assert!(answer.body.starts_with(r#"40{"sid":""#), "{answer:?}");
+        let response = session.get().response().expect("a response");
+        assert!(response.body.starts_with(r#"40{"sid":""#), "{response:?}");
         session
     }
 
@@ -280,7 +280,7 @@ impl Polling {
         request(self.address, "POST", &self.target, [head.as_bytes(), body].concat())
     }
 
-    /// The target of a WebSocket for this session.
+    /// Returns the request target of a WebSocket for this session.
     pub(crate) fn candidate(&self) -> String {
         self.target.replace("transport=polling", "transport=websocket")
     }

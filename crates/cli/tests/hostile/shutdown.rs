@@ -1,4 +1,4 @@
-//! The stop of a server that is under attack.
+//! The shutdown of a server under attack.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -6,17 +6,18 @@ use std::time::Duration;
 use crate::raw_client::{CLOSE, Connection, Polling, RAW, TEXT, WebSocket, frame, request};
 use crate::support::Server;
 
-/// Five seconds for everything, and some for a busy machine.
+/// Five seconds for the whole shutdown, and some more for a busy machine.
 const STOPPED: Duration = Duration::from_secs(8);
 
 #[test]
-fn a_server_that_is_flooded_stops_when_it_is_told_to() {
+fn a_flooded_server_stops_on_a_signal() {
     let mut server = Server::start();
     let address = server.address;
     let over = AtomicBool::new(false);
     let mut polite = WebSocket::joined(address);
     let mut raw = WebSocket::open(address, RAW);
-    // Those who keep a server busy: half a head, half a body, a poll that waits, a reader that stopped.
+    // Connections that keep a server busy: half a request head, half a body, a waiting poll, a client that stopped
+    // reading.
     let _head = request(address, "GET", "/", "X: ");
     let session = Polling::joined(address);
     let _body = request(address, "POST", &session.target, "Content-Length: 1000\r\n\r\n4");
@@ -39,7 +40,7 @@ fn a_server_that_is_flooded_stops_when_it_is_told_to() {
             });
         }
         server.terminate();
-        // Everybody who listens is told.
+        // Every client that still reads is told about the shutdown.
         polite.expect_close(None);
         let (opcode, payload) = raw.receive().expect("a Close");
         assert_eq!((opcode, &payload[..2]), (CLOSE, &1001_u16.to_be_bytes()[..]));
@@ -54,7 +55,7 @@ fn a_server_that_is_flooded_stops_when_it_is_told_to() {
 }
 
 #[test]
-fn a_server_with_nobody_but_silent_connections_stops_too() {
+fn a_server_with_only_silent_connections_stops_too() {
     let mut server = Server::start();
     let _silent: Vec<_> = (0..20).map(|_| Connection::open(server.address)).collect();
     let mut session = WebSocket::joined(server.address);
@@ -64,11 +65,11 @@ fn a_server_with_nobody_but_silent_connections_stops_too() {
 }
 
 #[test]
-fn a_server_whose_greeting_and_log_nobody_reads_serves() {
-    let mut server = Server::unheard();
+fn a_server_with_closed_standard_streams_serves() {
+    let mut server = Server::start_with_closed_output();
     let canary = server.canary();
     let mut socket = WebSocket::joined(server.address);
-    // Something to log.
+    // An event that causes a log line.
     socket.text(r#"427["join-room",7]"#);
     assert!(socket.receive_text().starts_with(r#"437[{"error":""#));
     socket.text(r#"42["message","alive"]"#);

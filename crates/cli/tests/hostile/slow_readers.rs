@@ -1,21 +1,21 @@
-//! Readers that stop while their room goes on.
+//! Clients that stop reading while others in their room continue.
 
 use std::time::Duration;
 
 use crate::raw_client::{CLOSE, Polling, RAW, TEXT, WebSocket, frame};
 use crate::support::Server;
 
-/// Messages of a hundred kilobytes: 120 MB.
+/// The number of messages of a hundred kilobytes: 120 MB in total.
 const MESSAGES: usize = 1_200;
 
-/// Twice of what may wait.
+/// The number of messages that need twice the limit of a write buffer.
 const ENOUGH: usize = 320;
 
 fn message(number: usize) -> String {
     format!("{number:06}{}", "x".repeat(100_000))
 }
 
-/// Sends everything to the room, at the pace of a reader that keeps up.
+/// Sends all messages to the room, at the pace of a client that reads them.
 fn fill_the_room(server: &Server, messages: usize) {
     let mut reader = WebSocket::joined(server.address);
     reader.text(r#"42["join-room","r"]"#);
@@ -24,7 +24,7 @@ fn fill_the_room(server: &Server, messages: usize) {
     for number in 0..messages {
         let message = message(number);
         sender.text(&format!(r#"42["message",{{"room":"r","message":"{message}"}}]"#));
-        // Nobody else misses anything, or gets it late.
+        // The other client receives every message in time.
         assert!(reader.receive_text() == format!(r#"42["receive-message","{message}"]"#));
     }
 }
@@ -44,7 +44,7 @@ fn a_websocket_that_stops_reading_gets_a_prefix_without_gaps_and_then_the_end() 
     let before = server.peak_memory();
     fill_the_room(&server, MESSAGES);
     let peak = server.peak_memory();
-    // Each may keep 16 MiB, and the frames are shared; the rest is one message here and there.
+    // Each client may buffer 16 MiB, but the frames are shared. The rest is a few messages.
     assert!(peak < before + 40, "{peak} MB, {before} before");
     for slow in &mut slow {
         let mut number = 0;
@@ -60,7 +60,7 @@ fn a_websocket_that_stops_reading_gets_a_prefix_without_gaps_and_then_the_end() 
                 Some((opcode, _)) => panic!("opcode {opcode}"),
             }
         }
-        // What the kernel held at least, and by no means everything.
+        // At least the messages that the kernel buffered, but not all messages.
         assert!((10..MESSAGES).contains(&number), "{number} messages");
     }
     canary.noticed_nothing();
@@ -77,42 +77,42 @@ fn a_poller_that_stops_polling_loses_its_session_and_not_a_message_before() {
     fill_the_room(&server, ENOUGH);
     let peak = server.peak_memory();
     assert!(peak < before + 40, "{peak} MB, {before} before");
-    // What waited is there for one more poll, or the session is gone: it does not go on with a gap.
-    let answer = slow.get().response().expect("an answer");
-    let packets = answer.body.split('\x1e').filter(|packet| packet.starts_with(r#"42["receive-message""#));
+    // One more poll returns the buffered messages, or the session is closed. It never continues with a gap.
+    let response = slow.get().response().expect("a response");
+    let packets = response.body.split('\x1e').filter(|packet| packet.starts_with(r#"42["receive-message""#));
     for (number, packet) in packets.enumerate() {
         assert!(packet == format!(r#"42["receive-message","{}"]"#, message(number)), "a gap before {number}");
     }
     loop {
-        let answer = slow.get().response().expect("an answer");
-        if answer.status == 400 {
+        let response = slow.get().response().expect("a response");
+        if response.status == 400 {
             break;
         }
-        assert!(answer.body.ends_with('1'), "only the end may follow");
+        assert!(response.body.ends_with('1'), "only the end may follow");
     }
     canary.noticed_nothing();
 }
 
 #[test]
-fn a_poller_that_does_not_read_its_answer_loses_its_session_and_not_a_message_before() {
+fn a_poller_that_does_not_read_its_response_loses_its_session_and_no_earlier_message() {
     let server = Server::start();
     let canary = server.canary();
     let slow = Polling::joined(server.address);
     slow.post(r#"42["join-room","r"]"#).expect(200, "ok");
     slow.get().response().expect("the notification");
-    // More than fits into the kernel's buffers waits for this poll.
+    // More than the kernel's buffers hold waits for this poll.
     let before = server.peak_memory();
     fill_the_room(&server, ENOUGH / 4);
     let mut unread = slow.get();
-    // It has begun to come, so what follows is for the next poll.
-    unread.stream.peek(&mut [0]).expect("an answer");
+    // The response has begun to arrive, so later messages belong to the next poll.
+    unread.stream.peek(&mut [0]).expect("a response");
     fill_the_room(&server, ENOUGH);
-    // One answer on its way, what waits for the next one, and nothing beyond.
+    // One response in flight, the messages for the next poll, and nothing else.
     let peak = server.peak_memory();
     assert!(peak < before + 60, "{peak} MB, {before} before");
     slow.expect_unknown();
-    let answer = unread.response().expect("an answer");
-    let packets = answer.body.split('\x1e').filter(|packet| packet.starts_with(r#"42["receive-message""#));
+    let response = unread.response().expect("a response");
+    let packets = response.body.split('\x1e').filter(|packet| packet.starts_with(r#"42["receive-message""#));
     let mut messages = 0;
     for packet in packets {
         assert!(
@@ -126,7 +126,7 @@ fn a_poller_that_does_not_read_its_answer_loses_its_session_and_not_a_message_be
 }
 
 #[test]
-fn an_echo_that_is_not_read_is_not_fed_either() {
+fn an_unread_echo_stops_the_reading_of_messages() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.peak_memory();

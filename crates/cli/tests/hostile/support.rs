@@ -1,4 +1,4 @@
-//! The binary under attack, and the client beside the attack that must notice nothing.
+//! The binary under attack, and a client that must not notice the attack.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::raw_client::WebSocket;
 
-/// How long the client beside an attack may wait for an echo. Generous, for machines that do other things as well;
-/// what it caught took four seconds in a release build.
+/// The maximum time for an echo to the client that must not notice the attack. It is generous, for busy machines; the
+/// bugs that it caught took four seconds in a release build.
 const NOTICEABLE: Duration = Duration::from_secs(1);
 
-/// The running binary. It is killed when dropped.
+/// The running binary. Dropping this value kills it.
 pub(crate) struct Server {
     process: Child,
-    /// Held open: the binary writes there.
+    /// Kept open, because the binary writes there.
     _stdout: Option<BufReader<ChildStdout>>,
     pub(crate) address: SocketAddr,
 }
@@ -27,16 +27,16 @@ impl Server {
         Self::run(&mut Command::new(env!("CARGO_BIN_EXE_tidewire")))
     }
 
-    /// A server that may have `descriptors` files and sockets.
+    /// Starts a server that may open `descriptors` files and sockets.
     pub(crate) fn with_descriptors(descriptors: usize) -> Self {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
         Self::run(shell.args(["-c", &script, env!("CARGO_BIN_EXE_tidewire")]))
     }
 
-    /// A server that nobody listens to: its standard output and error are a pipe whose other end is closed.
-    pub(crate) fn unheard() -> Self {
-        // It has to be told the port, since it can tell nobody.
+    /// Starts a server whose standard output and error are a pipe with a closed read end.
+    pub(crate) fn start_with_closed_output() -> Self {
+        // The test chooses the port, because the server cannot print it.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("it is bound");
         drop(free);
@@ -73,12 +73,12 @@ impl Server {
         Self { process, _stdout: Some(stdout), address }
     }
 
-    /// Megabytes of memory that the process has.
+    /// Returns the memory of the process in megabytes.
     pub(crate) fn memory(&self) -> usize {
         self.megabytes("VmRSS:")
     }
 
-    /// The most that it ever had.
+    /// Returns the peak memory of the process in megabytes.
     pub(crate) fn peak_memory(&self) -> usize {
         self.megabytes("VmHWM:")
     }
@@ -90,13 +90,13 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
     }
 
-    /// Asks the process to stop.
+    /// Sends the stop signal to the process.
     pub(crate) fn terminate(&self) {
         let sent = Command::new("kill").arg(self.process.id().to_string()).status().expect("kill runs");
         assert!(sent.success());
     }
 
-    /// How the process ended, which it has to before the deadline.
+    /// Waits for the end of the process, until the deadline, and returns its status.
     pub(crate) fn exit_within(&mut self, limit: Duration) -> ExitStatus {
         let (sender, ended) = std::sync::mpsc::channel::<()>();
         let pid = self.process.id().to_string();
@@ -113,7 +113,7 @@ impl Server {
         status
     }
 
-    /// Begins to watch.
+    /// Starts the client.
     pub(crate) fn canary(&self) -> Canary {
         Canary::watch(self.address)
     }
@@ -126,7 +126,7 @@ impl Drop for Server {
     }
 }
 
-/// Somebody else's connection: says something every few milliseconds, and hears its echo.
+/// The connection of the client: sends a message every few milliseconds and waits for its echo.
 pub(crate) struct Canary {
     stop: Arc<AtomicBool>,
     watching: JoinHandle<(usize, Duration)>,
@@ -146,7 +146,7 @@ impl Canary {
                 socket.expect(&format!(r#"42["message","Echo: {echoes}"]"#));
                 longest = longest.max(began.elapsed());
                 echoes += 1;
-                // The pace of this client; nothing is waited for.
+                // This sleep sets the pace of the client. It does not wait for anything.
                 std::thread::sleep(Duration::from_millis(5));
             }
             (echoes, longest)
@@ -154,7 +154,7 @@ impl Canary {
         Self { stop, watching }
     }
 
-    /// Ends the watch: every echo came, and came soon.
+    /// Stops the client, and asserts that every echo arrived in time.
     pub(crate) fn noticed_nothing(self) {
         self.stop.store(true, Ordering::Relaxed);
         let (echoes, longest) = self.watching.join().expect("every echo came");
@@ -162,7 +162,7 @@ impl Canary {
     }
 }
 
-/// A server of the library in this process, for what the binary has no handlers for. It runs as long as the process.
+/// Starts a server in this process, for tests whose handlers the binary does not have. It runs until the process ends.
 pub(crate) fn serve(io: tidewire::Server) -> SocketAddr {
     let (sender, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Peers that take their time. What waits for different clocks waits at once.
+//! Peers that are too slow. Tests that wait for different timeouts run concurrently.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::raw_client::{CLOSE, Connection, Polling, TEXT, WebSocket, frame, request};
 use crate::support::Server;
 
-/// Writes a byte now and then until the server answers or ends the connection.
+/// Writes a byte at intervals until the server responds or closes the connection.
 fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Duration {
     let began = Instant::now();
     connection.stream.set_read_timeout(Some(Duration::from_millis(200))).expect("an option");
@@ -15,7 +15,7 @@ fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Dur
         if !connection.try_write(&[byte]) {
             break;
         }
-        // The pace of the drip: as long as the server says nothing.
+        // This read timeout sets the interval between two bytes.
         if connection.stream.peek(&mut peeked).is_ok() {
             break;
         }
@@ -25,7 +25,7 @@ fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Dur
 }
 
 #[test]
-fn heads_bodies_and_upgrades_that_drip_are_cut_off_at_their_time() {
+fn heads_bodies_and_upgrades_that_arrive_very_slowly_time_out() {
     let server = Server::start();
     let canary = server.canary();
     let address = server.address;
@@ -55,7 +55,7 @@ fn heads_bodies_and_upgrades_that_drip_are_cut_off_at_their_time() {
             let took = drip(&mut body, std::iter::repeat_n(b'x', 900));
             body.expect(400, "");
             assert!((28..36).contains(&took.as_secs()), "a body took {took:?}");
-            session.get().response().expect("an answer");
+            session.get().response().expect("a response");
             session.expect_unknown();
         });
         scope.spawn(|| {
@@ -73,7 +73,7 @@ fn heads_bodies_and_upgrades_that_drip_are_cut_off_at_their_time() {
 }
 
 #[test]
-fn a_peer_that_never_answers_the_heartbeat_is_gone_in_time() {
+fn a_peer_that_never_sends_a_pong_is_disconnected_in_time() {
     let io = tidewire::Server::builder()
         .ping_interval(Duration::from_millis(200))
         .ping_timeout(Duration::from_millis(200))
@@ -83,14 +83,14 @@ fn a_peer_that_never_answers_the_heartbeat_is_gone_in_time() {
     let mut silent = WebSocket::joined(address);
     assert_eq!(silent.receive(), Some((TEXT, b"2".to_vec())));
     silent.expect_close(None);
-    // Talking is no answer; it prolongs the wait once for each ping.
+    // Other packets do not replace the pong. They extend the wait once for each ping.
     let mut talking = WebSocket::joined(address);
     let mut voice = talking.connection.stream.try_clone().expect("a second handle");
     let began = Instant::now();
     let talker = std::thread::spawn(move || {
         while began.elapsed() < Duration::from_secs(8) && voice.write_all(&frame(TEXT, r#"42["x"]"#)).is_ok()
         {
-            // The pace of this client; nothing is waited for.
+            // This sleep sets the pace of the client. It does not wait for anything.
             std::thread::sleep(Duration::from_millis(20));
         }
     });
@@ -98,7 +98,7 @@ fn a_peer_that_never_answers_the_heartbeat_is_gone_in_time() {
     talking.expect_close(None);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     talker.join().expect("no panic");
-    // One that joins no namespace, although it answers.
+    // A client that responds to pings but connects to no namespace.
     let mut idle = WebSocket::session(address);
     loop {
         match idle.receive() {

@@ -1,4 +1,5 @@
-//! Frames that break RFC 6455 in a session, or only its spirit. Each violation by itself is in `rfc6455` of the crate `ws`.
+//! Frames in a session that violate RFC 6455, or comply with it but are hostile. Tests of single violations are in
+//! `rfc6455` of the crate `ws`.
 
 use crate::raw_client::{
     BINARY, CLOSE, CONTINUATION, ENGINE, PING, PONG, RAW, TEXT, WebSocket, fragment, frame, header,
@@ -23,12 +24,12 @@ fn a_session_has_the_smaller_limit_of_its_open_packet() {
         (fragment(CONTINUATION, "4"), 1002),
     ] {
         let mut socket = WebSocket::joined(server.address);
-        // What came before counts.
+        // Earlier frames count towards the limit.
         socket.write([frame(TEXT, r#"42["message","before"]"#), bytes].concat());
         socket.expect(r#"42["message","Echo: before"]"#);
         socket.expect_close(Some(code));
     }
-    // Exactly the limit is a message.
+    // A message of exactly the limit is accepted.
     let mut socket = WebSocket::joined(server.address);
     let text = format!(r#"42["message","{}"]"#, "x".repeat(1_000_000 - r#"42["message",""]"#.len()));
     assert_eq!(text.len(), 1_000_000);
@@ -38,7 +39,7 @@ fn a_session_has_the_smaller_limit_of_its_open_packet() {
 }
 
 #[test]
-fn what_is_too_much_for_the_raw_websocket_ends_it_with_a_code() {
+fn a_websocket_that_exceeds_a_limit_is_closed_with_a_code() {
     let server = Server::start();
     let canary = server.canary();
     let before = server.peak_memory();
@@ -82,7 +83,7 @@ fn a_frame_that_is_cut_off_ends_its_connection_and_nothing_else() {
 }
 
 #[test]
-fn a_message_of_empty_fragments_without_end_is_cut_off() {
+fn an_endless_message_of_empty_fragments_is_cut_off() {
     let server = Server::start();
     let canary = server.canary();
     let empty = fragment(CONTINUATION, "").repeat(10_000);
@@ -120,7 +121,7 @@ fn messages_in_the_smallest_fragments_arrive_whole() {
 }
 
 #[test]
-fn a_storm_of_closes_is_answered_close_by_close() {
+fn every_close_frame_of_a_storm_gets_a_response() {
     let server = Server::start();
     let canary = server.canary();
     for _ in 0..10 {
@@ -138,7 +139,7 @@ fn a_storm_of_closes_is_answered_close_by_close() {
 }
 
 #[test]
-fn a_peer_that_ends_its_half_still_gets_what_it_asked_for() {
+fn a_half_closed_connection_still_receives_its_responses() {
     let server = Server::start();
     let mut socket = WebSocket::joined(server.address);
     socket.text(r#"42["message","last words"]"#);

@@ -4,28 +4,28 @@ use tidewire_handlers::{Ack, Data, State};
 
 use crate::side::{Connection, Gate, Log, expect_said, tasks};
 
-/// Panics. Its type is what a handler returns.
+/// Panics. The return type is one that a handler may return.
 fn fail(how: &str) {
     panic!("{how}");
 }
 
 #[test]
-fn a_failed_extractor_is_reported_and_told_to_a_peer_that_waits() {
+fn a_failed_extractor_is_reported_and_sent_as_an_error_reply() {
     let (mut connection, log, _) = Connection::new();
     connection.peer.on("number", async |log: State<Log>, Data(number): Data<u8>| log.say(number));
-    let told = r#"argument 0: invalid type: string "seven", expected u8"#;
+    let reason = r#"argument 0: invalid type: string "seven", expected u8"#;
     connection.receive(r#"2["number","seven"]"#);
     connection.expect_sent(&[]);
     connection.receive(r#"27["number","seven"]"#);
-    connection.expect_sent(&[&format!(r#"37[{{"error":"{}"}}]"#, told.replace('"', r#"\""#))]);
-    connection.expect_errors(&[&format!("number: {told}"); 2].map(String::as_str));
+    connection.expect_sent(&[&format!(r#"37[{{"error":"{}"}}]"#, reason.replace('"', r#"\""#))]);
+    connection.expect_errors(&[&format!("number: {reason}"); 2].map(String::as_str));
     connection.receive(r#"28["number",8]"#);
     expect_said(&log, &["8"]);
     connection.expect_sent(&["38[]"]);
 }
 
 #[test]
-fn an_acknowledgement_that_was_extracted_is_given_back_when_the_next_extractor_fails() {
+fn an_extracted_ack_is_restored_when_the_next_extractor_fails() {
     let (mut connection, ..) = Connection::new();
     connection.peer.on("owned", async |ack: Ack<u8>, _: State<Vec<u8>>| ack.send(1));
     connection.receive(r#"27["owned"]"#);
@@ -38,7 +38,7 @@ fn an_acknowledgement_that_was_extracted_is_given_back_when_the_next_extractor_f
 }
 
 #[test]
-fn a_panic_is_reported_and_told_to_a_peer_that_waits() {
+fn a_panic_is_reported_and_sent_as_an_error_reply() {
     let (mut connection, _, gate) = Connection::new();
     connection.peer.on("panic", async || fail("at once"));
     connection.peer.on("panic-later", async |gate: State<Gate>| {

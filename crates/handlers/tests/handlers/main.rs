@@ -1,4 +1,4 @@
-//! Handlers and their queue on a side of the wire that has no network and no runtime.
+//! Tests of handlers and their queue, on a side without a network and a runtime.
 
 mod errors;
 mod order;

@@ -1,4 +1,4 @@
-//! In which order handlers run, and what waits meanwhile.
+//! The order in which handlers run, and the events that wait for them.
 
 use std::task::Poll;
 
@@ -12,7 +12,7 @@ async fn note(State(log): State<Log>, Data(number): Data<u32>) {
     log.say(number);
 }
 
-/// `wait` stays at the gate, `note` says its number.
+/// Registers two handlers: `wait` waits at the gate, `note` logs its number.
 fn connection() -> (Connection, Log, Gate) {
     let (connection, log, gate) = Connection::new();
     connection.peer.on("wait", wait);
@@ -21,7 +21,7 @@ fn connection() -> (Connection, Log, Gate) {
 }
 
 #[test]
-fn a_handler_that_is_ready_at_once_makes_no_task() {
+fn a_handler_that_is_ready_at_once_spawns_no_task() {
     let (mut connection, log, _) = connection();
     connection.receive(r#"2["note",1]"#);
     expect_said(&log, &["1"]);
@@ -30,13 +30,13 @@ fn a_handler_that_is_ready_at_once_makes_no_task() {
 }
 
 #[test]
-fn an_event_costs_one_allocation_which_is_the_future_of_its_handler() {
+fn an_event_costs_one_allocation_for_the_future_of_its_handler() {
     let (mut connection, ..) = connection();
     connection.peer.on("number", async |_: Socket, _: State<Log>, Data(_): Data<u32>| {});
     connection.peer.on("ack", async |ack: Ack<u32>| std::mem::forget(ack));
     connection.receive(r#"2["number",1]"#);
     assert_eq!(connection.receive_counted(r#"2["number",1]"#), 1);
-    // Not even where the handler owns the acknowledgement.
+    // Even if the handler takes the `Ack`.
     assert_eq!(connection.receive_counted(r#"27["ack"]"#), 1);
 }
 
@@ -76,7 +76,7 @@ fn events_that_wait_are_counted_with_their_memory() {
 }
 
 #[test]
-fn an_event_that_comes_too_early_waits_for_the_first_poll() {
+fn an_early_event_waits_for_the_first_poll() {
     let (mut connection, log, _) = connection();
     connection.receive_early(r#"2["note",1]"#);
     connection.receive_early(r#"2["note",2]"#);
@@ -86,7 +86,7 @@ fn an_event_that_comes_too_early_waits_for_the_first_poll() {
 }
 
 #[test]
-fn many_events_that_have_waited_are_handled_in_several_turns() {
+fn many_queued_events_are_handled_in_several_polls() {
     let (mut connection, log, _) = connection();
     for _ in 0..65 {
         connection.receive_early(r#"2["note",1]"#);
@@ -100,7 +100,7 @@ fn many_events_that_have_waited_are_handled_in_several_turns() {
 }
 
 #[test]
-fn a_concurrent_handler_does_not_hold_up_the_events_behind_it_until_too_many_run() {
+fn a_concurrent_handler_does_not_block_later_events_below_the_limit() {
     let (mut connection, log, gate) = connection();
     connection.peer.on("job", wait).concurrent();
     for _ in 0..3 {
@@ -108,7 +108,7 @@ fn a_concurrent_handler_does_not_hold_up_the_events_behind_it_until_too_many_run
         connection.receive(r#"2["note",1]"#);
     }
     connection.run();
-    // Two run beside; the third one is waited for.
+    // Two run concurrently. The third runs too, but the next event waits for it.
     expect_said(&log, &["start", "1", "start", "1", "start"]);
     assert_eq!((tasks(), connection.queue.size().events), (3, 1));
     connection.open(&gate);
@@ -155,7 +155,7 @@ fn as_many_handlers_as_the_table_allows_run_at_the_same_time_and_start_in_order(
 }
 
 #[test]
-fn a_disconnect_drops_the_events_that_wait_and_lets_the_running_handler_finish() {
+fn a_disconnect_drops_queued_events_but_not_the_running_handler() {
     let (mut connection, log, gate) = connection();
     for packet in [r#"2["wait"]"#, r#"2["note",1]"#, r#"2["note",2]"#] {
         connection.receive(packet);
@@ -204,7 +204,7 @@ fn a_running_handler_outlives_its_queue() {
 }
 
 #[test]
-fn the_handler_of_the_socket_comes_before_that_of_the_table_and_the_fallback_last() {
+fn a_socket_handler_precedes_the_table_and_the_fallback() {
     let (mut connection, log, _) = connection();
     connection.peer.own =
         Some(("mine", EventHandler::new(async |State(log): State<Log>| log.say("the socket's own"))));

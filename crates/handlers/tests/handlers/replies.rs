@@ -1,4 +1,4 @@
-//! What a handler returns or sends as the acknowledgement.
+//! The acknowledgements that handlers return or send.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use tidewire_handlers::{Ack, Data, HandlerError, RawArguments, Reply, State};
 
 use crate::side::{Connection, Gate};
 
-/// JSON has no form of it.
+/// A value that cannot be encoded as JSON.
 fn unwritable() -> HashMap<(), ()> {
     HashMap::from([((), ())])
 }
@@ -54,7 +54,7 @@ fn connection() -> (Connection, Gate) {
 }
 
 #[test]
-fn a_peer_that_asks_gets_what_the_handler_returns() {
+fn a_requested_acknowledgement_carries_the_return_value() {
     let (mut connection, gate) = connection();
     for (event, acknowledgement) in [
         (r#"20["nothing"]"#, "30[]"),

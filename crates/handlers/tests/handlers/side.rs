@@ -1,4 +1,4 @@
-//! A side of the wire for tests: what its socket sends and reports is kept, and tasks run when the test says so.
+//! A side for tests. It records the messages and the errors of its socket, and runs tasks when the test requests it.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -26,7 +26,7 @@ impl Side for TestSide {
     type Spawn = ManualSpawn;
 }
 
-/// The socket: an extractor of this side.
+/// The socket. It is an extractor of this side.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(Arc<Shared>);
 
@@ -42,7 +42,7 @@ impl<K: HandlerKind<Side = TestSide>> Extract<K> for Socket {
     }
 }
 
-/// What handlers have said, in the order in which it happened.
+/// The lines that handlers logged, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -56,7 +56,7 @@ impl Log {
     }
 }
 
-/// Handlers wait here until the test lets one pass.
+/// A gate at which handlers wait until the test releases them one by one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate(Arc<AtomicUsize>);
 
@@ -104,7 +104,7 @@ pub(crate) struct Peer {
     socket: Arc<Shared>,
     pub(crate) states: StateMap,
     events: Mutex<EventTable<TestSide>>,
-    /// What the socket uses; the test registers all handlers before the first event.
+    /// The table that the socket uses. The test registers all handlers before the first event.
     used: OnceLock<EventTable<TestSide>>,
     pub(crate) own: Option<(&'static str, EventHandler<TestSide>)>,
     pub(crate) max_concurrent: usize,
@@ -164,7 +164,7 @@ impl Peer {
 }
 
 impl Connection {
-    /// A connection whose handlers may have a [`Log`] and a [`Gate`] as their state.
+    /// Creates a connection with a [`Log`] and a [`Gate`] as state of its handlers.
     pub(crate) fn new() -> (Self, Log, Gate) {
         let (log, gate) = (Log::default(), Gate::default());
         let mut states = StateMap::default();
@@ -186,7 +186,7 @@ impl Connection {
         Socket(Arc::clone(&self.peer.socket))
     }
 
-    /// A packet has come: `2["event"]`, or `27["event"]` of a peer that wants the acknowledgement 7.
+    /// Handles a packet: `2["event"]`, or `27["event"]` of a peer that requests an acknowledgement with the id 7.
     pub(crate) fn receive(&mut self, packet: &str) {
         let waker = Waker::from(Arc::clone(&self.wakes));
         let mut decoder = Decoder::new(&DecoderLimits::default());
@@ -196,7 +196,7 @@ impl Connection {
         self.queue.handle_event(event, ack, &&self.peer, &mut TaskContext::from_waker(&waker));
     }
 
-    /// The same; how many allocations it took to handle the event, once its text has been read.
+    /// Like `receive`, but returns the number of allocations that handling the decoded event took.
     pub(crate) fn receive_counted(&mut self, packet: &str) -> u64 {
         let waker = Waker::from(Arc::clone(&self.wakes));
         let mut decoder = Decoder::new(&DecoderLimits::default());
@@ -207,7 +207,7 @@ impl Connection {
         allocation_counter::measure(|| self.queue.handle_event(event, ack, &&self.peer, &mut cx)).count_total
     }
 
-    /// The same for an event that must not be handled yet.
+    /// Queues an event that must not be handled yet.
     pub(crate) fn receive_early(&mut self, packet: &str) {
         let mut decoder = Decoder::new(&DecoderLimits::default());
         let Ok(Some(Packet::Event { event, ack, .. })) = decoder.decode_text(packet) else {
@@ -221,12 +221,12 @@ impl Connection {
         self.queue.poll(&&self.peer, &mut TaskContext::from_waker(&waker))
     }
 
-    /// Whether the task of the connection has been woken since the last call.
+    /// Returns whether the task of the connection was woken since the last call.
     pub(crate) fn take_wake(&self) -> bool {
         self.wakes.0.swap(false, Ordering::Relaxed)
     }
 
-    /// Runs the tasks, and the connection whenever it is woken, until all of them wait.
+    /// Runs the tasks, and polls the connection whenever it is woken, until all of them wait.
     pub(crate) fn run(&mut self) {
         loop {
             run_tasks();
@@ -237,7 +237,7 @@ impl Connection {
         }
     }
 
-    /// Lets one handler pass the gate, and runs everything until it waits again.
+    /// Releases one handler from the gate, then runs everything until it waits again.
     pub(crate) fn open(&mut self, gate: &Gate) {
         gate.0.fetch_add(1, Ordering::Relaxed);
         self.run();
@@ -273,7 +273,7 @@ pub(crate) fn expect_said(log: &Log, lines: &[&str]) {
     assert_eq!(log.take(), lines);
 }
 
-/// Waits at the gate, and says when it starts and ends.
+/// A handler that waits at the gate. It logs its start and its end.
 pub(crate) async fn wait(State(log): State<Log>, State(gate): State<Gate>) {
     log.say("start");
     gate.pass().await;
@@ -284,11 +284,11 @@ thread_local! {
     static TASKS: RefCell<Vec<BoxFuture<()>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Each test runs on a thread of its own, so the tasks of the thread are those of the test.
+/// Each test runs on its own thread, so the tasks in the thread-local belong to the test.
 #[derive(Debug)]
 pub(crate) enum ManualSpawn {}
 
-/// Tasks that have not finished.
+/// Returns the number of unfinished tasks.
 pub(crate) fn tasks() -> usize {
     TASKS.with_borrow(Vec::len)
 }

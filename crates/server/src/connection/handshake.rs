@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_request_said_can_be_asked_for() {
+    fn the_handshake_returns_the_parts_of_the_request() {
         let (parts, ()) = http::Request::get("http://h/socket.io/?token=a%20b&token=c%2Bd&EIO=4")
             .header("User-Agent", "browser: 1")
             .header("cookie", "x=1")

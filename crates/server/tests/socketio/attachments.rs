@@ -20,7 +20,7 @@ fn listening(limits: Limits) -> (Server, Program) {
 }
 
 impl Client {
-    /// Answers the heartbeat for so long, and nothing else comes.
+    /// Responds to pings for this time, and expects no other packet.
     async fn linger(&mut self, time: Duration) {
         assert!(tokio::time::timeout(time, self.next()).await.is_err(), "something came");
     }
@@ -62,14 +62,14 @@ async fn one_that_the_server_does_not_read_is_not_late() {
     let (io, mut program) = listening(Limits { max_queued_events: 1, ..Limits::default() });
     let mut client = Client::join_in_memory(&io, 1 << 20).await;
     client.send_all([r#"42["wait"]"#, r#"42["wait"]"#, TWO]).await;
-    // When the clock goes on, the server has read these, and reads no further.
+    // When the clock advances, the server has read these packets and has stopped reading.
     tokio::time::sleep(Duration::from_millis(1)).await;
     client.send_binary(&[1]).await;
     tokio::time::sleep(Duration::from_secs(1_000)).await;
     program.lines.expect_silence();
     program.gate.open();
     program.gate.open();
-    // And then each has its time again.
+    // Afterwards the timeout applies to each attachment again.
     client.linger(Duration::from_secs(44)).await;
     client.send_binary(&[2]).await;
     program.lines.expect(["[1] [2]"]).await;

@@ -1,10 +1,11 @@
-//! Who receives a broadcast.
+//! The receivers of broadcasts.
 
 use tidewire_server::{Data, JoinError, Limits, Namespace, Server, Socket, State};
 
 use crate::support::{Client, Joined, Program, program, serve};
 
-/// A server with three clients; each is in the room of its own name and in `all`, the first two in `pair`.
+/// Starts a server with three clients. Each client is in the room with its own name and in `all`; the first two are in
+/// `pair`.
 async fn three() -> (Server, [Client; 3], [Socket; 3]) {
     let (builder, mut program) = program();
     let io = builder.build();
@@ -31,7 +32,7 @@ async fn join(address: std::net::SocketAddr, program: &mut Program) -> (Client, 
     (Client::join(address).await, program.joined().await)
 }
 
-/// Those for whom `true` stands have received `event`, once, and the others nothing.
+/// Asserts that exactly the clients marked `true` have received `event`, once.
 async fn expect_event(clients: &mut [Client; 3], receivers: [bool; 3]) {
     for (client, receives) in clients.iter_mut().zip(receivers) {
         client.send(r#"420["ping"]"#).await;
@@ -146,7 +147,7 @@ async fn sockets_of_a_room_join_leave_and_disconnect_together() {
 }
 
 #[tokio::test]
-async fn a_room_beyond_the_limits_is_refused_and_somebody_is_told() {
+async fn a_room_beyond_the_limits_is_rejected_with_an_error() {
     let (builder, mut program) = program();
     let io = builder.limits(Limits { max_rooms: 2, max_room_name_len: 8, ..Limits::default() }).build();
     io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
@@ -156,14 +157,14 @@ async fn a_room_beyond_the_limits_is_refused_and_somebody_is_told() {
     let too_long = JoinError::NameTooLong { length: 9, limit: 8 };
     assert_eq!(socket.join("9 letters").await, Err(too_long));
     assert_eq!(socket.join("8letters").await, Ok(()));
-    // The room of the own id does not count, and neither does one that the socket is in.
+    // The room of the socket's own id does not count, and neither does a room that the socket is already in.
     for room in ["b", "8letters", &socket.id()] {
         assert_eq!(socket.join(room).await, Ok(()), "{room}");
     }
     let too_many = JoinError::TooManyRooms { limit: 2 };
     assert_eq!(socket.join("c").await, Err(too_many));
     program.lines.expect_silence();
-    // Whoever does not ask leaves it to the hook.
+    // If the result is not awaited, the hook is called.
     socket.join("c");
     program.lines.expect([format!("error in -: handler failed: {too_many}")]).await;
     io.to("b").sockets_join("c");
@@ -186,7 +187,7 @@ async fn a_socket_is_found_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_middleware_can_reach_nobody_by_a_socket_that_has_not_joined() {
+async fn a_broadcast_does_not_reach_a_socket_in_its_middleware() {
     let (builder, _program) = program();
     let io = builder.build();
     io.middleware(async |socket: Socket| {

@@ -1,10 +1,10 @@
-//! Handlers that do not wait for each other, where the program says so.
+//! Handlers that run concurrently because the program allows it.
 
 use tidewire_server::{Data, DisconnectReason, DroppedEvents, Limits, Namespace, State};
 
 use crate::support::{Client, Gate, Log, program, serve};
 
-/// `wait` says that it begins, waits at the gate, and says that it has ended; `event` only says that it is there.
+/// Registers two handlers: `wait` logs its start, waits at the gate, and logs its end; `event` only logs.
 fn register(io: &Namespace) {
     io.on("wait", async |log: State<Log>, gate: State<Gate>, Data(number): Data<u64>| {
         log.say(format_args!("{number} begins"));
@@ -20,7 +20,7 @@ fn register(io: &Namespace) {
 }
 
 #[tokio::test]
-async fn a_concurrent_handler_holds_up_no_event_and_the_last_handler_waits_for_it() {
+async fn a_concurrent_handler_delays_on_disconnect_but_no_event() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -58,7 +58,7 @@ async fn as_many_handlers_run_at_once_as_the_namespace_allows() {
 }
 
 #[tokio::test]
-async fn one_concurrent_handler_more_than_the_limit_holds_up_the_events_behind_it() {
+async fn a_concurrent_handler_over_the_limit_blocks_later_events() {
     let (builder, mut program) = program();
     let io = builder.limits(Limits { max_concurrent_handlers: 1, ..Limits::default() }).build();
     register(&io);

@@ -1,4 +1,4 @@
-//! Joining namespaces: middleware, refusals, authentication, joining again.
+//! Connecting to namespaces: middlewares, rejections, auth payloads, reconnecting.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ struct Credentials {
 }
 
 #[tokio::test]
-async fn middlewares_run_in_order_before_the_client_is_told_that_it_joined() {
+async fn middlewares_run_in_order_before_the_client_is_connected() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.middleware(async |log: State<Log>, socket: Socket| {
@@ -40,7 +40,7 @@ async fn middlewares_run_in_order_before_the_client_is_told_that_it_joined() {
 }
 
 #[tokio::test]
-async fn a_refused_client_learns_why_and_no_later_middleware_runs() {
+async fn a_rejected_client_gets_the_reason_and_no_later_middleware_runs() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.middleware(async |Auth(auth): Auth<Value>, gate: State<Gate>| {
@@ -61,7 +61,7 @@ async fn a_refused_client_learns_why_and_no_later_middleware_runs() {
     program.gate.open();
     client.expect_only(r#"40{"slow":true}"#, refusal).await;
     program.lines.expect_silence();
-    // The connection is there still, for another try.
+    // The connection is still open, so the client can try again.
     client.send(r#"40{"token":"secret"}"#).await;
     assert!(client.recv().await.expect("a reply").starts_with("40{\"sid\":\""));
     program.lines.expect(["second", "joined"]).await;
@@ -126,7 +126,7 @@ async fn the_request_of_the_connection_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_does_not_exist_is_refused_and_the_connection_stays() {
+async fn an_unknown_namespace_is_rejected_and_the_connection_stays() {
     let (builder, _program) = program();
     let io = builder.build();
     let mut client = Client::open(serve(&io).await).await;
@@ -154,7 +154,7 @@ async fn two_namespaces_on_one_connection_know_nothing_of_each_other() {
     let root = client.connect("").await;
     let other = client.connect("/admin,").await;
     assert_ne!(root, other, "each has an id of its own");
-    // A handler that waits in one does not hold up the other.
+    // A handler that waits in one namespace does not delay the other.
     client.send_all([r#"42["wait"]"#, r#"42["event","a"]"#, r#"42/admin,["event","b"]"#]).await;
     program.lines.expect(["admin b"]).await;
     program.gate.open();
@@ -172,20 +172,20 @@ async fn two_namespaces_on_one_connection_know_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn a_connection_that_joins_nothing_in_time_is_closed() {
+async fn a_connection_without_a_namespace_times_out() {
     let (builder, _program) = program();
     let io = builder.connect_timeout(Duration::from_millis(50)).build();
     let address = serve(&io).await;
     Client::open(address).await.expect_end().await;
     until(|| io.connections() == 0).await;
-    // Whoever has joined stays.
+    // A client that has connected to a namespace stays connected.
     let mut joined = Client::join(address).await;
     Client::open(address).await.expect_end().await;
     joined.expect_only("40/nope,", r#"44/nope,{"message":"Invalid namespace"}"#).await;
 }
 
 #[tokio::test]
-async fn the_time_to_join_holds_wherever_it_was_set_and_in_whatever_order() {
+async fn the_connect_timeout_applies_no_matter_how_it_was_set() {
     let short = Duration::from_millis(50);
     let shortly = || Limits { connect_timeout: short, ..Limits::default() };
     for builder in [
@@ -196,7 +196,7 @@ async fn the_time_to_join_holds_wherever_it_was_set_and_in_whatever_order() {
         let io = builder.build();
         Client::open(serve(&io).await).await.expect_end().await;
     }
-    // The method wins also where it allows more.
+    // The method takes precedence even if its value is larger.
     let io = Server::builder().connect_timeout(Duration::from_secs(45)).limits(shortly()).build();
     let mut client = Client::open(serve(&io).await).await;
     let short_one = Server::builder().limits(shortly()).build();
@@ -206,7 +206,7 @@ async fn the_time_to_join_holds_wherever_it_was_set_and_in_whatever_order() {
 }
 
 #[tokio::test]
-async fn a_client_that_was_refused_has_not_joined_in_time() {
+async fn a_rejected_client_times_out() {
     let (builder, _program) = program();
     let io = builder.connect_timeout(Duration::from_millis(50)).build();
     io.middleware(async || -> Result<(), &'static str> { Err("nobody") });
@@ -226,7 +226,7 @@ async fn a_client_that_the_server_has_disconnected_may_join_again() {
     io.on_disconnect(async |log: State<Log>, reason: DisconnectReason| log.say(reason));
     let mut client = Client::open(serve(&io).await).await;
     let first = client.connect("").await;
-    // The event behind the kick was on its way: it is ignored, and nobody is punished for it.
+    // The client sent this event before it received the disconnect. It is ignored, and the connection stays open.
     client.send_all([r#"42["kick"]"#, r#"42["event"]"#]).await;
     client.expect("41").await;
     program.lines.expect(["joined", "server namespace disconnect"]).await;

@@ -1,4 +1,4 @@
-//! Why sockets leave, and what they are told.
+//! Disconnect reasons, and what the client receives.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tidewire_server::{Builder, Data, DisconnectReason, DroppedEvents, Server, So
 
 use crate::support::{Client, Gate, Joined, Log, Program, program, serve, soon, until};
 
-/// A server whose sockets say why they leave.
+/// A server that logs the disconnect reason of each socket.
 fn leaving(change: impl FnOnce(Builder) -> Builder) -> (Server, Program) {
     let (builder, program) = program();
     let io = change(builder).build();
@@ -27,7 +27,7 @@ fn leaving(change: impl FnOnce(Builder) -> Builder) -> (Server, Program) {
     (io, program)
 }
 
-/// `on_disconnect` is called for `reason`, once.
+/// Asserts that `on_disconnect` is called once, with `reason`.
 async fn expect_reason(io: &Server, mut program: Program, client: Option<Client>, reason: DisconnectReason) {
     let socket = program.joined().await;
     assert_eq!(soon(socket.disconnected()).await, reason);
@@ -103,7 +103,7 @@ async fn parse_error() {
 }
 
 #[tokio::test]
-async fn forced_close_which_the_error_hook_is_told() {
+async fn forced_close_is_reported_to_the_error_hook() {
     for undecodable in ["4", "49", "42[", "42[\"connect\"]", "451-[\"a\",{\"_placeholder\":true,\"num\":7}]"]
     {
         let (io, mut program) = leaving(|builder| builder);
@@ -134,14 +134,14 @@ async fn forced_server_close() {
 async fn server_shutting_down() {
     let (io, program) = leaving(|builder| builder);
     let mut client = Client::join(serve(&io).await).await;
-    // No `41`: the client is to come back.
+    // No `41`, so that the client reconnects.
     let gone = async move { client.expect_end().await };
     tokio::join!(io.close(), gone);
     expect_reason(&io, program, None, DisconnectReason::ServerShuttingDown).await;
 }
 
 #[tokio::test]
-async fn an_event_before_the_namespace_is_joined_closes_the_connection() {
+async fn an_event_before_the_connect_packet_closes_the_connection() {
     let (io, mut program) = leaving(|builder| builder);
     let mut client = Client::open(serve(&io).await).await;
     client.send(r#"42["event"]"#).await;
@@ -154,7 +154,7 @@ async fn an_event_before_the_namespace_is_joined_closes_the_connection() {
 async fn packets_that_mean_nothing_are_ignored() {
     let (io, mut program) = leaving(|builder| builder);
     let mut client = Client::join(serve(&io).await).await;
-    // An acknowledgement that nobody waits for, an event without a handler.
+    // An unexpected acknowledgement, and an event without a handler.
     client.send_all(["43999[]", r#"42["unheard-of"]"#, r#"42["event"]"#]).await;
     program.lines.expect(["an event"]).await;
 }
@@ -176,7 +176,7 @@ async fn on_disconnect_may_ask_how_many_events_were_dropped() {
 }
 
 #[tokio::test]
-async fn events_behind_a_handler_whose_error_disconnects_the_socket_count_as_dropped() {
+async fn events_after_a_handler_whose_error_disconnects_the_socket_count_as_dropped() {
     let (builder, mut program) = program();
     let io = builder.on_error(|_, socket, _| socket.disconnect()).build();
     io.on("wait", async |gate: State<Gate>, log: State<Log>| {
@@ -189,7 +189,7 @@ async fn events_behind_a_handler_whose_error_disconnects_the_socket_count_as_dro
     let mut client = Client::join(serve(&io).await).await;
     client.send_all([r#"42["wait"]"#, r#"42["last"]"#, r#"42["last"]"#]).await;
     program.lines.expect(["waiting"]).await;
-    // What is sent together may be read in pieces: the reply shows that all of it has come.
+    // The server may read the packets in several pieces. The reply shows that it has read all of them.
     client.expect_only("40/none,", r#"44/none,{"message":"Invalid namespace"}"#).await;
     program.gate.open();
     program.lines.expect(["2"]).await;

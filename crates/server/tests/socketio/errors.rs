@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Client, Gate, Log, program, serve};
 
-/// Panics. Its type is what a handler returns.
+/// Panics. The return type is one that a handler may return.
 fn fail(how: &str) {
     panic!("{how}");
 }
@@ -31,13 +31,13 @@ fn register(io: &Server) {
 }
 
 #[tokio::test]
-async fn arguments_that_do_not_fit_are_told_to_the_client_and_the_hook() {
+async fn invalid_arguments_are_reported_to_the_client_and_the_hook() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
     let mut client = Client::join(serve(&io).await).await;
     client.send(r#"420["number","seven"]"#).await;
-    let acknowledgement = client.recv().await.expect("an answer");
+    let acknowledgement = client.recv().await.expect("an acknowledgement");
     assert!(acknowledgement.starts_with(r#"430[{"error":""#), "{acknowledgement}");
     let line = program.lines.next().await;
     assert!(line.starts_with("error in number: "), "{line}");
@@ -48,14 +48,14 @@ async fn arguments_that_do_not_fit_are_told_to_the_client_and_the_hook() {
 }
 
 #[tokio::test]
-async fn a_failed_extractor_is_told_to_the_client_also_where_the_handler_would_own_the_acknowledgement() {
+async fn a_failed_extractor_becomes_an_error_reply_even_if_the_handler_takes_the_ack() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
     let mut client = Client::join(serve(&io).await).await;
     client.expect_only(r#"420["owned",7]"#, "430[7]").await;
     client.send(r#"421["owned","seven"]"#).await;
-    let acknowledgement = client.recv().await.expect("an answer");
+    let acknowledgement = client.recv().await.expect("an acknowledgement");
     assert!(acknowledgement.starts_with(r#"431[{"error":""#), "{acknowledgement}");
     let line = program.lines.next().await;
     assert!(line.starts_with("error in owned: "), "{line}");
@@ -64,7 +64,7 @@ async fn a_failed_extractor_is_told_to_the_client_also_where_the_handler_would_o
 }
 
 #[tokio::test]
-async fn a_state_that_was_not_given_is_named_to_the_hook_and_not_to_the_client() {
+async fn a_missing_state_is_named_to_the_hook_and_not_to_the_client() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -75,7 +75,7 @@ async fn a_state_that_was_not_given_is_named_to_the_hook_and_not_to_the_client()
 }
 
 #[tokio::test]
-async fn an_auth_that_does_not_fit_is_an_error_of_the_handler_that_asks_for_it() {
+async fn an_invalid_auth_payload_is_an_error_of_the_handler_that_extracts_it() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -86,7 +86,7 @@ async fn an_auth_that_does_not_fit_is_an_error_of_the_handler_that_asks_for_it()
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_is_reported_and_the_connection_lives_on() {
+async fn a_handler_that_panics_is_reported_and_the_connection_continues() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -101,7 +101,7 @@ async fn a_handler_that_panics_is_reported_and_the_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_is_told_when_the_handler_panics() {
+async fn a_panic_of_the_handler_becomes_an_error_reply() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -117,10 +117,10 @@ async fn a_client_that_waits_is_told_when_the_handler_panics() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_is_told_when_the_acknowledgement_cannot_be_written() {
+async fn an_acknowledgement_that_cannot_be_encoded_becomes_an_error_reply() {
     let (builder, mut program) = program();
     let io = builder.build();
-    // JSON has no form of a map whose keys are no text.
+    // JSON cannot encode a map whose keys are not strings.
     io.on("returned", async || Reply(HashMap::from([((1, 2), 3)])));
     io.on("sent", async |ack: Ack<HashMap<(u8, u8), u8>>| ack.send(HashMap::from([((1, 2), 3)])));
     let mut client = Client::join(serve(&io).await).await;
@@ -161,7 +161,7 @@ async fn on_disconnect_that_panics_is_reported() {
     program.lines.expect(["error in -: handler failed: panicked: at the end"]).await;
 }
 
-/// What was logged.
+/// The log output.
 #[derive(Clone, Default)]
 struct Logged(Arc<Mutex<Vec<u8>>>);
 
@@ -176,7 +176,7 @@ impl Write for Logged {
 }
 
 #[tokio::test]
-async fn without_a_hook_failures_are_logged_a_few_at_a_time_and_whatever_their_texts_are_in_short_lines() {
+async fn without_a_hook_failures_are_logged_in_few_and_short_lines() {
     let logged = Logged::default();
     let to = logged.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).finish();
@@ -191,7 +191,7 @@ async fn without_a_hook_failures_are_logged_a_few_at_a_time_and_whatever_their_t
     client.expect_only(r#"420["done"]"#, "430[]").await;
     let logged = String::from_utf8(logged.0.lock().expect("no panic").clone()).expect("text");
     let lines: Vec<_> = logged.lines().collect();
-    // Ten, and one for every second that the test takes.
+    // Ten lines, and one for every second that the test takes.
     assert!((10..40).contains(&lines.len()), "{} lines", lines.len());
     for line in lines {
         assert!(line.contains(r"event=two\nlines\u{1b}[31mnnn"), "{line}");

@@ -1,4 +1,4 @@
-//! What a handler returns is the acknowledgement.
+//! Acknowledgements that handlers return or send.
 
 use tidewire_server::{Ack, Data, HandlerError, RawArguments, Reply, Server, State};
 
@@ -20,7 +20,7 @@ fn register(io: &Server) {
         if ack.is_requested() {
             ack.send((1, "x"));
         }
-        // A value that is ignored: the `Ack` has taken the place of it.
+        // This return value is ignored, because the handler has an `Ack`.
         Reply("ignored")
     });
     io.on("dropped", async |_ack: Ack| {});
@@ -34,7 +34,7 @@ fn register(io: &Server) {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_gets_what_the_handler_returns() {
+async fn a_requested_acknowledgement_carries_the_return_value() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -56,7 +56,7 @@ async fn a_client_that_asks_gets_what_the_handler_returns() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_ask_gets_nothing_and_nothing_is_an_error() {
+async fn without_a_requested_acknowledgement_nothing_is_sent_and_nothing_fails() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -69,7 +69,7 @@ async fn a_client_that_does_not_ask_gets_nothing_and_nothing_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_error_with_words_for_the_client_reaches_it_and_the_hook() {
+async fn an_error_with_a_message_reaches_the_client_and_the_hook() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
@@ -82,7 +82,7 @@ async fn an_error_with_words_for_the_client_reaches_it_and_the_hook() {
 }
 
 #[tokio::test]
-async fn the_text_of_an_error_that_came_by_question_mark_is_for_the_hook_alone() {
+async fn the_text_of_a_converted_error_reaches_only_the_hook() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);

@@ -1,4 +1,4 @@
-//! In which order handlers run, and what waits for what.
+//! The order in which handlers run, and what waits for them.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn no_event_is_handled_before_on_connection_has_finished_and_none_is_lost(
     let mut client = Client::join(serve(&io).await).await;
     client.send_all(["42[\"event\",1]", "42[\"event\",2]", "42[\"event\",3]"]).await;
     program.lines.expect(["joined"]).await;
-    // Packets are handled in order, so this answer shows that the events before it have been received.
+    // Packets are handled in order, so this reply shows that the server has received the events before it.
     client.connect("/other,").await;
     program.lines.expect_silence();
     program.gate.open();
@@ -70,7 +70,7 @@ async fn a_handler_that_waits_holds_up_only_its_own_socket() {
 }
 
 #[tokio::test]
-async fn on_disconnect_comes_last_behind_the_running_handler_which_is_not_cancelled() {
+async fn on_disconnect_runs_after_the_running_handler_which_is_not_cancelled() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.on("wait", async |log: State<Log>, gate: State<Gate>, socket: Socket| {
@@ -113,7 +113,7 @@ async fn a_client_that_joins_and_vanishes_at_once_still_gets_its_on_disconnect()
 }
 
 #[tokio::test]
-async fn acknowledgements_do_not_wait_behind_a_handler() {
+async fn acknowledgements_do_not_wait_for_a_handler() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
@@ -125,14 +125,14 @@ async fn acknowledgements_do_not_wait_behind_a_handler() {
     let socket = program.joined().await;
     client.send("42[\"wait\"]").await;
     program.lines.expect(["waiting"]).await;
-    let answer = socket.emit_with_ack::<u64>("question", ());
+    let acknowledged = socket.emit_with_ack::<u64>("question", ());
     client.expect("420[\"question\"]").await;
     client.send("430[7]").await;
-    assert_eq!(answer.await, Ok(7));
+    assert_eq!(acknowledged.await, Ok(7));
 }
 
 #[tokio::test]
-async fn the_heartbeat_does_not_wait_behind_a_handler() {
+async fn the_heartbeat_does_not_wait_for_a_handler() {
     let (builder, mut program) = program();
     let io =
         builder.ping_interval(Duration::from_millis(20)).ping_timeout(Duration::from_millis(500)).build();
@@ -143,7 +143,7 @@ async fn the_heartbeat_does_not_wait_behind_a_handler() {
     io.on("pinged", async |log: State<Log>| log.say("pinged"));
     let mut client = Client::join(serve(&io).await).await;
     client.send_all(["42[\"wait\"]", "42[\"pinged\"]"]).await;
-    // Twice the timeout: without its pongs the connection would be gone.
+    // Twice the timeout: without pongs the connection would be closed.
     let silence = tokio::time::timeout(Duration::from_secs(1), client.recv()).await;
     assert!(silence.is_err(), "{silence:?}");
     program.gate.open();
@@ -151,7 +151,7 @@ async fn the_heartbeat_does_not_wait_behind_a_handler() {
 }
 
 #[tokio::test]
-async fn a_socket_has_handlers_of_its_own_which_come_before_those_of_the_namespace() {
+async fn a_socket_handler_precedes_the_handler_of_the_namespace() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.on("event", async |log: State<Log>| log.say("of the namespace"));

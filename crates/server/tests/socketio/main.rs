@@ -1,4 +1,4 @@
-//! The server as the programs that are written against it, and their clients, see it.
+//! Tests of the server, from the side of programs that use it and of their clients.
 
 mod attachments;
 mod broadcast;

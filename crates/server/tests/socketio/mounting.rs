@@ -1,4 +1,4 @@
-//! The server inside programs that have an HTTP server already.
+//! The server mounted in another HTTP server.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ async fn plain_get(address: SocketAddr, path: &str) -> String {
     response
 }
 
-fn answering() -> Server {
+fn greeting_server() -> Server {
     let io = program().0.build();
     io.on("question", async || Reply(42));
     io
@@ -30,7 +30,7 @@ fn answering() -> Server {
 
 #[tokio::test]
 async fn as_a_layer_of_an_axum_router() {
-    let io = answering();
+    let io = greeting_server();
     let router = Router::new().route("/hello", get(async || "from the router")).layer(io.layer());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -45,7 +45,7 @@ async fn as_a_layer_of_an_axum_router() {
 
 #[tokio::test]
 async fn as_a_service_of_a_plain_hyper_server() {
-    let io = answering();
+    let io = greeting_server();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let service = io.service();
@@ -62,7 +62,7 @@ async fn as_a_service_of_a_plain_hyper_server() {
     assert!(plain_get(address, "/hello").await.starts_with("HTTP/1.1 404 "));
 }
 
-/// The futures that a program may hold across an `await` can move between threads.
+/// Futures that a program may hold across an `.await` are `Send`.
 #[test]
 fn what_a_program_awaits_is_send() {
     fn is_send<T: Send>(_: &T) {}

@@ -1,4 +1,4 @@
-//! Values of the program whose end runs code of the program, which may call us.
+//! Values of the program whose destructor calls the server.
 
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use tidewire_server::{Adapter, InMemoryAdapter, Room, Server, Socket, SocketId, 
 
 use crate::support::{Client, Joined, program, serve};
 
-/// Calls the program when it is dropped.
+/// Calls a function of the program when it is dropped.
 struct Last<F: Fn()>(F);
 
 impl<F: Fn()> Drop for Last<F> {
@@ -19,7 +19,7 @@ impl<F: Fn()> Drop for Last<F> {
     }
 }
 
-/// A handler that does nothing but hold a value.
+/// A handler that only holds a value.
 fn holding<T: Send + Sync + 'static>(value: T) -> impl Fn() -> Ready<()> + Send + Sync + 'static {
     move || {
         let _ = &value;
@@ -27,7 +27,7 @@ fn holding<T: Send + Sync + 'static>(value: T) -> impl Fn() -> Ready<()> + Send 
     }
 }
 
-/// Fails the test instead of letting it hang at a lock.
+/// Fails the test instead of deadlocking.
 fn without_a_lock(what: impl FnOnce() + Send + 'static) {
     let (sender, done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -79,7 +79,7 @@ fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it
     static FIRST: AtomicBool = AtomicBool::new(true);
     let io = Server::builder().adapter(|name| {
         if name == "/chat" && FIRST.swap(false, Ordering::SeqCst) {
-            // While this one is made, the namespace comes into being.
+            // The constructor of this adapter creates the namespace itself.
             let _ = IO.get().expect("it is there").of(name);
         }
         Arc::new(Dropped(InMemoryAdapter::new()))

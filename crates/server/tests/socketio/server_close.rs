@@ -1,4 +1,4 @@
-//! The end of a server.
+//! The shutdown of a server.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::support::{Client, Gate, Log, program, serve, soon};
 
 #[tokio::test]
-async fn serve_ends_when_it_is_told_to_and_every_socket_learns_why() {
+async fn serve_ends_on_the_stop_signal_and_every_socket_gets_the_reason() {
     let (builder, mut program) = program();
     let io = builder.build();
     io.on_disconnect(async |log: State<Log>, reason: DisconnectReason| log.say(reason));
@@ -42,7 +42,7 @@ async fn close_waits_for_the_handlers_that_run() {
         log.say("saved");
     });
     io.on_disconnect(async |log: State<Log>| {
-        // As long as a database may take.
+        // The time that a slow database may take.
         tokio::time::sleep(Duration::from_millis(50)).await;
         log.say("left");
     });
@@ -76,7 +76,7 @@ async fn one_time_bounds_the_whole_stop() {
         let io = io.clone();
         async move { io.serve(listener, async { drop(stopped.await) }).await }
     });
-    // Half a request, which the listener waits for, and a handler, which the sessions wait for.
+    // The listener waits for a half-sent request, and the sessions wait for a handler.
     let mut half = tokio::net::TcpStream::connect(address).await.expect("it listens");
     half.write_all(b"GET / HTTP/1.1\r\n").await.expect("sent");
     let mut client = Client::join(address).await;
@@ -90,7 +90,7 @@ async fn one_time_bounds_the_whole_stop() {
 }
 
 #[tokio::test]
-async fn close_waits_no_longer_than_the_program_says() {
+async fn close_waits_at_most_for_the_shutdown_timeout() {
     let (builder, mut program) = program();
     let limits = HttpLimits { shutdown_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let io = builder.http_limits(limits).build();

@@ -1,4 +1,4 @@
-//! Clients that do not read what is sent to them.
+//! Clients that do not read.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::{Client, Gate, Joined, Log, Program, program, serve, until};
 
 const LIMIT: usize = 10_000;
 
-/// A client behind a stream that holds little, and its socket.
+/// A client whose stream buffers little, and its socket.
 async fn slow() -> (Server, Program, Client, Socket) {
     let (builder, mut program) = program();
     let io = builder.max_write_buffer_size(LIMIT).build();
@@ -23,7 +23,7 @@ fn event(number: usize) -> String {
     format!(r#"42["event",{number},"{:1000}"]"#, "")
 }
 
-/// Emits until there is no room; how many there were.
+/// Emits until the write buffer is full. Returns the number of emits.
 async fn fill(socket: &Socket) -> usize {
     let mut sent = 0;
     loop {
@@ -39,7 +39,7 @@ async fn fill(socket: &Socket) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn try_emit_refuses_what_has_no_room_and_the_client_stays() {
+async fn try_emit_returns_an_error_if_the_buffer_is_full_and_the_client_stays() {
     let (_io, mut program, mut client, socket) = slow().await;
     let sent = fill(&socket).await;
     assert!((9..13).contains(&sent), "{sent}");
@@ -59,7 +59,7 @@ async fn emit_wait_goes_on_when_the_client_reads() {
             socket.emit_wait("event", (number, format!("{:1000}", ""))).await.expect("the client stays");
         }
     });
-    // The clock goes on only when every task waits: this one for room.
+    // The clock advances only when every task waits; this one waits for capacity.
     assert!(tokio::time::timeout(Duration::from_secs(5), &mut sending).await.is_err(), "nothing stopped it");
     for number in 0..100 {
         client.expect(&event(number)).await;
@@ -70,7 +70,7 @@ async fn emit_wait_goes_on_when_the_client_reads() {
 #[tokio::test(start_paused = true)]
 async fn emit_wait_of_an_event_larger_than_half_the_limit_waits_for_its_room() {
     let (_io, _program, mut client, socket) = slow().await;
-    // Less than half of the limit waits, and yet there is no room for what comes next.
+    // Less than half of the limit is buffered, but the next message does not fit.
     socket.emit("small", format!("{:4000}", ""));
     let sending = tokio::spawn({
         let socket = socket.clone();
@@ -89,10 +89,10 @@ async fn emit_wait_of_an_event_larger_than_half_the_limit_waits_for_its_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_loses_the_room_to_another_waits_for_room_again_and_not_for_silence() {
+async fn a_waiter_that_loses_the_capacity_waits_for_capacity_again() {
     let (_io, _program, mut client, socket) = slow().await;
     let sent = fill(&socket).await;
-    // There will be room for one of them, and when that is on its way, for the other.
+    // There will be capacity for one of them, and after that one was sent, for the other.
     let mut waiting: Vec<_> = (0..2)
         .map(|_| {
             let socket = socket.clone();
@@ -102,7 +102,7 @@ async fn whoever_loses_the_room_to_another_waits_for_room_again_and_not_for_sile
     for number in 0..sent {
         client.expect(&event(number)).await;
     }
-    // When the clock goes on, everybody has done what can be done. The first of the large ones is not read.
+    // When the clock advances, every task has done all that it can. The first of the large messages is not read.
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(waiting.iter().all(tokio::task::JoinHandle::is_finished), "one waits");
     for waiting in waiting.drain(..) {
@@ -112,7 +112,7 @@ async fn whoever_loses_the_room_to_another_waits_for_room_again_and_not_for_sile
 }
 
 #[tokio::test(start_paused = true)]
-async fn emit_wait_to_a_client_that_leaves_fails() {
+async fn emit_wait_fails_when_the_client_disconnects() {
     let (_io, mut program, client, socket) = slow().await;
     fill(&socket).await;
     let sending = tokio::spawn(async move { socket.emit_wait("event", format!("{:1000}", "")).await });
@@ -167,7 +167,7 @@ async fn one_slow_client_does_not_hold_up_a_broadcast() {
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_written_are_an_error_and_nothing_is_sent() {
+async fn arguments_that_cannot_be_encoded_are_an_error_and_nothing_is_sent() {
     let (_io, mut program, mut client, socket) = slow().await;
     let unwritable = std::collections::HashMap::from([((1, 2), 3)]);
     assert!(matches!(socket.try_emit("event", &unwritable), Err(EmitError::Encode(_))));
@@ -179,7 +179,7 @@ async fn arguments_that_cannot_be_written_are_an_error_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_much_at_once_and_reads_it_is_not_a_slow_reader() {
+async fn a_client_that_requests_much_at_once_and_reads_it_is_not_a_slow_reader() {
     const ANSWER: usize = 200_000;
     let (builder, mut program) = program();
     let io = builder.max_write_buffer_size(20 * ANSWER).build();
@@ -193,7 +193,7 @@ async fn a_client_that_asks_for_much_at_once_and_reads_it_is_not_a_slow_reader()
     for _ in 0..100 {
         assert_eq!(client.recv().await.map(|packet| packet.len()), Some(ANSWER + 15));
     }
-    // The same for events that had to wait.
+    // The same for queued events.
     client.send(r#"42["wait"]"#).await;
     program.lines.expect(["waiting"]).await;
     client.send_all([r#"42["ask"]"#; 100]).await;

@@ -1,4 +1,4 @@
-//! A program whose handlers tell the test what they do, and a client that sends literal packets.
+//! A server program whose handlers report to the test, and a client that sends literal packets.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -22,7 +22,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("in time")
 }
 
-/// Lets everything else run until `condition` holds.
+/// Lets other tasks run until `condition` is true.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     soon(async {
         while !condition() {
@@ -32,7 +32,7 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     .await;
 }
 
-/// State of the program: what its handlers say, the test reads.
+/// State of the program: the lines that its handlers log. The test reads them.
 #[derive(Debug, Clone)]
 pub(crate) struct Log(mpsc::UnboundedSender<String>);
 
@@ -56,7 +56,7 @@ impl Lines {
         }
     }
 
-    /// All that has been said and not read yet.
+    /// Returns all lines that the test has not read yet.
     pub(crate) fn now(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
     }
@@ -67,7 +67,7 @@ impl Lines {
     }
 }
 
-/// State of the program: handlers wait here until the test lets one pass.
+/// State of the program: a gate at which handlers wait until the test releases them one by one.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate(Arc<Semaphore>);
 
@@ -81,11 +81,11 @@ impl Gate {
     }
 }
 
-/// State of the program: gives sockets to the test.
+/// State of the program: passes sockets to the test.
 #[derive(Debug)]
 pub(crate) struct Joined(pub(crate) mpsc::UnboundedSender<Socket>);
 
-/// What a test has of its program.
+/// The test's handle to its program.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) lines: Lines,
@@ -94,13 +94,13 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The socket that joined next, if the program gives it to [`Joined`].
+    /// Returns the next socket that connects, if the program passes it to [`Joined`].
     pub(crate) async fn joined(&mut self) -> Socket {
         soon(self.sockets.recv()).await.expect("the program runs")
     }
 }
 
-/// A server with a [`Log`], which also gets the errors, a [`Gate`] and [`Joined`] as its state.
+/// A server whose state is a [`Log`], a [`Gate`] and [`Joined`]. The error hook writes to the log.
 pub(crate) fn program() -> (Builder, Program) {
     let (sender, lines) = mpsc::unbounded_channel();
     let (joined, sockets) = mpsc::unbounded_channel();
@@ -113,7 +113,7 @@ pub(crate) fn program() -> (Builder, Program) {
     (builder, Program { lines: Lines(lines), gate, sockets })
 }
 
-/// Serves on the loopback device.
+/// Serves on the loopback interface.
 pub(crate) async fn serve(io: &Server) -> SocketAddr {
     let listener = io.bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -126,23 +126,23 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A client on WebSocket.
+/// A Socket.IO client over WebSocket.
 pub(crate) struct Client(WebSocketStream<Box<dyn Stream>>);
 
 impl Client {
-    /// Connects and joins nothing.
+    /// Opens a connection without connecting to a namespace.
     pub(crate) async fn open(address: SocketAddr) -> Self {
         Self::over(Box::new(TcpStream::connect(address).await.expect("it listens"))).await
     }
 
-    /// Connects and joins `/`.
+    /// Opens a connection and connects to `/`.
     pub(crate) async fn join(address: SocketAddr) -> Self {
         let mut client = Self::open(address).await;
         client.connect("").await;
         client
     }
 
-    /// Joins `/` over a stream in memory that holds no more than `capacity` bytes in each direction.
+    /// Connects to `/` over an in-memory stream that buffers at most `capacity` bytes in each direction.
     pub(crate) async fn join_in_memory(io: &Server, capacity: usize) -> Self {
         let (stream, server) = tokio::io::duplex(capacity);
         let service = TowerToHyperService::new(io.service());
@@ -161,7 +161,7 @@ impl Client {
         client
     }
 
-    /// Joins a namespace, `""` for `/` or `"/name,"` for others; the id of the socket.
+    /// Connects to a namespace: `""` for `/`, or `"/name,"` for others. Returns the id of the socket.
     pub(crate) async fn connect(&mut self, namespace: &str) -> String {
         self.send(&format!("40{namespace}")).await;
         let reply = self.recv().await.expect("a reply");
@@ -185,12 +185,12 @@ impl Client {
         soon(self.0.flush()).await.expect("sent");
     }
 
-    /// The next packet; pings are answered. `None` when the connection is over.
+    /// Returns the next packet and responds to pings. `None` when the connection is closed.
     pub(crate) async fn recv(&mut self) -> Option<String> {
         soon(self.next()).await
     }
 
-    /// The same, for a test that says itself how long it may take.
+    /// Like `recv`, but without a timeout: the test sets its own.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             match self.0.next().await {
@@ -207,12 +207,12 @@ impl Client {
         assert_eq!(self.recv().await.as_deref(), Some(packet));
     }
 
-    /// The server closes the connection, and says nothing before that.
+    /// Asserts that the server closes the connection without sending another packet.
     pub(crate) async fn expect_end(&mut self) {
         assert_eq!(self.recv().await, None);
     }
 
-    /// Nothing has been sent to this client but `packet`, the answer to `ask`.
+    /// Asserts that this client has received nothing but `packet`, the response to `ask`.
     pub(crate) async fn expect_only(&mut self, ask: &str, packet: &str) {
         self.send(ask).await;
         self.expect(packet).await;
