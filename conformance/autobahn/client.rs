@@ -1,5 +1,5 @@
-//! The client that Autobahn's fuzzing server tests: it asks how many cases there are, sends back what it gets in each of
-//! them, and has the reports written. `… ws://127.0.0.1:9001 AGENT CASES_AT_ONCE`
+//! The client that Autobahn's fuzzing server tests. It requests the number of cases, echoes each message in every case,
+//! and lets the server write its reports. Arguments: `… ws://127.0.0.1:9001 AGENT CASES_AT_ONCE`
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [server, agent, at_once] = arguments.as_slice() else {
-        eprintln!("server, agent and a number are wanted: ws://127.0.0.1:9001 tidewire 8");
+        eprintln!("usage: client SERVER AGENT CASES_AT_ONCE, for instance ws://127.0.0.1:9001 tidewire 8");
         return ExitCode::FAILURE;
     };
     let done = match at_once.parse() {
@@ -46,12 +46,12 @@ async fn run(server: &str, agent: &str, at_once: usize) -> Result<()> {
 
 async fn case_count(server: &str) -> Result<usize> {
     let mut socket = tidewire_ws::connect(format!("{server}/getCaseCount")).await?;
-    let count = socket.recv().await.ok_or("the server has not said how many cases there are")?;
+    let count = socket.recv().await.ok_or("the server did not send the number of cases")?;
     socket.close(CloseFrame::from(CloseCode::NORMAL)).await;
     Ok(count.as_text().ok_or("the number of cases is not text")?.parse()?)
 }
 
-/// Takes one case after the other, until there are none.
+/// Runs one case after the other, until none is left.
 async fn run_cases(cases: Arc<[String]>, next: Arc<AtomicUsize>) -> std::result::Result<(), ConnectError> {
     while let Some(url) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
         echo(Connector::new(url).compress(DEFLATE).connect().await?).await;
@@ -59,8 +59,8 @@ async fn run_cases(cases: Arc<[String]>, next: Arc<AtomicUsize>) -> std::result:
     Ok(())
 }
 
-/// All that the extension has, and for messages of any length: the binary, which Autobahn tests as a server, has the
-/// defaults.
+/// Enables every option of permessage-deflate, for messages of any length. The binary, which Autobahn tests as a
+/// server, uses the defaults.
 const DEFLATE: DeflateOptions = DeflateOptions {
     level: 1,
     threshold: 0,
@@ -70,7 +70,7 @@ const DEFLATE: DeflateOptions = DeflateOptions {
     peer_max_window_bits: 15,
 };
 
-/// Whether all was in order is for the server to say: in many cases it breaks the protocol itself.
+/// Ignores errors: in many cases the server violates the protocol itself. The server decides whether a case passed.
 async fn echo(mut socket: WebSocket) {
     while let Some(message) = socket.recv().await {
         if socket.send(message).await.is_err() {

@@ -1,5 +1,5 @@
-//! The client that the tests in `conformance/node` drive: connects to a URL, sends back what it gets, and prints how it went,
-//! a line of JSON for the handshake and one for the end. What it is to do stands in the second argument, as JSON;
+//! The Rust client that the tests in `conformance/node` run. It connects to a URL, echoes each message, and prints one
+//! line of JSON for the handshake and one for the end of the connection. The second argument sets its options, as JSON.
 //! `reference-client.js` does the same with the package `ws`.
 #![allow(clippy::print_stdout, reason = "it tells the test how it went")]
 
@@ -12,7 +12,7 @@ use tidewire_ws::{CloseCause, CloseCode, CloseFrame, ConnectError, Connector, De
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, options] = arguments.as_slice() else {
-        eprintln!("a URL and options are wanted: ws://127.0.0.1:9001 '{{}}'");
+        eprintln!("usage: client URL OPTIONS, for instance ws://127.0.0.1:9001 '{{}}'");
         return ExitCode::FAILURE;
     };
     let options: Value = match serde_json::from_str(options) {
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `{ headers, protocols, deflate }`.
+/// Reads the options `{ headers, protocols, deflate }`.
 fn connect(url: &str, options: &Value) -> Connector {
     let mut connect = Connector::new(url);
     for (name, value) in options["headers"].as_object().into_iter().flatten() {
@@ -66,7 +66,8 @@ fn deflate(options: &Value) -> DeflateOptions {
     }
 }
 
-/// Echoes until the end, or until the text comes at which it is to close: `{ on, code, reason }`.
+/// Echoes messages until the connection ends, or until it receives the text `on` of `{ on, code, reason }`; then it
+/// closes with that code and reason.
 async fn converse(socket: &mut WebSocket, close: &Value) -> Option<CloseCause> {
     while let Some(message) = socket.recv().await {
         if close["on"].is_string() && message.as_text() == close["on"].as_str() {
@@ -86,7 +87,7 @@ fn frame(close: &Value) -> Option<CloseFrame> {
     CloseCode::new(code).map(|code| CloseFrame::new(code, reason))
 }
 
-/// `{ code, reason }`, with the numbers that the package `ws` has for it.
+/// Returns `{ code, reason }`, with the codes that the package `ws` reports.
 fn end(closed: Option<&CloseCause>) -> Value {
     match closed {
         Some(CloseCause::ClosingHandshake(Some(frame))) => {
@@ -97,7 +98,7 @@ fn end(closed: Option<&CloseCause>) -> Value {
     }
 }
 
-/// `{ refused: { status, body, headers } }`, or `{ failed }` with our words.
+/// Returns `{ refused: { status, body, headers } }`, or `{ failed }` with this client's error text.
 fn refusal(error: &ConnectError) -> Value {
     match error {
         ConnectError::Rejected(response) => json!({ "refused": {

@@ -1,5 +1,5 @@
-// What the binary `tidewire` serves when it is run as it is, written with the official packages. The tests run against it
-// by `npm run reference`, which proves that they ask for nothing that Node itself does not do.
+// The built-in application of the binary `tidewire`, written with the official packages. `npm run reference` runs the
+// tests against it, to prove that they require nothing that Node's packages do not do.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 import { WebSocketServer } from "ws";
@@ -22,7 +22,7 @@ const httpServer = createServer((request, response) => {
 const echo = new WebSocketServer({ noServer: true });
 echo.on("connection", (socket) => {
   socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
-  socket.on("error", () => {}); // ws has sent the close frame that names the error
+  socket.on("error", () => {}); // `ws` has already sent a close frame with the error
 });
 httpServer.on("upgrade", (request, stream, head) => {
   if (new URL(request.url, "http://here").pathname === "/ws") {

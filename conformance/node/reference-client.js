@@ -1,5 +1,6 @@
-// What `client.rs` does, with the package `ws`: connects to a URL, sends back what it gets, and prints how it went. The tests
-// of our client run against it by `npm run reference`, which proves that they ask for nothing that `ws` itself does not do.
+// The same program as `client.rs`, with the package `ws`: it connects to a URL, echoes each message, and prints the
+// result. `npm run reference` runs the client tests against it, to prove that they require nothing that `ws` does not
+// do.
 import WebSocket from "ws";
 
 const [url, json] = process.argv.slice(2);

@@ -1,5 +1,5 @@
-// The conformance server: everything the tests need and the binary's own application does not show. This program is its
-// specification; `crates/server/examples/conformance.rs` behaves the same.
+// The conformance server: the features that the tests need and the binary's own application does not use. This program
+// is the specification; `crates/server/examples/conformance.rs` behaves the same.
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
 // --max-payload BYTES
@@ -28,14 +28,15 @@ const io = new Server(httpServer, {
   maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
 });
 
-// `/admin` refuses with a message and data, and greets whom it lets in with the credentials it was given.
+// `/admin` rejects clients with a message and data. It sends a welcome event with the auth payload to those that it
+// accepts.
 io.of("/admin").use((socket, next) => {
   if (socket.handshake.auth.token === "secret") return next();
   next(Object.assign(new Error("not authorized"), { data: { code: 401 } }));
 });
 io.of("/admin").on("connection", (socket) => socket.emit("welcome", socket.handshake.auth));
 
-const gone = []; // { id, reason } of every socket that left, oldest first
+const gone = []; // { id, reason } of every disconnected socket, oldest first
 
 for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
   namespace.on("connection", (socket) => {
@@ -52,7 +53,7 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
       socket.emit("numbered-back", number);
     });
 
-    // Rooms and who receives.
+    // Rooms and the receivers of broadcasts.
     socket.on("rooms", (acknowledge) => acknowledge([...socket.rooms]));
     socket.on("join", (room, acknowledge) => {
       socket.join(room);
@@ -69,7 +70,7 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     socket.on("local-room", ({ room, data }) => namespace.local.to(room).emit("local-room", data));
     socket.on("volatile", (data) => socket.volatile.emit("volatile", data));
 
-    // Ends. Whoever is still in the namespace hears of each socket that left it.
+    // Disconnects. Each socket that disconnects is announced to all that are still connected.
     socket.on("kick", () => socket.disconnect());
     socket.on("kick-all", () => socket.disconnect(true));
     socket.on("disconnects", (acknowledge) => acknowledge(gone));

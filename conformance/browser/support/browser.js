@@ -1,4 +1,4 @@
-// Headless Chromium, and the site whose pages the tests open: an origin other than that of the servers under test.
+// Headless Chromium, and a site that serves the test pages. Its origin differs from the servers under test.
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { within } from "../../node/support/wait.js";
 
-// Chromium finds no network here but loopback, and looks for none with the last three.
+// Only the loopback network is available here. The flags for networking, updates and sync keep Chromium from
+// using another.
 const FLAGS = [
   "--headless",
   "--no-sandbox",
@@ -19,14 +20,17 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  // They are made on the spot.
+  // The certificates are self-signed.
   "--ignore-certificate-errors",
 ];
 
 const BUNDLE = join(dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json")), "dist/socket.io.js");
 const IN_PAGE = new URL("in-page.js", import.meta.url);
 
-/** A browser for the tests of the enclosing `describe`, or of the file. The pages of a test end with the test. */
+/**
+ * Starts a browser for the tests of the enclosing `describe` or of the file. The pages of a test are closed after the
+ * test.
+ */
 export function browserForTests() {
   const context = new Context();
   before(() => context.start());
@@ -63,7 +67,7 @@ class Context {
     return `http://localhost:${this.#site.address().port}`;
   }
 
-  /** A page that has just been loaded. What an earlier test has left is used again: a new one costs a second. */
+  /** Opens a page. Reuses the tab of an earlier test, because a new one takes a second. */
   async open() {
     const page = this.#spare.pop() ?? (await this.#make());
     this.#open.add(page);
@@ -71,7 +75,7 @@ class Context {
     return page;
   }
 
-  /** A page of the server under test itself, with what the site of the tests has in its own. */
+  /** Opens a page of the server under test, with the scripts of the test site added. */
   async openAt(url) {
     const page = this.#spare.pop() ?? (await this.#make());
     this.#open.add(page);
@@ -94,7 +98,7 @@ class Context {
     this.#news.emit("error reported");
   }
 
-  /** Waits for an error that the browser must report in this test. Any other fails the test. */
+  /** Waits for an error that the browser must report in this test. Any other error fails the test. */
   reports(pattern) {
     const found = async () => {
       for (;;) {
@@ -106,7 +110,7 @@ class Context {
     return within(8_000, `an error of the browser like ${pattern}`, found());
   }
 
-  /** Errors that the browser may report in this test, as often as it likes. */
+  /** Allows errors that match `pattern` in this test, any number of times. */
   tolerate(pattern) {
     this.#tolerated = pattern;
   }
@@ -114,7 +118,7 @@ class Context {
   async endOfTest() {
     const pages = [...this.#open].filter((page) => !page.closed);
     this.#open.clear();
-    await Promise.all(pages.map((page) => page.leave())); // which ends its connections
+    await Promise.all(pages.map((page) => page.leave())); // closes its connections
     this.#spare.push(...pages);
     const tolerated = this.#tolerated;
     this.#tolerated = undefined;
@@ -147,12 +151,12 @@ class Page {
     for (const path of [BUNDLE, fileURLToPath(IN_PAGE)]) await this.#page.addScriptTag({ path });
   }
 
-  /** The versions of HTTP in which requests were answered, as browsers name them: `h2`, `http/1.1`. */
+  /** The HTTP versions of the responses, as browsers name them: `h2`, `http/1.1`. */
   get protocols() {
     return [...this.#protocols].sort();
   }
 
-  /** With what each WebSocket was opened: 101 by an upgrade, 200 by an extended CONNECT (RFC 8441). */
+  /** The status of each WebSocket handshake: 101 for an upgrade, 200 for an extended CONNECT (RFC 8441). */
   get handshakes() {
     return [...this.#handshakes];
   }
@@ -169,25 +173,28 @@ class Page {
     return this.#page.isClosed();
   }
 
-  /** Runs a function in the page, where `io` and the functions of `in-page.js` are at hand. */
+  /** Runs a function in the page. It can use `io` and the functions of `in-page.js`. */
   run(test, argument) {
     return within(30_000, "the page", this.#page.evaluate(test, argument));
   }
 
-  /** A connected client in the page, which has finished its upgrade if it makes one; `connect` of `in-page.js`. */
+  /**
+   * Creates a client in the page and waits until it has connected and finished its upgrade, if there is one. Uses
+   * `connect` of `in-page.js`.
+   */
   async connect(url, transport, options = {}) {
     const attempt = this.#page.evaluateHandle((given) => connect(...given), [url, transport, options]);
     return new Client(await within(30_000, `a client over ${transport}`, attempt));
   }
 
-  /** By which transports the page has spoken Engine.IO with a server. */
+  /** The Engine.IO transports that the page has used. */
   get transports() {
     const transports = this.#requests.map((url) => /[?&]transport=(\w+)/.exec(url)?.[1]);
     return [...new Set(transports.filter(Boolean))].sort();
   }
 }
 
-/** A Socket.IO client that lives in a page. */
+/** A Socket.IO client in a page. */
 class Client {
   #socket;
 
@@ -195,7 +202,7 @@ class Client {
     this.#socket = socket;
   }
 
-  /** Runs a function in the page on this client. */
+  /** Runs a function in the page with this client. */
   run(test, argument) {
     return within(30_000, "the page", this.#socket.evaluate(test, argument));
   }
@@ -204,12 +211,12 @@ class Client {
     return this.run((socket) => socket.id);
   }
 
-  /** The transport that the client uses now. */
+  /** Returns the current transport of the client. */
   transport() {
     return this.run((socket) => socket.io.engine.transport.name);
   }
 
-  /** Listens from now on; `(await listen("event"))()` waits for the event, and gives its arguments. */
+  /** Starts to listen. `(await listen("event"))()` waits for the event and returns its arguments. */
   async listen(event) {
     const coming = await this.#socket.evaluateHandle((socket, event) => ({ values: next(socket, event) }), event);
     return () => within(30_000, `"${event}" in the page`, coming.evaluate(({ values }) => values));

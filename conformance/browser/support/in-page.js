@@ -1,8 +1,8 @@
-// Runs in the page, beside the official client's bundle: what the tests say there.
+// Functions for the tests, loaded in the page together with the bundle of the official client.
 
 const PATIENCE = 8_000;
 
-/** The arguments of the next `event`; anything with `once` will do. */
+/** Returns the arguments of the next `event`. `emitter` needs `once`. */
 function next(emitter, event) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`waited ${PATIENCE} ms for "${event}"`)), PATIENCE);
@@ -13,13 +13,13 @@ function next(emitter, event) {
   });
 }
 
-/** The next event of this name on something of the browser's own, such as a WebSocket. */
+/** Returns the next event of this name of a browser object, for instance a WebSocket. */
 function nextEvent(target, name) {
   const emitter = { once: (event, listener) => target.addEventListener(event, listener, { once: true }) };
   return next(emitter, name).then(([event]) => event);
 }
 
-/** A client with a connection of its own that has not been told to connect. */
+/** Creates a client with its own connection, not yet connected. */
 function client(url, transport, options = {}) {
   return io(url, {
     transports: transport === "polling, then upgraded" ? ["polling", "websocket"] : [transport],
@@ -30,12 +30,12 @@ function client(url, transport, options = {}) {
   });
 }
 
-/** Connects, and waits for the end of the upgrade if there is one; `socket.history` names the transports in their order. */
+/** Connects, and waits for the end of the upgrade if there is one. `socket.history` lists the transports in order. */
 async function connect(url, transport, options) {
   const socket = client(url, transport, options);
   const connected = settled(socket);
   socket.connect();
-  // The engine is there at once and tells later: on loopback the upgrade may be over before `connect`.
+  // The engine exists immediately, but emits its events later. On loopback, the upgrade may finish before `connect`.
   const { engine } = socket.io;
   socket.history = [];
   engine.once("open", () => socket.history.push(engine.transport.name));
@@ -45,13 +45,13 @@ async function connect(url, transport, options) {
   return socket;
 }
 
-/** Resolves when `socket` connects, and fails when it is refused. */
+/** Resolves when `socket` connects, and rejects when the server rejects it. */
 function settled(socket) {
   const refused = new Promise((_resolve, reject) => socket.once("connect_error", reject));
   return Promise.race([next(socket, "connect"), refused]);
 }
 
-/** A WebSocket of the browser's own, open. */
+/** Opens a WebSocket of the browser. */
 async function openWebSocket(url) {
   const socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
@@ -59,14 +59,14 @@ async function openWebSocket(url) {
   return socket;
 }
 
-/** Sends `message` and gives the data of what comes back. */
+/** Sends `message` and returns the data of the response. */
 async function echoed(socket, message) {
   const answer = nextEvent(socket, "message");
   socket.send(message);
   return (await answer).data;
 }
 
-/** What a value is, for a test outside of the page: `ArrayBuffer 1,2,3`, or JSON. */
+/** Describes a value for a test outside the page: `ArrayBuffer 1,2,3`, or JSON. */
 function describeValue(value) {
   return value instanceof ArrayBuffer ? `ArrayBuffer ${new Uint8Array(value)}` : JSON.stringify(value);
 }

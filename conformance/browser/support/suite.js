@@ -1,9 +1,11 @@
-// What test files are made of.
+// Building blocks of test files.
 import { after, before } from "node:test";
 
 export const TRANSPORTS = ["polling", "websocket", "polling, then upgraded"];
 
-/** A server that lives as long as the enclosing `describe`; `start` is one of the starters of Node's `server.js`. */
+/**
+ * Starts a server that runs as long as the enclosing `describe`. `start` is a start function from Node's `server.js`.
+ */
 export function serverForTests(start, options) {
   const context = {};
   before(async () => {

@@ -1,4 +1,4 @@
-// The binary's built-in application, from pages of another origin.
+// The binary's built-in application, tested from pages of another origin.
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { startApplication } from "../../node/support/server.js";
@@ -46,8 +46,8 @@ describe("a page whose server is stopped and started again", () => {
 
   for (const transport of TRANSPORTS) {
     it(`finds its way back over ${transport}`, async () => {
-      // Each attempt while there is no server. And 400: a client whose poll has failed still sends its goodbye by a POST,
-      // to a server that may be a new one by then, which never heard of the session.
+      // `net::ERR_`: connection attempts while no server runs. `400`: a client whose poll failed still sends its close
+      // packet by POST, perhaps to a new server that does not know the session.
       browser.tolerate(/net::ERR_|status of 400/);
       server = await startApplication();
       const listen = `127.0.0.1:${server.port}`;

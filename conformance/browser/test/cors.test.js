@@ -1,4 +1,4 @@
-// What the browser lets pages of other origins do.
+// What the browser allows pages of other origins to do.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication } from "../../node/support/server.js";
@@ -8,7 +8,7 @@ import { serverForTests } from "../support/suite.js";
 
 const browser = browserForTests();
 
-/** The error of an attempt that must fail. */
+/** Returns the error of a connection attempt that must fail. */
 const refusal = (page, url, transport) =>
   page.run(
     async ([url, transport]) => {
@@ -62,7 +62,7 @@ describe("with --allow-origin", () => {
       await browser.reports(/net::ERR_FAILED/);
     });
 
-    // Browsers do not apply CORS to it.
+    // Browsers do not apply CORS to WebSockets.
     ours("a WebSocket is refused by the server", async () => {
       const error = await refusal(await browser.open(), server.url, "websocket");
       assert.deepEqual(error, { message: "websocket error", type: "TransportError" });

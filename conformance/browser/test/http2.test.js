@@ -1,4 +1,5 @@
-// A page that came over HTTP/2: the browser opens its WebSockets on the same connection (RFC 8441), and so does the client.
+// A page loaded over HTTP/2. The browser opens its WebSockets on the same connection (RFC 8441), and so does the
+// official client.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { inFiles, makeCertificate } from "../../node/support/certificate.js";
@@ -14,7 +15,7 @@ describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" &&
   beforeEach(async () => {
     server = await startApplication({ args: inFiles(certificate).args });
     url = server.url.replace("127.0.0.1", "localhost");
-    browser.tolerate(/404/); // for an icon
+    browser.tolerate(/404/); // the page's icon
     page = await browser.openAt(url);
     assert.deepEqual(page.protocols, ["h2"]);
   });
@@ -46,7 +47,7 @@ describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" &&
     assert.deepEqual(page.handshakes, [200]);
   });
 
-  // Of more than a dozen Chromium holds some back for seconds, whatever the version.
+  // If there are more than a dozen, Chromium delays some of them for seconds, with every HTTP version.
   it("has many of them at once", async () => {
     const answers = await page.run(async (url) => {
       const sockets = await Promise.all(Array.from({ length: 10 }, () => openWebSocket(url)));

@@ -1,4 +1,4 @@
-// Each transport from a page of another origin: what it is, and what goes through it.
+// Each transport from a page of another origin: its name, and the data that it carries.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startConformanceServer } from "../../node/support/server.js";
@@ -34,7 +34,8 @@ for (const transport of TRANSPORTS) {
       assert.deepEqual(await echo(), values);
       const answered = await client.run(async (socket) => {
         socket.on("question", (question, answer) => answer(`${question}? 42`));
-        // The server waits 200 ms for an answer, for the sake of other tests: a busy machine may need a second try.
+        // The server waits only 200 ms for an acknowledgement, because other tests need that. A busy machine may need a
+        // second try.
         for (let tries = 0; tries < 20; tries++) {
           const answered = next(socket, "answered");
           socket.emit("ask-me", "what");
@@ -79,7 +80,8 @@ for (const transport of TRANSPORTS) {
           const socket = client(url, transport);
           const seen = [];
           const all = new Promise((done) => socket.on("echo-back", (number) => seen.push(number) === 400 && done()));
-          // Half of them wait for the connection; the other half meets the upgrade, if there is one.
+          // The first half is buffered until the connection opens. The second half is sent during the upgrade, if there
+          // is one.
           for (let number = 0; number < 200; number++) socket.emit("echo", number);
           socket.once("connect", async () => {
             for (let number = 200; number < 400; number++) {
@@ -97,7 +99,8 @@ for (const transport of TRANSPORTS) {
     });
 
     it("tells the page why it was refused, with the data, and lets it in with the right token", async () => {
-      // A client that is refused polls once more and says goodbye at once; the server may well hear the goodbye first.
+      // A rejected client polls once more and closes its session at the same time. The server may receive the close
+      // first.
       browser.tolerate(/status of 400/);
       const page = await browser.open();
       const error = await page.run(

@@ -1,4 +1,4 @@
-// The browser's own WebSocket against `/ws`.
+// The browser's own WebSocket, connected to `/ws`.
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { startApplication } from "../../node/support/server.js";

@@ -1,10 +1,10 @@
-// A certificate made on the spot, its own authority: X.509 (RFC 5280 §4.1) in as few bytes as clients accept.
+// Creates self-signed certificates: X.509 (RFC 5280 §4.1) in as few bytes as clients accept.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** `{ certificate, key }`, both in PEM, for a host; or one whose time was over in 2020. */
+/** Returns `{ certificate, key }` for a host, both in PEM. With `expired`, the certificate expired in 2020. */
 export function makeCertificate(host, { expired = false } = {}) {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const ecdsaWithSha256 = sequence(oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02));
@@ -29,7 +29,7 @@ export function makeCertificate(host, { expired = false } = {}) {
   };
 }
 
-/** The options of the binary that make it show this certificate, and the files that they name. */
+/** Writes the certificate and the key to files. Returns the file names, and the options of the binary that use them. */
 export function inFiles({ certificate, key }) {
   const folder = mkdtempSync(join(tmpdir(), "tidewire-"));
   process.once("exit", () => rmSync(folder, { recursive: true }));

@@ -1,4 +1,5 @@
-// Our WebSocket client, which is a program of its own, and the server of the package `ws` that it comes to.
+// Runs Tidewire's WebSocket client, which is a separate program, and the server with the package `ws` to which it
+// connects.
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -8,7 +9,7 @@ import { launch } from "./server.js";
 import { within } from "./wait.js";
 import { Conversation } from "./websocket.js";
 
-/** A server of the package `ws` that lives as long as the enclosing `describe`. */
+/** Starts a server with the package `ws` that runs as long as the enclosing `describe`. */
 export function hostForTests(options) {
   const context = {};
   before(async () => (context.host = await Host.start(options)));
@@ -16,7 +17,7 @@ export function hostForTests(options) {
   return { welcome: (...values) => context.host.welcome(...values), url: () => context.host.url };
 }
 
-/** The same, of these options and on a port of the system's choice. */
+/** A server with the package `ws`, with these options, on a port that the system chooses. */
 class Host {
   static async start(options = {}) {
     const host = new Host(options);
@@ -34,11 +35,11 @@ class Host {
     return `ws://127.0.0.1:${this.http.address().port}`;
   }
 
-  /** Our client comes with these options; the server's end of it is in `conversation`. */
+  /** Starts the client with these options. The server's end of its connection is in `conversation`. */
   async welcome(options, path = "/") {
     const connection = once(this.server, "connection");
     const client = new Client(this.url + path, options);
-    const [socket, request] = await within(10_000, "our client", Promise.race([connection, client.failure()]));
+    const [socket, request] = await within(10_000, "the client", Promise.race([connection, client.failure()]));
     return { client, request, conversation: new Conversation(socket) };
   }
 
@@ -49,7 +50,7 @@ class Host {
   }
 }
 
-/** Our client, running. What it prints is to be waited for in its order. */
+/** The running client. Its output must be read in order. */
 export class Client {
   #lines;
   #program;
@@ -59,14 +60,14 @@ export class Client {
     this.#lines = createInterface({ input: this.#program.process.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The next line: `{ connected }`, `{ refused }`, `{ failed }` or `{ closed }`. */
+  /** Returns the next line: `{ connected }`, `{ refused }`, `{ failed }` or `{ closed }`. */
   async says() {
-    const { done, value } = await within(10_000, "a line of our client", this.#lines.next());
-    if (done) throw new Error(`our client has said no more\n${this.#program.errors()}`);
+    const { done, value } = await within(10_000, "a line of the client", this.#lines.next());
+    if (done) throw new Error(`the client printed no further line\n${this.#program.errors()}`);
     return JSON.parse(value);
   }
 
-  /** How the connection ended, as it says: `{ code, reason }`. */
+  /** Returns how the connection ended, as the client reports it: `{ code, reason }`. */
   async ended() {
     for (;;) {
       const { closed } = await this.says();
@@ -74,9 +75,9 @@ export class Client {
     }
   }
 
-  /** Fails when the program ends. */
+  /** Rejects when the program ends. */
   async failure() {
     await this.#program.ended;
-    throw new Error(`our client has not connected\n${this.#program.errors()}`);
+    throw new Error(`the client ended before it connected\n${this.#program.errors()}`);
   }
 }

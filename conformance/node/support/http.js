@@ -1,9 +1,9 @@
-// Plain HTTP, header by header, and Engine.IO long-polling on top of it.
+// Plain HTTP requests, and Engine.IO long-polling on top of them.
 import { request as httpRequest } from "node:http";
 import { connect as tcpConnect } from "node:net";
 import { within } from "./wait.js";
 
-/** One request on a connection of its own: `{ status, headers, body }`. */
+/** Sends one request on a new connection. Returns `{ status, headers, body }`. */
 export function request(url, { method = "GET", headers = {}, body } = {}) {
   const answer = new Promise((resolve, reject) => {
     const outgoing = httpRequest(url, { method, headers, agent: false }, (response) => {
@@ -21,7 +21,10 @@ export function request(url, { method = "GET", headers = {}, body } = {}) {
   return within(10_000, `the answer to ${method} ${url}`, answer);
 }
 
-/** What the server says to `text` sent as it is: all bytes until it closes, or until a head that announces no more. */
+/**
+ * Sends `text` unchanged. Returns all bytes until the server closes the connection, or until the end of a response
+ * without a further body.
+ */
 export function exchange(url, text) {
   const { hostname, port } = new URL(url);
   const answer = new Promise((resolve, reject) => {
@@ -60,14 +63,14 @@ function parseAnswer(received) {
 }
 
 /**
- * Whether a packet is the conformance server's notice that some socket has left. It goes to everybody, so a session by
- * hand may hear of sockets that an earlier test has left behind.
+ * Returns whether a packet is the conformance server's announcement that a socket has disconnected. All sockets receive
+ * it, so a session may receive announcements of sockets from an earlier test.
  */
 export const isNewsOfOthers = (packet) => typeof packet === "string" && packet.startsWith('42["gone",');
 
 export const RECORD_SEPARATOR = "\x1e";
 
-/** The address of a new Engine.IO session; `query` replaces or adds parameters, `undefined` removes one. */
+/** Returns the URL of a new Engine.IO session. `query` replaces or adds parameters; `undefined` removes one. */
 export function engineUrl(base, query = {}) {
   const url = new URL("/socket.io/", base);
   for (const [key, value] of Object.entries({ EIO: "4", transport: "polling", ...query })) {
@@ -76,7 +79,7 @@ export function engineUrl(base, query = {}) {
   return url;
 }
 
-/** A long-polling session driven by hand. */
+/** A long-polling session whose requests the test sends itself. */
 export class PollingSession {
   static async open(base) {
     const answer = await request(engineUrl(base));
@@ -87,7 +90,7 @@ export class PollingSession {
     return session;
   }
 
-  /** Also joins the namespace `/`; the id of the socket is `socketId`. */
+  /** Opens a session and connects to the namespace `/`. The id of the socket is in `socketId`. */
   static async join(base) {
     const session = await PollingSession.open(base);
     await session.post("40");

@@ -1,10 +1,11 @@
-// Node's own client of HTTP/2, with WebSockets by extended CONNECT (RFC 8441); their frames are those of the package `ws`.
+// Node's own HTTP/2 client, with WebSockets over extended CONNECT (RFC 8441). The package `ws` reads and writes their
+// frames.
 import { connect } from "node:http2";
 import WebSocket from "ws";
 import { next, within, withResolvers } from "./wait.js";
 import { Conversation } from "./websocket.js";
 
-/** One connection, which all requests and WebSockets share. Over `http:` it is HTTP/2 by prior knowledge. */
+/** One connection, shared by all requests and WebSockets. With `http:` it is HTTP/2 with prior knowledge. */
 export class Http2Connection {
   static async open(url, options = {}) {
     const session = connect(url, options);
@@ -16,14 +17,14 @@ export class Http2Connection {
 
   constructor(session) {
     this.session = session;
-    session.on("error", () => {}); // which the streams tell as well
+    session.on("error", () => {}); // the streams report the error too
   }
 
   get mayConnect() {
     return this.session.remoteSettings.enableConnectProtocol;
   }
 
-  /** `{ status, headers, body }` of a request. */
+  /** Sends a request. Returns `{ status, headers, body }`. */
   async request(path, { method = "GET", body, headers = {} } = {}) {
     const stream = this.session.request({ ":method": method, ":path": path, ...headers }, { endStream: body === undefined });
     if (body !== undefined) stream.end(body);
@@ -31,7 +32,7 @@ export class Http2Connection {
     return { status: answer[":status"], headers: answer, body: await textOf(stream) };
   }
 
-  /** The answer to an extended CONNECT, and its stream. */
+  /** Sends an extended CONNECT request. Returns the response and its stream. */
   async connect(path, headers = {}) {
     const stream = this.session.request({
       ":method": "CONNECT",
@@ -44,11 +45,11 @@ export class Http2Connection {
     return { status: answer[":status"], headers: answer, stream };
   }
 
-  /** An open WebSocket. */
+  /** Opens a WebSocket. */
   async openWebSocket(path) {
     const { status, stream } = await this.connect(path);
     if (status !== 200) throw new Error(`refused with ${status}: ${await textOf(stream)}`);
-    // `ws` has no public way to be given a stream; this is what its own client does behind a handshake.
+    // `ws` has no public way to use an existing stream. This is what its own client does after a handshake.
     const socket = new WebSocket(null, undefined, { autoPong: true, closeTimeout: 30_000 });
     socket._isServer = false;
     const conversation = new Conversation(socket);
@@ -57,7 +58,7 @@ export class Http2Connection {
     return conversation;
   }
 
-  /** Ends it when nothing is under way any more. */
+  /** Closes the connection when no stream is open. */
   async close() {
     const closed = within(8_000, "the end of the connection", new Promise((resolve) => this.session.once("close", resolve)));
     this.session.close();

@@ -1,7 +1,9 @@
-// What the two reference programs share: the command line, the listening line, the clean stop.
+// Code that the two reference programs share: the command line, the listening line, and the clean shutdown.
 import { parseArgs } from "node:util";
 
-/** The arguments as `{ listen: { host, port }, values }`; an unusable one ends the process with status 2. */
+/**
+ * Returns the arguments as `{ listen: { host, port }, values }`. An invalid argument ends the process with status 2.
+ */
 export function readArguments(options) {
   try {
     const { values } = parseArgs({ options: { listen: { type: "string" }, ...options } });

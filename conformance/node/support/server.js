@@ -1,11 +1,11 @@
-// Starts the programs under test and stops them: each test file has its own, on a port of the system's choice.
+// Starts and stops the programs under test. Each test file has its own, on a port that the system chooses.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import assert from "node:assert/strict";
 import { within } from "./wait.js";
 
-// A test that fails half-way leaves no program behind.
+// Kills the programs that a failed test left running.
 const running = new Set();
 process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
@@ -28,7 +28,7 @@ async function start(variable, { listen = "127.0.0.1:0", args = [], environment 
   return new Server(child, url);
 }
 
-/** Starts a program that is expected to end by itself, and says how: `{ status, errors }`. */
+/** Starts the binary and waits until it ends by itself. Returns `{ status, errors }`. */
 export async function runApplication(args, environment = {}) {
   const child = launch("TIDEWIRE_BINARY", args, environment);
   child.process.stdout.resume();
@@ -36,7 +36,7 @@ export async function runApplication(args, environment = {}) {
   return { status, errors: child.errors() };
 }
 
-/** Starts the program that the environment names in `variable`; its standard output is the caller's to read. */
+/** Starts the program named by the environment variable `variable`. The caller reads its standard output. */
 export function launch(variable, args, environment = {}) {
   const program = process.env[variable];
   assert.ok(program, `${variable} names no program: run the suite by \`cargo xtask test --stage node\` or \`npm run reference\``);
@@ -62,7 +62,7 @@ class Server {
     this.url = url;
   }
 
-  /** What the program has said on standard error so far. */
+  /** Returns what the program has written to standard error so far. */
   errors() {
     return this.#child.errors();
   }
@@ -79,7 +79,7 @@ class Server {
     this.#child.process.kill(name);
   }
 
-  /** Stops the program as an operator would; it must end cleanly. */
+  /** Stops the program with a signal, as an operator would, and asserts that it ends cleanly. */
   async stop(signal = "SIGTERM") {
     this.signal(signal);
     const [status, killedBy] = await within(15_000, `the end of the program after ${signal}`, this.#child.ended);

@@ -1,10 +1,11 @@
-// The client's own WebSocket transport on a network that carries what it is told to carry, when it is told to.
+// Versions of the official client's WebSocket transport that delay or break an upgrade.
 import { NodeWebSocket, NodeXHR } from "socket.io-client";
 import { withResolvers } from "./wait.js";
 
 /**
- * Holds the candidate of one client at each step of its upgrade: `open`, `probe` and `upgrade` are functions that let the
- * step happen, and `opened` and `paused` are promises of what the client has come to. `transports` is for its options.
+ * Pauses the upgrade of one client before each step. Call `open`, `probe` and `upgrade` to continue with that step. The
+ * promises `opened` and `paused` resolve when the client reaches these states. Pass `transports` to the client's
+ * options.
  */
 export function heldUpgrade() {
   const steps = Object.fromEntries(["open", "probe", "upgrade"].map((step) => [step, withResolvers()]));
@@ -25,7 +26,7 @@ export function heldUpgrade() {
       const [{ type, data }] = packets;
       const step = type === "upgrade" ? "upgrade" : data === "probe" && "probe";
       if (step) {
-        this.writable = false; // so that the client keeps what it would send behind this
+        this.writable = false; // so that the client buffers later packets
         if (step === "upgrade") reached.paused.resolve();
         await steps[step].promise;
       }
@@ -40,7 +41,7 @@ export function heldUpgrade() {
   };
 }
 
-/** Candidates that come to nothing, by what becomes of them. */
+/** WebSockets that fail to upgrade, by the kind of failure. */
 const failures = {
   "is refused": class extends NodeWebSocket {
     doOpen() {
@@ -69,5 +70,5 @@ const failures = {
   },
 };
 
-/** For the options of a client whose upgrade fails: `[what, transports]`. */
+/** `[description, transports]` for the options of a client whose upgrade fails. */
 export const failingUpgrades = Object.entries(failures).map(([what, transport]) => [what, [NodeXHR, transport]]);

@@ -1,11 +1,13 @@
-// What test files are made of: a server for the file's tests, and one set of tests per transport.
+// Building blocks of test files: a server per file, and one set of tests per transport.
 import { after, afterEach, before, describe, it } from "node:test";
 import { io } from "socket.io-client";
 import { next, nextWhere } from "./wait.js";
 
 const reference = process.env.TIDEWIRE_REFERENCE === "1";
 
-/** A test of something that Tidewire promises and Node does not: skipped, visibly, when the reference is under test. */
+/**
+ * A test of behaviour that only Tidewire guarantees. When Node's packages are under test, it is reported as skipped.
+ */
 export const ours = (name, test) => it(name, { skip: reference && "Tidewire only" }, test);
 
 export const TRANSPORTS = ["polling", "websocket", "polling, then upgraded"];
@@ -16,8 +18,8 @@ export function overEachTransport(topic, define, transports = TRANSPORTS) {
 }
 
 /**
- * A server that lives as long as the enclosing `describe`, and the clients of each test, which end with the test.
- * `start` is one of the starters of `server.js`.
+ * Starts a server that runs as long as the enclosing `describe`. Its clients are closed after each test. `start` is a
+ * start function from `server.js`.
  */
 export function serverForTests(start, options) {
   const context = new Context();
@@ -39,7 +41,7 @@ class Context {
     return this.server.webSocketUrl;
   }
 
-  /** A client of its own connection that has not been told to connect; `options.namespace` is `/` unless given. */
+  /** Creates a client with its own connection, not yet connected. `options.namespace` defaults to `/`. */
   client(transport, { namespace = "/", ...options } = {}) {
     const socket = io(this.url + namespace, {
       transports: transport === "polling, then upgraded" ? ["polling", "websocket"] : [transport],
@@ -52,7 +54,7 @@ class Context {
     return socket;
   }
 
-  /** A client that is connected, and has finished its upgrade if it makes one. */
+  /** Creates a client and waits until it has connected and finished its upgrade, if there is one. */
   async connect(transport, options) {
     const socket = this.client(transport, options);
     const ready = [next(socket.io, "open"), settled(socket)];
@@ -60,11 +62,11 @@ class Context {
       ready.push(ready[0].then(() => socket.io.engine.transport.name === "websocket" || next(socket.io.engine, "upgrade")));
     }
     socket.connect();
-    await Promise.all(ready); // a refusal fails at once, whatever the others are still waiting for
+    await Promise.all(ready); // fails as soon as the connect is rejected
     return socket;
   }
 
-  /** A second namespace on the connection of `socket`. */
+  /** Connects to a second namespace over the connection of `socket`. */
   async share(socket, namespace, options) {
     const other = socket.io.socket(namespace, options);
     this.#clients.push(other);
@@ -83,20 +85,22 @@ class Context {
   }
 }
 
-/** Resolves when `socket` connects, and fails when it is refused. */
+/** Resolves when `socket` connects, and rejects when the server rejects it. */
 async function settled(socket) {
   const refused = new Promise((_resolve, reject) => socket.once("connect_error", reject));
   await Promise.race([next(socket, "connect"), refused]);
 }
 
-/** The acknowledgement of an event: all of its values, where `emitWithAck` gives the first. */
+/** Emits an event and returns all values of its acknowledgement. `emitWithAck` would return only the first. */
 export function acknowledged(socket, event, ...values) {
   return new Promise((resolve, reject) => {
     socket.timeout(8_000).emit(event, ...values, (error, ...answer) => (error ? reject(error) : resolve(answer)));
   });
 }
 
-/** Why the server says that the socket `id` is gone, as `watcher` hears it from the conformance server. */
+/**
+ * Returns the reason for which the socket `id` was disconnected, as the conformance server announces it to `watcher`.
+ */
 export async function reasonFor(watcher, id) {
   const [{ reason }] = await nextWhere(watcher, "gone", (gone) => gone.id === id);
   return reason;

@@ -1,21 +1,22 @@
-// Waiting for the thing itself. Every wait has a bound, which is only ever reached by a failure, and names what it waited for.
+// Functions that wait for a condition instead of sleeping. Each has a timeout, which is reached only if a test fails,
+// and an error that names the condition.
 
 const PATIENCE = 8_000;
 
 export function within(milliseconds, what, promise) {
   const { promise: late, reject } = withResolvers();
   const timer = setTimeout(() => reject(new Error(`waited ${milliseconds} ms for ${what}`)), milliseconds);
-  timer.unref(); // a wait that nobody awaits any more does not hold the process: the server under test does, while it lives
+  timer.unref(); // an abandoned wait must not keep the process alive
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** The arguments of the next `event`; anything with `on` and `off` will do. */
+/** Returns the arguments of the next `event`. `emitter` needs `on` and `off`. */
 export async function next(emitter, event) {
   const [first] = await collect(emitter, event, 1);
   return first;
 }
 
-/** The arguments of the next `count` occurrences of `event`. */
+/** Returns the arguments of the next `count` occurrences of `event`. */
 export function collect(emitter, event, count) {
   const { promise, resolve } = withResolvers();
   const seen = [];
@@ -31,7 +32,7 @@ export function collect(emitter, event, count) {
     .finally(() => emitter.off(event, listener));
 }
 
-/** The arguments of the next `event` that `matches` accepts. */
+/** Returns the arguments of the next `event` that `matches` accepts. */
 export function nextWhere(emitter, event, matches) {
   const { promise, resolve } = withResolvers();
   const listener = (...values) => matches(...values) && resolve(values);
@@ -39,7 +40,7 @@ export function nextWhere(emitter, event, matches) {
   return within(PATIENCE, `a certain "${event}"`, promise).finally(() => emitter.off(event, listener));
 }
 
-/** Records every `event` from now on; for proving that something did not come before something that did. */
+/** Records every `event` from now on, to prove that an event did not occur before another one. */
 export function record(emitter, event) {
   const seen = [];
   emitter.on(event, (...values) => seen.push(values));

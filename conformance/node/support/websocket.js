@@ -1,4 +1,5 @@
-// WebSocket by the npm package `ws`, message by message, and by hand where the package would refuse to misbehave.
+// WebSockets with the npm package `ws`, and literal frames for cases in which the package refuses to violate the
+// protocol.
 import { connect as tcpConnect } from "node:net";
 import { randomBytes } from "node:crypto";
 import WebSocket from "ws";
@@ -30,12 +31,12 @@ export class Conversation {
     });
   }
 
-  /** Sends text or bytes, as `ws` tells them apart. */
+  /** Sends a text message for a string, or a binary message for a Buffer. */
   send(...values) {
     this.socket.send(...values);
   }
 
-  /** The next message: a string for text, a Buffer for binary. */
+  /** Returns the next message: a string for text, a Buffer for binary. */
   receive() {
     if (this.#received.length > 0) return Promise.resolve(this.#received.shift());
     const { promise, resolve } = withResolvers();
@@ -43,7 +44,7 @@ export class Conversation {
     return within(8_000, "a WebSocket message", promise);
   }
 
-  /** How the connection ended: `{ code, reason }`. */
+  /** Returns how the connection ended: `{ code, reason }`. */
   ended() {
     return within(8_000, "the end of a WebSocket", this.closed);
   }
@@ -61,7 +62,7 @@ export async function openEngine(base, query = {}) {
   return conversation;
 }
 
-/** The same, joined to the namespace `/`; the id of the socket is `socketId`. */
+/** Like `openEngine`, but also connects to the namespace `/`. The id of the socket is in `socketId`. */
 export async function joinNamespace(base) {
   const conversation = await openEngine(base);
   conversation.send("40");
@@ -69,7 +70,7 @@ export async function joinNamespace(base) {
   return conversation;
 }
 
-/** What becomes of an upgrade that must not lead to a conversation: "refused STATUS" or "closed". */
+/** Returns the outcome of an upgrade that must fail: "refused STATUS" or "closed". */
 export function fateOfUpgrade(url) {
   const { promise, resolve } = withResolvers();
   const socket = new WebSocket(url);
@@ -89,7 +90,7 @@ export const CLOSE = 8;
 export const PING = 9;
 export const PONG = 10;
 
-/** One client frame, whatever its sense. */
+/** Encodes one client frame, valid or not. */
 export function frame(opcode, payload, { fin = true, masked = true, reserved = 0 } = {}) {
   const bytes = Buffer.from(payload);
   const length =
@@ -101,7 +102,7 @@ export function frame(opcode, payload, { fin = true, masked = true, reserved = 0
   return Buffer.concat([header, key, bytes.map((byte, index) => byte ^ key[index % 4])]);
 }
 
-/** The frames that the server answers to `frames` until it ends the connection or has sent `count`. */
+/** Sends `frames`. Returns the server's frames when it has sent `count` of them or has closed the connection. */
 export function exchangeFrames(url, frames, count = Infinity) {
   const { hostname, port, pathname } = new URL(url);
   const { promise, resolve, reject } = withResolvers();
@@ -128,7 +129,9 @@ export function exchangeFrames(url, frames, count = Infinity) {
   return within(8_000, "the answer to raw frames", promise).finally(() => stream.destroy());
 }
 
-/** Complete server frames, of payloads below 64 KiB: `{ opcode, payload }`, and `code` of a close frame. */
+/**
+ * Parses the complete server frames with payloads below 64 KiB: `{ opcode, payload }`, and `code` for a close frame.
+ */
 function parseFrames(bytes) {
   const frames = [];
   for (let at = 0; at + 2 <= bytes.length; ) {

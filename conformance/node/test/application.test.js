@@ -1,4 +1,4 @@
-// The built-in application of the binary, as the official client sees it.
+// The built-in application of the binary, tested with the official client.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication } from "../support/server.js";
@@ -8,7 +8,7 @@ import { next, record } from "../support/wait.js";
 overEachTransport("the application", (transport) => {
   const server = serverForTests(startApplication);
 
-  /** Everything that was sent to `socket` so far has arrived once this answers. */
+  /** Waits for an echo. After it, everything sent to `socket` earlier has arrived. */
   const roundTrip = async (socket) => {
     const echoed = next(socket, "message");
     socket.emit("message", "marker");

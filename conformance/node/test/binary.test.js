@@ -1,4 +1,4 @@
-// Binary arguments, both ways: whole, nested, several, and in acknowledgements.
+// Binary arguments in both directions: at the top level, nested, several at once, and in acknowledgements.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";

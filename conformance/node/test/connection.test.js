@@ -1,4 +1,4 @@
-// The life of a connection of the official client.
+// Connecting and disconnecting with the official client.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication, startConformanceServer } from "../support/server.js";

@@ -1,4 +1,4 @@
-// What browsers on other origins are told.
+// CORS headers in responses to pages of other origins.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import WebSocket from "ws";

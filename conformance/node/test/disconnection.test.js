@@ -1,4 +1,4 @@
-// How connections end, and what each side is told.
+// How connections end, and the reasons that each side reports.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startConformanceServer } from "../support/server.js";

@@ -13,7 +13,7 @@ const SESSION_UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
 describe("long-polling", () => {
   const server = serverForTests(startConformanceServer);
 
-  /** A joined session, and the promise of the reason for which the server will end it. */
+  /** A session connected to `/`, and a promise of the reason with which the server ends it. */
   const watched = async () => {
     const watcher = await server.connect("websocket");
     const session = await PollingSession.join(server.url);
@@ -96,7 +96,7 @@ describe("long-polling", () => {
 
   it("refuses a second GET beside a pending one and ends the session", async () => {
     const { session, reason } = await watched();
-    // Both are on their way at once: whichever arrives first is the pending one.
+    // The requests are sent at the same time; the one that arrives first is the pending one.
     const answers = await Promise.all([session.get(), session.get()]);
     answers.sort((one, other) => one.status - other.status);
     assert.deepEqual(answers.map(({ status, body }) => [status, body]), [[200, "1"], [400, ""]]);
@@ -108,7 +108,7 @@ describe("long-polling", () => {
     const { session, reason } = await watched();
     const headers = { "content-length": "100", expect: "100-continue" };
     const running = httpRequest(session.url, { method: "POST", agent: false, headers });
-    running.on("error", () => {}); // the server may cut it
+    running.on("error", () => {}); // the server may close the connection
     running.flushHeaders();
     await once(running, "continue");
     const answer = await session.post("3");
@@ -122,7 +122,7 @@ describe("long-polling", () => {
     const session = await PollingSession.join(server.url);
     const answer = await session.post("4".repeat(1_000_001)).catch((error) => error);
     if (!(answer instanceof Error)) assert.deepEqual([answer.status, answer.body], [413, ""]);
-    else assert.match(answer.code, /^(EPIPE|ECONNRESET)$/); // answered and closed before we were done writing
+    else assert.match(answer.code, /^(EPIPE|ECONNRESET)$/); // the server responded and closed before the client finished writing
     assert.equal((await session.post('420["echo-ack","alive"]')).body, "ok");
     assert.equal((await session.get()).body, '430["alive"]');
   });
@@ -172,7 +172,7 @@ describe("long-polling", () => {
   }
 
   it("ends the session for the close packet, and releases the pending GET with a noop", async () => {
-    // The GET is sent first, but nothing says that it arrives first; when it does not, there was none to release.
+    // The GET is sent first but may arrive second. Then there is no pending GET to release, and the test tries again.
     for (let attempt = 0; attempt < 20; attempt++) {
       const { session, reason } = await watched();
       const pending = session.get();
@@ -190,7 +190,7 @@ describe("long-polling", () => {
     const { pathname, search, host, hostname, port } = session.url;
     let over = false;
     reason.finally(() => (over = true)).catch(() => {});
-    // A request that is gone before the server has looked at it was never pending: then another one is abandoned.
+    // If a request is cancelled before the server reads it, it was never pending. Then the test abandons another one.
     while (!over) {
       const stream = tcpConnect(Number(port), hostname);
       stream.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
@@ -204,7 +204,7 @@ describe("long-polling", () => {
 
   it("closes by a noop and a close packet after a protocol violation", async () => {
     const { session, reason } = await watched();
-    await session.post("40"); // joined already
+    await session.post("40"); // connected already
     assert.deepEqual(await session.packets(), ["6", "1"]);
     assert.equal(await reason, "forced server close");
     await assertGone(session);

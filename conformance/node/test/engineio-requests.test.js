@@ -1,4 +1,4 @@
-// Engine.IO over plain HTTP: which requests are refused, and in which words.
+// Engine.IO over plain HTTP: which requests are rejected, and with which error.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PollingSession, engineUrl, exchange, request } from "../support/http.js";
@@ -146,7 +146,7 @@ describe("an upgrade request to Engine.IO", () => {
     assert.match(await fateOfUpgrade(engineUrl(server.webSocketUrl).href), /^(closed|refused 400)$/);
   });
 
-  // Node takes the newcomer for an upgrade and waits for its probe.
+  // Node treats the new WebSocket as an upgrade and waits for its probe.
   ours("to a session that is a WebSocket already gets nowhere, and the session lives on", async () => {
     const webSocket = await openEngine(server.url);
     const url = engineUrl(server.webSocketUrl, { transport: "websocket", sid: webSocket.handshake.sid }).href;

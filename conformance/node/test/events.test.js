@@ -1,4 +1,4 @@
-// Events and their arguments, both ways.
+// Events and their arguments, in both directions.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";

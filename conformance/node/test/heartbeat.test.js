@@ -1,4 +1,5 @@
-// The server asks, the client answers; whoever hears nothing gives up.
+// The heartbeat: the server sends pings, the client responds with pongs, and each side closes the connection after a
+// timeout.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PollingSession } from "../support/http.js";
@@ -108,7 +109,7 @@ describe("a client that joins no namespace", () => {
   it("is not turned away when it has joined one", async () => {
     const socket = await server.connect("websocket");
     const raw = await openEngine(server.url);
-    await raw.ended(); // the younger of the two has been turned away, so the deadline of the older one is past
+    await raw.ended(); // the newer connection has timed out, so the deadline of the older one has passed too
     assert.deepEqual(await acknowledged(socket, "echo-ack", "still here"), ["still here"]);
   });
 });

@@ -1,4 +1,4 @@
-// HTTP/2: requests, WebSockets (RFC 8441) and Socket.IO on one connection, by Node's own client.
+// HTTP/2: requests, WebSockets (RFC 8441) and Socket.IO on one connection, tested with Node's own client.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe } from "node:test";
@@ -23,7 +23,7 @@ for (const [name, encrypted] of [
     const options = encrypted ? { ca: localhost.certificate } : {};
     const url = () => server.url.replace("127.0.0.1", "localhost");
 
-    /** Runs `test` with a connection of its own. */
+    /** Runs `test` with a new connection. */
     async function connected(test) {
       const connection = await Http2Connection.open(url(), options);
       try {
@@ -57,7 +57,7 @@ for (const [name, encrypted] of [
         assert.equal(String((await pong)[0]), "there?");
         conversation.socket.close(3001, "low tide");
         assert.deepEqual(await conversation.ended(), { code: 3001, reason: "" });
-        // Which ends the stream, and not the connection.
+        // The close ends the stream, not the connection.
         assert.equal(conversation.stream.rstCode, 0);
         assert.equal((await connection.request("/")).status, 200);
       }));

@@ -1,4 +1,4 @@
-// Namespaces, refusals and middleware.
+// Namespaces, rejected connects and middleware.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";

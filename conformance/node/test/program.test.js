@@ -1,4 +1,4 @@
-// The binary as a program: where it listens, what its page says, how it ends.
+// The binary as a program: its address, its page, its shutdown.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { io } from "socket.io-client";
@@ -72,7 +72,7 @@ for (const signal of ["SIGTERM", "SIGINT"]) {
       conversation.socket.pause();
       let over = false;
       const stopped = server.stop(signal).then(() => (over = true));
-      await new Promise((resolve) => setTimeout(resolve, 200)); // the peer that takes its time
+      await new Promise((resolve) => setTimeout(resolve, 200)); // the client delays its close frame
       assert.equal(over, false);
       conversation.socket.resume();
       await stopped;

@@ -1,4 +1,4 @@
-// The client finds its way back after the server was stopped and started again.
+// The client reconnects after the server was stopped and started again.
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { io } from "socket.io-client";

@@ -1,4 +1,4 @@
-// Rooms, and who receives a broadcast.
+// Rooms, and the receivers of broadcasts.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
@@ -16,7 +16,10 @@ overEachTransport("rooms", (transport) => {
     return sockets;
   };
 
-  /** What each of `sockets` received as `event` after `sender` emitted; nothing is still on its way. */
+  /**
+   * Returns what each of `sockets` received as `event` after `sender` emitted it. When it returns, no message is in
+   * flight.
+   */
   const receivedBy = async (sockets, sender, event, data) => {
     const records = sockets.map((socket) => record(socket, event));
     sender.emit(event, data);

@@ -1,4 +1,4 @@
-// Socket.IO packets by hand: the answers, and what ends the connection.
+// Literal Socket.IO packets: the responses, and the packets that end the connection.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
@@ -9,7 +9,7 @@ const placeholder = (number) => JSON.stringify({ _placeholder: true, num: number
 const bytes = Buffer.from([1, 2, 3]);
 const RESERVED = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/** Sent one after another by a client that has joined `/`: what they are, the messages. */
+/** Messages that a client connected to `/` sends one after another: `[description, messages]`. */
 const UNDECODABLE = [
   ["an empty packet", ["4"]],
   ["an unknown packet type", ["49"]],
@@ -47,7 +47,7 @@ const VIOLATIONS = [
   ["a refusal by the client", ['44{"message":"no"}']],
 ];
 
-/** A connection that has joined `/` and left it again, as the server knows. */
+/** A connection that has connected to `/` and disconnected again. The server has processed the disconnect. */
 async function left(server) {
   const watcher = await server.connect("websocket");
   const raw = await joinNamespace(server.url);
@@ -74,7 +74,7 @@ describe("the connection ends", () => {
   }
 
   for (const [what, messages] of VIOLATIONS) {
-    // Node names the one over polling and the other over a WebSocket, whose close is quicker than the word.
+    // Node reports a different reason over WebSocket, because the close of a WebSocket is processed first.
     it(`as \`forced server close\` after ${what}`, () => assertEnds(messages, /^forced (server )?close$/));
   }
 
@@ -104,7 +104,10 @@ describe("the connection ends", () => {
 describe("the connection stays", () => {
   const server = serverForTests(startConformanceServer);
 
-  /** Sends from a client that has joined `/`: `answers` come back and nothing else does, and the connection works. */
+  /**
+   * Sends `messages` from a client connected to `/`. Asserts that it receives exactly `answers` and that the connection
+   * still works.
+   */
   const assertAnswers = async (messages, answers) => {
     const raw = await joinNamespace(server.url);
     for (const message of messages) raw.send(message);

@@ -1,4 +1,4 @@
-// The binary with --tls-cert and --tls-key: who gets in, and what the others are told.
+// The binary with --tls-cert and --tls-key: which clients connect, and which errors the others receive.
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { io } from "socket.io-client";
@@ -13,7 +13,9 @@ import { Conversation } from "../support/websocket.js";
 const localhost = makeCertificate("localhost");
 const ca = localhost.certificate;
 
-/** Runs the binary with this certificate for the time of `test`, which is given its URL by name and itself. */
+/**
+ * Runs the binary with this certificate while `test` runs. `test` receives the URL with the host name, and the server.
+ */
 async function encrypted(made, test, environment = {}) {
   const server = await startApplication({ args: inFiles(made).args, environment });
   assert.match(server.url, /^https:/);
@@ -22,7 +24,7 @@ async function encrypted(made, test, environment = {}) {
   return server;
 }
 
-/** The error that a WebSocket meets instead of opening. */
+/** Returns the error of a WebSocket that cannot be opened. */
 async function refused(url, options) {
   const [error] = await next(new WebSocket(url, options), "error");
   return error;

@@ -1,4 +1,5 @@
-// Numbered events in both directions while sessions move to WebSocket, or fail to: none is lost, doubled or out of order.
+// Numbered events in both directions while sessions upgrade to WebSocket or fail to. No event may be lost, duplicated
+// or reordered.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PollingSession, engineUrl, RECORD_SEPARATOR } from "../support/http.js";
@@ -8,21 +9,21 @@ import { acknowledged, serverForTests } from "../support/suite.js";
 import { next } from "../support/wait.js";
 import { Conversation } from "../support/websocket.js";
 
-/** One numbered event of four is answered by acknowledgement, one carries bytes. */
+/** Of four numbered events, one requests an acknowledgement and one carries bytes. */
 const KINDS = ["plain", "acknowledged", "binary", "plain"];
 
 const bytesOf = (number) => Buffer.from(`${number}.`.repeat(1 + (number % 50)));
 
 const valuesOf = (number) => (KINDS[number % 4] === "binary" ? [number, bytesOf(number)] : [number]);
 
-/** A server that gives an upgrade little time. */
+/** A server with a short upgrade timeout. */
 const startImpatientServer = () => startConformanceServer({ args: ["--upgrade-timeout", "700"] });
 
 const nextTurn = () => new Promise(setImmediate);
 
 const upTo = (end) => Array.from({ length: end }, (_, number) => number);
 
-/** A client that sends numbered events and is sent others, of which it keeps what comes back and in which order. */
+/** A client that sends numbered events and receives others. It records the responses and their order. */
 class Numbered {
   sent = 0;
   answered = [];
@@ -43,12 +44,15 @@ class Numbered {
     else this.socket.emit("echo", ...valuesOf(number));
   }
 
-  /** Another client makes the server send to this one. */
+  /** Another client makes the server send an event to this one. */
   push() {
     this.pusher.emit("to-room", { room: this.socket.id, data: this.pushed++ });
   }
 
-  /** So many events each way, a few in each turn of the loop; the server has sent its own when this is done. */
+  /**
+   * Exchanges `count` events in each direction, a few in each turn of the event loop. When it returns, the server has
+   * sent all of its events.
+   */
   async exchange(count) {
     for (let i = 0; i < count; i++) {
       this.send();
@@ -81,7 +85,7 @@ describe("under traffic the official client", () => {
       const socket = server.client("polling", { transports: upgrade.transports });
       const numbered = new Numbered(socket, pusher);
       socket.connect();
-      // From before there is a session.
+      // From before the session exists.
       for (let i = 0; i < STEP; i++) numbered.send();
       await next(socket, "connect");
       const { engine } = socket.io;
@@ -99,7 +103,7 @@ describe("under traffic the official client", () => {
       await answered;
       await numbered.exchange(STEP);
       await upgrade.paused;
-      // Now the client says nothing on either connection, and the server still counts on polling.
+      // The client now sends nothing on either connection, and the server still waits for a poll.
       const { length } = numbered.received;
       await numbered.exchange(STEP);
       assert.equal(numbered.received.length, length);
@@ -161,7 +165,7 @@ describe("under traffic the official client goes on polling", () => {
 describe("under traffic a session by hand", () => {
   const server = serverForTests(startImpatientServer);
 
-  /** Polls and posts numbered events until it is told to pause. */
+  /** Polls and posts numbered events until it is paused. */
   class Talking {
     sent = 0;
     pushed = 0;
@@ -177,7 +181,7 @@ describe("under traffic a session by hand", () => {
       return talking;
     }
 
-    /** The next numbered event in its packets, as a WebSocket carries them. */
+    /** Returns the packets of the next numbered event, in their WebSocket form. */
     nextEvent() {
       const number = this.sent++;
       if (KINDS[number % 4] === "acknowledged") return [`42${number}["echo-ack",${number}]`];
@@ -207,7 +211,7 @@ describe("under traffic a session by hand", () => {
       }
     }
 
-    /** Each end has sent some more, and the session still polls. */
+    /** Waits until both ends have sent more events while the session still polls. */
     async goesOn() {
       const { length } = this.received;
       while (this.received.length < length + 5) await Promise.race([nextTurn(), this.polling, this.posting]);
@@ -217,7 +221,10 @@ describe("under traffic a session by hand", () => {
       return Conversation.open(engineUrl(server.webSocketUrl, { transport: "websocket", sid: this.session.sid }).href);
     }
 
-    /** A candidate that has been answered. The one before it may not be gone yet, then the server turns it away. */
+    /**
+     * Opens a WebSocket and completes the probe. If the server still has the previous WebSocket, it rejects this one,
+     * and the next is tried.
+     */
     async probed() {
       for (;;) {
         const webSocket = await this.candidate();
@@ -233,7 +240,7 @@ describe("under traffic a session by hand", () => {
       await this.posting;
     }
 
-    /** All that both ends have sent has come back, once and in order. */
+    /** Asserts that all events of both ends have arrived once and in order. */
     expectAll() {
       const pushes = this.received.filter((packet) => packet.startsWith('42["to-room"'));
       assert.deepEqual(pushes, upTo(this.pushed).map((number) => `42["to-room",${number}]`));
@@ -248,7 +255,7 @@ describe("under traffic a session by hand", () => {
       assert.deepEqual(answers, expected);
     }
 
-    /** Moves, with events right behind the packet that says so, and receives the rest. */
+    /** Completes the upgrade, sends events directly after the upgrade packet, and receives the rest. */
     async move(webSocket) {
       await this.pause();
       this.push();
@@ -269,7 +276,7 @@ describe("under traffic a session by hand", () => {
     }
   }
 
-  /** A packet as polling carries it. */
+  /** Returns a packet in its polling form. */
   const asText = (packet) => (typeof packet === "string" ? packet : `b${packet.toString("base64")}`);
 
   const reset = (webSocket) => webSocket.socket._socket.resetAndDestroy();

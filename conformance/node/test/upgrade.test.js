@@ -1,4 +1,4 @@
-// From long-polling to WebSocket, packet by packet, and what a failed attempt costs.
+// The upgrade from long-polling to WebSocket, packet by packet, and the effects of a failed upgrade.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PollingSession, engineUrl, request } from "../support/http.js";

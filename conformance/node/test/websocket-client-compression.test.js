@@ -1,4 +1,4 @@
-// Our WebSocket client with permessage-deflate, against a server of the npm package `ws`.
+// Tidewire's WebSocket client with permessage-deflate, against a server with the npm package `ws`.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostForTests } from "../support/client.js";
@@ -53,7 +53,7 @@ for (const [what, serverSide, deflate, extensions] of [
       }
       assert.ok(stream.bytesRead - received < 50_000, `${stream.bytesRead - received} bytes came`);
       assert.ok(stream.bytesWritten - sent < 50_000, `${stream.bytesWritten - sent} bytes went`);
-      // In fragments, with a ping between them.
+      // Fragments with a ping between them.
       conversation.send("hello ".repeat(300), { fin: false });
       conversation.socket.ping("tide");
       conversation.send("and goodbye", { fin: true });

@@ -1,4 +1,4 @@
-// Our WebSocket client, against a server of the npm package `ws`.
+// Tidewire's WebSocket client, against a server with the npm package `ws`.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -162,7 +162,7 @@ describe("our client at a server that takes no more than 1,000 bytes", () => {
 
   it("is told so", async () => {
     const { client, conversation } = await host.welcome();
-    conversation.socket.on("error", () => {}); // ws says so here as well
+    conversation.socket.on("error", () => {}); // `ws` reports the error here too
     conversation.send("x".repeat(1_001));
     assert.equal((await client.ended()).code, 1009);
   });

@@ -17,7 +17,7 @@ const GOOD = {
 describe("the opening handshake", () => {
   const server = serverForTests(startApplication);
 
-  /** The answer to the good request with some `changes`; `undefined` leaves a header out. */
+  /** Returns the response to a valid request with some `changes`; `undefined` removes a header. */
   const handshake = (changes = {}, line = "GET /ws HTTP/1.1") => {
     const headers = Object.entries({ ...GOOD, ...changes }).filter(([, value]) => value !== undefined);
     return exchange(server.url, `${line}\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);

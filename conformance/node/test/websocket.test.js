@@ -1,4 +1,4 @@
-// The raw WebSocket at /ws, by the npm package `ws`.
+// The plain WebSocket at /ws, tested with the npm package `ws`.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication } from "../support/server.js";
