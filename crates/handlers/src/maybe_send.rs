@@ -1,5 +1,5 @@
-//! A bound that is `Send` on native targets, where futures move between threads. On `wasm32`, where they stay on one
-//! thread, it is no bound at all.
+//! A bound that requires `Send` on native targets, where futures move between threads. On `wasm32`, where they stay on
+//! one thread, it accepts every type.
 
 use std::future::Future;
 use std::pin::Pin;

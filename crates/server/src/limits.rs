@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_queued_events: usize,
     /// Like [`max_queued_events`](Self::max_queued_events), but counts the bytes of the queued events. Default 1 MiB.
     pub max_queued_bytes: usize,
-    /// The maximum number of queued events while a handler awaits an acknowledgement from the same connection. The
+    /// The maximum number of queued events while the server waits for an acknowledgement on the same connection. The
     /// server must continue to read then, because the acknowledgement could not arrive otherwise. If the limit is
     /// exceeded, the connection is closed. Default 16,384.
     pub max_queued_events_hard: usize,

@@ -94,7 +94,7 @@ impl Namespace {
     }
 
     /// Registers the handler that is called when a socket was disconnected and its last handler has finished. It is
-    /// called once for every socket for which the `on_connection` handler was called.
+    /// called once for every socket that had connected to the namespace.
     pub fn on_disconnect<M, H>(&self, handler: H)
     where
         H: Handler<OnDisconnect, M>,
