@@ -1,4 +1,4 @@
-//! The I/O of a connection: what its task reads into, writes from and sleeps on.
+//! The I/O of a connection: the buffer, the queues and the timer that its task uses, and the streams below.
 
 mod clock;
 mod deadline;

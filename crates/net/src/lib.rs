@@ -1,12 +1,12 @@
-//! Plumbing between the state machines and Tokio.
+//! Connects the protocol state machines to Tokio: streams, queues, timers, the HTTP server and client, and TLS.
 //!
-//! | folder | what lives there |
+//! | folder | contents |
 //! |---|---|
-//! | `io` | A connection. One task owns it: it reads into the thread's [`ReadBuffer`], writes from its [`WriteQueue`] and sleeps on one [`DeadlineTimer`]; other tasks reach it through its [`Outbox`] only. [`WebSocketStream`] is those pieces around a WebSocket machine, on a [`Stream`] of any kind |
-//! | `http` | How a connection begins. [`Listener`] accepts connections and speaks HTTP/1.1 and HTTP/2 until one of them is [upgraded](`finish_upgrade`); [`Dialer`] and [`exchange`] are the client's side, by proxy too |
-//! | `tls` | TLS, for both sides. `http` begins it, a [`Stream`] carries it |
+//! | `io` | The I/O of a connection. One task owns the connection. The task reads into the thread's [`ReadBuffer`], writes from a [`WriteQueue`] and sleeps on one [`DeadlineTimer`]. Other tasks use only the connection's [`Outbox`]. [`WebSocketStream`] combines a WebSocket state machine, a [`WriteQueue`] and a [`Stream`] of any kind |
+//! | `http` | How a connection begins. [`Listener`] accepts connections and serves HTTP/1.1 and HTTP/2 until a connection is [upgraded](`finish_upgrade`). A client connects with [`Dialer`], directly or through a proxy, and sends its request with [`exchange`] |
+//! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
 //!
-//! Nothing here knows Engine.IO or Socket.IO.
+//! This crate does not depend on Engine.IO or Socket.IO.
 
 mod http;
 mod io;

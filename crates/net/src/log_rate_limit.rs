@@ -1,18 +1,18 @@
-//! How often a peer may fill a line of a log.
+//! Limits how often a peer can cause the same log line.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ws_proto::Time;
 
-/// Lines at once.
+/// The number of lines that may be logged at once.
 const BURST: u32 = 10;
 
-/// Then one in this time.
+/// After a burst, one more line is allowed per interval.
 const REFILL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lets some lines of one kind into the log and counts the others: ten at once, then one in a second. Answers peers that
-/// do over and over again what is worth a line.
+/// Limits log lines of one kind to ten at once and then one per second, and counts the suppressed lines. Protects the
+/// log against peers that repeat an event that is logged.
 ///
 /// ```
 /// # use tidewire_net::LogRateLimit;
@@ -25,19 +25,20 @@ pub struct LogRateLimit(Mutex<State>);
 #[derive(Debug)]
 struct State {
     tokens: u32,
-    /// Since when `tokens` grows.
+    /// The time up to which `tokens` has been refilled.
     last_refill: Time,
     suppressed: u64,
 }
 
 impl LogRateLimit {
-    /// A limit that nothing has passed yet.
+    /// Creates a limit that allows a full burst of lines.
     #[must_use]
     pub const fn new() -> Self {
         Self(Mutex::new(State { tokens: BURST, last_refill: Time::ZERO, suppressed: 0 }))
     }
 
-    /// Calls `write` for a line, if it may be written, with how many were not since the last one, if any.
+    /// Calls `write` if a line may be logged now. The argument is the number of lines suppressed since the last call of
+    /// `write`, or `None` if there were none.
     pub fn try_log(&self, write: impl FnOnce(Option<u64>)) {
         let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::now());
         if let Some(suppressed) = passed {
@@ -53,14 +54,14 @@ impl Default for LogRateLimit {
 }
 
 impl State {
-    /// How many lines were suppressed before this one; `None` if this one is.
+    /// Returns the number of lines suppressed before this one, or `None` if this line is suppressed too.
     fn pass(&mut self, now: Time) -> Option<u64> {
         let passed = now.saturating_since(self.last_refill).as_secs() / REFILL_INTERVAL.as_secs();
         if self.tokens == BURST || passed >= BURST.into() {
             self.tokens = BURST;
             self.last_refill = now;
         } else {
-            // Fewer than the burst.
+            // Less than `BURST`, so the cast loses nothing.
             let passed = passed as u32;
             self.tokens = (self.tokens + passed).min(BURST);
             self.last_refill = self.last_refill + REFILL_INTERVAL * passed;
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_lines_pass_at_once_and_then_one_in_a_second_that_tells_how_many_did_not() {
+    fn ten_lines_pass_at_once_and_then_one_per_second_with_the_number_of_suppressed_ones() {
         let LogRateLimit(state) = LogRateLimit::new();
         let mut state = state.into_inner().unwrap();
         let at = |millis| Time::ZERO + Duration::from_millis(millis);
@@ -92,13 +93,13 @@ mod tests {
         assert_eq!(pass(1_099, 1), [None]);
         assert_eq!(pass(1_100, 2), [Some(4), None]);
         assert_eq!(pass(3_600, 3), [Some(1), Some(0), None]);
-        // A second is counted whole: half of one is left over.
+        // Only whole seconds count. Half a second is left over.
         assert_eq!(pass(4_100, 2), [Some(1), None]);
         assert_eq!(pass(1_000_000, 11), [&[Some(1)][..], &[Some(0); 9], &[None]].concat());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_is_written_with_the_number_of_those_that_were_not_if_there_are_any() {
+    async fn a_line_gets_the_number_of_suppressed_lines_if_there_are_any() {
         let limit = LogRateLimit::new();
         let mut lines = Vec::new();
         for _ in 0..12 {

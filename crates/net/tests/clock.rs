@@ -1,4 +1,4 @@
-//! The clock of the drivers, in a process of its own: it begins when that first asks.
+//! Tests the clock of the drivers in a process of its own, because the first call in a process sets the origin.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ fn paused() -> Runtime {
 }
 
 #[test]
-fn time_passes_on_a_paused_clock_that_is_behind_that_of_whoever_asked_first() {
+fn time_passes_on_a_paused_clock_that_lags_behind_the_clock_of_the_first_caller() {
     let (first, other) = (paused(), paused());
     first.block_on(async {
         tokio::time::advance(Duration::from_secs(600)).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ws_proto::Time;
 
-/// Where [`Time`] begins: a day before this process first asks. Tests have paused clocks of their own at the same time, and
-/// who asks first may be far ahead of the others.
+/// The origin of [`Time`]: a day before the first call of [`now`] in this process. Concurrent tests have paused clocks
+/// of their own, and the clock of the first caller may be far ahead of the others.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 const ORIGIN_OFFSET: Duration = Duration::from_secs(24 * 60 * 60);
@@ -15,12 +15,12 @@ const ORIGIN_OFFSET: Duration = Duration::from_secs(24 * 60 * 60);
 fn origin() -> Instant {
     *ORIGIN.get_or_init(|| {
         let now = Instant::now();
-        // Nothing is before the start of the machine on some systems.
+        // On some systems an `Instant` cannot be earlier than the start of the machine.
         now.checked_sub(ORIGIN_OFFSET).unwrap_or(now)
     })
 }
 
-/// The current [`Time`]. Drivers read it once a turn and pass it down.
+/// Returns the current [`Time`]. Drivers read it once in each poll and pass it on.
 ///
 /// It follows Tokio's clock, which a test may pause and advance.
 #[must_use]
@@ -30,7 +30,7 @@ pub fn now() -> Time {
     )
 }
 
-/// The moment on Tokio's clock that `time` stands for.
+/// Converts `time` to an instant of Tokio's clock.
 pub(crate) fn instant(time: Time) -> Instant {
     origin() + Duration::from_micros(time.as_micros())
 }

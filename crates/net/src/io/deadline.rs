@@ -1,4 +1,4 @@
-//! One timer for a connection, over a deadline that moves.
+//! One timer for a connection, for a deadline that moves.
 
 use std::fmt;
 use std::future::Future;
@@ -11,26 +11,26 @@ use ws_proto::Time;
 
 use super::clock::instant;
 
-/// A timer that is armed for the earliest deadline of a connection's machines.
+/// A timer for the earliest deadline of a connection's state machines.
 ///
-/// A deadline that moves away costs nothing: the timer fires at the old one, finds that it is not due, and sleeps on.
-/// Heartbeats move the deadline with every pong, so this is the common case. Asking again costs a comparison; the timer
-/// itself is only asked when it is new or its time has come. So it must always be the same task that asks: it is the one
-/// that is woken.
+/// Moving the deadline to a later time costs nothing: the timer fires at the old time, finds that the deadline has not
+/// passed, and sleeps again. Every pong moves the deadline, so this is the common case. A further poll costs one
+/// comparison: the Tokio timer itself is polled only when it is new or has fired. Therefore always poll it from the
+/// same task. Only that task is woken.
 #[derive(Default)]
 pub struct DeadlineTimer {
     armed: Option<(Time, Pin<Box<Sleep>>)>,
 }
 
 impl DeadlineTimer {
-    /// A timer that is not armed.
+    /// Creates a timer that is not armed.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether there is nothing to do: no deadline, or one before which the timer will wake the task. The clock need not be
-    /// read to know that.
+    /// Returns whether a call of [`poll`](Self::poll) would have nothing to do: there is no deadline, or the timer will
+    /// wake the task in time. This check does not read the clock.
     #[must_use]
     pub fn is_armed_for(&self, wanted: Option<Time>) -> bool {
         match (wanted, &self.armed) {
@@ -40,7 +40,8 @@ impl DeadlineTimer {
         }
     }
 
-    /// Ready when `wanted` has passed at `now`; otherwise the task is woken when it may have. `None` never comes.
+    /// Returns `Ready` if `wanted` is not later than `now`. Otherwise the task is woken at about that time. `None`
+    /// stands for no deadline: the result is `Pending`, and the task is not woken.
     pub fn poll(&mut self, wanted: Option<Time>, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         let Some(wanted) = wanted else { return Poll::Pending };
         if wanted <= now {
@@ -57,8 +58,8 @@ impl DeadlineTimer {
             sleep.as_mut().reset(instant(wanted));
             *at = wanted;
         }
-        // Whatever is left of the turn that Tokio gives a task: a timer that is not asked, because a peer has sent enough to
-        // use it up, does not run, and here it would not be asked again.
+        // Poll without Tokio's coop budget. If a busy peer has used up the budget, a budgeted poll would not register
+        // the timer, and the next polls would return early above without registering it either.
         while pin!(unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             if *at >= wanted {
                 return Poll::Ready(());
@@ -92,7 +93,7 @@ mod tests {
         let mut deadline = DeadlineTimer::new();
         let mut wanted = start + SECOND;
         poll_fn(|cx| {
-            // The first turn arms the timer for one second; the second turn wants three.
+            // The first poll arms the timer for one second. The second poll wants three.
             let polled = deadline.poll(Some(wanted), now(), cx);
             wanted = start + SECOND * 3;
             polled
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_clock_need_not_be_read_while_the_timer_sleeps_and_not_too_long() {
+    async fn an_armed_timer_needs_no_clock_until_it_fires() {
         let start = now();
         let mut deadline = DeadlineTimer::new();
         assert!(deadline.is_armed_for(None));
@@ -119,11 +120,11 @@ mod tests {
         })
         .await;
         assert!(!deadline.is_armed_for(Some(start + SECOND)), "it is time");
-        assert!(!deadline.is_armed_for(Some(start + SECOND * 2)), "nobody would wake the task");
+        assert!(!deadline.is_armed_for(Some(start + SECOND * 2)), "the timer would not wake the task");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_has_used_up_its_turn_is_woken_in_time() {
+    async fn a_task_without_coop_budget_is_woken_in_time() {
         use tokio::task::coop::poll_proceed;
 
         let start = now();
@@ -152,7 +153,7 @@ mod tests {
             deadline.poll(Some(start + SECOND), now(), cx)
         })
         .await;
-        // The runtime's timers have milliseconds; the deadline was at one second, not at sixty.
+        // Tokio's timers have a resolution of a millisecond. The deadline was at one second, not at sixty.
         let slept = now().saturating_since(start);
         assert!((SECOND..SECOND + Duration::from_millis(2)).contains(&slept), "{slept:?}");
     }

@@ -1,8 +1,8 @@
 //! The keys with which a client masks its frames.
 //!
-//! Hot path. A script that knows the next key chooses what its bytes look like on the wire, and so what a proxy takes them
-//! for; so each key is new and comes from the system (RFC 6455 §5.3, §10.3). A call for each would cost more than the
-//! frame: a thread asks for 256 at a time.
+//! Hot path. A script that can predict the next key can choose the bytes on the wire, and so make a proxy take them for
+//! HTTP. Therefore each key is new and comes from the system's random source (RFC 6455 §5.3, §10.3). A system call for
+//! each key would cost more than the frame, so a thread fetches 256 keys at a time.
 
 use std::cell::RefCell;
 
@@ -12,13 +12,14 @@ thread_local! {
     static SPARE: RefCell<Vec<[u8; 4]>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A key that nobody can foresee, and that is used once.
+/// Returns an unpredictable key that was not returned before.
 pub(crate) fn mask_key() -> [u8; 4] {
     SPARE.with_borrow_mut(|spare| match spare.pop() {
         Some(key) => key,
         None => {
             let mut bytes = [0; KEYS_PER_REFILL * 4];
-            getrandom::fill(&mut bytes).expect("the system has random bytes, as it had for the handshake");
+            getrandom::fill(&mut bytes)
+                .expect("the system's random source works, as it did in the handshake");
             let (keys, _) = bytes.as_chunks();
             spare.extend_from_slice(keys);
             spare.pop().expect("it was filled just now")
@@ -35,7 +36,8 @@ mod tests {
     #[test]
     fn no_key_is_used_twice() {
         let keys: HashSet<_> = (0..4 * KEYS_PER_REFILL).map(|_| mask_key()).collect();
-        // Two of a thousand random numbers of 32 bits are the same once in eight thousand runs, four hardly ever.
+        // Two of a thousand random 32-bit numbers are equal once in eight thousand runs. Four are practically never
+        // equal.
         assert!(keys.len() > 4 * KEYS_PER_REFILL - 4, "{}", keys.len());
     }
 

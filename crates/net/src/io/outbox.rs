@@ -1,30 +1,31 @@
-//! The one thing of a connection that other tasks touch.
+//! The queue between the program and the task of a connection. Other tasks touch nothing else of the connection.
 //!
-//! Hot path. A mutex held for one push, a limit in bytes, and a waker that is taken by the push that finds the driver
-//! asleep. The driver itself never sleeps while it runs a handler, so an emit from inside a handler of the same
-//! connection wakes nobody.
+//! Hot path. A push holds a mutex and checks a limit in bytes. The first push after the driver went to sleep takes its
+//! waker. The driver does not sleep while it runs a handler, so an emit from a handler of the same connection wakes
+//! nobody.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::write_queue::{WireBytes, WriteQueue};
 
-/// The queue between the program and the task that owns a connection.
+/// The queue between the program and the task that owns a connection (its driver).
 ///
-/// `F` is the form in which the connection's transport writes messages, where it has more than one. It may change when the
-/// transport does.
+/// `F` tells in which form the connection's transport writes messages, if it has more than one. The form may change
+/// when the transport does.
 #[derive(Debug)]
 pub struct Outbox<F = ()> {
     state: Mutex<State<F>>,
     max_buffered: usize,
 }
 
-/// What can be put into an [`Outbox`]. It is called under the outbox's lock: nothing of the user's may run in it.
+/// A message that can be pushed into an [`Outbox`]. Its methods are called under the lock of the outbox, so they must
+/// not run user code.
 pub trait OutboxItem<F> {
-    /// Bytes that [`push`](Self::push) adds.
+    /// Returns the number of bytes that [`push`](Self::push) will add.
     fn len(&self, framing: F) -> usize;
 
-    /// Adds it to the queue in the form of the transport.
+    /// Adds the message to the queue in the form of the transport.
     fn push(self, framing: F, queue: &mut WriteQueue);
 }
 
@@ -45,56 +46,57 @@ impl OutboxItem<()> for WireBytes<'_> {
 struct State<F> {
     queue: WriteQueue,
     framing: F,
-    /// Bytes that the driver has taken and not yet written.
+    /// The number of bytes that the driver has taken and not yet written.
     in_flight: usize,
     phase: Phase,
     /// The driver's waker.
     driver_waker: Option<Waker>,
-    /// Whether the driver sleeps: from [`Outbox::park`] to [`Outbox::unpark`], or until somebody takes on to wake it.
+    /// Whether the driver sleeps: from [`Outbox::park`] to [`Outbox::unpark`], or until a caller takes the waker.
     parked: bool,
-    /// Something besides the queue wants the driver's attention.
+    /// [`Outbox::notify`] was called.
     notified: bool,
-    /// Whether the transport took everything it was offered the last time.
+    /// Whether the transport accepted all bytes of the last write.
     writable: bool,
-    /// Tasks that wait for room.
+    /// Tasks that wait for capacity.
     capacity_waiters: Vec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// A push did not fit: the driver is to end the connection.
+    /// A push did not fit, so the driver must end the connection.
     Overflowed,
     Closed,
 }
 
 impl<F> State<F> {
-    /// The waker of a driver that sleeps, for the one caller that wakes it.
+    /// Takes the waker of a sleeping driver. Only the first caller gets it.
     fn take_parked_waker(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.parked) { self.driver_waker.clone() } else { None }
     }
 }
 
-/// What wants the driver's attention besides the bytes.
+/// Events for the driver, apart from queued bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxSignals {
-    /// [`Outbox::notify`] was called since the last time.
+    /// [`Outbox::notify`] was called since the driver last took the signals.
     pub notified: bool,
-    /// A push did not fit: the peer is too slow to be kept.
+    /// A push did not fit. The peer reads too slowly, and the driver must end the connection.
     pub overflowed: bool,
 }
 
-/// Why a message was not taken.
+/// Why an [`Outbox`] did not accept a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushError {
-    /// The bytes that wait would exceed the limit.
+    /// The queued bytes would exceed the limit.
     Full,
     /// The connection has ended.
     Closed,
 }
 
 impl Outbox {
-    /// An outbox of a transport that has one form of message only, see [`with_framing`](Self::with_framing).
+    /// Creates an outbox for a transport that has one form of messages. At most `limit` bytes are queued, see
+    /// [`with_framing`](Self::with_framing).
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self::with_framing(limit, ())
@@ -102,8 +104,7 @@ impl Outbox {
 }
 
 impl<F: Copy> Outbox<F> {
-    /// An outbox in which at most `max_write_buffer_size` bytes wait. A message that alone exceeds the limit is still taken while
-    /// nothing else waits.
+    /// Creates an outbox that queues at most `limit` bytes. An empty outbox accepts a message of any length.
     #[must_use]
     pub fn with_framing(limit: usize, framing: F) -> Self {
         let state = State {
@@ -121,12 +122,15 @@ impl<F: Copy> Outbox<F> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<F>> {
-        // No code of a user runs under the lock; a poisoned one still holds a whole state.
+        // No user code runs under the lock, so even a poisoned mutex holds a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a message or refuses it. The waker, if there is one, must be woken; a broadcast does so after it has
-    /// released its own lock.
+    /// Queues a message, or returns an error if it does not fit. If this returns a waker, the caller must wake it. A
+    /// broadcast wakes it after it has released its own lock.
+    ///
+    /// # Errors
+    /// The message does not fit, or the connection has ended.
     pub fn try_push(&self, message: impl OutboxItem<F>) -> Result<Option<Waker>, PushError> {
         let mut state = self.state();
         match state.phase {
@@ -144,8 +148,15 @@ impl<F: Copy> Outbox<F> {
         Ok(if state.writable { state.take_parked_waker() } else { None })
     }
 
-    /// Takes a message; where there is no room, marks the connection as too slow to be kept. What was taken before is
-    /// still written as far as the peer reads, so the peer sees a prefix without gaps and then the end.
+    /// Queues a message. If it does not fit, marks the connection as overflowed, so that the driver ends it. The
+    /// messages queued before are still written as far as the peer reads. So the peer gets a prefix of the messages
+    /// without gaps, and then the end.
+    ///
+    /// If this returns a waker, the caller must wake it.
+    ///
+    /// # Errors
+    /// The outbox had overflowed before, or the connection has ended. The message that causes the overflow is dropped
+    /// without an error.
     pub fn push_or_overflow(&self, message: impl OutboxItem<F>) -> Result<Option<Waker>, PushError> {
         let pushed = self.try_push(message);
         if matches!(pushed, Err(PushError::Full)) {
@@ -158,29 +169,32 @@ impl<F: Copy> Outbox<F> {
         pushed
     }
 
-    /// Whether the transport keeps up: all that was sent has been taken by the kernel.
+    /// Returns whether the transport keeps up: the kernel has accepted all bytes that the driver has taken.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         let state = self.state();
         state.writable && state.in_flight == 0 && state.phase == Phase::Open
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of bytes that are not written yet.
     #[must_use]
     pub fn buffered(&self) -> usize {
         let state = self.state();
         state.queue.len() + state.in_flight
     }
 
-    /// Ready when there is room for a message of `length` bytes and no more than half of the limit waits, or the
-    /// connection has ended. For a message that exceeds the limit there is room when nothing waits.
+    /// Waits until a message of `length` bytes fits and at most half of the limit is used, or until the connection has
+    /// ended. A message that exceeds the limit fits when nothing is queued.
+    ///
+    /// # Errors
+    /// The connection has ended.
     pub fn poll_capacity(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
         let at_most = self.max_buffered.saturating_sub(length).min(self.max_buffered / 2);
         let mut state = self.state();
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(PushError::Closed));
         }
-        // After an overflow nothing fits any more: the end is what is waited for.
+        // After an overflow nothing fits any more, so the caller waits for the end.
         if state.phase == Phase::Open && state.queue.len() + state.in_flight <= at_most {
             return Poll::Ready(Ok(()));
         }
@@ -190,7 +204,7 @@ impl<F: Copy> Outbox<F> {
         Poll::Pending
     }
 
-    /// Wakes the driver for something that is not in the queue.
+    /// Sets [`OutboxSignals::notified`] and wakes the driver, for an event that is not in the queue.
     pub fn notify(&self) {
         let driver = {
             let mut state = self.state();
@@ -202,7 +216,7 @@ impl<F: Copy> Outbox<F> {
         }
     }
 
-    /// Driver: moves what waits behind what `queue` still holds, and tells what else wants attention.
+    /// For the driver: moves the queued bytes to the end of `queue`, and takes the signals.
     pub fn drain_and_take_signals(&self, queue: &mut WriteQueue) -> OutboxSignals {
         let mut state = self.state();
         queue.append(&mut state.queue);
@@ -213,14 +227,14 @@ impl<F: Copy> Outbox<F> {
         }
     }
 
-    /// Driver: moves what waits behind what `queue` still holds, and leaves everything else for another call.
+    /// For the driver: moves the queued bytes to the end of `queue`, and leaves the signals for a later call.
     pub fn drain_into(&self, queue: &mut WriteQueue) {
         let mut state = self.state();
         queue.append(&mut state.queue);
         state.in_flight = queue.len();
     }
 
-    /// Driver: tells what else wants attention, and takes nothing.
+    /// For the driver: takes the signals and leaves the queued bytes.
     pub fn take_signals(&self) -> OutboxSignals {
         let mut state = self.state();
         OutboxSignals {
@@ -229,8 +243,8 @@ impl<F: Copy> Outbox<F> {
         }
     }
 
-    /// Driver: another transport has become the current one, and takes everything. What waits is moved behind what
-    /// `queue` still holds, in the form of the transport before; what is pushed from now on has the new form.
+    /// For the driver: switches to the form of a new transport, which counts as writable. Moves the bytes queued so
+    /// far, in the old form, to the end of `queue`. Later pushes use the new form.
     pub fn change_framing(&self, framing: F, queue: &mut WriteQueue) {
         let mut state = self.state();
         queue.append(&mut state.queue);
@@ -238,15 +252,15 @@ impl<F: Copy> Outbox<F> {
         state.writable = true;
     }
 
-    /// Driver: is awake, for whatever reason. What is pushed from now on wakes nobody: it is seen before the driver
-    /// sleeps again.
+    /// For the driver: records that the driver is awake. Pushes from now on wake nobody, because the driver sees them
+    /// before it sleeps again.
     pub fn unpark(&self) {
         self.state().parked = false;
     }
 
-    /// Driver: goes to sleep with `left` bytes in its own queue, on a transport that took all it was offered
-    /// (`writable`) or did not. `false` when something came in the meantime: then the driver must look again. While
-    /// the transport is not writable, what is pushed waits here and wakes nobody.
+    /// For the driver: prepares to sleep. `left` is the number of bytes in the driver's own queue. `writable` tells
+    /// whether the transport accepted all bytes of the last write. If not, later pushes are queued and wake nobody.
+    /// Returns `false` if something arrived in the meantime: then the driver must not sleep, but look again.
     pub fn park(&self, left: usize, writable: bool, cx: &Context<'_>) -> bool {
         let (parked, waiting) = {
             let mut state = self.state();
@@ -258,15 +272,15 @@ impl<F: Copy> Outbox<F> {
             if parked && !state.driver_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.driver_waker = Some(cx.waker().clone());
             }
-            let room =
+            let has_capacity =
                 !state.capacity_waiters.is_empty() && state.queue.len() + left <= self.max_buffered / 2;
-            (parked, if room { std::mem::take(&mut state.capacity_waiters) } else { Vec::new() })
+            (parked, if has_capacity { std::mem::take(&mut state.capacity_waiters) } else { Vec::new() })
         };
         waiting.into_iter().for_each(Waker::wake);
         parked
     }
 
-    /// Ends the outbox: nothing is taken any more, what waits is forgotten, those who wait for room are told.
+    /// Closes the outbox: drops the queued bytes, refuses further messages, and wakes the tasks that wait for capacity.
     pub fn close(&self) {
         let waiting = {
             let mut state = self.state();
@@ -294,7 +308,7 @@ mod tests {
         }
     }
 
-    /// Writes everything, as a driver with a willing transport does.
+    /// Writes everything, as a driver whose transport accepts all bytes.
     fn write_all(outbox: &Outbox, cx: &Context<'_>) -> Vec<u8> {
         let mut queue = WriteQueue::new();
         outbox.drain_and_take_signals(&mut queue);
@@ -335,18 +349,18 @@ mod tests {
     }
 
     #[test]
-    fn after_an_overflow_a_task_that_waits_for_room_waits_for_the_end() {
+    fn after_an_overflow_a_task_that_waits_for_capacity_waits_for_the_end() {
         let outbox = Outbox::new(10);
         let mut cx = Context::from_waker(Waker::noop());
         wake(outbox.try_push(WireBytes::Slice(&[1; 2])));
         wake(outbox.push_or_overflow(WireBytes::Slice(&[2; 9])));
-        assert!(outbox.poll_capacity(1, &mut cx).is_pending(), "what fits is refused all the same");
+        assert!(outbox.poll_capacity(1, &mut cx).is_pending(), "a message that would fit is refused too");
         outbox.close();
         assert_eq!(outbox.poll_capacity(1, &mut cx), Poll::Ready(Err(PushError::Closed)));
     }
 
     #[test]
-    fn a_push_wakes_a_driver_that_sleeps_and_no_other() {
+    fn a_push_wakes_only_a_driver_that_sleeps() {
         let outbox = Outbox::new(1_000);
         let cx = Context::from_waker(Waker::noop());
         let wakes = || outbox.try_push(WireBytes::Slice(&[1])).unwrap().is_some();
@@ -357,11 +371,11 @@ mod tests {
         write_all(&outbox, &cx);
         outbox.unpark();
         assert!(!wakes(), "something else has woken it");
-        assert!(!outbox.park(0, true, &cx), "what was pushed meanwhile keeps it awake");
+        assert!(!outbox.park(0, true, &cx), "the push in the meantime keeps it awake");
     }
 
     #[test]
-    fn taking_the_bytes_alone_loses_no_notice() {
+    fn draining_the_bytes_keeps_the_signals() {
         let outbox = Outbox::new(10);
         outbox.notify();
         outbox.drain_into(&mut WriteQueue::new());
@@ -370,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn while_the_transport_takes_nothing_a_push_wakes_nobody_and_a_notice_does() {
+    fn while_the_transport_is_not_writable_only_a_notification_wakes_the_driver() {
         let outbox = Outbox::new(1_000);
         let cx = Context::from_waker(Waker::noop());
         assert!(outbox.park(5, false, &cx));
@@ -380,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_waits_for_room_is_woken_when_there_is_some() {
+    async fn a_task_that_waits_for_capacity_is_woken_when_there_is_some() {
         let outbox = Arc::new(Outbox::new(10));
         wake(outbox.try_push(WireBytes::Slice(&[0; 10])));
         let waiting = tokio::spawn({
@@ -393,8 +407,8 @@ mod tests {
     }
 
     #[test]
-    fn room_is_what_a_message_of_this_length_needs_and_never_more_than_half_of_the_limit() {
-        for (waits, length, room) in [
+    fn there_is_capacity_if_the_message_fits_and_at_most_half_of_the_limit_is_used() {
+        for (queued, length, has_capacity) in [
             (5, 5, true),
             (6, 1, false),
             (4, 7, false),
@@ -405,9 +419,9 @@ mod tests {
             (0, 50, true),
         ] {
             let outbox = Outbox::new(10);
-            wake(outbox.try_push(WireBytes::Slice(&vec![0; waits])));
+            wake(outbox.try_push(WireBytes::Slice(&vec![0; queued])));
             let ready = outbox.poll_capacity(length, &mut Context::from_waker(Waker::noop())).is_ready();
-            assert_eq!(ready, room, "{length} bytes behind {waits}");
+            assert_eq!(ready, has_capacity, "{length} bytes after {queued}");
             assert!(!ready || outbox.try_push(WireBytes::Slice(&vec![0; length])).is_ok());
         }
     }

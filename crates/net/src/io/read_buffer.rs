@@ -1,32 +1,34 @@
-//! The read buffer belongs to the thread, not to the connection.
+//! The read buffer of a thread. Connections do not have read buffers of their own.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
-/// How much is read at once when nobody knows what comes. A read that fills it is followed by another one in the same turn.
+/// The size of a read when the length of the next message is not known. A read that fills this size is followed by
+/// another one in the same poll of the driver.
 ///
-/// A message of 64 KiB fits with its header, and is one read. With much more room a read would end in the middle of a long
-/// message that follows, and that rest would be copied twice.
+/// A message of 64 KiB fits with its header and takes one read. With a much larger size, a read would end in the middle
+/// of a long message that follows, and that part would be copied twice.
 pub(crate) const DEFAULT_READ_SIZE: usize = 68 * 1024;
 
-/// Bytes of a read buffer: how much is read at once of a message that is known to be long. Each read costs a system call,
-/// and an acknowledgement to the peer; a quarter of them saved 3 % of a message of 1 MiB. No more, so that what was read lies
-/// in the cache next to the nearest one when it is copied. Memory that no long message has needed is not touched.
+/// The size of a read buffer in bytes, and of a read in the middle of a long message. Each read costs a system call and
+/// an acknowledgement to the peer: reads four times as long saved 3 % of the time of a message of 1 MiB. The size is
+/// not larger, so that the bytes are still in the second-level cache when they are copied. Pages that no long message
+/// has needed are not touched.
 pub(crate) const MAX_READ_SIZE: usize = 256 * 1024;
 
 thread_local! {
     static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// The thread's read buffer, taken for one turn and put back when dropped.
+/// The thread's read buffer. A task takes it for one poll, and dropping it puts it back.
 ///
-/// It is taken, never borrowed: user code that runs in between may poll another connection on the same thread, which
-/// then gets a fresh buffer. Idle connections hold none.
+/// It is taken, not borrowed: user code that runs in between may poll another connection on the same thread, which then
+/// gets a new buffer. Idle connections hold no buffer.
 #[derive(Debug)]
 pub struct ReadBuffer(Box<[u8]>);
 
 impl ReadBuffer {
-    /// Takes the buffer of this thread, or a new one while that is in use.
+    /// Takes the buffer of this thread, or allocates one while that is in use.
     #[must_use]
     pub fn take() -> Self {
         Self(SPARE.take().unwrap_or_else(|| {
@@ -36,12 +38,15 @@ impl ReadBuffer {
     }
 }
 
-/// Long messages come and go at the top of the heap, and glibc gives that back to the system from 128 KiB on, only to ask
-/// for it, page by page, with the next message: that took half of the time of an echo of 64 KiB. It does so more seldom, from
-/// twice their size on, once it has freed a block that was long enough to have pages of its own. Any program with long
-/// messages gets there in time; this is one such block, which nobody writes to. It is of 4 MiB for the sake of messages of
-/// 1 MiB, of which one that was received, one that is sent and one that the program makes may come and go together: with a block of
-/// 1 MiB, a client took a quarter longer for them. The price is that up to 8 MiB a thread may stay with the process.
+/// Makes glibc keep freed memory instead of returning it to the system. Long messages are allocated and freed at the
+/// top of the heap. From 128 KiB on, glibc returns that memory to the system, and requests it again, page by page, for
+/// the next message. That took half of the time of an echo of 64 KiB.
+///
+/// After glibc has freed a block that was large enough to have pages of its own, it returns memory only from twice the
+/// size of that block on. Any program with long messages gets there in time; this function frees one such block, which
+/// nobody writes to. The block has 4 MiB because of messages of 1 MiB: a received message, one that is being sent and
+/// one that the program builds may be allocated and freed together. With a block of 1 MiB, a client took a quarter
+/// longer for them. The price: up to 8 MiB for each thread may stay with the process.
 fn raise_malloc_trim_threshold() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(4 * 1024 * 1024)));
 }
@@ -71,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_used_again_and_a_nested_turn_gets_its_own() {
+    fn a_buffer_is_reused_and_a_nested_poll_gets_its_own() {
         let first = ReadBuffer::take();
         let nested = ReadBuffer::take();
         let address = nested.as_ptr();

@@ -1,4 +1,4 @@
-//! The byte stream under a connection: dialed, or taken back from the HTTP server after the upgrade.
+//! The byte stream under a connection: opened by a client, or taken back from the HTTP server after an upgrade.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,23 +16,24 @@ use crate::http::Http2Stream;
 /// A byte stream that a connection owns.
 #[derive(Debug)]
 pub enum Stream {
-    /// The TCP socket itself: no layer between, no memory beside it.
+    /// A plain TCP socket, without a layer or a buffer in between.
     Tcp(TcpStream),
-    /// A stream whose type the HTTP server hides, for instance inside a foreign server with its own transport. It costs
-    /// the server's rewind buffer and a virtual call for each read and write.
+    /// An upgraded stream whose type hyper hides, for instance from a third-party server with its own transport. It
+    /// costs hyper's rewind buffer, and a virtual call for each read and write.
     HyperUpgraded(Box<TokioIo<hyper::upgrade::Upgraded>>),
-    /// One stream of a connection of HTTP/2. A task of hyper's stands between, and a copy of all that is written.
+    /// One stream of an HTTP/2 connection. All bytes pass through a task of hyper, and written bytes are copied once
+    /// more.
     Http2(Box<Http2Stream>),
-    /// Encrypted, on a stream of any kind. The state of rustls beside it takes some kilobytes.
+    /// A TLS stream on a stream of any kind. The state of rustls takes some kilobytes in addition.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<Stream>>),
-    /// Any stream that a program brings. A virtual call for each read and write.
+    /// Any stream supplied by the program. It costs a virtual call for each read and write.
     Boxed(BoxedIo),
-    /// None any more: the connection is over, and its descriptor given back.
+    /// A closed connection. The stream has been taken out, so its descriptor can be released.
     Closed,
 }
 
-/// A stream of a type that only the program knows.
+/// A boxed stream of a type that this crate does not know.
 pub struct BoxedIo(Box<dyn Io>);
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -46,7 +47,7 @@ impl fmt::Debug for BoxedIo {
 }
 
 impl Stream {
-    /// Whether the handshake of TLS has agreed on HTTP/2.
+    /// Returns whether the TLS handshake has negotiated HTTP/2.
     pub(crate) fn is_http2_negotiated(&self) -> bool {
         match self {
             #[cfg(feature = "tls")]
@@ -55,7 +56,7 @@ impl Stream {
         }
     }
 
-    /// A stream that a program brings.
+    /// Boxes a stream supplied by the program.
     pub fn boxed(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self::Boxed(BoxedIo(Box::new(stream)))
     }
@@ -79,8 +80,9 @@ impl AsyncRead for Stream {
     }
 }
 
-/// A peer that ends an encrypted stream without saying so has ended it. rustls takes it for an attack, as somebody else
-/// could have cut it; here every message says how long it is, and a connection says when it ends.
+/// Treats a TLS stream that ends without close_notify as a normal end. rustls reports an error, because an attacker
+/// could have truncated the stream. Here that is harmless: every message has a length, and a connection has a close
+/// frame.
 #[cfg(feature = "tls")]
 fn ignore_missing_close_notify(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
     match read {

@@ -1,4 +1,4 @@
-//! A WebSocket machine on a byte stream.
+//! A WebSocket state machine on a byte stream.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,37 +16,41 @@ use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
 use super::stream::Stream;
 use super::write_queue::WriteQueue;
 
-/// How long the stream is still read after our end of it is shut, so that a peer which is sending gets our close frame
-/// and not a reset.
+/// How long the stream is still read after our end was shut down. A peer that is still sending then gets our close
+/// frame instead of a reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
-/// Events that are decoded in one call. A read can hold eleven thousand; handled in one go, a few peers that send
-/// nothing but such reads would keep all others of the thread waiting for seconds.
+/// The maximum number of events decoded in one call. A read can hold eleven thousand events. If one call handled all of
+/// them, a few peers that send only such reads would block the other tasks of the thread for seconds.
 const MAX_EVENTS_PER_POLL: usize = 128;
 
-/// Reads on the way to the end, before other tasks of the thread get their turn.
+/// The maximum number of reads in one poll of a closing connection. After that it yields to the other tasks of the
+/// thread.
 pub const MAX_CLOSING_READS_PER_POLL: usize = 4;
 
-/// What is still to come of a frame is long from here on. Below, one more read would cost more than a copy does.
+/// A frame is long if at least this many of its bytes are still missing. If fewer are missing, another read would cost
+/// more than a copy does.
 const LONG_FRAME_THRESHOLD: usize = 16 * 1024;
 
-/// How much is read at once with the rest of a long frame: a few short messages that follow it take no read of their own. Of
-/// another long one it is the beginning, and enough of it to get room for 64 KiB at once: a little more than a sixteenth.
+/// The number of bytes that a read requests after the end of a long frame. A few short messages that follow the frame
+/// then need no read of their own. If another long message follows, these bytes are enough of its beginning to allocate
+/// the buffer for a message of 64 KiB at once: a little more than a sixteenth.
 const READ_AHEAD_AFTER_LONG_FRAME: usize = 5 * 1024;
 
-/// Above this many waiting bytes no pong is added to them.
+/// No pong is queued while more bytes than this are queued.
 const MAX_BUFFERED_FOR_PONG: usize = 64 * 1024;
 
-/// One WebSocket connection: the stream, the machine, and what is still to be written.
+/// One WebSocket connection: the stream, the state machine, and the bytes to write.
 ///
-/// Hot path. It does no waiting of its own: the task that owns it polls it.
+/// Hot path. It does not wait by itself: the task that owns it polls it.
 #[derive(Debug)]
 pub struct WebSocketStream<S> {
     stream: S,
     machine: Connection,
     queue: WriteQueue,
-    /// What was read and is not decoded yet, from `backlog_start` on: bytes that came behind the upgraded request, or the
-    /// rest of a read that [`poll_next`](Self::poll_next) has begun. It holds memory only while there is a rest.
+    /// The bytes that were read and are not decoded yet start at `backlog_start`. They are bytes that came after the
+    /// upgrade request, or the rest of a read that [`poll_next`](Self::poll_next) has started to decode. The buffer
+    /// holds memory only while there is such a rest.
     backlog: Vec<u8>,
     backlog_start: usize,
     close_state: CloseState,
@@ -55,29 +59,30 @@ pub struct WebSocketStream<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CloseState {
     Open,
-    /// The peer may still send until then. A server has shut its end; a client does so afterwards.
+    /// The peer may still send until then. A server has shut down its end already; a client does so afterwards.
     Lingering {
         until: Time,
     },
     Closed,
 }
 
-/// Why nothing more is to be read.
+/// Why nothing more can be read.
 #[derive(Debug)]
 pub enum StreamEnd {
-    /// The peer has sent a close frame. The reply to it leaves behind what is queued.
+    /// The peer sent a close frame. The reply is sent after the bytes already queued.
     Closed(Option<CloseFrame>),
     /// The stream ended without a close frame.
     Eof,
-    /// The peer broke the protocol. The close frame that tells it so leaves behind what is queued.
+    /// The peer violated the protocol. A close frame with the reason is sent after the bytes already queued.
     Protocol(ProtocolError),
     /// The stream failed.
     Io(io::Error),
 }
 
 impl WebSocketStream<Stream> {
-    /// Gives the stream away, to be dropped, and frees what was read or was to be written: the connection is over, whoever
-    /// still holds this. A message that was half there goes too: a peer could leave one behind with each connection.
+    /// Takes the stream out, so that the caller can drop it, and frees the read and the queued bytes. After that the
+    /// connection is closed, even if other handles to it still exist. The received part of an incomplete message is
+    /// freed too. Otherwise each closed connection could keep such a part in memory.
     pub fn take_stream(&mut self) -> Stream {
         let _ = self.machine.handle_eof();
         self.queue.clear();
@@ -89,12 +94,13 @@ impl WebSocketStream<Stream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
-    /// The server's end of an upgraded connection.
+    /// Creates the server's end of an upgraded connection. `leftover` holds the bytes that were read after the request.
     pub fn server(stream: S, leftover: Bytes, limits: &Limits) -> Self {
         Self::new(Role::Server, stream, leftover, limits)
     }
 
-    /// The client's end. What is queued has to be masked, each frame with a [`mask_key`](Self::mask_key) of its own.
+    /// Creates the client's end of an upgraded connection. `leftover` holds the bytes that were read after the
+    /// response. The caller must mask each frame that it queues, with a new [`mask_key`](Self::mask_key).
     pub fn client(stream: S, leftover: Bytes, limits: &Limits) -> Self {
         Self::new(Role::Client, stream, leftover, limits)
     }
@@ -104,34 +110,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             stream,
             machine: Connection::new(role, limits),
             queue: WriteQueue::new(),
-            // An empty view would still hold the buffer of the HTTP server.
+            // An empty `Bytes` would still hold the buffer of the HTTP server.
             backlog: if leftover.is_empty() { Vec::new() } else { leftover.into() },
             backlog_start: 0,
             close_state: CloseState::Open,
         }
     }
 
-    /// The same connection with permessage-deflate for what is received. What is sent is compressed by whoever queues it.
+    /// Enables permessage-deflate for received messages. The caller compresses the messages that it queues.
     #[must_use]
     pub fn with_deflate(mut self, agreement: &DeflateAgreement) -> Self {
         self.machine = self.machine.with_deflate(agreement);
         self
     }
 
-    /// The same connection for an owner that keeps what it receives, see [`Connection::with_owned_long_messages`].
+    /// Optimizes for a caller that keeps the messages it receives, see [`Connection::with_owned_long_messages`].
     #[must_use]
     pub fn with_owned_long_messages(mut self) -> Self {
         self.machine = self.machine.with_owned_long_messages();
         self
     }
 
-    /// Reads once and hands each event to `each`, until it breaks. Ready when something was read, so call it again
-    /// until it is pending; but when [`has_backlog`](Self::has_backlog) says so, let other tasks of the thread have
-    /// their turn first. The rest of a read behind a break, and behind so many events that handling more of them would
-    /// keep others waiting, stays for the next call.
+    /// Reads once and passes each event to `each`, until `each` breaks. Returns `Ready` if something was read.
+    ///
+    /// Call it again until it returns `Pending`. But if [`has_backlog`](Self::has_backlog) returns `true`, first let
+    /// other tasks of the thread run. The bytes that are not decoded when the call returns stay for the next call: the
+    /// bytes after a break, and those after 128 events, where a call stops so that it does not block other tasks.
     ///
     /// # Errors
-    /// When the connection has ended. What `each` was given before counts.
+    /// The connection has ended. The events passed to `each` before the error are valid.
     pub fn poll_read(
         &mut self,
         now: Time,
@@ -141,17 +148,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.poll_next(|| now, cx, |event, cx| each(event, cx).is_break().then_some(())).map_ok(|_| ())
     }
 
-    /// Decodes up to the first event that `pick` makes something of, in what the call before has left or else in one
-    /// read. `None` when nothing was picked, so call it again until it is pending; as above, not at once while there
-    /// is a backlog.
+    /// Decodes events up to the first one for which `pick` returns `Some`, and returns that value. Decodes the rest of
+    /// the previous read if there is one, and reads once otherwise. Returns `None` if `pick` took no event.
     ///
-    /// For a caller that takes one message at a time: the rest of the read is copied once, then decoded in place by
-    /// the calls that follow, and freed behind the last of them. `arrived` is asked once there is something to decode, and says
-    /// when that came: for a backlog, the time of its read, or the true one if it
-    /// [`is_control_rate_high`](Self::is_control_rate_high).
+    /// Call it again until it returns `Pending`. But while there is a backlog, let other tasks run in between, as for
+    /// [`poll_read`](Self::poll_read).
+    ///
+    /// This is for callers that take one message at a time. The first call copies the rest of a read, the following
+    /// calls decode it in place, and the last of them frees it. `arrived` is called when there is something to decode,
+    /// and returns the time when it arrived. For a backlog it may return the time of its read, but must return the
+    /// current time if [`is_control_rate_high`](Self::is_control_rate_high).
     ///
     /// # Errors
-    /// When the connection has ended. All that was picked before counts.
+    /// The connection has ended. The values picked before the error are valid.
     pub fn poll_next<T>(
         &mut self,
         arrived: impl FnOnce() -> Time,
@@ -182,8 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         Poll::Ready(picked)
     }
 
-    /// How much to read at once. While a long message is under way, little more than its end: what is read behind that is
-    /// copied twice.
+    /// Returns the size of the next read. In the middle of a long message this is little more than the rest of the
+    /// message: bytes read after its end are copied twice.
     #[inline]
     fn next_read_size(&self) -> usize {
         match self.machine.frame_remaining() {
@@ -192,8 +201,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
-    /// Whether something is read and not decoded, so that the next call of [`poll_next`](Self::poll_next) reads
-    /// nothing.
+    /// Returns whether bytes were read and not decoded yet. Then the next call of [`poll_next`](Self::poll_next) does
+    /// not read.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
         !self.backlog.is_empty() || self.machine.has_chunk()
@@ -206,15 +215,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.machine.is_control_rate_high(now)
     }
 
-    /// See [`Connection::is_inflating`]: let other tasks of the thread have their turn between two reads.
+    /// See [`Connection::is_inflating`]. If it returns `true`, let other tasks of the thread run between two reads.
     #[inline]
     #[must_use]
     pub fn is_inflating(&self) -> bool {
         self.machine.is_inflating()
     }
 
-    /// Whether messages are handed out as they come, see [`Connection::receive_in_chunks`]. What is left of one that was
-    /// begun so before is dropped.
+    /// Sets whether messages are returned in chunks as they arrive, see [`Connection::receive_in_chunks`]. Drops the
+    /// rest of a message whose chunks have started to arrive.
     pub fn receive_in_chunks(&mut self, in_chunks: bool) {
         self.machine.skip_chunks();
         self.machine.receive_in_chunks(in_chunks);
@@ -249,8 +258,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                 Ok(Some(Event::Close(frame))) => break Err(StreamEnd::Closed(frame)),
                 Ok(Some(event)) => {
                     if let Event::Ping(_) = event {
-                        // Each ping of a read gets its pong. The RFC (5.5.3) would let us answer the last one only,
-                        // which is what a peer that does not read gets; but peers count.
+                        // Each ping of a read gets its own pong. RFC 6455 §5.5.3 allows a pong for the last ping only,
+                        // and a peer that does not read gets only that. But peers count pongs.
                         self.queue_control();
                     }
                     if let Some(picked) = pick(event) {
@@ -262,32 +271,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             }
         };
         if result.is_ok() {
-            // The Close that ends it comes later, from the flush: what the owner still has to say to the messages
-            // before it must not follow a Close (§5.5.1).
+            // On an error the close frame is queued later, by the flush. The owner may still queue responses to the
+            // messages before it, and they must not come after a close frame (§5.5.1).
             self.queue_control();
         }
         result
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of queued bytes.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.queue.len()
     }
 
-    /// What waits to be written. Frames are pushed here in wire form.
+    /// Returns the queue of bytes to write. Frames are pushed to it in wire form.
     pub fn queue_mut(&mut self) -> &mut WriteQueue {
         &mut self.queue
     }
 
-    /// Whether what is queued has to be masked: a client's frames are.
+    /// Returns whether queued frames must be masked. The frames of a client must.
     #[inline]
     #[must_use]
     pub fn is_masked(&self) -> bool {
         self.machine.role() == Role::Client
     }
 
-    /// The key for the next frame that is queued, new in each call; `None` for a server, whose frames are not masked.
+    /// Returns the masking key for the next queued frame, a new one in each call. Returns `None` for a server, whose
+    /// frames are not masked.
     #[inline]
     #[must_use]
     pub fn mask_key(&self) -> Option<[u8; 4]> {
@@ -297,13 +307,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
-    /// Whether frames may still be sent.
+    /// Returns whether frames may still be sent.
     #[must_use]
     pub fn can_send(&self) -> bool {
         self.machine.can_send()
     }
 
-    /// Writes what waits. Ready when nothing waits any more.
+    /// Writes the queued bytes. Returns `Ready` when nothing is queued any more.
     ///
     /// # Errors
     /// The stream failed.
@@ -312,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             ready!(self.queue.poll_write(&mut self.stream, cx))?;
             self.queue_control();
             if self.queue.is_empty() {
-                // A stream that encrypts may hold the end of what it has taken. On TCP this does nothing.
+                // A TLS stream may still hold bytes that it has accepted. On TCP this does nothing.
                 return Pin::new(&mut self.stream).poll_flush(cx);
             }
         }
@@ -330,24 +340,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.machine.restart_close_timeout(now);
     }
 
-    /// Starts the close handshake. A second call changes nothing.
+    /// Starts the close handshake. A second call has no effect.
     pub fn close(&mut self, frame: Option<CloseFrame>, now: Time) {
         self.machine.close(frame, now);
         self.queue_control();
     }
 
-    /// Drives the end: what waits is written, the peer's close frame awaited as long as the machine says, our end
-    /// shut, the rest of the peer's bytes read and dropped for a moment. Ready when the stream may be dropped.
+    /// Drives the close of the connection. Writes the queued bytes, waits for the peer's close frame until the deadline
+    /// of the state machine, shuts our end down, and then reads and discards what the peer still sends for up to one
+    /// second. Returns `Ready` when the stream may be dropped.
     ///
-    /// A client gives the server that moment to shut its end first: who does so keeps the connection in mind for minutes
-    /// (TIME_WAIT), and that harms a server less (RFC 6455 §7.1.1).
+    /// A client waits that second before it shuts down its end, so that the server can close first. The side that
+    /// closes first keeps the connection in the state TIME_WAIT for minutes. RFC 6455 §7.1.1 wants that to be the
+    /// server, where it does less harm.
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_CLOSING_READS_PER_POLL {
             match self.close_state {
                 CloseState::Closed => return Poll::Ready(()),
                 CloseState::Open => {
                     if self.machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                        // The peer neither reads nor answers.
+                        // The peer neither reads nor responds.
                         self.close_state = CloseState::Closed;
                     } else if ready!(self.poll_flush(cx)).is_err() {
                         self.close_state = CloseState::Closed;
@@ -368,19 +380,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         continue;
                     }
                     if self.machine.role() == Role::Client {
-                        // A stream that cannot be shut now is dropped all the same.
+                        // If the stream cannot be shut down now, it is dropped all the same.
                         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                     }
                     self.close_state = CloseState::Closed;
                 }
             }
         }
-        // A peer that goes on sending does not keep the others waiting.
+        // A peer that keeps sending must not block the other tasks of the thread.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Reads once and drops it; whether there was something.
+    /// Reads once and discards the bytes. Returns whether there were any.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut buffer = ReadBuffer::take();
         let mut read = ReadBuf::new(&mut buffer);
@@ -388,7 +400,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         Poll::Ready(polled.is_ok() && !read.filled().is_empty())
     }
 
-    /// When the machine or the end of the connection wants to be polled although nothing arrives.
+    /// Returns the deadline at which the connection must be polled even if nothing arrives, to enforce a timeout.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.close_state {
@@ -398,8 +410,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
-    /// Queues what the machine owes the peer: pongs and close frames. Behind a peer that does not read, pongs stay
-    /// with the machine, which keeps one: otherwise pings that nobody reads the answers to would fill our memory.
+    /// Queues the pongs and close frames of the state machine. If the peer does not read, pongs stay in the state
+    /// machine, which keeps only the last one. Otherwise a peer that sends pings and reads no pongs would fill our
+    /// memory.
     #[inline]
     fn queue_control(&mut self) {
         if self.machine.wants_transmit() {
@@ -407,7 +420,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
-    /// Whether a pong or a close frame waits for room in the queue.
+    /// Returns whether a pong or a close frame waits for capacity in the queue.
     #[inline]
     #[must_use]
     pub fn has_pending_control(&self) -> bool {
@@ -434,7 +447,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_read_full_of_messages_is_handled_in_pieces_and_none_is_lost() {
+    async fn a_read_full_of_messages_is_decoded_in_pieces_and_none_is_lost() {
         const MESSAGES: usize = 1_000;
         let (server, mut client) = tokio::io::duplex(1024 * 1024);
         let mut wire = Vec::new();
@@ -491,7 +504,7 @@ mod tests {
                 )
             });
             received.extend(next.await.unwrap());
-            // The first read knows nothing yet, and is as long as can be.
+            // The first read does not know the length of the message yet, and is as long as possible.
             assert!(
                 stream.backlog.len() - stream.backlog_start <= READ_AHEAD_AFTER_LONG_FRAME,
                 "{}",
@@ -504,7 +517,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_to_what_came_in_one_read_with_a_close_leaves_before_the_close() {
+    async fn a_reply_to_a_message_is_sent_before_the_close_frame_of_the_same_read() {
         const REQUEST: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
         const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
         const UNKNOWN_OPCODE: [u8; 6] = [0x83, 0x80, 0, 0, 0, 0];
@@ -522,9 +535,9 @@ mod tests {
             stream.close(None, Time::ZERO);
             poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
             drop(stream);
-            let mut answer = Vec::new();
-            client.read_to_end(&mut answer).await.unwrap();
-            assert_eq!(answer, [&[0x81, 2, b'h', b'o'][..], &reply].concat());
+            let mut reply_bytes = Vec::new();
+            client.read_to_end(&mut reply_bytes).await.unwrap();
+            assert_eq!(reply_bytes, [&[0x81, 2, b'h', b'o'][..], &reply].concat());
         }
     }
 
@@ -559,10 +572,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_released_keeps_no_half_of_a_message() {
+    async fn a_connection_without_its_stream_keeps_no_part_of_a_message() {
         let (server, mut client) = tokio::io::duplex(1024);
         let mut stream = WebSocketStream::server(Stream::boxed(server), Bytes::new(), &Limits::default());
-        // The first half of a message of 200 bytes, then nothing more.
+        // The first half of a message of 200 bytes, and nothing more.
         client.write_all(&[0x82, 0xfe, 0, 200, 0, 0, 0, 0]).await.unwrap();
         client.write_all(&[0; 100]).await.unwrap();
         let half = poll_fn(|cx| stream.poll_next(|| Time::ZERO, cx, |_, _| None::<()>));
@@ -573,7 +586,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_lets_the_server_shut_first_and_waits_for_it_no_longer_than_a_second() {
+    async fn a_client_waits_at_most_a_second_for_the_server_to_shut_down_first() {
         const CLOSE: [u8; 4] = [0x88, 2, 3, 232];
         for server_shuts in [true, false] {
             let (client, mut server) = tokio::io::duplex(1024);
@@ -597,7 +610,7 @@ mod tests {
             server.read_exact(&mut reply).await.unwrap();
             let mut more = [0];
             let shut = tokio::time::timeout(LINGER / 2, server.read(&mut more)).await;
-            assert!(shut.is_err(), "the client has shut first");
+            assert!(shut.is_err(), "the client has shut down first");
             if server_shuts {
                 server.shutdown().await.unwrap();
             }

@@ -1,8 +1,8 @@
-//! What a connection still has to write.
+//! The bytes that a connection still has to write.
 //!
-//! Hot path. Small messages are copied into one run of bytes, so that a turn with many of them is one `write`. Larger
-//! broadcasts, and all broadcasts to a connection that lags, are kept as references to the frame that all receivers
-//! share, so that a thousand stalled readers hold one copy between them.
+//! Hot path. Small messages are copied into one buffer, so that a poll of the driver that sends many of them needs one
+//! `write`. Larger broadcasts, and all broadcasts to a connection that lags, are kept as references to the frame that
+//! all receivers share. So a thousand stalled readers share one copy.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,28 +14,28 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::copy::{append, to_vec};
 
-/// A message of one connection is copied up to this size. Copying 4 KiB costs less than an entry of its own in a
-/// vectored write.
+/// Messages for one connection are copied up to this size. Copying 4 KiB costs less than a separate entry in a vectored
+/// write.
 const MAX_COPIED_SLICE: usize = 4 * 1024;
 
-/// A shared frame is copied up to this size, and only while the queue is short: what is copied for ten thousand
-/// connections is ten thousand times as much memory, and an allocator seldom gives it all back.
+/// Shared frames are copied up to this size, and only while the queue is short. A frame copied for ten thousand
+/// connections takes ten thousand times its memory, and an allocator seldom returns all of it.
 const MAX_COPIED_SHARED: usize = 256;
 
-/// A shared frame of at most this many bytes is always copied: the entry of a reference takes forty, and the limits
-/// count only the bytes of frames.
+/// Shared frames up to this size are always copied. A reference takes forty bytes itself, and the limits count only the
+/// bytes of frames.
 const ALWAYS_COPY_MAX: usize = 64;
 
-/// From this many copied bytes on the queue takes references to shared frames.
+/// If the queue holds at least this many copied bytes, it keeps references to shared frames.
 const SHARE_THRESHOLD: usize = 2 * 1024;
 
-/// Written bytes that may stand in front of the copied ones before they are dropped.
+/// The number of written bytes that may remain at the front of the copied ones before they are removed.
 const COMPACT_THRESHOLD: usize = 16 * 1024;
 
-/// Slices of one vectored write.
+/// The maximum number of slices in one vectored write.
 const MAX_IO_SLICES: usize = 32;
 
-/// Buffers that a thread keeps for queues that become busy again, and how large each may be.
+/// The number of free buffers that a thread keeps for queues that become busy again, and the maximum size of each.
 const SPARE_BUFFERS: usize = 32;
 const SPARE_CAPACITY: usize = 64 * 1024;
 
@@ -43,12 +43,13 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Encoded frames on their way into a queue.
+/// Encoded frames to push into a queue.
 #[derive(Debug, Clone, Copy)]
 pub enum WireBytes<'a> {
-    /// In the encoder's memory: copied if it must wait.
+    /// Frames in the encoder's memory. The queue copies them.
     Slice(&'a [u8]),
-    /// In shared memory: copied if very small and the queue is short, else referenced.
+    /// Frames in shared memory. The queue copies them if they are very small or if they are small and the queue is
+    /// short. Otherwise it keeps a reference.
     Shared(&'a Bytes),
 }
 
@@ -61,31 +62,31 @@ impl WireBytes<'_> {
     }
 }
 
-/// Bytes waiting to be written, in order: copied runs with shared frames between them.
+/// A queue of bytes to write, in order: runs of copied bytes, with shared frames between them.
 #[derive(Debug, Default)]
 pub struct WriteQueue {
-    /// The copied bytes; those before `copied_start` are written.
+    /// The copied bytes. The bytes before `copied_start` have been written.
     copied: Vec<u8>,
     copied_start: usize,
-    /// Frames that stand before the copied byte at the given position.
+    /// Shared frames, each with its position: the index in `copied` before which it is written.
     shared: VecDeque<(usize, Bytes)>,
     len: usize,
 }
 
 impl WriteQueue {
-    /// An empty queue. It holds no memory.
+    /// Creates an empty queue. It holds no memory.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Bytes that wait.
+    /// Returns the number of queued bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no bytes are queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -108,7 +109,8 @@ impl WriteQueue {
         }
     }
 
-    /// Appends what `write` appends to the bytes it is given.
+    /// Calls `write` with a buffer. The bytes that `write` appends to the buffer are queued. The buffer may already
+    /// hold other bytes, which `write` must not change.
     pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let copied = self.copied_mut();
         let before = copied.len();
@@ -116,7 +118,7 @@ impl WriteQueue {
         self.len += self.copied.len().saturating_sub(before);
     }
 
-    /// Moves everything from `other` behind what is here.
+    /// Moves all bytes from `other` to the end of this queue.
     pub fn append(&mut self, other: &mut Self) {
         if other.is_empty() {
             return;
@@ -133,7 +135,7 @@ impl WriteQueue {
         other.clear();
     }
 
-    /// All bytes in order, for a transport that is no byte stream.
+    /// Returns a copy of all bytes in order, for a transport that is not a byte stream.
     #[must_use]
     pub fn to_contiguous(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len);
@@ -144,7 +146,8 @@ impl WriteQueue {
         bytes
     }
 
-    /// Calls `each` with all that waits, in order, as it lies in memory.
+    /// Calls `each` with each piece of the queued bytes, in order and without a copy: runs of copied bytes, and shared
+    /// frames.
     pub fn for_each_chunk(&self, mut each: impl FnMut(WireBytes<'_>)) {
         let mut position = self.copied_start;
         for (at, frame) in &self.shared {
@@ -159,7 +162,7 @@ impl WriteQueue {
         }
     }
 
-    /// Forgets everything and gives the memory back.
+    /// Drops all bytes and releases the memory.
     pub fn clear(&mut self) {
         recycle(std::mem::take(&mut self.copied));
         self.copied_start = 0;
@@ -167,7 +170,10 @@ impl WriteQueue {
         self.len = 0;
     }
 
-    /// Writes until nothing waits or `stream` takes no more. An empty queue holds no memory.
+    /// Writes until the queue is empty or `stream` accepts no more bytes. An empty queue holds no memory.
+    ///
+    /// # Errors
+    /// The stream failed, or accepted no byte ([`WriteZero`](io::ErrorKind::WriteZero)).
     pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -243,8 +249,8 @@ impl WriteQueue {
         self.compact();
     }
 
-    /// Drops what is written from the front of the copied bytes. A reader that always lags a little would otherwise
-    /// let them grow for ever. Moves each byte at most once for each byte written.
+    /// Removes written bytes from the front of the copied ones. Otherwise they would grow without a bound if a reader
+    /// always lags a little. Moves each byte at most once for each byte written.
     fn compact(&mut self) {
         if self.copied_start > COMPACT_THRESHOLD && self.copied_start * 2 > self.copied.len() {
             self.copied.drain(..self.copied_start);
@@ -268,7 +274,7 @@ fn recycle(mut buffer: Vec<u8>) {
         return;
     }
     buffer.clear();
-    // A thread that is being torn down has no list any more; then the buffer is freed.
+    // The list does not exist any more while the thread exits. Then the buffer is freed.
     let _ = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
         if spare.len() < SPARE_BUFFERS {
@@ -283,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes at most `step` bytes a write.
+    /// Accepts at most `step` bytes in each write.
     struct Reluctant {
         written: Vec<u8>,
         step: usize,
@@ -323,7 +329,7 @@ mod tests {
         }
     }
 
-    /// A mixture of small and large, copied and shared messages and what they are together.
+    /// Returns a queue of small and large, copied and shared messages, and the bytes of all of them.
     fn mixture() -> (WriteQueue, Vec<u8>) {
         let mut queue = WriteQueue::new();
         let mut expected = Vec::new();
@@ -341,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_pushed_is_what_is_written_whatever_the_stream_takes() {
+    async fn all_bytes_are_written_however_few_the_stream_accepts() {
         for step in [7, 4096, 100_000, 10_000_000] {
             let (mut queue, expected) = mixture();
             assert_eq!(queue.len(), expected.len());
@@ -382,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_frames_take_no_more_memory_than_their_bytes_count() {
+    fn tiny_frames_take_little_more_memory_than_their_bytes() {
         let frame = Bytes::from_static(b"\x81\x0742[\"a\"]");
         let mut queue = WriteQueue::new();
         for _ in 0..100_000 {
