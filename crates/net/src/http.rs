@@ -1,4 +1,4 @@
-//! HTTP, for both sides, until a connection is upgraded.
+//! HTTP for clients and servers, until a connection is upgraded.
 
 mod dial;
 mod eager_service;

@@ -1,4 +1,4 @@
-//! From a host and a port to a byte stream, as a client comes to it: by TCP, through a proxy, with TLS.
+//! Opens a client's byte stream to a host and a port: over TCP, optionally through a proxy and with TLS.
 
 mod error;
 mod happy_eyeballs;
@@ -12,7 +12,7 @@ use crate::io::Stream;
 use crate::tls::ClientTls;
 use crate::tls::TlsError;
 
-/// How to come to a byte stream.
+/// Opens byte streams to servers, directly or through a proxy, with or without TLS.
 #[derive(Debug, Clone, Default)]
 pub struct Dialer {
     proxy: Option<Proxy>,
@@ -20,41 +20,42 @@ pub struct Dialer {
     tls: Option<ClientTls>,
 }
 
-/// Where to go.
+/// The server to connect to.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// A name, an IPv4 address, or an IPv6 address without brackets.
+    /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
     pub host: &'a str,
     /// The port.
     pub port: u16,
-    /// Whether TLS is spoken there.
+    /// Whether to use TLS.
     pub secure: bool,
 }
 
 impl Dialer {
-    /// Directly.
+    /// Creates a dialer that connects directly and trusts the system's root certificates.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Through a proxy, where it says so.
+    /// Connects through the proxy that `proxy` selects for a target. Connects directly if `proxy` selects none.
     pub fn proxy(&mut self, proxy: Proxy) {
         self.proxy = Some(proxy);
     }
 
-    /// Trusts whom this says, instead of whom the system trusts.
+    /// Uses this TLS configuration instead of [`ClientTls::system`].
     #[cfg(feature = "tls")]
     pub fn tls(&mut self, tls: ClientTls) {
         self.tls = Some(tls);
     }
 
-    /// Connects. Takes as long as the system takes to give up: put a timeout around it.
+    /// Connects to `target`. This can take as long as the operating system needs to give up, so put a timeout around
+    /// it.
     ///
-    /// Cancel safe: a dropped call leaves nothing behind.
+    /// Cancel safe: dropping the future closes every connection that it has opened.
     ///
     /// # Errors
-    /// Says who is to blame.
+    /// Returns which step failed: name resolution, TCP, the proxy or TLS.
     pub async fn dial(&self, target: Target<'_>) -> Result<Stream, DialError> {
         let stream = match self.proxy.as_ref().and_then(|proxy| proxy.intercept(target)) {
             Some(hop) => self.tunnel(&hop).await?,
@@ -63,10 +64,10 @@ impl Dialer {
         if target.secure { Ok(self.connect_tls(stream, target.host).await?) } else { Ok(stream) }
     }
 
-    /// Speaks TLS on a stream that leads to `host` already.
+    /// Performs the TLS handshake on `stream`, which is already connected to `host`.
     ///
     /// # Errors
-    /// The other end does not speak TLS, or is not whom its certificate should name.
+    /// The server does not speak TLS, or its certificate is not valid for `host`.
     pub async fn connect_tls(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
         #[cfg(feature = "tls")]
         {
@@ -80,7 +81,7 @@ impl Dialer {
         }
     }
 
-    /// To where the proxy leads.
+    /// Connects to the proxy and has it connect to the target.
     async fn tunnel(&self, hop: &proxy::ProxyTunnel) -> Result<Stream, DialError> {
         let failed = |error| DialError::Proxy { proxy: hop.to_string(), error };
         let unreachable = |error| failed(ProxyError::Unreachable(Box::new(error)));

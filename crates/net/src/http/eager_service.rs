@@ -1,4 +1,4 @@
-//! A tower service for hyper, called as soon as there is a request.
+//! Adapts a tower service to hyper and calls it as soon as there is a request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
-/// hyper-util's adapter calls the service when its future is first polled. hyper looks for the end of the connection
-/// before that, and drops the future: the service would never learn of a request whose client hung up at once. Here, a
-/// service that is ready (nearly all are, at all times) is called at once, so that it can notice that the client is gone.
+/// Calls the service before its future is first polled, if it is ready. hyper-util's adapter calls it only in the first
+/// poll. Before that poll, hyper checks whether the client has closed the connection, and drops the future if so: the
+/// service would never see the request of a client that disconnects at once. Nearly all services are always ready.
 #[derive(Debug, Clone)]
 pub(crate) struct EagerService<S>(pub(crate) S);
 
@@ -25,7 +25,7 @@ where
 
     fn call(&self, request: R) -> Self::Future {
         let mut service = self.0.clone();
-        // A service that is not ready is polled again by the future, which has a task to wake.
+        // The future polls a service that is not ready again, with the waker of its task.
         match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => EagerFuture::Called { future: service.call(request) },
             Poll::Ready(Err(_)) | Poll::Pending => EagerFuture::Waiting { future: service.oneshot(request) },
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_that_is_ready_knows_of_a_request_whose_future_is_never_polled() {
+    fn a_ready_service_is_called_even_if_its_future_is_never_polled() {
         let calls = Arc::new(AtomicUsize::new(0));
         let service = service_fn(|()| {
             calls.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
-    /// Ready when it has been asked for the third time.
+    /// Ready at the third poll.
     #[derive(Clone)]
     struct Slow(usize);
 
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_is_not_ready_is_waited_for() {
+    async fn a_service_that_is_not_ready_is_polled_until_it_is() {
         assert_eq!(EagerService(Slow(0)).call(()).await, Ok(3));
     }
 }

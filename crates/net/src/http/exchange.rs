@@ -1,4 +1,4 @@
-//! One request of HTTP/1.1 and its answer, after which the stream may belong to another protocol.
+//! Sends one HTTP/1.1 request and reads its response. After that the stream may belong to another protocol.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -22,36 +22,40 @@ use crate::http::upgrade::Upgraded;
 use crate::io::Stream;
 use ws_proto::ErrorChain;
 
-/// Bytes of the head of an answer. Answers a server whose head does not end.
+/// The maximum size of a response head in bytes. Protects against a server whose head does not end.
 const MAX_HEAD_SIZE: usize = 16 * 1024;
 
-/// Header fields of an answer.
+/// The maximum number of header fields of a response.
 const MAX_HEADERS: usize = 100;
 
-/// Interim answers (1xx) before the answer. Answers a server that sends nothing else; Go's client takes five.
+/// The maximum number of interim responses (1xx) before the final one. Protects against a server that sends nothing
+/// else. Go's client accepts five.
 const MAX_INFORMATIONAL_RESPONSES: usize = 16;
 
-/// Bytes of a refusal's body that are kept. It is for a message, not for a page.
+/// The number of body bytes that are kept if the server does not upgrade. They are for an error message, not for a
+/// page.
 const MAX_BODY_SIZE: usize = 16 * 1024;
 
-/// How long the body of a refusal is waited for. The head says what matters.
+/// How long to wait for the body if the server does not upgrade. The head already has the important part.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a server has said to a request.
+/// The response of a server to a request.
 #[derive(Debug)]
 pub enum ExchangeResponse {
-    /// The stream is ours: 101, or a success to CONNECT.
+    /// The server switched protocols (101), or accepted a CONNECT (2xx). The stream now belongs to the caller.
     Upgraded(Response<()>, Upgraded),
-    /// Something else; of its body the first 16 KiB, as far as they came within a second.
+    /// Any other response. Its body holds the first 16 KiB, without the bytes that did not arrive within one second.
     Response(Response<Bytes>),
 }
 
-/// Sends a request without a body. It has to name its host. How long the answer may take is for the caller to say.
+/// Sends a request without a body and returns the response. The request must have a `Host` header. There is no timeout:
+/// the caller sets one.
 ///
-/// Cancel safe in that a dropped call closes the connection.
+/// Cancel safe: dropping the future closes the connection.
 ///
 /// # Errors
-/// The stream failed or ended, or the answer is not HTTP/1.x or longer than 16 KiB, or comes behind too many of 1xx.
+/// The stream failed or ended, the response is not HTTP/1.x, its head is longer than 16 KiB or has more than 100 header
+/// fields, or more than 16 interim responses (1xx) came before it.
 pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<ExchangeResponse, ExchangeError> {
     let is_connect = request.method() == Method::CONNECT;
     let (mut sender, connection) = http1::Builder::new()
@@ -78,13 +82,14 @@ pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Exchan
         }
     };
     let connection = async {
-        // It ends before the exchange when a server closes behind its answer. Its error is the exchange's as well.
+        // This future ends before the exchange if the server closes the connection after its response. The exchange
+        // returns the same error.
         drop(connection.with_upgrades().await);
         pending::<Infallible>().await
     };
     tokio::select! {
-        // The request has to be under way before the connection finds that the server has spoken first: only then it says
-        // so to the request.
+        // Poll the exchange first. If the server sent bytes before the request, the connection reports that error to
+        // the request only if the request is already queued.
         biased;
         answer = exchange => answer,
         never = connection => match never {},
@@ -92,7 +97,7 @@ pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Exchan
     }
 }
 
-/// There was no answer, or none in HTTP/1.x.
+/// The server sent no response, or none in HTTP/1.x.
 #[derive(Debug)]
 pub struct ExchangeError(Cause);
 
@@ -107,17 +112,17 @@ impl fmt::Display for ExchangeError {
         let error = match &self.0 {
             Cause::Http(error) => error,
             Cause::TooManyInformational => {
-                return f.write_str("too many interim answers (1xx) before the answer");
+                return f.write_str("too many interim responses (1xx) before the final response");
             }
         };
         if error.is_incomplete_message() {
-            return f.write_str("the server closed the connection without an answer");
+            return f.write_str("the server closed the connection without a response");
         }
         if error.is_parse_too_large() {
-            return f.write_str("the head of the answer is too large");
+            return f.write_str("the response head is too large");
         }
         if error.is_parse() {
-            f.write_str("the answer is not HTTP/1.1: ")?;
+            f.write_str("the response is not HTTP/1.1: ")?;
         }
         ErrorChain(error).fmt(f)
     }
@@ -133,8 +138,7 @@ impl From<hyper::Error> for ExchangeError {
 
 async fn take_upgraded(mut response: Response<Incoming>) -> Result<ExchangeResponse, ExchangeError> {
     let upgraded = hyper::upgrade::on(&mut response).await?;
-    let parts =
-        upgraded.downcast::<TokioIo<Stream>>().expect("hyper gives back the stream that it was given");
+    let parts = upgraded.downcast::<TokioIo<Stream>>().expect("hyper returns the stream it was given");
     let upgraded = Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf };
     Ok(ExchangeResponse::Upgraded(response.map(drop), upgraded))
 }
@@ -151,7 +155,7 @@ async fn collect_body_prefix(response: Response<Incoming>) -> Response<Bytes> {
             }
         }
     };
-    // What has come by then is what there is.
+    // After the timeout, keep what has arrived.
     let _ = timeout(BODY_TIMEOUT, whole).await;
     Response::from_parts(head, bytes.freeze())
 }
@@ -163,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of it when the server says this, and then leaves the connection open.
+    /// Returns the result of an exchange with a server that sends these bytes and keeps the connection open.
     async fn answered(answer: &[u8]) -> Result<ExchangeResponse, ExchangeError> {
         let (client, mut server) = tokio::io::duplex(1024 * 1024);
         let request = Request::get("/").header("host", "h").header("upgrade", "x").body(()).unwrap();
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_bytes_behind_a_switch_belong_to_the_new_protocol() {
+    async fn the_bytes_after_a_switch_belong_to_the_new_protocol() {
         let answer =
             b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\nHTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nhello";
         let Ok(ExchangeResponse::Upgraded(response, mut upgraded)) = answered(answer).await else {
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_keeps_its_head_and_the_beginning_of_its_body() {
+    async fn a_refusal_keeps_its_head_and_the_start_of_its_body() {
         let head = b"HTTP/1.1 401 Unauthorized\r\nX-Reason: because\r\nContent-Length: 100000\r\n\r\n";
         for (sent, kept, waits) in [(0, 0, true), (5, 5, true), (100_000, MAX_BODY_SIZE, false)] {
             let begin = Instant::now();
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_without_an_end_is_given_up() {
+    async fn an_endless_head_is_an_error() {
         let endless = [b"HTTP/1.1 101 Switching\r\nX: ", &vec![b'x'; MAX_HEAD_SIZE][..]].concat();
         assert!(is_parse(answered(&endless).await));
         let many = format!("HTTP/1.1 101 Switching\r\n{}\r\n", "x: 1\r\n".repeat(MAX_HEADERS + 1));
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_only_announces_its_answer_is_given_up() {
+    async fn too_many_interim_responses_are_an_error() {
         for (interim, is_answer) in
             [(MAX_INFORMATIONAL_RESPONSES, true), (MAX_INFORMATIONAL_RESPONSES + 1, false)]
         {
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_speaks_first_is_blamed_for_it() {
+    async fn bytes_before_the_request_are_an_error() {
         let (client, mut server) = tokio::io::duplex(1024);
         server.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
         let request = Request::get("/").header("host", "h").body(()).unwrap();
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_http_is_told_so() {
+    async fn a_response_that_is_not_http_is_an_error() {
         for answer in [&b"\x15\x03\x01\x00\x02\x02\x46"[..], b"hello\r\n\r\n", b"HTTP/2 200\r\n\r\n"] {
             assert!(is_parse(answered(answer).await), "{answer:?}");
         }

@@ -1,7 +1,8 @@
-//! A connection of HTTP/2: many requests and WebSockets (RFC 8441) on one stream of bytes.
+//! An HTTP/2 connection: many requests and WebSockets (RFC 8441) on one byte stream.
 //!
-//! hyper speaks the protocol. What it leaves to others is here: how long a peer may take nothing of an answer, how many
-//! requests it may take back, when a connection without requests ends, and the end of a WebSocket that cannot be written.
+//! hyper implements the protocol. This module adds what hyper leaves to its user: a timeout for responses that the peer
+//! does not read, a limit on cancelled requests, the end of a connection without requests, and a timeout for WebSockets
+//! that have ended but whose last bytes the peer does not read.
 
 mod executor;
 mod rewind;
@@ -24,39 +25,43 @@ pub(crate) use self::rewind::Rewind;
 pub use self::stream::Http2Stream;
 pub(crate) use self::stream::StreamDropSignal;
 
-/// The longest window that there is (RFC 9113 §6.9.1).
+/// The maximum flow-control window (RFC 9113 §6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 
-/// Bytes of answers that are handed to hyper at a time: the payload of one DATA frame (RFC 9113 §6.5.2).
+/// The number of response bytes passed to hyper at a time: the payload of one DATA frame (RFC 9113 §6.5.2).
 const MAX_DATA_FRAME_SIZE: usize = 16 * 1024;
 
-/// Bytes of one stream that hyper keeps behind a connection that takes nothing.
+/// The number of bytes of one stream that hyper buffers while the connection accepts no writes.
 const MAX_SEND_BUF_SIZE: usize = 64 * 1024;
 
-/// Streams that are reset before we have seen them, in one read; and those that we have to reset because they break
-/// the protocol, in the life of a connection. More end the connection with ENHANCE_YOUR_CALM.
+/// The maximum number of streams that the peer resets before the server has accepted them, in one read; and the maximum
+/// number that the server resets in the life of a connection because they break the protocol. One more ends the
+/// connection with ENHANCE_YOUR_CALM.
 const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 128;
 
-/// How long a peer has to answer our Ping.
+/// How long a peer may take to acknowledge a PING.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a peer may ask of one connection of HTTP/2, beside the [`HttpLimits`] that it shares with HTTP/1.1.
+/// Limits on one HTTP/2 connection, in addition to the [`HttpLimits`] that apply to HTTP/1.1 too.
 #[derive(Debug, Clone)]
 pub struct Http2Limits {
-    /// Requests and WebSockets at the same time. A further one is refused, and may be tried again. Answers requests
-    /// that are begun in masses. Default 100, the least that RFC 9113 recommends.
+    /// The maximum number of concurrent requests and WebSockets on one connection. A further one is refused, and the
+    /// client may retry it. Protects against floods of requests. Default 100, the minimum that RFC 9113 recommends.
     pub max_concurrent_streams: u32,
-    /// Bytes of one stream that may have come and wait to be read; of all streams together, [`max_concurrent_streams`](Self::max_concurrent_streams)
-    /// times as many, so that none of them can stop the others. The peer is told, and one that sends more is
-    /// disconnected. Answers sending and not being read. Default 128 KiB.
+    /// The flow-control window of one stream: the maximum number of received bytes that have not been read yet. The
+    /// window of the connection is [`max_concurrent_streams`](Self::max_concurrent_streams) times as large, so that no
+    /// stream can block the others. The server announces the window, and disconnects a peer that exceeds it. Protects
+    /// against peers that send faster than the server reads. Default 128 KiB.
     pub initial_stream_window_size: u32,
-    /// Requests that the peer may take back (RST_STREAM) before they are answered; each one that is answered makes one
-    /// of them good. More end the connection. Answers rapid reset (CVE-2023-44487): requests that are begun at a rate
-    /// that [`max_concurrent_streams`](Self::max_concurrent_streams) does not bound. Default 1,000.
+    /// The maximum number of requests that the peer cancels (RST_STREAM) before their response. Each request that gets
+    /// a response lowers the count by one. A count above the limit ends the connection. Protects against rapid reset
+    /// (CVE-2023-44487): the peer opens and cancels requests at a rate that
+    /// [`max_concurrent_streams`](Self::max_concurrent_streams) does not limit. Default 1,000.
     pub max_reset_streams: u32,
-    /// How often a peer is asked by a Ping whether it is still there; it has 20 s to answer. `None`: never. Answers
-    /// peers that vanish, or no longer run. Default 60 s.
+    /// The interval between the PINGs that check whether the peer is alive. A peer that does not acknowledge a PING
+    /// within 20 s is disconnected. Protects against peers that vanish or hang. `None` disables the PINGs. Default 60
+    /// s.
     pub keep_alive_interval: Option<Duration>,
 }
 
@@ -71,7 +76,7 @@ impl Default for Http2Limits {
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 pub(crate) async fn serve<S: HttpService>(
     io: Rewind,
     service: S,
@@ -100,18 +105,21 @@ pub(crate) async fn serve<S: HttpService>(
 
     let mut stop = ShutdownState::Running(shutdown);
     let mut stage = ConnectionState::Fresh;
-    // Counts while there is no stream.
+    // Runs while the connection has no stream.
     let mut silence = pin!(sleep(limits.header_read_timeout));
     loop {
         let streams = *counts.borrow_and_update();
         let is_silent = streams.requests == 0 && streams.websockets == 0;
         if streams.resets > http2.max_reset_streams {
-            tracing::debug!(cancelled = streams.resets, "a peer takes back too many requests");
+            tracing::debug!(
+                cancelled = streams.resets,
+                "closing an HTTP/2 connection: the peer cancelled too many requests"
+            );
             return Ok(());
         }
         if matches!(stop, ShutdownState::Draining(_)) && streams.requests == 0 && streams.websockets > 0 {
-            // They are the program's to end: the listener does not wait for them. Without them the connection ends by
-            // itself, when its last answers have left.
+            // The program ends the WebSockets, so the listener does not wait for them. Without any, the connection ends
+            // by itself after the last responses are sent.
             stop = ShutdownState::Done;
         }
         let stopped = async {
@@ -122,10 +130,10 @@ pub(crate) async fn serve<S: HttpService>(
         };
         tokio::select! {
             result = &mut connection => return result,
-            // The other end of it lives in the connection.
+            // This cannot fail: `connection` holds the sender.
             _ = counts.changed() => {
                 let limit = if stage == ConnectionState::GoAwaySent {
-                    // A request that has crossed our word, and whose answer may still be on its way.
+                    // This request crossed our GOAWAY. The peer may still be reading the response.
                     limits.write_timeout
                 } else {
                     stage = ConnectionState::Active;
@@ -139,34 +147,34 @@ pub(crate) async fn serve<S: HttpService>(
             }
             () = &mut silence, if is_silent => {
                 match stage {
-                    // It has asked for nothing, or neither answers nor goes.
+                    // The peer sent no request, or neither reads its last responses nor closes the connection.
                     ConnectionState::Fresh | ConnectionState::GoAwaySent => return Ok(()),
                     ConnectionState::Active => stage = ConnectionState::GoAwaySent,
                 }
                 connection.as_mut().graceful_shutdown();
-                // The last answers may still be on their way.
+                // The peer may still be reading the last responses.
                 silence.as_mut().reset(Instant::now() + limits.write_timeout);
             }
         }
     }
 }
 
-/// How far a connection has come by itself.
+/// The state of a connection, apart from a shutdown of the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionState {
-    /// It has had no request.
+    /// There was no request yet.
     Fresh,
-    /// It has had some.
+    /// There was at least one request.
     Active,
-    /// It had none for too long, and the peer was told to go.
+    /// The connection was without a request for too long, and the server sent GOAWAY.
     GoAwaySent,
 }
 
-/// How far the listener's stop has come. The listener waits until its [`Shutdown`] is dropped.
+/// The state of the listener's shutdown. The listener waits until its [`Shutdown`] is dropped.
 #[derive(Debug)]
 enum ShutdownState {
     Running(Shutdown),
-    /// The peer was told to go, and may still wait for answers.
+    /// The server sent GOAWAY. The peer may still wait for responses.
     Draining(Shutdown),
     Done,
 }

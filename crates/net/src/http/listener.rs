@@ -26,46 +26,53 @@ use crate::io::Stream;
 use crate::log_rate_limit::LogRateLimit;
 use ws_proto::ErrorChain;
 
-/// How long a failed `accept` (usually: no descriptors left) keeps the loop from trying again, so that it does not
-/// spin.
+/// How long the accept loop pauses after a failed `accept`, so that it does not spin. The usual cause: no free
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often the system asks after a silent peer, and how many times before it gives the connection up.
+/// The interval between the TCP keepalive probes to a silent peer, and how many may fail before the system closes the
+/// connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
 
-/// The address of the peer of a connection, an extension of every request that a [`Listener`] serves.
+/// The address of the peer of a connection. Every request that a [`Listener`] serves has it as an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// What a peer may ask of the HTTP server before it is a session.
+/// Limits on the HTTP connections of a [`Listener`], before a request becomes a WebSocket or an Engine.IO session.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
-    /// Time for a whole request head, from the moment that the connection is ready for one; and before the first one,
-    /// as long again for the handshake of TLS. Answers connections that send a byte now and then (slow loris) or nothing
-    /// at all. A connection of HTTP/2 is ready for a request as long as there is none, and no WebSocket. Default 10 s.
+    /// How long a client may take to send a complete request head. The time starts when the connection is ready for a
+    /// request. Before the first request, the TLS handshake may take as long again. An HTTP/2 connection is ready for a
+    /// request while it has no open request and no WebSocket. Protects against connections that send a byte now and
+    /// then (slow loris) or nothing at all. Default 10 s.
     pub header_read_timeout: Duration,
-    /// Bytes of a request head. Answers heads without an end. Default 16 KiB; at least 8 KiB.
+    /// The maximum size of a request head in bytes. Protects against heads that do not end. Values below 8 KiB count as
+    /// 8 KiB. Default 16 KiB.
     pub max_head_size: usize,
-    /// Header fields of a request. Default 100.
+    /// The maximum number of header fields of a request. Default 100.
     pub max_headers: usize,
-    /// How long an answer, or the end of the connection, may wait for a peer that takes none of it. Answers clients that ask
-    /// and do not read: their connection is closed; over HTTP/2 the stream of the answer, and the connection if it takes
-    /// nothing at all. It does not concern WebSockets. Default 30 s.
+    /// How long the server waits for a peer that does not read a response, or the end of the connection. Then it closes
+    /// an HTTP/1.1 connection. Over HTTP/2 it resets the stream of the response, and closes the connection if the peer
+    /// reads nothing at all. Protects against clients that send requests and do not read the responses. Does not apply
+    /// to WebSockets. Default 30 s.
     pub write_timeout: Duration,
-    /// Connections at the same time that are no WebSocket, or not yet. Answers connections that are opened in masses: a
-    /// further one waits in the queue of the system until one of them ends, or is upgraded, and the log says so. A client
-    /// that polls takes one, and another one for each POST. One of HTTP/2 counts until it ends, whatever is opened on it,
-    /// as it can always ask for more: where more clients than that have their WebSockets over HTTP/2, this has to be
-    /// more. Default 100,000.
+    /// The maximum number of concurrent connections that are not WebSockets, or not yet. Further connections wait in
+    /// the system's accept queue until one of these ends or is upgraded, and the server logs a warning. Protects
+    /// against floods of connections. Default 100,000.
+    ///
+    /// A client that uses polling holds one connection, and a second one during each POST. An HTTP/2 connection counts
+    /// until it ends, even if it carries only WebSockets, because it can always send another request. If more clients
+    /// than this use WebSockets over HTTP/2, raise the limit.
     pub max_connections: usize,
-    /// Silence after which the system asks whether the peer's machine is still there, four times in a minute. Answers
-    /// peers that vanish while nothing else is asked of them. It holds for WebSockets as well. `None`: it never asks.
+    /// The time without traffic after which the system starts to send TCP keepalive probes, one every 15 s, to check
+    /// that the peer's machine still responds. If four probes fail, the system closes the connection. Protects against
+    /// peers that vanish while the server has nothing to send. Applies to WebSockets too. `None` disables keepalive.
     /// Default 60 s.
     pub tcp_keepalive: Option<Duration>,
-    /// How long connections may go on after the server was asked to stop. Default 5 s.
+    /// How long open connections may continue after the server was asked to stop. Default 5 s.
     pub shutdown_timeout: Duration,
-    /// What a connection of HTTP/2 may ask for beside that. `None`: HTTP/1.1 is all that is spoken.
+    /// Additional limits on HTTP/2 connections. `None` disables HTTP/2: the server speaks only HTTP/1.1.
     pub http2: Option<Http2Limits>,
 }
 
@@ -84,10 +91,10 @@ impl Default for HttpLimits {
     }
 }
 
-/// A TCP listener that serves HTTP/1.1 and HTTP/2 with a tower service, upgrades and extended CONNECTs included.
+/// A TCP listener that serves HTTP/1.1 and HTTP/2 with a tower service. It supports upgrades and extended CONNECT.
 ///
-/// Over TLS the client chooses by ALPN. In the clear it speaks HTTP/2 by prior knowledge (RFC 9113 §3.3); nothing is read
-/// twice to find that out.
+/// Over TLS the client selects the version by ALPN. Without TLS a client may start with HTTP/2 directly ("prior
+/// knowledge", RFC 9113 §3.3); the server detects that from the first bytes.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -95,7 +102,7 @@ pub struct Listener {
     tls: Option<Tls>,
 }
 
-/// With which each connection begins, if there is such a thing in this program.
+/// The TLS configuration of a listener. It has no values if the program is built without TLS.
 #[cfg(feature = "tls")]
 type Tls = crate::tls::ServerTls;
 #[cfg(not(feature = "tls"))]
@@ -103,29 +110,29 @@ type Tls = crate::tls::ServerTls;
 enum Tls {}
 
 impl Listener {
-    /// Binds the first of `addresses` that can be bound.
+    /// Binds a listener to the first of `addresses` that can be bound.
     ///
     /// # Errors
-    /// What the operating system says, for instance that the address is in use.
+    /// Returns the error of the operating system, for instance that the address is in use.
     pub async fn bind(addresses: impl ToSocketAddrs, limits: HttpLimits) -> io::Result<Self> {
         Ok(Self::from_tcp(TcpListener::bind(addresses).await?, limits))
     }
 
-    /// Serves on a listener that is bound already.
+    /// Creates a listener from a TCP listener that is already bound.
     #[must_use]
     pub fn from_tcp(listener: TcpListener, limits: HttpLimits) -> Self {
         if let Some(silence) = limits.tcp_keepalive {
-            // What is accepted inherits it, so it costs a connection nothing.
-            let asking = TcpKeepalive::new().with_time(silence).with_interval(KEEPALIVE_INTERVAL);
-            let asking = asking.with_retries(KEEPALIVE_RETRIES);
-            if let Err(error) = SockRef::from(&listener).set_tcp_keepalive(&asking) {
-                tracing::debug!(%error, "the system does not ask after silent peers");
+            // Accepted sockets inherit the option, so no connection needs a system call for it.
+            let keepalive = TcpKeepalive::new().with_time(silence).with_interval(KEEPALIVE_INTERVAL);
+            let keepalive = keepalive.with_retries(KEEPALIVE_RETRIES);
+            if let Err(error) = SockRef::from(&listener).set_tcp_keepalive(&keepalive) {
+                tracing::debug!(%error, "cannot enable TCP keepalive");
             }
         }
         Self { listener, limits, tls: None }
     }
 
-    /// Speaks TLS with every client. One that speaks HTTP in the clear is answered 400.
+    /// Serves only TLS. A client that sends an unencrypted HTTP request gets the status 400.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
@@ -133,16 +140,19 @@ impl Listener {
         self
     }
 
-    /// The address that is served; it tells the port where port 0 was asked for.
+    /// Returns the local address. If the listener was bound to port 0, the address has the port that the system chose.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Returns the error of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is ready; then takes no more connections and lets those that are open finish the request
-    /// they are at. Not cancel safe: dropping the future leaves the open connections to themselves.
+    /// Serves connections until `stop` is ready. Then it accepts no more connections and waits until the open ones have
+    /// finished their current requests, at most for [`HttpLimits::shutdown_timeout`].
+    ///
+    /// Not cancel safe: dropping the future stops accepting connections, but those already open are still served
+    /// without a listener to stop them.
     pub async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
@@ -156,28 +166,28 @@ impl Listener {
         let (stopping, stopped) = watch::channel(false);
         let connections = TaskTracker::new();
         let (failures, full) = (LogRateLimit::new(), LogRateLimit::new());
-        let places = self.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(places));
+        let permits = self.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(permits));
         loop {
             let accept = async {
-                let place = match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => Some(place),
+                let permit = match Arc::clone(&permits).try_acquire_owned() {
+                    Ok(permit) => Some(permit),
                     Err(_) => {
                         full.try_log(|suppressed| {
                             let max_connections = self.limits.max_connections;
                             tracing::warn!(
                                 max_connections,
                                 suppressed,
-                                "too many connections: further ones wait"
+                                "too many connections: new ones wait in the accept queue"
                             );
                         });
-                        // It fails for a semaphore that is closed, which this one never is.
-                        Arc::clone(&places).acquire_owned().await.ok()
+                        // `acquire_owned` fails only on a closed semaphore. This one is never closed.
+                        Arc::clone(&permits).acquire_owned().await.ok()
                     }
                 };
-                (place, self.listener.accept().await)
+                (permit, self.listener.accept().await)
             };
-            let (place, accepted) = tokio::select! {
+            let (permit, accepted) = tokio::select! {
                 accepted = accept => accepted,
                 () = &mut stop => break,
             };
@@ -186,7 +196,7 @@ impl Listener {
                     let service = WithPeer { service: service.clone(), peer: PeerAddress(peer) };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
-                    let connection = serve_connection(stream, tls, service, limits, shutdown, place);
+                    let connection = serve_connection(stream, tls, service, limits, shutdown, permit);
                     tokio::spawn(connection);
                 }
                 Err(error) => {
@@ -198,15 +208,15 @@ impl Listener {
             }
         }
         drop((self.listener, stopped));
-        // An error says that no connection is left to be told.
+        // An error means that no connection is left to notify.
         let _ = stopping.send(true);
         connections.close();
         let _ = tokio::time::timeout(self.limits.shutdown_timeout, connections.wait()).await;
     }
 }
 
-/// What a connection holds of the listener that serves it: it is told that the listener stops, and the listener then waits
-/// until this is dropped.
+/// A connection's link to the listener that serves it. The listener uses it to request a shutdown, and then waits until
+/// it is dropped.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     stopping: watch::Receiver<bool>,
@@ -214,7 +224,7 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Ready when the listener stops. Cancel safe.
+    /// Waits until the listener stops. Cancel safe.
     pub(crate) async fn requested(&mut self) {
         drop(self.stopping.wait_for(|stopping| *stopping).await);
     }
@@ -230,22 +240,23 @@ fn serve_connection<S: HttpService>(
     service: WithPeer<S>,
     limits: HttpLimits,
     mut shutdown: Shutdown,
-    // Until the end: that of HTTP/1.1 is the upgrade as well, that of HTTP/2 is none but the connection's.
-    place: Option<OwnedSemaphorePermit>,
+    // Held until the connection ends. An HTTP/1.1 connection ends with an upgrade too; an HTTP/2 connection ends only
+    // when it closes.
+    permit: Option<OwnedSemaphorePermit>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        // It is kept until the end.
-        let _ = &place;
-        // Small messages must leave at once; we gather them ourselves. It fails only on a dead socket, which the first
-        // read reports.
+        // Moves the permit into the future, which keeps it until the end.
+        let _ = &permit;
+        // Small messages must leave at once; this crate batches them itself. This fails only on a dead socket, and the
+        // first read reports that.
         let _ = stream.set_nodelay(true);
-        // Boxed, because it is short: its memory would be held as long as the connection lives.
+        // Boxed, because the handshake is short. Inline, its memory would be held as long as the connection lives.
         let begun = Box::pin(accept_tls(stream, service.peer.0, tls, &limits, &mut shutdown));
         let Some(stream) = begun.await else { return };
         let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.is_http2_negotiated());
         let stream = ServerStream::new(stream, limits.write_timeout);
         if is_http2 {
-            // Boxed as well: it is larger by far, and most connections are not of its kind.
+            // Also boxed: this future is much larger than the HTTP/1.1 one, and most connections do not need it.
             let stream = Rewind::new(Bytes::new(), stream);
             return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
@@ -268,7 +279,8 @@ fn serve_connection<S: HttpService>(
             }
         };
         let Err(error) = result else { return };
-        // Only as the first thing that is said: behind a request it would be somebody else's idea of where that ends.
+        // Switch to HTTP/2 only if the preface comes first. A preface after a request could be part of a body, if a
+        // proxy disagrees with this server about where the request ends (request smuggling).
         if may_be_http2
             && error.is_parse_version_h2()
             && let Some(parts) = connection.into_parts()
@@ -293,11 +305,12 @@ async fn serve_http2<S: HttpService>(
     }
 }
 
-/// Strangers who find the port cause many.
+/// Port scanners cause many failed handshakes.
 #[cfg(feature = "tls")]
 static TLS_HANDSHAKE_FAILURE_LOG: LogRateLimit = LogRateLimit::new();
 
-/// The stream to speak HTTP on, unless the client never comes so far.
+/// Performs the TLS handshake, if there is one, and returns the stream for HTTP. Returns `None` if the handshake fails,
+/// takes too long, or the listener stops.
 async fn accept_tls(
     stream: TcpStream,
     peer: SocketAddr,
@@ -315,7 +328,7 @@ async fn accept_tls(
             TLS_HANDSHAKE_FAILURE_LOG.try_log(|suppressed| {
                 tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
             });
-            // What the client was told should arrive.
+            // The drop closes the stream such that the alert or response sent to the client arrives.
             drop(ServerStream::new(stream, limits.write_timeout));
         });
         return accepted.ok();
@@ -325,7 +338,7 @@ async fn accept_tls(
     Some(Stream::Tcp(stream))
 }
 
-/// What [`Listener::serve`] asks of a service, in one name.
+/// The bounds of [`Listener::serve`] on a service, as one trait.
 pub(crate) trait HttpService:
     Service<
         http::Request<Incoming>,
@@ -351,7 +364,7 @@ where
     type ResponseBody = B;
 }
 
-/// Gives each request the address of its peer.
+/// Adds the address of the peer to each request.
 #[derive(Debug, Clone)]
 struct WithPeer<S> {
     service: S,
@@ -386,7 +399,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 
-    /// Upgrades every connection that asks for it, and gives the stream to the test.
+    /// Starts a server that upgrades every connection that requests it, and sends the streams to the test.
     async fn serve(limits: HttpLimits) -> (SocketAddr, mpsc::UnboundedReceiver<Stream>) {
         let (sender, upgraded) = mpsc::unbounded_channel();
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -407,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_too_many_waits_until_one_ends_and_upgraded_ones_do_not_count() {
+    async fn connections_over_the_limit_wait_and_upgraded_ones_do_not_count() {
         let (address, mut upgraded) = serve(HttpLimits { max_connections: 2, ..HttpLimits::default() }).await;
         let mut streams = Vec::new();
         for _ in 0..5 {
@@ -419,12 +432,13 @@ mod tests {
         let mut second = TcpStream::connect(address).await.unwrap();
         let mut third = TcpStream::connect(address).await.unwrap();
         third.write_all(REQUEST).await.unwrap();
-        // Time enough for whoever has a place: all of it runs on the thread of this test, which answers the second one.
+        // Give the server time. It runs on the thread of this test, so each response to the second connection lets all
+        // its tasks run.
         for _ in 0..20 {
             second.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
-            let mut answer = Vec::new();
-            while !answer.ends_with(b"\r\n\r\n") {
-                answer.push(second.read_u8().await.unwrap());
+            let mut response = Vec::new();
+            while !response.ends_with(b"\r\n\r\n") {
+                response.push(second.read_u8().await.unwrap());
             }
         }
         assert!(upgraded.try_recv().is_err());
@@ -434,7 +448,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_asks_after_silent_peers() {
+    async fn accepted_sockets_have_tcp_keepalive() {
         for silence in [Some(Duration::from_secs(70)), None] {
             let limits = HttpLimits { tcp_keepalive: silence, ..HttpLimits::default() };
             let (address, mut upgraded) = serve(limits).await;

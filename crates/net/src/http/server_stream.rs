@@ -1,5 +1,5 @@
-//! The stream under the HTTP server: given up when the peer takes nothing for too long, and closed so that the last answer
-//! arrives.
+//! The stream under the HTTP server. Its writes time out if the peer reads nothing, and it closes such that the last
+//! response arrives.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,23 +15,23 @@ use tokio::time::{Sleep, sleep};
 
 use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, ReadBuffer, Stream};
 
-/// With which a peer begins that speaks HTTP/2 (RFC 9113 §3.4).
+/// The first bytes of an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose writes fail once they have waited for the limit.
+/// A stream whose writes fail after they have waited for `write_timeout`.
 ///
-/// hyper waits for ever: an answer of megabytes that its client does not read would outlive the session that it is
-/// from, for as long as the client's machine says that it is there.
+/// hyper has no timeout for writes. Without this one, a response of megabytes that the client does not read would
+/// outlive its session, for as long as the client's machine acknowledges packets.
 ///
-/// It is closed in the way of RFC 9112 §9.6. A request can be refused before its body has come; a socket that is dropped
-/// with unread bytes in it is reset, and the reset may overtake the refusal.
+/// The stream is closed as RFC 9112 §9.6 describes. The server may refuse a request before its body has arrived. If a
+/// socket is dropped with unread bytes, the kernel sends a reset, and the reset may overtake the refusal.
 pub(crate) struct ServerStream {
-    /// There until it is taken over.
+    /// `Some` until `into_inner` or the drop takes it.
     socket: Option<TokioIo<Stream>>,
     write_timeout: Duration,
-    /// Runs while the peer takes nothing.
+    /// Runs while a write waits for the peer.
     write_timer: Option<Pin<Box<Sleep>>>,
-    /// Runs since our end was shut.
+    /// Runs from the moment that our end is shut down.
     linger: Option<Linger>,
     has_written: bool,
     preface: PrefaceState,
@@ -49,7 +49,7 @@ impl ServerStream {
         }
     }
 
-    /// Whether the peer has been told anything.
+    /// Returns whether anything was written to this stream.
     pub(crate) fn has_written(&self) -> bool {
         self.has_written
     }
@@ -78,34 +78,34 @@ impl ServerStream {
     }
 }
 
-/// The first thing that a peer says is read as a whole if it can be the preface of HTTP/2 (RFC 9113 §3.4): the parser of
-/// HTTP/1.1, by which that is found, would refuse the half of it.
+/// Whether the first bytes of the peer may still become the HTTP/2 preface (RFC 9113 §3.4). The HTTP/1.1 parser detects
+/// HTTP/2 by the preface, but would reject a part of it, so the parser gets the preface as a whole.
 enum PrefaceState {
-    /// With what has come of the preface.
+    /// The bytes read so far are a prefix of the preface.
     Reading(Vec<u8>),
     Done,
 }
 
 impl ServerStream {
     fn poll_preface(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let PrefaceState::Reading(begun) = &mut self.preface else { return Poll::Ready(Ok(())) };
+        let PrefaceState::Reading(prefix) = &mut self.preface else { return Poll::Ready(Ok(())) };
         let socket = self.socket.as_mut().expect("the socket is there until `into_inner` takes it");
         loop {
             let mut thread = ReadBuffer::take();
-            let room = (buffer.remaining() - begun.len()).min(thread.len());
-            let mut read = ReadBuf::new(&mut thread[..room]);
+            let capacity = (buffer.remaining() - prefix.len()).min(thread.len());
+            let mut read = ReadBuf::new(&mut thread[..capacity]);
             ready!(Pin::new(socket.inner_mut()).poll_read(cx, &mut read))?;
             let read = read.filled();
-            let seen = begun.len() + read.len();
+            let seen = prefix.len() + read.len();
             let may_be_preface = !read.is_empty()
                 && seen < PREFACE.len()
-                && PREFACE.starts_with(begun)
-                && PREFACE[begun.len()..].starts_with(read);
+                && PREFACE.starts_with(prefix)
+                && PREFACE[prefix.len()..].starts_with(read);
             if may_be_preface {
-                begun.extend_from_slice(read);
+                prefix.extend_from_slice(read);
                 continue;
             }
-            buffer.put_slice(begun);
+            buffer.put_slice(prefix);
             buffer.put_slice(read);
             self.preface = PrefaceState::Done;
             return Poll::Ready(Ok(()));
@@ -114,8 +114,8 @@ impl ServerStream {
 }
 
 impl Drop for ServerStream {
-    /// hyper does not shut a connection whose last request asked for an upgrade and was refused, nor one that failed. What
-    /// is left to do needs nobody, and ends in a second.
+    /// Closes the stream in a task of its own. hyper does not shut down a connection that failed, nor one whose last
+    /// request was an upgrade that the server refused. The task ends within a second.
     fn drop(&mut self) {
         if self.linger.is_none()
             && let Some(socket) = self.socket.take()
@@ -123,7 +123,7 @@ impl Drop for ServerStream {
         {
             let (mut socket, mut lingering) = (socket.into_inner(), Linger::new());
             runtime.spawn(poll_fn(move |cx| {
-                // An encrypted stream says that it ends, which a peer that takes nothing does not let it.
+                // TLS sends close_notify here. That blocks if the peer reads nothing.
                 if Pin::new(&mut socket).poll_shutdown(cx).is_pending() {
                     return lingering.poll_timeout(cx);
                 }
@@ -133,7 +133,7 @@ impl Drop for ServerStream {
     }
 }
 
-/// Reads and drops what a peer still sends, until it has ended its half, or has had the time to.
+/// Reads and discards what the peer still sends, until the peer shuts down its end or [`LINGER`] is over.
 struct Linger(Pin<Box<Sleep>>);
 
 impl Linger {
@@ -157,7 +157,7 @@ impl Linger {
                 return Poll::Ready(());
             }
         }
-        // A peer that goes on sending does not keep the others waiting.
+        // A peer that keeps sending must not block the other tasks of the thread.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -196,7 +196,7 @@ impl Write for ServerStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An encrypted stream takes some kilobytes that its peer has not.
+        // A TLS stream may hold some kilobytes that the peer has not read.
         self.poll_with_write_timeout(cx, Write::poll_flush)
     }
 
@@ -226,7 +226,7 @@ mod tests {
     use crate::http::listener::HttpService;
     use crate::{HttpLimits, Listener};
 
-    /// More than the kernel takes. It tells when it is freed.
+    /// More bytes than the kernel buffers. Sends a signal when freed.
     struct Megabytes(Vec<u8>, mpsc::UnboundedSender<()>);
 
     impl AsRef<[u8]> for Megabytes {
@@ -257,7 +257,7 @@ mod tests {
 
     const SIZE: usize = 64 << 20;
 
-    /// Answers everything with megabytes.
+    /// Responds to every request with megabytes.
     #[derive(Clone)]
     struct Generous(mpsc::UnboundedSender<()>);
 
@@ -276,14 +276,14 @@ mod tests {
         }
     }
 
-    /// Answers everything with 400, whatever its body would be.
+    /// Responds to every request with 400, without reading its body.
     fn refuse(_: http::Request<Incoming>) -> std::future::Ready<Result<http::Response<String>, Infallible>> {
         let response = http::Response::builder().status(400).header("connection", "close");
         std::future::ready(Ok(response.body("no".to_owned()).unwrap()))
     }
 
-    /// A stream whose peer takes nothing, not even the end. It tells when it is dropped.
-    struct Stuck(#[allow(dead_code, reason = "its end is what it is for")] oneshot::Sender<()>);
+    /// A stream whose peer reads nothing, not even the shutdown. Dropping it drops the sender, which tells the test.
+    struct Stuck(#[allow(dead_code, reason = "held for its drop")] oneshot::Sender<()>);
 
     impl AsyncRead for Stuck {
         fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -326,14 +326,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_reads_is_given_up() {
+    async fn a_response_that_is_not_read_times_out() {
         let (client, mut freed) = serve(Duration::from_millis(100)).await;
         freed.recv().await.unwrap();
         drop(client);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_holds_up_no_step_for_longer_than_the_limit() {
+    async fn every_step_times_out_if_the_peer_reads_nothing() {
         type Step = fn(&mut ServerStream, &mut Context<'_>) -> Poll<io::Result<()>>;
         let steps: [(&str, Step); 3] = [
             ("write", |stream, cx| Pin::new(stream).poll_write(cx, b"answer").map_ok(drop)),
@@ -351,15 +351,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_whose_end_nobody_takes_is_dropped_after_a_second() {
+    async fn a_stream_whose_shutdown_blocks_is_dropped_after_a_second() {
         let (stream, dropped) = stuck(Duration::from_secs(30));
         drop(stream);
         let dropped = tokio::time::timeout(LINGER * 2, dropped).await;
-        assert!(dropped.expect("it is kept for ever").is_err());
+        assert!(dropped.expect("the stream was not dropped").is_err());
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_read_arrives_whole() {
+    async fn a_response_that_is_read_arrives_complete() {
         let (mut client, _freed) = serve(Duration::from_secs(10)).await;
         let mut read = Vec::new();
         client.read_to_end(&mut read).await.unwrap();
@@ -368,7 +368,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_arrives_although_its_client_is_still_sending() {
-        // What asks for an upgrade is ended by hyper in another way.
+        // hyper ends a request with an upgrade header differently.
         let upgrade = "Connection: upgrade\r\nUpgrade: nothing\r\n";
         for (body, headers) in [(5, ""), (1_000_000, ""), (5, upgrade), (1_000_000, upgrade)] {
             let mut client = connect(service_fn(refuse), HttpLimits::default()).await;
@@ -377,7 +377,7 @@ mod tests {
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));
             assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\nno"), "{answer}");
-            // Nobody's reset is on its way, and might yet overtake the answer on a longer one.
+            // The writes succeed, so no reset was sent that could overtake the response on a slower network.
             for _ in 0..2 {
                 client.write_all(b"the rest").await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));
             }
@@ -385,13 +385,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_goes_on_sending_behind_a_refusal_is_left_in_time() {
+    async fn a_client_that_keeps_sending_after_a_refusal_is_disconnected_in_time() {
         let mut client = connect(service_fn(refuse), HttpLimits::default()).await;
         client.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
         client.read_to_end(&mut Vec::new()).await.unwrap();
         let since = std::time::Instant::now();
         while client.write_all(&[0; 1_000]).await.is_ok() {
-            assert!(since.elapsed() < LINGER * 10, "somebody reads all this");
+            assert!(since.elapsed() < LINGER * 10, "the server still reads");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! From a request of HTTP/1.1 or HTTP/2 to a WebSocket's stream: the opening handshake as hyper hands it over, and the
-//! raw stream taken back.
+//! Opening handshakes of WebSockets over HTTP/1.1 and HTTP/2: verifies the request as hyper passes it on, and takes the
+//! raw stream back from hyper.
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Uri, Version};
@@ -16,16 +16,18 @@ use crate::io::Stream;
 use crate::log_rate_limit::LogRateLimit;
 use ws_proto::ErrorChain;
 
-/// Whether a request asks for WebSocket at all: by an upgrade, or over HTTP/2 by an extended CONNECT (RFC 8441).
+/// Returns whether a request is meant as a WebSocket handshake: an HTTP/1.1 upgrade, or an extended CONNECT over HTTP/2
+/// (RFC 8441). It does not check that the handshake is valid; [`verify_handshake`] does.
 #[must_use]
 pub fn is_websocket_request(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> bool {
     is_upgrade_request(headers) || is_connect_request(method, protocol(extensions))
 }
 
-/// Holds a request against what the RFCs want of a handshake in its version of HTTP.
+/// Checks a request against all requirements for a WebSocket handshake in its version of HTTP: RFC 6455 §4.2.1, or RFC
+/// 8441 for HTTP/2.
 ///
 /// # Errors
-/// The request is not a WebSocket handshake that may be accepted.
+/// The request is not a valid WebSocket handshake.
 pub fn verify_handshake(
     method: &Method,
     target: &Uri,
@@ -44,7 +46,8 @@ fn protocol(extensions: &Extensions) -> Option<&str> {
     extensions.get::<Protocol>().map(Protocol::as_str)
 }
 
-/// A request whose stream will be another protocol's once it is answered; [`finish_upgrade`](crate::finish_upgrade) waits for it.
+/// A request whose stream will belong to another protocol after the response. Pass it to
+/// [`finish_upgrade`], which waits for that and returns the stream.
 #[derive(Debug)]
 pub struct PendingUpgrade {
     upgrade: OnUpgrade,
@@ -53,7 +56,7 @@ pub struct PendingUpgrade {
 }
 
 impl PendingUpgrade {
-    /// Takes the stream of a request from hyper.
+    /// Takes the pending upgrade out of a request that hyper serves.
     pub fn from_request<B>(request: &mut http::Request<B>) -> Self {
         let released = request.extensions_mut().remove();
         let is_http2 = request.version() == Version::HTTP_2;
@@ -61,24 +64,25 @@ impl PendingUpgrade {
     }
 }
 
-/// An upgraded connection: its stream and the bytes that arrived behind the request.
+/// An upgraded connection: its stream, and the bytes already read from it.
 #[derive(Debug)]
 pub struct Upgraded {
-    /// The stream.
+    /// The stream of the new protocol.
     pub stream: Stream,
-    /// Bytes that the HTTP server has read and that belong to the new protocol.
+    /// Bytes of the new protocol that hyper has already read. They come before everything that `stream` returns.
     pub leftover: Bytes,
 }
 
-/// Whoever connects to such a server causes one.
+/// Every client of such a server causes this warning.
 static UPGRADE_UNSUPPORTED_LOG: LogRateLimit = LogRateLimit::new();
 
-/// Waits for the upgrade of an accepted request and takes the raw stream back, so that the HTTP parser's memory is
-/// freed. Not cancel safe: dropping the future closes the connection.
+/// Waits for the upgrade of an accepted request and returns the raw stream. This frees the memory of the HTTP parser.
+///
+/// Not cancel safe: dropping the future closes the connection.
 ///
 /// # Errors
-/// The HTTP connection failed before the upgrade was answered, or the HTTP server gives no connection away; the log says
-/// the latter, as it is the same for every client and none of them can tell.
+/// The HTTP connection failed before the response to the upgrade was sent, or the HTTP server does not support
+/// upgrades. The second case is also logged as a warning: it affects every client, and no client can tell the reason.
 pub async fn finish_upgrade(upgrading: PendingUpgrade) -> hyper::Result<Upgraded> {
     let PendingUpgrade { upgrade, is_http2, released } = upgrading;
     let upgraded = upgrade.await.inspect_err(|error| {
@@ -88,7 +92,7 @@ pub async fn finish_upgrade(upgrading: PendingUpgrade) -> hyper::Result<Upgraded
                 tracing::warn!(
                     %error,
                     suppressed,
-                    "the HTTP server does not give a connection to its WebSocket: serve it by `with_upgrades` of hyper, \
+                    "the HTTP server does not support upgrades: serve with `with_upgrades` of hyper, \
                      or `serve_connection_with_upgrades` of hyper-util"
                 );
             });
@@ -98,7 +102,7 @@ pub async fn finish_upgrade(upgrading: PendingUpgrade) -> hyper::Result<Upgraded
         let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, released)));
         return Ok(Upgraded { stream, leftover: Bytes::new() });
     }
-    // Under our own listener.
+    // The type under our own listener.
     let upgraded = match upgraded.downcast::<ServerStream>() {
         Ok(parts) => {
             return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });
@@ -111,7 +115,8 @@ pub async fn finish_upgrade(upgrading: PendingUpgrade) -> hyper::Result<Upgraded
         }
         Err(upgraded) => upgraded,
     };
-    // `axum::serve` and others let hyper-util find out the version of HTTP, which puts a layer of its own around.
+    // `axum::serve` and others let hyper-util detect the HTTP version. hyper-util then wraps the stream in a type of
+    // its own.
     Ok(match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Upgraded { stream: Stream::Tcp(parts.io.into_inner()), leftover: parts.read_buf },
         Err(upgraded) => Upgraded {
@@ -139,7 +144,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_socket_is_taken_back_from_a_server_that_finds_out_the_version_of_http() {
+    async fn the_socket_is_taken_back_from_a_server_that_detects_the_http_version() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
@@ -164,7 +169,7 @@ mod tests {
         while behind.len() < 6 {
             let mut bytes = [0; 6];
             let read = stream.read(&mut bytes).await.unwrap();
-            assert_ne!(read, 0, "the bytes behind the request are lost");
+            assert_ne!(read, 0, "the bytes after the request are lost");
             behind.extend_from_slice(&bytes[..read]);
         }
         assert_eq!(behind, b"behind");
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_gives_no_connection_away_is_told_so_in_the_log() {
+    async fn a_server_without_upgrades_is_reported_in_the_log() {
         let log = Log::default();
         let to = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).finish();
@@ -199,11 +204,11 @@ mod tests {
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             async { Ok::<_, Infallible>(response) }
         });
-        // And no `with_upgrades`.
+        // Deliberately without `with_upgrades`.
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await.unwrap();
         assert!(fails.recv().await.unwrap().is_user());
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert!(log.contains(" WARN ") && log.contains("serve it by `with_upgrades`"), "{log}");
+        assert!(log.contains(" WARN ") && log.contains("serve with `with_upgrades`"), "{log}");
     }
 }

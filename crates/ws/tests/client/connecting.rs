@@ -118,13 +118,13 @@ async fn an_answer_that_breaks_the_rules_fails_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
     for (answer, shown) in [
-        ("", "no answer to the handshake: the server closed the connection without an answer"),
+        ("", "no answer to the handshake: the server closed the connection without a response"),
         (
             "HTTP/1.1 101 Swi",
-            "no answer to the handshake: the server closed the connection without an answer",
+            "no answer to the handshake: the server closed the connection without a response",
         ),
-        ("\x15\x03\x01\x00\x02\x02\x46", "no answer to the handshake: the answer is not HTTP/1.1: "),
-        ("220 mail.example ESMTP\r\n", "no answer to the handshake: the answer is not HTTP/1.1: "),
+        ("\x15\x03\x01\x00\x02\x02\x46", "no answer to the handshake: the response is not HTTP/1.1: "),
+        ("220 mail.example ESMTP\r\n", "no answer to the handshake: the response is not HTTP/1.1: "),
     ] {
         let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;

@@ -1,4 +1,4 @@
-//! Who is to blame for a connection that did not come about.
+//! The errors of a client that cannot connect.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,57 +9,60 @@ use crate::http::exchange::ExchangeError;
 use crate::tls::TlsError;
 use ws_proto::ErrorChain;
 
-/// Why there is no stream to a server.
+/// Why a [`Dialer`](crate::Dialer) could not connect.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The name of the host leads nowhere.
+    /// The host name could not be resolved.
     #[error("cannot resolve {host}: {}", ErrorChain(error))]
     Resolve {
-        /// The name.
+        /// The host name.
         host: String,
-        /// What the resolver says.
+        /// The error of the resolver.
         error: io::Error,
     },
-    /// No address of the host could be connected to. The first that was tried is named.
+    /// No address of the host accepted a connection. The error is that of the first address tried.
     #[error("cannot connect to {address}: {}", ErrorChain(error))]
     Connect {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// There is no way through the proxy.
+    /// The proxy could not be used.
     #[error("no connection through the proxy {proxy}: {error}")]
     Proxy {
-        /// Host and port of the proxy.
+        /// The host and port of the proxy.
         proxy: String,
-        /// What is wrong with it.
+        /// The reason.
         error: ProxyError,
     },
-    /// TLS failed.
+    /// The TLS handshake failed, or TLS is not configured correctly.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// Why a proxy has not connected us.
+/// Why a proxy did not connect to the target.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// The proxy itself cannot be reached.
     #[error(transparent)]
     Unreachable(Box<DialError>),
-    /// It is spoken to in another way than CONNECT (RFC 9110 §9.3.6), for instance SOCKS.
-    #[error("only http and https proxies are spoken to, not {0}")]
+    /// The proxy URL has a scheme that is not supported, for instance SOCKS. Only CONNECT (RFC 9110 §9.3.6) is
+    /// supported.
+    #[error("the proxy scheme {0} is not supported, use http or https")]
     UnknownScheme(String),
-    /// It refused. 407 asks for credentials, or for others.
-    #[error("it answered {0}")]
+    /// The proxy refused the request. With status 407 it requires credentials, or rejected the credentials that were
+    /// sent.
+    #[error("the proxy responded with {0}")]
     Refused(StatusCode),
-    /// It does not speak HTTP, or broke off.
+    /// The proxy does not speak HTTP, or closed the connection before its response was complete.
     #[error(transparent)]
     Http(ExchangeError),
-    /// It sent more than its answer. Nobody at the other end can have spoken yet.
-    #[error("it sent bytes behind its answer")]
+    /// The proxy sent bytes after its response. They cannot come from the target: in TLS and in HTTP the client speaks
+    /// first.
+    #[error("the proxy sent bytes after its response")]
     UnexpectedBytes,
 }
 
@@ -86,7 +89,7 @@ mod tests {
             ),
             (
                 DialError::Tls(TlsError::SystemRoots(io().into())),
-                "the system's trusted certificates cannot be loaded: outer: inner",
+                "the system's root certificates cannot be loaded: outer: inner",
             ),
             (DialError::Tls(TlsError::Handshake(io())), "the TLS handshake failed: outer: inner"),
             (
@@ -98,7 +101,7 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), shown);
-            assert_eq!(ErrorChain(&error).to_string(), shown, "a chain that is printed says nothing twice");
+            assert_eq!(ErrorChain(&error).to_string(), shown, "a printed chain repeats nothing");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TCP to one of the addresses of a host, whichever answers first (RFC 8305, "Happy Eyeballs").
+//! Opens a TCP connection to the first address of a host that accepts one (RFC 8305, "Happy Eyeballs").
 
 use std::future::Future;
 use std::io;
@@ -11,13 +11,14 @@ use tokio::time::timeout;
 
 use super::error::DialError;
 
-/// How long an attempt is alone before the next one begins beside it: the "Connection Attempt Delay" (RFC 8305 §8).
+/// How long an attempt runs before the next one starts in parallel: the "Connection Attempt Delay" (RFC 8305 §8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Addresses of one host that are tried. A resolver may name hundreds; each costs a descriptor while it is tried.
+/// The maximum number of addresses of one host that are tried. A resolver may return hundreds, and each attempt uses a
+/// descriptor.
 const MAX_ADDRESSES: usize = 16;
 
-/// A connection to `host`, with `TCP_NODELAY`: messages are gathered by us, and must leave at once.
+/// Connects to `host` and sets `TCP_NODELAY`: this crate batches messages itself, so the kernel must send at once.
 pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
     let resolve = |error| DialError::Resolve { host: host.to_owned(), error };
     let addresses = lookup_host((host, port)).await.map_err(resolve)?.collect();
@@ -26,13 +27,13 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, DialErro
         Some((address, error)) => DialError::Connect { address, error },
         None => resolve(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
     })?;
-    // It fails only on a dead socket, which the first read reports.
+    // This fails only on a dead socket. The first read reports that.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// The families in turn, beginning with that of the first address (RFC 8305 §4): if one of them leads nowhere, the
-/// second attempt is already with the other.
+/// Alternates between the address families, starting with the family of the first address (RFC 8305 §4). If one family
+/// is unreachable, the second attempt already uses the other.
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().copied() else { return addresses };
     let (preferred, other): (Vec<_>, Vec<_>) =
@@ -45,8 +46,8 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// The first of these attempts that succeeds; each begins when the one before has failed, or has had its time alone.
-/// Otherwise the first address with its error, if there is an address at all.
+/// Returns the first attempt that succeeds. Each attempt starts when the previous one has failed, or [`ATTEMPT_DELAY`]
+/// after it started. If all fail, returns the first address and its error, or `None` if there is no address.
 async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -58,7 +59,7 @@ where
     let first = addresses.first().copied();
     let mut first_error = None;
     let mut waiting = addresses.into_iter();
-    // Those that still run are aborted when it is dropped.
+    // Dropping the set aborts the attempts that still run.
     let mut attempts = JoinSet::new();
     loop {
         if let Some(address) = waiting.next() {
@@ -74,7 +75,7 @@ where
         match ended {
             Some(Ok((_, Ok(stream)))) => return Ok(stream),
             Some(Ok((address, Err(error)))) if Some(address) == first => first_error = Some(error),
-            // An attempt that was aborted: the runtime stops.
+            // Another address failed, or the runtime is shutting down and aborted an attempt.
             Some(Ok(_) | Err(_)) => {}
             None => {
                 let error = first_error.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into());
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(interleaved(many.clone()), many[..MAX_ADDRESSES]);
     }
 
-    /// When each address was tried, in milliseconds, and what came of it all.
+    /// Returns when each address was tried, in milliseconds, and the result.
     async fn raced<F>(
         list: &[&str],
         connect: impl Fn(SocketAddr) -> F,
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
+    async fn an_unresponsive_address_delays_the_next_by_a_quarter_of_a_second() {
         let silent: SocketAddr = MIXED[0].parse().unwrap();
         let connect =
             move |address| async move { if address == silent { pending().await } else { Ok(address) } };
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_none_answers_the_first_is_blamed() {
+    async fn when_every_address_fails_the_error_is_of_the_first() {
         let connect = |_| async { Err::<SocketAddr, _>(io::ErrorKind::ConnectionRefused.into()) };
         let (begun, won) = raced(&MIXED, connect).await;
         assert_eq!((begun.len(), won), (5, Err(Some(MIXED[0].parse().unwrap()))));

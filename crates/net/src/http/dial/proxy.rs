@@ -1,4 +1,4 @@
-//! HTTP proxies that connect us through (RFC 9110 §9.3.6, CONNECT).
+//! Connects through HTTP proxies with CONNECT (RFC 9110 §9.3.6).
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,16 +13,17 @@ use super::error::ProxyError;
 use crate::http::exchange::{ExchangeResponse, exchange};
 use crate::io::Stream;
 
-/// Which connections go through a proxy, and through which.
+/// Selects the proxy, if any, for each connection.
 #[derive(Debug, Clone)]
 pub struct Proxy(Arc<Matcher>);
 
 impl Proxy {
-    /// All connections through this one: `http://host:port`, `https://host:port` if it is spoken to by TLS, with
-    /// `user:password@` before the host if it asks for that (percent-encoded; sent as `Proxy-Authorization: Basic`).
+    /// Creates a configuration that sends every connection through the proxy at `url`: `http://host:port`, or
+    /// `https://host:port` if clients connect to the proxy itself with TLS. If the proxy requires credentials, put
+    /// `user:password@` before the host. They are percent-encoded in the URL and sent as `Proxy-Authorization: Basic`.
     ///
     /// # Errors
-    /// It is no such URL.
+    /// `url` is not an `http` or `https` URL.
     pub fn new(url: &str) -> Result<Self, InvalidProxy> {
         let matcher = Matcher::builder().all(url.to_owned()).build();
         let intercept = matcher.intercept(&Uri::from_static("http://host/")).ok_or(InvalidProxy(()))?;
@@ -33,17 +34,18 @@ impl Proxy {
         }
     }
 
-    /// What the environment says now: `HTTPS_PROXY` for encrypted connections, `HTTP_PROXY` for others, `ALL_PROXY` for
-    /// both, unless the host is named in `NO_PROXY`; upper or lower case, read as curl does. Under CGI `HTTP_PROXY` is
-    /// not believed: there it is a header of a client's request.
+    /// Reads the proxy configuration from the environment variables, once, in this call: `HTTPS_PROXY` for encrypted
+    /// connections, `HTTP_PROXY` for unencrypted ones, `ALL_PROXY` for both. Hosts in `NO_PROXY` are connected to
+    /// directly. Names may be in upper or lower case, and values are read as curl reads them. Under CGI `HTTP_PROXY` is
+    /// ignored, because there it holds a header of a client's request.
     #[must_use]
     pub fn from_environment() -> Self {
         Self(Arc::new(Matcher::from_env()))
     }
 
-    /// The proxy on the way to `target`, if there is one.
+    /// Returns the proxy to use for `target`, or `None` for a direct connection.
     pub(super) fn intercept(&self, target: Target<'_>) -> Option<ProxyTunnel> {
-        // A host that cannot be in a URI cannot be in a list either; the resolver will refuse it.
+        // A host that is not valid in a URI cannot be in a list of hosts either. The resolver will refuse it.
         let authority: Authority = authority(target.host, target.port).parse().ok()?;
         let scheme = if target.secure { "https" } else { "http" };
         let uri =
@@ -52,12 +54,12 @@ impl Proxy {
     }
 }
 
-/// The URL is not that of an HTTP proxy.
+/// The URL is not a valid URL of an HTTP proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a proxy has to be given as http://host:port or https://host:port")]
+#[error("invalid proxy URL, use http://host:port or https://host:port")]
 pub struct InvalidProxy(());
 
-/// A proxy to go through.
+/// A proxy and the destination that it connects to.
 pub(super) struct ProxyTunnel {
     pub(super) host: String,
     pub(super) port: u16,
@@ -84,7 +86,7 @@ impl ProxyTunnel {
         })
     }
 
-    /// Whether it is spoken to in a way that we know.
+    /// Returns an error if the scheme of the proxy is not supported.
     pub(super) fn check_scheme(&self) -> Result<(), ProxyError> {
         if is_supported_scheme(&self.scheme) {
             Ok(())
@@ -93,11 +95,11 @@ impl ProxyTunnel {
         }
     }
 
-    /// Has the proxy connect `stream` with the destination.
+    /// Sends CONNECT on `stream` and returns the stream to the destination.
     pub(super) async fn connect(&self, stream: Stream) -> Result<Stream, ProxyError> {
         match exchange(stream, self.request()).await.map_err(ProxyError::Http)? {
             ExchangeResponse::Upgraded(_, upgraded) if upgraded.leftover.is_empty() => Ok(upgraded.stream),
-            // We speak first, in TLS as in HTTP.
+            // The client speaks first, in TLS as in HTTP, so these bytes do not come from the destination.
             ExchangeResponse::Upgraded(..) => Err(ProxyError::UnexpectedBytes),
             ExchangeResponse::Response(response) => Err(ProxyError::Refused(response.status())),
         }
@@ -107,7 +109,7 @@ impl ProxyTunnel {
         let mut request = Request::new(());
         *request.method_mut() = Method::CONNECT;
         *request.uri_mut() = Uri::from(self.destination.clone());
-        // What may be an authority may be a value.
+        // Every authority is a valid header value.
         if let Ok(host) = HeaderValue::from_str(self.destination.as_str()) {
             request.headers_mut().insert(HOST, host);
         }
@@ -124,7 +126,7 @@ impl fmt::Display for ProxyTunnel {
     }
 }
 
-/// Whether proxies of this scheme are told their destination by CONNECT.
+/// Whether proxies of this scheme take CONNECT requests.
 fn is_supported_scheme(scheme: &str) -> bool {
     ["http", "https"].contains(&scheme)
 }
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_is_given_as_the_url_of_an_http_server() {
+    fn a_proxy_needs_an_http_or_https_url() {
         for url in ["http://proxy:3128", "https://proxy", "http://user:secret@[::1]:80/", "proxy:3128"] {
             assert!(Proxy::new(url).is_ok(), "{url}");
         }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_shown_to_nobody() {
+    fn credentials_are_never_printed() {
         let proxy = Proxy::new("http://user:secret@proxy:3128").unwrap();
         let hop = proxy.intercept(Target { host: "a", port: 80, secure: false }).unwrap();
         for shown in [format!("{proxy:?}"), hop.to_string(), format!("{:?}", hop.request())] {

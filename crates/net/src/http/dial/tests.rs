@@ -1,4 +1,4 @@
-//! Connections over the loopback, to servers and proxies of a few literal bytes.
+//! Connects over the loopback to servers and proxies that send a few literal bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,14 +26,15 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).expect("a head is text")
 }
 
-/// Takes one connection, answers its head with `answer`, and then says everything back. The head comes back.
-async fn proxy(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
+/// Accepts one connection, sends `response` after the request head, and then echoes all bytes. The task returns the
+/// head.
+async fn proxy(response: &'static str) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let served = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let head = read_head(&mut stream).await;
-        stream.write_all(answer.as_bytes()).await.expect("written");
+        stream.write_all(response.as_bytes()).await.expect("written");
         let (mut from, mut to) = stream.split();
         let _ = tokio::io::copy(&mut from, &mut to).await;
         head
@@ -48,7 +49,7 @@ async fn dial_through(proxy: &str, target: Target<'_>) -> Result<Stream, DialErr
 }
 
 #[tokio::test]
-async fn a_host_is_connected_to_and_sends_small_messages_at_once() {
+async fn a_direct_connection_has_nagle_disabled() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let stream = soon(Dialer::new().dial(target("127.0.0.1", port))).await.unwrap();
@@ -57,7 +58,7 @@ async fn a_host_is_connected_to_and_sends_small_messages_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_cannot_be_reached_is_named() {
+async fn an_error_names_the_host_or_address_that_failed() {
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap().port()
@@ -67,14 +68,14 @@ async fn whoever_cannot_be_reached_is_named() {
     assert_eq!((address.port(), error.kind()), (port, std::io::ErrorKind::ConnectionRefused));
     assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
 
-    // A label has at most 63 characters, so nobody needs to be asked.
+    // A label has at most 63 characters, so the resolver fails without a query.
     let nowhere = format!("{}.example", "x".repeat(64));
     let unknown = soon(Dialer::new().dial(target(&nowhere, 80))).await.unwrap_err();
     assert!(matches!(&unknown, DialError::Resolve { host, .. } if *host == nowhere), "{unknown:?}");
 }
 
 #[tokio::test]
-async fn a_proxy_is_asked_for_the_target_and_then_leads_there() {
+async fn a_proxy_gets_a_connect_request_and_then_forwards() {
     for (credentials, expected) in
         [("", ""), ("Aladdin:open%20sesame@", "proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n")]
     {
@@ -94,7 +95,7 @@ async fn a_proxy_is_asked_for_the_target_and_then_leads_there() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_connect_us_is_blamed_and_named() {
+async fn the_error_of_a_proxy_names_the_proxy_and_the_reason() {
     type Is = fn(&ProxyError) -> bool;
     let cases: [(&str, Is); 5] = [
         (
@@ -109,11 +110,11 @@ async fn a_proxy_that_does_not_connect_us_is_blamed_and_named() {
         ("SSH-2.0-OpenSSH_9.2\r\n", |error| matches!(error, ProxyError::Http(_))),
         ("HTTP/1.1 200 OK\r\n\r\nwho is there?", |error| matches!(error, ProxyError::UnexpectedBytes)),
     ];
-    for (answer, is_it) in cases {
-        let (address, served) = proxy(answer).await;
+    for (response, is_it) in cases {
+        let (address, served) = proxy(response).await;
         let error = dial_through(&format!("http://{address}"), target("example.com", 80)).await.unwrap_err();
-        let DialError::Proxy { proxy, error: reason } = &error else { panic!("{answer:?}: {error:?}") };
-        assert!(is_it(reason), "{answer:?}: {reason:?}");
+        let DialError::Proxy { proxy, error: reason } = &error else { panic!("{response:?}: {error:?}") };
+        assert!(is_it(reason), "{response:?}: {reason:?}");
         assert_eq!(*proxy, address.to_string());
         drop(served);
     }
@@ -126,7 +127,7 @@ async fn a_proxy_that_does_not_connect_us_is_blamed_and_named() {
 
 #[cfg(not(feature = "tls"))]
 #[tokio::test]
-async fn without_tls_in_the_program_nothing_is_sent_in_the_clear_instead() {
+async fn without_the_tls_feature_a_secure_target_is_an_error_and_nothing_is_sent_in_plaintext() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let secure = Target { secure: true, ..target("127.0.0.1", port) };

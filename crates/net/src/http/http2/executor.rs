@@ -1,12 +1,12 @@
-//! The tasks that hyper starts for a connection: one for each request, and one that writes for each WebSocket.
+//! The tasks that hyper starts for a connection: one for each request, and one writer for each WebSocket.
 //!
-//! hyper waits for ever for a peer that gives a stream no room (its flow-control window), and gives nobody else a hold
-//! on the stream: the tasks are that hold. A task that is dropped resets its stream.
+//! hyper has no timeout for a peer that gives a stream no flow-control window, and gives no other code access to the
+//! stream. But dropping the task of a stream resets the stream, so this executor drops tasks that time out.
 //!
-//! hyper gives an executor futures of types that nobody else can name, so nothing in a future says for which request it is.
-//! Instead each task of a request runs with its [`ResponseProgress`] as a task-local value. The service and the body of the
-//! response are polled in that task and find it there, and a task that is started from within it is the one that writes
-//! for its WebSocket. So it does not matter when, in which order or on which thread hyper starts its tasks.
+//! An executor gets futures of unnameable types, so a future does not tell to which request it belongs. Therefore each
+//! request task runs with its [`ResponseProgress`] as a task-local value. hyper polls the service and the response body
+//! in that task, and they find the value there. A task started from within a request task is the writer of its
+//! WebSocket. So it does not matter when, in which order or on which thread hyper starts its tasks.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -24,24 +24,24 @@ tokio::task_local! {
     static CURRENT_RESPONSE: Arc<ResponseProgress>;
 }
 
-/// How far the response to a request is. Only the request's own task touches it.
+/// The progress of the response to a request. Only the request's own task changes it.
 #[derive(Debug, Default)]
 pub(super) struct ResponseProgress {
     has_response: AtomicBool,
-    /// The number of the chunk that waits for the peer; 0 while the program is the one that is waited for.
+    /// The number of the chunk that waits for the peer, or 0 while hyper waits for the program.
     pending_chunk: AtomicU32,
     chunks_offered: AtomicU32,
-    /// Of a CONNECT that was accepted, until the task that writes for the WebSocket starts. The receiver is told when our
-    /// end of the WebSocket's stream has been dropped.
+    /// `Some` from the moment that a CONNECT is accepted until the WebSocket's writer task starts. The value becomes
+    /// `true` when our end of the WebSocket's stream is dropped.
     released: Mutex<Option<watch::Receiver<bool>>>,
 }
 
 impl ResponseProgress {
-    /// That of the request whose task is being polled.
+    /// Returns the progress of the request whose task is being polled.
     ///
     /// # Panics
-    /// Outside of such a task. hyper polls the service and the body of a request nowhere else; if a version of it did, every
-    /// request of HTTP/2 would fail, in the tests first.
+    /// Panics outside of a request task. hyper polls the service and the body of a request only in such a task. If a
+    /// version of hyper did not, every HTTP/2 request would fail, and so would the tests.
     pub(super) fn current() -> Arc<Self> {
         CURRENT_RESPONSE.with(Arc::clone)
     }
@@ -50,7 +50,7 @@ impl ResponseProgress {
         self.has_response.store(true, Ordering::Relaxed);
     }
 
-    /// The request has become a WebSocket.
+    /// Records that the request has become a WebSocket.
     pub(super) fn set_websocket_accepted(&self, released: watch::Receiver<bool>) {
         *self.released.lock().unwrap_or_else(PoisonError::into_inner) = Some(released);
     }
@@ -69,21 +69,21 @@ impl ResponseProgress {
     }
 }
 
-/// Streams of a connection.
+/// The number of streams of a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StreamCounts {
-    /// Requests whose answer is not complete.
+    /// Requests whose response is not complete.
     pub(super) requests: usize,
     pub(super) websockets: usize,
-    /// Requests that were taken back before they were answered, less those that were answered.
+    /// Requests cancelled before their response, minus requests that got a response.
     pub(super) resets: u32,
 }
 
-/// Starts the tasks of one connection.
+/// Spawns the tasks of one connection.
 #[derive(Debug, Clone)]
 pub(super) struct StreamExecutor {
     streams: watch::Sender<StreamCounts>,
-    /// How long a stream may wait for a peer that takes nothing of it.
+    /// How long a stream waits for a peer that does not read it.
     write_timeout: Duration,
 }
 
@@ -111,7 +111,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
                 let counted = StreamGuard::new(streams, |streams| &mut streams.websockets);
                 tokio::spawn(run_websocket_writer(task, released, counted, write_timeout));
             }
-            // hyper starts nothing else.
+            // hyper starts no other tasks.
             Ok(None) => drop(tokio::spawn(task)),
         }
     }
@@ -132,13 +132,13 @@ async fn run_request(
         waiting.poll(progress.pending_chunk.load(Ordering::Relaxed), write_timeout, cx)
     })
     .await;
-    let is_answered = progress.has_response.load(Ordering::Relaxed);
+    let has_response = progress.has_response.load(Ordering::Relaxed);
     counted.streams.send_modify(|streams| {
-        streams.resets = if is_answered { streams.resets.saturating_sub(1) } else { streams.resets + 1 };
+        streams.resets = if has_response { streams.resets.saturating_sub(1) } else { streams.resets + 1 };
     });
 }
 
-/// Runs while the peer takes nothing.
+/// A timeout that runs while the peer reads nothing.
 struct WriteTimeout {
     chunk: u32,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -151,34 +151,38 @@ impl WriteTimeout {
             self.sleep = (chunk != 0).then(|| Box::pin(sleep(write_timeout)));
         }
         match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx).map(|()| tracing::debug!("an answer is given up")),
+            Some(sleep) => sleep
+                .as_mut()
+                .poll(cx)
+                .map(|()| tracing::debug!("resetting an HTTP/2 stream: the peer does not read the response")),
             None => Poll::Pending,
         }
     }
 }
 
-/// Writes what a WebSocket has left, until its end; once our end of it is gone, as long as an answer may wait.
+/// Writes the data of a WebSocket until it ends. After our end is dropped, the rest must be written within
+/// `write_timeout`.
 async fn run_websocket_writer(
     task: impl Future<Output = ()>,
     mut released: watch::Receiver<bool>,
     counted: StreamGuard,
     write_timeout: Duration,
 ) {
-    let given_up = async {
+    let timed_out = async {
         if released.wait_for(|released| *released).await.is_err() {
-            // Somebody else has taken the stream, and does not tell.
+            // The stream was taken without its drop signal, so its drop cannot be observed.
             pending::<()>().await;
         }
         sleep(write_timeout).await;
     };
     tokio::select! {
         () = task => {}
-        () = given_up => tracing::debug!("the end of a WebSocket is given up"),
+        () = timed_out => tracing::debug!("resetting an HTTP/2 stream: the peer does not read the end of a WebSocket"),
     }
     drop(counted);
 }
 
-/// Counts a stream as long as it lives.
+/// Counts a stream until it is dropped.
 struct StreamGuard {
     streams: watch::Sender<StreamCounts>,
     counter: fn(&mut StreamCounts) -> &mut usize,
@@ -203,8 +207,8 @@ mod tests {
 
     use super::*;
 
-    /// A task of a request as hyper makes one: when it is told to, it accepts a WebSocket and starts the task that writes
-    /// for it, which runs until the program's end of the stream is gone.
+    /// A request task as hyper makes one. When `accept` fires, it accepts a WebSocket and starts the writer task, which
+    /// runs until the program's end of the stream is dropped.
     fn request(
         tasks: &StreamExecutor,
         accept: oneshot::Receiver<()>,
@@ -221,14 +225,13 @@ mod tests {
         }
     }
 
-    async fn until(counts: &mut watch::Receiver<StreamCounts>, exchanges: usize, websockets: usize) {
-        let there =
-            |streams: &StreamCounts| (streams.requests, streams.websockets) == (exchanges, websockets);
+    async fn until(counts: &mut watch::Receiver<StreamCounts>, requests: usize, websockets: usize) {
+        let there = |streams: &StreamCounts| (streams.requests, streams.websockets) == (requests, websockets);
         counts.wait_for(there).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_writes_belongs_to_the_request_that_starts_it_in_whatever_order_tasks_start() {
+    async fn a_writer_belongs_to_the_request_that_starts_it_whatever_the_order() {
         let tasks = StreamExecutor::new(Duration::from_secs(30));
         let mut counts = tasks.subscribe();
         let (mut accepts, mut sockets) = (Vec::new(), Vec::new());
@@ -239,12 +242,12 @@ mod tests {
             sockets.push(released);
         }
         until(&mut counts, 3, 0).await;
-        // The last one is the first to become a WebSocket, while the others are still requests.
+        // The last request is the first to become a WebSocket, while the others are still requests.
         accepts.pop().unwrap().send(()).unwrap();
         until(&mut counts, 2, 1).await;
         accepts.remove(0).send(()).unwrap();
         until(&mut counts, 1, 2).await;
-        // Its own end is what a task waits for: the ends of others change nothing.
+        // A writer waits only for the end of its own stream. The ends of the others change nothing.
         let last = sockets.pop().unwrap();
         last.send_replace(true);
         until(&mut counts, 1, 1).await;

@@ -1,4 +1,4 @@
-//! A stream whose beginning was read by somebody else.
+//! A stream whose first bytes were already read.
 
 use std::io;
 use std::pin::Pin;
@@ -10,11 +10,12 @@ use tokio::task::coop::poll_proceed;
 
 use crate::http::server_stream::ServerStream;
 
-/// What a read costs of the turn that Tokio gives a task, which is 128. A read holds a thousand frames, and `h2` handles
-/// them all: eight reads are enough before others of the thread have their turn.
+/// The cost of one read in Tokio's coop budget, which is 128 per poll of a task. One read can hold a thousand frames,
+/// and `h2` handles all of them. So after eight reads the task yields to the other tasks of its thread.
 const READ_COOP_COST: usize = 16;
 
-/// A stream behind what has been read of it: HTTP/1.1 finds out by its first line that the peer speaks HTTP/2.
+/// A byte stream that first returns the bytes already read from it. The HTTP/1.1 parser detects an HTTP/2 client only
+/// after it has read the first line.
 pub(crate) struct Rewind {
     prefix: Bytes,
     stream: ServerStream,
@@ -42,7 +43,7 @@ impl Read for Rewind {
         buffer.put_slice(&self.prefix[..count]);
         self.prefix.advance(count);
         if self.prefix.is_empty() {
-            // An empty view would still hold the buffer of the HTTP server.
+            // An empty `Bytes` would still hold the buffer of the HTTP server.
             self.prefix = Bytes::new();
         }
         Poll::Ready(Ok(()))

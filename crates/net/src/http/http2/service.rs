@@ -1,4 +1,5 @@
-//! The service that hyper calls: what HTTP/1.1 and HTTP/2 call by other names made the same, and the answer in pieces.
+//! The service that hyper calls. It hides differences between HTTP/1.1 and HTTP/2 from the program, and splits response
+//! bodies into pieces.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use super::MAX_DATA_FRAME_SIZE;
 use super::executor::ResponseProgress;
 use super::stream::StreamDropSignal;
 
-/// The service of a connection.
+/// The service of one HTTP/2 connection.
 pub(super) struct Http2Service<S> {
     service: TowerToHyperService<S>,
     max_headers: usize,
@@ -50,7 +51,8 @@ where
             request.extensions_mut().insert(StreamDropSignal(sender));
             released = Some(receiver);
         }
-        // What programs look for, and would hold against `Origin`. The two must not differ (RFC 9113 §8.3.1).
+        // Programs expect a `Host` header, for instance to compare it with `Origin`. It must not differ from
+        // `:authority` (RFC 9113 §8.3.1).
         if let Some(authority) = request.uri().authority()
             && let Ok(host) = HeaderValue::from_str(authority.as_str())
         {
@@ -61,12 +63,12 @@ where
 }
 
 pin_project! {
-    /// The way to an answer.
+    /// The future of a response.
     pub(super) struct ResponseFuture<F> {
-        // None for a request that is refused before the service sees it.
+        // `None` if the request is refused before the service sees it.
         #[pin]
         service: Option<F>,
-        // Of a CONNECT.
+        // `Some` for a CONNECT.
         released: Option<watch::Receiver<bool>>,
     }
 }
@@ -106,8 +108,8 @@ where
 }
 
 pin_project! {
-    /// The body of an answer, handed on in pieces: hyper gives all of what it is handed to a stream that has room for one
-    /// byte, and nobody could take the rest back.
+    /// A response body that is split into pieces. hyper queues a whole chunk on a stream as soon as the stream has one
+    /// byte of capacity, and nobody could take the rest back.
     pub(super) struct DataFrameBody<B: Body> {
         #[pin]
         body: Option<B>,
@@ -168,7 +170,7 @@ impl<B: Body> Body for DataFrameBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // It is asked before the first piece; afterwards a hint that is too small would only cost something.
+        // hyper reads the hint before the first piece. After that, a hint that is too small only costs performance.
         if self.remaining.is_some() {
             return SizeHint::default();
         }

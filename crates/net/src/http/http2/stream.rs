@@ -1,4 +1,4 @@
-//! The stream of a WebSocket over HTTP/2.
+//! The byte stream of a WebSocket over HTTP/2.
 
 use std::fmt;
 use std::io;
@@ -12,14 +12,15 @@ use tokio::sync::watch;
 
 use super::MAX_DATA_FRAME_SIZE;
 
-/// How the task that writes for a stream learns that our end of it is gone. An extension of a CONNECT.
+/// Tells the writer task of a stream that our end was dropped. It is an extension of a CONNECT request.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamDropSignal(pub(super) watch::Sender<bool>);
 
-/// A stream of HTTP/2 that an extended CONNECT has opened (RFC 8441): to be shut is END_STREAM, and a reset by the peer
-/// ends it, by CANCEL as if it had been shut.
+/// An HTTP/2 stream opened by an extended CONNECT (RFC 8441). Shutting it down sends END_STREAM. A reset by the peer
+/// ends the stream; the reset code CANCEL counts as a normal end.
 ///
-/// Its window is the back-pressure. What is written and has no room in it yet, at most 130 KiB, is with hyper.
+/// The flow-control window of the stream provides the backpressure. Up to 130 KiB of written bytes that do not fit into
+/// the window are buffered in hyper.
 pub struct Http2Stream {
     stream: TokioIo<Upgraded>,
     drop_signal: Option<StreamDropSignal>,
@@ -56,7 +57,7 @@ impl AsyncRead for Http2Stream {
 }
 
 impl AsyncWrite for Http2Stream {
-    /// In pieces: hyper would take all that waits, whatever the window.
+    /// Writes at most one DATA frame at a time. hyper would accept any amount, whatever the window.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let piece = bytes.len().min(MAX_DATA_FRAME_SIZE);
         Pin::new(&mut self.stream).poll_write(cx, &bytes[..piece])

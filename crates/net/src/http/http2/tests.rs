@@ -1,4 +1,4 @@
-//! A listener and a client of the crate `h2`, in the clear unless a test says otherwise.
+//! Tests a listener with a client of the crate `h2`, without TLS unless a test says otherwise.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -24,7 +24,7 @@ use super::*;
 use crate::{Listener, PendingUpgrade, Stream, finish_upgrade};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// More than every buffer on the way.
+/// More bytes than all buffers between server and client hold.
 const LARGE: usize = 2_000_000;
 
 /// Fails the test instead of letting it hang.
@@ -32,14 +32,14 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), what).await.expect("in time")
 }
 
-/// Time enough for all that the server has to do: it runs on the thread of the test, and answers all these.
+/// Lets the server run: it runs on the thread of the test, and each response lets all its tasks run.
 async fn settle(client: &mut Client) {
     for _ in 0..20 {
         client.get("/hello").await.unwrap();
     }
 }
 
-/// Writes each byte when the server has had time for the one before. The client is that of another connection.
+/// Writes byte by byte. A request of another client in between gives the server time to read each byte.
 async fn write_byte_by_byte(stream: &mut TcpStream, bytes: &[u8], other: &mut Client) {
     for byte in bytes.chunks(1) {
         stream.write_all(byte).await.unwrap();
@@ -47,13 +47,14 @@ async fn write_byte_by_byte(stream: &mut TcpStream, bytes: &[u8], other: &mut Cl
     }
 }
 
-/// It has not come yet.
+/// Asserts that the future is not ready yet.
 async fn not_yet<T: std::fmt::Debug>(what: impl Future<Output = T>) {
     let came = timeout(Duration::ZERO, what).await;
     assert!(came.is_err(), "{came:?}");
 }
 
-/// Writes until nothing more is taken, and says how much was. The client is that of another connection.
+/// Writes until the stream accepts no more bytes, and returns how many it accepted. `other` is a client on another
+/// connection.
 async fn fill(stream: &mut Stream, other: &mut Client) -> usize {
     let mut taken = 0;
     while let Ok(count) = timeout(Duration::ZERO, stream.write(&[0; 1_000_000])).await {
@@ -63,11 +64,11 @@ async fn fill(stream: &mut Stream, other: &mut Client) -> usize {
     taken
 }
 
-/// A server by paths: `/hello`, `/large`, `/never`; a CONNECT gives its stream to the test.
+/// A server with the paths `/hello`, `/large` and `/never`. It sends the stream of a CONNECT to the test.
 struct Server {
     address: SocketAddr,
     streams: mpsc::UnboundedReceiver<Stream>,
-    /// Requests that are at `/never` now.
+    /// The number of requests that wait at `/never`.
     waiting: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
@@ -117,8 +118,8 @@ impl Server {
         Self { address, streams, waiting, stop: Some(stop), serving }
     }
 
-    /// Waits until a connection that asks for nothing has been ended.
-    async fn loses_patience(&self) {
+    /// Waits until the server has closed a connection that sends no request.
+    async fn has_closed_idle_connections(&self) {
         let mut stream = TcpStream::connect(self.address).await.expect("a server");
         stream.write_all(PREFACE).await.expect("written");
         soon(stream.read_to_end(&mut Vec::new())).await.expect("an end");
@@ -128,7 +129,7 @@ impl Server {
         Client::connect(self.address, Builder::new()).await
     }
 
-    /// Waits until so many requests are at `/never`.
+    /// Waits until `count` requests wait at `/never`.
     async fn waits(&self, count: usize) {
         soon(async {
             while self.waiting.load(Ordering::SeqCst) != count {
@@ -148,7 +149,7 @@ struct Client {
 impl Client {
     async fn connect(server: SocketAddr, builder: Builder) -> Self {
         let stream = TcpStream::connect(server).await.expect("a server");
-        // As clients do; otherwise what follows a reset waits 40 ms for the server's acknowledgement of it.
+        // Clients do this. Otherwise the frames after a reset wait 40 ms for the server's acknowledgement of the reset.
         stream.set_nodelay(true).expect("a socket");
         Self::on(stream, builder).await
     }
@@ -162,28 +163,28 @@ impl Client {
     }
 
     async fn begin(&mut self, request: Request<()>) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
-        let mut requests = soon(self.requests.clone().ready()).await.expect("room");
+        let mut requests = soon(self.requests.clone().ready()).await.expect("a free stream");
         let is_connect = request.method() == http::Method::CONNECT;
         requests.send_request(request, !is_connect).expect("a request")
     }
 
     async fn get(&mut self, path: &str) -> Result<(u16, String), h2::Error> {
-        let (answer, _) = self.begin(get(path)).await;
-        let answer = soon(answer).await?;
-        let status = answer.status().as_u16();
-        Ok((status, String::from_utf8(read(answer.into_body()).await?).expect("text")))
+        let (response, _) = self.begin(get(path)).await;
+        let response = soon(response).await?;
+        let status = response.status().as_u16();
+        Ok((status, String::from_utf8(read(response.into_body()).await?).expect("text")))
     }
 
-    /// The client's end of a stream for another protocol.
+    /// Opens a stream for another protocol, and returns the client's end.
     async fn open(&mut self) -> (RecvStream, SendStream<Bytes>) {
-        // An extended CONNECT may not go out before the settings are there.
-        self.get("/hello").await.expect("an answer");
+        // An extended CONNECT must not be sent before the server's settings have arrived.
+        self.get("/hello").await.expect("an response");
         let request = Request::connect("http://localhost/open").extension(Protocol::from_static("websocket"));
-        let (answer, sender) = self.begin(request.body(()).expect("a request")).await;
-        (soon(answer).await.expect("an answer").into_body(), sender)
+        let (response, sender) = self.begin(request.body(()).expect("a request")).await;
+        (soon(response).await.expect("an response").into_body(), sender)
     }
 
-    /// Waits for the end of the connection, which is the server's to bring about.
+    /// Waits until the server has closed the connection.
     async fn ended(self) -> Result<(), h2::Error> {
         soon(self.connection).await.expect("no panic")
     }
@@ -203,12 +204,12 @@ async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
     Ok(bytes)
 }
 
-fn hasty() -> HttpLimits {
+fn short_read_timeout() -> HttpLimits {
     HttpLimits { header_read_timeout: Duration::from_millis(200), ..HttpLimits::default() }
 }
 
 #[tokio::test]
-async fn whoever_begins_with_the_preface_is_spoken_to_in_http_2_and_programs_see_a_host() {
+async fn the_preface_selects_http_2_and_requests_have_a_host_header() {
     let server = Server::start(HttpLimits::default()).await;
     let mut client = server.client().await;
     assert_eq!(client.get("/hello").await.unwrap(), (200, r#"HTTP/2.0 Some("localhost")"#.into()));
@@ -240,7 +241,7 @@ async fn the_preface_may_come_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn what_begins_like_the_preface_is_read_as_what_it_is() {
+async fn bytes_that_only_begin_like_the_preface_are_parsed_as_http_1() {
     let server = Server::start(HttpLimits::default()).await;
     for (request, status) in [
         ("P", None),
@@ -250,39 +251,39 @@ async fn what_begins_like_the_preface_is_read_as_what_it_is() {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         write_byte_by_byte(&mut stream, request.as_bytes(), &mut server.client().await).await;
         stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        soon(stream.read_to_end(&mut answer)).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(status.is_none_or(|status| answer.starts_with(status)), "{request:?}: {answer:?}");
+        let mut response = Vec::new();
+        soon(stream.read_to_end(&mut response)).await.unwrap();
+        let response = String::from_utf8(response).unwrap();
+        assert!(status.is_none_or(|status| response.starts_with(status)), "{request:?}: {response:?}");
     }
 }
 
 #[tokio::test]
-async fn a_preface_behind_a_request_is_no_http_2() {
+async fn a_preface_after_a_request_does_not_select_http_2() {
     let server = Server::start(HttpLimits::default()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
     stream.write_all(&[request, PREFACE].concat()).await.unwrap();
-    let mut answer = Vec::new();
-    soon(stream.read_to_end(&mut answer)).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
-    assert!(answer.ends_with(br#"HTTP/1.1 Some("h")"#), "{}", String::from_utf8_lossy(&answer));
+    let mut response = Vec::new();
+    soon(stream.read_to_end(&mut response)).await.unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&response));
+    assert!(response.ends_with(br#"HTTP/1.1 Some("h")"#), "{}", String::from_utf8_lossy(&response));
 }
 
 #[tokio::test]
-async fn without_it_only_http_1_is_spoken() {
+async fn http_2_can_be_disabled() {
     let server = Server::start(HttpLimits { http2: None, ..HttpLimits::default() }).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(PREFACE).await.unwrap();
-    let mut answer = Vec::new();
-    soon(stream.read_to_end(&mut answer)).await.unwrap();
-    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    let mut response = Vec::new();
+    soon(stream.read_to_end(&mut response)).await.unwrap();
+    assert!(response.is_empty(), "{}", String::from_utf8_lossy(&response));
 }
 
 #[tokio::test]
 async fn a_connection_without_requests_is_ended_in_time() {
-    let server = Server::start(hasty()).await;
-    // Nothing, a part of the preface, the preface.
+    let server = Server::start(short_read_timeout()).await;
+    // Send nothing, a part of the preface, or all of it.
     for beginning in [&b""[..], &PREFACE[..10], PREFACE] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(beginning).await.unwrap();
@@ -295,11 +296,11 @@ async fn a_connection_without_requests_is_ended_in_time() {
 
 #[tokio::test]
 async fn a_connection_with_a_request_or_a_stream_is_not_ended() {
-    let mut server = Server::start(hasty()).await;
+    let mut server = Server::start(short_read_timeout()).await;
     let mut client = server.client().await;
-    let (_answer, mut request) = client.begin(get("/never")).await;
+    let (_response, mut request) = client.begin(get("/never")).await;
     server.waits(1).await;
-    server.loses_patience().await;
+    server.has_closed_idle_connections().await;
     client.get("/hello").await.unwrap();
     request.send_reset(Reason::CANCEL);
     server.waits(0).await;
@@ -308,7 +309,7 @@ async fn a_connection_with_a_request_or_a_stream_is_not_ended() {
     let mut client = server.client().await;
     let (received, mut sender) = client.open().await;
     let mut stream = soon(server.streams.recv()).await.unwrap();
-    server.loses_patience().await;
+    server.has_closed_idle_connections().await;
     client.get("/hello").await.unwrap();
     sender.send_data(Bytes::from_static(b"hello"), true).unwrap();
     let mut bytes = String::new();
@@ -321,37 +322,37 @@ async fn a_connection_with_a_request_or_a_stream_is_not_ended() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_is_given_up_alone() {
-    let patience = Duration::from_millis(300);
-    let server = Server::start(HttpLimits { write_timeout: patience, ..HttpLimits::default() }).await;
+async fn a_response_that_is_not_read_resets_only_its_stream() {
+    let limit = Duration::from_millis(300);
+    let server = Server::start(HttpLimits { write_timeout: limit, ..HttpLimits::default() }).await;
     for window in [0, 1, 1_000, 100_000] {
         let mut builder = Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(10_000_000);
         let mut client = Client::connect(server.address, builder).await;
-        let (answer, mut stream) = client.begin(get("/large")).await;
-        let answer = soon(answer).await.unwrap();
+        let (response, mut stream) = client.begin(get("/large")).await;
+        let response = soon(response).await.unwrap();
         let reason = soon(poll_fn(|cx| stream.poll_reset(cx))).await.unwrap();
         assert_eq!(reason, Reason::CANCEL, "{window}");
-        drop(answer);
-        let (answer, _) = client.begin(get("/hello")).await;
-        assert_eq!(soon(answer).await.unwrap().status(), 200);
+        drop(response);
+        let (response, _) = client.begin(get("/hello")).await;
+        assert_eq!(soon(response).await.unwrap().status(), 200);
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_taken_slowly_arrives() {
-    let patience = Duration::from_millis(300);
-    let server = Server::start(HttpLimits { write_timeout: patience, ..HttpLimits::default() }).await;
+async fn a_response_that_is_read_slowly_arrives() {
+    let limit = Duration::from_millis(300);
+    let server = Server::start(HttpLimits { write_timeout: limit, ..HttpLimits::default() }).await;
     let mut client = server.client().await;
-    let (answer, _) = client.begin(get("/large")).await;
-    let mut body = soon(answer).await.unwrap().into_body();
+    let (response, _) = client.begin(get("/large")).await;
+    let mut body = soon(response).await.unwrap().into_body();
     let (mut taken, mut slow) = (0, 10);
     while let Some(data) = soon(body.data()).await {
         let count = data.unwrap().len();
         taken += count;
         if slow > 0 {
-            // The pace of a client, which is what this is about.
-            sleep(patience / 6).await;
+            // The delay simulates a slow client.
+            sleep(limit / 6).await;
             slow -= 1;
         }
         body.flow_control().release_capacity(count).unwrap();
@@ -360,21 +361,21 @@ async fn an_answer_that_is_taken_slowly_arrives() {
 }
 
 #[tokio::test]
-async fn requests_that_are_taken_back_faster_than_they_are_answered_end_the_connection() {
+async fn too_many_cancelled_requests_end_the_connection() {
     let http2 = Http2Limits { max_reset_streams: 50, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
     let mut client = server.client().await;
-    // It does not end for want of requests.
-    let _answer = client.begin(get("/never")).await;
+    // An open request keeps the connection from ending for lack of requests.
+    let _response = client.begin(get("/never")).await;
     server.waits(1).await;
     let cancel = async |client: &mut Client, left: usize| {
-        let (answer, mut request) = client.begin(get("/never")).await;
+        let (response, mut request) = client.begin(get("/never")).await;
         server.waits(2).await;
         request.send_reset(Reason::CANCEL);
-        drop(answer);
+        drop(response);
         server.waits(left).await;
     };
-    // What is answered makes good.
+    // Each response lowers the count of cancelled requests by one.
     for _ in 0..100 {
         cancel(&mut client, 1).await;
         client.get("/hello").await.unwrap();
@@ -389,30 +390,30 @@ async fn requests_that_are_taken_back_faster_than_they_are_answered_end_the_conn
 }
 
 #[tokio::test]
-async fn headers_have_the_limits_of_http_1() {
+async fn the_header_limits_of_http_1_apply() {
     let server = Server::start(HttpLimits::default()).await;
     let mut client = server.client().await;
     let with = |count: usize, length: usize| {
         let mut request = get("/hello");
         for number in 0..count {
-            // hyper counts the host as well, which we add.
+            // hyper also counts the `Host` header that the server adds.
             let name = http::HeaderName::try_from(format!("name-{number}")).unwrap();
             request.headers_mut().insert(name, "x".repeat(length).parse().unwrap());
         }
         request
     };
     for (count, length, status) in [(100, 1, 200), (101, 1, 431), (1, 10_000, 200), (1, 17_000, 431)] {
-        let (answer, _) = client.begin(with(count, length)).await;
-        assert_eq!(soon(answer).await.unwrap().status(), status, "{count} of {length}");
+        let (response, _) = client.begin(with(count, length)).await;
+        assert_eq!(soon(response).await.unwrap().status(), status, "{count} of {length}");
     }
 }
 
 #[tokio::test]
-async fn a_stream_too_many_is_refused_and_may_be_tried_again() {
+async fn a_stream_over_the_limit_is_refused_and_may_be_retried() {
     let http2 = Http2Limits { max_concurrent_streams: 2, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    // `h2` would keep to the limit. Settings, and `GET http://h/never` three times.
+    // `h2` would respect the limit, so send raw frames: settings, and `GET http://h/never` three times.
     let mut wire = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
     let block = [&[0x82, 0x86, 0x44, 6][..], b"/never", &[0x41, 1, b'h']].concat();
     for id in [1, 3, 5] {
@@ -426,7 +427,7 @@ async fn a_stream_too_many_is_refused_and_may_be_tried_again() {
         let mut payload = vec![0; usize::from(head[2])];
         soon(stream.read_exact(&mut payload)).await.unwrap();
         if head[3] == 3 {
-            // RST_STREAM of the third one, with REFUSED_STREAM.
+            // RST_STREAM with REFUSED_STREAM, for the third request.
             assert_eq!((head[8], payload), (5, vec![0, 0, 0, 7]));
             break;
         }
@@ -435,19 +436,19 @@ async fn a_stream_too_many_is_refused_and_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_requests_finish_takes_no_new_ones_and_does_not_wait_for_websockets() {
+async fn a_shutdown_waits_for_open_requests_but_not_for_websockets() {
     let mut server = Server::start(HttpLimits::default()).await;
     let mut client = server.client().await;
     let (mut received, _sender) = client.open().await;
     let mut stream = soon(server.streams.recv()).await.unwrap();
-    let (_answer, mut request) = client.begin(get("/never")).await;
+    let (_response, mut request) = client.begin(get("/never")).await;
     server.waits(1).await;
     server.stop.take().unwrap().send(()).unwrap();
-    // The client learns of it by GOAWAY.
+    // A GOAWAY tells the client.
     let mut requests = client.requests.clone();
     soon(poll_fn(|cx| requests.poll_ready(cx).map(|ready| if ready.is_err() { Some(()) } else { None })))
         .await;
-    // As long as requests would be answered.
+    // The WebSocket still works as long as the server serves the open request.
     for _ in 0..20 {
         stream.write_all(b"hello").await.unwrap();
         soon(received.data()).await.unwrap().unwrap();
@@ -456,14 +457,14 @@ async fn a_stop_lets_requests_finish_takes_no_new_ones_and_does_not_wait_for_web
     request.send_reset(Reason::CANCEL);
     let since = std::time::Instant::now();
     soon(&mut server.serving).await.unwrap();
-    assert!(since.elapsed() < Duration::from_secs(4), "it has waited for the WebSocket");
-    // Which goes on.
+    assert!(since.elapsed() < Duration::from_secs(4), "the shutdown has waited for the WebSocket");
+    // The WebSocket still works.
     stream.write_all(b"hello").await.unwrap();
     drop(stream);
 }
 
 #[tokio::test]
-async fn a_connection_counts_until_its_end_whatever_is_opened_on_it() {
+async fn a_connection_counts_until_it_closes() {
     let mut server = Server::start(HttpLimits { max_connections: 1, ..HttpLimits::default() }).await;
     let mut first = server.client().await;
     let open = first.open().await;
@@ -472,7 +473,7 @@ async fn a_connection_counts_until_its_end_whatever_is_opened_on_it() {
     second.write_all(PREFACE).await.unwrap();
     settle(&mut first).await;
     not_yet(second.read_u8()).await;
-    // Nor is it the end of its WebSockets.
+    // The end of its WebSockets does not free the slot either.
     drop((open, stream));
     settle(&mut first).await;
     not_yet(second.read_u8()).await;
@@ -481,18 +482,18 @@ async fn a_connection_counts_until_its_end_whatever_is_opened_on_it() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_dropped_before_the_peer_has_taken_all_is_reset_in_time() {
-    let patience = Duration::from_millis(300);
-    let mut server = Server::start(HttpLimits { write_timeout: patience, ..HttpLimits::default() }).await;
+async fn a_dropped_stream_with_unread_bytes_is_reset_in_time() {
+    let limit = Duration::from_millis(300);
+    let mut server = Server::start(HttpLimits { write_timeout: limit, ..HttpLimits::default() }).await;
     let mut builder = Builder::new();
     builder.initial_window_size(10);
     let mut client = Client::connect(server.address, builder).await;
     let request = Request::connect("http://localhost/open").extension(Protocol::from_static("websocket"));
-    // The settings come with the first answer, whose body nobody takes.
-    let (answer, _) = client.begin(get("/hello")).await;
-    soon(answer).await.unwrap();
-    let (answer, mut sender) = client.begin(request.body(()).unwrap()).await;
-    soon(answer).await.unwrap();
+    // The settings arrive with the first response, whose body is not read.
+    let (response, _) = client.begin(get("/hello")).await;
+    soon(response).await.unwrap();
+    let (response, mut sender) = client.begin(request.body(()).unwrap()).await;
+    soon(response).await.unwrap();
     let mut stream = soon(server.streams.recv()).await.unwrap();
     fill(&mut stream, &mut server.client().await).await;
     drop(stream);
@@ -500,7 +501,7 @@ async fn a_stream_that_is_dropped_before_the_peer_has_taken_all_is_reset_in_time
 }
 
 #[tokio::test]
-async fn what_a_stream_takes_without_room_at_the_peer_is_little() {
+async fn a_stream_buffers_little_beyond_the_window_of_the_peer() {
     let mut server = Server::start(HttpLimits::default()).await;
     let mut builder = Builder::new();
     builder.initial_window_size(100_000);
@@ -513,7 +514,7 @@ async fn what_a_stream_takes_without_room_at_the_peer_is_little() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn over_tls_the_client_chooses() {
+async fn over_tls_alpn_selects_the_version() {
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::ServerName;
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -551,29 +552,28 @@ async fn over_tls_the_client_chooses() {
             assert!(client.get("/hello").await.unwrap().1.starts_with("HTTP/2.0"));
         } else {
             stream.write_all(b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
-            let mut answer = [0; 15];
-            soon(stream.read_exact(&mut answer)).await.unwrap();
-            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+            let mut response = [0; 15];
+            soon(stream.read_exact(&mut response)).await.unwrap();
+            assert_eq!(&response, b"HTTP/1.1 200 OK");
         }
     }
 }
 
 #[tokio::test]
-async fn a_request_that_crosses_the_word_to_go_is_answered_to_the_end_however_long_that_takes() {
-    let patience = Duration::from_millis(200);
-    let limits =
-        HttpLimits { header_read_timeout: patience, write_timeout: patience, ..HttpLimits::default() };
+async fn a_request_that_crosses_a_goaway_gets_its_complete_response_however_slowly_it_is_read() {
+    let limit = Duration::from_millis(200);
+    let limits = HttpLimits { header_read_timeout: limit, write_timeout: limit, ..HttpLimits::default() };
     let server = Server::start(limits).await;
     let mut talks = tokio::task::JoinSet::new();
-    // Which of two things that are ready comes first is left to chance.
+    // If two events are ready at the same time, the order is random. So repeat the test.
     for _ in 0..30 {
-        talks.spawn(answered_behind_goaway(server.address, patience));
+        talks.spawn(response_after_goaway(server.address, limit));
     }
     soon(talks.join_all()).await;
 }
 
-/// `h2` would ask for nothing more behind a GOAWAY.
-async fn answered_behind_goaway(server: SocketAddr, patience: Duration) {
+/// Sends raw frames, because `h2` would send no request after a GOAWAY.
+async fn response_after_goaway(server: SocketAddr, limit: Duration) {
     let get = |id: u8, path: &str| {
         let block = [&[0x82, 0x86, 0x44, path.len() as u8], path.as_bytes(), &[0x41, 1, b'h']].concat();
         [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, id], &block[..]].concat()
@@ -584,24 +584,24 @@ async fn answered_behind_goaway(server: SocketAddr, patience: Duration) {
     let wire = [PREFACE, &settings, &window(0, 4_000_000), &get(1, "/hello")].concat();
     stream.write_all(&wire).await.unwrap();
     let mut taken = 0;
-    let mut is_told = false;
+    let mut goaway_received = false;
     let mut slow = 0;
     while taken < LARGE {
         let mut head = [0; 9];
-        stream.read_exact(&mut head).await.expect("the rest of the answer");
+        stream.read_exact(&mut head).await.expect("the rest of the response");
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        stream.read_exact(&mut vec![0; length]).await.expect("the rest of the answer");
+        stream.read_exact(&mut vec![0; length]).await.expect("the rest of the response");
         match (head[3], head[8]) {
-            (7, _) if !is_told => {
-                is_told = true;
+            (7, _) if !goaway_received => {
+                goaway_received = true;
                 stream.write_all(&get(3, "/large")).await.unwrap();
             }
             (0, 3) => {
                 taken += length;
                 slow += 1;
                 if slow < 16 {
-                    // The pace of a client, which is what this is about.
-                    sleep(patience / 6).await;
+                    // The delay simulates a slow client.
+                    sleep(limit / 6).await;
                     stream.write_all(&window(3, length as u32)).await.unwrap();
                 } else if slow == 16 {
                     stream.write_all(&window(3, LARGE as u32)).await.unwrap();
