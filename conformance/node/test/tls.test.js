@@ -109,7 +109,7 @@ describe("the program ends with a status that is not 0", () => {
     ["without a certificate", ["--tls-key", files.key], /--tls-cert/],
     ["when a file is missing", ["--tls-cert", "no/such.pem", "--tls-key", files.key], /cannot read no\/such\.pem/],
     ["when a file is another", ["--tls-cert", files.key, "--tls-key", files.key], /key\.pem: there is no certificate/],
-    ["when the key is another", ["--tls-cert", files.certificate, "--tls-key", others.key], /certificate\.pem with the key .*private key does not belong to the first certificate/s],
+    ["when the key is another", ["--tls-cert", files.certificate, "--tls-key", others.key], /certificate\.pem with the key .*private key does not match the first certificate/s],
   ]) {
     ours(`${what}, and says so`, async () => {
       const { status, errors } = await runApplication(["--listen", "127.0.0.1:0", ...args]);

@@ -1,7 +1,7 @@
-//! TLS, by rustls with the cryptography of ring.
+//! TLS with rustls and the cryptography of ring.
 //!
-//! Both ends speak the newest of TLS 1.2 and 1.3 that the peer speaks, and inside it, by ALPN
-//! if the peer has that, HTTP/1.1 or, where a server and its client have it, HTTP/2.
+//! Client and server support TLS 1.2 and 1.3, and use the newer one if the peer supports it. ALPN selects the protocol
+//! inside TLS. Without ALPN it is HTTP/1.1. A server also offers HTTP/2; a client offers only HTTP/1.1.
 
 mod error;
 
@@ -23,29 +23,29 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 #[cfg(feature = "tls")]
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What is spoken inside (RFC 7301 §6).
+/// The ALPN name of HTTP/1.1 (RFC 7301 §6).
 #[cfg(feature = "tls")]
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// RFC 9113 §3.2.
+/// The ALPN name of HTTP/2 (RFC 9113 §3.2).
 #[cfg(feature = "tls")]
 pub(crate) const HTTP_2: &[u8] = b"h2";
 
-/// What a server speaks inside, the preferred one first.
+/// The ALPN protocols of a server, the preferred one first.
 #[cfg(feature = "tls")]
 const SERVER_PROTOCOLS: &[&[u8]] = &[HTTP_2, HTTP_1_1];
 
-/// What a client offers to speak inside.
+/// The ALPN protocols that a client offers.
 #[cfg(feature = "tls")]
 const CLIENT_PROTOCOLS: &[&[u8]] = &[HTTP_1_1];
 
-/// Names of protocols as rustls wants them.
+/// Converts ALPN names to the form that rustls needs.
 #[cfg(feature = "tls")]
 fn alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
     protocols.iter().map(|protocol| protocol.to_vec()).collect()
 }
 
-/// The certificates in a PEM file, at least one.
+/// Parses the certificates in PEM data. There must be at least one.
 #[cfg(feature = "tls")]
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let certificates: Vec<_> =
@@ -53,7 +53,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsConfigErr
     if certificates.is_empty() { Err(TlsConfigError::NoCertificate) } else { Ok(certificates) }
 }
 
-/// The first private key in a PEM file: PKCS #8, PKCS #1 or SEC 1.
+/// Parses the first private key in PEM data: PKCS #8, PKCS #1 or SEC 1.
 #[cfg(feature = "tls")]
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
     use tokio_rustls::rustls::pki_types::pem::Error;

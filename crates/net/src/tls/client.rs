@@ -1,4 +1,4 @@
-//! The client's end of TLS: whom to trust.
+//! The client's TLS configuration and handshake.
 
 use std::fmt;
 use std::io;
@@ -17,16 +17,19 @@ use super::error::{TlsConfigError, TlsError};
 use super::{CLIENT_PROTOCOLS, HTTP_1_1, alpn, certificates, private_key};
 use crate::io::Stream;
 
-/// How a client speaks TLS: whom it trusts, and who it says it is. A clone shares it, and the sessions that it remembers.
+/// The TLS configuration of a client: the trusted root certificates and the client certificate, if any. Clones share
+/// the configuration and the cache of TLS sessions.
 #[derive(Clone)]
 pub struct ClientTls(Arc<ClientConfig>);
 
 impl ClientTls {
-    /// Trusts whom the system trusts: what is in `/etc/ssl/certs` (or where `SSL_CERT_FILE` and `SSL_CERT_DIR` say), on
-    /// macOS and Windows the system's own verifier. It is loaded once, a file of 200 KiB on Debian, and then remembered.
+    /// Creates a configuration that trusts the root certificates of the system. On Linux they are read from
+    /// `/etc/ssl/certs`, or from the paths in `SSL_CERT_FILE` and `SSL_CERT_DIR`. On macOS and Windows the system's own
+    /// verifier is used. The first call loads the certificates, a file of 200 KiB on Debian; later calls return the
+    /// same configuration.
     ///
     /// # Errors
-    /// [`TlsError::SystemRoots`] if there is nobody to trust.
+    /// [`TlsError::SystemRoots`] if the system's root certificates cannot be loaded or there are none.
     pub fn system() -> Result<Self, TlsError> {
         static SYSTEM: OnceLock<ClientTls> = OnceLock::new();
         if let Some(system) = SYSTEM.get() {
@@ -36,18 +39,20 @@ impl ClientTls {
         Ok(SYSTEM.get_or_init(|| system).clone())
     }
 
-    /// Trusts whom it is told to, beside the system or instead of it.
+    /// Creates a builder for a configuration with other root certificates, in addition to those of the system or
+    /// instead of them, or with a client certificate.
     pub fn builder() -> ClientTlsBuilder {
         ClientTlsBuilder { system: true, roots: Vec::new(), client_auth_cert: None }
     }
 
-    /// What rustls can be told beyond that. Its protocols by ALPN have to be empty or `http/1.1`.
+    /// Creates a configuration from one of rustls, for all other options. Its `alpn_protocols` must be empty or contain
+    /// only `http/1.1`.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self(config.into())
     }
 
-    /// Speaks TLS on a stream that leads to `host`.
+    /// Performs the TLS handshake on `stream`, which is connected to `host`.
     pub(crate) async fn connect(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| TlsError::InvalidName(host.to_owned()))?;
@@ -68,7 +73,7 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-/// Whom a client trusts, and who it says it is.
+/// Builds a [`ClientTls`]: sets root certificates and the client certificate.
 #[must_use]
 pub struct ClientTlsBuilder {
     system: bool,
@@ -77,37 +82,37 @@ pub struct ClientTlsBuilder {
 }
 
 impl ClientTlsBuilder {
-    /// Trusts the authorities whose certificates are in this PEM data as well.
+    /// Trusts the certificate authorities in this PEM data, in addition to the others.
     ///
     /// # Errors
-    /// There is no certificate in it, or it is malformed.
+    /// `pem` contains no certificate, or is malformed.
     pub fn root_certificates(mut self, pem: &[u8]) -> Result<Self, TlsConfigError> {
         self.roots.extend(certificates(pem)?);
         Ok(self)
     }
 
-    /// Trusts nobody but those of [`root_certificates`](Self::root_certificates).
+    /// Trusts only the certificates added with [`root_certificates`](Self::root_certificates), not those of the system.
     pub fn without_system_roots(mut self) -> Self {
         self.system = false;
         self
     }
 
-    /// What is shown to a server that asks for a client's certificate: a chain with our own certificate first, and its
-    /// key, in PEM.
+    /// Sets the certificate that is sent to a server that requests a client certificate: a PEM chain that begins with
+    /// the client's own certificate, and its private key in PEM.
     ///
     /// # Errors
-    /// One of them is missing or malformed.
+    /// The chain or the key is missing or malformed.
     pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         self.client_auth_cert = Some((certificates(chain)?, private_key(key)?));
         Ok(self)
     }
 
-    /// Puts it together.
+    /// Builds the configuration.
     ///
     /// # Errors
-    /// A certificate cannot be used, or there is nobody to trust.
+    /// A certificate cannot be used, or there are no root certificates.
     pub fn build(self) -> Result<ClientTls, TlsConfigError> {
-        // Not the process's default: which that is, is for the program to say.
+        // Do not use the process-wide default provider: the program decides about that one.
         let provider = Arc::new(ring::default_provider());
         let verified = Self::config_with_verifier(self.system, self.roots, &provider)?;
         let mut config = match self.client_auth_cert {
@@ -141,13 +146,13 @@ impl ClientTlsBuilder {
 }
 
 impl fmt::Debug for ClientTlsBuilder {
-    /// Without the key.
+    /// Omits the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTlsBuilder").field("system", &self.system).finish_non_exhaustive()
     }
 }
 
-/// Sorts the reasons for which a handshake fails.
+/// Converts the error of a failed handshake.
 fn classify_handshake_error(error: io::Error) -> TlsError {
     match error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(reason)) => {
@@ -163,27 +168,29 @@ fn classify_handshake_error(error: io::Error) -> TlsError {
     }
 }
 
-/// rustls has words for most reasons, but only names for some of the commonest: an unknown issuer, one that only has the
-/// name of a known one (two that sign themselves as `localhost`), and what `openssl req -x509` makes if nothing else is
-/// said. Times it has as seconds since 1970, and names as its types show themselves.
+/// Describes a certificate error in plain words. rustls does so for most errors, but has only names for some of the
+/// most common ones: an unknown issuer; an issuer with the name of a trusted one but another key (such as two
+/// self-signed certificates for `localhost`); and a CA certificate used for a server, which `openssl req -x509` makes
+/// by default. rustls prints times as seconds since 1970, and host names in the debug format.
 fn describe_certificate_error(reason: &CertificateError) -> String {
     match reason {
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "somebody who is trusted has the name of its issuer, but has not signed it (BadSignature)".to_owned()
+            "a trusted certificate has the name of its issuer, but a different key (BadSignature)".to_owned()
         }
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            "it is that of an authority (CA:TRUE), and a server must not show one as its own (CaUsedAsEndEntity)".to_owned()
+            "it is a CA certificate (CA:TRUE), issue a server certificate without CA:TRUE (CaUsedAsEndEntity)"
+                .to_owned()
         }
         CertificateError::Other(other) => other.to_string(),
-        CertificateError::UnknownIssuer => "nobody who is trusted has issued it (UnknownIssuer)".to_owned(),
+        CertificateError::UnknownIssuer => "its issuer is not trusted (UnknownIssuer)".to_owned(),
         CertificateError::ExpiredContext { time, not_after } => {
             let since = format_seconds(time.as_secs().saturating_sub(not_after.as_secs()));
             format!("by the clock of this machine it expired {since} ago (Expired)")
         }
         CertificateError::NotValidYetContext { time, not_before } => {
             let until = format_seconds(not_before.as_secs().saturating_sub(time.as_secs()));
-            format!("by the clock of this machine it will be valid only in {until} (NotValidYet)")
+            format!("by the clock of this machine it becomes valid in {until} (NotValidYet)")
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let host = expected.to_str();
@@ -193,7 +200,7 @@ fn describe_certificate_error(reason: &CertificateError) -> String {
     }
 }
 
-/// A time in the largest unit of which there are two.
+/// Formats a time in the largest unit of which there are at least two.
 fn format_seconds(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
     let (length, unit) =
@@ -201,7 +208,8 @@ fn format_seconds(seconds: u64) -> String {
     format!("{} {unit}", seconds / length)
 }
 
-/// The first names of a certificate, which rustls has as `DnsName("host")`. They are the peer's, and may go to a log.
+/// Formats the first names of a certificate. rustls provides them as `DnsName("host")`. The peer controls them and they
+/// may be logged, so they are escaped.
 fn format_presented_names(presented: &[String]) -> String {
     const SHOWN: usize = 5;
     let plain = |name: &String| {
@@ -210,8 +218,8 @@ fn format_presented_names(presented: &[String]) -> String {
     };
     let mut shown: Vec<_> = presented.iter().take(SHOWN).map(plain).collect();
     match presented.len() {
-        0 => shown.push("nobody".to_owned()),
-        all if all > SHOWN => shown.push(format!("{} others", all - SHOWN)),
+        0 => shown.push("no name".to_owned()),
+        all if all > SHOWN => shown.push(format!("{} more", all - SHOWN)),
         _ => {}
     }
     shown.join(", ").escape_debug().to_string()

@@ -1,4 +1,4 @@
-//! Why there is no encrypted connection.
+//! The errors of TLS.
 
 use std::error::Error;
 use std::fmt;
@@ -6,40 +6,40 @@ use std::io;
 
 use ws_proto::ErrorChain;
 
-/// Why a connection could not be encrypted, or not to whom it was meant for.
+/// Why a client's TLS connection could not be established.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The program was built without TLS.
     #[error("this program was built without TLS (the feature `tls`)")]
     Unsupported,
-    /// The certificates that the system trusts cannot be found. Debian has them in the package `ca-certificates`.
-    #[error("the system's trusted certificates cannot be loaded: {}", ErrorChain(&**.0))]
+    /// The root certificates of the system cannot be loaded. On Debian, install the package `ca-certificates`.
+    #[error("the system's root certificates cannot be loaded: {}", ErrorChain(&**.0))]
     SystemRoots(Box<dyn Error + Send + Sync>),
-    /// The host is neither a name nor an address that a certificate could be for.
-    #[error("no certificate can be for the host {0:?}")]
+    /// The host is not a valid DNS name or IP address, so no certificate can match it.
+    #[error("the host {0:?} is not a valid DNS name or IP address")]
     InvalidName(String),
-    /// The certificate of the other end is not accepted: for another name, expired, not trusted, revoked.
-    #[error("the certificate of the server is not accepted: {reason}")]
+    /// The certificate of the server was rejected: for another host name, expired, not trusted, or revoked.
+    #[error("the certificate of the server was rejected: {reason}")]
     Certificate {
-        /// What is wrong with it.
+        /// The reason, in words.
         reason: String,
-        /// The same, as rustls has it.
+        /// The error of rustls.
         error: Box<dyn Error + Send + Sync>,
     },
-    /// What the other end says is not TLS. Often it is HTTP: `ws` instead of `wss`.
+    /// The server sent bytes that are not TLS. Often it speaks HTTP, and the URL must begin with `ws` instead of `wss`.
     #[error("the server does not speak TLS on this port")]
     NotTls(#[source] io::Error),
-    /// The other end wants to speak another protocol inside than HTTP/1.1.
-    #[error("the server has selected the protocol {0:?} by ALPN")]
+    /// The server selected another protocol than HTTP/1.1 by ALPN.
+    #[error("the server selected the ALPN protocol {0:?} instead of http/1.1")]
     UnexpectedAlpn(String),
-    /// The handshake failed in another way: no version or cipher in common, a client certificate missing, or the
+    /// The handshake failed for another reason: no common version or cipher, a missing client certificate, or the
     /// connection ended.
     #[error("the TLS handshake failed: {}", HandshakeErrorDisplay(.0))]
     Handshake(io::Error),
 }
 
-/// What the library says of a connection that ended is `tls handshake eof`.
+/// Displays a handshake error. tokio-rustls reports a closed connection only as `tls handshake eof`.
 struct HandshakeErrorDisplay<'a>(&'a io::Error);
 
 impl fmt::Display for HandshakeErrorDisplay<'_> {
@@ -51,43 +51,43 @@ impl fmt::Display for HandshakeErrorDisplay<'_> {
     }
 }
 
-/// Why certificates and keys make no configuration.
+/// Why a TLS configuration could not be built.
 #[cfg(feature = "tls")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
-    /// There is no certificate in the PEM data.
-    #[error("there is no certificate in the PEM data")]
+    /// The PEM data contains no certificate.
+    #[error("no certificate in the PEM data")]
     NoCertificate,
-    /// There is no private key in the PEM data.
-    #[error("there is no private key in the PEM data")]
+    /// The PEM data contains no private key.
+    #[error("no private key in the PEM data")]
     NoPrivateKey,
     /// The PEM data is malformed.
     #[error("the PEM data is malformed: {}", ErrorChain(.0))]
     Pem(tokio_rustls::rustls::pki_types::pem::Error),
-    /// A file cannot be read.
+    /// A file could not be read.
     #[error("cannot read {}: {}", path.display(), ErrorChain(error))]
     ReadFile {
         /// The file.
         path: std::path::PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// What is in a file is not what it should be.
+    /// The contents of a file are not valid.
     #[error("{}: {error}", path.display())]
     InvalidFile {
         /// The file.
         path: std::path::PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         error: Box<TlsConfigError>,
     },
-    /// The certificates of the authorities that issue those of clients cannot be used.
-    #[error("the authorities of the clients cannot be used: {}", ErrorChain(&**.0))]
+    /// The CA certificates for verifying clients cannot be used.
+    #[error("the CA certificates for verifying clients cannot be used: {}", ErrorChain(&**.0))]
     ClientRoots(Box<dyn Error + Send + Sync>),
-    /// The private key is that of another certificate. The chain has to begin with the certificate of the key.
-    #[error("the private key does not belong to the first certificate of the chain")]
+    /// The private key belongs to another certificate. The chain must begin with the certificate of the key.
+    #[error("the private key does not match the first certificate of the chain")]
     KeyMismatch,
-    /// rustls does not take it.
+    /// rustls rejected the certificates, the key or the configuration.
     #[error("the certificates cannot be used: {}", ErrorChain(.0))]
     Rustls(tokio_rustls::rustls::Error),
 }

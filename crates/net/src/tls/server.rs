@@ -1,4 +1,4 @@
-//! The server's end of TLS.
+//! The server's TLS configuration and handshake.
 
 use std::fmt;
 use std::fs;
@@ -18,14 +18,14 @@ use super::error::TlsConfigError;
 use super::{HTTP_2, SERVER_PROTOCOLS, alpn, certificates, private_key};
 use crate::io::Stream;
 
-/// The first byte of every TLS connection: a record of the handshake (RFC 8446 §5.1).
+/// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
 const CONTENT_TYPE_HANDSHAKE: u8 = 22;
 
-/// What a request in the clear is told.
+/// The response to an unencrypted HTTP request.
 const PLAINTEXT_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 55\r\nConnection: close\r\n\r\nThis port speaks TLS: use https or wss in the address.\n";
 
-/// How a server speaks TLS: its certificate and its key. A clone shares them.
+/// The TLS configuration of a server: its certificate and its private key. Clones share them.
 ///
 /// ```no_run
 /// # fn configure() -> Result<(), tidewire_net::TlsConfigError> {
@@ -39,34 +39,38 @@ const PLAINTEXT_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text
 pub struct ServerTls(pub(super) Arc<ServerConfig>);
 
 impl ServerTls {
-    /// A chain of certificates, the server's own first, and its private key, both in PEM.
+    /// Creates a configuration from a PEM chain of certificates, which begins with the server's own, and its private
+    /// key in PEM.
     ///
     /// # Errors
-    /// One of them is missing or malformed, or they do not belong together.
+    /// The chain or the key is missing or malformed, or they do not match.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         Self::builder(chain, key)?.build()
     }
 
-    /// The same, from files. They are read once: a certificate that is renewed needs a new `ServerTls`.
+    /// Creates a configuration from two PEM files, see [`from_pem`](Self::from_pem). The files are read once: for a
+    /// renewed certificate, create a new `ServerTls`.
     ///
     /// # Errors
-    /// The same, or a file cannot be read. What is wrong with one file names it.
+    /// A file cannot be read or its contents are not valid; such errors name the file. Or the key does not match the
+    /// certificate.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsConfigError> {
         let (chain, key) =
             (parse_pem_file(chain.as_ref(), certificates)?, parse_pem_file(key.as_ref(), private_key)?);
         ServerTlsBuilder { chain, key, client_roots: None }.build()
     }
 
-    /// A certificate and its key, as in [`from_pem`](Self::from_pem), and what else there is to say.
+    /// Creates a builder from a certificate chain and its key, as in [`from_pem`](Self::from_pem), for further options.
     ///
     /// # Errors
-    /// One of them is missing or malformed.
+    /// The chain or the key is missing or malformed.
     pub fn builder(chain: &[u8], key: &[u8]) -> Result<ServerTlsBuilder, TlsConfigError> {
         Ok(ServerTlsBuilder { chain: certificates(chain)?, key: private_key(key)?, client_roots: None })
     }
 
-    /// What rustls can be told beyond that: several names, keys elsewhere, certificates that change. If it names no
-    /// protocols by ALPN, those are named that a listener speaks.
+    /// Creates a configuration from one of rustls, for all other options: several host names, keys in hardware,
+    /// certificates that change at runtime. If its `alpn_protocols` is empty, it is set to `h2` and `http/1.1`, the
+    /// protocols that a listener serves.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
         let mut config = config.into();
@@ -76,16 +80,17 @@ impl ServerTls {
         Self(config)
     }
 
-    /// Without HTTP/2 among the protocols.
+    /// Removes HTTP/2 from the ALPN protocols.
     pub(crate) fn without_http2(self) -> Self {
         let mut config = ServerConfig::clone(&self.0);
         config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
         Self(Arc::new(config))
     }
 
-    /// The handshake with a client that has connected. How long it may take is for the caller to say.
+    /// Performs the handshake with a client that has connected. There is no timeout: the caller sets one.
     ///
-    /// A client that speaks HTTP in the clear is told so in HTTP, before the error: an alert is nothing it can read.
+    /// An HTTP client that does not use TLS gets an HTTP response before the error is returned, because it could not
+    /// read a TLS alert.
     pub(crate) async fn accept(&self, mut stream: TcpStream) -> Result<Stream, (io::Error, Stream)> {
         let mut first = [0];
         if let Ok(1) = stream.peek(&mut first).await
@@ -109,7 +114,7 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// A certificate and its key, and who may connect.
+/// Builds a [`ServerTls`] from a certificate chain, its key and further options.
 #[must_use]
 pub struct ServerTlsBuilder {
     chain: Vec<CertificateDer<'static>>,
@@ -118,11 +123,11 @@ pub struct ServerTlsBuilder {
 }
 
 impl ServerTlsBuilder {
-    /// Lets in only clients that show a certificate of one of the authorities in this PEM data. Default: clients are asked
-    /// for none.
+    /// Requires that each client sends a certificate issued by one of the certificate authorities in this PEM data. By
+    /// default clients need no certificate.
     ///
     /// # Errors
-    /// There is no certificate in it, or one that cannot be used.
+    /// `pem` contains no certificate, is malformed, or contains a certificate that cannot be used.
     pub fn client_root_certificates(mut self, pem: &[u8]) -> Result<Self, TlsConfigError> {
         let clients = self.client_roots.get_or_insert_with(RootCertStore::empty);
         for authority in certificates(pem)? {
@@ -131,12 +136,12 @@ impl ServerTlsBuilder {
         Ok(self)
     }
 
-    /// Puts it together.
+    /// Builds the configuration.
     ///
     /// # Errors
-    /// The key is not that of the certificate, or one of them cannot be used.
+    /// The key does not match the certificate, or one of them cannot be used.
     pub fn build(self) -> Result<ServerTls, TlsConfigError> {
-        // Not the process's default: which that is, is for the program to say.
+        // Do not use the process-wide default provider: the program decides about that one.
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
@@ -156,13 +161,13 @@ impl ServerTlsBuilder {
 }
 
 impl fmt::Debug for ServerTlsBuilder {
-    /// Without the key.
+    /// Omits the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerTlsBuilder").field("clients", &self.client_roots).finish_non_exhaustive()
     }
 }
 
-/// What is in this file, or what is wrong with it, by its name.
+/// Reads and parses a PEM file. Errors name the file.
 fn parse_pem_file<T>(
     path: &Path,
     parse: fn(&[u8]) -> Result<T, TlsConfigError>,

@@ -1,4 +1,4 @@
-//! Both ends over the loopback, with certificates made on the spot.
+//! Tests client and server over the loopback, with certificates made in the test.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -30,7 +30,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what).await.expect("in time")
 }
 
-/// An authority whom nobody trusts unless told to.
+/// A certificate authority that is not trusted by default.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -50,7 +50,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate for these names, and its key, in PEM.
+    /// Returns a certificate for these names and its key, in PEM.
     fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("names");
@@ -65,7 +65,7 @@ impl Authority {
         ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration")
     }
 
-    /// Trusts this authority and nobody else.
+    /// Returns a client that trusts only this authority.
     fn client(&self) -> ClientTls {
         self.trusted().build().expect("a configuration")
     }
@@ -76,7 +76,7 @@ impl Authority {
     }
 }
 
-/// A server that says `hello` to every request.
+/// Starts a server that responds `hello` to every request.
 async fn serve(tls: ServerTls) -> SocketAddr {
     let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port").tls(tls);
     let address = listener.local_addr().expect("an address");
@@ -97,31 +97,31 @@ async fn dial(tls: Option<ClientTls>, host: &str, port: u16) -> Result<Stream, T
     }
 }
 
-/// A request on this stream, and all that comes back.
+/// Sends a request on the stream and returns the response.
 async fn get(stream: &mut Stream) -> String {
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.expect("written");
     stream.flush().await.expect("flushed");
-    let mut answer = String::new();
-    soon(stream.read_to_string(&mut answer)).await.expect("an answer");
-    answer
+    let mut response = String::new();
+    soon(stream.read_to_string(&mut response)).await.expect("an response");
+    response
 }
 
 #[tokio::test]
-async fn a_server_whose_certificate_names_it_is_spoken_to_by_name_and_by_address() {
+async fn a_server_can_be_reached_by_every_name_in_its_certificate() {
     let authority = Authority::new();
     let address = serve(authority.server(&["localhost", "127.0.0.1"])).await;
     for host in ["localhost", "127.0.0.1"] {
         let mut stream = dial(Some(authority.client()), host, address.port()).await.expect(host);
         let Stream::Tls(encrypted) = &stream else { panic!("{stream:?}") };
         assert_eq!(encrypted.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-        let answer = get(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+        let response = get(&mut stream).await;
+        assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("hello"), "{response}");
     }
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_accepted_is_told_why() {
+async fn the_error_says_why_a_certificate_was_rejected() {
     let authority = Authority::new();
     let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
     let not_yet = |params: &mut CertificateParams| params.not_before = date_time_ymd(2999, 1, 1);
@@ -137,51 +137,51 @@ async fn a_certificate_that_is_not_accepted_is_told_why() {
             authority.issue(&["other.example", "127.0.0.1"], |_| {}),
             ": it is not for localhost, but for other.example, 127.0.0.1 (NotValidForName)",
         ),
-        (authority.issue(&seven, |_| {}), "but for a, b, c, d, e, 2 others ("),
-        (authority.issue(&[], |_| {}), "it is not for localhost, but for nobody ("),
+        (authority.issue(&seven, |_| {}), "but for a, b, c, d, e, 2 more ("),
+        (authority.issue(&[], |_| {}), "it is not for localhost, but for no name ("),
         (authority.issue(&["localhost"], expired), " days ago (Expired)"),
-        (authority.issue(&["localhost"], not_yet), "it will be valid only in 3"),
+        (authority.issue(&["localhost"], not_yet), "it becomes valid in 3"),
         (authority.issue(&["localhost"], other_use), "server authentication"),
-        (authority.issue(&["localhost"], itself), "it is that of an authority (CA:TRUE)"),
-        (namesake, "has the name of its issuer, but has not signed it"),
-        (stranger, "nobody who is trusted has issued it"),
+        (authority.issue(&["localhost"], itself), "it is a CA certificate (CA:TRUE)"),
+        (namesake, "has the name of its issuer, but a different key"),
+        (stranger, "its issuer is not trusted"),
     ] {
         let server = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration");
         let address = serve(server).await;
         let error = dial(Some(authority.client()), "localhost", address.port()).await.unwrap_err();
         assert_eq!(error.to_string().matches(words).count(), 1, "{words}: {error}");
-        assert_eq!(ErrorChain(&error).to_string(), error.to_string(), "nothing is said twice");
+        assert_eq!(ErrorChain(&error).to_string(), error.to_string(), "the chain repeats nothing");
         let TlsError::Certificate { error, .. } = error else { panic!("{words}: {error:?}") };
-        let error = error.downcast::<io::Error>().expect("an error of the stream");
-        let error = error.into_inner().expect("one of rustls").downcast::<rustls::Error>();
-        assert!(matches!(*error.expect("one of rustls"), rustls::Error::InvalidCertificate(_)));
+        let error = error.downcast::<io::Error>().expect("an I/O error");
+        let error = error.into_inner().expect("a rustls error").downcast::<rustls::Error>();
+        assert!(matches!(*error.expect("a rustls error"), rustls::Error::InvalidCertificate(_)));
     }
 }
 
 #[tokio::test]
-async fn the_system_trusts_nobody_whom_a_test_has_made_up() {
+async fn the_authority_of_a_test_is_not_trusted_by_default() {
     let authority = Authority::new();
     let address = serve(authority.server(&["localhost"])).await;
     let error = dial(None, "localhost", address.port()).await.unwrap_err();
     assert!(matches!(error, TlsError::Certificate { .. }), "{error:?}");
     let both = ClientTls::builder().root_certificates(authority.pem.as_bytes()).unwrap().build().unwrap();
-    dial(Some(both), "localhost", address.port()).await.expect("beside the system's");
+    dial(Some(both), "localhost", address.port()).await.expect("trusted in addition to the system's roots");
 }
 
 #[tokio::test]
-async fn a_port_that_does_not_speak_tls_is_told_from_one_that_fails() {
+async fn a_port_without_tls_and_a_failed_handshake_give_different_errors() {
     let client = Authority::new().client();
-    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example ESMTP\r\n"] {
+    for response in ["HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example ESMTP\r\n"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.read_u8().await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
             stream.read_to_end(&mut Vec::new()).await
         });
         let error = dial(Some(client.clone()), "localhost", port).await.unwrap_err();
-        assert!(matches!(error, TlsError::NotTls(_)), "{answer:?}: {error:?}");
+        assert!(matches!(error, TlsError::NotTls(_)), "{response:?}: {error:?}");
         drop(server);
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -200,25 +200,25 @@ async fn a_port_that_does_not_speak_tls_is_told_from_one_that_fails() {
 }
 
 #[tokio::test]
-async fn http_in_the_clear_on_a_tls_port_is_answered_in_the_clear() {
+async fn an_unencrypted_request_on_a_tls_port_gets_an_unencrypted_response() {
     let address = serve(Authority::new().server(&["localhost"])).await;
     let mut stream = Stream::Tcp(TcpStream::connect(address).await.unwrap());
-    let answer = get(&mut stream).await;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{answer}");
-    assert!(body.contains("wss"), "{answer}");
+    let response = get(&mut stream).await;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 "), "{response}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{response}");
+    assert!(body.contains("wss"), "{response}");
 
-    // Anything else is nobody who could read it.
+    // Any other client could not read an HTTP response, and gets none.
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"\x80hello").await.unwrap();
-    let mut answer = Vec::new();
-    soon(stream.read_to_end(&mut answer)).await.unwrap();
-    assert_eq!(answer, b"");
+    let mut response = Vec::new();
+    soon(stream.read_to_end(&mut response)).await.unwrap();
+    assert_eq!(response, b"");
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_finish_its_handshake_is_left_in_time() {
+async fn a_client_that_does_not_finish_its_handshake_is_disconnected_in_time() {
     let limits = HttpLimits { header_read_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let tls = Authority::new().server(&["localhost"]);
     let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap().tls(tls);
@@ -228,22 +228,22 @@ async fn a_client_that_does_not_finish_its_handshake_is_left_in_time() {
     for begun in [&b""[..], b"\x16\x03\x01\x02"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(begun).await.unwrap();
-        let mut answer = Vec::new();
-        soon(stream.read_to_end(&mut answer)).await.unwrap();
-        assert_eq!(answer, b"");
+        let mut response = Vec::new();
+        soon(stream.read_to_end(&mut response)).await.unwrap();
+        assert_eq!(response, b"");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_no_answer_is_left_in_time() {
+async fn a_client_that_reads_no_response_is_disconnected_in_time() {
     let authority = Authority::new();
     let acceptor = TlsAcceptor::from(Arc::clone(&authority.server(&["localhost"]).0));
     let (client, server) = tokio::io::duplex(1024);
-    // As the listener does it, but in memory, where the clock waits for nobody.
+    // The same as in the listener, but in memory, where a paused clock works.
     tokio::spawn(async move {
         let stream = acceptor.accept(Stream::boxed(server)).await.expect("a handshake");
         let stream = ServerStream::new(Stream::Tls(Box::new(stream.into())), Duration::from_secs(30));
-        // More than the stream holds, and less than rustls takes.
+        // More than the stream buffers, and less than rustls buffers.
         let hello =
             |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new("hello".repeat(2_000))) };
         http1::Builder::new().serve_connection(stream, hyper::service::service_fn(hello)).await
@@ -251,20 +251,20 @@ async fn a_client_that_reads_no_answer_is_left_in_time() {
     let mut client = soon(authority.client().connect(Stream::boxed(client), "localhost")).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     client.flush().await.unwrap();
-    // Each byte of a record without an end tells whether anybody still has the other end.
+    // A record that never ends. A write of one of its bytes fails when the server has closed its end.
     let Stream::Tls(encrypted) = &mut client else { panic!("{client:?}") };
     let client = encrypted.get_mut().0;
     client.write_all(&[23, 3, 3, 0x40, 0]).await.unwrap();
     let begin = tokio::time::Instant::now();
     while client.write_u8(0).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(begin.elapsed() < Duration::from_secs(40), "nobody leaves");
+        assert!(begin.elapsed() < Duration::from_secs(40), "the server does not close the connection");
     }
     assert!(begin.elapsed() >= Duration::from_secs(30), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
-async fn a_server_may_ask_for_the_certificate_of_the_client() {
+async fn a_server_may_require_a_client_certificate() {
     let authority = Authority::new();
     let (chain, key) = authority.issue(&["localhost"], |_| {});
     let tls = ServerTls::builder(chain.as_bytes(), key.as_bytes()).unwrap();
@@ -280,13 +280,13 @@ async fn a_server_may_ask_for_the_certificate_of_the_client() {
     let stranger = authority.trusted().client_certificate(chain.as_bytes(), key.as_bytes()).unwrap();
     for client in [authority.client(), stranger.build().unwrap()] {
         let mut stream = dial(Some(client), "localhost", address.port()).await.unwrap();
-        // In TLS 1.3 the client is done before the server has seen its certificate.
+        // In TLS 1.3 the handshake of the client is complete before the server has verified its certificate.
         assert!(stream.read_u8().await.is_err());
     }
 }
 
 #[tokio::test]
-async fn a_configuration_of_the_program_says_what_is_spoken_inside_or_leaves_it_to_the_listener() {
+async fn a_rustls_configuration_may_set_the_alpn_protocols_or_leave_them_to_the_listener() {
     let authority = Authority::new();
     let (chain, key) = authority.issue(&["localhost"], |_| {});
     for (named, spoken) in [(None, Some(&b"http/1.1"[..])), (Some("other"), None)] {
@@ -312,7 +312,7 @@ async fn a_configuration_of_the_program_says_what_is_spoken_inside_or_leaves_it_
 }
 
 #[test]
-fn what_is_no_certificate_is_told_so_before_anybody_connects() {
+fn invalid_certificates_are_errors_before_any_client_connects() {
     let authority = Authority::new();
     let (chain, key) = authority.issue(&["localhost"], |_| {});
     let (_, other_key) = authority.issue(&["localhost"], |_| {});
@@ -329,11 +329,11 @@ fn what_is_no_certificate_is_told_so_before_anybody_connects() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_names_it() {
+fn errors_in_a_file_name_the_file() {
     let missing = ServerTls::from_pem_files("no/such/chain.pem", "no/such/key.pem").unwrap_err();
     assert!(matches!(missing, TlsConfigError::ReadFile { .. }));
     assert!(missing.to_string().starts_with("cannot read no/such/chain.pem: "), "{missing}");
     let (no_pem, this_file) = (concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "no/such/key.pem");
     let error = ServerTls::from_pem_files(no_pem, this_file).unwrap_err();
-    assert_eq!(error.to_string(), format!("{no_pem}: there is no certificate in the PEM data"));
+    assert_eq!(error.to_string(), format!("{no_pem}: no certificate in the PEM data"));
 }

@@ -59,14 +59,14 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
     for (certificate, words) in [
         (
             authority.issue("other.example"),
-            "the certificate of the server is not accepted: it is not for localhost, but for other.example \
+            "the certificate of the server was rejected: it is not for localhost, but for other.example \
              (NotValidForName)",
         ),
         (
             authority.issue_until("localhost", 2020),
-            "the certificate of the server is not accepted: by the clock of this machine it expired ",
+            "the certificate of the server was rejected: by the clock of this machine it expired ",
         ),
-        (Authority::new().issue("localhost"), "the certificate of the server is not accepted: "),
+        (Authority::new().issue("localhost"), "the certificate of the server was rejected: "),
     ] {
         let port = serve(certificate).await;
         let connect = Connector::new(format!("wss://localhost:{port}/")).tls(authority.client());
