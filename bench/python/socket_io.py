@@ -5,7 +5,7 @@ import sys
 import socketio
 import uvicorn
 
-# One handler after another: Socket.IO promises order.
+# Run one handler at a time: Socket.IO promises the order of events.
 io = socketio.AsyncServer(
     async_mode="asgi", async_handlers=False, cors_allowed_origins="*", max_http_buffer_size=2 << 20
 )
@@ -38,6 +38,6 @@ uvicorn.run(
     log_level="error",
     loop="uvloop",
     ws_max_size=2 << 20,
-    # As with all others: nobody compresses.
+    # No compression, as in all other servers.
     ws_per_message_deflate=False,
 )

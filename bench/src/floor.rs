@@ -1,8 +1,8 @@
-//! The floor: what no server on this machine can beat.
+//! The floor: a lower bound for the cost of any server on this machine.
 //!
-//! One thread, one epoll. A turn is one `epoll_wait`; in it, each connection that has something to say costs exactly
-//! one read, and each that has something to hear exactly one write. No UTF-8 is checked, no JSON is parsed, no timer runs,
-//! and a peer that breaks the protocol is simply closed.
+//! One thread, one epoll. One round is one `epoll_wait`. In it, each readable connection costs exactly one read, and
+//! each connection with output exactly one write. No UTF-8 is checked, no JSON is parsed and no timer runs. The
+//! connection of a peer that violates the protocol is simply closed.
 
 mod connection;
 mod polling;
@@ -18,22 +18,22 @@ use rustix::io::Errno;
 use connection::{Connection, Step};
 use polling::Sessions;
 
-/// The listener's place among the connections.
+/// The index of the listener among the connections.
 const LISTENER: u64 = u64::MAX;
 
-/// What all connections of a turn share.
+/// State shared by all connections in one round.
 struct Turn {
-    /// Answers to the connection that is being served.
+    /// Responses to the current connection.
     out: Vec<u8>,
-    /// Frames for all members of the room, written when the turn ends.
+    /// Frames for all members of the room, written at the end of the round.
     room: Vec<u8>,
     members: Vec<u64>,
     sessions: Sessions,
-    /// Answers for connections other than the one that is being served: the polls that wait.
+    /// Responses to other connections: the polls that wait.
     elsewhere: Vec<(u64, Vec<u8>)>,
 }
 
-/// Serves for ever.
+/// Serves until an error occurs.
 pub fn serve(address: &str) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
@@ -105,7 +105,7 @@ fn accept(
     connections: &mut Vec<Option<Connection>>,
     free: &mut Vec<usize>,
 ) -> Result<()> {
-    // One a turn: the listener stays ready while others wait.
+    // Accept one connection per round. The listener stays ready while others wait.
     let Ok((stream, _)) = listener.accept() else { return Ok(()) };
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
@@ -118,7 +118,7 @@ fn accept(
     Ok(())
 }
 
-/// What follows from a read or write: nothing, an end, or waiting for room in the socket.
+/// The result of a read or write: continue, close, or wait until the socket is writable.
 fn settle(
     step: Step,
     place: u64,
@@ -132,7 +132,7 @@ fn settle(
         if connection.is_member() {
             turn.members.retain(|&member| member != place);
         }
-        // Closing the socket takes it out of the epoll.
+        // Closing the socket removes it from the epoll.
         *slot = None;
         free.push(place as usize);
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the kernel says about a process, and on which core it may run.
+//! Reads what the kernel reports about a process, and sets the core on which it runs.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Time on a processor, and time spent waiting for one.
+/// Time spent on a processor, and time spent waiting for one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu {
     pub ran: Duration,
@@ -15,11 +15,11 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Of all threads of a process, from its `schedstat`.
+    /// Returns the sum for all threads of a process, from their `schedstat` files.
     pub fn of(process: u32) -> Result<Self> {
         let mut sum = Self::default();
         for task in fs::read_dir(format!("/proc/{process}/task")).context("the server has ended")? {
-            // A thread may end between the listing and the reading.
+            // A thread may end after it was listed and before its file is read.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
             let mut fields = text.split_ascii_whitespace().map(str::parse);
             if let (Some(Ok(ran)), Some(Ok(waited))) = (fields.next(), fields.next()) {
@@ -35,7 +35,7 @@ impl Cpu {
     }
 }
 
-/// Resident memory of a process in bytes, without what the kernel holds for its sockets.
+/// Returns the resident memory of a process in bytes, without the kernel's memory for its sockets.
 pub fn resident(process: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).context("the server has ended")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).context("no Rss in smaps_rollup")?;
@@ -43,7 +43,7 @@ pub fn resident(process: u32) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
-/// The most that was ever resident, in bytes.
+/// Returns the peak resident memory of a process in bytes.
 pub fn peak(process: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status")).context("the server has ended")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
@@ -51,14 +51,14 @@ pub fn peak(process: u32) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
-/// Keeps this process, and what it starts from now on, on one core.
+/// Pins this process, and processes that it starts later, to one core.
 pub fn pin(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores).with_context(|| format!("cannot run on core {core}"))
 }
 
-/// Takes as many descriptors as the system allows.
+/// Raises the limit on descriptors to the maximum that the system allows.
 pub fn raise_descriptor_limit() -> Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("cannot raise the limit")

@@ -1,7 +1,7 @@
-//! What the programs of the bench share: the least of each protocol, and what the kernel says about a process.
+//! Code shared by the programs of the bench: a minimum of each protocol, and what the kernel reports about a process.
 //!
-//! Nothing here comes from Tidewire's own crates. A generator built from the code it measures would forgive that code
-//! its mistakes, and a floor built from it would be no floor.
+//! Nothing here uses Tidewire's own crates. A generator built from the code that it measures would not notice that
+//! code's mistakes, and a floor built from it would not be a lower bound.
 
 pub mod floor;
 pub mod host;

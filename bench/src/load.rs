@@ -1,4 +1,4 @@
-//! The load generator: one thread that loads one server with one workload and checks every answer, byte for byte.
+//! The load generator: one thread that runs one workload against one server and checks every response byte by byte.
 
 mod broadcast;
 mod client;
@@ -23,7 +23,7 @@ pub use in_turn::{InTurn, Turns, run_in_turn};
 pub use measure::Row;
 pub use options::{Compression, Options, Protocol, Workload};
 
-/// Runs the workload. The row says what it cost and whether the answers were right.
+/// Runs the workload. The row tells what it cost and whether the responses were correct.
 pub fn run(options: &Options) -> Result<Row> {
     match options.workload {
         Workload::Echo { .. } => echo::run(options),

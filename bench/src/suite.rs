@@ -1,4 +1,4 @@
-//! A whole run: every server under every workload, and every client, in turn, in rounds.
+//! A complete run: every server and every client under every workload, in turn, in several rounds.
 
 mod counts;
 mod in_turn;
@@ -22,7 +22,7 @@ use workloads::Planned;
 
 pub use options::Options;
 
-/// One row of the run, as `--json` keeps it.
+/// One row of the run, as stored by `--json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Measured {
     server: String,
@@ -30,8 +30,8 @@ struct Measured {
     row: Row,
 }
 
-/// Runs everything that was asked for and prints the tables; `false` when instruction counts were to be checked and are
-/// worse than the recorded ones.
+/// Runs the selected programs and workloads and prints the tables. Returns `false` if instruction counts were to be
+/// checked and are worse than the recorded ones.
 pub fn run(options: &Options) -> Result<bool> {
     let cores = std::thread::available_parallelism()?.get();
     ensure!(cores > 1, "server and generator need a core each, and this machine shows {cores}");
@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(true)
 }
 
-/// A server under the load of the generator, or the floor server under that of a client.
+/// Measures a server with the generator, or a client with the floor server.
 fn measure(program: &Program, floor: &Program, planned: &Planned, seconds: f64) -> Result<Row> {
     let server = if program.is_client() { floor } else { program };
     let compression = Workload::named(&planned.name)?.compression();

@@ -1,4 +1,4 @@
-//! The least of HTTP and WebSocket that a generator and a floor server get by with.
+//! The minimum of HTTP and WebSocket that the generator and the floor server need.
 
 pub mod http;
 pub mod websocket;

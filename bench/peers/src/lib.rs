@@ -1,4 +1,5 @@
-//! What the peers share: one thread, as many connections as the system allows, and the accept loop; and of clients the dialogue.
+//! Code shared by the peers: one thread, as many connections as the system allows, the accept loop, and the dialogue of
+//! clients.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use tidewire_bench::load::Dialogue;
 use tokio::net::{TcpListener, TcpStream};
 
-/// The address on the command line, and a runtime of one thread to serve it.
+/// Returns the address on the command line, and a single-threaded runtime to serve it.
 pub fn run<Fut: Future<Output = Result<()>>>(serve: impl FnOnce(TcpListener) -> Fut) -> Result<()> {
     tidewire_bench::host::raise_descriptor_limit()?;
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
@@ -18,7 +19,7 @@ pub fn run<Fut: Future<Output = Result<()>>>(serve: impl FnOnce(TcpListener) -> 
         .block_on(async { serve(TcpListener::bind(address).await?).await })
 }
 
-/// Runs `serve` in a task for every connection.
+/// Runs `serve` in a new task for every connection.
 pub async fn accept<Fut>(listener: TcpListener, serve: impl Fn(TcpStream) -> Fut) -> Result<()>
 where
     Fut: Future<Output = Result<()>> + Send + 'static,
@@ -30,20 +31,20 @@ where
     }
 }
 
-/// Whether the command line asks for compression.
+/// Returns whether the command line requests compression.
 pub fn deflates() -> bool {
     std::env::args().nth(2).is_some_and(|word| word == "deflate")
 }
 
-/// The stream of a client.
+/// Opens the stream of a client.
 pub async fn connect(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Holds a dialogue on a WebSocket that is a stream and a sink. What these libraries advise for speed: feed it what there is
-/// to say, and flush when nothing more has come.
+/// Runs a dialogue on a WebSocket that is a stream and a sink. As these libraries recommend for speed, it feeds all
+/// messages that are ready, and flushes when no more responses have arrived.
 pub async fn talk<S, Message, Error>(
     mut socket: S,
     mut dialogue: Dialogue,

@@ -1,4 +1,4 @@
-//! The floor server: `floor ADDRESS`. Raw echo on `/ws`, and under `/socket.io/` the events of the bench.
+//! The floor server: `floor ADDRESS`. It serves a raw echo on `/ws`, and the events of the bench under `/socket.io/`.
 
 fn main() -> anyhow::Result<()> {
     tidewire_bench::host::raise_descriptor_limit()?;

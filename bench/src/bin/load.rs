@@ -1,5 +1,6 @@
-//! The load generator: `load ADDRESS PROCESS raw|socket.io WORKLOAD SECONDS|MESSAGESm` prints one row as JSON;
-//! `load in-turn raw|socket.io WORKLOAD TURNS ADDRESS PROCESS [ADDRESS PROCESS ...]` what each of several servers took.
+//! The load generator. `load ADDRESS PROCESS raw|socket.io WORKLOAD SECONDS|MESSAGESm` prints one row as JSON. `load
+//! in-turn raw|socket.io WORKLOAD TURNS ADDRESS PROCESS [ADDRESS PROCESS ...]` prints the cost of each of several
+//! servers.
 
 use tidewire_bench::{host, load};
 

@@ -1,9 +1,9 @@
-//! Tidewire as programs use it: `ours ADDRESS [WORKERS] [COMPRESSION]`. Raw echo on `/ws`, `/broadcast`, whose messages go to
-//! everybody there, and Socket.IO beside them.
+//! Tidewire as programs use it: `ours ADDRESS [WORKERS] [COMPRESSION]`. It serves a raw echo on `/ws`, `/broadcast`,
+//! whose messages go to all its connections, and Socket.IO.
 //!
-//! Without a number of workers, or with the word `default`, it is Tokio's default runtime; 0 is its runtime of one thread.
-//! Compression is `deflate` for the defaults, `level6` for smaller messages, `takeover` for messages that may refer to those
-//! before them.
+//! Without WORKERS, or with the word `default`, it uses Tokio's default runtime; with 0 the single-threaded runtime.
+//! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
+//! to earlier ones (context takeover).
 
 use axum::Router;
 use axum::body::Body;
@@ -97,13 +97,13 @@ async fn member(
     loop {
         tokio::select! {
             received = socket.recv() => match received {
-                // It fails if nobody is there; this one is.
+                // A send fails only if there is no receiver, and this task has one.
                 Some(message) => drop(everybody.send(PreparedMessage::new(message))),
                 None => return Ok(()),
             },
             message = messages.recv() => match message {
                 Ok(message) => socket.send_prepared(&message).await?,
-                // Too slow for the others, or the end: the client may come again.
+                // The receiver lags behind or the channel is closed. The client may reconnect.
                 Err(_) => return Ok(()),
             },
         }

@@ -1,4 +1,4 @@
-//! One connection of a floor server: what it is by now, and what its socket did not take yet.
+//! One connection of a floor server: its protocol state, and output that its socket did not accept.
 
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +8,7 @@ use rustix::io::{Errno, read, write};
 use super::{Turn, polling, socketio};
 use crate::wire::{http, websocket};
 
-/// Whether a connection goes on.
+/// Whether a connection stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Go,
@@ -23,7 +23,7 @@ enum Role {
     Member,
 }
 
-/// What most connections do without: input that a read has cut, output that the socket did not take.
+/// State that most connections do not need: incomplete input, and output that the socket did not accept.
 #[derive(Debug, Default)]
 struct Rest {
     unread: Vec<u8>,
@@ -51,7 +51,7 @@ impl Connection {
         self.role == Role::Member
     }
 
-    /// One read, and what follows from it; answers go to the turn.
+    /// Reads once and handles the input. Responses are added to the state of the round.
     pub(super) fn read(&mut self, place: u64, buffer: &mut [u8], turn: &mut Turn) -> Step {
         let count = match read(&self.stream, &mut *buffer) {
             Ok(0) => return Step::End,
@@ -89,7 +89,7 @@ impl Connection {
         self.rest.get_or_insert_default()
     }
 
-    /// How many of `bytes` are done with.
+    /// Handles `bytes` and returns how many are done.
     fn parse(&mut self, place: u64, bytes: &mut [u8], turn: &mut Turn) -> (usize, Step) {
         let mut used = 0;
         while self.role == Role::Http {
@@ -144,7 +144,7 @@ impl Connection {
         (used, Step::Go)
     }
 
-    /// One write; what the socket does not take is kept.
+    /// Writes once. Bytes that the socket does not accept are kept.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Step {
         if let Some(rest) = &mut self.rest
             && !rest.unwritten.is_empty()
@@ -163,7 +163,7 @@ impl Connection {
         Step::Go
     }
 
-    /// Writes what was kept.
+    /// Writes the kept bytes.
     pub(super) fn flush(&mut self) -> Step {
         let Some(rest) = &mut self.rest else { return Step::Go };
         match write(&self.stream, &rest.unwritten) {
@@ -177,7 +177,8 @@ impl Connection {
         Step::Go
     }
 
-    /// Whether the epoll must hear that this connection waits, or no longer waits, for room in its socket.
+    /// Returns the new write interest for the epoll, or `None` if it has not changed: `true` while bytes wait for the
+    /// socket to accept them.
     pub(super) fn interest_changed(&mut self) -> Option<bool> {
         let waits = self.rest.as_ref().is_some_and(|rest| !rest.unwritten.is_empty());
         let changed = waits != self.registered_for_writing;

@@ -1,4 +1,4 @@
-//! Long-polling: the session's waiting GET, and what waits for the next one.
+//! Long-polling: the open GET of a session, and the packets for the next one.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -8,23 +8,23 @@ use crate::wire::http;
 
 #[derive(Debug, Default)]
 struct Session {
-    /// The connection whose GET waits.
+    /// The connection with the open GET.
     poll: Option<u64>,
     /// Packets for the next GET.
     waiting: Vec<u8>,
 }
 
-/// All polling sessions by their id, which is a number of twenty digits.
+/// All polling sessions by id. An id is a number of twenty digits.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     sessions: HashMap<u64, Session>,
     opened: u64,
-    /// Sessions that move to WebSocket, in the order of their handshakes.
+    /// Sessions that upgrade to WebSocket, in the order of their handshakes.
     upgrading: HashMap<u64, u64>,
 }
 
 impl Sessions {
-    /// Gives a waiting GET of the session that upgrades on connection `place` its `noop`.
+    /// Responds with `noop` to the open GET of the session that upgrades on connection `place`.
     pub(super) fn release_poll(&mut self, place: u64, elsewhere: &mut Vec<(u64, Vec<u8>)>) {
         let Some(session) = self.upgrading.remove(&place) else { return };
         let Some(session) = self.sessions.remove(&session) else { return };
@@ -36,21 +36,22 @@ impl Sessions {
     }
 }
 
-/// The session that the request names.
+/// Returns the session in the request's query.
 pub(super) fn session(head: &[u8]) -> Option<u64> {
     let line = head.split(|&byte| byte == b'\r').next()?;
     let start = line.windows(5).position(|window| window == b"&sid=")? + 5;
     std::str::from_utf8(line.get(start..start + 20)?).ok()?.parse().ok()
 }
 
-/// Notes that the session moves to the WebSocket on connection `place`.
+/// Records that the session upgrades to the WebSocket on connection `place`.
 pub(super) fn upgrade(place: u64, head: &[u8], turn: &mut Turn) -> bool {
     let Some(session) = session(head) else { return false };
     turn.sessions.upgrading.insert(place, session);
     true
 }
 
-/// Answers a GET or POST with a head of `end` bytes; the length of the request, if it is whole.
+/// Responds to a GET or POST whose head has `end` bytes. Returns the length of the request, or `None` if it is
+/// incomplete.
 pub(super) fn handle(place: u64, bytes: &[u8], end: usize, turn: &mut Turn) -> Option<usize> {
     let head = &bytes[..end];
     let Turn { out, sessions, elsewhere, .. } = turn;
@@ -62,7 +63,7 @@ pub(super) fn handle(place: u64, bytes: &[u8], end: usize, turn: &mut Turn) -> O
     };
     if head.starts_with(b"GET") {
         let Some(session) = sessions.sessions.get_mut(&id) else {
-            // It has moved to WebSocket, and the client has not noticed yet.
+            // The session has upgraded to WebSocket, and the client does not know yet.
             respond(out, b"6");
             return Some(end);
         };

@@ -1,4 +1,4 @@
-//! The events of the bench, told apart by their first bytes.
+//! The events of the bench, distinguished by their first bytes.
 
 use super::Turn;
 use crate::wire::websocket::{self, TEXT, put_server_frame};
@@ -10,12 +10,12 @@ pub(super) fn open(session: u64) -> String {
     )
 }
 
-/// The Socket.IO packet that admits to the namespace.
+/// The Socket.IO packet that accepts the connection to the namespace.
 pub(super) fn connected(session: u64) -> String {
     format!(r#"40{{"sid":"s{session:019}"}}"#)
 }
 
-/// Answers a packet that came over WebSocket. True when its sender has joined the room.
+/// Responds to a packet received over WebSocket. Returns `true` if its sender has joined the room.
 pub(super) fn handle(place: u64, packet: &[u8], turn: &mut Turn) -> bool {
     if packet.starts_with(br#"42["echo""#) {
         put_server_frame(&mut turn.out, TEXT, packet);
@@ -32,7 +32,7 @@ pub(super) fn handle(place: u64, packet: &[u8], turn: &mut Turn) -> bool {
     false
 }
 
-/// `42<id>["ack",<value>]` is answered by `43<id>[<value>]`; `42<id>["join"]` by `43<id>[]`.
+/// The response to `42<id>["ack",<value>]` is `43<id>[<value>]`, and to `42<id>["join"]` it is `43<id>[]`.
 fn acknowledge(place: u64, packet: &[u8], turn: &mut Turn) -> bool {
     let Some(bracket) = packet.iter().position(|&byte| byte == b'[') else { return false };
     let (id, arguments) = (&packet[2..bracket], &packet[bracket..]);

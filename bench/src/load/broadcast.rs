@@ -1,4 +1,5 @@
-//! A room: its first member keeps some broadcasts in flight, and a broadcast is over when the last member has it.
+//! Broadcasts in a room. The first member keeps some broadcasts in flight. A broadcast is complete when the last member
+//! has received it.
 
 use std::time::{Duration, Instant};
 
@@ -56,14 +57,14 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     Ok(row)
 }
 
-/// Makes everybody a member of the room.
+/// Makes all connections members of the room.
 pub(super) fn join(fleet: &mut Fleet) -> Result<()> {
     let request = frame(br#"42100000000["join"]"#);
     let mut joining = Joining(0);
     let start = Instant::now();
     for member in 0..fleet.len() {
         fleet.send(member, &request)?;
-        // Not all at once: nobody's accept queue or socket should fill up here.
+        // Do not join all at once, so that no accept queue or socket buffer fills up.
         if member % 64 == 0 {
             fleet.turn(Some(Duration::from_millis(1)), &mut joining)?;
         }
@@ -83,18 +84,18 @@ impl Conversation for Joining {
     }
 }
 
-/// Broadcasts that are under way at most: their counts lie in a ring.
+/// The maximum number of broadcasts in flight. Their counts are in a ring buffer.
 const RING: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Room {
     script: Script,
-    /// Which broadcast each member gets next.
+    /// The next broadcast that each member should get.
     next_of: Vec<u32>,
-    /// How many members still miss a broadcast, and when it was sent.
+    /// The number of members that still miss each broadcast, and when it was sent.
     missing: [(usize, u64); RING],
     sent: u32,
-    /// Broadcasts that everybody has.
+    /// The number of broadcasts that all members have received.
     complete: u32,
     histogram: Histogram,
     tally: Tally,
@@ -123,7 +124,7 @@ impl Room {
         self.tally
     }
 
-    /// Sends as many broadcasts as may be under way, in one write.
+    /// Sends as many broadcasts as may be in flight, in one write.
     fn refill(&mut self, fleet: &mut Fleet, in_flight: usize) -> Result<()> {
         let mut out = Vec::new();
         while ((self.sent - self.complete) as usize) < in_flight {
@@ -144,7 +145,7 @@ impl Room {
         Ok(())
     }
 
-    /// Sends `count` broadcasts in all and waits for them.
+    /// Sends `count` broadcasts in total and waits for them.
     pub(super) fn send_all(&mut self, fleet: &mut Fleet, in_flight: usize, count: u32) -> Result<()> {
         while self.sent < count {
             self.refill(fleet, in_flight.min((count - self.complete) as usize))?;
@@ -153,7 +154,7 @@ impl Room {
         self.finish(fleet)
     }
 
-    /// Waits for the deliveries that are still missing; those that do not come are lost.
+    /// Waits for the missing deliveries. Those that do not arrive are lost.
     fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         let (mut last_progress, mut before) = (Instant::now(), self.delivered());
         while self.complete < self.sent && last_progress.elapsed() < PATIENCE {
@@ -185,8 +186,9 @@ impl Conversation for Room {
             self.tally.right += 1;
             return self.arrived(expected);
         }
-        // Not the next one. One that is under way is out of its place; which ones a member has is not kept, so a
-        // repeated one counts here as well, and what it stands for as lost.
+        // This is not the next broadcast. A broadcast in flight counts as out of order. The broadcasts that a member
+        // has received are not recorded, so a repeated one counts here too, and the one that it replaced counts as
+        // lost.
         match self.script.order_of(payload) {
             Some(order)
                 if (self.complete..self.sent).contains(&order)

@@ -1,8 +1,8 @@
-//! A client that is itself what is measured: it keeps some messages in flight on each of its connections to a raw echo,
+//! A client that is measured itself: it keeps some messages in flight on each of its connections to a raw echo server,
 //! and reads its own processor time.
 //!
-//! Each of the clients that are compared is a program that calls [`run_client`]. What they say, what they check and how
-//! they are measured is here and alike for all; [`run_bare`] is the same without any library.
+//! Each client in the comparison is a program that calls [`run_client`]. The messages, checks and measurements are here
+//! and the same for all. [`run_bare`] does the same without a library.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -23,17 +23,18 @@ use super::tally::Tally;
 use crate::host;
 use crate::wire::websocket::{TEXT, put_client_frame};
 
-/// So many answers of each connection are compared whole, which shows a library that damages what it carries. After that it
-/// is the length and the numbers: a comparison of a megabyte would cost as much as what is measured.
+/// The number of responses of each connection that are compared completely. That detects a library that damages
+/// payloads. Later responses are compared by length and numbers only: comparing a megabyte would cost as much as the
+/// work that is measured.
 const COMPARED_WHOLE: u32 = 16;
 
-/// The counts of all connections. There is one thread, so that adding needs no locked instruction.
+/// The counts of all connections. There is only one thread, so additions need no atomic read-modify-write instruction.
 #[derive(Debug)]
 struct Counts {
     sent: AtomicU64,
     right: AtomicU64,
     wrong: AtomicU64,
-    /// No more messages than these; 0 ends the run.
+    /// The maximum number of messages. 0 ends the run.
     limit: AtomicU64,
 }
 
@@ -69,13 +70,13 @@ fn add_one(count: &AtomicU64) {
     count.store(count.load(Relaxed) + 1, Relaxed);
 }
 
-/// What is said on one connection, and what must come back: the same, in the same order.
+/// The messages of one connection, and the expected responses: the same messages in the same order.
 #[derive(Debug)]
 pub struct Dialogue {
     counts: Arc<Counts>,
     text: String,
     in_flight: u32,
-    /// Messages that were sent, and answers that came.
+    /// The number of messages sent and of responses received.
     sent: u32,
     answered: u32,
 }
@@ -86,7 +87,7 @@ impl Dialogue {
         Self { counts: Arc::clone(counts), text, in_flight: in_flight as u32, sent: 0, answered: 0 }
     }
 
-    /// The next message to be sent; `None` when enough are on their way, or the run ends.
+    /// Returns the next message to send, or `None` if enough are in flight or the run has ended.
     #[inline]
     pub fn next_message(&mut self) -> Option<&str> {
         if self.sent - self.answered == self.in_flight
@@ -101,13 +102,13 @@ impl Dialogue {
         Some(&self.text)
     }
 
-    /// Whether answers are still to come.
+    /// Returns whether responses are still missing.
     #[inline]
     pub fn awaits_answer(&self) -> bool {
         self.sent > self.answered
     }
 
-    /// Takes an answer and compares it with what it must be.
+    /// Compares a response with the expected one and counts it.
     #[inline]
     pub fn take_answer(&mut self, answer: &[u8]) {
         let is_right = self.awaits_answer() && self.is_right(answer, self.answered);
@@ -128,11 +129,12 @@ impl Dialogue {
     }
 }
 
-/// The program of a client: reads the command line as `load` does, has `talk` open each connection and hold its dialogue
-/// until nothing is to be sent or awaited, in Tokio's runtime of one thread, and prints the row.
+/// Runs the program of a client. Reads the command line as `load` does, calls `talk` for each connection in Tokio's
+/// single-threaded runtime, and prints the row. `talk` opens the connection and runs the dialogue until there is
+/// nothing to send or to wait for.
 ///
 /// # Errors
-/// The command line is wrong, or a connection has failed or has not come to its end.
+/// The command line is not valid, or a connection failed or did not end properly.
 pub fn run_client<Talk, Fut>(talk: Talk) -> Result<()>
 where
     Talk: Fn(SocketAddr, Dialogue) -> Fut,
@@ -173,7 +175,7 @@ where
     Ok(row)
 }
 
-/// Waits for the answers that are still missing; those that do not come are lost.
+/// Waits for the missing responses. Those that do not arrive are lost.
 async fn finish(talks: &mut JoinSet<Result<()>>) -> Result<()> {
     while let Ok(Some(talk)) = timeout(PATIENCE, talks.join_next()).await {
         talk??;
@@ -181,7 +183,7 @@ async fn finish(talks: &mut JoinSet<Result<()>>) -> Result<()> {
     Ok(())
 }
 
-/// The same on the generator's own connections: what no client can do without.
+/// Runs a workload of clients on the generator's own connections, without a library: the minimum work of any client.
 pub(super) fn run_bare(options: &Options) -> Result<Row> {
     let counts = Counts::new(options.extent);
     let mut watch = Watch::start(options, &counts)?;
@@ -211,7 +213,7 @@ fn dialogues(options: &Options, counts: &Arc<Counts>) -> Result<Vec<Dialogue>> {
     Ok((0..connections).map(|number| Dialogue::new(script.request(number, 0), in_flight, counts)).collect())
 }
 
-/// What the answers cost from here on.
+/// Measures the cost of the responses from here on.
 struct Watch<'a> {
     options: &'a Options,
     counts: &'a Counts,

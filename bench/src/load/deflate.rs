@@ -1,27 +1,28 @@
-//! permessage-deflate in the generator: requests compressed ahead, answers inflated to be checked.
+//! permessage-deflate in the generator: requests are compressed in advance, and responses are inflated for the checks.
 //!
-//! The generator must stay cheaper than any server. So the long part of a request is compressed once, before the run, and
-//! its numbers stand before that in a block that is only stored. No request refers to one before it, which is always
-//! allowed. Answers are inflated and compared like all others; of those that come to everybody, only one of each.
+//! The generator must stay cheaper than any server. Therefore the long part of a request is compressed once, before the
+//! run. Its numbers come before that part, in a stored (uncompressed) block. No request refers to an earlier one, which
+//! is always allowed. Responses are inflated and compared like all others. If the same response goes to many
+//! connections, it is inflated only once.
 
 use std::collections::VecDeque;
 
 use anyhow::{Context, Result, ensure};
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress};
 
-/// What is left out at the end of a message (RFC 7692 §7.2.1).
+/// The bytes removed from the end of a message (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// Bytes before the text of a stored block (RFC 1951 §3.2.4).
+/// The number of bytes before the text of a stored block (RFC 1951 §3.2.4).
 pub(super) const STORED_HEADER: usize = 5;
 
-/// Answers that are remembered, where the same one comes to many.
+/// The number of responses that are remembered if many connections get the same ones.
 const REMEMBERED: usize = 16;
 
-/// No answer is longer.
+/// The maximum length of a response.
 const LONGEST: usize = 4 << 20;
 
-/// `text` as a compressed message, of which the first `stored` bytes stand as they are behind [`STORED_HEADER`].
+/// Returns `text` as a compressed message. Its first `stored` bytes are stored uncompressed after [`STORED_HEADER`].
 pub(super) fn pack(text: &[u8], stored: usize, agreement: &Agreement) -> Vec<u8> {
     let (numbers, rest) = text.split_at(stored);
     let length = u16::try_from(stored).expect("the numbers are few");
@@ -31,7 +32,7 @@ pub(super) fn pack(text: &[u8], stored: usize, agreement: &Agreement) -> Vec<u8>
     out.extend_from_slice(numbers);
     let room = out.len() + rest.len() + 1024;
     out.reserve(room);
-    // The level of browsers.
+    // The compression level that browsers use.
     Compress::new_with_window_bits(flate2::Compression::default(), false, agreement.client_window_bits())
         .compress_vec(rest, &mut out, FlushCompress::Sync)
         .expect("compressing does not fail");
@@ -40,7 +41,7 @@ pub(super) fn pack(text: &[u8], stored: usize, agreement: &Agreement) -> Vec<u8>
     out
 }
 
-/// What the server has agreed to.
+/// The compression parameters that the server has agreed to.
 #[derive(Debug, Clone)]
 pub(super) struct Agreement {
     /// The value of its `Sec-WebSocket-Extensions`.
@@ -48,7 +49,7 @@ pub(super) struct Agreement {
 }
 
 impl Agreement {
-    /// `None`: the server has declined.
+    /// `None` if the server declined.
     pub(super) fn of(answer: Option<&[u8]>) -> Result<Option<Self>> {
         let Some(answer) = answer else { return Ok(None) };
         let answer = std::str::from_utf8(answer).context("the extensions")?.to_ascii_lowercase();
@@ -56,22 +57,22 @@ impl Agreement {
         Ok(Some(Self { answer }))
     }
 
-    /// Whether the server's messages may refer to those before them.
+    /// Whether the server's messages may refer to earlier ones (context takeover).
     fn server_takes_over(&self) -> bool {
         !self.answer.contains("server_no_context_takeover")
     }
 
-    /// How far back the client may refer, as a power of two.
+    /// The window of the client's compressor, as a power of two.
     fn client_window_bits(&self) -> u8 {
         let bits =
             self.answer.split("client_max_window_bits=").nth(1).map(|rest| rest.trim_matches(['"', ' ']));
         let digits =
             bits.map(|bits| bits.split(|letter: char| !letter.is_ascii_digit()).next().unwrap_or_default());
-        // zlib makes nothing of 8.
+        // zlib does not support 8.
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(15).max(9)
     }
 
-    /// For the table.
+    /// Returns the text for the table.
     pub(super) fn describe(&self) -> String {
         let client_takes_over = !self.answer.contains("client_no_context_takeover");
         let mut text = match (self.server_takes_over(), client_takes_over) {
@@ -91,18 +92,18 @@ impl Agreement {
     }
 }
 
-/// Inflates the answers to all connections.
+/// Inflates the responses of all connections.
 pub(super) struct Inflater {
-    /// Where the server's messages refer to those before them, one for each connection.
+    /// The inflaters for context takeover, one for each connection.
     own: Option<Vec<Decompress>>,
     shared: Decompress,
     text: Vec<u8>,
-    /// What came compressed and what it was, where the same answer comes to many.
+    /// Compressed responses and their texts, if many connections get the same ones.
     remembered: Option<VecDeque<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl Inflater {
-    /// `repeats`: that the same answer comes to many.
+    /// Creates the inflaters of all connections. Set `repeats` if many connections get the same responses.
     pub(super) fn new(agreement: &Agreement, connections: usize, repeats: bool) -> Self {
         let takes_over = agreement.server_takes_over();
         let own = takes_over.then(|| (0..connections).map(|_| Decompress::new(false)).collect());
@@ -110,7 +111,7 @@ impl Inflater {
         Self { own, shared: Decompress::new(false), text: Vec::new(), remembered }
     }
 
-    /// The text of an answer.
+    /// Returns the text of a response.
     pub(super) fn inflate(&mut self, place: usize, payload: &[u8]) -> Result<&[u8]> {
         if let Some(remembered) = &self.remembered
             && let Some(known) = remembered.iter().position(|(compressed, _)| compressed == payload)
@@ -121,7 +122,7 @@ impl Inflater {
         let zlib = match &mut self.own {
             Some(own) => &mut own[place],
             None => {
-                // A message that refers to another one all the same is found out here.
+                // This also detects a message that refers to an earlier one although it must not.
                 self.shared.reset(false);
                 &mut self.shared
             }

@@ -1,4 +1,5 @@
-//! Closed loop: each connection keeps some messages in flight; an answer is followed by the next message at once.
+//! Closed loop: each connection keeps some messages in flight, and each response is followed by the next message at
+//! once.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,9 +12,10 @@ use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script};
 use super::tally::{Histogram, Tally};
 
-/// Before the measurement: caches warm, allocators settled, just-in-time compilers done with the worst.
+/// The warm-up before the measurement. It fills caches, lets allocators settle and just-in-time compilers finish most
+/// of their work.
 pub(super) const WARM_UP: Duration = Duration::from_millis(1_000);
-/// How often a run looks at the clock of the whole, when nothing else wakes it.
+/// How often a run checks the total time if nothing else wakes it.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 pub(super) fn run(options: &Options) -> Result<Row> {
@@ -48,7 +50,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     Ok(row)
 }
 
-/// The connections, and what they are going to say.
+/// The connections and their messages.
 pub(super) fn open(options: &Options) -> Result<(Fleet, Echo)> {
     let Workload::Echo { connections, size, acks, compression, .. } = options.workload else {
         unreachable!()
@@ -67,11 +69,11 @@ pub(super) fn open(options: &Options) -> Result<(Fleet, Echo)> {
     Ok((fleet, echo))
 }
 
-/// What is on its way on one connection.
+/// The messages in flight on one connection.
 #[derive(Debug, Default)]
 struct Flight {
     next: u32,
-    /// Place in order and time of sending.
+    /// The sequence number and the time of sending.
     waiting: VecDeque<(u32, u64)>,
 }
 
@@ -82,9 +84,9 @@ pub(super) struct Echo {
     histogram: Histogram,
     tally: Tally,
     origin: Instant,
-    /// No more messages: the run ends.
+    /// Send no more messages, because the run ends.
     ending: bool,
-    /// Messages still to be sent, where their number is fixed.
+    /// The number of messages still to be sent, if it is fixed.
     left: Option<u64>,
 }
 
@@ -101,12 +103,12 @@ impl Echo {
         }
     }
 
-    /// Sends so many messages and no more.
+    /// Sends that number of messages and no more.
     pub(super) fn limit(&mut self, messages: u64) {
         self.left = Some(messages);
     }
 
-    /// Sends the first messages of every connection, those of one connection in one write.
+    /// Sends the first messages of every connection, with one write for each connection.
     pub(super) fn begin(&mut self, fleet: &mut Fleet, in_flight: usize) -> Result<()> {
         let mut out = Vec::new();
         for connection in 0..fleet.len() {
@@ -128,7 +130,7 @@ impl Echo {
         Ok(())
     }
 
-    /// Waits for the answers that are still missing; those that do not come are lost.
+    /// Waits for the missing responses. Those that do not arrive are lost.
     pub(super) fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         self.ending = self.left.is_none();
         let mut last_progress = Instant::now();
@@ -146,7 +148,7 @@ impl Echo {
         Ok(())
     }
 
-    /// After [`finish`](Self::finish), as if that had not been the end. What was lost is given up.
+    /// Continues after [`finish`](Self::finish). Lost responses are not waited for any more.
     pub(super) fn resume(&mut self) {
         self.ending = false;
         self.tally.lost = 0;
@@ -213,7 +215,7 @@ impl Conversation for Echo {
 mod tests {
     use super::*;
 
-    /// Three messages of connection 0 under way, and the answers that they ask for.
+    /// Returns three messages of connection 0 in flight, and the expected responses.
     fn under_way() -> (Echo, Vec<Vec<u8>>) {
         let mut echo = Echo::new(Script::new(Kind::Raw, 32), 1);
         (0..3).for_each(|_| echo.put_next(0, 0, &mut Vec::new()));

@@ -1,6 +1,6 @@
 //! The connections of a run: opened with an ordinary handshake, then served from one epoll.
 //!
-//! A turn costs each ready connection one read and at most one write, as in the floor server.
+//! Each round of the event loop costs every ready connection one read and at most one write, as in the floor server.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -16,20 +16,20 @@ use super::options::{Compression, Protocol};
 use super::script::frame;
 use crate::wire::{http, websocket};
 
-/// Handshakes that are under way at the same time: below every server's listen backlog.
+/// The number of concurrent handshakes, less than the listen backlog of every server.
 const OPENING: usize = 64;
-/// How long a server may keep us waiting for anything.
+/// The timeout for any response of a server.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a workload does with the messages that arrive.
+/// Handles the messages that arrive for a workload.
 pub(super) trait Conversation {
-    /// A message for one of the connections; what is appended to `out` goes back in the same turn.
+    /// Handles a message for one connection. The bytes appended to `out` are sent in the same round.
     fn on_message(&mut self, connection: usize, payload: &[u8], out: &mut Vec<u8>);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The answer to the handshake is awaited,
+    /// Waits for the response to the handshake,
     Upgrading,
     /// then the Engine.IO packet `open`,
     Opening,
@@ -43,13 +43,13 @@ enum Phase {
 struct Member {
     stream: TcpStream,
     phase: Phase,
-    /// Input that a read has cut.
+    /// Incomplete input at the end of a read.
     unread: Vec<u8>,
-    /// Output that the socket did not take.
+    /// Output that the socket did not accept.
     unwritten: Vec<u8>,
 }
 
-/// Connections by their number, from 0.
+/// The connections, by number from 0.
 pub(super) struct Fleet {
     epoll: OwnedFd,
     address: SocketAddr,
@@ -60,19 +60,19 @@ pub(super) struct Fleet {
     events: Vec<Event>,
     buffer: Vec<u8>,
     out: Vec<u8>,
-    /// What the server has agreed to, where compression was asked for.
+    /// The compression that the server has agreed to, if it was requested.
     agreement: Option<Agreement>,
     inflater: Option<Inflater>,
-    /// Bytes of all answers as they came, and as they are inflated.
+    /// The number of bytes of all responses, as received and as inflated.
     traffic: (u64, u64),
 }
 
-/// What the connections of a fleet ask for.
+/// The options of the connections of a fleet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) path: &'static str,
     pub(super) compression: Compression,
-    /// The same answer comes to many of them.
+    /// Many connections get the same response.
     pub(super) repeats: bool,
 }
 
@@ -87,12 +87,12 @@ impl Asked {
 }
 
 impl Fleet {
-    /// Opens `count` connections and sees them through their handshakes.
+    /// Opens `count` connections and completes their handshakes.
     pub(super) fn open(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Self> {
         Self::open_and_ask(address, protocol, count, Asked::of(protocol))
     }
 
-    /// The same with what is asked for.
+    /// Opens `count` connections with the given options and completes their handshakes.
     pub(super) fn open_and_ask(
         address: SocketAddr,
         protocol: Protocol,
@@ -135,12 +135,12 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// What the server has agreed to of compression.
+    /// Returns the compression that the server has agreed to.
     pub(super) fn agreement(&self) -> Option<&Agreement> {
         self.agreement.as_ref()
     }
 
-    /// How many bytes of text there were for each that came.
+    /// Returns the number of inflated bytes for each received byte.
     pub(super) fn ratio(&self) -> f64 {
         let (came, inflated) = self.traffic;
         inflated as f64 / came.max(1) as f64
@@ -165,12 +165,12 @@ impl Fleet {
         self.members.len()
     }
 
-    /// Connections that the server has closed.
+    /// Returns the number of connections that the server has closed.
     pub(super) fn gone(&self) -> usize {
         self.gone
     }
 
-    /// Waits for something to happen, at most so long, and handles everything that has.
+    /// Waits for events, with a timeout, and handles all of them.
     pub(super) fn turn(
         &mut self,
         timeout: Option<Duration>,
@@ -225,7 +225,7 @@ impl Fleet {
         let member = &mut self.members[place];
         if member.phase != Phase::Gone {
             member.phase = Phase::Gone;
-            // The error is that of a descriptor which is not there any more.
+            // The error means that the descriptor does not exist any more.
             let _ = epoll::delete(&self.epoll, &member.stream);
             self.gone += 1;
         }
@@ -251,7 +251,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Handles all whole frames in `bytes`; how many bytes they were.
+    /// Handles all complete frames in `bytes`. Returns their length in bytes.
     fn parse(
         &mut self,
         place: usize,
@@ -330,7 +330,7 @@ impl Fleet {
         }
     }
 
-    /// Writes at once; what the socket does not take goes as soon as it does.
+    /// Writes at once. Bytes that the socket does not accept are sent as soon as it does.
     pub(super) fn send(&mut self, place: usize, bytes: &[u8]) -> Result<()> {
         let member = &mut self.members[place];
         if !member.unwritten.is_empty() {
@@ -370,7 +370,7 @@ impl Fleet {
     }
 }
 
-/// Nobody says anything yet.
+/// No messages are expected yet.
 pub(super) struct Silence;
 
 impl Conversation for Silence {

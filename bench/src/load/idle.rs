@@ -1,5 +1,5 @@
-//! Connections that do nothing: what they cost to open, what they hold, before and after they did something, and what
-//! is left of them when they have gone.
+//! Idle connections: the cost of opening them, their memory before and after some activity, and the memory that remains
+//! after they have closed.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::options::{Options, Protocol, Workload};
 use super::script::{Kind, Script};
 use crate::host::{Cpu, peak, resident};
 
-/// Broadcasts of a burst, and their size.
+/// The number of broadcasts in a burst, and their size.
 const BURST: u32 = 20;
 const BURST_SIZE: usize = 1024;
 
@@ -22,7 +22,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     let Workload::Idle { connections } = options.workload else { unreachable!() };
     let process = options.process;
     let mut row = Row::new(options);
-    // One connection has been there before, so that what every server makes once is not counted.
+    // One connection was opened and closed before, so that a server's one-time allocations are not counted.
     drop(Fleet::open(options.address, options.protocol, 1)?);
     settle(process)?;
     let start = resident(process)?;
@@ -70,7 +70,7 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// Waits until the server has nothing to do.
+/// Waits until the server is idle.
 fn settle(process: u32) -> Result<()> {
     let start = Instant::now();
     let mut before = Cpu::of(process)?.ran;

@@ -1,5 +1,5 @@
-//! Several servers at the same time, of which one at a time is loaded, for a moment: what moves on a shared machine then
-//! moves for all of them.
+//! Several servers run at the same time, and each is loaded for a moment in turn. Noise on a shared machine then
+//! affects all of them alike.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use super::fleet::Fleet;
 use super::options::{Extent, Options, Protocol, Workload};
 use crate::host::Cpu;
 
-/// How long one of them is loaded at a time: long beside what the server takes to answer, short beside what moves on the machine.
+/// How long a server is loaded in one turn: long compared with its response time, short compared with the noise of the
+/// machine.
 const TURN: Duration = Duration::from_millis(50);
-/// How long to stand still behind the last turn: the last server has to be asleep as well when it is asked what it took.
+/// The pause after the last turn. The last server must be asleep too when its processor time is read.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What one server was asked, and what it took.
+/// The load on one server and its cost.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Turns {
-    /// Processor time for each answer in microseconds, turn by turn; `None` for a turn without an answer.
+    /// Processor time for each response in microseconds, by turn; `None` for a turn without a response.
     pub costs: Vec<Option<f64>>,
     pub lost: u64,
     pub wrong: u64,
@@ -27,10 +28,10 @@ pub struct Turns {
     pub disconnected: u64,
 }
 
-/// What to load in turn.
+/// The options of a run in turn.
 #[derive(Debug, Clone)]
 pub struct InTurn {
-    /// One for each server; they differ in its address and its process.
+    /// One entry for each server. They differ only in address and process.
     servers: Vec<Options>,
     turns: usize,
 }
@@ -65,13 +66,13 @@ impl InTurn {
 /// Loads each of the servers for `turns` turns.
 ///
 /// # Errors
-/// One of them does not answer, or answers with something else.
+/// A server does not respond, or sends a wrong response.
 pub fn run_in_turn(plan: &InTurn) -> Result<Vec<Turns>> {
     let mut subjects = plan.servers.iter().map(Subject::open).collect::<Result<Vec<_>>>()?;
     let count = subjects.len();
     for turn in 0..plan.turns {
         for place in 0..count {
-            // Nobody always comes behind the same other one.
+            // Change the order, so that no server always follows the same other one.
             let forward = (turn / 2 + place) % count;
             subjects[if turn % 2 == 0 { forward } else { count - 1 - forward }].take_turn()?;
         }
@@ -80,13 +81,13 @@ pub fn run_in_turn(plan: &InTurn) -> Result<Vec<Turns>> {
     subjects.into_iter().map(Subject::end).collect()
 }
 
-/// One server, and those who load it.
+/// One server and its load.
 struct Subject<'a> {
     options: &'a Options,
     fleet: Fleet,
     echo: Echo,
     in_flight: usize,
-    /// What the server had taken, and how many answers it had given, when the turn that is not accounted for began.
+    /// The server's processor time and its number of responses when the current turn began.
     began: Option<(Cpu, u64)>,
     found: Turns,
 }
@@ -105,7 +106,7 @@ impl<'a> Subject<'a> {
         self.go_on_for(TURN)
     }
 
-    /// Until all is answered, so that nothing of it is left to anybody else's turn.
+    /// Wait for all responses, so that no work is left for the turn of another server.
     fn go_on_for(&mut self, duration: Duration) -> Result<()> {
         self.echo.begin(&mut self.fleet, self.in_flight)?;
         self.echo.go_on_for(&mut self.fleet, duration)?;
@@ -115,7 +116,8 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// Only now, after others had their turns, for sure the server has gone to sleep, and the kernel has booked what it took.
+    /// Read the time only now, after the turns of others: the server has gone to sleep by now, and the kernel has
+    /// accounted its processor time.
     fn account(&mut self) -> Result<()> {
         let now = (Cpu::of(self.options.process)?, self.echo.answered());
         if let Some((cpu, answered)) = self.began.replace(now) {

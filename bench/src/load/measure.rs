@@ -1,4 +1,4 @@
-//! One measurement: the row that comes of it.
+//! One measurement and the resulting row.
 
 use std::collections::BTreeMap;
 use std::process;
@@ -13,14 +13,15 @@ use super::options::{Compression, Options, Protocol};
 use super::tally::{Histogram, Tally};
 use crate::host::Cpu;
 
-/// What one run of a workload found. Times are of the server unless they say otherwise, or the workload is one of clients.
+/// The result of one run of a workload. Times are those of the server, unless the name says otherwise or the workload
+/// measures a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     pub protocol: String,
     pub workload: String,
     /// The figures, by name and unit.
     pub figures: BTreeMap<String, f64>,
-    /// What was agreed on about compression, where it was asked for.
+    /// The agreed compression, if it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negotiated: Option<String>,
     pub lost: u64,
@@ -28,7 +29,7 @@ pub struct Row {
     pub reordered: u64,
 }
 
-/// From here to there: wall clock, and processor time of server and generator.
+/// A span between two readings: wall clock time, and processor time of server and generator.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     at: Instant,
@@ -47,7 +48,7 @@ impl Row {
         Self::failed(options.protocol, &options.workload.name())
     }
 
-    /// A row without figures: the workload could not be run.
+    /// Creates a row without figures, for a workload that could not run.
     pub fn failed(protocol: Protocol, workload: &str) -> Self {
         Self {
             protocol: protocol.name().to_owned(),
@@ -64,14 +65,14 @@ impl Row {
         self.figures.insert(name.to_owned(), value);
     }
 
-    /// What `messages` between two readings cost the server.
+    /// Records what `messages` messages between two readings cost the server.
     pub(super) fn set_cost(&mut self, from: Reading, to: Reading, messages: u64) {
         let wall = to.at - from.at;
         self.set_cost_of("server", to.server.since(from.server), wall, messages);
         self.set_busy("generator", to.generator.since(from.generator), wall);
     }
 
-    /// The same where the generator is the client that is measured.
+    /// Records the cost of `messages` messages if the generator is the measured client.
     pub(super) fn set_client_cost(&mut self, from: Reading, to: Reading, messages: u64) {
         let wall = to.at - from.at;
         self.set_cost_of("client", to.generator.since(from.generator), wall, messages);
@@ -91,7 +92,7 @@ impl Row {
         self.set(&format!("{end}_waited"), cpu.waited.as_secs_f64() / wall.as_secs_f64());
     }
 
-    /// Processor time for each of `count` things.
+    /// Returns the processor time for each of `count` items.
     pub(super) fn set_cpu_each(&mut self, name: &str, from: Reading, to: Reading, count: usize) {
         self.set(name, micros(to.server.since(from.server).ran) / count as f64);
     }
@@ -102,7 +103,7 @@ impl Row {
         self.set("max_ms", histogram.quantile(1.0));
     }
 
-    /// What came of an offer to compress.
+    /// Records the result of an offer to compress.
     pub(super) fn set_compression(&mut self, asked: Compression, fleet: &Fleet) {
         if asked != Compression::Off {
             self.negotiated =

@@ -1,4 +1,4 @@
-//! What to run, and against whom.
+//! The workload to run and its target.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,58 +7,59 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::wire::http::BROWSER_OFFER;
 
-/// What the server speaks.
+/// The protocol of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// WebSocket messages that are echoed, on `/ws`.
+    /// An echo of WebSocket messages, on `/ws`.
     Raw,
     /// Socket.IO over WebSocket: the events `echo`, `ack`, `join` and `broadcast`.
     SocketIo,
 }
 
-/// What the clients offer of permessage-deflate, besides what is said for all.
+/// The permessage-deflate offer of the clients, if it differs from the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// What a browser offers; the server is one that declines.
+    /// The offer of a browser, to a server that declines.
     Off,
-    /// Each message stands for itself, in both directions.
+    /// Each message is compressed independently, in both directions.
     Deflate,
-    /// What a browser offers: the server may let its messages refer to those before them.
+    /// The offer of a browser. The server's messages may refer to earlier ones (context takeover).
     Takeover,
 }
 
-/// What the clients do. `size` is that of the payload in bytes, without any protocol's share.
+/// The work of the clients. `size` is the size of the payload in bytes, without the bytes of any protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
-    /// Closed loop: each of the connections keeps `in_flight` messages going; `acks` has them acknowledged instead of
-    /// echoed.
+    /// Closed loop: each connection keeps `in_flight` messages in flight. With `acks` the messages are acknowledged
+    /// instead of echoed.
     Echo { connections: usize, in_flight: usize, size: usize, acks: bool, compression: Compression },
-    /// Open loop: `rate` messages a second, over all connections in turn, whatever the answers do.
+    /// Open loop: `rate` messages per second, sent over all connections in turn, whether or not responses arrive.
     Paced { connections: usize, rate: u32, size: usize },
-    /// One member of a room keeps `in_flight` broadcasts going to all of its members. Without Socket.IO the room is everybody.
+    /// One member of a room keeps `in_flight` broadcasts to all its members in flight. Without Socket.IO the room
+    /// contains all connections.
     Broadcast { connections: usize, in_flight: usize, size: usize, compression: Compression },
     /// Closed loop over long-polling, one message in flight.
     Polling { connections: usize, size: usize },
-    /// Sessions that begin with polling and move to WebSocket.
+    /// Sessions that begin with polling and upgrade to WebSocket.
     Upgrade { connections: usize },
-    /// Connections that do nothing, and what they hold after the things that they did.
+    /// Idle connections, and their memory after several kinds of activity.
     Idle { connections: usize },
-    /// `Echo` of raw text, of which the client is what is measured.
+    /// `Echo` of raw text that measures the client.
     ClientEcho { connections: usize, in_flight: usize, size: usize },
 }
 
-/// How long to look, or how many messages.
+/// The duration, or the number of messages.
 #[derive(Debug, Clone, Copy)]
 pub enum Extent {
     Time(Duration),
-    /// Without warm-up: for instruments that count a whole run.
+    /// A number of messages without warm-up, for instruments that count a whole run.
     Messages(u64),
 }
 
 #[derive(Debug, Clone)]
 pub struct Options {
     pub address: SocketAddr,
-    /// The server's process.
+    /// The process of the server.
     pub process: u32,
     pub protocol: Protocol,
     pub workload: Workload,
@@ -95,7 +96,7 @@ impl Compression {
         if self == Self::Off { kind.to_owned() } else { format!("{kind}-{}", self.name()) }
     }
 
-    /// The value of `Sec-WebSocket-Extensions`.
+    /// Returns the value of `Sec-WebSocket-Extensions`.
     pub fn offer(self) -> &'static str {
         match self {
             Self::Off | Self::Takeover => BROWSER_OFFER,
@@ -105,7 +106,7 @@ impl Compression {
 }
 
 impl Workload {
-    /// Reads what [`name`](Self::name) says: `echo-c100-k1-s32`.
+    /// Parses a name as returned by [`name`](Self::name): `echo-c100-k1-s32`.
     pub fn named(name: &str) -> Result<Self> {
         let of_clients = name.strip_prefix("client-");
         let mut parts = of_clients.unwrap_or(name).split('-');

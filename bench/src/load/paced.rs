@@ -1,6 +1,8 @@
-//! Open loop: messages leave by the clock, whatever the answers do, and each is timed from when it should have left.
+//! Open loop: messages are sent on schedule, whether or not responses arrive. Each is timed from its scheduled sending
+//! time.
 //!
-//! A server that stalls is charged with all messages of the stall, not with the one that happened to be under way.
+//! A server that stalls is charged for all messages scheduled during the stall, not only for the message that was in
+//! flight.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -54,7 +56,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
 #[derive(Debug)]
 struct Paced {
     script: Script,
-    /// By connection, the messages under way: their numbers in the whole run, which say when they should have left.
+    /// The messages in flight, by connection: their numbers in the whole run, which determine their scheduled times.
     waiting: Vec<VecDeque<u64>>,
     histogram: Histogram,
     tally: Tally,
@@ -64,7 +66,7 @@ struct Paced {
 }
 
 impl Paced {
-    /// Sends the messages up to number `end`, each when its time has come.
+    /// Sends the messages up to number `end`, each at its scheduled time.
     fn send_until(&mut self, fleet: &mut Fleet, end: u64) -> Result<()> {
         let mut out = Vec::new();
         while self.sent < end {

@@ -1,4 +1,4 @@
-//! Echo over long-polling: of each client one connection polls and another one posts, as browsers do it.
+//! Echo over long-polling. As in browsers, each client polls on one connection and posts on another.
 
 use std::time::{Duration, Instant};
 
@@ -59,10 +59,10 @@ pub(super) fn run(options: &Options) -> Result<Row> {
 #[derive(Debug)]
 struct Client {
     path: String,
-    /// The message under way.
+    /// The message in flight.
     order: u32,
     sent: u64,
-    /// What its end still lacks.
+    /// The missing steps until it is complete.
     echo_missing: bool,
     post_missing: bool,
 }
@@ -74,7 +74,7 @@ struct Polling {
     histogram: Histogram,
     tally: Tally,
     origin: Instant,
-    /// Messages still to be sent, where their number is fixed.
+    /// The number of messages still to be sent, if it is fixed.
     left: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Polling {
             let path = format!("{OPEN}&sid={}", session_id(&self.answer(poll)?)?);
             self.web.post(poll, &path, b"40")?;
             ensure!(self.answer(poll)?.eq_ignore_ascii_case(b"ok"), "the POST was not answered with ok");
-            // Some servers send their first ping before they admit.
+            // Some servers send their first ping before they accept the namespace connection.
             loop {
                 self.web.get(poll, &path)?;
                 let body = self.answer(poll)?;
@@ -107,7 +107,7 @@ impl Polling {
         Ok(())
     }
 
-    /// The one answer that is awaited while sessions open.
+    /// Waits for the single expected response while sessions are opened.
     fn answer(&mut self, place: usize) -> Result<Vec<u8>> {
         let start = Instant::now();
         let mut arrivals = Vec::new();
@@ -175,7 +175,7 @@ impl Polling {
                 ensure!(body.eq_ignore_ascii_case(b"ok"), "the POST was not answered with ok");
                 client.post_missing = false;
             } else {
-                // One packet, or several with the separator between them; a ping may be among them.
+                // The body holds one packet, or several with separators. One of them may be a ping.
                 for packet in body.split(|&byte| byte == 0x1e) {
                     if packet == b"2" {
                         self.web.post(2 * number + 1, &client.path, b"3")?;

@@ -1,7 +1,7 @@
-//! What clients say, and what they must hear in answer.
+//! The messages of clients, and the expected responses.
 //!
-//! A message is a template with the numbers of its connection and its place in order written into it, so that no
-//! two messages of a run are alike: a lost, repeated, misplaced or damaged answer cannot pass for another one.
+//! A message is a template into which the connection number and the sequence number are written. So no two messages of
+//! a run are equal, and a lost, repeated, reordered or damaged response is always detected.
 
 use std::ops::Range;
 
@@ -9,31 +9,31 @@ use super::deflate::{self, Agreement};
 use super::options::Compression;
 use crate::wire::websocket::{self, COMPRESSED_TEXT, KEY, TEXT};
 
-/// Digits of the number of a connection.
+/// The number of digits of a connection number.
 const CONNECTION: usize = 5;
-/// Digits of a place in order. Counted from [`FIRST`], it keeps its width, also as the id of an acknowledgement, which
-/// may not begin with zeros.
+/// The number of digits of a sequence number. Numbers start at [`FIRST`], so that their width does not change.
+/// Acknowledgement ids must not begin with a zero.
 const ORDER: usize = 9;
 const FIRST: u32 = 100_000_000;
 
-/// Where a text without a protocol's share has its place in order.
+/// The position of the sequence number in a text without protocol bytes.
 pub(super) const ORDER_PLACE: Range<usize> = CONNECTION + 1..CONNECTION + 1 + ORDER;
 
-/// The shape of request and answer.
+/// The form of requests and responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The text comes back.
+    /// The text is echoed.
     Raw,
-    /// The event `echo` comes back.
+    /// The event `echo` is sent back.
     Event,
-    /// The text comes back as the value of the acknowledgement.
+    /// The text is sent back as the value of the acknowledgement.
     Ack,
-    /// The event `broadcast` comes back, to everybody.
+    /// The event `broadcast` is sent to all members.
     Broadcast,
 }
 
-/// Texts of a compressed workload follow each other in turn. Together they are longer than any window, so that no message
-/// is the repetition of one that the other end still remembers.
+/// A compressed workload cycles through this many texts. Together they are longer than any window, so that no message
+/// repeats one that the other end still has in its window.
 const TURN: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -41,16 +41,16 @@ pub(super) struct Script {
     lines: Vec<Line>,
 }
 
-/// A request and its answer.
+/// A request and its response.
 #[derive(Debug)]
 struct Line {
     request: Text,
     answer: Text,
-    /// The request as it goes out compressed.
+    /// The compressed form of the request.
     packed: Option<Text>,
 }
 
-/// A text and where its numbers stand.
+/// A text and the positions of its numbers.
 #[derive(Debug, Clone)]
 struct Text {
     bytes: Vec<u8>,
@@ -59,7 +59,7 @@ struct Text {
 }
 
 impl Script {
-    /// Payloads have `size` bytes, of which the numbers are the first fifteen.
+    /// Creates a script whose payloads have `size` bytes. The first fifteen bytes are the numbers.
     pub(super) fn new(kind: Kind, size: usize) -> Self {
         let filler = "the quick brown fox jumps over the lazy dog 0123456789 ".chars().cycle();
         let filler: String = filler.take(size.saturating_sub(CONNECTION + 1 + ORDER)).collect();
@@ -67,7 +67,7 @@ impl Script {
         Self { lines: vec![Line::new(kind, &payload)] }
     }
 
-    /// The same, but what is compressed is JSON, as programs send it.
+    /// Creates a script for compressed messages. The payload is JSON, as programs send it.
     pub(super) fn for_compression(kind: Kind, size: usize, compression: Compression) -> Self {
         if compression == Compression::Off {
             return Self::new(kind, size);
@@ -77,7 +77,7 @@ impl Script {
         Self { lines: (0..count).map(|_| Line::new(kind, &json(size, &mut numbers))).collect() }
     }
 
-    /// From now on requests go out compressed, as was agreed on.
+    /// Sends requests compressed from now on, as agreed with the server.
     pub(super) fn pack(&mut self, agreement: &Agreement) {
         for line in &mut self.lines {
             let Text { bytes, connection, orders } = &line.request;
@@ -109,14 +109,14 @@ impl Script {
         websocket::put_client_frame(out, first, &text.bytes);
     }
 
-    /// The request without a frame.
+    /// Returns the request without a frame.
     pub(super) fn request(&mut self, connection: usize, order: u32) -> &[u8] {
         let request = &mut self.line(order).request;
         request.number(connection, order);
         &request.bytes
     }
 
-    /// Whether `payload` is exactly the answer to that request.
+    /// Returns whether `payload` is exactly the response to that request.
     #[inline]
     pub(super) fn is_answer(&mut self, payload: &[u8], connection: usize, order: u32) -> bool {
         let answer = &mut self.line(order).answer;
@@ -124,7 +124,7 @@ impl Script {
         answer.bytes == payload
     }
 
-    /// The place in order that `payload` claims to answer, wherever it stands by now.
+    /// Returns the sequence number in `payload`, at any position in the run.
     pub(super) fn order_of(&self, payload: &[u8]) -> Option<u32> {
         let start = *self.lines.first()?.answer.orders.last()?;
         let digits = std::str::from_utf8(payload.get(start..start + ORDER)?).ok()?;
@@ -166,7 +166,7 @@ impl Text {
     }
 }
 
-/// A place in order as it is written.
+/// The digits of a sequence number.
 #[inline]
 pub(super) fn order_digits(order: u32) -> [u8; ORDER] {
     let mut digits = [0; ORDER];
@@ -182,8 +182,8 @@ fn put_digits(places: &mut [u8], mut number: u32) {
     }
 }
 
-/// A JSON text of so many bytes that begins with the numbers: a list of chat messages, with what repeats in such a list
-/// and what does not.
+/// Returns a JSON text of that length which begins with the numbers: a list of chat messages, with the repetitive and
+/// varying parts of such a list.
 fn json(size: usize, numbers: &mut Numbers) -> String {
     const WORDS: [&str; 24] = [
         "the", "build", "is", "green", "again", "who", "has", "looked", "at", "this", "branch", "before",
@@ -215,14 +215,14 @@ fn json(size: usize, numbers: &mut Numbers) -> String {
         }
         text.push_str(&message);
     }
-    // Blanks may stand at the end of a list.
+    // JSON allows spaces at the end of a list.
     let blanks = size.saturating_sub(text.len() + 1);
     text.push_str(&" ".repeat(blanks));
     text.push(']');
     text
 }
 
-/// Numbers that look like chance and are the same in every run.
+/// Pseudo-random numbers that are the same in every run.
 struct Numbers(u32);
 
 impl Numbers {
@@ -232,7 +232,7 @@ impl Numbers {
     }
 }
 
-/// A whole message of a client that is no part of a script.
+/// Appends a complete client message that is not part of a script.
 pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len() + 14);
     websocket::put_header(&mut out, TEXT, payload.len(), Some(KEY));

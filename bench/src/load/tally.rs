@@ -1,19 +1,19 @@
-//! What became of the messages, and how long they took.
+//! Counts of responses, and how long they took.
 
-/// Counts of answers.
+/// Counts of responses.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
-    /// Right answers, in their place.
+    /// Correct responses in the right order.
     pub(super) right: u64,
-    /// Right answers that came after a later one, or before an earlier one.
+    /// Correct responses that came after a later one, or before an earlier one.
     pub(super) reordered: u64,
-    /// Answers to nothing that was asked: damaged, repeated or made up.
+    /// Responses that match no request: damaged, repeated or invented.
     pub(super) wrong: u64,
-    /// Never answered.
+    /// Requests without a response.
     pub(super) lost: u64,
 }
 
-/// Times in nanoseconds, each kept to within 1/32 of itself.
+/// A histogram of times in nanoseconds, with a relative error of at most 1/32.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram {
     buckets: Vec<u64>,
@@ -21,7 +21,7 @@ pub(super) struct Histogram {
     longest: u64,
 }
 
-/// Buckets for each doubling.
+/// The number of buckets for each power of two.
 const STEPS: u64 = 32;
 
 impl Histogram {
@@ -40,7 +40,7 @@ impl Histogram {
         *self = Self::new();
     }
 
-    /// The time in milliseconds that this share of all did not exceed.
+    /// Returns the quantile `share` in milliseconds: that share of all times is not longer.
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let wanted = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;
@@ -63,7 +63,7 @@ fn bucket(value: u64) -> usize {
     (doubling * STEPS + (value >> doubling)) as usize
 }
 
-/// The smallest value in a bucket.
+/// Returns the smallest value in a bucket.
 fn lower_bound(bucket: u64) -> u64 {
     if bucket < 2 * STEPS {
         return bucket;

@@ -1,4 +1,4 @@
-//! Sessions as browsers open them: polling first, then WebSocket, with everything that lies between.
+//! Sessions as browsers open them: polling first, then an upgrade to WebSocket, with all steps in between.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::options::{Options, Protocol, Workload};
 use super::script::{Kind, Script};
 use super::web::{Arrival, OPEN, Web, session_id};
 
-/// Sessions that are on their way at the same time.
+/// The number of concurrent sessions.
 const OPENING: usize = 32;
 
 pub(super) fn run(options: &Options) -> Result<Row> {
@@ -25,7 +25,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
         ready: 0,
         wrong: 0,
     };
-    // The first ones are not counted: they find everything cold.
+    // The first sessions are not counted, because caches are cold.
     opening.open_until(connections / 5)?;
     let from = Reading::take(options.process)?;
     let warm = opening.ready;
@@ -37,16 +37,16 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     Ok(row)
 }
 
-/// How far a session has come; what is awaited next.
+/// The state of a session, named after the event that it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
     PostAnswer,
     Connect,
     Handshake,
-    /// The probe's answer; the poll hangs meanwhile.
+    /// The response to the probe. A poll is open meanwhile.
     Probe,
-    /// The end of the poll that hangs.
+    /// The end of the open poll.
     PollEnd,
     /// The echo of the first event over WebSocket.
     Echo,
@@ -64,7 +64,7 @@ struct Client {
 struct Opening {
     web: Web,
     clients: Vec<Client>,
-    /// By connection, its client.
+    /// The client of each connection.
     owner: Vec<usize>,
     script: Script,
     ready: usize,
@@ -103,7 +103,7 @@ impl Opening {
     fn on_arrival(&mut self, place: usize, arrival: Arrival) -> Result<()> {
         let number = self.owner[place];
         let client = &mut self.clients[number];
-        // Some servers send their first ping at once. Nobody stays here long enough to owe them a pong.
+        // Some servers send their first ping at once. No session lasts long enough to need a pong.
         let arrival = match arrival {
             Arrival::Message(payload) if payload == b"2" => return Ok(()),
             Arrival::Answer(body) if body == b"2" => return self.web.get(place, &client.path),
@@ -133,7 +133,7 @@ impl Opening {
                 self.web.message(client.socket, b"2probe")?;
                 Phase::Probe
             }
-            // Clients go on polling until the probe is answered, and then let the poll that hangs come to its end.
+            // Clients continue to poll until the response to the probe arrives. Then they let the open poll end.
             (phase @ (Phase::Handshake | Phase::Probe | Phase::PollEnd), Arrival::Answer(body)) => {
                 ensure!(body == b"6", "the poll ended with {}", String::from_utf8_lossy(&body));
                 if phase == Phase::PollEnd {
@@ -156,7 +156,7 @@ impl Opening {
                 self.web.close(poll);
                 Phase::Ready
             }
-            // A server may close the connection that has polled.
+            // The server may close the connection that was used for polling.
             (phase, Arrival::End) if place == client.poll && phase >= Phase::PollEnd => phase,
             (phase, arrival) => bail!("{arrival:?} arrived in phase {phase:?}"),
         };
@@ -164,7 +164,7 @@ impl Opening {
         Ok(())
     }
 
-    /// Tells the server that the session goes on over WebSocket, and uses it.
+    /// Sends the upgrade packet and uses the session over WebSocket.
     fn change_over(&mut self, number: usize) -> Result<Phase> {
         let client = &self.clients[number];
         self.web.message(client.socket, b"5").context("the upgrade packet")?;

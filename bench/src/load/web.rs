@@ -1,4 +1,4 @@
-//! HTTP connections that are kept open, for long-polling: one request at a time on each, answers in full.
+//! Keep-alive HTTP connections for long-polling: one request at a time on each, and complete responses.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -11,10 +11,10 @@ use rustix::io::{Errno, read, write};
 
 use crate::wire::{http, websocket};
 
-/// Something whole that has arrived on a connection.
+/// A complete unit that arrived on a connection.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// The body of an answer.
+    /// The body of a response.
     Answer(Vec<u8>),
     /// The WebSocket handshake was accepted.
     Upgraded,
@@ -39,7 +39,7 @@ struct Connection {
     unread: Vec<u8>,
 }
 
-/// Connections by their number, from 0.
+/// The connections, by number from 0.
 pub(super) struct Web {
     epoll: OwnedFd,
     address: SocketAddr,
@@ -59,7 +59,7 @@ impl Web {
         })
     }
 
-    /// One more connection; its number.
+    /// Opens another connection and returns its number.
     pub(super) fn connect(&mut self) -> Result<usize> {
         let stream = TcpStream::connect(self.address).context("cannot connect")?;
         stream.set_nodelay(true)?;
@@ -97,7 +97,7 @@ impl Web {
         self.send(place, &super::script::frame(payload))
     }
 
-    /// Requests are short, and nothing else is on its way: a socket that does not take one whole is broken.
+    /// Requests are short and nothing else is in flight, so a socket that does not accept a whole request is broken.
     fn send(&mut self, place: usize, bytes: &[u8]) -> Result<()> {
         let Some(connection) = &self.connections[place] else { return Ok(()) };
         if connection.phase == Phase::Gone {
@@ -106,13 +106,13 @@ impl Web {
         match write(&connection.stream, bytes) {
             Ok(written) if written == bytes.len() => Ok(()),
             Ok(written) => bail!("the socket took {written} of {} bytes", bytes.len()),
-            // The end will be seen by the read.
+            // The next read will see the end.
             Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
             Err(error) => Err(error).context("write"),
         }
     }
 
-    /// Waits for something to happen, at most so long; everything whole that has arrived.
+    /// Waits for events, with a timeout, and returns all complete units that have arrived.
     pub(super) fn turn(&mut self, timeout: Duration, arrivals: &mut Vec<(usize, Arrival)>) -> Result<()> {
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
         let ready = match epoll::wait(&self.epoll, &mut self.events, Some(&timeout)) {
@@ -178,10 +178,10 @@ impl Connection {
     }
 }
 
-/// The path of the first request of a polling session.
+/// Returns the path of the first request of a polling session.
 pub(super) const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
 
-/// The session id in the packet that opens a session.
+/// Returns the session id in the packet that opens a session.
 pub(super) fn session_id(open: &[u8]) -> Result<String> {
     let json = open.strip_prefix(b"0").context("no open packet")?;
     let open: serde_json::Value = serde_json::from_slice(json).context("the open packet is no JSON")?;

@@ -1,6 +1,7 @@
-//! What a busy machine does not move: system calls, instructions and allocations for each message.
+//! Counts that do not depend on the load of the machine: system calls, instructions and allocations for each message.
 //!
-//! Each is the difference of two runs that differ only in their number of messages, so start and handshakes fall out.
+//! Each count is the difference of two runs that differ only in the number of messages. So start and handshakes cancel
+//! out.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +13,8 @@ use super::process::Server;
 use super::servers::{self, OURS, Program};
 use crate::load::{Protocol, Workload};
 
-/// The workloads that are counted, and the messages of the shorter of two runs. Fewer connections than in the measurements:
-/// instruments are slow; and fewer messages where each is a lot of work.
+/// The workloads that are counted, and the number of messages in the shorter run. They have fewer connections than in
+/// the measurements, because instruments are slow, and fewer messages if each is expensive.
 const WORKLOADS: [(Protocol, &str, u64); 7] = [
     (Protocol::Raw, "echo-c10-k8-s32", 2_000),
     (Protocol::Raw, "echo-c10-k1-s65536", 100),
@@ -24,13 +25,13 @@ const WORKLOADS: [(Protocol, &str, u64); 7] = [
     (Protocol::SocketIo, "ack-c10-k8-s32", 2_000),
 ];
 
-/// The longer run has so many times more messages.
+/// The factor between the numbers of messages of the two runs.
 const MORE: u64 = 6;
 
-/// More than this share worse than recorded is a failure.
+/// The relative increase over the recorded count that counts as a failure.
 const TOLERANCE: f64 = 0.05;
 
-/// One line of the table of counts; `None` where the instrument is missing or cannot look into the server.
+/// One line of the table of counts. A count is `None` if the instrument is missing or cannot inspect the server.
 #[derive(Debug)]
 pub(super) struct Counts {
     pub(super) server: String,
@@ -68,7 +69,7 @@ pub(super) fn all(servers: &[Program]) -> Vec<Counts> {
     counts
 }
 
-/// Compares our instructions per message with the recorded ones; records them where there are none.
+/// Compares our instructions per message with the recorded ones. Records them if there are none.
 pub(super) fn check(recorded: &Path) -> Result<bool> {
     let options = Options {
         servers: vec![OURS.to_owned()],
@@ -105,8 +106,8 @@ pub(super) fn check(recorded: &Path) -> Result<bool> {
     Ok(good)
 }
 
-/// Counts until it is few enough, three times at most. How many messages a turn finds is chance, and the fewer they are the
-/// more a message costs.
+/// Counts at most three times, until the count is low enough. The number of messages per poll is random, and each
+/// message costs more if there are fewer.
 fn fewest(enough: f64, mut count: impl FnMut() -> Result<f64>) -> Result<f64> {
     let mut fewest = f64::INFINITY;
     for _ in 0..3 {
@@ -137,7 +138,7 @@ fn each(
     Ok((many - few) / (messages * (MORE - 1)) as f64)
 }
 
-/// What the instrument counts in a whole run with so many messages.
+/// Returns the count of the instrument for a whole run with that number of messages.
 fn total(
     server: &Program,
     protocol: Protocol,
@@ -174,7 +175,7 @@ fn total(
     .with_context(|| format!("{instrument:?} has not counted: {text}"))
 }
 
-/// The number behind `mark`, which may have commas in it.
+/// Returns the number after `mark`. It may contain commas.
 fn number_after(text: &str, mark: &str) -> Option<f64> {
     let (_, rest) = text.split_once(mark)?;
     rest.split_whitespace().next()?.replace(',', "").parse().ok()

@@ -1,4 +1,4 @@
-//! A run in which all servers are there at once, and are loaded in turn; or all clients, of which one at a time goes on.
+//! A run in which all servers run at once and are loaded in turn, or all clients run at once and continue in turn.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,24 +13,25 @@ use super::table::{NO_FAULTS, in_order, name_faults};
 use super::workloads::{self, Planned};
 use crate::load::{Compression, Row, Turns, Workload};
 
-/// How long a client goes on, before it is the turn of the next.
+/// How long a client runs in each of its turns.
 const TURN: Duration = Duration::from_millis(50);
 
-/// What one round has found, server by server, or client by client.
+/// The result of one round, by server or client.
 type Round = Vec<Turns>;
 
-/// A line of a table: what each one costs under a workload, beside Tidewire.
+/// A line of a table: the cost of each program under a workload, compared with Tidewire.
 #[derive(Debug, PartialEq)]
 struct Line {
     workload: String,
     /// Tidewire's processor time for each message in microseconds.
     cost: String,
-    /// That divided by the cost of each of the others: their names, and the ratios.
+    /// The names of the other programs, and Tidewire's cost divided by theirs.
     ratios: Vec<(String, String)>,
     faults: String,
 }
 
-/// Runs all workloads that can be interrupted, and says what Tidewire costs by what each of the others does.
+/// Runs all workloads that can be interrupted, and returns tables of Tidewire's cost divided by the cost of each other
+/// program.
 pub(super) fn run(options: &Options, programs: &[Program], turns: usize) -> Result<String> {
     ensure!(programs.iter().any(|program| program.name == OURS), "there is no {OURS} to compare with");
     let (mut servers, mut clients) = (Vec::new(), Vec::new());
@@ -81,7 +82,7 @@ fn table(title: &str, lines: &[Line]) -> String {
     out
 }
 
-/// One round: every server is started, all are loaded in turn, and end.
+/// Runs one round: starts every server, loads them in turn, and stops them.
 fn measure_servers(programs: &[&Program], planned: &Planned, turns: usize) -> Result<Round> {
     let compression = Workload::named(&planned.name)?.compression();
     let mut running = Vec::new();
@@ -98,8 +99,8 @@ fn measure_servers(programs: &[&Program], planned: &Planned, turns: usize) -> Re
     found
 }
 
-/// One round: every client is started, each with a floor server of its own, and all but one are stopped at any time. A client
-/// finds out by itself what it has taken, so that a round is one figure.
+/// Runs one round: starts every client, each with a floor server of its own. At any time all clients but one are
+/// stopped. A client measures its own cost, so a round has one figure for each.
 fn measure_clients(programs: &[&Program], planned: &Planned, turns: usize) -> Result<Round> {
     let seconds = TURN.as_secs_f64() * (turns * programs.len()) as f64;
     let floor = servers::floor()?;
@@ -131,7 +132,7 @@ fn measure_clients(programs: &[&Program], planned: &Planned, turns: usize) -> Re
     Ok(found)
 }
 
-/// What the rounds of a workload say; their turns are in the order of `names`.
+/// Summarizes the rounds of a workload. The turns are in the order of `names`.
 fn line(workload: &str, names: &[&str], rounds: &[Round]) -> Line {
     let mut line = Line {
         workload: workload.to_owned(),
@@ -157,7 +158,7 @@ fn line(workload: &str, names: &[&str], rounds: &[Round]) -> Line {
     line
 }
 
-/// Turn by turn: those of one number were taken within the same second.
+/// Compare turn by turn: the turns with the same number were measured within the same second.
 fn ratios<'r>(ours: &'r Turns, other: &'r Turns) -> impl Iterator<Item = f64> + 'r {
     let pairs = ours.costs.iter().zip(&other.costs);
     pairs.filter_map(|(&ours, &other)| Some(ours? / other?))

@@ -43,7 +43,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// `None`: only help was asked for.
+    /// Parses the command line. Returns `None` if it only requests help.
     pub fn from_arguments(arguments: &[String]) -> Result<Option<Self>> {
         let mut options = Self {
             rounds: 5,

@@ -1,4 +1,4 @@
-//! A server that runs on the first core, and the generator, or the clients, that load it from the second.
+//! A server on the first core, and the generator or the clients that load it from the second core.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -18,21 +18,21 @@ use crate::load::{Compression, Protocol, Row};
 const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
 
-/// How long a server may take to listen: valgrind needs its time.
+/// How long a server may take until it listens. valgrind needs that time.
 const START: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
-    /// Whether it runs behind an instrument, with which it forms a process group.
+    /// Whether it runs under an instrument. Both then form a process group.
     has_group: bool,
     address: String,
 }
 
 impl Server {
-    /// Starts `program`, ready for clients that ask for this compression, behind an instrument if there is one, and waits until it listens.
+    /// Starts `program` with the given compression, under an instrument if there is one, and waits until it listens.
     pub(super) fn start(program: &Program, compression: Compression, instrument: &[&str]) -> Result<Self> {
-        // A port that was free a moment ago.
+        // The system chooses a free port. Another process could still take it before the server does.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let words = program.command.iter().map(|word| word.replace("{port}", &port.to_string()));
         let mut words = instrument
@@ -45,7 +45,8 @@ impl Server {
         let mut command = Command::new(&first);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if !instrument.is_empty() {
-            // A group of its own, so that both end together. A server alone stays in ours and ends with Ctrl-C.
+            // Use a new process group, so that both end together. A server without an instrument stays in our group and
+            // ends with Ctrl-C.
             command.process_group(0);
         }
         let child = command.spawn();
@@ -66,7 +67,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Has it loaded by `generator`; `extent` is a number of seconds, or of messages with an `m`.
+    /// Loads the server with `generator`. `extent` is a number of seconds, or a number of messages with the suffix `m`.
     pub(super) fn load(
         &self,
         mut generator: Command,
@@ -79,12 +80,12 @@ impl Server {
         answer_of(generator)
     }
 
-    /// What the generator has to know of it: its address and its process.
+    /// Returns the arguments for the generator: the address and the process of the server.
     pub(super) fn coordinates(&self) -> [String; 2] {
         [self.address.clone(), self.child.id().to_string()]
     }
 
-    /// Ends it, and its instrument.
+    /// Stops the server and its instrument.
     pub(super) fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM);
         let start = Instant::now();
@@ -99,7 +100,7 @@ impl Server {
         Ok(())
     }
 
-    /// It may have ended by itself; that has shown in the measurement.
+    /// The server may have ended by itself. Then the measurement has failed already.
     fn signal(&self, signal: Signal) {
         let process = Pid::from_child(&self.child);
         let _ =
@@ -107,7 +108,7 @@ impl Server {
     }
 }
 
-/// A client that is stopped but for its turns.
+/// A client that is stopped except during its turns.
 #[derive(Debug)]
 pub(super) struct Client(Child);
 
@@ -131,7 +132,7 @@ impl Client {
         matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// What it has found, once it has ended.
+    /// Waits for the client to end and returns its result.
     pub(super) fn answer<T: DeserializeOwned>(mut self) -> Result<T> {
         if self.is_running() {
             self.signal(Signal::CONT);
@@ -142,21 +143,22 @@ impl Client {
         found(&Output { status: self.0.wait()?, stdout: answer, stderr: complaint })
     }
 
-    /// Nobody else has waited for it, so it is it that gets the signal, ended or not.
+    /// No other code waits for the child, so its process id is still valid and the signal reaches it even if it has
+    /// ended.
     fn signal(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.0), signal);
     }
 }
 
 impl Drop for Client {
-    /// One that is stopped would stay for ever.
+    /// A stopped process would never end.
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Runs the generator, and reads what it has found.
+/// Runs the generator and returns its result.
 pub(super) fn answer_of<T: DeserializeOwned>(mut generator: Command) -> Result<T> {
     found(&generator.stdin(Stdio::null()).output()?)
 }

@@ -1,4 +1,4 @@
-//! Several measurements of the same thing, and how they are shown.
+//! Several measurements of one quantity, and their display.
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct Sample(pub(super) Vec<f64>);
@@ -14,7 +14,7 @@ impl Sample {
         }
     }
 
-    /// Median and, of several, the range.
+    /// The median and, for several measurements, the range.
     pub(super) fn show_with_range(&self, digits: usize) -> String {
         match self.sorted()[..] {
             [least, .., most] => self.show_within(least, most, digits),
@@ -22,13 +22,14 @@ impl Sample {
         }
     }
 
-    /// The median and its 95 % confidence interval, by ranks: whatever the distribution, the median of many more would lie
-    /// there in 19 of 20 cases.
+    /// The median and its 95 % confidence interval, computed from ranks. It needs no assumption about the distribution:
+    /// in 19 of 20 cases the interval contains the median of the population.
     pub(super) fn show_with_confidence(&self, digits: usize) -> String {
         let values = self.sorted();
         let Some(last) = values.len().checked_sub(1) else { return show(None, digits) };
         let middle = values.len() as f64 / 2.0;
-        // 1.96 standard deviations of how many of them are below the median of all: the square root of their number, halved.
+        // 1.96 standard deviations of the number of measurements below the true median. One standard deviation is half
+        // of the square root of the number of measurements.
         let aside = 1.96 * (values.len() as f64).sqrt() / 2.0;
         let at = |rank: f64| values[(rank.max(0.0) as usize).min(last)];
         self.show_within(at((middle - aside).floor() - 1.0), at((middle + aside).ceil()), digits)
@@ -45,7 +46,7 @@ impl Sample {
     }
 }
 
-/// A figure, or a dash where there is none.
+/// Formats a figure, or a dash if there is none.
 pub(super) fn show(figure: Option<f64>, digits: usize) -> String {
     figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}"))
 }

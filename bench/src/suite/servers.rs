@@ -1,4 +1,4 @@
-//! The servers of a run, and the clients.
+//! The servers and clients of a run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,33 +8,33 @@ use anyhow::{Context, Result, bail, ensure};
 use super::options::Options;
 use crate::load::{Compression, Protocol, Workload};
 
-/// A server, or a client, and how it is started.
+/// A server or a client, and the command that starts it.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) name: String,
     protocols: Vec<Protocol>,
-    /// Words in which `{port}` stands for the port. A client is told what `load` is told.
+    /// The words of the command. `{port}` stands for the port. A client gets the same arguments as `load`.
     pub(super) command: Vec<String>,
     origin: Origin,
     raw: Raw,
 }
 
-/// What else a server of raw WebSocket is measured with.
+/// The further workloads of a raw WebSocket server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Raw {
-    /// Nothing.
+    /// No further workloads.
     Plain,
-    /// It compresses if it is started with the word `deflate`.
+    /// It compresses if it is started with the argument `deflate`.
     Deflates,
-    /// And it has a `/broadcast`, whose messages go to everybody there.
+    /// It also has a `/broadcast`, whose messages go to all its connections.
     DeflatesAndBroadcasts,
-    /// Nothing but this kind of compression: it is another setting of a server that is there already.
+    /// Only this kind of compression: another setting of a server that is also measured without it.
     Only(Compression),
-    /// It is a client, and is measured with the workloads of clients and no others.
+    /// It is a client, and is measured only with the workloads of clients.
     Client,
 }
 
-/// What must be done before it can be started.
+/// How the program is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// Built together with this program.
@@ -43,13 +43,13 @@ enum Origin {
     Node(&'static str),
     /// Packages of PyPI.
     Python,
-    /// Nothing: whoever added it has seen to that.
+    /// Nothing to do: the user who added it has installed it.
     Elsewhere,
 }
 
-/// What every figure is compared with.
+/// The program that every figure is compared with.
 pub(super) const FLOOR: &str = "floor";
-/// Tidewire on Tokio's runtime of one thread, as all Rust peers are.
+/// Tidewire on Tokio's single-threaded runtime, as all Rust peers.
 pub(super) const OURS: &str = "tidewire";
 
 impl Program {
@@ -57,8 +57,8 @@ impl Program {
         self.protocols.contains(&protocol)
     }
 
-    /// Whether it can be measured with this workload. The floor compresses nothing and is measured all the same: it says what
-    /// the messages cost without.
+    /// Returns whether this workload can be run. The floor does not compress, but runs compressed workloads too: it
+    /// shows what the messages cost without compression.
     pub(super) fn runs(&self, protocol: Protocol, workload: Workload) -> bool {
         let compression = workload.compression();
         let broadcasts = protocol == Protocol::Raw && matches!(workload, Workload::Broadcast { .. });
@@ -73,7 +73,7 @@ impl Program {
             }
     }
 
-    /// The same program is no server.
+    /// The same program, as a client.
     fn into_client(mut self) -> Self {
         self.command.retain(|word| !word.contains("{port}"));
         self.with(Raw::Client)
@@ -83,7 +83,7 @@ impl Program {
         self.raw == Raw::Client
     }
 
-    /// What loads the server: a client does so itself.
+    /// Returns the program that loads the server. A client loads it itself.
     pub(super) fn generator(&self) -> Result<Command> {
         match self.command.split_first() {
             Some((program, words)) if self.is_client() => {
@@ -95,7 +95,7 @@ impl Program {
         }
     }
 
-    /// The word that the command needs besides, for this workload.
+    /// Returns the additional argument of the command for this workload.
     pub(super) fn word_for(&self, compression: Compression) -> Option<&'static str> {
         match self.raw {
             Raw::Deflates | Raw::DeflatesAndBroadcasts if compression != Compression::Off => Some("deflate"),
@@ -107,7 +107,7 @@ impl Program {
         Self { raw, ..self }
     }
 
-    /// Whether valgrind can count its instructions.
+    /// Returns whether valgrind can count its instructions.
     pub(super) fn is_native(&self) -> bool {
         self.origin == Origin::Rust
     }
@@ -151,7 +151,7 @@ impl Program {
         })
     }
 
-    /// `NAME PROTOCOL COMMAND`, as `--add` takes it.
+    /// Parses `NAME PROTOCOL COMMAND`, the value of `--add`.
     fn added(text: &str) -> Result<Self> {
         let mut words = text.split_whitespace().map(str::to_owned);
         let (Some(name), Some(protocol)) = (words.next(), words.next()) else {
@@ -166,7 +166,7 @@ impl Program {
         Ok(Self { name, protocols, command, origin: Origin::Elsewhere, raw: Raw::Plain })
     }
 
-    /// Sees to it that it can be started.
+    /// Installs the program, or checks that it was built.
     fn prepare(&self) -> Result<()> {
         match self.origin {
             Origin::Rust => {
@@ -192,16 +192,16 @@ impl Program {
 #[derive(Debug)]
 pub(super) struct Servers {
     pub(super) programs: Vec<Program>,
-    /// Those that do not install here, and why.
+    /// The programs that cannot be installed here, and the reasons.
     pub(super) missing: Vec<String>,
 }
 
-/// Echoes to the clients that are measured.
+/// The server for the measured clients.
 pub(super) fn floor() -> Result<Program> {
     Program::rust(FLOOR, &[Protocol::Raw, Protocol::SocketIo], "floor", &[])
 }
 
-/// The floor, ours, the peers that are there, and what was added.
+/// Returns the floor, Tidewire, the available peers, and the programs added on the command line.
 pub(super) fn all(options: &Options) -> Result<Servers> {
     use Protocol::SocketIo;
     const RAW: Protocol = Protocol::Raw;
@@ -224,7 +224,7 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io", &[]),
         Program::node("npm-socket.io-eiows", SocketIo, "socket.io.js", "eiows", &["eiows"]),
         Program::python("python-socketio", SocketIo, "socket_io.py")?,
-        // The generator does by itself what a client does.
+        // The generator itself can do the work of a client.
         Program::rust(FLOOR, &[RAW], "load", &[])?.into_client(),
         Program::rust(OURS, &[RAW], "client-ours", &[])?.into_client(),
         Program::rust("fastwebsockets", &[RAW], "client-fastwebsockets", &[])?.into_client(),
@@ -255,12 +255,12 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
     Ok(Servers { programs, missing })
 }
 
-/// What loads servers.
+/// The program that loads servers.
 pub(super) fn generator() -> Result<Command> {
     Ok(Command::new(beside("load")?))
 }
 
-/// A program that is built together with this one.
+/// Returns the path of a program that is built together with this one.
 fn beside(program: &str) -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(program))
 }
@@ -269,7 +269,7 @@ fn bench_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The folder of the packages. One that is optional may be missing in it.
+/// Installs the packages and returns their folder. An optional package may be missing in it.
 fn install_from_npm() -> Result<PathBuf> {
     let folder = bench_folder().join("node");
     let packages = folder.join("node_modules");
@@ -282,7 +282,8 @@ fn install_from_npm() -> Result<PathBuf> {
     Ok(packages)
 }
 
-/// Where the packages of PyPI go: beside the programs, for they belong to this machine.
+/// Installs the packages of PyPI and returns their folder. It is next to the programs, because both belong to this
+/// machine.
 fn python_environment() -> Result<PathBuf> {
     beside("python-peers")
 }
@@ -304,7 +305,7 @@ fn install_from_pypi() -> Result<()> {
     Ok(())
 }
 
-/// Runs it to its end; an error is the last thing that it complained of.
+/// Runs a command until it ends. The error is the last error line of its output.
 fn run(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr);

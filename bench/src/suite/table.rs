@@ -9,7 +9,7 @@ use super::sample::{Sample, show};
 use super::servers::{FLOOR, OURS};
 use crate::load::{Compression, Workload};
 
-/// All tables of a run.
+/// Returns all tables of a run.
 pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
     let mut out = String::new();
     messages(&mut out, "raw", "raw", rows, Kind::Plain);
@@ -21,7 +21,7 @@ pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
     out
 }
 
-/// The names in `rows` in the order in which they appear.
+/// Returns the names in `rows` in the order of their first appearance.
 pub(super) fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
     let mut found = Vec::new();
     for name in names {
@@ -32,13 +32,13 @@ pub(super) fn in_order<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str>
     found
 }
 
-/// What the rows of a table have in common.
+/// The kind of the rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
     /// Clients ask for compression.
     Compressed,
-    /// It is clients that are measured.
+    /// Clients are measured.
     Clients,
 }
 
@@ -51,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// Who is measured, and what of it is shown besides its costs: the names of figures, titles, digits.
+    /// The title of the measured programs, and the figures shown in addition to the costs: names, titles, digits.
     fn columns(self) -> (&'static str, &'static [(&'static str, &'static str, usize)]) {
         const SERVERS: [(&str, &str, usize); 5] = [
             ("messages_per_second", "messages/s", 0),
@@ -73,7 +73,7 @@ impl Kind {
     }
 }
 
-/// The rows of a protocol that are of this kind.
+/// Returns the rows of a protocol that are of this kind.
 fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], kind: Kind) {
     let rows: Vec<&Measured> = rows
         .iter()
@@ -99,7 +99,7 @@ fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], ki
     for workload in in_order(rows.iter().map(|measured| measured.row.workload.as_str())) {
         let of_workload: Vec<&&Measured> =
             rows.iter().filter(|measured| measured.row.workload == workload).collect();
-        // By round: ratios are taken within a round, where the machine was in the same mood.
+        // Compute ratios within a round, in which the noise of the machine was similar.
         let costs_of = |server: &str| -> BTreeMap<usize, f64> {
             of_workload
                 .iter()
@@ -154,20 +154,20 @@ fn median(costs: &BTreeMap<usize, f64>) -> f64 {
     Sample(costs.values().copied().collect()).median().unwrap_or(f64::INFINITY)
 }
 
-/// The columns of what was agreed on, and of what it made of the answers.
+/// Returns the columns with the agreed compression and its ratio.
 fn agreed(rows: &[&Measured]) -> String {
     let agreed = in_order(rows.iter().filter_map(|measured| measured.row.negotiated.as_deref())).join("; ");
     let ratios = rows.iter().filter_map(|measured| measured.row.figures.get("ratio").copied());
     format!(" {agreed} | {} |", show(Sample(ratios.collect()).median(), 2))
 }
 
-/// Not one answer came while it was measured: the machine stood still, or the server did. Such a round has no figures;
-/// it counts as a fault.
+/// Returns whether no response arrived during the measurement, because the machine or the server stalled. Such a round
+/// has no figures and counts as a fault.
 fn stalled(measured: &Measured) -> bool {
     measured.row.figures.get("messages") == Some(&0.0)
 }
 
-/// What went wrong in all rounds together.
+/// Summarizes the faults of all rounds.
 fn faults(rows: &[&Measured]) -> String {
     let sum = |count: fn(&Measured) -> u64| rows.iter().map(|measured| count(measured)).sum::<u64>();
     let counts = [
@@ -184,10 +184,10 @@ fn faults(rows: &[&Measured]) -> String {
     name_faults(&counts)
 }
 
-/// What is said of a server without faults.
+/// The text for a server without faults.
 pub(super) const NO_FAULTS: &str = "none";
 
-/// Those of which there were some.
+/// The faults that occurred.
 pub(super) fn name_faults(counts: &[(&str, u64)]) -> String {
     let faults: Vec<String> = counts
         .iter()

@@ -5,7 +5,7 @@ use crate::load::Protocol;
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
     pub(super) protocol: Protocol,
-    /// As `load` takes it: c connections, k messages in flight on each, s bytes of payload, r messages a second.
+    /// The name for `load`: c connections, k messages in flight on each, s bytes of payload, r messages per second.
     pub(super) name: String,
 }
 
@@ -33,7 +33,7 @@ const RAW: [&str; 12] = [
     "broadcast-deflate-c1000-k4-s1024",
 ];
 
-/// Those of which the client is measured.
+/// The workloads that measure the client.
 const CLIENTS: [&str; 5] = [
     "client-echo-c100-k1-s32",
     "client-echo-c100-k8-s32",
@@ -51,7 +51,7 @@ const SOCKET_IO: [&str; 6] = [
     "upgrade-c500",
 ];
 
-/// The memory of 10,000 connections. Both ends count against a limit of descriptors, each in its process.
+/// The memory of 10,000 connections. Each end counts against the descriptor limit of its own process.
 const IDLE: &str = "idle-c10000";
 
 pub(super) fn all() -> Vec<Planned> {

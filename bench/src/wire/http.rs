@@ -1,4 +1,4 @@
-//! HTTP/1.1 requests as a browser sends them, and where the answers to them end.
+//! Writes HTTP/1.1 requests as a browser sends them, and finds where their responses end.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::websocket::{HANDSHAKE_ACCEPT, HANDSHAKE_KEY};
 
-/// What a browser sends along with everything: with the rest of a handshake about 800 bytes.
+/// The headers that a browser adds to every request. With the rest of a handshake they take about 800 bytes.
 const BROWSER: &str = "\
 Pragma: no-cache\r\n\
 Cache-Control: no-cache\r\n\
@@ -49,12 +49,12 @@ pub fn post(out: &mut Vec<u8>, path: &str, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Where the head of a message ends, with the empty line.
+/// Returns the end of a message head, after the empty line.
 pub fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|position| position + 4)
 }
 
-/// The value of a header, without regard to the case of its name.
+/// Returns the value of a header. Its name is compared without regard to case.
 pub fn value<'b>(head: &'b [u8], name: &str) -> Option<&'b [u8]> {
     head.split(|&byte| byte == b'\n').find_map(|line| {
         let colon = line.iter().position(|&byte| byte == b':')?;
@@ -62,7 +62,8 @@ pub fn value<'b>(head: &'b [u8], name: &str) -> Option<&'b [u8]> {
     })
 }
 
-/// A whole answer to a GET or POST: its body, and where it ends in `bytes`. `None`: more must come.
+/// Returns the body of a complete response to a GET or POST, and its end in `bytes`. Returns `None` if the response is
+/// incomplete.
 pub fn answer(bytes: &[u8]) -> Result<Option<(Cow<'_, [u8]>, usize)>> {
     let Some(start) = head_end(bytes) else { return Ok(None) };
     let head = &bytes[..start];
@@ -78,7 +79,7 @@ pub fn answer(bytes: &[u8]) -> Result<Option<(Cow<'_, [u8]>, usize)>> {
     Ok(bytes.get(start..end).map(|body| (body.into(), end)))
 }
 
-/// A body in chunks, from `at` on.
+/// Decodes a chunked body that starts at `at`.
 fn chunks(bytes: &[u8], mut at: usize) -> Result<Option<(Cow<'_, [u8]>, usize)>> {
     let mut body = Vec::new();
     loop {
@@ -95,7 +96,7 @@ fn chunks(bytes: &[u8], mut at: usize) -> Result<Option<(Cow<'_, [u8]>, usize)>>
     }
 }
 
-/// Whether `head` accepts the handshake of [`upgrade_request`].
+/// Checks that `head` accepts the handshake of [`upgrade_request`].
 pub fn check_upgrade(head: &[u8]) -> Result<()> {
     let accepted = value(head, "sec-websocket-accept") == Some(HANDSHAKE_ACCEPT.as_bytes());
     ensure!(

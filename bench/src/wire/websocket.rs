@@ -1,14 +1,14 @@
-//! WebSocket frames: headers, masking, and the answer to a handshake.
+//! WebSocket frames: headers, masking, and the response to a handshake.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-/// The first byte of a whole text message.
+/// The first byte of an unfragmented text message.
 pub const TEXT: u8 = 0x81;
-/// Of one that is compressed (RFC 7692 §6).
+/// The first byte of a compressed text message (RFC 7692 §6).
 pub const COMPRESSED_TEXT: u8 = 0xc1;
-/// The first byte of a whole binary message.
+/// The first byte of an unfragmented binary message.
 pub const BINARY: u8 = 0x82;
 /// The first byte of a close frame.
 pub const CLOSE: u8 = 0x88;
@@ -17,22 +17,22 @@ pub const PING: u8 = 0x89;
 /// The first byte of a pong.
 pub const PONG: u8 = 0x8a;
 
-/// All clients mask with this key. Servers have the same work as with any other that is not zero.
+/// The masking key of all clients. It costs servers the same work as any other nonzero key.
 pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Where a frame lies in the bytes it was found in.
+/// The position of a frame in the bytes that contain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// FIN, the reserved bits and the opcode.
     pub first: u8,
     pub mask: Option<[u8; 4]>,
-    /// Where the payload begins.
+    /// The start of the payload.
     pub start: usize,
-    /// Where the payload ends, and with it the frame.
+    /// The end of the payload and of the frame.
     pub end: usize,
 }
 
-/// The header at the start of `bytes`, if it is whole. The payload need not be.
+/// Parses the header at the start of `bytes`. Returns `None` if it is incomplete. The payload may be incomplete.
 #[inline]
 pub fn header(bytes: &[u8]) -> Option<Header> {
     let (&first, rest) = bytes.split_first()?;
@@ -80,7 +80,7 @@ pub fn put_client_frame(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     apply_mask(&mut out[start..], KEY);
 }
 
-/// Masks or unmasks, eight bytes at a time.
+/// Masks or unmasks bytes, eight at a time.
 #[inline]
 pub fn apply_mask(bytes: &mut [u8], key: [u8; 4]) {
     let wide = u64::from(u32::from_ne_bytes(key));
@@ -94,9 +94,9 @@ pub fn apply_mask(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// What all clients send as `Sec-WebSocket-Key` (the example of RFC 6455 §1.3) …
+/// The `Sec-WebSocket-Key` of all clients (the example of RFC 6455 §1.3).
 pub const HANDSHAKE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// … and what the server must answer.
+/// The `Sec-WebSocket-Accept` that the server must respond with.
 pub const HANDSHAKE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// RFC 6455 §4.2.2.

@@ -26,7 +26,7 @@ async fn talk(address: SocketAddr, mut dialogue: Dialogue) -> Result<()> {
         .body(Empty::<Bytes>::new())?;
     let (socket, _) = handshake::client(&TokioExecutor::new(), request, connect(address).await?).await?;
     let mut socket = FragmentCollector::new(socket);
-    // It has no buffer to be flushed: each frame is a write.
+    // The library has no write buffer to flush: each frame is one write.
     loop {
         while let Some(text) = dialogue.next_message() {
             socket.write_frame(Frame::text(text.as_bytes().to_vec().into())).await?;

@@ -13,7 +13,7 @@ fn main() -> Result<()> {
 }
 
 async fn talk(address: SocketAddr, dialogue: Dialogue) -> Result<()> {
-    // It checks text only if it is told to, and what the others check is to be alike.
+    // The library checks UTF-8 only on request. Enable it, so that all clients do the same checks.
     let options = Options::default().with_max_payload_read(2 << 20).with_utf8().without_compression();
     let url = format!("ws://{address}/ws").parse()?;
     let socket = WebSocket::handshake(url, connect(address).await?, options).await?;

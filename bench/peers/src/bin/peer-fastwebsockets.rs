@@ -1,4 +1,4 @@
-//! Raw echo with fastwebsockets behind hyper.
+//! Raw echo with fastwebsockets on hyper.
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -36,7 +36,8 @@ async fn echo(socket: UpgradeFut) -> Result<(), WebSocketError> {
         let frame = socket.read_frame().await?;
         match frame.opcode {
             OpCode::Close => return Ok(()),
-            // A frame sent as it was read would carry the client's mask, which clients must refuse.
+            // A frame that is sent back as received would carry the client's masking key, and clients must reject
+            // masked frames.
             OpCode::Text | OpCode::Binary => {
                 socket.write_frame(Frame::new(true, frame.opcode, None, frame.payload)).await?;
             }

@@ -1,4 +1,4 @@
-//! Raw echo with sockudo-ws on axum; `peer-sockudo ADDRESS deflate` compresses where clients offer it.
+//! Raw echo with sockudo-ws on axum. `peer-sockudo ADDRESS deflate` compresses if clients offer it.
 
 use axum::Router;
 use axum::response::IntoResponse;

@@ -1,4 +1,4 @@
-//! Raw echo with yawc behind hyper; `peer-yawc ADDRESS deflate` compresses where clients offer it.
+//! Raw echo with yawc on hyper. `peer-yawc ADDRESS deflate` compresses if clients offer it.
 
 use anyhow::Result;
 use bytes::Bytes;
