@@ -1,5 +1,5 @@
-// The Socket.IO events of the bench with socket.io: `node socket.io.js PORT [ENGINE]`, where ENGINE is a package that takes
-// the place of ws.
+// The Socket.IO events of the bench with socket.io: `node socket.io.js PORT [ENGINE]`, where ENGINE is a package that
+// replaces ws.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 

@@ -1,5 +1,5 @@
-// A client of raw echo with ws, in place of src/load/client.rs: `node ws-client.js ADDRESS PROCESS raw WORKLOAD SECONDS`
-// prints one row as JSON.
+// A client of raw echo with ws. It does the same as src/load/client.rs: `node ws-client.js ADDRESS PROCESS raw WORKLOAD
+// SECONDS` prints one row as JSON.
 import { readFileSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
@@ -9,7 +9,7 @@ const [connections, inFlight, size] = /^client-echo-c(\d+)-k(\d+)-s(\d+)$/.exec(
 const [WARM_UP, PATIENCE] = [1_000, 20_000];
 const COMPARED_WHOLE = 16;
 const FIRST = 100_000_000;
-// The number of the connection, a colon, and the place in order.
+// The connection number, a colon, and the sequence number.
 const [ORDER, FILLER] = [6, 15];
 const filler = "the quick brown fox jumps over the lazy dog 0123456789 "
   .repeat(size / 55 + 1)
@@ -42,7 +42,7 @@ function talk(number) {
   });
 }
 
-// Seconds on a processor, and waiting for one, of all threads.
+// Returns the seconds that all threads ran on a processor, and the seconds that they waited for one.
 function cpu(id) {
   const sum = [0, 0];
   for (const thread of readdirSync(`/proc/${id}/task`)) {

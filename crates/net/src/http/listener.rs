@@ -149,10 +149,10 @@ impl Listener {
     }
 
     /// Serves connections until `stop` is ready. Then it accepts no more connections and waits until the open ones have
-    /// finished their current requests, at most for [`HttpLimits::shutdown_timeout`].
+    /// finished their current requests, at most for [`HttpLimits::shutdown_timeout`]. It does not wait for WebSockets.
     ///
-    /// Not cancel safe: dropping the future stops accepting connections, but those already open are still served
-    /// without a listener to stop them.
+    /// Not cancel safe: dropping the future stops accepting connections, but the open connections continue, and nothing
+    /// waits for them.
     pub async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,

@@ -40,8 +40,9 @@ impl DeadlineTimer {
         }
     }
 
-    /// Returns `Ready` if `wanted` is not later than `now`. Otherwise the task is woken at about that time. `None`
-    /// stands for no deadline: the result is `Pending`, and the task is not woken.
+    /// Returns `Ready` if `wanted` is not later than `now`. Otherwise the task is woken at that time, or earlier if the
+    /// timer is still armed for an earlier one. `None` stands for no deadline: the result is `Pending`, and this call
+    /// does not arm the timer.
     pub fn poll(&mut self, wanted: Option<Time>, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         let Some(wanted) = wanted else { return Poll::Pending };
         if wanted <= now {

@@ -169,7 +169,8 @@ impl<F: Copy> Outbox<F> {
         pushed
     }
 
-    /// Returns whether the transport keeps up: the kernel has accepted all bytes that the driver has taken.
+    /// Returns whether the transport keeps up: it accepted all bytes of the last write, and the driver holds no
+    /// unwritten bytes. Returns `false` after an overflow or after the end of the connection.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         let state = self.state();

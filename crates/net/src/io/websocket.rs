@@ -37,7 +37,7 @@ const LONG_FRAME_THRESHOLD: usize = 16 * 1024;
 /// the buffer for a message of 64 KiB at once: a little more than a sixteenth.
 const READ_AHEAD_AFTER_LONG_FRAME: usize = 5 * 1024;
 
-/// No pong is queued while more bytes than this are queued.
+/// No pong is queued while at least this many bytes are queued.
 const MAX_BUFFERED_FOR_PONG: usize = 64 * 1024;
 
 /// One WebSocket connection: the stream, the state machine, and the bytes to write.

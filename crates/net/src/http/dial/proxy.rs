@@ -23,7 +23,7 @@ impl Proxy {
     /// `user:password@` before the host. They are percent-encoded in the URL and sent as `Proxy-Authorization: Basic`.
     ///
     /// # Errors
-    /// `url` is not an `http` or `https` URL.
+    /// `url` has another scheme, or no valid host.
     pub fn new(url: &str) -> Result<Self, InvalidProxy> {
         let matcher = Matcher::builder().all(url.to_owned()).build();
         let intercept = matcher.intercept(&Uri::from_static("http://host/")).ok_or(InvalidProxy(()))?;
