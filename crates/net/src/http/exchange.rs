@@ -91,7 +91,7 @@ pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Exchan
         // Poll the exchange first. If the server sent bytes before the request, the connection reports that error to
         // the request only if the request is already queued.
         biased;
-        answer = exchange => answer,
+        result = exchange => result,
         never = connection => match never {},
         () = too_many.notified() => Err(ExchangeError(Cause::TooManyInformational)),
     }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     /// Returns the result of an exchange with a server that sends these bytes and keeps the connection open.
-    async fn answered(answer: &[u8]) -> Result<ExchangeResponse, ExchangeError> {
+    async fn exchange_with(reply: &[u8]) -> Result<ExchangeResponse, ExchangeError> {
         let (client, mut server) = tokio::io::duplex(1024 * 1024);
         let request = Request::get("/").header("host", "h").header("upgrade", "x").body(()).unwrap();
         let exchange = tokio::spawn(exchange(Stream::boxed(client), request));
@@ -176,19 +176,19 @@ mod tests {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(server.read_u8().await.unwrap());
         }
-        server.write_all(answer).await.unwrap();
+        server.write_all(reply).await.unwrap();
         exchange.await.unwrap()
     }
 
-    fn is_parse(answered: Result<ExchangeResponse, ExchangeError>) -> bool {
-        matches!(answered.unwrap_err().0, Cause::Http(error) if error.is_parse())
+    fn is_parse(result: Result<ExchangeResponse, ExchangeError>) -> bool {
+        matches!(result.unwrap_err().0, Cause::Http(error) if error.is_parse())
     }
 
     #[tokio::test]
     async fn the_bytes_after_a_switch_belong_to_the_new_protocol() {
-        let answer =
+        let reply =
             b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\nHTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nhello";
-        let Ok(ExchangeResponse::Upgraded(response, mut upgraded)) = answered(answer).await else {
+        let Ok(ExchangeResponse::Upgraded(response, mut upgraded)) = exchange_with(reply).await else {
             panic!("a switch")
         };
         assert_eq!(response.headers()["upgrade"], "x");
@@ -204,8 +204,8 @@ mod tests {
         let head = b"HTTP/1.1 401 Unauthorized\r\nX-Reason: because\r\nContent-Length: 100000\r\n\r\n";
         for (sent, kept, waits) in [(0, 0, true), (5, 5, true), (100_000, MAX_BODY_SIZE, false)] {
             let begin = Instant::now();
-            let answer = answered(&[&head[..], &vec![b'x'; sent]].concat()).await;
-            let Ok(ExchangeResponse::Response(response)) = answer else { panic!("{answer:?}") };
+            let reply = exchange_with(&[&head[..], &vec![b'x'; sent]].concat()).await;
+            let Ok(ExchangeResponse::Response(response)) = reply else { panic!("{reply:?}") };
             assert_eq!(
                 (response.status().as_u16(), &response.headers()["x-reason"]),
                 (401, &"because".parse().unwrap())
@@ -218,20 +218,20 @@ mod tests {
     #[tokio::test]
     async fn an_endless_head_is_an_error() {
         let endless = [b"HTTP/1.1 101 Switching\r\nX: ", &vec![b'x'; MAX_HEAD_SIZE][..]].concat();
-        assert!(is_parse(answered(&endless).await));
+        assert!(is_parse(exchange_with(&endless).await));
         let many = format!("HTTP/1.1 101 Switching\r\n{}\r\n", "x: 1\r\n".repeat(MAX_HEADERS + 1));
-        assert!(is_parse(answered(many.as_bytes()).await));
+        assert!(is_parse(exchange_with(many.as_bytes()).await));
     }
 
     #[tokio::test]
     async fn too_many_interim_responses_are_an_error() {
-        for (interim, is_answer) in
+        for (interim, succeeds) in
             [(MAX_INFORMATIONAL_RESPONSES, true), (MAX_INFORMATIONAL_RESPONSES + 1, false)]
         {
             let head = "HTTP/1.1 100 Continue\r\n\r\n".repeat(interim) + "HTTP/1.1 101 Switching\r\n\r\n";
-            match answered(head.as_bytes()).await {
-                Ok(ExchangeResponse::Upgraded(..)) => assert!(is_answer),
-                answered => assert!(!is_answer && !is_parse(answered), "{interim}"),
+            match exchange_with(head.as_bytes()).await {
+                Ok(ExchangeResponse::Upgraded(..)) => assert!(succeeds),
+                result => assert!(!succeeds && !is_parse(result), "{interim}"),
             }
         }
     }
@@ -247,8 +247,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_response_that_is_not_http_is_an_error() {
-        for answer in [&b"\x15\x03\x01\x00\x02\x02\x46"[..], b"hello\r\n\r\n", b"HTTP/2 200\r\n\r\n"] {
-            assert!(is_parse(answered(answer).await), "{answer:?}");
+        for reply in [&b"\x15\x03\x01\x00\x02\x02\x46"[..], b"hello\r\n\r\n", b"HTTP/2 200\r\n\r\n"] {
+            assert!(is_parse(exchange_with(reply).await), "{reply:?}");
         }
     }
 }

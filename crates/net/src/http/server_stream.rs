@@ -336,7 +336,7 @@ mod tests {
     async fn every_step_times_out_if_the_peer_reads_nothing() {
         type Step = fn(&mut ServerStream, &mut Context<'_>) -> Poll<io::Result<()>>;
         let steps: [(&str, Step); 3] = [
-            ("write", |stream, cx| Pin::new(stream).poll_write(cx, b"answer").map_ok(drop)),
+            ("write", |stream, cx| Pin::new(stream).poll_write(cx, b"response").map_ok(drop)),
             ("flush", |stream, cx| Pin::new(stream).poll_flush(cx)),
             ("shutdown", |stream, cx| Pin::new(stream).poll_shutdown(cx)),
         ];
@@ -374,9 +374,12 @@ mod tests {
             let mut client = connect(service_fn(refuse), HttpLimits::default()).await;
             let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {body}\r\n\r\n");
             client.write_all(&[head.as_bytes(), &vec![0; body]].concat()).await.unwrap();
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));
-            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\nno"), "{answer}");
+            let mut response = String::new();
+            client
+                .read_to_string(&mut response)
+                .await
+                .unwrap_or_else(|error| panic!("{body} bytes: {error}"));
+            assert!(response.starts_with("HTTP/1.1 400 ") && response.ends_with("\r\n\r\nno"), "{response}");
             // The writes succeed, so no reset was sent that could overtake the response on a slower network.
             for _ in 0..2 {
                 client.write_all(b"the rest").await.unwrap_or_else(|error| panic!("{body} bytes: {error}"));

@@ -161,18 +161,18 @@ mod tests {
             server.serve_connection_with_upgrades(TokioIo::new(stream), service).await.unwrap();
         });
 
-        client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nbehind").await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nafter!").await.unwrap();
         let Upgraded { stream, leftover } = takes.recv().await.unwrap();
         assert!(matches!(stream, Stream::Tcp(_)), "{stream:?}");
-        let mut behind = leftover.to_vec();
+        let mut after = leftover.to_vec();
         let mut stream = stream;
-        while behind.len() < 6 {
+        while after.len() < 6 {
             let mut bytes = [0; 6];
             let read = stream.read(&mut bytes).await.unwrap();
             assert_ne!(read, 0, "the bytes after the request are lost");
-            behind.extend_from_slice(&bytes[..read]);
+            after.extend_from_slice(&bytes[..read]);
         }
-        assert_eq!(behind, b"behind");
+        assert_eq!(after, b"after!");
     }
 
     #[derive(Clone, Default)]
