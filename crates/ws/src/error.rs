@@ -1,4 +1,4 @@
-//! Why a call has failed, and how a connection has ended.
+//! Errors, and how a connection ended.
 
 use std::fmt;
 use std::io;
@@ -12,23 +12,25 @@ use crate::message::Message;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// By a closing handshake: the frame with which the peer began it or answered ours, if it had a payload. This is
-    /// how connections should end.
+    /// Both peers completed the closing handshake. This is how connections should end. Holds the peer's Close frame,
+    /// whether the peer sent it first or in response to ours; `None` if that frame had no payload.
     ClosingHandshake(Option<CloseFrame>),
-    /// The peer ended the stream without a Close frame; browsers call it 1006.
+    /// The peer ended the stream without a Close frame. Browsers report this as code 1006.
     Eof,
-    /// The peer broke the protocol or exceeded a limit. It has been told by a Close frame.
+    /// The peer violated the protocol or exceeded a limit. A Close frame with the matching code was sent to it.
     Protocol(ProtocolError),
-    /// We closed, and the peer did not answer in time.
+    /// We sent a Close frame, and the peer did not complete the closing handshake within
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout).
     CloseTimeout,
-    /// The peer gave no sign of life for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
+    /// For [`Limits::idle_timeout`](crate::Limits::idle_timeout), the peer sent nothing, or accepted none of the bytes
+    /// that were queued for it.
     IdleTimeout,
-    /// The stream failed.
+    /// Reading from or writing to the stream failed.
     Io(io::ErrorKind),
 }
 
 impl CloseCause {
-    /// Whether both ends agreed to close.
+    /// Returns `true` if the connection ended with a closing handshake.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         matches!(self, Self::ClosingHandshake(_))
@@ -49,67 +51,67 @@ impl From<StreamEnd> for CloseCause {
 impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ClosingHandshake(None) => f.write_str("closed by handshake, without a code"),
-            Self::ClosingHandshake(Some(frame)) => write!(f, "closed by handshake: {frame}"),
+            Self::ClosingHandshake(None) => f.write_str("closed by a closing handshake without a code"),
+            Self::ClosingHandshake(Some(frame)) => write!(f, "closed by a closing handshake: {frame}"),
             Self::Eof => f.write_str("the stream ended without a Close frame"),
-            Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::CloseTimeout => f.write_str("the peer did not answer our Close in time"),
-            Self::IdleTimeout => f.write_str("the peer gave no sign of life for too long"),
+            Self::Protocol(error) => write!(f, "the peer violated the protocol: {error}"),
+            Self::CloseTimeout => f.write_str("the peer did not respond to our Close frame in time"),
+            Self::IdleTimeout => f.write_str("the peer sent nothing, or accepted no bytes, for too long"),
             Self::Io(kind) => write!(f, "the stream failed: {kind}"),
         }
     }
 }
 
-/// The connection is closing or has ended; the message comes back.
+/// The connection is closing or has ended. Contains the message that was not sent.
 ///
-/// [`WebSocket::close_cause`](crate::WebSocket::close_cause) knows how it ended, after [`recv`](crate::WebSocket::recv) has
-/// returned `None`.
+/// After [`recv`](crate::WebSocket::recv) has returned `None`,
+/// [`WebSocket::close_cause`](crate::WebSocket::close_cause) returns how the connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket is closed")]
 pub struct SendError(pub Message);
 
-/// Why [`WebSocket::try_send`](crate::WebSocket::try_send) did not take a message; the message comes back.
+/// Why [`WebSocket::try_send`](crate::WebSocket::try_send) did not queue a message. Each variant contains that message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrySendError {
-    /// [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) would be exceeded: the peer reads too slowly. Or another
-    /// sender is in the middle of a message that it sends piece by piece.
-    #[error("too many bytes wait to be written, or another message is being sent piece by piece")]
+    /// The message would exceed [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size), because the
+    /// peer reads too slowly. Or another sender has begun a message that it sends piece by piece.
+    #[error("the write buffer is full, or another message is being sent piece by piece")]
     Full(Message),
     /// The connection is closing or has ended.
     #[error("the WebSocket is closed")]
     Closed(Message),
-    /// There is no connection now, and there may be one later. Only a
-    /// [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) says so.
-    #[error("the WebSocket is not connected now")]
+    /// There is no connection at the moment, but the client may reconnect. Only a
+    /// [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) returns this error.
+    #[error("the WebSocket is not connected at the moment")]
     Disconnected(Message),
 }
 
-/// The connection is closing or has ended: the error of a [`Sink`](futures_sink::Sink) of messages. A message that was given
-/// to it and not taken comes back.
+/// The error of the [`Sink`](futures_sink::Sink) of messages: the connection is closing or has ended. Contains the
+/// message if it was passed to the sink and not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket is closed")]
 pub struct SinkError(pub Option<Message>);
 
-/// Why [`Sender::ping`](crate::Sender::ping) has no answer.
+/// Why [`Sender::ping`](crate::Sender::ping) received no Pong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PingError {
-    /// None came within [`Limits::idle_timeout`](crate::Limits::idle_timeout): nobody has received, or the peer does not
-    /// answer Pings, or has not yet been sent this one.
-    #[error("the peer did not answer the Ping in time")]
+    /// No Pong came within [`Limits::idle_timeout`](crate::Limits::idle_timeout). Either no task called `recv`, or the
+    /// peer does not respond to Pings, or the Ping was still queued.
+    #[error("the peer did not respond to the Ping in time")]
     TimedOut,
     /// The connection is closing or has ended.
     #[error("the WebSocket is closed")]
     Closed,
-    /// The system had no random bytes.
-    #[error("the system has no random bytes")]
+    /// The operating system returned no random bytes for the Ping's payload.
+    #[error("the operating system returned no random bytes")]
     NoRandomness,
 }
 
-/// The connection is closing or has ended before a message that is sent or received piece by piece has.
+/// The connection closed before the end of a message that is sent or received piece by piece.
 ///
-/// [`WebSocket::close_cause`](crate::WebSocket::close_cause) knows how it ended.
+/// [`WebSocket::close_cause`](crate::WebSocket::close_cause) returns how the connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the WebSocket was closed in the middle of a message")]
 pub struct IncompleteMessage;

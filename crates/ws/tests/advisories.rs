@@ -82,7 +82,7 @@ async fn cve_2023_43669_a_long_answer_is_given_up_and_one_in_small_pieces_is_rea
     let write = async { while soon(server.write_all(&endless)).await.is_ok() {} };
     let (connected, ()) = tokio::join!(soon(connecting), write);
     let error = connected.expect("no panic").expect_err("no connection");
-    assert_eq!(error.to_string(), "no answer to the handshake: the response head is too large");
+    assert_eq!(error.to_string(), "no response to the handshake: the response head is too large");
 }
 
 /// ws, as a client: an answer with more headers than are read is an error of this attempt.

@@ -35,7 +35,7 @@ async fn a_close_of_the_peer_is_answered_after_the_messages_before_it() {
     let bye = CloseFrame::new(CloseCode::new(4_000).unwrap(), "bye");
     client.write(&[text("one"), text("two"), close(&bye), text("ignored")].concat()).await;
     client.expect_close(bye.code).await;
-    for expected in ["one", "two", "closed by handshake: 4000 (bye)"] {
+    for expected in ["one", "two", "closed by a closing handshake: 4000 (bye)"] {
         assert_eq!(soon(reports.recv()).await.unwrap(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Why there is no connection, sorted by who is to blame.
+//! The errors of connecting, and whether a later attempt may succeed.
 
 use std::error::Error;
 use std::fmt;
@@ -10,46 +10,48 @@ use http::{Response, StatusCode};
 use net::{DialError, ErrorChain, ExchangeError, ProxyError, TlsError};
 use ws_proto::{ClientHandshakeError, HandshakeResponseError, UriError};
 
-/// Why a client is not connected.
+/// Why a client could not connect.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is none of a WebSocket.
+    /// The URL is not a valid WebSocket URL.
     #[error(transparent)]
     Url(#[from] UriError),
-    /// A header or a subprotocol cannot be asked for.
+    /// A header or a subprotocol cannot be used in the request.
     #[error(transparent)]
     Request(#[from] ClientHandshakeError),
-    /// What was given to [`Connector::header`](crate::Connector::header) under this name is no header.
-    #[error("{0:?} is not the name of a header, or its value cannot be one")]
+    /// A name or a value that was passed to [`Connector::header`](crate::Connector::header) is not valid. Contains the
+    /// name.
+    #[error("{0:?} is not a valid header name, or its value is not a valid header value")]
     InvalidHeader(String),
-    /// The system gave no random bytes, without which there is no handshake.
-    #[error("no random bytes: {}", ErrorChain(.0))]
+    /// The operating system returned no random bytes, which the handshake key requires.
+    #[error("the operating system returned no random bytes: {}", ErrorChain(.0))]
     NoRandomness(io::Error),
-    /// There is no stream to the server: its name is unknown, no address of it can be connected to, the proxy does not lead
-    /// there, or TLS failed.
+    /// No stream to the server could be opened: the host name does not resolve, all its addresses fail, the proxy
+    /// rejects the tunnel, or TLS fails.
     #[error(transparent)]
     Dial(#[from] DialError),
-    /// There was no answer, or it was not HTTP/1.1. A port that wants TLS is often met so: `ws` instead of `wss`.
-    #[error("no answer to the handshake: {0}")]
+    /// The server sent no response, or not an HTTP/1.1 response. A common cause is `ws` instead of `wss`, on a port
+    /// that expects TLS.
+    #[error("no response to the handshake: {0}")]
     NoResponse(ExchangeError),
-    /// The server answered in HTTP, with another status than 101: 401, 404, 302 with a `Location`. Of the body there is
-    /// what came within a second, at most 16 KiB.
-    #[error("the server answered {}", ResponseSummary(.0))]
+    /// The server responded with a status other than 101, for example 401, 404, or 302 with a `Location`. The body
+    /// contains the bytes that arrived within a second, at most 16 KiB.
+    #[error("the server responded with {}", ResponseSummary(.0))]
     Rejected(Box<Response<Bytes>>),
-    /// The server accepted the handshake in a way that it must not (RFC 6455 §4.1).
+    /// The server accepted the handshake with an invalid response (RFC 6455 §4.1).
     #[error(transparent)]
     Handshake(#[from] HandshakeResponseError),
-    /// It took longer than [`Connector::timeout`](crate::Connector::timeout).
-    #[error("connecting took too long")]
+    /// Connecting took longer than [`Connector::timeout`](crate::Connector::timeout).
+    #[error("connecting timed out")]
     TimedOut,
-    /// A function of the program that is part of connecting has failed: see [`Reconnection`](crate::Reconnection).
+    /// A hook of the program failed, see [`Reconnection`](crate::Reconnection).
     #[error(transparent)]
     Hook(Box<dyn Error + Send + Sync>),
 }
 
 impl ConnectError {
-    /// The status with which the server refused, if it did.
+    /// Returns the HTTP status if the server rejected the handshake with one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self {
@@ -58,18 +60,19 @@ impl ConnectError {
         }
     }
 
-    /// Whether the same attempt may succeed at another time.
+    /// Returns `true` if the same attempt may succeed later.
     ///
-    /// It may not if the server, or the proxy, has said that the request is wrong: HTTP 4xx, but for 408, 421, 425 and
-    /// 429. Nor if there could be no such request: the URL, a header, a subprotocol, the scheme of the proxy, `wss`
-    /// without the feature `tls` or to a host that no certificate can be for. All else may: servers come back, names are
-    /// entered, clocks set.
+    /// Returns `false` if the server or the proxy says that the request is wrong: HTTP 4xx, except 408, 421, 425 and
+    /// 429. Also returns `false` if the request could not be made: because of the URL, a header, a subprotocol, the
+    /// scheme of the proxy, or `wss` without the feature `tls` or to a host for which no certificate can be valid.
+    /// Returns `true` for all other errors: servers restart, DNS records appear, clocks are corrected.
     ///
-    /// So may every other failure of TLS, a certificate from an unknown authority or for another name included. It is most
-    /// often wrong for good, but not always: a gateway shows one of its own until it is given that of the server, a hotel's
-    /// network until its guest has logged in, and a program that connects again by itself should outlast both. To try again
-    /// tells nobody anything: the certificate is checked each time, and the request with all its headers goes out only
-    /// behind it. A program for which it is final says so:
+    /// Other TLS failures also return `true`, even a certificate from an unknown authority or for another name. Such a
+    /// certificate is usually a permanent error, but not always: a gateway presents its own certificate until it has
+    /// received the server's, and a captive portal presents its own until the user has logged in. A client that
+    /// reconnects by itself should survive both. Retrying discloses nothing: each attempt verifies the certificate
+    /// before it sends the request and its headers. If a certificate error is final for your program, decide so in
+    /// [`should_reconnect`](crate::Reconnection::should_reconnect):
     ///
     /// ```
     /// use tidewire_ws::{ConnectError, DialError, ConnectionFailure, Reconnection, TlsError};
@@ -97,7 +100,7 @@ impl ConnectError {
     }
 }
 
-/// Whether an answer with this status blames the time, and not the request (RFC 9110 §15.5).
+/// Whether a response with this status may differ later for the same request (RFC 9110 §15.5).
 fn is_transient_status(status: StatusCode) -> bool {
     const PASSING: [StatusCode; 4] = [
         StatusCode::REQUEST_TIMEOUT,
@@ -108,19 +111,19 @@ fn is_transient_status(status: StatusCode) -> bool {
     !status.is_client_error() || PASSING.contains(&status)
 }
 
-/// Status, what the header says that most often comes with it, and the first words of the body.
+/// Prints the status, `Location` and `Retry-After` if present, and the first line of the body.
 struct ResponseSummary<'a>(&'a Response<Bytes>);
 
 impl fmt::Display for ResponseSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Characters of each that go into a message.
+        /// The maximum number of characters of each header value and of the body.
         const WORDS: usize = 200;
         self.0.status().fmt(f)?;
         let first_words = |bytes| -> String {
             let text = String::from_utf8_lossy(bytes);
             text.lines().next().unwrap_or_default().chars().take(WORDS).collect()
         };
-        // In quotes: it is the server's, whoever that is, and may go to a log.
+        // Quoted and escaped, because an untrusted server sent it and it may go to a log.
         for (name, title) in [(LOCATION, "Location"), (RETRY_AFTER, "Retry-After")] {
             if let Some(value) = self.0.headers().get(name) {
                 write!(f, ", {title} {:?}", first_words(value.as_bytes()))?;
@@ -145,7 +148,10 @@ mod tests {
         let refused = || DialError::Connect { address: ([127, 0, 0, 1], 80).into(), error: io() };
         let unreachable = ProxyError::Unreachable(Box::new(refused()));
         for (error, shown) in [
-            (ConnectError::NoRandomness(io()), "no random bytes: connection reset"),
+            (
+                ConnectError::NoRandomness(io()),
+                "the operating system returned no random bytes: connection reset",
+            ),
             (
                 dial(DialError::Resolve { host: "nowhere".into(), error: io() }),
                 "cannot resolve nowhere: connection reset",
@@ -173,16 +179,16 @@ mod tests {
         for (shown, words) in [
             (
                 refused(429, "retry-after", b"30", "slow down\nplease"),
-                "the server answered 429 Too Many Requests, Retry-After \"30\": \"slow down\"",
+                "the server responded with 429 Too Many Requests, Retry-After \"30\": \"slow down\"",
             ),
             (
                 refused(302, "location", b"wss://new.example/", ""),
-                "the server answered 302 Found, Location \"wss://new.example/\"",
+                "the server responded with 302 Found, Location \"wss://new.example/\"",
             ),
-            (refused(403, "x-other", b"1", "go"), "the server answered 403 Forbidden: \"go\""),
+            (refused(403, "x-other", b"1", "go"), "the server responded with 403 Forbidden: \"go\""),
             (
                 refused(301, "location", b"\t\"", ""),
-                r#"the server answered 301 Moved Permanently, Location "\t\"""#,
+                r#"the server responded with 301 Moved Permanently, Location "\t\"""#,
             ),
         ] {
             assert_eq!(shown, words);

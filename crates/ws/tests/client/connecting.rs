@@ -74,17 +74,20 @@ async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
     for (answer, shown) in [
         (
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 16\r\n\r\nwho are you?\nsay",
-            "the server answered 401 Unauthorized: \"who are you?\"",
+            "the server responded with 401 Unauthorized: \"who are you?\"",
         ),
         (
             "HTTP/1.1 302 Found\r\nLocation: wss://other.example/\r\nContent-Length: 0\r\n\r\n",
-            "the server answered 302 Found, Location \"wss://other.example/\"",
+            "the server responded with 302 Found, Location \"wss://other.example/\"",
         ),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n0\r\n\r\n",
-            "the server answered 200 OK: \"<html>\"",
+            "the server responded with 200 OK: \"<html>\"",
         ),
-        ("HTTP/1.0 503 Down\r\n\r\n\x1b[31m", "the server answered 503 Service Unavailable: \"\\u{1b}[31m\""),
+        (
+            "HTTP/1.0 503 Down\r\n\r\n\x1b[31m",
+            "the server responded with 503 Service Unavailable: \"\\u{1b}[31m\"",
+        ),
     ] {
         let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;
@@ -118,13 +121,13 @@ async fn an_answer_that_breaks_the_rules_fails_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
     for (answer, shown) in [
-        ("", "no answer to the handshake: the server closed the connection without a response"),
+        ("", "no response to the handshake: the server closed the connection without a response"),
         (
             "HTTP/1.1 101 Swi",
-            "no answer to the handshake: the server closed the connection without a response",
+            "no response to the handshake: the server closed the connection without a response",
         ),
-        ("\x15\x03\x01\x00\x02\x02\x46", "no answer to the handshake: the response is not HTTP/1.1: "),
-        ("220 mail.example ESMTP\r\n", "no answer to the handshake: the response is not HTTP/1.1: "),
+        ("\x15\x03\x01\x00\x02\x02\x46", "no response to the handshake: the response is not HTTP/1.1: "),
+        ("220 mail.example ESMTP\r\n", "no response to the handshake: the response is not HTTP/1.1: "),
     ] {
         let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;

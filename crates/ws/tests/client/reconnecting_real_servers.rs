@@ -106,7 +106,7 @@ async fn a_server_that_knows_us_not_is_not_asked_again() {
     let mut socket = Connector::new(url).reconnect_with(soon_again());
     assert_eq!(soon(socket.recv()).await, None);
     let lost = socket.final_failure().expect("a reason");
-    assert_eq!(lost.to_string(), "the server answered 401 Unauthorized: \"who are you?\"");
+    assert_eq!(lost.to_string(), "the server responded with 401 Unauthorized: \"who are you?\"");
     assert_eq!(soon(server).await.unwrap(), 1);
 }
 

@@ -137,7 +137,7 @@ async fn the_wrong_scheme_is_told_in_both_directions() {
     assert_eq!(error.status().map(|status| status.as_u16()), Some(400));
     assert_eq!(
         error.to_string(),
-        "the server answered 400 Bad Request: \"This port speaks TLS: use https or wss in the address.\""
+        "the server responded with 400 Bad Request: \"This port speaks TLS: use https or wss in the address.\""
     );
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
