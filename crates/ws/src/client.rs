@@ -1,4 +1,4 @@
-//! The client: from a URL to a connection.
+//! The client: connects to a URL.
 
 mod error;
 mod reconnect;
@@ -19,10 +19,10 @@ use crate::connection::Driver;
 use crate::limits::Limits;
 use crate::socket::WebSocket;
 
-/// How long [`Connector::connect`] may take, unless [`Connector::timeout`] says otherwise. As long as Socket.IO's clients wait.
+/// The default of [`Connector::timeout`]. Socket.IO's clients wait as long.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Connects to a WebSocket server, with what [`Connector`] does by default.
+/// Connects to a WebSocket server with the default settings of [`Connector`].
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,12 +36,13 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// ```
 ///
 /// # Errors
-/// Says who is to blame. See [`ConnectError`].
+/// Returns a [`ConnectError`] if the URL is invalid, the server cannot be reached or rejects the handshake, or the
+/// timeout expires.
 pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> {
     Connector::new(url).connect().await
 }
 
-/// A connection to be made: where to, and how.
+/// Connects to a WebSocket server, with settings.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -61,13 +62,13 @@ pub async fn connect(url: impl Into<String>) -> Result<WebSocket, ConnectError> 
 /// # }
 /// ```
 ///
-/// It can be kept and used again: each [`connect`](Self::connect) makes a new connection.
+/// It can be reused: each call of [`connect`](Self::connect) makes a new connection.
 #[derive(Debug, Clone)]
-#[must_use = "it does nothing before `connect` or `reconnect`"]
+#[must_use = "a `Connector` does nothing until you call `connect` or `reconnect`"]
 pub struct Connector {
     url: String,
     headers: HeaderMap,
-    /// The first header that was none.
+    /// The name of the first header that was not valid.
     invalid_header: Option<String>,
     protocols: Vec<String>,
     compression: Option<DeflateOptions>,
@@ -77,8 +78,9 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// To this URL: `ws://host/path`, or `wss://` with TLS; `http` and `https` mean the same. The port is 80 or 443 unless
-    /// it names another. [`connect`](Self::connect) says what is wrong with it, if something is.
+    /// Creates a connector for a URL: `ws://host/path`, or `wss://host/path` with TLS. `http` and `https` mean the same
+    /// as `ws` and `wss`. If the URL names no port, it is 80 or 443. An invalid URL makes [`connect`](Self::connect)
+    /// fail.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -92,16 +94,17 @@ impl Connector {
         }
     }
 
-    /// To another URL. What else was said still holds.
+    /// Replaces the URL, and keeps all other settings.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
     }
 
-    /// Sends this header as well, beside others of the same name. Those of the handshake cannot be set; `Host` can, and
-    /// replaces that of the URL. No `Origin` is sent unless it is set here.
+    /// Adds a header to the handshake request. A header that is added twice is sent twice. The handshake's own headers
+    /// cannot be set, except `Host`, which replaces the host of the URL. The client sends no `Origin` unless you add
+    /// one here.
     ///
-    /// What cannot be a header makes [`connect`](Self::connect) fail.
+    /// An invalid header name or value makes [`connect`](Self::connect) fail.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: AsRef<str>,
@@ -118,62 +121,68 @@ impl Connector {
         self
     }
 
-    /// Offers a subprotocol, behind those that are offered already: the first is preferred. Which one the server has
-    /// selected, [`WebSocket::protocol`] knows. A server may select none; whether to go on then is for the program to say.
+    /// Offers a subprotocol, after those that were offered before: the first is the preferred one.
+    /// [`WebSocket::protocol`] returns the subprotocol that the server selected. The server may select none; the
+    /// program decides whether to continue without one.
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
         self.protocols.push(protocol.into());
         self
     }
 
-    /// Offers to compress messages (permessage-deflate, RFC 7692). Default: no. What it costs, and what it gives away,
-    /// [`Upgrade::compress`](crate::Upgrade::compress) says.
+    /// Offers compression of messages (permessage-deflate, RFC 7692). Default: off.
+    /// [`Upgrade::compress`](crate::Upgrade::compress) describes its cost and its security risk.
     pub fn compress(mut self, options: DeflateOptions) -> Self {
         self.compression = Some(options);
         self
     }
 
-    /// The limits of the connection, instead of the defaults.
+    /// Sets the limits of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How long the whole of it may take, from the name of the host to the server's answer. Default: 20 seconds. Then
-    /// [`connect`](Self::connect) fails with [`ConnectError::TimedOut`].
+    /// Sets how long connecting may take in all, from resolving the host name to the response of the server. Default:
+    /// 20 seconds. After that, [`connect`](Self::connect) fails with [`ConnectError::TimedOut`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Goes through an HTTP proxy. Default: directly, whatever the environment says.
+    /// Connects through an HTTP proxy. Default: no proxy. Proxy settings in the environment are used only if you pass
+    /// [`Proxy::from_environment`].
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.dialer.proxy(proxy);
         self
     }
 
-    /// Whom to trust, and who we are, for `wss`. Default: whom the system trusts.
+    /// Sets the trusted root certificates and the client certificate for `wss`. Default: the root certificates of the
+    /// operating system, and no client certificate.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: net::ClientTls) -> Self {
         self.dialer.tls(tls);
         self
     }
 
-    /// Connects.
+    /// Connects to the server.
     ///
-    /// The addresses of the host are tried as in RFC 8305: the next one 250 ms after the one before, the families in turn.
+    /// Tries the addresses of the host as RFC 8305 describes: it starts the next attempt 250 ms after the previous one,
+    /// and alternates between IPv6 and IPv4.
     ///
-    /// Cancel safe: a dropped call leaves nothing behind.
+    /// Cancel safe: dropping the call closes what it has opened.
     ///
     /// # Errors
-    /// Says who is to blame. A redirection (3xx) is an error like any other refusal, with its `Location`.
+    /// The [`ConnectError`] names the step that failed. A redirect (3xx) is an error like any other rejection; its
+    /// response contains the `Location`.
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
         Ok(self.connect_with_response().await?.0)
     }
 
-    /// [`connect`](Self::connect), with the server's answer beside the connection: for cookies, or a version.
+    /// Does the same as [`connect`](Self::connect), and also returns the response of the server, for example to read
+    /// its cookies or its version.
     ///
     /// # Errors
-    /// The same.
+    /// The same as for [`connect`](Self::connect).
     pub async fn connect_with_response(&self) -> Result<(WebSocket, Response<()>), ConnectError> {
         let uri = WebSocketUri::parse(&self.url)?;
         let (offer, request) = self.request(&uri)?;
@@ -185,14 +194,14 @@ impl Connector {
         .await
     }
 
-    /// [`connect`](Self::connect) on a stream that leads to the server already: through a tunnel, to a Unix socket, in
-    /// memory. For a `wss` URL, TLS is spoken on it first.
+    /// Performs the handshake on a stream that already leads to the server, for example a tunnel, a Unix socket or a
+    /// stream in memory. For a `wss` URL, it performs the TLS handshake first.
     ///
-    /// What is read and written are whole turns of work, so it need not be buffered. Small messages are gathered; on a
-    /// TCP stream `TCP_NODELAY` should be set.
+    /// The stream needs no buffering: each read and each write covers as many messages as possible. Set `TCP_NODELAY`
+    /// on a TCP stream.
     ///
     /// # Errors
-    /// The same.
+    /// The same as for [`connect`](Self::connect).
     pub async fn connect_over<S>(&self, stream: S) -> Result<WebSocket, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -217,8 +226,8 @@ impl Connector {
         .await
     }
 
-    /// Connects, and connects again whenever the connection is lost, with what [`Reconnection`] does by default. Nothing
-    /// happens before the first call that waits for something.
+    /// Returns a WebSocket that connects, and reconnects whenever the connection is lost, as the default
+    /// [`Reconnection`] says. It starts to connect at the first call of a method that waits, such as `recv` or `send`.
     ///
     /// ```no_run
     /// # async fn run() {
@@ -234,12 +243,12 @@ impl Connector {
         self.reconnect_with(Reconnection::default())
     }
 
-    /// [`reconnect`](Self::reconnect), in the way that is said here.
+    /// Does the same as [`reconnect`](Self::reconnect), with your own [`Reconnection`].
     pub fn reconnect_with(self, reconnection: Reconnection) -> ReconnectingWebSocket {
         ReconnectingWebSocket::new(self, reconnection)
     }
 
-    /// The most that [`max_message_size`](Limits::max_message_size) lets a peer send at once.
+    /// The limit on the size of a received message.
     pub(crate) fn max_message_size(&self) -> usize {
         self.limits.max_message_size
     }
@@ -266,7 +275,7 @@ impl Connector {
         &self,
         what: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        // Boxed, because it is short and large: the program's task should not hold its memory for ever.
+        // Boxed, because this future is large and short-lived: otherwise the program's task would keep its memory.
         timeout(self.timeout, Box::pin(what)).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 

@@ -1,18 +1,18 @@
-//! WebSocket for programs: client and server, alone or in any hyper or axum program.
+//! WebSocket client and server, standalone or in any hyper or axum program.
 //!
-//! A client is one line, and the same [`WebSocket`] as a server's:
+//! Connecting takes one line. A client and a server use the same [`WebSocket`]:
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut socket = tidewire_ws::connect("wss://example.com/chat").await?;
 //! socket.send("hello").await?;
-//! let answer = socket.recv().await;
+//! let reply = socket.recv().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`Connector`] has headers, subprotocols, limits, proxies, trust, and connects over any stream as well;
-//! [`Connector::reconnect`] makes it connect again whenever the connection is lost. A server is as short:
+//! [`Connector`] sets headers, subprotocols, limits, a proxy and TLS certificates, and can connect over any stream.
+//! [`Connector::reconnect`] returns a client that connects again whenever the connection is lost. A server is as short:
 //!
 //! ```no_run
 //! use tidewire_ws::{SendError, WebSocket};
@@ -28,33 +28,34 @@
 //! # }
 //! ```
 //!
-//! [`listen`] is for programs that have no HTTP server; [`Server`] is the same with settings and a clean stop. In a program
-//! that has one, [`upgrade`] checks the handshake of a request, [`Upgrade::on_upgrade`] answers it and runs a handler with
-//! the [`WebSocket`].
+//! [`listen`] is for programs that have no HTTP server. [`Server`] adds settings and a graceful shutdown. In a program
+//! with an HTTP server, [`upgrade`] checks the handshake of a request; [`Upgrade::on_upgrade`] accepts it and runs a
+//! handler with the [`WebSocket`].
 //!
-//! **What makes it fast.** One task owns a connection: it polls the handler, and writes what the handler has sent
-//! when the handler goes to sleep; for a client, and where a handler has given its WebSocket to another task, it writes when
-//! that task goes to sleep. So everything that is sent while the messages of one read are handled leaves in one
-//! write, without a timer and without `flush`: what is sent never waits for anything but the end of that poll. Text is
-//! validated once, when it comes in, and echoing it validates nothing again. A connection that waits holds no buffer.
+//! **What makes it fast.** Each connection has one task. This task polls the handler, and when the handler waits, it
+//! writes everything that the handler has sent. A client uses its `WebSocket` from another task, and a server's handler
+//! may move its `WebSocket` to one; then the connection's task writes when that other task waits. So all messages that
+//! are sent in response to one read leave in one write, without a timer and without `flush`, and no message waits
+//! longer than until the end of that poll. Text is validated once, when it is received; echoing it does not validate it
+//! again. An idle connection holds no buffer.
 //!
-//! **What a peer can make us hold** is in [`Limits`].
+//! **Limits.** [`Limits`] bounds the memory and the time that one peer can cost.
 //!
-//! # Where things are
-//! | file and its folder | what lives there |
+//! # Modules
+//! | file and its folder | contents |
 //! |---|---|
-//! | `socket` | the handles that a program holds: [`WebSocket`] and its halves, the same as `Stream` and `Sink`, and messages in pieces |
-//! | `message` | what is received and sent |
-//! | `connection` | what the handles and the task of a connection share, and that task: what is done with the stream, who waits for it, when a silent peer is given up |
-//! | `client` | a client's way from a URL to a connection, and a client that connects again by itself |
-//! | `server` | a server's way from an HTTP request to a connection, and a server for programs that have none |
-//! | `limits`, `error` | what a peer can make us hold; why a call has failed |
+//! | `socket` | the handles that a program holds: [`WebSocket`] and its halves, their `Stream` and `Sink` implementations, and messages that are sent or received in pieces |
+//! | `message` | the messages that are received and sent |
+//! | `connection` | the state that the handles and the task of a connection share, and that task: reading and writing, the calls that wait, the keepalive |
+//! | `client` | connecting to a URL, and a client that reconnects by itself |
+//! | `server` | upgrading an HTTP request to a connection, and a server for programs that have no HTTP server |
+//! | `limits`, `error` | the limits of a connection; the errors |
 //!
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `tls` | yes | `wss`, by rustls with the cryptography of ring. Without it nothing of them is built |
-//! | `axum` | no | [`Upgrade`] as an extractor of axum |
+//! | `tls` | yes | `wss`, through rustls with ring as its crypto provider. Without this feature, neither crate is built |
+//! | `axum` | no | [`Upgrade`] as an axum extractor |
 
 mod client;
 mod connection;

@@ -1,57 +1,69 @@
-//! Every number a peer can grow, with its default and the attack it answers.
+//! The limits of a connection. Each states its default and the attack that it prevents.
 
 use std::time::Duration;
 
-/// What one peer may make a connection hold, and how long it may take to leave.
+/// Bounds the memory that one peer can use, and the time that it may take to respond or to close.
 ///
-/// There is no "unlimited" but where an `Option` says so. The limits of the handshake are those of the HTTP server;
-/// [`HttpLimits`](crate::HttpLimits) for [`Server`](crate::Server).
+/// A limit can be switched off only if its type is an `Option`. The handshake has its own limits, in the HTTP server;
+/// [`Server`](crate::Server) takes them as [`HttpLimits`](crate::HttpLimits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest message that is received, in bytes, all its fragments together. Default: 16 MiB.
+    /// The maximum size of a received message in bytes, over all its fragments. Default: 16 MiB.
     ///
-    /// Answers the peer that announces or sends more than memory holds. It is checked at every frame header, before a
-    /// byte of the payload is kept; a longer message closes the connection with 1009. It does not hold for messages that are
-    /// received by [`recv_in_chunks`](crate::WebSocket::recv_in_chunks).
+    /// Protects against peers that announce or send more than fits into memory. It is checked at every frame header,
+    /// before any byte of the payload is stored. A longer message closes the connection with code 1009. Messages that
+    /// are received through [`recv_in_chunks`](crate::WebSocket::recv_in_chunks) are exempt.
     pub max_message_size: usize,
 
-    /// The largest number of fragments in one message, empty ones included. Default: 131 072.
+    /// The maximum number of fragments in one message, including empty ones. Default: 131 072.
     ///
-    /// Answers the peer that never finishes a message and sends empty fragments, which no limit in bytes sees. More
-    /// close the connection with 1008.
+    /// Protects against peers that never finish a message and send empty fragments, which no limit in bytes would stop.
+    /// A message with more fragments closes the connection with code 1008. Messages that are received through
+    /// [`recv_in_chunks`](crate::WebSocket::recv_in_chunks) are exempt.
     pub max_fragments: u32,
 
-    /// Pings and Pongs that a peer may send at once; as many again may come in the ten seconds that follow, evenly.
-    /// Default: 10 000, so a thousand in a second. 0 counts as 1.
+    /// How many Pings and Pongs a peer may send in a burst. The allowance then refills evenly, by this number per ten
+    /// seconds. Default: 10 000, so a sustained thousand per second. 0 counts as 1.
     ///
-    /// Answers the peer that has us answer Pings, which is all work and no message. More close the connection with 1008.
+    /// Protects against peers that send Pings only to make us respond, which costs time and carries no message. A peer
+    /// that exceeds the rate has its connection closed with code 1008.
     pub max_control_frames: u16,
 
-    /// How many bytes may wait to be written. Default: 1 MiB.
+    /// The maximum number of bytes that are queued to be written. Default: 1 MiB.
     ///
-    /// Answers the peer that asks and never reads the answers. Above it, [`send`](crate::WebSocket::send) waits, until
-    /// half of it is free, and [`try_send`](crate::WebSocket::try_send) refuses; a message that alone exceeds it is taken
-    /// while nothing else waits. A `send` waits as long as the peer takes something now and then, see
-    /// [`idle_timeout`](Self::idle_timeout); for less, put `tokio::time::timeout` around it.
+    /// Protects against peers that send requests and never read the responses.
+    ///
+    /// If a message would exceed the limit, [`send`](crate::WebSocket::send) waits until at most half of the capacity
+    /// is used, and [`try_send`](crate::WebSocket::try_send) fails. A single message that is larger than the limit is
+    /// accepted if nothing else is queued.
+    ///
+    /// A `send` keeps waiting as long as the peer accepts some bytes within each [`idle_timeout`](Self::idle_timeout).
+    /// If you need a shorter limit, wrap the call in `tokio::time::timeout`.
     pub max_write_buffer_size: usize,
 
-    /// How long a close may take, from its first frame to the end of the stream. Default: 10 seconds.
+    /// How long closing may take, from the first Close frame to the end of the stream. Default: 10 seconds.
     ///
-    /// Answers the peer that never answers a Close, never reads one, or never ends the stream.
+    /// Protects against peers that never respond to a Close frame, never read one, or never end the stream.
     pub close_timeout: Duration,
 
-    /// How long a peer may say nothing before it is sent a Ping; its answer is a sign of life. `None`: it never is.
-    /// Default: 50 seconds, below the minute after which common proxies cut a silent connection.
+    /// How long a peer may be silent before a Ping is sent to it. Default: 50 seconds, which is less than the minute
+    /// after which common proxies cut a silent connection. `None`: no Pings are sent.
+    ///
+    /// The Pong counts as a sign of life for [`idle_timeout`](Self::idle_timeout).
     pub ping_after: Option<Duration>,
 
-    /// How long a peer may give no sign of life. `None`: for ever. Default: 120 seconds.
+    /// How long a peer may give no sign of life before the connection ends with
+    /// [`CloseCause::IdleTimeout`](crate::CloseCause::IdleTimeout). Default: 120 seconds. `None`: forever.
     ///
-    /// Answers the peer that is gone without a word, the one that connects and says nothing, and the one that does not
-    /// read what is sent to it. It ends the connection as [`CloseCause::IdleTimeout`](crate::CloseCause::IdleTimeout), with 1008 for a peer
-    /// that still listens. Signs of life are all that the peer sends, answers to Pings included, and that it takes
-    /// bytes which wait for it. A peer is held to have said nothing only while the program is in
-    /// [`recv`](crate::WebSocket::recv): a program that is not may call it after any time, and the peer is then asked
-    /// before it is given up, or gets as long once more if it is not to be asked.
+    /// Protects against half-open connections, peers that connect and send nothing, and peers that do not read. A peer
+    /// that still reads receives a Close frame with code 1008.
+    ///
+    /// A peer gives a sign of life when it sends anything, including a Pong, and when it accepts bytes that are queued
+    /// for it.
+    ///
+    /// Silence counts only while the program is in [`recv`](crate::WebSocket::recv), because nothing is read at other
+    /// times. A program may call `recv` again after any pause. The peer then first gets a Ping and time to respond; if
+    /// no Ping would be sent before the timeout, it gets the whole timeout again.
     pub idle_timeout: Option<Duration>,
 }
 

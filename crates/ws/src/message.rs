@@ -1,4 +1,4 @@
-//! What is received and sent.
+//! The messages that are received and sent.
 
 mod prepared;
 mod text;
@@ -13,7 +13,7 @@ use ws_proto::{Event, Opcode};
 pub use self::prepared::PreparedMessage;
 pub use self::text::Text;
 
-/// A message: text or bytes. A clone shares the payload.
+/// A text or binary message. Cloning it shares the payload.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Message {
     /// Text.
@@ -23,13 +23,13 @@ pub enum Message {
 }
 
 impl Message {
-    /// The payload, of either kind.
+    /// Returns the payload of a text or binary message.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.as_payload()
     }
 
-    /// The payload, of either kind, in the same memory.
+    /// Returns the payload of a text or binary message, without copying it.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {
@@ -38,7 +38,7 @@ impl Message {
         }
     }
 
-    /// The text, if it is one.
+    /// Returns the text of a text message, and `None` for a binary message.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -47,20 +47,20 @@ impl Message {
         }
     }
 
-    /// Bytes of the payload.
+    /// Returns the length of the payload in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.as_payload().len()
     }
 
-    /// Whether the payload is empty.
+    /// Returns `true` if the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.as_payload().is_empty()
     }
 
-    /// What a machine has received, if it is a message. This is the one allocation and the one copy of a message that
-    /// lay whole in a read; one that was assembled is taken as it is.
+    /// Converts a protocol event into a message; `None` for all other events. A message that lay whole in the read
+    /// buffer is allocated and copied here, once. A message that was assembled from fragments is moved.
     pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
         match event {
             Event::Text(Cow::Borrowed(text)) => Some(Self::Text(Text::copy_of(text))),
@@ -79,12 +79,12 @@ impl Message {
         }
     }
 
-    /// Whether nobody else refers to the payload.
+    /// Whether this is the only reference to the payload.
     pub(crate) fn is_unique(&self) -> bool {
         self.as_payload().is_unique()
     }
 
-    /// The payload, in whose place nothing is left.
+    /// Takes the payload and leaves an empty one.
     pub(crate) fn take(&mut self) -> Bytes {
         match self {
             Self::Text(text) => std::mem::take(text).into_bytes(),
@@ -100,10 +100,11 @@ impl Message {
     }
 }
 
-/// Of a long payload only the beginning, and how long it is: an error that gives a message back is printed by `unwrap`.
+/// Prints only the first 200 characters or bytes of a longer payload, and its length, because `unwrap` prints an error
+/// with the message in it.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Characters or bytes.
+        /// The unit is characters for text and bytes for binary.
         const SHOWN: usize = 200;
         match self {
             Self::Text(text) => match text.char_indices().nth(SHOWN) {
@@ -122,7 +123,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A piece of a message that is received as it comes.
+/// A piece of a message that is received piece by piece.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) content: Message,
@@ -130,7 +131,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// A whole message is its own last chunk.
+    /// Converts a protocol event into a chunk. A whole message becomes a single, last chunk.
     pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
         let (event, is_last) = match event {
             Event::TextChunk { text, is_last } => (Event::Text(text), is_last),

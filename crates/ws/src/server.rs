@@ -1,4 +1,4 @@
-//! A WebSocket server for programs that have no HTTP server, with settings and a clean stop.
+//! A WebSocket server for programs that have no HTTP server, with settings and a graceful shutdown.
 
 mod connections;
 #[cfg(feature = "axum")]
@@ -30,17 +30,18 @@ pub use upgrade::{Upgrade, upgrade};
 use crate::limits::Limits;
 use connections::Connections;
 
-/// How many connections there may be, unless [`ServerBuilder::max_connections`] says otherwise.
+/// The default of [`ServerBuilder::max_connections`].
 const MAX_CONNECTIONS: usize = 1_000_000;
 
-/// Binds `addresses` and runs `handler` for every WebSocket that connects, on whatever path. A request that is no
-/// WebSocket handshake is told so.
+/// Binds `addresses` and runs `handler` for every WebSocket that connects, on any path. If a request is not a valid
+/// WebSocket handshake, the response says why.
 ///
-/// It is [`Server`] with default settings, which has limits, subprotocols, compression, a list of origins, TLS and a clean
-/// stop. Runs until it is dropped, and then leaves the connections that it has accepted to themselves.
+/// Use [`Server`] to configure limits, subprotocols, compression, allowed origins, TLS and a graceful shutdown.
+///
+/// Runs until the future is dropped. Connections that were accepted before continue in their own tasks.
 ///
 /// # Errors
-/// What the operating system says to the addresses, for instance that they are in use.
+/// The operating system could not bind any of the addresses, for example because they are in use.
 pub async fn listen<H, Wants>(addresses: impl ToSocketAddrs, handler: H) -> io::Result<()>
 where
     H: Handler<Wants>,
@@ -49,7 +50,7 @@ where
     Ok(())
 }
 
-/// [`listen`], on a listener that is bound already.
+/// Does the same as [`listen`], on a listener that is already bound.
 pub async fn serve<H, Wants>(listener: TcpListener, handler: H)
 where
     H: Handler<Wants>,
@@ -57,7 +58,7 @@ where
     Server::builder().build_with_listener(listener).serve(handler).await;
 }
 
-/// A WebSocket server on a port of its own.
+/// A WebSocket server on its own port.
 ///
 /// ```no_run
 /// use tidewire_ws::{AllowedOrigins, DeflateOptions, SendError, Server, WebSocket};
@@ -73,7 +74,7 @@ where
 /// server
 ///     .serve_until(
 ///         async |mut socket: WebSocket, request: http::Request<()>| {
-///             socket.send(format!("you have asked for {}", request.uri().path())).await?;
+///             socket.send(format!("you have requested {}", request.uri().path())).await?;
 ///             while let Some(message) = socket.recv().await {
 ///                 socket.send(message).await?;
 ///             }
@@ -86,10 +87,10 @@ where
 /// # }
 /// ```
 ///
-/// [`listen`](crate::listen) is the same in one line, without settings. In a program that has an HTTP server, mount
-/// [`upgrade`].
+/// [`listen`](crate::listen) runs a server with default settings in one line. In a program that has an HTTP server, use
+/// [`upgrade`] there.
 #[derive(Debug)]
-#[must_use = "it accepts nobody before `serve`"]
+#[must_use = "a `Server` accepts no connections until you call `serve` or `serve_until`"]
 pub struct Server {
     listener: Listener,
     http: HttpLimits,
@@ -97,7 +98,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with settings.
+    /// Returns a builder for a server with settings.
     pub fn builder() -> ServerBuilder {
         ServerBuilder {
             settings: Settings {
@@ -114,25 +115,27 @@ impl Server {
         }
     }
 
-    /// A server with default settings on the first of `addresses` that can be bound.
+    /// Creates a server with default settings on the first of `addresses` that can be bound.
     ///
     /// # Errors
-    /// What the operating system says, for instance that they are in use.
+    /// The operating system could not bind any of the addresses, for example because they are in use.
     pub async fn bind(addresses: impl ToSocketAddrs) -> io::Result<Self> {
         Self::builder().bind(addresses).await
     }
 
-    /// The address that is served; it tells the port where port 0 was asked for.
+    /// Returns the address that the server listens on. If it was bound to port 0, this contains the actual port.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system could not return the address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Runs `handler` for every WebSocket that connects, on whatever path. A request that is no WebSocket handshake is
-    /// told so. Not cancel safe: dropped, it leaves the connections that it has accepted to themselves; see
-    /// [`serve_until`](Self::serve_until) for a clean stop.
+    /// Runs `handler` for every WebSocket that connects, on any path. If a request is not a valid WebSocket handshake,
+    /// the response says why.
+    ///
+    /// Not cancel safe: if the future is dropped, the server stops accepting, and connections that were accepted before
+    /// continue in their own tasks. See [`serve_until`](Self::serve_until) for a graceful shutdown.
     pub async fn serve<H, Wants>(self, handler: H)
     where
         H: Handler<Wants>,
@@ -140,11 +143,13 @@ impl Server {
         self.serve_until(handler, pending()).await;
     }
 
-    /// [`serve`](Self::serve) until `stop` is ready. Then nobody is accepted any more, and the peer of each open connection
-    /// is told that the server goes away (code 1001): its handler gets `None` from
-    /// [`recv`](crate::WebSocket::recv) and an error from [`send`](crate::WebSocket::send), and may run to its end. Ready
-    /// when all connections and their handlers have ended, and [`HttpLimits::shutdown_timeout`] after `stop` at the latest:
-    /// what has not ended by then is left to itself.
+    /// Does the same as [`serve`](Self::serve) until `stop` is ready, and then shuts down gracefully.
+    ///
+    /// During the shutdown, the server accepts no new connections, and closes each open connection with code 1001
+    /// (going away). A handler then gets `None` from [`recv`](crate::WebSocket::recv) and an error from
+    /// [`send`](crate::WebSocket::send), and may run to its end. The future completes when all connections and their
+    /// handlers have ended, or [`HttpLimits::shutdown_timeout`] after `stop`. Connections that have not ended by then
+    /// continue in their own tasks.
     pub async fn serve_until<H, Wants>(self, handler: H, stop: impl Future<Output = ()>)
     where
         H: Handler<Wants>,
@@ -168,7 +173,7 @@ impl Server {
     }
 }
 
-/// The settings of a [`Server`].
+/// Configures a [`Server`].
 #[must_use]
 pub struct ServerBuilder {
     settings: Settings,
@@ -178,34 +183,35 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The limits of each connection, instead of the defaults.
+    /// Sets the limits of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// Compresses messages where the client offers it, see [`Upgrade::compress`](crate::Upgrade::compress). Default: no.
+    /// Compresses messages if the client offers it, see [`Upgrade::compress`](crate::Upgrade::compress). Default: off.
     pub fn compress(mut self, options: DeflateOptions) -> Self {
         self.settings.compression = Some(options);
         self
     }
 
-    /// Lets in only pages of these origins, see [`AllowedOrigins`]; others are answered 403. Default: all.
+    /// Rejects pages of other origins with status 403, see [`AllowedOrigins`]. Default: all origins are allowed.
     pub fn allow_origins(mut self, origins: AllowedOrigins) -> Self {
         self.settings.origins = Some(origins);
         self
     }
 
-    /// The subprotocols that the server speaks, the preferred one first. The first that the client offers as well is
-    /// agreed on, and [`WebSocket::protocol`](crate::WebSocket::protocol) knows it. A client that offers none of them is
-    /// let in without one.
+    /// Sets the subprotocols that the server supports, the preferred one first. The server selects the first one that
+    /// the client also offers; [`WebSocket::protocol`](crate::WebSocket::protocol) returns it. A client that offers
+    /// none of them is accepted without a subprotocol.
     pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.settings.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Decides about every handshake, by its path, its headers or its peer ([`PeerAddress`](crate::PeerAddress) is among
-    /// the extensions); the error is the body of a 403. It must not block. Default: all are let in.
+    /// Sets a function that accepts or rejects each handshake, for example by its path, its headers or the address of
+    /// its peer (the extensions contain [`PeerAddress`](crate::PeerAddress)). If it returns an error, the response is a
+    /// 403 with the error as its body. The function must not block. Default: every valid handshake is accepted.
     pub fn allow_request(
         mut self,
         check: impl Fn(&Parts) -> Result<(), String> + Send + Sync + 'static,
@@ -214,34 +220,35 @@ impl ServerBuilder {
         self
     }
 
-    /// Connections at the same time; more are refused with 503. Default: 1,000,000.
+    /// Sets the maximum number of open connections. Further ones are rejected with status 503. Default: 1,000,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections;
         self
     }
 
-    /// What a peer may ask of the HTTP server before it is a WebSocket, and how long a stop may take.
+    /// Sets the limits of the HTTP server, which apply before the upgrade, and the time that a graceful shutdown may
+    /// take.
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
         self.http = limits;
         self
     }
 
-    /// Speaks TLS: `wss`, and nothing in the clear. Default: no.
+    /// Serves TLS only (`wss`). Default: no TLS.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: net::ServerTls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// The server, on the first of `addresses` that can be bound.
+    /// Creates the server on the first of `addresses` that can be bound.
     ///
     /// # Errors
-    /// What the operating system says, for instance that they are in use.
+    /// The operating system could not bind any of the addresses, for example because they are in use.
     pub async fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<Server> {
         Ok(self.build_with_listener(TcpListener::bind(addresses).await?))
     }
 
-    /// The server, on a listener that is bound already.
+    /// Creates the server on a listener that is already bound.
     pub fn build_with_listener(self, listener: TcpListener) -> Server {
         let listener = Listener::from_tcp(listener, self.http.clone());
         #[cfg(feature = "tls")]
@@ -271,7 +278,7 @@ struct Settings {
 type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
 
 impl Settings {
-    /// The answer to a request, which is the beginning of a connection if it is to be one.
+    /// Returns the response to a request. If it accepts a handshake, the connection starts after it.
     fn respond<B, H, Wants>(
         &self,
         request: Request<B>,
@@ -324,7 +331,7 @@ impl Settings {
     }
 }
 
-/// Why a request becomes no connection.
+/// Why a handshake was rejected.
 enum Rejection {
     Handshake(HandshakeError),
     Forbidden(String),
@@ -337,7 +344,7 @@ impl From<HandshakeError> for Rejection {
     }
 }
 
-/// As [`HandshakeError::response`], and for the same reasons.
+/// Builds a response as [`HandshakeError::response`] does, for the same reasons.
 fn rejection_response(status: StatusCode, words: String) -> Response<String> {
     let mut response = Response::new(words + "\n");
     *response.status_mut() = status;

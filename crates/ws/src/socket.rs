@@ -1,4 +1,4 @@
-//! The handle that a program holds.
+//! The handle of a connection.
 
 mod reader;
 mod receiver;
@@ -25,17 +25,17 @@ use crate::connection::flush_position::FlushPosition;
 use crate::error::{CloseCause, SendError, TrySendError};
 use crate::message::{Message, PreparedMessage, Text};
 
-/// One WebSocket connection, of a server or of a client.
+/// A WebSocket connection of a server or a client.
 ///
-/// A server's belongs to the handler that it was given to, and works as well in any other task that the handler gives it
-/// to; the task of the connection then goes on writing for it, at the price of a wake for what is sent. A client's, from
-/// [`connect`](crate::connect()), is like that from the beginning.
+/// A server's handler owns its `WebSocket`, and may move it to another task. The connection's own task continues to
+/// write. It is then woken for each batch of messages that the other task sends, which costs some time. A `WebSocket`
+/// of a client, from [`connect`](crate::connect()), is always used from another task.
 ///
-/// Other tasks send on it by a [`Sender`], which [`sender`](Self::sender) makes as many of as are wanted; [`split`](Self::split)
-/// makes two halves of it.
+/// To send from other tasks, create any number of [`Sender`]s with [`sender`](Self::sender), or split the WebSocket
+/// into two halves with [`split`](Self::split).
 ///
-/// Dropped while the connection is open, it closes it in the background: with code 1000 after what was sent before, or
-/// with 1011 if the handler failed or the drop is part of a panic.
+/// If it is dropped while the connection is open, it closes the connection in the background, after the messages that
+/// were sent before. The close code is 1000, or 1011 if the handler failed or the drop happens during a panic.
 pub struct WebSocket {
     receiver: Receiver,
     flush_position: FlushPosition,
@@ -58,47 +58,49 @@ impl WebSocket {
         &mut self.receiver
     }
 
-    /// What its `Sink` is made of.
+    /// The parts of the `Sink` implementation.
     pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
         (self.receiver.connection(), &mut self.flush_position)
     }
 
-    /// The subprotocol that client and server have agreed on, if there is one.
+    /// Returns the subprotocol that the server selected, if any.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.receiver.protocol()
     }
 
-    /// A handle that sends on this connection, for other tasks. It can be cloned, and does not keep the connection open.
+    /// Returns a handle for sending from other tasks. It can be cloned, and does not keep the connection open.
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.receiver.sender()
     }
 
-    /// The two halves, for two tasks: a [`Sender`] that can be cloned, and the [`Receiver`], with which the connection
-    /// closes. Both wait on their own: a `send` that waits for room does not keep the other task from receiving.
+    /// Splits the WebSocket into two halves for two tasks: a [`Sender`], which can be cloned, and the [`Receiver`].
+    /// Dropping the `Receiver` closes the connection. The halves wait independently: while a `send` waits for capacity,
+    /// the other task can still receive.
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender(), self.receiver)
     }
 
-    /// The next message; `None` when there will be no more. How the connection ended is then in
-    /// [`close_cause`](Self::close_cause): most programs do the same in every case, and those that do not can ask.
+    /// Receives the next message. Returns `None` after the end of the connection; [`close_cause`](Self::close_cause)
+    /// then returns how it ended. Most programs need not distinguish these cases.
     ///
-    /// Messages come in order, and all that arrived before the end come before `None`. The peer's Pings are answered
-    /// and its Close is answered without any help, but only while somebody is in `recv`: nothing is read ahead, so
-    /// that a program which does not keep up slows its peer down instead of filling its own memory.
+    /// Messages arrive in order, and all that arrived before the end of the connection are returned before `None`.
+    /// Pings and the peer's Close are handled automatically, but only while a task is in `recv`. Nothing is read ahead,
+    /// so a program that does not keep up slows down its peer instead of filling its own memory.
     ///
-    /// Cancel safe: a message is either returned or still there.
+    /// Cancel safe: if the call is dropped, no message is lost.
     pub async fn recv(&mut self) -> Option<Message> {
         poll_fn(|cx| self.receiver.poll_recv(cx)).await
     }
 
-    /// The next message, piece by piece as it comes, however long it is: [`Limits::max_message_size`] and
-    /// [`Limits::max_fragments`] do not hold for it. `None` as for [`recv`](Self::recv), which receives the message after it.
+    /// Receives the next message piece by piece, with no limit on its length: [`Limits::max_message_size`] and
+    /// [`Limits::max_fragments`] do not apply. Returns `None` as [`recv`](Self::recv) does. A later `recv` receives the
+    /// message after this one.
     ///
-    /// A reader that is dropped before the end of the message has the rest of it dropped by the next call that receives; a
-    /// rest that is longer than [`Limits::max_message_size`] closes the connection with 1009.
+    /// If the reader is dropped before the end of its message, the next call that receives skips the rest. If that rest
+    /// is longer than [`Limits::max_message_size`], the connection is closed with code 1009.
     ///
     /// ```
     /// # use tidewire_ws::WebSocket;
@@ -113,7 +115,7 @@ impl WebSocket {
     /// # }
     /// ```
     ///
-    /// Cancel safe: what has come of a message is either in a reader or still there.
+    /// Cancel safe: if the call is dropped, no part of the message is lost.
     ///
     /// [`Limits::max_message_size`]: crate::Limits::max_message_size
     /// [`Limits::max_fragments`]: crate::Limits::max_fragments
@@ -123,11 +125,11 @@ impl WebSocket {
 
     send_methods!(mut);
 
-    /// Closes the connection and waits for the peer's answer, at most for
-    /// [`Limits::close_timeout`](crate::Limits::close_timeout). What was sent before still leaves; what the peer sends
-    /// until it answers is dropped, so receive first what you want.
+    /// Closes the connection, and waits for the peer's response for at most
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout). Messages that were sent before are still written.
+    /// Messages that the peer sends before its response are dropped; to get them, receive them before you close.
     ///
-    /// Without a frame, by `close(None)`, the peer is told no code; with one, it is told that:
+    /// `close(None)` sends no code. A [`CloseFrame`] sends its code and reason:
     ///
     /// ```
     /// # async fn example(mut socket: tidewire_ws::WebSocket) {
@@ -138,14 +140,15 @@ impl WebSocket {
     /// # }
     /// ```
     ///
-    /// Closing what is closed changes nothing and says how it ended.
-    /// Cancel safe: the close goes on without the call, and a second call waits for it.
+    /// If the connection has already ended, returns how it ended.
+    ///
+    /// Cancel safe: closing continues if the call is dropped, and a second call waits for it.
     pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> CloseCause {
         self.connection().close(frame.into()).await
     }
 
-    /// How the connection ended. `None` before [`recv`](Self::recv) has returned `None` or [`close`](Self::close) has
-    /// returned.
+    /// Returns how the connection ended. Returns `None` before [`recv`](Self::recv) has returned `None` or
+    /// [`close`](Self::close) has returned.
     #[must_use]
     pub fn close_cause(&self) -> Option<CloseCause> {
         self.connection().close_cause()

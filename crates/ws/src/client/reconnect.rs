@@ -1,7 +1,7 @@
-//! A client that connects again by itself.
+//! A client that reconnects by itself.
 //!
-//! The handle is the machine: no task stands behind it, so nothing happens, is received or piles up while the program does
-//! not ask.
+//! There is no background task: the handle itself is the state machine. Nothing is received or buffered while the
+//! program does not poll it.
 
 mod attempt;
 mod event;
@@ -30,17 +30,18 @@ use crate::error::{CloseCause, SendError, TrySendError};
 use crate::message::Message;
 use crate::socket::WebSocket;
 
-/// How many changes are kept for a program that is in `send` and does not ask for them.
+/// How many events other than messages are kept while the program is in `send`.
 const MAX_PENDING_EVENTS: usize = 32;
 
-/// How many bytes of messages are kept for it, beside the longest that there may be.
+/// How many bytes of messages are kept meanwhile, in addition to one message of the maximum size.
 const MAX_PENDING_BYTES: usize = 1024 * 1024;
 
-/// A WebSocket of a client that connects again whenever the connection is lost. [`Connector::reconnect`] makes one.
+/// A client's WebSocket that reconnects whenever the connection is lost. Create it with [`Connector::reconnect`].
 ///
-/// [`next_event`](Self::next_event) gives the messages and every change; [`recv`](Self::recv) gives the messages alone. It
-/// also connects for the first time, and again if that fails. [`Reconnection`] says how often and how soon, after what not
-/// at all, what is new in each attempt, and what is sent on each connection before all else.
+/// [`next_event`](Self::next_event) returns messages and every change of the connection; [`recv`](Self::recv) returns
+/// only messages. The first call starts to connect, and a failed first attempt is retried too. [`Reconnection`]
+/// configures the number of attempts and their delays, the errors that are final, a hook before each attempt, and a
+/// hook on each new connection.
 ///
 /// ```no_run
 /// # async fn run() {
@@ -52,47 +53,49 @@ const MAX_PENDING_BYTES: usize = 1024 * 1024;
 ///         ReconnectEvent::Message(message) => println!("{message:?}"),
 ///         ReconnectEvent::Connected { .. } => println!("connected"),
 ///         ReconnectEvent::Disconnected { cause } => println!("disconnected: {cause}"),
-///         ReconnectEvent::Reconnecting { attempt, delay } => println!("attempt {attempt} comes in {delay:?}"),
+///         ReconnectEvent::Reconnecting { attempt, delay } => println!("attempt {attempt} starts in {delay:?}"),
 ///         ReconnectEvent::ConnectFailed { error } => println!("not connected: {error}"),
-///         ReconnectEvent::ReconnectFailed { .. } => println!("that was it"),
+///         ReconnectEvent::ReconnectFailed { .. } => println!("no more attempts"),
 ///         _ => {}
 ///     }
 /// }
 /// # }
 /// ```
 ///
-/// **What may be lost.** A connection that breaks takes along what was on its way, in both directions. What was received
-/// is a part of what the server has sent, from the beginning of the connection and without a gap; what the server has
-/// received is such a part of what was sent here, and nobody here knows how much. [`send`](Self::send) does not repeat
-/// what it has once given to a connection. Whoever must know asks the server, or sends again what was not answered.
+/// **Messages can be lost.** When a connection breaks, messages that are in flight are lost in both directions. On each
+/// connection, the client receives a prefix of the messages that the server sent, without a gap. The server also
+/// receives a prefix of the messages that the client sent, but the client cannot tell how long this prefix is.
+/// [`send`](Self::send) does not send a message again after a connection has queued it. If a message must arrive, have
+/// the server acknowledge it, or query the server after reconnecting, and send it again if necessary.
 ///
-/// **It moves only while it is asked.** Connecting, waiting and reading go on in `next_event`, `recv`, `send` and `close`;
-/// between these calls everything stays as it is, but for time. An attempt that could not move for so long that its time
-/// is over fails, and another one follows.
+/// **It makes progress only while it is polled.** Connecting, waiting and reading happen inside `next_event`, `recv`,
+/// `send` and `close`. Between these calls only time passes. If an attempt to connect is not polled until after its
+/// timeout, it fails, and another attempt follows.
 ///
-/// Dropped, it closes the connection as [`WebSocket`] does; an attempt or a wait ends at once.
+/// Dropping it closes the connection as dropping a [`WebSocket`] does, and cancels an attempt or a delay at once.
 pub struct ReconnectingWebSocket {
     connect: Connector,
     reconnection: Reconnection,
     backoff: Backoff,
     state: State,
-    /// What has happened while the program was in `send`.
+    /// The events that occurred while the program was in `send`.
     pending: VecDeque<ReconnectEvent>,
     final_failure: Option<ConnectionFailure>,
 }
 
 enum State {
-    /// An attempt is to begin now.
+    /// The next attempt starts at the next poll.
     Due,
-    /// Never locked: whoever polls it has the handle to itself. So the handle can be shared, although a future of the
-    /// program need not be.
+    /// The mutex is never locked: polling requires `&mut self`. It makes the handle `Sync` although the future of a
+    /// hook need not be.
     Connecting(Mutex<ConnectFuture>),
     Open {
         socket: WebSocket,
         since: Instant,
     },
     BackingOff(Pin<Box<Sleep>>),
-    /// By the program, in which case there may be a connection that it closes; or given up.
+    /// The program closed it, and holds the connection, if there was one, until it is closed. Or there are no more
+    /// attempts.
     Ended(Option<WebSocket>),
 }
 
@@ -109,16 +112,17 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// The next message or change; `None` when there will be no more, because it was given up or [`close`](Self::close)d.
+    /// Returns the next message or change. Returns `None` at the end: after [`close`](Self::close), or after the last
+    /// attempt has failed.
     ///
-    /// Cancel safe: an event is either returned or still there, and an attempt to connect or a wait that has begun goes on
-    /// with the next call. So it may stand in a `select!`.
+    /// Cancel safe: a dropped call loses no event, and the next call continues an attempt or a delay that has begun. So
+    /// it can be used in a `select!`.
     pub async fn next_event(&mut self) -> Option<ReconnectEvent> {
         poll_fn(|cx| self.poll_next_event(cx)).await
     }
 
-    /// The next message, from whatever connection; changes are dropped. `None` when there will be no more: then
-    /// [`final_failure`](Self::final_failure) knows why.
+    /// Returns the next message from the current or a later connection, and discards all other events. Returns `None`
+    /// at the end; [`final_failure`](Self::final_failure) then returns the reason.
     ///
     /// Cancel safe, like [`next_event`](Self::next_event).
     pub async fn recv(&mut self) -> Option<Message> {
@@ -129,21 +133,21 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// Sends a message as [`WebSocket::send`] does, on the connection that there is, or else on the next one, for which it
-    /// waits: put `tokio::time::timeout` around it if that may not take for ever. If the connection ends while it waits for
-    /// room, the message goes to the next one.
+    /// Sends a message on the current connection, as [`WebSocket::send`] does. If there is no connection, waits for the
+    /// next one; wrap the call in `tokio::time::timeout` to limit that time. If the connection ends while the call
+    /// waits for capacity, the message is sent on the next connection.
     ///
-    /// Events that occur meanwhile are kept for [`next_event`](Self::next_event): the newest 32 changes, and the messages
-    /// that had come before the connection was found to have ended (a mebibyte, and the longest that the
-    /// [`Limits`](crate::Limits) admit). So the program does not learn of a new connection
-    /// before this has sent on it; what a server wants to hear first belongs into
+    /// Events that occur meanwhile are buffered for [`next_event`](Self::next_event): the newest 32 changes, and the
+    /// messages that had arrived before the end of the connection was detected (up to 1 MiB plus one message of the
+    /// maximum size in [`Limits`](crate::Limits)). So this call may send on a new connection before the program
+    /// receives the event for that connection. Send anything that the server must receive first in
     /// [`Reconnection::on_connect`].
     ///
-    /// Cancel safe: a message is sent whole or not at all, and a dropped call that was waiting has not sent it. (A clone
-    /// of the message shares its payload.)
+    /// Cancel safe: if the call is dropped while it waits, the message is not sent. A message is never sent in part.
+    /// (Cloning a message shares its payload.)
     ///
     /// # Errors
-    /// It was given up, or closed: there will be no connection any more.
+    /// The WebSocket was closed, or the last attempt to reconnect has failed: there will be no further connection.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut message = message.into();
         loop {
@@ -163,14 +167,14 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// [`send`](Self::send) without waiting.
+    /// Sends a message like [`send`](Self::send), but fails instead of waiting.
     ///
     /// # Errors
-    /// There is no connection now, or no room, or there will be no connection any more.
+    /// There is no connection at the moment, the write buffer is full, or there will be no further connection.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         match &mut self.state {
             State::Open { socket, .. } => socket.try_send(message).map_err(|error| match error {
-                // `recv` will find that out, and connect again.
+                // `recv` will detect this and reconnect.
                 TrySendError::Closed(message) => TrySendError::Disconnected(message),
                 error => error,
             }),
@@ -181,8 +185,9 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// The connection that there is, for what only a [`WebSocket`] can do: a [`sender`](WebSocket::sender) for other tasks,
-    /// which ends with this connection. Closed in this way, it is lost like any other.
+    /// Returns the current connection, for methods that only [`WebSocket`] has. For example,
+    /// [`sender`](WebSocket::sender) makes a handle for other tasks, which is valid only for this connection. If the
+    /// program closes the connection through this handle, the client reconnects as after any other disconnect.
     pub fn socket_mut(&mut self) -> Option<&mut WebSocket> {
         match &mut self.state {
             State::Open { socket, .. } => Some(socket),
@@ -190,16 +195,16 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// After what it was given up: the last thing that was lost. `None` while it was not.
+    /// Returns the failure after which no further attempt was made, or `None` if there was none.
     #[must_use]
     pub fn final_failure(&self) -> Option<&ConnectionFailure> {
         self.final_failure.as_ref()
     }
 
-    /// Closes the connection as [`WebSocket::close`] does, for good. An attempt to connect, or the wait for one, ends at
-    /// once; then there is nothing that could say how it ended.
+    /// Closes the connection as [`WebSocket::close`] does, and does not reconnect. Returns `None` if there was no
+    /// connection; an attempt to connect or a delay is cancelled at once.
     ///
-    /// Cancel safe: the close goes on without the call, and a second call waits for it.
+    /// Cancel safe: closing continues if the call is dropped, and a second call waits for it.
     pub async fn close(&mut self, frame: impl Into<Option<CloseFrame>>) -> Option<CloseCause> {
         self.state = match mem::replace(&mut self.state, State::Ended(None)) {
             State::Open { socket, .. } | State::Ended(Some(socket)) => State::Ended(Some(socket)),
@@ -225,7 +230,7 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// One step towards a connection.
+    /// Makes one step towards a connection.
     fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
             State::Due => {
@@ -254,7 +259,7 @@ impl ReconnectingWebSocket {
         self.state = State::Open { socket, since: Instant::now() };
     }
 
-    /// The program sends on a connection that has ended, and may not have received all of it.
+    /// Called when `send` finds that the connection has ended: the program may not have received all its messages.
     async fn drain_socket(&mut self) {
         let State::Open { socket, .. } = &mut self.state else { return };
         let mut kept: usize = self.pending.iter().map(event_size).sum();
@@ -262,7 +267,7 @@ impl ReconnectingWebSocket {
             let event = ReconnectEvent::Message(message);
             kept = kept.saturating_add(event_size(&event));
             if kept > MAX_PENDING_BYTES + self.connect.max_message_size() {
-                // A TCP stream has not so much to be read once it cannot be written.
+                // A TCP stream does not hold that much unread data after writing has failed.
                 self.handle_failure(ConnectionFailure::Disconnected(CloseCause::Io(
                     io::ErrorKind::BrokenPipe,
                 )));
@@ -273,13 +278,13 @@ impl ReconnectingWebSocket {
         self.disconnected();
     }
 
-    /// The connection has ended, and all of it was received.
+    /// The connection has ended, and all its messages were received.
     fn disconnected(&mut self) {
         let State::Open { socket, since } = &self.state else { return };
-        let closed = socket.close_cause().expect("nothing more is received from what is closed");
-        // What lasts that long may begin again with the shortest delay, and there will still not be more connections in an
-        // hour than with the longest. What does not is one more attempt that has failed: a server that accepts and hangs
-        // up, whatever it says before, is not asked more often than one that refuses.
+        let closed = socket.close_cause().expect("`recv` returned `None`, so the connection is closed");
+        // A connection that lasted for `delay_max` restarts the delays: even so, there are no more connections per hour
+        // than with the longest delay. A shorter connection counts as one more failed attempt, so that a server that
+        // accepts and disconnects gets no more attempts than one that refuses, whatever it sends before.
         if since.elapsed() >= self.backoff.delay_max() {
             self.backoff.reset();
         }
@@ -306,7 +311,7 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// For `next_event`. Messages are never dropped to make room.
+    /// Queues an event for `next_event`. Drops the oldest change if there are too many, and never drops a message.
     fn push_event(&mut self, change: ReconnectEvent) {
         let is_change = |event: &ReconnectEvent| !matches!(event, ReconnectEvent::Message(_));
         if self.pending.iter().filter(|event| is_change(event)).count() >= MAX_PENDING_EVENTS
@@ -318,7 +323,7 @@ impl ReconnectingWebSocket {
     }
 }
 
-/// Of what [`next_event`](Self::next_event) gives.
+/// Yields the events that [`next_event`](Self::next_event) returns, and ends when it returns `None`.
 impl Stream for ReconnectingWebSocket {
     type Item = ReconnectEvent;
 
@@ -327,7 +332,7 @@ impl Stream for ReconnectingWebSocket {
     }
 }
 
-/// What a pending event holds, if it is a message.
+/// The memory that a pending event uses if it is a message.
 fn event_size(event: &ReconnectEvent) -> usize {
     match event {
         ReconnectEvent::Message(message) => size_of::<ReconnectEvent>() + message.len(),
@@ -335,7 +340,8 @@ fn event_size(event: &ReconnectEvent) -> usize {
     }
 }
 
-/// For the unevenness of delays. Without randomness they are even, and a connection fails for other reasons.
+/// Random bits for the jitter of delays. If there are none, delays have no jitter, and connecting fails with its own
+/// error.
 fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A message for many.
+//! A message that is encoded once and sent on many connections.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -9,9 +9,10 @@ use ws_proto::{Deflater, FrameHeader};
 
 use crate::message::Message;
 
-/// A message that many connections send: encoded once, and where connections compress it, compressed once.
+/// A message to send on many connections. It is encoded once, and compressed once for all connections that use
+/// compression.
 ///
-/// A clone shares all of it.
+/// Cloning it is cheap: clones share the message and its encodings.
 ///
 /// ```
 /// use tidewire_ws::{PreparedMessage, SendError, WebSocket};
@@ -30,8 +31,9 @@ pub struct PreparedMessage(Arc<Shared>);
 struct Shared {
     message: Message,
     frame: Bytes,
-    /// The window it is compressed with, that of the first connection, and the frame, unless it is better sent as it is.
-    /// Whoever has a larger window can read it; clients that want a smaller one are few, and are compressed for.
+    /// The window size of the compression, taken from the first connection, and the frame; `None` instead of the frame
+    /// if compression does not make it shorter. A connection with a larger window can use the same frame. Connections
+    /// with a smaller window are rare, and compress the message again.
     compressed: OnceLock<(u8, Option<Bytes>)>,
 }
 
@@ -42,7 +44,7 @@ impl fmt::Debug for PreparedMessage {
 }
 
 impl PreparedMessage {
-    /// Encodes a message.
+    /// Encodes `message`.
     #[must_use]
     pub fn new(message: impl Into<Message>) -> Self {
         let message = message.into();
@@ -50,18 +52,18 @@ impl PreparedMessage {
         Self(Arc::new(Shared { message, frame, compressed: OnceLock::new() }))
     }
 
-    /// The message.
+    /// Returns the message.
     #[must_use]
     pub fn message(&self) -> &Message {
         &self.0.message
     }
 
-    /// The frame as a server sends it.
+    /// The uncompressed, unmasked frame, as a server sends it.
     pub(crate) fn frame(&self) -> &Bytes {
         &self.0.frame
     }
 
-    /// The frame for connections that compress with such a window; `None` if it was compressed with a larger one.
+    /// The frame for connections with this window size. `None` if the shared frame was compressed with a larger window.
     pub(crate) fn compressed_frame(&self, window_bits: u8, deflater: &mut Deflater) -> Option<Bytes> {
         let (compressed_with, compressed) = self.0.compressed.get_or_init(|| {
             let mut payload = Vec::new();

@@ -1,4 +1,4 @@
-//! Text that is known to be UTF-8 and shared like bytes.
+//! UTF-8 text in reference-counted memory.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,33 +8,33 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use ws_proto::copy::append_str;
 
-/// The payload of a text message: UTF-8 in shared memory, validated when it came into being and never again.
+/// The payload of a text message: UTF-8 in shared memory. It is validated once, when the `Text` is created.
 ///
-/// A clone is a reference to the same bytes. It is a `str` wherever one is wanted.
+/// Cloning it shares the same bytes. It dereferences to `str`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(ByteString);
 
 impl Text {
-    /// Text that lives as long as the program; takes no memory.
+    /// Creates a `Text` from a string literal, without allocating.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self(ByteString::from_static(text))
     }
 
-    /// The text.
+    /// Returns the text as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The one copy of a text that was received in somebody else's memory.
+    /// Copies a text out of the read buffer.
     pub(crate) fn copy_of(text: &str) -> Self {
         let mut copy = String::with_capacity(text.len());
         append_str(&mut copy, text);
         copy.into()
     }
 
-    /// The bytes of the text, in the same memory.
+    /// Returns the bytes of the text, without copying them.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
@@ -59,7 +59,7 @@ impl AsRef<str> for Text {
     }
 }
 
-/// Equal texts hash alike in either form, so a map with `Text` keys can be asked with a `str`.
+/// A `Text` and a `str` with the same content have the same hash, so a map with `Text` keys can be looked up by `str`.
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
         self
@@ -96,7 +96,7 @@ impl From<Text> for String {
     }
 }
 
-/// Validates the bytes and keeps them where they are.
+/// Validates the bytes, and does not copy them.
 impl TryFrom<Bytes> for Text {
     type Error = std::str::Utf8Error;
 

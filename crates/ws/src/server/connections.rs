@@ -1,4 +1,4 @@
-//! The connections of a server: how many there are, and who is told when it stops.
+//! The connections of a server: counts them, and closes them at shutdown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,7 +10,7 @@ use ws_proto::CloseFrame;
 use crate::connection::Connection;
 use crate::socket::WebSocket;
 
-/// The connections that are open, or about to be.
+/// The connections that are open or in their handshake.
 #[derive(Debug)]
 pub(super) struct Connections {
     limit: usize,
@@ -21,9 +21,9 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct State {
     next_id: u64,
-    /// `None` until the handshake has been answered. A connection belongs to its task and its handle.
+    /// `None` until the handshake is complete. The reference is weak: a connection is owned by its task and its handle.
     connections: HashMap<u64, Option<Weak<Connection>>>,
-    /// The server stops: what each of them is closed with, and each that comes after.
+    /// Set when the server shuts down: the Close frame for all open connections, and for each one that opens later.
     close_frame: Option<CloseFrame>,
 }
 
@@ -32,7 +32,7 @@ impl Connections {
         Self { limit, state: Mutex::default(), tasks: TaskTracker::new() }
     }
 
-    /// Admits one more, unless there are too many.
+    /// Registers one more connection, unless the limit is reached.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let mut state = self.lock();
         if state.connections.len() >= self.limit {
@@ -44,20 +44,20 @@ impl Connections {
         Some(ConnectionPermit { connections: Arc::clone(self), id, _token: self.tasks.token() })
     }
 
-    /// Closes all that are open, and from now on whatever opens.
+    /// Closes all open connections, and each one that opens later.
     pub(super) fn close(&self, frame: &CloseFrame) {
         let open: Vec<_> = {
             let mut state = self.lock();
             state.close_frame = Some(frame.clone());
             state.connections.values().flatten().cloned().collect()
         };
-        // Not under our lock: a connection has its own, and wakes its task.
+        // The lock is released first, because closing takes the connection's own lock and wakes its task.
         for connection in open.iter().filter_map(Weak::upgrade) {
             connection.with(|state| state.close(Some(frame.clone())));
         }
     }
 
-    /// Ready when no connection is left.
+    /// Waits until no connection is left.
     pub(super) async fn closed(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -68,7 +68,7 @@ impl Connections {
     }
 }
 
-/// One connection, from its handshake until its task has ended.
+/// One connection, from its handshake to the end of its task.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     connections: Arc<Connections>,
@@ -78,7 +78,7 @@ pub(super) struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// For the handler, which is the first to have the WebSocket.
+    /// A registration for the handler's call, which receives the WebSocket first.
     pub(super) fn registration(&self) -> Registration {
         Registration { connections: Arc::clone(&self.connections), id: self.id }
     }
@@ -90,7 +90,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Registers the WebSocket of a connection, once there is one.
+/// Registers the WebSocket of a connection after its handshake.
 #[derive(Debug)]
 pub(super) struct Registration {
     connections: Arc<Connections>,
@@ -98,8 +98,8 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Whether the server has begun to close is looked at under the same lock: `close` either finds the WebSocket, or is
-    /// seen here.
+    /// Inserts the WebSocket and checks for a shutdown under one lock, so that `close` either finds the WebSocket or is
+    /// noticed here.
     pub(super) fn register(self, socket: &WebSocket) {
         let connection = socket.connection();
         let closing = {
@@ -132,13 +132,13 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_begins_while_the_server_closes_is_closed_and_waited_for() {
         let connections = Arc::new(Connections::new(2));
-        let before = connections.try_acquire().expect("room for two");
+        let before = connections.try_acquire().expect("the limit is two");
         connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
         let mut closed = pin!(connections.closed());
         let mut is_closed = || closed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(!is_closed());
 
-        let after = connections.try_acquire().expect("room for two");
+        let after = connections.try_acquire().expect("the limit is two");
         assert!(connections.try_acquire().is_none());
         drop(before);
         assert!(!is_closed());

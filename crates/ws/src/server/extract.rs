@@ -1,4 +1,4 @@
-//! [`Upgrade`] as an extractor of axum.
+//! [`Upgrade`] as an axum extractor.
 
 use std::mem;
 
@@ -10,7 +10,7 @@ use ws_proto::HandshakeError;
 
 use crate::server::{Upgrade, upgrade};
 
-/// Takes a WebSocket handshake out of a request, or refuses what is none.
+/// Extracts a WebSocket handshake from a request, and rejects any other request.
 ///
 /// ```
 /// use axum::response::Response;
@@ -26,7 +26,7 @@ use crate::server::{Upgrade, upgrade};
 /// let app: axum::Router = axum::Router::new().route("/chat", any(chat));
 /// ```
 ///
-/// The route is one of `any` method: a handshake is a `GET` in HTTP/1.1 and a `CONNECT` in HTTP/2.
+/// Use a route for `any` method: a handshake is a `GET` in HTTP/1.1 and a `CONNECT` in HTTP/2.
 impl<S: Sync> FromRequestParts<S> for Upgrade {
     type Rejection = UpgradeRejection;
 
@@ -35,7 +35,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.clone();
         *request.version_mut() = parts.version;
-        // Lent, so that other extractors find them.
+        // Moved out only for this call, so that other extractors still find them.
         mem::swap(request.headers_mut(), &mut parts.headers);
         mem::swap(request.extensions_mut(), &mut parts.extensions);
         let upgrade = upgrade(&mut request);
@@ -45,11 +45,11 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
     }
 }
 
-/// Why [`Upgrade`] could not be extracted. Its response is that of the [`HandshakeError`].
+/// Why [`Upgrade`] could not be extracted. Its response is the one of the [`HandshakeError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct UpgradeRejection(
-    /// What is wrong with the handshake. It comes in by `?`, as of `upgrade.allow_origins(..)?`.
+    /// What is wrong with the handshake. `?` converts from it, for example in `upgrade.allow_origins(..)?`.
     #[from]
     pub HandshakeError,
 );

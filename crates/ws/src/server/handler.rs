@@ -1,4 +1,4 @@
-//! What a server runs for each connection, and what that may return.
+//! The handlers of a server, and the types that they may return.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -7,23 +7,23 @@ use http::Request;
 
 use crate::socket::WebSocket;
 
-/// An async function of a [`WebSocket`], or of a `WebSocket` and the [`Request`] that it began with: its path, its
-/// headers, and among its extensions the [`PeerAddress`](crate::PeerAddress).
+/// An async function that takes a [`WebSocket`], or a `WebSocket` and the [`Request`] of its handshake. The request has
+/// the path and the headers, and contains the [`PeerAddress`](crate::PeerAddress) in its extensions.
 ///
-/// `async |socket: WebSocket| { .. }` is one, if it captures nothing; what captures is written
-/// `move |socket: WebSocket| { let shared = shared.clone(); async move { .. } }`. The types of the parameters have to be
-/// named. It returns a [`HandlerOutput`].
+/// If the handler captures nothing, write `async |socket: WebSocket| { .. }`. If it captures something, write `move
+/// |socket: WebSocket| { let shared = shared.clone(); async move { .. } }`. The types of the parameters have to be
+/// named. The function returns a [`HandlerOutput`].
 #[diagnostic::on_unimplemented(
-    message = "this is no handler of a WebSocket: check its parameters, what it returns, and that it is async",
-    note = "a handler is an async function, or `async |..| {{ .. }}`, of a `WebSocket`, or of a `WebSocket` and an `http::Request<()>`, and its future is `Send`",
-    note = "it returns `()`, or `Result<(), E>` with `E: Display`",
-    note = "an async closure that captures something is written `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
+    message = "this is not a WebSocket handler: check its parameters and its return type, and that it is async",
+    note = "a handler is an async function or an `async |..| {{ .. }}` closure that takes a `WebSocket`, or a `WebSocket` and an `http::Request<()>`; its future is `Send`",
+    note = "a handler returns `()`, or `Result<(), E>` with `E: Display`",
+    note = "if the handler captures something, write `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
 )]
 pub trait Handler<Wants>: Clone + Send + 'static {
-    /// What it does.
+    /// The future of one call, which runs for one connection.
     type Future: Future<Output: HandlerOutput> + Send + 'static;
 
-    /// Begins with a connection.
+    /// Calls the handler for a new connection.
     fn call(&self, socket: WebSocket, request: Request<()>) -> Self::Future;
 }
 
@@ -51,16 +51,17 @@ where
     }
 }
 
-/// What a handler may return: nothing, or a `Result` that makes `?` usable in it.
+/// The types that a handler may return: `()`, or a `Result`, so that the handler can use `?`.
 ///
-/// When the handler has returned, a WebSocket that it has not given away is closed: with 1000, or after an error with
-/// 1011. The error itself is traced and never sent: it may say what is not for the peer.
+/// When a handler returns, its WebSocket is closed, unless the handler has moved it to another task. The close code is
+/// 1000, or 1011 after an error. The error is logged at the debug level and not sent to the peer, because it may
+/// contain internal details.
 #[diagnostic::on_unimplemented(
     message = "a WebSocket handler cannot return `{Self}`",
-    note = "it returns `()`, or `Result<(), E>` with `E: Display`"
+    note = "a handler returns `()`, or `Result<(), E>` with `E: Display`"
 )]
 pub trait HandlerOutput {
-    /// Whether the handler failed.
+    /// Returns `true` if the handler failed.
     fn is_failure(&self) -> bool;
 }
 
@@ -72,7 +73,7 @@ impl HandlerOutput for () {
 
 impl<E: Display> HandlerOutput for Result<(), E> {
     fn is_failure(&self) -> bool {
-        // In its alternate form, in which `anyhow` and `eyre` show the causes as well.
+        // The alternate form of `anyhow` and `eyre` errors includes their causes.
         self.as_ref()
             .inspect_err(
                 |error| tracing::debug!(error = %format_args!("{error:#}"), "a WebSocket handler failed"),
@@ -89,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// As `anyhow`'s: the causes are in the alternate form alone.
+    /// Like an `anyhow` error, it prints its causes only in the alternate form.
     struct Failure;
 
     impl Display for Failure {

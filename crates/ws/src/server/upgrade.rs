@@ -1,4 +1,4 @@
-//! From an HTTP request to a connection.
+//! Upgrades an HTTP request to a connection.
 
 use std::future::Future;
 
@@ -10,7 +10,7 @@ use crate::limits::Limits;
 use crate::server::HandlerOutput;
 use crate::socket::WebSocket;
 
-/// Checks a WebSocket handshake, in any server made of hyper: hyper itself, axum, a tower service.
+/// Checks a WebSocket handshake in any server that is built on hyper: hyper itself, axum, or a tower service.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -27,15 +27,16 @@ use crate::socket::WebSocket;
 /// # chat(Request::new(()));
 /// ```
 ///
-/// It does not look at `Origin`. Browsers let every page connect to every server and send the cookies along, so a
-/// server that goes by cookies, or by who can reach it, has to say which pages may: [`Upgrade::allow_origins`].
+/// It does not check `Origin`. A browser lets every page connect to every server and sends the cookies of that server
+/// along. If your server authenticates by cookies, or trusts clients because they are in its network, restrict the
+/// origins with [`Upgrade::allow_origins`].
 ///
-/// The HTTP server has to give the connection away, as `with_upgrades` of hyper and `serve_connection_with_upgrades` of
-/// hyper-util do; `axum::serve` does. WebSockets over HTTP/2 come only where it has announced them, by
-/// `enable_connect_protocol` of hyper or the feature `http2` of axum.
+/// The HTTP server must support upgrades: `with_upgrades` in hyper, `serve_connection_with_upgrades` in hyper-util;
+/// `axum::serve` supports them by default. For WebSockets over HTTP/2, the server must announce them: with
+/// `enable_connect_protocol` in hyper, or the feature `http2` in axum.
 ///
 /// # Errors
-/// The request is no handshake that may be accepted. [`HandshakeError::response`] is the answer to it.
+/// The request is not a valid handshake. Respond with [`HandshakeError::response`].
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
     let (version, extensions) = (request.version(), request.extensions());
     let accepted =
@@ -44,9 +45,10 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
     Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
 }
 
-/// A handshake that may be accepted, not answered yet. Dropped, it accepts nothing.
+/// A valid handshake to which no response was sent yet. Accept it with [`on_upgrade`](Self::on_upgrade). If it is
+/// dropped, it is not accepted.
 #[derive(Debug)]
-#[must_use = "the response of on_connect is what accepts the handshake"]
+#[must_use = "the handshake is accepted only if you return the response of `on_upgrade`"]
 pub struct Upgrade {
     accepted: VerifiedRequest,
     upgrade: PendingUpgrade,
@@ -56,7 +58,8 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Lets in only pages of these origins, see [`AllowedOrigins`]. Default: all, and whoever is no page.
+    /// Rejects pages of other origins, see [`AllowedOrigins`]. Default: all origins are allowed. Clients that are not
+    /// browsers, and send no `Origin`, are always accepted.
     ///
     /// ```
     /// # use tidewire_ws::{AllowedOrigins, HandshakeError, Upgrade};
@@ -66,58 +69,61 @@ impl Upgrade {
     /// ```
     ///
     /// # Errors
-    /// [`HandshakeError::OriginNotAllowed`], whose response is a 403.
+    /// Returns [`HandshakeError::OriginNotAllowed`] if the origin is not allowed; its response is a 403.
     pub fn allow_origins(self, origins: &AllowedOrigins) -> Result<Self, HandshakeError> {
         self.accepted.verify_origin(origins)?;
         Ok(self)
     }
 
-    /// The subprotocols that the client offers, the preferred one first.
+    /// Returns the subprotocols that the client offers, the preferred one first.
     #[must_use]
     pub fn offered_protocols(&self) -> &[String] {
         self.accepted.protocols()
     }
 
-    /// Answers with this subprotocol. One that the client did not offer is left out of the answer: the client would
-    /// have to fail the connection over it.
+    /// Selects a subprotocol. If the client did not offer it, none is selected, because the client would have to fail
+    /// the connection.
     pub fn select_protocol(mut self, protocol: &str) -> Self {
         let is_offered = self.accepted.protocols().iter().any(|offered| offered == protocol);
         self.protocol = is_offered.then(|| protocol.into());
         self
     }
 
-    /// The limits of the connection, instead of the defaults.
+    /// Sets the limits of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Compresses messages (permessage-deflate, RFC 7692) where the client offers it. Default: no.
+    /// Compresses messages (permessage-deflate, RFC 7692) if the client offers it. Default: off.
     ///
-    /// With the default options a connection needs no memory for it. It costs time for every message that is compressed,
-    /// and whoever can both put text into a message and see its length can guess what else is in it: leave it off, or
-    /// leave such messages out by [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
+    /// With the default options, a connection needs no memory for compression, and each compressed message costs CPU
+    /// time.
+    ///
+    /// Compression is a security risk for secrets: an attacker who can insert text into a message and observe its
+    /// length can guess the rest of the message. Leave compression off for such messages: do not call this method, or
+    /// send them with [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
     pub fn compress(mut self, options: &DeflateOptions) -> Self {
         self.deflate = self.accepted.deflate(options);
         self
     }
 
-    /// Whether messages are compressed: [`compress`](Self::compress) was called, and the client has offered it.
+    /// Returns `true` if messages are compressed: [`compress`](Self::compress) was called, and the client offered it.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.deflate.is_some()
     }
 
-    /// The answer that accepts the handshake. Once the HTTP server has written it, `handler` runs with the WebSocket,
-    /// in a task of its own.
+    /// Returns the response that accepts the handshake. After the HTTP server has written it, `handler` runs with the
+    /// WebSocket in its own task.
     ///
-    /// The connection outlives the handler only if the handler gives its WebSocket away. A handler that panics closes
-    /// the connection with 1011.
+    /// The connection outlives the handler only if the handler moves its WebSocket to another task. If the handler
+    /// panics, the connection is closed with code 1011.
     ///
-    /// The body of the answer is empty, of whatever type `B` the program's responses have.
+    /// The body of the response is empty. Its type `B` is the body type of your server.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime.
+    /// Panics if it is called outside of a Tokio runtime.
     pub fn on_upgrade<F, Fut, B>(self, handler: F) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -127,7 +133,8 @@ impl Upgrade {
         self.accept(handler, ())
     }
 
-    /// [`on_upgrade`](Self::on_upgrade), and `guard` is dropped when the connection and its handler have ended.
+    /// Does the same as [`on_upgrade`](Self::on_upgrade), and drops `guard` when the connection and its handler have
+    /// ended.
     pub(crate) fn accept<F, Fut, B>(self, handler: F, guard: impl Send + 'static) -> http::Response<B>
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -140,7 +147,7 @@ impl Upgrade {
     }
 }
 
-/// The whole life of a connection.
+/// Runs a connection from the upgrade to its end.
 fn run_upgraded<F, Fut>(
     upgrade: PendingUpgrade,
     limits: Limits,
@@ -153,7 +160,8 @@ where
     F: FnOnce(WebSocket) -> Fut + Send,
     Fut: Future<Output: HandlerOutput> + Send,
 {
-    // Boxed, because it is short: inside the task, what it needs would be held as long as the connection lives.
+    // Boxed, because this future is short-lived: otherwise the task would keep its memory as long as the connection
+    // lives.
     let upgraded = Box::pin(async move {
         let upgraded = net::finish_upgrade(upgrade).await?;
         Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), protocol, handler))
@@ -162,7 +170,7 @@ where
         match upgraded.await {
             Ok(driver) => driver.await,
             Err(error) => {
-                tracing::debug!(error = %net::ErrorChain(&error), "a connection ended before its upgrade");
+                tracing::debug!(error = %net::ErrorChain(&error), "the connection ended before its upgrade");
             }
         }
         drop(guard);

@@ -1,4 +1,4 @@
-//! A message that is received piece by piece.
+//! Receives a message piece by piece.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -7,9 +7,9 @@ use crate::connection::Connection;
 use crate::error::IncompleteMessage;
 use crate::message::{Chunk, Message};
 
-/// A message that is received piece by piece, from [`WebSocket::recv_in_chunks`](crate::WebSocket::recv_in_chunks). It takes
-/// the memory of a chunk, and while a compressed one is under way another 100 KiB.
-#[must_use = "what is not read of a message is dropped"]
+/// A message that is received piece by piece, from [`WebSocket::recv_in_chunks`](crate::WebSocket::recv_in_chunks). It
+/// needs memory for one chunk, and about 100 KiB more while a compressed message is being received.
+#[must_use = "dropping a `MessageReader` discards the rest of its message"]
 pub struct MessageReader<'a> {
     connection: &'a Connection,
     next: Option<Chunk>,
@@ -23,15 +23,15 @@ impl<'a> MessageReader<'a> {
         Self { connection, next: Some(first), is_text, is_finished: false }
     }
 
-    /// Whether it is text.
+    /// Returns `true` if the message is text, and `false` if it is binary.
     #[must_use]
     pub fn is_text(&self) -> bool {
         self.is_text
     }
 
-    /// Allows at most so many further bytes: more close the connection with 1009, and [`chunk`](Self::chunk) fails. What has
-    /// come of the message when its reader is made, which is the first chunk, does not count. Default: no limit, for a long
-    /// message needs no more memory than a short one.
+    /// Limits the number of further bytes. If the message is longer, the connection is closed with code 1009, and
+    /// [`chunk`](Self::chunk) fails. The first chunk does not count, because it was received before the reader was
+    /// created. Default: no limit, because a long message needs no more memory than a short one.
     pub fn limit(self, bytes: u64) -> Self {
         if self.next.as_ref().is_none_or(|next| !next.is_last) {
             self.connection.with(|state| state.limit_chunks(bytes));
@@ -39,14 +39,18 @@ impl<'a> MessageReader<'a> {
         self
     }
 
-    /// What comes next of the message, of the same kind as the message; `None` at its end. It is never empty, and cut where
-    /// the network or the decompressor cut it, after some 64 KiB at most; text is cut between characters. (The first one is
-    /// longer where a [`recv`](crate::WebSocket::recv) that was dropped had begun to put the message together.)
+    /// Receives the next piece of the message, as text or binary like the message itself. Returns `None` at the end of
+    /// the message.
     ///
-    /// Cancel safe: a chunk is either returned or still there.
+    /// A piece is never empty. Its length depends on the network and the decompressor, and is about 64 KiB at most.
+    /// Text is cut only between characters. The first piece can be longer, if an earlier
+    /// [`recv`](crate::WebSocket::recv) was dropped after it had begun to assemble the message.
+    ///
+    /// Cancel safe: if the call is dropped, no chunk is lost.
     ///
     /// # Errors
-    /// The connection has ended before the message has, or the message is not what it says: not UTF-8, or not compressed.
+    /// The connection ended before the message was complete, or the message is invalid: text that is not UTF-8, or data
+    /// that cannot be decompressed.
     pub async fn chunk(&mut self) -> Result<Option<Message>, IncompleteMessage> {
         while !self.is_finished {
             let chunk = match self.next.take() {

@@ -1,4 +1,4 @@
-//! The half that receives.
+//! The receiving half.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,9 +14,9 @@ use crate::socket::{MessageReader, Sender, WebSocket};
 
 /// The receiving half of a [`WebSocket`], from [`WebSocket::split`].
 ///
-/// The connection is its: dropped while the connection is open, it closes it, as a [`WebSocket`] does. Nobody would answer
-/// the peer's Pings and its Close any more. A program that only sends keeps it and calls [`recv`](Self::recv) until that
-/// returns `None`.
+/// It owns the connection: if it is dropped while the connection is open, it closes the connection, as a [`WebSocket`]
+/// does. Without a receiver, the peer's Pings and Close would get no response. A program that only sends therefore
+/// keeps the receiver and calls [`recv`](Self::recv) until that returns `None`.
 pub struct Receiver {
     connection: Arc<Connection>,
     protocol: Option<Box<str>>,
@@ -31,13 +31,13 @@ impl Receiver {
         &self.connection
     }
 
-    /// The subprotocol that client and server have agreed on, if there is one.
+    /// Returns the subprotocol that the server selected, if any.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
     }
 
-    /// The next message, see [`WebSocket::recv`]. Cancel safe.
+    /// Receives the next message, see [`WebSocket::recv`]. Cancel safe.
     pub async fn recv(&mut self) -> Option<Message> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
@@ -46,19 +46,19 @@ impl Receiver {
         self.connection.with(|state| state.poll_recv(cx))
     }
 
-    /// The next message, piece by piece, see [`WebSocket::recv_in_chunks`]. Cancel safe.
+    /// Receives the next message piece by piece, see [`WebSocket::recv_in_chunks`]. Cancel safe.
     pub async fn recv_in_chunks(&mut self) -> Option<MessageReader<'_>> {
         let first = poll_fn(|cx| self.connection.with(|state| state.poll_first_chunk(cx))).await?;
         Some(MessageReader::new(&self.connection, first))
     }
 
-    /// A handle that sends on this connection.
+    /// Returns a handle for sending on this connection.
     #[must_use]
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.connection))
     }
 
-    /// The whole WebSocket again. Senders that exist go on sending.
+    /// Converts the receiver back into a WebSocket. Existing senders remain valid.
     #[must_use]
     pub fn unsplit(self) -> WebSocket {
         WebSocket::from_receiver(self)
@@ -69,7 +69,7 @@ impl Receiver {
         self.connection.close(frame.into()).await
     }
 
-    /// How the connection ended; `None` while it has not.
+    /// Returns how the connection ended, or `None` if it has not ended.
     #[must_use]
     pub fn close_cause(&self) -> Option<CloseCause> {
         self.connection.close_cause()

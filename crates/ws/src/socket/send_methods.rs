@@ -1,19 +1,23 @@
-//! The methods that send, which [`WebSocket`](crate::WebSocket) and [`Sender`](crate::Sender) have in common.
+//! The send methods that [`WebSocket`](crate::WebSocket) and [`Sender`](crate::Sender) have in common.
 
-/// Defines them in the `impl` of a type with a method `connection`; `send_methods!(mut)` takes `&mut self`.
+/// Defines the send methods in the `impl` of a type with a method `connection`. With `send_methods!(mut)`, they take
+/// `&mut self`.
 ///
-/// It is a macro because both types need methods of their own. A type behind `Deref` that both share does not do: the methods
-/// of traits in scope would come before its methods, so in a program that imports `SinkExt`, `socket.send(..)` would silently
+/// A macro, because each type needs inherent methods. A shared type behind `Deref` would not do: methods of traits in
+/// scope take precedence over its methods, so in a program that imports `SinkExt`, `socket.send(..)` would silently
 /// flush after every message.
 macro_rules! send_methods {
     ($($mutable:tt)?) => {
-        /// Sends a message: it is queued, and leaves together with all else that waits, when the handler next waits for
-        /// something; sent from another task, it leaves at once. (Beyond 64 KiB, or 256 KiB of long messages, it begins to
-        /// leave while the handler is running.) There is nothing to flush.
+        /// Sends a message. The call only queues it, and there is nothing to flush. When a handler next waits for
+        /// something, all messages that it has sent are written together. A message from any other task is written as
+        /// soon as the connection's task runs. A handler that sends much without waiting is written for earlier: once
+        /// 64 KiB are queued, or 256 KiB if the messages are long (16 KiB or more).
         ///
-        /// Waits while more than [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) bytes wait to be written, and behind
-        /// calls that wait already. Cancel safe: a message is sent whole or not at all, and a dropped call that was waiting
-        /// has not sent it.
+        /// Waits while the queue is full, see [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size),
+        /// and until all calls that began to wait earlier have sent their messages.
+        ///
+        /// Cancel safe: if the call is dropped while it waits, the message is not sent. A message is never sent in
+        /// part.
         ///
         /// # Errors
         /// The connection is closing or has ended.
@@ -23,8 +27,8 @@ macro_rules! send_methods {
             sent.map_err(|()| SendError(message))
         }
 
-        /// [`send`](Self::send) without compressing, where it was agreed to compress: for what is compressed already, and
-        /// for secrets beside text of others. Cancel safe.
+        /// Sends a message like [`send`](Self::send), without compression. Use it for data that is compressed already,
+        /// and for messages that contain both a secret and text that another party controls. Cancel safe.
         ///
         /// # Errors
         /// The connection is closing or has ended.
@@ -37,8 +41,8 @@ macro_rules! send_methods {
             sent.map_err(|()| SendError(message))
         }
 
-        /// [`send`](Self::send) for a message that many connections send: it is not encoded or compressed again. Cancel
-        /// safe.
+        /// Sends a message like [`send`](Self::send), without encoding or compressing it again for this connection. Use
+        /// it to send one message on many connections. Cancel safe.
         ///
         /// # Errors
         /// The connection is closing or has ended.
@@ -47,19 +51,20 @@ macro_rules! send_methods {
             sent.map_err(|()| SendError(message.message().clone()))
         }
 
-        /// [`send`](Self::send) without waiting. It does not stand in line behind calls that wait: where there is room, it
-        /// takes it, unless a message is being sent piece by piece.
+        /// Sends a message like [`send`](Self::send), but fails instead of waiting. If there is capacity, it sends
+        /// before the calls that wait. It fails while another message is being sent piece by piece.
         ///
         /// # Errors
-        /// There is no room, or the connection is closing or has ended.
+        /// The write buffer is full, or the connection is closing or has ended.
         pub fn try_send(&$($mutable)? self, message: impl Into<Message>) -> Result<(), TrySendError> {
             self.connection().try_send(message.into(), true)
         }
 
-        /// [`send_uncompressed`](Self::send_uncompressed) without waiting, as [`try_send`](Self::try_send).
+        /// Sends a message like [`send_uncompressed`](Self::send_uncompressed), but fails instead of waiting, as
+        /// [`try_send`](Self::try_send) does.
         ///
         /// # Errors
-        /// There is no room, or the connection is closing or has ended.
+        /// The write buffer is full, or the connection is closing or has ended.
         pub fn try_send_uncompressed(
             &$($mutable)? self,
             message: impl Into<Message>,
@@ -67,10 +72,11 @@ macro_rules! send_methods {
             self.connection().try_send(message.into(), false)
         }
 
-        /// [`send_prepared`](Self::send_prepared) without waiting, as [`try_send`](Self::try_send).
+        /// Sends a message like [`send_prepared`](Self::send_prepared), but fails instead of waiting, as
+        /// [`try_send`](Self::try_send) does.
         ///
         /// # Errors
-        /// There is no room, or the connection is closing or has ended.
+        /// The write buffer is full, or the connection is closing or has ended.
         pub fn try_send_prepared(
             &$($mutable)? self,
             message: &PreparedMessage,
@@ -90,7 +96,8 @@ macro_rules! send_methods {
             MessageWriter::binary(self.connection())
         }
 
-        /// Bytes that were sent on the connection, by all handles together, and that the kernel has not taken yet.
+        /// Returns the number of bytes that all handles of this connection have sent and the kernel has not accepted
+        /// yet.
         #[must_use]
         pub fn buffered_amount(&self) -> usize {
             self.connection().buffered()

@@ -1,4 +1,4 @@
-//! The half that sends.
+//! The sending half.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +14,17 @@ use crate::message::{Message, PreparedMessage, Text};
 use crate::socket::MessageWriter;
 use crate::socket::send_methods::send_methods;
 
-/// Sends on a connection, from wherever it is: from [`WebSocket::sender`](crate::WebSocket::sender) or
-/// [`WebSocket::split`](crate::WebSocket::split). A clone costs a reference count, and sends on the same connection.
+/// Sends on a connection from any task. Create it with [`WebSocket::sender`](crate::WebSocket::sender) or
+/// [`WebSocket::split`](crate::WebSocket::split). Cloning it costs a reference count; the clone sends on the same
+/// connection.
 ///
-/// What one sender sends keeps its order, and comes as a whole before or behind what others send. All of them share one
-/// queue and its limit, [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size). Those who wait for room are served in the
-/// order in which they came.
+/// The messages of one sender keep their order, and are never interleaved with messages of other senders. All senders
+/// of a connection share one queue and its limit,
+/// [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size). Senders that wait for capacity get it in
+/// the order in which they began to wait.
 ///
-/// It does not keep the connection open: that closes when its [`WebSocket`](crate::WebSocket) or
-/// [`Receiver`](crate::Receiver) is dropped, and then a send fails. Dropping senders closes nothing.
+/// A sender does not keep the connection open. The connection closes when its [`WebSocket`](crate::WebSocket) or
+/// [`Receiver`](crate::Receiver) is dropped; after that, sending fails. Dropping senders does not close the connection.
 ///
 /// ```
 /// use tidewire_ws::{Message, Sender, WebSocket};
@@ -33,7 +35,7 @@ use crate::socket::send_methods::send_methods;
 /// async fn chat(mut socket: WebSocket) {
 ///     ROOM.lock().await.push(socket.sender());
 ///     while let Some(message) = socket.recv().await {
-///         // Who has gone, and who reads too slowly, leaves the room.
+///         // Removes members that have disconnected or read too slowly.
 ///         ROOM.lock().await.retain(|member| member.try_send(message.clone()).is_ok());
 ///     }
 /// }
@@ -52,17 +54,17 @@ impl Sender {
         &self.connection
     }
 
-    /// What its `Sink` is made of.
+    /// The parts of the `Sink` implementation.
     pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
         (&self.connection, &mut self.flush_position)
     }
 
     send_methods!();
 
-    /// Sends a Ping and waits for its Pong: how long the way there and back takes at the moment, what waits to be written
-    /// included.
+    /// Sends a Ping, waits for its Pong, and returns the round-trip time. This time includes the time that bytes wait
+    /// in the write buffer.
     ///
-    /// The answer is seen only while somebody receives, so this is for another task, or for a `select!` beside
+    /// The Pong is received only while a task receives. So call this from another task, or in a `select!` with
     /// [`recv`](crate::WebSocket::recv):
     ///
     /// ```
@@ -79,34 +81,36 @@ impl Sender {
     /// # }
     /// ```
     ///
-    /// Pings of several tasks, and those that are sent by themselves, do not mix. Cancel safe: a late answer is ignored.
+    /// Pings of several tasks and the automatic Pings are told apart by their payloads. Cancel safe: a late Pong is
+    /// ignored.
     ///
     /// # Errors
-    /// No answer came within [`Limits::idle_timeout`](crate::Limits::idle_timeout), or the connection has ended.
+    /// No Pong came within [`Limits::idle_timeout`](crate::Limits::idle_timeout), the connection has ended, or the
+    /// operating system returned no random bytes.
     pub async fn ping(&self) -> Result<Duration, PingError> {
         self.connection.ping().await
     }
 
-    /// Closes the connection for all who share it, see [`WebSocket::close`](crate::WebSocket::close).
+    /// Closes the connection for all its handles, see [`WebSocket::close`](crate::WebSocket::close).
     ///
-    /// Cancel safe: the close goes on without the call.
+    /// Cancel safe: closing continues if the call is dropped.
     pub async fn close(&self, frame: impl Into<Option<CloseFrame>>) -> CloseCause {
         self.connection.close(frame.into()).await
     }
 
-    /// Waits until the connection has ended, and says how. It is found out by whoever receives, or writes to a peer that
-    /// is gone. Cancel safe.
+    /// Waits until the connection has ended, and returns how it ended. The end is detected only while a task receives,
+    /// or when a write fails. Cancel safe.
     pub async fn closed(&self) -> CloseCause {
         self.connection.closed().await
     }
 
-    /// How the connection ended; `None` while it has not.
+    /// Returns how the connection ended, or `None` if it has not ended.
     #[must_use]
     pub fn close_cause(&self) -> Option<CloseCause> {
         self.connection.close_cause()
     }
 
-    /// Whether both send on the same connection.
+    /// Returns `true` if both senders send on the same connection.
     #[must_use]
     pub fn same_connection(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.connection, &other.connection)

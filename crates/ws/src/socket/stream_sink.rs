@@ -1,4 +1,4 @@
-//! A WebSocket and its halves as [`Stream`] and [`Sink`].
+//! Implements [`Stream`] and [`Sink`] for a WebSocket and its halves.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,8 +13,9 @@ use crate::error::SinkError;
 use crate::message::Message;
 use crate::socket::{Receiver, Sender, WebSocket};
 
-/// Its items are what [`recv`](WebSocket::recv) returns, and they end when that ends: an end is no message, and
-/// [`closed`](WebSocket::close_cause) knows which it was. Where a stream of `Result` is asked for, `.map(Ok)` makes one:
+/// Yields the messages that [`recv`](WebSocket::recv) returns, and ends when `recv` returns `None`. The end of the
+/// connection is not an item; [`close_cause`](WebSocket::close_cause) returns how it ended. If an API requires a stream
+/// of `Result`, use `.map(Ok)`:
 ///
 /// ```
 /// use futures_util::StreamExt;
@@ -33,7 +34,7 @@ impl Stream for WebSocket {
     }
 }
 
-/// As that of the whole [`WebSocket`].
+/// Behaves like the implementation for [`WebSocket`].
 impl Stream for Receiver {
     type Item = Message;
 
@@ -42,16 +43,19 @@ impl Stream for Receiver {
     }
 }
 
-/// It is ready while fewer than [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) bytes wait to be written, and then
-/// takes one message of any length. After a mebibyte that was compressed it lets other tasks have their turn first, as
-/// [`send`](WebSocket::send) does. What it has taken leaves without `flush`, together with all else that waits; `flush` is
-/// for those who want to know that it has: it is ready when all that this sink has taken is in the kernel's hands.
+/// The sink is ready while fewer than [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) bytes are
+/// queued, and then accepts one message of any length. After 1 MiB of compressed messages, it first yields to other
+/// tasks, as [`send`](WebSocket::send) does.
 ///
-/// So the `send` of `SinkExt`, which flushes, makes a write of each message, and [`send`](WebSocket::send) does not. `feed` is
-/// the one of `SinkExt` that does not either. Where `SinkExt` is in scope, `socket.send(..)` and `socket.close(..)` are still
-/// those of the WebSocket: the others are `SinkExt::send(&mut socket, ..)` and `SinkExt::close(&mut socket)`.
+/// Messages are written without `flush`, together with all others that are queued. Flushing completes when the kernel
+/// has accepted all messages of this sink.
 ///
-/// Closing it closes the connection, with code 1000, for both directions, and is ready when that is done.
+/// `SinkExt::send` flushes, so each message takes a write of its own. [`WebSocket::send`] and
+/// `SinkExt::feed` do not flush. With `SinkExt` in scope, `socket.send(..)` and `socket.close(..)` are still the
+/// methods of the WebSocket; call the others as `SinkExt::send(&mut socket, ..)` and `SinkExt::close(&mut socket)`.
+///
+/// Closing the sink closes the connection in both directions with code 1000, and completes when the connection has
+/// ended.
 impl Sink<Message> for WebSocket {
     type Error = SinkError;
 
@@ -74,7 +78,7 @@ impl Sink<Message> for WebSocket {
     }
 }
 
-/// As that of the whole [`WebSocket`]. Each clone is a sink of its own.
+/// Behaves like the implementation for [`WebSocket`]. Each clone is a separate sink.
 impl Sink<Message> for Sender {
     type Error = SinkError;
 

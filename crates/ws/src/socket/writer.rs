@@ -1,4 +1,4 @@
-//! A message that is sent piece by piece.
+//! Sends a message piece by piece.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,17 +12,17 @@ use crate::connection::{Connection, Fragment, State};
 use crate::error::IncompleteMessage;
 use crate::message::Text;
 
-/// A message that is sent piece by piece, so that it never has to be in memory as a whole: text, or bytes, as `P` says. It
-/// comes from `begin_text` and `begin_binary`.
+/// A message that is sent piece by piece, so that it is never in memory as a whole. `P` is [`Text`] for a text message
+/// and [`Bytes`] for a binary one. `begin_text` and `begin_binary` create it.
 ///
-/// Each piece is a frame, so pieces of some kilobytes or more are best: a peer may have a limit on the number of fragments.
-/// Pings and Pongs go between them, other messages cannot: their senders wait until this one is finished. It is not
-/// compressed.
+/// Each piece is sent as one frame. Use pieces of several kilobytes or more, because a peer may limit the number of
+/// fragments. Pings and Pongs can be sent between the pieces. Other messages cannot, so their senders wait until this
+/// message is finished. The message is not compressed.
 ///
-/// **It has to be [finished](Self::finish).** Dropped before, it closes the connection with code 1011, unless nothing of it was
-/// written: the peer would wait for the rest, and must not take what it has for the whole. Leaked, by [`std::mem::forget`] or
-/// in a cycle of reference counts, it does neither: nothing else can be sent on the connection, and all who send wait, until
-/// the connection ends.
+/// **Call [`finish`](Self::finish) at the end.** If the writer is dropped after the first piece without `finish`, the
+/// connection is closed with code 1011: otherwise the peer would wait for the rest, or could mistake the part for the
+/// whole message. If the writer is leaked, with [`std::mem::forget`] or in a reference cycle, no other message can be
+/// sent, and all senders wait until the connection ends.
 ///
 /// ```
 /// use tidewire_ws::{IncompleteMessage, WebSocket};
@@ -40,11 +40,11 @@ use crate::message::Text;
 ///     Ok(message.finish().await?)
 /// }
 /// ```
-#[must_use = "a message has to be written and finished"]
+#[must_use = "a `MessageWriter` sends nothing until you call `write` or `finish`"]
 pub struct MessageWriter<'a, P> {
     connection: &'a Connection,
     opcode: Opcode,
-    /// Something of it was written, and its end not.
+    /// A fragment was queued, and the last one was not.
     is_open: bool,
     _payload: PhantomData<fn(P)>,
 }
@@ -62,11 +62,11 @@ impl<'a> MessageWriter<'a, Bytes> {
 }
 
 impl<P: Into<Bytes>> MessageWriter<'_, P> {
-    /// Sends a piece. It is queued as a message is, and waits as a message does while more than
-    /// [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) bytes wait to be written; the first one waits for its turn as
-    /// well.
+    /// Sends a piece of the message. It is queued like a message, and waits while the queue is full, see
+    /// [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size). The first piece also waits until all
+    /// calls that began to wait earlier have sent their messages.
     ///
-    /// Cancel safe: a piece is sent whole or not at all, and a dropped call that was waiting has not sent it.
+    /// Cancel safe: if the call is dropped while it waits, the piece is not sent. A piece is never sent in part.
     ///
     /// # Errors
     /// The connection is closing or has ended.
@@ -75,7 +75,8 @@ impl<P: Into<Bytes>> MessageWriter<'_, P> {
         self.send(&piece.into(), false).await
     }
 
-    /// Ends the message. Only a message of which nothing was written may have to wait, and then it is empty.
+    /// Ends the message. If no piece was written, this sends an empty message, and may wait like
+    /// [`write`](Self::write). Otherwise it does not wait.
     ///
     /// # Errors
     /// The connection is closing or has ended.

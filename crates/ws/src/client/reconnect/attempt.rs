@@ -1,4 +1,4 @@
-//! One attempt to connect, with what the program adds to it.
+//! One attempt to connect, with the hooks of the program.
 
 use std::error::Error;
 use std::fmt;
@@ -12,17 +12,17 @@ use net::Stream;
 use crate::client::{ConnectError, Connector};
 use crate::socket::WebSocket;
 
-/// An attempt that is under way.
+/// An attempt in progress.
 pub(super) type ConnectFuture = BoxFuture<Result<(WebSocket, Response<()>), ConnectError>>;
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A function of the program, shared by all attempts.
+/// A hook of the program, shared by all attempts.
 type Hook<A, B, E> = Arc<dyn Fn(A) -> BoxFuture<Result<B, E>> + Send + Sync>;
 
-/// What the program does in each attempt.
+/// The hooks that run in each attempt.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
     pub(super) before_connect: Option<Hook<Connector, Connector, BoxError>>,
@@ -31,7 +31,7 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    /// All of it takes no longer than [`Connector::timeout`] says.
+    /// Starts an attempt. [`Connector::timeout`] limits the attempt and its hooks together.
     pub(super) fn start_attempt(&self, connect: &Connector) -> ConnectFuture {
         let (hooks, connect) = (self.clone(), connect.clone());
         Box::pin(async move { connect.with_timeout(hooks.connect(connect.clone())).await })

@@ -1,4 +1,4 @@
-//! What happens to a client that connects again by itself.
+//! The events of a client that reconnects by itself.
 
 use std::error::Error;
 use std::fmt;
@@ -12,63 +12,65 @@ use crate::client::ConnectError;
 use crate::error::CloseCause;
 use crate::message::Message;
 
-/// The longest that a server may ask for by `Retry-After`. What it asks for beyond is not granted.
+/// The longest delay that `Retry-After` can cause; a longer one is shortened to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// What [`ReconnectingWebSocket::next_event`](crate::ReconnectingWebSocket::next_event) tells.
+/// An event of a [`ReconnectingWebSocket`](crate::ReconnectingWebSocket), returned by
+/// [`next_event`](crate::ReconnectingWebSocket::next_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReconnectEvent {
-    /// An attempt begins.
+    /// An attempt to connect starts.
     Connecting {
-        /// Its number: 0 is the very first. The next after a connection that has lasted is 1 again.
+        /// The number of the attempt. The first one ever is 0. The count restarts at 1 after a connection that lasted
+        /// for [`Reconnection::delay_max`](crate::Reconnection::delay_max).
         attempt: u32,
     },
-    /// There is a connection.
+    /// The client has connected.
     Connected {
-        /// The subprotocol that was agreed on.
+        /// The subprotocol that the server selected.
         protocol: Option<String>,
-        /// The server's answer.
+        /// The response of the server to the handshake.
         response: Box<Response<()>>,
     },
-    /// A message.
+    /// A message was received.
     Message(Message),
     /// The connection has ended.
     Disconnected {
-        /// How.
+        /// How the connection ended.
         cause: CloseCause,
     },
-    /// The attempt has failed.
+    /// The attempt to connect has failed.
     ConnectFailed {
-        /// Who is to blame.
+        /// Why the attempt failed.
         error: Arc<ConnectError>,
     },
-    /// The next attempt comes after a delay that begins now.
+    /// The next attempt will start after a delay, which begins now.
     Reconnecting {
-        /// The number of that attempt.
+        /// The number of the next attempt.
         attempt: u32,
-        /// How long it is until then.
+        /// The delay before the next attempt.
         delay: Duration,
     },
-    /// There will be no other attempt, and no other event.
+    /// There are no more attempts. This is the last event.
     ReconnectFailed {
-        /// What this follows from.
+        /// The failure after which no further attempt is made.
         failure: ConnectionFailure,
     },
 }
 
-/// What was lost: a connection, or an attempt to make one.
+/// Why there is no connection: it has ended, or an attempt to connect has failed.
 #[derive(Debug, Clone)]
 pub enum ConnectionFailure {
-    /// A connection has ended, in this way.
+    /// The connection has ended.
     Disconnected(CloseCause),
-    /// No connection came about.
+    /// An attempt to connect has failed.
     ConnectFailed(Arc<ConnectError>),
 }
 
 impl ConnectionFailure {
-    /// Whether it makes sense to try again, as far as can be known: always after a connection, and after an attempt as
-    /// [`ConnectError::is_transient`] says.
+    /// Returns `true` if another attempt may succeed: always after the end of a connection, and according to
+    /// [`ConnectError::is_transient`] after a failed attempt.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -77,7 +79,7 @@ impl ConnectionFailure {
         }
     }
 
-    /// The status with which the server refused, if it did.
+    /// Returns the HTTP status if the server rejected the handshake with one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self {
@@ -86,14 +88,14 @@ impl ConnectionFailure {
         }
     }
 
-    /// How long the server wants to be left alone (RFC 9110 §10.2.3). As a date it is not looked at: that would depend on
-    /// two clocks.
+    /// The delay in the `Retry-After` header of the response (RFC 9110 §10.2.3). A date is ignored, because it would
+    /// depend on two clocks.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let Self::ConnectFailed(error) = self else { return None };
         let ConnectError::Rejected(response) = &**error else { return None };
         let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
         let is_seconds = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-        // Of any number of digits; those that are too many for the type are too many seconds as well.
+        // The value may have any number of digits. A value that overflows the type is above the maximum anyway.
         let seconds = is_seconds.then(|| value.parse().unwrap_or(u64::MAX))?;
         Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
     }

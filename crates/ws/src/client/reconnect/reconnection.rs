@@ -1,4 +1,4 @@
-//! How to connect again: how often and how soon, after what not at all, and what is new each time.
+//! The settings of reconnecting: attempts, delays, final errors and hooks.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::client::reconnect::attempt::{ConnectFuture, Hooks};
 use crate::client::reconnect::event::ConnectionFailure;
 use crate::socket::WebSocket;
 
-/// How a [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) connects again.
+/// The settings of a [`ReconnectingWebSocket`](crate::ReconnectingWebSocket).
 ///
 /// ```no_run
 /// # async fn token() -> std::io::Result<String> { Ok(String::new()) }
@@ -27,12 +27,12 @@ use crate::socket::WebSocket;
 /// let reconnection = Reconnection::new()
 ///     .attempts(10)
 ///     .delay_max(Duration::from_secs(60))
-///     // A token is good for a minute: each attempt gets a new one.
+///     // A token is valid for a minute, so each attempt requests a new one.
 ///     .before_connect(async |connect: Connector| {
 ///         let token = token().await?;
 ///         Ok::<_, std::io::Error>(connect.header("authorization", format!("Bearer {token}")))
 ///     })
-///     // The server forgets us with the connection: each new one begins with this.
+///     // The server forgets the subscription with the connection, so each connection subscribes again.
 ///     .on_connect(async |mut socket: WebSocket| {
 ///         socket.send(r#"{"subscribe": ["BTC", "ETH"]}"#).await?;
 ///         Ok::<_, SendError>(socket)
@@ -42,17 +42,19 @@ use crate::socket::WebSocket;
 /// # }
 /// ```
 ///
-/// **Delays.** The first attempt comes at once. After it has failed, or a connection has ended, the next one waits
-/// [`delay`](Self::delay), the one after it twice as long, and so on up to [`delay_max`](Self::delay_max); each is longer or
-/// shorter by a random part, at the maximum only shorter. They begin again after a connection that has lasted for
-/// `delay_max`, and not before: a server that accepts and hangs up is treated like one that refuses. A server that refuses
-/// with a `Retry-After` in seconds is left alone for as long (five minutes at most), and the delay comes on top of that,
-/// because others were told the same.
+/// **Delays.** The first attempt starts at once. After a failed attempt or the end of a connection, the client waits
+/// for [`delay`](Self::delay). Each further delay is twice as long, up to [`delay_max`](Self::delay_max). A random part
+/// makes each delay longer or shorter; a delay at the maximum can only become shorter.
 ///
-/// The functions of the program are called for each attempt anew. One that needs something of the program's clones it
-/// on each call: `move |connect| { let tokens = tokens.clone(); async move { … } }`.
+/// The delays restart after a connection that lasted for `delay_max`. A shorter connection counts as a failed attempt,
+/// so a server that accepts and then disconnects gets no more attempts than one that refuses. If the server rejects the
+/// handshake with a `Retry-After` in seconds, the client waits for that time (at most five minutes) plus the delay,
+/// because other clients received the same `Retry-After`.
+///
+/// **Hooks** are called for each attempt. If a hook uses values of the program, it clones them on each call: `move
+/// |connect| { let tokens = tokens.clone(); async move { … } }`.
 #[derive(Clone)]
-#[must_use = "it does nothing before `Connect::reconnect_with`"]
+#[must_use = "a `Reconnection` does nothing until you pass it to `Connector::reconnect_with`"]
 pub struct Reconnection {
     attempts: Option<u32>,
     delay: Duration,
@@ -63,7 +65,8 @@ pub struct Reconnection {
 }
 
 impl Reconnection {
-    /// For ever, after a second at first and five at most, unless the server says that the request is wrong.
+    /// Creates the default settings: an unlimited number of attempts, with delays that grow from 1 second to 5 seconds.
+    /// The client stops if the server says that the request is wrong.
     pub fn new() -> Self {
         Self {
             attempts: None,
@@ -75,8 +78,8 @@ impl Reconnection {
         }
     }
 
-    /// How many attempts are made after one that has failed, or after a connection, before it is given up; with 0 it is
-    /// given up at the first loss. Default: `None`, without an end. A connection that has lasted begins the count again.
+    /// Sets how many attempts follow a failed attempt or the end of a connection. With 0, the first failure is final.
+    /// Default: `None`, no limit. A connection that lasted for [`delay_max`](Self::delay_max) restarts the count.
     #[doc(alias = "reconnection_attempts")]
     #[doc(alias = "reconnectionAttempts")]
     pub fn attempts(mut self, attempts: impl Into<Option<u32>>) -> Self {
@@ -84,7 +87,8 @@ impl Reconnection {
         self
     }
 
-    /// The delay before the first of these attempts; it doubles with each. Default: 1 second. At least 1 millisecond.
+    /// Sets the delay before the first of these attempts. It doubles with each attempt. Default: 1 second. Minimum: 1
+    /// millisecond.
     #[doc(alias = "reconnection_delay")]
     #[doc(alias = "reconnectionDelay")]
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -92,10 +96,11 @@ impl Reconnection {
         self
     }
 
-    /// The longest delay, and how long a connection has to last for the delays to begin again. Default: 5 seconds. At least
-    /// 1 millisecond.
+    /// Sets the longest delay. A connection that lasts at least as long restarts the delays. Default: 5 seconds.
+    /// Minimum: 1 millisecond.
     ///
-    /// Where many clients use the same server, make it a minute: it is they who keep it from coming back.
+    /// If many clients use the same server, set it to a minute. Otherwise their attempts can overload the server when
+    /// it restarts.
     #[doc(alias = "reconnection_delay_max")]
     #[doc(alias = "reconnectionDelayMax")]
     pub fn delay_max(mut self, delay_max: Duration) -> Self {
@@ -103,28 +108,30 @@ impl Reconnection {
         self
     }
 
-    /// Which part of a delay is up to chance, above 0 and at most 1. Default: 0.5. Anything else leaves nothing to chance.
+    /// Sets the random part of a delay, above 0 and at most 1. Default: 0.5. With any other value, delays are not
+    /// random.
     #[doc(alias = "randomizationFactor")]
     pub fn randomization_factor(mut self, randomization_factor: f64) -> Self {
         self.randomization_factor = randomization_factor;
         self
     }
 
-    /// Whether to go on, after what was lost. Default: [`ConnectionFailure::is_transient`], which goes on unless the server has said
-    /// that the request is wrong (HTTP 4xx, with exceptions) or there cannot be such a request.
+    /// Sets the function that decides whether to try again after a failure. Default:
+    /// [`ConnectionFailure::is_transient`], which stops only if the server says that the request is wrong (HTTP 4xx,
+    /// with exceptions) or the request cannot be made.
     ///
     /// ```
     /// use tidewire_ws::{CloseCause, CloseCode, ConnectionFailure, Reconnection};
     ///
     /// let reconnection = Reconnection::new().should_reconnect(|lost| match lost {
-    ///     // This server closes so when the account is not paid for.
+    ///     // This server closes with code 4402 if the account is not paid for.
     ///     ConnectionFailure::Disconnected(CloseCause::ClosingHandshake(Some(frame))) => frame.code.as_u16() != 4402,
-    ///     // And a balancer before it answers 404 while it starts.
+    ///     // A load balancer in front of it responds with 404 while the server starts.
     ///     lost => lost.is_transient() || lost.status().is_some_and(|status| status == 404),
     /// });
     /// ```
     ///
-    /// It is not asked when there are no [`attempts`](Self::attempts) left, nor after
+    /// The function is not called if there are no [`attempts`](Self::attempts) left, nor after
     /// [`close`](crate::ReconnectingWebSocket::close).
     pub fn should_reconnect(
         mut self,
@@ -134,11 +141,12 @@ impl Reconnection {
         self
     }
 
-    /// What each attempt begins with: the request is renewed, for instance with another token, or goes to another server
-    /// ([`Connector::url`]). The function is given what the program began with, not what the last attempt has made of it.
+    /// Sets a hook that runs before each attempt and may change the [`Connector`], for example to set a new token or to
+    /// use another server ([`Connector::url`]). The hook always receives the original `Connector`, not the result of an
+    /// earlier call.
     ///
-    /// If it fails the attempt has failed, with [`ConnectError::Hook`](crate::ConnectError::Hook). Its time counts as
-    /// part of that which [`Connector::timeout`] allows, as it was set in the beginning.
+    /// If the hook fails, the attempt fails with [`ConnectError::Hook`](crate::ConnectError::Hook). The time of the
+    /// hook counts towards the [`Connector::timeout`] of the original `Connector`.
     pub fn before_connect<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(Connector) -> Fut + Send + Sync + 'static,
@@ -152,11 +160,11 @@ impl Reconnection {
         self
     }
 
-    /// What each connection begins with, before the program gets or sends anything on it: to subscribe again, or to log
-    /// in and wait for the answer. The messages that the function receives are its own.
+    /// Sets a hook that runs on each new connection before the program can use it, for example to subscribe again, or
+    /// to log in and wait for the response. The program does not get the messages that the hook receives.
     ///
-    /// If it fails the attempt has failed, with [`ConnectError::Hook`](crate::ConnectError::Hook). Its time counts as
-    /// part of that which [`Connector::timeout`] allows.
+    /// If the hook fails, the attempt fails with [`ConnectError::Hook`](crate::ConnectError::Hook). The time of the
+    /// hook counts towards [`Connector::timeout`].
     pub fn on_connect<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
@@ -170,8 +178,8 @@ impl Reconnection {
         self
     }
 
-    /// Connects over streams that the program makes, one for each attempt, as [`Connector::connect_over`] does over one:
-    /// through a tunnel, to a Unix socket.
+    /// Sets a function that opens a stream for each attempt, for example through a tunnel or to a Unix socket. The
+    /// client then connects as [`Connector::connect_over`] does.
     pub fn connect_over<F, Fut, S>(mut self, stream: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -193,7 +201,7 @@ impl Reconnection {
         self.hooks.start_attempt(connect)
     }
 
-    /// Whether there is another attempt after this many, and after this.
+    /// Whether another attempt may follow, after this number of attempts and this failure.
     pub(super) fn allows_attempt(&self, attempts: u32, lost: &ConnectionFailure) -> bool {
         self.attempts.is_none_or(|most| attempts < most) && (self.should_reconnect)(lost)
     }
