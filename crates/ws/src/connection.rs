@@ -1,7 +1,7 @@
-//! What the handles and the task of a connection share.
+//! The state that the handles and the task of a connection share.
 //!
 //! Hot path. The mutex is uncontended unless a program moves a handle to another task: the driver does not hold it
-//! while it polls the handler, and the handler's calls come one at a time.
+//! while it polls the handler, and the handler makes one call at a time.
 
 mod driver;
 mod flush_and_close;
@@ -32,12 +32,12 @@ use crate::message::{Message, PreparedMessage};
 pub(crate) use driver::Driver;
 pub(crate) use sending::{Fragment, PushError};
 
-/// A connection, between its handle and its driver.
+/// The state of a connection, shared by its handles and its driver.
 #[derive(Debug)]
 pub(crate) struct Connection(Mutex<State>);
 
 impl Connection {
-    /// Bytes of one, counted with those of the `Arc` around it.
+    /// The size of a connection in bytes, including the `Arc` around it.
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Self>() + 2 * size_of::<usize>();
 
@@ -79,8 +79,9 @@ impl Connection {
         }))
     }
 
-    /// A handle's way in. If the driver sleeps and `operation` has left it something to do, it is woken, after the
-    /// lock is released, and so are the calls that need not wait any longer. A driver at work does it when it is done.
+    /// Runs an operation of a handle under the lock. If the driver is waiting and has something to do afterwards, this
+    /// wakes it, and also the calls that no longer have to wait, after the lock is released. During a poll of the
+    /// driver, the driver itself does both at the end.
     pub(crate) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
         let (result, driver, woken) = {
             let mut state = self.lock();
@@ -98,13 +99,14 @@ impl Connection {
         result
     }
 
-    /// The driver is about to poll the handler: until [`end_driver_poll`](Self::end_driver_poll) nobody needs to wake it.
+    /// Called before the driver polls the handler. Until [`end_driver_poll`](Self::end_driver_poll), no operation wakes
+    /// the driver.
     pub(crate) fn begin_driver_poll(&self, cx: &Context<'_>) {
         self.lock().begin_driver_poll(cx);
     }
 
-    /// The driver has polled the handler: writes what that has left, and goes on with a close. Ready when the
-    /// connection is over. `failed` says that the handler has failed.
+    /// Called after the driver has polled the handler: writes what was queued, and continues a close. Returns `Ready`
+    /// when the connection has ended. `failed` is `true` if the handler has failed.
     pub(crate) fn end_driver_poll(
         &self,
         failed: bool,
@@ -126,7 +128,7 @@ impl Connection {
         polled
     }
 
-    /// The driver is gone: the runtime stops.
+    /// The driver was dropped: the runtime shuts down, or the connection has ended.
     pub(crate) fn driver_dropped(&self) {
         let (receiver, woken, _former) = {
             let mut state = self.lock();
@@ -145,14 +147,14 @@ impl Connection {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of a user runs under the lock; a poisoned one still holds a whole state.
+        // No user code runs under the lock, so a poisoned lock still holds a consistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the handles do alike.
+/// The operations that all handles share.
 impl Connection {
-    /// Pushes at once, or as soon as it is this call's turn and there is room.
+    /// Pushes at once, or waits until it is this call's turn in the queue and there is capacity.
     #[inline]
     pub(crate) async fn push(
         &self,
@@ -189,12 +191,12 @@ impl Connection {
         getrandom::fill(&mut payload).map_err(|_| PingError::NoRandomness)?;
         let idle_timeout = self.with(|state| state.idle_timeout());
         let mut waiter = Waiter::new(self);
-        let answer = poll_fn(|cx| waiter.with(|state, ticket| state.poll_ping(ticket, payload, cx)));
-        let answer = match idle_timeout {
-            Some(limit) => timeout(limit, answer).await.map_err(|_| PingError::TimedOut)?,
-            None => answer.await,
+        let pong = poll_fn(|cx| waiter.with(|state, ticket| state.poll_ping(ticket, payload, cx)));
+        let round_trip = match idle_timeout {
+            Some(limit) => timeout(limit, pong).await.map_err(|_| PingError::TimedOut)?,
+            None => pong.await,
         };
-        answer.map_err(|_| PingError::Closed)
+        round_trip.map_err(|_| PingError::Closed)
     }
 
     pub(crate) fn buffered(&self) -> usize {
@@ -216,17 +218,18 @@ impl Connection {
     }
 }
 
-/// From this many bytes on that were received, or compressed to be sent, other tasks get their turn before the next message.
+/// After this many bytes that were received, or compressed for sending, the call yields to other tasks before the next
+/// message.
 const COOP_BUDGET_BYTES: usize = 1024 * 1024;
 
-/// Has the task polled again when others have had their turn: not by waking it, which would keep the runtime from looking at
-/// its sockets.
+/// Schedules the task to be polled again after other tasks. It uses `yield_now`, because waking the task directly would
+/// keep the runtime from polling its sockets.
 #[cold]
 fn defer_wake(cx: &Context<'_>) {
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(cx.waker()));
 }
 
-/// Mostly nobody has waited, and then not even a list is walked.
+/// Most calls wake no waiter, so the common path is inlined and skips the loop.
 #[inline]
 fn wake(woken: Vec<Waker>) {
     if !woken.is_empty() {
@@ -241,52 +244,52 @@ fn wake_all(woken: Vec<Waker>) {
     }
 }
 
-/// What is under the lock.
+/// The state under the lock.
 #[derive(Debug)]
 pub(crate) struct State {
     stream: WebSocketStream<Stream>,
-    /// Where messages may be compressed.
+    /// Present if compression was negotiated.
     deflater: Option<Box<Deflater>>,
     max_write_buffer_size: usize,
-    /// Bytes that were written, at least: pongs that joined them on the way are not told apart.
+    /// A lower bound of the bytes that were written: Pongs that are queued during a write are not counted.
     written: u64,
-    /// When the last read brought something. Messages of one read may be taken minutes apart: it is no time to count from what
-    /// follows.
+    /// When the last read returned bytes. The program may take messages of one read minutes apart, so do not measure
+    /// from this time what happens after the read.
     last_read_at: Time,
-    /// The driver's waker. It is taken to wake the driver, which puts a new one here.
+    /// The driver's waker. Waking the driver takes it; the driver stores a new one at its next poll.
     driver: Option<Waker>,
     /// The waker of the call that waits for a message.
     receiver: Option<Waker>,
-    /// All other calls that wait.
+    /// All other waiting calls.
     waiters: Option<Box<Waiters>>,
-    /// Boxed, because most of a connection's life has no end.
+    /// Boxed, because it is empty for most of a connection's life.
     close_cause: Option<Box<CloseCause>>,
-    /// Nothing can be written any more. What has arrived before can still be received.
+    /// Set when writing has failed. What arrived before can still be received.
     write_error: Option<io::ErrorKind>,
-    /// The receiver is dropped: what to close with.
+    /// Set when the receiver was dropped: the code to close with.
     receiver_dropped: Option<CloseCode>,
     phase: Phase,
     keepalive: Keepalive,
     keepalive_timer: KeepaliveTimer,
-    /// Bytes of messages that were received, or compressed, since the last time that other tasks had their turn.
+    /// Bytes of messages that were received, or compressed, since the task last yielded to other tasks.
     budget_used: usize,
-    /// Messages are received in chunks.
+    /// Whether messages are received in chunks.
     in_chunks: bool,
-    /// The driver is polling the handler, and will look at everything afterwards.
+    /// Whether the driver is polling the handler. It checks everything afterwards.
     in_driver_poll: bool,
-    /// The stream takes no more bytes now; the driver is woken when it does.
+    /// Whether the stream accepts no more bytes at the moment. The driver is woken when it does again.
     write_blocked: bool,
-    /// The driver is to wake the receiver.
+    /// Whether the driver has to wake the receiver.
     wake_receiver: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The receiver reads.
+    /// Open: calls of the receiver read the stream.
     Open,
-    /// We close: the driver reads, for the peer's Close, and drops what comes before.
+    /// Closing by this side: the driver reads until the peer's Close, and drops all messages before it.
     Draining,
-    /// Nothing is left to be done on the stream.
+    /// Nothing is left to do on the stream.
     Finished,
 }
 
@@ -294,9 +297,10 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeepaliveTimer {
     On,
-    /// It has expired: the call in `recv`, or the next one, reads what the peer has sent meanwhile, and checks.
+    /// The timer has expired. The call in `recv`, or the next one, first reads what the peer has sent, and then checks
+    /// the keepalive.
     Expired,
-    /// That call has checked. A sleeping driver has to be woken.
+    /// That call has checked. If the driver is waiting, it has to be woken.
     RestartRequested,
 }
 

@@ -88,7 +88,7 @@ where
 /// ```
 ///
 /// [`listen`](crate::listen) runs a server with default settings in one line. In a program that has an HTTP server, use
-/// [`upgrade`] there.
+/// [`upgrade()`] there.
 #[derive(Debug)]
 #[must_use = "a `Server` accepts no connections until you call `serve` or `serve_until`"]
 pub struct Server {

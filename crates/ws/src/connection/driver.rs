@@ -1,7 +1,7 @@
-//! The task of a connection: it polls the handler, and writes what that has sent.
+//! The task of a connection. It polls the handler, and writes what the handler has sent.
 //!
-//! Hot path. The order is what makes many messages leave in one write: the handler runs until it waits, and only then
-//! are its messages written. Nothing is held back longer than that.
+//! Hot path. The handler first runs until it waits, and then all its messages are written. This order puts many
+//! messages into one write, and delays none of them beyond that poll.
 
 use std::future::{Future, Ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,22 +17,23 @@ use crate::limits::Limits;
 use crate::server::HandlerOutput;
 use crate::socket::WebSocket;
 
-/// The future of a connection, from its upgrade to its last byte. It ends when both the handler and the connection
-/// have.
+/// The future of a connection, from its upgrade to its last byte. It completes when both the handler and the connection
+/// have ended.
 pub(crate) struct Driver<Fut> {
     connection: Arc<Connection>,
-    /// Boxed, so that its memory goes with it: a handler may return at once and leave its WebSocket to another task.
+    /// Boxed, so that its memory is freed when it returns: a handler may return early and leave its WebSocket to
+    /// another task.
     handler: Option<Pin<Box<Fut>>>,
     failed: bool,
     deadline: DeadlineTimer,
 }
 
 impl Driver<Ready<()>> {
-    /// The task of a client's connection. Its handle lives in the program's own task, like that of a handler which has
-    /// given it away.
+    /// Spawns the task of a client's connection. The program's own task uses the handle, as after a handler has moved
+    /// it to another task.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime.
+    /// Panics if it is called outside of a Tokio runtime.
     pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, agreed: &Negotiated) -> WebSocket {
         let connection = Arc::new(Connection::client(upgraded, limits, agreed.deflate()));
         let socket = WebSocket::new(Arc::clone(&connection), agreed.protocol().map(Into::into));
@@ -51,15 +52,15 @@ impl<Fut: Future<Output: HandlerOutput>> Driver<Fut> {
     ) -> Self {
         let connection = Arc::new(Connection::server(upgraded, limits, deflate));
         let socket = WebSocket::new(Arc::clone(&connection), protocol);
-        // A handler may also panic before there is a future of it.
+        // A handler may also panic before it returns its future.
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();
         Self { connection, failed: handler.is_none(), handler, deadline: DeadlineTimer::new() }
     }
 
-    /// Polls the handler, if it has not returned.
+    /// Polls the handler unless it has returned.
     fn poll_handler(&mut self, cx: &mut Context<'_>) {
         let Some(handler) = &mut self.handler else { return };
-        // A panic ends this connection, with a code that says so, and nothing else. The panic hook has told of it, and
+        // A panic of the handler ends only this connection, with code 1011. The panic hook has already reported it, and
         // the handler is never polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)));
         match polled {

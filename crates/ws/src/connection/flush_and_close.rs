@@ -1,4 +1,4 @@
-//! Hot path. The turns of the driver: what was sent is written, and a close goes on to the end of the stream.
+//! Hot path. The polls of the driver: writes what is queued, and carries a close through to the end of the stream.
 
 use std::task::{Context, Poll, Waker, ready};
 
@@ -14,7 +14,7 @@ impl State {
         self.stream.buffered()
     }
 
-    /// Begins to close, unless that has begun.
+    /// Begins to close, unless the connection is closing or has ended.
     pub(crate) fn close(&mut self, frame: Option<CloseFrame>) {
         if self.phase == Phase::Open && self.close_cause.is_none() {
             self.phase = Phase::Draining;
@@ -22,7 +22,7 @@ impl State {
         }
     }
 
-    /// How the connection has ended, as soon as it has.
+    /// Waits for the end of the connection, and returns how it ended.
     pub(crate) fn poll_closed(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> Poll<CloseCause> {
         if let Some(closed) = &self.close_cause {
             return Poll::Ready(closed.as_ref().clone());
@@ -35,7 +35,7 @@ impl State {
         self.close_cause.as_deref()
     }
 
-    /// The receiver is dropped. The driver closes: it knows whether the handler has failed.
+    /// Called when the receiver is dropped. Only the driver knows whether the handler has failed, so the driver closes.
     pub(crate) fn drop_receiver(&mut self, code: CloseCode) {
         self.receiver_dropped = Some(code);
         self.receiver = None;
@@ -52,7 +52,7 @@ impl State {
         Poll::Pending
     }
 
-    /// Whether a sleeping driver has to look.
+    /// Whether a waiting driver has to be woken.
     pub(super) fn has_work(&self) -> bool {
         let ending =
             self.receiver_dropped.is_some() || self.close_cause.is_some() || self.phase == Phase::Draining;
@@ -122,12 +122,12 @@ impl State {
         }
     }
 
-    /// A deadline of the [`Keepalive`](super::keepalive::Keepalive) has passed.
+    /// Called when a deadline of the [`Keepalive`](super::keepalive::Keepalive) has passed.
     pub(super) fn keepalive_expired(&mut self, now: Time) {
         if self.keepalive.stall_deadline().is_some_and(|until| until <= now) {
             self.set_close_cause(CloseCause::IdleTimeout);
         } else {
-            // The call in `recv`, if there is one, has to check: it reads first.
+            // The call in `recv`, if there is one, has to check, because it reads first.
             self.keepalive_timer = KeepaliveTimer::Expired;
         }
         self.wake_receiver = true;
@@ -163,10 +163,11 @@ impl State {
         self.stream.poll_close(now, cx)
     }
 
-    /// Nothing more will be received.
+    /// Called when nothing more will be received.
     pub(super) fn handle_stream_ended(&mut self, ended: StreamEnd) {
         if matches!(ended, StreamEnd::Eof) {
-            // A peer that ends its half may still read: it gets what waits, and a Close, as long as a close may take.
+            // A peer that ends its half of the stream may still read. It gets what is queued, and a Close, within the
+            // close timeout.
             self.stream.close(None, net::now());
         }
         self.set_close_cause(ended.into());
@@ -182,8 +183,8 @@ impl State {
         self.stream.queue_mut().clear();
     }
 
-    /// The program may keep its handle for as long as it likes, and with it this, but not a descriptor of the system, nor a
-    /// compressor. The caller drops the stream, when it holds no lock.
+    /// Releases the stream and the compressor after the end, because the program may keep its handle and this state for
+    /// a long time. The caller drops the stream after releasing the lock.
     pub(super) fn release_stream(&mut self) -> Option<Stream> {
         if self.phase != Phase::Finished {
             return None;
@@ -192,14 +193,15 @@ impl State {
         Some(self.stream.take_stream())
     }
 
-    /// Writes what waits, unless the driver is about to: without its waker it has been woken.
+    /// Writes what is queued, unless the driver is about to: if its waker was taken, it was woken.
     pub(super) fn flush(&mut self) {
         if self.driver.is_some() {
             self.write();
         }
     }
 
-    /// Writes what waits, as far as the stream takes it. The driver is who is told when it takes more, whoever calls.
+    /// Writes what is queued until the stream accepts no more. Always registers the driver's waker, whichever task
+    /// calls this.
     pub(super) fn write(&mut self) {
         let driver = self.driver.as_ref().unwrap_or(Waker::noop());
         if self.write_error.is_some() || self.phase == Phase::Finished {
@@ -225,7 +227,8 @@ impl State {
         }
         let written = before.saturating_sub(self.stream.buffered());
         self.written += written as u64;
-        // Without progress whoever is woken would only wait again, and for a handler of this task that is a loop.
+        // Waking a call without progress would only make it wait again, and would be an endless loop for a handler in
+        // this task.
         if written > 0
             && let Some(waiters) = &mut self.waiters
         {

@@ -1,4 +1,4 @@
-//! Up to where a `Sink` has to be flushed.
+//! How far a `Sink` has to be flushed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The position while the message is held back.
 const HELD_BACK: u64 = u64::MAX;
 
-/// Where the last message that a `Sink` has sent ends, counted in bytes of the connection.
+/// The position after the last message of a `Sink`, in bytes since the beginning of the connection.
 ///
-/// It allocates with the first message, so a handle that is never used as a `Sink` pays a pointer for it.
+/// It allocates at the first message, so a handle that is never used as a `Sink` costs only a pointer.
 #[derive(Debug, Default)]
 pub(crate) struct FlushPosition(Option<Arc<AtomicU64>>);
 
-/// The position of a message that the connection holds back. The connection sets it when the message is queued. It is read
-/// and written only under the lock of the connection, so the atomic needs no order of its own.
+/// The position of a message that the connection holds back. The connection sets it when it queues the message. It is
+/// read and written only under the connection's lock, so relaxed atomic operations are enough.
 #[derive(Debug)]
 pub(crate) struct PendingPosition(Arc<AtomicU64>);
 
 impl FlushPosition {
-    /// `None` while the message is held back.
+    /// Returns the position, or `None` while the message is held back.
     pub(crate) fn position(&self) -> Option<u64> {
         let position = self.0.as_ref().map_or(0, |position| position.load(Ordering::Relaxed));
         (position != HELD_BACK).then_some(position)

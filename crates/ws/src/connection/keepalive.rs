@@ -1,4 +1,4 @@
-//! When a silent peer is sent a Ping, and when it is given up.
+//! When a silent peer gets a Ping, and when it times out.
 //!
 //! Hot path.
 
@@ -9,16 +9,17 @@ use ws_proto::Time;
 
 use crate::limits::Limits;
 
-/// A check that comes so long after its deadline says nothing about the peer: the program has not been receiving.
+/// If a check is later than its deadline by this much, the program was not receiving, so the silence says nothing about
+/// the peer.
 const LATE_MILLIS: u32 = 1_000;
 
-/// When the peer last gave a sign of life, and what follows if it gives none. It takes 32 bytes of each connection: limits
-/// are kept in milliseconds, so more than 49 days count as 49 days.
+/// The time of the peer's last sign of life, and the deadlines that follow. It takes 32 bytes per connection: limits
+/// are stored in milliseconds, so durations above 49 days count as 49 days.
 #[derive(Debug)]
 pub(crate) struct Keepalive {
-    /// When something was last received; once a Ping is sent for the silence, when it was sent.
+    /// When something was last received, or when the Ping was sent if one was sent since.
     idle_since: Time,
-    /// If writing is stalled: since when the peer has taken none of the bytes that wait for it.
+    /// If `stalled`, since when the peer has accepted none of the queued bytes.
     stalled_since: Time,
     ping_after: Option<NonZeroU32>,
     idle_timeout: Option<NonZeroU32>,
@@ -30,7 +31,7 @@ pub(crate) struct Keepalive {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeepaliveAction {
     Wait,
-    /// Send a Ping, and check again.
+    /// Send a Ping, and check again later.
     SendPing,
     /// End the connection.
     TimedOut,
@@ -52,14 +53,14 @@ impl Keepalive {
         }
     }
 
-    /// Something was received.
+    /// Called when something was received.
     pub(crate) fn received(&mut self, now: Time) {
         self.idle_since = now;
         self.pinged = false;
     }
 
-    /// Everything was read, and nothing was there. Only a caller that has just read may check: while nobody reads, the
-    /// peer cannot be seen to be alive.
+    /// Checks the deadlines. Call it only after a read that found nothing: a peer may have sent something that was not
+    /// read yet.
     pub(crate) fn check(&mut self, now: Time) -> KeepaliveAction {
         let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) else {
             return KeepaliveAction::Wait;
@@ -70,18 +71,19 @@ impl Keepalive {
         }
         self.idle_since = now;
         if self.times_out_next() {
-            // Pings are off for it, and it may have waited for the program's answer, which leaves now.
+            // No Ping is sent before the timeout, and the peer may have waited for the program's response, which is
+            // sent only now.
             return KeepaliveAction::Wait;
         }
         self.pinged = true;
         KeepaliveAction::SendPing
     }
 
-    /// When [`check`](Self::check) comes to something new.
+    /// Returns when [`check`](Self::check) next has something to do.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let millis = match (self.pinged, self.ping_after, self.idle_timeout) {
             (false, Some(ping_after), Some(idle_timeout)) => ping_after.min(idle_timeout).get(),
-            // The Ping was sent: what is left of the idle timeout is the time for its Pong, whenever the Ping was sent.
+            // After the Ping, the peer has the rest of the idle timeout to respond, even if the Ping was sent late.
             (true, Some(ping_after), Some(idle_timeout)) => {
                 idle_timeout.get().saturating_sub(ping_after.get())
             }
@@ -96,12 +98,13 @@ impl Keepalive {
         })
     }
 
-    /// Everything that waited was written.
+    /// Called when all queued bytes were written.
     pub(crate) fn write_finished(&mut self) {
         self.stalled = false;
     }
 
-    /// Bytes wait, and the peer takes no more of them now; `progressed` says whether it has just taken some.
+    /// Called when bytes are queued and the peer accepts no more at the moment. `progressed` is `true` if it has just
+    /// accepted some.
     pub(crate) fn write_stalled(&mut self, progressed: bool, now: Time) {
         if progressed || !self.stalled {
             self.stalled_since = now;
@@ -109,19 +112,19 @@ impl Keepalive {
         self.stalled = true;
     }
 
-    /// How long a peer may give no sign of life.
+    /// Returns how long a peer may give no sign of life.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout.map(|millis| Duration::from_millis(millis.get().into()))
     }
 
-    /// When a peer that takes nothing has timed out.
+    /// Returns when a peer that accepts no bytes times out.
     pub(crate) fn stall_deadline(&self) -> Option<Time> {
         let idle_timeout = self.idle_timeout.filter(|_| self.stalled)?;
         Some(add_millis(self.stalled_since, idle_timeout.get()))
     }
 }
 
-/// It is computed in every turn; `Duration` would divide twice.
+/// Adds milliseconds. This runs at every poll of the driver; adding a `Duration` would divide twice.
 fn add_millis(time: Time, millis: u32) -> Time {
     Time::from_micros(time.as_micros().saturating_add(u64::from(millis) * 1_000))
 }

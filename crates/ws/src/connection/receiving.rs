@@ -1,4 +1,4 @@
-//! Hot path. What a connection receives, and for how long it is waited for.
+//! Hot path. Receives messages, and checks the keepalive.
 
 use std::cell::Cell;
 use std::task::{Context, Poll, ready};
@@ -16,16 +16,18 @@ use crate::connection::waiters::Waiters;
 use crate::error::CloseCause;
 use crate::message::{Chunk, Message};
 
-/// What a read counts that has brought nothing to hand out: about what it can hold, or a quarter of that in a long frame.
-/// Fragments without content, or of a message whose reader was dropped, are work as well, and there may be no end of them.
+/// What a read costs from the budget if it yields no message: about what it can hold, or a quarter of that in a long
+/// frame. Empty fragments, and fragments of a message whose reader was dropped, take time as well, and a peer can send
+/// any number of them.
 const EMPTY_READ_COST: usize = COOP_BUDGET_BYTES / 16;
 
-/// A handler that takes no longer from one read to the next is quick. Long answers are soon enough to be written; behind a
-/// single one, they wait for as many reads as a task may make before others have their turn.
+/// A handler is quick if it takes at most this long from one read to the next. Long responses of a quick handler wait
+/// for those to the following reads, so that several leave in one write. A single long response waits for as many reads
+/// as a task makes before it yields.
 const QUICK_HANDLER_TIME: Duration = Duration::from_micros(50);
 
 impl State {
-    /// The next message, or the end.
+    /// Receives the next message, or returns `None` at the end.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.in_chunks {
             self.leave_chunk_mode();
@@ -39,25 +41,25 @@ impl State {
         self.stream.receive_in_chunks(false);
     }
 
-    /// The first chunk of the next message, or the end.
+    /// Receives the first chunk of the next message, or returns `None` at the end.
     pub(crate) fn poll_first_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        // As long as this is pending, no chunk of that message has been handed out that could be dropped.
+        // While this is pending, no chunk was handed out, so dropping the call loses nothing.
         self.in_chunks = true;
         self.stream.receive_in_chunks(true);
         self.poll_next(cx, Chunk::from_event)
     }
 
-    /// The next chunk of the message, or the end of the connection.
+    /// Receives the next chunk of the message, or returns `None` at the end of the connection.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
         self.poll_next(cx, Chunk::from_event)
     }
 
-    /// At most so many further bytes may come of the message that is received in chunks.
+    /// Limits the further bytes of the message that is received in chunks.
     pub(crate) fn limit_chunks(&mut self, bytes: u64) {
         self.stream.set_max_chunked_bytes(bytes);
     }
 
-    /// The first that `pick` makes something of, or the end.
+    /// Receives events until `pick` returns something for one, or returns `None` at the end.
     #[inline]
     pub(super) fn poll_next<T>(
         &mut self,
@@ -67,16 +69,16 @@ impl State {
         if self.phase != Phase::Open || self.close_cause.is_some() {
             return if self.close_cause.is_some() { Poll::Ready(None) } else { self.register_receiver(cx) };
         }
-        // A peer whose messages never end must not keep the handler from yielding to other tasks; nor one whose messages
-        // are few and long, as a kilobyte becomes when it is inflated.
+        // The handler must yield to other tasks even if messages arrive without a pause. Large messages count by their
+        // bytes, because a kilobyte on the wire can inflate to a megabyte.
         if self.budget_used >= COOP_BUDGET_BYTES {
             return self.yield_recv(cx);
         }
-        let turn = ready!(poll_proceed(cx));
+        let coop = ready!(poll_proceed(cx));
         loop {
             let reads = !self.stream.has_backlog();
             let before = self.last_read_at;
-            let answers_wait = reads && self.stream.buffered() > 0;
+            let responses_wait = reads && self.stream.buffered() > 0;
             let counts_pings = !reads && self.stream.is_control_rate_high(self.last_read_at);
             let (waiters, worked, arrived) =
                 (&mut self.waiters, &mut self.budget_used, Cell::new(self.last_read_at));
@@ -108,22 +110,24 @@ impl State {
             if reads {
                 self.keepalive.received(self.last_read_at);
             }
-            if answers_wait && !self.coalesces_writes(before) {
-                // A new read while the handler has not slept: what it said to the one before does not wait for this.
+            if responses_wait && !self.coalesces_writes(before) {
+                // The handler has read again without waiting: write its responses to the previous read before it
+                // handles this one.
                 self.flush();
             }
             match read {
                 Ok(Some(message)) => {
-                    turn.made_progress();
+                    coop.made_progress();
                     return Poll::Ready(Some(message));
                 }
                 Ok(None) if self.stream.has_backlog() => {
-                    // Control frames without end.
+                    // There may be more control frames, so yield first.
                     cx.waker().wake_by_ref();
                     return self.register_receiver(cx);
                 }
                 Ok(None) => {
-                    // What is inflated as it comes takes many times as long as a read: others get their turn after each.
+                    // Inflating a compressed message piece by piece takes many times as long as a read, so yield after
+                    // each.
                     self.budget_used +=
                         if self.stream.is_inflating() { COOP_BUDGET_BYTES } else { EMPTY_READ_COST };
                     if self.budget_used >= COOP_BUDGET_BYTES {
@@ -134,7 +138,7 @@ impl State {
                     self.stream.restart_close_timeout(net::now());
                     self.handle_stream_ended(ended);
                     if !self.in_driver_poll {
-                        // The program may end here, and its driver before it has run: the peer should have its answer.
+                        // The program may end before its driver runs again, so the peer's response is written here.
                         self.write();
                     }
                     return Poll::Ready(None);
@@ -143,8 +147,9 @@ impl State {
         }
     }
 
-    /// Whether the answers to the read at `before` wait for those to the one that has just come: long ones, of which several
-    /// leave in one write, as long as the handler is quick. A pong leaves at once, so that the next ping does not replace it.
+    /// Whether the responses to the previous read wait for the responses to this one. Only long responses wait, as long
+    /// as the handler is quick, so that several leave in one write. A Pong is written at once, because the next Ping
+    /// would replace it.
     #[inline]
     fn coalesces_writes(&self, before: Time) -> bool {
         (LONG_MESSAGE..LONG_FLUSH_THRESHOLD).contains(&self.stream.buffered())
@@ -152,7 +157,7 @@ impl State {
             && !self.stream.has_pending_control()
     }
 
-    /// Goes on when other tasks have had their turn.
+    /// Yields to other tasks, and continues afterwards.
     #[cold]
     fn yield_recv<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.budget_used = 0;
@@ -160,7 +165,7 @@ impl State {
         self.register_receiver(cx)
     }
 
-    /// Nothing was received. A peer that is silent for too long is sent a Ping, and in the end given up.
+    /// Called when nothing was received. A peer that is silent for too long gets a Ping, and later times out.
     pub(super) fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         self.budget_used = 0;
         if self.keepalive_timer == KeepaliveTimer::Expired {
@@ -172,7 +177,7 @@ impl State {
         self.register_receiver(cx)
     }
 
-    /// The driver has seen the time pass, and nothing has come.
+    /// Called when the driver's timer has expired and nothing was received.
     #[cold]
     fn check_keepalive(&mut self) -> KeepaliveAction {
         let now = net::now();
@@ -181,7 +186,8 @@ impl State {
             KeepaliveAction::Wait => {}
             KeepaliveAction::SendPing => self.stream.ping(),
             KeepaliveAction::TimedOut => {
-                // For a peer that only does not answer. The driver writes it, if it can, and waits for nothing.
+                // The peer may still read, so it gets a Close frame. The driver writes it if possible, and waits for
+                // nothing.
                 let frame = CloseFrame::new(CloseCode::POLICY_VIOLATION, "no sign of life for too long");
                 self.stream.close(Some(frame), now);
                 self.set_close_cause(CloseCause::IdleTimeout);

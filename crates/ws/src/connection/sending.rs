@@ -1,4 +1,4 @@
-//! Hot path. What is sent on a connection, and those who wait until it can be.
+//! Hot path. Sends messages, and manages the calls that wait for capacity.
 
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -14,24 +14,25 @@ use crate::connection::flush_position::FlushPosition;
 use crate::connection::waiters::{PingPayload, Ticket, Waiters};
 use crate::message::{Message, PreparedMessage};
 
-/// A payload of at most this many bytes is copied behind its header; a longer one is written from where it lies.
+/// A payload of at most this many bytes is copied after its header. A longer one is written from its own memory.
 const MAX_COPY_LEN: usize = 4 * 1024;
 
-/// From this many waiting bytes on, a handler that goes on sending has them written before it next waits. A larger
-/// write would hardly be cheaper, and the memory would leave the cache.
+/// With this many bytes in the queue, `send` writes them although the handler has not waited yet. A larger write would
+/// hardly be cheaper, and its memory would no longer fit into the cache.
 const FLUSH_THRESHOLD: usize = 64 * 1024;
 
-/// The same for long messages, which are written from where they lie: four of 64 KiB in one write take a tenth less than
-/// one by one.
+/// The same threshold for long messages, which are written from their own memory. Four of 64 KiB in one write take a
+/// tenth less time than four writes.
 pub(super) const LONG_FLUSH_THRESHOLD: usize = 256 * 1024;
 
-/// A message is long from here on. As many as are written together are no more slices than a write takes.
+/// A message of at least this length is long. The long messages below the threshold above fit into the slices of one
+/// vectored write.
 pub(super) const LONG_MESSAGE: usize = 16 * 1024;
 
-/// A piece of a message that is sent in fragments.
+/// A fragment of a message.
 #[derive(Debug)]
 pub(crate) struct Fragment<'a> {
-    /// Of the message.
+    /// The opcode of the whole message.
     pub(crate) opcode: Opcode,
     pub(crate) payload: &'a Bytes,
     pub(crate) is_first: bool,
@@ -46,16 +47,16 @@ pub(crate) enum PushError {
 }
 
 impl State {
-    /// Queues a message, compressed if `compress` and if that was agreed on. Unless it is refused it may be taken, and an empty
-    /// one left in its place.
+    /// Queues a message, compressed if `compress` is set and compression was negotiated. On success, it may take the
+    /// payload and leave an empty message. On failure, the message is unchanged.
     pub(crate) fn push(&mut self, message: &mut Message, compress: bool) -> Result<(), PushError> {
         self.reserve_capacity(self.wire_len(message))?;
         self.queue_message(message, compress);
         Ok(())
     }
 
-    /// Queues a message for which room was promised, and notes behind which of all bytes it ends. It may be taken as by
-    /// [`push`](Self::push).
+    /// Queues a message after [`poll_capacity`](Self::poll_capacity) has returned `Ready`, and stores the byte position
+    /// after it in `flush_position`. It may take the payload, as [`push`](Self::push) does.
     pub(crate) fn push_reserved(
         &mut self,
         message: &mut Message,
@@ -77,12 +78,12 @@ impl State {
         Ok(())
     }
 
-    /// How many of all bytes there are so far.
+    /// The position after the last queued byte, in bytes since the beginning of the connection.
     pub(super) fn end_of_queue(&self) -> u64 {
         self.written + self.stream.buffered() as u64
     }
 
-    /// Bytes of a message in its frame, uncompressed.
+    /// The length of a message in its frame, without compression.
     pub(super) fn wire_len(&self, message: &Message) -> usize {
         let mask = self.stream.is_masked().then_some([0; 4]);
         FrameHeader { masking_key: mask, ..FrameHeader::unfragmented(message.opcode(), message.len()) }
@@ -97,7 +98,7 @@ impl State {
             let shrinks = deflater.compress(message.as_payload(), &mut compressed);
             self.charge_compression(message.len());
             if shrinks {
-                // What waits is counted by its length, so there must not be more of it.
+                // The queue counts the length of a buffer, so the buffer must not have spare capacity.
                 compressed.shrink_to_fit();
                 let header = FrameHeader::unfragmented(message.opcode(), compressed.len());
                 self.queue(FrameHeader { rsv1: true, ..header }, &compressed.into());
@@ -116,7 +117,8 @@ impl State {
         }
     }
 
-    /// What waits in the queue may be too short by then to end a loop of `send`.
+    /// Counts the bytes that were compressed. Their compressed form may be too short to fill the queue, so without
+    /// this, a loop of `send` would never yield.
     fn charge_compression(&mut self, bytes: usize) {
         self.budget_used += bytes;
         if self.budget_used >= COOP_BUDGET_BYTES {
@@ -124,7 +126,7 @@ impl State {
         }
     }
 
-    /// Queues a message that many connections send. A client masks it for itself.
+    /// Queues a prepared message. A client has to mask it for each connection.
     pub(crate) fn push_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), PushError> {
         if self.stream.is_masked() {
             return self.push(&mut prepared.message().clone(), true);
@@ -145,7 +147,7 @@ impl State {
         }
     }
 
-    /// Sees to it that `length` bytes may be queued.
+    /// Makes sure that `length` more bytes may be queued.
     pub(super) fn reserve_capacity(&mut self, length: usize) -> Result<(), PushError> {
         self.write_early(length);
         if !self.can_send() {
@@ -158,7 +160,7 @@ impl State {
         Ok(())
     }
 
-    /// Writes before `length` more bytes are queued, if they are many together.
+    /// Writes the queue first if it would become long with `length` more bytes.
     pub(super) fn write_early(&mut self, length: usize) {
         let enough = if length < LONG_MESSAGE { FLUSH_THRESHOLD } else { LONG_FLUSH_THRESHOLD };
         if self.stream.buffered() + length > self.max_write_buffer_size.min(enough) && !self.write_blocked {
@@ -188,7 +190,7 @@ impl State {
         }
     }
 
-    /// Pushes when there is room, whoever is in line, unless a message is being sent piece by piece.
+    /// Pushes if there is capacity, without regard to waiting calls, unless a message is being sent piece by piece.
     #[inline]
     pub(crate) fn try_push(
         &mut self,
@@ -200,7 +202,7 @@ impl State {
         push(self)
     }
 
-    /// Pushes when nobody is in line and there is room.
+    /// Pushes if no call is waiting and there is capacity.
     #[inline]
     pub(crate) fn push_fair(
         &mut self,
@@ -209,8 +211,8 @@ impl State {
         if self.waiters.is_some() { self.push_if_next(None, push) } else { push(self) }
     }
 
-    /// Pushes when it is the call's turn and there is room. A call that has to wait gets a ticket, which it has to give
-    /// back by [`cancel_waiter`](Self::cancel_waiter).
+    /// Pushes if it is this call's turn in the queue and there is capacity. A call that has to wait gets a ticket,
+    /// which it has to return with [`cancel_waiter`](Self::cancel_waiter).
     pub(crate) fn poll_push(
         &mut self,
         ticket: &mut Option<Ticket>,
@@ -218,7 +220,7 @@ impl State {
         push: impl FnOnce(&mut Self) -> Result<(), PushError>,
     ) -> Poll<Result<(), ()>> {
         if self.yield_send(cx) {
-            // Without a place in the line, from which the next write would wake it at once.
+            // Without a place among the waiting senders, because the next write would wake it at once.
             return Poll::Pending;
         }
         match self.push_if_next(*ticket, push) {
@@ -231,7 +233,8 @@ impl State {
         }
     }
 
-    /// Whether other tasks are owed their turn before more is sent. If so, the task is polled again when they have had it.
+    /// Yields to other tasks if the budget is used up. Returns `true` if it does; the task is then polled again after
+    /// them.
     fn yield_send(&mut self, cx: &Context<'_>) -> bool {
         let can_send = self.can_send();
         match &mut self.waiters {
@@ -245,7 +248,7 @@ impl State {
         }
     }
 
-    /// Queues a fragment of a message, the last of it or not: the first one when it is this call's turn, as a message.
+    /// Queues a fragment of a message. The first fragment waits for its turn like a message.
     pub(crate) fn poll_send_fragment(
         &mut self,
         fragment: &Fragment<'_>,
@@ -263,13 +266,13 @@ impl State {
             }
             return pushed;
         }
-        // The end of what has begun needs no room to speak of.
-        let room = match fragment.is_last && fragment.payload.is_empty() {
+        // An empty last fragment is only a header, so it needs no capacity.
+        let capacity = match fragment.is_last && fragment.payload.is_empty() {
             true if self.can_send() => Ok(()),
             true => Err(PushError::Closed),
             false => self.reserve_capacity(fragment.payload.len() + MAX_HEADER_LEN),
         };
-        match room {
+        match capacity {
             Ok(()) => {
                 self.queue_fragment(fragment);
                 if fragment.is_last {
@@ -294,7 +297,7 @@ impl State {
         self.queue(header, fragment.payload);
     }
 
-    /// The message in fragments is complete: others may begin.
+    /// Called when the fragmented message is complete: other messages may begin.
     pub(super) fn end_fragmented_message(&mut self) {
         let held_back = self.waiters_mut().end_fragmented_message();
         for (mut message, position) in held_back {
@@ -305,7 +308,8 @@ impl State {
         self.waiters_mut().wake_sink_ready();
     }
 
-    /// The message in fragments will never be complete, and nothing can follow what is not.
+    /// Called when the fragmented message will never be complete. Closes the connection, because no other message can
+    /// follow.
     pub(crate) fn abort_message(&mut self) {
         self.close(Some(CloseFrame::new(CloseCode::INTERNAL_ERROR, "a message was not completed")));
     }
@@ -321,7 +325,7 @@ impl State {
         Err(if self.can_send() { PushError::Full } else { PushError::Closed })
     }
 
-    /// Whether a message may be queued whatever its length; otherwise the task is woken to ask again.
+    /// Waits until a message of any length may be queued.
     pub(crate) fn poll_capacity(&mut self, cx: &Context<'_>) -> Poll<Result<(), PushError>> {
         if self.can_send() && self.waiters.as_ref().is_some_and(|waiters| waiters.is_fragmenting()) {
             return self.wait_sink_ready(cx);
@@ -339,7 +343,7 @@ impl State {
         }
     }
 
-    /// Sends a Ping, when there is room for it, and waits for its answer.
+    /// Sends a Ping when there is capacity, and waits for its Pong.
     pub(crate) fn poll_ping(
         &mut self,
         ticket: &mut Option<Ticket>,
@@ -364,19 +368,20 @@ impl State {
         Poll::Pending
     }
 
-    /// How long a peer may take to answer.
+    /// How long a peer may take to respond.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         self.keepalive.idle_timeout()
     }
 
-    /// Whether everything that a `Sink` has sent was written.
+    /// Waits until everything that a `Sink` has sent was written.
     pub(crate) fn poll_written(
         &mut self,
         flush_position: &FlushPosition,
         cx: &Context<'_>,
     ) -> Poll<Result<(), PushError>> {
         let Some(position) = flush_position.position() else {
-            // Behind a message in fragments, which has to end before this has a place in the queue.
+            // The message is held back until the end of a fragmented message; only then does it get a position in the
+            // queue.
             return if self.can_send() {
                 self.wait_sink_ready(cx)
             } else {
@@ -387,7 +392,7 @@ impl State {
             return Poll::Ready(Ok(()));
         }
         if self.write_error.is_some() || self.phase == Phase::Finished {
-            // What was written was counted before.
+            // The bytes that were written are already counted, so the rest will never be written.
             return Poll::Ready(Err(PushError::Closed));
         }
         if self.stream.buffered() == 0 {
@@ -397,7 +402,7 @@ impl State {
         Poll::Pending
     }
 
-    /// Begins to close, and is ready when that is over.
+    /// Begins to close, and waits for the end of the connection.
     pub(crate) fn poll_close(&mut self, frame: CloseFrame, cx: &Context<'_>) -> Poll<()> {
         self.close(Some(frame));
         if self.close_cause.is_some() {
@@ -412,7 +417,8 @@ impl State {
         Poll::Pending
     }
 
-    /// A call waits no longer. The next one in line may not have been woken for this one's sake.
+    /// Called when a call no longer waits. Wakes the next call in its place, because that one may have waited only for
+    /// this one.
     pub(crate) fn cancel_waiter(&mut self, ticket: Ticket) {
         if let Some(waiters) = &mut self.waiters {
             waiters.cancel(ticket);
@@ -420,7 +426,7 @@ impl State {
         }
     }
 
-    /// Wakes who waits for room if there is some.
+    /// Wakes a call that waits for capacity, if at least half is free.
     pub(super) fn notify_capacity(&mut self) {
         if let Some(waiters) = &mut self.waiters
             && self.stream.buffered() <= self.max_write_buffer_size / 2
@@ -429,7 +435,7 @@ impl State {
         }
     }
 
-    /// Wakes the calls that wait for something that can no longer happen, and those that wait for the end.
+    /// Wakes the calls that wait for an event that can no longer happen, and the calls that wait for the end.
     pub(super) fn wake_failed_waiters(&mut self) {
         if self.waiters.is_none() {
             return;
@@ -463,14 +469,14 @@ impl State {
     }
 }
 
-/// The payload of a client's frame, masked where it lies: nobody else has it. It spares memory for a second one.
+/// Masks the payload of a client's frame in place, without a second allocation: it is not shared.
 fn masked(payload: Bytes, key: [u8; 4]) -> Bytes {
     let mut payload = BytesMut::from(payload);
     mask(&mut payload, key);
     payload.freeze()
 }
 
-/// A client's frame: the payload is masked on its way into the queue. A long one has memory of its own there, which is
+/// Queues a client's frame, and masks the payload while copying it. A long frame gets its own allocation, which is
 /// freed as soon as it is written.
 fn queue_masked(queue: &mut WriteQueue, header: &[u8], payload: &[u8], key: [u8; 4]) {
     let length = header.len() + payload.len();

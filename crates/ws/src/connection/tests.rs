@@ -19,8 +19,8 @@ async fn a_connection_that_is_over_keeps_no_compressor() {
     )
     .unwrap();
     let options = DeflateOptions { peer_context_takeover: true, ..options };
-    let answer = accepted.response(None, accepted.deflate(&options).as_ref());
-    let agreed = offer.verify_response(answer.status(), answer.headers()).unwrap();
+    let response = accepted.response(None, accepted.deflate(&options).as_ref());
+    let agreed = offer.verify_response(response.status(), response.headers()).unwrap();
     let (client, server) = tokio::io::duplex(1024);
     let upgraded = Upgraded { stream: Stream::boxed(client), leftover: Bytes::new() };
     let mut socket = Driver::spawn_client(upgraded, &Limits::default(), &agreed);

@@ -1,6 +1,7 @@
-//! The calls that wait, except the one in `recv`: senders for room, Pings for their Pong, and calls that wait for the end.
+//! The waiting calls, except the one in `recv`: senders that wait for capacity, Pings that wait for their Pong, and
+//! calls that wait for the end.
 //!
-//! It exists only while a call waits, and takes memory only then.
+//! The structure is allocated only while a call waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr;
@@ -13,47 +14,48 @@ use crate::connection::flush_position::PendingPosition;
 use crate::connection::{Connection, State};
 use crate::message::Message;
 
-/// How many of the last Pings that nobody waits for any more are known by their answer. More would wait for a peer that answers
-/// no Ping at all.
+/// How many cancelled Pings are remembered. Without a limit, they would accumulate for a peer that responds to no Ping
+/// at all.
 const MAX_CANCELLED_PINGS: usize = 64;
 
-/// All calls that wait for something of one connection.
+/// All waiting calls of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    /// The last ticket. It is counted from the beginning again when nobody has one any more: who was given one has a place
-    /// here until it leaves.
+    /// The last ticket. Counting restarts when the structure is freed. That is safe: while a call holds a ticket, it
+    /// has an entry here.
     last_ticket: Ticket,
-    /// Senders, in the order in which they came. One is woken when there is room, and wakes the next when it has sent:
-    /// a thousand senders and a slow reader are a wake for each message, and nobody is overtaken.
+    /// Senders in the order in which they began to wait. When there is capacity, one is woken, and wakes the next after
+    /// it has sent. So a thousand senders and a slow reader cost one wake per message, and no sender overtakes another.
     senders: BTreeMap<Ticket, WakerSlot>,
-    /// A message is being sent in fragments: no other may begin (RFC 6455 §5.4).
+    /// Whether a message is being sent in fragments: no other may begin (RFC 6455 §5.4).
     is_fragmenting: bool,
-    /// Its writer, if it waits for room.
+    /// The waker of that message's writer, if it waits for capacity.
     fragment_waker: Option<Waker>,
-    /// Messages of a `Sink` that was ready before the other message began.
+    /// Messages of a `Sink` that was ready before the fragmented message began.
     held_back: Vec<(Message, PendingPosition)>,
-    /// So much was compressed that other tasks should have their turn before the next message.
+    /// Whether the next send must yield to other tasks first, because much was compressed.
     must_yield: bool,
-    /// Those who wait for the end of the connection.
+    /// The calls that wait for the end of the connection.
     close_waiters: BTreeMap<Ticket, WakerSlot>,
-    /// Tasks that close a `Sink`, and wait for the end as well.
+    /// Tasks that close a `Sink`. They also wait for the end.
     sink_close: WakerSet,
-    /// Tasks that poll a `Sink` for room, which has no call that could give up a place. They are woken whenever something
-    /// was written, and ask again if that was not enough.
+    /// Tasks that poll a `Sink` for capacity. There is no call whose drop would remove them, so they have no place in
+    /// the order of senders: all of them are woken at each write, and poll again.
     sink_ready: WakerSet,
-    /// Tasks that flush a `Sink`. That nothing can be sent any more is nothing to them: what was sent before still leaves.
+    /// Tasks that flush a `Sink`. A close does not wake them, because what was queued before is still written.
     sink_flush: WakerSet,
-    /// Those who wait for the answer to a Ping, in the order in which they asked.
+    /// The calls that wait for a Pong, in the order in which they sent their Pings.
     pings: BTreeMap<Ticket, Ping>,
-    /// Pings whose calls have given up, behind the first one that is waited for: the peer may answer one of them only.
+    /// Cancelled Pings that were sent after the first one that is waited for: the peer may respond only to one of them.
     cancelled_pings: BTreeMap<Ticket, PingPayload>,
-    /// How long it took, for those whose answer has come.
+    /// The round-trip times of the calls whose Pong has arrived.
     round_trips: BTreeMap<Ticket, Duration>,
-    /// To be woken, once no lock is held.
+    /// The wakers to wake after the lock is released.
     wake_list: Vec<Waker>,
 }
 
-/// A call, of which there may be thousands, so each is found by its ticket. Its waker is taken to wake it.
+/// The waker of a waiting call. There may be thousands of calls, so each is found by its ticket. Waking takes the
+/// waker.
 #[derive(Debug, Default)]
 struct WakerSlot(Option<Waker>);
 
@@ -65,47 +67,46 @@ struct Ping {
     sent: Time,
 }
 
-/// What is in the Ping of a call, as random bytes: neither an automatic Ping nor an earlier one, nor a Pong that nobody
-/// has asked for, is taken for it.
+/// The payload of a Ping. It is random, so no automatic Ping, earlier Ping or unsolicited Pong can be mistaken for it.
 pub(crate) type PingPayload = [u8; 8];
 
-/// What a waiting call is known by; higher for those who came later.
+/// Identifies a waiting call. Later calls have higher tickets.
 pub(crate) type Ticket = u64;
 
 impl Waiters {
-    /// Whether it is the turn of the sender with this ticket, or of one without.
+    /// Whether it is the turn of the sender with this ticket, or of a sender that has no ticket yet.
     pub(crate) fn is_next(&self, ticket: Option<Ticket>) -> bool {
         !self.is_fragmenting
             && !self.must_yield
             && self.senders.first_key_value().is_none_or(|(first, _)| Some(*first) == ticket)
     }
 
-    /// Whether the next call that sends has to let other tasks have their turn first.
+    /// Whether the next call that sends must yield to other tasks first.
     pub(crate) fn must_yield(&self) -> bool {
         self.must_yield
     }
 
-    pub(crate) fn set_must_yield(&mut self, owes: bool) {
-        self.must_yield = owes;
+    pub(crate) fn set_must_yield(&mut self, must_yield: bool) {
+        self.must_yield = must_yield;
     }
 
     pub(crate) fn is_fragmenting(&self) -> bool {
         self.is_fragmenting
     }
 
-    /// A message in fragments has begun.
+    /// Called when a fragmented message has begun.
     pub(crate) fn begin_fragmented_message(&mut self) {
         self.is_fragmenting = true;
     }
 
-    /// It has ended; what was held back for it may go.
+    /// Called when the fragmented message has ended. Returns the messages that were held back for it.
     pub(crate) fn end_fragmented_message(&mut self) -> Vec<(Message, PendingPosition)> {
         self.is_fragmenting = false;
         self.fragment_waker = None;
         std::mem::take(&mut self.held_back)
     }
 
-    /// The writer of the message in fragments waits for room.
+    /// Registers the writer of the fragmented message, which waits for capacity.
     pub(crate) fn wait_fragment_capacity(&mut self, cx: &Context<'_>) {
         self.fragment_waker = Some(cx.waker().clone());
     }
@@ -114,13 +115,13 @@ impl Waiters {
         self.held_back.push((message, position));
     }
 
-    /// Puts a sender into the line, or lets it wait on where it stands.
+    /// Adds a sender at the end of the waiting senders, or keeps the place that it has.
     pub(crate) fn enqueue_sender(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
         let ticket = self.assign_ticket(ticket);
         self.senders.entry(ticket).or_default().register(cx);
     }
 
-    /// Waits for the end.
+    /// Registers a call that waits for the end.
     pub(crate) fn wait_closed(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) {
         let ticket = self.assign_ticket(ticket);
         self.close_waiters.entry(ticket).or_default().register(cx);
@@ -133,22 +134,22 @@ impl Waiters {
         })
     }
 
-    /// Waits for the next bytes to be written, or until nothing can be sent.
+    /// Registers a task that waits for a write, or for the time when nothing can be sent any more.
     pub(crate) fn wait_sink_ready(&mut self, cx: &Context<'_>) {
         self.sink_ready.add(cx);
     }
 
-    /// Waits for the next bytes to be written, or until none will be.
+    /// Registers a task that waits for a write, or for the time when nothing will be written any more.
     pub(crate) fn wait_sink_flush(&mut self, cx: &Context<'_>) {
         self.sink_flush.add(cx);
     }
 
-    /// Waits for the end, without a place to give up.
+    /// Registers a task that waits for the end, without a ticket.
     pub(crate) fn wait_sink_close(&mut self, cx: &Context<'_>) {
         self.sink_close.add(cx);
     }
 
-    /// Waits for the answer to a Ping.
+    /// Registers a call that waits for the Pong to its Ping.
     pub(crate) fn insert_ping(
         &mut self,
         ticket: &mut Option<Ticket>,
@@ -160,7 +161,7 @@ impl Waiters {
         self.pings.insert(ticket, Ping { waker: WakerSlot(Some(cx.waker().clone())), payload, sent: now });
     }
 
-    /// How long the answer took, once it has come. `None` is for who has not asked.
+    /// Returns the round-trip time after the Pong has arrived. Returns `None` for a ticket that has sent no Ping.
     pub(crate) fn poll_pong(&mut self, ticket: Ticket, cx: &Context<'_>) -> Poll<Option<Duration>> {
         match self.pings.get_mut(&ticket) {
             Some(ping) => {
@@ -171,8 +172,8 @@ impl Waiters {
         }
     }
 
-    /// A Pong has come. A peer may answer the last of several Pings only (RFC 6455 §5.5.3), whether its call has given up
-    /// or not.
+    /// Handles a Pong. A peer may respond only to the latest of several Pings (RFC 6455 §5.5.3), even if the call of
+    /// that one was cancelled.
     pub(crate) fn handle_pong(&mut self, payload: &[u8], now: Time) {
         let sent = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
         let answered = sent.chain(&self.cancelled_pings).find(|(_, sent)| *sent == payload);
@@ -187,7 +188,7 @@ impl Waiters {
         self.prune_cancelled_pings();
     }
 
-    /// Forgets the Pings whose answer would be news to nobody, and those that are too many.
+    /// Forgets the cancelled Pings before the first one that is waited for, and the oldest ones above the maximum.
     fn prune_cancelled_pings(&mut self) {
         let first = self.pings.first_key_value().map_or(Ticket::MAX, |(first, _)| *first);
         while let Some((ticket, _)) = self.cancelled_pings.first_key_value()
@@ -197,7 +198,7 @@ impl Waiters {
         }
     }
 
-    /// Gives up a place.
+    /// Removes a call that no longer waits.
     pub(crate) fn cancel(&mut self, ticket: Ticket) {
         self.senders.remove(&ticket);
         self.close_waiters.remove(&ticket);
@@ -208,7 +209,7 @@ impl Waiters {
         self.round_trips.remove(&ticket);
     }
 
-    /// There is room: the writer of a message in fragments may try, or else the first in line.
+    /// There is capacity: wakes the writer of the fragmented message, or otherwise the first waiting sender.
     pub(crate) fn wake_next_sender(&mut self) {
         if self.is_fragmenting {
             self.wake_list.extend(self.fragment_waker.take());
@@ -218,24 +219,24 @@ impl Waiters {
         self.wake_list.extend(first);
     }
 
-    /// There may be room, or never will be.
+    /// There may be capacity, or there will never be: wakes the tasks that wait for it.
     pub(crate) fn wake_sink_ready(&mut self) {
         self.wake_list.append(&mut self.sink_ready.take());
     }
 
-    /// Something was written, or never will be.
+    /// Something was written, or nothing will ever be: wakes the tasks that flush.
     pub(crate) fn wake_sink_flush(&mut self) {
         self.wake_list.append(&mut self.sink_flush.take());
     }
 
-    /// Nothing can be sent any more.
+    /// Nothing can be sent any more: wakes all senders and Pings.
     pub(crate) fn wake_senders(&mut self) {
         self.wake_list.extend(self.senders.values_mut().filter_map(|call| call.0.take()));
         self.wake_list.extend(self.fragment_waker.take());
         self.wake_list.extend(self.pings.values_mut().filter_map(|ping| ping.waker.0.take()));
     }
 
-    /// The connection has ended.
+    /// The connection has ended: wakes the calls that wait for that.
     pub(crate) fn wake_closed(&mut self) {
         self.wake_list.extend(self.close_waiters.values_mut().filter_map(|call| call.0.take()));
         self.wake_list.append(&mut self.sink_close.take());
@@ -248,38 +249,40 @@ impl Waiters {
     pub(crate) fn is_empty(&self) -> bool {
         let Self {
             last_ticket: _,
-            senders: line,
-            is_fragmenting: is_writing,
+            senders,
+            is_fragmenting,
             fragment_waker: _,
             held_back: _,
-            must_yield: owes_a_turn,
-            close_waiters: end,
-            sink_close: closing,
-            sink_ready: watchers,
-            sink_flush: flushing,
+            must_yield,
+            close_waiters,
+            sink_close,
+            sink_ready,
+            sink_flush,
             pings,
-            // There are some only behind one that is waited for.
+            // They exist only after a Ping that is waited for.
             cancelled_pings: _,
             round_trips,
-            wake_list: woken,
+            wake_list,
         } = self;
-        let no_call_waits = line.is_empty() && end.is_empty() && pings.is_empty() && round_trips.is_empty();
-        let no_sink_waits = watchers.is_empty() && flushing.is_empty() && closing.is_empty();
-        no_call_waits && no_sink_waits && woken.is_empty() && !is_writing && !owes_a_turn
+        let no_call_waits =
+            senders.is_empty() && close_waiters.is_empty() && pings.is_empty() && round_trips.is_empty();
+        let no_sink_waits = sink_ready.is_empty() && sink_flush.is_empty() && sink_close.is_empty();
+        no_call_waits && no_sink_waits && wake_list.is_empty() && !is_fragmenting && !must_yield
     }
 }
 
-/// Tasks that are all woken at once, in the order in which they came. There may be thousands, and each may ask again before.
+/// A set of tasks that are all woken at once, in the order in which they were added. There may be thousands, and each
+/// may be added repeatedly before.
 #[derive(Debug, Default)]
 struct WakerSet {
     wakers: Vec<Waker>,
-    /// Those who are there already, by the two addresses that [`Waker::will_wake`] compares.
+    /// The wakers in the set, by the two addresses that [`Waker::will_wake`] compares.
     known: BTreeSet<(usize, usize)>,
 }
 
 impl WakerSet {
     fn add(&mut self, cx: &Context<'_>) {
-        // Of the clone, whose addresses are nobody else's as long as it is here.
+        // Use the addresses of the clone: no other waker has them as long as the clone is in the set.
         let waker = cx.waker().clone();
         if self.known.insert((waker.data().addr(), ptr::from_ref(waker.vtable()).addr())) {
             self.wakers.push(waker);
@@ -304,7 +307,7 @@ impl WakerSlot {
     }
 }
 
-/// A call that may have to wait. Dropped with the call, it leaves the [`Waiters`].
+/// A call that may have to wait. Dropping it removes the call from the [`Waiters`].
 #[derive(Debug)]
 pub(crate) struct Waiter<'a> {
     connection: &'a Connection,
@@ -316,7 +319,7 @@ impl<'a> Waiter<'a> {
         Self { connection, ticket: None }
     }
 
-    /// [`Connection::with`], for a call that may have to wait.
+    /// Does the same as [`Connection::with`], for a call that may have to wait.
     pub(crate) fn with<T>(&mut self, operation: impl FnOnce(&mut State, &mut Option<Ticket>) -> T) -> T {
         self.connection.with(|state| operation(state, &mut self.ticket))
     }
@@ -337,7 +340,7 @@ mod tests {
 
     use super::*;
 
-    /// Says by its number that it was woken.
+    /// Records its number when it is woken.
     struct Task(u32, Arc<Mutex<Vec<u32>>>);
 
     impl Wake for Task {
