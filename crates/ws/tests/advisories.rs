@@ -1,11 +1,12 @@
-//! What went wrong in other implementations, on a connection, and does not here. Each test is named after its advisory.
+//! Bugs of other implementations that affect a connection, tested against this one. Each test is named after its
+//! advisory.
 //!
-//! The list, and those that the machine can show by itself, are in `advisories.rs` of the crate `ws-proto`. Of those that
-//! need a connection, these are shown elsewhere: tungstenite #480 (a read buffer of 128 KiB for each idle connection), for
-//! servers, by `a_connection_costs_no_more_than_it_must_beside_its_handler` in `src/server/upgrade.rs`; its write buffer without a
-//! limit by `slow_readers.rs` and `client/talking.rs`; pings without end whose answers pile up (faye, ws) by `slow_readers.rs`;
-//! peers that are gone or never close by `silence.rs` and `endings.rs`; certificates and hosts that do not fit by
-//! `client/tls.rs`.
+//! The full list, and the tests that need only the protocol state machine, are in `advisories.rs` of the crate
+//! `ws-proto`. Some advisories that need a connection are tested elsewhere: tungstenite #480 (a read buffer of 128 KiB
+//! per idle connection), for servers, by `a_connection_costs_no_more_than_it_must_beside_its_handler` in
+//! `src/server/upgrade.rs`; tungstenite's unlimited write buffer by `slow_readers.rs` and `client/messages.rs`; Pings
+//! whose Pongs accumulate without limit (faye, ws) by `slow_readers.rs`; peers that are gone or never close by
+//! `keepalive.rs` and `closing.rs`; invalid certificates and wrong host names by `client/tls.rs`.
 
 mod support;
 
@@ -19,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// An echo on a free port.
+/// Starts an echo server on a free port.
 async fn serve() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -27,14 +28,14 @@ async fn serve() -> SocketAddr {
     address
 }
 
-/// The good handshake with these lines in front of its headers.
+/// A valid handshake, with `lines` before its headers.
 fn request(lines: &str) -> Vec<u8> {
     let good = str::from_utf8(REQUEST).expect("text");
     good.replacen("\r\n", &format!("\r\n{lines}"), 1).into_bytes()
 }
 
-/// The status line of what the server answers to these pieces.
-async fn answer(server: SocketAddr, pieces: impl Iterator<Item = &[u8]>) -> String {
+/// Sends these pieces, and returns the status line of the response.
+async fn status_line(server: SocketAddr, pieces: impl Iterator<Item = &[u8]>) -> String {
     let mut stream = TcpStream::connect(server).await.expect("a connection");
     stream.set_nodelay(true).expect("an option");
     for piece in pieces {
@@ -42,29 +43,30 @@ async fn answer(server: SocketAddr, pieces: impl Iterator<Item = &[u8]>) -> Stri
     }
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
-        line.push(soon(stream.read_u8()).await.expect("an answer"));
+        line.push(soon(stream.read_u8()).await.expect("a response"));
     }
     String::from_utf8(line).expect("text")
 }
 
-/// tungstenite: a head without a limit, parsed anew at each piece of it.
+/// tungstenite: a request head of unlimited size, parsed again after each piece.
 #[tokio::test]
 async fn cve_2023_43669_a_long_head_is_refused_and_one_in_small_pieces_is_read() {
     let server = serve().await;
     let long = request(&format!("X: {}\r\n", "x".repeat(15_000)));
-    assert_eq!(answer(server, long.chunks(3)).await, "HTTP/1.1 101 Switching Protocols\r\n");
+    assert_eq!(status_line(server, long.chunks(3)).await, "HTTP/1.1 101 Switching Protocols\r\n");
     let longer = vec![b'x'; 32 << 20];
     let endless = [b"GET /chat HTTP/1.1\r\nX: ", &longer[..]].concat();
-    // It is read and dropped for a moment, so that the answer is not lost, but never parsed.
+    // The server reads and drops the rest for a moment, so that the client gets the response. It does not parse the
+    // rest.
     let mut stream = TcpStream::connect(server).await.unwrap();
     let (mut read, mut write) = stream.split();
-    let mut answer = Vec::new();
-    let (ended, _) = tokio::join!(soon(read.read_to_end(&mut answer)), soon(write.write_all(&endless)));
+    let mut response = Vec::new();
+    let (ended, _) = tokio::join!(soon(read.read_to_end(&mut response)), soon(write.write_all(&endless)));
     ended.expect("no reset");
-    assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(response.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&response));
 }
 
-/// tungstenite, as a client: the same for the head of an answer.
+/// tungstenite, as a client: the same for the head of a response.
 #[tokio::test(start_paused = true)]
 async fn cve_2023_43669_a_long_answer_is_given_up_and_one_in_small_pieces_is_read() {
     let lines = format!("X: {}\r\n", "x".repeat(15_000));
@@ -85,15 +87,15 @@ async fn cve_2023_43669_a_long_answer_is_given_up_and_one_in_small_pieces_is_rea
     assert_eq!(error.to_string(), "no response to the handshake: the response head is too large");
 }
 
-/// ws, as a client: an answer with more headers than are read is an error of this attempt.
+/// ws, as a client: a response with more headers than the limit must fail only this attempt.
 #[tokio::test(start_paused = true)]
 async fn cve_2024_37890_an_answer_with_more_headers_than_are_read_is_no_answer() {
     for (count, is_read) in [(97, true), (98, false), (1_000, false)] {
         let lines: String = (0..count).map(|number| format!("X{number}: x\r\n")).collect();
         let (mut server, connecting) = begin_client();
-        let answer = accept(&mut server, &lines).await;
-        // Who has seen enough does not read on.
-        let _ = soon(server.write_all(answer.as_bytes())).await;
+        let response = accept(&mut server, &lines).await;
+        // The write may fail: a client that has rejected the response reads no further.
+        let _ = soon(server.write_all(response.as_bytes())).await;
         match soon(connecting).await.expect("no panic") {
             Ok(_) => assert!(is_read, "{count} more headers"),
             Err(error) => {
@@ -103,7 +105,7 @@ async fn cve_2024_37890_an_answer_with_more_headers_than_are_read_is_no_answer()
     }
 }
 
-/// tungstenite: a read buffer of 128 KiB for each connection, from its first moment.
+/// tungstenite: a read buffer of 128 KiB for each connection from its start.
 #[test]
 fn tungstenite_issue_480_a_client_at_rest_holds_no_buffer() {
     const CLIENTS: usize = 100;
@@ -113,8 +115,8 @@ fn tungstenite_issue_480_a_client_at_rest_holds_no_buffer() {
         runtime.block_on(async {
             for _ in 0..count {
                 let (mut server, connecting) = begin_client();
-                let answer = accept(&mut server, "").await;
-                server.write_all(answer.as_bytes()).await.unwrap();
+                let response = accept(&mut server, "").await;
+                server.write_all(response.as_bytes()).await.unwrap();
                 let mut socket = soon(connecting).await.unwrap().unwrap();
                 server.write_all(&[0x81, 2, b'h', b'i']).await.unwrap();
                 assert_eq!(soon(socket.recv()).await, Some(Message::from("hi")));
@@ -122,21 +124,21 @@ fn tungstenite_issue_480_a_client_at_rest_holds_no_buffer() {
             }
         });
     };
-    // The buffers of the thread come with the first of them.
+    // The first connections also allocate the buffers of the thread.
     connect(CLIENTS);
     let memory = allocation_counter::measure(|| connect(CLIENTS));
     let each = usize::try_from(memory.bytes_current).unwrap_or(0) / CLIENTS;
-    // The stream in memory is about a kilobyte of it.
+    // The in-memory stream accounts for about one kilobyte.
     assert!(each < 3_000, "{each} bytes for each client");
 }
 
-/// A client's attempt to connect, and the server's end of it.
+/// Starts a client, and returns the server's end of the stream.
 fn begin_client() -> (DuplexStream, JoinHandle<Result<WebSocket, ConnectError>>) {
     let (client, server) = tokio::io::duplex(1024);
     (server, tokio::spawn(async move { Connector::new("ws://server.example/").connect_over(client).await }))
 }
 
-/// Reads the request; the answer that accepts it, with these lines in front.
+/// Reads the request, and returns the response that accepts it, with `lines` before its headers.
 async fn accept(server: &mut DuplexStream, lines: &str) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -151,20 +153,20 @@ async fn accept(server: &mut DuplexStream, lines: &str) -> String {
     )
 }
 
-/// ws: where headers above a number were dropped, the server looked for the Upgrade in vain, and crashed.
+/// ws: headers beyond a maximum number were dropped, so the server did not find `Upgrade` and crashed.
 #[tokio::test]
 async fn cve_2024_37890_more_headers_than_are_read_are_an_error_of_their_request() {
     let server = serve().await;
     for (count, status) in [(95, "101"), (96, "431"), (2_000, "431")] {
         let headers: String = (0..count).map(|number| format!("X{number}: x\r\n")).collect();
         let request = request(&headers);
-        // Those of the handshake are behind them: the last of 100, or beyond.
-        let answer = answer(server, std::iter::once(&request[..])).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{count} more headers: {answer}");
+        // The handshake's own headers come last: they are at most the 100th header, or beyond.
+        let response = status_line(server, std::iter::once(&request[..])).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{count} more headers: {response}");
     }
 }
 
-/// engineioxide, on tungstenite: messages that a program kept held the whole buffer that they were read into.
+/// engineioxide, on tungstenite: a message that the program kept also kept the whole read buffer.
 #[test]
 fn socketioxide_issue_450_a_message_that_is_kept_keeps_only_its_own_bytes() {
     const MESSAGES: usize = 1_000;
@@ -187,7 +189,7 @@ fn socketioxide_issue_450_a_message_that_is_kept_keeps_only_its_own_bytes() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         });
     };
-    // The buffers of the thread and of the stream come with the first of them.
+    // The first messages also allocate the buffers of the thread and of the stream.
     exchange(MESSAGES);
     let memory = allocation_counter::measure(|| exchange(MESSAGES));
     let each = usize::try_from(memory.bytes_current).unwrap_or(0) / MESSAGES;

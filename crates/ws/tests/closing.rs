@@ -1,4 +1,4 @@
-//! Every way in which a connection ends, seen from both sides.
+//! All ways in which a connection ends, seen from both sides.
 
 mod support;
 
@@ -74,7 +74,7 @@ async fn a_connection_that_has_ended_keeps_no_stream_although_the_program_keeps_
     client.write(&close(&CloseCode::NORMAL.into())).await;
     client.expect_close(CloseCode::NORMAL).await;
     let mut socket = soon(kept.recv()).await.unwrap();
-    // What is written is read and dropped for a second, and then has nowhere to go.
+    // The server reads and drops for a second, and then closes the stream.
     while soon(client.stream.write_all(&[0; 1_024])).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -142,7 +142,7 @@ async fn a_close_that_came_long_before_it_is_looked_at_is_answered_in_peace() {
         }
     }
     let elsewhere = async |socket: WebSocket| drop(tokio::spawn(slow(socket)));
-    // The second client waits for its turn, and is not asked meanwhile.
+    // The second client waits for longer than `ping_after`, so Pings are off.
     let limits = Limits { ping_after: None, ..Limits::default() };
     let clients = [
         connect_with(limits, 64 * 1024, b"", slow).await,
@@ -152,7 +152,7 @@ async fn a_close_that_came_long_before_it_is_looked_at_is_answered_in_peace() {
         client.write(&[text("one"), close(&CloseCode::NORMAL.into())].concat()).await;
         tokio::time::sleep(Duration::from_secs(59)).await;
         client.expect_close(CloseCode::NORMAL).await;
-        // The server still reads: what the client has on its way does not make a reset of the end.
+        // The server still reads, so bytes in flight from the client do not turn the end of the stream into a reset.
         client.write(&text("on its way")).await;
         tokio::time::sleep(Duration::from_millis(900)).await;
         client.write(&text("on its way")).await;

@@ -1,4 +1,4 @@
-//! permessage-deflate on connections: what is compressed on the wire, what is not, and for whom once.
+//! permessage-deflate on connections: which messages are compressed, which are not, and which share one compression.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn compressed_hello() -> Vec<u8> {
     wire
 }
 
-/// First byte and payload of the next frame, which has less than 64 KiB.
+/// The first byte and the payload of the next frame, which is shorter than 64 KiB.
 async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
     let mut header = [0; 2];
     soon(client.stream.read_exact(&mut header)).await.expect("a frame");
@@ -39,7 +39,7 @@ async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
     (header[0], payload)
 }
 
-/// How many turns a task has had that does nothing else but count them.
+/// Starts a task that only yields, and counts how often it is polled.
 fn turns_of_another_task() -> Arc<AtomicUsize> {
     let turns = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&turns);
@@ -75,8 +75,8 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
     let accepted =
         verify_upgrade_request(request.method(), request.uri(), request.version(), request.headers());
     let accepted = accepted.expect("a handshake");
-    let answer = accepted.response(None, accepted.deflate(&options).as_ref());
-    let agreed = offer.verify_response(answer.status(), answer.headers()).expect("an answer");
+    let response = accepted.response(None, accepted.deflate(&options).as_ref());
+    let agreed = offer.verify_response(response.status(), response.headers()).expect("a response");
     let agreement = agreed.deflate().expect("an agreement");
     let mut compressed = Vec::new();
     assert!(Deflater::new(agreement).compress(&vec![b'x'; 2 * 1024 * 1024], &mut compressed));
@@ -94,14 +94,14 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
         }
     })
     .await;
-    // They come in one read.
+    // All messages arrive in one read.
     client.write(&wire.repeat(MESSAGES)).await;
     let mut turns = Vec::new();
     for _ in 0..MESSAGES {
         turns.push(soon(seen.recv()).await.expect("a message"));
     }
-    // The runtime may let it wait for two messages, and then gives it two turns.
-    assert!(turns[MESSAGES - 1] - turns[0] >= MESSAGES - 2, "turns of another task: {turns:?}");
+    // The runtime may run two messages before the other task, and then poll that task twice.
+    assert!(turns[MESSAGES - 1] - turns[0] >= MESSAGES - 2, "polls of the other task: {turns:?}");
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn other_tasks_have_their_turn_between_messages_that_take_long_to_compress
             turns.push(soon(sent.recv()).await.expect("a message"));
         }
         let had = turns[MESSAGES - 1] - turns[0];
-        assert!(had >= MESSAGES - 2, "by the sink: {by_the_sink}, turns of another task: {turns:?}");
+        assert!(had >= MESSAGES - 2, "by the sink: {by_the_sink}, polls of the other task: {turns:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Upgrade` in the handlers of an axum program.
+//! `Upgrade` as an extractor in an axum program.
 #![cfg(feature = "axum")]
 
 mod support;
@@ -40,7 +40,7 @@ async fn serve() -> SocketAddr {
 async fn a_handshake_is_extracted_and_leaves_the_request_to_other_extractors() {
     let server = serve().await;
     let connect = Connector::new(format!("ws://{server}/chat/lobby"));
-    let mut socket = soon(connect.connect()).await.expect("let in");
+    let mut socket = soon(connect.connect()).await.expect("accepted");
     assert_eq!(soon(socket.recv()).await, Some(Message::from(format!("lobby at {server}"))));
 }
 

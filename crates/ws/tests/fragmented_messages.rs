@@ -25,7 +25,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, watch};
 use ws_proto::{Event, Opcode};
 
-/// Both ends of a connection, the server's first.
+/// Opens a connection, and returns both ends, the server's first.
 async fn pair(capacity: usize, limits: Limits, deflate: Option<DeflateOptions>) -> (WebSocket, WebSocket) {
     let (client, server) = tokio::io::duplex(capacity);
     let (give, mut given) = mpsc::unbounded_channel();
@@ -49,7 +49,7 @@ async fn pair(capacity: usize, limits: Limits, deflate: Option<DeflateOptions>) 
     (soon(given.recv()).await.expect("a WebSocket"), client)
 }
 
-/// The whole of the next message, received piece by piece.
+/// Receives the next message piece by piece, and returns the whole.
 async fn gather(socket: &mut WebSocket) -> Option<Message> {
     let mut reader = socket.recv_in_chunks().await?;
     let is_text = reader.is_text();
@@ -59,11 +59,11 @@ async fn gather(socket: &mut WebSocket) -> Option<Message> {
         assert_eq!(chunk.as_text().is_some(), is_text);
         content.extend_from_slice(chunk.as_bytes());
     }
-    assert_eq!(reader.chunk().await, Ok(None), "the end is the end");
+    assert_eq!(reader.chunk().await, Ok(None), "the end stays the end");
     Some(if is_text { String::from_utf8(content).expect("text").into() } else { content.into() })
 }
 
-/// First byte and payload of the next frame, which has less than 126 bytes.
+/// The first byte and the payload of the next frame, which is shorter than 126 bytes.
 async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
     let mut header = [0; 2];
     soon(client.stream.read_exact(&mut header)).await.expect("a frame");
@@ -72,7 +72,7 @@ async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
     (header[0], payload)
 }
 
-/// Ready when every task waits, for the clock is paused.
+/// Waits until every other task waits: the clock is paused.
 async fn all_wait() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -134,15 +134,16 @@ async fn a_flush_behind_a_message_in_pieces_waits_for_what_its_sink_has_sent_and
         });
         assert!(tokio::time::timeout(Duration::ZERO, &mut flushing).await.is_err());
         message.finish().await.unwrap();
-        // Others have more to say, in one piece and in several.
+        // Another sender sends more, in one piece and in several.
         sender.send("x".repeat(1_996)).await.unwrap();
         let mut message = sender.begin_text();
         message.write("x".repeat(1_996)).await.unwrap();
         tokio::join!(flushing, receiver.recv());
     })
     .await;
-    // A thousand bytes go into the stream with each thousand that leave it. There are 500, 500 of a piece and 2 of the end
-    // of its message, and the 998 that the sink waits for; then those of the others.
+    // Each read of a thousand bytes lets the server write a thousand more. The flush waits for 500 bytes, then 500
+    // bytes of a piece, 2 bytes of the end of its message, and 998 bytes of its own message. The other messages come
+    // after that.
     let mut bytes = vec![0; 1_000];
     for flushed in [None, Some(4_000), None, None, None] {
         all_wait().await;
@@ -204,16 +205,16 @@ async fn a_piece_waits_for_room_and_is_sent_whole_or_not_at_all() {
     let mut client = connect_with(limits, 1_000, b"", async |mut socket: WebSocket| {
         let buffered = socket.sender();
         let mut message = socket.begin_binary();
-        let mut given_up = 0;
+        let mut timeouts = 0;
         for n in 0..100_u8 {
             // The clock is paused: a second passes only when every task waits.
             let piece = vec![n; 300];
             while tokio::time::timeout(Duration::from_secs(1), message.write(piece.clone())).await.is_err() {
-                given_up += 1;
+                timeouts += 1;
             }
             assert!(buffered.buffered_amount() <= 1_000);
         }
-        assert!(given_up > 0);
+        assert!(timeouts > 0);
         message.finish().await.unwrap();
     })
     .await;
@@ -351,10 +352,10 @@ async fn a_message_that_ends_with_the_connection_is_no_message() {
 async fn calls_that_receive_are_cancel_safe_whichever_comes_next() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect(move |mut socket: WebSocket| async move {
-        let mut given_up = 0;
+        let mut timeouts = 0;
         let brief = Duration::from_millis(100);
         for whole in [true, false, true, false] {
-            // While nothing has come, and while a part of it has.
+            // Once while no part of the message has arrived, and once while a part has.
             for _ in 0..10 {
                 let timed_out = if whole {
                     tokio::time::timeout(brief, socket.recv_in_chunks()).await.is_err()
@@ -362,21 +363,21 @@ async fn calls_that_receive_are_cancel_safe_whichever_comes_next() {
                     tokio::time::timeout(brief, socket.recv()).await.is_err()
                 };
                 assert!(timed_out);
-                given_up += 1;
-                if given_up == 5 {
+                timeouts += 1;
+                if timeouts == 5 {
                     report.send(None).unwrap();
                 }
             }
             let message = if whole { socket.recv().await } else { gather(&mut socket).await };
             report.send(message).unwrap();
-            given_up = 0;
+            timeouts = 0;
         }
     })
     .await;
     for whole in [true, false, true, false] {
         assert_eq!(soon(reports.recv()).await, Some(None));
         if whole {
-            // A part of which would be in the reader that is given up.
+            // If a part had arrived, it would be in the cancelled reader.
             tokio::time::sleep(Duration::from_secs(1)).await;
             client.write(&text("h\u{e9}llo")).await;
         } else {
@@ -391,7 +392,7 @@ async fn calls_that_receive_are_cancel_safe_whichever_comes_next() {
 
 const PIECE: usize = 64 * 1024;
 
-/// Sends so much in one message from one end to the other.
+/// Sends `length` bytes in one message from one end to the other.
 async fn stream(source: &mut WebSocket, sink: &mut WebSocket, length: usize) {
     let piece = Bytes::from(vec![7; PIECE]);
     let sending = async {
@@ -412,23 +413,23 @@ async fn stream(source: &mut WebSocket, sink: &mut WebSocket, length: usize) {
     tokio::join!(sending, receiving);
 }
 
-/// How much memory it takes at most to send so much in one message, in either direction.
+/// Measures the memory that is needed to send `length` bytes in one message.
 fn memory_for(length: usize, to_server: bool) -> allocation_counter::AllocationInfo {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let limits = Limits { max_write_buffer_size: 256 * 1024, ..Limits::default() };
     let (server, client) = runtime.block_on(pair(256 * 1024, limits, None));
     let (mut source, mut sink) = if to_server { (client, server) } else { (server, client) };
-    // What a thread keeps is there from the first message on.
+    // The first message also allocates what the thread keeps.
     runtime.block_on(stream(&mut source, &mut sink, PIECE));
     allocation_counter::measure(|| runtime.block_on(stream(&mut source, &mut sink, length)))
 }
 
 #[test]
 fn a_gibibyte_passes_in_one_message_and_takes_less_than_a_megabyte() {
-    // What a client sends is masked, which is slow without optimisation.
+    // A client masks its frames, which is slow without optimization.
     for (length, to_server) in [(1024 * 1024 * 1024, false), (128 * 1024 * 1024, true)] {
         let measured = memory_for(length, to_server);
-        // What the stream holds and what waits to be written, a quarter each, and what is on its way from hand to hand.
+        // A quarter of a mebibyte each in the stream and in the write buffer, and the pieces in between.
         assert!(measured.bytes_max < 768 * 1024, "{measured:?}");
     }
 }
@@ -479,7 +480,7 @@ fn arriving(sent: &[Sent]) -> Vec<Message> {
     sent.iter().filter_map(message).collect()
 }
 
-/// Sends, and receives, both halves of one end at the same time.
+/// Sends and receives on one end at the same time.
 async fn converse(socket: WebSocket, sent: Vec<Sent>, chunked: Vec<bool>, expected: usize) -> Vec<Message> {
     let mut sender = socket.sender();
     let sending = tokio::spawn(async move {
@@ -517,7 +518,7 @@ async fn converse(socket: WebSocket, sent: Vec<Sent>, chunked: Vec<bool>, expect
         received.push(message.expect("a message"));
     }
     sending.await.expect("sent");
-    // Until the other end has all as well.
+    // Keep receiving until the other end has received everything.
     tokio::spawn(async move { while socket.recv().await.is_some() {} });
     received
 }

@@ -1,5 +1,5 @@
-//! Our server and clients of another make. Their server and our client are in `client/interop.rs`; the npm package `ws` and
-//! Autobahn, both ways, in the folder `conformance` of the repository.
+//! Our server against clients of another implementation. Our client against its server is in `client/interop.rs`. The
+//! npm package `ws` and Autobahn, in both directions, are in the folder `conformance` of the repository.
 
 mod support;
 
@@ -15,13 +15,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as TheirCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message as Theirs};
 
-/// The port of a server that echoes, says how its connections have ended, and closes when it is told "close".
+/// Starts a server that echoes, reports how each connection ended, and closes when it receives "close". Returns its
+/// port.
 async fn serve(builder: ServerBuilder) -> (u16, mpsc::UnboundedReceiver<CloseCause>) {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (report, ends) = mpsc::unbounded_channel();
     let server = builder.protocols(["b"]).bind("127.0.0.1:0").await.expect("a free port");
     let port = server.local_addr().expect("an address").port();
     tokio::spawn(server.serve(move |mut socket: WebSocket| {
-        let tell = tell.clone();
+        let report = report.clone();
         async move {
             while let Some(message) = socket.recv().await {
                 if message == Message::from("close") {
@@ -30,11 +31,11 @@ async fn serve(builder: ServerBuilder) -> (u16, mpsc::UnboundedReceiver<CloseCau
                 }
                 socket.send(message).await?;
             }
-            tell.send(socket.close_cause().expect("it has ended")).expect("the test listens");
+            report.send(socket.close_cause().expect("it has ended")).expect("the test listens");
             Ok::<_, SendError>(())
         }
     }));
-    (port, told)
+    (port, ends)
 }
 
 fn request(url: &str) -> Request {
@@ -43,12 +44,12 @@ fn request(url: &str) -> Request {
     request
 }
 
-/// What comes next.
+/// The next message or frame.
 async fn next(theirs: &mut (impl Stream<Item = Result<Theirs, Error>> + Unpin)) -> Theirs {
     soon(theirs.next()).await.expect("not the end").expect("no error")
 }
 
-/// Every kind of message, fragments, pings, and a close by the client.
+/// All kinds of messages, fragments, Pings, and a close by the client.
 async fn converse<S>(theirs: &mut S, response: &Response)
 where
     S: Stream<Item = Result<Theirs, Error>> + Sink<Theirs, Error = Error> + Unpin,
@@ -81,18 +82,18 @@ where
 
     let frame = TheirFrame { code: TheirCode::Library(4000), reason: "größer".into() };
     soon(theirs.send(Theirs::Close(Some(frame)))).await.expect("sent");
-    let Theirs::Close(Some(answer)) = next(theirs).await else { panic!("no Close") };
-    assert_eq!(answer.code, TheirCode::Library(4000));
+    let Theirs::Close(Some(response)) = next(theirs).await else { panic!("no Close") };
+    assert_eq!(response.code, TheirCode::Library(4000));
     assert!(soon(theirs.next()).await.is_none(), "the stream ends in peace");
 }
 
 #[tokio::test]
 async fn a_client_of_tungstenite_and_our_server_understand_each_other() {
-    let (port, mut told) = serve(Server::builder()).await;
+    let (port, mut ends) = serve(Server::builder()).await;
     let url = format!("ws://127.0.0.1:{port}/path?query");
     let (mut theirs, response) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
     converse(&mut theirs, &response).await;
-    let Some(CloseCause::ClosingHandshake(Some(frame))) = soon(told.recv()).await else {
+    let Some(CloseCause::ClosingHandshake(Some(frame))) = soon(ends.recv()).await else {
         panic!("no handshake")
     };
     assert_eq!((frame.code.as_u16(), &*frame.reason), (4000, "größer"));
@@ -100,14 +101,14 @@ async fn a_client_of_tungstenite_and_our_server_understand_each_other() {
 
 #[tokio::test]
 async fn it_is_closed_by_our_server_and_answers() {
-    let (port, mut told) = serve(Server::builder()).await;
+    let (port, mut ends) = serve(Server::builder()).await;
     let url = format!("ws://127.0.0.1:{port}/");
     let (mut theirs, _) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
     soon(theirs.send(Theirs::text("close"))).await.unwrap();
     let expected = TheirFrame { code: TheirCode::Away, reason: "as you wish".into() };
     assert_eq!(next(&mut theirs).await, Theirs::Close(Some(expected)));
     assert!(soon(theirs.next()).await.is_none());
-    let closed = soon(told.recv()).await;
+    let closed = soon(ends.recv()).await;
     assert!(
         matches!(&closed, Some(CloseCause::ClosingHandshake(Some(frame))) if frame.code == CloseCode::GOING_AWAY),
         "{closed:?}"
@@ -116,13 +117,13 @@ async fn it_is_closed_by_our_server_and_answers() {
 
 #[tokio::test]
 async fn it_leaves_without_a_word_and_our_server_notices() {
-    let (port, mut told) = serve(Server::builder()).await;
+    let (port, mut ends) = serve(Server::builder()).await;
     let url = format!("ws://127.0.0.1:{port}/");
     let (mut theirs, _) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
     soon(theirs.send(Theirs::text("hello"))).await.unwrap();
     assert_eq!(next(&mut theirs).await, Theirs::text("hello"));
     drop(theirs);
-    assert_eq!(soon(told.recv()).await, Some(CloseCause::Eof));
+    assert_eq!(soon(ends.recv()).await, Some(CloseCause::Eof));
 }
 
 #[cfg(feature = "tls")]
@@ -141,7 +142,7 @@ async fn they_understand_each_other_over_tls() {
     let authority = Authority::new();
     let (chain, key) = authority.issue("localhost");
     let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration");
-    let (port, mut told) = serve(Server::builder().tls(tls)).await;
+    let (port, mut ends) = serve(Server::builder().tls(tls)).await;
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
@@ -156,5 +157,5 @@ async fn they_understand_each_other_over_tls() {
     let url = format!("wss://localhost:{port}/");
     let (mut theirs, response) = soon(tokio_tungstenite::client_async(request(&url), stream)).await.unwrap();
     converse(&mut theirs, &response).await;
-    assert!(matches!(soon(told.recv()).await, Some(CloseCause::ClosingHandshake(Some(_)))));
+    assert!(matches!(soon(ends.recv()).await, Some(CloseCause::ClosingHandshake(Some(_)))));
 }

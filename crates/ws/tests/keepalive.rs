@@ -1,4 +1,4 @@
-//! A peer that gives no sign of life is asked, and then given up.
+//! A peer that gives no sign of life gets a Ping, and then times out.
 
 mod support;
 
@@ -12,16 +12,16 @@ use ws_proto::{Event, Opcode};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads until the end, and reports how that was.
+/// Reads until the end, and reports how the connection ended.
 async fn listen(mut socket: WebSocket, report: mpsc::UnboundedSender<CloseCause>) {
     while socket.recv().await.is_some() {}
     report.send(socket.close_cause().expect("an end")).expect("a listening test");
 }
 
 impl Client {
-    /// The next event, and how many seconds later than `begin` it came.
+    /// The next event, and the seconds between `begin` and its arrival.
     async fn recv_at(&mut self, begin: Instant) -> (Option<Event<'static>>, u64) {
-        // Longer than a test waits elsewhere: the clock is paused.
+        // The usual timeout is too short here, because the clock is paused.
         let event = tokio::time::timeout(DAY, self.recv_slowly()).await.expect("in time");
         (event, begin.elapsed().as_secs())
     }
@@ -72,7 +72,7 @@ async fn a_peer_that_talks_is_not_asked() {
         client.write(&text("still here")).await;
         client.expect_text("still here").await;
     }
-    // Part of a message is a sign of life as well.
+    // A part of a message is a sign of life too.
     let message = text("in pieces");
     for byte in &message {
         tokio::time::sleep(Duration::from_secs(49)).await;
@@ -121,7 +121,7 @@ async fn a_peer_that_nobody_listens_to_is_not_blamed_for_it() {
         let mut client = connect(slow).await;
         client.write(&text("one")).await;
         assert_eq!(client.recv_at(begin).await, (Some(Event::Text("one".into())), 1_000));
-        // Asked when somebody listens again, and given the time for an answer.
+        // The peer gets a Ping when the program receives again, and then has time to respond.
         assert_eq!(client.recv_at(begin).await, (ping(), 2_000));
         tokio::time::sleep(Duration::from_secs(69)).await;
         client.write(&frame(Opcode::Pong, b"")).await;
@@ -138,7 +138,7 @@ async fn a_peer_is_watched_again_when_somebody_listens_again() {
         let begin = Instant::now();
         let mut client = connect(move |mut socket: WebSocket| async move {
             let work = async move {
-                // Longer than a peer may be silent; what it says meanwhile is read at once.
+                // Longer than the idle timeout. The peer's message, sent meanwhile, is received at once.
                 tokio::time::sleep(Duration::from_secs(200)).await;
                 assert!(socket.recv().await.is_some());
                 assert!(socket.recv().await.is_none());
@@ -172,7 +172,7 @@ async fn a_program_that_only_sends_goes_on_while_its_peer_reads() {
     }
 }
 
-/// Sends until that fails, and reports when and how that was.
+/// Sends until sending fails, and reports when and how the connection ended.
 async fn send_all(mut socket: WebSocket, report: mpsc::UnboundedSender<(CloseCause, u64)>) {
     let begin = Instant::now();
     while socket.send(vec![7; 1_000]).await.is_ok() {}

@@ -1,4 +1,4 @@
-//! Over real sockets: the listener, the echo of the example, and a client of another make.
+//! Over real sockets: the listener, the echo example, and a client of another implementation.
 
 mod support;
 
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-/// Serves the example on a free port.
+/// Runs the example on a free port.
 async fn echo_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -100,11 +100,11 @@ async fn a_violation_behind_the_request_is_answered_in_peace_however_long_the_se
     let address = echo_server().await;
     for hours in 0..3 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // What is behind the frame without a mask would make a reset of an end that comes too soon.
+        // If the server closed too soon, the bytes after the unmasked frame would cause a reset.
         stream.write_all(&[support::REQUEST, b"\x81\x00", &vec![0; 1_000_000]].concat()).await.unwrap();
-        let mut answer = Vec::new();
-        soon(stream.read_to_end(&mut answer)).await.unwrap_or_else(|error| panic!("hour {hours}: {error}"));
-        assert!(answer.ends_with(b"\r\n\r\n\x88\x02\x03\xea"), "{}", String::from_utf8_lossy(&answer));
+        let mut response = Vec::new();
+        soon(stream.read_to_end(&mut response)).await.unwrap_or_else(|error| panic!("hour {hours}: {error}"));
+        assert!(response.ends_with(b"\r\n\r\n\x88\x02\x03\xea"), "{}", String::from_utf8_lossy(&response));
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(3_600)).await;
         tokio::time::resume();

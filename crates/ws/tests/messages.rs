@@ -1,4 +1,4 @@
-//! Messages arrive, whatever their form, and leave together.
+//! Messages of every form arrive, and leave together.
 
 mod support;
 
@@ -7,7 +7,7 @@ use tidewire_ws::{Limits, WebSocket};
 use tokio::sync::oneshot;
 use ws_proto::{Event, Opcode};
 
-/// Sends `wire` to an echo and expects it back as `echoed`.
+/// Sends `wire` to an echo server, and expects `echoed` in response.
 async fn echoes(client: &mut Client, wire: &[u8], echoed: Event<'static>) {
     client.write(wire).await;
     assert!(client.recv().await == Some(echoed), "{} bytes", wire.len());
@@ -54,8 +54,8 @@ async fn bytes_that_come_one_by_one_become_messages() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_behind_the_request_are_not_lost() {
-    let behind = [text("early"), text("bird")].concat();
-    let mut client = connect_with(Limits::default(), 64 * 1024, &behind, echo).await;
+    let trailing = [text("early"), text("bird")].concat();
+    let mut client = connect_with(Limits::default(), 64 * 1024, &trailing, echo).await;
     client.expect_text("early").await;
     client.expect_text("bird").await;
 }
@@ -166,7 +166,7 @@ async fn long_answers_of_a_quick_handler_leave_in_one_write() {
     const LENGTH: usize = 64 * 1024;
     let mut client = connect_with(Limits::default(), 1024 * 1024, b"", echo).await;
     let messages: Vec<String> = ["a", "b", "c"].iter().map(|letter| letter.repeat(LENGTH)).collect();
-    // Each of them takes a read of its own.
+    // Each message takes one read.
     client.write(&messages.iter().map(|message| text(message)).collect::<Vec<_>>().concat()).await;
     for message in &messages {
         client.expect_text(message).await;

@@ -1,4 +1,4 @@
-//! How long the way to the peer and back takes.
+//! The round-trip time to the peer.
 
 mod support;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use ws_proto::{Event, Opcode};
 
-/// A connection, on which somebody receives.
+/// A connection, and a task that receives on it.
 async fn open() -> (Sender, JoinHandle<Option<String>>, Client) {
     let (sender, mut receiver, client) = halves().await;
     let receiving = tokio::spawn(async move {
@@ -50,7 +50,7 @@ async fn the_round_trip_is_what_it_took_and_the_pong_is_no_message() {
     let pinging = ping(&sender);
     let payload = next_ping(&mut client).await;
     sleep(Duration::from_millis(123)).await;
-    // What nobody has asked for answers nothing.
+    // Unsolicited Pongs are ignored.
     client.write(&[frame(Opcode::Pong, b"hello"), frame(Opcode::Pong, b"")].concat()).await;
     sleep(Duration::from_millis(200)).await;
     assert!(!pinging.is_finished());
@@ -65,13 +65,13 @@ async fn the_round_trip_is_what_it_took_and_the_pong_is_no_message() {
 #[tokio::test(start_paused = true)]
 async fn pings_at_the_same_time_are_told_apart_also_from_automatic_ones_and_from_those_given_up() {
     let (sender, _receiving, mut client) = open().await;
-    let given_up = ping(&sender);
+    let cancelled = ping(&sender);
     let first = next_ping(&mut client).await;
-    given_up.abort();
+    cancelled.abort();
     let pinging = ping(&sender);
     let second = next_ping(&mut client).await;
     assert_ne!(first, second);
-    // After fifty seconds of silence the peer is asked as always.
+    // After fifty seconds of silence, the automatic Ping is sent as always.
     let automatic = next_ping(&mut client).await;
     assert_eq!(automatic, b"");
     client.write(&[frame(Opcode::Pong, &first), frame(Opcode::Pong, &automatic)].concat()).await;
@@ -106,7 +106,7 @@ async fn those_who_give_up_take_nothing_from_those_who_wait() {
         pinging.abort();
     }
     sleep(Duration::from_millis(1)).await;
-    // A stream keeps its order: so do the answers.
+    // The Pongs come in the order of the Pings, because a stream keeps its order.
     for (number, (payload, pinging)) in pings.into_iter().enumerate() {
         sleep(Duration::from_secs(1)).await;
         let waits = number % 2 == 0;
@@ -125,10 +125,10 @@ async fn a_peer_that_answers_the_last_ping_only_may_answer_one_that_was_given_up
     next_ping(&mut client).await;
     let mut last = Vec::new();
     for _ in 0..1_000 {
-        let given_up = ping(&sender);
+        let cancelled = ping(&sender);
         last = next_ping(&mut client).await;
-        given_up.abort();
-        given_up.await.unwrap_err();
+        cancelled.abort();
+        cancelled.await.unwrap_err();
     }
     sleep(Duration::from_secs(1)).await;
     client.write(&frame(Opcode::Pong, &last)).await;
@@ -137,7 +137,7 @@ async fn a_peer_that_answers_the_last_ping_only_may_answer_one_that_was_given_up
 
 #[tokio::test(start_paused = true)]
 async fn without_an_answer_it_ends_with_the_patience_or_with_the_connection() {
-    // Nobody receives.
+    // No task receives.
     let (sender, receiver, mut client) = halves().await;
     let pinging = ping(&sender);
     let payload = next_ping(&mut client).await;

@@ -1,5 +1,6 @@
-//! RFC 8441, WebSocket over HTTP/2: what needs a connection. The client is the crate `h2`, and every frame of WebSocket is
-//! made here. What a handshake must look like is in `rfc8441.rs` of the crate `ws-proto`.
+//! RFC 8441, WebSocket over HTTP/2: the requirements that need a connection. The client is the crate `h2`; the tests
+//! build each WebSocket frame themselves. The requirements on the handshake are in `rfc8441.rs` of the crate
+//! `ws-proto`.
 
 #[path = "support/http2.rs"]
 mod http2;
@@ -21,9 +22,9 @@ use crate::support::{echo, soon};
 async fn section_3_must_1_the_setting_says_that_an_extended_connect_may_come() {
     let server = Server::start(echo).await;
     let mut client = Client::connect(server.address).await;
-    // Which come with what is answered first.
-    let answer = client.send(http::Request::get("http://localhost/").body(()).expect("a request")).await;
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    // The settings arrive before the first response.
+    let response = client.send(http::Request::get("http://localhost/").body(()).expect("a request")).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert!(client.may_send_an_extended_connect());
 }
 
@@ -147,7 +148,7 @@ async fn each_websocket_of_a_connection_counts_for_the_limit_of_the_server() {
     first.send(Opcode::Close, &[]).await;
     while first.next().await.is_some() {}
     soon(async {
-        // Its task ends a moment later.
+        // The connection's task ends a moment later.
         while client.send(request()).await.status() != StatusCode::OK {}
     })
     .await;
@@ -161,12 +162,12 @@ async fn protocols_and_compression_are_agreed_on_as_over_http_1() {
     let headers = request.headers_mut();
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, "chat.v1, chat.v2".parse().expect("a value"));
     headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate".parse().expect("a value"));
-    let (answer, mut socket) = client.open_by(request).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()[header::SEC_WEBSOCKET_PROTOCOL], "chat.v2");
-    let extensions = answer.headers()[header::SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text");
+    let (response, mut socket) = client.open_by(request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], "chat.v2");
+    let extensions = response.headers()[header::SEC_WEBSOCKET_EXTENSIONS].to_str().expect("text");
     assert!(extensions.starts_with("permessage-deflate"), "{extensions}");
-    assert_eq!(answer.headers().get(header::SEC_WEBSOCKET_ACCEPT), None);
+    assert_eq!(response.headers().get(header::SEC_WEBSOCKET_ACCEPT), None);
     socket.send(Opcode::Text, b"hello").await;
     assert_eq!(socket.next().await, Some((Opcode::Text, b"hello".to_vec())));
 }
@@ -195,10 +196,10 @@ async fn a_refusal_has_no_header_that_http_2_forbids_and_harms_no_other_stream()
         (other_protocol, 501),
     ] {
         let what = format!("{request:?}");
-        let answer = client.send(request).await;
-        assert_eq!(answer.status(), status, "{what}");
+        let response = client.send(request).await;
+        assert_eq!(response.status(), status, "{what}");
         for name in ["connection", "upgrade", "keep-alive", "transfer-encoding"] {
-            assert_eq!(answer.headers().get(name), None, "{what}");
+            assert_eq!(response.headers().get(name), None, "{what}");
         }
     }
     socket.send(Opcode::Text, b"still there").await;
@@ -226,7 +227,7 @@ async fn the_window_of_the_client_is_what_send_waits_for() {
     .await;
     let mut client = Client::connect_with_window(server.address, 1_000).await;
     let mut socket = client.open().await;
-    // What fits: the queue, what hyper holds, the window.
+    // The messages fit into the queue, hyper's buffer and the window.
     let mut last = 0;
     while let Ok(number) = tokio::time::timeout(Duration::from_millis(500), sent.recv()).await {
         last = number.expect("a number");
@@ -291,7 +292,7 @@ async fn a_peer_that_takes_nothing_is_given_up_and_its_stream_reset() {
     let mut client = Client::connect_with_window(server.address, 1_000).await;
     let mut socket = client.open().await;
     assert_eq!(soon(ends.recv()).await, Some(Some(CloseCause::IdleTimeout)));
-    // Nothing of it is left at the server, although the window stays shut.
+    // The server frees the stream although the window stays closed.
     assert_eq!(socket.sender.until_reset().await, Reason::CANCEL);
 }
 

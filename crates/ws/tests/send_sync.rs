@@ -1,4 +1,4 @@
-//! What a program holds may be held anywhere: on any thread, and by several at once.
+//! All handles, messages and errors are `Send` and `Sync`.
 
 use tidewire_ws::{
     CloseCause, ConnectError, ConnectionFailure, Connector, IncompleteMessage, Limits, Message,

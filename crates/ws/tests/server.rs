@@ -1,4 +1,4 @@
-//! The server with settings: whom it lets in, what its handlers get, and how it stops.
+//! The server with settings: which handshakes it accepts, what its handlers receive, and how it shuts down.
 
 mod support;
 
@@ -24,7 +24,7 @@ async fn serve<Wants: 'static>(builder: ServerBuilder, handler: impl Handler<Wan
     address
 }
 
-/// The same, until the test says so; and whether it has stopped.
+/// Starts a server that shuts down when the test says so. Also returns the task of the server.
 async fn serve_until_told<Wants: 'static>(
     builder: ServerBuilder,
     handler: impl Handler<Wants>,
@@ -37,10 +37,10 @@ async fn serve_until_told<Wants: 'static>(
 }
 
 async fn connect(server: SocketAddr) -> WebSocket {
-    soon(Connector::new(format!("ws://{server}/")).connect()).await.expect("let in")
+    soon(Connector::new(format!("ws://{server}/")).connect()).await.expect("accepted")
 }
 
-/// Status and words of a refusal.
+/// The status and the body of a rejection.
 async fn refused(connect: Connector) -> (u16, String) {
     match soon(connect.connect()).await {
         Err(ConnectError::Rejected(response)) => {
@@ -59,7 +59,7 @@ async fn a_handler_gets_the_request_if_it_wants_it() {
     };
     let server = serve(Server::builder(), handler).await;
     let connect = Connector::new(format!("ws://{server}/chat")).header("authorization", "secret");
-    let mut socket = soon(connect.connect()).await.expect("let in");
+    let mut socket = soon(connect.connect()).await.expect("accepted");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("/chat secret 127.0.0.1")));
 }
 
@@ -76,7 +76,7 @@ async fn the_first_protocol_of_the_server_that_the_client_offers_is_agreed_on() 
     ] {
         let connect = Connector::new(format!("ws://{server}/"));
         let connect = offered.iter().fold(connect, |connect, protocol| connect.protocol(*protocol));
-        let mut socket = soon(connect.connect()).await.expect("let in");
+        let mut socket = soon(connect.connect()).await.expect("accepted");
         assert_eq!(socket.protocol().unwrap_or("none"), agreed);
         assert_eq!(soon(socket.recv()).await, Some(Message::from(agreed)));
     }
@@ -87,7 +87,7 @@ async fn limits_and_compression_are_those_of_the_settings() {
     let limits = Limits { max_message_size: 10_000, ..Limits::default() };
     let server = serve(Server::builder().limits(limits).compress(DeflateOptions::default()), echo).await;
     let connect = Connector::new(format!("ws://{server}/")).compress(DeflateOptions::default());
-    let (mut socket, response) = soon(connect.connect_with_response()).await.expect("let in");
+    let (mut socket, response) = soon(connect.connect_with_response()).await.expect("accepted");
     let extensions = response.headers()["sec-websocket-extensions"].to_str().expect("text");
     assert!(extensions.starts_with("permessage-deflate"), "{extensions}");
     let message = Message::from("x".repeat(10_000));
@@ -113,13 +113,13 @@ async fn whom_the_settings_do_not_let_in_is_told_why_in_http() {
     assert_eq!(refused(connect("/other")).await, (403, "nothing is here\n".to_owned()));
     let stranger = connect("/chat").header("origin", "https://evil.example");
     assert_eq!(refused(stranger).await, (403, "pages of this origin may not connect\n".to_owned()));
-    soon(connect("/chat").header("origin", "https://app.example").connect()).await.expect("let in");
+    soon(connect("/chat").header("origin", "https://app.example").connect()).await.expect("accepted");
 
     let mut stream = TcpStream::connect(server).await.expect("it listens");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
-    let mut answer = String::new();
-    soon(stream.read_to_string(&mut answer)).await.expect("text, and the end");
-    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+    let mut response = String::new();
+    soon(stream.read_to_string(&mut response)).await.expect("text, and the end");
+    assert!(response.starts_with("HTTP/1.1 426 "), "{response}");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_connection_too_many_is_refused_until_one_ends() {
     soon(first.close(None)).await;
     soon(goes.recv()).await.expect("a handler ends");
     soon(async {
-        // Its task ends a moment later.
+        // The connection's task ends a moment later.
         while third.connect().await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -163,7 +163,7 @@ async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() 
     for _ in 0..10 {
         clients.push(connect(server).await);
     }
-    // One whose handshake is not finished has nothing to wait for.
+    // A connection with an unfinished handshake does not delay the shutdown.
     let mut late = TcpStream::connect(server).await.expect("it listens");
     late.write_all(&REQUEST[..20]).await.expect("written");
     stop.send(()).expect("it runs");
@@ -177,7 +177,7 @@ async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() 
         let closed = ends.try_recv().expect("all handlers have ended");
         assert!(matches!(closed, Some(CloseCause::ClosingHandshake(_))), "{closed:?}");
     }
-    assert!(TcpStream::connect(server).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(server).await.is_err(), "the listener is closed");
     drop(late);
 }
 
@@ -193,10 +193,10 @@ async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() 
         };
         let (server, stop, stopped) =
             serve_until_told(Server::builder().http_limits(http.clone()), handler).await;
-        // It never answers a Close.
+        // This client never responds to a Close.
         let mut stream = TcpStream::connect(server).await.expect("it listens");
         stream.write_all(REQUEST).await.expect("written");
-        assert_eq!(soon(stream.read_u8()).await.expect("an answer"), b'H');
+        assert_eq!(soon(stream.read_u8()).await.expect("a response"), b'H');
         stop.send(()).expect("it runs");
         soon(stopped).await.expect("no panic");
     }
@@ -207,10 +207,11 @@ async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() 
 async fn it_speaks_tls() {
     let authority = support::certificate_authority::Authority::new();
     let (chain, key) = authority.issue("localhost");
-    let tls = tidewire_ws::ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("they fit");
+    let tls = tidewire_ws::ServerTls::from_pem(chain.as_bytes(), key.as_bytes())
+        .expect("the key matches the certificate");
     let server = serve(Server::builder().tls(tls), echo).await;
     let connect = Connector::new(format!("wss://localhost:{}/", server.port())).tls(authority.client());
-    let mut socket = soon(connect.connect()).await.expect("let in");
+    let mut socket = soon(connect.connect()).await.expect("accepted");
     socket.send("hello").await.expect("open");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));
 }

@@ -1,4 +1,4 @@
-//! A peer that does not read holds a bounded number of bytes, and nothing is lost when it reads after all.
+//! A peer that does not read costs bounded memory, and receives everything if it reads later.
 
 mod support;
 
@@ -95,14 +95,14 @@ async fn a_reader_that_sends_and_does_not_read_is_not_read_either() {
             client.write(&text(&"x".repeat(1_000))).await;
         }
     };
-    // Everything waits long before the hour is over; only then does the clock go on.
+    // Every task waits long before the time is over, and only then does the paused clock advance.
     assert!(tokio::time::timeout(Duration::from_secs(30), flood).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn pongs_that_nobody_reads_do_not_pile_up() {
     let (report, mut reports) = mpsc::unbounded_channel();
-    // The stream holds one ping at a time, so each of them is a read of its own.
+    // The stream holds one Ping at a time, so each Ping takes one read.
     let ping = frame(Opcode::Ping, &[1; 125]);
     let mut client =
         connect_with(Limits::default(), ping.len(), b"", move |mut socket: WebSocket| async move {
@@ -121,13 +121,13 @@ async fn pongs_that_nobody_reads_do_not_pile_up() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_waits_for_an_empty_queue_does_not_keep_the_thread_busy() {
     let mut client = connect_with(limits(), 1_000, b"", |mut socket: WebSocket| async move {
-        // Less than half of what may wait is left over, and it is stuck.
+        // Less than half of the capacity is used, and it cannot be written.
         socket.send(vec![7; 2_000]).await.unwrap();
         let mut sending = std::pin::pin!(socket.send(vec![8; LIMIT]));
         let mut polls = 0;
         let counted = std::future::poll_fn(|cx| {
             polls += 1;
-            assert!(polls < 10, "asked again and again");
+            assert!(polls < 10, "polled again and again");
             sending.as_mut().poll(cx)
         });
         counted.await.unwrap();

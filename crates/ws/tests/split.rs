@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use ws_proto::Event;
 
-/// A connection whose halves the test holds, and its client. A thousand bytes fit into the stream.
+/// A connection whose halves the test holds, and its client. The stream holds a thousand bytes.
 async fn halves(limits: Limits) -> (Sender, Receiver, Client) {
     let (give, mut given) = mpsc::unbounded_channel();
     let client = connect_with(limits, 1_000, b"", move |socket: WebSocket| async move {
@@ -28,12 +28,12 @@ fn small() -> Limits {
     Limits { max_write_buffer_size: 1_000, ..Limits::default() }
 }
 
-/// Ready when every task waits, for the clock is paused.
+/// Waits until every other task waits: the clock is paused.
 async fn all_wait() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// Fills the stream and the queue, and says with how many messages of a hundred bytes.
+/// Fills the stream and the queue, and returns the number of messages, of a hundred bytes each.
 async fn fill(sender: &Sender) -> usize {
     let mut filled = 0;
     loop {
@@ -50,7 +50,7 @@ async fn fill(sender: &Sender) -> usize {
 async fn a_send_that_waits_and_a_recv_that_waits_wake_each_for_itself() {
     let (sender, mut receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
-    let sending = tokio::spawn(async move { sender.send("room at last").await });
+    let sending = tokio::spawn(async move { sender.send("capacity at last").await });
     let receiving = tokio::spawn(async move { (receiver.recv().await, receiver) });
     all_wait().await;
     assert!(!sending.is_finished() && !receiving.is_finished());
@@ -65,19 +65,19 @@ async fn a_send_that_waits_and_a_recv_that_waits_wake_each_for_itself() {
     for _ in 0..filled {
         client.expect_text(&"x".repeat(98)).await;
     }
-    client.expect_text("room at last").await;
+    client.expect_text("capacity at last").await;
     assert_eq!(soon(sending).await.unwrap(), Ok(()));
     assert!(!receiving.is_finished());
     client.write(&text("second")).await;
     assert_eq!(soon(receiving).await.unwrap().0, Some("second".into()));
 }
 
-/// Tasks that send one message each, in line in this order.
-async fn stand_in_line(sender: &Sender, names: &[&'static str]) -> Vec<JoinHandle<Result<(), SendError>>> {
+/// Starts tasks that each send one message, and wait for capacity in this order.
+async fn queue_senders(sender: &Sender, names: &[&'static str]) -> Vec<JoinHandle<Result<(), SendError>>> {
     let mut line = Vec::new();
     for &name in names {
         let sender = sender.clone();
-        // As long as half of what may wait, so that they are let in one by one.
+        // Half of the capacity each, so that they are sent one by one.
         line.push(tokio::spawn(async move { sender.send(format!("{name:500}")).await }));
         all_wait().await;
     }
@@ -88,8 +88,8 @@ async fn stand_in_line(sender: &Sender, names: &[&'static str]) -> Vec<JoinHandl
 async fn senders_that_wait_are_served_in_the_order_in_which_they_came() {
     let (sender, _receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
-    let line = stand_in_line(&sender, &["one", "two", "three", "four", "five"]).await;
-    // Who gives up makes way, also the one whose turn it is, and the one that has been told so.
+    let line = queue_senders(&sender, &["one", "two", "three", "four", "five"]).await;
+    // A cancelled sender does not block the others, even if it is the next one or has already been woken.
     line[0].abort();
     line[2].abort();
     for _ in 0..filled {
@@ -106,18 +106,18 @@ async fn who_is_told_of_room_and_gives_up_passes_it_on() {
     let filled = fill(&sender).await;
     let mut first = Box::pin(sender.send(format!("{:500}", "first")));
     assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    let second = stand_in_line(&sender, &["second"]).await;
+    let second = queue_senders(&sender, &["second"]).await;
     for _ in 0..filled {
         client.expect_text(&"x".repeat(98)).await;
     }
-    // All is read, so nothing but the first one's end can tell the second.
+    // Everything is read, so only the end of the first call can wake the second.
     all_wait().await;
     assert_eq!(sender.buffered_amount(), 0);
     assert!(!second[0].is_finished());
     drop(first);
     let text = format!("{:500}", "second");
-    let told = tokio::time::timeout(Duration::from_secs(1), client.expect_text(&text));
-    told.await.expect("at once, and not with the next ping");
+    let received = tokio::time::timeout(Duration::from_secs(1), client.expect_text(&text));
+    received.await.expect("at once, not after the next Ping");
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +148,7 @@ async fn the_connection_outlives_its_senders_and_ends_with_its_receiver() {
 async fn a_close_by_one_ends_the_waiting_of_all() {
     let (sender, mut receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
-    let line = stand_in_line(&sender, &["never"]).await;
+    let line = queue_senders(&sender, &["never"]).await;
     let receiving = tokio::spawn(async move { (receiver.recv().await, receiver.close_cause()) });
     let ended = tokio::spawn({
         let sender = sender.clone();
@@ -174,7 +174,7 @@ async fn a_close_by_one_ends_the_waiting_of_all() {
 async fn a_stream_that_fails_while_it_is_written_wakes_everybody() {
     let (sender, mut receiver, client) = halves(small()).await;
     fill(&sender).await;
-    let line = stand_in_line(&sender, &["never"]).await;
+    let line = queue_senders(&sender, &["never"]).await;
     let receiving = tokio::spawn(async move { receiver.recv().await });
     all_wait().await;
     drop(client);
@@ -194,15 +194,15 @@ async fn halves_become_whole_again() {
     sender.send("and beside it").await.unwrap();
     client.expect_text("whole").await;
     client.expect_text("and beside it").await;
-    client.write(&text("answer")).await;
-    assert_eq!(soon(socket.recv()).await, Some(Message::from("answer")));
+    client.write(&text("reply")).await;
+    assert_eq!(soon(socket.recv()).await, Some(Message::from("reply")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_costs_memory_only_while_somebody_waits() {
     let (sender, _receiver, mut client) = halves(small()).await;
     for _ in 0..1_000 {
-        // Whoever asks for the end in a `select!` asks again and again.
+        // A `select!` in a loop begins to wait for the end again and again.
         tokio::select! {
             biased;
             _ = sender.closed() => unreachable!("it is open"),

@@ -34,7 +34,7 @@ async fn what_comes_out_of_the_stream_can_be_forwarded_into_the_sink() {
         }
         client.write(&close(&CloseCode::NORMAL.into())).await;
         client.expect_close(CloseCode::NORMAL).await;
-        assert_eq!(soon(reports.recv()).await, Some(Ok(())), "the end of the one closes the other");
+        assert_eq!(soon(reports.recv()).await, Some(Ok(())), "the end of one half closes the other");
     }
 }
 
@@ -86,7 +86,7 @@ async fn flush_waits_for_what_this_sink_has_sent_and_for_nothing_else() {
     let mut reported = |buffered| assert_eq!(reports.try_recv().ok(), buffered);
     tokio::time::sleep(Duration::from_millis(1)).await;
     reported(None);
-    // A thousand bytes go into the stream with each thousand that leave it.
+    // Each read of a thousand bytes lets the server write a thousand more.
     let mut bytes = vec![0; 1_000];
     tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut bytes).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -111,7 +111,7 @@ async fn closing_the_sink_closes_the_connection_behind_what_was_sent() {
         let mut polls = 0;
         let closing = poll_fn(|cx| {
             polls += 1;
-            assert!(polls < 10, "asked again and again");
+            assert!(polls < 10, "polled again and again");
             Pin::new(&mut sender).poll_close(cx)
         });
         closing.await.unwrap();
@@ -120,7 +120,7 @@ async fn closing_the_sink_closes_the_connection_behind_what_was_sent() {
         assert_eq!(refused, Err(SinkError(None)));
         let refused = Pin::new(&mut sender).start_send("late".into());
         assert_eq!(refused, Err(SinkError(Some("late".into()))));
-        assert_eq!(sender.flush().await, Ok(()), "what was taken has left");
+        assert_eq!(sender.flush().await, Ok(()), "everything that was accepted was written");
         SinkExt::close(&mut sender).await.unwrap();
         report.send((None, None)).unwrap();
     })
@@ -149,7 +149,7 @@ async fn a_flush_that_waits_while_the_connection_closes_does_not_ask_again_and_a
                 tokio::spawn(async move { sender.close(None).await });
             }
             polls += 1;
-            assert!(polls < 20, "asked again and again");
+            assert!(polls < 20, "polled again and again");
             Pin::new(&mut socket).poll_flush(cx)
         });
         flushing.await.unwrap();

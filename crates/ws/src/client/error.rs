@@ -165,16 +165,16 @@ mod tests {
             (ConnectError::Hook("no token today".into()), "no token today"),
         ] {
             assert_eq!(error.to_string(), shown);
-            assert_eq!(ErrorChain(&error).to_string(), shown, "a chain that is printed says nothing twice");
+            assert_eq!(ErrorChain(&error).to_string(), shown, "the printed chain repeats nothing");
         }
     }
 
     #[test]
     fn a_refusal_says_where_to_go_and_when_to_come_back() {
         let refused = |status: u16, name: &str, value: &[u8], body: &'static str| {
-            let answer =
+            let response =
                 Response::builder().status(status).header(name, value).body(Bytes::from(body)).unwrap();
-            ConnectError::Rejected(Box::new(answer)).to_string()
+            ConnectError::Rejected(Box::new(response)).to_string()
         };
         for (shown, words) in [
             (

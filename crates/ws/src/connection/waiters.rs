@@ -176,10 +176,10 @@ impl Waiters {
     /// that one was cancelled.
     pub(crate) fn handle_pong(&mut self, payload: &[u8], now: Time) {
         let sent = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
-        let answered = sent.chain(&self.cancelled_pings).find(|(_, sent)| *sent == payload);
-        let Some(answered) = answered.map(|(ticket, _)| *ticket) else { return };
+        let latest = sent.chain(&self.cancelled_pings).find(|(_, sent)| *sent == payload);
+        let Some(latest) = latest.map(|(ticket, _)| *ticket) else { return };
         while let Some(first) = self.pings.first_entry()
-            && *first.key() <= answered
+            && *first.key() <= latest
         {
             let (ticket, ping) = first.remove_entry();
             self.round_trips.insert(ticket, now.saturating_since(ping.sent));

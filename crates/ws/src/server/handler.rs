@@ -95,7 +95,7 @@ mod tests {
 
     impl Display for Failure {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("no room")?;
+            f.write_str("cannot save")?;
             if f.alternate() { f.write_str(": the disk is full") } else { Ok(()) }
         }
     }
@@ -121,6 +121,6 @@ mod tests {
         let subscriber = subscriber.with_writer(move || to.clone()).with_ansi(false).finish();
         tracing::subscriber::with_default(subscriber, || assert!(Err(Failure).is_failure()));
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert!(log.contains("a WebSocket handler failed error=no room: the disk is full"), "{log}");
+        assert!(log.contains("a WebSocket handler failed error=cannot save: the disk is full"), "{log}");
     }
 }

@@ -1,4 +1,4 @@
-//! From a URL to a connection, and everything that can come between.
+//! Connecting to a URL, and all failures of that.
 
 use std::time::Duration;
 
@@ -60,10 +60,10 @@ async fn what_comes_with_the_answer_is_received() {
     let early = [frame(1, b"early"), frame(2, b"bird")].concat();
     let head = peer.head().await;
     let accept = ws_proto::accept_key(value(&head, "sec-websocket-key").unwrap());
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 101 \r\nupgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
     );
-    peer.write(&[answer.as_bytes(), &early].concat()).await;
+    peer.write(&[response.as_bytes(), &early].concat()).await;
     let mut socket = soon(connecting).await.unwrap().unwrap();
     assert_eq!(soon(socket.recv()).await, Some(Message::from("early")));
     assert_eq!(soon(socket.recv()).await, Some(Message::from(&b"bird"[..])));
@@ -71,7 +71,7 @@ async fn what_comes_with_the_answer_is_received() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
-    for (answer, shown) in [
+    for (wire, shown) in [
         (
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 16\r\n\r\nwho are you?\nsay",
             "the server responded with 401 Unauthorized: \"who are you?\"",
@@ -91,14 +91,14 @@ async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
     ] {
         let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;
-        peer.write(answer.as_bytes()).await;
+        peer.write(wire.as_bytes()).await;
         let error = soon(connecting).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), shown);
         let ConnectError::Rejected(response) = &error else { panic!("{error:?}") };
         assert_eq!(error.status(), Some(response.status()));
         for name in ["www-authenticate", "location"] {
             let kept = response.headers().get(name).map(|value| value.to_str().unwrap());
-            assert_eq!(kept, value(answer, name), "{name}");
+            assert_eq!(kept, value(wire, name), "{name}");
         }
     }
 }
@@ -120,7 +120,7 @@ async fn an_answer_that_breaks_the_rules_fails_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
-    for (answer, shown) in [
+    for (response, shown) in [
         ("", "no response to the handshake: the server closed the connection without a response"),
         (
             "HTTP/1.1 101 Swi",
@@ -131,7 +131,7 @@ async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
     ] {
         let (mut peer, connecting) = begin(Connector::new(URL));
         peer.head().await;
-        peer.write(answer.as_bytes()).await;
+        peer.write(response.as_bytes()).await;
         drop(peer);
         let error = soon(connecting).await.unwrap().unwrap_err();
         assert!(matches!(error, ConnectError::NoResponse(_)), "{error:?}");
@@ -183,7 +183,7 @@ async fn what_the_program_asks_for_wrongly_is_refused_before_anybody_is_connecte
     let ftp = error(Connector::new("ftp://server.example/")).await;
     assert!(matches!(ftp, ConnectError::Url(UriError::UnknownScheme(_))), "{ftp:?}");
     let accepted = tokio::time::timeout(Duration::from_millis(10), listener.accept()).await;
-    assert!(accepted.is_err(), "somebody has connected");
+    assert!(accepted.is_err(), "a client has connected");
 }
 
 #[tokio::test]

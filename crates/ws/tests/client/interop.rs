@@ -1,4 +1,4 @@
-//! Against a server of another make.
+//! Our client against a server of another implementation.
 
 use futures_util::{SinkExt, StreamExt};
 use tidewire_ws::{CloseCause, CloseCode, CloseFrame, Connector, Message};
@@ -38,7 +38,7 @@ async fn tungstenite_and_we_understand_each_other() {
                     theirs.send(message).await.unwrap();
                 }
                 message if message.is_text() && message.to_text().unwrap() == "größer" => {
-                    // Cut inside a character.
+                    // Split in the middle of a character.
                     let mut payload = message.into_data();
                     let first = payload.split_to(3);
                     theirs.feed(fragment(Data::Text, first, false)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The client: against a server of literal bytes, against ours, and against one of another make.
+//! The client, against a server of literal bytes, our own server, and a server of another implementation.
 
 mod connecting;
 mod interop;
@@ -23,18 +23,18 @@ use ws_proto::{Connection, Event, Input, Limits, Role, Time, accept_key};
 /// A server that sees every byte.
 struct Peer {
     stream: DuplexStream,
-    /// Of the client.
+    /// The number of writes of the client.
     writes: Arc<AtomicUsize>,
     machine: Connection,
     events: VecDeque<Event<'static>>,
 }
 
-/// The server's end, and the client's attempt to connect to it.
+/// Starts a client, and returns the server's end of the stream.
 fn begin(connect: Connector) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
     begin_with(connect, 64 * 1024)
 }
 
-/// The same with a number of bytes that fit into the stream in each direction.
+/// Does the same, with a stream that holds `capacity` bytes in each direction.
 fn begin_with(connect: Connector, capacity: usize) -> (Peer, JoinHandle<Result<WebSocket, ConnectError>>) {
     let (client, stream) = tokio::io::duplex(capacity);
     let writes = Arc::new(AtomicUsize::new(0));
@@ -43,7 +43,7 @@ fn begin_with(connect: Connector, capacity: usize) -> (Peer, JoinHandle<Result<W
     (Peer { writes, ..Peer::new(stream) }, connecting)
 }
 
-/// Both ends of a connection.
+/// Opens a connection, and returns both ends.
 async fn open() -> (Peer, WebSocket) {
     open_with(Connector::new("ws://server.example/"), 64 * 1024).await
 }
@@ -67,7 +67,7 @@ impl Peer {
         self.writes.load(Ordering::SeqCst)
     }
 
-    /// The request.
+    /// Reads the head of the request.
     async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -80,16 +80,16 @@ impl Peer {
         soon(self.stream.write_all(bytes)).await.expect("written");
     }
 
-    /// Accepts the handshake, with these lines in the answer. The request comes back.
+    /// Accepts the handshake with `lines` in the response, and returns the request.
     async fn accept(&mut self, lines: &str) -> String {
         let head = self.head().await;
         let key = value(&head, "sec-websocket-key").expect("a key");
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n{lines}\r\n",
             accept_key(key)
         );
-        self.write(answer.as_bytes()).await;
+        self.write(response.as_bytes()).await;
         head
     }
 
@@ -114,7 +114,7 @@ impl Peer {
     }
 }
 
-/// The value of a header in a head.
+/// The value of a header in the head of a message.
 fn value<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
     fields.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)

@@ -26,15 +26,15 @@ async fn everything_that_is_sent_in_one_go_leaves_in_one_write() {
     }
     assert_eq!(peer.writes(), 1);
 
-    // And so do the answers to what has come in one read.
-    let questions: Vec<_> = (0..50).flat_map(|n| frame(1, format!("question {n}").as_bytes())).collect();
-    peer.write(&questions).await;
-    let answering = tokio::spawn(echo(socket));
+    // The responses to the messages of one read leave in one write too.
+    let messages: Vec<_> = (0..50).flat_map(|n| frame(1, format!("message {n}").as_bytes())).collect();
+    peer.write(&messages).await;
+    let echoing = tokio::spawn(echo(socket));
     for n in 0..50 {
-        peer.expect_text(&format!("question {n}")).await;
+        peer.expect_text(&format!("message {n}")).await;
     }
     assert_eq!(peer.writes(), 2);
-    drop(answering);
+    drop(echoing);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn every_frame_is_masked_with_a_key_of_its_own_whatever_its_length() {
     assert_eq!(keys.len(), 2 * LENGTHS.len());
 }
 
-/// What nobody else has is masked where it lies.
+/// A payload that is not shared is masked in place.
 #[tokio::test(start_paused = true)]
 async fn what_a_program_has_kept_of_a_message_or_shares_is_not_masked() {
     let (mut peer, mut socket) = open_with(Connector::new("ws://a/"), 1024 * 1024).await;
@@ -80,7 +80,7 @@ async fn what_a_program_has_kept_of_a_message_or_shares_is_not_masked() {
         bytes.slice(5..9_000).into(),
         Bytes::from_owner(long.clone()).into(),
         Bytes::from_static(&[b'x'; 5_000]).into(),
-        // And what nobody shares any more arrives as well, though it is a part of something.
+        // A slice of memory that is not shared arrives as well.
         Bytes::copy_from_slice(&bytes).slice(5..9_000).into(),
     ] {
         let expected = message.as_bytes().to_vec();
@@ -119,8 +119,8 @@ fn a_program_that_ends_when_its_connection_does_has_answered() {
             peer
         });
         drop(program);
-        let answer = runtime().block_on(peer.recv());
-        assert!(matches!(&answer, Some(Event::Close(Some(frame))) if frame.code == code), "{answer:?}");
+        let event = runtime().block_on(peer.recv());
+        assert!(matches!(&event, Some(Event::Close(Some(frame))) if frame.code == code), "{event:?}");
     }
 }
 
@@ -152,7 +152,7 @@ async fn a_close_of_the_server_is_answered_and_what_came_before_is_received() {
     assert_eq!(socket.close_cause(), Some(CloseCause::ClosingHandshake(Some(frame))));
     assert_eq!(socket.send("late").await, Err(SendError("late".into())));
     assert_eq!(peer.recv().await, Some(Event::Close(Some(CloseCode::GOING_AWAY.into()))));
-    // The server shuts first (RFC 6455 §7.1.1).
+    // The server shuts down the stream first (RFC 6455 §7.1.1).
     peer.stream.shutdown().await.unwrap();
     assert_eq!(peer.recv().await, None);
 }
@@ -182,7 +182,7 @@ async fn a_server_that_breaks_the_protocol_is_told_and_left() {
         assert_eq!(peer.recv().await, Some(Event::Close(Some(code.into()))));
         let begun = Instant::now();
         assert_eq!(peer.recv().await, None);
-        assert_eq!(begun.elapsed().as_secs(), 1, "a server that does not end the stream is not waited for");
+        assert_eq!(begun.elapsed().as_secs(), 1, "the client waits only a second for the end of the stream");
     }
 }
 
@@ -194,7 +194,7 @@ async fn a_server_that_does_not_read_slows_the_client_down_and_a_reader_gets_eve
     let mut sent = 0;
     while socket.try_send(message.clone()).is_ok() {
         sent += 1;
-        assert!(sent <= 20, "{sent} messages, and no end");
+        assert!(sent <= 20, "{sent} messages, and `try_send` still succeeds");
     }
     assert_eq!((socket.try_send(message.clone()), sent), (Err(TrySendError::Full(message.clone())), 10));
     let sending = tokio::spawn(async move {

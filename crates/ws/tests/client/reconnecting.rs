@@ -1,4 +1,4 @@
-//! A client that connects again by itself, against a server that sees every byte, on a clock that is made.
+//! A client that reconnects by itself, against a server that sees every byte, with a paused clock.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::{Peer, frame, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What comes to the server.
+/// The connections that arrive at the server.
 struct Arrivals(mpsc::UnboundedReceiver<(Peer, Instant)>);
 
 impl Arrivals {
@@ -33,7 +33,7 @@ impl Arrivals {
     }
 }
 
-/// A way to a server that leaves nothing to chance.
+/// Connects to a server, with delays that are not random.
 fn server() -> (Reconnection, Arrivals) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let reconnection = Reconnection::new().randomization_factor(0.0).connect_over(move || {
@@ -44,7 +44,7 @@ fn server() -> (Reconnection, Arrivals) {
     (reconnection, Arrivals(receiver))
 }
 
-/// A way to where nobody is, and the moments at which it is tried.
+/// Connects to no server, and records the time of each attempt.
 fn nobody() -> (Reconnection, mpsc::UnboundedReceiver<Instant>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let reconnection = Reconnection::new().connect_over(move || {
@@ -58,7 +58,7 @@ fn socket(reconnection: Reconnection) -> ReconnectingWebSocket {
     Connector::new("ws://server.example/").reconnect_with(reconnection)
 }
 
-/// Drives a client in a task of its own, and passes on what it tells, but for attempts that begin.
+/// Drives a client in a task, and forwards its events, except `Connecting`.
 fn events(mut socket: ReconnectingWebSocket) -> mpsc::UnboundedReceiver<ReconnectEvent> {
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -71,7 +71,7 @@ fn events(mut socket: ReconnectingWebSocket) -> mpsc::UnboundedReceiver<Reconnec
     receiver
 }
 
-/// The next event is this.
+/// Asserts the next event.
 macro_rules! expect {
     ($event:expr, $pattern:pat $(if $condition:expr)?) => {
         let event = soon($event).await;
@@ -153,13 +153,13 @@ async fn attempts_come_later_and_later_until_they_come_no_later() {
     let mut socket = socket(reconnection.delay_max(10 * SECOND));
     tokio::spawn(async move { while socket.next_event().await.is_some() {} });
     let mut last = attempts.recv().await.unwrap();
-    assert_eq!(last, Instant::now(), "the first attempt comes at once");
+    assert_eq!(last, Instant::now(), "the first attempt starts at once");
     for (shortest, longest) in
         [(500, 1_500), (1_000, 3_000), (2_000, 6_000), (4_000, 10_000), (5_000, 10_000), (5_000, 10_000)]
     {
         let next = attempts.recv().await.unwrap();
         let delay = (next - last).as_millis();
-        // The clock has whole milliseconds.
+        // The clock has a resolution of a millisecond.
         assert!((shortest..=longest + 1).contains(&delay), "{delay}, not {shortest} to {longest}");
         last = next;
     }
@@ -183,8 +183,8 @@ async fn clients_that_are_thrown_out_together_do_not_come_back_together() {
     let seconds = clients.join_all().await;
     for from in 0..60 {
         let together = seconds.iter().filter(|&&second| (from..from + 3).contains(&second)).count();
-        // They come within half a minute, so there should be ten.
-        assert!(together < 35, "{together} come within three seconds: {seconds:?}");
+        // The delays spread over 30 seconds, so about ten clients per three seconds are expected.
+        assert!(together < 35, "{together} reconnect within three seconds: {seconds:?}");
     }
 }
 
@@ -200,7 +200,7 @@ async fn a_server_that_accepts_and_hangs_up_is_not_asked_more_often_than_one_tha
         peer.write(&frame(1, b"go away")).await;
         last = at;
     }
-    // What lasts for as long as the longest delay begins again with the shortest.
+    // A connection that lasts as long as the longest delay restarts the delays.
     let mut peer = arrivals.next().await;
     peer.accept("").await;
     sleep(5 * SECOND).await;
@@ -219,10 +219,10 @@ async fn after_the_last_attempt_it_is_given_up() {
         attempts.try_recv().expect("the first attempt and three more");
     }
     assert!(attempts.try_recv().is_err());
-    let given_up = socket.final_failure();
+    let failure = socket.final_failure();
     assert!(
-        matches!(given_up, Some(ConnectionFailure::ConnectFailed(error)) if matches!(**error, ConnectError::Hook(_))),
-        "{given_up:?}"
+        matches!(failure, Some(ConnectionFailure::ConnectFailed(error)) if matches!(**error, ConnectError::Hook(_))),
+        "{failure:?}"
     );
     assert_eq!(soon(socket.send("late")).await, Err(SendError("late".into())));
     assert_eq!(socket.try_send("late"), Err(TrySendError::Closed("late".into())));
@@ -252,7 +252,7 @@ async fn a_connection_that_does_not_last_counts_as_an_attempt() {
     assert!(soon(events.recv()).await.is_none());
 }
 
-/// Answers with this status, and with these lines.
+/// Rejects the handshake with this status and these header lines.
 async fn refuse(peer: &mut Peer, status: u16, lines: &str) {
     peer.head().await;
     peer.write(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n{lines}\r\n").as_bytes()).await;
@@ -382,24 +382,24 @@ async fn each_connection_begins_with_what_the_program_says_it_should() {
     let mut socket = socket(reconnection.on_connect(async |mut socket: WebSocket| {
         socket.send("let me in").await?;
         match socket.recv().await {
-            Some(answer) if answer.as_text() == Some("come in") => {
+            Some(reply) if reply.as_text() == Some("come in") => {
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(socket)
             }
-            answer => Err(format!("no: {answer:?}").into()),
+            reply => Err(format!("no: {reply:?}").into()),
         }
     }));
     let server = tokio::spawn(async move {
-        for answer in [b"come in", b"not now", b"come in"] {
+        for reply in [b"come in", b"not now", b"come in"] {
             let mut peer = arrivals.next().await;
             peer.accept("").await;
             peer.expect_text("let me in").await;
-            peer.write(&[frame(1, answer), frame(1, b"news")].concat()).await;
-            match answer {
+            peer.write(&[frame(1, reply), frame(1, b"news")].concat()).await;
+            match reply {
                 b"come in" => peer.expect_text("hello").await,
                 _ => assert_eq!(peer.recv().await, Some(Wire::Close(Some(CloseCode::NORMAL.into())))),
             }
         }
-        // Whoever says nothing lets the attempt end.
+        // If the server sends nothing, the attempt times out.
         let mut peer = arrivals.next().await;
         peer.accept("").await;
         peer.expect_text("let me in").await;
@@ -439,8 +439,8 @@ async fn what_is_sent_without_a_connection_waits_for_one_or_is_refused() {
         peer.expect_text("now").await;
         peer
     });
-    let patience = tokio::time::timeout(SECOND / 2, socket.send("never")).await;
-    assert!(patience.is_err(), "there is no connection yet");
+    let limit = tokio::time::timeout(SECOND / 2, socket.send("never")).await;
+    assert!(limit.is_err(), "there is no connection yet");
     soon(socket.send("when there is somebody")).await.unwrap();
     socket.try_send("now").unwrap();
     assert!(socket.socket_mut().is_some());
@@ -463,7 +463,7 @@ async fn what_came_before_a_connection_broke_is_received_though_the_program_was_
     });
     expect!(socket.next_event(), ReconnectEvent::Connecting { .. });
     expect!(socket.next_event(), ReconnectEvent::Connected { .. });
-    // Nobody knows yet that there is nobody any more.
+    // The client has not detected the end of the connection yet.
     socket.send("lost").await.unwrap();
     sleep(SECOND).await;
     soon(socket.send("again")).await.unwrap();
@@ -515,7 +515,7 @@ async fn a_call_that_is_dropped_begins_nothing_anew() {
     });
     let begin = Instant::now();
     let mut changes = 0;
-    let asking = async {
+    let receiving = async {
         loop {
             tokio::select! {
                 biased;
@@ -527,7 +527,7 @@ async fn a_call_that_is_dropped_begins_nothing_anew() {
             }
         }
     };
-    let message = soon(asking).await;
+    let message = soon(receiving).await;
     assert_eq!(message, Message::from("hello"));
     assert_eq!(changes, 5, "Connecting, Failed, Reconnecting, Connecting, Connected");
     let (_peer, mut arrivals, at) = soon(server).await.unwrap();
@@ -537,7 +537,7 @@ async fn a_call_that_is_dropped_begins_nothing_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
-    // In the wait.
+    // During a delay.
     let (reconnection, _attempts) = nobody();
     let mut waiting = socket(reconnection);
     while !matches!(waiting.next_event().await, Some(ReconnectEvent::Reconnecting { .. })) {}
@@ -546,12 +546,12 @@ async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
     assert_eq!(begin.elapsed(), Duration::ZERO);
     assert!(waiting.next_event().await.is_none() && waiting.final_failure().is_none());
 
-    // In an attempt.
+    // During an attempt.
     let (reconnection, mut arrivals) = server();
     let mut connecting = socket(reconnection);
     expect!(connecting.next_event(), ReconnectEvent::Connecting { .. });
     tokio::select! {
-        _ = connecting.next_event() => panic!("nobody answers"),
+        _ = connecting.next_event() => panic!("the server does not respond"),
         () = sleep(SECOND) => {}
     }
     let mut peer = arrivals.next().await;
@@ -560,7 +560,7 @@ async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
     assert!(soon(peer.stream.read_u8()).await.is_err(), "the stream has ended");
     assert!(connecting.next_event().await.is_none());
 
-    // On a connection; the call is dropped, and the close goes on.
+    // On a connection: the call is dropped, and the close continues.
     let (reconnection, mut arrivals) = server();
     let mut open = socket(reconnection);
     let server = tokio::spawn(async move {
@@ -580,7 +580,7 @@ async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
     assert_eq!(open.send("late").await, Err(SendError("late".into())));
     assert_eq!(soon(open.close(None)).await, Some(CloseCause::ClosingHandshake(Some(close))));
     sleep(60 * SECOND).await;
-    assert!(soon(server).await.unwrap().0.try_recv().is_err(), "it connects no more");
+    assert!(soon(server).await.unwrap().0.try_recv().is_err(), "it does not reconnect");
 }
 
 #[tokio::test(start_paused = true)]
@@ -593,16 +593,16 @@ async fn dropped_it_leaves_nothing_behind() {
     peer.head().await;
     drop(socket);
     assert!(soon(peer.stream.read_u8()).await.is_err(), "the stream has ended");
-    assert!(soon(arrivals.0.recv()).await.is_none(), "nobody can come any more");
+    assert!(soon(arrivals.0.recv()).await.is_none(), "there are no further attempts");
 }
 
-/// A number below `end`; always the same ones, one after the other.
+/// A pseudorandom number below `end`; the sequence is the same in each run.
 fn below(end: u64, seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 33) % end
 }
 
-/// Accepts, refuses, hangs up, says something and then closes, each by chance.
+/// Randomly accepts, rejects, disconnects, or sends something and closes.
 async fn moody_server(mut arrivals: Arrivals, mut seed: u64) {
     while let Some((mut peer, _)) = arrivals.0.recv().await {
         match below(4, &mut seed) {
@@ -631,12 +631,12 @@ async fn whatever_the_server_does_and_whatever_is_dropped_the_events_make_sense(
         let mut socket = socket(reconnection.randomization_factor(1.0));
         let (mut last, mut received, mut seed) = ("Reconnecting", 0, seed);
         for _ in 0..200 {
-            let patience = Duration::from_millis(below(100, &mut seed));
+            let limit = Duration::from_millis(below(100, &mut seed));
             if below(4, &mut seed) == 0 {
-                let _ = tokio::time::timeout(patience, socket.send("hello")).await;
+                let _ = tokio::time::timeout(limit, socket.send("hello")).await;
             }
-            let Ok(event) = tokio::time::timeout(patience, socket.next_event()).await else { continue };
-            last = match (last, event.expect("it is never given up")) {
+            let Ok(event) = tokio::time::timeout(limit, socket.next_event()).await else { continue };
+            last = match (last, event.expect("attempts are unlimited")) {
                 ("Reconnecting", ReconnectEvent::Connecting { .. }) => "Connecting",
                 ("Connecting", ReconnectEvent::ConnectFailed { .. }) => "lost",
                 ("Connecting", ReconnectEvent::Connected { .. }) => {

@@ -1,4 +1,4 @@
-//! A client that connects again by itself, against real servers.
+//! A client that reconnects by itself, against real servers.
 
 use std::future::ready;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use tokio::runtime::Runtime;
 
 use crate::support::{echo, soon};
 
-/// A server that can be stopped as a process is: with everything that it has.
+/// A server that can be stopped like a process, with all its connections.
 struct Server {
     runtime: Option<Runtime>,
     address: SocketAddr,
 }
 
 impl Server {
-    /// On this address, which may have been used before.
+    /// Starts on this address, which may have been in use before.
     fn start(address: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let listener = std::net::TcpListener::bind(address).expect("an address");
@@ -128,7 +128,7 @@ async fn a_server_that_accepts_and_drops_is_given_up_after_the_last_attempt() {
     };
     assert!(matches!(&lost, ConnectionFailure::Disconnected(closed) if closed.is_clean()), "{lost}");
     assert_eq!(connections, 5);
-    assert!(begin.elapsed() >= Duration::from_millis(200), "four delays of 50 ms");
+    assert!(begin.elapsed() >= Duration::from_millis(200), "there are four delays of 50 ms");
 }
 
 #[tokio::test]

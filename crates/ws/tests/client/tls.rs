@@ -1,4 +1,4 @@
-//! `wss`: our client against our server, and everything that can be wrong between them.
+//! `wss`: our client against our server, and everything that can go wrong.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -17,7 +17,7 @@ use tower::service_fn;
 use crate::support::certificate_authority::Authority;
 use crate::support::{echo, soon};
 
-/// The port of a server that echoes, with this certificate and key.
+/// Starts an echo server with this certificate and key, and returns its port.
 async fn serve((chain, key): (String, String)) -> u16 {
     let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration");
     let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port").tls(tls);
@@ -77,7 +77,7 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
         );
         assert!(error.to_string().starts_with(words), "{error}");
     }
-    // Nor does the system trust whom a test has made up.
+    // The operating system does not trust the authority of a test.
     let port = serve(authority.issue("localhost")).await;
     let error = soon(tidewire_ws::connect(format!("wss://localhost:{port}/"))).await.unwrap_err();
     assert!(matches!(error, ConnectError::Dial(DialError::Tls(TlsError::Certificate { .. }))), "{error:?}");
@@ -86,7 +86,7 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
 #[tokio::test]
 async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_program_says_otherwise() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    // A gateway shows one of its own at first, and then one for another name.
+    // A gateway presents its own certificate at first, then one for another name.
     let ports = [
         serve(stranger.issue("localhost")).await,
         serve(authority.issue("other.example")).await,

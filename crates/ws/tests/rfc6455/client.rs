@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::Client;
 
-/// A client that connects, and the stream on which it does.
+/// Starts a client, and returns the server's end of the stream.
 async fn connecting() -> (Client, JoinHandle<Result<WebSocket, ConnectError>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
@@ -16,8 +16,8 @@ async fn connecting() -> (Client, JoinHandle<Result<WebSocket, ConnectError>>) {
     (Client(stream), connecting)
 }
 
-/// An answer to this request.
-fn answer(head: &str) -> String {
+/// A response that accepts this request.
+fn response(head: &str) -> String {
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("a key");
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -26,15 +26,15 @@ fn answer(head: &str) -> String {
     )
 }
 
-/// Both ends of a connection.
+/// Opens a connection, and returns both ends.
 async fn connected() -> (TcpStream, WebSocket) {
     let (mut peer, connecting) = connecting().await;
     let head = peer.head().await;
-    peer.write(answer(&head).as_bytes()).await;
+    peer.write(response(&head).as_bytes()).await;
     (peer.0, connecting.await.expect("no panic").expect("a connection"))
 }
 
-/// First byte, key and payload of the next frame, which has less than 126 bytes.
+/// The first byte, the masking key and the payload of the next frame, which is shorter than 126 bytes.
 async fn masked_frame(stream: &mut TcpStream) -> (u8, [u8; 4], Vec<u8>) {
     let mut header = [0; 6];
     stream.read_exact(&mut header).await.expect("a frame");
@@ -51,9 +51,9 @@ async fn section_4_1_must_1_14_32_the_handshake_comes_first_and_nothing_before_i
     let (mut peer, connecting) = connecting().await;
     let head = peer.head().await;
     assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
-    // There is nothing to send with before.
+    // Before the response, the program has no WebSocket to send with.
     assert!(!connecting.is_finished());
-    peer.write(answer(&head).as_bytes()).await;
+    peer.write(response(&head).as_bytes()).await;
     let mut socket = connecting.await.expect("no panic").expect("a connection");
     socket.send("hello").await.expect("sent");
     assert_eq!(masked_frame(&mut peer.0).await.2, b"hello");
@@ -73,7 +73,7 @@ async fn section_4_1_must_26_each_handshake_has_a_nonce_of_its_own() {
     for _ in 0..3 {
         let (mut peer, _connecting) = connecting().await;
         let head = peer.head().await;
-        keys.push(answer(&head));
+        keys.push(response(&head));
     }
     assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[2] != keys[0]);
 }
@@ -95,8 +95,8 @@ async fn section_5_1_must_1_section_5_3_must_2_3_4_section_6_1_must_7_section_10
     let (close, key, payload) = masked_frame(&mut peer).await;
     assert_eq!((close, payload), (0x88, vec![3, 232]));
     keys.push(key);
-    // They come from the system's random bytes. None is made of the one before in a way that could be seen here: neither
-    // the same, nor counted up, nor with a byte that stays.
+    // Masking keys come from the operating system's random bytes. No key is visibly derived from the previous one: it
+    // is not the same, not incremented, and has no constant byte.
     let differences = |each: fn(u32, u32) -> u32| {
         let words: Vec<_> = keys.iter().map(|key| u32::from_be_bytes(*key)).collect();
         let mut seen: Vec<_> = words.windows(2).map(|pair| each(pair[0], pair[1])).collect();
@@ -117,7 +117,7 @@ async fn section_5_1_must_1_section_5_3_must_2_3_4_section_6_1_must_7_section_10
 async fn section_7_2_1_must_1_a_handshake_that_fails_fails_the_connection() {
     let (mut peer, connecting) = connecting().await;
     let head = peer.head().await;
-    peer.write(answer(&head).replace("websocket\r\n", "h2c\r\n").as_bytes()).await;
+    peer.write(response(&head).replace("websocket\r\n", "h2c\r\n").as_bytes()).await;
     let error = connecting.await.expect("no panic").expect_err("another protocol");
     assert!(matches!(error, ConnectError::Handshake(_)), "{error:?}");
     assert_eq!(peer.rest().await, b"");

@@ -1,4 +1,4 @@
-//! Sections 5.5.1 and 7: the end of the WebSocket, and of the TCP connection under it.
+//! Sections 5.5.1 and 7: the end of the WebSocket, and of its TCP connection.
 
 use tidewire_ws::{CloseCode, CloseFrame, WebSocket};
 use ws_proto::Opcode;
@@ -9,7 +9,7 @@ use crate::{Client, closed, serve};
 #[tokio::test]
 async fn section_5_5_1_must_4_5_6_a_close_is_answered_and_the_server_closes_the_tcp_connection() {
     let server = serve(echo).await;
-    for (payload, answer) in [
+    for (payload, response) in [
         (&b""[..], b"\x88\x00".to_vec()),
         (b"\x03\xe8", closed(1000)),
         (b"\x03\xe9going away", closed(1001)),
@@ -17,7 +17,7 @@ async fn section_5_5_1_must_4_5_6_a_close_is_answered_and_the_server_closes_the_
     ] {
         let mut client = Client::open(server).await;
         client.write(&frame(Opcode::Close, payload)).await;
-        assert_eq!(client.rest().await, answer, "{payload:02x?}");
+        assert_eq!(client.rest().await, response, "{payload:02x?}");
     }
 }
 
@@ -42,7 +42,7 @@ async fn section_7_1_2_must_1_a_program_closes_with_code_and_reason_and_what_it_
     .await;
     let mut client = Client::open(server).await;
     client.expect(b"\x81\x0alast words\x88\x09\x03\xe9restart").await;
-    // Until it has answered, the peer may finish what it says.
+    // Until it has sent its Close, the peer may finish its messages.
     client.write(&[text("a long"), text(" goodbye"), frame(Opcode::Close, b"\x03\xe9")].concat()).await;
     assert_eq!(client.rest().await, b"");
 }

@@ -1,11 +1,11 @@
-//! Section 5 to 8: what the server answers to frames.
+//! Sections 5 to 8: how the server responds to frames.
 
 use ws_proto::Opcode;
 
 use crate::support::{echo, fragment, frame, text};
 use crate::{Client, closed, serve};
 
-/// A frame with its first byte as given and its length in these bytes, masked with zeros.
+/// A frame with this first byte and this encoded length, masked with zeros.
 fn raw(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     wire.extend_from_slice(length);
@@ -13,7 +13,7 @@ fn raw(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
     [&wire[..], &[0; 4], payload].concat()
 }
 
-/// What breaks the RFC, where it says so, and the code of the Close that says so to the peer.
+/// Violations of the RFC, each with its section and the code of the Close in response.
 fn violations() -> Vec<(&'static str, Vec<u8>, u16)> {
     let long_close = [&[0x03, 0xe8][..], &[b'x'; 124]].concat();
     vec![
@@ -63,13 +63,13 @@ async fn every_violation_is_told_by_a_close_behind_the_answers_to_what_came_befo
     for (what, violation, code) in violations() {
         let before = [text("before"), frame(Opcode::Ping, b"?")].concat();
         let wire = [&before[..], &violation, &text("after")].concat();
-        let answers = [&b"\x81\x06before\x8a\x01?"[..], &closed(code)].concat();
+        let responses = [&b"\x81\x06before\x8a\x01?"[..], &closed(code)].concat();
         for piece in [wire.len(), 1] {
             let mut client = Client::open(server).await;
             for bytes in wire.chunks(piece) {
                 client.write(bytes).await;
             }
-            assert_eq!(client.rest().await, answers, "{what}, in pieces of {piece}");
+            assert_eq!(client.rest().await, responses, "{what}, in pieces of {piece}");
         }
     }
 }
@@ -79,8 +79,8 @@ async fn section_7_1_7_must_2_the_tcp_connection_is_closed_although_the_peer_is_
     let server = serve(echo).await;
     for (what, violation, code) in violations().into_iter().step_by(8) {
         let mut client = Client::open(server).await;
-        // More than the kernel would take for a server that does not read: dropped with that in it, the connection would be
-        // reset, and the Close lost.
+        // More than the kernel accepts for a server that does not read. If the server closed the socket with unread
+        // bytes, the connection would be reset, and the Close would be lost.
         client.write(&[&violation[..], &vec![0x55; 4 << 20]].concat()).await;
         assert_eq!(client.rest().await, closed(code), "{what}");
     }

@@ -1,4 +1,4 @@
-//! Section 4: requests and their answers, line by line.
+//! Section 4: requests and their responses, line by line.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use tower::service_fn;
 use crate::support::{REQUEST, echo, text};
 use crate::{Client, serve};
 
-/// The good request with one of its lines replaced.
+/// The valid request with one of its lines replaced.
 fn request(line: &str, by: &str) -> String {
     let good = String::from_utf8(REQUEST.to_vec()).expect("text");
     assert!(good.contains(line), "{line}");
@@ -62,23 +62,24 @@ async fn section_4_2_1_must_1_section_7_2_2_must_1_a_bad_handshake_gets_an_http_
         (version, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: foo bar\r\n", 400),
         (version, "Sec-WebSocket-Version: 13\r\nContent-Length: 1\r\n", 400),
         (version, "Sec-WebSocket-Version: 13\r\nTransfer-Encoding: chunked\r\n", 400),
-        // These are the HTTP parser's to answer.
+        // The HTTP parser rejects these.
         ("HTTP/1.1", "HTTP/1.2", 400),
         (version, "Sec-WebSocket-Version : 13\r\n", 400),
         (version, "Sec WebSocket-Version: 13\r\n", 400),
     ] {
-        // Neither is what follows taken for frames, nor for a request: a proxy in front may believe in the upgrade.
-        for behind in [&b""[..], REQUEST, &text("early"), &vec![0x55; 1 << 20]] {
+        // The bytes that follow must be parsed neither as frames nor as a request: a proxy in front of the server may
+        // assume that the upgrade succeeded.
+        for trailing in [&b""[..], REQUEST, &text("early"), &vec![0x55; 1 << 20]] {
             let mut client = Client::connect(server).await;
-            client.write(&[request(line, by).as_bytes(), behind].concat()).await;
-            let answer = String::from_utf8(client.rest().await).expect("text");
-            let (head, body) = answer.split_once("\r\n\r\n").expect("a response");
+            client.write(&[request(line, by).as_bytes(), trailing].concat()).await;
+            let response = String::from_utf8(client.rest().await).expect("text");
+            let (head, body) = response.split_once("\r\n\r\n").expect("a response");
             let head = head.to_ascii_lowercase();
             let length = format!("content-length: {}", body.len());
-            assert_eq!(head[9..12], status.to_string(), "{by:?}: {answer}");
-            assert!(head.contains("\r\nconnection: close") && head.contains(&length), "{by:?}: {answer}");
+            assert_eq!(head[9..12], status.to_string(), "{by:?}: {response}");
+            assert!(head.contains("\r\nconnection: close") && head.contains(&length), "{by:?}: {response}");
             let versions = head.contains("\r\nsec-websocket-version: 13\r\n");
-            assert_eq!(versions, status == 426 && line == version, "{answer}");
+            assert_eq!(versions, status == 426 && line == version, "{response}");
         }
     }
 }
@@ -101,7 +102,7 @@ async fn section_4_2_2_must_3_a_program_that_does_not_like_the_origin_answers_in
         client.write(request("Host: localhost\r\n", &by).as_bytes()).await;
         assert!(client.head().await.starts_with("HTTP/1.1 403 "));
     }
-    // The connection is still one of HTTP.
+    // The connection still speaks HTTP.
     let by = "Host: localhost\r\nOrigin: https://app.example\r\n";
     client.write(request("Host: localhost\r\n", by).as_bytes()).await;
     assert!(client.head().await.starts_with("HTTP/1.1 101 "));
@@ -148,14 +149,15 @@ async fn section_4_2_2_must_3_a_list_of_origins_refuses_all_others_with_403_and_
             client.write(&text("hello")).await;
             client.expect(b"\x81\x05hello").await;
         } else {
-            let answer = String::from_utf8(client.rest().await).expect("text");
-            assert!(answer.starts_with("HTTP/1.1 403 "), "{origin}: {answer}");
-            assert!(answer.ends_with("\r\n\r\npages of this origin may not connect\n"), "{answer}");
+            let response = String::from_utf8(client.rest().await).expect("text");
+            assert!(response.starts_with("HTTP/1.1 403 "), "{origin}: {response}");
+            assert!(response.ends_with("\r\n\r\npages of this origin may not connect\n"), "{response}");
         }
     }
 }
 
-/// A client must not say anything before it has read the answer. One that does may be refused, or heard: it is not lost.
+/// A client must not send anything before it has read the response. If it does, the server may reject the frame or
+/// handle it; this server handles it.
 #[tokio::test]
 async fn section_4_1_must_32_a_frame_in_the_segment_of_the_request_is_heard() {
     let server = serve(echo).await;

@@ -1,8 +1,8 @@
-//! RFC 6455 on a TCP connection: what arrives, byte for byte, and how the connection ends.
+//! RFC 6455 on a TCP connection: the bytes that arrive, and how the connection ends.
 //!
-//! The numbers are those of `rfc6455` in the crate `ws-proto`, whose `index.rs` has all of them. No test here is content
-//! with a Close: [`Client::rest`] wants every byte in its place, the end of the stream behind them, no reset, and all of it
-//! sooner than any deadline of the server would bring it about.
+//! The numbers are the ones in `index.rs` of the test `rfc6455` in the crate `ws-proto`. No test here accepts just any
+//! Close: [`Client::rest`] asserts every byte, then the end of the stream without a reset, and all of that sooner than
+//! any timeout of the server could cause it.
 
 mod client;
 mod closing;
@@ -21,10 +21,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// Half of what a close may take: an end that only comes with a deadline comes too late.
+/// Half of the close timeout: an end that is caused by a timeout fails the test.
 const SOON: Duration = Duration::from_secs(5);
 
-/// A server that runs `handler` for each connection.
+/// Starts a server that runs `handler` for each connection.
 async fn serve<F, Fut>(handler: F) -> SocketAddr
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + 'static,
@@ -40,14 +40,14 @@ where
 struct Client(TcpStream);
 
 impl Client {
-    /// Connected, and nothing more.
+    /// Connects, and sends nothing.
     async fn connect(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server).await.expect("a connection");
         stream.set_nodelay(true).expect("an option");
         Self(stream)
     }
 
-    /// A WebSocket.
+    /// Connects, and completes the handshake.
     async fn open(server: SocketAddr) -> Self {
         let mut client = Self::connect(server).await;
         client.write(support::REQUEST).await;
@@ -60,7 +60,7 @@ impl Client {
         timeout(SOON, self.0.write_all(bytes)).await.expect("soon").expect("the server reads");
     }
 
-    /// The next response, up to its body.
+    /// Reads the next response up to its body.
     async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -69,14 +69,15 @@ impl Client {
         String::from_utf8(head).expect("a head is text")
     }
 
-    /// These bytes are the next.
+    /// Asserts the next bytes.
     async fn expect(&mut self, bytes: &[u8]) {
         let mut read = vec![0; bytes.len()];
         timeout(SOON, self.0.read_exact(&mut read)).await.expect("soon").expect("as many bytes");
         assert_eq!(read, bytes);
     }
 
-    /// All that comes until the server ends its half. Ours is still open, so it does so without being asked to.
+    /// Returns all bytes until the server ends its half of the stream. Our half is still open, so the server must do
+    /// that by itself.
     #[track_caller]
     fn rest(mut self) -> impl Future<Output = Vec<u8>> {
         let caller = std::panic::Location::caller();
@@ -84,8 +85,8 @@ impl Client {
             let mut rest = Vec::new();
             match timeout(SOON, self.0.read_to_end(&mut rest)).await {
                 Ok(Ok(_)) => rest,
-                Ok(Err(error)) => panic!("{error} behind {rest:02x?}, at {caller}"),
-                Err(_) => panic!("no end behind {rest:02x?}, at {caller}"),
+                Ok(Err(error)) => panic!("{error} after {rest:02x?}, at {caller}"),
+                Err(_) => panic!("no end after {rest:02x?}, at {caller}"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Sections 4.1, 4.2.2 and 10.6: TLS, seen from the wire.
+//! Sections 4.1, 4.2.2 and 10.6: TLS, seen on the wire.
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use tower::service_fn;
 use crate::support::certificate_authority::Authority;
 use crate::support::{echo, soon};
 
-/// Shows one certificate to everybody, and keeps the names that it was asked for.
+/// Presents one certificate to every client, and records the requested server names.
 #[derive(Debug)]
 struct Names {
     key: Arc<CertifiedKey>,
@@ -34,7 +34,7 @@ impl ResolvesServerCert for Names {
     }
 }
 
-/// A TCP stream that keeps what passes.
+/// A TCP stream that records all bytes in both directions.
 struct Tapped {
     stream: TcpStream,
     seen: Arc<Mutex<Vec<u8>>>,
@@ -68,7 +68,7 @@ impl AsyncWrite for Tapped {
     }
 }
 
-/// Port and certificate of a server that echoes.
+/// Starts an echo server, and returns its port and its certificate resolver.
 async fn serve(authority: &Authority, name: &str) -> (u16, Arc<Names>) {
     let (chain, key) = authority.issue(name);
     let provider = Arc::new(ring::default_provider());

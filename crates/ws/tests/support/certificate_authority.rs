@@ -1,11 +1,11 @@
-//! Certificates made on the spot.
+//! Certificates that are generated for a test.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
 use tidewire_ws::ClientTls;
 
-/// An authority whom nobody trusts unless told to.
+/// A certificate authority that is not trusted by default.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -39,7 +39,7 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// Trusts this authority and nobody else.
+    /// Trusts only this authority.
     pub(crate) fn client(&self) -> ClientTls {
         let builder = ClientTls::builder().without_system_roots();
         builder

@@ -1,4 +1,4 @@
-//! A server of WebSockets, and a client of it over HTTP/2 in the clear.
+//! A WebSocket server, and a client that uses it over HTTP/2 without TLS.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -21,7 +21,7 @@ use crate::support::soon;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A listener of which every request is to be a WebSocket.
+/// A server that expects each request to be a WebSocket handshake.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
 }
@@ -43,15 +43,15 @@ impl Server {
         let listener = Listener::bind("127.0.0.1:0", http).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = answer(request, limits, DeflateOptions::default(), handler.clone());
-            async { Ok::<_, Infallible>(answer) }
+            let response = respond(request, limits, DeflateOptions::default(), handler.clone());
+            async { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(listener.serve(service, pending()));
         Self { address }
     }
 }
 
-/// The same on a server of hyper's.
+/// The same, with hyper's own server.
 pub(crate) async fn serve_by_hyper<F, Fut>(options: DeflateOptions, handler: F) -> SocketAddr
 where
     F: Fn(WebSocket) -> Fut + Clone + Send + Sync + 'static,
@@ -62,8 +62,8 @@ where
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a client");
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let answer = answer(request, Limits::default(), options, handler.clone());
-            async { Ok::<_, Infallible>(answer) }
+            let response = respond(request, Limits::default(), options, handler.clone());
+            async { Ok::<_, Infallible>(response) }
         });
         let mut server = auto::Builder::new(TokioExecutor::new());
         server.http2().enable_connect_protocol();
@@ -72,7 +72,7 @@ where
     address
 }
 
-fn answer<F, Fut>(
+fn respond<F, Fut>(
     mut request: Request<Incoming>,
     limits: Limits,
     options: DeflateOptions,
@@ -108,7 +108,7 @@ pub(crate) fn get(uri: &str) -> Request<()> {
     Request::get(uri).body(()).expect("a request")
 }
 
-/// One connection.
+/// One HTTP/2 connection.
 pub(crate) struct Client {
     requests: client::SendRequest<Bytes>,
 }
@@ -118,7 +118,7 @@ impl Client {
         Self::connect_by(client::Builder::new(), server).await
     }
 
-    /// A client whose streams have room for so much until it is read.
+    /// A client whose streams have this window size.
     pub(crate) async fn connect_with_window(server: SocketAddr, window: u32) -> Self {
         let mut builder = client::Builder::new();
         builder.initial_window_size(window);
@@ -130,7 +130,7 @@ impl Client {
         let (requests, connection) = soon(builder.handshake(stream)).await.expect("a connection");
         tokio::spawn(connection);
         let mut client = Self { requests };
-        // An extended CONNECT may not go out before the settings are there.
+        // An extended CONNECT must not be sent before the settings have arrived.
         client.send(get("http://localhost/")).await;
         client
     }
@@ -139,24 +139,24 @@ impl Client {
         self.requests.is_extended_connect_protocol_enabled()
     }
 
-    /// A request without a body, and the head of its answer.
+    /// Sends a request without a body, and returns the head of the response.
     pub(crate) async fn send(&mut self, request: Request<()>) -> Response<()> {
-        let mut requests = soon(self.requests.clone().ready()).await.expect("room");
+        let mut requests = soon(self.requests.clone().ready()).await.expect("a free stream");
         let is_connect = request.method() == Method::CONNECT;
-        let (answer, _stream) = requests.send_request(request, !is_connect).expect("a request");
-        soon(answer).await.expect("an answer").map(|_| ())
+        let (response, _stream) = requests.send_request(request, !is_connect).expect("a request");
+        soon(response).await.expect("a response").map(|_| ())
     }
 
     pub(crate) async fn open(&mut self) -> Socket {
-        let (answer, socket) = self.open_by(request()).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+        let (response, socket) = self.open_by(request()).await;
+        assert_eq!(response.status(), StatusCode::OK, "{response:?}");
         socket
     }
 
     pub(crate) async fn open_by(&mut self, request: Request<()>) -> (Response<()>, Socket) {
-        let mut requests = soon(self.requests.clone().ready()).await.expect("room");
-        let (answer, stream) = requests.send_request(request, false).expect("a request");
-        let (head, received) = soon(answer).await.expect("an answer").into_parts();
+        let mut requests = soon(self.requests.clone().ready()).await.expect("a free stream");
+        let (response, stream) = requests.send_request(request, false).expect("a request");
+        let (head, received) = soon(response).await.expect("a response").into_parts();
         let receiver = Receiver {
             stream: Some(received),
             machine: Connection::new(Role::Client, &ws_proto::Limits::default()),
@@ -197,13 +197,13 @@ impl Sender {
         let mut wire = Bytes::from(wire);
         while !wire.is_empty() {
             self.0.reserve_capacity(wire.len());
-            let room = poll_fn(|cx| self.0.poll_capacity(cx)).await;
-            let room = room.expect("an open stream").expect("an open stream");
-            self.0.send_data(wire.split_to(room.min(wire.len())), false).expect("an open stream");
+            let capacity = poll_fn(|cx| self.0.poll_capacity(cx)).await;
+            let capacity = capacity.expect("an open stream").expect("an open stream");
+            self.0.send_data(wire.split_to(capacity.min(wire.len())), false).expect("an open stream");
         }
     }
 
-    /// END_STREAM.
+    /// Sends END_STREAM.
     pub(crate) fn end(&mut self) {
         self.0.send_data(Bytes::new(), true).expect("an open stream");
     }
@@ -218,7 +218,7 @@ pub(crate) struct Receiver {
     pub(crate) stream: Option<RecvStream>,
     machine: Connection,
     read: Vec<u8>,
-    /// With what the server has reset the stream.
+    /// The reason with which the server reset the stream.
     pub(crate) reset: Option<Reason>,
 }
 

@@ -1,4 +1,4 @@
-//! A connection in memory: hyper and the handler at one end, a client that sees every byte at the other.
+//! An in-memory connection: hyper and the handler on one end, a client that sees every byte on the other.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 #[cfg(feature = "tls")]
@@ -30,7 +30,7 @@ pub(crate) const REQUEST: &[u8] =
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Fails the test instead of letting it hang.
+/// Fails the test after a minute, so that it cannot hang.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what).await.expect("in time")
 }
@@ -44,7 +44,7 @@ pub(crate) async fn echo(mut socket: WebSocket) {
     }
 }
 
-/// A client of a connection on which `handler` runs.
+/// Connects a client to a server that runs `handler`.
 pub(crate) async fn connect<F, Fut>(handler: F) -> Client
 where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
@@ -53,16 +53,22 @@ where
     connect_with(Limits::default(), 64 * 1024, b"", handler).await
 }
 
-/// The same with limits, the bytes that fit into the stream in each direction, and bytes behind the request.
-pub(crate) async fn connect_with<F, Fut>(limits: Limits, capacity: usize, behind: &[u8], handler: F) -> Client
+/// Does the same with these limits, with a stream that holds `capacity` bytes in each direction, and with the bytes
+/// `behind` sent right after the request.
+pub(crate) async fn connect_with<F, Fut>(
+    limits: Limits,
+    capacity: usize,
+    trailing: &[u8],
+    handler: F,
+) -> Client
 where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
-    connect_by(REQUEST, behind, limits, None, capacity, handler).await
+    connect_by(REQUEST, trailing, limits, None, capacity, handler).await
 }
 
-/// A client that offers compression to a server with these options.
+/// Connects a client that offers compression to a server with these options.
 pub(crate) async fn connect_compressed<F, Fut>(
     offer: &DeflateOptions,
     options: DeflateOptions,
@@ -83,7 +89,7 @@ where
 
 async fn connect_by<F, Fut>(
     request: &[u8],
-    behind: &[u8],
+    trailing: &[u8],
     limits: Limits,
     deflate: Option<DeflateOptions>,
     capacity: usize,
@@ -109,7 +115,7 @@ where
     let limits = ws_proto::Limits::default();
     let machine = Connection::new(Role::Client, &limits);
     let mut client = Client { stream, writes, machine, events: VecDeque::new() };
-    client.write(&[request, behind].concat()).await;
+    client.write(&[request, trailing].concat()).await;
     client.read_response_head().await;
     client
 }
@@ -123,7 +129,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// How many writes the server has made since its response.
+    /// The number of writes that the server has made since its response.
     pub(crate) fn writes(&self) -> usize {
         self.writes.load(Ordering::SeqCst) - 1
     }
@@ -137,7 +143,7 @@ impl Client {
         soon(self.recv_slowly()).await
     }
 
-    /// The same, for a test that says itself how long it may take.
+    /// Does the same without a timeout.
     pub(crate) async fn recv_slowly(&mut self) -> Option<Event<'static>> {
         let mut buffer = vec![0; 64 * 1024];
         while self.events.is_empty() {
@@ -153,12 +159,12 @@ impl Client {
         self.events.pop_front()
     }
 
-    /// The next event is this text.
+    /// Asserts that the next event is this text.
     pub(crate) async fn expect_text(&mut self, text: &str) {
         assert_eq!(self.recv().await, Some(Event::Text(text.into())));
     }
 
-    /// The next event is a Close with this code, and nothing follows it.
+    /// Asserts that the next event is a Close with this code, and that the stream ends after it.
     pub(crate) async fn expect_close(&mut self, code: CloseCode) {
         assert_eq!(self.recv().await, Some(Event::Close(Some(code.into()))));
         assert_eq!(self.recv().await, None, "the server ends the stream");
@@ -173,7 +179,7 @@ impl Client {
     }
 }
 
-/// A masked frame, whole.
+/// A masked frame with a whole message.
 pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     fragment(opcode, payload, true)
 }
@@ -189,7 +195,7 @@ pub(crate) fn close(frame: &CloseFrame) -> Vec<u8> {
     self::frame(Opcode::Close, &payload)
 }
 
-/// A masked frame that may not be the last of its message.
+/// A masked frame, which is the last of its message if `fin` is set.
 pub(crate) fn fragment(opcode: Opcode, payload: &[u8], fin: bool) -> Vec<u8> {
     let header =
         FrameHeader { fin, masking_key: Some(KEY), ..FrameHeader::unfragmented(opcode, payload.len()) };
@@ -200,7 +206,7 @@ pub(crate) fn fragment(opcode: Opcode, payload: &[u8], fin: bool) -> Vec<u8> {
     wire
 }
 
-/// A stream that counts the writes that took something.
+/// A stream that counts completed writes.
 pub(crate) struct Counting {
     pub(crate) stream: DuplexStream,
     pub(crate) writes: Arc<AtomicUsize>,
