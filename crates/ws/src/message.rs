@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_message_is_printed_by_its_beginning_and_its_length() {
+    fn debug_prints_the_beginning_and_the_length_of_a_long_message() {
         for (text, printed) in [
             ("é".repeat(200), format!("Text(\"{}\")", "é".repeat(200))),
             ("é".repeat(201), format!("Text(\"{}\"… (402 bytes))", "é".repeat(200))),

@@ -34,8 +34,8 @@ use crate::message::{Message, PreparedMessage, Text};
 /// To send from other tasks, create any number of [`Sender`]s with [`sender`](Self::sender), or split the WebSocket
 /// into two halves with [`split`](Self::split).
 ///
-/// If it is dropped while the connection is open, it closes the connection in the background, after the messages that
-/// were sent before. The close code is 1000, or 1011 if the handler failed or the drop happens during a panic.
+/// Dropping the `WebSocket` while the connection is open closes the connection in the background, after the messages
+/// that were sent before. The close code is 1000, or 1011 if the handler failed or the drop happens during a panic.
 pub struct WebSocket {
     receiver: Receiver,
     flush_position: FlushPosition,

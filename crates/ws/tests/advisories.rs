@@ -50,7 +50,7 @@ async fn status_line(server: SocketAddr, pieces: impl Iterator<Item = &[u8]>) ->
 
 /// tungstenite: a request head of unlimited size, parsed again after each piece.
 #[tokio::test]
-async fn cve_2023_43669_a_long_head_is_refused_and_one_in_small_pieces_is_read() {
+async fn cve_2023_43669_a_long_request_head_is_rejected_and_small_pieces_are_accepted() {
     let server = serve().await;
     let long = request(&format!("X: {}\r\n", "x".repeat(15_000)));
     assert_eq!(status_line(server, long.chunks(3)).await, "HTTP/1.1 101 Switching Protocols\r\n");
@@ -68,7 +68,7 @@ async fn cve_2023_43669_a_long_head_is_refused_and_one_in_small_pieces_is_read()
 
 /// tungstenite, as a client: the same for the head of a response.
 #[tokio::test(start_paused = true)]
-async fn cve_2023_43669_a_long_answer_is_given_up_and_one_in_small_pieces_is_read() {
+async fn cve_2023_43669_a_long_response_head_is_rejected_and_small_pieces_are_accepted() {
     let lines = format!("X: {}\r\n", "x".repeat(15_000));
     let (mut server, connecting) = begin_client();
     let long = accept(&mut server, &lines).await;
@@ -89,7 +89,7 @@ async fn cve_2023_43669_a_long_answer_is_given_up_and_one_in_small_pieces_is_rea
 
 /// ws, as a client: a response with more headers than the limit must fail only this attempt.
 #[tokio::test(start_paused = true)]
-async fn cve_2024_37890_an_answer_with_more_headers_than_are_read_is_no_answer() {
+async fn cve_2024_37890_a_response_with_too_many_headers_fails_the_attempt() {
     for (count, is_read) in [(97, true), (98, false), (1_000, false)] {
         let lines: String = (0..count).map(|number| format!("X{number}: x\r\n")).collect();
         let (mut server, connecting) = begin_client();
@@ -107,7 +107,7 @@ async fn cve_2024_37890_an_answer_with_more_headers_than_are_read_is_no_answer()
 
 /// tungstenite: a read buffer of 128 KiB for each connection from its start.
 #[test]
-fn tungstenite_issue_480_a_client_at_rest_holds_no_buffer() {
+fn tungstenite_issue_480_an_idle_client_holds_no_buffer() {
     const CLIENTS: usize = 100;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut open = Vec::with_capacity(2 * CLIENTS);
@@ -155,7 +155,7 @@ async fn accept(server: &mut DuplexStream, lines: &str) -> String {
 
 /// ws: headers beyond a maximum number were dropped, so the server did not find `Upgrade` and crashed.
 #[tokio::test]
-async fn cve_2024_37890_more_headers_than_are_read_are_an_error_of_their_request() {
+async fn cve_2024_37890_a_request_with_too_many_headers_is_rejected() {
     let server = serve().await;
     for (count, status) in [(95, "101"), (96, "431"), (2_000, "431")] {
         let headers: String = (0..count).map(|number| format!("X{number}: x\r\n")).collect();
@@ -168,7 +168,7 @@ async fn cve_2024_37890_more_headers_than_are_read_are_an_error_of_their_request
 
 /// engineioxide, on tungstenite: a message that the program kept also kept the whole read buffer.
 #[test]
-fn socketioxide_issue_450_a_message_that_is_kept_keeps_only_its_own_bytes() {
+fn socketioxide_issue_450_a_stored_message_keeps_only_its_own_bytes() {
     const MESSAGES: usize = 1_000;
     let (keep, mut kept) = mpsc::unbounded_channel::<Message>();
     let runtime =

@@ -29,7 +29,7 @@ fn reporting() -> (impl FnOnce(WebSocket) -> BoxFuture + Clone + Send, mpsc::Unb
 type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[tokio::test(start_paused = true)]
-async fn a_close_of_the_peer_is_answered_after_the_messages_before_it() {
+async fn the_peers_close_gets_a_response_after_the_messages_before_it() {
     let (handler, mut reports) = reporting();
     let mut client = connect(handler).await;
     let bye = CloseFrame::new(CloseCode::new(4_000).unwrap(), "bye");
@@ -41,7 +41,7 @@ async fn a_close_of_the_peer_is_answered_after_the_messages_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_of_ours_waits_for_the_answer() {
+async fn our_close_waits_for_the_response() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect(move |mut socket: WebSocket| async move {
         socket.send("last words").await.unwrap();
@@ -64,7 +64,7 @@ async fn a_close_of_ours_waits_for_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_has_ended_keeps_no_stream_although_the_program_keeps_its_handle() {
+async fn a_handle_of_an_ended_connection_does_not_keep_the_stream() {
     let (keep, mut kept) = mpsc::unbounded_channel();
     let mut client = connect(move |mut socket: WebSocket| async move {
         assert!(socket.recv().await.is_none());
@@ -85,7 +85,7 @@ async fn a_connection_that_has_ended_keeps_no_stream_although_the_program_keeps_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_is_not_answered_ends_in_time() {
+async fn a_close_without_a_response_times_out() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect(move |mut socket: WebSocket| async move {
         let begin = tokio::time::Instant::now();
@@ -99,7 +99,7 @@ async fn a_close_that_is_not_answered_ends_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_goes_on_although_its_caller_did_not_wait() {
+async fn a_close_continues_after_its_call_is_dropped() {
     let mut client = connect(|mut socket: WebSocket| async move {
         let close = socket.close(CloseFrame::from(CloseCode::GOING_AWAY));
         let _ = tokio::time::timeout(Duration::ZERO, close).await;
@@ -112,7 +112,7 @@ async fn a_close_goes_on_although_its_caller_did_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_breaks_the_protocol_is_told_and_then_cut_off() {
+async fn a_protocol_violation_gets_a_close_and_ends_the_connection() {
     let unmasked = [&FrameHeader::unfragmented(Opcode::Text, 2).encode()[..], b"hi"].concat();
     let cases = [
         (unmasked, CloseCode::PROTOCOL_ERROR, ProtocolError::UnmaskedFrameFromClient),
@@ -135,7 +135,7 @@ async fn a_peer_that_breaks_the_protocol_is_told_and_then_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_came_long_before_it_is_looked_at_is_answered_in_peace() {
+async fn a_close_that_is_received_late_gets_a_response_without_a_reset() {
     async fn slow(mut socket: WebSocket) {
         while socket.recv().await.is_some() {
             tokio::time::sleep(Duration::from_secs(60)).await;
@@ -162,7 +162,7 @@ async fn a_close_that_came_long_before_it_is_looked_at_is_answered_in_peace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_goes_away_without_a_word_ends_the_connection() {
+async fn an_end_of_stream_without_a_close_ends_the_connection() {
     let (handler, mut reports) = reporting();
     let mut client = connect(handler).await;
     client.write(&text("one")).await;
@@ -239,7 +239,7 @@ async fn a_socket_dropped_in_another_task_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_is_answered_while_the_handler_still_cleans_up() {
+async fn the_peers_close_gets_a_response_while_the_handler_still_runs() {
     let (done, mut cleaned_up) = mpsc::unbounded_channel::<()>();
     let mut client = connect(move |mut socket: WebSocket| async move {
         while socket.recv().await.is_some() {}

@@ -40,7 +40,7 @@ async fn next_frame(client: &mut Client) -> (u8, Vec<u8>) {
 }
 
 /// Starts a task that only yields, and counts how often it is polled.
-fn turns_of_another_task() -> Arc<AtomicUsize> {
+fn polls_of_another_task() -> Arc<AtomicUsize> {
     let turns = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&turns);
     tokio::spawn(async move {
@@ -53,7 +53,7 @@ fn turns_of_another_task() -> Arc<AtomicUsize> {
 }
 
 #[tokio::test]
-async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_where_it_pays() {
+async fn compressed_messages_are_received_and_responses_are_compressed_if_it_helps() {
     let options = DeflateOptions::default();
     let mut client = connect_compressed(&options, options, echo).await;
     client.write(&compressed_hello()).await;
@@ -66,7 +66,7 @@ async fn what_a_client_has_compressed_is_received_and_answers_are_compressed_whe
 }
 
 #[tokio::test]
-async fn other_tasks_have_their_turn_between_messages_that_become_long() {
+async fn receiving_highly_compressed_messages_yields_to_other_tasks() {
     const MESSAGES: usize = 8;
     let options = DeflateOptions::default();
     let offer = ClientHandshake::new([7; 16]).deflate(options);
@@ -83,7 +83,7 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
     let mut wire = frame(Opcode::Text, &compressed);
     wire[0] |= 0x40;
 
-    let turns = turns_of_another_task();
+    let turns = polls_of_another_task();
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| {
         let (turns, sender) = (Arc::clone(&turns), sender.clone());
@@ -105,10 +105,10 @@ async fn other_tasks_have_their_turn_between_messages_that_become_long() {
 }
 
 #[tokio::test]
-async fn other_tasks_have_their_turn_between_messages_that_take_long_to_compress() {
+async fn compressing_long_messages_yields_to_other_tasks() {
     const MESSAGES: usize = 8;
     for by_the_sink in [false, true] {
-        let turns = turns_of_another_task();
+        let turns = polls_of_another_task();
         let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
         let options = DeflateOptions::default();
         let mut client = connect_compressed(&options, options, move |mut socket: WebSocket| async move {
@@ -169,7 +169,7 @@ async fn context_makes_the_second_message_smaller_where_both_ends_keep_it() {
 }
 
 #[tokio::test]
-async fn a_prepared_message_is_the_same_frame_for_all_who_compress_alike() {
+async fn connections_with_equal_options_share_a_prepared_frame() {
     let both = Arc::new(Barrier::new(2));
     let lean = DeflateOptions::default();
     let small = DeflateOptions { peer_max_window_bits: 9, ..lean };

@@ -45,7 +45,7 @@ async fn a_handshake_is_extracted_and_leaves_the_request_to_other_extractors() {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_or_not_let_in_gets_the_answer_that_says_why() {
+async fn invalid_and_forbidden_handshakes_get_a_response_that_says_why() {
     let server = serve().await;
     let stranger =
         Connector::new(format!("ws://{server}/chat/lobby")).header("origin", "https://evil.example");

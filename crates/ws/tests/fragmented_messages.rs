@@ -78,7 +78,7 @@ async fn all_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pieces_are_fragments_and_nothing_but_control_frames_comes_between() {
+async fn only_control_frames_are_sent_between_pieces() {
     let mut client = connect(async |socket: WebSocket| {
         let (mut sender, mut receiver) = socket.split();
         let (other, mut sink) = (sender.clone(), sender.clone());
@@ -116,7 +116,7 @@ async fn pieces_are_fragments_and_nothing_but_control_frames_comes_between() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_behind_a_message_in_pieces_waits_for_what_its_sink_has_sent_and_for_nothing_else() {
+async fn a_flush_after_a_fragmented_message_waits_only_for_messages_of_its_own_sink() {
     let limits = Limits { max_write_buffer_size: 10_000, ..Limits::default() };
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect_with(limits, 1_000, b"", async move |socket: WebSocket| {
@@ -153,7 +153,7 @@ async fn a_flush_behind_a_message_in_pieces_waits_for_what_its_sink_has_sent_and
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_behind_a_message_that_is_never_finished_is_told_so() {
+async fn a_flush_after_an_unfinished_message_fails() {
     for same_task in [true, false] {
         let (report, mut reports) = mpsc::unbounded_channel();
         let client = connect_with(Limits::default(), 1_000, b"", async move |socket: WebSocket| {
@@ -180,7 +180,7 @@ async fn a_flush_behind_a_message_that_is_never_finished_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_not_finished_closes_the_connection_and_one_that_was_not_begun_does_not() {
+async fn dropping_an_unfinished_message_closes_the_connection_and_an_unstarted_one_does_not() {
     let mut client = connect(async |mut socket: WebSocket| {
         let sender = socket.sender();
         drop(socket.begin_text());
@@ -200,7 +200,7 @@ async fn a_message_that_is_not_finished_closes_the_connection_and_one_that_was_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_piece_waits_for_room_and_is_sent_whole_or_not_at_all() {
+async fn a_piece_waits_for_capacity_and_is_never_sent_in_part() {
     let limits = Limits { max_write_buffer_size: 1_000, ..Limits::default() };
     let mut client = connect_with(limits, 1_000, b"", async |mut socket: WebSocket| {
         let buffered = socket.sender();
@@ -224,7 +224,7 @@ async fn a_piece_waits_for_room_and_is_sent_whole_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_read_of_a_message_is_dropped_up_to_the_size_of_a_message() {
+async fn the_unread_rest_of_a_message_is_skipped_up_to_the_maximum_size() {
     for (rest, passes) in [(1_000, true), (1_001, false)] {
         let (report, mut reports) = mpsc::unbounded_channel();
         let limits = Limits { max_message_size: 1_000, max_fragments: 2, ..Limits::default() };
@@ -284,7 +284,7 @@ async fn a_reader_can_have_a_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_tasks_have_their_turn_while_fragments_bring_nothing() {
+async fn receiving_empty_fragments_yields_to_other_tasks() {
     const LENGTH: usize = 3 * 1024 * 1024;
     for is_read in [true, false] {
         let (all_there, is_all_there) = watch::channel(false);
@@ -322,7 +322,7 @@ async fn other_tasks_have_their_turn_while_fragments_bring_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_ends_with_the_connection_is_no_message() {
+async fn a_message_cut_off_by_the_end_is_an_error() {
     for (rest, closed) in [
         (None, CloseCause::Eof),
         (
@@ -349,7 +349,7 @@ async fn a_message_that_ends_with_the_connection_is_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_receive_are_cancel_safe_whichever_comes_next() {
+async fn receive_calls_are_cancel_safe_in_any_order() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect(move |mut socket: WebSocket| async move {
         let mut timeouts = 0;
@@ -425,7 +425,7 @@ fn memory_for(length: usize, to_server: bool) -> allocation_counter::AllocationI
 }
 
 #[test]
-fn a_gibibyte_passes_in_one_message_and_takes_less_than_a_megabyte() {
+fn a_message_of_a_gibibyte_takes_less_than_a_megabyte_of_memory() {
     // A client masks its frames, which is slow without optimization.
     for (length, to_server) in [(1024 * 1024 * 1024, false), (128 * 1024 * 1024, true)] {
         let measured = memory_for(length, to_server);

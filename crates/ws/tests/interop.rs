@@ -88,7 +88,7 @@ where
 }
 
 #[tokio::test]
-async fn a_client_of_tungstenite_and_our_server_understand_each_other() {
+async fn tungstenite_client_works_with_our_server() {
     let (port, mut ends) = serve(Server::builder()).await;
     let url = format!("ws://127.0.0.1:{port}/path?query");
     let (mut theirs, response) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_client_of_tungstenite_and_our_server_understand_each_other() {
 }
 
 #[tokio::test]
-async fn it_is_closed_by_our_server_and_answers() {
+async fn tungstenite_responds_to_a_close_of_our_server() {
     let (port, mut ends) = serve(Server::builder()).await;
     let url = format!("ws://127.0.0.1:{port}/");
     let (mut theirs, _) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
@@ -116,7 +116,7 @@ async fn it_is_closed_by_our_server_and_answers() {
 }
 
 #[tokio::test]
-async fn it_leaves_without_a_word_and_our_server_notices() {
+async fn our_server_detects_an_end_without_a_close() {
     let (port, mut ends) = serve(Server::builder()).await;
     let url = format!("ws://127.0.0.1:{port}/");
     let (mut theirs, _) = soon(tokio_tungstenite::connect_async(request(&url))).await.unwrap();
@@ -128,7 +128,7 @@ async fn it_leaves_without_a_word_and_our_server_notices() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn they_understand_each_other_over_tls() {
+async fn client_and_server_exchange_messages_over_tls() {
     use std::sync::Arc;
 
     use support::certificate_authority::Authority;

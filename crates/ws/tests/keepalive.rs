@@ -32,7 +32,7 @@ fn ping() -> Option<Event<'static>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_says_anything_is_asked_once_and_then_closed() {
+async fn a_peer_that_sends_nothing_gets_one_ping_and_then_times_out() {
     for elsewhere in [false, true] {
         let (report, mut reports) = mpsc::unbounded_channel();
         let begin = Instant::now();
@@ -55,7 +55,7 @@ async fn a_peer_that_never_says_anything_is_asked_once_and_then_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_answers_its_pings_stays() {
+async fn a_peer_that_responds_to_pings_stays_connected() {
     let begin = Instant::now();
     let mut client = connect(echo).await;
     for round in 1..=100 {
@@ -65,7 +65,7 @@ async fn a_peer_that_answers_its_pings_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_talks_is_not_asked() {
+async fn a_peer_that_sends_messages_gets_no_ping() {
     let mut client = connect(echo).await;
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_secs(49)).await;
@@ -82,7 +82,7 @@ async fn a_peer_that_talks_is_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_both_off_silence_is_nothing() {
+async fn without_ping_and_timeout_silence_has_no_effect() {
     let limits = Limits { ping_after: None, idle_timeout: None, ..Limits::default() };
     let mut client = connect_with(limits, 64 * 1024, b"", echo).await;
     tokio::time::sleep(DAY).await;
@@ -91,7 +91,7 @@ async fn with_both_off_silence_is_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_pings_silence_alone_ends_a_connection() {
+async fn without_pings_silence_ends_a_connection() {
     let limits = Limits { ping_after: None, ..Limits::default() };
     let begin = Instant::now();
     let mut client = connect_with(limits, 64 * 1024, b"", echo).await;
@@ -101,7 +101,7 @@ async fn without_pings_silence_alone_ends_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_nobody_listens_to_is_not_blamed_for_it() {
+async fn silence_does_not_count_while_the_program_does_not_receive() {
     for elsewhere in [false, true] {
         let slow = move |mut socket: WebSocket| async move {
             let work = async move {
@@ -133,7 +133,7 @@ async fn a_peer_that_nobody_listens_to_is_not_blamed_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_is_watched_again_when_somebody_listens_again() {
+async fn the_keepalive_continues_when_the_program_receives_again() {
     for elsewhere in [false, true] {
         let begin = Instant::now();
         let mut client = connect(move |mut socket: WebSocket| async move {
@@ -157,7 +157,7 @@ async fn a_peer_is_watched_again_when_somebody_listens_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_that_only_sends_goes_on_while_its_peer_reads() {
+async fn a_program_that_only_sends_continues_while_its_peer_reads() {
     let mut client = connect(async |mut socket: WebSocket| {
         for number in 0..10 {
             tokio::time::sleep(Duration::from_secs(100)).await;
@@ -182,7 +182,7 @@ async fn send_all(mut socket: WebSocket, report: mpsc::UnboundedSender<(CloseCau
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_nothing_of_what_waits_for_it_is_given_up() {
+async fn a_peer_that_reads_nothing_times_out() {
     for elsewhere in [false, true] {
         let (report, mut reports) = mpsc::unbounded_channel();
         let limits = Limits { max_write_buffer_size: 10_000, ..Limits::default() };
@@ -202,7 +202,7 @@ async fn a_peer_that_takes_nothing_of_what_waits_for_it_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_a_little_now_and_then_stays() {
+async fn a_peer_that_reads_slowly_stays_connected() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let limits = Limits { max_write_buffer_size: 10_000, ..Limits::default() };
     let mut client =
@@ -217,7 +217,7 @@ async fn a_peer_that_takes_a_little_now_and_then_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_comes_while_the_peer_was_asked_is_that_end() {
+async fn an_end_after_the_keepalive_ping_is_reported_as_that_end() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let begin = Instant::now();
     let mut client = connect(move |socket: WebSocket| listen(socket, report)).await;
@@ -231,7 +231,7 @@ async fn an_end_that_comes_while_the_peer_was_asked_is_that_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_begins_with_many_messages_and_then_is_silent_is_asked_and_given_up() {
+async fn a_peer_that_falls_silent_after_many_messages_gets_a_ping_and_times_out() {
     let begin = Instant::now();
     let messages = text("first").repeat(500);
     let mut client = connect_with(Limits::default(), 64 * 1024, &messages, echo).await;

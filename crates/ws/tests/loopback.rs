@@ -28,7 +28,7 @@ async fn echo_server() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn tungstenite_gets_its_messages_back_and_closes() {
+async fn a_tungstenite_client_receives_its_echo_and_closes() {
     let address = echo_server().await;
     let (mut client, _) = tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
     let large = Bytes::from(vec![9; 5 * 1024 * 1024]);
@@ -54,7 +54,7 @@ async fn tungstenite_gets_its_messages_back_and_closes() {
 }
 
 #[tokio::test]
-async fn many_messages_in_flight_come_back_in_order() {
+async fn many_messages_in_flight_are_echoed_in_order() {
     let address = echo_server().await;
     let (client, _) = tokio_tungstenite::connect_async(format!("ws://{address}/")).await.unwrap();
     let (mut sink, mut stream) = client.split();
@@ -96,7 +96,7 @@ async fn sockets_in_other_tasks_miss_no_wake_on_several_threads() {
 }
 
 #[tokio::test]
-async fn a_violation_behind_the_request_is_answered_in_peace_however_long_the_server_runs() {
+async fn a_violation_right_after_the_request_gets_a_close_without_a_reset() {
     let address = echo_server().await;
     for hours in 0..3 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_violation_behind_the_request_is_answered_in_peace_however_long_the_se
 }
 
 #[tokio::test]
-async fn a_connection_that_is_reset_ends_and_later_messages_are_refused() {
+async fn after_a_reset_the_connection_ends_and_sending_fails() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

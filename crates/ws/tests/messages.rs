@@ -14,7 +14,7 @@ async fn echoes(client: &mut Client, wire: &[u8], echoed: Event<'static>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_every_form_come_back_as_they_were() {
+async fn messages_of_every_form_are_echoed_unchanged() {
     let mut client = connect(echo).await;
     echoes(&mut client, &text("héllo"), Event::Text("héllo".into())).await;
     echoes(&mut client, &text(""), Event::Text("".into())).await;
@@ -29,7 +29,7 @@ async fn messages_of_every_form_come_back_as_they_were() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fragmented_message_is_one_message_and_a_ping_between_is_answered() {
+async fn fragments_become_one_message_and_a_ping_between_them_gets_a_pong() {
     let mut client = connect(echo).await;
     let wire = [
         fragment(Opcode::Text, "h\u{e9}".as_bytes().split_at(2).0, false),
@@ -53,7 +53,7 @@ async fn bytes_that_come_one_by_one_become_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_behind_the_request_are_not_lost() {
+async fn bytes_right_after_the_request_are_not_lost() {
     let trailing = [text("early"), text("bird")].concat();
     let mut client = connect_with(Limits::default(), 64 * 1024, &trailing, echo).await;
     client.expect_text("early").await;
@@ -61,7 +61,7 @@ async fn bytes_behind_the_request_are_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifty_messages_of_one_read_are_answered_in_one_write() {
+async fn responses_to_fifty_messages_of_one_read_leave_in_one_write() {
     let mut client = connect(echo).await;
     let before = client.writes();
     let wire: Vec<_> = (0..50).flat_map(|n| text(&format!("message {n}"))).collect();
@@ -73,7 +73,7 @@ async fn fifty_messages_of_one_read_are_answered_in_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_messages_from_the_program_leave_in_few_writes() {
+async fn a_thousand_messages_leave_in_few_writes() {
     let mut client = connect_with(Limits::default(), 1024 * 1024, b"", async |mut socket: WebSocket| {
         for n in 0..1_000 {
             socket.send(format!("{n} {:100}", "")).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_thousand_messages_from_the_program_leave_in_few_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_leaves_when_the_handler_waits_for_something_else() {
+async fn messages_leave_when_the_handler_waits() {
     let (release, released) = oneshot::channel::<()>();
     let released = std::sync::Arc::new(std::sync::Mutex::new(Some(released)));
     let mut client = connect(move |mut socket: WebSocket| async move {
@@ -105,14 +105,14 @@ async fn what_is_sent_leaves_when_the_handler_waits_for_something_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_is_answered_while_the_handler_waits_for_a_message() {
+async fn a_ping_gets_a_pong_while_the_handler_waits_for_a_message() {
     let mut client = connect(echo).await;
     client.write(&frame(Opcode::Ping, b"are you there")).await;
     assert!(matches!(client.recv().await, Some(Event::Pong(payload)) if *payload == *b"are you there"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_ping_of_one_read_is_answered_in_order() {
+async fn every_ping_of_one_read_gets_a_pong_in_order() {
     let mut client = connect(echo).await;
     let wire: Vec<_> = (0..10).flat_map(|n| frame(Opcode::Ping, &[n])).collect();
     client.write(&wire).await;
@@ -162,7 +162,7 @@ async fn a_receive_that_is_dropped_loses_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_answers_of_a_quick_handler_leave_in_one_write() {
+async fn long_responses_of_a_quick_handler_leave_in_one_write() {
     const LENGTH: usize = 64 * 1024;
     let mut client = connect_with(Limits::default(), 1024 * 1024, b"", echo).await;
     let messages: Vec<String> = ["a", "b", "c"].iter().map(|letter| letter.repeat(LENGTH)).collect();
@@ -175,7 +175,7 @@ async fn long_answers_of_a_quick_handler_leave_in_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_ping_between_long_messages_is_answered() {
+async fn every_ping_between_long_messages_gets_a_pong() {
     let mut client = connect_with(Limits::default(), 1024 * 1024, b"", echo).await;
     let long = text(&"x".repeat(64 * 1024));
     let pings = [frame(Opcode::Ping, b"1"), frame(Opcode::Ping, b"2"), frame(Opcode::Ping, b"3")];

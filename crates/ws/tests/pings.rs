@@ -45,7 +45,7 @@ fn ping(sender: &Sender) -> JoinHandle<Result<Duration, PingError>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_round_trip_is_what_it_took_and_the_pong_is_no_message() {
+async fn ping_returns_the_round_trip_time_and_the_pong_is_not_a_message() {
     let (sender, receiving, mut client) = open().await;
     let pinging = ping(&sender);
     let payload = next_ping(&mut client).await;
@@ -63,7 +63,7 @@ async fn the_round_trip_is_what_it_took_and_the_pong_is_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_at_the_same_time_are_told_apart_also_from_automatic_ones_and_from_those_given_up() {
+async fn concurrent_automatic_and_cancelled_pings_are_told_apart() {
     let (sender, _receiving, mut client) = open().await;
     let cancelled = ping(&sender);
     let first = next_ping(&mut client).await;
@@ -82,7 +82,7 @@ async fn pings_at_the_same_time_are_told_apart_also_from_automatic_ones_and_from
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_may_answer_the_last_of_several_pings_only() {
+async fn a_pong_to_the_last_of_several_pings_completes_all() {
     let (sender, _receiving, mut client) = open().await;
     let one = ping(&sender);
     next_ping(&mut client).await;
@@ -95,7 +95,7 @@ async fn a_peer_may_answer_the_last_of_several_pings_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_give_up_take_nothing_from_those_who_wait() {
+async fn cancelled_pings_do_not_affect_waiting_ones() {
     let (sender, _receiving, mut client) = open().await;
     let mut pings = Vec::new();
     for _ in 0..60 {
@@ -119,7 +119,7 @@ async fn those_who_give_up_take_nothing_from_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_answers_the_last_ping_only_may_answer_one_that_was_given_up() {
+async fn a_pong_to_a_later_cancelled_ping_completes_earlier_pings() {
     let (sender, _receiving, mut client) = open().await;
     let waiting = ping(&sender);
     next_ping(&mut client).await;
@@ -136,7 +136,7 @@ async fn a_peer_that_answers_the_last_ping_only_may_answer_one_that_was_given_up
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_answer_it_ends_with_the_patience_or_with_the_connection() {
+async fn without_a_pong_ping_ends_with_the_timeout_or_the_connection() {
     // No task receives.
     let (sender, receiver, mut client) = halves().await;
     let pinging = ping(&sender);
@@ -154,7 +154,7 @@ async fn without_an_answer_it_ends_with_the_patience_or_with_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_waits_for_room_as_all_that_is_sent() {
+async fn a_ping_waits_for_capacity_like_a_message() {
     let (sender, _receiving, mut client) = open().await;
     let mut filled = 0;
     while tokio::time::timeout(Duration::from_secs(1), sender.send("x".repeat(98))).await.is_ok() {
@@ -174,7 +174,7 @@ async fn a_ping_waits_for_room_as_all_that_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_pings_each_second_may_do_so_however_slowly_its_messages_are_taken() {
+async fn a_ping_each_second_is_within_the_limit_even_if_messages_are_received_slowly() {
     let limits = Limits { max_control_frames: 10, ..Limits::default() };
     let mut client = connect_with(limits, 64 * 1024, b"", async |mut socket: WebSocket| {
         while let Some(message) = socket.recv().await {

@@ -137,7 +137,7 @@ async fn many_websockets_and_requests_share_a_connection() {
 }
 
 #[tokio::test]
-async fn each_websocket_of_a_connection_counts_for_the_limit_of_the_server() {
+async fn each_websocket_of_an_http_2_connection_counts_towards_the_limit() {
     let server = tidewire_ws::Server::builder().max_connections(2);
     let server = server.bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().expect("an address");
@@ -155,7 +155,7 @@ async fn each_websocket_of_a_connection_counts_for_the_limit_of_the_server() {
 }
 
 #[tokio::test]
-async fn protocols_and_compression_are_agreed_on_as_over_http_1() {
+async fn protocols_and_compression_are_negotiated_as_over_http_1() {
     let server = Server::start(echo).await;
     let mut client = Client::connect(server.address).await;
     let mut request = request();
@@ -173,7 +173,7 @@ async fn protocols_and_compression_are_agreed_on_as_over_http_1() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_no_header_that_http_2_forbids_and_harms_no_other_stream() {
+async fn a_rejection_over_http_2_is_valid_and_affects_no_other_stream() {
     let server = Server::start(echo).await;
     let mut client = Client::connect(server.address).await;
     let mut socket = client.open().await;
@@ -207,7 +207,7 @@ async fn a_refusal_has_no_header_that_http_2_forbids_and_harms_no_other_stream()
 }
 
 #[tokio::test]
-async fn the_window_of_the_client_is_what_send_waits_for() {
+async fn send_waits_for_the_http_2_window_of_the_client() {
     const MESSAGES: usize = 200;
     let (sender, mut sent) = mpsc::unbounded_channel();
     let server = Server::start_with(
@@ -241,7 +241,7 @@ async fn the_window_of_the_client_is_what_send_waits_for() {
 }
 
 #[tokio::test]
-async fn what_the_program_does_not_read_fills_the_window_and_no_other_stream() {
+async fn unread_messages_fill_only_the_window_of_their_own_stream() {
     let server = Server::start_with(
         HttpLimits {
             http2: Some(Http2Limits { initial_stream_window_size: 70_000, ..Http2Limits::default() }),
@@ -275,7 +275,7 @@ async fn what_the_program_does_not_read_fills_the_window_and_no_other_stream() {
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_nothing_is_given_up_and_its_stream_reset() {
+async fn a_peer_that_reads_nothing_times_out_and_its_stream_is_reset() {
     let (sender, mut ends) = mpsc::unbounded_channel();
     let server = Server::start_with(
         HttpLimits { write_timeout: Duration::from_millis(300), ..HttpLimits::default() },
@@ -297,7 +297,7 @@ async fn a_peer_that_takes_nothing_is_given_up_and_its_stream_reset() {
 }
 
 #[tokio::test]
-async fn a_server_of_hyper_that_finds_out_the_version_has_websockets_over_http_2_too() {
+async fn a_hyper_server_that_detects_the_version_supports_websockets_over_http_2() {
     let options = DeflateOptions::default();
     let address = http2::serve_by_hyper(options, echo).await;
     let mut client = Client::connect(address).await;

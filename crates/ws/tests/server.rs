@@ -51,7 +51,7 @@ async fn refused(connect: Connector) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_handler_gets_the_request_if_it_wants_it() {
+async fn a_handler_can_take_the_request() {
     let handler = async |mut socket: WebSocket, request: Request<()>| {
         let peer = request.extensions().get::<PeerAddress>().expect("our listener tells it").0;
         let (path, token) = (request.uri().path(), request.headers()["authorization"].to_str().unwrap_or(""));
@@ -64,7 +64,7 @@ async fn a_handler_gets_the_request_if_it_wants_it() {
 }
 
 #[tokio::test]
-async fn the_first_protocol_of_the_server_that_the_client_offers_is_agreed_on() {
+async fn the_first_protocol_of_the_server_that_the_client_offers_is_selected() {
     let handler =
         async |mut socket: WebSocket| socket.send(socket.protocol().unwrap_or("none").to_owned()).await;
     let server = serve(Server::builder().protocols(["chat.v2", "chat.v1"]), handler).await;
@@ -83,7 +83,7 @@ async fn the_first_protocol_of_the_server_that_the_client_offers_is_agreed_on() 
 }
 
 #[tokio::test]
-async fn limits_and_compression_are_those_of_the_settings() {
+async fn limits_and_compression_settings_apply_to_connections() {
     let limits = Limits { max_message_size: 10_000, ..Limits::default() };
     let server = serve(Server::builder().limits(limits).compress(DeflateOptions::default()), echo).await;
     let connect = Connector::new(format!("ws://{server}/")).compress(DeflateOptions::default());
@@ -103,7 +103,7 @@ async fn limits_and_compression_are_those_of_the_settings() {
 }
 
 #[tokio::test]
-async fn whom_the_settings_do_not_let_in_is_told_why_in_http() {
+async fn rejected_handshakes_get_an_http_response_with_the_reason() {
     let origins = AllowedOrigins::new(["https://app.example"]).expect("an origin");
     let builder = Server::builder().allow_origins(origins).allow_request(|request| {
         if request.uri.path() == "/chat" { Ok(()) } else { Err("nothing is here".to_owned()) }
@@ -123,7 +123,7 @@ async fn whom_the_settings_do_not_let_in_is_told_why_in_http() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_refused_until_one_ends() {
+async fn connections_above_the_limit_are_rejected_until_one_ends() {
     let (gone, mut goes) = mpsc::unbounded_channel();
     let handler = move |socket: WebSocket| {
         let gone = gone.clone();
@@ -149,7 +149,7 @@ async fn a_connection_too_many_is_refused_until_one_ends() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() {
+async fn a_graceful_shutdown_closes_all_connections_and_waits_for_their_handlers() {
     let (ended, mut ends) = mpsc::unbounded_channel();
     let handler = move |mut socket: WebSocket| {
         let ended = ended.clone();
@@ -182,7 +182,7 @@ async fn a_server_that_stops_says_goodbye_to_all_and_waits_for_their_handlers() 
 }
 
 #[tokio::test]
-async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() {
+async fn a_shutdown_ends_at_its_timeout() {
     let http = HttpLimits { shutdown_timeout: Duration::from_millis(100), ..HttpLimits::default() };
     for handler_goes_on in [true, false] {
         let handler = move |socket: WebSocket| async move {
@@ -204,7 +204,7 @@ async fn a_stop_takes_no_longer_than_its_limit_whatever_handlers_and_peers_do() 
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn it_speaks_tls() {
+async fn tungstenite_connects_over_tls() {
     let authority = support::certificate_authority::Authority::new();
     let (chain, key) = authority.issue("localhost");
     let tls = tidewire_ws::ServerTls::from_pem(chain.as_bytes(), key.as_bytes())

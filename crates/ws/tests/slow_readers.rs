@@ -16,7 +16,7 @@ fn limits() -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn try_send_refuses_what_has_no_room_and_gives_it_back() {
+async fn try_send_returns_the_message_if_the_queue_is_full() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect_with(limits(), 1_024, b"", move |mut socket: WebSocket| async move {
         let mut taken = 0;
@@ -39,7 +39,7 @@ async fn try_send_refuses_what_has_no_room_and_gives_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn send_waits_for_a_slow_reader_and_goes_on_when_it_reads() {
+async fn send_waits_for_a_slow_reader_and_continues_when_it_reads() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect_with(limits(), 1_024, b"", move |mut socket: WebSocket| async move {
         for n in 0..100_u32 {
@@ -61,7 +61,7 @@ async fn send_waits_for_a_slow_reader_and_goes_on_when_it_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn send_in_another_task_goes_on_when_the_reader_reads() {
+async fn a_send_in_another_task_continues_when_the_peer_reads() {
     let mut client = connect_with(limits(), 1_024, b"", |mut socket: WebSocket| async move {
         tokio::spawn(async move {
             for n in 0..100 {
@@ -76,7 +76,7 @@ async fn send_in_another_task_goes_on_when_the_reader_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_beyond_the_limit_is_taken_while_nothing_else_waits() {
+async fn a_message_above_the_limit_is_accepted_if_the_queue_is_empty() {
     let mut client = connect_with(limits(), 1_024, b"", |mut socket: WebSocket| async move {
         socket.send("x".repeat(LIMIT * 3)).await.unwrap();
         assert!(matches!(socket.try_send("more"), Err(TrySendError::Full(_))));
@@ -100,7 +100,7 @@ async fn a_reader_that_sends_and_does_not_read_is_not_read_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pongs_that_nobody_reads_do_not_pile_up() {
+async fn unread_pongs_are_bounded() {
     let (report, mut reports) = mpsc::unbounded_channel();
     // The stream holds one Ping at a time, so each Ping takes one read.
     let ping = frame(Opcode::Ping, &[1; 125]);
@@ -119,7 +119,7 @@ async fn pongs_that_nobody_reads_do_not_pile_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_waits_for_an_empty_queue_does_not_keep_the_thread_busy() {
+async fn a_message_that_waits_for_an_empty_queue_does_not_busy_loop() {
     let mut client = connect_with(limits(), 1_000, b"", |mut socket: WebSocket| async move {
         // Less than half of the capacity is used, and it cannot be written.
         socket.send(vec![7; 2_000]).await.unwrap();

@@ -47,7 +47,7 @@ async fn fill(sender: &Sender) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_that_waits_and_a_recv_that_waits_wake_each_for_itself() {
+async fn a_waiting_send_and_a_waiting_recv_wake_independently() {
     let (sender, mut receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
     let sending = tokio::spawn(async move { sender.send("capacity at last").await });
@@ -85,7 +85,7 @@ async fn queue_senders(sender: &Sender, names: &[&'static str]) -> Vec<JoinHandl
 }
 
 #[tokio::test(start_paused = true)]
-async fn senders_that_wait_are_served_in_the_order_in_which_they_came() {
+async fn waiting_senders_send_in_the_order_of_their_calls() {
     let (sender, _receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
     let line = queue_senders(&sender, &["one", "two", "three", "four", "five"]).await;
@@ -101,7 +101,7 @@ async fn senders_that_wait_are_served_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_told_of_room_and_gives_up_passes_it_on() {
+async fn a_cancelled_sender_passes_its_wake_on() {
     let (sender, _receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
     let mut first = Box::pin(sender.send(format!("{:500}", "first")));
@@ -145,7 +145,7 @@ async fn the_connection_outlives_its_senders_and_ends_with_its_receiver() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_by_one_ends_the_waiting_of_all() {
+async fn a_close_by_one_handle_wakes_all_waiting_calls() {
     let (sender, mut receiver, mut client) = halves(small()).await;
     let filled = fill(&sender).await;
     let line = queue_senders(&sender, &["never"]).await;
@@ -171,7 +171,7 @@ async fn a_close_by_one_ends_the_waiting_of_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_fails_while_it_is_written_wakes_everybody() {
+async fn a_write_error_wakes_all_waiting_calls() {
     let (sender, mut receiver, client) = halves(small()).await;
     fill(&sender).await;
     let line = queue_senders(&sender, &["never"]).await;
@@ -186,7 +186,7 @@ async fn a_stream_that_fails_while_it_is_written_wakes_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn halves_become_whole_again() {
+async fn unsplit_restores_the_websocket() {
     let (sender, receiver, mut client) = halves(Limits::default()).await;
     let mut socket = receiver.unsplit();
     assert!(socket.sender().same_connection(&sender));
@@ -199,7 +199,7 @@ async fn halves_become_whole_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_costs_memory_only_while_somebody_waits() {
+async fn waiters_take_memory_only_while_a_call_waits() {
     let (sender, _receiver, mut client) = halves(small()).await;
     for _ in 0..1_000 {
         // A `select!` in a loop begins to wait for the end again and again.
@@ -220,7 +220,7 @@ async fn waiting_costs_memory_only_while_somebody_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_senders_on_many_threads_lose_nothing_and_each_keeps_its_order() {
+async fn senders_on_many_threads_lose_nothing_and_keep_their_order() {
     const SENDERS: usize = 8;
     const MESSAGES: usize = 200;
     let mut client = connect(|socket: WebSocket| async move {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use ws_proto::Event;
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_out_of_the_stream_can_be_forwarded_into_the_sink() {
+async fn the_stream_can_be_forwarded_into_the_sink() {
     for halves in [false, true] {
         let (report, mut reports) = mpsc::unbounded_channel();
         let limits = Limits { max_write_buffer_size: 1_000, ..Limits::default() };
@@ -39,7 +39,7 @@ async fn what_comes_out_of_the_stream_can_be_forwarded_into_the_sink() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sink_is_not_ready_while_too_much_waits_and_loses_nothing() {
+async fn the_sink_is_not_ready_while_the_queue_is_full() {
     let limits = Limits { max_write_buffer_size: 1_000, ..Limits::default() };
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect_with(limits, 1_000, b"", move |mut socket: WebSocket| async move {
@@ -65,7 +65,7 @@ async fn the_sink_is_not_ready_while_too_much_waits_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flush_waits_for_what_this_sink_has_sent_and_for_nothing_else() {
+async fn flush_waits_only_for_messages_of_this_sink() {
     let limits = Limits { max_write_buffer_size: 10_000, ..Limits::default() };
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect_with(limits, 1_000, b"", move |socket: WebSocket| async move {
@@ -100,7 +100,7 @@ async fn flush_waits_for_what_this_sink_has_sent_and_for_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_the_sink_closes_the_connection_behind_what_was_sent() {
+async fn closing_the_sink_closes_the_connection_after_all_its_messages() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect(move |socket: WebSocket| async move {
         let (mut sender, mut receiver) = socket.split();
@@ -137,7 +137,7 @@ async fn closing_the_sink_closes_the_connection_behind_what_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_that_waits_while_the_connection_closes_does_not_ask_again_and_again() {
+async fn a_flush_that_waits_during_a_close_does_not_busy_loop() {
     let (report, mut reports) = mpsc::unbounded_channel();
     let mut client = connect_with(Limits::default(), 1_000, b"", async move |mut socket: WebSocket| {
         let sender = socket.sender();
@@ -163,7 +163,7 @@ async fn a_flush_that_waits_while_the_connection_closes_does_not_ask_again_and_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_waits_is_told_of_the_end() {
+async fn a_waiting_sink_is_woken_by_the_end() {
     let limits = Limits { max_write_buffer_size: 1_000, ..Limits::default() };
     let (report, mut reports) = mpsc::unbounded_channel();
     let client = connect_with(limits, 1_000, b"", move |socket: WebSocket| async move {

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_all_its_causes_and_each_of_them_once() {
+    fn an_error_prints_each_of_its_causes_once() {
         let dial = |error: DialError| ConnectError::from(error);
         let refused = || DialError::Connect { address: ([127, 0, 0, 1], 80).into(), error: io() };
         let unreachable = ProxyError::Unreachable(Box::new(refused()));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_where_to_go_and_when_to_come_back() {
+    fn a_rejection_prints_location_and_retry_after() {
         let refused = |status: u16, name: &str, value: &[u8], body: &'static str| {
             let response =
                 Response::builder().status(status).header(name, value).body(Bytes::from(body)).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_failures_of_tls_only_those_without_a_handshake_are_final() {
+    fn only_tls_errors_before_the_handshake_are_final() {
         for (error, is_transient) in [
             (TlsError::Unsupported, false),
             (TlsError::InvalidName("a host".into()), false),

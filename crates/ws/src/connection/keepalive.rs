@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_nobody_has_read_from_is_sent_a_ping_before_it_times_out() {
+    fn a_peer_that_was_not_read_from_gets_a_ping_before_it_times_out() {
         let mut keepalive = keepalive(Some(50), Some(120));
         assert_eq!(keepalive.check(at(10_000)), KeepaliveAction::SendPing);
         assert_eq!(keepalive.check(at(10_069)), KeepaliveAction::Wait);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_nobody_has_read_from_gets_the_whole_timeout_again_where_pings_are_off() {
+    fn a_peer_that_was_not_read_from_gets_the_whole_timeout_again_if_pings_are_off() {
         for mut keepalive in [keepalive(None, Some(120)), keepalive(Some(120), Some(120))] {
             assert_eq!(
                 (keepalive.check(at(10_000)), keepalive.deadline()),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_takes_a_little_now_and_then_does_not_time_out() {
+    fn a_peer_that_accepts_bytes_slowly_does_not_time_out() {
         let mut keepalive = keepalive(Some(50), Some(120));
         assert_eq!(keepalive.stall_deadline(), None);
         keepalive.write_stalled(false, at(100));

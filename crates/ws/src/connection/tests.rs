@@ -7,7 +7,7 @@ use super::*;
 use crate::connection::Driver;
 
 #[tokio::test]
-async fn a_connection_that_is_over_keeps_no_compressor() {
+async fn an_ended_connection_does_not_keep_the_compressor() {
     let options = DeflateOptions { own_context_takeover: true, ..DeflateOptions::default() };
     let offer = ClientHandshake::new([7; 16]).deflate(options);
     let request = offer.request(&WebSocketUri::parse("ws://h/").unwrap(), &HeaderMap::new()).unwrap();

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_asks_again_is_woken_once_and_may_ask_again_afterwards() {
+    fn a_waker_that_is_added_twice_is_woken_once_and_can_be_added_again() {
         let woken = Arc::default();
         let wakers: Vec<Waker> =
             (0..3).map(|number| Arc::new(Task(number, Arc::clone(&woken))).into()).collect();

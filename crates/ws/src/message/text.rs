@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stays_where_it_is_on_its_way_from_a_string_to_bytes() {
+    fn converting_a_string_to_text_and_bytes_does_not_copy() {
         let string = String::from("a text of some length").into_boxed_str();
         let address = string.as_ptr();
         let text = Text::from(string);

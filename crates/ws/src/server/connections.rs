@@ -130,7 +130,7 @@ mod tests {
     use crate::limits::Limits;
 
     #[tokio::test]
-    async fn a_connection_that_begins_while_the_server_closes_is_closed_and_waited_for() {
+    async fn a_connection_that_opens_during_shutdown_is_closed_and_waited_for() {
         let connections = Arc::new(Connections::new(2));
         let before = connections.try_acquire().expect("the limit is two");
         connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_has_the_causes_of_an_error_as_well() {
+    fn the_log_contains_the_causes_of_an_error() {
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
         let to = log.clone();

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_answer_names_the_protocol_that_was_selected_if_it_was_offered() {
+    async fn the_response_names_the_selected_protocol_if_it_was_offered() {
         for (selected, named) in [("chat.v2", Some("chat.v2")), ("other", None)] {
             let mut request = http::Request::builder()
                 .header("host", "localhost")

@@ -10,8 +10,8 @@ macro_rules! send_methods {
     ($($mutable:tt)?) => {
         /// Sends a message. The call only queues it, and there is nothing to flush. When a handler next waits for
         /// something, all messages that it has sent are written together. A message from any other task is written as
-        /// soon as the connection's task runs. A handler that sends much without waiting is written for earlier: once
-        /// 64 KiB are queued, or 256 KiB if the messages are long (16 KiB or more).
+        /// soon as the connection's task runs. If a handler sends much without waiting, its messages are written
+        /// earlier: once 64 KiB are queued, or 256 KiB if the messages are long (16 KiB or more).
         ///
         /// Waits while the queue is full, see [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size),
         /// and until all calls that began to wait earlier have sent their messages.

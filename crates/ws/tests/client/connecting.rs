@@ -15,7 +15,7 @@ use crate::{begin, frame, value};
 const URL: &str = "ws://server.example:9001/chat?room=1";
 
 #[tokio::test(start_paused = true)]
-async fn the_request_asks_for_what_the_program_asks_for() {
+async fn the_request_contains_all_settings() {
     let connect = Connector::new(URL)
         .header("Cookie", "a=1")
         .header("cookie", "b=2")
@@ -43,7 +43,7 @@ async fn the_request_asks_for_what_the_program_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_connection_has_a_key_of_its_own() {
+async fn each_connection_has_its_own_handshake_key() {
     let connect = Connector::new(URL);
     let mut keys = Vec::new();
     for _ in 0..3 {
@@ -70,7 +70,7 @@ async fn what_comes_with_the_answer_is_received() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
+async fn a_rejection_keeps_its_status_headers_and_body() {
     for (wire, shown) in [
         (
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 16\r\n\r\nwho are you?\nsay",
@@ -104,7 +104,7 @@ async fn a_refusal_keeps_its_status_its_headers_and_its_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_breaks_the_rules_fails_the_connection() {
+async fn an_invalid_handshake_response_fails_the_connection() {
     for (lines, expected) in [
         ("Sec-WebSocket-Protocol: chat\r\n", HandshakeResponseError::ProtocolNotOffered("chat".to_owned())),
         ("Sec-WebSocket-Extensions: permessage-deflate\r\n", HandshakeResponseError::ExtensionNotOffered),
@@ -119,7 +119,7 @@ async fn an_answer_that_breaks_the_rules_fails_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
+async fn a_response_that_is_not_http_differs_from_no_response() {
     for (response, shown) in [
         ("", "no response to the handshake: the server closed the connection without a response"),
         (
@@ -140,7 +140,7 @@ async fn whoever_does_not_answer_in_http_is_told_from_who_does_not_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connecting_takes_no_longer_than_it_may() {
+async fn connecting_times_out() {
     for (connect, seconds) in
         [(Connector::new(URL), 20), (Connector::new(URL).timeout(Duration::from_secs(3)), 3)]
     {
@@ -164,7 +164,7 @@ async fn an_attempt_that_is_dropped_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn what_the_program_asks_for_wrongly_is_refused_before_anybody_is_connected_to() {
+async fn invalid_settings_fail_before_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let error = async |connect: Connector| soon(connect.connect()).await.unwrap_err();
@@ -187,7 +187,7 @@ async fn what_the_program_asks_for_wrongly_is_refused_before_anybody_is_connecte
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_named() {
+async fn an_error_names_the_address_that_refuses_connections() {
     let address = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()
@@ -200,7 +200,7 @@ async fn a_port_where_nobody_listens_is_named() {
 }
 
 #[tokio::test]
-async fn the_answer_is_there_for_those_who_want_it() {
+async fn connect_with_response_returns_the_response() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     tokio::spawn(tidewire_ws::serve(listener, crate::support::echo));

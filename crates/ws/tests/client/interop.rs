@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message as Theirs};
 use crate::support::soon;
 
 #[tokio::test]
-async fn tungstenite_and_we_understand_each_other() {
+async fn our_client_works_with_a_tungstenite_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/path?query", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {

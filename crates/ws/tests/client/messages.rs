@@ -15,7 +15,7 @@ use crate::support::{echo, soon};
 use crate::{frame, open, open_with};
 
 #[tokio::test(start_paused = true)]
-async fn everything_that_is_sent_in_one_go_leaves_in_one_write() {
+async fn everything_that_is_sent_without_waiting_leaves_in_one_write() {
     let (mut peer, mut socket) = open().await;
     for n in 0..50 {
         socket.send(format!("message {n}")).await.unwrap();
@@ -38,7 +38,7 @@ async fn everything_that_is_sent_in_one_go_leaves_in_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_frame_is_masked_with_a_key_of_its_own_whatever_its_length() {
+async fn every_frame_has_its_own_masking_key() {
     const LENGTHS: [usize; 6] = [0, 1, 125, 126, 4_097, 65_536];
     let (mut peer, mut socket) = open_with(Connector::new("ws://a/"), 1024 * 1024).await;
     for length in LENGTHS {
@@ -69,7 +69,7 @@ async fn every_frame_is_masked_with_a_key_of_its_own_whatever_its_length() {
 
 /// A payload that is not shared is masked in place.
 #[tokio::test(start_paused = true)]
-async fn what_a_program_has_kept_of_a_message_or_shares_is_not_masked() {
+async fn a_shared_payload_is_not_masked_in_place() {
     let (mut peer, mut socket) = open_with(Connector::new("ws://a/"), 1024 * 1024).await;
     let long = "a long text ".repeat(1_000);
     let bytes = Bytes::from(long.clone().into_bytes());
@@ -96,7 +96,7 @@ async fn what_a_program_has_kept_of_a_message_or_shares_is_not_masked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_are_answered_and_fragments_put_together() {
+async fn pings_get_a_pong_and_fragments_are_assembled() {
     let (mut peer, mut socket) = open().await;
     let wire = [&[0x01, 2, b'h', 0xc3][..], &frame(9, b"between"), &[0x80, 1, 0xa9]].concat();
     peer.write(&wire).await;
@@ -105,7 +105,7 @@ async fn pings_are_answered_and_fragments_put_together() {
 }
 
 #[test]
-fn a_program_that_ends_when_its_connection_does_has_answered() {
+fn the_close_response_is_written_before_the_program_can_end() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (wire, code) in [
         (frame(8, b"\x0f\xa0bye"), CloseCode::new(4000).unwrap()),
@@ -125,7 +125,7 @@ fn a_program_that_ends_when_its_connection_does_has_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_of_ours_waits_for_the_answer() {
+async fn our_close_waits_for_the_response() {
     let (mut peer, mut socket) = open().await;
     let closing = tokio::spawn(async move {
         socket.send("last words").await.unwrap();
@@ -143,7 +143,7 @@ async fn a_close_of_ours_waits_for_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_of_the_server_is_answered_and_what_came_before_is_received() {
+async fn the_servers_close_gets_a_response_and_earlier_messages_are_received() {
     let (mut peer, mut socket) = open().await;
     peer.write(&[frame(1, b"one"), frame(8, &[3, 0xe9, b'!'])].concat()).await;
     assert_eq!(soon(socket.recv()).await, Some(Message::from("one")));
@@ -168,7 +168,7 @@ async fn a_handle_that_is_dropped_closes_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_breaks_the_protocol_is_told_and_left() {
+async fn a_servers_protocol_violation_gets_a_close_and_ends_the_connection() {
     let masked = [&[0x81, 0x82, 1, 2, 3, 4][..], b"hi"].concat();
     for (wire, code, error) in [
         (masked, CloseCode::PROTOCOL_ERROR, ProtocolError::MaskedFrameFromServer),
@@ -210,7 +210,7 @@ async fn a_server_that_does_not_read_slows_the_client_down_and_a_reader_gets_eve
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_is_asked_and_then_left() {
+async fn a_silent_server_gets_a_ping_and_then_times_out() {
     let (mut peer, mut socket) = open().await;
     let begun = Instant::now();
     let waiting = tokio::spawn(async move {
@@ -225,7 +225,7 @@ async fn a_server_that_says_nothing_is_asked_and_then_left() {
 }
 
 #[tokio::test]
-async fn messages_are_compressed_where_the_server_agrees() {
+async fn messages_are_compressed_if_the_server_agrees() {
     let text = "{\"symbol\":\"TIDE\",\"price\":1.25},".repeat(64);
     for agrees in [true, false] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

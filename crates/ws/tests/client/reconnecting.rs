@@ -80,7 +80,7 @@ macro_rules! expect {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_change_is_told_in_order() {
+async fn all_changes_are_events_in_order() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     let server = tokio::spawn(async move {
@@ -112,7 +112,7 @@ async fn every_change_is_told_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_wants_only_the_messages_gets_only_the_messages() {
+async fn recv_returns_only_messages() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     tokio::spawn(async move {
@@ -148,7 +148,7 @@ async fn the_events_are_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_come_later_and_later_until_they_come_no_later() {
+async fn delays_double_up_to_the_maximum() {
     let (reconnection, mut attempts) = nobody();
     let mut socket = socket(reconnection.delay_max(10 * SECOND));
     tokio::spawn(async move { while socket.next_event().await.is_some() {} });
@@ -166,7 +166,7 @@ async fn attempts_come_later_and_later_until_they_come_no_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_that_are_thrown_out_together_do_not_come_back_together() {
+async fn clients_that_disconnect_together_do_not_reconnect_together() {
     const MINUTE: Duration = Duration::from_secs(60);
     let begin = Instant::now();
     let mut clients = tokio::task::JoinSet::new();
@@ -189,7 +189,7 @@ async fn clients_that_are_thrown_out_together_do_not_come_back_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_accepts_and_hangs_up_is_not_asked_more_often_than_one_that_refuses() {
+async fn a_server_that_accepts_and_disconnects_gets_no_more_attempts_than_one_that_refuses() {
     let (reconnection, mut arrivals) = server();
     let _events = events(socket(reconnection));
     let mut last = Instant::now();
@@ -211,7 +211,7 @@ async fn a_server_that_accepts_and_hangs_up_is_not_asked_more_often_than_one_tha
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_last_attempt_it_is_given_up() {
+async fn after_the_last_attempt_the_client_stops() {
     let (reconnection, mut attempts) = nobody();
     let mut socket = socket(reconnection.attempts(3));
     assert_eq!(soon(socket.recv()).await, None);
@@ -259,7 +259,7 @@ async fn refuse(peer: &mut Peer, status: u16, lines: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_on_unless_the_request_is_wrong() {
+async fn the_client_retries_unless_the_request_is_wrong() {
     for (status, goes_on) in [
         (200, true),
         (302, true),
@@ -300,7 +300,7 @@ async fn it_goes_on_unless_the_request_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_program_may_know_better_whether_to_go_on() {
+async fn should_reconnect_decides_about_further_attempts() {
     let (reconnection, mut arrivals) = server();
     let mut events = events(socket(reconnection.should_reconnect(|lost| match lost {
         ConnectionFailure::Disconnected(CloseCause::ClosingHandshake(Some(frame))) => {
@@ -324,7 +324,7 @@ async fn the_program_may_know_better_whether_to_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_may_ask_to_be_left_alone_for_a_while() {
+async fn retry_after_delays_the_next_attempt() {
     for (lines, seconds) in [
         ("", 1),
         ("Retry-After: 30\r\n", 31),
@@ -346,7 +346,7 @@ async fn a_server_may_ask_to_be_left_alone_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_has_a_request_of_its_own() {
+async fn each_attempt_has_its_own_request() {
     let (reconnection, mut arrivals) = server();
     let tokens = Arc::new(AtomicU32::new(0));
     let reconnection = reconnection.before_connect(move |connect| {
@@ -377,7 +377,7 @@ async fn each_attempt_has_a_request_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_connection_begins_with_what_the_program_says_it_should() {
+async fn on_connect_runs_first_on_each_connection() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection.on_connect(async |mut socket: WebSocket| {
         socket.send("let me in").await?;
@@ -426,7 +426,7 @@ async fn each_connection_begins_with_what_the_program_says_it_should() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_without_a_connection_waits_for_one_or_is_refused() {
+async fn sending_without_a_connection_waits_or_fails() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     assert_eq!(socket.try_send("now"), Err(TrySendError::Disconnected("now".into())));
@@ -448,7 +448,7 @@ async fn what_is_sent_without_a_connection_waits_for_one_or_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_before_a_connection_broke_is_received_though_the_program_was_sending() {
+async fn messages_before_a_disconnect_are_received_although_the_program_was_sending() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     let server = tokio::spawn(async move {
@@ -477,7 +477,7 @@ async fn what_came_before_a_connection_broke_is_received_though_the_program_was_
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_nobody_asks_for_do_not_pile_up() {
+async fn pending_events_are_bounded() {
     let (reconnection, _attempts) = nobody();
     let mut socket = socket(reconnection.attempts(1_000));
     assert!(socket.send("for nobody").await.is_err());
@@ -501,7 +501,7 @@ async fn events_that_nobody_asks_for_do_not_pile_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_begins_nothing_anew() {
+async fn a_dropped_call_does_not_restart_an_attempt_or_a_delay() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     let server = tokio::spawn(async move {
@@ -536,7 +536,7 @@ async fn a_call_that_is_dropped_begins_nothing_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
+async fn a_close_cancels_an_attempt_or_a_delay_and_stops_reconnecting() {
     // During a delay.
     let (reconnection, _attempts) = nobody();
     let mut waiting = socket(reconnection);
@@ -584,7 +584,7 @@ async fn a_close_ends_an_attempt_or_a_wait_at_once_and_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_it_leaves_nothing_behind() {
+async fn dropping_a_reconnecting_client_ends_everything() {
     let (reconnection, mut arrivals) = server();
     let mut socket = socket(reconnection);
     let driven = tokio::time::timeout(SECOND, socket.recv()).await;
@@ -624,7 +624,7 @@ async fn moody_server(mut arrivals: Arrivals, mut seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_server_does_and_whatever_is_dropped_the_events_make_sense() {
+async fn events_are_consistent_for_random_servers_and_cancelled_calls() {
     for seed in 0..50_u64 {
         let (reconnection, arrivals) = server();
         let server = tokio::spawn(moody_server(arrivals, seed));

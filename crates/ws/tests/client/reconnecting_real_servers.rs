@@ -62,7 +62,7 @@ async fn until(socket: &mut ReconnectingWebSocket, what: impl Fn(&ReconnectEvent
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopped_and_started_is_found_again() {
+async fn the_client_reconnects_after_a_restart_of_the_server() {
     let mut server = Server::start("127.0.0.1:0");
     let (url, address) = (server.url(), server.address.to_string());
     let reconnection = soon_again().on_connect(async |mut socket: WebSocket| {
@@ -82,7 +82,7 @@ async fn a_server_that_is_stopped_and_started_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_knows_us_not_is_not_asked_again() {
+async fn a_401_is_final() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -111,7 +111,7 @@ async fn a_server_that_knows_us_not_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_accepts_and_drops_is_given_up_after_the_last_attempt() {
+async fn a_server_that_accepts_and_disconnects_uses_up_the_attempts() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     tokio::spawn(tidewire_ws::serve(listener, async |_: WebSocket| {}));
@@ -132,7 +132,7 @@ async fn a_server_that_accepts_and_drops_is_given_up_after_the_last_attempt() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_nowhere_may_be_entered_later() {
+async fn an_unknown_host_name_is_a_transient_error() {
     let mut socket = Connector::new("ws://nowhere.invalid/").reconnect_with(soon_again().attempts(2));
     for attempt in 0..3 {
         let failed = until(&mut socket, |event| matches!(event, ReconnectEvent::ConnectFailed { .. })).await;

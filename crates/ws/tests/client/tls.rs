@@ -33,7 +33,7 @@ async fn serve((chain, key): (String, String)) -> u16 {
 }
 
 #[tokio::test]
-async fn messages_of_every_length_go_through_and_the_connection_ends_in_peace() {
+async fn messages_of_every_length_pass_and_the_connection_closes_cleanly() {
     let authority = Authority::new();
     let port = serve(authority.issue("localhost")).await;
     let connect = Connector::new(format!("wss://localhost:{port}/")).tls(authority.client());
@@ -54,7 +54,7 @@ async fn messages_of_every_length_go_through_and_the_connection_ends_in_peace() 
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_certificate_is_said_in_words() {
+async fn an_invalid_certificate_is_described() {
     let authority = Authority::new();
     for (certificate, words) in [
         (
@@ -84,7 +84,7 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
 }
 
 #[tokio::test]
-async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_program_says_otherwise() {
+async fn a_reconnecting_client_retries_after_a_wrong_certificate_unless_the_program_forbids_it() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     // A gateway presents its own certificate at first, then one for another name.
     let ports = [
@@ -130,7 +130,7 @@ async fn a_client_that_connects_again_outlasts_a_wrong_certificate_unless_the_pr
 }
 
 #[tokio::test]
-async fn the_wrong_scheme_is_told_in_both_directions() {
+async fn the_wrong_scheme_is_reported_in_both_directions() {
     let authority = Authority::new();
     let port = serve(authority.issue("localhost")).await;
     let error = soon(tidewire_ws::connect(format!("ws://localhost:{port}/"))).await.unwrap_err();
@@ -149,7 +149,7 @@ async fn the_wrong_scheme_is_told_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_proxy_leads_to_a_server_that_only_the_proxy_could_read_if_it_were_not_for_tls() {
+async fn tls_runs_inside_the_tunnel_of_a_proxy() {
     let authority = Authority::new();
     let port = serve(authority.issue("localhost")).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

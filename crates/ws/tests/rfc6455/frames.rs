@@ -58,7 +58,7 @@ fn violations() -> Vec<(&'static str, Vec<u8>, u16)> {
 }
 
 #[tokio::test]
-async fn every_violation_is_told_by_a_close_behind_the_answers_to_what_came_before() {
+async fn every_violation_gets_a_close_after_the_responses_to_earlier_frames() {
     let server = serve(echo).await;
     for (what, violation, code) in violations() {
         let before = [text("before"), frame(Opcode::Ping, b"?")].concat();

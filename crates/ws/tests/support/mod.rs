@@ -54,7 +54,7 @@ where
 }
 
 /// Does the same with these limits, with a stream that holds `capacity` bytes in each direction, and with the bytes
-/// `behind` sent right after the request.
+/// `trailing` sent right after the request.
 pub(crate) async fn connect_with<F, Fut>(
     limits: Limits,
     capacity: usize,
