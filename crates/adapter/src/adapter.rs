@@ -49,7 +49,7 @@ pub trait LocalSocket: Any + Send + Sync {
 pub trait Adapter: Send + Sync {
     /// Adds a socket of this process. The socket is in the room of its own id and in no other room. If there is already
     /// a socket with this id, that socket is removed from the adapter first, with all its rooms.
-    fn add(&self, member: Arc<dyn LocalSocket>);
+    fn insert(&self, member: Arc<dyn LocalSocket>);
 
     /// Puts a socket into rooms. A room is created when its first member joins. Does nothing if the adapter has no
     /// socket with this id.

@@ -33,7 +33,7 @@ use crate::room::Room;
 /// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
 /// let adapter = InMemoryAdapter::new();
 /// adapter.add(Arc::new(Socket(ann)));
-/// adapter.add(Arc::new(Socket(bob)));
+/// adapter.insert(Arc::new(Socket(bob)));
 /// adapter.add_all(ann, &["news", "sport"])?;
 /// adapter.add_all(bob, &["news"])?;
 ///
@@ -72,7 +72,7 @@ impl Default for InMemoryAdapter {
 }
 
 impl Adapter for InMemoryAdapter {
-    fn add(&self, member: Arc<dyn LocalSocket>) {
+    fn insert(&self, member: Arc<dyn LocalSocket>) {
         let id = member.id();
         let former = {
             let mut index = self.write();
@@ -115,7 +115,7 @@ impl Adapter for InMemoryAdapter {
 
     fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
         let index = self.read();
-        index.member(index.slot(id)?).cloned()
+        index.socket(index.slot(id)?).cloned()
     }
 
     fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
@@ -141,7 +141,7 @@ impl Adapter for InMemoryAdapter {
             let mut index = self.write();
             for slot in selected(&index, options) {
                 if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
-                    && let Some(member) = index.member(slot)
+                    && let Some(member) = index.socket(slot)
                 {
                     refused.push((Arc::clone(member), error));
                 }

@@ -59,9 +59,9 @@ impl RoomIndex {
         }
     }
 
-    pub(crate) fn insert(&mut self, member: Arc<dyn LocalSocket>) {
-        let id = member.id();
-        let slot = self.sockets.insert(SocketEntry { socket: member, rooms: SmallVec::new() });
+    pub(crate) fn insert(&mut self, socket: Arc<dyn LocalSocket>) {
+        let id = socket.id();
+        let slot = self.sockets.insert(SocketEntry { socket, rooms: SmallVec::new() });
         self.by_id.insert(id, slot);
     }
 
@@ -82,7 +82,7 @@ impl RoomIndex {
         self.by_id.get(&id).copied()
     }
 
-    pub(crate) fn member(&self, slot: u32) -> Option<&Arc<dyn LocalSocket>> {
+    pub(crate) fn socket(&self, slot: u32) -> Option<&Arc<dyn LocalSocket>> {
         Some(&self.sockets.get(slot)?.socket)
     }
 
@@ -216,10 +216,10 @@ impl SocketEntry {
     fn check_limits(&self, name: &str) -> Result<(), JoinError> {
         let limits = self.socket.limits();
         if name.len() > limits.max_room_name_len {
-            return Err(JoinError::NameTooLong { length: name.len(), limit: limits.max_room_name_len });
+            return Err(JoinError::NameTooLong { len: name.len(), max: limits.max_room_name_len });
         }
         if self.rooms.len() >= limits.max_rooms {
-            return Err(JoinError::TooManyRooms { limit: limits.max_rooms });
+            return Err(JoinError::TooManyRooms { max: limits.max_rooms });
         }
         Ok(())
     }

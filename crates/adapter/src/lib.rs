@@ -13,7 +13,7 @@
 //! - The receivers are the members of any of the selected rooms, except the members of any excepted room. If no rooms
 //!   are selected, the receivers are all sockets of the namespace. A room that does not exist selects no socket.
 //! - A member of several selected rooms receives one copy.
-//! - A socket is in the room of its own id from [`Adapter::add`] to [`Adapter::del_all`]. Other sockets may join that
+//! - A socket is in the room of its own id from [`Adapter::insert`] to [`Adapter::del_all`]. Other sockets may join that
 //!   room like any other room.
 //! - A socket is in no more rooms than its [`Limits`] allow. A join beyond the limit fails and changes nothing.
 //! - Each socket receives the broadcasts of one thread in the order in which the thread made them.

@@ -25,17 +25,17 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum JoinError {
     /// The socket is in the maximum number of rooms.
-    #[error("the socket is already in {limit} rooms, the maximum")]
+    #[error("the socket is already in {max} rooms, the maximum")]
     TooManyRooms {
         /// The maximum number of rooms, [`Limits::max_rooms`].
-        limit: usize,
+        max: usize,
     },
     /// The name of the room is too long.
-    #[error("the room name is {length} bytes long, but the maximum is {limit}")]
+    #[error("the room name is {len} bytes long, but the maximum is {max}")]
     NameTooLong {
         /// The length of the name in bytes.
-        length: usize,
+        len: usize,
         /// The maximum length in bytes, [`Limits::max_room_name_len`].
-        limit: usize,
+        max: usize,
     },
 }

@@ -13,7 +13,7 @@ fn three() -> (InMemoryAdapter, [Arc<Probe>; 3]) {
     let adapter = InMemoryAdapter::new();
     let probes = [1, 2, 3].map(|number| Probe::new(id(number)));
     for probe in &probes {
-        adapter.add(Arc::clone(probe) as Arc<dyn LocalSocket>);
+        adapter.insert(Arc::clone(probe) as Arc<dyn LocalSocket>);
     }
     adapter.add_all(id(1), &["a", "b"]).expect("the limits allow these rooms");
     adapter.add_all(id(2), &["b"]).expect("the limits allow this room");
@@ -89,7 +89,7 @@ fn a_removed_socket_joins_no_room() {
 #[test]
 fn an_id_that_is_added_again_starts_without_rooms() {
     let (adapter, probes) = three();
-    adapter.add(Probe::new(id(1)));
+    adapter.insert(Probe::new(id(1)));
     assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1))]);
     assert_eq!(adapter.broadcast(&event("x"), &BroadcastOptions::new()), 3);
     assert_eq!(probes[0].texts().len(), 0);
@@ -111,10 +111,10 @@ fn selected_sockets_join_and_leave_together() {
 fn the_limits_bound_the_number_of_rooms_and_the_length_of_their_names() {
     let adapter = InMemoryAdapter::new();
     let probe = Probe::that_may(id(1), Limits { max_rooms: 2, max_room_name_len: 20 });
-    adapter.add(Arc::clone(&probe) as Arc<dyn LocalSocket>);
+    adapter.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>);
     let long = "x".repeat(21);
-    let too_long = JoinError::NameTooLong { length: 21, limit: 20 };
-    let too_many = JoinError::TooManyRooms { limit: 2 };
+    let too_long = JoinError::NameTooLong { len: 21, max: 20 };
+    let too_many = JoinError::TooManyRooms { max: 2 };
     assert_eq!(adapter.add_all(id(1), &["a", &long, "b"]), Err(too_long));
     assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1)), "a".into()]);
     // The room of its own id does not count, and neither does a room that it has already joined.
@@ -122,7 +122,7 @@ fn the_limits_bound_the_number_of_rooms_and_the_length_of_their_names() {
     assert_eq!(adapter.add_all(id(1), &["a", "b"]), Err(too_many));
     assert_eq!(adapter.sockets(&to(&["b", &long], &[])), []);
     // Each socket has its own limits, and the socket that could not join is told.
-    adapter.add(Probe::new(id(2)));
+    adapter.insert(Probe::new(id(2)));
     adapter.add_sockets(&BroadcastOptions::new(), &["b", "c"]);
     assert_eq!(probe.take_log(), [Happening::Refused(too_many)]);
     assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(2)]);
@@ -135,7 +135,7 @@ fn the_limits_bound_the_number_of_rooms_and_the_length_of_their_names() {
 fn a_socket_that_is_woken_or_disconnected_may_call_the_adapter() {
     let adapter: Arc<dyn Adapter> = Arc::new(InMemoryAdapter::new());
     let probes = [1, 2].map(|number| Probe::that_leaves(id(number), Arc::clone(&adapter)));
-    adapter.add(Arc::clone(&probes[0]) as Arc<dyn LocalSocket>);
+    adapter.insert(Arc::clone(&probes[0]) as Arc<dyn LocalSocket>);
     let mut options = BroadcastOptions::new();
     options.volatile = true;
     adapter.broadcast(&event("x"), &options);
@@ -143,7 +143,7 @@ fn a_socket_that_is_woken_or_disconnected_may_call_the_adapter() {
     assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
     assert!(adapter.local_socket(id(1)).is_none());
 
-    adapter.add(Arc::clone(&probes[1]) as Arc<dyn LocalSocket>);
+    adapter.insert(Arc::clone(&probes[1]) as Arc<dyn LocalSocket>);
     adapter.disconnect_sockets(&BroadcastOptions::new(), true);
     assert_eq!(probes[1].take_log(), [Happening::Disconnected { close_connection: true }]);
     assert!(adapter.local_socket(id(2)).is_none());

@@ -107,7 +107,7 @@ proptest! {
             match operation {
                 Operation::Add(socket) => {
                     let probe = Probe::new(id(*socket));
-                    adapter.add(Arc::clone(&probe) as Arc<dyn LocalSocket>);
+                    adapter.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>);
                     probes.insert(id(*socket), probe);
                     model.sockets.insert(id(*socket), BTreeSet::from([id(*socket).to_string()]));
                 }

@@ -18,7 +18,7 @@ fn events_of_each_thread_arrive_in_order_while_others_join_and_leave() {
     // The `steady` sockets stay in the room. The sockets of the threads below join and leave.
     let steady: Vec<_> = (0..20).map(|number| Probe::new(id(number))).collect();
     for probe in &steady {
-        adapter.add(Arc::clone(probe) as Arc<dyn LocalSocket>);
+        adapter.insert(Arc::clone(probe) as Arc<dyn LocalSocket>);
         adapter.add_all(probe.id(), &["hall", "second"]).unwrap();
     }
     let start = Barrier::new(usize::from(EMITTERS) + 3);
@@ -39,7 +39,7 @@ fn events_of_each_thread_arrive_in_order_while_others_join_and_leave() {
                 start.wait();
                 for round in 0..300_u16 {
                     let own = id(100 + thread * 10 + (round % 10) as u8);
-                    adapter.add(Probe::new(own));
+                    adapter.insert(Probe::new(own));
                     adapter.add_all(own, &["hall", &format!("private {thread}")]).unwrap();
                     adapter.del(own, "hall");
                     adapter.add_sockets(&BroadcastOptions::new().to(own), &["second", "third"]);

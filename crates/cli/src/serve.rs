@@ -24,12 +24,12 @@ use crate::application;
 use crate::args::ServeArgs;
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
-pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
-    let (cors, origins) = match &arguments.allow_origin[..] {
+pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let (cors, origins) = match &args.allow_origin[..] {
         [] => (Cors::any(), None),
         listed => (Cors::origins(listed), Some(AllowedOrigins::new(listed)?)),
     };
-    let tls = load_tls(&arguments.tls_cert, &arguments.tls_key)?;
+    let tls = load_tls(&args.tls_cert, &args.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut builder = Server::builder().cors(cors);
     if let Some(origins) = origins.clone() {
@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     // immediately.
     let stop = shutdown_signal()?;
     let listener =
-        io.bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+        io.bind(&args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let greeting = format!(
         "listening on {http}://{address}\n  Socket.IO  {http}://{address}/socket.io/\n  WebSocket  {websocket}://{address}/ws (echoes each message)\n"
@@ -63,7 +63,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     let echoes = EchoState {
         shutdown: stopped,
         connections: connections.clone(),
-        compress: !arguments.no_ws_compression,
+        compress: !args.no_ws_compression,
         origins: origins.map(Arc::new),
     };
     let host = format!("localhost:{}", address.port());
@@ -135,13 +135,13 @@ async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<R
 )]
 fn echo_messages(
     mut socket: WebSocket,
-    mut stopped: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
     token: TaskTrackerToken,
 ) -> impl Future<Output = Result<(), SendError>> {
     async move {
         // Moves the token into the future, so that it lives until the end.
         let _ = &token;
-        let mut stop = std::pin::pin!(async { drop(stopped.wait_for(|stopped| *stopped).await) });
+        let mut stop = std::pin::pin!(async { drop(shutdown.wait_for(|stopped| *stopped).await) });
         loop {
             tokio::select! {
                 biased;

@@ -35,12 +35,12 @@
 //! use tidewire_engineio_proto::client::{self, Action, Transmit};
 //! use tidewire_engineio_proto::server::{self, CandidateAction, TimeoutAction};
 //! use tidewire_engineio_proto::{
-//!     CloseReason, Packet, SessionId, Settings, Transport, open_packet,
+//!     CloseReason, Packet, SessionId, Transport, open_packet,
 //! };
 //! use ws_proto::Time;
 //!
 //! let now = Time::ZERO;
-//! let settings = Settings::default();
+//! let settings = server::Settings::default();
 //! let mut server = server::Session::new(Transport::Polling, &settings, now);
 //! let mut client = client::Session::new(Transport::Polling, &client::Settings::default(), now);
 //!

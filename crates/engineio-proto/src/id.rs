@@ -12,26 +12,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 ///
 /// The Node packages use the same length. Sticky load balancers and cluster adapters in production check it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Base64Id([u8; Self::LENGTH]);
+pub struct Base64Id([u8; Self::LEN]);
 
 impl Base64Id {
     /// The number of characters in an id.
-    pub const LENGTH: usize = 20;
+    pub const LEN: usize = 20;
 
     /// Makes an id from 15 random bytes. They must come from a cryptographically secure source.
     #[must_use]
     pub fn from_random(random: [u8; 15]) -> Self {
-        let mut text = [0; Self::LENGTH];
+        let mut text = [0; Self::LEN];
         // 15 bytes become exactly 20 characters, without padding.
         let written = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
-        debug_assert_eq!(written, Ok(Self::LENGTH));
+        debug_assert_eq!(written, Ok(Self::LEN));
         Self(text)
     }
 
     /// Parses an id that a peer has sent. Returns `None` if the text does not have the format of an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().ok()?;
+        let bytes: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
         bytes
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))

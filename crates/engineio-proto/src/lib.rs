@@ -24,7 +24,7 @@ pub mod server;
 
 pub use error::{CloseReason, RequestError};
 pub use framing::{Framing, LengthDelimitedPackets, Reframer};
-pub use handshake::{Handshake, HandshakeError, Settings, Transport, handshake_json, open_packet};
+pub use handshake::{Handshake, HandshakeError, Transport, handshake_json, open_packet};
 pub use id::{Base64Id, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
 pub use packet::{Packet, ParseError};

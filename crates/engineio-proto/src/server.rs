@@ -12,10 +12,11 @@ use std::time::Duration;
 use ws_proto::Time;
 
 use crate::error::CloseReason;
-use crate::handshake::{Settings, Transport};
+use crate::handshake::Transport;
 use crate::packet::{Packet, ParseError};
 use upgrade::{Upgrade, UpgradeTimeoutAction};
 
+pub use crate::handshake::Settings;
 pub use upgrade::CandidateAction;
 
 /// The result of handling a packet.

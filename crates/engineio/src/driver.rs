@@ -23,8 +23,8 @@ const MAX_TURNS_PER_POLL: usize = 16;
 
 /// The future that drives a session from its open packet to its last byte.
 pub(crate) struct Driver<A: Application> {
-    registered: SessionGuard<A>,
-    receiver: PacketDispatcher<A::Handler>,
+    guard: SessionGuard<A>,
+    dispatcher: PacketDispatcher<A::Handler>,
     transport: SessionTransport,
     /// The WebSocket that a polling session may upgrade to.
     candidate: Option<Box<WebSocket>>,
@@ -58,8 +58,8 @@ impl<A: Application> Driver<A> {
         let handler = engine.application().on_open(engine, session.clone(), request);
         let receiver = PacketDispatcher::new(machine, handler, session.clone());
         Self {
-            registered,
-            receiver,
+            guard: registered,
+            dispatcher: receiver,
             transport,
             candidate: None,
             deadline: DeadlineTimer::new(),
@@ -69,7 +69,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn session(&self) -> &Session {
-        &self.registered.session
+        &self.guard.session
     }
 
     /// Reads from the transport. Returns `true` if there may be more input than one turn should handle.
@@ -77,12 +77,12 @@ impl<A: Application> Driver<A> {
         if self.is_closed {
             return false;
         }
-        let wants_input = self.receiver.wants_input();
-        self.receiver.machine.set_read_paused(!wants_input, now);
+        let wants_input = self.dispatcher.wants_input();
+        self.dispatcher.machine.set_read_paused(!wants_input, now);
         if !wants_input {
             return false;
         }
-        match self.transport.poll_input(&mut self.receiver, now, cx) {
+        match self.transport.poll_input(&mut self.dispatcher, now, cx) {
             Ok(more) => more,
             Err(reason) => {
                 self.close(reason, now, cx);
@@ -94,7 +94,7 @@ impl<A: Application> Driver<A> {
     /// Drives the candidate. Returns `true` if there may be more input than one turn should handle.
     fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let Some(mut candidate) = self.candidate.take() else { return false };
-        match candidate.poll_probe(&mut self.receiver.machine, now, cx) {
+        match candidate.poll_probe(&mut self.dispatcher.machine, now, cx) {
             ProbeOutcome::Pending => {
                 self.candidate = Some(candidate);
                 false
@@ -108,7 +108,7 @@ impl<A: Application> Driver<A> {
                 true
             }
             ProbeOutcome::Failed => {
-                self.receiver.machine.handle_candidate_closed();
+                self.dispatcher.machine.handle_candidate_closed();
                 candidate.close_in_background(now);
                 false
             }
@@ -117,10 +117,10 @@ impl<A: Application> Driver<A> {
 
     /// Switches the session to the candidate.
     fn switch_to(&mut self, websocket: WebSocket, now: Time, cx: &mut Context<'_>) {
-        let post = self.transport.switch_to(websocket, self.registered.session.outbox());
-        self.session().set_transport(self.receiver.machine.transport());
+        let post = self.transport.switch_to(websocket, self.guard.session.outbox());
+        self.session().set_transport(self.dispatcher.machine.transport());
         if let Some(post) = post
-            && let Err(reason) = self.transport.handle_post(post, &mut self.receiver, now, cx)
+            && let Err(reason) = self.transport.handle_post(post, &mut self.dispatcher, now, cx)
         {
             self.close(reason, now, cx);
         }
@@ -128,7 +128,7 @@ impl<A: Application> Driver<A> {
 
     /// Sends what is queued. Returns the number of unsent bytes, and whether the transport accepts more.
     fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> (usize, bool) {
-        let outbox = self.registered.session.outbox();
+        let outbox = self.guard.session.outbox();
         if self.is_closed {
             if self.transport.poll_close(now, cx).is_ready() {
                 self.transport = SessionTransport::Closed;
@@ -148,14 +148,14 @@ impl<A: Application> Driver<A> {
     }
 
     fn poll_timers(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let machine = if self.is_closed { None } else { self.receiver.machine.poll_timeout() };
-        let handler = self.receiver.handler.poll_timeout();
+        let machine = if self.is_closed { None } else { self.dispatcher.machine.poll_timeout() };
+        let handler = self.dispatcher.handler.poll_timeout();
         let wanted = [self.transport.poll_timeout(), machine, handler].into_iter().flatten().min();
         if self.deadline.poll(wanted, now, cx).is_pending() {
             return false;
         }
         while !self.is_closed
-            && let Some(due) = self.receiver.machine.handle_timeout(now)
+            && let Some(due) = self.dispatcher.machine.handle_timeout(now)
         {
             match due {
                 TimeoutAction::Close(reason) => self.close(reason, now, cx),
@@ -186,10 +186,10 @@ impl<A: Application> Driver<A> {
                 post.respond_ok();
                 Ok(())
             }
-            Command::Post(post) => self.transport.handle_post(post, &mut self.receiver, now, cx),
+            Command::Post(post) => self.transport.handle_post(post, &mut self.dispatcher, now, cx),
             Command::Candidate(upgraded) => {
-                let candidate = WebSocket::new(upgraded, self.registered.engine.options());
-                if !self.is_closed && self.receiver.machine.begin_upgrade(TransportName::WebSocket, now) {
+                let candidate = WebSocket::new(upgraded, self.guard.engine.options());
+                if !self.is_closed && self.dispatcher.machine.begin_upgrade(TransportName::WebSocket, now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {
                     candidate.close_in_background(now);
@@ -215,10 +215,10 @@ impl<A: Application> Driver<A> {
         }
         self.is_closed = true;
         self.session().set_closed();
-        self.receiver.handler.on_close(reason, now, cx);
+        self.dispatcher.handler.on_close(reason, now, cx);
         self.drop_candidate(now);
-        let outbox = self.registered.session.outbox();
-        self.transport.close(reason, outbox, now, now + self.registered.engine.options().close_timeout);
+        let outbox = self.guard.session.outbox();
+        self.transport.close(reason, outbox, now, now + self.guard.engine.options().close_timeout);
         outbox.close();
         if !self.transport.takes_requests() {
             self.unregister();
@@ -233,7 +233,7 @@ impl<A: Application> Driver<A> {
 
     /// Removes the session from the registry, so that no request finds it any more.
     fn unregister(&self) {
-        self.registered.engine.registry().remove(self.session().id());
+        self.guard.engine.registry().remove(self.session().id());
     }
 }
 
@@ -246,7 +246,7 @@ impl<A: Application> Future for Driver<A> {
         this.session().outbox().unpark();
         for _ in 0..MAX_TURNS_PER_POLL {
             let was_closed = this.is_closed;
-            let handled = this.receiver.handler.poll(now, cx);
+            let handled = this.dispatcher.handler.poll(now, cx);
             let more = this.poll_input(now, cx);
             let more = this.poll_candidate(now, cx) || more;
             let was_behind = this.transport.is_backpressured();

@@ -92,7 +92,7 @@ impl<A: Application> Engine<A> {
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
         for session in self.0.registry.all() {
-            session.command(Command::Discard(CloseReason::ServerShuttingDown));
+            session.send_command(Command::Discard(CloseReason::ServerShuttingDown));
         }
     }
 
@@ -142,8 +142,8 @@ impl<A: Application> Engine<A> {
         async move {
             let mut response = match pending {
                 PendingResponse::Ready(response) => response,
-                PendingResponse::Poll(polling) => poll_response(polling).await,
-                PendingResponse::Post(posting) => engine.post(posting, body).await,
+                PendingResponse::Poll(polling) => respond_to_poll(polling).await,
+                PendingResponse::Post(posting) => engine.handle_post(posting, body).await,
             };
             response.headers_mut().extend(cors_headers);
             response
@@ -197,7 +197,7 @@ impl<A: Application> Engine<A> {
         if let RequestKind::Poll(session) | RequestKind::Post(session) | RequestKind::Upgrade(session) =
             &request_kind
         {
-            session.clear_half_open();
+            session.set_has_sent_request();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
             (RequestKind::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
@@ -253,7 +253,7 @@ impl<A: Application> Engine<A> {
                 max_half_open_sessions = limit,
                 "closed the oldest half-open session: `max_half_open_sessions` is reached"
             );
-            silent.command(Command::Discard(CloseReason::ForcedClose));
+            silent.send_command(Command::Discard(CloseReason::ForcedClose));
         }
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
         tokio::spawn(Driver::polling(registered, parts));
@@ -279,34 +279,34 @@ impl<A: Application> Engine<A> {
     fn open_candidate(session: Session, parts: &Parts, upgrade: PendingUpgrade) -> Response<Full<Bytes>> {
         match verify_handshake(parts) {
             Ok(accepted) => spawn_upgrade(&accepted, upgrade, move |upgraded| {
-                session.command(Command::Candidate(upgraded));
+                session.send_command(Command::Candidate(upgraded));
                 None::<Ready<()>>
             }),
             Err(error) => error.response().map(|body| Full::new(Bytes::from(body))),
         }
     }
 
-    async fn post<B>(&self, posting: PostGuard, body: B) -> Response<Full<Bytes>>
+    async fn handle_post<B>(&self, guard: PostGuard, body: B) -> Response<Full<Bytes>>
     where
         B: Body + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let session = posting.session();
+        let session = guard.session();
         let body = Limited::new(body, self.0.options.protocol.max_payload);
         let body = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
             Ok(Ok(body)) => body,
             // The session stays open: the client decides what to do about a message that is too long.
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                posting.finish();
+                guard.finish();
                 return empty_response(StatusCode::PAYLOAD_TOO_LARGE);
             }
             Ok(Err(_)) | Err(_) => return close_with_bad_request(session),
         };
         let Ok(payload) = String::from_utf8(body) else { return close_with_bad_request(session) };
         let (done, handled) = oneshot::channel();
-        session.command(Command::Post(PostRequest::new(Payload::new(payload), done)));
+        session.send_command(Command::Post(PostRequest::new(Payload::new(payload), done)));
         let handled = handled.await;
-        posting.finish();
+        guard.finish();
         if handled.is_err() {
             return rejection_response(&RequestError::UnknownSid.into(), false);
         }
@@ -332,11 +332,11 @@ async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
 
 /// Closes a session whose client violated the rules of the transport.
 fn close_with_bad_request(session: &Session) -> Response<Full<Bytes>> {
-    session.command(Command::Close(CloseReason::TransportError));
+    session.send_command(Command::Close(CloseReason::TransportError));
     empty_response(StatusCode::BAD_REQUEST)
 }
 
-async fn poll_response(mut polling: PendingPoll) -> Response<Full<Bytes>> {
+async fn respond_to_poll(mut polling: PendingPoll) -> Response<Full<Bytes>> {
     match polling.reply().await {
         Some(PollReply::Packets(packets)) => payload_response(packets),
         Some(PollReply::Upgraded) => {

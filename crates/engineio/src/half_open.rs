@@ -50,38 +50,38 @@ mod tests {
     use super::*;
 
     struct Sessions {
-        silent: HalfOpenSessions,
+        half_open: HalfOpenSessions,
         registry: Registry,
-        begun: u8,
+        opened: u8,
     }
 
     impl Sessions {
-        fn begin(&mut self, limit: usize) -> (Session, Option<SessionId>) {
-            self.begun += 1;
-            let session = Session::new(SessionId::from_random([self.begun; 15]), Transport::Polling, 1);
+        fn open(&mut self, limit: usize) -> (Session, Option<SessionId>) {
+            self.opened += 1;
+            let session = Session::new(SessionId::from_random([self.opened; 15]), Transport::Polling, 1);
             self.registry.insert(session.clone());
-            let to_close = self.silent.push(&session, limit, &self.registry).map(|session| *session.id());
+            let to_close = self.half_open.push(&session, limit, &self.registry).map(|session| *session.id());
             (session, to_close)
         }
 
         fn len(&self) -> usize {
-            self.silent.0.lock().unwrap().len()
+            self.half_open.0.lock().unwrap().len()
         }
     }
 
     fn sessions() -> Sessions {
-        Sessions { silent: HalfOpenSessions::default(), registry: Registry::default(), begun: 0 }
+        Sessions { half_open: HalfOpenSessions::default(), registry: Registry::default(), opened: 0 }
     }
 
     #[test]
     fn the_one_that_has_been_silent_for_longest_is_given_up() {
         let mut sessions = sessions();
-        let (first, to_close) = sessions.begin(2);
+        let (first, to_close) = sessions.open(2);
         assert_eq!(to_close, None);
-        let (second, to_close) = sessions.begin(2);
+        let (second, to_close) = sessions.open(2);
         assert_eq!(to_close, None);
-        assert_eq!(sessions.begin(2).1, Some(*first.id()));
-        assert_eq!(sessions.begin(2).1, Some(*second.id()));
+        assert_eq!(sessions.open(2).1, Some(*first.id()));
+        assert_eq!(sessions.open(2).1, Some(*second.id()));
         assert_eq!(sessions.len(), 2);
     }
 
@@ -89,10 +89,10 @@ mod tests {
     fn those_that_have_spoken_or_ended_are_not_kept_and_not_given_up() {
         let mut sessions = sessions();
         for number in 0..100 {
-            let (session, to_close) = sessions.begin(2);
+            let (session, to_close) = sessions.open(2);
             assert_eq!(to_close, None);
             if number % 2 == 0 {
-                session.clear_half_open();
+                session.set_has_sent_request();
             } else {
                 sessions.registry.remove(session.id());
             }
@@ -103,12 +103,12 @@ mod tests {
     #[test]
     fn a_silent_one_is_given_up_although_all_others_speak() {
         let mut sessions = sessions();
-        let (silent, _) = sessions.begin(3);
+        let (silent, _) = sessions.open(3);
         for _ in 0..2 {
-            let (session, to_close) = sessions.begin(3);
-            session.clear_half_open();
+            let (session, to_close) = sessions.open(3);
+            session.set_has_sent_request();
             assert_eq!(to_close, None);
         }
-        assert_eq!(sessions.begin(3).1, Some(*silent.id()));
+        assert_eq!(sessions.open(3).1, Some(*silent.id()));
     }
 }

@@ -47,7 +47,8 @@ mod transport;
 
 pub use cors::Cors;
 pub use engine::Engine;
-pub use engineio_proto::{CloseReason, RequestError, Settings, Transport};
+pub use engineio_proto::server::Settings;
+pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Handler, Message};
 pub use options::{AllowRequest, Options};
 pub use service::{EngineLayer, EngineService};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engineio_proto::Settings;
+use engineio_proto::server::Settings;
 
 use crate::cors::Cors;
 

@@ -25,7 +25,7 @@ impl<H: Handler> PacketDispatcher<H> {
     ///
     /// # Errors
     /// Returns the reason if the session must be closed.
-    pub(crate) fn receive(
+    pub(crate) fn handle_packet(
         &mut self,
         packet: Result<Packet<'_>, ParseError>,
         now: Time,

@@ -40,7 +40,7 @@ impl From<RequestError> for Rejection {
 struct Query {
     is_eio4: bool,
     transport: Option<String>,
-    session: Option<String>,
+    sid: Option<String>,
 }
 
 impl Query {
@@ -50,7 +50,7 @@ impl Query {
             match &*name {
                 "EIO" => parsed.is_eio4 = value == "4",
                 "transport" => parsed.transport = Some(value.into_owned()),
-                "sid" => parsed.session = Some(value.into_owned()),
+                "sid" => parsed.sid = Some(value.into_owned()),
                 _ => {}
             }
         }
@@ -70,7 +70,7 @@ pub(crate) fn check_request(
     let transport = named
         .filter(|transport| options.protocol.transports.contains(transport))
         .ok_or(RequestError::UnknownTransport)?;
-    if upgrade != (transport == Transport::WebSocket) && (upgrade || query.session.is_none()) {
+    if upgrade != (transport == Transport::WebSocket) && (upgrade || query.sid.is_none()) {
         // This is a WebSocket handshake with `transport=polling`, or a plain request that opens a session with
         // `transport=websocket`. For the plain request, the Node server checks the method first.
         let bad_method = !upgrade && request.method != Method::GET;
@@ -78,7 +78,7 @@ pub(crate) fn check_request(
             if bad_method { RequestError::BadHandshakeMethod } else { RequestError::BadRequest }.into()
         );
     }
-    if let Some(id) = &query.session {
+    if let Some(id) = &query.sid {
         let session = registry.find(id).ok_or(RequestError::UnknownSid)?;
         if !upgrade && transport != session.transport() || !query.is_eio4 {
             return Err(RequestError::BadRequest.into());
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::options::AllowRequest;
 
-    fn asked(method: Method, query: &str, upgrade: bool) -> Result<RequestKind, RequestError> {
+    fn check(method: Method, query: &str, upgrade: bool) -> Result<RequestKind, RequestError> {
         let registry = Registry::default();
         let on = |byte, transport| Session::new(SessionId::from_random([byte; 15]), transport, 1);
         registry.insert(on(0, Transport::Polling));
@@ -131,17 +131,17 @@ mod tests {
         let session = format!("EIO=4&transport=polling&sid={POLLING}");
         let upgrade = format!("EIO=4&transport=websocket&sid={POLLING}");
         assert!(matches!(
-            asked(Method::GET, "EIO=4&transport=polling&t=x", false),
+            check(Method::GET, "EIO=4&transport=polling&t=x", false),
             Ok(RequestKind::Open(Transport::Polling))
         ));
         assert!(matches!(
-            asked(Method::GET, "transport=websocket&EIO=4", true),
+            check(Method::GET, "transport=websocket&EIO=4", true),
             Ok(RequestKind::Open(Transport::WebSocket))
         ));
-        assert!(matches!(asked(Method::GET, &session, false), Ok(RequestKind::Poll(_))));
-        assert!(matches!(asked(Method::POST, &session, false), Ok(RequestKind::Post(_))));
-        assert!(matches!(asked(Method::PUT, &session, false), Ok(RequestKind::UnsupportedMethod)));
-        assert!(matches!(asked(Method::GET, &upgrade, true), Ok(RequestKind::Upgrade(_))));
+        assert!(matches!(check(Method::GET, &session, false), Ok(RequestKind::Poll(_))));
+        assert!(matches!(check(Method::POST, &session, false), Ok(RequestKind::Post(_))));
+        assert!(matches!(check(Method::PUT, &session, false), Ok(RequestKind::UnsupportedMethod)));
+        assert!(matches!(check(Method::GET, &upgrade, true), Ok(RequestKind::Upgrade(_))));
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
             (Method::GET, of(WEBSOCKET, "EIO=4&transport=polling"), false, RequestError::BadRequest),
             (Method::GET, of(POLLING, "EIO=3&transport=polling"), false, RequestError::BadRequest),
         ] {
-            let refused = asked(method.clone(), &query, upgrade).unwrap_err();
+            let refused = check(method.clone(), &query, upgrade).unwrap_err();
             assert_eq!(refused, refusal, "{method} {query}");
         }
     }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn of_a_parameter_that_comes_twice_the_last_one_counts() {
-        assert!(asked(Method::GET, "EIO=3&EIO=4&transport=polling", false).is_ok());
+        assert!(check(Method::GET, "EIO=3&EIO=4&transport=polling", false).is_ok());
     }
 
     #[test]

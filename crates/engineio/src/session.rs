@@ -26,7 +26,7 @@ struct Shared {
     /// The index of the transport in [`Transport::ALL`].
     transport: AtomicU8,
     /// Set once the client has sent a request after the handshake, so the session is *not* half-open any more.
-    half_open: AtomicBool,
+    has_sent_request: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ impl Session {
             commands: Mutex::new(Some(Vec::new())),
             has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),
-            half_open: AtomicBool::new(false),
+            has_sent_request: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
     }
@@ -142,7 +142,7 @@ impl Session {
 
     /// Closes the session after the queued messages have been sent.
     pub fn close(&self) {
-        self.command(Command::Close(CloseReason::ForcedClose));
+        self.send_command(Command::Close(CloseReason::ForcedClose));
     }
 
     /// Wakes the session's task, which then polls its handler.
@@ -152,7 +152,7 @@ impl Session {
 
     /// Sends a command to the session's task. If the task is gone, the command is dropped, which also ends the request
     /// that waits for it.
-    pub(crate) fn command(&self, command: Command) {
+    pub(crate) fn send_command(&self, command: Command) {
         let rejected = match &mut *self.commands() {
             Some(commands) => {
                 commands.push(command);
@@ -189,13 +189,13 @@ impl Session {
     }
 
     /// Records that the client has sent a request after its handshake.
-    pub(crate) fn clear_half_open(&self) {
-        self.0.half_open.store(true, Ordering::Relaxed);
+    pub(crate) fn set_has_sent_request(&self) {
+        self.0.has_sent_request.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether the client has sent nothing since its handshake.
     pub(crate) fn is_half_open(&self) -> bool {
-        !self.0.half_open.load(Ordering::Relaxed)
+        !self.0.has_sent_request.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
@@ -235,7 +235,7 @@ impl Drop for PostGuard {
     fn drop(&mut self) {
         // Closes the session first, so that no other POST is handled.
         if !self.finished {
-            self.session.command(Command::Close(CloseReason::TransportError));
+            self.session.send_command(Command::Close(CloseReason::TransportError));
         }
         self.session.0.has_active_post.store(false, Ordering::Release);
     }
@@ -253,7 +253,7 @@ impl PendingPoll {
     /// Requests packets from the session's task.
     pub(crate) fn begin(session: Session) -> Self {
         let (reply, replied) = oneshot::channel();
-        session.command(Command::Poll(reply));
+        session.send_command(Command::Poll(reply));
         Self { session, reply_receiver: replied }
     }
 
@@ -273,7 +273,7 @@ impl Drop for PendingPoll {
         // gone.
         self.reply_receiver.close();
         if let Ok(PollReply::Packets(_)) = self.reply_receiver.try_recv() {
-            self.session.command(Command::Close(CloseReason::TransportError));
+            self.session.send_command(Command::Close(CloseReason::TransportError));
         }
     }
 }

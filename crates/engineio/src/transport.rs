@@ -52,13 +52,13 @@ impl SessionTransport {
     /// Returns the reason if the session must be closed.
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
         match self {
-            Self::Polling(polling) => polling.poll_input(receiver, now, cx),
-            Self::WebSocket(websocket) => websocket.poll_input(receiver, now, cx),
+            Self::Polling(polling) => polling.poll_input(dispatcher, now, cx),
+            Self::WebSocket(websocket) => websocket.poll_input(dispatcher, now, cx),
             Self::Closed => Ok(false),
         }
     }
@@ -67,7 +67,7 @@ impl SessionTransport {
     /// faster than it reads the responses is slowed down, not disconnected.
     pub(crate) fn is_backpressured(&self) -> bool {
         match self {
-            Self::WebSocket(websocket) => websocket.is_behind(),
+            Self::WebSocket(websocket) => websocket.is_backpressured(),
             // Packets for the next poll stay in the outbox, and the heartbeat detects a client that does not poll.
             Self::Polling(_) | Self::Closed => false,
         }
@@ -150,15 +150,15 @@ impl SessionTransport {
     pub(crate) fn handle_post<H: Handler>(
         &mut self,
         post: PostRequest,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         match self {
-            Self::Polling(polling) => polling.handle_post(post, receiver, now, cx),
+            Self::Polling(polling) => polling.handle_post(post, dispatcher, now, cx),
             // The client should have waited for the response before it upgraded. Its packets are handled all the same,
             // so that nothing is lost.
-            Self::WebSocket(_) | Self::Closed => post.handle_all(receiver, now, cx),
+            Self::WebSocket(_) | Self::Closed => post.handle_all(dispatcher, now, cx),
         }
     }
 

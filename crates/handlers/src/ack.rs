@@ -74,7 +74,7 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
     }
 
     /// Reports an error to the program. Sends nothing to the peer.
-    fn report(mut self, error: &HandlerError) {
+    fn report_error(mut self, error: &HandlerError) {
         if let Some(socket) = self.socket.take() {
             socket.report_error(error, None);
         }
@@ -153,7 +153,8 @@ impl<T> Drop for Ack<T> {
         if let Some(ack_sender) = self.sender.take()
             && !std::thread::panicking()
         {
-            ack_sender.report(&HandlerError::new("an `Ack` was dropped before its acknowledgement was sent"));
+            ack_sender
+                .report_error(&HandlerError::new("an `Ack` was dropped before its acknowledgement was sent"));
         }
     }
 }

@@ -40,7 +40,7 @@ impl LogRateLimit {
     /// Calls `write` if a line may be logged now. The argument is the number of lines suppressed since the last call of
     /// `write`, or `None` if there were none.
     pub fn try_log(&self, write: impl FnOnce(Option<u64>)) {
-        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::now());
+        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).try_take_token(crate::now());
         if let Some(suppressed) = passed {
             write(Some(suppressed).filter(|suppressed| *suppressed > 0));
         }
@@ -55,7 +55,7 @@ impl Default for LogRateLimit {
 
 impl State {
     /// Returns the number of lines suppressed before this one, or `None` if this line is suppressed too.
-    fn pass(&mut self, now: Time) -> Option<u64> {
+    fn try_take_token(&mut self, now: Time) -> Option<u64> {
         let passed = now.saturating_since(self.last_refill).as_secs() / REFILL_INTERVAL.as_secs();
         if self.tokens == BURST || passed >= BURST.into() {
             self.tokens = BURST;
@@ -88,7 +88,8 @@ mod tests {
         let LogRateLimit(state) = LogRateLimit::new();
         let mut state = state.into_inner().unwrap();
         let at = |millis| Time::ZERO + Duration::from_millis(millis);
-        let mut pass = |millis, times| -> Vec<_> { (0..times).map(|_| state.pass(at(millis))).collect() };
+        let mut pass =
+            |millis, times| -> Vec<_> { (0..times).map(|_| state.try_take_token(at(millis))).collect() };
         assert_eq!(pass(100, 13), [vec![Some(0); 10], vec![None; 3]].concat());
         assert_eq!(pass(1_099, 1), [None]);
         assert_eq!(pass(1_100, 2), [Some(4), None]);

@@ -79,7 +79,7 @@ impl Connection {
         if let Violation::Decode(error) = violation {
             let error = error.into();
             for task in self.machine.sockets() {
-                self.server.report(&error, task.socket(), None);
+                self.server.report_error(&error, task.socket(), None);
             }
         }
         self.close_session(reason, cx);

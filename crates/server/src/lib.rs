@@ -74,7 +74,7 @@ pub use namespace::{Broadcast, Namespace};
 pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
-pub use server::{Builder, Server, SocketIoHandler};
+pub use server::{Builder, Server, SocketIoApplication};
 pub use socket::{AckError, AckFuture, EmitError, Emitter, JoinFuture, Socket};
 pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};

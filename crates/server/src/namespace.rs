@@ -30,7 +30,7 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     name: Box<str>,
-    common: Arc<ServerShared>,
+    shared: Arc<ServerShared>,
     adapter: Arc<dyn Adapter>,
     handlers: Mutex<Arc<NamespaceHandlers>>,
     /// The next acknowledgement id. All sockets of the namespace share the counter, as in Node.
@@ -38,10 +38,10 @@ struct Inner {
 }
 
 impl Namespace {
-    pub(crate) fn new(name: &str, common: Arc<ServerShared>, adapter: Arc<dyn Adapter>) -> Self {
+    pub(crate) fn new(name: &str, shared: Arc<ServerShared>, adapter: Arc<dyn Adapter>) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
-            common,
+            shared,
             adapter,
             handlers: Mutex::default(),
             next_ack_id: AtomicU64::new(0),
@@ -62,7 +62,7 @@ impl Namespace {
         H::Output: IntoHandlerResult,
     {
         let handler = erase_handler::<OnConnection, _, _, _>(handler, IntoHandlerResult::into_handler_result);
-        self.register(|handlers| handlers.connection.replace(handler));
+        self.update_handlers(|handlers| handlers.connection.replace(handler));
     }
 
     /// Registers a handler for `event`. The events of a socket are handled one after another, in the order in which
@@ -89,8 +89,8 @@ impl Namespace {
     /// Sets how many handlers of one socket may run at the same time. Default 1: each handler starts after the previous
     /// one has finished. With a higher limit, handlers still *start* in the order of the events. Node has no limit:
     /// there the next handler starts as soon as the previous one awaits something.
-    pub fn concurrency_limit(&self, handlers: usize) {
-        self.register(|table| table.events.set_concurrency_limit(handlers));
+    pub fn set_concurrency_limit(&self, handlers: usize) {
+        self.update_handlers(|table| table.events.set_concurrency_limit(handlers));
     }
 
     /// Registers the handler that is called when a socket was disconnected and its last handler has finished. It is
@@ -101,7 +101,7 @@ impl Namespace {
         H::Output: IntoHandlerResult,
     {
         let handler = erase_handler::<OnDisconnect, _, _, _>(handler, IntoHandlerResult::into_handler_result);
-        self.register(|handlers| handlers.disconnect.replace(handler));
+        self.update_handlers(|handlers| handlers.disconnect.replace(handler));
     }
 
     /// Adds a middleware. When a client requests to connect, the middlewares are called in the order in which they were
@@ -116,7 +116,7 @@ impl Namespace {
     {
         let handler =
             erase_handler::<OnConnection, _, _, _>(handler, IntoMiddlewareResult::into_middleware_result);
-        self.register(|handlers| handlers.middleware.push(handler));
+        self.update_handlers(|handlers| handlers.middleware.push(handler));
     }
 
     /// Sends an event to all sockets in the namespace.
@@ -167,7 +167,7 @@ impl Namespace {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.common.limits
+        &self.0.shared.limits
     }
 
     pub(crate) fn handlers(&self) -> Arc<NamespaceHandlers> {
@@ -179,13 +179,13 @@ impl Namespace {
     }
 
     /// Reports an error to the error hook. `event` is the name of the event, if the error belongs to one.
-    pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
-        self.0.common.report(error, socket, event);
+    pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        self.0.shared.report_error(error, socket, event);
     }
 
     /// Changes the handlers. `change` returns the handlers that it removed; they are dropped after the lock is
     /// released, because values that they captured may run code of the program.
-    fn register<R>(&self, change: impl FnOnce(&mut NamespaceHandlers) -> R) {
+    fn update_handlers<R>(&self, change: impl FnOnce(&mut NamespaceHandlers) -> R) {
         let former = {
             let mut handlers = self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner);
             change(Arc::make_mut(&mut handlers))
@@ -196,7 +196,7 @@ impl Namespace {
 
 impl EventRegistry<ServerSide> for Namespace {
     fn update_event_table(&self, change: &mut dyn FnMut(&mut EventTable<ServerSide>)) {
-        self.register(|handlers| change(&mut handlers.events));
+        self.update_handlers(|handlers| change(&mut handlers.events));
     }
 }
 

@@ -28,14 +28,14 @@ pub(crate) use shared::ServerShared;
 /// `io.to(room).emit(..)`. It has its own HTTP listener ([`listen`](Self::listen)), or it is mounted in another HTTP
 /// server ([`layer`](Self::layer), [`service`](Self::service)).
 #[derive(Clone)]
-pub struct Server(Engine<SocketIoHandler>);
+pub struct Server(Engine<SocketIoApplication>);
 
 /// The application that the Engine.IO engine of a server runs. It appears only in the types of [`Server::layer`] and
 /// [`Server::service`].
-pub struct SocketIoHandler {
+pub struct SocketIoApplication {
     root: Namespace,
     namespaces: RwLock<HashMap<Box<str>, Namespace>>,
-    common: Arc<ServerShared>,
+    shared: Arc<ServerShared>,
     adapter: AdapterFactory,
     http: HttpLimits,
     #[cfg(feature = "tls")]
@@ -65,12 +65,12 @@ impl Server {
     pub fn of(&self, name: &str) -> Namespace {
         assert!(!name.contains(','), "a namespace name must not contain a comma: {name:?}");
         let name = format!("/{}", name.trim_start_matches('/'));
-        let inner = self.inner();
+        let inner = self.application();
         if let Some(namespace) = self.find_namespace(&name) {
             return namespace;
         }
         // Create the program's adapter without holding the lock: its constructor may call this server.
-        let namespace = Namespace::new(&name, Arc::clone(&inner.common), (inner.adapter)(&name));
+        let namespace = Namespace::new(&name, Arc::clone(&inner.shared), (inner.adapter)(&name));
         let mut namespaces = inner.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = namespaces.get(name.as_str()) {
             // The new namespace and its adapter are dropped after the lock is released.
@@ -82,16 +82,16 @@ impl Server {
 
     /// Returns the number of open connections.
     #[must_use]
-    pub fn connections(&self) -> usize {
+    pub fn connection_count(&self) -> usize {
         self.0.session_count()
     }
 
-    fn inner(&self) -> &SocketIoHandler {
+    fn application(&self) -> &SocketIoApplication {
         self.0.application()
     }
 
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Namespace> {
-        let inner = self.inner();
+        let inner = self.application();
         if name == "/" {
             return Some(inner.root.clone());
         }
@@ -111,15 +111,15 @@ impl Server {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.inner().common.limits
+        &self.application().shared.limits
     }
 
     pub(crate) fn states(&self) -> &StateMap {
-        &self.inner().common.states
+        &self.application().shared.states
     }
 
-    pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
-        self.inner().common.report(error, socket, event);
+    pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        self.application().shared.report_error(error, socket, event);
     }
 }
 
@@ -134,17 +134,17 @@ impl Deref for Server {
     type Target = Namespace;
 
     fn deref(&self) -> &Namespace {
-        &self.inner().root
+        &self.application().root
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("connections", &self.connections()).finish_non_exhaustive()
+        f.debug_struct("Server").field("connections", &self.connection_count()).finish_non_exhaustive()
     }
 }
 
-impl Application for SocketIoHandler {
+impl Application for SocketIoApplication {
     type Handler = Connection;
 
     fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
@@ -153,7 +153,7 @@ impl Application for SocketIoHandler {
     }
 }
 
-impl fmt::Debug for SocketIoHandler {
+impl fmt::Debug for SocketIoApplication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketIoHandler").finish_non_exhaustive()
     }

@@ -113,7 +113,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for BytesVisitor<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_bytes(attachment(map, self.attachments)?)
+        self.visitor.visit_bytes(read_placeholder(map, self.attachments)?)
     }
 
     // serde_json also accepts lists and strings when a type requests bytes.
@@ -145,7 +145,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for SequenceVisitor<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        let bytes = attachment(map, self.attachments)?;
+        let bytes = read_placeholder(map, self.attachments)?;
         self.visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied()))
     }
 
@@ -155,7 +155,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for SequenceVisitor<'_, V> {
 }
 
 /// Reads an object that must be a placeholder, and returns its attachment.
-fn attachment<'de, 'x, A: MapAccess<'de>>(
+fn read_placeholder<'de, 'x, A: MapAccess<'de>>(
     mut map: A,
     attachments: &'x [Bytes],
 ) -> Result<&'x Bytes, A::Error> {
@@ -163,8 +163,8 @@ fn attachment<'de, 'x, A: MapAccess<'de>>(
     let mut found = None;
     while let Some(key) = map.next_key()? {
         match key {
-            Key::Flag => flagged = map.next_value::<Value>()? == Value::Bool(true),
-            Key::Index => found = attachments.get(map.next_value::<usize>()?),
+            Key::Placeholder => flagged = map.next_value::<Value>()? == Value::Bool(true),
+            Key::Num => found = attachments.get(map.next_value::<usize>()?),
             Key::Other => {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -174,8 +174,8 @@ fn attachment<'de, 'x, A: MapAccess<'de>>(
 }
 
 enum Key {
-    Flag,
-    Index,
+    Placeholder,
+    Num,
     Other,
 }
 
@@ -192,8 +192,8 @@ impl<'de> Deserialize<'de> for Key {
 
             fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {
                 Ok(match key {
-                    PLACEHOLDER_KEY => Key::Flag,
-                    NUM_KEY => Key::Index,
+                    PLACEHOLDER_KEY => Key::Placeholder,
+                    NUM_KEY => Key::Num,
                     _ => Key::Other,
                 })
             }

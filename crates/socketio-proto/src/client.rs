@@ -122,10 +122,10 @@ impl Violation {
 impl<W> Client<W> {
     /// Creates a client without sockets and without a connection.
     #[must_use]
-    pub fn new(limits: &Limits, packets: &crate::DecoderLimits) -> Self {
+    pub fn new(limits: &Limits, decoder_limits: &crate::DecoderLimits) -> Self {
         Self {
-            decoder: Decoder::new(packets),
-            decoder_limits: *packets,
+            decoder: Decoder::new(decoder_limits),
+            decoder_limits: *decoder_limits,
             limits: *limits,
             is_open: false,
             sockets: SmallVec::new(),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 /// The maximum length of an [`Excerpt`] in characters.
-const LENGTH: usize = 200;
+const MAX_CHARS: usize = 200;
 
 /// Displays the beginning of a text that may contain input of a peer, for a log or an error message. Shows at most 200
 /// characters, followed by `…` if the text is longer. Characters that are not printable are escaped, so the text cannot
@@ -19,7 +19,7 @@ pub struct Excerpt<T>(pub T);
 
 impl<T: Display> Display for Excerpt<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut cut = TruncatingWriter { inner: f, remaining: LENGTH, is_truncated: false };
+        let mut cut = TruncatingWriter { inner: f, remaining: MAX_CHARS, is_truncated: false };
         match write!(cut, "{}", self.0) {
             // The writer stopped at the limit.
             Err(fmt::Error) if cut.is_truncated => f.write_char('…'),

@@ -317,8 +317,8 @@ fn scan_json(payload: &str) -> Result<RawJson<'_>, DecodeError> {
     Ok(RawJson::new(payload))
 }
 
-fn scan_array<W: ScanObserver>(payload: &str, watch: &mut W) -> Result<ArraySpans, DecodeError> {
-    scan::scan_array(payload, watch).map_err(decode_error)
+fn scan_array<W: ScanObserver>(payload: &str, observer: &mut W) -> Result<ArraySpans, DecodeError> {
+    scan::scan_array(payload, observer).map_err(decode_error)
 }
 
 fn scan_binary_array(payload: &str, attachments: usize) -> Result<ArraySpans, DecodeError> {

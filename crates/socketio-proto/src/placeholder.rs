@@ -8,7 +8,7 @@ pub(crate) const NUM_KEY: &str = "num";
 /// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
 pub(crate) trait ScanObserver {
     /// An object or an array begins.
-    fn open(&mut self, object: bool);
+    fn open(&mut self, is_object: bool);
     /// A key of the innermost object, as written, including its quotes.
     fn key(&mut self, raw: &str);
     /// A value that is neither an object nor an array, as written.

@@ -45,7 +45,7 @@ pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
 
 /// Checks that a text is a JSON array and returns the positions of its elements. `watch` receives all values and keys
 /// in it.
-pub(crate) fn scan_array<W: ScanObserver>(text: &str, watch: &mut W) -> Result<ArraySpans, ScanError> {
+pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Result<ArraySpans, ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
     scanner.expect(b'[')?;
@@ -55,7 +55,7 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, watch: &mut W) -> Result<A
     if scanner.peek() != Some(b']') {
         loop {
             let start = scanner.position;
-            scanner.value(watch)?;
+            scanner.value(observer)?;
             list.len += 1;
             if list.len == 1 {
                 list.first = start..scanner.position;
@@ -100,31 +100,31 @@ impl<'t> Scanner<'t> {
     }
 
     /// Scans one value with all its nested values. The caller has skipped leading whitespace.
-    fn value<W: ScanObserver>(&mut self, watch: &mut W) -> Result<(), ScanError> {
+    fn value<W: ScanObserver>(&mut self, observer: &mut W) -> Result<(), ScanError> {
         let mut nesting = Nesting::default();
         'value: loop {
             let start = self.position;
             match self.peek() {
                 Some(b'"') => {
                     self.string()?;
-                    watch.scalar(&self.text[start..self.position]);
+                    observer.scalar(&self.text[start..self.position]);
                 }
                 Some(b'-' | b'0'..=b'9') => {
                     self.number()?;
-                    watch.scalar(&self.text[start..self.position]);
+                    observer.scalar(&self.text[start..self.position]);
                 }
                 Some(b'{') => {
-                    watch.open(true);
+                    observer.open(true);
                     self.position += 1;
                     self.whitespace();
                     nesting.push(true);
                     if self.peek() != Some(b'}') {
-                        self.key(watch)?;
+                        self.key(observer)?;
                         continue 'value;
                     }
                 }
                 Some(b'[') => {
-                    watch.open(false);
+                    observer.open(false);
                     self.position += 1;
                     self.whitespace();
                     nesting.push(false);
@@ -132,9 +132,9 @@ impl<'t> Scanner<'t> {
                         continue 'value;
                     }
                 }
-                Some(b't') => self.literal(b"true", watch)?,
-                Some(b'f') => self.literal(b"false", watch)?,
-                Some(b'n') => self.literal(b"null", watch)?,
+                Some(b't') => self.literal(b"true", observer)?,
+                Some(b'f') => self.literal(b"false", observer)?,
+                Some(b'n') => self.literal(b"null", observer)?,
                 _ => return Err(self.error()),
             }
             // A value has ended. The next byte must end the array or object around it, or begin the next element.
@@ -147,7 +147,7 @@ impl<'t> Scanner<'t> {
                         self.position += 1;
                         self.whitespace();
                         if in_object {
-                            self.key(watch)?;
+                            self.key(observer)?;
                         }
                         continue 'value;
                     }
@@ -157,7 +157,7 @@ impl<'t> Scanner<'t> {
                 }
                 self.position += 1;
                 nesting.pop();
-                watch.close();
+                observer.close();
             }
             return Ok(());
         }
@@ -294,11 +294,11 @@ struct Nesting {
 }
 
 impl Nesting {
-    fn push(&mut self, object: bool) {
+    fn push(&mut self, is_object: bool) {
         if self.depth > 0 && self.depth.is_multiple_of(128) {
             self.outer.push(self.innermost);
         }
-        self.innermost = self.innermost << 1 | u128::from(object);
+        self.innermost = self.innermost << 1 | u128::from(is_object);
         self.depth += 1;
     }
 

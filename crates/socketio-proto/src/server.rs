@@ -150,9 +150,9 @@ impl<S: Socket> Connection<S> {
     /// Creates the state of a connection that was just opened. The [connect timeout](Limits::connect_timeout) starts at
     /// `now`.
     #[must_use]
-    pub fn new(limits: &Limits, packets: &crate::DecoderLimits, now: Time) -> Self {
+    pub fn new(limits: &Limits, decoder_limits: &crate::DecoderLimits, now: Time) -> Self {
         Self {
-            decoder: Decoder::new(packets),
+            decoder: Decoder::new(decoder_limits),
             slots: SmallVec::new(),
             connect_deadline: Deadline(now + limits.connect_timeout),
             attachment_deadline: Deadline::NEVER,

@@ -18,7 +18,7 @@ pub struct SocketId(Base64Id);
 
 impl SocketId {
     /// The length of an id in characters.
-    pub const LENGTH: usize = Base64Id::LENGTH;
+    pub const LEN: usize = Base64Id::LEN;
 
     /// Creates an id from 15 random bytes. They must come from a cryptographic random number generator.
     #[must_use]

@@ -24,8 +24,8 @@ struct Recording {
 }
 
 impl Adapter for Recording {
-    fn add(&self, member: Arc<dyn LocalSocket>) {
-        self.local.add(member);
+    fn insert(&self, member: Arc<dyn LocalSocket>) {
+        self.local.insert(member);
     }
 
     fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {

@@ -18,7 +18,7 @@ pub(crate) struct ChunkedMessage {
     /// Inflated bytes that had been assembled before chunks were requested.
     assembled: Vec<u8>,
     /// Present if the message is compressed.
-    inflating: Option<Box<InflateStream>>,
+    inflate_stream: Option<Box<InflateStream>>,
     /// The number of bytes that may still arrive, counted from the last call that lowered the limit.
     limit: u64,
     /// The number of bytes that have arrived since then.
@@ -33,11 +33,11 @@ pub(crate) struct ChunkedMessage {
 }
 
 impl ChunkedMessage {
-    pub(crate) fn new(opcode: Opcode, inflating: Option<InflateStream>) -> Self {
+    pub(crate) fn new(opcode: Opcode, inflate_stream: Option<InflateStream>) -> Self {
         Self {
             text: (opcode == Opcode::Text).then(TextAssembly::default),
             assembled: Vec::new(),
-            inflating: inflating.map(Box::new),
+            inflate_stream: inflate_stream.map(Box::new),
             limit: u64::MAX,
             received_len: 0,
             is_first_chunk: true,
@@ -71,22 +71,22 @@ impl ChunkedMessage {
     }
 
     /// Limits the rest of the message to `further` bytes. Never raises an earlier limit.
-    pub(crate) fn limit(&mut self, further: u64) {
-        if further < self.limit - self.received_len {
-            self.limit = further;
+    pub(crate) fn limit(&mut self, remaining: u64) {
+        if remaining < self.limit - self.received_len {
+            self.limit = remaining;
             self.received_len = 0;
         }
     }
 
     /// Discards the rest of the message, which may be at most `further` bytes long. `inflates`: whether the rest must
     /// still be inflated, because later messages may refer to it.
-    pub(crate) fn skip(&mut self, further: u64, inflates: bool) {
+    pub(crate) fn skip(&mut self, remaining: u64, inflates: bool) {
         if self.is_skipped || self.is_first_chunk {
             return;
         }
         self.is_skipped = true;
-        self.limit(further);
-        if !inflates && self.inflating.take().is_some() {
+        self.limit(remaining);
+        if !inflates && self.inflate_stream.take().is_some() {
             self.text = None;
         }
     }
@@ -94,7 +94,7 @@ impl ChunkedMessage {
     /// Checks whether a frame may announce this many bytes.
     pub(crate) fn check_size(&self, announced: u64) -> Result<(), ProtocolError> {
         // A frame of a compressed message does not announce the inflated length.
-        if self.inflating.is_none() { self.checked_len(announced).map(drop) } else { Ok(()) }
+        if self.inflate_stream.is_none() { self.checked_len(announced).map(drop) } else { Ok(()) }
     }
 
     /// Returns the number of bytes that count towards the limit, including `more`.
@@ -109,7 +109,7 @@ impl ChunkedMessage {
 
     /// Returns whether [`next`](Self::next) can make progress.
     pub(crate) fn has_more(&self) -> bool {
-        self.is_first_chunk || self.inflating.as_ref().is_some_and(|inflating| inflating.has_more())
+        self.is_first_chunk || self.inflate_stream.as_ref().is_some_and(|inflating| inflating.has_more())
     }
 
     /// Takes the next received bytes. For a compressed message, [`next`](Self::next) then returns the inflated bytes.
@@ -119,7 +119,7 @@ impl ChunkedMessage {
         is_last: bool,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         self.fin_received = is_last;
-        let Some(inflating) = &mut self.inflating else {
+        let Some(inflating) = &mut self.inflate_stream else {
             return self.chunk(Cow::Borrowed(payload), is_last);
         };
         inflating.push(payload, is_last);
@@ -129,7 +129,7 @@ impl ChunkedMessage {
     /// Returns the next chunk that needs no further input.
     pub(crate) fn next(&mut self) -> Result<Option<Event<'static>>, ProtocolError> {
         while self.has_more() {
-            let (piece, is_last) = match &mut self.inflating {
+            let (piece, is_last) = match &mut self.inflate_stream {
                 Some(inflating) if self.assembled.is_empty() => {
                     let piece = inflating.next()?;
                     (piece, self.fin_received && !inflating.has_more())
@@ -149,8 +149,8 @@ impl ChunkedMessage {
         self.fin_received && !self.has_more()
     }
 
-    pub(crate) fn into_inflating(self) -> Option<InflateStream> {
-        self.inflating.map(|inflating| *inflating)
+    pub(crate) fn into_inflate_stream(self) -> Option<InflateStream> {
+        self.inflate_stream.map(|inflating| *inflating)
     }
 
     fn chunk<'b>(&mut self, bytes: Cow<'b, [u8]>, is_last: bool) -> Result<Option<Event<'b>>, ProtocolError> {

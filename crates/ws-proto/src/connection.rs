@@ -10,7 +10,7 @@ use crate::close::{CloseCode, CloseFrame};
 use crate::control::{ControlFrame, ControlPayload, ControlState, ControlTooLong};
 use crate::deflate::{DeflateAgreement, Inflater};
 use crate::error::ProtocolError;
-use crate::event::{EndOfStream, Event};
+use crate::event::{EofKind, Event};
 use crate::frame::{Opcode, Role};
 use crate::input::Input;
 use crate::limits::Limits;
@@ -160,7 +160,7 @@ impl Connection {
     /// Limits the rest of the message that is being handed out in chunks to `bytes` bytes. A longer rest fails with
     /// [`ProtocolError::MessageTooBig`]. The limit can only be lowered. Does nothing if no message is being handed
     /// out in chunks.
-    pub fn limit_chunks(&mut self, bytes: u64) {
+    pub fn set_max_chunked_bytes(&mut self, bytes: u64) {
         if let Some(Assembly::Chunked(chunks)) = &mut self.message {
             chunks.limit(bytes);
         }
@@ -283,13 +283,13 @@ impl Connection {
 
     /// Tells the connection that the peer's stream has ended. If the peer's Close came first, a queued reply may
     /// still be written. Otherwise the connection is closed.
-    pub fn handle_eof(&mut self) -> EndOfStream {
+    pub fn handle_eof(&mut self) -> EofKind {
         match self.recv_state {
-            RecvState::Closed => EndOfStream::Clean,
-            RecvState::Failed => EndOfStream::Abnormal,
+            RecvState::Closed => EofKind::Clean,
+            RecvState::Failed => EofKind::Abnormal,
             RecvState::Open => {
                 self.abandon();
-                EndOfStream::Abnormal
+                EofKind::Abnormal
             }
         }
     }
@@ -311,8 +311,8 @@ impl Connection {
     }
 
     /// Discards partially received data, so that a connection that is closing holds no memory of a message.
-    fn end_receiving(&mut self, receiving: RecvState) {
-        self.recv_state = receiving;
+    fn end_receiving(&mut self, recv_state: RecvState) {
+        self.recv_state = recv_state;
         self.message = None;
         self.frame = None;
         self.inflater = None;

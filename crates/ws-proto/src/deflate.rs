@@ -26,7 +26,7 @@ pub(crate) use options::{DeflateParams, parse_offers};
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// The name of the extension.
-const NAME: &str = "permessage-deflate";
+const EXTENSION_NAME: &str = "permessage-deflate";
 
 /// The maximum window, and the minimum that zlib can compress with, as powers of two.
 const MAX_WINDOW_BITS: u8 = 15;

@@ -43,7 +43,7 @@ pub enum ProtocolError {
     /// The message would be longer than [`Limits::max_message_size`](crate::Limits::max_message_size).
     ///
     /// For a message in chunks: the rest of the message would be longer than
-    /// [`limit_chunks`](crate::Connection::limit_chunks) or [`skip_chunks`](crate::Connection::skip_chunks) allows.
+    /// [`set_max_chunked_bytes`](crate::Connection::set_max_chunked_bytes) or [`skip_chunks`](crate::Connection::skip_chunks) allows.
     #[error("message of at least {size} bytes exceeds the limit of {limit}")]
     MessageTooBig {
         /// The number of bytes that count towards the limit, including the rejected frame or chunk.

@@ -89,7 +89,7 @@ fn owned_bytes(bytes: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
 /// The way in which the peer's stream ended.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
-pub enum EndOfStream {
+pub enum EofKind {
     /// The peer sent its Close before the stream ended.
     Clean,
     /// The stream ended without a Close from the peer. RFC 6455 §7.1.5 calls this code 1006, which is never sent.

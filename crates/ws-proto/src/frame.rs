@@ -86,12 +86,12 @@ impl fmt::Display for Opcode {
 ///
 /// A client must pass a `mask_key` that is new and unpredictable for every frame (§5.3, §10.3). A server must pass
 /// `None`.
-pub fn encode_frame(opcode: Opcode, payload: &[u8], mask_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
-    let header = FrameHeader { masking_key: mask_key, ..FrameHeader::unfragmented(opcode, payload.len()) };
+pub fn encode_frame(opcode: Opcode, payload: &[u8], masking_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    let header = FrameHeader { masking_key, ..FrameHeader::unfragmented(opcode, payload.len()) };
     let header = header.encode();
     out.reserve(header.len() + payload.len());
     out.extend_from_slice(&header);
-    match mask_key {
+    match masking_key {
         Some(key) => mask_into(payload, key, out),
         None => out.extend_from_slice(payload),
     }

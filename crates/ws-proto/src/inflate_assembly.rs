@@ -16,7 +16,7 @@ pub(crate) const STREAMING_INFLATE_THRESHOLD: usize = 64 * 1024;
 /// A compressed message under assembly, inflated as far as it has arrived.
 #[derive(Debug)]
 pub(crate) struct InflateAssembly {
-    inflating: InflateStream,
+    inflate_stream: InflateStream,
     content: MessageBuffer,
     /// The number of compressed bytes that have arrived.
     len: usize,
@@ -24,8 +24,8 @@ pub(crate) struct InflateAssembly {
 
 impl InflateAssembly {
     /// Creates an assembly for a message that began with this opcode.
-    pub(crate) fn new(opcode: Opcode, inflating: InflateStream) -> Self {
-        Self { inflating, content: MessageBuffer::new(opcode), len: 0 }
+    pub(crate) fn new(opcode: Opcode, inflate_stream: InflateStream) -> Self {
+        Self { inflate_stream, content: MessageBuffer::new(opcode), len: 0 }
     }
 
     /// Returns the number of compressed bytes that have arrived.
@@ -40,9 +40,9 @@ impl InflateAssembly {
     /// `payload` cannot be inflated, the message becomes longer than `limit` bytes, or its text cannot become UTF-8.
     pub(crate) fn push(&mut self, payload: &[u8], is_last: bool, limit: u64) -> Result<(), ProtocolError> {
         self.len += payload.len();
-        self.inflating.push(payload, is_last);
-        while self.inflating.has_more() {
-            let piece = self.inflating.next()?;
+        self.inflate_stream.push(payload, is_last);
+        while self.inflate_stream.has_more() {
+            let piece = self.inflate_stream.next()?;
             if (self.content.len() + piece.len()) as u64 > limit {
                 return Err(ProtocolError::MessageTooBig { size: limit + 1, limit });
             }
@@ -57,11 +57,11 @@ impl InflateAssembly {
     ///
     /// The text ends in the middle of a character.
     pub(crate) fn finish(self) -> Result<(Event<'static>, InflateStream), ProtocolError> {
-        Ok((self.content.finish()?, self.inflating))
+        Ok((self.content.finish()?, self.inflate_stream))
     }
 
     /// Returns the inflated part, and the stream that inflates the rest.
     pub(crate) fn into_parts(self) -> (MessageBuffer, InflateStream) {
-        (self.content, self.inflating)
+        (self.content, self.inflate_stream)
     }
 }

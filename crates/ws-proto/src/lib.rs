@@ -59,7 +59,7 @@ pub use control::{ControlFrame, ControlPayload, ControlTooLong};
 pub use deflate::{DeflateAgreement, DeflateOptions, Deflater};
 pub use error::ProtocolError;
 pub use error_chain::ErrorChain;
-pub use event::{EndOfStream, Event};
+pub use event::{EofKind, Event};
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_frame,
 };

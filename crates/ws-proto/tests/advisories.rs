@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | ws CVE-2016-10518 | a Pong contained memory of the process | `rfc6455`: `section_5_5_2_must_1_…` |
 //! | ws CVE-2016-10542 | messages had no size limit | `rfc6455`: `section_10_4_must_1_…` |
-//! | ws 8.21, Autobahn 9.3.1 | a limit rejected messages of 65,536 fragments | `conversations.rs`: `autobahns_65536_fragments_…` |
+//! | ws 8.21, Autobahn 9.3.1 | a limit rejected messages of 65,536 fragments | `split_input.rs`: `autobahns_65536_fragments_…` |
 //! | fastwebsockets | frames without a mask are accepted; a Close of 126 bytes gets a reply of the same length; a Pong of 126 bytes is accepted | `rfc6455/framing.rs` |
 //! | fastwebsockets, yawc, tokio-websockets | 101 in response to POST, HTTP/1.0, a short key, or no Host | `rfc6455/handshake.rs` |
 //! | fastwebsockets #64, tungstenite | a partial or cancelled read loses bytes | `random_messages.rs`; `ws/tests/messages.rs`: `a_receive_that_is_dropped_…` |

@@ -266,7 +266,7 @@ fn a_limit_counts_from_where_it_is_set_and_its_last_byte_passes() {
         let mut server = in_chunks(&SMALL);
         let mut received = Received::default();
         read(&mut server, &frame(false, false, Opcode::Binary, &[1; 50]), &mut received).unwrap();
-        server.limit_chunks(limit);
+        server.set_max_chunked_bytes(limit);
         read(&mut server, &frame(false, false, Opcode::Continuation, &[1; 100]), &mut received).unwrap();
         let last = read(&mut server, &frame(true, false, Opcode::Continuation, &[1; 100]), &mut received);
         assert_eq!(last.is_ok(), passes, "{last:?}");
@@ -284,9 +284,9 @@ fn of_two_limits_the_one_that_ends_earlier_holds() {
         let mut server = in_chunks(&SMALL);
         let mut received = Received::default();
         read(&mut server, &frame(false, false, Opcode::Binary, &[1; 50]), &mut received).unwrap();
-        server.limit_chunks(first);
+        server.set_max_chunked_bytes(first);
         read(&mut server, &frame(false, false, Opcode::Continuation, &[1; 100]), &mut received).unwrap();
-        server.limit_chunks(second);
+        server.set_max_chunked_bytes(second);
         let rest = frame(false, false, Opcode::Continuation, &vec![1; further]);
         read(&mut server, &rest, &mut received).unwrap();
         let one_more = read(&mut server, &frame(true, false, Opcode::Continuation, &[1]), &mut received);

@@ -273,22 +273,22 @@ impl Connector {
 
     pub(crate) async fn with_timeout<T>(
         &self,
-        what: impl Future<Output = Result<T, ConnectError>>,
+        future: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
         // Boxed, because this future is large and short-lived: otherwise the program's task would keep its memory.
-        timeout(self.timeout, Box::pin(what)).await.unwrap_or(Err(ConnectError::TimedOut))
+        timeout(self.timeout, Box::pin(future)).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
     async fn handshake(
         &self,
         stream: Stream,
-        offer: &ClientHandshake,
+        handshake: &ClientHandshake,
         request: Request<()>,
     ) -> Result<(WebSocket, Response<()>), ConnectError> {
         match exchange(stream, request).await.map_err(ConnectError::NoResponse)? {
             ExchangeResponse::Response(response) => Err(ConnectError::Rejected(Box::new(response))),
             ExchangeResponse::Upgraded(response, upgraded) => {
-                let agreed = offer.verify_response(response.status(), response.headers())?;
+                let agreed = handshake.verify_response(response.status(), response.headers())?;
                 Ok((Driver::spawn_client(upgraded, &self.limits, &agreed), response))
             }
         }

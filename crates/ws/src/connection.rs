@@ -231,15 +231,15 @@ fn defer_wake(cx: &Context<'_>) {
 
 /// Most calls wake no waiter, so the common path is inlined and skips the loop.
 #[inline]
-fn wake(woken: Vec<Waker>) {
-    if !woken.is_empty() {
-        wake_all(woken);
+fn wake(wakers: Vec<Waker>) {
+    if !wakers.is_empty() {
+        wake_all(wakers);
     }
 }
 
 #[cold]
-fn wake_all(woken: Vec<Waker>) {
-    for waker in woken {
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
         waker.wake();
     }
 }

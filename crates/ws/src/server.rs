@@ -42,18 +42,18 @@ const MAX_CONNECTIONS: usize = 1_000_000;
 ///
 /// # Errors
 /// The operating system could not bind any of the addresses, for example because they are in use.
-pub async fn listen<H, Wants>(addresses: impl ToSocketAddrs, handler: H) -> io::Result<()>
+pub async fn listen<H, M>(addresses: impl ToSocketAddrs, handler: H) -> io::Result<()>
 where
-    H: Handler<Wants>,
+    H: Handler<M>,
 {
     serve(TcpListener::bind(addresses).await?, handler).await;
     Ok(())
 }
 
 /// Does the same as [`listen`], on a listener that is already bound.
-pub async fn serve<H, Wants>(listener: TcpListener, handler: H)
+pub async fn serve<H, M>(listener: TcpListener, handler: H)
 where
-    H: Handler<Wants>,
+    H: Handler<M>,
 {
     Server::builder().build_with_listener(listener).serve(handler).await;
 }
@@ -136,9 +136,9 @@ impl Server {
     ///
     /// Not cancel safe: if the future is dropped, the server stops accepting, and connections that were accepted before
     /// continue in their own tasks. See [`serve_until`](Self::serve_until) for a graceful shutdown.
-    pub async fn serve<H, Wants>(self, handler: H)
+    pub async fn serve<H, M>(self, handler: H)
     where
-        H: Handler<Wants>,
+        H: Handler<M>,
     {
         self.serve_until(handler, pending()).await;
     }
@@ -150,9 +150,9 @@ impl Server {
     /// [`send`](crate::WebSocket::send), and may run to its end. The future completes when all connections and their
     /// handlers have ended, or [`HttpLimits::shutdown_timeout`] after `stop`. Connections that have not ended by then
     /// continue in their own tasks.
-    pub async fn serve_until<H, Wants>(self, handler: H, stop: impl Future<Output = ()>)
+    pub async fn serve_until<H, M>(self, handler: H, stop: impl Future<Output = ()>)
     where
-        H: Handler<Wants>,
+        H: Handler<M>,
     {
         let Self { listener, http, settings } = self;
         let connections = Arc::new(Connections::new(settings.max_connections));
@@ -279,14 +279,14 @@ type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
 
 impl Settings {
     /// Returns the response to a request. If it accepts a handshake, the connection starts after it.
-    fn respond<B, H, Wants>(
+    fn respond<B, H, M>(
         &self,
         request: Request<B>,
         handler: &H,
         connections: &Arc<Connections>,
     ) -> Response<String>
     where
-        H: Handler<Wants>,
+        H: Handler<M>,
     {
         self.accept(request, handler, connections).unwrap_or_else(|refused| match refused {
             Rejection::Handshake(error) => error.response(),
@@ -297,14 +297,14 @@ impl Settings {
         })
     }
 
-    fn accept<B, H, Wants>(
+    fn accept<B, H, M>(
         &self,
         mut request: Request<B>,
         handler: &H,
         connections: &Arc<Connections>,
     ) -> Result<Response<String>, Rejection>
     where
-        H: Handler<Wants>,
+        H: Handler<M>,
     {
         let mut upgrade = upgrade(&mut request)?.limits(self.limits);
         if let Some(origins) = &self.origins {
@@ -345,8 +345,8 @@ impl From<HandshakeError> for Rejection {
 }
 
 /// Builds a response as [`HandshakeError::response`] does, for the same reasons.
-fn rejection_response(status: StatusCode, words: String) -> Response<String> {
-    let mut response = Response::new(words + "\n");
+fn rejection_response(status: StatusCode, body: String) -> Response<String> {
+    let mut response = Response::new(body + "\n");
     *response.status_mut() = status;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

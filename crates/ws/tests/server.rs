@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-async fn serve<Wants: 'static>(builder: ServerBuilder, handler: impl Handler<Wants>) -> SocketAddr {
+async fn serve<M: 'static>(builder: ServerBuilder, handler: impl Handler<M>) -> SocketAddr {
     let server = builder.bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().expect("an address");
     tokio::spawn(server.serve(handler));
@@ -25,9 +25,9 @@ async fn serve<Wants: 'static>(builder: ServerBuilder, handler: impl Handler<Wan
 }
 
 /// Starts a server that shuts down when the test says so. Also returns the task of the server.
-async fn serve_until_told<Wants: 'static>(
+async fn serve_until_told<M: 'static>(
     builder: ServerBuilder,
-    handler: impl Handler<Wants>,
+    handler: impl Handler<M>,
 ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let server = builder.bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().expect("an address");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use ws_proto::{
-    CloseCode, CloseFrame, Connection, ControlFrame, ControlPayload, DeflateOptions, Deflater, EndOfStream,
+    CloseCode, CloseFrame, Connection, ControlFrame, ControlPayload, DeflateOptions, Deflater, EofKind,
     Event, FrameHeader, Input, Limits, MAX_CONTROL_PAYLOAD, Opcode, Role, Time, mask,
 };
 
@@ -111,7 +111,7 @@ impl Pair {
             if !closed {
                 assert_eq!(end.unanswered, None, "the last ping has its pong");
             }
-            let expected = if closed { EndOfStream::Clean } else { EndOfStream::Abnormal };
+            let expected = if closed { EofKind::Clean } else { EofKind::Abnormal };
             assert_eq!(connection.handle_eof(), expected);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use ws_proto::{
-    CloseCode, Connection, DeflateAgreement, DeflateOptions, EndOfStream, Event, Input, Limits, Opcode,
+    CloseCode, Connection, DeflateAgreement, DeflateOptions, EofKind, Event, Input, Limits, Opcode,
     ProtocolError, Role, Time,
 };
 
@@ -186,7 +186,7 @@ impl<'a> Case<'a> {
         assert_eq!(connection.poll_timeout(), closed.then_some(deadline));
         if self.limits.max_fragments.is_multiple_of(2) {
             let clean = matches!(seen.events.last(), Some(Event::Close(_)));
-            let expected = if clean { EndOfStream::Clean } else { EndOfStream::Abnormal };
+            let expected = if clean { EofKind::Clean } else { EofKind::Abnormal };
             assert_eq!(connection.handle_eof(), expected);
         } else if closed {
             assert_eq!(connection.handle_timeout(NOW), None);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use engineio_proto::server::{CandidateAction, Received, Session, TimeoutAction};
-use engineio_proto::{CloseReason, Packet, ParseError, Settings, Transport};
+use engineio_proto::server::{CandidateAction, Received, Session, Settings, TimeoutAction};
+use engineio_proto::{CloseReason, Packet, ParseError, Transport};
 use ws_proto::Time;
 
 /// The input is a sequence of actions of a driver, a client and the clock.

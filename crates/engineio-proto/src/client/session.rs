@@ -266,12 +266,12 @@ impl Session {
     /// more, and call this method only while it does.
     ///
     /// If the session is closing and nothing is left to send, this call ends it.
-    pub fn poll_transmit(&mut self, waiting: impl IntoIterator<Item = usize>) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self, queued_lens: impl IntoIterator<Item = usize>) -> Option<Transmit> {
         if !self.can_send() {
             return None;
         }
         let packet = self.pong_pending.then_some(Packet::Pong(""));
-        let mut waiting = waiting.into_iter();
+        let mut waiting = queued_lens.into_iter();
         let messages = match self.transport {
             Transport::Polling => {
                 let limit = self.handshake().and_then(|handshake| handshake.max_payload);
@@ -329,7 +329,7 @@ impl Session {
             Ok(handshake) => {
                 let own = std::mem::take(&mut self.candidates);
                 let both = handshake.upgrades.iter().copied().filter(|transport| own.contains(transport));
-                self.upgrade.offer(both);
+                self.upgrade.set_candidates(both);
                 self.handshake = Some(Box::new(handshake));
                 self.phase = Phase::Open { deadline: now + self.heartbeat_timeout() };
                 Received::Open

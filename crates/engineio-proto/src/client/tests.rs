@@ -13,7 +13,7 @@ fn at(seconds: u64) -> Time {
 }
 
 fn open_data(max_payload: usize) -> String {
-    let settings = crate::Settings { max_payload, ..crate::Settings::default() };
+    let settings = crate::server::Settings { max_payload, ..crate::server::Settings::default() };
     let packet = open_packet(&SessionId::from_random([0; 15]), Transport::Polling, &settings);
     match Packet::parse(&packet) {
         Ok(Packet::Open(data)) => data.to_owned(),

@@ -55,7 +55,7 @@ impl Upgrade {
     }
 
     /// Sets the transports that the session may upgrade to, in the order in which they are tried.
-    pub(super) fn offer(&mut self, candidates: impl DoubleEndedIterator<Item = Transport>) {
+    pub(super) fn set_candidates(&mut self, candidates: impl DoubleEndedIterator<Item = Transport>) {
         self.remaining = candidates.rev().collect();
     }
 

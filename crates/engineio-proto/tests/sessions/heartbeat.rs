@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidewire_engineio_proto::{
-    CloseReason, Packet, SessionId, Settings, Transport, client, open_packet, server,
-};
+use tidewire_engineio_proto::{CloseReason, Packet, SessionId, Transport, client, open_packet, server};
 use ws_proto::Time;
 
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -36,7 +34,7 @@ proptest! {
     fn a_late_ping_or_pong_ends_the_session_and_one_in_time_does_not(
         rounds in vec((seconds(25), seconds(25)), 1..12),
     ) {
-        let settings = Settings { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..Settings::default() };
+        let settings = server::Settings { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..server::Settings::default() };
         let open = open_packet(&SessionId::from_random([0; 15]), Transport::WebSocket, &settings);
         let mut now = Time::ZERO;
         let mut server = server::Session::new(Transport::WebSocket, &settings, now);

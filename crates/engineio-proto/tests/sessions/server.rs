@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tidewire_engineio_proto::server::{CandidateAction, Received, Session, TimeoutAction};
-use tidewire_engineio_proto::{
-    CloseReason, Packet, ParseError, Payload, SessionId, Settings, Transport, open_packet,
-};
+use tidewire_engineio_proto::server::{CandidateAction, Received, Session, Settings, TimeoutAction};
+use tidewire_engineio_proto::{CloseReason, Packet, ParseError, Payload, SessionId, Transport, open_packet};
 use ws_proto::Time;
 
 use crate::connection::End;

@@ -13,7 +13,7 @@ use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::PollReply;
 
 /// The most packets of a POST that are handled in one turn.
-const MAX_PACKETS_IN_TURN: usize = 256;
+const MAX_PACKETS_PER_TURN: usize = 256;
 
 /// The server's end of the polling transport.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Polling {
     /// The POST that is only partly handled, because the handler accepted no more or the turn was over. A session has
     /// at most one.
     unfinished_post: Option<PostRequest>,
-    closing: CloseState,
+    close_state: CloseState,
 }
 
 /// The progress of the close.
@@ -69,13 +69,13 @@ impl Polling {
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.unfinished_post = post.handle(receiver, Some(MAX_PACKETS_IN_TURN), now, cx)?;
+        self.unfinished_post = post.handle(receiver, Some(MAX_PACKETS_PER_TURN), now, cx)?;
         Ok(())
     }
 
     /// Handles a GET.
     pub(crate) fn handle_poll(&mut self, reply: oneshot::Sender<PollReply>) -> Result<(), CloseReason> {
-        match self.closing {
+        match self.close_state {
             CloseState::Open if self.pending_poll.is_some() => {
                 let _ = reply.send(PollReply::Overlap);
                 return Err(CloseReason::TransportError);
@@ -87,7 +87,7 @@ impl Polling {
                 if !had_packets {
                     self.send(&Packet::Noop);
                     self.send(&Packet::Close);
-                    self.closing = CloseState::Closed;
+                    self.close_state = CloseState::Closed;
                 }
                 let _ = self.respond();
             }
@@ -144,10 +144,10 @@ impl Polling {
                 CloseReason::TransportClose => Packet::Noop,
                 _ => Packet::Close,
             });
-            self.closing = CloseState::Closed;
+            self.close_state = CloseState::Closed;
         } else {
             // Only if the application closed the session is it worth waiting for another GET.
-            self.closing = match reason {
+            self.close_state = match reason {
                 CloseReason::ForcedClose => CloseState::AwaitingPoll { deadline },
                 _ => CloseState::Closed,
             };
@@ -156,19 +156,19 @@ impl Polling {
     }
 
     pub(crate) fn poll_close(&mut self, now: Time) -> Poll<()> {
-        if matches!(self.closing, CloseState::AwaitingPoll { deadline } if deadline <= now) {
-            self.closing = CloseState::Closed;
+        if matches!(self.close_state, CloseState::AwaitingPoll { deadline } if deadline <= now) {
+            self.close_state = CloseState::Closed;
         }
-        if self.closing == CloseState::Closed { Poll::Ready(()) } else { Poll::Pending }
+        if self.close_state == CloseState::Closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Closes at once, because no other GET will come.
     pub(crate) fn discard(&mut self) {
-        self.closing = CloseState::Closed;
+        self.close_state = CloseState::Closed;
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        match self.closing {
+        match self.close_state {
             CloseState::AwaitingPoll { deadline } => Some(deadline),
             CloseState::Open | CloseState::Closed => None,
         }
@@ -195,8 +195,8 @@ impl Polling {
 }
 
 impl PostRequest {
-    pub(crate) fn new(payload: Payload, done: oneshot::Sender<()>) -> Self {
-        Self { payload, response_sender: done }
+    pub(crate) fn new(payload: Payload, response_sender: oneshot::Sender<()>) -> Self {
+        Self { payload, response_sender }
     }
 
     /// Handles all packets, even if the handler accepts none now.
@@ -230,7 +230,7 @@ impl PostRequest {
             }
             packets += 1;
             let Some(packet) = self.payload.next_packet() else { break };
-            if let Err(reason) = receiver.receive(packet, now, cx) {
+            if let Err(reason) = receiver.handle_packet(packet, now, cx) {
                 // The response is "ok" all the same, as in Node.
                 let _ = self.response_sender.send(());
                 return Err(reason);

@@ -62,7 +62,7 @@ impl WebSocket {
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
         // The heartbeat goes on, and closes a session whose client reads nothing.
-        if self.is_behind() {
+        if self.is_backpressured() {
             return Ok(false);
         }
         for _ in 0..MAX_READS_PER_TURN {
@@ -70,7 +70,7 @@ impl WebSocket {
             let mut events = 0_usize;
             let read = self.stream.poll_read(now, cx, |event, cx| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
-                if let Err(reason) = receiver.receive(packet, now, cx) {
+                if let Err(reason) = receiver.handle_packet(packet, now, cx) {
                     failed = Some(reason);
                     return ControlFlow::Break(());
                 }
@@ -89,14 +89,14 @@ impl WebSocket {
                 (Poll::Ready(Err(ended)), None) => return Err(close_reason(&ended)),
                 (Poll::Ready(Ok(())), None) => {}
             }
-            if self.stream.has_backlog() || !receiver.wants_input() {
+            if self.stream.has_buffered_input() || !receiver.wants_input() {
                 return Ok(true);
             }
         }
         Ok(true)
     }
 
-    pub(crate) fn is_behind(&self) -> bool {
+    pub(crate) fn is_backpressured(&self) -> bool {
         self.stream.buffered() > self.high_water_mark
     }
 

@@ -82,16 +82,17 @@ impl Dialer {
     }
 
     /// Connects to the proxy and has it connect to the target.
-    async fn tunnel(&self, hop: &proxy::ProxyTunnel) -> Result<Stream, DialError> {
-        let failed = |error| DialError::Proxy { proxy: hop.to_string(), error };
+    async fn tunnel(&self, tunnel: &proxy::ProxyTunnel) -> Result<Stream, DialError> {
+        let failed = |error| DialError::Proxy { proxy: tunnel.to_string(), error };
         let unreachable = |error| failed(ProxyError::Unreachable(Box::new(error)));
-        hop.check_scheme().map_err(failed)?;
+        tunnel.check_scheme().map_err(failed)?;
         let mut stream =
-            Stream::Tcp(happy_eyeballs::connect(&hop.host, hop.port).await.map_err(unreachable)?);
-        if hop.secure {
-            stream = self.connect_tls(stream, &hop.host).await.map_err(|error| unreachable(error.into()))?;
+            Stream::Tcp(happy_eyeballs::connect(&tunnel.host, tunnel.port).await.map_err(unreachable)?);
+        if tunnel.secure {
+            stream =
+                self.connect_tls(stream, &tunnel.host).await.map_err(|error| unreachable(error.into()))?;
         }
-        hop.connect(stream).await.map_err(failed)
+        tunnel.connect(stream).await.map_err(failed)
     }
 }
 

@@ -180,7 +180,7 @@ mod tests {
         exchange.await.unwrap()
     }
 
-    fn is_parse(result: Result<ExchangeResponse, ExchangeError>) -> bool {
+    fn is_parse_error(result: Result<ExchangeResponse, ExchangeError>) -> bool {
         matches!(result.unwrap_err().0, Cause::Http(error) if error.is_parse())
     }
 
@@ -218,9 +218,9 @@ mod tests {
     #[tokio::test]
     async fn an_endless_head_is_an_error() {
         let endless = [b"HTTP/1.1 101 Switching\r\nX: ", &vec![b'x'; MAX_HEAD_SIZE][..]].concat();
-        assert!(is_parse(exchange_with(&endless).await));
+        assert!(is_parse_error(exchange_with(&endless).await));
         let many = format!("HTTP/1.1 101 Switching\r\n{}\r\n", "x: 1\r\n".repeat(MAX_HEADERS + 1));
-        assert!(is_parse(exchange_with(many.as_bytes()).await));
+        assert!(is_parse_error(exchange_with(many.as_bytes()).await));
     }
 
     #[tokio::test]
@@ -231,7 +231,7 @@ mod tests {
             let head = "HTTP/1.1 100 Continue\r\n\r\n".repeat(interim) + "HTTP/1.1 101 Switching\r\n\r\n";
             match exchange_with(head.as_bytes()).await {
                 Ok(ExchangeResponse::Upgraded(..)) => assert!(succeeds),
-                result => assert!(!succeeds && !is_parse(result), "{interim}"),
+                result => assert!(!succeeds && !is_parse_error(result), "{interim}"),
             }
         }
     }
@@ -248,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn a_response_that_is_not_http_is_an_error() {
         for reply in [&b"\x15\x03\x01\x00\x02\x02\x46"[..], b"hello\r\n\r\n", b"HTTP/2 200\r\n\r\n"] {
-            assert!(is_parse(exchange_with(reply).await), "{reply:?}");
+            assert!(is_parse_error(exchange_with(reply).await), "{reply:?}");
         }
     }
 }

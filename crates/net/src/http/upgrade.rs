@@ -52,7 +52,7 @@ fn protocol(extensions: &Extensions) -> Option<&str> {
 pub struct PendingUpgrade {
     upgrade: OnUpgrade,
     is_http2: bool,
-    released: Option<StreamDropSignal>,
+    drop_signal: Option<StreamDropSignal>,
 }
 
 impl PendingUpgrade {
@@ -60,7 +60,7 @@ impl PendingUpgrade {
     pub fn from_request<B>(request: &mut http::Request<B>) -> Self {
         let released = request.extensions_mut().remove();
         let is_http2 = request.version() == Version::HTTP_2;
-        Self { upgrade: hyper::upgrade::on(request), is_http2, released }
+        Self { upgrade: hyper::upgrade::on(request), is_http2, drop_signal: released }
     }
 }
 
@@ -83,8 +83,8 @@ static UPGRADE_UNSUPPORTED_LOG: LogRateLimit = LogRateLimit::new();
 /// # Errors
 /// The HTTP connection failed before the response to the upgrade was sent, or the HTTP server does not support
 /// upgrades. The second case is also logged as a warning: it affects every client, and no client can tell the reason.
-pub async fn finish_upgrade(upgrading: PendingUpgrade) -> hyper::Result<Upgraded> {
-    let PendingUpgrade { upgrade, is_http2, released } = upgrading;
+pub async fn finish_upgrade(pending: PendingUpgrade) -> hyper::Result<Upgraded> {
+    let PendingUpgrade { upgrade, is_http2, drop_signal: released } = pending;
     let upgraded = upgrade.await.inspect_err(|error| {
         if error.is_user() {
             UPGRADE_UNSUPPORTED_LOG.try_log(|suppressed| {

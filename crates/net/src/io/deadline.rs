@@ -74,7 +74,7 @@ impl DeadlineTimer {
 
 impl fmt::Debug for DeadlineTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deadline").field("armed", &self.armed.as_ref().map(|(at, _)| at)).finish()
+        f.debug_struct("DeadlineTimer").field("armed", &self.armed.as_ref().map(|(at, _)| at)).finish()
     }
 }
 

@@ -9,12 +9,12 @@ use std::cell::RefCell;
 const KEYS_PER_REFILL: usize = 256;
 
 thread_local! {
-    static SPARE: RefCell<Vec<[u8; 4]>> = const { RefCell::new(Vec::new()) };
+    static KEYS: RefCell<Vec<[u8; 4]>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Returns an unpredictable key that was not returned before.
 pub(crate) fn mask_key() -> [u8; 4] {
-    SPARE.with_borrow_mut(|spare| match spare.pop() {
+    KEYS.with_borrow_mut(|spare| match spare.pop() {
         Some(key) => key,
         None => {
             let mut bytes = [0; KEYS_PER_REFILL * 4];

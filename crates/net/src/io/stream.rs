@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
 impl fmt::Debug for BoxedIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AnyStream")
+        f.write_str("BoxedIo")
     }
 }
 

@@ -48,11 +48,11 @@ pub struct WebSocketStream<S> {
     stream: S,
     machine: Connection,
     queue: WriteQueue,
-    /// The bytes that were read and are not decoded yet start at `backlog_start`. They are bytes that came after the
+    /// The bytes that were read and are not decoded yet start at `buffered_input_start`. They are bytes that came after the
     /// upgrade request, or the rest of a read that [`poll_next`](Self::poll_next) has started to decode. The buffer
     /// holds memory only while there is such a rest.
-    backlog: Vec<u8>,
-    backlog_start: usize,
+    buffered_input: Vec<u8>,
+    buffered_input_start: usize,
     close_state: CloseState,
 }
 
@@ -61,7 +61,7 @@ enum CloseState {
     Open,
     /// The peer may still send until then. A server has shut down its end already; a client does so afterwards.
     Lingering {
-        until: Time,
+        deadline: Time,
     },
     Closed,
 }
@@ -86,8 +86,8 @@ impl WebSocketStream<Stream> {
     pub fn take_stream(&mut self) -> Stream {
         let _ = self.machine.handle_eof();
         self.queue.clear();
-        self.backlog = Vec::new();
-        self.backlog_start = 0;
+        self.buffered_input = Vec::new();
+        self.buffered_input_start = 0;
         self.close_state = CloseState::Closed;
         std::mem::replace(&mut self.stream, Stream::Closed)
     }
@@ -111,8 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             machine: Connection::new(role, limits),
             queue: WriteQueue::new(),
             // An empty `Bytes` would still hold the buffer of the HTTP server.
-            backlog: if leftover.is_empty() { Vec::new() } else { leftover.into() },
-            backlog_start: 0,
+            buffered_input: if leftover.is_empty() { Vec::new() } else { leftover.into() },
+            buffered_input_start: 0,
             close_state: CloseState::Open,
         }
     }
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 
     /// Reads once and passes each event to `each`, until `each` breaks. Returns `Ready` if something was read.
     ///
-    /// Call it again until it returns `Pending`. But if [`has_backlog`](Self::has_backlog) returns `true`, first let
+    /// Call it again until it returns `Pending`. But if [`has_buffered_input`](Self::has_buffered_input) returns `true`, first let
     /// other tasks of the thread run. The bytes that are not decoded when the call returns stay for the next call: the
     /// bytes after a break, and those after 128 events, where a call stops so that it does not block other tasks.
     ///
@@ -167,16 +167,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         cx: &mut Context<'_>,
         mut pick: impl FnMut(Event<'_>, &mut Context<'_>) -> Option<T>,
     ) -> Poll<Result<Option<T>, StreamEnd>> {
-        if self.has_backlog() {
-            let mut backlog = std::mem::take(&mut self.backlog);
-            let mut input = Input::new(&mut backlog[self.backlog_start..]);
+        if self.has_buffered_input() {
+            let mut backlog = std::mem::take(&mut self.buffered_input);
+            let mut input = Input::new(&mut backlog[self.buffered_input_start..]);
             let picked = self.decode(&mut input, arrived(), |event| pick(event, cx));
             let left = input.len();
             if left > 0 && picked.is_ok() {
-                self.backlog_start = backlog.len() - left;
-                self.backlog = backlog;
+                self.buffered_input_start = backlog.len() - left;
+                self.buffered_input = backlog;
             } else {
-                self.backlog_start = 0;
+                self.buffered_input_start = 0;
             }
             return Poll::Ready(picked);
         }
@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         let mut input = Input::new(read.filled_mut());
         let picked = self.decode(&mut input, arrived(), |event| pick(event, cx));
         if picked.is_ok() && !input.is_empty() {
-            self.backlog = to_vec(input.into_rest());
+            self.buffered_input = to_vec(input.into_rest());
         }
         Poll::Ready(picked)
     }
@@ -204,8 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// Returns whether bytes were read and not decoded yet. Then the next call of [`poll_next`](Self::poll_next) does
     /// not read.
     #[must_use]
-    pub fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty() || self.machine.has_chunk()
+    pub fn has_buffered_input(&self) -> bool {
+        !self.buffered_input.is_empty() || self.machine.has_chunk()
     }
 
     /// See [`Connection::is_control_rate_high`].
@@ -229,9 +229,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.machine.receive_in_chunks(in_chunks);
     }
 
-    /// See [`Connection::limit_chunks`].
+    /// See [`Connection::set_max_chunked_bytes`].
     pub fn set_max_chunked_bytes(&mut self, bytes: u64) {
-        self.machine.limit_chunks(bytes);
+        self.machine.set_max_chunked_bytes(bytes);
     }
 
     fn poll_fill(&mut self, read: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<Result<(), StreamEnd>> {
@@ -367,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         if self.machine.role() == Role::Server {
                             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                         }
-                        self.close_state = CloseState::Lingering { until: now + LINGER };
+                        self.close_state = CloseState::Lingering { deadline: now + LINGER };
                     } else {
                         match ready!(self.poll_read(now, cx, |_, _| ControlFlow::Continue(()))) {
                             Ok(()) | Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_)) => {}
@@ -375,7 +375,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         }
                     }
                 }
-                CloseState::Lingering { until } => {
+                CloseState::Lingering { deadline: until } => {
                     if until > now && ready!(self.poll_discard(cx)) {
                         continue;
                     }
@@ -404,7 +404,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.close_state {
-            CloseState::Lingering { until } => Some(until),
+            CloseState::Lingering { deadline: until } => Some(until),
             CloseState::Open => self.machine.poll_timeout(),
             CloseState::Closed => None,
         }
@@ -476,7 +476,7 @@ mod tests {
             assert!(texts.len() - before <= MAX_EVENTS_PER_POLL, "{} at once", texts.len() - before);
         }
         assert!((0..MESSAGES).map(|number| number.to_string()).eq(texts));
-        assert!(!stream.has_backlog());
+        assert!(!stream.has_buffered_input());
     }
 
     #[tokio::test]
@@ -506,9 +506,9 @@ mod tests {
             received.extend(next.await.unwrap());
             // The first read does not know the length of the message yet, and is as long as possible.
             assert!(
-                stream.backlog.len() - stream.backlog_start <= READ_AHEAD_AFTER_LONG_FRAME,
+                stream.buffered_input.len() - stream.buffered_input_start <= READ_AHEAD_AFTER_LONG_FRAME,
                 "{}",
-                stream.backlog.len()
+                stream.buffered_input.len()
             );
         }
         for (number, bytes) in received.iter().enumerate() {

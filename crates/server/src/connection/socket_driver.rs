@@ -213,7 +213,7 @@ impl SocketDriver {
     fn finish(&mut self, next: HandlerStage, result: Result<(), HandlerError>, server: &Server) {
         self.stage = next;
         if let Err(error) = result {
-            server.report(&error, &self.socket, None);
+            server.report_error(&error, &self.socket, None);
         }
     }
 
@@ -227,7 +227,7 @@ impl SocketDriver {
             Ok(Ok(())) => return,
             Ok(Err(rejection)) => rejection,
             Err(error) => {
-                server.report(&error, &self.socket, None);
+                server.report_error(&error, &self.socket, None);
                 // The message of a failed extractor is meant for the client: its auth payload is invalid.
                 ConnectError::new(error.message().to_owned())
             }

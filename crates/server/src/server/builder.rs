@@ -11,7 +11,7 @@ use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, LogRateLimit};
 
 use super::shared::{OnError, ServerShared};
-use super::{AdapterFactory, Server, SocketIoHandler};
+use super::{AdapterFactory, Server, SocketIoApplication};
 use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
@@ -217,10 +217,10 @@ impl Builder {
             Arc::new(ServerShared { limits, states, on_error, error_log_limit: LogRateLimit::new() });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
-        let application = SocketIoHandler {
+        let application = SocketIoApplication {
             root,
             namespaces,
-            common,
+            shared: common,
             adapter,
             http,
             #[cfg(feature = "tls")]

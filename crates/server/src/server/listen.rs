@@ -8,7 +8,7 @@ use net::Listener;
 use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
 
-use super::{Server, SocketIoHandler};
+use super::{Server, SocketIoApplication};
 
 impl Server {
     /// Listens on one of `addresses` and serves until the process ends. The server's own HTTP server responds with 404
@@ -31,9 +31,9 @@ impl Server {
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let listener = Listener::bind(addresses, self.inner().http.clone()).await?;
+        let listener = Listener::bind(addresses, self.application().http.clone()).await?;
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.inner().tls {
+        if let Some(tls) = &self.application().tls {
             return Ok(listener.tls(tls.clone()));
         }
         Ok(listener)
@@ -42,7 +42,7 @@ impl Server {
     /// Serves on `listener` until `stop` is ready. Then closes all connections and waits until they are closed, for at
     /// most [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout).
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
-        let stop_timeout = self.inner().http.shutdown_timeout;
+        let stop_timeout = self.application().http.shutdown_timeout;
         let mut until = Instant::now();
         let stop = async {
             stop.await;
@@ -55,14 +55,14 @@ impl Server {
 
     /// Returns a tower service that handles Socket.IO requests and responds with 404 to all others.
     #[must_use]
-    pub fn service(&self) -> EngineService<SocketIoHandler> {
+    pub fn service(&self) -> EngineService<SocketIoApplication> {
         self.0.service()
     }
 
     /// Returns a tower layer that handles Socket.IO requests and passes all others to the inner service, for instance
     /// an axum router: `Router::new().route(..).layer(io.layer())`.
     #[must_use]
-    pub fn layer(&self) -> EngineLayer<SocketIoHandler> {
+    pub fn layer(&self) -> EngineLayer<SocketIoApplication> {
         self.0.layer()
     }
 
@@ -71,6 +71,6 @@ impl Server {
     /// `server shutting down`. Clients try to reconnect. Cancel safe.
     pub async fn close(&self) {
         self.0.close();
-        self.0.closed(self.inner().http.shutdown_timeout).await;
+        self.0.closed(self.application().http.shutdown_timeout).await;
     }
 }

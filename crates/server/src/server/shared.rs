@@ -21,7 +21,7 @@ pub(crate) struct ServerShared {
 pub(super) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync>;
 
 impl ServerShared {
-    pub(crate) fn report(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+    pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         if let Some(hook) = &self.on_error
             // The hook is the program's code: if it panics, the connection must survive.
             && catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_ok()

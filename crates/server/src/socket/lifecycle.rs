@@ -58,7 +58,7 @@ impl Socket {
             self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
             tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "socket connected");
-            self.0.namespace.adapter().add(Arc::new(self.clone()));
+            self.0.namespace.adapter().insert(Arc::new(self.clone()));
         }
         // A middleware may have passed the socket to another task that has just disconnected it. That task ran before
         // the socket was added to the adapter, so it could not remove it. It may also have run before the client
@@ -105,7 +105,7 @@ impl Acknowledge for SocketInner {
 
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         let socket = Socket(self);
-        socket.namespace().report(error, &socket, event);
+        socket.namespace().report_error(error, &socket, event);
     }
 }
 
@@ -135,6 +135,6 @@ impl LocalSocket for Socket {
     }
 
     fn on_join_error(&self, error: JoinError) {
-        self.0.namespace.report(&error.into(), self, None);
+        self.0.namespace.report_error(&error.into(), self, None);
     }
 }

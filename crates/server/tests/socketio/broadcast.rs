@@ -154,14 +154,14 @@ async fn a_room_beyond_the_limits_is_rejected_with_an_error() {
     io.on("join", async |socket: Socket, Data(room): Data<String>| socket.join(room).await);
     let (mut client, socket) = join(serve(&io).await, &mut program).await;
 
-    let too_long = JoinError::NameTooLong { length: 9, limit: 8 };
+    let too_long = JoinError::NameTooLong { len: 9, max: 8 };
     assert_eq!(socket.join("9 letters").await, Err(too_long));
     assert_eq!(socket.join("8letters").await, Ok(()));
     // The room of the socket's own id does not count, and neither does a room that the socket is already in.
     for room in ["b", "8letters", &socket.id()] {
         assert_eq!(socket.join(room).await, Ok(()), "{room}");
     }
-    let too_many = JoinError::TooManyRooms { limit: 2 };
+    let too_many = JoinError::TooManyRooms { max: 2 };
     assert_eq!(socket.join("c").await, Err(too_many));
     program.lines.expect_silence();
     // If the result is not awaited, the hook is called.

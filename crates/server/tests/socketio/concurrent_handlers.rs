@@ -42,7 +42,7 @@ async fn as_many_handlers_run_at_once_as_the_namespace_allows() {
     let (builder, mut program) = program();
     let io = builder.build();
     register(&io);
-    io.concurrency_limit(2);
+    io.set_concurrency_limit(2);
     let mut client = Client::join(serve(&io).await).await;
     client.send_all(["42[\"wait\",1]", "42[\"wait\",2]", "42[\"wait\",3]", "42[\"event\"]"]).await;
     program.lines.expect(["1 begins", "2 begins"]).await;

@@ -177,7 +177,7 @@ async fn a_connection_without_a_namespace_times_out() {
     let io = builder.connect_timeout(Duration::from_millis(50)).build();
     let address = serve(&io).await;
     Client::open(address).await.expect_end().await;
-    until(|| io.connections() == 0).await;
+    until(|| io.connection_count() == 0).await;
     // A client that has connected to a namespace stays connected.
     let mut joined = Client::join(address).await;
     Client::open(address).await.expect_end().await;
@@ -213,7 +213,7 @@ async fn a_rejected_client_times_out() {
     let mut client = Client::open(serve(&io).await).await;
     client.expect_only("40", r#"44{"message":"nobody"}"#).await;
     client.expect_end().await;
-    until(|| io.connections() == 0).await;
+    until(|| io.connection_count() == 0).await;
 }
 
 #[tokio::test]

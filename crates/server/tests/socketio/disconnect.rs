@@ -58,7 +58,7 @@ async fn server_namespace_disconnect_of_the_whole_connection() {
     assert_eq!(packets, ["41", "41/other,"]);
     client.expect_end().await;
     program.lines.expect(["server namespace disconnect, connected: false, rooms: 0"]).await;
-    until(|| io.connections() == 0).await;
+    until(|| io.connection_count() == 0).await;
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn an_event_before_the_connect_packet_closes_the_connection() {
     let mut client = Client::open(serve(&io).await).await;
     client.send(r#"42["event"]"#).await;
     client.expect_end().await;
-    until(|| io.connections() == 0).await;
+    until(|| io.connection_count() == 0).await;
     program.lines.expect_silence();
 }
 

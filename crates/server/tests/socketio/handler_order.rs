@@ -84,7 +84,7 @@ async fn on_disconnect_runs_after_the_running_handler_which_is_not_cancelled() {
     client.send_all(["42[\"wait\"]", "42[\"event\"]", "42[\"event\"]"]).await;
     program.lines.expect(["waiting"]).await;
     drop(client);
-    until(|| io.connections() == 0).await;
+    until(|| io.connection_count() == 0).await;
     program.lines.expect_silence();
     program.gate.open();
     program.lines.expect(["connected: false", "transport close"]).await;

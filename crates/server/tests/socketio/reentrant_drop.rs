@@ -96,8 +96,8 @@ fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it
     }
 
     impl Adapter for Dropped {
-        fn add(&self, member: Arc<dyn LocalSocket>) {
-            self.0.add(member);
+        fn insert(&self, member: Arc<dyn LocalSocket>) {
+            self.0.insert(member);
         }
         fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {
             self.0.add_all(id, rooms)

@@ -27,7 +27,7 @@ async fn serve_ends_on_the_stop_signal_and_every_socket_gets_the_reason() {
     second.expect_end().await;
     drop((first, second));
     soon(serving).await.expect("no panic");
-    assert_eq!(io.connections(), 0);
+    assert_eq!(io.connection_count(), 0);
     assert_eq!(program.lines.now(), ["server shutting down", "server shutting down"]);
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nothing listens any more");
 }

@@ -150,7 +150,7 @@ async fn emit_to_a_client_that_reads_too_slowly_ends_it_without_a_gap() {
         client.expect(&event(number)).await;
     }
     client.expect_end().await;
-    until(|| io.connections() == 0).await;
+    until(|| io.connection_count() == 0).await;
 }
 
 #[tokio::test(start_paused = true)]

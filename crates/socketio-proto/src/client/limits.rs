@@ -45,7 +45,7 @@ pub struct Limits {
 pub enum Overflow {
     /// Refuse the new message. The call that emits it returns an error.
     #[default]
-    RefuseNewest,
+    RejectNewest,
     /// Drop the messages that have been buffered longest. A message that is larger than the whole buffer is still
     /// refused.
     DropOldest,

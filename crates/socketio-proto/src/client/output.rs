@@ -115,7 +115,7 @@ pub enum AckError {
 pub enum ConnectError {
     /// The server has rejected the request with this message.
     #[error("{message}")]
-    Refused {
+    Rejected {
         /// The message of the server.
         message: String,
         /// Details for the program, if the server sent any.
@@ -137,21 +137,21 @@ pub enum ConnectError {
 impl ConnectError {
     /// Reads the payload of CONNECT_ERROR: an object with `message` and optionally `data`, or only the message as a
     /// string.
-    pub(super) fn from_payload(refusal: &RawJson<'_>) -> Self {
+    pub(super) fn from_payload(payload: &RawJson<'_>) -> Self {
         #[derive(Deserialize)]
         struct Refusal {
             message: String,
             data: Option<Box<RawValue>>,
         }
-        let (message, data) = match refusal.deserialize::<Refusal>() {
+        let (message, data) = match payload.deserialize::<Refusal>() {
             Ok(Refusal { message, data }) => (message, data.map(RawJson::from_raw)),
-            Err(_) => match refusal.deserialize::<String>() {
+            Err(_) => match payload.deserialize::<String>() {
                 Ok(message) => (message, None),
                 // No server sends this, but the payload is kept as data.
-                Err(_) => (String::new(), Some(refusal.clone().into_owned())),
+                Err(_) => (String::new(), Some(payload.clone().into_owned())),
             },
         };
-        Self::Refused { message, data }
+        Self::Rejected { message, data }
     }
 }
 

@@ -33,12 +33,17 @@ impl Recovery {
 
     /// Checks whether the last argument of an event is its offset, stores it, and returns whether it is. The offset is
     /// a string at the end of an event that requests no acknowledgement, if the server supports recovery.
-    pub(super) fn handle_event(&mut self, event: &Event<'_>, ack: Option<u64>, offset_length: usize) -> bool {
+    pub(super) fn handle_event(
+        &mut self,
+        event: &Event<'_>,
+        ack: Option<u64>,
+        max_offset_len: usize,
+    ) -> bool {
         if self.pid.is_none() || ack.is_some() {
             return false;
         }
         let Some(offset) =
-            event.arguments().last_string().filter(|text| !text.is_empty() && text.len() <= offset_length)
+            event.arguments().last_string().filter(|text| !text.is_empty() && text.len() <= max_offset_len)
         else {
             return false;
         };

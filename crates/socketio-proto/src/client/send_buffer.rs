@@ -43,7 +43,7 @@ impl SendBuffer {
     /// it.
     pub(super) fn has_capacity(&self, size: usize, limits: &Limits) -> bool {
         match limits.overflow {
-            Overflow::RefuseNewest => fits(self.len(), self.bytes, size, limits),
+            Overflow::RejectNewest => fits(self.len(), self.bytes, size, limits),
             Overflow::DropOldest => fits(0, 0, size, limits),
         }
     }

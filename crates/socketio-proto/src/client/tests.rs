@@ -364,7 +364,7 @@ fn a_rejected_socket_does_not_retry_automatically() {
         let (mut client, key) = client();
         client.handle_open();
         assert_eq!(client.handle_text(refusal), Ok(None));
-        let Some((_, Output::ConnectError(ConnectError::Refused { message: found, data: details }))) =
+        let Some((_, Output::ConnectError(ConnectError::Rejected { message: found, data: details }))) =
             client.poll_output()
         else {
             panic!("{refusal} is a rejection");

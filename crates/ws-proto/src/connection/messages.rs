@@ -208,7 +208,8 @@ impl Connection {
     fn end_chunks(&mut self) {
         match self.message.take() {
             Some(Assembly::Chunked(chunks)) if chunks.is_finished() => {
-                if let (Some(inflater), Some(inflating)) = (&mut self.inflater, chunks.into_inflating()) {
+                if let (Some(inflater), Some(inflating)) = (&mut self.inflater, chunks.into_inflate_stream())
+                {
                     inflater.finish(inflating);
                 }
             }

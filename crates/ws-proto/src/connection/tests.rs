@@ -226,7 +226,7 @@ fn after_an_error_input_is_discarded_and_memory_is_free() {
     assert!(!connection.can_send() && !connection.is_closed());
     assert_eq!(transmitted(&mut connection), [(Opcode::Close, close_payload(1002))], "and no Pong");
     assert!(connection.is_closed());
-    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
+    assert_eq!(connection.handle_eof(), EofKind::Abnormal);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_message_cut_off_by_the_end_of_the_stream_is_dropped() {
     let mut connection = server();
     decode(&mut connection, &message(Opcode::Text, &[b'x'; 5000])[..4000]).unwrap();
     assert!(connection.message.is_some() && connection.frame_remaining() > 0);
-    assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
+    assert_eq!(connection.handle_eof(), EofKind::Abnormal);
     assert!(connection.message.is_none() && connection.frame_remaining() == 0);
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::HeaderValue;
 
-use super::{MAX_WINDOW_BITS, NAME};
+use super::{EXTENSION_NAME, MAX_WINDOW_BITS};
 use crate::frame::Role;
 
 /// The permessage-deflate parameters that both endpoints have negotiated in the opening handshake.
@@ -60,7 +60,7 @@ impl DeflateAgreement {
 
     /// Returns the server's response: the value of `Sec-WebSocket-Extensions`.
     pub(crate) fn response_header(&self) -> HeaderValue {
-        let mut response = NAME.to_owned();
+        let mut response = EXTENSION_NAME.to_owned();
         if !self.server_context_takeover {
             response.push_str("; server_no_context_takeover");
         }
@@ -73,6 +73,6 @@ impl DeflateAgreement {
         if self.send_client_max_window_bits {
             let _ = write!(response, "; client_max_window_bits={}", self.client_max_window_bits);
         }
-        HeaderValue::from_str(&response).unwrap_or(HeaderValue::from_static(NAME))
+        HeaderValue::from_str(&response).unwrap_or(HeaderValue::from_static(EXTENSION_NAME))
     }
 }

@@ -21,7 +21,7 @@ thread_local! {
 ///
 /// It owns a compressor only with context takeover. Otherwise it uses a compressor of the thread.
 pub struct Deflater {
-    setting: CompressorParams,
+    params: CompressorParams,
     threshold: usize,
     compressor: Option<Box<Compressor>>,
 }
@@ -34,10 +34,10 @@ impl Deflater {
         if setting.window_bits < MIN_WINDOW_BITS {
             // For 8, zlib compresses with 9, which the peer could not inflate. So nothing is compressed; compression
             // is always optional.
-            return Self { setting, threshold: usize::MAX, compressor: None };
+            return Self { params: setting, threshold: usize::MAX, compressor: None };
         }
         let own = agreement.own_context_takeover().then(|| Box::new(Compressor::new(setting)));
-        Self { setting, threshold: agreement.threshold, compressor: own }
+        Self { params: setting, threshold: agreement.threshold, compressor: own }
     }
 
     /// Clears `out` and compresses a message into it. Returns whether to send `out` instead of `payload`. Returns
@@ -58,11 +58,11 @@ impl Deflater {
             return true;
         }
         let place =
-            usize::from(self.setting.window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS) - MIN_WINDOW_BITS);
+            usize::from(self.params.window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS) - MIN_WINDOW_BITS);
         let shared = SHARED.try_with(|shared| shared.borrow_mut()[place].take()).ok().flatten();
         let mut shared = shared
-            .filter(|shared| shared.setting == self.setting)
-            .unwrap_or_else(|| Compressor::new(self.setting));
+            .filter(|shared| shared.params == self.params)
+            .unwrap_or_else(|| Compressor::new(self.params));
         shared.zlib.reset();
         shared.compress(payload, out);
         let _ = SHARED.try_with(|all| all.borrow_mut()[place].replace(shared));
@@ -74,14 +74,14 @@ impl Deflater {
     /// if no message is ever compressed.
     #[must_use]
     pub fn no_takeover_window_bits(&self) -> Option<u8> {
-        (self.compressor.is_none() && self.setting.window_bits >= MIN_WINDOW_BITS)
-            .then_some(self.setting.window_bits)
+        (self.compressor.is_none() && self.params.window_bits >= MIN_WINDOW_BITS)
+            .then_some(self.params.window_bits)
     }
 }
 
 impl fmt::Debug for Deflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deflater").field("setting", &self.setting).finish_non_exhaustive()
+        f.debug_struct("Deflater").field("setting", &self.params).finish_non_exhaustive()
     }
 }
 
@@ -94,13 +94,13 @@ struct CompressorParams {
 
 struct Compressor {
     zlib: Compress,
-    setting: CompressorParams,
+    params: CompressorParams,
 }
 
 impl Compressor {
     fn new(setting: CompressorParams) -> Self {
         let level = Compression::new(setting.level.into());
-        Self { zlib: Compress::new_with_window_bits(level, false, setting.window_bits), setting }
+        Self { zlib: Compress::new_with_window_bits(level, false, setting.window_bits), params: setting }
     }
 
     fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) {

@@ -113,6 +113,6 @@ impl InflateStream {
 impl fmt::Debug for InflateStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = self.input.len() - self.input_pos;
-        f.debug_struct("Inflating").field("waiting", &waiting).finish_non_exhaustive()
+        f.debug_struct("InflateStream").field("waiting", &waiting).finish_non_exhaustive()
     }
 }

@@ -83,8 +83,8 @@ impl Inflater {
     }
 
     /// Ends a message. Later messages may refer to it.
-    pub(crate) fn finish(&mut self, inflating: InflateStream) {
-        let mut window = inflating.into_window();
+    pub(crate) fn finish(&mut self, stream: InflateStream) {
+        let mut window = stream.into_window();
         window.drain(..window.len().saturating_sub(self.window_size));
         window.shrink_to_fit();
         self.window = window;

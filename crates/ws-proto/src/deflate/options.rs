@@ -6,7 +6,7 @@ use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, HeaderValue};
 
 use super::agreement::DeflateAgreement;
-use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS, NAME};
+use super::{EXTENSION_NAME, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use crate::frame::Role;
 use crate::handshake::{ExtensionListItem, HandshakeError, parse_extension_list};
 
@@ -73,7 +73,7 @@ impl DeflateOptions {
     /// Returns the client's offer: the value of `Sec-WebSocket-Extensions` (§7.1).
     pub(crate) fn offer_header(&self) -> HeaderValue {
         let options = self.clamped();
-        let mut offer = NAME.to_owned();
+        let mut offer = EXTENSION_NAME.to_owned();
         if !options.peer_context_takeover {
             offer.push_str("; server_no_context_takeover");
         }
@@ -88,7 +88,7 @@ impl DeflateOptions {
         if options.own_max_window_bits < MAX_WINDOW_BITS {
             let _ = write!(offer, "={}", options.own_max_window_bits);
         }
-        HeaderValue::from_str(&offer).unwrap_or(HeaderValue::from_static(NAME))
+        HeaderValue::from_str(&offer).unwrap_or(HeaderValue::from_static(EXTENSION_NAME))
     }
 
     /// Checks a server's response against [`offer_header`](Self::offer_header). Returns the agreement, or `None` if
@@ -223,28 +223,28 @@ pub(crate) fn parse_offers(headers: &HeaderMap) -> Result<Vec<DeflateParams>, Ha
 /// Returns what a server has accepted. Any other extension is an error, since it was not offered.
 fn parse_responses(headers: &HeaderMap) -> Result<Vec<Option<DeflateParams>>, HandshakeError> {
     let mut responses = Vec::new();
-    parse_deflate_params(headers, |other| other == NAME, &mut responses)?;
+    parse_deflate_params(headers, |other| other == EXTENSION_NAME, &mut responses)?;
     Ok(responses)
 }
 
 fn parse_deflate_params(
     headers: &HeaderMap,
-    mut may_be_there: impl FnMut(&str) -> bool,
-    offers: &mut Vec<Option<DeflateParams>>,
+    mut is_allowed: impl FnMut(&str) -> bool,
+    params: &mut Vec<Option<DeflateParams>>,
 ) -> Result<(), HandshakeError> {
     let mut well_formed = true;
     for value in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
         let mut inside = false;
         well_formed &= parse_extension_list(value.as_bytes(), |part| match part {
             ExtensionListItem::Extension(name) => {
-                well_formed &= may_be_there(name);
-                inside = name == NAME && offers.len() < MAX_OFFERS;
+                well_formed &= is_allowed(name);
+                inside = name == EXTENSION_NAME && params.len() < MAX_OFFERS;
                 if inside {
-                    offers.push(Some(DeflateParams::default()));
+                    params.push(Some(DeflateParams::default()));
                 }
             }
             ExtensionListItem::Parameter(name, value) if inside => {
-                if let Some(offer) = offers.last_mut() {
+                if let Some(offer) = params.last_mut() {
                     *offer = offer.and_then(|offer| offer.with_param(name, value));
                 }
             }

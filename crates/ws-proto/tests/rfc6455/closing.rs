@@ -2,7 +2,7 @@
 //! are in the crate `ws`.
 
 use tidewire_ws_proto::{
-    CloseCode, CloseFrame, Connection, EndOfStream, Event, Limits, Opcode, ProtocolError as Error, Role, Time,
+    CloseCode, CloseFrame, Connection, EofKind, Event, Limits, Opcode, ProtocolError as Error, Role, Time,
 };
 
 use crate::support::{assert_refused, feed, payload, seen_at_every_split};
@@ -131,7 +131,7 @@ fn section_5_5_1_must_5_the_connection_is_closed_when_both_have_sent_a_close() {
         transmitted(&mut by_the_peer);
         for mut connection in [by_us, by_the_peer] {
             assert!(connection.is_closed());
-            assert_eq!(connection.handle_eof(), EndOfStream::Clean); // §7.1.4
+            assert_eq!(connection.handle_eof(), EofKind::Clean); // §7.1.4
         }
     }
 }
@@ -191,7 +191,7 @@ fn section_7_1_7_must_1_2_who_fails_a_connection_closes_it_without_waiting_for_t
         assert!(!failed.is_closed(), "the peer is told first");
         assert_eq!(transmitted(&mut failed), [close(1002)]);
         assert!(failed.is_closed());
-        assert_eq!(failed.handle_eof(), EndOfStream::Abnormal);
+        assert_eq!(failed.handle_eof(), EofKind::Abnormal);
         // If a Close is already queued or sent, no second one follows.
         for taken in [false, true] {
             let mut closing = connection(role);
@@ -214,7 +214,7 @@ fn section_7_1_7_must_3_nothing_is_processed_after_a_violation_not_even_a_close(
             assert_eq!(decode(&mut connection, &sent(role, true, late, b"")), Ok(None), "{late}");
             assert_eq!(decode(&mut connection, &[0xff]), Ok(None), "the connection fails only once");
             assert_eq!(transmitted(&mut connection), [close(1002)]);
-            assert_eq!(connection.handle_eof(), EndOfStream::Abnormal);
+            assert_eq!(connection.handle_eof(), EofKind::Abnormal);
         }
     }
 }
@@ -225,16 +225,16 @@ fn section_7_2_1_must_2_a_stream_that_is_lost_ends_the_connection() {
         let mut lost = connection(role);
         decode(&mut lost, &sent(role, false, Opcode::Binary, &[0; 5000])).unwrap();
         decode(&mut lost, &sent(role, true, Opcode::Ping, b"")).unwrap();
-        assert_eq!(lost.handle_eof(), EndOfStream::Abnormal); // §7.1.5: 1006
+        assert_eq!(lost.handle_eof(), EofKind::Abnormal); // §7.1.5: 1006
         assert!(lost.is_closed() && !lost.can_send());
         assert_eq!(transmitted(&mut lost), []);
         // Only the peer's Close makes a clean end, not this endpoint's Close. The reply to it may still be sent.
         let mut closing = connection(role);
         closing.close(None, Time::ZERO);
-        assert_eq!(closing.handle_eof(), EndOfStream::Abnormal);
+        assert_eq!(closing.handle_eof(), EofKind::Abnormal);
         let mut replying = connection(role);
         decode(&mut replying, &sent(role, true, Opcode::Close, b"")).unwrap();
-        assert_eq!(replying.handle_eof(), EndOfStream::Clean);
+        assert_eq!(replying.handle_eof(), EofKind::Clean);
         assert_eq!(transmitted(&mut replying), [(Opcode::Close, vec![])]);
         assert!(replying.is_closed());
     }

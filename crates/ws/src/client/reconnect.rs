@@ -74,7 +74,7 @@ const MAX_PENDING_BYTES: usize = 1024 * 1024;
 ///
 /// Dropping it closes the connection as dropping a [`WebSocket`] does, and cancels an attempt or a delay at once.
 pub struct ReconnectingWebSocket {
-    connect: Connector,
+    connector: Connector,
     reconnection: Reconnection,
     backoff: Backoff,
     state: State,
@@ -100,10 +100,10 @@ enum State {
 }
 
 impl ReconnectingWebSocket {
-    pub(crate) fn new(connect: Connector, reconnection: Reconnection) -> Self {
+    pub(crate) fn new(connector: Connector, reconnection: Reconnection) -> Self {
         let backoff = reconnection.backoff();
         Self {
-            connect,
+            connector,
             reconnection,
             backoff,
             state: State::Due,
@@ -222,7 +222,7 @@ impl ReconnectingWebSocket {
             match &mut self.state {
                 State::Open { socket, .. } => match ready!(Pin::new(socket).poll_next(cx)) {
                     Some(message) => return Poll::Ready(Some(ReconnectEvent::Message(message))),
-                    None => self.disconnected(),
+                    None => self.handle_disconnected(),
                 },
                 State::Ended(_) => return Poll::Ready(None),
                 State::Due | State::Connecting(_) | State::BackingOff(_) => ready!(self.poll_advance(cx)),
@@ -235,12 +235,12 @@ impl ReconnectingWebSocket {
         match &mut self.state {
             State::Due => {
                 self.push_event(ReconnectEvent::Connecting { attempt: self.backoff.attempts() });
-                self.state = State::Connecting(Mutex::new(self.reconnection.start_attempt(&self.connect)));
+                self.state = State::Connecting(Mutex::new(self.reconnection.start_attempt(&self.connector)));
             }
             State::Connecting(attempt) => {
                 let attempt = attempt.get_mut().unwrap_or_else(PoisonError::into_inner);
                 match ready!(attempt.as_mut().poll(cx)) {
-                    Ok((socket, response)) => self.connected(socket, response),
+                    Ok((socket, response)) => self.handle_connected(socket, response),
                     Err(error) => self.handle_failure(ConnectionFailure::ConnectFailed(Arc::new(error))),
                 }
             }
@@ -253,7 +253,7 @@ impl ReconnectingWebSocket {
         Poll::Ready(())
     }
 
-    fn connected(&mut self, socket: WebSocket, response: Response<()>) {
+    fn handle_connected(&mut self, socket: WebSocket, response: Response<()>) {
         let protocol = socket.protocol().map(str::to_owned);
         self.push_event(ReconnectEvent::Connected { protocol, response: Box::new(response) });
         self.state = State::Open { socket, since: Instant::now() };
@@ -266,7 +266,7 @@ impl ReconnectingWebSocket {
         while let Some(message) = socket.recv().await {
             let event = ReconnectEvent::Message(message);
             kept = kept.saturating_add(event_size(&event));
-            if kept > MAX_PENDING_BYTES + self.connect.max_message_size() {
+            if kept > MAX_PENDING_BYTES + self.connector.max_message_size() {
                 // A TCP stream does not hold that much unread data after writing has failed.
                 self.handle_failure(ConnectionFailure::Disconnected(CloseCause::Io(
                     io::ErrorKind::BrokenPipe,
@@ -275,11 +275,11 @@ impl ReconnectingWebSocket {
             }
             self.pending.push_back(event);
         }
-        self.disconnected();
+        self.handle_disconnected();
     }
 
     /// The connection has ended, and all its messages were received.
-    fn disconnected(&mut self) {
+    fn handle_disconnected(&mut self) {
         let State::Open { socket, since } = &self.state else { return };
         let closed = socket.close_cause().expect("`recv` returned `None`, so the connection is closed");
         // A connection that lasted for `delay_max` restarts the delays: even so, there are no more connections per hour
@@ -291,35 +291,35 @@ impl ReconnectingWebSocket {
         self.handle_failure(ConnectionFailure::Disconnected(closed));
     }
 
-    fn handle_failure(&mut self, lost: ConnectionFailure) {
-        tracing::debug!(%lost, attempts = self.backoff.attempts(), "no WebSocket connection");
-        self.push_event(match &lost {
+    fn handle_failure(&mut self, failure: ConnectionFailure) {
+        tracing::debug!(%failure, attempts = self.backoff.attempts(), "no WebSocket connection");
+        self.push_event(match &failure {
             ConnectionFailure::Disconnected(closed) => ReconnectEvent::Disconnected { cause: closed.clone() },
             ConnectionFailure::ConnectFailed(error) => {
                 ReconnectEvent::ConnectFailed { error: Arc::clone(error) }
             }
         });
-        if self.reconnection.allows_attempt(self.backoff.attempts(), &lost) {
+        if self.reconnection.allows_attempt(self.backoff.attempts(), &failure) {
             let delay =
-                self.backoff.next_delay(random()).saturating_add(lost.retry_after().unwrap_or_default());
+                self.backoff.next_delay(random()).saturating_add(failure.retry_after().unwrap_or_default());
             self.push_event(ReconnectEvent::Reconnecting { attempt: self.backoff.attempts(), delay });
             self.state = State::BackingOff(Box::pin(sleep(delay)));
         } else {
-            self.final_failure = Some(lost.clone());
-            self.push_event(ReconnectEvent::ReconnectFailed { failure: lost });
+            self.final_failure = Some(failure.clone());
+            self.push_event(ReconnectEvent::ReconnectFailed { failure });
             self.state = State::Ended(None);
         }
     }
 
     /// Queues an event for `next_event`. Drops the oldest change if there are too many, and never drops a message.
-    fn push_event(&mut self, change: ReconnectEvent) {
+    fn push_event(&mut self, event: ReconnectEvent) {
         let is_change = |event: &ReconnectEvent| !matches!(event, ReconnectEvent::Message(_));
         if self.pending.iter().filter(|event| is_change(event)).count() >= MAX_PENDING_EVENTS
             && let Some(oldest) = self.pending.iter().position(is_change)
         {
             self.pending.remove(oldest);
         }
-        self.pending.push_back(change);
+        self.pending.push_back(event);
     }
 }
 

@@ -34,9 +34,9 @@ impl Driver<Ready<()>> {
     ///
     /// # Panics
     /// Panics if it is called outside of a Tokio runtime.
-    pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, agreed: &Negotiated) -> WebSocket {
-        let connection = Arc::new(Connection::client(upgraded, limits, agreed.deflate()));
-        let socket = WebSocket::new(Arc::clone(&connection), agreed.protocol().map(Into::into));
+    pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, negotiated: &Negotiated) -> WebSocket {
+        let connection = Arc::new(Connection::client(upgraded, limits, negotiated.deflate()));
+        let socket = WebSocket::new(Arc::clone(&connection), negotiated.protocol().map(Into::into));
         tokio::spawn(Self { connection, handler: None, failed: false, deadline: DeadlineTimer::new() });
         socket
     }

@@ -164,18 +164,18 @@ impl State {
     }
 
     /// Called when nothing more will be received.
-    pub(super) fn handle_stream_ended(&mut self, ended: StreamEnd) {
-        if matches!(ended, StreamEnd::Eof) {
+    pub(super) fn handle_stream_ended(&mut self, end: StreamEnd) {
+        if matches!(end, StreamEnd::Eof) {
             // A peer that ends its half of the stream may still read. It gets what is queued, and a Close, within the
             // close timeout.
             self.stream.close(None, net::now());
         }
-        self.set_close_cause(ended.into());
+        self.set_close_cause(end.into());
         self.wake_receiver = true;
     }
 
-    pub(super) fn set_close_cause(&mut self, closed: CloseCause) {
-        self.close_cause = Some(Box::new(closed));
+    pub(super) fn set_close_cause(&mut self, cause: CloseCause) {
+        self.close_cause = Some(Box::new(cause));
     }
 
     pub(super) fn finish(&mut self) {

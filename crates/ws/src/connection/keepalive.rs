@@ -11,7 +11,7 @@ use crate::limits::Limits;
 
 /// If a check is later than its deadline by this much, the program was not receiving, so the silence says nothing about
 /// the peer.
-const LATE_MILLIS: u32 = 1_000;
+const LATE_CHECK_MILLIS: u32 = 1_000;
 
 /// The time of the peer's last sign of life, and the deadlines that follow. It takes 32 bytes per connection: limits
 /// are stored in milliseconds, so durations above 49 days count as 49 days.
@@ -65,7 +65,7 @@ impl Keepalive {
         let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) else {
             return KeepaliveAction::Wait;
         };
-        let late = !self.pinged && now >= add_millis(deadline, LATE_MILLIS);
+        let late = !self.pinged && now >= add_millis(deadline, LATE_CHECK_MILLIS);
         if self.times_out_next() && !late {
             return KeepaliveAction::TimedOut;
         }

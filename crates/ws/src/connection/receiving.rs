@@ -9,7 +9,7 @@ use tokio::task::coop::poll_proceed;
 use net::StreamEnd;
 use ws_proto::{CloseCode, CloseFrame, Event, Time};
 
-use super::sending::{LONG_FLUSH_THRESHOLD, LONG_MESSAGE};
+use super::sending::{LONG_FLUSH_THRESHOLD, LONG_MESSAGE_THRESHOLD};
 use super::{COOP_BUDGET_BYTES, KeepaliveTimer, Phase, State, defer_wake};
 use crate::connection::keepalive::KeepaliveAction;
 use crate::connection::waiters::Waiters;
@@ -76,7 +76,7 @@ impl State {
         }
         let coop = ready!(poll_proceed(cx));
         loop {
-            let reads = !self.stream.has_backlog();
+            let reads = !self.stream.has_buffered_input();
             let before = self.last_read_at;
             let responses_wait = reads && self.stream.buffered() > 0;
             let counts_pings = !reads && self.stream.is_control_rate_high(self.last_read_at);
@@ -120,7 +120,7 @@ impl State {
                     coop.made_progress();
                     return Poll::Ready(Some(message));
                 }
-                Ok(None) if self.stream.has_backlog() => {
+                Ok(None) if self.stream.has_buffered_input() => {
                     // There may be more control frames, so yield first.
                     cx.waker().wake_by_ref();
                     return self.register_receiver(cx);
@@ -151,9 +151,9 @@ impl State {
     /// as the handler is quick, so that several leave in one write. A Pong is written at once, because the next Ping
     /// would replace it.
     #[inline]
-    fn coalesces_writes(&self, before: Time) -> bool {
-        (LONG_MESSAGE..LONG_FLUSH_THRESHOLD).contains(&self.stream.buffered())
-            && self.last_read_at.saturating_since(before) < QUICK_HANDLER_TIME
+    fn coalesces_writes(&self, previous_read_at: Time) -> bool {
+        (LONG_MESSAGE_THRESHOLD..LONG_FLUSH_THRESHOLD).contains(&self.stream.buffered())
+            && self.last_read_at.saturating_since(previous_read_at) < QUICK_HANDLER_TIME
             && !self.stream.has_pending_control()
     }
 

@@ -27,7 +27,7 @@ pub(super) const LONG_FLUSH_THRESHOLD: usize = 256 * 1024;
 
 /// A message of at least this length is long. The long messages below the threshold above fit into the slices of one
 /// vectored write.
-pub(super) const LONG_MESSAGE: usize = 16 * 1024;
+pub(super) const LONG_MESSAGE_THRESHOLD: usize = 16 * 1024;
 
 /// A fragment of a message.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ impl State {
 
     /// Writes the queue first if it would become long with `length` more bytes.
     pub(super) fn write_early(&mut self, length: usize) {
-        let enough = if length < LONG_MESSAGE { FLUSH_THRESHOLD } else { LONG_FLUSH_THRESHOLD };
+        let enough = if length < LONG_MESSAGE_THRESHOLD { FLUSH_THRESHOLD } else { LONG_FLUSH_THRESHOLD };
         if self.stream.buffered() + length > self.max_write_buffer_size.min(enough) && !self.write_blocked {
             self.flush();
         }
@@ -173,10 +173,10 @@ impl State {
         self.queue_with_key(header, mask, payload);
     }
 
-    fn queue_with_key(&mut self, header: FrameHeader, mask: Option<[u8; 4]>, payload: &Bytes) {
-        let header = FrameHeader { masking_key: mask, ..header }.encode();
+    fn queue_with_key(&mut self, header: FrameHeader, masking_key: Option<[u8; 4]>, payload: &Bytes) {
+        let header = FrameHeader { masking_key, ..header }.encode();
         let queue = self.stream.queue_mut();
-        if let Some(key) = mask {
+        if let Some(key) = masking_key {
             queue_masked(queue, &header, payload, key);
         } else if payload.len() <= MAX_COPY_LEN {
             queue.push_with(|wire| {

@@ -127,8 +127,8 @@ impl Waiters {
         self.close_waiters.entry(ticket).or_default().register(cx);
     }
 
-    fn assign_ticket(&mut self, call: &mut Option<Ticket>) -> Ticket {
-        *call.get_or_insert_with(|| {
+    fn assign_ticket(&mut self, ticket: &mut Option<Ticket>) -> Ticket {
+        *ticket.get_or_insert_with(|| {
             self.last_ticket += 1;
             self.last_ticket
         })
@@ -277,20 +277,20 @@ impl Waiters {
 struct WakerSet {
     wakers: Vec<Waker>,
     /// The wakers in the set, by the two addresses that [`Waker::will_wake`] compares.
-    known: BTreeSet<(usize, usize)>,
+    waker_ids: BTreeSet<(usize, usize)>,
 }
 
 impl WakerSet {
     fn add(&mut self, cx: &Context<'_>) {
         // Use the addresses of the clone: no other waker has them as long as the clone is in the set.
         let waker = cx.waker().clone();
-        if self.known.insert((waker.data().addr(), ptr::from_ref(waker.vtable()).addr())) {
+        if self.waker_ids.insert((waker.data().addr(), ptr::from_ref(waker.vtable()).addr())) {
             self.wakers.push(waker);
         }
     }
 
     fn take(&mut self) -> Vec<Waker> {
-        self.known.clear();
+        self.waker_ids.clear();
         std::mem::take(&mut self.wakers)
     }
 

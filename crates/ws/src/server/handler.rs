@@ -19,7 +19,7 @@ use crate::socket::WebSocket;
     note = "a handler returns `()`, or `Result<(), E>` with `E: Display`",
     note = "if the handler captures something, write `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
 )]
-pub trait Handler<Wants>: Clone + Send + 'static {
+pub trait Handler<M>: Clone + Send + 'static {
     /// The future of one call, which runs for one connection.
     type Future: Future<Output: HandlerOutput> + Send + 'static;
 

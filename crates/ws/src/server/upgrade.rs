@@ -42,7 +42,7 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
     let accepted =
         net::verify_handshake(request.method(), request.uri(), version, request.headers(), extensions)?;
     let upgrade = PendingUpgrade::from_request(request);
-    Ok(Upgrade { accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
+    Ok(Upgrade { request: accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
 }
 
 /// A valid handshake to which no response was sent yet. Accept it with [`on_upgrade`](Self::on_upgrade). If it is
@@ -50,7 +50,7 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
 #[derive(Debug)]
 #[must_use = "the handshake is accepted only if you return the response of `on_upgrade`"]
 pub struct Upgrade {
-    accepted: VerifiedRequest,
+    request: VerifiedRequest,
     upgrade: PendingUpgrade,
     protocol: Option<Box<str>>,
     limits: Limits,
@@ -71,20 +71,20 @@ impl Upgrade {
     /// # Errors
     /// Returns [`HandshakeError::OriginNotAllowed`] if the origin is not allowed; its response is a 403.
     pub fn allow_origins(self, origins: &AllowedOrigins) -> Result<Self, HandshakeError> {
-        self.accepted.verify_origin(origins)?;
+        self.request.verify_origin(origins)?;
         Ok(self)
     }
 
     /// Returns the subprotocols that the client offers, the preferred one first.
     #[must_use]
     pub fn offered_protocols(&self) -> &[String] {
-        self.accepted.protocols()
+        self.request.protocols()
     }
 
     /// Selects a subprotocol. If the client did not offer it, none is selected, because the client would have to fail
     /// the connection.
     pub fn select_protocol(mut self, protocol: &str) -> Self {
-        let is_offered = self.accepted.protocols().iter().any(|offered| offered == protocol);
+        let is_offered = self.request.protocols().iter().any(|offered| offered == protocol);
         self.protocol = is_offered.then(|| protocol.into());
         self
     }
@@ -104,7 +104,7 @@ impl Upgrade {
     /// length can guess the rest of the message. Leave compression off for such messages: do not call this method, or
     /// send them with [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
     pub fn compress(mut self, options: &DeflateOptions) -> Self {
-        self.deflate = self.accepted.deflate(options);
+        self.deflate = self.request.deflate(options);
         self
     }
 
@@ -141,7 +141,7 @@ impl Upgrade {
         Fut: Future<Output: HandlerOutput> + Send + 'static,
         B: Default,
     {
-        let response = self.accepted.response(self.protocol.as_deref(), self.deflate.as_ref());
+        let response = self.request.response(self.protocol.as_deref(), self.deflate.as_ref());
         tokio::spawn(run_upgraded(self.upgrade, self.limits, self.deflate, self.protocol, handler, guard));
         response.map(|()| B::default())
     }

@@ -70,8 +70,8 @@ impl<P: Into<Bytes>> MessageWriter<'_, P> {
     ///
     /// # Errors
     /// The connection is closing or has ended.
-    pub async fn write(&mut self, piece: impl Into<P>) -> Result<(), IncompleteMessage> {
-        let piece: P = piece.into();
+    pub async fn write(&mut self, chunk: impl Into<P>) -> Result<(), IncompleteMessage> {
+        let piece: P = chunk.into();
         self.send(&piece.into(), false).await
     }
 

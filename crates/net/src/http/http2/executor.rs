@@ -33,7 +33,7 @@ pub(super) struct ResponseProgress {
     chunks_offered: AtomicU32,
     /// `Some` from the moment that a CONNECT is accepted until the WebSocket's writer task starts. The value becomes
     /// `true` when our end of the WebSocket's stream is dropped.
-    released: Mutex<Option<watch::Receiver<bool>>>,
+    stream_dropped: Mutex<Option<watch::Receiver<bool>>>,
 }
 
 impl ResponseProgress {
@@ -51,12 +51,12 @@ impl ResponseProgress {
     }
 
     /// Records that the request has become a WebSocket.
-    pub(super) fn set_websocket_accepted(&self, released: watch::Receiver<bool>) {
-        *self.released.lock().unwrap_or_else(PoisonError::into_inner) = Some(released);
+    pub(super) fn set_websocket_accepted(&self, stream_dropped: watch::Receiver<bool>) {
+        *self.stream_dropped.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream_dropped);
     }
 
-    fn take_released(&self) -> Option<watch::Receiver<bool>> {
-        self.released.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_stream_dropped(&self) -> Option<watch::Receiver<bool>> {
+        self.stream_dropped.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn set_chunk_offered(&self) {
@@ -100,7 +100,7 @@ impl StreamExecutor {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, task: F) {
         let (streams, write_timeout) = (self.streams.clone(), self.write_timeout);
-        match CURRENT_RESPONSE.try_with(|request| request.take_released()) {
+        match CURRENT_RESPONSE.try_with(|request| request.take_stream_dropped()) {
             Err(_) => {
                 let counted = StreamGuard::new(streams, |streams| &mut streams.requests);
                 let progress = Arc::new(ResponseProgress::default());
@@ -120,7 +120,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
 async fn run_request(
     task: impl Future<Output = ()>,
     progress: Arc<ResponseProgress>,
-    counted: StreamGuard,
+    guard: StreamGuard,
     write_timeout: Duration,
 ) {
     let mut task = pin!(task);
@@ -133,7 +133,7 @@ async fn run_request(
     })
     .await;
     let has_response = progress.has_response.load(Ordering::Relaxed);
-    counted.streams.send_modify(|streams| {
+    guard.streams.send_modify(|streams| {
         streams.resets = if has_response { streams.resets.saturating_sub(1) } else { streams.resets + 1 };
     });
 }
@@ -164,12 +164,12 @@ impl WriteTimeout {
 /// `write_timeout`.
 async fn run_websocket_writer(
     task: impl Future<Output = ()>,
-    mut released: watch::Receiver<bool>,
-    counted: StreamGuard,
+    mut stream_dropped: watch::Receiver<bool>,
+    guard: StreamGuard,
     write_timeout: Duration,
 ) {
     let timed_out = async {
-        if released.wait_for(|released| *released).await.is_err() {
+        if stream_dropped.wait_for(|released| *released).await.is_err() {
             // The stream was taken without its drop signal, so its drop cannot be observed.
             pending::<()>().await;
         }
@@ -179,7 +179,7 @@ async fn run_websocket_writer(
         () = task => {}
         () = timed_out => tracing::debug!("resetting an HTTP/2 stream: the peer does not read the end of a WebSocket"),
     }
-    drop(counted);
+    drop(guard);
 }
 
 /// Counts a stream until it is dropped.
@@ -189,9 +189,9 @@ struct StreamGuard {
 }
 
 impl StreamGuard {
-    fn new(streams: watch::Sender<StreamCounts>, number: fn(&mut StreamCounts) -> &mut usize) -> Self {
-        streams.send_modify(|streams| *number(streams) += 1);
-        Self { streams, counter: number }
+    fn new(streams: watch::Sender<StreamCounts>, counter: fn(&mut StreamCounts) -> &mut usize) -> Self {
+        streams.send_modify(|streams| *counter(streams) += 1);
+        Self { streams, counter }
     }
 }
 

@@ -43,7 +43,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if request.headers().len() > self.max_headers {
-            return ResponseFuture { service: None, released: None };
+            return ResponseFuture { service: None, stream_dropped: None };
         }
         let mut released = None;
         if request.method() == Method::CONNECT {
@@ -58,7 +58,10 @@ where
         {
             request.headers_mut().insert(HOST, host);
         }
-        ResponseFuture { service: Some(hyper::service::Service::call(&self.service, request)), released }
+        ResponseFuture {
+            service: Some(hyper::service::Service::call(&self.service, request)),
+            stream_dropped: released,
+        }
     }
 }
 
@@ -69,7 +72,7 @@ pin_project! {
         #[pin]
         service: Option<F>,
         // `Some` for a CONNECT.
-        released: Option<watch::Receiver<bool>>,
+        stream_dropped: Option<watch::Receiver<bool>>,
     }
 }
 
@@ -98,7 +101,7 @@ where
             Ok(response) => response,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        if let Some(released) = this.released.take()
+        if let Some(released) = this.stream_dropped.take()
             && response.status().is_success()
         {
             progress.set_websocket_accepted(released);

@@ -27,8 +27,8 @@ pub struct Http2Stream {
 }
 
 impl Http2Stream {
-    pub(crate) fn new(stream: Upgraded, released: Option<StreamDropSignal>) -> Self {
-        Self { stream: TokioIo::new(stream), drop_signal: released }
+    pub(crate) fn new(stream: Upgraded, drop_signal: Option<StreamDropSignal>) -> Self {
+        Self { stream: TokioIo::new(stream), drop_signal }
     }
 }
 

@@ -58,7 +58,7 @@ impl<W> Socket<W> {
         self.deliver(Output::Ack { waiter, arguments })
     }
 
-    fn handle_connect(&mut self, granted: Option<&RawJson<'_>>) {
+    fn handle_connect(&mut self, payload: Option<&RawJson<'_>>) {
         match self.state {
             State::Connecting => {}
             State::Disconnecting { reconnect } => {
@@ -72,12 +72,12 @@ impl<W> Socket<W> {
         }
         self.disconnect_may_cross = false;
         let ConnectPayload { sid, pid } =
-            granted.and_then(|json| json.deserialize().ok()).unwrap_or_default();
-        let Some(id) = sid else { return self.fail_to_connect(ConnectError::UnsupportedServerVersion) };
+            payload.and_then(|json| json.deserialize().ok()).unwrap_or_default();
+        let Some(id) = sid else { return self.fail_connect(ConnectError::UnsupportedServerVersion) };
         let max = self.limits.max_id_len;
         if id.len() > max {
             self.send_disconnect();
-            return self.fail_to_connect(ConnectError::IdTooLong { max });
+            return self.fail_connect(ConnectError::IdTooLong { max });
         }
         let recovered = self.recovery.handle_connect(pid.as_deref().filter(|pid| pid.len() <= max));
         self.state = State::Connected { id: id.into(), recovered };
@@ -89,9 +89,9 @@ impl<W> Socket<W> {
         self.outputs.push_back(Output::Connected { recovered });
     }
 
-    fn handle_connect_error(&mut self, refusal: &RawJson<'_>) {
+    fn handle_connect_error(&mut self, payload: &RawJson<'_>) {
         match self.state {
-            State::Connecting => self.fail_to_connect(ConnectError::from_payload(refusal)),
+            State::Connecting => self.fail_connect(ConnectError::from_payload(payload)),
             State::Disconnecting { reconnect } => self.finish_disconnecting(reconnect),
             State::Inactive | State::AwaitingEngine | State::Authenticating | State::Connected { .. } => {}
         }
@@ -129,7 +129,7 @@ impl<W> Socket<W> {
         }
     }
 
-    fn fail_to_connect(&mut self, error: ConnectError) {
+    fn fail_connect(&mut self, error: ConnectError) {
         self.state = State::Inactive;
         self.clear_receive_buffer();
         self.outputs.push_back(Output::ConnectError(error));

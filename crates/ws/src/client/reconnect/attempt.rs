@@ -32,21 +32,21 @@ pub(super) struct Hooks {
 
 impl Hooks {
     /// Starts an attempt. [`Connector::timeout`] limits the attempt and its hooks together.
-    pub(super) fn start_attempt(&self, connect: &Connector) -> ConnectFuture {
-        let (hooks, connect) = (self.clone(), connect.clone());
+    pub(super) fn start_attempt(&self, connector: &Connector) -> ConnectFuture {
+        let (hooks, connect) = (self.clone(), connector.clone());
         Box::pin(async move { connect.with_timeout(hooks.connect(connect.clone())).await })
     }
 
-    async fn connect(self, mut connect: Connector) -> Result<(WebSocket, Response<()>), ConnectError> {
+    async fn connect(self, mut connector: Connector) -> Result<(WebSocket, Response<()>), ConnectError> {
         if let Some(before_connect) = &self.before_connect {
-            connect = before_connect(connect).await.map_err(ConnectError::Hook)?;
+            connector = before_connect(connector).await.map_err(ConnectError::Hook)?;
         }
         let (mut socket, response) = match &self.connect_over {
             Some(stream) => {
                 let stream = stream(()).await.map_err(|error| ConnectError::Hook(error.into()))?;
-                connect.connect_over_with_response(stream).await?
+                connector.connect_over_with_response(stream).await?
             }
-            None => connect.connect_with_response().await?,
+            None => connector.connect_with_response().await?,
         };
         if let Some(on_connect) = &self.on_connect {
             socket = on_connect(socket).await.map_err(ConnectError::Hook)?;

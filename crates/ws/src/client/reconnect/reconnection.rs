@@ -180,14 +180,14 @@ impl Reconnection {
 
     /// Sets a function that opens a stream for each attempt, for example through a tunnel or to a Unix socket. The
     /// client then connects as [`Connector::connect_over`] does.
-    pub fn connect_over<F, Fut, S>(mut self, stream: F) -> Self
+    pub fn connect_over<F, Fut, S>(mut self, hook: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         self.hooks.connect_over = Some(Arc::new(move |()| {
-            let stream = stream();
+            let stream = hook();
             Box::pin(async move { Ok(Stream::boxed(stream.await?)) })
         }));
         self
@@ -197,13 +197,13 @@ impl Reconnection {
         Backoff::new(self.delay, self.delay_max, self.randomization_factor)
     }
 
-    pub(super) fn start_attempt(&self, connect: &Connector) -> ConnectFuture {
-        self.hooks.start_attempt(connect)
+    pub(super) fn start_attempt(&self, connector: &Connector) -> ConnectFuture {
+        self.hooks.start_attempt(connector)
     }
 
     /// Whether another attempt may follow, after this number of attempts and this failure.
-    pub(super) fn allows_attempt(&self, attempts: u32, lost: &ConnectionFailure) -> bool {
-        self.attempts.is_none_or(|most| attempts < most) && (self.should_reconnect)(lost)
+    pub(super) fn allows_attempt(&self, attempts: u32, failure: &ConnectionFailure) -> bool {
+        self.attempts.is_none_or(|most| attempts < most) && (self.should_reconnect)(failure)
     }
 }
 
