@@ -155,6 +155,6 @@ impl Application for SocketIoApplication {
 
 impl fmt::Debug for SocketIoApplication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketIoHandler").finish_non_exhaustive()
+        f.debug_struct("SocketIoApplication").finish_non_exhaustive()
     }
 }
