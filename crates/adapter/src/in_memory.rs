@@ -32,7 +32,7 @@ use crate::room::Room;
 /// # }
 /// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
 /// let adapter = InMemoryAdapter::new();
-/// adapter.add(Arc::new(Socket(ann)));
+/// adapter.insert(Arc::new(Socket(ann)));
 /// adapter.insert(Arc::new(Socket(bob)));
 /// adapter.add_all(ann, &["news", "sport"])?;
 /// adapter.add_all(bob, &["news"])?;
