@@ -25,18 +25,18 @@ pub trait LocalSocket: Any + Send + Sync {
     /// If `volatile` is set and the connection is not ready, the event may be dropped.
     fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker>;
 
-    /// Disconnects the socket. With `close_connection`, also closes its connection, which ends every other socket on
-    /// it. The adapter holds no lock.
+    /// Disconnects the socket. With `close_connection`, also closes its connection, which disconnects every other
+    /// socket of the connection. The adapter holds no lock during this call.
     fn disconnect(&self, close_connection: bool);
 
-    /// Returns the limits on what the adapter stores for this socket. The adapter holds its locks. Default:
-    /// [`Limits::default`].
+    /// Returns the limits on what the adapter stores for this socket. The adapter holds its locks during this call.
+    /// Default: [`Limits::default`].
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
     /// Is called when [`Adapter::add_sockets`] or another process puts the socket into a room that its limits do not
-    /// allow. The adapter holds no lock. Default: does nothing.
+    /// allow. The adapter holds no lock during this call. Default: does nothing.
     fn on_join_error(&self, error: JoinError) {
         let _ = error;
     }

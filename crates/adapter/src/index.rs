@@ -1,10 +1,10 @@
-//! Which sockets are in which rooms, stored as small numbers.
+//! The index of the sockets and their rooms, both stored as small numbers.
 //!
 //! Hot path. Sockets and rooms have numbered slots. A room is a vector of socket slots. A socket has a list of its
 //! rooms, sorted by slot, with its position in the vector of each room. So a broadcast walks through a vector, and
-//! leaving a room needs no search through its members. A binary search tells whether a socket is in one of several
-//! rooms, which exceptions need, and sending one copy to a member of several rooms. No set of the sockets visited so
-//! far is needed.
+//! leaving a room needs no search through its members. If a broadcast has several rooms or has exceptions, a binary
+//! search in the list of each socket shows whether the socket is in one of these rooms. So each receiver gets one copy,
+//! and the broadcast needs no set of visited sockets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(size_of::<Option<SocketEntry>>(), 40);
         let mut index = RoomIndex::new();
         // The worst case: counts just above a power of two, where a vector has just doubled, and just above seven
-        // eighths of one, where a map has just doubled.
+        // eighths of a power of two, where a map has just doubled.
         for count in 0..=131_073 {
             index.insert(Arc::new(Idle(id(count))));
             if [8193, 57_345, 65_537, 100_000, 114_689, 131_073].contains(&(count + 1)) {

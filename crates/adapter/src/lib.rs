@@ -1,4 +1,5 @@
-//! Rooms, and who receives a broadcast: the Socket.IO adapter interface and the in-memory adapter.
+//! The Socket.IO adapter interface and the in-memory adapter. An adapter stores rooms and selects the receivers of a
+//! broadcast.
 //!
 //! An [`Adapter`] stores the sockets of one namespace ([`LocalSocket`]s) and the [`Room`]s they are in, and delivers
 //! events to the sockets that a [`BroadcastOptions`] selects. [`InMemoryAdapter`] is the adapter of a single process.
@@ -13,8 +14,8 @@
 //! - The receivers are the members of any of the selected rooms, except the members of any excepted room. If no rooms
 //!   are selected, the receivers are all sockets of the namespace. A room that does not exist selects no socket.
 //! - A member of several selected rooms receives one copy.
-//! - A socket is in the room of its own id from [`Adapter::insert`] to [`Adapter::del_all`]. Other sockets may join that
-//!   room like any other room.
+//! - A socket is in the room of its own id from [`Adapter::insert`] to [`Adapter::del_all`]. Other sockets may join
+//!   that room like any other room.
 //! - A socket is in no more rooms than its [`Limits`] allow. A join beyond the limit fails and changes nothing.
 //! - Each socket receives the broadcasts of one thread in the order in which the thread made them.
 //! - While one thread removes a socket, a concurrent broadcast may or may not reach that socket. After

@@ -10,8 +10,8 @@ use socketio_proto::SocketId;
 
 /// The name of a room. Cloning shares the text.
 ///
-/// The room of a socket's own id stores the id inline and needs no allocation. It equals a room that was created from
-/// the same name as text.
+/// The room of a socket's own id stores the id inline and needs no allocation. It is equal to a room that was created
+/// from the text of the id.
 #[derive(Clone)]
 pub struct Room(Name);
 

@@ -1,4 +1,4 @@
-//! Values in numbered slots that do not change.
+//! A vector of values. Each value keeps its slot until it is removed.
 
 /// A vector of optional values that reuses free slots before it grows.
 ///
@@ -7,8 +7,8 @@
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     values: Vec<Option<T>>,
-    /// Free slots, the newest last. The list may still contain slots that were truncated or used again since. `insert`
-    /// discards them.
+    /// Free slots, the newest last. The list may also contain slots that do not exist any more or are in use again.
+    /// `insert` discards them.
     free: Vec<u32>,
 }
 

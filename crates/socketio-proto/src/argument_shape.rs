@@ -29,7 +29,7 @@ pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
     match name.as_bytes() {
         b"()" => ArgumentShape::Empty,
         [b'(', ..] => ArgumentShape::Tuple,
-        // `Arguments` that are forwarded are a list of arguments.
+        // A program forwards `Arguments` as a whole list.
         _ if name.starts_with(ARGUMENTS_TYPE_NAME) => ArgumentShape::Tuple,
         _ => ArgumentShape::Single,
     }

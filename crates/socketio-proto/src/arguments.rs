@@ -1,4 +1,4 @@
-//! Reads raw JSON and attachments as a type of the program.
+//! The arguments of a packet: raw JSON and attachments, which a program deserializes into its own types.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -128,8 +128,8 @@ impl<'a> Arguments<'a> {
         &self.attachments
     }
 
-    /// Converts the arguments into ones that own their data. This needs one allocation for the text, and one for the
-    /// list of attachments if there are any.
+    /// Converts the arguments so that they own their data. This needs one allocation for the text, and one for the list
+    /// of attachments if there are any.
     #[must_use]
     pub fn into_owned(self) -> Arguments<'static> {
         Arguments {
@@ -205,7 +205,7 @@ impl<'a> RawJson<'a> {
             .map_err(|error| ArgumentsError::InvalidPayload { reason: Excerpt(error).to_string() })
     }
 
-    /// Converts the value into one that owns its text.
+    /// Converts the value so that it owns its text.
     #[must_use]
     pub fn into_owned(self) -> RawJson<'static> {
         RawJson(Cow::Owned(self.0.into_owned()))

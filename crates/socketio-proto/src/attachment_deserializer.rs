@@ -1,7 +1,7 @@
 //! A deserializer around serde_json's that replaces placeholders with attachments.
 //!
-//! Used only for packets with attachments. Every nested deserializer, visitor, seed and access is wrapped too, so that
-//! placeholders are replaced at any depth. All other values are passed through.
+//! This module is used only for packets with attachments. Every nested deserializer, visitor, seed and access is
+//! wrapped too, so that placeholders are replaced at any depth. All other values are passed through.
 
 use std::fmt;
 

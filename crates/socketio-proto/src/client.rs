@@ -13,9 +13,9 @@
 //! - Events are sent in the order in which they were emitted. No event is sent twice. An event that was sent on a
 //!   connection that broke may be lost. A buffered event is sent on the next connection.
 //! - Each waiter for an acknowledgement is returned exactly once. If the connection breaks after the event was sent,
-//!   the waiter fails. As long as the event is buffered, the waiter waits too. If its deadline passes in that time, the
-//!   waiter fails and the event is not sent. If the program disconnects the socket or the driver stops reconnecting,
-//!   the waiter always fails.
+//!   the waiter fails. If the event is still buffered, the client keeps the waiter. If its deadline passes while the
+//!   event is buffered, the waiter fails and the event is not sent. If the program disconnects the socket or the driver
+//!   stops reconnecting, the waiter always fails.
 //! - Events are received in order. Events that the server replays come before [`Output::Connected`].
 //! - If the server disconnects a socket or rejects its request, the socket stays disconnected until the program
 //!   connects it again.
@@ -194,7 +194,7 @@ impl<W> Client<W> {
     }
 
     /// Processes a binary message from the server, which is an attachment. Borrowed data is copied, and owned data is
-    /// kept without a copy. Otherwise like [`handle_text`](Self::handle_text).
+    /// kept without a copy. Returns outputs in the same way as [`handle_text`](Self::handle_text).
     ///
     /// # Errors
     /// Returns an error if the server violated the protocol. The driver must close the engine. The client already

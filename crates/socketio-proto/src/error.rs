@@ -22,8 +22,8 @@ pub enum DecodeError {
         /// The limit that was exceeded.
         max: usize,
     },
-    /// The attachments of one packet are larger than
-    /// [`DecoderLimits::max_attachment_bytes`](crate::DecoderLimits::max_attachment_bytes) together.
+    /// The attachments of one packet together are larger than
+    /// [`DecoderLimits::max_attachment_bytes`](crate::DecoderLimits::max_attachment_bytes).
     #[error("the attachments of one packet exceed {max} bytes")]
     AttachmentsTooLarge {
         /// The limit that was exceeded.
@@ -89,8 +89,8 @@ pub enum ArgumentsError {
         /// input of the peer.
         reason: String,
     },
-    /// A payload that is not a list of arguments has another type. Such payloads are the auth payload of a client and
-    /// the details of a rejection.
+    /// The auth payload of a client or the details of a rejection have another type. These payloads are not lists of
+    /// arguments.
     #[error("payload: {reason}")]
     InvalidPayload {
         /// What was expected and what was found, as an [`Excerpt`](crate::Excerpt).

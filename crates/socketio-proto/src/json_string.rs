@@ -1,9 +1,9 @@
 //! Searching and writing JSON strings.
 //!
 //! Hot path for encoding and decoding. To escape a string, serde_json examines each byte separately, with eight
-//! instructions per byte. For a text of one KiB, this cost more than all other work of sending it.
+//! instructions per byte. For a text of one KiB, this costs more than all other work to send the text.
 
-/// Writes a string with its quotes. It is escaped like in `JSON.stringify`: only the characters that must be escaped,
+/// Writes a string with its quotes. Escapes the same characters as `JSON.stringify`: only those that must be escaped,
 /// in the short form if there is one.
 #[inline]
 pub(crate) fn write_json_string(out: &mut Vec<u8>, text: &str) {
@@ -76,7 +76,8 @@ fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
-/// Sets the top bit of the lowest special byte. Higher bytes may be marked wrongly, lower bytes are not.
+/// Sets the top bit of the lowest special byte. May also set the top bit of higher bytes that are not special, but of
+/// no lower byte.
 fn special_mask(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;

@@ -72,7 +72,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Converts the packet into one that owns its data. The name of the main namespace needs no allocation.
+    /// Converts the packet so that it owns its data. The name of the main namespace needs no allocation.
     #[must_use]
     pub fn into_owned(self) -> Packet<'static> {
         match self {
@@ -248,7 +248,7 @@ impl<'a> Event<'a> {
         self.arguments.payload().len() + unescaped + attachments
     }
 
-    /// Converts the event into one that owns its data. The name and the arguments share one allocation.
+    /// Converts the event so that it owns its data. The name and the arguments share one allocation.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {
         Event { name: self.name, arguments: self.arguments.into_owned() }

@@ -43,8 +43,8 @@ pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
     scanner.end()
 }
 
-/// Checks that a text is a JSON array and returns the positions of its elements. `watch` receives all values and keys
-/// in it.
+/// Checks that a text is a JSON array and returns the positions of its elements. `observer` receives all values and
+/// keys in it.
 pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Result<ArraySpans, ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
@@ -79,8 +79,8 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Resul
     Ok(list)
 }
 
-/// Whether a key, as written, has the prefix that serde_json reserves. Only keys that contain an escape or begin with
-/// `$` need a closer look.
+/// Whether a key, as written, has the prefix that serde_json reserves. Only a key that contains an escape or begins
+/// with `$` can have it.
 fn is_reserved_key(key: &str) -> bool {
     if key.contains('\\') {
         serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(SERDE_JSON_PRIVATE_PREFIX))
@@ -284,12 +284,12 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// The open brackets as a stack of bits. A set bit is an object.
+/// The open brackets as a stack of bits. A set bit stands for an object.
 #[derive(Default)]
 struct Nesting {
     innermost: u128,
     depth: usize,
-    /// The full words below the innermost one. 128 open brackets need 16 bytes.
+    /// The bits of the outer brackets, in full words of 128 bits. 128 open brackets need 16 bytes.
     outer: Vec<u128>,
 }
 

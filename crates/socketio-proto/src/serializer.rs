@@ -1,8 +1,8 @@
 //! Writes JSON like `JSON.stringify`, with placeholders for binary values.
 //!
-//! Hot path. The formatter of serde_json's own serializer could change numbers and placeholders, but strings would
-//! still be written byte by byte. Except for numbers and bytes, the output must equal the output of serde_json. A
-//! property test compares the two.
+//! Hot path. A custom formatter for serde_json's own serializer could write numbers and placeholders differently, but
+//! serde_json would still write strings byte by byte. Except for numbers and bytes, the output must equal the output of
+//! serde_json. A property test compares the two.
 
 use std::fmt::{self, Display};
 
@@ -32,7 +32,7 @@ pub(crate) fn write_value<T: Serialize + ?Sized>(
     value.serialize(&mut serializer).map_err(|error| *error.0)
 }
 
-/// Boxed, so that the result of every step fits into a register.
+/// The error is boxed, so that the result of every step fits into a register.
 #[derive(Debug)]
 struct SerializeError(Box<EncodeError>);
 

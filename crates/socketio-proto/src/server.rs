@@ -6,12 +6,12 @@
 //! [`Violation`] closes the connection. It describes the error and gives the [`DisconnectReason`] with which the driver
 //! must close the session.
 //!
-//! The program may disconnect a socket at any time and from any task. The connection does not have to be notified,
-//! because it calls [`Socket::is_disconnected`] whenever this matters.
+//! The program may disconnect a socket at any time and from any task. The driver does not have to notify the
+//! connection: the connection calls [`Socket::is_disconnected`] whenever it needs the state of a socket.
 //!
-//! This module does not decide which namespaces exist. It does not implement middleware or rooms, and it does not match
-//! acknowledgements with their waiters. For these, use an [`AckTable`](crate::AckTable), which other tasks must be able
-//! to access.
+//! This module does not decide which namespaces exist, and it does not implement middleware or rooms. It does not match
+//! acknowledgements with their waiters either. For that, use an [`AckTable`](crate::AckTable), which other tasks must
+//! be able to access.
 //!
 //! ```
 //! use engineio_proto::MessageEncoder;
@@ -182,7 +182,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Processes a binary message from the client, which is an attachment. Borrowed data is copied, and owned data is
-    /// kept without a copy. Otherwise like [`handle_text`](Self::handle_text).
+    /// kept without a copy. Returns `None` in the same cases as [`handle_text`](Self::handle_text).
     ///
     /// # Errors
     /// Returns an error if the client violated the protocol. The connection is then [closed](Self::close), and the
@@ -351,8 +351,8 @@ impl<S: Socket> Connection<S> {
         self.slots.iter().rposition(|slot| slot.namespace() == namespace)
     }
 
-    /// Checks that the client may request this namespace now. Also drops the remains of a removed socket of this
-    /// namespace.
+    /// Checks that the client may request this namespace now. Also deletes the `DisconnectedByServer` slot of this
+    /// namespace, if there is one.
     fn check_connect(&mut self, namespace: &str) -> Result<(), Violation> {
         if self.slots.iter().any(|slot| slot.is_open() && slot.namespace() == namespace) {
             return Err(self.close_with_violation(Violation::DuplicateConnect));

@@ -10,7 +10,7 @@ pub struct Limits {
     /// Protects against a program that emits for hours while the server is unreachable.
     pub max_send_buffer_messages: usize,
 
-    /// The maximum size of these messages in bytes. Default: 16 MiB.
+    /// The maximum size of the messages in the send buffer, in bytes. Default: 16 MiB.
     pub max_send_buffer_bytes: usize,
 
     /// Selects which message is dropped when the send buffer is full. Default: the newest.
@@ -22,7 +22,8 @@ pub struct Limits {
     /// Protects against servers that send events without end and never respond to CONNECT.
     pub max_receive_buffer_events: usize,
 
-    /// The maximum size of these events in bytes. Default: 16 MiB.
+    /// The maximum size of the events that are buffered before the server responds to CONNECT, in bytes.
+    /// Default: 16 MiB.
     pub max_receive_buffer_bytes: usize,
 
     /// The maximum length of a socket id, and of the private id for recovery, in bytes. Servers choose the form of

@@ -30,9 +30,9 @@ pub enum Output<'m, W> {
         event: Event<'m>,
         /// Identifies the acknowledgement, if the server requests one.
         ack: Option<AckId>,
-        /// Whether the last argument was taken for the offset of the event. It is still in the arguments.
-        /// [`Arguments::without_last_string`] removes it. Then the arguments are the ones that the program of the
-        /// server sent, provided that the server adds an offset to every recoverable event.
+        /// Whether the client considers the last argument the offset of the event. The arguments still contain it.
+        /// [`Arguments::without_last_string`] removes it. If the server adds an offset to every recoverable event, the
+        /// remaining arguments are exactly those that the program of the server sent.
         ///
         /// Node's server does this, but not for *volatile* events, and its offsets can have any form. So a string at
         /// the end of a volatile event cannot be distinguished from an offset.
@@ -60,7 +60,7 @@ pub enum Output<'m, W> {
 }
 
 impl<W> Output<'_, W> {
-    /// Converts the output into one that owns its data.
+    /// Converts the output so that it owns its data.
     #[must_use]
     pub fn into_owned(self) -> Output<'static, W> {
         match self {
@@ -204,7 +204,8 @@ impl From<CloseReason> for DisconnectReason {
             CloseReason::TransportError => Self::TransportError,
             CloseReason::TransportClose => Self::TransportClose,
             CloseReason::ParseError => Self::ParseError,
-            // A client session has no shutdown. If a driver passes this reason, it has closed the session itself.
+            // A client session never reports a shutdown of the server. A driver that passes this reason has closed the
+            // session itself.
             CloseReason::ForcedClose | CloseReason::ServerShuttingDown => Self::ForcedClose,
         }
     }

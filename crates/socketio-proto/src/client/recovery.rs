@@ -19,9 +19,9 @@ impl Recovery {
         (!self.offset.is_empty()).then_some(&self.offset)
     }
 
-    /// Stores the private id after the server has accepted the connection. Returns whether the server has replayed the
-    /// missed events: this is so only if the private id is the same as before. Otherwise the offset is deleted. It
-    /// belongs to another session, and with it, Node would replay too many events.
+    /// Stores the private id after the server has accepted the connection. Returns `true` if the private id is the same
+    /// as before, because the server has then replayed the missed events. Otherwise this deletes the offset: it belongs
+    /// to another session, and Node would replay too many events for it.
     pub(super) fn handle_connect(&mut self, pid: Option<&str>) -> bool {
         let recovered = pid.is_some() && self.pid.as_deref() == pid;
         if !recovered {
@@ -31,8 +31,9 @@ impl Recovery {
         recovered
     }
 
-    /// Checks whether the last argument of an event is its offset, stores it, and returns whether it is. The offset is
-    /// a string at the end of an event that requests no acknowledgement, if the server supports recovery.
+    /// Stores the last argument of an event if it is the offset of the event, and returns `true` in this case. A string
+    /// at the end of an event is the offset if the server supports recovery, the event requests no acknowledgement, and
+    /// the string is neither empty nor too long.
     pub(super) fn handle_event(
         &mut self,
         event: &Event<'_>,

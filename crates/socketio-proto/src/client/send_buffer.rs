@@ -9,7 +9,7 @@ use super::limits::{Limits, Overflow};
 /// Messages in the order in which they were emitted, limited in number and bytes.
 #[derive(Debug, Default)]
 pub(super) struct SendBuffer {
-    /// The key is a counter, so that each message can be removed from the middle.
+    /// The key is a counter, so that any message can be removed, not only the oldest.
     messages: BTreeMap<u64, Buffered>,
     next: u64,
     bytes: usize,

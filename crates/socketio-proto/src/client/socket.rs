@@ -27,7 +27,7 @@ pub struct Socket<W> {
     limits: Limits,
     state: State,
     is_engine_open: bool,
-    /// Whether a DISCONNECT packet of the server may still arrive that the server sent before it received ours.
+    /// The server may send DISCONNECT before it receives ours. This is `true` while such a packet may still arrive.
     disconnect_may_cross: bool,
     /// The number of times the socket has connected. An event can be acknowledged only on the connection on which it
     /// was received.
@@ -80,8 +80,8 @@ enum State {
 #[derive(Debug)]
 struct PendingAck<W> {
     waiter: W,
-    /// The key of the event in the send buffer. As long as the event is buffered, the waiter does not fail with the
-    /// connection.
+    /// The key of the event in the send buffer. If the connection ends while the event is buffered, the waiter does not
+    /// fail.
     send_buffer_key: Option<SendBufferKey>,
 }
 
@@ -200,8 +200,8 @@ impl<W> Socket<W> {
     }
 
     /// Supplies the credentials after [`Output::AuthNeeded`]. Does nothing if the connection has ended or the program
-    /// has disconnected the socket since. In this case, the next connection attempt returns [`Output::AuthNeeded`]
-    /// again.
+    /// has disconnected the socket in the meantime. In this case, the next connection attempt returns
+    /// [`Output::AuthNeeded`] again.
     pub fn authenticate(&mut self, auth: Option<&RawJson<'_>>) {
         if matches!(self.state, State::Authenticating) {
             self.send_connect(auth);

@@ -12,7 +12,7 @@ pub enum DisconnectReason {
     ServerNamespaceDisconnect,
     /// The client disconnected from the namespace.
     ClientNamespaceDisconnect,
-    /// The client went away.
+    /// The client closed the connection.
     TransportClose,
     /// The connection failed, the client violated the rules of the transport, or the client read too slowly.
     TransportError,
@@ -22,8 +22,8 @@ pub enum DisconnectReason {
     ParseError,
     /// The client sent an invalid Socket.IO packet, or the task of the connection was cancelled.
     ForcedClose,
-    /// The client violated the protocol: for example, it connected to a namespace twice, or it sent a packet to a
-    /// namespace that it was not connected to. Or it exceeded a limit of the driver.
+    /// The client violated the protocol or exceeded a limit of the driver. For example, it connected to a namespace
+    /// twice, or it sent a packet to a namespace that it was not connected to.
     ForcedServerClose,
     /// The server is shutting down.
     ServerShuttingDown,

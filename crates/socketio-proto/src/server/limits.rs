@@ -13,7 +13,7 @@ pub struct Limits {
     pub connect_timeout: Duration,
 
     /// The maximum time from a packet to its first attachment, and from one attachment to the next. After that, the
-    /// connection is closed. The time does not count while the driver has paused reading. Default: 45 s.
+    /// connection is closed. The timeout does not run while the driver has paused reading. Default: 45 s.
     ///
     /// Protects against clients that announce attachments and never send them. The packet is stored until its last
     /// attachment has arrived.

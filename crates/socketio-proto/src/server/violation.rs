@@ -7,10 +7,12 @@ use crate::error::DecodeError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// The client sent an event to a namespace that it is not connected to, or not yet.
+    /// The client sent an event to a namespace that it is not connected to, for example before its request was
+    /// accepted.
     #[error("the client sent an event to a namespace that it is not connected to")]
     EventNotConnected,
-    /// The client sent an acknowledgement to a namespace that it is not connected to, or not yet.
+    /// The client sent an acknowledgement to a namespace that it is not connected to, for example before its
+    /// request was accepted.
     #[error("the client sent an acknowledgement to a namespace that it is not connected to")]
     AckNotConnected,
     /// The client disconnected from a namespace that it has not requested.

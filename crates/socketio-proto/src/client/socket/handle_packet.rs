@@ -51,8 +51,8 @@ impl<W> Socket<W> {
     }
 
     fn handle_ack<'m>(&mut self, id: u64, arguments: Arguments<'m>) -> Option<Output<'m, W>> {
-        // A correct server never acknowledges a buffered event. If a server does, the event must not be sent any more,
-        // because its waiter has ended.
+        // A correct server never acknowledges a buffered event. If a server does, the event is removed from the buffer,
+        // because its acknowledgement has already arrived.
         let PendingAck { waiter, send_buffer_key } = self.acks.resolve(id)?;
         self.send_buffer.remove(send_buffer_key);
         self.deliver(Output::Ack { waiter, arguments })
@@ -121,7 +121,7 @@ impl<W> Socket<W> {
         }
     }
 
-    /// The server has responded to a CONNECT after which the program has disconnected the socket.
+    /// Handles the server's response to CONNECT for a socket that the program has disconnected in the meantime.
     fn finish_disconnecting(&mut self, reconnect: bool) {
         self.state = State::Inactive;
         if reconnect {
