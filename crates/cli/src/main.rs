@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
                 .context("invalid log filter in --log or TIDEWIRE_LOG")?,
         )
         .with_writer(std::io::stderr)
-        // Internal errors would be written to standard error, too, and panic if it is closed.
+        // The subscriber would also write its internal errors to standard error, and would panic if that is closed.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

@@ -103,7 +103,7 @@ fn load_tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Res
 }
 
 /// The maximum time from the signal to the end of the process, no matter what the clients do. Each part of the shutdown
-/// has its own limit that is not shorter.
+/// also has a limit of its own, which is at least as long.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state of the WebSocket echo.

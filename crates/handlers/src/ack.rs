@@ -47,7 +47,8 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
     /// Like [`send`](Self::send), but also returns the socket with an error, so that the caller can report it.
     fn try_send<T: Serialize>(mut self, value: &T) -> Result<(), (HandlerError, Option<Arc<A>>)> {
         let Some(socket) = self.socket.as_deref() else { return Ok(()) };
-        // Take the socket only afterwards: if the program's `Serialize` panics, `drop` still needs it to tell the peer.
+        // The socket is taken only after the call: if the program's `Serialize` panics, `drop` still needs it to tell
+        // the peer.
         let sent = send_ack(socket, self.id, value);
         if sent.is_err() {
             let _ = send_ack(socket, self.id, &ErrorReply { error: HandlerError::INTERNAL_MESSAGE });
@@ -118,7 +119,7 @@ impl<A: Acknowledge + ?Sized> fmt::Debug for AckSender<A> {
 /// it is ignored.
 ///
 /// If the peer did not request an acknowledgement, [`send`](Self::send) does nothing. If the peer requested one, and
-/// the `Ack` is dropped without sending it, the error hook is called.
+/// the `Ack` is dropped before `send` is called, the error hook is called.
 #[derive(Debug)]
 pub struct Ack<T = ()> {
     /// The type of the socket is erased, so that `Ack<T>` is the same type on both sides.

@@ -15,7 +15,7 @@ use crate::side::Side;
 /// An event handler with its registration options. Cheap to clone.
 pub struct EventHandler<S: Side> {
     pub(crate) call: ErasedHandler<S, Result<(), HandlerError>>,
-    /// The events after this one do not wait for the handler.
+    /// Whether later events start without waiting for the handler.
     pub(crate) concurrent: bool,
 }
 
@@ -141,8 +141,8 @@ impl<'a, S: Side> Registration<'a, S> {
         Self { registry, event }
     }
 
-    /// Marks the handler as concurrent: the events after this one do not wait until the handler has finished. Use it
-    /// for a long job that a later event can cancel.
+    /// Marks the handler as concurrent: later events do not wait until it has finished. Use it for a long job that a
+    /// later event can cancel.
     ///
     /// The side limits how many such handlers of one socket run at the same time (`Limits::max_concurrent_handlers`).
     /// When the limit is reached, the next handler still starts, but the events after it wait.

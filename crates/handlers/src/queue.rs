@@ -19,8 +19,8 @@ use crate::error::HandlerError;
 use crate::side::{HandlerEnv, Side};
 use crate::spawn::{FirstPoll, Spawn, start_handler};
 
-/// Queued events that one poll starts. After that many, the poll returns, so that the queued messages are sent and
-/// other tasks run.
+/// The maximum number of queued events that one poll starts. The poll then returns, so that the queued messages are
+/// sent and other tasks run.
 const MAX_EVENTS_PER_POLL: usize = 32;
 
 /// Memory of a queued event besides its payload.
@@ -39,7 +39,7 @@ pub struct EventQueue<S: Side> {
     current: Option<RunningHandler<S>>,
     /// Running handlers for which no event waits. Most sockets never have one.
     concurrent: Vec<RunningHandler<S>>,
-    /// `current` moves to `concurrent` while that holds fewer handlers than this.
+    /// `current` moves to `concurrent` if `concurrent` has fewer handlers than this.
     max_concurrent: usize,
     queued: VecDeque<QueuedEvent>,
     queued_bytes: usize,
@@ -195,7 +195,7 @@ impl<S: Side> EventQueue<S> {
         let event = IncomingEvent { name, arguments: event.arguments(), ack_sender };
         let mut context = HandlerContext::with_event(env.reborrow(), event);
         let started = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
-        // Without the current handler: it may always run in addition to the concurrent ones.
+        // The limit does not count the current handler, which may always run in addition to the concurrent ones.
         self.max_concurrent = match handler.concurrent {
             true => env.max_concurrent_handlers(),
             false => env.event_table().concurrency_limit() - 1,

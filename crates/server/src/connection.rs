@@ -90,7 +90,7 @@ impl Connection {
         self.session.close();
     }
 
-    /// Disconnects all sockets immediately. Their last handlers may still run.
+    /// Disconnects all sockets immediately. Running handlers continue, and the `on_disconnect` handlers run after them.
     fn close(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
         self.machine.close();
         let server = &self.server;
@@ -141,7 +141,7 @@ fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut T
 }
 
 impl Drop for Connection {
-    /// Removes the sockets from their namespaces in every case, also if the runtime stops or the task panics.
+    /// Removes the sockets from their namespaces, even if the runtime stops or the task panics.
     fn drop(&mut self) {
         for task in self.machine.sockets() {
             task.socket().leave_namespace(DisconnectReason::ForcedClose);
@@ -200,7 +200,7 @@ impl Handler for Connection {
                 advance(entry, server, cx);
             }
         });
-        // Computed after the sockets were advanced, because the engine reads next.
+        // The sockets are advanced before this decision, because the engine reads next.
         let is_paused = self.machine.awaits_attachment() && !self.wants_input();
         self.machine.set_read_paused(is_paused, now);
         if let Some(violation) = self.machine.handle_timeout(now) {
@@ -217,8 +217,8 @@ impl Handler for Connection {
     fn wants_input(&self) -> bool {
         let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();
-        // If a handler awaits an acknowledgement, reading must continue, or it would wait forever. The hard limits
-        // apply then.
+        // If a handler awaits an acknowledgement, the connection must continue to read. Otherwise the handler would
+        // wait forever. The hard limits apply in this case.
         (events < limits.max_queued_events && bytes < limits.max_queued_bytes)
             || self.machine.sockets().any(|task| task.socket().acks().has_waiters())
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Limits of one connection. Each one names the attack that it protects against.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The time in which a client must connect to its first namespace. Protects against connections that never do.
-    /// Default 45 s.
+    /// The time in which a client must connect to its first namespace. Protects against clients that open connections
+    /// and never connect to a namespace. Default 45 s.
     pub connect_timeout: Duration,
     /// The time between a packet and its first attachment, and between two attachments. When it expires, the connection
     /// is closed. Protects against clients that announce attachments and never send them, because the server buffers

@@ -59,8 +59,8 @@ impl Handshake {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the address of the peer, if the HTTP server provides it (the server's own listener does). After a proxy,
-    /// this is the address of the proxy.
+    /// Returns the address of the peer, if the HTTP server provides it (the server's own listener does). If the client
+    /// connects through a proxy, this is the address of the proxy.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.address

@@ -23,7 +23,7 @@ pub(crate) struct SocketDriver {
     events: EventQueue<ServerSide>,
 }
 
-/// The stage of a socket. A handler that was not ready at its first poll is a task here.
+/// The stage of a socket. If a handler was not ready at its first poll, the stage contains its task.
 enum HandlerStage {
     /// The middlewares before index `next` have been called. The last of them may still run.
     Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
@@ -58,8 +58,8 @@ impl socketio_proto::server::Socket for SocketDriver {
 }
 
 impl SocketDriver {
-    /// Creates the driver of a socket whose client requests to connect to a namespace. [`advance`](Self::advance) does
-    /// the rest.
+    /// Creates the driver of a socket whose client requests to connect to a namespace. [`advance`](Self::advance) calls
+    /// the middlewares and handlers.
     pub(crate) fn new(socket: Socket) -> Self {
         let stage = HandlerStage::Middleware { next: 0, running: None };
         Self { socket, stage, events: EventQueue::new() }

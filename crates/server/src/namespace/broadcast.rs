@@ -11,8 +11,8 @@ use crate::socket::{EmitError, Socket, encode_event, log_emit_error};
 /// A selection of sockets that receive an event: all sockets of a namespace, or those in some rooms, except those in
 /// other rooms.
 ///
-/// A socket in several of the rooms receives the event once. The event is encoded once for all sockets. All sockets
-/// receive the events that one thread emits in the order of the calls.
+/// A socket in several of the rooms receives the event once. The event is encoded once for all sockets. Each socket
+/// receives the events of one thread in the order of the calls.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {

@@ -102,8 +102,8 @@ impl Builder {
         self
     }
 
-    /// Sets the maximum number of half-open polling sessions: sessions that have sent nothing since their handshake.
-    /// When this many sessions began after a half-open one, that session is closed. Default 50,000.
+    /// Sets how many polling sessions may start after a half-open session before the half-open one is closed. A session
+    /// is half-open until its client sends the first request after the handshake. Default 50,000.
     #[must_use]
     pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
         self.options.max_half_open_sessions = sessions;

@@ -44,7 +44,7 @@ pub struct AckFuture<R> {
     _response: PhantomData<fn() -> R>,
 }
 
-/// The result of a pending acknowledgement. If the sender is dropped without a result, the socket is disconnected.
+/// The result of a pending acknowledgement. If the socket is disconnected, the sender is dropped without a result.
 type AckResult = Result<Arguments<'static>, AckError>;
 
 impl<R> AckFuture<R> {
@@ -92,7 +92,7 @@ impl<R: DeserializeOwned> Future for AckFuture<R> {
 }
 
 impl<R> Drop for AckFuture<R> {
-    /// Removes the entry from the table in every case.
+    /// Removes the entry from the table, whether or not the acknowledgement has arrived.
     fn drop(&mut self) {
         self.socket.acks().remove(self.id);
     }

@@ -116,7 +116,8 @@ impl<'a> Emitter<'a> {
         sent.map_err(|error| (error, length))
     }
 
-    /// Sends an event immediately and returns a future of the client's acknowledgement, see [`Socket::emit_with_ack`].
+    /// Sends an event immediately and returns a future that resolves to the client's acknowledgement, see
+    /// [`Socket::emit_with_ack`].
     pub fn emit_with_ack<R: DeserializeOwned>(
         self,
         event: impl AsRef<str>,

@@ -60,9 +60,9 @@ impl Socket {
             tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "socket connected");
             self.0.namespace.adapter().insert(Arc::new(self.clone()));
         }
-        // A middleware may have passed the socket to another task that has just disconnected it. That task ran before
-        // the socket was added to the adapter, so it could not remove it. It may also have run before the client
-        // received the connect packet.
+        // A middleware may have passed the socket to another task, and that task may have disconnected it before this
+        // function added it to the adapter. Then this function must remove it from the adapter. The disconnect packet
+        // of that task may have been sent before the connect packet, so this function sends it again.
         if let Some(reason) = self.disconnect_reason() {
             self.0.namespace.adapter().del_all(self.0.id);
             if reason == DisconnectReason::ServerNamespaceDisconnect {
