@@ -12,7 +12,7 @@ const BURST: u32 = 10;
 const REFILL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits log lines of one kind to ten at once and then one per second, and counts the suppressed lines. Protects the
-/// log against peers that repeat an event that is logged.
+/// log against peers that repeat a logged event.
 ///
 /// ```
 /// # use tidewire_net::LogRateLimit;
@@ -61,7 +61,7 @@ impl State {
             self.tokens = BURST;
             self.last_refill = now;
         } else {
-            // Less than `BURST`, so the cast loses nothing.
+            // `passed` is less than `BURST`, so the cast loses nothing.
             let passed = passed as u32;
             self.tokens = (self.tokens + passed).min(BURST);
             self.last_refill = self.last_refill + REFILL_INTERVAL * passed;

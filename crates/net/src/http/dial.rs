@@ -81,7 +81,7 @@ impl Dialer {
         }
     }
 
-    /// Connects to the proxy and has it connect to the target.
+    /// Connects to the proxy and requests a connection to the target.
     async fn tunnel(&self, tunnel: &proxy::ProxyTunnel) -> Result<Stream, DialError> {
         let failed = |error| DialError::Proxy { proxy: tunnel.to_string(), error };
         let unreachable = |error| failed(ProxyError::Unreachable(Box::new(error)));

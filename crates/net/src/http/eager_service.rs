@@ -9,9 +9,10 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
-/// Calls the service before its future is first polled, if it is ready. hyper-util's adapter calls it only in the first
-/// poll. Before that poll, hyper checks whether the client has closed the connection, and drops the future if so: the
-/// service would never see the request of a client that disconnects at once. Nearly all services are always ready.
+/// Calls a ready service at once, before hyper polls the future of the response. hyper-util's adapter calls the service
+/// only in the first poll of the future. Before that poll, hyper checks whether the client has closed the connection,
+/// and if so, drops the future. The service would then never see the request of a client that disconnects at once.
+/// Nearly all services are always ready.
 #[derive(Debug, Clone)]
 pub(crate) struct EagerService<S>(pub(crate) S);
 
@@ -25,7 +26,7 @@ where
 
     fn call(&self, request: R) -> Self::Future {
         let mut service = self.0.clone();
-        // The future polls a service that is not ready again, with the waker of its task.
+        // If the service is not ready, the future polls it again, with the waker of the task.
         match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => EagerFuture::Called { future: service.call(request) },
             Poll::Ready(Err(_)) | Poll::Pending => EagerFuture::Waiting { future: service.oneshot(request) },

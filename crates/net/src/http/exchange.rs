@@ -32,8 +32,8 @@ const MAX_HEADERS: usize = 100;
 /// else. Go's client accepts five.
 const MAX_INFORMATIONAL_RESPONSES: usize = 16;
 
-/// The number of body bytes that are kept if the server does not upgrade. They are for an error message, not for a
-/// page.
+/// The number of body bytes that are kept if the server does not upgrade. They are for an error message, which does not
+/// need a whole HTML page.
 const MAX_BODY_SIZE: usize = 16 * 1024;
 
 /// How long to wait for the body if the server does not upgrade. The head already has the important part.
@@ -44,7 +44,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 pub enum ExchangeResponse {
     /// The server switched protocols (101), or accepted a CONNECT (2xx). The stream now belongs to the caller.
     Upgraded(Response<()>, Upgraded),
-    /// Any other response. Its body holds the first 16 KiB, without the bytes that did not arrive within one second.
+    /// Any other response. Its body holds at most the first 16 KiB, and only the bytes that arrive within one second.
     Response(Response<Bytes>),
 }
 
@@ -97,7 +97,7 @@ pub async fn exchange(stream: Stream, mut request: Request<()>) -> Result<Exchan
     }
 }
 
-/// The server sent no response, or none in HTTP/1.x.
+/// The server sent no response, or the response is not HTTP/1.x.
 #[derive(Debug)]
 pub struct ExchangeError(Cause);
 

@@ -34,9 +34,9 @@ const MAX_DATA_FRAME_SIZE: usize = 16 * 1024;
 /// The number of bytes of one stream that hyper buffers while the connection accepts no writes.
 const MAX_SEND_BUF_SIZE: usize = 64 * 1024;
 
-/// The maximum number of streams that the peer resets before the server has accepted them, in one read; and the maximum
-/// number that the server resets in the life of a connection because they break the protocol. One more ends the
-/// connection with ENHANCE_YOUR_CALM.
+/// Two limits on reset streams: streams that the peer resets before the server has accepted them, counted in one read;
+/// and streams that the server resets because they violate the protocol, counted over the life of the connection. If a
+/// count exceeds its limit, the connection ends with ENHANCE_YOUR_CALM.
 const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 128;
 
@@ -46,8 +46,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Limits on one HTTP/2 connection, in addition to the [`HttpLimits`] that apply to HTTP/1.1 too.
 #[derive(Debug, Clone)]
 pub struct Http2Limits {
-    /// The maximum number of concurrent requests and WebSockets on one connection. A further one is refused, and the
-    /// client may retry it. Protects against floods of requests. Default 100, the minimum that RFC 9113 recommends.
+    /// The maximum number of concurrent requests and WebSockets on one connection. A further request is refused, and
+    /// the client may retry it. Protects against floods of requests. Default 100, the minimum that RFC 9113 recommends.
     pub max_concurrent_streams: u32,
     /// The flow-control window of one stream: the maximum number of received bytes that have not been read yet. The
     /// window of the connection is [`max_concurrent_streams`](Self::max_concurrent_streams) times as large, so that no
@@ -118,8 +118,8 @@ pub(crate) async fn serve<S: HttpService>(
             return Ok(());
         }
         if matches!(stop, ShutdownState::Draining(_)) && streams.requests == 0 && streams.websockets > 0 {
-            // The program ends the WebSockets, so the listener does not wait for them. Without any, the connection ends
-            // by itself after the last responses are sent.
+            // The program ends the WebSockets, so the listener does not wait for them. A connection without WebSockets
+            // ends by itself after the last responses are sent.
             stop = ShutdownState::Done;
         }
         let stopped = async {

@@ -43,21 +43,21 @@ pub struct PeerAddress(pub SocketAddr);
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
     /// How long a client may take to send a complete request head. The time starts when the connection is ready for a
-    /// request. Before the first request, the TLS handshake may take as long again. An HTTP/2 connection is ready for a
-    /// request while it has no open request and no WebSocket. Protects against connections that send a byte now and
-    /// then (slow loris) or nothing at all. Default 10 s.
+    /// request. The TLS handshake has a timeout of the same length. An HTTP/2 connection is ready for a request while
+    /// it has no open request and no WebSocket. Protects against connections that send a byte now and then (slow loris)
+    /// or nothing at all. Default 10 s.
     pub header_read_timeout: Duration,
     /// The maximum size of a request head in bytes. Protects against heads that do not end. Values below 8 KiB count as
     /// 8 KiB. Default 16 KiB.
     pub max_head_size: usize,
     /// The maximum number of header fields of a request. Default 100.
     pub max_headers: usize,
-    /// How long the server waits for a peer that does not read a response, or the end of the connection. Then it closes
-    /// an HTTP/1.1 connection. Over HTTP/2 it resets the stream of the response, and closes the connection if the peer
-    /// reads nothing at all. Protects against clients that send requests and do not read the responses. Does not apply
-    /// to WebSockets. Default 30 s.
+    /// How long the server waits if the peer does not read a response or the end of the connection. After this time the
+    /// server closes an HTTP/1.1 connection. Over HTTP/2 it resets the stream of the response. If the peer reads
+    /// nothing at all, the server closes the connection. Protects against clients that send requests and do not read
+    /// the responses. Does not apply to WebSockets. Default 30 s.
     pub write_timeout: Duration,
-    /// The maximum number of concurrent connections that are not WebSockets, or not yet. Further connections wait in
+    /// The maximum number of concurrent connections that are not upgraded to WebSockets. Further connections wait in
     /// the system's accept queue until one of these ends or is upgraded, and the server logs a warning. Protects
     /// against floods of connections. Default 100,000.
     ///
@@ -215,8 +215,7 @@ impl Listener {
     }
 }
 
-/// A connection's link to the listener that serves it. The listener uses it to request a shutdown, and then waits until
-/// it is dropped.
+/// Tells a connection that its listener shuts down. The listener waits until the connection has dropped this value.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     stopping: watch::Receiver<bool>,

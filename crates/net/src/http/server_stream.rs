@@ -20,8 +20,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A stream whose writes fail after they have waited for `write_timeout`.
 ///
-/// hyper has no timeout for writes. Without this one, a response of megabytes that the client does not read would
-/// outlive its session, for as long as the client's machine acknowledges packets.
+/// hyper has no timeout for writes. Suppose that a client does not read a response of megabytes, but its machine still
+/// acknowledges packets. Without this timeout, the response would stay in memory even after its session has ended.
 ///
 /// The stream is closed as RFC 9112 §9.6 describes. The server may refuse a request before its body has arrived. If a
 /// socket is dropped with unread bytes, the kernel sends a reset, and the reset may overtake the refusal.
@@ -78,8 +78,8 @@ impl ServerStream {
     }
 }
 
-/// Whether the first bytes of the peer may still become the HTTP/2 preface (RFC 9113 §3.4). The HTTP/1.1 parser detects
-/// HTTP/2 by the preface, but would reject a part of it, so the parser gets the preface as a whole.
+/// Collects the first bytes of the peer while they may be the start of the HTTP/2 preface (RFC 9113 §3.4). The HTTP/1.1
+/// parser detects the whole preface, but rejects a part of it. Therefore the parser gets the preface in one piece.
 enum PrefaceState {
     /// The bytes read so far are a prefix of the preface.
     Reading(Vec<u8>),
@@ -114,8 +114,8 @@ impl ServerStream {
 }
 
 impl Drop for ServerStream {
-    /// Closes the stream in a task of its own. hyper does not shut down a connection that failed, nor one whose last
-    /// request was an upgrade that the server refused. The task ends within a second.
+    /// Closes the stream in a task of its own. hyper does not shut down a connection after an error, or after the
+    /// server has refused an upgrade in the last request. The task ends within a second.
     fn drop(&mut self) {
         if self.linger.is_none()
             && let Some(socket) = self.socket.take()

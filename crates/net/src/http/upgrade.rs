@@ -46,8 +46,8 @@ fn protocol(extensions: &Extensions) -> Option<&str> {
     extensions.get::<Protocol>().map(Protocol::as_str)
 }
 
-/// A request whose stream will belong to another protocol after the response. Pass it to
-/// [`finish_upgrade`], which waits for that and returns the stream.
+/// A request whose stream will belong to another protocol after the response. Pass it to [`finish_upgrade`], which
+/// waits for the upgrade and returns the stream.
 #[derive(Debug)]
 pub struct PendingUpgrade {
     upgrade: OnUpgrade,
@@ -73,7 +73,7 @@ pub struct Upgraded {
     pub leftover: Bytes,
 }
 
-/// Every client of such a server causes this warning.
+/// If the HTTP server does not support upgrades, every client causes this warning.
 static UPGRADE_UNSUPPORTED_LOG: LogRateLimit = LogRateLimit::new();
 
 /// Waits for the upgrade of an accepted request and returns the raw stream. This frees the memory of the HTTP parser.
@@ -102,7 +102,7 @@ pub async fn finish_upgrade(pending: PendingUpgrade) -> hyper::Result<Upgraded> 
         let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, released)));
         return Ok(Upgraded { stream, leftover: Bytes::new() });
     }
-    // The type under our own listener.
+    // Our own listener uses this type of stream.
     let upgraded = match upgraded.downcast::<ServerStream>() {
         Ok(parts) => {
             return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });

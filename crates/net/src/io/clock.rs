@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ws_proto::Time;
 
-/// The origin of [`Time`]: a day before the first call of [`now`] in this process. Concurrent tests have paused clocks
-/// of their own, and the clock of the first caller may be far ahead of the others.
+/// The origin of [`Time`]: a day before the first call of [`now`] in this process. In concurrent tests, each test may
+/// pause and advance its own clock. The clock of the first caller may then be far ahead of the others, and their times
+/// must not lie before the origin.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 const ORIGIN_OFFSET: Duration = Duration::from_secs(24 * 60 * 60);

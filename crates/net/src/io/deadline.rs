@@ -15,8 +15,8 @@ use super::clock::instant;
 ///
 /// Moving the deadline to a later time costs nothing: the timer fires at the old time, finds that the deadline has not
 /// passed, and sleeps again. Every pong moves the deadline, so this is the common case. A further poll costs one
-/// comparison: the Tokio timer itself is polled only when it is new or has fired. Therefore always poll it from the
-/// same task. Only that task is woken.
+/// comparison: the Tokio timer itself is polled only when it is new or has fired. Therefore always poll from the same
+/// task: no other task is woken.
 #[derive(Default)]
 pub struct DeadlineTimer {
     armed: Option<(Time, Pin<Box<Sleep>>)>,

@@ -1,8 +1,8 @@
 //! The keys with which a client masks its frames.
 //!
-//! Hot path. A script that can predict the next key can choose the bytes on the wire, and so make a proxy take them for
-//! HTTP. Therefore each key is new and comes from the system's random source (RFC 6455 §5.3, §10.3). A system call for
-//! each key would cost more than the frame, so a thread fetches 256 keys at a time.
+//! Hot path. If a script could predict the next key, it could choose the bytes on the wire, and a proxy might parse
+//! them as HTTP. Therefore each key is new and comes from the system's random source (RFC 6455 §5.3, §10.3). A system
+//! call for each key would cost more than the frame, so a thread fetches 256 keys at a time.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! The queue between the program and the task of a connection. Other tasks touch nothing else of the connection.
+//! The queue between the program and the task of a connection. Other tasks use no other part of the connection.
 //!
 //! Hot path. A push holds a mutex and checks a limit in bytes. The first push after the driver went to sleep takes its
 //! waker. The driver does not sleep while it runs a handler, so an emit from a handler of the same connection wakes
@@ -11,8 +11,8 @@ use super::write_queue::{WireBytes, WriteQueue};
 
 /// The queue between the program and the task that owns a connection (its driver).
 ///
-/// `F` tells in which form the connection's transport writes messages, if it has more than one. The form may change
-/// when the transport does.
+/// `F` is the form in which the transport writes messages. The form may change when the transport changes. A transport
+/// with only one form uses `()`.
 #[derive(Debug)]
 pub struct Outbox<F = ()> {
     state: Mutex<State<F>>,
@@ -261,7 +261,8 @@ impl<F: Copy> Outbox<F> {
 
     /// For the driver: prepares to sleep. `left` is the number of bytes in the driver's own queue. `writable` tells
     /// whether the transport accepted all bytes of the last write. If not, later pushes are queued and wake nobody.
-    /// Returns `false` if something arrived in the meantime: then the driver must not sleep, but look again.
+    /// Returns `false` if something arrived in the meantime: then the driver must not sleep, and must drain the outbox
+    /// again.
     pub fn park(&self, left: usize, writable: bool, cx: &Context<'_>) -> bool {
         let (parked, waiting) = {
             let mut state = self.state();

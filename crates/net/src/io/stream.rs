@@ -33,7 +33,7 @@ pub enum Stream {
     Closed,
 }
 
-/// A boxed stream of a type that this crate does not know.
+/// A boxed stream of any type.
 pub struct BoxedIo(Box<dyn Io>);
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

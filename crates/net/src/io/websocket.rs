@@ -16,8 +16,8 @@ use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
 use super::stream::Stream;
 use super::write_queue::WriteQueue;
 
-/// How long the stream is still read after our end was shut down. A peer that is still sending then gets our close
-/// frame instead of a reset.
+/// How long the stream reads after our end was shut down. Without this, a peer that is still sending would get a reset
+/// instead of our close frame.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// The maximum number of events decoded in one call. A read can hold eleven thousand events. If one call handled all of
@@ -33,8 +33,9 @@ pub const MAX_CLOSING_READS_PER_POLL: usize = 4;
 const LONG_FRAME_THRESHOLD: usize = 16 * 1024;
 
 /// The number of bytes that a read requests after the end of a long frame. A few short messages that follow the frame
-/// then need no read of their own. If another long message follows, these bytes are enough of its beginning to allocate
-/// the buffer for a message of 64 KiB at once: a little more than a sixteenth.
+/// then need no read of their own. If another long message follows, these bytes are its beginning. The buffer of a
+/// message is allocated at once if at least a sixteenth of the message has arrived. 5 KiB are a little more than a
+/// sixteenth of 64 KiB.
 const READ_AHEAD_AFTER_LONG_FRAME: usize = 5 * 1024;
 
 /// No pong is queued while at least this many bytes are queued.
@@ -48,8 +49,8 @@ pub struct WebSocketStream<S> {
     stream: S,
     machine: Connection,
     queue: WriteQueue,
-    /// The bytes that were read and are not decoded yet start at `buffered_input_start`. They are bytes that came after the
-    /// upgrade request, or the rest of a read that [`poll_next`](Self::poll_next) has started to decode. The buffer
+    /// The bytes that were read and are not decoded yet start at `buffered_input_start`. They are bytes that came after
+    /// the upgrade request, or the rest of a read that [`poll_next`](Self::poll_next) has started to decode. The buffer
     /// holds memory only while there is such a rest.
     buffered_input: Vec<u8>,
     buffered_input_start: usize,
@@ -59,7 +60,8 @@ pub struct WebSocketStream<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CloseState {
     Open,
-    /// The peer may still send until then. A server has shut down its end already; a client does so afterwards.
+    /// The peer may still send until `deadline`. A server has already shut down its end. A client shuts down its end
+    /// afterwards.
     Lingering {
         deadline: Time,
     },
@@ -133,9 +135,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 
     /// Reads once and passes each event to `each`, until `each` breaks. Returns `Ready` if something was read.
     ///
-    /// Call it again until it returns `Pending`. But if [`has_buffered_input`](Self::has_buffered_input) returns `true`, first let
-    /// other tasks of the thread run. The bytes that are not decoded when the call returns stay for the next call: the
-    /// bytes after a break, and those after 128 events, where a call stops so that it does not block other tasks.
+    /// Call it again until it returns `Pending`. But if [`has_buffered_input`](Self::has_buffered_input) returns
+    /// `true`, first let other tasks of the thread run. A call stops after a break, and after 128 events, so that it
+    /// does not block other tasks. The next call decodes the remaining bytes.
     ///
     /// # Errors
     /// The connection has ended. The events passed to `each` before the error are valid.
@@ -151,13 +153,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// Decodes events up to the first one for which `pick` returns `Some`, and returns that value. Decodes the rest of
     /// the previous read if there is one, and reads once otherwise. Returns `None` if `pick` took no event.
     ///
-    /// Call it again until it returns `Pending`. But while there is a backlog, let other tasks run in between, as for
-    /// [`poll_read`](Self::poll_read).
+    /// Call it again until it returns `Pending`. But while [`has_buffered_input`](Self::has_buffered_input) returns
+    /// `true`, let other tasks run between two calls.
     ///
     /// This is for callers that take one message at a time. The first call copies the rest of a read, the following
-    /// calls decode it in place, and the last of them frees it. `arrived` is called when there is something to decode,
-    /// and returns the time when it arrived. For a backlog it may return the time of its read, but must return the
-    /// current time if [`is_control_rate_high`](Self::is_control_rate_high).
+    /// calls decode it in place, and the last of them frees it. `arrived` is called when there are bytes to decode, and
+    /// returns the time of their arrival. For the rest of an earlier read, it may return the time of that read. But if
+    /// [`is_control_rate_high`](Self::is_control_rate_high) returns `true`, it must return the current time.
     ///
     /// # Errors
     /// The connection has ended. The values picked before the error are valid.
@@ -258,8 +260,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                 Ok(Some(Event::Close(frame))) => break Err(StreamEnd::Closed(frame)),
                 Ok(Some(event)) => {
                     if let Event::Ping(_) = event {
-                        // Each ping of a read gets its own pong. RFC 6455 §5.5.3 allows a pong for the last ping only,
-                        // and a peer that does not read gets only that. But peers count pongs.
+                        // Each ping of a read gets its own pong. RFC 6455 §5.5.3 also allows a pong to the last ping
+                        // only, but peers count pongs. A peer that does not read gets only the last pong.
                         self.queue_control();
                     }
                     if let Some(picked) = pick(event) {
@@ -351,8 +353,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// second. Returns `Ready` when the stream may be dropped.
     ///
     /// A client waits that second before it shuts down its end, so that the server can close first. The side that
-    /// closes first keeps the connection in the state TIME_WAIT for minutes. RFC 6455 §7.1.1 wants that to be the
-    /// server, where it does less harm.
+    /// closes first keeps the connection in the state TIME_WAIT for minutes. According to RFC 6455 §7.1.1 the server
+    /// should close first, because the state does less harm there.
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_CLOSING_READS_PER_POLL {
             match self.close_state {

@@ -29,7 +29,7 @@ const ALWAYS_COPY_MAX: usize = 64;
 /// If the queue holds at least this many copied bytes, it keeps references to shared frames.
 const SHARE_THRESHOLD: usize = 2 * 1024;
 
-/// The number of written bytes that may remain at the front of the copied ones before they are removed.
+/// Written bytes are removed from the front of the copied bytes only when there are more than this many.
 const COMPACT_THRESHOLD: usize = 16 * 1024;
 
 /// The maximum number of slices in one vectored write.
@@ -68,7 +68,7 @@ pub struct WriteQueue {
     /// The copied bytes. The bytes before `copied_start` have been written.
     copied: Vec<u8>,
     copied_start: usize,
-    /// Shared frames, each with its position: the index in `copied` before which it is written.
+    /// Shared frames, each with its position: an index in `copied`. The frame is written before the byte at this index.
     shared: VecDeque<(usize, Bytes)>,
     len: usize,
 }
@@ -238,7 +238,7 @@ impl WriteQueue {
                 break;
             }
             let (_, frame) =
-                self.shared.front_mut().expect("what was written beyond the copied run is a shared frame");
+                self.shared.front_mut().expect("bytes written after the copied run belong to a shared frame");
             if written < frame.len() {
                 bytes::Buf::advance(frame, written);
                 break;
@@ -249,8 +249,8 @@ impl WriteQueue {
         self.compact();
     }
 
-    /// Removes written bytes from the front of the copied ones. Otherwise they would grow without a bound if a reader
-    /// always lags a little. Moves each byte at most once for each byte written.
+    /// Removes written bytes from the front of `copied`. Otherwise the buffer would grow without limit if the peer
+    /// always lags a little. Moves at most one byte for each byte written.
     fn compact(&mut self) {
         if self.copied_start > COMPACT_THRESHOLD && self.copied_start * 2 > self.copied.len() {
             self.copied.drain(..self.copied_start);

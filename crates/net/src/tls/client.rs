@@ -45,8 +45,8 @@ impl ClientTls {
         ClientTlsBuilder { system: true, roots: Vec::new(), client_auth_cert: None }
     }
 
-    /// Creates a configuration from one of rustls, for all other options. Its `alpn_protocols` must be empty or contain
-    /// only `http/1.1`.
+    /// Creates a configuration from a rustls configuration, which offers all other options. Its `alpn_protocols` must
+    /// be empty or contain only `http/1.1`.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self(config.into())
@@ -112,7 +112,7 @@ impl ClientTlsBuilder {
     /// # Errors
     /// A certificate cannot be used, or there are no root certificates.
     pub fn build(self) -> Result<ClientTls, TlsConfigError> {
-        // Do not use the process-wide default provider: the program decides about that one.
+        // Do not use the process-wide default provider: only the program may choose it.
         let provider = Arc::new(ring::default_provider());
         let verified = Self::config_with_verifier(self.system, self.roots, &provider)?;
         let mut config = match self.client_auth_cert {
@@ -168,10 +168,10 @@ fn classify_handshake_error(error: io::Error) -> TlsError {
     }
 }
 
-/// Describes a certificate error in plain words. rustls does so for most errors, but has only names for some of the
-/// most common ones: an unknown issuer; an issuer with the name of a trusted one but another key (such as two
-/// self-signed certificates for `localhost`); and a CA certificate used for a server, which `openssl req -x509` makes
-/// by default. rustls prints times as seconds since 1970, and host names in the debug format.
+/// Describes a certificate error in plain words. rustls describes most errors, but prints only a name for three common
+/// ones: the issuer is unknown; the issuer has the name of a trusted certificate but a different key (such as two
+/// self-signed certificates for `localhost`); a server uses a CA certificate, which `openssl req -x509` issues by
+/// default. rustls prints times as seconds since 1970, and host names in the debug format.
 fn describe_certificate_error(reason: &CertificateError) -> String {
     match reason {
         CertificateError::BadSignature
@@ -200,7 +200,7 @@ fn describe_certificate_error(reason: &CertificateError) -> String {
     }
 }
 
-/// Formats a time in the largest unit of which there are at least two.
+/// Formats a time in the largest unit that gives at least two.
 fn format_seconds(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
     let (length, unit) =

@@ -68,9 +68,9 @@ impl ServerTls {
         Ok(ServerTlsBuilder { chain: certificates(chain)?, key: private_key(key)?, client_roots: None })
     }
 
-    /// Creates a configuration from one of rustls, for all other options: several host names, keys in hardware,
-    /// certificates that change at runtime. If its `alpn_protocols` is empty, it is set to `h2` and `http/1.1`, the
-    /// protocols that a listener serves.
+    /// Creates a configuration from a rustls configuration, which offers all other options: several host names, keys in
+    /// hardware, certificates that change at runtime. If its `alpn_protocols` is empty, it is set to `h2` and
+    /// `http/1.1`, the protocols that a listener serves.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
         let mut config = config.into();
@@ -141,7 +141,7 @@ impl ServerTlsBuilder {
     /// # Errors
     /// The key does not match the certificate, or one of them cannot be used.
     pub fn build(self) -> Result<ServerTls, TlsConfigError> {
-        // Do not use the process-wide default provider: the program decides about that one.
+        // Do not use the process-wide default provider: only the program may choose it.
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;

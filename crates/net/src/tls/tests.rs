@@ -103,7 +103,7 @@ async fn get(stream: &mut Stream) -> String {
     stream.write_all(request).await.expect("written");
     stream.flush().await.expect("flushed");
     let mut response = String::new();
-    soon(stream.read_to_string(&mut response)).await.expect("an response");
+    soon(stream.read_to_string(&mut response)).await.expect("a response");
     response
 }
 

@@ -45,7 +45,7 @@ impl Proxy {
 
     /// Returns the proxy to use for `target`, or `None` for a direct connection.
     pub(super) fn intercept(&self, target: Target<'_>) -> Option<ProxyTunnel> {
-        // A host that is not valid in a URI cannot be in a list of hosts either. The resolver will refuse it.
+        // If the host is not valid in a URI, connect directly: the resolver rejects such a host.
         let authority: Authority = authority(target.host, target.port).parse().ok()?;
         let scheme = if target.secure { "https" } else { "http" };
         let uri =
@@ -126,7 +126,7 @@ impl fmt::Display for ProxyTunnel {
     }
 }
 
-/// Whether proxies of this scheme take CONNECT requests.
+/// Returns whether this crate can connect to proxies of this scheme.
 fn is_supported_scheme(scheme: &str) -> bool {
     ["http", "https"].contains(&scheme)
 }

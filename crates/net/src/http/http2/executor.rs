@@ -1,12 +1,13 @@
 //! The tasks that hyper starts for a connection: one for each request, and one writer for each WebSocket.
 //!
-//! hyper has no timeout for a peer that gives a stream no flow-control window, and gives no other code access to the
-//! stream. But dropping the task of a stream resets the stream, so this executor drops tasks that time out.
+//! If a peer grants a stream no flow-control window, hyper waits without a timeout, and no other code has access to the
+//! stream. But hyper resets a stream when its task is dropped, so this executor drops tasks that time out.
 //!
-//! An executor gets futures of unnameable types, so a future does not tell to which request it belongs. Therefore each
-//! request task runs with its [`ResponseProgress`] as a task-local value. hyper polls the service and the response body
-//! in that task, and they find the value there. A task started from within a request task is the writer of its
-//! WebSocket. So it does not matter when, in which order or on which thread hyper starts its tasks.
+//! The types of the futures that an executor gets cannot be named, so the executor cannot find out which request a
+//! future belongs to. Therefore each request task runs with its [`ResponseProgress`] as a task-local value. hyper polls
+//! the service and the response body in that task, and they find the value there. A task started from within a request
+//! task is the writer of its WebSocket. So it does not matter when, in which order or on which thread hyper starts its
+//! tasks.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -41,7 +42,7 @@ impl ResponseProgress {
     ///
     /// # Panics
     /// Panics outside of a request task. hyper polls the service and the body of a request only in such a task. If a
-    /// version of hyper did not, every HTTP/2 request would fail, and so would the tests.
+    /// version of hyper polled them in another task, every HTTP/2 request would fail, and the tests would show it.
     pub(super) fn current() -> Arc<Self> {
         CURRENT_RESPONSE.with(Arc::clone)
     }

@@ -112,7 +112,7 @@ where
 
 pin_project! {
     /// A response body that is split into pieces. hyper queues a whole chunk on a stream as soon as the stream has one
-    /// byte of capacity, and nobody could take the rest back.
+    /// byte of capacity, and queued bytes cannot be taken back.
     pub(super) struct DataFrameBody<B: Body> {
         #[pin]
         body: Option<B>,

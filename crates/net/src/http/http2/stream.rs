@@ -57,7 +57,7 @@ impl AsyncRead for Http2Stream {
 }
 
 impl AsyncWrite for Http2Stream {
-    /// Writes at most one DATA frame at a time. hyper would accept any amount, whatever the window.
+    /// Writes at most one DATA frame at a time. hyper would accept any number of bytes, even if the window is full.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let piece = bytes.len().min(MAX_DATA_FRAME_SIZE);
         Pin::new(&mut self.stream).poll_write(cx, &bytes[..piece])

@@ -149,7 +149,8 @@ struct Client {
 impl Client {
     async fn connect(server: SocketAddr, builder: Builder) -> Self {
         let stream = TcpStream::connect(server).await.expect("a server");
-        // Clients do this. Otherwise the frames after a reset wait 40 ms for the server's acknowledgement of the reset.
+        // Real clients set this option. Without it, the frames after a reset wait 40 ms for the server's
+        // acknowledgement of the reset.
         stream.set_nodelay(true).expect("a socket");
         Self::on(stream, builder).await
     }
@@ -178,10 +179,10 @@ impl Client {
     /// Opens a stream for another protocol, and returns the client's end.
     async fn open(&mut self) -> (RecvStream, SendStream<Bytes>) {
         // An extended CONNECT must not be sent before the server's settings have arrived.
-        self.get("/hello").await.expect("an response");
+        self.get("/hello").await.expect("a response");
         let request = Request::connect("http://localhost/open").extension(Protocol::from_static("websocket"));
         let (response, sender) = self.begin(request.body(()).expect("a request")).await;
-        (soon(response).await.expect("an response").into_body(), sender)
+        (soon(response).await.expect("a response").into_body(), sender)
     }
 
     /// Waits until the server has closed the connection.
@@ -473,7 +474,7 @@ async fn a_connection_counts_until_it_closes() {
     second.write_all(PREFACE).await.unwrap();
     settle(&mut first).await;
     not_yet(second.read_u8()).await;
-    // The end of its WebSockets does not free the slot either.
+    // The connection keeps its slot even after its WebSocket has ended.
     drop((open, stream));
     settle(&mut first).await;
     not_yet(second.read_u8()).await;
