@@ -79,8 +79,8 @@ impl std::error::Error for RequestError {}
 
 /// Why a session ended. This is not an error type: a normal end has a reason, too.
 ///
-/// The enum is exhaustive on purpose. The crates above map every reason to their own, and a new reason must not
-/// silently become another one there.
+/// The enum is exhaustive on purpose. The crates above map every reason to a reason of their own. A new reason must
+/// cause a compile error there, and not be mapped to a wrong one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The heartbeat stopped: the server received no pong in time, or the client received no ping in time.

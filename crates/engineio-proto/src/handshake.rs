@@ -40,7 +40,7 @@ impl Transport {
     }
 }
 
-/// The protocol settings of a server. The open packet announces those that the client needs.
+/// The protocol settings of a server. The open packet announces the settings that the client needs.
 ///
 /// The defaults are the same as in the Node packages, so a client that is tuned for Node needs no changes.
 #[derive(Debug, Clone)]
@@ -149,7 +149,7 @@ impl Handshake {
     /// # Errors
     /// Returns an error for the first member that is not usable.
     pub fn parse(json: &str, max_id_length: usize) -> Result<Self, HandshakeError> {
-        // A derived struct would accept a list, too.
+        // The derived `Deserialize` would also accept a JSON list.
         if !json.trim_ascii_start().starts_with('{') {
             return Err(HandshakeError::Json);
         }
@@ -174,7 +174,8 @@ impl Handshake {
                 if bytes < 0.0 {
                     return Err(HandshakeError::MaxPayload);
                 }
-                // A number that does not fit a `usize` becomes the largest `usize`, which limits nothing either.
+                // A number that is too large for a `usize` becomes the largest `usize`, which does not limit anything
+                // in practice.
                 Some(bytes as usize).filter(|bytes| *bytes > 0)
             }
             None => None,

@@ -83,8 +83,8 @@ impl MessageEncoder {
 
     /// Puts `bytes`, which must be UTF-8, in front of the text written so far.
     ///
-    /// Only `bytes` are copied if they fit into the headroom, which fails only for an unusually long namespace. In that
-    /// case the text is moved once.
+    /// If `bytes` fit into the headroom, only `bytes` are copied. If they do not fit, the text is moved once; this
+    /// happens only with an unusually long namespace.
     pub fn prepend(&mut self, bytes: &[u8]) {
         if bytes.len() + MAX_FRAMING_HEADER_LEN + 1 > self.packet_start {
             self.text.splice(self.packet_start..self.packet_start, bytes.iter().copied());
@@ -217,7 +217,7 @@ struct Shared {
 }
 
 impl SharedMessage {
-    /// `body` is the offset of the body in `packet`.
+    /// Copies `packet` into shared memory. `body` is the offset of the body in `packet`.
     fn new(packet: &[u8], body: usize, attachments: Box<[Bytes]>) -> Self {
         let header = Framing::WebSocket.header(DataKind::Text, packet.len());
         let mut text = Vec::with_capacity(header.len() + packet.len());

@@ -11,7 +11,7 @@ use ws_proto::copy::append;
 pub enum Packet<'a> {
     /// `0`: the handshake, from the server. Its data is JSON.
     Open(&'a str),
-    /// `1`: requests the peer to close the transport.
+    /// `1`: tells the peer to close the transport.
     Close,
     /// `2`: a heartbeat ping of the server, or `2probe` from a client on the candidate that it wants to upgrade to.
     Ping(&'a str),

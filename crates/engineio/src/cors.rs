@@ -55,7 +55,8 @@ impl Cors {
                 if let Some(origin) = request.get(ORIGIN).filter(|origin| list.contains(origin)) {
                     response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 }
-                // For other origins, too: a cache must not return this response to them.
+                // Set this header even if the origin is not listed: a cache must not return a response for one origin
+                // to another.
                 response.append(VARY, HeaderValue::from_static("Origin"));
             }
         }

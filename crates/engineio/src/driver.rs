@@ -1,7 +1,7 @@
 //! The task of a session. It owns the state machine, the transport and the handler.
 //!
-//! Hot path. The driver works in turns. In one turn it reads what has arrived, passes each message to the handler
-//! without copying it, takes what was sent in the meantime from the outbox, and writes it at once.
+//! Hot path. The driver works in turns. In one turn it reads the input and passes each message to the handler without
+//! copying it. Then it takes the queued messages from the outbox and writes them at once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -171,8 +171,8 @@ impl<A: Application> Driver<A> {
         if !notified {
             return;
         }
-        // The next turn handles what a command causes, such as a poll that can get its response. A notification without
-        // a command is for the handler, which the next turn polls, too.
+        // Another turn must follow, because a command may cause work, such as the response to a GET. A notification
+        // without a command is for the handler, and the next turn polls the handler.
         self.was_notified = true;
         for command in self.session().take_commands() {
             self.handle_command(command, now, cx);
@@ -255,7 +255,7 @@ impl<A: Application> Future for Driver<A> {
             // Timers come after the output, because closing the connection there sets a deadline.
             let due = this.poll_timers(now, cx);
             if !was_closed && this.is_closed {
-                // Only now may the handler have new work, and the transport must still be closed.
+                // The end of the session may have given the handler new work, and the transport must still be closed.
                 continue;
             }
             if this.is_closed && matches!(this.transport, SessionTransport::Closed) && handled.is_ready() {

@@ -172,7 +172,7 @@ impl<A> Drop for SessionGuard<A> {
     }
 }
 
-/// What [`Engine::handle`] has for a request before it waits for anything.
+/// The result of [`Engine::handle`] before its future is first polled: a response, or a GET or POST that must wait.
 enum PendingResponse {
     Ready(Response<Full<Bytes>>),
     Poll(PendingPoll),

@@ -8,7 +8,7 @@ use engineio_proto::server::Settings;
 
 use crate::cors::Cors;
 
-/// The settings of an [`Engine`](crate::Engine). The defaults are the same as in the Node packages if these have one.
+/// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The prefix of the paths that the engine handles. Default `/engine.io/`.

@@ -1,8 +1,8 @@
 //! The transports, which carry the packets of a session.
 //!
 //! Hot path. [`SessionTransport`] is an enum, not a trait object. Each kind has a file of its own and the same methods.
-//! Another transport needs one more file and one more variant here; its name and its framing are in `engineio_proto`.
-//! So far, a candidate for an upgrade is always a WebSocket (`driver.rs`).
+//! Another transport needs one more file and one more variant here; its name and its framing are in `engineio_proto`. A
+//! candidate for an upgrade is always a WebSocket (`driver.rs`).
 
 mod polling;
 mod websocket;
@@ -63,8 +63,8 @@ impl SessionTransport {
         }
     }
 
-    /// Returns whether so much is queued for the client that nothing more is read from it. A client that sends requests
-    /// faster than it reads the responses is slowed down, not disconnected.
+    /// Returns whether too many bytes are queued for the client. While this is so, the driver reads nothing from the
+    /// client. A client that sends requests faster than it reads the responses is slowed down, not disconnected.
     pub(crate) fn is_backpressured(&self) -> bool {
         match self {
             Self::WebSocket(websocket) => websocket.is_backpressured(),
@@ -91,8 +91,8 @@ impl SessionTransport {
         }
     }
 
-    /// Starts to close the transport. What was queued before is still sent, until `deadline` at the latest. Drive this
-    /// with [`poll_close`](Self::poll_close).
+    /// Starts to close the transport. The transport still sends the bytes queued before, until `deadline` at the
+    /// latest. Drive this with [`poll_close`](Self::poll_close).
     pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox<Framing>, now: Time, deadline: Time) {
         match self {
             Self::Polling(polling) => polling.close(reason, outbox, deadline),
@@ -181,7 +181,7 @@ impl SessionTransport {
 }
 
 impl OutputStatus {
-    /// Nothing was sent, and the transport accepts nothing.
+    /// Returns the status of a transport that has sent nothing and accepts nothing.
     fn idle(outbox: &Outbox<Framing>) -> Self {
         Self { close_reason: None, unsent: 0, is_writable: false, signals: outbox.take_signals() }
     }

@@ -18,8 +18,8 @@ pub struct Session {
     handshake: Option<Box<Handshake>>,
     upgrade: Upgrade,
     requests: Requests,
-    /// A ping has arrived, and no pong has been sent since. One pong responds to several pings, so that a server cannot
-    /// make its client collect pongs.
+    /// A ping has arrived, and no pong has been sent since. One pong responds to several pings. Otherwise a server
+    /// could make the client queue pongs without limit.
     pong_pending: bool,
     /// While this is true, the driver does not read. A missing ping then does not mean that the server is gone.
     read_paused: bool,
@@ -134,7 +134,8 @@ impl Session {
                     self.pong_pending = true;
                     Received::Nothing
                 }
-                // A second open packet would give the JavaScript client another session id. No server sends one.
+                // The JavaScript client takes the session id from a second open packet. No server sends a second open
+                // packet.
                 Packet::Open(_) | Packet::Close | Packet::Pong(_) | Packet::Upgrade | Packet::Noop => {
                     Received::Nothing
                 }
@@ -199,8 +200,8 @@ impl Session {
     }
 
     /// Tells the machine that the driver stops reading (`true`) or reads again (`false`). While the driver does not
-    /// read, a missing ping does not end the session, and no GET starts. When the driver reads again, the server's full
-    /// time for the next ping starts anew.
+    /// read, a missing ping does not end the session, and no GET starts. When the driver reads again, the server has
+    /// the full time for its next ping.
     ///
     /// The server's own timeout keeps running. If a client reads nothing for longer than the server's `pingTimeout`, it
     /// loses the session.
@@ -257,8 +258,8 @@ impl Session {
             && !self.requests.post
     }
 
-    /// Returns what to send next. `waiting` is the [length](Packet::encoded_len) of each queued message in its text
-    /// form, in order.
+    /// Returns what to send next. `queued_lens` are the [lengths](Packet::encoded_len) of the queued messages in their
+    /// text form, in order.
     ///
     /// On polling, send the packets of one call in one POST. The next POST starts after
     /// [`handle_post_finished`](Self::handle_post_finished). The body is never longer than the server's `maxPayload`,
@@ -378,8 +379,8 @@ impl Session {
 /// Returns how many packets with these `lengths` fit into a POST of at most `limit` bytes, after a packet of length
 /// `first` if there is one. The very first packet always counts, because otherwise it would wait forever.
 ///
-/// The JavaScript client estimates these lengths. They are exact here, so the body never exceeds the limit by a few
-/// bytes.
+/// The JavaScript client estimates these lengths, so its body may exceed the limit by a few bytes. Here the lengths are
+/// exact.
 fn count_fitting(first: Option<usize>, lengths: impl Iterator<Item = usize>, limit: usize) -> usize {
     let mut body = first;
     lengths

@@ -1,4 +1,4 @@
-//! The client behaves like `engine.io-client` 6.6, except where it is better.
+//! Checks that the client behaves like `engine.io-client` 6.6, apart from deliberate improvements.
 
 use super::*;
 use crate::handshake::Handshake;

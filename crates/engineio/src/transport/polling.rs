@@ -146,7 +146,7 @@ impl Polling {
             });
             self.close_state = CloseState::Closed;
         } else {
-            // Only if the application closed the session is it worth waiting for another GET.
+            // It is worth waiting for another GET only if the application closed the session.
             self.close_state = match reason {
                 CloseReason::ForcedClose => CloseState::AwaitingPoll { deadline },
                 _ => CloseState::Closed,
@@ -174,7 +174,8 @@ impl Polling {
         }
     }
 
-    /// Upgrades the session to `next`, together with the queued packets.
+    /// Moves the queued packets to `next`, and tells a waiting GET that the session has upgraded. Returns a POST that
+    /// is not handled yet.
     pub(super) fn drain_to(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) -> Option<PostRequest> {
         outbox.change_framing(Framing::WebSocket, &mut self.queue);
         next.append_reframed(&mut self.queue);
