@@ -119,7 +119,7 @@ pub struct Settings {
     /// The longest session id that the client accepts, in bytes. If the id is longer, the session does not open.
     /// Protects against URLs that are too long for proxies, and against servers that fill the client's memory with long
     /// ids. Default 1,024.
-    pub max_id_length: usize,
+    pub max_id_len: usize,
 }
 
 impl Default for Settings {
@@ -129,7 +129,7 @@ impl Default for Settings {
             upgrade: true,
             connect_timeout: Duration::from_secs(20),
             probe_timeout: Duration::from_secs(10),
-            max_id_length: 1_024,
+            max_id_len: 1_024,
         }
     }
 }

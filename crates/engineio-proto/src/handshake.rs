@@ -144,18 +144,18 @@ impl Handshake {
     /// The longest time that a JavaScript timer can wait, in milliseconds: 24.8 days.
     const MAX_TIMER_MS: f64 = 2_147_483_647.0;
 
-    /// Parses the data of an open packet. The session id may be at most `max_id_length` bytes long.
+    /// Parses the data of an open packet. The session id may be at most `max_id_len` bytes long.
     ///
     /// # Errors
     /// Returns an error for the first member that is not usable.
-    pub fn parse(json: &str, max_id_length: usize) -> Result<Self, HandshakeError> {
+    pub fn parse(json: &str, max_id_len: usize) -> Result<Self, HandshakeError> {
         // The derived `Deserialize` would also accept a JSON list.
         if !json.trim_ascii_start().starts_with('{') {
             return Err(HandshakeError::Json);
         }
         let members: RawHandshake<'_> = serde_json::from_str(json).map_err(|_| HandshakeError::Json)?;
         let session_id: Box<str> = parse_member(members.sid).ok_or(HandshakeError::SessionId)?;
-        if session_id.is_empty() || session_id.len() > max_id_length {
+        if session_id.is_empty() || session_id.len() > max_id_len {
             return Err(HandshakeError::SessionId);
         }
         let upgrades = match members.upgrades {

@@ -10,8 +10,8 @@ use serde::de::{self, Visitor};
 use crate::arguments::{Arguments, RawJson};
 use crate::error::DecodeError;
 use crate::header::Header;
-use crate::placeholder::{PlaceholderValidator, ScanObserver};
-use crate::scan::{self, ArraySpans, ScanError};
+use crate::placeholder::PlaceholderValidator;
+use crate::scan::{self, ArraySpans, ScanError, ScanObserver};
 
 /// A packet of Socket.IO 5, complete with its attachments.
 ///

@@ -1,28 +1,11 @@
 //! Placeholders: the objects that represent attachments in a payload.
 
+use crate::scan::ScanObserver;
+
 /// The key that marks an object as a placeholder.
 pub(crate) const PLACEHOLDER_KEY: &str = "_placeholder";
 /// The key of the index of the attachment.
 pub(crate) const NUM_KEY: &str = "num";
-
-/// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
-pub(crate) trait ScanObserver {
-    /// An object or an array begins.
-    fn open(&mut self, is_object: bool);
-    /// A key of the innermost object, as written, including its quotes.
-    fn key(&mut self, raw: &str);
-    /// A value that is neither an object nor an array, as written.
-    fn scalar(&mut self, raw: &str);
-    /// The innermost object or array ends.
-    fn close(&mut self);
-}
-
-impl ScanObserver for () {
-    fn open(&mut self, _object: bool) {}
-    fn key(&mut self, _raw: &str) {}
-    fn scalar(&mut self, _raw: &str) {}
-    fn close(&mut self) {}
-}
 
 /// Checks that every placeholder of a payload refers to an attachment: an object whose `_placeholder` is `true` must
 /// have a `num` that is the index of an attachment.

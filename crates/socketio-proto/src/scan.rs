@@ -8,7 +8,25 @@
 use std::ops::Range;
 
 use crate::json_string::unescaped_prefix_len;
-use crate::placeholder::ScanObserver;
+
+/// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
+pub(crate) trait ScanObserver {
+    /// An object or an array begins.
+    fn open(&mut self, is_is_object: bool);
+    /// A key of the innermost object, as written, including its quotes.
+    fn key(&mut self, raw: &str);
+    /// A value that is neither an object nor an array, as written.
+    fn scalar(&mut self, raw: &str);
+    /// The innermost object or array ends.
+    fn close(&mut self);
+}
+
+impl ScanObserver for () {
+    fn open(&mut self, _is_object: bool) {}
+    fn key(&mut self, _raw: &str) {}
+    fn scalar(&mut self, _raw: &str) {}
+    fn close(&mut self) {}
+}
 
 /// The positions of the parts of a JSON array, as offsets into the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +182,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// Scans the key of a member and the colon after it.
-    fn key<W: ScanObserver>(&mut self, watch: &mut W) -> Result<(), ScanError> {
+    fn key<W: ScanObserver>(&mut self, observer: &mut W) -> Result<(), ScanError> {
         let start = self.position;
         if self.peek() != Some(b'"') {
             return Err(self.error());
@@ -174,7 +192,7 @@ impl<'t> Scanner<'t> {
         if is_reserved_key(key) {
             return Err(ScanError::ReservedKey(start));
         }
-        watch.key(key);
+        observer.key(key);
         self.whitespace();
         self.expect(b':')?;
         self.whitespace();
@@ -245,12 +263,16 @@ impl<'t> Scanner<'t> {
         if self.position == start { Err(self.error()) } else { Ok(()) }
     }
 
-    fn literal<W: ScanObserver>(&mut self, literal: &'static [u8], watch: &mut W) -> Result<(), ScanError> {
+    fn literal<W: ScanObserver>(
+        &mut self,
+        literal: &'static [u8],
+        observer: &mut W,
+    ) -> Result<(), ScanError> {
         let start = self.position;
         for &byte in literal {
             self.expect(byte)?;
         }
-        watch.scalar(&self.text[start..self.position]);
+        observer.scalar(&self.text[start..self.position]);
         Ok(())
     }
 

@@ -38,7 +38,7 @@ pub struct Connection {
     max_fragments: u32,
     fragments: u32,
     close_timeout_millis: u32,
-    max_control_frames: u16,
+    max_control_frame_burst: u16,
     /// The time at which the rate limit of control frames is back at zero. Each control frame moves it by its share
     /// of ten seconds.
     control_bucket_empty_at: Time,
@@ -67,7 +67,7 @@ impl Connection {
             max_fragments: limits.max_fragments,
             fragments: 0,
             close_timeout_millis: u32::try_from(limits.close_timeout.as_millis()).unwrap_or(u32::MAX),
-            max_control_frames: limits.max_control_frames.max(1),
+            max_control_frame_burst: limits.max_control_frame_burst.max(1),
             control_bucket_empty_at: Time::ZERO,
             partial_header_len: 0,
             role,

@@ -57,7 +57,7 @@ pub enum ProtocolError {
         /// The limit.
         limit: u32,
     },
-    /// Pings and Pongs arrive faster than [`Limits::max_control_frames`](crate::Limits::max_control_frames) allows.
+    /// Pings and Pongs arrive faster than [`Limits::max_control_frame_burst`](crate::Limits::max_control_frame_burst) allows.
     #[error("more than {limit} pings and pongs in ten seconds")]
     TooManyControlFrames {
         /// The limit.

@@ -40,7 +40,7 @@ pub struct Limits {
     /// exceeds the limit, the connection is closed with 1008. The default is a hundred times what the most active
     /// peers send, because everything that a program has not read for a while arrives at once. At the sustained rate,
     /// a flood costs about one percent of a processor.
-    pub max_control_frames: u16,
+    pub max_control_frame_burst: u16,
 
     /// The maximum duration of a close, from its first Close frame to the end of the stream. Default: 10 seconds.
     ///
@@ -54,7 +54,7 @@ impl Default for Limits {
         Limits {
             max_message_size: 16 * 1024 * 1024,
             max_fragments: 131_072,
-            max_control_frames: 10_000,
+            max_control_frame_burst: 10_000,
             close_timeout: Duration::from_secs(10),
         }
     }

@@ -15,7 +15,7 @@ use tidewire_ws_proto::{
 const SMALL: Limits = Limits {
     max_message_size: 1_000,
     max_fragments: 5,
-    max_control_frames: 100,
+    max_control_frame_burst: 100,
     close_timeout: std::time::Duration::from_secs(10),
 };
 

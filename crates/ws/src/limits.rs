@@ -27,7 +27,7 @@ pub struct Limits {
     ///
     /// Protects against peers that send Pings only to make us respond, which costs time and carries no message. A peer
     /// that exceeds the rate has its connection closed with code 1008.
-    pub max_control_frames: u16,
+    pub max_control_frame_burst: u16,
 
     /// The maximum number of bytes that are queued to be written. Default: 1 MiB.
     ///
@@ -72,7 +72,7 @@ impl Limits {
         ws_proto::Limits {
             max_message_size: self.max_message_size,
             max_fragments: self.max_fragments,
-            max_control_frames: self.max_control_frames,
+            max_control_frame_burst: self.max_control_frame_burst,
             close_timeout: self.close_timeout,
         }
     }
@@ -84,7 +84,7 @@ impl Default for Limits {
         Self {
             max_message_size: protocol.max_message_size,
             max_fragments: protocol.max_fragments,
-            max_control_frames: protocol.max_control_frames,
+            max_control_frame_burst: protocol.max_control_frame_burst,
             max_write_buffer_size: 1024 * 1024,
             close_timeout: protocol.close_timeout,
             ping_after: Some(Duration::from_secs(50)),

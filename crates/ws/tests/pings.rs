@@ -175,7 +175,7 @@ async fn a_ping_waits_for_capacity_like_a_message() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ping_each_second_is_within_the_limit_even_if_messages_are_received_slowly() {
-    let limits = Limits { max_control_frames: 10, ..Limits::default() };
+    let limits = Limits { max_control_frame_burst: 10, ..Limits::default() };
     let mut client = connect_with(limits, 64 * 1024, b"", async |mut socket: WebSocket| {
         while let Some(message) = socket.recv().await {
             sleep(Duration::from_secs(2)).await;

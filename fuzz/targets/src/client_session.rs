@@ -60,7 +60,7 @@ impl Run {
             connect_timeout: milliseconds()?,
             probe_timeout: milliseconds()?,
             upgrade: choices.ratio(7_u8, 8)?,
-            max_id_length: choices.int_in_range(0..=40)?,
+            max_id_len: choices.int_in_range(0..=40)?,
             ..Settings::default()
         };
         Ok(Self {
@@ -148,7 +148,7 @@ impl Run {
                 let announced: serde_json::Value = serde_json::from_str(json).expect("it was read as JSON");
                 let id = self.session.id().expect("an open session has an id");
                 assert_eq!(announced["sid"], id);
-                assert!((1..=self.settings.max_id_length).contains(&id.len()));
+                assert!((1..=self.settings.max_id_len).contains(&id.len()));
                 let heartbeat = self.heartbeat().as_millis();
                 assert!((1..=2_147_483_647).contains(&heartbeat), "{heartbeat}");
             }

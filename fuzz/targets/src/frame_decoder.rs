@@ -107,7 +107,7 @@ impl<'a> Case<'a> {
                 },
                 max_fragments: if fragments == 0 { defaults.max_fragments } else { fragments.into() },
                 // This limit has its own tests. Here no time passes.
-                max_control_frames: u16::MAX,
+                max_control_frame_burst: u16::MAX,
                 close_timeout: Duration::from_secs(3),
             },
             steps: choices.arbitrary()?,

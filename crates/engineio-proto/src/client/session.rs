@@ -25,7 +25,7 @@ pub struct Session {
     read_paused: bool,
     /// The transports that the session may upgrade to. Empty once the session is open.
     candidates: Vec<Transport>,
-    max_id_length: usize,
+    max_id_len: usize,
 }
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Session {
             pong_pending: false,
             read_paused: false,
             candidates: better.collect(),
-            max_id_length: settings.max_id_length,
+            max_id_len: settings.max_id_len,
         }
     }
 
@@ -326,7 +326,7 @@ impl Session {
     }
 
     fn handle_open(&mut self, json: &str, now: Time) -> Received<'static> {
-        match Handshake::parse(json, self.max_id_length) {
+        match Handshake::parse(json, self.max_id_len) {
             Ok(handshake) => {
                 let own = std::mem::take(&mut self.candidates);
                 let both = handshake.upgrades.iter().copied().filter(|transport| own.contains(transport));

@@ -142,7 +142,7 @@ impl Connection {
     }
 
     /// Returns whether the peer has used more than half of the allowance of
-    /// [`Limits::max_control_frames`](crate::Limits::max_control_frames) at `now`. The driver must then pass
+    /// [`Limits::max_control_frame_burst`](crate::Limits::max_control_frame_burst) at `now`. The driver must then pass
     /// [`decode`](Self::decode) the actual time at which the input arrived.
     #[inline]
     #[must_use]
@@ -155,7 +155,7 @@ impl Connection {
     /// Checks the rate of Pings and Pongs against the limit. This is a leaky bucket that drains evenly; only the time
     /// at which it will be empty is stored.
     fn check_control_rate(&mut self, now: Time) -> Result<(), ProtocolError> {
-        let limit = self.max_control_frames;
+        let limit = self.max_control_frame_burst;
         // The share is in whole microseconds, the resolution of `Time`, so that the shares add up exactly.
         let share = Duration::from_micros(CONTROL_RATE_WINDOW_MICROS / u64::from(limit));
         let until = self.control_bucket_empty_at.max(now) + share;

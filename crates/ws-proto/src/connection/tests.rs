@@ -297,7 +297,7 @@ fn the_longest_control_frame_arrives_byte_by_byte_and_between_fragments() {
 fn control_frames_may_arrive_in_a_burst_up_to_the_limit_and_then_at_its_rate() {
     for opcode in [Opcode::Ping, Opcode::Pong] {
         for limit in [1, 3, 1_000, u16::MAX] {
-            let limits = Limits { max_control_frames: limit, ..Limits::default() };
+            let limits = Limits { max_control_frame_burst: limit, ..Limits::default() };
             let mut connection = Connection::new(Role::Server, &limits);
             let send = |connection: &mut Connection, now| {
                 let mut bytes = message(opcode, b"");
@@ -327,7 +327,7 @@ fn control_frames_may_arrive_in_a_burst_up_to_the_limit_and_then_at_its_rate() {
 
 #[test]
 fn a_close_does_not_count_as_a_limited_control_frame() {
-    let limits = Limits { max_control_frames: 0, ..Limits::default() };
+    let limits = Limits { max_control_frame_burst: 0, ..Limits::default() };
     let mut connection = Connection::new(Role::Server, &limits);
     decode(&mut connection, &message(Opcode::Ping, b"")).unwrap();
     assert_eq!(decode(&mut connection, &message(Opcode::Close, b"")), Ok(Some(Event::Close(None))));

@@ -91,7 +91,7 @@ impl ConnectError {
             Self::Url(_) | Self::Request(_) | Self::InvalidHeader(_) => false,
             Self::Dial(DialError::Tls(TlsError::Unsupported | TlsError::InvalidName(_))) => false,
             Self::Dial(DialError::Proxy { error: ProxyError::UnknownScheme(_), .. }) => false,
-            Self::Dial(DialError::Proxy { error: ProxyError::Refused(status), .. }) => {
+            Self::Dial(DialError::Proxy { error: ProxyError::Rejected(status), .. }) => {
                 is_transient_status(*status)
             }
             Self::Rejected(response) => is_transient_status(response.status()),

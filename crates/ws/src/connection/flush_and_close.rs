@@ -99,7 +99,7 @@ impl State {
                     if deadline.poll(until, now, cx).is_pending() {
                         return Poll::Pending;
                     }
-                    self.keepalive_expired(now);
+                    self.handle_keepalive_timeout(now);
                 }
                 Phase::Open | Phase::Draining => {
                     let now = net::now();
@@ -123,7 +123,7 @@ impl State {
     }
 
     /// Called when a deadline of the [`Keepalive`](super::keepalive::Keepalive) has passed.
-    pub(super) fn keepalive_expired(&mut self, now: Time) {
+    pub(super) fn handle_keepalive_timeout(&mut self, now: Time) {
         if self.keepalive.stall_deadline().is_some_and(|until| until <= now) {
             self.set_close_cause(CloseCause::IdleTimeout);
         } else {

@@ -55,7 +55,7 @@ impl State {
     }
 
     /// Limits the further bytes of the message that is received in chunks.
-    pub(crate) fn limit_chunks(&mut self, bytes: u64) {
+    pub(crate) fn set_max_chunked_bytes(&mut self, bytes: u64) {
         self.stream.set_max_chunked_bytes(bytes);
     }
 

@@ -34,7 +34,7 @@ impl<'a> MessageReader<'a> {
     /// created. Default: no limit, because a long message needs no more memory than a short one.
     pub fn limit(self, bytes: u64) -> Self {
         if self.next.as_ref().is_none_or(|next| !next.is_last) {
-            self.connection.with(|state| state.limit_chunks(bytes));
+            self.connection.with(|state| state.set_max_chunked_bytes(bytes));
         }
         self
     }

@@ -56,7 +56,7 @@ pub enum ProxyError {
     /// The proxy refused the request. With status 407 it requires credentials, or rejected the credentials that were
     /// sent.
     #[error("the proxy responded with {0}")]
-    Refused(StatusCode),
+    Rejected(StatusCode),
     /// The proxy does not speak HTTP, or closed the connection before its response was complete.
     #[error(transparent)]
     Http(ExchangeError),

@@ -101,7 +101,7 @@ impl ProxyTunnel {
             ExchangeResponse::Upgraded(_, upgraded) if upgraded.leftover.is_empty() => Ok(upgraded.stream),
             // The client speaks first, in TLS as in HTTP, so these bytes do not come from the destination.
             ExchangeResponse::Upgraded(..) => Err(ProxyError::UnexpectedBytes),
-            ExchangeResponse::Response(response) => Err(ProxyError::Refused(response.status())),
+            ExchangeResponse::Response(response) => Err(ProxyError::Rejected(response.status())),
         }
     }
 

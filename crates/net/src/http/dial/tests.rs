@@ -100,13 +100,13 @@ async fn the_error_of_a_proxy_names_the_proxy_and_the_reason() {
     let cases: [(&str, Is); 5] = [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-            |error| matches!(error, ProxyError::Refused(status) if *status == 407),
+            |error| matches!(error, ProxyError::Rejected(status) if *status == 407),
         ),
         (
             "HTTP/1.1 502 Bad Gateway\r\n\r\n<html>",
-            |error| matches!(error, ProxyError::Refused(status) if *status == 502),
+            |error| matches!(error, ProxyError::Rejected(status) if *status == 502),
         ),
-        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", |error| matches!(error, ProxyError::Refused(_))),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", |error| matches!(error, ProxyError::Rejected(_))),
         ("SSH-2.0-OpenSSH_9.2\r\n", |error| matches!(error, ProxyError::Http(_))),
         ("HTTP/1.1 200 OK\r\n\r\nwho is there?", |error| matches!(error, ProxyError::UnexpectedBytes)),
     ];
