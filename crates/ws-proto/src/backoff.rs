@@ -17,11 +17,11 @@ const MIN_DELAY: Duration = Duration::from_millis(1);
 /// Computes the delays between attempts to connect: exponential, with a maximum, and randomized. Clients that lost
 /// their server at the same moment therefore do not reconnect at the same moment.
 ///
-/// Before attempt `n`, counted from 0, the delay is `delay · 2ⁿ`, plus or minus a random part of it. The random part
-/// is at most `randomization_factor` of the delay. Up to this point the delays equal those of Socket.IO's clients to
-/// the millisecond. They differ once `delay · 2ⁿ` reaches `delay_max`: Socket.IO's clients then always wait exactly
-/// `delay_max`, while this type subtracts a random part from it. Without that part, clients that a crashing server
-/// disconnected at the same moment would keep reconnecting at the same moment.
+/// Before attempt `n`, counted from 0, the delay is `delay · 2ⁿ`, plus or minus a random part of it. The random part is
+/// at most `randomization_factor` of the delay. Until `delay · 2ⁿ` reaches `delay_max`, the delays equal the delays of
+/// Socket.IO's clients to the millisecond. After that, Socket.IO's clients always wait exactly `delay_max`, while this
+/// type subtracts a random part from it. Without that part, clients that a crashing server disconnected at the same
+/// moment would keep reconnecting at the same moment.
 ///
 /// ```
 /// use std::time::Duration;

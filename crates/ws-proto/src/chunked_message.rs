@@ -19,9 +19,9 @@ pub(crate) struct ChunkedMessage {
     assembled: Vec<u8>,
     /// Present if the message is compressed.
     inflate_stream: Option<Box<InflateStream>>,
-    /// The number of bytes that may still arrive, counted from the last call that lowered the limit.
+    /// The maximum number of bytes that may arrive after the last call that lowered the limit.
     limit: u64,
-    /// The number of bytes that have arrived since then.
+    /// The number of bytes that have arrived after that call.
     received_len: u64,
     /// No chunk has been handed out. The first chunk is handed out even if it is empty, since it announces the
     /// message.
@@ -62,7 +62,7 @@ impl ChunkedMessage {
         }))
     }
 
-    /// The received part becomes the first chunk.
+    /// Creates a message whose first chunk is the part that has been received.
     fn from_buffer(content: MessageBuffer, inflating: Option<InflateStream>) -> Self {
         match content {
             MessageBuffer::Text(text) => Self { text: Some(text), ..Self::new(Opcode::Text, inflating) },
@@ -70,7 +70,7 @@ impl ChunkedMessage {
         }
     }
 
-    /// Limits the rest of the message to `further` bytes. Never raises an earlier limit.
+    /// Limits the rest of the message to `remaining` bytes. Never raises an earlier limit.
     pub(crate) fn limit(&mut self, remaining: u64) {
         if remaining < self.limit - self.received_len {
             self.limit = remaining;
@@ -78,8 +78,8 @@ impl ChunkedMessage {
         }
     }
 
-    /// Discards the rest of the message, which may be at most `further` bytes long. `inflates`: whether the rest must
-    /// still be inflated, because later messages may refer to it.
+    /// Discards the rest of the message, which may be at most `remaining` bytes long. If `inflates` is `true`, the rest
+    /// is still inflated, because later messages may refer to it.
     pub(crate) fn skip(&mut self, remaining: u64, inflates: bool) {
         if self.is_skipped || self.is_first_chunk {
             return;

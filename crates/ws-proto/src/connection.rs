@@ -39,8 +39,8 @@ pub struct Connection {
     fragments: u32,
     close_timeout_millis: u32,
     max_control_frame_burst: u16,
-    /// The time at which the rate limit of control frames is back at zero. Each control frame moves it by its share
-    /// of ten seconds.
+    /// The time at which the bucket of the control frame limit will be empty. Each control frame moves this time by ten
+    /// seconds divided by `max_control_frame_burst`.
     control_bucket_empty_at: Time,
     /// The number of header bytes that arrived before a read ended inside the header. The bytes are in `control`.
     partial_header_len: u8,
@@ -116,10 +116,9 @@ impl Connection {
     /// inflated length.
     ///
     /// `now` is the time at which the input arrived. If that was long ago, see
-    /// [`restart_close_timeout`](Self::restart_close_timeout). If
-    /// [`is_control_rate_high`](Self::is_control_rate_high) returns `true`, pass the actual time of arrival: a
-    /// program that takes messages slowly reads the Pings of a long period in one read, although they did not arrive
-    /// at once.
+    /// [`restart_close_timeout`](Self::restart_close_timeout). If [`is_control_rate_high`](Self::is_control_rate_high)
+    /// returns `true`, pass the current time instead. Otherwise a program that takes messages slowly would seem to
+    /// receive a burst: one read then contains the Pings of a long period, although they did not arrive at once.
     ///
     /// # Errors
     ///

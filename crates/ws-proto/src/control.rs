@@ -64,8 +64,8 @@ impl ControlFrame {
         &self.payload
     }
 
-    /// Appends the frame to `out`. A client must pass a `mask` that is new and unpredictable for every frame (§5.3,
-    /// §10.3). A server must pass `None`.
+    /// Appends the frame to `out`. A client must pass a `masking_key` that is new and unpredictable for every frame
+    /// (§5.3, §10.3). A server must pass `None`.
     pub fn encode_into(&self, out: &mut Vec<u8>, masking_key: Option<[u8; 4]>) {
         encode_frame(self.opcode, &self.payload, masking_key, out);
     }

@@ -84,7 +84,7 @@ impl fmt::Display for Opcode {
 
 /// Appends one complete frame to `out`: an unfragmented message or a control frame.
 ///
-/// A client must pass a `mask_key` that is new and unpredictable for every frame (§5.3, §10.3). A server must pass
+/// A client must pass a `masking_key` that is new and unpredictable for every frame (§5.3, §10.3). A server must pass
 /// `None`.
 pub fn encode_frame(opcode: Opcode, payload: &[u8], masking_key: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let header = FrameHeader { masking_key, ..FrameHeader::unfragmented(opcode, payload.len()) };

@@ -8,9 +8,9 @@ use crate::message_buffer::MessageBuffer;
 
 /// Compressed messages that are longer than this, and are not complete in one read, are inflated as they arrive.
 ///
-/// If a message that consists almost only of block headers were inflated in one go at its end, the thread would be
-/// busy for a second. Shorter messages are stored as they arrive, since a decompressor for each of them would cost
-/// more than that.
+/// If a message that consists almost only of block headers were inflated in one go at its end, the thread would be busy
+/// for a second. Shorter messages are stored as they arrive and inflated at their end. A decompressor for each of them
+/// would cost more time than it saves.
 pub(crate) const STREAMING_INFLATE_THRESHOLD: usize = 64 * 1024;
 
 /// A compressed message under assembly, inflated as far as it has arrived.

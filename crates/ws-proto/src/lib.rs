@@ -9,7 +9,7 @@
 //!
 //! 1. Wrap the bytes that were read in an [`Input`], and call [`Connection::decode`] until it returns `Ok(None)`.
 //! 2. Write the control frames that [`Connection::poll_transmit`] returns, before its own messages.
-//! 3. Sleep no longer than until [`Connection::poll_timeout`], and then call [`Connection::handle_timeout`].
+//! 3. Sleep until [`Connection::poll_timeout`] at the latest, and then call [`Connection::handle_timeout`].
 //! 4. Stop sending messages when [`Connection::can_send`] returns `false`, and shut down the stream when
 //!    [`Connection::is_closed`] returns `true`.
 //!

@@ -44,8 +44,8 @@ pub struct Limits {
 
     /// The maximum duration of a close, from its first Close frame to the end of the stream. Default: 10 seconds.
     ///
-    /// Protects against peers that never reply to a Close, never read it, or never close the stream. Resolution: one
-    /// millisecond. Values above 49 days are treated as 49 days.
+    /// Protects against peers that never reply to a Close, never read it, or never close the stream. The resolution is
+    /// one millisecond. Values above 49 days are treated as 49 days.
     pub close_timeout: Duration,
 }
 

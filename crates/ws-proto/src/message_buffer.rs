@@ -76,17 +76,17 @@ impl From<InvalidUtf8> for ProtocolError {
     }
 }
 
-/// If the end of a message is known, its buffer gets this many times the bytes that have arrived, but never more than
-/// the whole message.
+/// If the end of a message is known, the capacity of its buffer grows to this many times the bytes that have arrived,
+/// but never beyond the whole message.
 const MAX_GROWTH_FACTOR: usize = 16;
 
 /// Returns how much capacity to add to a buffer for `arriving` bytes. `expected` is the number of bytes until the end
 /// of the message, or `None` if the end is not known.
 ///
 /// If the end is not known, the buffer doubles, so the total cost of copying stays linear. If it is known, the buffer
-/// grows faster, so that a message of a megabyte is not moved at every doubling; most of the memory is not touched
-/// before it is written. The capacity never depends on the announced length alone: announcing a terabyte costs the
-/// peer only ten bytes.
+/// grows faster, so that a message of a megabyte is not moved at every doubling. The additional memory is not touched
+/// until the message is written to it. The capacity never depends on the announced length alone: announcing a terabyte
+/// costs the peer only ten bytes.
 pub(crate) fn additional_capacity(
     len: usize,
     capacity: usize,

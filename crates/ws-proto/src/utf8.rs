@@ -17,7 +17,8 @@ const UNMASK_BLOCK_LEN: usize = 2048;
 #[derive(Debug, Default)]
 pub(crate) struct TextAssembly {
     text: String,
-    /// The beginning of a character whose other bytes have not arrived. The fourth byte is there to complete it.
+    /// The beginning of a character whose other bytes have not arrived: at most three bytes. The fourth element takes
+    /// the byte that completes the character.
     incomplete: [u8; 4],
     incomplete_len: u8,
 }

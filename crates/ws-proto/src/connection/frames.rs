@@ -142,8 +142,8 @@ impl Connection {
     }
 
     /// Returns whether the peer has used more than half of the allowance of
-    /// [`Limits::max_control_frame_burst`](crate::Limits::max_control_frame_burst) at `now`. The driver must then pass
-    /// [`decode`](Self::decode) the actual time at which the input arrived.
+    /// [`Limits::max_control_frame_burst`](crate::Limits::max_control_frame_burst) at `now`. The driver must then pass the
+    /// current time to [`decode`](Self::decode), even if the input was read earlier.
     #[inline]
     #[must_use]
     pub fn is_control_rate_high(&self, now: Time) -> bool {

@@ -55,7 +55,7 @@ fn an_idle_connection_is_small_and_owns_nothing() {
     assert!(size_of::<Connection>() <= 128, "{} bytes", size_of::<Connection>());
     let mut connection = server();
     assert!(connection.control.is_none());
-    // After a Ping in pieces and a fragmented message in pieces it owns nothing again.
+    // After a Ping and a fragmented message that arrived in pieces, the connection owns no memory again.
     for bytes in [
         message(Opcode::Ping, b"are you there"),
         frame(false, Opcode::Text, &[b'x'; 100_000]),

@@ -32,8 +32,8 @@ impl Deflater {
     pub fn new(agreement: &DeflateAgreement) -> Self {
         let setting = CompressorParams { level: agreement.level, window_bits: agreement.own_window_bits() };
         if setting.window_bits < MIN_WINDOW_BITS {
-            // For 8, zlib compresses with 9, which the peer could not inflate. So nothing is compressed; compression
-            // is always optional.
+            // For a window of 8 bits, zlib uses 9 bits, and the peer could not inflate the result. So nothing is
+            // compressed; compression is always optional.
             return Self { params: setting, threshold: usize::MAX, compressor: None };
         }
         let own = agreement.own_context_takeover().then(|| Box::new(Compressor::new(setting)));
@@ -45,8 +45,8 @@ impl Deflater {
     /// make it shorter.
     ///
     /// If this returns `true`, send `out` in a frame with [`rsv1`](crate::FrameHeader::rsv1) set. With context
-    /// takeover, the frame must be sent, and before the next message is compressed. Otherwise the peer cannot inflate
-    /// the messages that follow.
+    /// takeover, you must send the frame before you compress the next message. Otherwise the peer cannot inflate the
+    /// messages that follow.
     #[must_use = "the returned value tells whether to send the compressed message"]
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();

@@ -21,7 +21,7 @@ struct Shared {
     message: Vec<u8>,
 }
 
-/// The buffer of a longer message is freed.
+/// The maximum capacity of the message buffer that is kept between two messages.
 const MAX_RETAINED_CAPACITY: usize = 64 * 1024;
 
 /// The initial capacity for the inflated message is the compressed length times this factor.
@@ -147,7 +147,7 @@ impl Inflater {
         let new = suffix(message, self.window_size);
         let excess = (self.window.len() + new.len()).saturating_sub(self.window_size);
         self.window.drain(..excess);
-        // Plain doubling would exceed the window.
+        // `reserve` may double the capacity, which would exceed the window.
         let free = self.window_size - self.window.len();
         self.window.reserve_exact(new.len().max(self.window.len()).min(free));
         self.window.extend_from_slice(new);

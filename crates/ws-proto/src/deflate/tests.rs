@@ -240,7 +240,7 @@ fn a_server_accepts_the_first_offer_that_it_can_satisfy() {
         response_to(&small, &["permessage-deflate; client_max_window_bits"]).as_deref(),
         Some("permessage-deflate; server_max_window_bits=10; client_max_window_bits=11")
     );
-    // A client that has not offered it is not limited.
+    // If the client has not offered the parameter, the server does not limit the client's window.
     assert_eq!(
         response_to(&small, &["permessage-deflate"]).as_deref(),
         Some("permessage-deflate; server_max_window_bits=10")
@@ -285,7 +285,7 @@ fn a_client_rejects_invalid_responses() {
         (&TAKEOVER, "permessage-deflate, foo"),
         (&TAKEOVER, "foo"),
         (&TAKEOVER, "permessage-deflate;"),
-        // The offer requested less.
+        // The response allows the server more than the offer requested.
         (&small, "permessage-deflate"),
         (&small, "permessage-deflate; server_max_window_bits=12"),
         (&lean, "permessage-deflate"),

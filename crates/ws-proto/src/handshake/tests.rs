@@ -1,4 +1,4 @@
-//! Behavior that the RFC does not require. Its requirements are tested in `tests/rfc6455/handshake.rs`.
+//! Behavior that the RFC does not require. The requirements of the RFC are tested in `tests/rfc6455/handshake.rs`.
 
 use super::*;
 
