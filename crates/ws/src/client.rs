@@ -79,8 +79,8 @@ pub struct Connector {
 
 impl Connector {
     /// Creates a connector for a URL: `ws://host/path`, or `wss://host/path` with TLS. `http` and `https` mean the same
-    /// as `ws` and `wss`. If the URL names no port, it is 80 or 443. An invalid URL makes [`connect`](Self::connect)
-    /// fail.
+    /// as `ws` and `wss`. The default port is 80, or 443 with TLS. If the URL is invalid, [`connect`](Self::connect)
+    /// fails.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -104,7 +104,7 @@ impl Connector {
     /// cannot be set, except `Host`, which replaces the host of the URL. The client sends no `Origin` unless you add
     /// one here.
     ///
-    /// An invalid header name or value makes [`connect`](Self::connect) fail.
+    /// If the name or the value is not valid, [`connect`](Self::connect) fails.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: AsRef<str>,
@@ -226,8 +226,9 @@ impl Connector {
         .await
     }
 
-    /// Returns a WebSocket that connects, and reconnects whenever the connection is lost, as the default
-    /// [`Reconnection`] says. It starts to connect at the first call of a method that waits, such as `recv` or `send`.
+    /// Returns a WebSocket that connects, and reconnects whenever the connection is lost, with the settings of the
+    /// default [`Reconnection`]. It starts to connect at the first call of a method that waits, such as `recv` or
+    /// `send`.
     ///
     /// ```no_run
     /// # async fn run() {
@@ -248,7 +249,7 @@ impl Connector {
         ReconnectingWebSocket::new(self, reconnection)
     }
 
-    /// The limit on the size of a received message.
+    /// Returns the maximum size of a received message.
     pub(crate) fn max_message_size(&self) -> usize {
         self.limits.max_message_size
     }

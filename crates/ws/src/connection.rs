@@ -79,9 +79,9 @@ impl Connection {
         }))
     }
 
-    /// Runs an operation of a handle under the lock. If the driver is waiting and has something to do afterwards, this
-    /// wakes it, and also the calls that no longer have to wait, after the lock is released. During a poll of the
-    /// driver, the driver itself does both at the end.
+    /// Runs an operation of a handle under the lock. After the lock is released, wakes the driver if it is waiting and
+    /// has work, and wakes the calls that no longer have to wait. During a poll of the driver, this wakes nothing: at
+    /// the end of that poll, the driver does the work and wakes the calls.
     pub(crate) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
         let (result, driver, woken) = {
             let mut state = self.lock();
@@ -128,7 +128,7 @@ impl Connection {
         polled
     }
 
-    /// The driver was dropped: the runtime shuts down, or the connection has ended.
+    /// Called when the driver is dropped, because the connection has ended or the runtime shuts down.
     pub(crate) fn driver_dropped(&self) {
         let (receiver, woken, _former) = {
             let mut state = self.lock();
@@ -253,8 +253,8 @@ pub(crate) struct State {
     max_write_buffer_size: usize,
     /// A lower bound of the bytes that were written: Pongs that are queued during a write are not counted.
     written: u64,
-    /// When the last read returned bytes. The program may take messages of one read minutes apart, so do not measure
-    /// from this time what happens after the read.
+    /// The time at which the last read returned bytes. Do not use it as the current time: the program may take the
+    /// messages of one read minutes apart.
     last_read_at: Time,
     /// The driver's waker. Waking the driver takes it; the driver stores a new one at its next poll.
     driver: Option<Waker>,
@@ -264,7 +264,7 @@ pub(crate) struct State {
     waiters: Option<Box<Waiters>>,
     /// Boxed, because it is empty for most of a connection's life.
     close_cause: Option<Box<CloseCause>>,
-    /// Set when writing has failed. What arrived before can still be received.
+    /// Set when writing has failed. Bytes that arrived before can still be received.
     write_error: Option<io::ErrorKind>,
     /// Set when the receiver was dropped: the code to close with.
     receiver_dropped: Option<CloseCode>,
@@ -275,9 +275,10 @@ pub(crate) struct State {
     budget_used: usize,
     /// Whether messages are received in chunks.
     in_chunks: bool,
-    /// Whether the driver is polling the handler. It checks everything afterwards.
+    /// Whether the driver is polling the handler. Operations then wake nothing, because the driver checks everything
+    /// after that poll.
     in_driver_poll: bool,
-    /// Whether the stream accepts no more bytes at the moment. The driver is woken when it does again.
+    /// Whether the stream accepts no more bytes at the moment. The driver is woken when the stream accepts bytes again.
     write_blocked: bool,
     /// Whether the driver has to wake the receiver.
     wake_receiver: bool,
@@ -287,20 +288,21 @@ pub(crate) struct State {
 enum Phase {
     /// Open: calls of the receiver read the stream.
     Open,
-    /// Closing by this side: the driver reads until the peer's Close, and drops all messages before it.
+    /// This endpoint is closing the connection: the driver reads until the peer's Close, and drops all messages before
+    /// it.
     Draining,
     /// Nothing is left to do on the stream.
     Finished,
 }
 
-/// Whether the driver has a timer for the [`Keepalive`].
+/// The state of the driver's timer for the [`Keepalive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeepaliveTimer {
     On,
     /// The timer has expired. The call in `recv`, or the next one, first reads what the peer has sent, and then checks
     /// the keepalive.
     Expired,
-    /// That call has checked. If the driver is waiting, it has to be woken.
+    /// That call has checked the keepalive. If the driver is waiting, it must be woken to restart the timer.
     RestartRequested,
 }
 

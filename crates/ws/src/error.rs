@@ -12,18 +12,18 @@ use crate::message::Message;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Both peers completed the closing handshake. This is how connections should end. Holds the peer's Close frame,
-    /// whether the peer sent it first or in response to ours; `None` if that frame had no payload.
+    /// Both endpoints completed the closing handshake. This is how connections should end. Contains the peer's Close
+    /// frame, or `None` if that frame had no payload. Either endpoint may have sent its Close frame first.
     ClosingHandshake(Option<CloseFrame>),
     /// The peer ended the stream without a Close frame. Browsers report this as code 1006.
     Eof,
     /// The peer violated the protocol or exceeded a limit. A Close frame with the matching code was sent to it.
     Protocol(ProtocolError),
-    /// We sent a Close frame, and the peer did not complete the closing handshake within
+    /// This endpoint sent a Close frame, and the peer did not complete the closing handshake within
     /// [`Limits::close_timeout`](crate::Limits::close_timeout).
     CloseTimeout,
-    /// For [`Limits::idle_timeout`](crate::Limits::idle_timeout), the peer sent nothing, or accepted none of the bytes
-    /// that were queued for it.
+    /// The peer gave no sign of life for [`Limits::idle_timeout`](crate::Limits::idle_timeout): it sent nothing, or it
+    /// accepted none of the bytes that were queued for it.
     IdleTimeout,
     /// Reading from or writing to the stream failed.
     Io(io::ErrorKind),
@@ -55,7 +55,7 @@ impl fmt::Display for CloseCause {
             Self::ClosingHandshake(Some(frame)) => write!(f, "closed by a closing handshake: {frame}"),
             Self::Eof => f.write_str("the stream ended without a Close frame"),
             Self::Protocol(error) => write!(f, "the peer violated the protocol: {error}"),
-            Self::CloseTimeout => f.write_str("the peer did not respond to our Close frame in time"),
+            Self::CloseTimeout => f.write_str("the peer did not complete the closing handshake in time"),
             Self::IdleTimeout => f.write_str("the peer sent nothing, or accepted no bytes, for too long"),
             Self::Io(kind) => write!(f, "the stream failed: {kind}"),
         }

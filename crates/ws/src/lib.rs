@@ -32,12 +32,12 @@
 //! with an HTTP server, [`upgrade`] checks the handshake of a request; [`Upgrade::on_upgrade`] accepts it and runs a
 //! handler with the [`WebSocket`].
 //!
-//! **What makes it fast.** Each connection has one task. This task polls the handler, and when the handler waits, it
-//! writes everything that the handler has sent. A client uses its `WebSocket` from another task, and a server's handler
-//! may move its `WebSocket` to one; then the connection's task writes when that other task waits. So all messages that
-//! are sent in response to one read leave in one write, without a timer and without `flush`, and no message waits
-//! longer than until the end of that poll. Text is validated once, when it is received; echoing it does not validate it
-//! again. An idle connection holds no buffer.
+//! **What makes it fast.** Each connection has one task. This task polls the handler. When the handler waits, the task
+//! writes everything that the handler has sent. All messages that are sent in response to one read therefore leave in
+//! one write, without a timer and without `flush`, and no message waits beyond the end of that poll. A client uses its
+//! `WebSocket` from another task, and a server's handler may move its `WebSocket` to another task. The connection's
+//! task then writes as soon as the runtime polls it. Text is validated once, when it is received; echoing it does not
+//! validate it again. An idle connection holds no buffer.
 //!
 //! **Limits.** [`Limits`] bounds the memory and the time that one peer can cost.
 //!

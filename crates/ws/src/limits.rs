@@ -22,11 +22,11 @@ pub struct Limits {
     /// [`recv_in_chunks`](crate::WebSocket::recv_in_chunks) are exempt.
     pub max_fragments: u32,
 
-    /// How many Pings and Pongs a peer may send in a burst. The allowance then refills evenly, by this number per ten
-    /// seconds. Default: 10 000, so a sustained thousand per second. 0 counts as 1.
+    /// The number of Pings and Pongs that a peer may send in one burst. The allowance refills evenly within ten
+    /// seconds. Default: 10 000, which is a sustained rate of 1 000 per second. 0 is treated as 1.
     ///
-    /// Protects against peers that send Pings only to make us respond, which costs time and carries no message. A peer
-    /// that exceeds the rate has its connection closed with code 1008.
+    /// Protects against peers that flood the connection with Pings, which cost time and carry no message. If a peer
+    /// exceeds the limit, the connection is closed with code 1008.
     pub max_control_frame_burst: u16,
 
     /// The maximum number of bytes that are queued to be written. Default: 1 MiB.
@@ -62,8 +62,8 @@ pub struct Limits {
     /// for it.
     ///
     /// Silence counts only while the program is in [`recv`](crate::WebSocket::recv), because nothing is read at other
-    /// times. A program may call `recv` again after any pause. The peer then first gets a Ping and time to respond; if
-    /// no Ping would be sent before the timeout, it gets the whole timeout again.
+    /// times. A program may call `recv` again after any pause. The peer then first gets a Ping and time to respond. If
+    /// Pings are off, or `ping_after` is not shorter than this timeout, the peer gets the whole timeout again instead.
     pub idle_timeout: Option<Duration>,
 }
 

@@ -59,8 +59,9 @@ impl Message {
         self.as_payload().is_empty()
     }
 
-    /// Converts a protocol event into a message; `None` for all other events. A message that lay whole in the read
-    /// buffer is allocated and copied here, once. A message that was assembled from fragments is moved.
+    /// Converts a protocol event into a message. Returns `None` if the event is not a complete message. A message that
+    /// was complete in the read buffer is allocated and copied here, once. A message that was assembled from fragments
+    /// is moved.
     pub(crate) fn from_event(event: Event<'_>) -> Option<Self> {
         match event {
             Event::Text(Cow::Borrowed(text)) => Some(Self::Text(Text::copy_of(text))),
@@ -79,7 +80,7 @@ impl Message {
         }
     }
 
-    /// Whether this is the only reference to the payload.
+    /// Returns whether this is the only reference to the payload.
     pub(crate) fn is_unique(&self) -> bool {
         self.as_payload().is_unique()
     }
@@ -100,8 +101,8 @@ impl Message {
     }
 }
 
-/// Prints only the first 200 characters or bytes of a longer payload, and its length, because `unwrap` prints an error
-/// with the message in it.
+/// Prints at most the first 200 characters or bytes of the payload, and then the length of a longer payload. The error
+/// of a failed send contains the message, and `unwrap` would otherwise print all of it.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// The unit is characters for text and bytes for binary.

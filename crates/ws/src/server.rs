@@ -278,7 +278,8 @@ struct Settings {
 type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
 
 impl Settings {
-    /// Returns the response to a request. If it accepts a handshake, the connection starts after it.
+    /// Returns the response to a request. If the response accepts a handshake, the connection starts after the
+    /// response.
     fn respond<B, H, M>(
         &self,
         request: Request<B>,

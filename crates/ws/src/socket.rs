@@ -58,7 +58,7 @@ impl WebSocket {
         &mut self.receiver
     }
 
-    /// The parts of the `Sink` implementation.
+    /// Returns the connection and the flush position, for the `Sink` implementation.
     pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
         (self.receiver.connection(), &mut self.flush_position)
     }
@@ -84,7 +84,7 @@ impl WebSocket {
     }
 
     /// Receives the next message. Returns `None` after the end of the connection; [`close_cause`](Self::close_cause)
-    /// then returns how it ended. Most programs need not distinguish these cases.
+    /// then returns how it ended. Most programs do not need to check it.
     ///
     /// Messages arrive in order, and all that arrived before the end of the connection are returned before `None`.
     /// Pings and the peer's Close are handled automatically, but only while a task is in `recv`. Nothing is read ahead,

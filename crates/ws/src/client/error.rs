@@ -62,17 +62,18 @@ impl ConnectError {
 
     /// Returns `true` if the same attempt may succeed later.
     ///
-    /// Returns `false` if the server or the proxy says that the request is wrong: HTTP 4xx, except 408, 421, 425 and
-    /// 429. Also returns `false` if the request could not be made: because of the URL, a header, a subprotocol, the
-    /// scheme of the proxy, or `wss` without the feature `tls` or to a host for which no certificate can be valid.
-    /// Returns `true` for all other errors: servers restart, DNS records appear, clocks are corrected.
+    /// Returns `false` if the server or the proxy responded with a client error: HTTP 4xx, except 408, 421, 425 and
+    /// 429. Also returns `false` if the URL, a header, a subprotocol or the scheme of the proxy is not valid, if the
+    /// URL has the scheme `wss` and the feature `tls` is off, or if no certificate can be valid for the host. Returns
+    /// `true` for all other errors, because the cause may pass: servers restart, DNS records appear, clocks are
+    /// corrected.
     ///
     /// Other TLS failures also return `true`, even a certificate from an unknown authority or for another name. Such a
     /// certificate is usually a permanent error, but not always: a gateway presents its own certificate until it has
     /// received the server's, and a captive portal presents its own until the user has logged in. A client that
     /// reconnects by itself should survive both. Retrying discloses nothing: each attempt verifies the certificate
-    /// before it sends the request and its headers. If a certificate error is final for your program, decide so in
-    /// [`should_reconnect`](crate::Reconnection::should_reconnect):
+    /// before it sends the request and its headers. If a certificate error is final for your program, return `false`
+    /// for it in [`should_reconnect`](crate::Reconnection::should_reconnect):
     ///
     /// ```
     /// use tidewire_ws::{ConnectError, DialError, ConnectionFailure, Reconnection, TlsError};
@@ -100,7 +101,7 @@ impl ConnectError {
     }
 }
 
-/// Whether a response with this status may differ later for the same request (RFC 9110 §15.5).
+/// Returns whether the same request may get a different status later (RFC 9110 §15.5).
 fn is_transient_status(status: StatusCode) -> bool {
     const PASSING: [StatusCode; 4] = [
         StatusCode::REQUEST_TIMEOUT,

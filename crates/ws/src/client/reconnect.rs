@@ -30,10 +30,11 @@ use crate::error::{CloseCause, SendError, TrySendError};
 use crate::message::Message;
 use crate::socket::WebSocket;
 
-/// How many events other than messages are kept while the program is in `send`.
+/// The maximum number of events other than messages that are buffered while the program is in `send`.
 const MAX_PENDING_EVENTS: usize = 32;
 
-/// How many bytes of messages are kept meanwhile, in addition to one message of the maximum size.
+/// The maximum number of bytes in the messages that are buffered meanwhile, in addition to one message of the maximum
+/// size.
 const MAX_PENDING_BYTES: usize = 1024 * 1024;
 
 /// A client's WebSocket that reconnects whenever the connection is lost. Create it with [`Connector::reconnect`].
@@ -69,8 +70,8 @@ const MAX_PENDING_BYTES: usize = 1024 * 1024;
 /// the server acknowledge it, or query the server after reconnecting, and send it again if necessary.
 ///
 /// **It makes progress only while it is polled.** Connecting, waiting and reading happen inside `next_event`, `recv`,
-/// `send` and `close`. Between these calls only time passes. If an attempt to connect is not polled until after its
-/// timeout, it fails, and another attempt follows.
+/// `send` and `close`. Between these calls the client does nothing, but delays and timeouts still run. If an attempt to
+/// connect is not polled until after its timeout, it fails, and another attempt follows.
 ///
 /// Dropping it closes the connection as dropping a [`WebSocket`] does, and cancels an attempt or a delay at once.
 pub struct ReconnectingWebSocket {
@@ -94,8 +95,8 @@ enum State {
         since: Instant,
     },
     BackingOff(Pin<Box<Sleep>>),
-    /// The program closed it, and holds the connection, if there was one, until it is closed. Or there are no more
-    /// attempts.
+    /// The program has closed the WebSocket, or there are no more attempts. Contains the connection that the program
+    /// has closed, if there was one.
     Ended(Option<WebSocket>),
 }
 
@@ -259,7 +260,8 @@ impl ReconnectingWebSocket {
         self.state = State::Open { socket, since: Instant::now() };
     }
 
-    /// Called when `send` finds that the connection has ended: the program may not have received all its messages.
+    /// Called when `send` finds that the connection has ended. Buffers the messages that the program has not received
+    /// yet.
     async fn drain_socket(&mut self) {
         let State::Open { socket, .. } = &mut self.state else { return };
         let mut kept: usize = self.pending.iter().map(event_size).sum();
@@ -267,7 +269,7 @@ impl ReconnectingWebSocket {
             let event = ReconnectEvent::Message(message);
             kept = kept.saturating_add(event_size(&event));
             if kept > MAX_PENDING_BYTES + self.connector.max_message_size() {
-                // A TCP stream does not hold that much unread data after writing has failed.
+                // A TCP stream does not get here: it does not hold that much unread data after a write has failed.
                 self.handle_failure(ConnectionFailure::Disconnected(CloseCause::Io(
                     io::ErrorKind::BrokenPipe,
                 )));
@@ -278,13 +280,13 @@ impl ReconnectingWebSocket {
         self.handle_disconnected();
     }
 
-    /// The connection has ended, and all its messages were received.
+    /// Called when the connection has ended and all its messages were received.
     fn handle_disconnected(&mut self) {
         let State::Open { socket, since } = &self.state else { return };
         let closed = socket.close_cause().expect("`recv` returned `None`, so the connection is closed");
-        // A connection that lasted for `delay_max` restarts the delays: even so, there are no more connections per hour
-        // than with the longest delay. A shorter connection counts as one more failed attempt, so that a server that
-        // accepts and disconnects gets no more attempts than one that refuses, whatever it sends before.
+        // A connection that lasted for `delay_max` restarts the delays. There are still no more connections per hour
+        // than with the longest delay. A shorter connection counts as one more failed attempt. A server that accepts
+        // and disconnects therefore gets no more attempts than a server that refuses, even if it sends messages first.
         if since.elapsed() >= self.backoff.delay_max() {
             self.backoff.reset();
         }
@@ -332,7 +334,7 @@ impl Stream for ReconnectingWebSocket {
     }
 }
 
-/// The memory that a pending event uses if it is a message.
+/// Returns the memory that a message in `pending` uses. Other events count as 0, because their number is limited.
 fn event_size(event: &ReconnectEvent) -> usize {
     match event {
         ReconnectEvent::Message(message) => size_of::<ReconnectEvent>() + message.len(),
@@ -340,8 +342,8 @@ fn event_size(event: &ReconnectEvent) -> usize {
     }
 }
 
-/// Random bits for the jitter of delays. If there are none, delays have no jitter, and connecting fails with its own
-/// error.
+/// Returns random bits for the jitter of the delays, or 0 if the operating system has none. The delays then do not
+/// vary, and connecting fails with its own error.
 fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }

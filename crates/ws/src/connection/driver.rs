@@ -29,8 +29,8 @@ pub(crate) struct Driver<Fut> {
 }
 
 impl Driver<Ready<()>> {
-    /// Spawns the task of a client's connection. The program's own task uses the handle, as after a handler has moved
-    /// it to another task.
+    /// Spawns the task of a client's connection. The driver polls no handler: the program uses the WebSocket from its
+    /// own tasks.
     ///
     /// # Panics
     /// Panics if it is called outside of a Tokio runtime.

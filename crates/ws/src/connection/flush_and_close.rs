@@ -52,7 +52,7 @@ impl State {
         Poll::Pending
     }
 
-    /// Whether a waiting driver has to be woken.
+    /// Returns whether a waiting driver must be woken.
     pub(super) fn has_work(&self) -> bool {
         let ending =
             self.receiver_dropped.is_some() || self.close_cause.is_some() || self.phase == Phase::Draining;
@@ -127,7 +127,7 @@ impl State {
         if self.keepalive.stall_deadline().is_some_and(|until| until <= now) {
             self.set_close_cause(CloseCause::IdleTimeout);
         } else {
-            // The call in `recv`, if there is one, has to check, because it reads first.
+            // Only a call in `recv` may check the deadline, because it reads first.
             self.keepalive_timer = KeepaliveTimer::Expired;
         }
         self.wake_receiver = true;
@@ -193,14 +193,14 @@ impl State {
         Some(self.stream.take_stream())
     }
 
-    /// Writes what is queued, unless the driver is about to: if its waker was taken, it was woken.
+    /// Writes what is queued. Does nothing if the driver's waker was taken: the driver was then woken and will write.
     pub(super) fn flush(&mut self) {
         if self.driver.is_some() {
             self.write();
         }
     }
 
-    /// Writes what is queued until the stream accepts no more. Always registers the driver's waker, whichever task
+    /// Writes what is queued until the stream accepts no more. Registers the waker of the driver, even if another task
     /// calls this.
     pub(super) fn write(&mut self) {
         let driver = self.driver.as_ref().unwrap_or(Waker::noop());
@@ -227,8 +227,7 @@ impl State {
         }
         let written = before.saturating_sub(self.stream.buffered());
         self.written += written as u64;
-        // Waking a call without progress would only make it wait again, and would be an endless loop for a handler in
-        // this task.
+        // Without progress, a woken call would only wait again, and a handler in this task would loop forever.
         if written > 0
             && let Some(waiters) = &mut self.waiters
         {

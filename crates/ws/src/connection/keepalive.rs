@@ -1,4 +1,4 @@
-//! When a silent peer gets a Ping, and when it times out.
+//! Decides when a silent peer gets a Ping, and when it times out.
 //!
 //! Hot path.
 
@@ -9,17 +9,17 @@ use ws_proto::Time;
 
 use crate::limits::Limits;
 
-/// If a check is later than its deadline by this much, the program was not receiving, so the silence says nothing about
-/// the peer.
+/// If a check happens this long after its deadline, the program was not receiving. The silence is then no sign that the
+/// peer is gone.
 const LATE_CHECK_MILLIS: u32 = 1_000;
 
 /// The time of the peer's last sign of life, and the deadlines that follow. It takes 32 bytes per connection: limits
 /// are stored in milliseconds, so durations above 49 days count as 49 days.
 #[derive(Debug)]
 pub(crate) struct Keepalive {
-    /// When something was last received, or when the Ping was sent if one was sent since.
+    /// The time at which something was last received, or at which a later Ping was sent.
     idle_since: Time,
-    /// If `stalled`, since when the peer has accepted none of the queued bytes.
+    /// The time since which the peer has accepted none of the queued bytes. Valid if `stalled`.
     stalled_since: Time,
     ping_after: Option<NonZeroU32>,
     idle_timeout: Option<NonZeroU32>,
@@ -27,7 +27,7 @@ pub(crate) struct Keepalive {
     stalled: bool,
 }
 
-/// What to do about a peer from which nothing was received.
+/// The action for a peer from which nothing was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeepaliveAction {
     Wait,
@@ -71,8 +71,8 @@ impl Keepalive {
         }
         self.idle_since = now;
         if self.times_out_next() {
-            // No Ping is sent before the timeout, and the peer may have waited for the program's response, which is
-            // sent only now.
+            // The timeout comes before a Ping would be sent. The peer may have waited for the program's response, which
+            // is sent only now, so it gets the whole timeout again.
             return KeepaliveAction::Wait;
         }
         self.pinged = true;

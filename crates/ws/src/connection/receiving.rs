@@ -16,14 +16,14 @@ use crate::connection::waiters::Waiters;
 use crate::error::CloseCause;
 use crate::message::{Chunk, Message};
 
-/// What a read costs from the budget if it yields no message: about what it can hold, or a quarter of that in a long
-/// frame. Empty fragments, and fragments of a message whose reader was dropped, take time as well, and a peer can send
-/// any number of them.
+/// The part of the budget that a read uses up if it yields no message. This is about the capacity of a read, or a
+/// quarter of the capacity within a long frame. Empty fragments, and fragments of a message whose reader was dropped,
+/// take time as well, and a peer can send any number of them.
 const EMPTY_READ_COST: usize = COOP_BUDGET_BYTES / 16;
 
-/// A handler is quick if it takes at most this long from one read to the next. Long responses of a quick handler wait
-/// for those to the following reads, so that several leave in one write. A single long response waits for as many reads
-/// as a task makes before it yields.
+/// A handler is quick if it takes at most this long from one read to the next. Long responses of a quick handler stay
+/// queued until the responses to the following reads are queued too, so that several leave in one write. A single long
+/// response stays queued for at most as many reads as a task makes before it yields.
 const QUICK_HANDLER_TIME: Duration = Duration::from_micros(50);
 
 impl State {
@@ -147,9 +147,9 @@ impl State {
         }
     }
 
-    /// Whether the responses to the previous read wait for the responses to this one. Only long responses wait, as long
-    /// as the handler is quick, so that several leave in one write. A Pong is written at once, because the next Ping
-    /// would replace it.
+    /// Returns whether the responses to the previous read stay queued until the responses to this read are queued too.
+    /// This applies only to long responses, and only while the handler is quick, so that several leave in one write. A
+    /// Pong is written at once, because the next Ping would replace it.
     #[inline]
     fn coalesces_writes(&self, previous_read_at: Time) -> bool {
         (LONG_MESSAGE_THRESHOLD..LONG_FLUSH_THRESHOLD).contains(&self.stream.buffered())

@@ -21,12 +21,12 @@ const MAX_COPY_LEN: usize = 4 * 1024;
 /// hardly be cheaper, and its memory would no longer fit into the cache.
 const FLUSH_THRESHOLD: usize = 64 * 1024;
 
-/// The same threshold for long messages, which are written from their own memory. Four of 64 KiB in one write take a
-/// tenth less time than four writes.
+/// The same threshold for long messages, which are written from their own memory. One write of four messages of 64 KiB
+/// takes a tenth less time than four writes.
 pub(super) const LONG_FLUSH_THRESHOLD: usize = 256 * 1024;
 
-/// A message of at least this length is long. The long messages below the threshold above fit into the slices of one
-/// vectored write.
+/// A message of at least this length is long. The long messages that are queued below [`LONG_FLUSH_THRESHOLD`] fit into
+/// the slices of one vectored write.
 pub(super) const LONG_MESSAGE_THRESHOLD: usize = 16 * 1024;
 
 /// A fragment of a message.
@@ -39,7 +39,7 @@ pub(crate) struct Fragment<'a> {
     pub(crate) is_last: bool,
 }
 
-/// Why [`State::push`] did not take a message.
+/// Why [`State::push`] did not queue a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PushError {
     Full,
@@ -78,12 +78,12 @@ impl State {
         Ok(())
     }
 
-    /// The position after the last queued byte, in bytes since the beginning of the connection.
+    /// Returns the position after the last queued byte, in bytes since the beginning of the connection.
     pub(super) fn end_of_queue(&self) -> u64 {
         self.written + self.stream.buffered() as u64
     }
 
-    /// The length of a message in its frame, without compression.
+    /// Returns the length of a message in its frame, without compression.
     pub(super) fn wire_len(&self, message: &Message) -> usize {
         let mask = self.stream.is_masked().then_some([0; 4]);
         FrameHeader { masking_key: mask, ..FrameHeader::unfragmented(message.opcode(), message.len()) }
@@ -220,7 +220,7 @@ impl State {
         push: impl FnOnce(&mut Self) -> Result<(), PushError>,
     ) -> Poll<Result<(), ()>> {
         if self.yield_send(cx) {
-            // Without a place among the waiting senders, because the next write would wake it at once.
+            // The call gets no place among the waiting senders, because the next write would wake it at once.
             return Poll::Pending;
         }
         match self.push_if_next(*ticket, push) {
@@ -233,8 +233,8 @@ impl State {
         }
     }
 
-    /// Yields to other tasks if the budget is used up. Returns `true` if it does; the task is then polled again after
-    /// them.
+    /// If the budget is used up, yields to other tasks and returns `true`. The task is then polled again after the
+    /// other tasks.
     fn yield_send(&mut self, cx: &Context<'_>) -> bool {
         let can_send = self.can_send();
         match &mut self.waiters {
@@ -368,7 +368,7 @@ impl State {
         Poll::Pending
     }
 
-    /// How long a peer may take to respond.
+    /// Returns how long a peer may take to respond.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         self.keepalive.idle_timeout()
     }
@@ -392,7 +392,7 @@ impl State {
             return Poll::Ready(Ok(()));
         }
         if self.write_error.is_some() || self.phase == Phase::Finished {
-            // The bytes that were written are already counted, so the rest will never be written.
+            // `written` already includes all bytes that were written. The rest will never be written.
             return Poll::Ready(Err(PushError::Closed));
         }
         if self.stream.buffered() == 0 {
@@ -417,8 +417,7 @@ impl State {
         Poll::Pending
     }
 
-    /// Called when a call no longer waits. Wakes the next call in its place, because that one may have waited only for
-    /// this one.
+    /// Called when a call no longer waits. Wakes the next call, which may have waited only for this call.
     pub(crate) fn cancel_waiter(&mut self, ticket: Ticket) {
         if let Some(waiters) = &mut self.waiters {
             waiters.cancel(ticket);
@@ -426,7 +425,7 @@ impl State {
         }
     }
 
-    /// Wakes a call that waits for capacity, if at least half is free.
+    /// Wakes a call that waits for capacity, if at least half of the capacity is free.
     pub(super) fn notify_capacity(&mut self) {
         if let Some(waiters) = &mut self.waiters
             && self.stream.buffered() <= self.max_write_buffer_size / 2
@@ -469,7 +468,7 @@ impl State {
     }
 }
 
-/// Masks the payload of a client's frame in place, without a second allocation: it is not shared.
+/// Masks the payload of a client's frame in place, without a second allocation. The payload must not be shared.
 fn masked(payload: Bytes, key: [u8; 4]) -> Bytes {
     let mut payload = BytesMut::from(payload);
     mask(&mut payload, key);

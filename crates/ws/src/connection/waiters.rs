@@ -14,8 +14,8 @@ use crate::connection::flush_position::PendingPosition;
 use crate::connection::{Connection, State};
 use crate::message::Message;
 
-/// How many cancelled Pings are remembered. Without a limit, they would accumulate for a peer that responds to no Ping
-/// at all.
+/// The maximum number of cancelled Pings that are kept. Without a limit, they would accumulate if the peer never
+/// responds to a Ping.
 const MAX_CANCELLED_PINGS: usize = 64;
 
 /// All waiting calls of one connection.
@@ -24,10 +24,11 @@ pub(crate) struct Waiters {
     /// The last ticket. Counting restarts when the structure is freed. That is safe: while a call holds a ticket, it
     /// has an entry here.
     last_ticket: Ticket,
-    /// Senders in the order in which they began to wait. When there is capacity, one is woken, and wakes the next after
-    /// it has sent. So a thousand senders and a slow reader cost one wake per message, and no sender overtakes another.
+    /// Senders in the order in which they began to wait. When there is capacity, the first sender is woken. After it
+    /// has sent, it wakes the next sender. So a thousand senders and a slow reader cost one wake per message, and no
+    /// sender overtakes another.
     senders: BTreeMap<Ticket, WakerSlot>,
-    /// Whether a message is being sent in fragments: no other may begin (RFC 6455 §5.4).
+    /// Whether a message is being sent in fragments. No other message may begin then (RFC 6455 §5.4).
     is_fragmenting: bool,
     /// The waker of that message's writer, if it waits for capacity.
     fragment_waker: Option<Waker>,
@@ -46,7 +47,8 @@ pub(crate) struct Waiters {
     sink_flush: WakerSet,
     /// The calls that wait for a Pong, in the order in which they sent their Pings.
     pings: BTreeMap<Ticket, Ping>,
-    /// Cancelled Pings that were sent after the first one that is waited for: the peer may respond only to one of them.
+    /// Cancelled Pings that were sent after the first Ping in `pings`. They are kept, because the peer may respond only
+    /// to one of them.
     cancelled_pings: BTreeMap<Ticket, PingPayload>,
     /// The round-trip times of the calls whose Pong has arrived.
     round_trips: BTreeMap<Ticket, Duration>,
@@ -74,14 +76,14 @@ pub(crate) type PingPayload = [u8; 8];
 pub(crate) type Ticket = u64;
 
 impl Waiters {
-    /// Whether it is the turn of the sender with this ticket, or of a sender that has no ticket yet.
+    /// Returns whether it is the turn of the sender with this ticket, or of a sender that has no ticket yet.
     pub(crate) fn is_next(&self, ticket: Option<Ticket>) -> bool {
         !self.is_fragmenting
             && !self.must_yield
             && self.senders.first_key_value().is_none_or(|(first, _)| Some(*first) == ticket)
     }
 
-    /// Whether the next call that sends must yield to other tasks first.
+    /// Returns whether the next call that sends must yield to other tasks first.
     pub(crate) fn must_yield(&self) -> bool {
         self.must_yield
     }
@@ -134,12 +136,12 @@ impl Waiters {
         })
     }
 
-    /// Registers a task that waits for a write, or for the time when nothing can be sent any more.
+    /// Registers a task to wake at the next write, or when nothing can be sent any more.
     pub(crate) fn wait_sink_ready(&mut self, cx: &Context<'_>) {
         self.sink_ready.add(cx);
     }
 
-    /// Registers a task that waits for a write, or for the time when nothing will be written any more.
+    /// Registers a task to wake at the next write, or when nothing more will be written.
     pub(crate) fn wait_sink_flush(&mut self, cx: &Context<'_>) {
         self.sink_flush.add(cx);
     }
@@ -172,8 +174,8 @@ impl Waiters {
         }
     }
 
-    /// Handles a Pong. A peer may respond only to the latest of several Pings (RFC 6455 §5.5.3), even if the call of
-    /// that one was cancelled.
+    /// Handles a Pong. A peer may respond only to the latest of several Pings (RFC 6455 §5.5.3), even if the call that
+    /// sent this Ping was cancelled.
     pub(crate) fn handle_pong(&mut self, payload: &[u8], now: Time) {
         let sent = self.pings.iter().map(|(ticket, ping)| (ticket, &ping.payload));
         let latest = sent.chain(&self.cancelled_pings).find(|(_, sent)| *sent == payload);
@@ -188,7 +190,8 @@ impl Waiters {
         self.prune_cancelled_pings();
     }
 
-    /// Forgets the cancelled Pings before the first one that is waited for, and the oldest ones above the maximum.
+    /// Removes the cancelled Pings that were sent before the first Ping in `pings`, and the oldest ones above the
+    /// maximum.
     fn prune_cancelled_pings(&mut self) {
         let first = self.pings.first_key_value().map_or(Ticket::MAX, |(first, _)| *first);
         while let Some((ticket, _)) = self.cancelled_pings.first_key_value()
@@ -209,7 +212,8 @@ impl Waiters {
         self.round_trips.remove(&ticket);
     }
 
-    /// There is capacity: wakes the writer of the fragmented message, or otherwise the first waiting sender.
+    /// Called when there is capacity. Wakes the writer of the fragmented message if there is one, and otherwise the
+    /// first waiting sender.
     pub(crate) fn wake_next_sender(&mut self) {
         if self.is_fragmenting {
             self.wake_list.extend(self.fragment_waker.take());
@@ -219,24 +223,24 @@ impl Waiters {
         self.wake_list.extend(first);
     }
 
-    /// There may be capacity, or there will never be: wakes the tasks that wait for it.
+    /// Called when there may be capacity, and when there will be none any more. Wakes the tasks that wait for capacity.
     pub(crate) fn wake_sink_ready(&mut self) {
         self.wake_list.append(&mut self.sink_ready.take());
     }
 
-    /// Something was written, or nothing will ever be: wakes the tasks that flush.
+    /// Called after a write, and when nothing more will be written. Wakes the tasks that flush.
     pub(crate) fn wake_sink_flush(&mut self) {
         self.wake_list.append(&mut self.sink_flush.take());
     }
 
-    /// Nothing can be sent any more: wakes all senders and Pings.
+    /// Called when nothing can be sent any more. Wakes all senders and the calls that wait for a Pong.
     pub(crate) fn wake_senders(&mut self) {
         self.wake_list.extend(self.senders.values_mut().filter_map(|call| call.0.take()));
         self.wake_list.extend(self.fragment_waker.take());
         self.wake_list.extend(self.pings.values_mut().filter_map(|ping| ping.waker.0.take()));
     }
 
-    /// The connection has ended: wakes the calls that wait for that.
+    /// Called when the connection has ended. Wakes the calls that wait for the end.
     pub(crate) fn wake_closed(&mut self) {
         self.wake_list.extend(self.close_waiters.values_mut().filter_map(|call| call.0.take()));
         self.wake_list.append(&mut self.sink_close.take());
@@ -259,7 +263,7 @@ impl Waiters {
             sink_ready,
             sink_flush,
             pings,
-            // They exist only after a Ping that is waited for.
+            // Cancelled Pings are kept only while `pings` has an earlier entry.
             cancelled_pings: _,
             round_trips,
             wake_list,
@@ -271,8 +275,8 @@ impl Waiters {
     }
 }
 
-/// A set of tasks that are all woken at once, in the order in which they were added. There may be thousands, and each
-/// may be added repeatedly before.
+/// A set of tasks that are all woken at once, in the order in which they were added. There may be thousands of tasks,
+/// and each may be added several times before it is woken.
 #[derive(Debug, Default)]
 struct WakerSet {
     wakers: Vec<Waker>,

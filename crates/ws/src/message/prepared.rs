@@ -31,9 +31,9 @@ pub struct PreparedMessage(Arc<Shared>);
 struct Shared {
     message: Message,
     frame: Bytes,
-    /// The window size of the compression, taken from the first connection, and the frame; `None` instead of the frame
-    /// if compression does not make it shorter. A connection with a larger window can use the same frame. Connections
-    /// with a smaller window are rare, and compress the message again.
+    /// The window size of the first connection that compressed the message, and the compressed frame. The frame is
+    /// `None` if compression does not make it shorter. A connection with a larger window can use the same frame.
+    /// Connections with a smaller window are rare, and compress the message again.
     compressed: OnceLock<(u8, Option<Bytes>)>,
 }
 
@@ -58,12 +58,13 @@ impl PreparedMessage {
         &self.0.message
     }
 
-    /// The uncompressed, unmasked frame, as a server sends it.
+    /// Returns the uncompressed, unmasked frame, as a server sends it.
     pub(crate) fn frame(&self) -> &Bytes {
         &self.0.frame
     }
 
-    /// The frame for connections with this window size. `None` if the shared frame was compressed with a larger window.
+    /// Returns the frame for connections with this window size, or `None` if the shared frame was compressed with a
+    /// larger window.
     pub(crate) fn compressed_frame(&self, window_bits: u8, deflater: &mut Deflater) -> Option<Bytes> {
         let (compressed_with, compressed) = self.0.compressed.get_or_init(|| {
             let mut payload = Vec::new();

@@ -78,7 +78,7 @@ pub(super) struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// A registration for the handler's call, which receives the WebSocket first.
+    /// Returns the registration that the handler's call uses when it receives the WebSocket.
     pub(super) fn registration(&self) -> Registration {
         Registration { connections: Arc::clone(&self.connections), id: self.id }
     }
@@ -98,8 +98,8 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Inserts the WebSocket and checks for a shutdown under one lock, so that `close` either finds the WebSocket or is
-    /// noticed here.
+    /// Inserts the WebSocket and checks for a shutdown under one lock. Therefore either `close` finds the WebSocket, or
+    /// this call finds the shutdown.
     pub(super) fn register(self, socket: &WebSocket) {
         let connection = socket.connection();
         let closing = {

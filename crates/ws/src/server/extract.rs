@@ -35,7 +35,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.clone();
         *request.version_mut() = parts.version;
-        // Moved out only for this call, so that other extractors still find them.
+        // The headers and extensions are moved out only for this call, so that other extractors still find them.
         mem::swap(request.headers_mut(), &mut parts.headers);
         mem::swap(request.extensions_mut(), &mut parts.extensions);
         let upgrade = upgrade(&mut request);
@@ -45,11 +45,11 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
     }
 }
 
-/// Why [`Upgrade`] could not be extracted. Its response is the one of the [`HandshakeError`].
+/// Why [`Upgrade`] could not be extracted. Its response is [`HandshakeError::response`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct UpgradeRejection(
-    /// What is wrong with the handshake. `?` converts from it, for example in `upgrade.allow_origins(..)?`.
+    /// The error of the handshake. `?` converts it into this type, for example in `upgrade.allow_origins(..)?`.
     #[from]
     pub HandshakeError,
 );

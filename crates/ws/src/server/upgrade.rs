@@ -58,8 +58,9 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Rejects pages of other origins, see [`AllowedOrigins`]. Default: all origins are allowed. Clients that are not
-    /// browsers, and send no `Origin`, are always accepted.
+    /// Rejects pages of other origins, see [`AllowedOrigins`]. Default: all origins are allowed. A request without
+    /// `Origin` does not come from a browser, and is accepted unless [`AllowedOrigins::allow_missing_origin`] forbids
+    /// it.
     ///
     /// ```
     /// # use tidewire_ws::{AllowedOrigins, HandshakeError, Upgrade};

@@ -3,9 +3,9 @@
 /// Defines the send methods in the `impl` of a type with a method `connection`. With `send_methods!(mut)`, they take
 /// `&mut self`.
 ///
-/// A macro, because each type needs inherent methods. A shared type behind `Deref` would not do: methods of traits in
-/// scope take precedence over its methods, so in a program that imports `SinkExt`, `socket.send(..)` would silently
-/// flush after every message.
+/// This is a macro, because each type needs inherent methods. A shared type behind `Deref` does not work, because
+/// methods of traits in scope take precedence over its methods. In a program that imports `SinkExt`, `socket.send(..)`
+/// would then silently flush after every message.
 macro_rules! send_methods {
     ($($mutable:tt)?) => {
         /// Sends a message. The call only queues it, and there is nothing to flush. When a handler next waits for
@@ -51,8 +51,9 @@ macro_rules! send_methods {
             sent.map_err(|()| SendError(message.message().clone()))
         }
 
-        /// Sends a message like [`send`](Self::send), but fails instead of waiting. If there is capacity, it sends
-        /// before the calls that wait. It fails while another message is being sent piece by piece.
+        /// Sends a message like [`send`](Self::send), but fails instead of waiting. If there is capacity, the message
+        /// is sent ahead of the calls that wait. The call fails while another message is being sent piece by
+        /// piece.
         ///
         /// # Errors
         /// The write buffer is full, or the connection is closing or has ended.

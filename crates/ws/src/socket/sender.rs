@@ -15,8 +15,8 @@ use crate::socket::MessageWriter;
 use crate::socket::send_methods::send_methods;
 
 /// Sends on a connection from any task. Create it with [`WebSocket::sender`](crate::WebSocket::sender) or
-/// [`WebSocket::split`](crate::WebSocket::split). Cloning it costs a reference count; the clone sends on the same
-/// connection.
+/// [`WebSocket::split`](crate::WebSocket::split). Cloning it only increments a reference count. The clone sends on the
+/// same connection.
 ///
 /// The messages of one sender keep their order, and are never interleaved with messages of other senders. All senders
 /// of a connection share one queue and its limit,
@@ -54,7 +54,7 @@ impl Sender {
         &self.connection
     }
 
-    /// The parts of the `Sink` implementation.
+    /// Returns the connection and the flush position, for the `Sink` implementation.
     pub(crate) fn sink(&mut self) -> (&Connection, &mut FlushPosition) {
         (&self.connection, &mut self.flush_position)
     }
@@ -64,8 +64,8 @@ impl Sender {
     /// Sends a Ping, waits for its Pong, and returns the round-trip time. This time includes the time that bytes wait
     /// in the write buffer.
     ///
-    /// The Pong is received only while a task receives. So call this from another task, or in a `select!` with
-    /// [`recv`](crate::WebSocket::recv):
+    /// The Pong is received only while a task is in [`recv`](crate::WebSocket::recv). Call this method from another
+    /// task, or in a `select!` with `recv`:
     ///
     /// ```
     /// # use tidewire_ws::WebSocket;

@@ -12,7 +12,7 @@ use crate::client::ConnectError;
 use crate::error::CloseCause;
 use crate::message::Message;
 
-/// The longest delay that `Retry-After` can cause; a longer one is shortened to this.
+/// The longest delay that `Retry-After` can cause. A longer delay is shortened to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// An event of a [`ReconnectingWebSocket`](crate::ReconnectingWebSocket), returned by
@@ -88,8 +88,8 @@ impl ConnectionFailure {
         }
     }
 
-    /// The delay in the `Retry-After` header of the response (RFC 9110 §10.2.3). A date is ignored, because it would
-    /// depend on two clocks.
+    /// Returns the delay in the `Retry-After` header of the response (RFC 9110 §10.2.3). A date is ignored, because it
+    /// would depend on two clocks.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let Self::ConnectFailed(error) = self else { return None };
         let ConnectError::Rejected(response) = &**error else { return None };

@@ -66,7 +66,8 @@ pub struct Reconnection {
 
 impl Reconnection {
     /// Creates the default settings: an unlimited number of attempts, with delays that grow from 1 second to 5 seconds.
-    /// The client stops if the server says that the request is wrong.
+    /// The client stops if the server responds with a client error (HTTP 4xx, with exceptions) or the request cannot be
+    /// made.
     pub fn new() -> Self {
         Self {
             attempts: None,
@@ -87,8 +88,8 @@ impl Reconnection {
         self
     }
 
-    /// Sets the delay before the first of these attempts. It doubles with each attempt. Default: 1 second. Minimum: 1
-    /// millisecond.
+    /// Sets the delay before the first attempt after a failed attempt or the end of a connection. The delay doubles
+    /// with each further attempt. Default: 1 second. Minimum: 1 millisecond.
     #[doc(alias = "reconnection_delay")]
     #[doc(alias = "reconnectionDelay")]
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -99,8 +100,8 @@ impl Reconnection {
     /// Sets the longest delay. A connection that lasts at least as long restarts the delays. Default: 5 seconds.
     /// Minimum: 1 millisecond.
     ///
-    /// If many clients use the same server, set it to a minute. Otherwise their attempts can overload the server when
-    /// it restarts.
+    /// If many clients use the same server, set the longest delay to a minute. Otherwise their attempts can overload
+    /// the server when it restarts.
     #[doc(alias = "reconnection_delay_max")]
     #[doc(alias = "reconnectionDelayMax")]
     pub fn delay_max(mut self, delay_max: Duration) -> Self {
@@ -108,8 +109,8 @@ impl Reconnection {
         self
     }
 
-    /// Sets the random part of a delay, above 0 and at most 1. Default: 0.5. With any other value, delays are not
-    /// random.
+    /// Sets the random part of each delay, as a fraction of the delay: above 0 and at most 1. Default: 0.5. A value
+    /// outside this range turns randomization off.
     #[doc(alias = "randomizationFactor")]
     pub fn randomization_factor(mut self, randomization_factor: f64) -> Self {
         self.randomization_factor = randomization_factor;
@@ -117,7 +118,7 @@ impl Reconnection {
     }
 
     /// Sets the function that decides whether to try again after a failure. Default:
-    /// [`ConnectionFailure::is_transient`], which stops only if the server says that the request is wrong (HTTP 4xx,
+    /// [`ConnectionFailure::is_transient`]: the client stops only if the server responds with a client error (HTTP 4xx,
     /// with exceptions) or the request cannot be made.
     ///
     /// ```
@@ -201,7 +202,7 @@ impl Reconnection {
         self.hooks.start_attempt(connector)
     }
 
-    /// Whether another attempt may follow, after this number of attempts and this failure.
+    /// Returns whether another attempt may follow after this number of attempts and this failure.
     pub(super) fn allows_attempt(&self, attempts: u32, failure: &ConnectionFailure) -> bool {
         self.attempts.is_none_or(|most| attempts < most) && (self.should_reconnect)(failure)
     }
