@@ -30,10 +30,10 @@ pub struct Options {
     /// The most sessions at the same time. Protects against endless handshakes: at the limit, a new session is rejected
     /// with status 503. Default 1,000,000.
     pub max_sessions: usize,
-    /// How many polling sessions may start after a half-open one before the half-open session is closed. A session is
-    /// half-open until its client sends the first request after the handshake, which a real client does at once.
-    /// Protects against endless handshakes without any further request, which would fill the memory or use up
-    /// [`max_sessions`](Self::max_sessions). Default 50,000.
+    /// A half-open session is closed when this many polling sessions have started after it. A polling session is
+    /// half-open until its client sends the first request after the handshake. A real client sends that request at
+    /// once. Protects against clients that send endless handshakes and no other request: their sessions would fill the
+    /// memory, or use up [`max_sessions`](Self::max_sessions). Default 50,000.
     pub max_half_open_sessions: usize,
 }
 

@@ -144,8 +144,8 @@ impl<'a, S: Side> Registration<'a, S> {
     /// Marks the handler as concurrent: later events do not wait until it has finished. Use it for a long job that a
     /// later event can cancel.
     ///
-    /// The side limits how many such handlers of one socket run at the same time (`Limits::max_concurrent_handlers`).
-    /// When the limit is reached, the next handler still starts, but the events after it wait.
+    /// `Limits::max_concurrent_handlers` limits the number of such handlers of one socket. While this many run, the
+    /// next concurrent handler still starts, but all later events wait until one of these handlers has finished.
     pub fn concurrent(self) {
         self.registry.update_event_table(&mut |table| {
             if let Some(handler) = table.registered_mut(self.event.as_deref()) {

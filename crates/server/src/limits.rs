@@ -9,25 +9,26 @@ pub struct Limits {
     /// and never connect to a namespace. Default 45 s.
     pub connect_timeout: Duration,
     /// The time between a packet and its first attachment, and between two attachments. When it expires, the connection
-    /// is closed. Protects against clients that announce attachments and never send them, because the server buffers
-    /// the received ones until the packet is complete. The timer is paused while the server does not read from the
-    /// connection because too many events are queued. Default 45 s.
+    /// is closed. Protects against clients that announce attachments and never send all of them: the server buffers the
+    /// attachments of a packet until the packet is complete. If too many events are queued, the server stops reading
+    /// from the connection and pauses this timer. Default 45 s.
     pub attachment_timeout: Duration,
     /// The number of queued events at which the server stops reading from the connection. Protects against clients that
     /// send faster than the handlers finish. Default 256.
     pub max_queued_events: usize,
     /// Like [`max_queued_events`](Self::max_queued_events), but counts the bytes of the queued events. Default 1 MiB.
     pub max_queued_bytes: usize,
-    /// The maximum number of queued events while the server waits for an acknowledgement on the same connection. The
-    /// server must continue to read then, because the acknowledgement could not arrive otherwise. If the limit is
+    /// The maximum number of queued events while the server waits for an acknowledgement on the same connection. During
+    /// this time the server continues to read, because otherwise the acknowledgement could not arrive. If the limit is
     /// exceeded, the connection is closed. Default 16,384.
     pub max_queued_events_hard: usize,
     /// Like [`max_queued_events_hard`](Self::max_queued_events_hard), but counts the bytes of the queued events.
     /// Default 16 MiB.
     pub max_queued_bytes_hard: usize,
-    /// The maximum number of [concurrent](crate::Registration::concurrent) handlers of one socket that run at the same
-    /// time. One more may start, but the events after it wait. Protects against clients that start an unlimited number
-    /// of long jobs. Default 64.
+    /// The number of running [concurrent](crate::Registration::concurrent) handlers of one socket at which later events
+    /// begin to wait. While this many run, the next concurrent handler still starts, but all later events wait until
+    /// one of these handlers has finished. Protects against clients that start an unlimited number of long jobs.
+    /// Default 64.
     pub max_concurrent_handlers: usize,
     /// The maximum number of rooms of one socket, not counting the room of its own id. At the limit,
     /// [`join`](crate::Socket::join) fails. Protects against clients that join more and more rooms, if the program lets

@@ -144,8 +144,8 @@ impl Namespace {
         Broadcast::new(self.clone()).local()
     }
 
-    /// Selects all sockets in the namespace, and lets the event be dropped for each socket whose connection is not
-    /// ready to send it.
+    /// Selects all sockets in the namespace, and makes the event volatile: the server drops it for each socket whose
+    /// connection is not ready to send it.
     pub fn volatile(&self) -> Broadcast {
         Broadcast::new(self.clone()).volatile()
     }

@@ -37,9 +37,9 @@ pub struct Limits {
     /// seconds. Default: 10 000, which is a sustained rate of 1 000 per second. 0 is treated as 1.
     ///
     /// Protects against peers that flood the connection with Pings, which cost work and carry no message. If a peer
-    /// exceeds the limit, the connection is closed with 1008. The default is a hundred times what the most active
-    /// peers send, because everything that a program has not read for a while arrives at once. At the sustained rate,
-    /// a flood costs about one percent of a processor.
+    /// exceeds the limit, the connection is closed with 1008. The default is high, because frames accumulate while a
+    /// program does not read, and then arrive at once. At the sustained rate, a flood costs about one percent of a
+    /// processor.
     pub max_control_frame_burst: u16,
 
     /// The maximum duration of a close, from its first Close frame to the end of the stream. Default: 10 seconds.

@@ -33,11 +33,15 @@
 //! handler with the [`WebSocket`].
 //!
 //! **What makes it fast.** Each connection has one task. This task polls the handler. When the handler waits, the task
-//! writes everything that the handler has sent. All messages that are sent in response to one read therefore leave in
-//! one write, without a timer and without `flush`, and no message waits beyond the end of that poll. A client uses its
-//! `WebSocket` from another task, and a server's handler may move its `WebSocket` to another task. The connection's
-//! task then writes as soon as the runtime polls it. Text is validated once, when it is received; echoing it does not
-//! validate it again. An idle connection holds no buffer.
+//! writes everything that the handler has sent. If one read delivers several messages, the responses to all of them
+//! therefore leave in one write. This needs no timer and no `flush`, and the write takes place in the same poll of the
+//! task.
+//!
+//! A client uses its `WebSocket` from another task, and a server's handler may move its `WebSocket` to another task. In
+//! both cases the connection's task writes as soon as the runtime polls it.
+//!
+//! Text is validated once, when it is received; echoing it does not validate it again. An idle connection holds no
+//! buffer.
 //!
 //! **Limits.** [`Limits`] bounds the memory and the time that one peer can cost.
 //!

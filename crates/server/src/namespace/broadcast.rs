@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::Namespace;
 use crate::socket::{EmitError, Socket, encode_event, log_emit_error};
 
-/// A selection of sockets that receive an event: all sockets of a namespace, or those in some rooms, except those in
-/// other rooms.
+/// A selection of sockets that receive an event. It consists of all sockets of a namespace, or of the sockets in some
+/// rooms. It can exclude the sockets in other rooms.
 ///
-/// A socket in several of the rooms receives the event once. The event is encoded once for all sockets. Each socket
-/// receives the events of one thread in the order of the calls.
+/// A socket in several of the rooms receives the event once. The event is encoded once for all sockets. If one thread
+/// sends several events, each socket receives them in the order in which the thread sent them.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {
@@ -48,7 +48,7 @@ impl Broadcast {
         self
     }
 
-    /// Lets the event be dropped for each socket whose connection is not ready to send it, see
+    /// Makes the event volatile: the server drops it for each socket whose connection is not ready to send it, see
     /// [`Emitter::volatile`](crate::Emitter::volatile).
     pub fn volatile(mut self) -> Self {
         self.options.volatile = true;

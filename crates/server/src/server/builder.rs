@@ -102,8 +102,9 @@ impl Builder {
         self
     }
 
-    /// Sets how many polling sessions may start after a half-open session before the half-open one is closed. A session
-    /// is half-open until its client sends the first request after the handshake. Default 50,000.
+    /// Sets the limit for half-open sessions: a half-open session is closed when this many polling sessions have
+    /// started after it. A polling session is half-open until its client sends the first request after the handshake.
+    /// Default 50,000.
     #[must_use]
     pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
         self.options.max_half_open_sessions = sessions;

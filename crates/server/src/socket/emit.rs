@@ -68,8 +68,9 @@ impl<'a> Emitter<'a> {
         Self { socket, volatile: false, timeout: None }
     }
 
-    /// Lets the event be dropped if the connection is not ready to send it: the kernel has not yet accepted earlier
-    /// data, or no poll request is waiting.
+    /// Makes the event volatile: the server drops it if the connection is not ready to send it. A WebSocket is not
+    /// ready while the kernel has not accepted all earlier data. A polling connection is not ready while no poll
+    /// request is waiting.
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
         self

@@ -36,8 +36,9 @@ pub struct Limits {
     /// The maximum length of an offset in bytes. A longer string at the end of an event is an ordinary argument.
     /// Default: 128.
     ///
-    /// Protects against long strings of the program that look like offsets. An offset is sent to the server at every
-    /// reconnect.
+    /// The client sends the last offset back to the server at every reconnect. It cannot distinguish an offset from a
+    /// string that the program of the server has put at the end of an event. The limit keeps a long string from being
+    /// sent back.
     pub max_offset_len: usize,
 }
 

@@ -62,18 +62,22 @@ impl ConnectError {
 
     /// Returns `true` if the same attempt may succeed later.
     ///
-    /// Returns `false` if the server or the proxy responded with a client error: HTTP 4xx, except 408, 421, 425 and
-    /// 429. Also returns `false` if the URL, a header, a subprotocol or the scheme of the proxy is not valid, if the
-    /// URL has the scheme `wss` and the feature `tls` is off, or if no certificate can be valid for the host. Returns
-    /// `true` for all other errors, because the cause may pass: servers restart, DNS records appear, clocks are
-    /// corrected.
+    /// Returns `false` in these cases:
     ///
-    /// Other TLS failures also return `true`, even a certificate from an unknown authority or for another name. Such a
-    /// certificate is usually a permanent error, but not always: a gateway presents its own certificate until it has
-    /// received the server's, and a captive portal presents its own until the user has logged in. A client that
-    /// reconnects by itself should survive both. Retrying discloses nothing: each attempt verifies the certificate
-    /// before it sends the request and its headers. If a certificate error is final for your program, return `false`
-    /// for it in [`should_reconnect`](crate::Reconnection::should_reconnect):
+    /// - The server or the proxy responded with a client error: HTTP 4xx, except 408, 421, 425 and 429.
+    /// - The URL, a header, a subprotocol or the scheme of the proxy is not valid.
+    /// - The URL has the scheme `wss`, and the feature `tls` is off.
+    /// - The host of a TLS connection is not a valid DNS name or IP address, so no certificate can match it.
+    ///
+    /// Returns `true` for all other errors, because their cause may be temporary: servers restart, DNS records appear,
+    /// clocks are corrected.
+    ///
+    /// All other TLS failures return `true` too, even if the certificate is from an unknown authority or for another
+    /// name. Such a failure is usually permanent, but not always: a gateway presents its own certificate until it has
+    /// received the certificate of the server, and a captive portal presents its own certificate until the user has
+    /// logged in. A client that reconnects by itself should survive both. Retrying discloses nothing: each attempt
+    /// verifies the certificate before it sends the request and its headers. If a certificate error is final for your
+    /// program, return `false` for it in [`should_reconnect`](crate::Reconnection::should_reconnect):
     ///
     /// ```
     /// use tidewire_ws::{ConnectError, DialError, ConnectionFailure, Reconnection, TlsError};

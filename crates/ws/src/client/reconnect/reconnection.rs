@@ -88,8 +88,9 @@ impl Reconnection {
         self
     }
 
-    /// Sets the delay before the first attempt after a failed attempt or the end of a connection. The delay doubles
-    /// with each further attempt. Default: 1 second. Minimum: 1 millisecond.
+    /// Sets the first delay: the time that the client waits after a failed attempt or the end of a connection before it
+    /// tries again. Each further delay is twice as long, up to [`delay_max`](Self::delay_max). Default: 1 second.
+    /// Minimum: 1 millisecond.
     #[doc(alias = "reconnection_delay")]
     #[doc(alias = "reconnectionDelay")]
     pub fn delay(mut self, delay: Duration) -> Self {
