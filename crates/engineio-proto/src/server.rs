@@ -315,13 +315,26 @@ mod tests {
     }
 
     #[test]
+    fn an_upgrade_needs_no_probe() {
+        let mut session = session(Transport::Polling);
+        assert_eq!(
+            session.handle_candidate_packet(&Ok(Packet::Upgrade), at(1)),
+            CandidateAction::CloseCandidate,
+            "there is no candidate"
+        );
+        assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
+        assert_eq!(
+            session.handle_candidate_packet(&Ok(Packet::Upgrade), at(1)),
+            CandidateAction::Switch(Transport::WebSocket)
+        );
+        assert_eq!(session.transport(), Transport::WebSocket);
+        assert_eq!(session.poll_timeout(), Some(at(25)), "the deadline of the upgrade is gone");
+        assert!(!session.begin_upgrade(Transport::WebSocket, at(2)), "a session upgrades once");
+    }
+
+    #[test]
     fn anything_else_on_the_candidate_costs_only_the_candidate() {
-        for packet in [
-            Ok(Packet::Upgrade),
-            Ok(Packet::Message("x")),
-            Ok(Packet::Ping("")),
-            Err(ParseError::UnknownType),
-        ] {
+        for packet in [Ok(Packet::Message("x")), Ok(Packet::Ping("")), Err(ParseError::UnknownType)] {
             let mut session = session(Transport::Polling);
             session.begin_upgrade(Transport::WebSocket, at(1));
             assert_eq!(

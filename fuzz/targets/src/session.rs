@@ -144,7 +144,7 @@ impl Run {
                 self.upgrade = Upgrade::Candidate { since, probed: true };
                 CandidateAction::SendProbePong
             }
-            (Upgrade::Candidate { probed: true, .. }, Ok(Packet::Upgrade)) => {
+            (Upgrade::Candidate { .. }, Ok(Packet::Upgrade)) => {
                 self.upgrade = Upgrade::Done;
                 CandidateAction::Switch(Transport::WebSocket)
             }

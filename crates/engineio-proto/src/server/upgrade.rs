@@ -3,6 +3,8 @@
 //! While it polls, the client opens a WebSocket (the *candidate*), sends `2probe`, receives `3probe`, lets its polls
 //! return, and sends `5`. Until then polling goes on in both directions. An error on the candidate closes only the
 //! candidate.
+//!
+//! Some clients send `5` without a probe. The session then upgrades at once, as in the Node server.
 
 use std::time::Duration;
 
@@ -74,7 +76,7 @@ impl Upgrade {
                 *self = Self::Probed { to, deadline, noop_at: now };
                 CandidateAction::SendProbePong
             }
-            (Self::Probed { to, .. }, Ok(Packet::Upgrade)) => {
+            (Self::Candidate { to, .. } | Self::Probed { to, .. }, Ok(Packet::Upgrade)) => {
                 *self = Self::Finished;
                 CandidateAction::Switch(to)
             }

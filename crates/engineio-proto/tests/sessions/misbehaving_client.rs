@@ -45,7 +45,7 @@ pub(crate) enum Step {
 
 impl Stranger {
     pub(crate) fn new(how: u8) -> Self {
-        // An upgrade packet after the probe is missing here, because it would be valid.
+        // An upgrade packet is missing here, because it is valid, also without a probe.
         let wrong = [
             Wrong::Packet(Packet::Open("{}")),
             Wrong::Packet(Packet::Close),
@@ -58,8 +58,7 @@ impl Stranger {
         ];
         let probe = how & 1 == 0;
         let plan = match how % 16 {
-            0 | 2 => Plan::SayWrong { probe: false, what: Wrong::Packet(Packet::Upgrade) },
-            1 | 3..10 => Plan::SayWrong { probe, what: wrong[usize::from(how / 16) % wrong.len()].clone() },
+            0..10 => Plan::SayWrong { probe, what: wrong[usize::from(how / 16) % wrong.len()].clone() },
             10..12 => Plan::Leave { probe },
             12 => Plan::BreakFraming,
             _ => Plan::Nothing,

@@ -244,9 +244,7 @@ impl World {
         let Some(candidate) = &mut server.candidate else { unreachable!("it is the candidate") };
         let expected = match packet {
             Ok(Packet::Ping("probe")) => CandidateAction::SendProbePong,
-            Ok(Packet::Upgrade) if candidate.release_at.is_some() => {
-                CandidateAction::Switch(Transport::WebSocket)
-            }
+            Ok(Packet::Upgrade) => CandidateAction::Switch(Transport::WebSocket),
             _ => CandidateAction::CloseCandidate,
         };
         assert_eq!(server.machine.handle_candidate_packet(packet, self.now), expected, "{packet:?}");

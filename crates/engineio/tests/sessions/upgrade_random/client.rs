@@ -78,6 +78,8 @@ impl<'a> Client<'a> {
         // A client in a hurry does not wait for the responses to its requests before it sends the upgrade packet. It
         // only gives the requests time to arrive, because the order between two connections is undefined.
         let hurry = dice.once_in(3);
+        // Some of these clients do not probe either.
+        let probes = !hurry || dice.once_in(2);
         let (polling, posting) = (self.fork(), self.fork());
         let mut paused_at = Instant::now();
         let polling = async {
@@ -85,7 +87,7 @@ impl<'a> Client<'a> {
             Instant::now()
         };
         let (polled_at, (), mut websocket) = tokio::join!(polling, self.post(posting), async {
-            let mut websocket = self.try_candidates(&mut dice).await;
+            let mut websocket = self.try_candidates(probes, &mut dice).await;
             self.paused.set(true);
             paused_at = Instant::now();
             if hurry {
@@ -167,8 +169,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Opens candidates that fail, and then one whose probe gets its pong.
-    async fn try_candidates(&self, dice: &mut Dice) -> WebSocket {
+    /// Opens candidates that fail, and then one that may upgrade: its probe has got its pong, unless it does not probe.
+    async fn try_candidates(&self, probes: bool, dice: &mut Dice) -> WebSocket {
         // The server may not have noticed the end of the previous candidate. It may then reject the next one.
         let mut clear = true;
         for _ in 0..dice.below(5) {
@@ -178,6 +180,10 @@ impl<'a> Client<'a> {
             if clear {
                 sleep(Duration::from_millis(2)).await;
             }
+        }
+        if !probes {
+            sleep(Duration::from_millis(2)).await;
+            return self.candidate(&[]).await;
         }
         loop {
             let mut websocket = self.candidate(&[]).await;
@@ -196,7 +202,7 @@ impl<'a> Client<'a> {
 
     /// Opens a candidate that fails.
     async fn fail(&self, clear: bool, dice: &mut Dice) {
-        const WRONG: [&str; 10] = ["5", "", "0", "1", "2", "3probe", "4hello", "6", "2probed", "x"];
+        const WRONG: [&str; 9] = ["", "0", "1", "2", "3probe", "4hello", "6", "2probed", "x"];
         if dice.once_in(10) {
             return self.candidate_that_does_not_wait(dice).await;
         }
@@ -219,8 +225,7 @@ impl<'a> Client<'a> {
             0 => {}
             1 => websocket.write(&frame(Opcode::Text, b"2probe")[..3]).await,
             2 => {
-                let wrong = if probed { &WRONG[1..] } else { &WRONG };
-                websocket.send(dice.pick(wrong)).await;
+                websocket.send(dice.pick(&WRONG)).await;
                 self.expect_end_of(websocket).await;
             }
             3 => {
