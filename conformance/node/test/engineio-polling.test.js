@@ -61,6 +61,24 @@ describe("long-polling", () => {
     assert.deepEqual(await session.packets(), ['451-["echo-back",{"_placeholder":true,"num":0}]', "bAQIDBA=="]);
   });
 
+  for (const [what, base64] of [
+    ["with line breaks, also at its end", "bAQID\r\nBAUG\r\nBw==\r\n"],
+    ["without padding", "bAQIDBAUGBw"],
+    ["with the URL-safe alphabet", "b-_-_"],
+    ["with both alphabets and other characters", "b +/\t-_*"],
+    ["with data after its padding, which does not count", "bAQ==AQID"],
+    ["that ends in the middle of a byte", "bAQIDB"],
+    ["without any data", "b*"],
+  ]) {
+    it(`takes base64 ${what}`, async () => {
+      const session = await PollingSession.join(server.url);
+      const event = '51-["echo",{"_placeholder":true,"num":0}]';
+      await session.post([`4${event}`, base64].join(RECORD_SEPARATOR));
+      const [, attachment] = await session.packets();
+      assert.equal(attachment, `b${Buffer.from(base64.slice(1), "base64").toString("base64")}`);
+    });
+  }
+
   it("reads bodies of any text type", async () => {
     const session = await PollingSession.join(server.url);
     for (const headers of [{}, { "content-type": "application/json" }, { "content-type": "text/plain" }]) {

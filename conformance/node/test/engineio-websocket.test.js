@@ -32,9 +32,9 @@ describe("Engine.IO over a WebSocket", () => {
   it("takes binary as base64 in a text message too", async () => {
     const raw = await joinNamespace(server.url);
     raw.send('451-["echo",{"_placeholder":true,"num":0}]');
-    raw.send("bAQID");
+    raw.send("bAQID\r\nBA\r\n"); // a line break, and no padding
     assert.equal(await raw.receive(), '451-["echo-back",{"_placeholder":true,"num":0}]');
-    assert.deepEqual(await raw.receive(), Buffer.from([1, 2, 3]));
+    assert.deepEqual(await raw.receive(), Buffer.from([1, 2, 3, 4]));
     raw.end();
   });
 

@@ -17,6 +17,7 @@ mod error;
 mod framing;
 mod handshake;
 mod id;
+mod lenient_base64;
 mod message;
 mod packet;
 mod payload;

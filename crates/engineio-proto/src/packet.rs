@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ws_proto::copy::append;
 
+use crate::lenient_base64;
+
 /// One packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet<'a> {
@@ -37,9 +39,6 @@ pub enum ParseError {
     /// The first character is not a packet type.
     #[error("unknown packet type")]
     UnknownType,
-    /// The text after `b` is not base64.
-    #[error("binary packet is not valid base64")]
-    Base64,
 }
 
 impl<'a> Packet<'a> {
@@ -47,6 +46,9 @@ impl<'a> Packet<'a> {
     pub const PROBE_PONG: Packet<'static> = Packet::Pong(PROBE);
 
     /// Parses a text packet: a WebSocket text message, or one packet of a polling payload.
+    ///
+    /// After `b`, everything is base64: line breaks and other characters that do not belong to it are skipped, padding is
+    /// optional, and the URL-safe alphabet is accepted too, as in the Node server.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
         let Some(&kind) = text.as_bytes().first() else { return Err(ParseError::Empty) };
         // The type characters are ASCII. So once the type is known, index 1 is a character boundary.
@@ -55,7 +57,7 @@ impl<'a> Packet<'a> {
             MESSAGE => Ok(Self::Message(data())),
             b'3' => Ok(Self::Pong(data())),
             b'2' => Ok(Self::Ping(data())),
-            b'b' => Ok(Self::Binary(Cow::Owned(STANDARD.decode(data()).map_err(|_| ParseError::Base64)?))),
+            b'b' => Ok(Self::Binary(Cow::Owned(lenient_base64::decode(data())))),
             b'5' => Ok(Self::Upgrade),
             b'1' => Ok(Self::Close),
             b'6' => Ok(Self::Noop),
@@ -148,13 +150,19 @@ mod tests {
     }
 
     #[test]
+    fn base64_may_have_line_breaks_and_need_not_be_padded() {
+        for text in ["bAQIDBA==", "bAQID\r\nBA==\r\n", "bAQIDBA"] {
+            assert_eq!(Packet::parse(text), Ok(Packet::Binary(Cow::Borrowed(&[1, 2, 3, 4]))), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_packet_is_named() {
         for (text, error) in [
             ("", ParseError::Empty),
             ("7", ParseError::UnknownType),
             ("abc", ParseError::UnknownType),
             ("é", ParseError::UnknownType),
-            ("bAQID*", ParseError::Base64),
         ] {
             assert_eq!(Packet::parse(text), Err(error), "{text}");
         }

@@ -58,8 +58,16 @@ impl Kept {
     }
 
     /// Returns the packet's text as an encoder without superfluous data would write it.
-    fn canonical<'t>(&self, text: &'t str) -> &'t str {
-        if matches!(self.kind, b'1' | b'5' | b'6') { &text[..1] } else { text }
+    fn canonical(&self, text: &str) -> String {
+        match self.kind {
+            b'1' | b'5' | b'6' => text[..1].into(),
+            b'b' => {
+                let mut canonical = Vec::new();
+                self.packet().encode_into(&mut canonical);
+                String::from_utf8(canonical).expect("base64")
+            }
+            _ => text.into(),
+        }
     }
 
     fn packet(&self) -> Packet<'_> {
@@ -98,6 +106,10 @@ fn check_by_hand(body: &str, decoded: &[Result<Kept, ParseError>]) {
     let mut expected = Vec::new();
     for text in body.split('\x1e') {
         let packet = Packet::parse(text).map(Kept::new);
+        if let Some(base64) = text.strip_prefix('b') {
+            let data = base64_by_hand(base64);
+            assert_eq!(packet, Ok(Kept { kind: b'b', data }), "{base64:?}");
+        }
         let failed = packet.is_err();
         expected.push(packet);
         if failed {
@@ -105,6 +117,21 @@ fn check_by_hand(body: &str, decoded: &[Result<Kept, ParseError>]) {
         }
     }
     assert_eq!(decoded, expected);
+}
+
+/// Decodes base64 bit by bit: both alphabets, up to the first `=`, without the characters that are in no alphabet and
+/// without the bits of an incomplete byte.
+fn base64_by_hand(text: &str) -> Vec<u8> {
+    const ALPHABETS: [&str; 2] = ["+/", "-_"];
+    let mut bits = Vec::new();
+    for character in text.split('=').next().unwrap_or_default().chars() {
+        let upper = ('A'..='Z').chain('a'..='z').chain('0'..='9').position(|other| other == character);
+        let last = ALPHABETS.iter().find_map(|last| last.find(character)).map(|index| 62 + index);
+        if let Some(value) = upper.or(last) {
+            bits.extend((0..6).rev().map(|bit| value >> bit & 1 == 1));
+        }
+    }
+    bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |value, bit| value << 1 | u8::from(*bit))).collect()
 }
 
 /// Decodes `wire` as a client does: a text message is a packet, a binary message is data.
