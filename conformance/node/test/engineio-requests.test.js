@@ -20,15 +20,18 @@ const REFUSALS = [
   ["a transport named constructor", "GET", { transport: "constructor" }, TRANSPORT_UNKNOWN],
   ["webtransport by a request", "GET", { transport: "webtransport" }, TRANSPORT_UNKNOWN],
   ["an unknown transport before an unknown session", "GET", { transport: "x", ...UNKNOWN_SESSION }, TRANSPORT_UNKNOWN],
+  ["an empty transport", "GET", { transport: "" }, TRANSPORT_UNKNOWN],
   ["an unknown session, when reading", "GET", UNKNOWN_SESSION, SESSION_UNKNOWN],
   ["an unknown session, when writing", "POST", UNKNOWN_SESSION, SESSION_UNKNOWN],
   ["an unknown session before another revision", "GET", { EIO: "3", ...UNKNOWN_SESSION }, SESSION_UNKNOWN],
   ["a handshake by POST", "POST", {}, BAD_METHOD],
   ["a handshake by PUT", "PUT", {}, BAD_METHOD],
   ["a handshake by DELETE", "DELETE", {}, BAD_METHOD],
+  ["a handshake by POST with an empty session id", "POST", { sid: "" }, BAD_METHOD],
   ["the method before the revision", "POST", { EIO: "3" }, BAD_METHOD],
   ["the websocket transport by a plain request", "GET", { transport: "websocket" }, BAD_REQUEST],
   ["revision 3", "GET", { EIO: "3" }, UNSUPPORTED],
+  ["an empty revision", "GET", { EIO: "" }, UNSUPPORTED],
   ["no revision", "GET", { EIO: undefined }, UNSUPPORTED],
   ["a revision that only begins with 4", "GET", { EIO: "4.0" }, UNSUPPORTED],
 ];
@@ -84,6 +87,15 @@ describe("a request to Engine.IO", () => {
   it("opens a session of its own every time", async () => {
     const sessions = await Promise.all(Array.from({ length: 20 }, () => PollingSession.open(server.url)));
     assert.equal(new Set(sessions.map((session) => session.sid)).size, 20);
+  });
+
+  it("opens a session if the session id is empty", async () => {
+    const answer = await request(engineUrl(server.url, { sid: "" }));
+    assert.equal(answer.status, 200);
+    assert.match(answer.body, /^0\{"sid"/);
+    const webSocket = await openEngine(server.url, { sid: "" });
+    assert.match(webSocket.handshake.sid, /^[\w-]{20}$/);
+    webSocket.end();
   });
 
   it("may have a longer path", async () => {

@@ -40,6 +40,7 @@ impl From<RequestError> for Rejection {
 struct Query {
     is_eio4: bool,
     transport: Option<String>,
+    /// An empty session id is none, as in Node.
     sid: Option<String>,
 }
 
@@ -50,7 +51,7 @@ impl Query {
             match &*name {
                 "EIO" => parsed.is_eio4 = value == "4",
                 "transport" => parsed.transport = Some(value.into_owned()),
-                "sid" => parsed.sid = Some(value.into_owned()),
+                "sid" => parsed.sid = Some(value.into_owned()).filter(|id| !id.is_empty()),
                 _ => {}
             }
         }
@@ -151,7 +152,11 @@ mod tests {
             (Method::GET, "EIO=4".to_owned(), false, RequestError::UnknownTransport),
             (Method::GET, "EIO=4&transport=__proto__".into(), false, RequestError::UnknownTransport),
             (Method::GET, "EIO=4&transport=webtransport".into(), false, RequestError::UnknownTransport),
+            (Method::GET, "EIO=4&transport=".into(), false, RequestError::UnknownTransport),
+            (Method::GET, "EIO=&transport=polling".into(), false, RequestError::UnsupportedProtocolVersion),
             (Method::GET, "EIO=4&transport=polling&sid=unknown".into(), false, RequestError::UnknownSid),
+            (Method::GET, "EIO=4&transport=polling&sid=%20".into(), false, RequestError::UnknownSid),
+            (Method::POST, "EIO=4&transport=polling&sid=".into(), false, RequestError::BadHandshakeMethod),
             (Method::POST, "EIO=4&transport=polling".into(), false, RequestError::BadHandshakeMethod),
             (Method::OPTIONS, "EIO=4&transport=polling".into(), false, RequestError::BadHandshakeMethod),
             (Method::POST, "EIO=4&transport=websocket".into(), false, RequestError::BadHandshakeMethod),
@@ -180,6 +185,18 @@ mod tests {
         assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket))));
         assert!(matches!(asked(Method::GET, true), Err(RequestError::BadHandshakeMethod)));
         assert!(matches!(asked(Method::CONNECT, false), Err(RequestError::BadHandshakeMethod)));
+    }
+
+    #[test]
+    fn an_empty_session_id_is_none() {
+        for (query, upgrade) in [
+            ("EIO=4&transport=polling&sid=", false),
+            ("EIO=4&transport=polling&sid", false),
+            ("EIO=4&transport=polling&sid=unknown&sid=", false),
+            ("EIO=4&transport=websocket&sid=", true),
+        ] {
+            assert!(matches!(check(Method::GET, query, upgrade), Ok(RequestKind::Open(_))), "{query}");
+        }
     }
 
     #[test]

@@ -20,7 +20,9 @@ fn an_invalid_request_gets_the_error_code_of_node() {
         ("GET", "/socket.io/?EIO=4&transport=webtransport", unknown),
         ("GET", "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA", session),
         ("GET", "/socket.io/?EIO=4&transport=polling&sid=__proto__", session),
-        ("GET", "/socket.io/?EIO=4&transport=polling&sid=", session),
+        ("GET", "/socket.io/?EIO=4&transport=polling&sid=%20", session),
+        // An empty session id is none.
+        ("POST", "/socket.io/?EIO=4&transport=polling&sid=", method),
         ("POST", POLLING, method),
         ("PUT", POLLING, method),
         ("GET", ENGINE, bad),
