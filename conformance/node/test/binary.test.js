@@ -44,6 +44,14 @@ overEachTransport("binary", (transport) => {
     assert.deepEqual(await acknowledged(socket, "echo-ack", ...values), [bytes(1, 2), bytes(3, 4)]);
   });
 
+  it("comes as base64 to a client that asks for it", async () => {
+    const sockets = await Promise.all([1, 2].map(() => server.connect(transport, { forceBase64: true })));
+    const broadcast = next(sockets[1], "broadcast");
+    assert.deepEqual(await acknowledged(sockets[0], "echo-ack", every), [every]);
+    sockets[0].emit("broadcast", every);
+    assert.deepEqual(await broadcast, [every]);
+  });
+
   it("keeps its order among events without attachments", async () => {
     const socket = await server.connect(transport);
     const seen = [];

@@ -1,9 +1,10 @@
 // Engine.IO over a WebSocket, packet by packet.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { PollingSession, engineUrl } from "../support/http.js";
 import { startConformanceServer } from "../support/server.js";
 import { reasonFor, serverForTests } from "../support/suite.js";
-import { joinNamespace } from "../support/websocket.js";
+import { Conversation, joinNamespace, openEngine } from "../support/websocket.js";
 
 describe("Engine.IO over a WebSocket", () => {
   const server = serverForTests(startConformanceServer, { args: ["--max-payload", "100000"] });
@@ -35,6 +36,45 @@ describe("Engine.IO over a WebSocket", () => {
     raw.send("bAQID\r\nBA\r\n"); // a line break, and no padding
     assert.equal(await raw.receive(), '451-["echo-back",{"_placeholder":true,"num":0}]');
     assert.deepEqual(await raw.receive(), Buffer.from([1, 2, 3, 4]));
+    raw.end();
+  });
+
+  for (const b64 of ["1", "0"]) {
+    it(`sends binary as base64 in a text message to a client that asks for it with b64=${b64}`, async () => {
+      const raw = await openEngine(server.url, { b64 });
+      raw.send("40");
+      await raw.receive();
+      raw.send('451-["echo",{"_placeholder":true,"num":0}]');
+      raw.send("bAQID");
+      assert.equal(await raw.receive(), '451-["echo-back",{"_placeholder":true,"num":0}]');
+      assert.equal(await raw.receive(), "bAQID");
+      raw.end();
+    });
+  }
+
+  it("sends binary as a binary message if b64 is empty", async () => {
+    const raw = await openEngine(server.url, { b64: "" });
+    raw.send("40");
+    await raw.receive();
+    raw.send('451-["echo",{"_placeholder":true,"num":0}]');
+    raw.send("bAQID");
+    await raw.receive();
+    assert.deepEqual(await raw.receive(), Buffer.from([1, 2, 3]));
+    raw.end();
+  });
+
+  it("sends base64 after an upgrade to a client that asks for it there", async () => {
+    const session = await PollingSession.join(server.url);
+    const raw = await Conversation.open(
+      engineUrl(server.webSocketUrl, { transport: "websocket", sid: session.sid, b64: "1" }).href,
+    );
+    raw.send("2probe");
+    assert.equal(await raw.receive(), "3probe");
+    raw.send("5");
+    raw.send('451-["echo",{"_placeholder":true,"num":0}]');
+    raw.send(Buffer.from([1, 2, 3]));
+    assert.equal(await raw.receive(), '451-["echo-back",{"_placeholder":true,"num":0}]');
+    assert.equal(await raw.receive(), "bAQID");
     raw.end();
   });
 

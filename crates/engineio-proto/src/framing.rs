@@ -8,7 +8,7 @@ use ws_proto::copy::append;
 use ws_proto::{EncodedHeader, FrameHeader, MAX_HEADER_LEN, Opcode};
 
 use crate::handshake::Transport;
-use crate::packet::Packet;
+use crate::packet::{Packet, base64_packet_len, encode_binary};
 
 /// The form in which outgoing packets are buffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Framing {
     /// The frames of a WebSocket server: whole messages, not masked, not compressed. The transport sends these bytes
     /// unchanged.
     WebSocket,
+    /// The same, for a client that takes no binary frames: binary data is sent in text frames, as `b` and base64.
+    WebSocketBase64,
     /// Packets with a length prefix, for long-polling, which can send only while a GET waits.
     /// [`LengthDelimitedPackets`] reads them.
     LengthDelimited,
@@ -37,11 +39,13 @@ const LENGTH_DELIMITED_HEADER_LEN: usize = 1 + LENGTH_BYTES;
 const LENGTH_BYTES: usize = 5;
 
 impl Framing {
-    /// Returns the form in which a server buffers packets for this transport.
+    /// Returns the form in which a server buffers packets for this transport. `base64` tells whether the client wants
+    /// binary data as base64, which long-polling always uses.
     #[must_use]
-    pub fn of(transport: Transport) -> Self {
+    pub fn of(transport: Transport, base64: bool) -> Self {
         match transport {
             Transport::Polling => Self::LengthDelimited,
+            Transport::WebSocket if base64 => Self::WebSocketBase64,
             Transport::WebSocket => Self::WebSocket,
         }
     }
@@ -59,28 +63,38 @@ impl Framing {
     #[must_use]
     pub fn packet_len(self, packet: &Packet<'_>) -> usize {
         match packet {
-            Packet::Binary(data) => self.framed_len(data.len()),
-            text => self.framed_len(text.encoded_len()),
+            Packet::Binary(data) => self.framed_len(DataKind::Binary, data.len()),
+            text => self.framed_len(DataKind::Text, text.encoded_len()),
         }
     }
 
-    /// Returns the length of a packet of `length` bytes together with its header.
-    pub(crate) fn framed_len(self, length: usize) -> usize {
-        self.header(DataKind::Text, length).len() + length
+    /// Returns the length of a packet with `length` bytes of data together with its header.
+    pub(crate) fn framed_len(self, kind: DataKind, length: usize) -> usize {
+        let length = if self.encodes(kind) { base64_packet_len(length) } else { length };
+        self.header(kind, length).len() + length
     }
 
     pub(crate) fn write(self, kind: DataKind, data: &[u8], out: &mut Vec<u8>) {
+        if self.encodes(kind) {
+            out.extend_from_slice(&self.header(kind, base64_packet_len(data.len())));
+            return encode_binary(data, out);
+        }
         out.extend_from_slice(&self.header(kind, data.len()));
         append(out, data);
     }
 
-    /// Returns the header for a packet of `length` bytes.
+    /// Returns whether data of this kind is not written as it is, but as base64.
+    pub(crate) fn encodes(self, kind: DataKind) -> bool {
+        self == Self::WebSocketBase64 && kind == DataKind::Binary
+    }
+
+    /// Returns the header for a packet of `length` bytes, after base64 if this framing uses it.
     pub(crate) fn header(self, kind: DataKind, length: usize) -> Header {
         match self {
-            Self::WebSocket => {
+            Self::WebSocket | Self::WebSocketBase64 => {
                 let opcode = match kind {
-                    DataKind::Text => Opcode::Text,
-                    DataKind::Binary => Opcode::Binary,
+                    DataKind::Binary if self == Self::WebSocket => Opcode::Binary,
+                    DataKind::Text | DataKind::Binary => Opcode::Text,
                 };
                 Header::WebSocket(FrameHeader::unfragmented(opcode, length).encode())
             }
@@ -135,8 +149,8 @@ impl<'a> LengthDelimitedPackets<'a> {
     }
 }
 
-/// Converts packets from [`Framing::LengthDelimited`] to another framing, without copying their data. The packets may
-/// be spread over several pieces of memory.
+/// Converts packets from [`Framing::LengthDelimited`] to another framing. Their data is not copied, unless it becomes
+/// base64. The packets may be spread over several pieces of memory.
 #[derive(Debug)]
 pub struct Reframer {
     framing: Framing,
@@ -151,7 +165,8 @@ impl Reframer {
         Self { framing, header: None }
     }
 
-    /// Calls `packet` with the new header and the data of each packet in the next piece. A piece must end between two
+    /// Calls `packet` with the new header and the data of each packet in the next piece. If the data becomes base64, it
+    /// comes with the header, and the second argument is empty. A piece must end between two
     /// packets, or between the header and the data of a packet. Any other incomplete packet is dropped.
     pub fn reframe<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
         loop {
@@ -171,7 +186,13 @@ impl Reframer {
                 return;
             }
             let Some((data, rest)) = piece.split_at_checked(length) else { return };
-            packet(&self.framing.header(kind, length), data);
+            if self.framing.encodes(kind) {
+                let mut encoded = Vec::with_capacity(self.framing.framed_len(kind, length));
+                self.framing.write(kind, data, &mut encoded);
+                packet(&encoded, &data[..0]);
+            } else {
+                packet(&self.framing.header(kind, length), data);
+            }
             piece = rest;
         }
     }
@@ -216,11 +237,19 @@ mod tests {
     }
 
     #[test]
+    fn a_websocket_without_binary_frames_carries_bytes_as_base64_in_text() {
+        assert_eq!(
+            written(Framing::WebSocketBase64),
+            b"\x81\x062probe\x81\x044h\xc3\xa9\x81\x05bAQID\x81\x016"
+        );
+    }
+
+    #[test]
     fn packets_that_wait_are_written_for_another_transport_as_if_they_had_been_written_for_it_at_once() {
         let waiting = written(Framing::LengthDelimited);
         // One piece ends after the header of the binary packet, and the data is a piece of its own.
         let data = waiting.len() - LENGTH_DELIMITED_HEADER_LEN - 1 - 3;
-        for framing in [Framing::WebSocket, Framing::LengthDelimited] {
+        for framing in [Framing::WebSocket, Framing::WebSocketBase64, Framing::LengthDelimited] {
             for pieces in
                 [vec![&waiting[..]], vec![&waiting[..data], &waiting[data..data + 3], &waiting[data + 3..]]]
             {

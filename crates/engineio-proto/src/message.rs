@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ws_proto::copy::append;
 
 use crate::framing::{DataKind, Framing, MAX_FRAMING_HEADER_LEN};
-use crate::packet::MESSAGE;
+use crate::packet::{MESSAGE, base64_packet_len};
 
 /// Space in front of the text for the parts that are known only after the text is written: the header of a framing, the
 /// Engine.IO type, and the Socket.IO type with the number of attachments.
@@ -155,19 +155,20 @@ impl EncodedMessage<'_> {
     /// Returns the number of bytes that [`write`](Self::write) produces in this framing.
     #[must_use]
     pub fn framed_len(&self, framing: Framing) -> usize {
-        let attachments = self.attachments().map(|data| framing.framed_len(data.len()));
-        framing.framed_len(self.packet().len()) + attachments.sum::<usize>()
+        let attachments = self.attachments().map(|data| framing.framed_len(DataKind::Binary, data.len()));
+        framing.framed_len(DataKind::Text, self.packet().len()) + attachments.sum::<usize>()
     }
 
     /// Returns an upper limit of the bytes that [`write`](Self::write) produces in any framing.
     #[must_use]
     pub fn max_framed_len(&self) -> usize {
         let parts = 1 + self.encoder.attachments.count();
-        self.packet().len() + self.encoder.attachments.data.len() + parts * MAX_FRAMING_HEADER_LEN
+        let attachments = self.attachments().map(|data| base64_packet_len(data.len()));
+        self.packet().len() + attachments.sum::<usize>() + parts * MAX_FRAMING_HEADER_LEN
     }
 
     /// Writes the message in this framing. Calls `part` once for the text with its header, and twice for each
-    /// attachment: with the header and with the data. The header of the text goes into the headroom, so the text is not
+    /// attachment: with the header and with the data. An attachment that becomes base64 is one part. The header of the text goes into the headroom, so the text is not
     /// copied.
     pub fn write(self, framing: Framing, mut part: impl FnMut(&[u8])) {
         let MessageEncoder { text, packet_start: start, attachments, .. } = self.encoder;
@@ -175,6 +176,15 @@ impl EncodedMessage<'_> {
         *start -= header.len();
         text[*start..*start + header.len()].copy_from_slice(&header);
         part(&text[*start..]);
+        if framing.encodes(DataKind::Binary) {
+            let mut encoded = Vec::new();
+            for data in attachments.iter() {
+                encoded.clear();
+                framing.write(DataKind::Binary, data, &mut encoded);
+                part(&encoded);
+            }
+            return;
+        }
         for data in attachments.iter() {
             part(&framing.header(DataKind::Binary, data.len()));
             part(data);
@@ -213,6 +223,7 @@ struct Shared {
     attachments: Box<[Bytes]>,
     /// The message in the framings that differ from `text`. Each is made when the first receiver needs it.
     websocket: OnceLock<Bytes>,
+    websocket_base64: OnceLock<Bytes>,
     length_delimited: OnceLock<Bytes>,
 }
 
@@ -229,6 +240,7 @@ impl SharedMessage {
             body_start: header.len() + body,
             attachments,
             websocket: OnceLock::new(),
+            websocket_base64: OnceLock::new(),
             length_delimited: OnceLock::new(),
         }))
     }
@@ -263,11 +275,12 @@ impl SharedMessage {
     /// Returns the message in this framing. Each framing is made at most once.
     #[must_use]
     pub fn framed(&self, framing: Framing) -> &Bytes {
-        let Shared { text, attachments, websocket, length_delimited: packets, .. } = &*self.0;
+        let Shared { text, attachments, websocket, websocket_base64, length_delimited, .. } = &*self.0;
         match framing {
-            Framing::WebSocket if attachments.is_empty() => text,
+            Framing::WebSocket | Framing::WebSocketBase64 if attachments.is_empty() => text,
             Framing::WebSocket => websocket.get_or_init(|| self.frame(framing)),
-            Framing::LengthDelimited => packets.get_or_init(|| self.frame(framing)),
+            Framing::WebSocketBase64 => websocket_base64.get_or_init(|| self.frame(framing)),
+            Framing::LengthDelimited => length_delimited.get_or_init(|| self.frame(framing)),
         }
     }
 
@@ -335,10 +348,18 @@ mod tests {
     }
 
     #[test]
+    fn for_a_websocket_without_binary_frames_each_attachment_is_a_text_frame_with_base64() {
+        let mut encoder = MessageEncoder::new();
+        let expected = b"\x81\x09452-/a,[]\x81\x05bAQI=\x81\x01b";
+        assert_eq!(encoded(&mut encoder).to_shared().framed(Framing::WebSocketBase64), &expected[..]);
+        assert_eq!(written(encoded(&mut encoder), Framing::WebSocketBase64), expected);
+    }
+
+    #[test]
     fn each_receiver_of_a_shared_message_gets_the_same_memory() {
         let mut encoder = MessageEncoder::new();
         let shared = encoded(&mut encoder).to_shared();
-        for framing in [Framing::WebSocket, Framing::LengthDelimited] {
+        for framing in [Framing::WebSocket, Framing::WebSocketBase64, Framing::LengthDelimited] {
             assert_eq!(shared.framed(framing), &written(encoded(&mut encoder), framing), "{framing:?}");
             assert_eq!(shared.framed(framing).as_ptr(), shared.clone().framed(framing).as_ptr());
         }

@@ -83,7 +83,7 @@ impl<'a> Packet<'a> {
     pub fn encoded_len(&self) -> usize {
         match self.parts() {
             Ok((_, data)) => 1 + data.len(),
-            Err(data) => 1 + base64_len(data.len()),
+            Err(data) => base64_packet_len(data.len()),
         }
     }
 
@@ -115,6 +115,11 @@ pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
     text.resize(start + base64_len(data.len()), 0);
     let written = STANDARD.encode_slice(data, &mut text[start..]);
     debug_assert_eq!(written, Ok(text.len() - start));
+}
+
+/// Returns the number of bytes that [`encode_binary`] appends for `length` bytes of data.
+pub(crate) fn base64_packet_len(length: usize) -> usize {
+    1 + base64_len(length)
 }
 
 /// Returns the number of base64 characters for `length` bytes, with padding.

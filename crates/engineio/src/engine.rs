@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use engineio_proto::{
-    CloseReason, Packet, Payload, RequestError, SessionId, Transport, handshake_json, open_packet,
+    CloseReason, Framing, Packet, Payload, RequestError, SessionId, Transport, handshake_json, open_packet,
 };
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -194,15 +194,19 @@ impl<A: Application> Engine<A> {
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
     ) -> PendingResponse {
-        if let RequestKind::Poll(session) | RequestKind::Post(session) | RequestKind::Upgrade(session) =
+        if let RequestKind::Poll(session) | RequestKind::Post(session) | RequestKind::Upgrade(session, _) =
             &request_kind
         {
             session.set_has_sent_request();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
-            (RequestKind::Open(Transport::WebSocket), Some(upgrade)) => self.open_websocket(parts, upgrade),
-            (RequestKind::Open(_), _) => self.open_polling(parts),
-            (RequestKind::Upgrade(session), Some(upgrade)) => Self::open_candidate(session, &parts, upgrade),
+            (RequestKind::Open(Transport::WebSocket, framing), Some(upgrade)) => {
+                self.open_websocket(parts, framing, upgrade)
+            }
+            (RequestKind::Open(..), _) => self.open_polling(parts),
+            (RequestKind::Upgrade(session, framing), Some(upgrade)) => {
+                Self::open_candidate(session, &parts, framing, upgrade)
+            }
             (RequestKind::Poll(session), _) => return PendingResponse::Poll(PendingPoll::begin(session)),
             (RequestKind::Post(session), _) => {
                 let binary =
@@ -212,7 +216,7 @@ impl<A: Application> Engine<A> {
                     _ => close_with_bad_request(&session),
                 }
             }
-            (RequestKind::Upgrade(_) | RequestKind::UnsupportedMethod, _) => {
+            (RequestKind::Upgrade(..) | RequestKind::UnsupportedMethod, _) => {
                 empty_response(StatusCode::INTERNAL_SERVER_ERROR)
             }
         })
@@ -220,7 +224,7 @@ impl<A: Application> Engine<A> {
 
     /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
     /// closing, or if the system has no random bytes.
-    fn new_session(&self, transport: Transport) -> Option<SessionGuard<A>> {
+    fn new_session(&self, transport: Transport, framing: Framing) -> Option<SessionGuard<A>> {
         if self.0.registry.len() >= self.0.options.max_sessions {
             self.0.max_sessions_log.try_log(|suppressed| {
                 let max_sessions = self.0.options.max_sessions;
@@ -233,8 +237,12 @@ impl<A: Application> Engine<A> {
             tracing::error!(%error, "rejected a new session: the system returned no random bytes for its id");
             return None;
         }
-        let session =
-            Session::new(SessionId::from_random(random), transport, self.0.options.max_write_buffer_size);
+        let session = Session::new(
+            SessionId::from_random(random),
+            transport,
+            framing,
+            self.0.options.max_write_buffer_size,
+        );
         // The token is taken before the registration, so `closed` waits for every session that `close` finds.
         let registered = SessionGuard { engine: self.clone(), session, _token: self.0.tasks.token() };
         self.0.registry.insert(registered.session.clone());
@@ -244,7 +252,7 @@ impl<A: Application> Engine<A> {
     }
 
     fn open_polling(&self, parts: Parts) -> Response<Full<Bytes>> {
-        let Some(registered) = self.new_session(Transport::Polling) else {
+        let Some(registered) = self.new_session(Transport::Polling, Framing::LengthDelimited) else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
         let limit = self.0.options.max_half_open_sessions;
@@ -260,26 +268,36 @@ impl<A: Application> Engine<A> {
         payload_response(open.into_bytes())
     }
 
-    fn open_websocket(&self, parts: Parts, upgrade: PendingUpgrade) -> Response<Full<Bytes>> {
+    fn open_websocket(
+        &self,
+        parts: Parts,
+        framing: Framing,
+        upgrade: PendingUpgrade,
+    ) -> Response<Full<Bytes>> {
         let accepted = match verify_handshake(&parts) {
             Ok(accepted) => accepted,
             Err(error) => return error.response().map(|body| Full::new(Bytes::from(body))),
         };
-        let Some(registered) = self.new_session(Transport::WebSocket) else {
+        let Some(registered) = self.new_session(Transport::WebSocket, framing) else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
         spawn_upgrade(&accepted, upgrade, move |upgraded| {
-            let websocket = WebSocket::new(upgraded, registered.engine.options());
+            let websocket = WebSocket::new(upgraded, framing, registered.engine.options());
             let settings = &registered.engine.options().protocol;
             let handshake = handshake_json(registered.session.id(), Transport::WebSocket, settings);
             Some(Driver::websocket(registered, parts, websocket, &Packet::Open(&handshake)))
         })
     }
 
-    fn open_candidate(session: Session, parts: &Parts, upgrade: PendingUpgrade) -> Response<Full<Bytes>> {
+    fn open_candidate(
+        session: Session,
+        parts: &Parts,
+        framing: Framing,
+        upgrade: PendingUpgrade,
+    ) -> Response<Full<Bytes>> {
         match verify_handshake(parts) {
             Ok(accepted) => spawn_upgrade(&accepted, upgrade, move |upgraded| {
-                session.send_command(Command::Candidate(upgraded));
+                session.send_command(Command::Candidate(upgraded, framing));
                 None::<Ready<()>>
             }),
             Err(error) => error.response().map(|body| Full::new(Bytes::from(body))),

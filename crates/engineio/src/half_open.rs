@@ -45,7 +45,7 @@ impl HalfOpenSessions {
 
 #[cfg(test)]
 mod tests {
-    use engineio_proto::Transport;
+    use engineio_proto::{Framing, Transport};
 
     use super::*;
 
@@ -58,7 +58,8 @@ mod tests {
     impl Sessions {
         fn open(&mut self, limit: usize) -> (Session, Option<SessionId>) {
             self.opened += 1;
-            let session = Session::new(SessionId::from_random([self.opened; 15]), Transport::Polling, 1);
+            let id = SessionId::from_random([self.opened; 15]);
+            let session = Session::new(id, Transport::Polling, Framing::LengthDelimited, 1);
             self.registry.insert(session.clone());
             let to_close = self.half_open.push(&session, limit, &self.registry).map(|session| *session.id());
             (session, to_close)

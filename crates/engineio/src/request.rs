@@ -1,6 +1,6 @@
 //! Which kind of request the engine has received, and whether it is allowed.
 
-use engineio_proto::{RequestError, Transport};
+use engineio_proto::{Framing, RequestError, Transport};
 use http::{Method, Version, request::Parts};
 
 use crate::options::Options;
@@ -10,13 +10,13 @@ use crate::session::Session;
 /// A request that has passed every check.
 #[derive(Debug)]
 pub(crate) enum RequestKind {
-    /// Opens a new session on this transport.
-    Open(Transport),
+    /// Opens a new session on this transport, with outgoing packets in this form.
+    Open(Transport, Framing),
     /// A GET or a POST of this session.
     Poll(Session),
     Post(Session),
-    /// A WebSocket handshake for this polling session.
-    Upgrade(Session),
+    /// A WebSocket handshake for this polling session. Outgoing packets take this form after the upgrade.
+    Upgrade(Session, Framing),
     /// A method that no transport uses, for a session that exists.
     UnsupportedMethod,
 }
@@ -42,6 +42,8 @@ struct Query {
     transport: Option<String>,
     /// An empty session id is none, as in Node.
     sid: Option<String>,
+    /// The client wants binary data as base64, on WebSocket too. Any value but the empty one says so, as in Node.
+    base64: bool,
 }
 
 impl Query {
@@ -52,6 +54,7 @@ impl Query {
                 "EIO" => parsed.is_eio4 = value == "4",
                 "transport" => parsed.transport = Some(value.into_owned()),
                 "sid" => parsed.sid = Some(value.into_owned()).filter(|id| !id.is_empty()),
+                "b64" => parsed.base64 = !value.is_empty(),
                 _ => {}
             }
         }
@@ -79,13 +82,14 @@ pub(crate) fn check_request(
             if bad_method { RequestError::BadHandshakeMethod } else { RequestError::BadRequest }.into()
         );
     }
+    let framing = Framing::of(transport, query.base64);
     if let Some(id) = &query.sid {
         let session = registry.find(id).ok_or(RequestError::UnknownSid)?;
         if !upgrade && transport != session.transport() || !query.is_eio4 {
             return Err(RequestError::BadRequest.into());
         }
         return Ok(match request.method {
-            _ if upgrade => RequestKind::Upgrade(session),
+            _ if upgrade => RequestKind::Upgrade(session, framing),
             Method::GET => RequestKind::Poll(session),
             Method::POST => RequestKind::Post(session),
             _ => RequestKind::UnsupportedMethod,
@@ -104,7 +108,7 @@ pub(crate) fn check_request(
     if !query.is_eio4 {
         return Err(RequestError::UnsupportedProtocolVersion.into());
     }
-    Ok(RequestKind::Open(transport))
+    Ok(RequestKind::Open(transport, framing))
 }
 
 #[cfg(test)]
@@ -116,7 +120,10 @@ mod tests {
 
     fn check(method: Method, query: &str, upgrade: bool) -> Result<RequestKind, RequestError> {
         let registry = Registry::default();
-        let on = |byte, transport| Session::new(SessionId::from_random([byte; 15]), transport, 1);
+        let on = |byte, transport| {
+            let framing = Framing::of(transport, false);
+            Session::new(SessionId::from_random([byte; 15]), transport, framing, 1)
+        };
         registry.insert(on(0, Transport::Polling));
         registry.insert(on(255, Transport::WebSocket));
         let uri = format!("/socket.io/?{query}");
@@ -133,16 +140,19 @@ mod tests {
         let upgrade = format!("EIO=4&transport=websocket&sid={POLLING}");
         assert!(matches!(
             check(Method::GET, "EIO=4&transport=polling&t=x", false),
-            Ok(RequestKind::Open(Transport::Polling))
+            Ok(RequestKind::Open(Transport::Polling, Framing::LengthDelimited))
         ));
         assert!(matches!(
             check(Method::GET, "transport=websocket&EIO=4", true),
-            Ok(RequestKind::Open(Transport::WebSocket))
+            Ok(RequestKind::Open(Transport::WebSocket, Framing::WebSocket))
         ));
         assert!(matches!(check(Method::GET, &session, false), Ok(RequestKind::Poll(_))));
         assert!(matches!(check(Method::POST, &session, false), Ok(RequestKind::Post(_))));
         assert!(matches!(check(Method::PUT, &session, false), Ok(RequestKind::UnsupportedMethod)));
-        assert!(matches!(check(Method::GET, &upgrade, true), Ok(RequestKind::Upgrade(_))));
+        assert!(matches!(
+            check(Method::GET, &upgrade, true),
+            Ok(RequestKind::Upgrade(_, Framing::WebSocket))
+        ));
     }
 
     #[test]
@@ -182,7 +192,7 @@ mod tests {
             let asked = check_request(&parts, upgrade, &Options::default(), &Registry::default());
             asked.map_err(|refused| refused.error)
         };
-        assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket))));
+        assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket, _))));
         assert!(matches!(asked(Method::GET, true), Err(RequestError::BadHandshakeMethod)));
         assert!(matches!(asked(Method::CONNECT, false), Err(RequestError::BadHandshakeMethod)));
     }
@@ -195,8 +205,29 @@ mod tests {
             ("EIO=4&transport=polling&sid=unknown&sid=", false),
             ("EIO=4&transport=websocket&sid=", true),
         ] {
-            assert!(matches!(check(Method::GET, query, upgrade), Ok(RequestKind::Open(_))), "{query}");
+            assert!(matches!(check(Method::GET, query, upgrade), Ok(RequestKind::Open(..))), "{query}");
         }
+    }
+
+    #[test]
+    fn b64_chooses_base64_on_a_websocket_unless_it_is_empty() {
+        for (b64, framing) in [
+            ("b64=1", Framing::WebSocketBase64),
+            ("b64=0", Framing::WebSocketBase64),
+            ("b64=1&b64=", Framing::WebSocket),
+            ("b64", Framing::WebSocket),
+        ] {
+            let query = format!("EIO=4&transport=websocket&{b64}");
+            let open = check(Method::GET, &query, true);
+            assert!(matches!(open, Ok(RequestKind::Open(_, of)) if of == framing), "{b64}: {open:?}");
+            let upgrade = check(Method::GET, &format!("{query}&sid={POLLING}"), true);
+            assert!(
+                matches!(upgrade, Ok(RequestKind::Upgrade(_, of)) if of == framing),
+                "{b64}: {upgrade:?}"
+            );
+        }
+        let open = check(Method::GET, "EIO=4&transport=polling&b64=1", false);
+        assert!(matches!(open, Ok(RequestKind::Open(_, Framing::LengthDelimited))), "{open:?}");
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub(crate) enum Command {
     Poll(oneshot::Sender<PollReply>),
     /// A POST has delivered packets.
     Post(PostRequest),
-    /// A WebSocket connection is the candidate for an upgrade.
-    Candidate(Upgraded),
+    /// A WebSocket connection is the candidate for an upgrade. After it, outgoing packets take this form.
+    Candidate(Upgraded, Framing),
     /// The application or the HTTP side closes the session.
     Close(CloseReason),
     /// The engine closes the session, and does not wait for another poll, which may never come.
@@ -56,10 +56,10 @@ pub(crate) enum PollReply {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, transport: Transport, max_buffered: usize) -> Self {
+    pub(crate) fn new(id: SessionId, transport: Transport, framing: Framing, max_buffered: usize) -> Self {
         Self(Arc::new(Shared {
             id,
-            outbox: Outbox::with_framing(max_buffered, Framing::of(transport)),
+            outbox: Outbox::with_framing(max_buffered, framing),
             commands: Mutex::new(Some(Vec::new())),
             has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),

@@ -16,12 +16,14 @@ pub fn polling_payload(data: &[u8]) {
     let packets: Vec<Kept> = decoded.into_iter().filter_map(Result::ok).collect();
     let mut waiting = Vec::new();
     packets.iter().for_each(|packet| Framing::LengthDelimited.write_packet(&packet.packet(), &mut waiting));
-    let mut wire = Vec::new();
-    Reframer::new(Framing::WebSocket).reframe(&waiting, |header, data| {
-        wire.extend_from_slice(header);
-        wire.extend_from_slice(data);
-    });
-    assert_eq!(through_websocket(&wire), packets);
+    for framing in [Framing::WebSocket, Framing::WebSocketBase64] {
+        let mut wire = Vec::new();
+        Reframer::new(framing).reframe(&waiting, |header, data| {
+            wire.extend_from_slice(header);
+            wire.extend_from_slice(data);
+        });
+        assert_eq!(through_websocket(&wire), packets, "{framing:?}");
+    }
 
     let mut payload = Vec::new();
     encode_payload(LengthDelimitedPackets::new(&waiting), &mut payload);
@@ -154,6 +156,8 @@ fn through_websocket(wire: &[u8]) -> Vec<Kept> {
 fn check_any_packets(waiting: &[u8]) {
     let mut payload = Vec::new();
     encode_payload(LengthDelimitedPackets::new(waiting), &mut payload);
-    Reframer::new(Framing::WebSocket).reframe(waiting, |_, data| assert!(data.len() <= waiting.len()));
+    for framing in [Framing::WebSocket, Framing::WebSocketBase64] {
+        Reframer::new(framing).reframe(waiting, |_, data| assert!(data.len() <= waiting.len()));
+    }
     assert!(payload.len() <= 2 * waiting.len(), "{} bytes from {}", payload.len(), waiting.len());
 }

@@ -177,7 +177,7 @@ impl Polling {
     /// Moves the queued packets to `next`, and tells a waiting GET that the session has upgraded. Returns a POST that
     /// is not handled yet.
     pub(super) fn drain_to(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) -> Option<PostRequest> {
-        outbox.change_framing(Framing::WebSocket, &mut self.queue);
+        outbox.change_framing(next.framing(), &mut self.queue);
         next.append_reframed(&mut self.queue);
         if let Some(poll) = self.pending_poll.take() {
             let _ = poll.send(PollReply::Upgraded);

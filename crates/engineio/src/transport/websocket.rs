@@ -32,6 +32,8 @@ pub(crate) struct WebSocket {
     stream: WebSocketStream<Stream>,
     /// If more bytes than this are unsent, nothing more is read.
     high_water_mark: usize,
+    /// The form of the packets in its queue.
+    framing: Framing,
 }
 
 /// The result of a poll of the candidate.
@@ -49,10 +51,10 @@ pub(crate) enum ProbeOutcome {
 
 impl WebSocket {
     /// Creates the server's end of a connection that was just upgraded.
-    pub(crate) fn new(upgraded: Upgraded, options: &Options) -> Self {
+    pub(crate) fn new(upgraded: Upgraded, framing: Framing, options: &Options) -> Self {
         let limits = Limits { max_message_size: options.protocol.max_payload, ..Limits::default() };
         let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
-        Self { stream, high_water_mark: options.max_write_buffer_size / 2 }
+        Self { stream, high_water_mark: options.max_write_buffer_size / 2, framing }
     }
 
     pub(crate) fn poll_input<H: Handler>(
@@ -101,13 +103,19 @@ impl WebSocket {
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
-        self.stream.queue_mut().push_with(|out| Framing::WebSocket.write_packet(packet, out));
+        let framing = self.framing;
+        self.stream.queue_mut().push_with(|out| framing.write_packet(packet, out));
+    }
+
+    /// Returns the form in which packets are queued for this connection.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// Appends packets that were queued for another transport. Data that many sessions share is not copied.
     pub(super) fn append_reframed(&mut self, packets: &mut WriteQueue) {
+        let mut reframer = Reframer::new(self.framing);
         let queue = self.stream.queue_mut();
-        let mut reframer = Reframer::new(Framing::WebSocket);
         packets.for_each_chunk(|piece| match piece {
             WireBytes::Slice(bytes) => reframer.reframe(bytes, |header, data| {
                 queue.push(WireBytes::Slice(header));

@@ -365,8 +365,17 @@ impl Polling {
 
     /// Opens a WebSocket connection for this session, and writes `behind` together with the request.
     pub(crate) async fn candidate(&self, behind: &[u8]) -> WebSocket {
+        self.candidate_with("", behind).await
+    }
+
+    /// The same, for a client that takes no binary frames.
+    pub(crate) async fn base64_candidate(&self, behind: &[u8]) -> WebSocket {
+        self.candidate_with("&b64=1", behind).await
+    }
+
+    async fn candidate_with(&self, parameter: &str, behind: &[u8]) -> WebSocket {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
-        let query = self.query.replace("transport=polling", "transport=websocket");
+        let query = self.query.replace("transport=polling", "transport=websocket") + parameter;
         WebSocket::connect(Box::new(stream), &query, behind).await
     }
 }

@@ -128,6 +128,20 @@ async fn what_waits_for_a_poll_at_the_move_comes_on_the_websocket() {
 }
 
 #[tokio::test]
+async fn a_candidate_that_takes_no_binary_frames_gets_base64_in_text_frames() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, opened) = server.open_polling().await;
+    opened.session.send_text("one");
+    opened.session.send_binary(&[1]);
+    let mut websocket = client.base64_candidate(&frames(["2probe", "5"])).await;
+    websocket.expect("3probe").await;
+    websocket.expect("4one").await;
+    websocket.expect("bAQ==").await;
+    opened.session.send_binary(&[2]);
+    websocket.expect("bAg==").await;
+}
+
+#[tokio::test]
 async fn after_the_move_polls_and_posts_are_refused_and_a_second_websocket_is_closed() {
     let mut server = Server::start(Options::default()).await;
     let (client, mut opened) = server.open_polling().await;

@@ -1,5 +1,6 @@
 //! Sessions that start on WebSocket.
 
+use engineio_proto::{EncodedMessage, MessageEncoder};
 use tidewire_engineio::{CloseReason, Options, Transport};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -53,6 +54,33 @@ async fn text_and_binary_travel_both_ways_in_order() {
     client.expect("4un €").await;
     assert_eq!(client.recv().await, Some(Event::Binary(vec![9, 8].into())));
     client.expect("4").await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_binary_frames_gets_base64_in_text_frames() {
+    let mut server = Server::start(Options::default()).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let query = "EIO=4&transport=websocket&b64=1";
+    let mut client = WebSocket::connect(Box::new(stream), query, &frames(["bAQID"])).await;
+    assert!(client.recv_text().await.expect("an open packet").starts_with("0{"));
+    let mut opened = server.opened().await;
+    opened.expect([Seen::Binary(vec![1, 2, 3])]).await;
+    opened.session.send_binary(&[9, 8]);
+    opened.session.send(event_with_attachment(&mut MessageEncoder::new()));
+    let shared = event_with_attachment(&mut MessageEncoder::new()).to_shared();
+    if let Some(waker) = opened.session.send_shared(&shared) {
+        waker.wake();
+    }
+    for packet in ["bCQg=", "4event", "bAQIDBA==", "4event", "bAQIDBA=="] {
+        client.expect(packet).await;
+    }
+}
+
+fn event_with_attachment(encoder: &mut MessageEncoder) -> EncodedMessage<'_> {
+    encoder.begin();
+    encoder.text().extend_from_slice(b"event");
+    encoder.text_and_attachments().1.push(&[1, 2, 3, 4]);
+    encoder.finish()
 }
 
 #[tokio::test]
