@@ -101,6 +101,21 @@ describe("long-polling", () => {
     assert.equal((await session.get()).body, '430["€"]');
   });
 
+  for (const [what, bytes] of [
+    ["a byte that begins nothing", [0xff]],
+    ["a character that is cut off", [0xf0, 0x9f, 0x98]],
+    ["a lone surrogate", [0xed, 0xa0, 0x80]],
+    ["an overlong character", [0xc0, 0x80]],
+  ]) {
+    it(`reads ${what} as the replacement character`, async () => {
+      const session = await PollingSession.join(server.url);
+      const text = Buffer.from(bytes);
+      const body = Buffer.concat([Buffer.from('420["echo-ack","'), text, Buffer.from('"]')]);
+      assert.equal((await session.post(body)).body, "ok");
+      assert.equal((await session.get()).body, `430["${text.toString("utf8")}"]`);
+    });
+  }
+
   it("serves a whole session on one kept-alive connection", async () => {
     const sid = (await PollingSession.open(server.url)).sid;
     const url = `${server.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`;

@@ -95,6 +95,13 @@ describe("Engine.IO over a WebSocket", () => {
     raw.end();
   });
 
+  it("ends with 1007 for a text that is not UTF-8", async () => {
+    const { raw, reason } = await watched();
+    raw.send(Buffer.from([0x34, 0xff]), { binary: false });
+    assert.equal((await raw.ended()).code, 1007);
+    assert.equal(await reason, "transport error");
+  });
+
   it("ends with 1009 for a larger message", async () => {
     const { raw, reason } = await watched();
     raw.send("4".repeat(100_001));

@@ -24,6 +24,32 @@ impl Payload {
         Self { body, next: Some(0) }
     }
 
+    /// Creates a payload from the bytes of a whole body. Invalid UTF-8 becomes U+FFFD, as in the Node server: the length
+    /// of a maximal invalid sequence does not matter (Unicode 16, §3.9, "U+FFFD Substitution of Maximal Subparts").
+    ///
+    /// Returns `None` if the text is longer than `limit` bytes. U+FFFD is three bytes long, so the text of an invalid
+    /// body may have up to three times its length.
+    #[must_use]
+    pub fn from_bytes(body: Vec<u8>, limit: usize) -> Option<Self> {
+        let body = match String::from_utf8(body) {
+            Ok(text) => text,
+            Err(invalid) => {
+                let mut text = String::with_capacity(invalid.as_bytes().len());
+                for chunk in invalid.as_bytes().utf8_chunks() {
+                    text.push_str(chunk.valid());
+                    if !chunk.invalid().is_empty() {
+                        text.push(char::REPLACEMENT_CHARACTER);
+                    }
+                    if text.len() > limit {
+                        return None;
+                    }
+                }
+                text
+            }
+        };
+        (body.len() <= limit).then(|| Self::new(body))
+    }
+
     /// Returns the next packet. After the first error it returns `None`. The packets before the error are valid.
     pub fn next_packet(&mut self) -> Option<Result<Packet<'_>, ParseError>> {
         let rest = &self.body[self.next?..];
@@ -89,6 +115,35 @@ mod tests {
         assert!(holds("4a\x1ex\x1e4b", &[Ok(Packet::Message("a")), Err(ParseError::UnknownType)]));
         assert!(holds("", &[Err(ParseError::Empty)]));
         assert!(holds("4a\x1e", &[Ok(Packet::Message("a")), Err(ParseError::Empty)]));
+    }
+
+    #[test]
+    fn invalid_utf8_becomes_replacement_characters() {
+        for (body, packet) in [
+            (&b"4a\xffb"[..], "a\u{fffd}b"),
+            (b"4\xc3(", "\u{fffd}("),
+            (b"4\xe2\x82", "\u{fffd}"),
+            (b"4\xf0\x9f\x98x", "\u{fffd}x"),
+            (b"4\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"4\xc0\x80", "\u{fffd}\u{fffd}"),
+        ] {
+            let mut payload = Payload::from_bytes(body.to_vec(), 100).expect("it is short");
+            assert_eq!(payload.next_packet(), Some(Ok(Packet::Message(packet))), "{body:x?}");
+            assert_eq!(payload.next_packet(), None);
+        }
+        // The separator and the type are found behind invalid bytes too.
+        let mut payload = Payload::from_bytes(b"4\xff\x1e\xff".to_vec(), 100).expect("it is short");
+        assert_eq!(payload.next_packet(), Some(Ok(Packet::Message("\u{fffd}"))));
+        assert_eq!(payload.next_packet(), Some(Err(ParseError::UnknownType)));
+    }
+
+    #[test]
+    fn the_limit_counts_the_bytes_of_the_text() {
+        assert!(Payload::from_bytes(b"4abc".to_vec(), 4).is_some());
+        assert!(Payload::from_bytes(b"4abcd".to_vec(), 4).is_none());
+        assert!(Payload::from_bytes(b"4\xff".to_vec(), 4).is_some());
+        assert!(Payload::from_bytes(b"4\xff\xff".to_vec(), 4).is_none());
+        assert!(Payload::from_bytes(b"4\xff\xffa".to_vec(), 8).is_some());
     }
 
     fn encoded(packets: &[Packet<'_>]) -> String {

@@ -310,19 +310,20 @@ impl<A: Application> Engine<A> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let session = guard.session();
-        let body = Limited::new(body, self.0.options.protocol.max_payload);
-        let body = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
-            Ok(Ok(body)) => body,
-            // The session stays open: the client decides what to do about a message that is too long.
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                guard.finish();
-                return empty_response(StatusCode::PAYLOAD_TOO_LARGE);
-            }
+        let max_payload = self.0.options.protocol.max_payload;
+        let body = Limited::new(body, max_payload);
+        let payload = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
+            Ok(Ok(body)) => Payload::from_bytes(body, max_payload),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => None,
             Ok(Err(_)) | Err(_) => return close_with_bad_request(session),
         };
-        let Ok(payload) = String::from_utf8(body) else { return close_with_bad_request(session) };
+        let Some(payload) = payload else {
+            // The session stays open: the client decides what to do about a message that is too long.
+            guard.finish();
+            return empty_response(StatusCode::PAYLOAD_TOO_LARGE);
+        };
         let (done, handled) = oneshot::channel();
-        session.send_command(Command::Post(PostRequest::new(Payload::new(payload), done)));
+        session.send_command(Command::Post(PostRequest::new(payload, done)));
         let handled = handled.await;
         guard.finish();
         if handled.is_err() {

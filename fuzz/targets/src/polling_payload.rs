@@ -12,6 +12,14 @@ pub fn polling_payload(data: &[u8]) {
     let body = String::from_utf8_lossy(data);
     let decoded = decode(&body);
     check_by_hand(&body, &decoded);
+    let mut from_bytes = Payload::from_bytes(data.to_vec(), body.len()).expect("the limit is its length");
+    for packet in &decoded {
+        assert_eq!(from_bytes.next_packet().map(|packet| packet.map(Kept::new)).as_ref(), Some(packet));
+    }
+    assert_eq!(from_bytes.next_packet(), None);
+    if !body.is_empty() {
+        assert!(Payload::from_bytes(data.to_vec(), body.len() - 1).is_none(), "the limit counts the text");
+    }
 
     let packets: Vec<Kept> = decoded.into_iter().filter_map(Result::ok).collect();
     let mut waiting = Vec::new();

@@ -133,6 +133,16 @@ async fn a_post_that_is_too_long_is_refused_and_the_session_lives_on() {
 }
 
 #[tokio::test]
+async fn invalid_utf_8_in_a_post_becomes_replacement_characters() {
+    let mut server = Server::start(settings(|settings| settings.max_payload = 12)).await;
+    let (client, mut opened) = server.open_polling().await;
+    client.post(b"4a\xffb").await.expect(200, "ok");
+    opened.expect([text("a\u{fffd}b")]).await;
+    // The limit counts the text.
+    client.post(b"4\xff\xff\xff\xff").await.expect(413, "");
+}
+
+#[tokio::test]
 async fn a_post_that_says_octet_stream_is_refused_and_ends_the_session() {
     let mut server = Server::start(Options::default()).await;
     let (client, mut opened) = server.open_polling().await;

@@ -320,11 +320,11 @@ impl Polling {
     }
 
     /// Sends a request with these header lines and this body.
-    pub(crate) async fn request(&self, method: &str, headers: &str, body: &str) -> Request {
+    pub(crate) async fn request(&self, method: &str, headers: &str, body: impl AsRef<[u8]>) -> Request {
         let query = &self.query;
         let head =
             format!("{method} /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
-        self.send(&[head.as_bytes(), body.as_bytes()].concat()).await
+        self.send(&[head.as_bytes(), body.as_ref()].concat()).await
     }
 
     /// Starts a poll.
@@ -345,11 +345,12 @@ impl Polling {
     }
 
     /// Starts a POST.
-    pub(crate) async fn begin_post(&self, payload: &str) -> Request {
-        self.request("POST", &format!("Content-Length: {}\r\n", payload.len()), payload).await
+    pub(crate) async fn begin_post(&self, payload: impl AsRef<[u8]>) -> Request {
+        let length = payload.as_ref().len();
+        self.request("POST", &format!("Content-Length: {length}\r\n"), payload).await
     }
 
-    pub(crate) async fn post(&self, payload: &str) -> Response {
+    pub(crate) async fn post(&self, payload: impl AsRef<[u8]>) -> Response {
         self.begin_post(payload).await.response().await
     }
 

@@ -84,6 +84,15 @@ fn event_with_attachment(encoder: &mut MessageEncoder) -> EncodedMessage<'_> {
 }
 
 #[tokio::test]
+async fn a_text_frame_with_invalid_utf_8_ends_the_session() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_websocket().await;
+    client.write(&frame(Opcode::Text, b"4a\xffb")).await;
+    client.expect_close(Some(1007)).await;
+    opened.expect_end(CloseReason::TransportError).await;
+}
+
+#[tokio::test]
 async fn messages_behind_the_request_in_the_same_segment_are_not_lost() {
     let mut server = Server::start(Options::default()).await;
     let stream = TcpStream::connect(server.address).await.unwrap();
