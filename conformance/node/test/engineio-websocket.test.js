@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PollingSession, engineUrl } from "../support/http.js";
 import { startConformanceServer } from "../support/server.js";
-import { reasonFor, serverForTests } from "../support/suite.js";
+import { acknowledged, reasonFor, serverForTests } from "../support/suite.js";
 import { Conversation, joinNamespace, openEngine } from "../support/websocket.js";
 
 describe("Engine.IO over a WebSocket", () => {
@@ -77,6 +77,15 @@ describe("Engine.IO over a WebSocket", () => {
     assert.equal(await raw.receive(), "bAQID");
     raw.end();
   });
+
+  for (const transport of ["websocket", "polling, then upgraded"]) {
+    it(`selects the first subprotocol that the official client offers over ${transport}`, async () => {
+      const socket = await server.connect(transport, { protocols: ["first", "second"] });
+      assert.equal(socket.io.engine.transport.name, "websocket");
+      assert.equal(socket.io.engine.transport.ws.protocol, "first");
+      assert.deepEqual(await acknowledged(socket, "echo-ack", "hello"), ["hello"]);
+    });
+  }
 
   it("ignores the close packet, which is for polling", async () => {
     const raw = await joinNamespace(server.url);

@@ -395,7 +395,10 @@ fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
             }
         }
     })));
-    accepted.response(None, None).map(|()| Full::default())
+    // A client that offers subprotocols fails the connection if none is selected (browsers do). None of them means
+    // anything to Engine.IO, so the first is selected, as in Node.
+    let protocol = accepted.protocols().first().map(String::as_str);
+    accepted.response(protocol, None).map(|()| Full::default())
 }
 
 /// A task that starts when the HTTP server hands over the connection.

@@ -155,6 +155,26 @@ async fn a_session_moves_from_polling_to_a_websocket_of_the_same_connection() {
 }
 
 #[tokio::test]
+async fn the_first_offered_subprotocol_is_selected() {
+    let mut server = Server::start(Options::default()).await;
+    let mut client = Client::connect(&server).await;
+    let (_, open) = client.get("EIO=4&transport=polling").await;
+    let (_, rest) = open.split_once("\"sid\":\"").expect("an open packet");
+    let candidate = format!("EIO=4&transport=websocket&sid={}", &rest[..20]);
+    let _opened = server.opened().await;
+    for query in ["EIO=4&transport=websocket", &candidate] {
+        let request = Request::builder()
+            .method(Method::CONNECT)
+            .extension(Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-protocol", "chat, superchat");
+        let (response, _sender) = client.begin(request, query, false).await;
+        assert_eq!(response.status(), 200, "{query}");
+        assert_eq!(response.headers()["sec-websocket-protocol"], "chat", "{query}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_is_refused_as_over_http_1() {
     let server = Server::start(Options::default()).await;
     let mut client = Client::connect(&server).await;

@@ -274,6 +274,15 @@ impl Request {
         Response { status, head: head.to_ascii_lowercase(), body: body.into() }
     }
 
+    /// Returns the head of the response, in lower case.
+    pub(crate) async fn response_head(mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(self.0.read_u8()).await.expect("a response"));
+        }
+        String::from_utf8(head).expect("text").to_ascii_lowercase()
+    }
+
     /// Expects the server to end the connection, with any response.
     pub(crate) async fn expect_end(mut self) {
         // A reset is also an end.

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use ws_proto::{Event, Opcode};
 
-use crate::support::{Seen, Server, WebSocket, frame, frames, settings, text};
+use crate::support::{Seen, Server, WebSocket, frame, frames, settings, text, websocket_request};
 
 #[tokio::test]
 async fn the_first_message_is_the_open_packet_which_offers_no_upgrade() {
@@ -90,6 +90,28 @@ async fn a_text_frame_with_invalid_utf_8_ends_the_session() {
     client.write(&frame(Opcode::Text, b"4a\xffb")).await;
     client.expect_close(Some(1007)).await;
     opened.expect_end(CloseReason::TransportError).await;
+}
+
+#[tokio::test]
+async fn the_first_offered_subprotocol_is_selected() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, _opened) = server.open_polling().await;
+    let candidate = client.query().replace("transport=polling", "transport=websocket");
+    for query in ["EIO=4&transport=websocket", &candidate] {
+        for (offer, selected) in [
+            ("Sec-WebSocket-Protocol: chat, superchat\r\n", Some("chat")),
+            ("Sec-WebSocket-Protocol: superchat\r\nSec-WebSocket-Protocol: chat\r\n", Some("superchat")),
+            ("", None),
+        ] {
+            let request = websocket_request(query).replacen("\r\n\r\n", &format!("\r\n{offer}\r\n"), 1);
+            let mut request = server.send(request.as_bytes()).await;
+            request.finish().await;
+            let head = request.response_head().await;
+            assert!(head.starts_with("http/1.1 101 "), "{head}");
+            let protocol = head.lines().find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+            assert_eq!(protocol, selected, "{query} {offer}");
+        }
+    }
 }
 
 #[tokio::test]
