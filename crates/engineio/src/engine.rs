@@ -213,7 +213,7 @@ impl<A: Application> Engine<A> {
                     parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
                 match session.begin_post() {
                     Some(posting) if !binary => return PendingResponse::Post(posting),
-                    _ => close_with_bad_request(&session),
+                    _ => close_with(&session, StatusCode::BAD_REQUEST),
                 }
             }
             (RequestKind::Upgrade(..) | RequestKind::UnsupportedMethod, _) => {
@@ -315,13 +315,10 @@ impl<A: Application> Engine<A> {
         let payload = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
             Ok(Ok(body)) => Payload::from_bytes(body, max_payload),
             Ok(Err(error)) if error.is::<LengthLimitError>() => None,
-            Ok(Err(_)) | Err(_) => return close_with_bad_request(session),
+            Ok(Err(_)) => return close_with(session, StatusCode::BAD_REQUEST),
+            Err(_) => return close_with(session, StatusCode::REQUEST_TIMEOUT),
         };
-        let Some(payload) = payload else {
-            // The session stays open: the client decides what to do about a message that is too long.
-            guard.finish();
-            return empty_response(StatusCode::PAYLOAD_TOO_LARGE);
-        };
+        let Some(payload) = payload else { return close_with(session, StatusCode::PAYLOAD_TOO_LARGE) };
         let (done, handled) = oneshot::channel();
         session.send_command(Command::Post(PostRequest::new(payload, done)));
         let handled = handled.await;
@@ -350,9 +347,9 @@ async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
 }
 
 /// Closes a session whose client violated the rules of the transport.
-fn close_with_bad_request(session: &Session) -> Response<Full<Bytes>> {
+fn close_with(session: &Session, status: StatusCode) -> Response<Full<Bytes>> {
     session.send_command(Command::Close(CloseReason::TransportError));
-    empty_response(StatusCode::BAD_REQUEST)
+    empty_response(status)
 }
 
 async fn respond_to_poll(mut polling: PendingPoll) -> Response<Full<Bytes>> {

@@ -22,7 +22,8 @@ pub struct Options {
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
     /// connection is closed. Default 16 MiB.
     pub max_write_buffer_size: usize,
-    /// How long the body of a POST may take to arrive. Protects against bodies that arrive very slowly. Default 30 s.
+    /// How long the body of a POST may take to arrive. Protects against bodies that arrive very slowly: at the limit, the
+    /// response is 408, and the session ends. Default 30 s.
     pub body_timeout: Duration,
     /// How long a closing polling session waits for the client's last poll, which gets the remaining packets. Default
     /// 30 s.

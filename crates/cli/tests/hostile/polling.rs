@@ -170,24 +170,28 @@ fn bodies_that_have_a_binary_type_are_rejected_and_invalid_utf8_is_replaced() {
 }
 
 #[test]
-fn a_body_that_is_too_long_is_rejected_and_the_session_continues() {
+fn a_body_that_is_too_long_is_rejected_and_ends_its_session_only() {
     let server = Server::start();
     let canary = server.canary();
     let session = Polling::joined(server.address);
     session.post("4".repeat(1_000_001)).expect(413, "");
+    session.expect_unknown();
     // A body of unknown length is rejected at the first byte over the limit, no matter how much follows.
+    let session = Polling::joined(server.address);
     let chunk = format!("10000\r\n{}\r\n", "4".repeat(0x10000));
     let mut endless = request(server.address, "POST", &session.target, "Transfer-Encoding: chunked\r\n\r\n");
     for _ in 0..16 {
         endless.try_write(chunk.as_bytes());
     }
     endless.expect(413, "");
+    session.expect_unknown();
     // A body with an announced length of a terabyte is rejected without waiting for all of it.
+    let session = Polling::joined(server.address);
     let mut announced =
         request(server.address, "POST", &session.target, "Content-Length: 1000000000000\r\n\r\n");
     announced.try_write("4".repeat(1_000_001).as_bytes());
     announced.expect(413, "");
-    session.expect_alive();
+    session.expect_unknown();
     canary.noticed_nothing();
 }
 

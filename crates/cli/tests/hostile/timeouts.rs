@@ -53,7 +53,7 @@ fn heads_bodies_and_upgrades_that_arrive_very_slowly_time_out() {
             let session = Polling::joined(address);
             let mut body = request(address, "POST", &session.target, "Content-Length: 1000\r\n\r\n4");
             let took = drip(&mut body, std::iter::repeat_n(b'x', 900));
-            body.expect(400, "");
+            body.expect(408, "");
             assert!((28..36).contains(&took.as_secs()), "a body took {took:?}");
             session.get().response().expect("a response");
             session.expect_unknown();

@@ -1,5 +1,7 @@
 //! Long-polling: the responses to each kind of request.
 
+use std::time::Duration;
+
 use tidewire_engineio::{CloseReason, Options, Transport};
 
 use crate::support::{Seen, Server, settings, text, until};
@@ -116,20 +118,41 @@ async fn a_post_that_is_given_up_in_the_middle_ends_the_session_and_brings_nothi
 }
 
 #[tokio::test]
-async fn a_post_that_is_too_long_is_refused_and_the_session_lives_on() {
+async fn a_post_of_exactly_the_limit_is_accepted() {
     let mut server = Server::start(settings(|settings| settings.max_payload = 100)).await;
     let (client, mut opened) = server.open_polling().await;
-    let long = format!("4{}", "x".repeat(100));
-    client.post(&long).await.expect(413, "");
-    let chunked = format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len());
-    let chunked = client.request("POST", "Transfer-Encoding: chunked\r\n", &chunked).await;
-    chunked.response().await.expect(413, "");
+    let longest = "x".repeat(99);
+    client.post_ok(&format!("4{longest}")).await;
+    opened.expect([text(longest)]).await;
+}
 
-    let longest = &long[..100];
-    client.post_ok(longest).await;
-    opened.expect([text(&longest[1..])]).await;
-    opened.session.send_text("still here");
-    assert_eq!(client.poll().await, "4still here");
+#[tokio::test]
+async fn a_post_that_is_too_long_is_refused_and_ends_the_session() {
+    let mut server = Server::start(settings(|settings| settings.max_payload = 100)).await;
+    let long = format!("4{}", "x".repeat(100));
+    let chunked = format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len());
+    for (headers, body) in [("Content-Length: 101\r\n", &long), ("Transfer-Encoding: chunked\r\n", &chunked)]
+    {
+        let (client, mut opened) = server.open_polling().await;
+        let poll = client.get().await;
+        opened.poll_waits().await;
+        client.request("POST", headers, body).await.response().await.expect(413, "");
+        opened.expect_end(CloseReason::TransportError).await;
+        poll.response().await.expect(200, "1");
+        client.expect_unknown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_takes_too_long_is_refused_and_ends_the_session() {
+    let options = Options { body_timeout: Duration::from_millis(20), ..Options::default() };
+    let mut server = Server::start(options).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut post = client.request("POST", HALF_A_POST, "4ha").await;
+    post.expect_continue().await;
+    post.response().await.expect(408, "");
+    opened.expect_end(CloseReason::TransportError).await;
+    client.expect_unknown().await;
 }
 
 #[tokio::test]
