@@ -108,7 +108,7 @@ describe("the program ends with a status that is not 0", () => {
     ["without a key", ["--tls-cert", files.certificate], /--tls-key/],
     ["without a certificate", ["--tls-key", files.key], /--tls-cert/],
     ["when a file is missing", ["--tls-cert", "no/such.pem", "--tls-key", files.key], /cannot read no\/such\.pem/],
-    ["when a file is another", ["--tls-cert", files.key, "--tls-key", files.key], /key\.pem: there is no certificate/],
+    ["when a file is another", ["--tls-cert", files.key, "--tls-key", files.key], /key\.pem: no certificate in the PEM data/],
     ["when the key is another", ["--tls-cert", files.certificate, "--tls-key", others.key], /certificate\.pem with the key .*private key does not match the first certificate/s],
   ]) {
     ours(`${what}, and says so`, async () => {
