@@ -15,6 +15,7 @@ mod client;
 mod error;
 mod extensions;
 mod http2;
+mod origin;
 mod origins;
 mod uri;
 

@@ -1,7 +1,9 @@
 //! The check of which pages may connect (RFC 6455 §10.2).
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
+
+use super::origin::{Host, Origin};
 
 /// The origins whose pages may connect to a server.
 ///
@@ -31,16 +33,17 @@ pub struct AllowedOrigins {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum OriginPattern {
-    /// An origin as browsers send it.
+    /// The text of an origin.
     Exact(String),
-    /// The text before and after the labels of a subdomain: `https://` and `.example.com:8443`.
-    Subdomains { prefix: String, suffix: String },
+    /// The text of the origin that follows `*.`: `https://example.com:8443`.
+    Subdomains(String),
 }
 
-/// The text is not an origin as browsers send it, and would never match.
+/// The text is not an origin, and would never match one that a browser sends.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "{0:?} is not an origin: a scheme and a host, for instance https://example.com or https://*.example.com"
+    "{0:?} is not an origin: a scheme, a host and optionally a port, for instance https://example.com, \
+    https://*.example.com or http://localhost:5173; file:// and null are origins too"
 )]
 pub struct InvalidOrigin(
     /// The text.
@@ -50,8 +53,12 @@ pub struct InvalidOrigin(
 impl AllowedOrigins {
     /// Allows the listed origins. An origin is a scheme, a host, and the port unless it is the default port of the
     /// scheme, for example `https://example.com` or `http://localhost:5173`. `https://*.example.com` allows all
-    /// subdomains at any depth, but not `example.com` itself. `null` is the origin of local files and sandboxed
-    /// frames, no matter who wrote them.
+    /// subdomains at any depth, but not `example.com` itself. `file://` is the origin of local files in some mobile
+    /// apps. `null` is that of local files in browsers and of sandboxed frames, no matter who wrote them.
+    ///
+    /// The case of scheme and host, a default port and a slash at the end make no difference, neither in the list nor
+    /// in a request: `HTTPS://Example.com:443/` is `https://example.com`. A name with other letters than those of ASCII
+    /// must be written as browsers send it, in Punycode (`https://xn--bcher-kva.example`).
     ///
     /// # Errors
     ///
@@ -59,7 +66,10 @@ impl AllowedOrigins {
     pub fn new<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Result<Self, InvalidOrigin> {
         let listed = origins
             .into_iter()
-            .map(|origin| parse_origin_pattern(origin.as_ref()))
+            .map(|origin| {
+                let text = origin.as_ref();
+                OriginPattern::parse(text).ok_or_else(|| InvalidOrigin(text.to_owned()))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { patterns: listed, same_host: false, allow_missing_origin: true })
     }
@@ -86,18 +96,31 @@ impl AllowedOrigins {
     }
 
     /// Returns whether a request with these headers may connect. A request with several `Origin` headers may not.
+    ///
+    /// Over HTTP/2, a request need not have a `Host` header: use [`allows_request`](Self::allows_request) there.
     #[must_use]
     pub fn allows(&self, headers: &HeaderMap) -> bool {
         self.allows_origin(&RequestOrigin::from_headers(headers, headers.get(HOST).cloned()))
+    }
+
+    /// Returns whether a request with this target and these headers may connect, over any version of HTTP. If the
+    /// target has an authority, that is the host of the request (RFC 9112 §3.2.2).
+    #[must_use]
+    pub fn allows_request(&self, target: &Uri, headers: &HeaderMap) -> bool {
+        let host = match target.authority() {
+            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            None => headers.get(HOST).cloned(),
+        };
+        self.allows_origin(&RequestOrigin::from_headers(headers, host))
     }
 
     pub(crate) fn allows_origin(&self, origin: &RequestOrigin) -> bool {
         match origin {
             RequestOrigin::Missing => self.allow_missing_origin,
             RequestOrigin::Value { origin, host } => {
-                let Ok(origin) = origin.to_str() else { return false };
-                self.patterns.iter().any(|listed| listed.matches(origin))
-                    || (self.same_host && host.as_ref().is_some_and(|host| is_same_host(origin, host)))
+                let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else { return false };
+                self.patterns.iter().any(|listed| listed.matches(&origin))
+                    || (self.same_host && host.as_ref().is_some_and(|host| is_same_host(&origin, host)))
             }
             RequestOrigin::Repeated => false,
         }
@@ -125,74 +148,39 @@ impl RequestOrigin {
 }
 
 impl OriginPattern {
-    fn matches(&self, origin: &str) -> bool {
+    /// Reads an origin, or the origins of all subdomains.
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once("://*.") {
+            Some((scheme, host)) => {
+                let parent = format!("{scheme}://{host}");
+                match Origin::parse(&parent)? {
+                    // An address has no subdomains.
+                    Origin::Tuple { host: Host::Name(name), .. } if !name.is_empty() && !is_ipv4(name) => {
+                        Some(Self::Subdomains(parent))
+                    }
+                    _ => None,
+                }
+            }
+            None => Origin::parse(text).map(|_| Self::Exact(text.to_owned())),
+        }
+    }
+
+    fn matches(&self, origin: &Origin<'_>) -> bool {
         match self {
-            Self::Exact(exact) => exact == origin,
-            Self::Subdomains { prefix, suffix } => origin
-                .strip_prefix(prefix.as_str())
-                .and_then(|rest| rest.strip_suffix(suffix.as_str()))
-                // The labels must be part of a host name. Browsers send nothing else, but other programs may.
-                .is_some_and(|labels| {
-                    !labels.is_empty()
-                        && labels.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-                }),
+            Self::Exact(listed) => Origin::parse(listed).is_some_and(|listed| listed.is_same(origin)),
+            Self::Subdomains(parent) => {
+                Origin::parse(parent).is_some_and(|parent| origin.is_subdomain_of(&parent))
+            }
         }
     }
 }
 
-fn is_same_host(origin: &str, host: &HeaderValue) -> bool {
-    origin
-        .split_once("://")
-        .is_some_and(|(_, authority)| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+fn is_ipv4(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
-/// Browsers serialize an origin in only one way (RFC 6454 §6.2): in lower case, without the default port of the
-/// scheme.
-fn parse_origin_pattern(text: &str) -> Result<OriginPattern, InvalidOrigin> {
-    let invalid = || InvalidOrigin(text.to_owned());
-    if text == "null" {
-        return Ok(OriginPattern::Exact(text.to_owned()));
-    }
-    let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-    let (scheme, authority) = origin.split_once("://").ok_or_else(invalid)?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let own_port = match scheme {
-        "http" => ":80",
-        "https" => ":443",
-        _ => "",
-    };
-    let authority = authority.strip_suffix(own_port).unwrap_or(authority);
-    let (wildcard, host) = match authority.strip_prefix("*.") {
-        Some(host) => (true, host),
-        None => (false, authority),
-    };
-    if !is_scheme || !is_host_and_port(host) {
-        return Err(invalid());
-    }
-    Ok(if wildcard {
-        OriginPattern::Subdomains { prefix: format!("{scheme}://"), suffix: format!(".{host}") }
-    } else {
-        OriginPattern::Exact(format!("{scheme}://{host}"))
-    })
-}
-
-/// Returns whether `text` is a name or an address, optionally with a port.
-fn is_host_and_port(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let is_port =
-        port.is_none_or(|port| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-        }
-    };
-    is_port && is_host
+fn is_same_host(origin: &Origin<'_>, host: &HeaderValue) -> bool {
+    host.to_str().is_ok_and(|host| origin.has_authority(host))
 }
 
 #[cfg(test)]
@@ -208,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_allowed_exactly_as_it_is_listed() {
+    fn an_origin_is_allowed_if_it_is_listed() {
         let origins =
             AllowedOrigins::new(["https://Example.com/", "http://localhost:5173", "https://a.example:443"]);
         let origins = origins.unwrap();
@@ -227,6 +215,49 @@ mod tests {
             "",
         ] {
             assert!(!allow(&origins, origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn case_default_port_and_final_slash_make_no_difference_on_either_side() {
+        for same in [
+            &[
+                "https://example.com",
+                "HTTPS://Example.com",
+                "https://example.com:443",
+                "https://EXAMPLE.com/",
+            ][..],
+            &["http://localhost", "http://localhost:80", "http://LOCALHOST:80/"],
+            &["http://[::1]:3000", "http://[0:0:0:0:0:0:0:1]:3000"],
+            &["file://", "file:///", "FILE://"],
+            &["null", "NULL"],
+        ] {
+            for listed in same {
+                let origins = AllowedOrigins::new([listed]).unwrap();
+                for sent in same {
+                    assert!(allow(&origins, sent), "{sent} in a list of {listed}");
+                }
+                assert!(!allow(&origins, "https://evil.example"), "{listed}");
+            }
+        }
+        let subdomains = AllowedOrigins::new(["HTTPS://*.Example.com:443/"]).unwrap();
+        for sent in ["https://www.example.com", "https://WWW.example.com:443/"] {
+            assert!(allow(&subdomains, sent), "{sent}");
+        }
+        assert!(!allow(&AllowedOrigins::new(["https://example.com:80"]).unwrap(), "https://example.com"));
+    }
+
+    #[test]
+    fn the_host_of_an_http_2_request_is_its_authority() {
+        let origins = AllowedOrigins::same_host();
+        let request = headers(&[(ORIGIN, "https://server.example")]);
+        for (target, expected) in [
+            ("https://server.example/socket.io/", true),
+            ("https://server.example:443/socket.io/", true),
+            ("https://other.example/socket.io/", false),
+            ("/socket.io/", false),
+        ] {
+            assert_eq!(origins.allows_request(&Uri::from_static(target), &request), expected, "{target}");
         }
     }
 
@@ -257,6 +288,7 @@ mod tests {
             assert!(allow(&origins, "https://server.example:8080"));
             assert!(allow(&origins, "http://server.example:8080"));
             assert!(!allow(&origins, "https://server.example"));
+            assert!(!allow(&origins, "null"));
             assert!(!origins.allows(&headers(&[(ORIGIN, "https://server.example")])));
         }
     }
@@ -284,7 +316,19 @@ mod tests {
             "https://ex*mple.com",
             "https://*",
             "https://*.",
+            "https://*.*.example.com",
+            "https://*.127.0.0.1",
+            "https://*.[::1]",
+            "file://*.",
             "*",
+            "https:///",
+            "https://example.com//",
+            "https://example.com:",
+            "https://example.com:+443",
+            "https://127.1",
+            "https://1.2.3.400",
+            "file://host/path",
+            "https://example.com, https://b.example",
             "",
             "https://b\u{fc}cher.example",
             "https://[::1",
@@ -292,8 +336,14 @@ mod tests {
             assert_eq!(AllowedOrigins::new([text]), Err(InvalidOrigin(text.to_owned())));
         }
         assert!(
-            AllowedOrigins::new(["http://[::1]:3000", "http://127.0.0.1", "chrome-extension://abcdef"])
-                .is_ok()
+            AllowedOrigins::new([
+                "http://[::1]:3000",
+                "http://127.0.0.1",
+                "chrome-extension://abcdef",
+                "app://.",
+                "capacitor://localhost"
+            ])
+            .is_ok()
         );
     }
 }
