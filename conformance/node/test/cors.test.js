@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import WebSocket from "ws";
 import { engineUrl, request } from "../support/http.js";
-import { startApplication } from "../support/server.js";
+import { runApplication, startApplication } from "../support/server.js";
 import { ours, serverForTests } from "../support/suite.js";
 import { next } from "../support/wait.js";
 import { Conversation } from "../support/websocket.js";
@@ -43,6 +43,31 @@ describe("a browser on another origin", () => {
     assert.equal(answer.headers["access-control-allow-headers"], "x-token, content-type");
     assert.match(answer.headers.vary, /Access-Control-Request-Headers/i);
   });
+});
+
+describe("an allowed origin that is not written as browsers write it", () => {
+  const written = ["HTTPS://App.example:443/", "http://localhost:80", "https://*.pages.example", "file://", "null"];
+  const args = written.flatMap((origin) => ["--allow-origin", origin]);
+  const server = serverForTests(startApplication, { args });
+
+  for (const origin of [ORIGIN, "http://localhost", "https://a.pages.example", "file://", "null"]) {
+    ours(`is the same for polling and for a WebSocket: ${origin}`, async () => {
+      const answer = await request(engineUrl(server.url), { headers: { origin } });
+      assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [200, origin]);
+      const conversation = await Conversation.open(`${server.webSocketUrl}/ws`, { headers: { origin } });
+      conversation.send("hello");
+      assert.equal(await conversation.receive(), "hello");
+      conversation.socket.close();
+    });
+  }
+
+  for (const text of ["*", "app.example", "https://app.example/path"]) {
+    ours(`is refused at the start if it can be none: ${text}`, async () => {
+      const { status, errors } = await runApplication(["--allow-origin", text]);
+      assert.equal(status, 2);
+      assert.match(errors, /is not an origin: a scheme, a host and optionally a port/);
+    });
+  }
 });
 
 describe("with one allowed origin", () => {

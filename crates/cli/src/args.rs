@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tidewire::ws::AllowedOrigins;
+use tidewire::ws::{AllowedOrigins, InvalidOrigin};
 
 /// A Socket.IO and WebSocket server.
 #[derive(Debug, Parser)]
@@ -32,8 +32,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "TIDEWIRE_LISTEN", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
 
-    /// Origin whose pages may connect and read the responses, for instance https://example.com; can be given several
-    /// times. Clients that send no Origin header (programs, not pages) can always connect [default: every origin]
+    /// Origin whose pages may connect and read the responses, for instance https://example.com or
+    /// https://*.example.com; can be given several times. Clients that send no Origin header (programs, not pages) can always connect [default: every origin]
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
 
@@ -51,17 +51,10 @@ pub(crate) struct ServeArgs {
     pub(crate) no_ws_compression: bool,
 }
 
-/// Checks that an origin has the form that browsers send: a scheme, a host and optionally a port. Any other value would
-/// never match, without any warning.
-fn parse_origin(text: &str) -> Result<String, String> {
-    let origin = text.strip_suffix('/').unwrap_or(text);
-    // CORS does not allow wildcards in a list.
-    if AllowedOrigins::new([origin]).is_err() || origin.contains('*') {
-        return Err(
-            "an origin is a scheme, a host and optionally a port, for instance https://example.com".into()
-        );
-    }
-    Ok(origin.into())
+/// Checks that the text is an origin, or the origins of all subdomains. Any other value would never match, without any
+/// warning.
+fn parse_origin(text: &str) -> Result<String, InvalidOrigin> {
+    AllowedOrigins::new([text]).map(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -69,9 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_taken_as_browsers_send_it() {
-        assert_eq!(parse_origin("https://example.com:8080/").as_deref(), Ok("https://example.com:8080"));
-        for text in ["example.com", "https://", "://x", "https://example.com/path", "https://*.example.com"] {
+    fn what_cannot_be_an_origin_is_refused_at_the_start() {
+        for text in
+            ["https://example.com:443/", "HTTP://localhost:5173", "https://*.example.com", "file://", "null"]
+        {
+            assert_eq!(parse_origin(text).as_deref(), Ok(text));
+        }
+        for text in ["*", "example.com", "https://", "://x", "https://example.com/path"] {
             assert!(parse_origin(text).is_err(), "{text}");
         }
     }

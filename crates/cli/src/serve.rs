@@ -27,7 +27,10 @@ use crate::args::ServeArgs;
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (cors, origins) = match &args.allow_origin[..] {
         [] => (Cors::any(), None),
-        listed => (Cors::origins(listed), Some(AllowedOrigins::new(listed)?)),
+        listed => {
+            let origins = AllowedOrigins::new(listed)?;
+            (Cors::from(origins.clone()), Some(origins))
+        }
     };
     let tls = load_tls(&args.tls_cert, &args.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };

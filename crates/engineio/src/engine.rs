@@ -125,8 +125,8 @@ impl<A: Application> Engine<A> {
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
         if let Some(cors) = &self.0.options.cors {
-            preflight = cors.preflight(&parts.method, &parts.headers);
-            cors.apply(&parts.headers, &mut cors_headers);
+            preflight = cors.preflight(&parts);
+            cors_headers = cors.headers(&parts);
         }
         let pending = match preflight {
             Some(preflight) => {

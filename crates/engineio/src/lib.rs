@@ -53,4 +53,4 @@ pub use handler::{Application, Handler, Message};
 pub use options::{AllowRequest, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;
-pub use ws_proto::Time;
+pub use ws_proto::{AllowedOrigins, InvalidOrigin, Time};

@@ -52,7 +52,8 @@ impl Builder {
         self
     }
 
-    /// Sets the CORS headers for pages of other origins. Default: no CORS headers.
+    /// Sets the CORS headers for pages of other origins. Default: no CORS headers. CORS never rejects a request on the
+    /// server.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
         self.options.cors = Some(cors);
