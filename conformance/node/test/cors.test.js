@@ -101,6 +101,19 @@ describe("with one allowed origin", () => {
     assert.match(error.message, /400/);
   });
 
+  ours("other pages may not use a session, whatever they know, and do not harm it", async () => {
+    const { sid } = JSON.parse((await request(engineUrl(server.url), { headers })).body.slice(1));
+    for (const method of ["GET", "POST"]) {
+      const answer = await request(engineUrl(server.url, { sid }), { method, ...other, body: method === "POST" ? "40" : undefined });
+      assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [403, undefined], method);
+    }
+    const url = engineUrl(server.webSocketUrl, { transport: "websocket", sid });
+    const [error] = await next(new WebSocket(url, other), "error");
+    assert.match(error.message, /400/);
+    const answer = await request(engineUrl(server.url, { sid }), { method: "POST", headers, body: "40" });
+    assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+  });
+
   ours("other pages may not open a raw WebSocket, and are told so", async () => {
     const socket = new WebSocket(`${server.webSocketUrl}/ws`, other);
     const [, answer] = await next(socket, "unexpected-response");

@@ -36,14 +36,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut builder = Server::builder().cors(cors);
     if let Some(origins) = origins.clone() {
-        // CORS prevents pages from reading responses, but not from opening a WebSocket.
-        builder = builder.allow_request(move |request| {
-            if origins.allows(&request.headers) {
-                Ok(())
-            } else {
-                Err("pages of this origin may not connect".to_owned())
-            }
-        });
+        // CORS prevents pages from reading responses, but not from sending requests or opening a WebSocket.
+        builder = builder.allow_origins(origins);
     }
     if let Some(tls) = tls {
         builder = builder.tls(tls);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engineio_proto::server::Settings;
+use ws_proto::AllowedOrigins;
 
 use crate::cors::Cors;
 
@@ -17,6 +18,13 @@ pub struct Options {
     pub protocol: Settings,
     /// The CORS headers. Default none: only pages of the same origin can read the responses.
     pub cors: Option<Cors>,
+    /// The origins whose pages may send requests. Every request of a session is checked, whatever its transport, so a
+    /// page of another origin can neither open a session nor use one whose id it knows. It gets code 4, `Forbidden`;
+    /// the session is not harmed. Default: all origins.
+    ///
+    /// This is not part of [`cors`](Self::cors), because CORS only tells browsers which pages may read responses.
+    /// Programs that restrict origins usually set both from one list.
+    pub allow_origins: Option<AllowedOrigins>,
     /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
@@ -44,6 +52,7 @@ impl Default for Options {
             path: "/engine.io/".into(),
             protocol: Settings::default(),
             cors: None,
+            allow_origins: None,
             allow_request: None,
             max_write_buffer_size: 16 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),

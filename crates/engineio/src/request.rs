@@ -35,6 +35,9 @@ impl From<RequestError> for Rejection {
     }
 }
 
+/// What a page of an origin is told that is not in [`Options::allow_origins`].
+const FOREIGN_ORIGIN: &str = "pages of this origin may not connect";
+
 /// The query parameters that the engine reads. If a parameter occurs twice, the last value counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
@@ -74,6 +77,11 @@ pub(crate) fn check_request(
     let transport = named
         .filter(|transport| options.protocol.transports.contains(transport))
         .ok_or(RequestError::UnknownTransport)?;
+    // Before the session id, so that a foreign page does not learn which sessions exist.
+    if options.allow_origins.as_ref().is_some_and(|list| !list.allows_request(&request.uri, &request.headers))
+    {
+        return Err(Rejection { error: RequestError::Forbidden, message: Some(FOREIGN_ORIGIN.to_owned()) });
+    }
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.sid.is_none()) {
         // This is a WebSocket handshake with `transport=polling`, or a plain request that opens a session with
         // `transport=websocket`. For the plain request, the Node server checks the method first.

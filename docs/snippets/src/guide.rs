@@ -5,7 +5,7 @@ pub use bytes::Bytes;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::server::{
-    Ack, AckError, Auth, ConnectError, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
+    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cors, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
     SocketId, State,
 };
 

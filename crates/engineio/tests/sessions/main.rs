@@ -6,6 +6,7 @@ mod close;
 mod heartbeat;
 mod http2;
 mod layer;
+mod origins;
 mod polling;
 mod support;
 mod upgrade;

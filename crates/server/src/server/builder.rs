@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
-use engineio::{AllowRequest, Cors, Engine, Options, Transport};
+use engineio::{AllowRequest, AllowedOrigins, Cors, Engine, Options, Transport};
 use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, LogRateLimit};
 
@@ -57,6 +57,24 @@ impl Builder {
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
         self.options.cors = Some(cors);
+        self
+    }
+
+    /// Sets the origins whose pages may connect. Every request of a connection is checked, whatever its transport.
+    /// Pages of other origins get the error `Forbidden` and harm no connection. Requests without `Origin` come from
+    /// programs, not from pages; [`AllowedOrigins::allow_missing_origin`] decides about them. Default: all origins.
+    ///
+    /// ```
+    /// use tidewire_server::{AllowedOrigins, Cors, Server};
+    ///
+    /// let origins = AllowedOrigins::new(["https://example.com"])?;
+    /// // The first lets browsers show responses to the pages, the second keeps all other pages out.
+    /// let io = Server::builder().cors(Cors::from(origins.clone())).allow_origins(origins).build();
+    /// # Ok::<_, tidewire_server::InvalidOrigin>(())
+    /// ```
+    #[must_use]
+    pub fn allow_origins(mut self, origins: AllowedOrigins) -> Self {
+        self.options.allow_origins = Some(origins);
         self
     }
 

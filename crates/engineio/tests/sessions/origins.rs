@@ -1,0 +1,63 @@
+//! Pages of origins that are not listed cannot send requests, whatever they know.
+
+use tidewire_engineio::{AllowedOrigins, Cors, Options};
+
+use crate::support::{Server, text, websocket_request};
+
+const FORBIDDEN: &str = r#"{"code":4,"message":"pages of this origin may not connect"}"#;
+const OURS: &str = "Origin: https://app.example\r\n";
+const FOREIGN: &str = "Origin: https://evil.example\r\n";
+
+async fn server() -> Server {
+    let origins = AllowedOrigins::new(["https://App.example:443"]).expect("an origin");
+    let cors = Some(Cors::from(origins.clone()));
+    Server::start(Options { cors, allow_origins: Some(origins), ..Options::default() }).await
+}
+
+fn open(origin: &str) -> Vec<u8> {
+    let query = "EIO=4&transport=polling";
+    format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{origin}\r\n").into()
+}
+
+fn handshake(query: &str, origin: &str) -> Vec<u8> {
+    websocket_request(query).replace("Host: h\r\n", &format!("Host: h\r\n{origin}")).into()
+}
+
+#[tokio::test]
+async fn a_foreign_page_opens_no_session() {
+    let server = server().await;
+    server.send(&open(FOREIGN)).await.response().await.expect(403, FORBIDDEN);
+    let refused = server.send(&handshake("EIO=4&transport=websocket", FOREIGN)).await.response().await;
+    refused.expect(400, "pages of this origin may not connect");
+    assert_eq!(server.engine.session_count(), 0);
+    let accepted = server.send(&open(OURS)).await.response().await;
+    assert_eq!(accepted.status, 200);
+    assert!(accepted.head.contains("access-control-allow-origin: https://app.example"), "{}", accepted.head);
+    assert_eq!(server.send(&open("")).await.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_foreign_page_cannot_use_a_session_whose_id_it_knows_and_does_not_harm_it() {
+    let mut server = server().await;
+    let (client, mut opened) = server.open_polling().await;
+    client.request("GET", FOREIGN, "").await.response().await.expect(403, FORBIDDEN);
+    let post = format!("{FOREIGN}Content-Length: 7\r\n");
+    client.request("POST", &post, "4stolen").await.response().await.expect(403, FORBIDDEN);
+    client.request("PUT", FOREIGN, "").await.response().await.expect(403, FORBIDDEN);
+    let query = client.query().replace("transport=polling", "transport=websocket");
+    let refused = server.send(&handshake(&query, FOREIGN)).await.response().await;
+    refused.expect(400, "pages of this origin may not connect");
+
+    let post = format!("{OURS}Content-Length: 5\r\n");
+    client.request("POST", &post, "4ours").await.response().await.expect(200, "ok");
+    opened.expect([text("ours")]).await;
+}
+
+#[tokio::test]
+async fn a_foreign_page_does_not_learn_which_sessions_exist() {
+    let server = server().await;
+    let query = "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA";
+    let request =
+        format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{FOREIGN}\r\n");
+    server.send(request.as_bytes()).await.response().await.expect(403, FORBIDDEN);
+}
