@@ -2,7 +2,7 @@
 // is the specification; `crates/server/examples/conformance.rs` behaves the same.
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
-// --max-payload BYTES
+// --max-payload BYTES, --cookie default|full, --added-headers yes
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -15,7 +15,25 @@ const { listen, values } = readArguments({
   "upgrade-timeout": milliseconds,
   "connect-timeout": milliseconds,
   "max-payload": { type: "string" },
+  cookie: { type: "string" },
+  "added-headers": { type: "string" },
 });
+
+const cookies = {
+  default: true,
+  full: {
+    name: "route",
+    path: "/socket.io/",
+    domain: "example.com",
+    httpOnly: false,
+    secure: true,
+    sameSite: "none",
+    maxAge: 86_400,
+    expires: new Date(1_700_000_000_000),
+    priority: "high",
+    partitioned: true,
+  },
+};
 
 const httpServer = createServer((_request, response) => response.writeHead(404).end());
 const io = new Server(httpServer, {
@@ -26,7 +44,13 @@ const io = new Server(httpServer, {
   upgradeTimeout: Number(values["upgrade-timeout"] ?? 10_000),
   connectTimeout: Number(values["connect-timeout"] ?? 45_000),
   maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
+  cookie: cookies[values.cookie],
 });
+
+if (values["added-headers"]) {
+  io.engine.on("initial_headers", (headers) => (headers["x-initial"] = "yes"));
+  io.engine.on("headers", (headers) => (headers["x-every"] = "yes"));
+}
 
 // `/admin` rejects clients with a message and data. It sends a welcome event with the auth payload to those that it
 // accepts.

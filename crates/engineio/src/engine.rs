@@ -11,9 +11,9 @@ use bytes::{BufMut, Bytes};
 use engineio_proto::{
     CloseReason, Framing, Packet, Payload, RequestError, SessionId, Transport, handshake_json, open_packet,
 };
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use net::{LogRateLimit, PendingUpgrade};
@@ -122,9 +122,12 @@ impl<A: Application> Engine<A> {
         let upgrade = net::is_websocket_request(request.method(), request.headers(), request.extensions())
             .then(|| PendingUpgrade::from_request(&mut request));
         let (parts, body) = request.into_parts();
+        let options = &self.0.options;
+        let retained = options.has_headers_hook().then(|| Box::new(parts.clone()));
+        let mut opens_session = false;
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
-        if let Some(cors) = &self.0.options.cors {
+        if let Some(cors) = &options.cors {
             preflight = cors.preflight(&parts);
             cors_headers = cors.headers(&parts);
         }
@@ -134,7 +137,10 @@ impl<A: Application> Engine<A> {
                 PendingResponse::Ready(preflight.map(|()| Full::default()))
             }
             None => match check_request(&parts, upgrade.is_some(), self.options(), self.registry()) {
-                Ok(request_kind) => self.dispatch(request_kind, parts, upgrade),
+                Ok(request_kind) => {
+                    opens_session = matches!(request_kind, RequestKind::Open(_));
+                    self.dispatch(request_kind, parts, upgrade)
+                }
                 Err(rejection) => PendingResponse::Ready(rejection_response(&rejection, upgrade.is_some())),
             },
         };
@@ -146,6 +152,11 @@ impl<A: Application> Engine<A> {
                 PendingResponse::Post(posting) => engine.handle_post(posting, body).await,
             };
             response.headers_mut().extend(cors_headers);
+            if let Some(request) = retained
+                && is_session_response(&request, response.status())
+            {
+                engine.options().call_headers_hooks(response.headers_mut(), &request, opens_session);
+            }
             response
         }
     }
@@ -264,8 +275,13 @@ impl<A: Application> Engine<A> {
             silent.send_command(Command::Discard(CloseReason::ForcedClose));
         }
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
+        let cookie = self.0.options.cookie.as_ref().map(|cookie| cookie.set_cookie(registered.session.id()));
         tokio::spawn(Driver::polling(registered, parts));
-        payload_response(open.into_bytes())
+        let mut response = payload_response(open.into_bytes());
+        if let Some(cookie) = cookie {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
     }
 
     fn open_websocket(
@@ -422,6 +438,11 @@ impl<F: Future<Output = ()> + Unpin> Future for AfterUpgrade<F> {
             Self::Upgrading(_) => Poll::Pending,
         }
     }
+}
+
+/// Returns whether a response is one of a session, and neither a refusal nor the response to a preflight request.
+fn is_session_response(request: &Parts, status: StatusCode) -> bool {
+    request.method != Method::OPTIONS && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
 }
 
 fn payload_response(packets: Vec<u8>) -> Response<Full<Bytes>> {

@@ -31,11 +31,13 @@
 //! # let _ = engine;
 //! ```
 
+mod cookie;
 mod cors;
 mod driver;
 mod engine;
 mod half_open;
 mod handler;
+mod hooks;
 mod options;
 mod outbox_items;
 mod packet_dispatcher;
@@ -45,11 +47,13 @@ mod service;
 mod session;
 mod transport;
 
+pub use cookie::{Cookie, CookiePriority, InvalidCookie, SameSite};
 pub use cors::Cors;
 pub use engine::Engine;
 pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Handler, Message};
+pub use hooks::HeadersHook;
 pub use options::{AllowRequest, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;

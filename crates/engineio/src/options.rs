@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engineio_proto::server::Settings;
+use http::HeaderMap;
+use http::request::Parts;
 use ws_proto::AllowedOrigins;
 
+use crate::cookie::Cookie;
 use crate::cors::Cors;
+use crate::hooks::HeadersHook;
 
 /// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
 #[derive(Debug, Clone)]
@@ -27,6 +31,17 @@ pub struct Options {
     pub allow_origins: Option<AllowedOrigins>,
     /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
+    /// The cookie with the session id that the response to a polling handshake sets. Default none.
+    pub cookie: Option<Cookie>,
+    /// Adds headers to the first response of each session, before [`headers`](Self::headers). Default none.
+    pub initial_headers: Option<HeadersHook>,
+    /// Adds headers to every response of a session: to GET and POST with status 200, and to WebSocket handshakes. It
+    /// may replace the headers of [`cors`](Self::cors) and [`cookie`](Self::cookie), as in Node. Refusals and
+    /// preflight requests have no such headers. Default none.
+    ///
+    /// With this hook or [`initial_headers`](Self::initial_headers), a waiting poll keeps a copy of the head of its
+    /// request.
+    pub headers: Option<HeadersHook>,
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
     /// connection is closed. Default 16 MiB.
     pub max_write_buffer_size: usize,
@@ -54,6 +69,9 @@ impl Default for Options {
             cors: None,
             allow_origins: None,
             allow_request: None,
+            cookie: None,
+            initial_headers: None,
+            headers: None,
             max_write_buffer_size: 16 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
@@ -63,19 +81,33 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    pub(crate) fn has_headers_hook(&self) -> bool {
+        self.initial_headers.is_some() || self.headers.is_some()
+    }
+
+    /// Calls the hooks for a response of a session. `is_initial` says whether it is the first one.
+    pub(crate) fn call_headers_hooks(&self, headers: &mut HeaderMap, request: &Parts, is_initial: bool) {
+        let initial = self.initial_headers.as_ref().filter(|_| is_initial);
+        for hook in initial.into_iter().chain(&self.headers) {
+            hook.call(headers, request);
+        }
+    }
+}
+
 /// Decides whether a session may start. If it returns an error, the response contains its text.
 #[derive(Clone)]
 pub struct AllowRequest(Arc<Check>);
 
-type Check = dyn Fn(&http::request::Parts) -> Result<(), String> + Send + Sync;
+type Check = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
 
 impl AllowRequest {
     /// Wraps the application's check. It runs on the connection's task, so it must not block.
-    pub fn new(check: impl Fn(&http::request::Parts) -> Result<(), String> + Send + Sync + 'static) -> Self {
+    pub fn new(check: impl Fn(&Parts) -> Result<(), String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(check))
     }
 
-    pub(crate) fn check(&self, request: &http::request::Parts) -> Result<(), String> {
+    pub(crate) fn check(&self, request: &Parts) -> Result<(), String> {
         (self.0)(request)
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
-    Ack, Auth, ConnectError, Cors, Data, DisconnectReason, Namespace, RawArguments, Reply, Server, Socket,
-    State,
+    Ack, Auth, ConnectError, Cookie, CookiePriority, Cors, Data, DisconnectReason, InvalidCookie, Namespace,
+    RawArguments, Reply, SameSite, Server, Socket, State,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,6 +38,23 @@ struct ToExcept {
     data: Value,
 }
 
+const YES: HeaderValue = HeaderValue::from_static("yes");
+
+/// A cookie with all attributes.
+fn full_cookie() -> Result<Cookie, InvalidCookie> {
+    let cookie = Cookie::new("route")?
+        .path("/socket.io/")?
+        .domain("example.com")?
+        .expires(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))?
+        .http_only(false)
+        .secure(true)
+        .same_site(SameSite::None)
+        .max_age(Duration::from_secs(86_400))
+        .priority(CookiePriority::High)
+        .partitioned(true);
+    Ok(cookie)
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,7 +64,17 @@ async fn main() -> std::io::Result<()> {
         |name, default| arguments.get(name).map_or(default, |value| value.parse().expect("a number"));
     let milliseconds = |name, default| Duration::from_millis(number(name, default));
 
-    let io = Server::builder()
+    let mut builder = Server::builder();
+    builder = match arguments.get("cookie") {
+        Some(&"default") => builder.cookie(Cookie::default()),
+        Some(_) => builder.cookie(full_cookie().expect("a cookie")),
+        None => builder,
+    };
+    if arguments.contains_key("added-headers") {
+        let add = |name| move |headers: &mut HeaderMap, _: &Parts| drop(headers.insert(name, YES));
+        builder = builder.initial_headers(add("x-initial")).headers(add("x-every"));
+    }
+    let io = builder
         .cors(Cors::any())
         .ping_interval(milliseconds("ping-interval", 25_000))
         .ping_timeout(milliseconds("ping-timeout", 20_000))

@@ -2,10 +2,11 @@ pub use std::sync::Arc;
 pub use std::time::Duration;
 
 pub use bytes::Bytes;
+pub use tidewire::ws::http::HeaderValue;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::server::{
-    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cors, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
+    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cookie, Cors, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
     SocketId, State,
 };
 

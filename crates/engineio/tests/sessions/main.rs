@@ -3,6 +3,7 @@
 mod backpressure;
 mod choppy_stream;
 mod close;
+mod headers;
 mod heartbeat;
 mod http2;
 mod layer;

@@ -6,8 +6,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
-use engineio::{AllowRequest, AllowedOrigins, Cors, Engine, Options, Transport};
+use engineio::{AllowRequest, AllowedOrigins, Cookie, Cors, Engine, HeadersHook, Options, Transport};
 use handlers::{HandlerError, StateMap};
+use http::HeaderMap;
+use http::request::Parts;
 use net::{HttpLimits, LogRateLimit};
 
 use super::shared::{OnError, ServerShared};
@@ -149,9 +151,39 @@ impl Builder {
     #[must_use]
     pub fn allow_request(
         mut self,
-        check: impl Fn(&http::request::Parts) -> Result<(), String> + Send + Sync + 'static,
+        check: impl Fn(&Parts) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         self.options.allow_request = Some(AllowRequest::new(check));
+        self
+    }
+
+    /// Sets the cookie with the session id, which a load balancer can route by. Only the response that opens a polling
+    /// session has it. Default: no cookie. `Cookie::default()` is that of Node's `cookie: true`.
+    #[must_use]
+    pub fn cookie(mut self, cookie: Cookie) -> Self {
+        self.options.cookie = Some(cookie);
+        self
+    }
+
+    /// Sets a function that adds headers to the first response of each connection. It must not block.
+    ///
+    /// ```
+    /// # use tidewire_server::Server;
+    /// let io = Server::builder().initial_headers(|headers, _request| {
+    ///     headers.insert("x-served-by", http::HeaderValue::from_static("node-1"));
+    /// });
+    /// ```
+    #[must_use]
+    pub fn initial_headers(mut self, hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
+        self.options.initial_headers = Some(HeadersHook::new(hook));
+        self
+    }
+
+    /// Sets a function that adds headers to every response of a connection: to GET and POST with status 200, and to
+    /// WebSocket handshakes. It must not block. Refusals have no such headers.
+    #[must_use]
+    pub fn headers(mut self, hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
+        self.options.headers = Some(HeadersHook::new(hook));
         self
     }
 

@@ -1,0 +1,32 @@
+//! Functions of the application that the engine calls while it handles requests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+/// Adds headers to responses, see [`Options::initial_headers`](crate::Options::initial_headers) and
+/// [`Options::headers`](crate::Options::headers).
+#[derive(Clone)]
+pub struct HeadersHook(Arc<AddHeaders>);
+
+type AddHeaders = dyn Fn(&mut HeaderMap, &Parts) + Send + Sync;
+
+impl HeadersHook {
+    /// Wraps a function that gets the headers of the response, and the request. It runs on the connection's task, so it
+    /// must not block.
+    pub fn new(hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(crate) fn call(&self, headers: &mut HeaderMap, request: &Parts) {
+        (self.0)(headers, request);
+    }
+}
+
+impl fmt::Debug for HeadersHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeadersHook(..)")
+    }
+}
