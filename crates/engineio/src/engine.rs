@@ -22,12 +22,13 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::{HandshakeError, VerifiedRequest};
 
+use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::half_open::HalfOpenSessions;
 use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
-use crate::request::{Rejection, RequestKind, check_request};
+use crate::request::{RequestKind, check_request};
 use crate::session::{Command, PendingPoll, PollReply, PostGuard, Session};
 use crate::transport::{PostRequest, WebSocket};
 
@@ -123,7 +124,7 @@ impl<A: Application> Engine<A> {
             .then(|| PendingUpgrade::from_request(&mut request));
         let (parts, body) = request.into_parts();
         let options = &self.0.options;
-        let retained = options.has_headers_hook().then(|| Box::new(parts.clone()));
+        let retained = options.keeps_request_heads().then(|| Box::new(parts.clone()));
         let mut opens_session = false;
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
@@ -138,19 +139,28 @@ impl<A: Application> Engine<A> {
             }
             None => match check_request(&parts, upgrade.is_some(), self.options(), self.registry()) {
                 Ok(request_kind) => {
-                    opens_session = matches!(request_kind, RequestKind::Open(_));
+                    opens_session = matches!(request_kind, RequestKind::Open(..));
                     self.dispatch(request_kind, parts, upgrade)
                 }
-                Err(rejection) => PendingResponse::Ready(rejection_response(&rejection, upgrade.is_some())),
+                Err(error) => {
+                    options.call_connection_error(&error, &parts);
+                    PendingResponse::Ready(rejection_response(&error, upgrade.is_some()))
+                }
             },
         };
         let engine = self.clone();
         async move {
-            let mut response = match pending {
-                PendingResponse::Ready(response) => response,
+            let response = match pending {
+                PendingResponse::Ready(response) => Ok(response),
                 PendingResponse::Poll(polling) => respond_to_poll(polling).await,
                 PendingResponse::Post(posting) => engine.handle_post(posting, body).await,
             };
+            let mut response = response.unwrap_or_else(|error| {
+                if let Some(request) = &retained {
+                    engine.options().call_connection_error(&error, request);
+                }
+                rejection_response(&error, false)
+            });
             response.headers_mut().extend(cors_headers);
             if let Some(request) = retained
                 && is_session_response(&request, response.status())
@@ -216,7 +226,7 @@ impl<A: Application> Engine<A> {
             }
             (RequestKind::Open(..), _) => self.open_polling(parts),
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {
-                Self::open_candidate(session, &parts, framing, upgrade)
+                self.open_candidate(session, &parts, framing, upgrade)
             }
             (RequestKind::Poll(session), _) => return PendingResponse::Poll(PendingPoll::begin(session)),
             (RequestKind::Post(session), _) => {
@@ -292,7 +302,7 @@ impl<A: Application> Engine<A> {
     ) -> Response<Full<Bytes>> {
         let accepted = match verify_handshake(&parts) {
             Ok(accepted) => accepted,
-            Err(error) => return error.response().map(|body| Full::new(Bytes::from(body))),
+            Err(error) => return self.refuse_handshake(&error, &parts),
         };
         let Some(registered) = self.new_session(Transport::WebSocket, framing) else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
@@ -306,6 +316,7 @@ impl<A: Application> Engine<A> {
     }
 
     fn open_candidate(
+        &self,
         session: Session,
         parts: &Parts,
         framing: Framing,
@@ -316,11 +327,21 @@ impl<A: Application> Engine<A> {
                 session.send_command(Command::Candidate(upgraded, framing));
                 None::<Ready<()>>
             }),
-            Err(error) => error.response().map(|body| Full::new(Bytes::from(body))),
+            Err(error) => self.refuse_handshake(&error, parts),
         }
     }
 
-    async fn handle_post<B>(&self, guard: PostGuard, body: B) -> Response<Full<Bytes>>
+    fn refuse_handshake(&self, error: &HandshakeError, request: &Parts) -> Response<Full<Bytes>> {
+        let reported = ConnectionError::TransportHandshakeError { error: error.to_string() };
+        self.0.options.call_connection_error(&reported, request);
+        error.response().map(|body| Full::new(Bytes::from(body)))
+    }
+
+    async fn handle_post<B>(
+        &self,
+        guard: PostGuard,
+        body: B,
+    ) -> Result<Response<Full<Bytes>>, ConnectionError>
     where
         B: Body + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -331,21 +352,22 @@ impl<A: Application> Engine<A> {
         let payload = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
             Ok(Ok(body)) => Payload::from_bytes(body, max_payload),
             Ok(Err(error)) if error.is::<LengthLimitError>() => None,
-            Ok(Err(_)) => return close_with(session, StatusCode::BAD_REQUEST),
-            Err(_) => return close_with(session, StatusCode::REQUEST_TIMEOUT),
+            Ok(Err(_)) => return Ok(close_with(session, StatusCode::BAD_REQUEST)),
+            Err(_) => return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT)),
         };
-        let Some(payload) = payload else { return close_with(session, StatusCode::PAYLOAD_TOO_LARGE) };
+        let Some(payload) = payload else {
+            return Ok(close_with(session, StatusCode::PAYLOAD_TOO_LARGE));
+        };
         let (done, handled) = oneshot::channel();
         session.send_command(Command::Post(PostRequest::new(payload, done)));
         let handled = handled.await;
+        let unknown = ConnectionError::UnknownSid { sid: session.id().as_str().to_owned() };
         guard.finish();
-        if handled.is_err() {
-            return rejection_response(&RequestError::UnknownSid.into(), false);
-        }
+        handled.map_err(|_| unknown)?;
         let mut response = Response::new(Full::from("ok"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        Ok(response)
     }
 }
 
@@ -368,8 +390,10 @@ fn close_with(session: &Session, status: StatusCode) -> Response<Full<Bytes>> {
     empty_response(status)
 }
 
-async fn respond_to_poll(mut polling: PendingPoll) -> Response<Full<Bytes>> {
-    match polling.reply().await {
+async fn respond_to_poll(mut polling: PendingPoll) -> Result<Response<Full<Bytes>>, ConnectionError> {
+    let reply = polling.reply().await;
+    let session = polling.session();
+    Ok(match reply {
         Some(PollReply::Packets(packets)) => payload_response(packets),
         Some(PollReply::Upgraded) => {
             let mut close = Vec::new();
@@ -378,9 +402,14 @@ async fn respond_to_poll(mut polling: PendingPoll) -> Response<Full<Bytes>> {
         }
         Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
         // The session has ended, or has upgraded to WebSocket, while the request was in flight.
-        None if polling.session().is_closed() => rejection_response(&RequestError::UnknownSid.into(), false),
-        None => rejection_response(&RequestError::BadRequest.into(), false),
-    }
+        None if session.is_closed() => {
+            return Err(ConnectionError::UnknownSid { sid: session.id().as_str().to_owned() });
+        }
+        None => {
+            let (transport, previous_transport) = (Transport::Polling, session.transport());
+            return Err(ConnectionError::TransportMismatch { transport, previous_transport });
+        }
+    })
 }
 
 fn verify_handshake(request: &Parts) -> Result<VerifiedRequest, HandshakeError> {
@@ -460,19 +489,18 @@ fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
 
 /// Returns the response to a rejected request: JSON for a polling request; plain text and `Connection: close` for a
 /// WebSocket handshake.
-fn rejection_response(rejection: &Rejection, upgrade: bool) -> Response<Full<Bytes>> {
-    let Rejection { error, message } = rejection;
-    let (status, kind, body) = if upgrade {
-        let text = message.clone().unwrap_or_else(|| error.message().into());
-        (StatusCode::BAD_REQUEST, "text/html", text)
+fn rejection_response(error: &ConnectionError, upgrade: bool) -> Response<Full<Bytes>> {
+    let (kind, message) = (error.kind(), error.own_message());
+    let (status, content_type, body) = if upgrade {
+        (StatusCode::BAD_REQUEST, "text/html", message.unwrap_or(kind.message()).to_owned())
     } else {
         let status =
-            if *error == RequestError::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
-        (status, "application/json", error.body(message.as_deref()))
+            if kind == RequestError::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        (status, "application/json", kind.body(message))
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if upgrade {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

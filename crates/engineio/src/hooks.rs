@@ -6,6 +6,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::connection_error::ConnectionError;
+
 /// Adds headers to responses, see [`Options::initial_headers`](crate::Options::initial_headers) and
 /// [`Options::headers`](crate::Options::headers).
 #[derive(Clone)]
@@ -28,5 +30,28 @@ impl HeadersHook {
 impl fmt::Debug for HeadersHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HeadersHook(..)")
+    }
+}
+
+/// Is told of refused requests, see [`Options::connection_error`](crate::Options::connection_error).
+#[derive(Clone)]
+pub struct ConnectionErrorHook(Arc<ReportError>);
+
+type ReportError = dyn Fn(&ConnectionError, &Parts) + Send + Sync;
+
+impl ConnectionErrorHook {
+    /// Wraps a function that gets the error, and the request. It runs on the connection's task, so it must not block.
+    pub fn new(hook: impl Fn(&ConnectionError, &Parts) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(crate) fn call(&self, error: &ConnectionError, request: &Parts) {
+        (self.0)(error, request);
+    }
+}
+
+impl fmt::Debug for ConnectionErrorHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectionErrorHook(..)")
     }
 }

@@ -31,6 +31,7 @@
 //! # let _ = engine;
 //! ```
 
+mod connection_error;
 mod cookie;
 mod cors;
 mod driver;
@@ -47,13 +48,14 @@ mod service;
 mod session;
 mod transport;
 
+pub use connection_error::ConnectionError;
 pub use cookie::{Cookie, CookiePriority, InvalidCookie, SameSite};
 pub use cors::Cors;
 pub use engine::Engine;
 pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Handler, Message};
-pub use hooks::HeadersHook;
+pub use hooks::{ConnectionErrorHook, HeadersHook};
 pub use options::{AllowRequest, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;

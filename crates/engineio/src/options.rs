@@ -9,9 +9,10 @@ use http::HeaderMap;
 use http::request::Parts;
 use ws_proto::AllowedOrigins;
 
+use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
-use crate::hooks::HeadersHook;
+use crate::hooks::{ConnectionErrorHook, HeadersHook};
 
 /// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
 #[derive(Debug, Clone)]
@@ -42,6 +43,11 @@ pub struct Options {
     /// With this hook or [`initial_headers`](Self::initial_headers), a waiting poll keeps a copy of the head of its
     /// request.
     pub headers: Option<HeadersHook>,
+    /// Is told of every request that is refused with one of Node's codes. Default none. Like the hooks above, it makes
+    /// a waiting poll keep a copy of the head of its request.
+    ///
+    /// A peer can cause any number of calls: a hook that writes a log must limit its lines.
+    pub connection_error: Option<ConnectionErrorHook>,
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
     /// connection is closed. Default 16 MiB.
     pub max_write_buffer_size: usize,
@@ -72,6 +78,7 @@ impl Default for Options {
             cookie: None,
             initial_headers: None,
             headers: None,
+            connection_error: None,
             max_write_buffer_size: 16 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
@@ -82,8 +89,15 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(crate) fn has_headers_hook(&self) -> bool {
-        self.initial_headers.is_some() || self.headers.is_some()
+    /// Returns whether a hook needs the head of a request when its response is ready.
+    pub(crate) fn keeps_request_heads(&self) -> bool {
+        self.initial_headers.is_some() || self.headers.is_some() || self.connection_error.is_some()
+    }
+
+    pub(crate) fn call_connection_error(&self, error: &ConnectionError, request: &Parts) {
+        if let Some(hook) = &self.connection_error {
+            hook.call(error, request);
+        }
     }
 
     /// Calls the hooks for a response of a session. `is_initial` says whether it is the first one.

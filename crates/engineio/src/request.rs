@@ -1,8 +1,9 @@
 //! Which kind of request the engine has received, and whether it is allowed.
 
-use engineio_proto::{Framing, RequestError, Transport};
+use engineio_proto::{Framing, Transport};
 use http::{Method, Version, request::Parts};
 
+use crate::connection_error::ConnectionError;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::session::Session;
@@ -21,26 +22,13 @@ pub(crate) enum RequestKind {
     UnsupportedMethod,
 }
 
-/// Why a request is rejected, and the message for the client.
-#[derive(Debug)]
-pub(crate) struct Rejection {
-    pub(crate) error: RequestError,
-    /// The application's own message, which replaces the standard one.
-    pub(crate) message: Option<String>,
-}
-
-impl From<RequestError> for Rejection {
-    fn from(error: RequestError) -> Self {
-        Self { error, message: None }
-    }
-}
-
 /// What a page of an origin is told that is not in [`Options::allow_origins`].
 const FOREIGN_ORIGIN: &str = "pages of this origin may not connect";
 
 /// The query parameters that the engine reads. If a parameter occurs twice, the last value counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
+    /// Any other revision counts as 3, as in Node.
     is_eio4: bool,
     transport: Option<String>,
     /// An empty session id is none, as in Node.
@@ -71,30 +59,37 @@ pub(crate) fn check_request(
     upgrade: bool,
     options: &Options,
     registry: &Registry,
-) -> Result<RequestKind, Rejection> {
+) -> Result<RequestKind, ConnectionError> {
     let query = Query::parse(request.uri.query().unwrap_or_default());
     let named = query.transport.as_deref().and_then(Transport::from_name);
     let transport = named
         .filter(|transport| options.protocol.transports.contains(transport))
-        .ok_or(RequestError::UnknownTransport)?;
+        .ok_or_else(|| ConnectionError::UnknownTransport { transport: query.transport.clone() })?;
     // Before the session id, so that a foreign page does not learn which sessions exist.
     if options.allow_origins.as_ref().is_some_and(|list| !list.allows_request(&request.uri, &request.headers))
     {
-        return Err(Rejection { error: RequestError::Forbidden, message: Some(FOREIGN_ORIGIN.to_owned()) });
+        return Err(ConnectionError::Forbidden { message: FOREIGN_ORIGIN.to_owned() });
     }
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.sid.is_none()) {
         // This is a WebSocket handshake with `transport=polling`, or a plain request that opens a session with
         // `transport=websocket`. For the plain request, the Node server checks the method first.
-        let bad_method = !upgrade && request.method != Method::GET;
-        return Err(
-            if bad_method { RequestError::BadHandshakeMethod } else { RequestError::BadRequest }.into()
-        );
+        return Err(match upgrade {
+            false if request.method != Method::GET => {
+                ConnectionError::BadHandshakeMethod { method: request.method.clone() }
+            }
+            false => handshake_error("a plain HTTP request for the transport websocket"),
+            true => handshake_error("a WebSocket handshake for the transport polling"),
+        });
     }
     let framing = Framing::of(transport, query.base64);
     if let Some(id) = &query.sid {
-        let session = registry.find(id).ok_or(RequestError::UnknownSid)?;
-        if !upgrade && transport != session.transport() || !query.is_eio4 {
-            return Err(RequestError::BadRequest.into());
+        let session = registry.find(id).ok_or_else(|| ConnectionError::UnknownSid { sid: id.clone() })?;
+        let previous_transport = session.transport();
+        if !upgrade && transport != previous_transport {
+            return Err(ConnectionError::TransportMismatch { transport, previous_transport });
+        }
+        if !query.is_eio4 {
+            return Err(ConnectionError::ProtocolMismatch { protocol: 3, previous_protocol: 4 });
         }
         return Ok(match request.method {
             _ if upgrade => RequestKind::Upgrade(session, framing),
@@ -106,22 +101,24 @@ pub(crate) fn check_request(
     // Over HTTP/2, a WebSocket handshake is an extended CONNECT (RFC 8441).
     let opening = if upgrade && request.version == Version::HTTP_2 { Method::CONNECT } else { Method::GET };
     if request.method != opening {
-        return Err(RequestError::BadHandshakeMethod.into());
+        return Err(ConnectionError::BadHandshakeMethod { method: request.method.clone() });
     }
     if let Some(allow) = &options.allow_request {
-        allow
-            .check(request)
-            .map_err(|message| Rejection { error: RequestError::Forbidden, message: Some(message) })?;
+        allow.check(request).map_err(|message| ConnectionError::Forbidden { message })?;
     }
     if !query.is_eio4 {
-        return Err(RequestError::UnsupportedProtocolVersion.into());
+        return Err(ConnectionError::UnsupportedProtocolVersion { protocol: 3 });
     }
     Ok(RequestKind::Open(transport, framing))
 }
 
+fn handshake_error(error: &str) -> ConnectionError {
+    ConnectionError::TransportHandshakeError { error: error.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
-    use engineio_proto::SessionId;
+    use engineio_proto::{RequestError, SessionId};
 
     use super::*;
     use crate::options::AllowRequest;
@@ -136,7 +133,7 @@ mod tests {
         registry.insert(on(255, Transport::WebSocket));
         let uri = format!("/socket.io/?{query}");
         let (parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        check_request(&parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.error)
+        check_request(&parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.kind())
     }
 
     const POLLING: &str = "AAAAAAAAAAAAAAAAAAAA";
@@ -198,7 +195,7 @@ mod tests {
             let request = http::Request::builder().method(method).version(Version::HTTP_2).uri(uri);
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let asked = check_request(&parts, upgrade, &Options::default(), &Registry::default());
-            asked.map_err(|refused| refused.error)
+            asked.map_err(|refused| refused.kind())
         };
         assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket, _))));
         assert!(matches!(asked(Method::GET, true), Err(RequestError::BadHandshakeMethod)));
@@ -252,6 +249,6 @@ mod tests {
         let (parts, ()) =
             http::Request::get("/socket.io/?EIO=4&transport=polling").body(()).unwrap().into_parts();
         let refused = check_request(&parts, false, &options, &Registry::default()).unwrap_err();
-        assert_eq!((refused.error, refused.message.as_deref()), (RequestError::Forbidden, Some("not today")));
+        assert_eq!(refused, ConnectionError::Forbidden { message: "not today".into() });
     }
 }

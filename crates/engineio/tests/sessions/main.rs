@@ -3,6 +3,7 @@
 mod backpressure;
 mod choppy_stream;
 mod close;
+mod connection_errors;
 mod headers;
 mod heartbeat;
 mod http2;

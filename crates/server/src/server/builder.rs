@@ -6,7 +6,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
-use engineio::{AllowRequest, AllowedOrigins, Cookie, Cors, Engine, HeadersHook, Options, Transport};
+use engineio::{
+    AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors, Engine, HeadersHook,
+    Options, Transport,
+};
 use handlers::{HandlerError, StateMap};
 use http::HeaderMap;
 use http::request::Parts;
@@ -184,6 +187,25 @@ impl Builder {
     #[must_use]
     pub fn headers(mut self, hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
         self.options.headers = Some(HeadersHook::new(hook));
+        self
+    }
+
+    /// Sets a function that is told of every request that the engine refuses, with the code and the context of Node's
+    /// event `connection_error`. It must not block. A peer can cause any number of calls, so a function that writes a
+    /// log must limit its lines.
+    ///
+    /// ```
+    /// # use tidewire_server::Server;
+    /// let io = Server::builder().connection_error(|error, request| {
+    ///     eprintln!("refused {:?} with code {}: {error}", request.uri.path(), error.code());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn connection_error(
+        mut self,
+        hook: impl Fn(&ConnectionError, &Parts) + Send + Sync + 'static,
+    ) -> Self {
+        self.options.connection_error = Some(ConnectionErrorHook::new(hook));
         self
     }
 
