@@ -28,7 +28,7 @@ use crate::half_open::HalfOpenSessions;
 use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
-use crate::request::{RequestKind, check_request};
+use crate::request::{PendingOpen, RequestKind, check_request};
 use crate::session::{Command, PendingPoll, PollReply, PostGuard, Session};
 use crate::transport::{PostRequest, WebSocket};
 
@@ -46,8 +46,9 @@ struct Shared<A> {
     closing: AtomicBool,
     /// The tasks of all sessions, including sessions that are over but still have data to send or work to finish.
     tasks: TaskTracker,
-    /// Limits the log lines about rejected sessions.
+    /// These limit the log lines about rejected sessions.
     max_sessions_log: LogRateLimit,
+    allow_request_log: LogRateLimit,
 }
 
 impl<A> Clone for Engine<A> {
@@ -67,6 +68,7 @@ impl<A: Application> Engine<A> {
             closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             max_sessions_log: LogRateLimit::new(),
+            allow_request_log: LogRateLimit::new(),
         }))
     }
 
@@ -108,7 +110,9 @@ impl<A: Application> Engine<A> {
 
     /// Handles one HTTP request.
     ///
-    /// The request takes effect when this method is called, even if the future is never polled. Drop the future if the
+    /// The request takes effect when this method is called, even if the future is never polled. The exception is a
+    /// request that opens a session while [`AllowRequest::new_async`](crate::AllowRequest::new_async) decides: it takes
+    /// effect once the check has allowed it. Drop the future if the
     /// client disconnects: this closes the session of a waiting poll, or of a POST whose body has not been read to its
     /// end. Once the future is ready, the session treats the response as delivered.
     pub fn handle<B>(
@@ -139,7 +143,8 @@ impl<A: Application> Engine<A> {
             }
             None => match check_request(&parts, upgrade.is_some(), self.options(), self.registry()) {
                 Ok(request_kind) => {
-                    opens_session = matches!(request_kind, RequestKind::Open(..));
+                    opens_session =
+                        matches!(request_kind, RequestKind::Open(..) | RequestKind::OpenIfAllowed(_));
                     self.dispatch(request_kind, parts, upgrade)
                 }
                 Err(error) => {
@@ -152,6 +157,7 @@ impl<A: Application> Engine<A> {
         async move {
             let response = match pending {
                 PendingResponse::Ready(response) => Ok(response),
+                PendingResponse::Open(opening) => Ok(opening.await),
                 PendingResponse::Poll(polling) => respond_to_poll(polling).await,
                 PendingResponse::Post(posting) => engine.handle_post(posting, body).await,
             };
@@ -196,6 +202,8 @@ impl<A> Drop for SessionGuard<A> {
 /// The result of [`Engine::handle`] before its future is first polled: a response, or a GET or POST that must wait.
 enum PendingResponse {
     Ready(Response<Full<Bytes>>),
+    /// The application decides whether a session may open.
+    Open(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
     Poll(PendingPoll),
     Post(PostGuard),
 }
@@ -221,10 +229,11 @@ impl<A: Application> Engine<A> {
             session.set_has_sent_request();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
-            (RequestKind::Open(Transport::WebSocket, framing), Some(upgrade)) => {
-                self.open_websocket(parts, framing, upgrade)
+            (RequestKind::Open(transport, framing), upgrade) => self.open(transport, framing, parts, upgrade),
+            (RequestKind::OpenIfAllowed(pending), upgrade) => {
+                let opening = self.clone().open_if_allowed(pending, parts, upgrade);
+                return PendingResponse::Open(Box::pin(opening));
             }
-            (RequestKind::Open(..), _) => self.open_polling(parts),
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {
                 self.open_candidate(session, &parts, framing, upgrade)
             }
@@ -241,6 +250,44 @@ impl<A: Application> Engine<A> {
                 empty_response(StatusCode::INTERNAL_SERVER_ERROR)
             }
         })
+    }
+
+    fn open(
+        &self,
+        transport: Transport,
+        framing: Framing,
+        parts: Parts,
+        upgrade: Option<PendingUpgrade>,
+    ) -> Response<Full<Bytes>> {
+        match (transport, upgrade) {
+            (Transport::WebSocket, Some(upgrade)) => self.open_websocket(parts, framing, upgrade),
+            _ => self.open_polling(parts),
+        }
+    }
+
+    /// Opens the session if the application allows it. If the client disconnects before, nothing has happened.
+    async fn open_if_allowed(
+        self,
+        pending: PendingOpen,
+        parts: Parts,
+        upgrade: Option<PendingUpgrade>,
+    ) -> Response<Full<Bytes>> {
+        let limit = self.0.options.allow_request_timeout;
+        let Ok(decision) = tokio::time::timeout(limit, pending.decision).await else {
+            self.0.allow_request_log.try_log(|suppressed| {
+                let seconds = limit.as_secs_f64();
+                tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
+            });
+            return empty_response(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
+        match allowed.and(pending.transport) {
+            Ok((transport, framing)) => self.open(transport, framing, parts, upgrade),
+            Err(error) => {
+                self.0.options.call_connection_error(&error, &parts);
+                rejection_response(&error, upgrade.is_some())
+            }
+        }
     }
 
     /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is

@@ -1,6 +1,8 @@
 //! The settings of an engine.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ pub struct Options {
     pub allow_origins: Option<AllowedOrigins>,
     /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
+    /// How long a check that waits ([`AllowRequest::new_async`]) may take. Protects against handshakes that pile up
+    /// while the service that the check asks does not respond: the request gets status 503, and opens no session.
+    /// Default 20 s, after which JavaScript clients give up.
+    pub allow_request_timeout: Duration,
     /// The cookie with the session id that the response to a polling handshake sets. Default none.
     pub cookie: Option<Cookie>,
     /// Adds headers to the first response of each session, before [`headers`](Self::headers). Default none.
@@ -75,6 +81,7 @@ impl Default for Options {
             cors: None,
             allow_origins: None,
             allow_request: None,
+            allow_request_timeout: Duration::from_secs(20),
             cookie: None,
             initial_headers: None,
             headers: None,
@@ -109,20 +116,43 @@ impl Options {
     }
 }
 
-/// Decides whether a session may start. If it returns an error, the response contains its text.
+/// Decides whether a session may start. If it returns an error, the response contains its text, or `Forbidden` if the
+/// text is empty.
 #[derive(Clone)]
-pub struct AllowRequest(Arc<Check>);
+pub struct AllowRequest(Check);
 
-type Check = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
+#[derive(Clone)]
+enum Check {
+    Sync(Arc<dyn Fn(&Parts) -> Decision + Send + Sync>),
+    Async(Arc<dyn Fn(Parts) -> PendingDecision + Send + Sync>),
+}
+
+type Decision = Result<(), String>;
+pub(crate) type PendingDecision = Pin<Box<dyn Future<Output = Decision> + Send>>;
 
 impl AllowRequest {
     /// Wraps the application's check. It runs on the connection's task, so it must not block.
     pub fn new(check: impl Fn(&Parts) -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(check))
+        Self(Check::Sync(Arc::new(check)))
     }
 
-    pub(crate) fn check(&self, request: &Parts) -> Result<(), String> {
-        (self.0)(request)
+    /// Wraps a check that waits, for instance for a database. It gets a copy of the head of the request.
+    ///
+    /// Each check costs an allocation and the copy. If the client disconnects, its future is dropped at the point where
+    /// it waits. At [`Options::allow_request_timeout`] it is dropped as well.
+    pub fn new_async<F>(check: impl Fn(Parts) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self(Check::Async(Arc::new(move |request| Box::pin(check(request)))))
+    }
+
+    /// Returns the decision, or the future that makes it.
+    pub(crate) fn check(&self, request: &Parts) -> Result<Decision, PendingDecision> {
+        match &self.0 {
+            Check::Sync(check) => Ok(check(request)),
+            Check::Async(check) => Err(check(request.clone())),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Which kind of request the engine has received, and whether it is allowed.
 
+use std::fmt;
+
 use engineio_proto::{Framing, Transport};
 use http::{Method, Version, request::Parts};
 
 use crate::connection_error::ConnectionError;
-use crate::options::Options;
+use crate::options::{Options, PendingDecision};
 use crate::registry::Registry;
 use crate::session::Session;
 
@@ -13,6 +15,8 @@ use crate::session::Session;
 pub(crate) enum RequestKind {
     /// Opens a new session on this transport, with outgoing packets in this form.
     Open(Transport, Framing),
+    /// Opens a new session, if the application's check allows it.
+    OpenIfAllowed(PendingOpen),
     /// A GET or a POST of this session.
     Poll(Session),
     Post(Session),
@@ -20,6 +24,20 @@ pub(crate) enum RequestKind {
     Upgrade(Session, Framing),
     /// A method that no transport uses, for a session that exists.
     UnsupportedMethod,
+}
+
+/// A request that opens a session once the application has decided.
+pub(crate) struct PendingOpen {
+    pub(crate) decision: PendingDecision,
+    /// The transport and its framing, or the error if the request has another defect, which Node looks for after the
+    /// check.
+    pub(crate) transport: Result<(Transport, Framing), ConnectionError>,
+}
+
+impl fmt::Debug for PendingOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingOpen").field("transport", &self.transport).finish_non_exhaustive()
+    }
 }
 
 /// What a page of an origin is told that is not in [`Options::allow_origins`].
@@ -103,13 +121,17 @@ pub(crate) fn check_request(
     if request.method != opening {
         return Err(ConnectionError::BadHandshakeMethod { method: request.method.clone() });
     }
+    let transport = match query.is_eio4 {
+        true => Ok((transport, framing)),
+        false => Err(ConnectionError::UnsupportedProtocolVersion { protocol: 3 }),
+    };
     if let Some(allow) = &options.allow_request {
-        allow.check(request).map_err(|message| ConnectionError::Forbidden { message })?;
+        match allow.check(request) {
+            Ok(decision) => decision.map_err(|message| ConnectionError::Forbidden { message })?,
+            Err(decision) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { decision, transport })),
+        }
     }
-    if !query.is_eio4 {
-        return Err(ConnectionError::UnsupportedProtocolVersion { protocol: 3 });
-    }
-    Ok(RequestKind::Open(transport, framing))
+    transport.map(|(transport, framing)| RequestKind::Open(transport, framing))
 }
 
 fn handshake_error(error: &str) -> ConnectionError {

@@ -27,6 +27,10 @@ impl Users {
 
 pub async fn cook() {}
 
+pub async fn token_is_valid(_token: &HeaderValue) -> bool {
+    true
+}
+
 pub async fn render(month: &str) -> String {
     month.to_owned()
 }

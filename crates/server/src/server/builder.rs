@@ -209,6 +209,36 @@ impl Builder {
         self
     }
 
+    /// Sets a check like [`allow_request`](Self::allow_request) that may wait, for instance for a database. It gets a
+    /// copy of the head of the request. If the client disconnects, the check is dropped where it waits. After 20 s the
+    /// request is rejected with status 503. The last check that is set counts, of whichever kind.
+    ///
+    /// ```
+    /// # use tidewire_server::Server;
+    /// # async fn is_known(token: &http::HeaderValue) -> bool { true }
+    /// let io = Server::builder().allow_request_async(async |request| {
+    ///     match request.headers.get("authorization") {
+    ///         Some(token) if is_known(token).await => Ok(()),
+    ///         _ => Err("who are you?".to_owned()),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn allow_request_async<F>(mut self, check: impl Fn(Parts) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.options.allow_request = Some(AllowRequest::new_async(check));
+        self
+    }
+
+    /// Sets how long a check of [`allow_request_async`](Self::allow_request_async) may take. Default 20 s.
+    #[must_use]
+    pub fn allow_request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.allow_request_timeout = timeout;
+        self
+    }
+
     /// Sets the time in which a client must connect to its first namespace. Default 45 s. This value takes precedence
     /// over [`Limits::connect_timeout`], no matter which method is called first.
     #[must_use]
