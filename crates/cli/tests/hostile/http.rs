@@ -115,6 +115,39 @@ fn malformed_http_is_rejected() {
     canary.noticed_nothing();
 }
 
+/// RFC 9112 §3.2 and §6.1.
+#[test]
+fn a_request_that_proxies_may_understand_differently_is_refused_and_ends_the_connection() {
+    let server = Server::start();
+    let canary = server.canary();
+    let chunks = "\r\n5\r\nGET /\r\n0\r\n\r\n";
+    for target in ["/", "/ws", "/nowhere", POLLING] {
+        for (version, headers, status) in [
+            ("1.1", "".to_owned(), 400),
+            ("1.1", "Host: h\r\nHost: h\r\n".to_owned(), 400),
+            ("1.1", format!("Host: h\r\nTransfer-Encoding: gzip, chunked\r\n{chunks}"), 501),
+            (
+                "1.1",
+                format!("Host: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n{chunks}"),
+                501,
+            ),
+            ("1.1", format!("Host: h\r\nTransfer-Encoding: chunked, chunked\r\n{chunks}"), 400),
+            ("1.0", "Host: h\r\nHost: h\r\n".to_owned(), 400),
+        ] {
+            let mut connection = Connection::open(server.address);
+            connection.write(format!(
+                "POST {target} HTTP/{version}\r\n{headers}\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"
+            ));
+            assert_eq!(connection.response().expect("a response").status, status, "{target} {headers}");
+            connection.expect_end();
+        }
+    }
+    let mut connection = Connection::open(server.address);
+    connection.write("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(connection.response().expect("a response").status, 200);
+    canary.noticed_nothing();
+}
+
 #[test]
 fn pipelined_requests_get_responses_in_order() {
     let server = Server::start();

@@ -20,6 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
 use crate::http::eager_service::EagerService;
+use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Http2Limits, Rewind};
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
@@ -264,7 +265,7 @@ fn serve_connection<S: HttpService>(
             .header_read_timeout(limits.header_read_timeout)
             .max_buf_size(limits.max_head_size.max(8 * 1024))
             .max_headers(limits.max_headers)
-            .serve_connection(stream, EagerService(service))
+            .serve_connection(stream, Http1Service(EagerService(service)))
             .with_upgrades();
         let ended = tokio::select! {
             result = &mut connection => Some(result),
@@ -285,7 +286,8 @@ fn serve_connection<S: HttpService>(
             && let Some(parts) = connection.into_parts()
             && !parts.io.has_written()
         {
-            let (stream, EagerService(service)) = (Rewind::new(parts.read_buf, parts.io), parts.service);
+            let stream = Rewind::new(parts.read_buf, parts.io);
+            let Http1Service(EagerService(service)) = parts.service;
             return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
         tracing::debug!(error = %ErrorChain(&error), "HTTP connection ended");

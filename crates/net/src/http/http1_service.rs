@@ -1,0 +1,176 @@
+//! What an HTTP/1.1 request must satisfy, and hyper does not check, before the program sees it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body;
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+use hyper::service::Service as HyperService;
+use pin_project_lite::pin_project;
+
+use crate::http::eager_service::{EagerFuture, EagerService};
+use crate::http::listener::HttpService;
+
+/// Refuses requests that the program must not see. The connection ends with the response, because a proxy may disagree
+/// with this server about where such a request ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Http1Service<S>(pub(crate) EagerService<S>);
+
+impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
+    type Response = Response<Either<S::ResponseBody, Empty<<S::ResponseBody as Body>::Data>>>;
+    type Error = S::Error;
+    type Future = Http1Future<S>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        match verify(request.version(), request.headers()) {
+            Ok(()) => Http1Future::Called { future: self.0.call(request) },
+            Err(refusal) => {
+                tracing::debug!(%refusal, "refusing an HTTP/1 request");
+                Http1Future::Refused { refusal }
+            }
+        }
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    pub(crate) enum Http1Future<S: HttpService> {
+        Called { #[pin] future: EagerFuture<S, Request<Incoming>> },
+        Refused { refusal: Refusal },
+    }
+}
+
+impl<S: HttpService> Future for Http1Future<S> {
+    type Output = Result<<Http1Service<S> as HyperService<Request<Incoming>>>::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::Called { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(Either::Left)))
+            }
+            Projected::Refused { refusal } => {
+                Poll::Ready(Ok(refusal.response().map(|()| Either::Right(Empty::new()))))
+            }
+        }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the request has no Host header")]
+    HostMissing,
+    #[error("the request has more than one Host header")]
+    HostRepeated,
+    #[error("chunked is not the only transfer coding")]
+    UnknownTransferCoding,
+    #[error("chunked is applied more than once")]
+    ChunkedRepeated,
+}
+
+impl Refusal {
+    fn response(self) -> Response<()> {
+        let (status, reason) = match self {
+            Self::HostMissing => (StatusCode::BAD_REQUEST, "Bad Request: no Host header"),
+            Self::HostRepeated => (StatusCode::BAD_REQUEST, "Bad Request: more than one Host header"),
+            Self::UnknownTransferCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented: transfer coding"),
+            Self::ChunkedRepeated => (StatusCode::BAD_REQUEST, "Bad Request: chunked more than once"),
+        };
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        // The response has no body: the type of its bytes belongs to the program.
+        response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+fn verify(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    verify_host(version, headers)?;
+    verify_transfer_codings(headers)
+}
+
+/// RFC 9112 §3.2: an HTTP/1.1 request has exactly one `Host` header. Old proxies and health checks speak HTTP/1.0, which
+/// has no such rule; two values are ambiguous there as well.
+fn verify_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_11 => Err(Refusal::HostMissing),
+        (_, Some(_)) => Err(Refusal::HostRepeated),
+        (None | Some(_), None) => Ok(()),
+    }
+}
+
+/// RFC 9112 §6.1: a server that does not know a coding should respond with 501, and nobody may apply `chunked` twice.
+/// hyper checks only that the last coding is `chunked`, and would pass on the compressed bytes as the body.
+fn verify_transfer_codings(headers: &HeaderMap) -> Result<(), Refusal> {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut chunked = 0;
+    for coding in codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty()) {
+        if !coding.eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::UnknownTransferCoding);
+        }
+        chunked += 1;
+    }
+    if chunked > 1 { Err(Refusal::ChunkedRepeated) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &str)| {
+            (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(field) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn a_request_has_exactly_one_host_unless_it_is_http_1_0() {
+        for (version, hosts, expected) in [
+            (Version::HTTP_11, &["h"][..], Ok(())),
+            // RFC 9112 §3.2: the value is empty if the target has no authority.
+            (Version::HTTP_11, &[""], Ok(())),
+            (Version::HTTP_11, &[], Err(Refusal::HostMissing)),
+            (Version::HTTP_11, &["h", "h"], Err(Refusal::HostRepeated)),
+            (Version::HTTP_10, &[], Ok(())),
+            (Version::HTTP_10, &["h"], Ok(())),
+            (Version::HTTP_10, &["h", "i"], Err(Refusal::HostRepeated)),
+        ] {
+            let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            assert_eq!(verify(version, &headers(&fields)), expected, "{version:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding_and_is_applied_once() {
+        for (values, expected) in [
+            (&[][..], Ok(())),
+            (&["chunked"], Ok(())),
+            (&["Chunked"], Ok(())),
+            (&[" , chunked ,"], Ok(())),
+            (&["gzip, chunked"], Err(Refusal::UnknownTransferCoding)),
+            (&["gzip", "chunked"], Err(Refusal::UnknownTransferCoding)),
+            (&["identity, chunked"], Err(Refusal::UnknownTransferCoding)),
+            (&["chunked;a=b, chunked"], Err(Refusal::UnknownTransferCoding)),
+            (&["chunked, chunked"], Err(Refusal::ChunkedRepeated)),
+            (&["chunked", "chunked"], Err(Refusal::ChunkedRepeated)),
+        ] {
+            let mut fields = vec![("host", "h")];
+            fields.extend(values.iter().map(|value| ("transfer-encoding", *value)));
+            assert_eq!(verify(Version::HTTP_11, &headers(&fields)), expected, "{values:?}");
+        }
+    }
+}
