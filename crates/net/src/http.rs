@@ -6,6 +6,7 @@ mod exchange;
 mod http1_service;
 mod http2;
 mod listener;
+mod request_filter;
 mod server_stream;
 mod upgrade;
 

@@ -1,6 +1,6 @@
 //! Malformed requests, and too many requests.
 
-use crate::raw_client::{Connection, ENGINE, Polling, UPGRADE, request};
+use crate::raw_client::{Connection, ENGINE, Polling, UPGRADE, WebSocket, request};
 use crate::support::Server;
 
 const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
@@ -111,6 +111,36 @@ fn malformed_http_is_rejected() {
             assert!((400..=505).contains(&response.status), "{response:?}");
         }
         connection.expect_end();
+    }
+    canary.noticed_nothing();
+}
+
+/// python-socketio sends such queries, and Node accepts them.
+#[test]
+fn a_query_may_contain_characters_that_are_not_percent_encoded() {
+    let server = Server::start();
+    let canary = server.canary();
+    let json = r#"&user={"id":1}"#;
+    for characters in [json, "\"", "<", ">", "{", "}", "|", "^", "`", "\\", "é"] {
+        let query = format!("&x={characters}");
+        let session = Polling::open_with(server.address, &query);
+        session.post("40").expect(200, "ok");
+        let response = session.get().response().expect("a response");
+        assert!(response.body.starts_with(r#"40{"sid":""#), "{characters}: {response:?}");
+        session.expect_alive();
+        drop(WebSocket::session_with(server.address, &query));
+        let mut socket = WebSocket::open(server.address, &format!("/ws?x={characters}"));
+        socket.text("echo");
+        socket.expect("echo");
+    }
+    // The target of each request on a connection, also after a body.
+    let mut connection = Connection::open(server.address);
+    let get = format!("GET {POLLING}{json} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let post =
+        format!("POST {POLLING}{json}&sid=x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nGET /?\"<>");
+    connection.write(format!("{get}{post}{get}"));
+    for status in [200, 400, 200] {
+        assert_eq!(connection.response().expect("a response").status, status);
     }
     canary.noticed_nothing();
 }

@@ -165,7 +165,12 @@ impl WebSocket {
 
     /// Opens an Engine.IO session without connecting to a namespace.
     pub(crate) fn session(address: SocketAddr) -> Self {
-        let mut socket = Self::open(address, ENGINE);
+        Self::session_with(address, "")
+    }
+
+    /// Opens an Engine.IO session, with these characters at the end of the query.
+    pub(crate) fn session_with(address: SocketAddr, query: &str) -> Self {
+        let mut socket = Self::open(address, &format!("{ENGINE}{query}"));
         let (opcode, payload) = socket.receive().expect("an open packet");
         assert_eq!((opcode, payload[0]), (TEXT, b'0'));
         socket
@@ -251,8 +256,13 @@ pub(crate) struct Polling {
 impl Polling {
     /// Opens a session without connecting to a namespace.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let target = "/socket.io/?EIO=4&transport=polling";
-        let opened = request(address, "GET", target, "\r\n").response().expect("a response");
+        Self::open_with(address, "")
+    }
+
+    /// Opens a session, with these characters at the end of the query.
+    pub(crate) fn open_with(address: SocketAddr, query: &str) -> Self {
+        let target = format!("/socket.io/?EIO=4&transport=polling{query}");
+        let opened = request(address, "GET", &target, "\r\n").response().expect("a response");
         let sid = opened.body.split('"').nth(3).expect("a session id");
         Self { address, target: format!("{target}&sid={sid}") }
     }

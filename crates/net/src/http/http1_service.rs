@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
@@ -15,11 +16,15 @@ use pin_project_lite::pin_project;
 
 use crate::http::eager_service::{EagerFuture, EagerService};
 use crate::http::listener::HttpService;
+use crate::http::request_filter::{Continuation, ParsedHead};
 
 /// Refuses requests that the program must not see. The connection ends with the response, because a proxy may disagree
-/// with this server about where such a request ends.
-#[derive(Debug, Clone)]
-pub(crate) struct Http1Service<S>(pub(crate) EagerService<S>);
+/// with this server about where such a request ends. Also tells the filter below hyper what follows each head.
+#[derive(Debug)]
+pub(crate) struct Http1Service<S> {
+    pub(crate) service: EagerService<S>,
+    pub(crate) parsed: Arc<ParsedHead>,
+}
 
 impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
     type Response = Response<Either<S::ResponseBody, Empty<<S::ResponseBody as Body>::Data>>>;
@@ -27,8 +32,20 @@ impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
     type Future = Http1Future<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let method = request.method();
+        let body = match request.body().size_hint().exact() {
+            Some(length) => Continuation::Body(length),
+            None => Continuation::Unknown,
+        };
+        let may_switch = method == Method::CONNECT || request.headers().contains_key(UPGRADE);
+        let after_response = may_switch.then(|| AfterResponse {
+            is_connect: method == Method::CONNECT,
+            body,
+            parsed: Arc::clone(&self.parsed),
+        });
+        self.parsed.set(if may_switch { Continuation::AfterResponse } else { body });
         match verify(request.version(), request.headers()) {
-            Ok(()) => Http1Future::Called { future: self.0.call(request) },
+            Ok(()) => Http1Future::Called { future: self.service.call(request), after_response },
             Err(refusal) => {
                 tracing::debug!(%refusal, "refusing an HTTP/1 request");
                 Http1Future::Refused { refusal }
@@ -40,7 +57,11 @@ impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
 pin_project! {
     #[project = Projected]
     pub(crate) enum Http1Future<S: HttpService> {
-        Called { #[pin] future: EagerFuture<S, Request<Incoming>> },
+        Called {
+            #[pin]
+            future: EagerFuture<S, Request<Incoming>>,
+            after_response: Option<AfterResponse>,
+        },
         Refused { refusal: Refusal },
     }
 }
@@ -50,14 +71,33 @@ impl<S: HttpService> Future for Http1Future<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projected::Called { future } => {
+            Projected::Called { future, after_response } => {
                 let response = ready!(future.poll(cx))?;
+                if let Some(after_response) = after_response.take() {
+                    after_response.handle(response.status());
+                }
                 Poll::Ready(Ok(response.map(Either::Left)))
             }
             Projected::Refused { refusal } => {
                 Poll::Ready(Ok(refusal.response().map(|()| Either::Right(Empty::new()))))
             }
         }
+    }
+}
+
+/// A request after which the connection may belong to another protocol.
+pub(crate) struct AfterResponse {
+    is_connect: bool,
+    body: Continuation,
+    parsed: Arc<ParsedHead>,
+}
+
+impl AfterResponse {
+    fn handle(self, status: StatusCode) {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect;
+        // The end of a body is no certain place if its client expected another protocol.
+        let is_next = !switches && self.body == Continuation::Body(0);
+        self.parsed.set(if is_next { self.body } else { Continuation::Unknown });
     }
 }
 

@@ -22,6 +22,7 @@ use tower::{BoxError, Service};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Http2Limits, Rewind};
+use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
 use crate::log_rate_limit::LogRateLimit;
@@ -49,7 +50,8 @@ pub struct HttpLimits {
     /// or nothing at all. Default 10 s.
     pub header_read_timeout: Duration,
     /// The maximum size of a request head in bytes. Protects against heads that do not end. Values below 8 KiB count as
-    /// 8 KiB. Default 16 KiB.
+    /// 8 KiB. A byte of the query that is percent-encoded for hyper (`"`, `<`, `>`, and bytes that are not ASCII) counts
+    /// as three. Default 16 KiB.
     pub max_head_size: usize,
     /// The maximum number of header fields of a request. Default 100.
     pub max_headers: usize,
@@ -260,12 +262,15 @@ fn serve_connection<S: HttpService>(
             let stream = Rewind::new(Bytes::new(), stream);
             return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
+        let parsed = Arc::new(ParsedHead::default());
+        let stream = stream.filter_requests(Arc::clone(&parsed));
+        let service = Http1Service { service: EagerService(service), parsed };
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read_timeout)
             .max_buf_size(limits.max_head_size.max(8 * 1024))
             .max_headers(limits.max_headers)
-            .serve_connection(stream, Http1Service(EagerService(service)))
+            .serve_connection(stream, service)
             .with_upgrades();
         let ended = tokio::select! {
             result = &mut connection => Some(result),
@@ -287,7 +292,7 @@ fn serve_connection<S: HttpService>(
             && !parts.io.has_written()
         {
             let stream = Rewind::new(parts.read_buf, parts.io);
-            let Http1Service(EagerService(service)) = parts.service;
+            let EagerService(service) = parts.service.service;
             return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
         tracing::debug!(error = %ErrorChain(&error), "HTTP connection ended");

@@ -4,15 +4,18 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
+use crate::http::request_filter::{ParsedHead, RequestFilter};
 use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, ReadBuffer, Stream};
 
 /// The first bytes of an HTTP/2 connection (RFC 9113 §3.4).
@@ -35,6 +38,10 @@ pub(crate) struct ServerStream {
     linger: Option<Linger>,
     has_written: bool,
     preface: PrefaceState,
+    /// Filters the requests of an HTTP/1.1 connection.
+    filter: Option<(RequestFilter, Arc<ParsedHead>)>,
+    /// Bytes read from the socket that the filter has not passed yet. No more are read before it has.
+    held: Bytes,
 }
 
 impl ServerStream {
@@ -46,7 +53,16 @@ impl ServerStream {
             linger: None,
             has_written: false,
             preface: PrefaceState::Reading(Vec::new()),
+            filter: None,
+            held: Bytes::new(),
         }
+    }
+
+    /// Percent-encodes bytes in the queries of requests that hyper would refuse. The service under hyper must set
+    /// `parsed`. If the connection begins with the HTTP/2 preface, all bytes pass unchanged.
+    pub(crate) fn filter_requests(mut self, parsed: Arc<ParsedHead>) -> Self {
+        self.filter = Some((RequestFilter::new(), parsed));
+        self
     }
 
     /// Returns whether anything was written to this stream.
@@ -54,8 +70,10 @@ impl ServerStream {
         self.has_written
     }
 
-    pub(crate) fn into_inner(mut self) -> Stream {
-        self.socket.take().expect("`into_inner` takes the stream as well").into_inner()
+    /// Returns the stream below, and bytes that were read from it and that hyper has not seen.
+    pub(crate) fn into_inner(mut self) -> (Stream, Bytes) {
+        let held = std::mem::take(&mut self.held);
+        (self.socket.take().expect("`into_inner` takes the stream as well").into_inner(), held)
     }
 
     fn socket(&mut self) -> Pin<&mut TokioIo<Stream>> {
@@ -105,11 +123,61 @@ impl ServerStream {
                 prefix.extend_from_slice(read);
                 continue;
             }
-            buffer.put_slice(prefix);
-            buffer.put_slice(read);
+            let first = [prefix, read].concat();
             self.preface = PrefaceState::Done;
+            if first.starts_with(PREFACE) {
+                self.filter = None;
+            }
+            self.pass(&first, buffer);
             return Poll::Ready(Ok(()));
         }
+    }
+}
+
+impl ServerStream {
+    fn poll_filtered(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some((filter, parsed)) = &mut self.filter {
+            filter.continue_after(parsed);
+        }
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            let passed = self.filter_into(&held, buffer);
+            self.held = held.slice(passed..);
+            return Poll::Ready(Ok(()));
+        }
+        let mut thread = ReadBuffer::take();
+        let capacity = buffer.remaining().min(thread.len());
+        let mut read = ReadBuf::new(&mut thread[..capacity]);
+        let socket = self.socket.as_mut().expect("the socket is there until `into_inner` takes it");
+        ready!(Pin::new(socket.inner_mut()).poll_read(cx, &mut read))?;
+        self.pass(read.filled(), buffer);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes bytes of the socket to hyper, and holds those that hyper must not have yet.
+    fn pass(&mut self, bytes: &[u8], buffer: &mut ReadBufCursor<'_>) {
+        let passed = self.filter_into(bytes, buffer);
+        self.held = Bytes::copy_from_slice(&bytes[passed..]);
+    }
+
+    fn filter_into(&mut self, bytes: &[u8], buffer: &mut ReadBufCursor<'_>) -> usize {
+        let capacity = buffer.remaining();
+        match &mut self.filter {
+            Some((filter, _)) => filter.filter(bytes, capacity, |bytes| buffer.put_slice(bytes)),
+            None => {
+                let length = bytes.len().min(capacity);
+                buffer.put_slice(&bytes[..length]);
+                length
+            }
+        }
+    }
+
+    fn passes_unchanged(&self) -> bool {
+        self.held.is_empty() && self.filter.as_ref().is_none_or(|(filter, _)| filter.has_ended())
     }
 }
 
@@ -171,6 +239,9 @@ impl Read for ServerStream {
     ) -> Poll<io::Result<()>> {
         if let PrefaceState::Reading(_) = self.preface {
             return self.poll_preface(cx, &mut buffer);
+        }
+        if !self.passes_unchanged() {
+            return self.poll_filtered(cx, &mut buffer);
         }
         self.socket().poll_read(cx, buffer)
     }

@@ -105,7 +105,10 @@ pub async fn finish_upgrade(pending: PendingUpgrade) -> hyper::Result<Upgraded> 
     // Our own listener uses this type of stream.
     let upgraded = match upgraded.downcast::<ServerStream>() {
         Ok(parts) => {
-            return Ok(Upgraded { stream: parts.io.into_inner(), leftover: parts.read_buf });
+            let (stream, held) = parts.io.into_inner();
+            let leftover =
+                if parts.read_buf.is_empty() { held } else { [parts.read_buf, held].concat().into() };
+            return Ok(Upgraded { stream, leftover });
         }
         Err(upgraded) => upgraded,
     };
