@@ -3,6 +3,7 @@
 mod dial;
 mod eager_service;
 mod exchange;
+mod header_names;
 mod http1_service;
 mod http2;
 mod listener;

@@ -145,6 +145,34 @@ fn a_query_may_contain_characters_that_are_not_percent_encoded() {
     canary.noticed_nothing();
 }
 
+/// Small devices compare the names exactly.
+#[test]
+fn header_names_are_spelled_as_in_the_rfcs() {
+    let server = Server::start();
+    let offers = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let version = UPGRADE.replace("Version: 13", "Version: 12");
+    let names_of = |target, headers: &str| {
+        let head =
+            request(server.address, "GET", target, format!("{headers}\r\n")).head().expect("a response");
+        let name = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+        head.lines().skip(1).map(name).filter(|name| !name.is_empty()).collect::<Vec<_>>()
+    };
+    let contains = |names: &[String], expected: &[&str]| {
+        for name in expected {
+            assert!(names.iter().any(|spelled| spelled == name), "{name}: {names:?}");
+        }
+    };
+    let handshake = ["Upgrade", "Connection", "Sec-WebSocket-Accept"];
+    contains(&names_of(ENGINE, UPGRADE), &handshake);
+    contains(&names_of("/ws", UPGRADE), &handshake);
+    contains(&names_of("/ws", &format!("{UPGRADE}{offers}")), &["Sec-WebSocket-Extensions"]);
+    contains(&names_of("/ws", &version), &["Sec-WebSocket-Version"]);
+    contains(
+        &names_of(POLLING, "Origin: http://localhost\r\n"),
+        &["Access-Control-Allow-Origin", "Content-Type", "Content-Length"],
+    );
+}
+
 /// RFC 9112 §3.2 and §6.1.
 #[test]
 fn a_request_that_proxies_may_understand_differently_is_refused_and_ends_the_connection() {

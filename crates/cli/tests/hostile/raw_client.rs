@@ -73,19 +73,24 @@ impl Connection {
         str::from_utf8(&self.read[9..12]).ok().and_then(|status| status.parse().ok()).expect("a status")
     }
 
-    /// Returns the next HTTP response, or `None` at the end of the stream.
-    pub(crate) fn response(&mut self) -> Option<Response> {
+    /// Returns the head of the next HTTP response, or `None` at the end of the stream.
+    pub(crate) fn head(&mut self) -> Option<String> {
         let mut length = 1;
-        let head = loop {
+        loop {
             if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
-                break self.read.drain(..end + 4).collect::<Vec<_>>();
+                let head = self.read.drain(..end + 4).collect();
+                return Some(String::from_utf8(head).expect("a head is text"));
             }
             if !self.fill(length) {
                 return None;
             }
             length = self.read.len() + 1;
-        };
-        let head = String::from_utf8(head).expect("a head is text");
+        }
+    }
+
+    /// Returns the next HTTP response, or `None` at the end of the stream.
+    pub(crate) fn response(&mut self) -> Option<Response> {
+        let head = self.head()?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         let length = head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;

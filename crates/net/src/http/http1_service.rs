@@ -15,6 +15,7 @@ use hyper::service::Service as HyperService;
 use pin_project_lite::pin_project;
 
 use crate::http::eager_service::{EagerFuture, EagerService};
+use crate::http::header_names::spell_as_rfc_6455;
 use crate::http::listener::HttpService;
 use crate::http::request_filter::{Continuation, ParsedHead};
 
@@ -72,7 +73,11 @@ impl<S: HttpService> Future for Http1Future<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             Projected::Called { future, after_response } => {
-                let response = ready!(future.poll(cx))?;
+                let mut response = ready!(future.poll(cx))?;
+                if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED)
+                {
+                    spell_as_rfc_6455(&mut response);
+                }
                 if let Some(after_response) = after_response.take() {
                     after_response.handle(response.status());
                 }

@@ -270,6 +270,7 @@ fn serve_connection<S: HttpService>(
             .header_read_timeout(limits.header_read_timeout)
             .max_buf_size(limits.max_head_size.max(8 * 1024))
             .max_headers(limits.max_headers)
+            .title_case_headers(true)
             .serve_connection(stream, service)
             .with_upgrades();
         let ended = tokio::select! {

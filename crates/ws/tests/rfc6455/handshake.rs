@@ -24,10 +24,10 @@ async fn section_4_2_2_must_1_a_handshake_is_answered_by_101_and_the_proof() {
     client.write(REQUEST).await;
     let head = client.head().await;
     let mut lines: Vec<_> =
-        head.trim_end().split("\r\n").filter(|line| !line.starts_with("date: ")).collect();
+        head.trim_end().split("\r\n").filter(|line| !line.starts_with("Date: ")).collect();
     assert_eq!(lines.remove(0), "HTTP/1.1 101 Switching Protocols");
     let expected =
-        ["upgrade: websocket", "connection: Upgrade", "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="];
+        ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="];
     assert_eq!(lines, expected);
 }
 
