@@ -47,12 +47,10 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
 /// An extension's name and its parameters. The values have no quotes.
 pub(crate) type Extension = (String, Vec<(String, Option<String>)>);
 
-/// RFC 6455 §9.1. Returns `None` if the value is not a list of extensions. Quoted values may not contain a comma, a
+/// RFC 6455 §9.1. Returns `None` if the value is not a list of extensions. The list may be empty. Quoted values may not contain a comma, a
 /// semicolon or an equals sign either, so each of these is a separator.
 pub(crate) fn extensions(value: &[u8]) -> Option<Vec<Extension>> {
-    let extensions: Option<Vec<_>> =
-        split(value, b',').into_iter().filter(|extension| !extension.is_empty()).map(extension).collect();
-    extensions.filter(|extensions| !extensions.is_empty())
+    split(value, b',').into_iter().filter(|extension| !extension.is_empty()).map(extension).collect()
 }
 
 fn extension(text: &[u8]) -> Option<Extension> {

@@ -9,7 +9,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 use super::uri::WebSocketUri;
-use super::{SingleHeader, accept_key, is_authority, is_token_byte, lists_token, single_header};
+use super::{
+    SingleHeader, accept_key, is_authority, is_token_byte, lists_token, parse_extension_list, single_header,
+};
 use crate::deflate::{DeflateAgreement, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
 
@@ -148,10 +150,17 @@ impl ClientHandshake {
             Some(offered) => {
                 offered.accept_response(headers).map_err(|_| HandshakeResponseError::ExtensionNotOffered)
             }
-            None if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) => {
-                Err(HandshakeResponseError::ExtensionNotOffered)
+            None => {
+                let mut names_any = false;
+                let mut values = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+                let are_lists =
+                    values.all(|value| parse_extension_list(value.as_bytes(), |_| names_any = true));
+                if are_lists && !names_any {
+                    Ok(None)
+                } else {
+                    Err(HandshakeResponseError::ExtensionNotOffered)
+                }
             }
-            None => Ok(None),
         }
     }
 

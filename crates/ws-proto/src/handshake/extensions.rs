@@ -14,20 +14,18 @@ pub(crate) enum ExtensionListItem<'v> {
 /// Parses a list of extensions in one pass, and calls `each` for every item. Returns `false` if the list is
 /// malformed; `each` may already have been called by then.
 ///
+/// A list may be blank. RFC 6455 requires an element, but some proxies blank a header instead of removing it.
+///
 /// Allocates only for quoted values.
 pub(crate) fn parse_extension_list(value: &[u8], mut each: impl FnMut(ExtensionListItem<'_>)) -> bool {
     let mut scanner = Scanner(value);
-    let mut extensions = 0;
     loop {
-        // Elements of the list may be empty, but not all of them (RFC 2616 §2.1).
-        if !matches!(scanner.peek(), Some(b',') | None) {
-            if scanner.extension(&mut each).is_none() {
-                return false;
-            }
-            extensions += 1;
+        // Elements of a list may be empty (RFC 9110 §5.6.1.2).
+        if !matches!(scanner.peek(), Some(b',') | None) && scanner.extension(&mut each).is_none() {
+            return false;
         }
         match scanner.peek() {
-            None => return extensions > 0,
+            None => return true,
             Some(_) if scanner.take(b',') => {}
             Some(_) => return false,
         }

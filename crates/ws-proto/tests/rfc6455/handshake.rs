@@ -268,9 +268,9 @@ fn section_9_must_2_section_9_1_must_3_4_extensions_are_named_as_registered_with
 fn section_4_3_must_1_section_9_1_must_1_2_a_malformed_offer_of_extensions_fails_the_handshake() {
     let name = "sec-websocket-extensions";
     accepts(name, &[&["foo, bar; baz=2", "\tmux ; max-channels = 4;flow-control ,x"]]);
-    accepts(name, &[&[r#"foo; bar="baz"; qux="\b\a\z""#], &[",, foo, ,"]]); // RFC 2616 §2.1: elements may be empty
+    accepts(name, &[&[r#"foo; bar="baz"; qux="\b\a\z""#], &[",, foo, ,"]]);
     let malformed = |cases| refuses(name, Error::InvalidExtensions, 400, cases);
-    malformed(&[&[""], &[" , "], &["foo", ";"], &["foo bar"], &["foo;"], &["foo=1"], &[r#""foo""#]]);
+    malformed(&[&["", ";"], &["foo", ";"], &["foo bar"], &["foo;"], &["foo=1"], &[r#""foo""#]]);
     malformed(&[&["foo; =1"], &["foo; bar="], &["foo; bar=1 2"], &["foo; bär"]]);
     malformed(&[
         &[r#"foo; bar="""#],
@@ -279,6 +279,17 @@ fn section_4_3_must_1_section_9_1_must_1_2_a_malformed_offer_of_extensions_fails
         &[r#"foo; bar="b\"z""#],
     ]);
     malformed(&[&[r#"foo; bar="baz"#], &[r#"foo; bar="baz\"#], &[r#"foo; bar="baz"qux"#]]);
+}
+
+/// RFC 9110 §5.6.1.2: elements of a list may be empty. Some proxies blank the header.
+#[test]
+fn a_blank_header_of_extensions_offers_nothing() {
+    for blank in [&[""][..], &[" "], &[" , "], &[",\t,"], &["", ""]] {
+        let accepted = verdict(&request("sec-websocket-extensions", blank)).expect("a handshake");
+        assert_eq!(accepted.deflate(&DeflateOptions::default()), None, "{blank:?}");
+    }
+    let offers = request("sec-websocket-extensions", &["", ",permessage-deflate,,"]);
+    assert!(verdict(&offers).expect("a handshake").deflate(&DeflateOptions::default()).is_some());
 }
 
 #[test]
