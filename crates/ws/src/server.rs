@@ -110,6 +110,7 @@ impl Server {
                 max_connections: MAX_CONNECTIONS,
             },
             http: HttpLimits::default(),
+            backlog: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -178,6 +179,8 @@ impl Server {
 pub struct ServerBuilder {
     settings: Settings,
     http: HttpLimits,
+    /// Takes precedence over the field of `http`.
+    backlog: Option<u32>,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }
@@ -233,6 +236,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how many connections may wait until the server accepts them, see [`HttpLimits::backlog`]. Takes precedence
+    /// over that field, no matter which method is called first.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = Some(connections);
+        self
+    }
+
     /// Serves TLS only (`wss`). Default: no TLS.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: net::ServerTls) -> Self {
@@ -248,8 +258,9 @@ impl ServerBuilder {
         Ok(self.build_with_listener(TcpListener::bind(addresses).await?))
     }
 
-    /// Creates the server on a listener that is already bound.
-    pub fn build_with_listener(self, listener: TcpListener) -> Server {
+    /// Creates the server on a listener that is already bound. The backlog of the server replaces that of the listener.
+    pub fn build_with_listener(mut self, listener: TcpListener) -> Server {
+        self.http.backlog = self.backlog.unwrap_or(self.http.backlog);
         let listener = Listener::from_tcp(listener, self.http.clone());
         #[cfg(feature = "tls")]
         let listener = match self.tls {

@@ -215,3 +215,18 @@ async fn tungstenite_connects_over_tls() {
     socket.send("hello").await.expect("open");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("hello")));
 }
+
+#[tokio::test]
+async fn the_backlog_of_the_builder_takes_precedence_over_that_of_the_http_limits() {
+    let limits = || HttpLimits { backlog: 1, ..HttpLimits::default() };
+    for builder in [
+        Server::builder().backlog(200).http_limits(limits()),
+        Server::builder().http_limits(limits()).backlog(200),
+    ] {
+        let server = builder.bind("127.0.0.1:0").await.expect("a free port");
+        let address = server.local_addr().expect("an address");
+        // If the queue is full, the system tries again after a second.
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        (0..150).map(connect).collect::<Result<Vec<_>, _>>().expect("the queue has places");
+    }
+}

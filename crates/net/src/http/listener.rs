@@ -68,6 +68,11 @@ pub struct HttpLimits {
     /// until it ends, even if it carries only WebSockets, because it can always send another request. If more clients
     /// than this use WebSockets over HTTP/2, raise the limit.
     pub max_connections: usize,
+    /// The maximum number of connections that the operating system has established and the server has not accepted yet.
+    /// The system drops the first packet of a further one, and its client tries again after a second. The system may
+    /// have a lower maximum (`net.core.somaxconn` on Linux). Default 4,096, which is the maximum of Linux by default; a
+    /// socket has 128 if its program sets nothing.
+    pub backlog: u32,
     /// The time without traffic after which the system starts to send TCP keepalive probes, one every 15 s, to check
     /// that the peer's machine still responds. If four probes fail, the system closes the connection. Protects against
     /// peers that vanish while the server has nothing to send. Applies to WebSockets too. `None` disables keepalive.
@@ -87,6 +92,7 @@ impl Default for HttpLimits {
             max_headers: 100,
             write_timeout: Duration::from_secs(30),
             max_connections: 100_000,
+            backlog: 4_096,
             tcp_keepalive: Some(Duration::from_secs(60)),
             shutdown_timeout: Duration::from_secs(5),
             http2: Some(Http2Limits::default()),
@@ -121,9 +127,14 @@ impl Listener {
         Ok(Self::from_tcp(TcpListener::bind(addresses).await?, limits))
     }
 
-    /// Creates a listener from a TCP listener that is already bound.
+    /// Creates a listener from a TCP listener that is already bound. [`HttpLimits::backlog`] replaces its backlog.
     #[must_use]
     pub fn from_tcp(listener: TcpListener, limits: HttpLimits) -> Self {
+        // A second `listen` changes only the backlog. The one of Tokio's listeners is 128.
+        let backlog = i32::try_from(limits.backlog).unwrap_or(i32::MAX);
+        if let Err(error) = SockRef::from(&listener).listen(backlog) {
+            tracing::debug!(%error, "cannot change the backlog");
+        }
         if let Some(silence) = limits.tcp_keepalive {
             // Accepted sockets inherit the option, so no connection needs a system call for it.
             let keepalive = TcpKeepalive::new().with_time(silence).with_interval(KEEPALIVE_INTERVAL);
@@ -452,6 +463,20 @@ mod tests {
         drop(first);
         assert_eq!(third.read_u8().await.unwrap(), b'H');
         drop((second, streams));
+    }
+
+    #[tokio::test]
+    async fn hundreds_of_clients_connect_at_once_before_the_server_accepts() {
+        let (address, limits) = ("127.0.0.1:0", HttpLimits::default());
+        let tcp = TcpListener::bind(address).await.unwrap();
+        let listener = Listener::bind(address, limits.clone()).await.unwrap();
+        for listener in [listener, Listener::from_tcp(tcp, limits)] {
+            let address = listener.local_addr().unwrap();
+            // If the queue is full, the system tries again after a second.
+            let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+            let clients: Result<Vec<_>, _> = (0..500).map(|_| connect()).collect();
+            assert_eq!(clients.unwrap().len(), 500);
+        }
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub struct Builder {
     /// Takes precedence over the field of `limits`, no matter which of the two is set first.
     connect_timeout: Option<Duration>,
     http: HttpLimits,
+    /// Takes precedence over the field of `http`, as above.
+    backlog: Option<u32>,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
     states: StateMap,
@@ -42,6 +44,7 @@ impl Builder {
             limits: Limits::default(),
             connect_timeout: None,
             http: HttpLimits::default(),
+            backlog: None,
             #[cfg(feature = "tls")]
             tls: None,
             states: StateMap::default(),
@@ -261,6 +264,14 @@ impl Builder {
         self
     }
 
+    /// Sets how many connections may wait until the server accepts them, see [`HttpLimits::backlog`]. Takes precedence
+    /// over that field, no matter which method is called first.
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = Some(connections);
+        self
+    }
+
     /// Enables TLS on the server's own HTTP listener. It then accepts `https` and `wss` only. Default: no TLS.
     ///
     /// This setting has no effect if the server is mounted in another HTTP server ([`Server::layer`],
@@ -315,8 +326,11 @@ impl Builder {
     pub fn build(self) -> Server {
         #[cfg(feature = "tls")]
         let tls = self.tls;
-        let Self { options, mut limits, connect_timeout, http, states, on_error, adapter, .. } = self;
+        let Self {
+            options, mut limits, connect_timeout, mut http, backlog, states, on_error, adapter, ..
+        } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
+        http.backlog = backlog.unwrap_or(http.backlog);
         let common =
             Arc::new(ServerShared { limits, states, on_error, error_log_limit: LogRateLimit::new() });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));

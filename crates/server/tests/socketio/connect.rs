@@ -290,3 +290,14 @@ async fn joining_and_leaving_in_a_loop_faster_than_handlers_finish_closes_the_co
         program.lines.expect(["left"]).await;
     }
 }
+
+#[tokio::test]
+async fn the_backlog_of_the_builder_takes_precedence_over_that_of_the_http_limits() {
+    let limits = tidewire_server::HttpLimits { backlog: 1, ..tidewire_server::HttpLimits::default() };
+    let io = Server::builder().backlog(200).http_limits(limits).build();
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    // If the queue is full, the system tries again after a second.
+    let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+    (0..150).map(connect).collect::<Result<Vec<_>, _>>().expect("the queue has places");
+}
