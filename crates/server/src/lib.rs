@@ -74,7 +74,7 @@ pub use handlers::{
 };
 pub use limits::Limits;
 pub use namespace::{Broadcast, Namespace};
-pub use net::{Http2Limits, HttpLimits, Listener, PeerAddress};
+pub use net::{Http2Limits, HttpLimits, Listener, LogRateLimit, PeerAddress};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use server::{Builder, Server, SocketIoApplication};

@@ -5,6 +5,7 @@ mod http;
 mod http2;
 mod json_nesting;
 mod limits;
+mod log;
 mod packets;
 mod polling;
 mod raw_client;

@@ -1,6 +1,6 @@
 //! The binary under attack, and a client that must not notice the attack.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeWriter};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -57,12 +57,21 @@ impl Server {
         server
     }
 
+    /// Starts a server whose log has this filter and goes to this pipe.
+    pub(crate) fn with_log(filter: &str, log: PipeWriter) -> Self {
+        Self::run_with_log(&mut Command::new(env!("CARGO_BIN_EXE_tidewire")), filter, log.into())
+    }
+
     fn run(command: &mut Command) -> Self {
+        Self::run_with_log(command, "error", Stdio::inherit())
+    }
+
+    fn run_with_log(command: &mut Command, filter: &str, log: Stdio) -> Self {
         let mut process = command
             .args(["--listen", "127.0.0.1:0"])
-            .env("TIDEWIRE_LOG", "error")
+            .env("TIDEWIRE_LOG", filter)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .expect("the binary runs");
         let mut line = String::new();

@@ -1,0 +1,88 @@
+//! A log that nobody reads, and peers that fill it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::time::Duration;
+
+use crate::raw_client::{Connection, WebSocket};
+use crate::support::Server;
+
+/// The capacity of a pipe on Linux.
+const PIPE: usize = 64 * 1024;
+
+/// Causes at least one line at the level `debug`.
+fn cause_line(server: &Server) {
+    let mut connection = Connection::open(server.address);
+    connection.write("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(connection.response().expect("a response").status, 400);
+}
+
+#[test]
+fn a_log_that_nobody_reads_blocks_neither_the_server_nor_its_shutdown() {
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b'x'; PIPE]).expect("the pipe has room");
+    let mut server = Server::with_log("debug", writer);
+    let canary = server.canary();
+    for _ in 0..200 {
+        cause_line(&server);
+    }
+    canary.noticed_nothing();
+    server.terminate();
+    assert!(server.exit_within(Duration::from_secs(8)).success());
+}
+
+#[test]
+fn the_log_says_how_many_lines_are_missing() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b'x'; PIPE]).expect("the pipe has room");
+    let server = Server::with_log("debug", writer);
+    for _ in 0..6_000 {
+        cause_line(&server);
+    }
+    let mut reader = BufReader::new(reader);
+    reader.read_exact(&mut [0; PIPE]).expect("what the test wrote");
+    let reading = std::thread::spawn(move || {
+        reader
+            .lines()
+            .map(|line| line.expect("text"))
+            .find(|line| line.contains("lines of the log were dropped"))
+    });
+    while !reading.is_finished() {
+        cause_line(&server);
+    }
+    let line = reading.join().expect("no panic").expect("the server runs");
+    let count = line.split(' ').next().expect("a first word").parse::<usize>().expect("a number");
+    assert!((1..=6_000 * 10).contains(&count), "{line}");
+}
+
+/// Streams that are opened and reset in one write make `h2` warn, once per connection.
+#[test]
+fn warnings_of_dependencies_are_limited() {
+    const CONNECTIONS: usize = 100;
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut server = Server::with_log("warn", writer);
+    for _ in 0..CONNECTIONS {
+        let mut connection = Connection::open(server.address);
+        let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+            let length = &u32::try_from(payload.len()).expect("a short payload").to_be_bytes()[1..];
+            [length, &[kind, flags], &stream.to_be_bytes(), payload].concat()
+        };
+        // `:method: GET`, `:scheme: http`, `:path: /`, and an authority without Huffman code (RFC 7541).
+        let headers = |stream| frame(1, 5, stream, b"\x82\x86\x84\x41\x01h");
+        let reset = |stream| frame(3, 0, stream, &8u32.to_be_bytes());
+        let settings = frame(4, 0, 0, &[]);
+        let streams: Vec<_> =
+            (0..30).map(|number| [headers(2 * number + 1), reset(2 * number + 1)].concat()).collect();
+        let goaway = frame(7, 0, 0, &[0; 8]);
+        let preface = &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..];
+        connection.write([preface, &settings, &streams.concat(), &goaway].concat());
+        let mut rest = Vec::new();
+        let _ = connection.stream.read_to_end(&mut rest);
+    }
+    drop(WebSocket::joined(server.address));
+    server.terminate();
+    assert!(server.exit_within(Duration::from_secs(8)).success());
+    drop(server);
+    let lines: Vec<_> = BufReader::new(reader).lines().map(|line| line.expect("text")).collect();
+    let warnings = lines.iter().filter(|line| line.contains("h2::")).count();
+    assert!((1..CONNECTIONS / 2).contains(&warnings), "{warnings}: {lines:?}");
+}
