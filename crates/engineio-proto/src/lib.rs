@@ -18,6 +18,7 @@ mod framing;
 mod handshake;
 mod id;
 mod lenient_base64;
+mod lossy_text;
 mod message;
 mod packet;
 mod payload;

@@ -3,6 +3,7 @@
 use ws_proto::copy::append;
 
 use crate::framing::{DataKind, LengthDelimitedPackets};
+use crate::lossy_text;
 use crate::packet::{Packet, ParseError, encode_binary};
 
 /// The separator between packets. JSON never contains this byte unescaped, so Socket.IO does not need to escape it, and
@@ -24,30 +25,13 @@ impl Payload {
         Self { body, next: Some(0) }
     }
 
-    /// Creates a payload from the bytes of a whole body. Invalid UTF-8 becomes U+FFFD, as in the Node server: the length
-    /// of a maximal invalid sequence does not matter (Unicode 16, §3.9, "U+FFFD Substitution of Maximal Subparts").
+    /// Creates a payload from the bytes of a whole body. Invalid UTF-8 becomes U+FFFD, as in the Node server.
     ///
     /// Returns `None` if the text is longer than `limit` bytes. U+FFFD is three bytes long, so the text of an invalid
     /// body may have up to three times its length.
     #[must_use]
     pub fn from_bytes(body: Vec<u8>, limit: usize) -> Option<Self> {
-        let body = match String::from_utf8(body) {
-            Ok(text) => text,
-            Err(invalid) => {
-                let mut text = String::with_capacity(invalid.as_bytes().len());
-                for chunk in invalid.as_bytes().utf8_chunks() {
-                    text.push_str(chunk.valid());
-                    if !chunk.invalid().is_empty() {
-                        text.push(char::REPLACEMENT_CHARACTER);
-                    }
-                    if text.len() > limit {
-                        return None;
-                    }
-                }
-                text
-            }
-        };
-        (body.len() <= limit).then(|| Self::new(body))
+        lossy_text::decode(body, limit).map(Self::new)
     }
 
     /// Returns the next packet. After the first error it returns `None`. The packets before the error are valid.
