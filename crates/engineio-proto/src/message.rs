@@ -223,8 +223,14 @@ struct Shared {
     attachments: Box<[Bytes]>,
     /// The message in the framings that differ from `text`. Each is made when the first receiver needs it.
     websocket: OnceLock<Bytes>,
-    websocket_base64: OnceLock<Bytes>,
     length_delimited: OnceLock<Bytes>,
+    /// The framings that few clients use. They are stored apart, so that other messages pay for one pointer.
+    rare: OnceLock<Box<RareFramings>>,
+}
+
+#[derive(Debug, Default)]
+struct RareFramings {
+    websocket_base64: OnceLock<Bytes>,
 }
 
 impl SharedMessage {
@@ -240,8 +246,8 @@ impl SharedMessage {
             body_start: header.len() + body,
             attachments,
             websocket: OnceLock::new(),
-            websocket_base64: OnceLock::new(),
             length_delimited: OnceLock::new(),
+            rare: OnceLock::new(),
         }))
     }
 
@@ -275,13 +281,15 @@ impl SharedMessage {
     /// Returns the message in this framing. Each framing is made at most once.
     #[must_use]
     pub fn framed(&self, framing: Framing) -> &Bytes {
-        let Shared { text, attachments, websocket, websocket_base64, length_delimited, .. } = &*self.0;
-        match framing {
-            Framing::WebSocket | Framing::WebSocketBase64 if attachments.is_empty() => text,
-            Framing::WebSocket => websocket.get_or_init(|| self.frame(framing)),
-            Framing::WebSocketBase64 => websocket_base64.get_or_init(|| self.frame(framing)),
-            Framing::LengthDelimited => length_delimited.get_or_init(|| self.frame(framing)),
-        }
+        let Shared { text, attachments, websocket, length_delimited, rare, .. } = &*self.0;
+        let rare = || rare.get_or_init(Box::default);
+        let framed = match framing {
+            Framing::LengthDelimited => length_delimited,
+            _ if attachments.is_empty() => return text,
+            Framing::WebSocket => websocket,
+            Framing::WebSocketBase64 => &rare().websocket_base64,
+        };
+        framed.get_or_init(|| self.frame(framing))
     }
 
     fn frame(&self, framing: Framing) -> Bytes {
