@@ -8,7 +8,8 @@ use ws_proto::copy::append;
 use ws_proto::{EncodedHeader, FrameHeader, MAX_HEADER_LEN, Opcode};
 
 use crate::handshake::Transport;
-use crate::packet::{Packet, base64_packet_len, encode_binary};
+use crate::packet::{BASE64_PREFIX, Packet, base64_len, encode_base64};
+use crate::revision3;
 
 /// The form in which outgoing packets are buffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub enum Framing {
     WebSocket,
     /// The same, for a client that takes no binary frames: binary data is sent in text frames, as `b` and base64.
     WebSocketBase64,
+    /// The frames of a WebSocket server in [revision 3](crate::Revision::V3): a type byte stands in front of binary data.
+    WebSocketRevision3,
+    /// The same, for a client that takes no binary frames: binary data is sent in text frames, as `b4` and base64.
+    WebSocketRevision3Base64,
     /// Packets with a length prefix, for long-polling, which can send only while a GET waits.
     /// [`LengthDelimitedPackets`] reads them.
     LengthDelimited,
@@ -39,8 +44,9 @@ const LENGTH_DELIMITED_HEADER_LEN: usize = 1 + LENGTH_BYTES;
 const LENGTH_BYTES: usize = 5;
 
 impl Framing {
-    /// Returns the form in which a server buffers packets for this transport. `base64` tells whether the client wants
-    /// binary data as base64, which long-polling always uses.
+    /// Returns the form in which a server of revision 4 buffers packets for this transport. `base64` tells whether the
+    /// client wants binary data as base64, which long-polling always uses. For either revision, see
+    /// [`Revision::framing`](crate::Revision::framing).
     #[must_use]
     pub fn of(transport: Transport, base64: bool) -> Self {
         match transport {
@@ -70,47 +76,70 @@ impl Framing {
 
     /// Returns the length of a packet with `length` bytes of data together with its header.
     pub(crate) fn framed_len(self, kind: DataKind, length: usize) -> usize {
-        let length = if self.encodes(kind) { base64_packet_len(length) } else { length };
+        let length = match self.base64_prefix(kind) {
+            Some(prefix) => prefix.len() + base64_len(length),
+            None => length,
+        };
         self.header(kind, length).len() + length
     }
 
     pub(crate) fn write(self, kind: DataKind, data: &[u8], out: &mut Vec<u8>) {
-        if self.encodes(kind) {
-            out.extend_from_slice(&self.header(kind, base64_packet_len(data.len())));
-            return encode_binary(data, out);
+        if let Some(prefix) = self.base64_prefix(kind) {
+            out.extend_from_slice(&self.header(kind, prefix.len() + base64_len(data.len())));
+            out.extend_from_slice(prefix.as_bytes());
+            return encode_base64(data, out);
         }
         out.extend_from_slice(&self.header(kind, data.len()));
         append(out, data);
     }
 
-    /// Returns whether data of this kind is not written as it is, but as base64.
-    pub(crate) fn encodes(self, kind: DataKind) -> bool {
-        self == Self::WebSocketBase64 && kind == DataKind::Binary
+    /// If data of this kind is not written as it is, but as base64, returns what stands in front of the base64.
+    pub(crate) fn base64_prefix(self, kind: DataKind) -> Option<&'static str> {
+        match (self, kind) {
+            (Self::WebSocketBase64, DataKind::Binary) => Some(BASE64_PREFIX),
+            (Self::WebSocketRevision3Base64, DataKind::Binary) => Some(revision3::BASE64_PREFIX),
+            _ => None,
+        }
     }
 
-    /// Returns the header for a packet of `length` bytes, after base64 if this framing uses it.
+    /// Returns the header for a packet of `length` bytes, after base64 if this framing uses it. A type byte counts as a
+    /// part of the header.
     pub(crate) fn header(self, kind: DataKind, length: usize) -> Header {
-        match self {
-            Self::WebSocket | Self::WebSocketBase64 => {
-                let opcode = match kind {
-                    DataKind::Binary if self == Self::WebSocket => Opcode::Binary,
-                    DataKind::Text | DataKind::Binary => Opcode::Text,
-                };
-                Header::WebSocket(FrameHeader::unfragmented(opcode, length).encode())
-            }
-            Self::LengthDelimited => {
+        let frame = |opcode| Header::WebSocket(FrameHeader::unfragmented(opcode, length).encode());
+        match (self, kind) {
+            (Self::LengthDelimited, _) => {
                 let mut header = [0; LENGTH_DELIMITED_HEADER_LEN];
                 header[0] = kind as u8;
                 header[1..].copy_from_slice(&(length as u64).to_le_bytes()[..LENGTH_BYTES]);
                 Header::LengthDelimited(header)
             }
+            (Self::WebSocket, DataKind::Binary) => frame(Opcode::Binary),
+            (Self::WebSocketRevision3, DataKind::Binary) => typed_header(length),
+            // Base64 is text too.
+            _ => frame(Opcode::Text),
         }
     }
+}
+
+/// Returns the header of a binary frame with a type byte in front of its data.
+#[cold]
+fn typed_header(length: usize) -> Header {
+    let frame = FrameHeader::unfragmented(Opcode::Binary, length + 1).encode();
+    // A server does not mask, so the header is four bytes shorter than the longest.
+    let mut bytes = [0; MAX_FRAMING_HEADER_LEN];
+    bytes[..frame.len()].copy_from_slice(&frame);
+    bytes[frame.len()] = revision3::MESSAGE_BYTE;
+    Header::Typed { bytes, length: frame.len() as u8 + 1 }
 }
 
 /// The header of one packet.
 pub(crate) enum Header {
     WebSocket(EncodedHeader),
+    /// The header of a WebSocket frame, and a type byte.
+    Typed {
+        bytes: [u8; MAX_FRAMING_HEADER_LEN],
+        length: u8,
+    },
     LengthDelimited([u8; LENGTH_DELIMITED_HEADER_LEN]),
 }
 
@@ -120,6 +149,7 @@ impl Deref for Header {
     fn deref(&self) -> &[u8] {
         match self {
             Self::WebSocket(header) => header,
+            Self::Typed { bytes, length } => &bytes[..usize::from(*length)],
             Self::LengthDelimited(header) => header,
         }
     }
@@ -186,7 +216,7 @@ impl Reframer {
                 return;
             }
             let Some((data, rest)) = piece.split_at_checked(length) else { return };
-            if self.framing.encodes(kind) {
+            if self.framing.base64_prefix(kind).is_some() {
                 let mut encoded = Vec::with_capacity(self.framing.framed_len(kind, length));
                 self.framing.write(kind, data, &mut encoded);
                 packet(&encoded, &data[..0]);
@@ -218,6 +248,14 @@ mod tests {
         Packet::Noop,
     ];
 
+    const ALL: [Framing; 5] = [
+        Framing::WebSocket,
+        Framing::WebSocketBase64,
+        Framing::WebSocketRevision3,
+        Framing::WebSocketRevision3Base64,
+        Framing::LengthDelimited,
+    ];
+
     fn written(framing: Framing) -> Vec<u8> {
         let mut out = Vec::new();
         for packet in &PACKETS {
@@ -245,11 +283,36 @@ mod tests {
     }
 
     #[test]
+    fn in_revision_3_bytes_have_a_type() {
+        assert_eq!(
+            written(Framing::WebSocketRevision3),
+            b"\x81\x062probe\x81\x044h\xc3\xa9\x82\x04\x04\x01\x02\x03\x81\x016"
+        );
+        assert_eq!(
+            written(Framing::WebSocketRevision3Base64),
+            b"\x81\x062probe\x81\x044h\xc3\xa9\x81\x06b4AQID\x81\x016"
+        );
+    }
+
+    #[test]
+    fn the_length_of_a_frame_counts_the_type_byte() {
+        for (length, header) in [
+            (0, &b"\x82\x01\x04"[..]),
+            (124, b"\x82\x7d\x04"),
+            (125, b"\x82\x7e\x00\x7e\x04"),
+            (65_534, b"\x82\x7e\xff\xff\x04"),
+            (65_535, b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00\x04"),
+        ] {
+            assert_eq!(&*Framing::WebSocketRevision3.header(DataKind::Binary, length), header, "{length}");
+        }
+    }
+
+    #[test]
     fn packets_that_wait_are_written_for_another_transport_as_if_they_had_been_written_for_it_at_once() {
         let waiting = written(Framing::LengthDelimited);
         // One piece ends after the header of the binary packet, and the data is a piece of its own.
         let data = waiting.len() - LENGTH_DELIMITED_HEADER_LEN - 1 - 3;
-        for framing in [Framing::WebSocket, Framing::WebSocketBase64, Framing::LengthDelimited] {
+        for framing in ALL {
             for pieces in
                 [vec![&waiting[..]], vec![&waiting[..data], &waiting[data..data + 3], &waiting[data + 3..]]]
             {

@@ -1,4 +1,4 @@
-//! Engine.IO 4 as sans-I/O state machines.
+//! Engine.IO 4 and 3 as sans-I/O state machines.
 //!
 //! This crate contains:
 //!
@@ -10,7 +10,7 @@
 //!   and written in the [`Framing`] of the transport that sends it.
 //!
 //! The caller passes in bytes, the [`Time`](ws_proto::Time) and random bytes. Sockets, clocks and HTTP belong to the
-//! crates above. This crate implements revision 4 of the protocol (`EIO=4`).
+//! crates above. The client implements revision 4 of the protocol (`EIO=4`), the server [revision](Revision) 3 too.
 
 pub mod client;
 mod error;
@@ -22,6 +22,8 @@ mod lossy_text;
 mod message;
 mod packet;
 mod payload;
+mod revision;
+pub mod revision3;
 pub mod server;
 
 pub use error::{CloseReason, RequestError};
@@ -31,3 +33,4 @@ pub use id::{Base64Id, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};
+pub use revision::Revision;

@@ -12,11 +12,15 @@ use bytes::Bytes;
 use ws_proto::copy::append;
 
 use crate::framing::{DataKind, Framing, MAX_FRAMING_HEADER_LEN};
-use crate::packet::{MESSAGE, base64_packet_len};
+use crate::packet::{MESSAGE, base64_len};
+use crate::revision3;
 
 /// Space in front of the text for the parts that are known only after the text is written: the header of a framing, the
 /// Engine.IO type, and the Socket.IO type with the number of attachments.
 const HEADROOM: usize = 64;
+
+/// The length of the longest prefix of base64 in any framing.
+const LONGEST_BASE64_PREFIX: usize = revision3::BASE64_PREFIX.len();
 
 /// Scratch memory above this size is freed at the next [`MessageEncoder::begin`], so that a thread does not keep the
 /// memory of one large message forever.
@@ -163,7 +167,7 @@ impl EncodedMessage<'_> {
     #[must_use]
     pub fn max_framed_len(&self) -> usize {
         let parts = 1 + self.encoder.attachments.count();
-        let attachments = self.attachments().map(|data| base64_packet_len(data.len()));
+        let attachments = self.attachments().map(|data| LONGEST_BASE64_PREFIX + base64_len(data.len()));
         self.packet().len() + attachments.sum::<usize>() + parts * MAX_FRAMING_HEADER_LEN
     }
 
@@ -176,7 +180,7 @@ impl EncodedMessage<'_> {
         *start -= header.len();
         text[*start..*start + header.len()].copy_from_slice(&header);
         part(&text[*start..]);
-        if framing.encodes(DataKind::Binary) {
+        if framing.base64_prefix(DataKind::Binary).is_some() {
             let mut encoded = Vec::new();
             for data in attachments.iter() {
                 encoded.clear();
@@ -231,6 +235,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct RareFramings {
     websocket_base64: OnceLock<Bytes>,
+    websocket_revision3: OnceLock<Bytes>,
+    websocket_revision3_base64: OnceLock<Bytes>,
 }
 
 impl SharedMessage {
@@ -288,6 +294,8 @@ impl SharedMessage {
             _ if attachments.is_empty() => return text,
             Framing::WebSocket => websocket,
             Framing::WebSocketBase64 => &rare().websocket_base64,
+            Framing::WebSocketRevision3 => &rare().websocket_revision3,
+            Framing::WebSocketRevision3Base64 => &rare().websocket_revision3_base64,
         };
         framed.get_or_init(|| self.frame(framing))
     }
@@ -364,10 +372,42 @@ mod tests {
     }
 
     #[test]
+    fn in_revision_3_each_attachment_has_a_type() {
+        let mut encoder = MessageEncoder::new();
+        for (framing, expected) in [
+            (Framing::WebSocketRevision3, &b"\x81\x09452-/a,[]\x82\x03\x04\x01\x02\x82\x01\x04"[..]),
+            (Framing::WebSocketRevision3Base64, b"\x81\x09452-/a,[]\x81\x06b4AQI=\x81\x02b4"),
+        ] {
+            assert_eq!(encoded(&mut encoder).to_shared().framed(framing), expected);
+            assert_eq!(written(encoded(&mut encoder), framing), expected);
+        }
+    }
+
+    #[test]
+    fn a_message_without_attachments_is_the_same_memory_for_every_websocket() {
+        let mut encoder = MessageEncoder::new();
+        encoder.begin();
+        encoder.text().extend_from_slice(b"x");
+        let shared = encoder.finish().to_shared();
+        let websocket = shared.framed(Framing::WebSocket).as_ptr();
+        for framing in
+            [Framing::WebSocketBase64, Framing::WebSocketRevision3, Framing::WebSocketRevision3Base64]
+        {
+            assert_eq!(shared.framed(framing).as_ptr(), websocket, "{framing:?}");
+        }
+    }
+
+    #[test]
     fn each_receiver_of_a_shared_message_gets_the_same_memory() {
         let mut encoder = MessageEncoder::new();
         let shared = encoded(&mut encoder).to_shared();
-        for framing in [Framing::WebSocket, Framing::WebSocketBase64, Framing::LengthDelimited] {
+        for framing in [
+            Framing::WebSocket,
+            Framing::WebSocketBase64,
+            Framing::WebSocketRevision3,
+            Framing::WebSocketRevision3Base64,
+            Framing::LengthDelimited,
+        ] {
             assert_eq!(shared.framed(framing), &written(encoded(&mut encoder), framing), "{framing:?}");
             assert_eq!(shared.framed(framing).as_ptr(), shared.clone().framed(framing).as_ptr());
         }

@@ -39,6 +39,12 @@ pub enum ParseError {
     /// The first character is not a packet type.
     #[error("unknown packet type")]
     UnknownType,
+    /// The length in front of a packet is not a number, or does not end at the end of a packet (revision 3 only).
+    #[error("invalid length of a packet in a payload")]
+    Length,
+    /// A text packet in a binary payload is not UTF-8 (revision 3 only).
+    #[error("text packet is not valid UTF-8")]
+    Utf8,
 }
 
 impl<'a> Packet<'a> {
@@ -83,7 +89,7 @@ impl<'a> Packet<'a> {
     pub fn encoded_len(&self) -> usize {
         match self.parts() {
             Ok((_, data)) => 1 + data.len(),
-            Err(data) => base64_packet_len(data.len()),
+            Err(data) => BASE64_PREFIX.len() + base64_len(data.len()),
         }
     }
 
@@ -108,22 +114,25 @@ pub(crate) const PROBE: &str = "probe";
 /// The type character of a message.
 pub(crate) const MESSAGE: u8 = b'4';
 
+/// What stands in front of the base64 of a binary packet.
+pub(crate) const BASE64_PREFIX: &str = "b";
+
 /// Appends binary data as a text packet: `b` and base64.
 pub(crate) fn encode_binary(data: &[u8], text: &mut Vec<u8>) {
-    text.push(b'b');
+    text.extend_from_slice(BASE64_PREFIX.as_bytes());
+    encode_base64(data, text);
+}
+
+/// Appends base64 with padding.
+pub(crate) fn encode_base64(data: &[u8], text: &mut Vec<u8>) {
     let start = text.len();
     text.resize(start + base64_len(data.len()), 0);
     let written = STANDARD.encode_slice(data, &mut text[start..]);
     debug_assert_eq!(written, Ok(text.len() - start));
 }
 
-/// Returns the number of bytes that [`encode_binary`] appends for `length` bytes of data.
-pub(crate) fn base64_packet_len(length: usize) -> usize {
-    1 + base64_len(length)
-}
-
 /// Returns the number of base64 characters for `length` bytes, with padding.
-fn base64_len(length: usize) -> usize {
+pub(crate) fn base64_len(length: usize) -> usize {
     length.div_ceil(3) * 4
 }
 
