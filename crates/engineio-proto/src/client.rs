@@ -35,13 +35,13 @@
 //! use tidewire_engineio_proto::client::{self, Action, Transmit};
 //! use tidewire_engineio_proto::server::{self, CandidateAction, TimeoutAction};
 //! use tidewire_engineio_proto::{
-//!     CloseReason, Packet, SessionId, Transport, open_packet,
+//!     CloseReason, Packet, Revision, SessionId, Transport, open_packet,
 //! };
 //! use ws_proto::Time;
 //!
 //! let now = Time::ZERO;
 //! let settings = server::Settings::default();
-//! let mut server = server::Session::new(Transport::Polling, &settings, now);
+//! let mut server = server::Session::new(Revision::V4, Transport::Polling, &settings, now);
 //! let mut client = client::Session::new(Transport::Polling, &client::Settings::default(), now);
 //!
 //! // The first GET has no session id. Its response opens the session.

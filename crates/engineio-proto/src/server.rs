@@ -14,6 +14,7 @@ use ws_proto::Time;
 use crate::error::CloseReason;
 use crate::handshake::Transport;
 use crate::packet::{Packet, ParseError};
+use crate::revision::Revision;
 use upgrade::{Upgrade, UpgradeTimeoutAction};
 
 pub use crate::handshake::Settings;
@@ -26,6 +27,9 @@ pub enum Received<'a> {
     Text(&'a str),
     /// A binary message.
     Binary(Cow<'a, [u8]>),
+    /// A ping of a client of [revision 3](Revision::V3): send [`Packet::Pong`] with this data. The client chooses how many
+    /// pings it sends, so the pong must count against the limit of queued bytes.
+    SendPong(&'a str),
     /// The packet has nothing for the application. The machine has handled it.
     Nothing,
 }
@@ -56,7 +60,8 @@ pub struct Session {
     upgrade_timeout: Duration,
 }
 
-/// The heartbeat. In revision 4, the server sends the pings.
+/// The heartbeat. In revision 4, the server sends the pings, and the state is `Idle` or `AwaitingPong`. In revision 3, the
+/// client sends them, and the state is always `AwaitingPing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heartbeat {
     /// The next ping is due at `ping_at`.
@@ -64,23 +69,40 @@ enum Heartbeat {
     /// A ping has been sent. `extended` is true if a packet other than the pong has already extended the deadline. This
     /// can happen once for each ping.
     AwaitingPong { deadline: Time, extended: bool },
+    /// The next ping of the client must arrive before `deadline`. No other packet extends it.
+    AwaitingPing { deadline: Time },
 }
 
 impl Session {
-    /// Creates a session that has just sent its open packet on `transport`.
+    /// Creates a session of this revision that has just sent its open packet on `transport`.
     #[must_use]
-    pub fn new(transport: Transport, settings: &Settings, now: Time) -> Self {
+    pub fn new(revision: Revision, transport: Transport, settings: &Settings, now: Time) -> Self {
         let upgradable = transport == Transport::Polling
             && settings.allow_upgrades
             && settings.transports.contains(&Transport::WebSocket);
+        let heartbeat = match revision {
+            Revision::V4 => Heartbeat::Idle { ping_at: now + settings.ping_interval },
+            Revision::V3 => {
+                Heartbeat::AwaitingPing { deadline: now + settings.ping_interval + settings.ping_timeout }
+            }
+        };
         Self {
             transport,
-            heartbeat: Heartbeat::Idle { ping_at: now + settings.ping_interval },
+            heartbeat,
             upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Finished },
             read_paused: false,
             ping_interval: settings.ping_interval,
             ping_timeout: settings.ping_timeout,
             upgrade_timeout: settings.upgrade_timeout,
+        }
+    }
+
+    /// Returns the revision, which never changes.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self.heartbeat {
+            Heartbeat::Idle { .. } | Heartbeat::AwaitingPong { .. } => Revision::V4,
+            Heartbeat::AwaitingPing { .. } => Revision::V3,
         }
     }
 
@@ -101,6 +123,10 @@ impl Session {
     ) -> Result<Received<'a>, CloseReason> {
         let packet = packet.map_err(|_| CloseReason::ParseError)?;
         if let Packet::Pong(_) = packet {
+            if self.revision() == Revision::V3 {
+                // "Invalid heartbeat direction" in the Node server.
+                return Err(CloseReason::TransportError);
+            }
             // An unsolicited pong is allowed. It only restarts the ping interval.
             self.heartbeat = Heartbeat::Idle { ping_at: now + self.ping_interval };
             return Ok(Received::Nothing);
@@ -109,14 +135,29 @@ impl Session {
         match packet {
             Packet::Message(text) => Ok(Received::Text(text)),
             Packet::Binary(data) => Ok(Received::Binary(data)),
-            // "Invalid heartbeat direction" in the Node server: in revision 4 only the server pings.
-            Packet::Ping(_) => Err(CloseReason::TransportError),
+            Packet::Ping(data) => self.handle_ping(data, now),
             // A WebSocket connection closes by its own close frame; a `1` on it has no meaning.
             Packet::Close if self.transport == Transport::Polling => Err(CloseReason::TransportClose),
             Packet::Close | Packet::Pong(_) | Packet::Open(_) | Packet::Upgrade | Packet::Noop => {
                 Ok(Received::Nothing)
             }
         }
+    }
+
+    fn handle_ping<'a>(&mut self, data: &'a str, now: Time) -> Result<Received<'a>, CloseReason> {
+        match self.revision() {
+            // "Invalid heartbeat direction" in the Node server: in revision 4 only the server pings.
+            Revision::V4 => Err(CloseReason::TransportError),
+            Revision::V3 => {
+                self.heartbeat = self.await_ping(now);
+                Ok(Received::SendPong(data))
+            }
+        }
+    }
+
+    /// Returns the state after a ping of the client: it has a whole interval and timeout for the next one.
+    fn await_ping(&self, now: Time) -> Heartbeat {
+        Heartbeat::AwaitingPing { deadline: now + self.ping_interval + self.ping_timeout }
     }
 
     /// Starts an upgrade to a candidate that has connected. If this returns `false`, close the candidate: the session
@@ -144,13 +185,15 @@ impl Session {
     }
 
     /// Tells the machine that the driver stops reading (`true`) or reads again (`false`). While the driver does not
-    /// read, a missing pong does not end the session. When the driver reads again, the client gets a whole timeout.
+    /// read, a missing pong (in revision 3, a missing ping) does not end the session. When the driver reads again, the
+    /// client gets a whole timeout.
     pub fn set_read_paused(&mut self, paused: bool, now: Time) {
-        if self.read_paused
-            && !paused
-            && let Heartbeat::AwaitingPong { deadline, .. } = &mut self.heartbeat
-        {
-            *deadline = now + self.ping_timeout;
+        if self.read_paused && !paused {
+            match &mut self.heartbeat {
+                Heartbeat::Idle { .. } => {}
+                Heartbeat::AwaitingPong { deadline, .. } => *deadline = now + self.ping_timeout,
+                Heartbeat::AwaitingPing { .. } => self.heartbeat = self.await_ping(now),
+            }
         }
         self.read_paused = paused;
     }
@@ -160,8 +203,8 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Time> {
         let heartbeat = match self.heartbeat {
             Heartbeat::Idle { ping_at } => Some(ping_at),
-            Heartbeat::AwaitingPong { .. } if self.read_paused => None,
-            Heartbeat::AwaitingPong { deadline, .. } => Some(deadline),
+            Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing { .. } if self.read_paused => None,
+            Heartbeat::AwaitingPong { deadline, .. } | Heartbeat::AwaitingPing { deadline } => Some(deadline),
         };
         match (heartbeat, self.upgrade.poll_timeout()) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -177,7 +220,9 @@ impl Session {
                     Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended: false };
                 return Some(TimeoutAction::Ping);
             }
-            Heartbeat::AwaitingPong { deadline, .. } if deadline <= now && !self.read_paused => {
+            Heartbeat::AwaitingPong { deadline, .. } | Heartbeat::AwaitingPing { deadline }
+                if deadline <= now && !self.read_paused =>
+            {
                 return Some(TimeoutAction::Close(CloseReason::PingTimeout));
             }
             _ => {}
@@ -209,7 +254,12 @@ mod tests {
     }
 
     fn session(transport: Transport) -> Session {
-        Session::new(transport, &Settings::default(), Time::ZERO)
+        Session::new(Revision::V4, transport, &Settings::default(), Time::ZERO)
+    }
+
+    /// A session with a client that sends the pings.
+    fn session3(transport: Transport) -> Session {
+        Session::new(Revision::V3, transport, &Settings::default(), Time::ZERO)
     }
 
     #[test]
@@ -256,6 +306,62 @@ mod tests {
     fn a_ping_from_the_client_is_the_wrong_direction() {
         let mut session = session(Transport::WebSocket);
         assert_eq!(session.handle_packet(Ok(Packet::Ping("")), at(1)), Err(CloseReason::TransportError));
+    }
+
+    #[test]
+    fn in_revision_3_the_client_pings_and_gets_its_data_back() {
+        for transport in Transport::ALL {
+            let mut session = session3(transport);
+            assert_eq!(session.revision(), Revision::V3);
+            assert_eq!(session.poll_timeout(), Some(at(45)));
+            assert_eq!(session.handle_packet(Ok(Packet::Ping("")), at(25)), Ok(Received::SendPong("")));
+            assert_eq!(session.poll_timeout(), Some(at(70)), "a whole interval and timeout from the ping");
+            assert_eq!(session.handle_packet(Ok(Packet::Ping("x")), at(69)), Ok(Received::SendPong("x")));
+            assert_eq!(session.handle_timeout(at(113)), None, "the server sends no ping");
+            assert_eq!(session.poll_timeout(), Some(at(114)));
+        }
+    }
+
+    #[test]
+    fn in_revision_3_a_missing_ping_closes_the_session_whatever_else_arrives() {
+        let mut session = session3(Transport::WebSocket);
+        session.handle_packet(Ok(Packet::Message("x")), at(40)).unwrap();
+        assert_eq!(session.poll_timeout(), Some(at(45)));
+        assert_eq!(session.handle_timeout(at(44)), None);
+        assert_eq!(session.handle_timeout(at(45)), Some(TimeoutAction::Close(CloseReason::PingTimeout)));
+    }
+
+    #[test]
+    fn in_revision_3_a_missing_ping_closes_nothing_while_reading_is_paused() {
+        let mut session = session3(Transport::WebSocket);
+        session.set_read_paused(true, at(1));
+        assert_eq!(session.poll_timeout(), None);
+        assert_eq!(session.handle_timeout(at(400)), None);
+        session.set_read_paused(false, at(400));
+        assert_eq!(session.poll_timeout(), Some(at(445)));
+    }
+
+    #[test]
+    fn in_revision_3_a_pong_from_the_client_is_the_wrong_direction() {
+        let mut session = session3(Transport::WebSocket);
+        assert_eq!(session.handle_packet(Ok(Packet::Pong("")), at(1)), Err(CloseReason::TransportError));
+    }
+
+    #[test]
+    fn in_revision_3_an_upgrade_is_the_same_and_the_wait_for_the_ping_goes_on() {
+        let mut session = session3(Transport::Polling);
+        assert!(session.begin_upgrade(Transport::WebSocket, at(1)));
+        assert_eq!(
+            session.handle_candidate_packet(&Ok(Packet::Ping("probe")), at(1)),
+            CandidateAction::SendProbePong
+        );
+        assert_eq!(session.poll_timeout(), Some(at(1)), "a waiting poll gets a noop");
+        assert_eq!(
+            session.handle_candidate_packet(&Ok(Packet::Upgrade), at(2)),
+            CandidateAction::Switch(Transport::WebSocket)
+        );
+        // A probe is not a ping of the session. The Node server has no deadline at all after an upgrade.
+        assert_eq!(session.poll_timeout(), Some(at(45)));
     }
 
     #[test]

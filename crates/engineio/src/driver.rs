@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
-use engineio_proto::{CloseReason, Packet, Transport as TransportName};
+use engineio_proto::{CloseReason, Packet, Revision, Transport as TransportName};
 use net::DeadlineTimer;
 use ws_proto::Time;
 
@@ -54,7 +54,7 @@ impl<A: Application> Driver<A> {
 
     fn new(registered: SessionGuard<A>, request: http::request::Parts, transport: SessionTransport) -> Self {
         let SessionGuard { engine, session, .. } = &registered;
-        let machine = Machine::new(session.transport(), &engine.options().protocol, net::now());
+        let machine = Machine::new(Revision::V4, session.transport(), &engine.options().protocol, net::now());
         let handler = engine.application().on_open(engine, session.clone(), request);
         let receiver = PacketDispatcher::new(machine, handler, session.clone());
         Self {

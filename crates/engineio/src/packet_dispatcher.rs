@@ -34,6 +34,7 @@ impl<H: Handler> PacketDispatcher<H> {
         match self.machine.handle_packet(packet, now)? {
             Received::Text(text) => self.handler.on_message(Message::Text(text), now, cx),
             Received::Binary(data) => self.handler.on_message(Message::Binary(data), now, cx),
+            Received::SendPong(data) => self.session.send_pong(data),
             Received::Nothing => {}
         }
         Ok(())

@@ -121,6 +121,11 @@ impl Session {
         wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Binary(data.into()))));
     }
 
+    /// Sends the response to a ping of the client. Behaves like [`send`](Self::send) at the limit and after the end.
+    pub(crate) fn send_pong(&self, data: &str) {
+        wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Pong(data))));
+    }
+
     /// Returns whether a message would leave at once: the kernel has accepted everything that was sent before, or a
     /// poll is waiting.
     #[must_use]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use engineio_proto::server::{CandidateAction, Received, Session, Settings, TimeoutAction};
-use engineio_proto::{CloseReason, Packet, ParseError, Transport};
+use engineio_proto::{CloseReason, Packet, ParseError, Revision, Transport};
 use ws_proto::Time;
 
 /// The input is a sequence of actions of a driver, a client and the clock.
@@ -27,6 +27,7 @@ enum Life {
 
 /// A session, and its promises so far.
 struct Run {
+    revision: Revision,
     session: Session,
     settings: Settings,
     now: Time,
@@ -35,7 +36,7 @@ struct Run {
     /// When the last pong arrived, or the session started.
     answered: Time,
     /// The last time at which the client got a whole timeout: at the ping, at the packet that extends the deadline, or
-    /// at the end of a pause.
+    /// at the end of a pause. In revision 3 the ping is the client's, and the timeout includes the interval.
     granted: Time,
     prolonged: bool,
     paused: bool,
@@ -53,7 +54,9 @@ enum Upgrade {
 
 impl Run {
     fn begin(choices: &mut Unstructured<'_>) -> Result<Self> {
-        let transport = if choices.arbitrary()? { Transport::WebSocket } else { Transport::Polling };
+        let kind: u8 = choices.arbitrary()?;
+        let transport = if kind & 1 == 0 { Transport::Polling } else { Transport::WebSocket };
+        let revision = if kind & 2 == 0 { Revision::V4 } else { Revision::V3 };
         let mut milliseconds = || choices.int_in_range(1..=60_000).map(Duration::from_millis);
         let settings = Settings {
             ping_interval: milliseconds()?,
@@ -64,7 +67,8 @@ impl Run {
         };
         let upgradable = transport == Transport::Polling && settings.allow_upgrades;
         Ok(Run {
-            session: Session::new(transport, &settings, Time::ZERO),
+            revision,
+            session: Session::new(revision, transport, &settings, Time::ZERO),
             settings,
             now: Time::ZERO,
             pinged: None,
@@ -120,6 +124,11 @@ impl Run {
         let polling = self.session.transport() == Transport::Polling;
         let expected = match packet {
             Err(_) => Err(CloseReason::ParseError),
+            Ok(Packet::Ping(data)) if self.revision == Revision::V3 => {
+                self.granted = self.now;
+                Ok(Received::SendPong(data))
+            }
+            Ok(Packet::Pong(_)) if self.revision == Revision::V3 => Err(CloseReason::TransportError),
             Ok(Packet::Ping(_)) => Err(CloseReason::TransportError),
             Ok(Packet::Close) if polling => Err(CloseReason::TransportClose),
             Ok(Packet::Message(text)) => Ok(Received::Text(text)),
@@ -197,17 +206,15 @@ impl Run {
     fn take_due(&mut self, due: TimeoutAction) -> Life {
         match due {
             TimeoutAction::Ping => {
+                assert_eq!(self.revision, Revision::V4, "in revision 3 the client pings");
                 assert_eq!(self.pinged, None, "one ping at a time");
                 assert!(self.now >= self.answered + self.settings.ping_interval);
                 (self.pinged, self.granted, self.prolonged) = (Some(self.now), self.now, false);
             }
             TimeoutAction::Close(reason) => {
                 assert_eq!(reason, CloseReason::PingTimeout);
-                assert!(self.pinged.is_some() && !self.paused);
-                assert!(
-                    self.now >= self.granted + self.settings.ping_timeout,
-                    "the client did not get a whole timeout"
-                );
+                assert!(!self.paused && self.pinged.is_some() == (self.revision == Revision::V4));
+                assert!(self.now >= self.granted + self.timeout(), "the client did not get a whole timeout");
                 return Life::Over;
             }
             TimeoutAction::SendNoop => {
@@ -224,8 +231,17 @@ impl Run {
         Life::GoesOn
     }
 
+    /// How long the client may be silent once it has been granted a timeout.
+    fn timeout(&self) -> Duration {
+        match self.revision {
+            Revision::V4 => self.settings.ping_timeout,
+            Revision::V3 => self.settings.ping_interval + self.settings.ping_timeout,
+        }
+    }
+
     /// Checks that must hold between any two steps.
     fn check(&self) {
+        assert_eq!(self.session.revision(), self.revision);
         let moved = self.upgrade == Upgrade::Done;
         if moved {
             assert_eq!(self.session.transport(), Transport::WebSocket);
@@ -234,6 +250,7 @@ impl Run {
         }
         // The session's next timer is never later than its deadlines.
         let heartbeat = match self.pinged {
+            None if self.revision == Revision::V3 => (!self.paused).then(|| self.granted + self.timeout()),
             None => Some(self.answered + self.settings.ping_interval),
             Some(_) if self.paused => None,
             Some(_) => Some(self.granted + self.settings.ping_timeout),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidewire_engineio_proto::{CloseReason, Packet, SessionId, Transport, client, open_packet, server};
+use tidewire_engineio_proto::{
+    CloseReason, Packet, Revision, SessionId, Transport, client, open_packet, server,
+};
 use ws_proto::Time;
 
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -37,7 +39,7 @@ proptest! {
         let settings = server::Settings { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..server::Settings::default() };
         let open = open_packet(&SessionId::from_random([0; 15]), Transport::WebSocket, &settings);
         let mut now = Time::ZERO;
-        let mut server = server::Session::new(Transport::WebSocket, &settings, now);
+        let mut server = server::Session::new(Revision::V4, Transport::WebSocket, &settings, now);
         let mut client = client::Session::new(Transport::WebSocket, &client::Settings::default(), now);
         prop_assert_eq!(client.handle_packet(Packet::parse(&open), now), client::Received::Open);
         let mut last_ping = now;
@@ -69,6 +71,30 @@ proptest! {
                 return Ok(());
             }
             prop_assert_eq!(server.handle_packet(Ok(pong), now), Ok(server::Received::Nothing));
+            prop_assert_eq!(server.handle_timeout(now), None);
+        }
+    }
+    /// Revision 3: each round is the time from one ping of the client to the next.
+    #[test]
+    fn the_end_comes_exactly_when_a_ping_of_the_client_is_overdue(rounds in vec(seconds(60), 1..12)) {
+        let settings = server::Settings { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..server::Settings::default() };
+        let mut now = Time::ZERO;
+        let mut server = server::Session::new(Revision::V3, Transport::Polling, &settings, now);
+        for until_the_ping in rounds {
+            let gives_up = now + INTERVAL + TIMEOUT;
+            prop_assert_eq!(server.poll_timeout(), Some(gives_up));
+            // A message does not replace a ping.
+            prop_assert_eq!(
+                server.handle_packet(Ok(Packet::Message("x")), now + until_the_ping / 2),
+                Ok(server::Received::Text("x"))
+            );
+            now = now + until_the_ping;
+            if now > gives_up {
+                let due = server.handle_timeout(gives_up);
+                prop_assert_eq!(due, Some(server::TimeoutAction::Close(CloseReason::PingTimeout)));
+                return Ok(());
+            }
+            prop_assert_eq!(server.handle_packet(Ok(Packet::Ping("")), now), Ok(server::Received::SendPong("")));
             prop_assert_eq!(server.handle_timeout(now), None);
         }
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tidewire_engineio_proto::server::{CandidateAction, Received, Session, Settings, TimeoutAction};
-use tidewire_engineio_proto::{CloseReason, Packet, ParseError, Payload, SessionId, Transport, open_packet};
+use tidewire_engineio_proto::{
+    CloseReason, Packet, ParseError, Payload, Revision, SessionId, Transport, open_packet,
+};
 use ws_proto::Time;
 
 use crate::connection::End;
@@ -65,7 +67,7 @@ impl Server {
             ..Settings::default()
         };
         Self {
-            machine: Session::new(Transport::Polling, &settings, now),
+            machine: Session::new(Revision::V4, Transport::Polling, &settings, now),
             settings,
             waiting: Vec::new(),
             released: false,
@@ -101,6 +103,7 @@ impl Server {
             Ok(Received::Text(text)) => number(text),
             Ok(Received::Binary(bytes)) => number_of_bytes(&bytes),
             Ok(Received::Nothing) => return Ok(()),
+            Ok(Received::SendPong(_)) => panic!("the client of revision 4 sends no ping"),
             Err(reason) => return Err(reason),
         };
         assert_eq!(number, self.received, "from the client");
