@@ -2,7 +2,7 @@
 //!
 //! This crate contains:
 //!
-//! - packets and polling payloads,
+//! - packets and polling payloads, also as [JSONP](jsonp),
 //! - the life of a session (open, heartbeat, upgrade, close), as one state machine for the [`server`] and one for the
 //!   [`client`],
 //! - the errors of rejected requests, with their codes and bodies,
@@ -17,6 +17,7 @@ mod error;
 mod framing;
 mod handshake;
 mod id;
+pub mod jsonp;
 mod lenient_base64;
 mod lossy_text;
 mod message;
