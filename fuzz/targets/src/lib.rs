@@ -15,6 +15,7 @@ mod grammar;
 mod handshake;
 mod memory;
 mod polling_payload;
+mod polling_payload_revision3;
 mod received;
 mod session;
 mod socketio_arguments;
@@ -28,6 +29,7 @@ pub use endpoints::{compressed_endpoints, endpoints};
 pub use frame_decoder::{compressed_frames, frame_decoder};
 pub use handshake::handshake;
 pub use polling_payload::polling_payload;
+pub use polling_payload_revision3::polling_payload_revision3;
 pub use session::session;
 pub use socketio_arguments::socketio_arguments;
 pub use socketio_connections::socketio_connections;
@@ -37,7 +39,7 @@ pub use socketio_packet::socketio_packet;
 pub type Target = fn(&[u8]);
 
 /// Every target. Its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have the same name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("client_handshake", client_handshake),
     ("client_session", client_session),
     ("compressed_endpoints", compressed_endpoints),
@@ -46,6 +48,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("frame_decoder", frame_decoder),
     ("handshake", handshake),
     ("polling_payload", polling_payload),
+    ("polling_payload_revision3", polling_payload_revision3),
     ("session", session),
     ("socketio_arguments", socketio_arguments),
     ("socketio_connections", socketio_connections),

@@ -1,7 +1,7 @@
 //! The body of a POST: a round trip, and the same packets in their WebSocket form.
 
 use engineio_proto::{
-    Framing, LengthDelimitedPackets, Packet, ParseError, Payload, Reframer, encode_payload,
+    Framing, LengthDelimitedPackets, Packet, ParseError, Payload, Reframer, Revision, encode_payload,
 };
 use ws_proto::{Connection, Event, Input, Limits, Role, Time};
 
@@ -30,7 +30,7 @@ pub fn polling_payload(data: &[u8]) {
             wire.extend_from_slice(header);
             wire.extend_from_slice(data);
         });
-        assert_eq!(through_websocket(&wire), packets, "{framing:?}");
+        assert_eq!(through_websocket(&wire, Revision::V4), packets, "{framing:?}");
     }
 
     let mut payload = Vec::new();
@@ -47,13 +47,13 @@ pub fn polling_payload(data: &[u8]) {
 
 /// A packet's type and data, in a form that can outlive the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Kept {
+pub(crate) struct Kept {
     kind: u8,
     data: Vec<u8>,
 }
 
 impl Kept {
-    fn new(packet: Packet<'_>) -> Self {
+    pub(crate) fn new(packet: Packet<'_>) -> Self {
         let (kind, data) = match packet {
             Packet::Open(data) => (b'0', data.into()),
             Packet::Close => (b'1', Vec::new()),
@@ -80,7 +80,7 @@ impl Kept {
         }
     }
 
-    fn packet(&self) -> Packet<'_> {
+    pub(crate) fn packet(&self) -> Packet<'_> {
         let text = || std::str::from_utf8(&self.data).expect("it was text before");
         match self.kind {
             b'0' => Packet::Open(text()),
@@ -144,16 +144,16 @@ fn base64_by_hand(text: &str) -> Vec<u8> {
     bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |value, bit| value << 1 | u8::from(*bit))).collect()
 }
 
-/// Decodes `wire` as a client does: a text message is a packet, a binary message is data.
-fn through_websocket(wire: &[u8]) -> Vec<Kept> {
+/// Decodes `wire` as a client of this revision does.
+pub(crate) fn through_websocket(wire: &[u8], revision: Revision) -> Vec<Kept> {
     let mut wire = wire.to_vec();
     let mut input = Input::new(&mut wire);
     let mut client = Connection::new(Role::Client, &Limits::default());
     let mut packets = Vec::new();
     while let Some(event) = client.decode(&mut input, Time::ZERO).expect("our frames are valid") {
         packets.push(match &event {
-            Event::Text(text) => Kept::new(Packet::parse(text).expect("our packets are valid")),
-            Event::Binary(data) => Kept { kind: b'b', data: data.to_vec() },
+            Event::Text(text) => Kept::new(revision.parse_text(text).expect("our packets are valid")),
+            Event::Binary(data) => Kept::new(revision.parse_binary(data).expect("our packets are valid")),
             other => panic!("{other:?} was not sent"),
         });
     }

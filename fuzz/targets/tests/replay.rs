@@ -63,6 +63,7 @@ replay! {
     frames_are_decoded_alike_at_all_split_points_and_as_the_model_says: "frame_decoder"
     handshakes_are_accepted_exactly_if_the_model_accepts_them: "handshake"
     polling_payloads_say_what_the_websocket_form_says: "polling_payload"
+    polling_payloads_of_revision_3_are_read_as_the_model_reads_them: "polling_payload_revision3"
     sessions_keep_their_heartbeat_and_move_once: "session"
     arguments_are_read_and_written_as_by_serde_json: "socketio_arguments"
     connections_end_once_and_so_does_every_wait: "socketio_connections"
