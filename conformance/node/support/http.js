@@ -3,7 +3,7 @@ import { request as httpRequest } from "node:http";
 import { connect as tcpConnect } from "node:net";
 import { within } from "./wait.js";
 
-/** Sends one request on a new connection. Returns `{ status, headers, body }`. */
+/** Sends one request on a new connection. Returns `{ status, headers, bytes, body }`; `body` is the bytes as text. */
 export function request(url, { method = "GET", headers = {}, body } = {}) {
   const answer = new Promise((resolve, reject) => {
     const outgoing = httpRequest(url, { method, headers, agent: false }, (response) => {
@@ -11,8 +11,8 @@ export function request(url, { method = "GET", headers = {}, body } = {}) {
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("error", reject);
       response.on("end", () => {
-        const text = Buffer.concat(chunks).toString("utf8");
-        resolve({ status: response.statusCode, headers: response.headers, body: text });
+        const bytes = Buffer.concat(chunks);
+        resolve({ status: response.statusCode, headers: response.headers, bytes, body: bytes.toString("utf8") });
       });
     });
     outgoing.on("error", reject);

@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes};
 use engineio_proto::{
     CloseReason, Framing, Packet, Payload, RequestError, SessionId, Transport, handshake_json, open_packet,
 };
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::{HandshakeError, VerifiedRequest};
 
+use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::half_open::HalfOpenSessions;
@@ -136,6 +137,8 @@ impl<A: Application> Engine<A> {
             preflight = cors.preflight(&parts);
             cors_headers = cors.headers(&parts);
         }
+        let encoding =
+            if options.http_compression.is_some() { Encoding::negotiate(&parts.headers) } else { None };
         let pending = match preflight {
             Some(preflight) => {
                 cors_headers.clear();
@@ -157,8 +160,11 @@ impl<A: Application> Engine<A> {
         async move {
             let response = match pending {
                 PendingResponse::Ready(response) => Ok(response),
-                PendingResponse::Open(opening) => Ok(opening.await),
-                PendingResponse::Poll(polling) => respond_to_poll(polling).await,
+                PendingResponse::Open(opened) => Ok(engine.respond_to_open(opened, encoding).await),
+                PendingResponse::OpenIfAllowed(opening) => {
+                    Ok(engine.respond_to_open(opening.await, encoding).await)
+                }
+                PendingResponse::Poll(polling) => engine.respond_to_poll(polling, encoding).await,
                 PendingResponse::Post(posting) => engine.handle_post(posting, body).await,
             };
             let mut response = response.unwrap_or_else(|error| {
@@ -202,10 +208,19 @@ impl<A> Drop for SessionGuard<A> {
 /// The result of [`Engine::handle`] before its future is first polled: a response, or a GET or POST that must wait.
 enum PendingResponse {
     Ready(Response<Full<Bytes>>),
+    Open(Opened),
     /// The application decides whether a session may open.
-    Open(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
+    OpenIfAllowed(Pin<Box<dyn Future<Output = Opened> + Send>>),
     Poll(PendingPoll),
     Post(PostGuard),
+}
+
+/// The result of a request for a new session.
+enum Opened {
+    /// A session on WebSocket, or a rejection.
+    Response(Response<Full<Bytes>>),
+    /// A polling session: the payload of the first response, and its `Set-Cookie` header.
+    Polling { packets: Vec<u8>, cookie: Option<HeaderValue> },
 }
 
 impl<A: Application> Engine<A> {
@@ -229,10 +244,12 @@ impl<A: Application> Engine<A> {
             session.set_has_sent_request();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
-            (RequestKind::Open(transport, framing), upgrade) => self.open(transport, framing, parts, upgrade),
+            (RequestKind::Open(transport, framing), upgrade) => {
+                return PendingResponse::Open(self.open(transport, framing, parts, upgrade));
+            }
             (RequestKind::OpenIfAllowed(pending), upgrade) => {
                 let opening = self.clone().open_if_allowed(pending, parts, upgrade);
-                return PendingResponse::Open(Box::pin(opening));
+                return PendingResponse::OpenIfAllowed(Box::pin(opening));
             }
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {
                 self.open_candidate(session, &parts, framing, upgrade)
@@ -258,9 +275,11 @@ impl<A: Application> Engine<A> {
         framing: Framing,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Opened {
         match (transport, upgrade) {
-            (Transport::WebSocket, Some(upgrade)) => self.open_websocket(parts, framing, upgrade),
+            (Transport::WebSocket, Some(upgrade)) => {
+                Opened::Response(self.open_websocket(parts, framing, upgrade))
+            }
             _ => self.open_polling(parts),
         }
     }
@@ -271,21 +290,21 @@ impl<A: Application> Engine<A> {
         pending: PendingOpen,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Opened {
         let limit = self.0.options.allow_request_timeout;
         let Ok(decision) = tokio::time::timeout(limit, pending.decision).await else {
             self.0.allow_request_log.try_log(|suppressed| {
                 let seconds = limit.as_secs_f64();
                 tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
             });
-            return empty_response(StatusCode::SERVICE_UNAVAILABLE);
+            return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
         match allowed.and(pending.transport) {
             Ok((transport, framing)) => self.open(transport, framing, parts, upgrade),
             Err(error) => {
                 self.0.options.call_connection_error(&error, &parts);
-                rejection_response(&error, upgrade.is_some())
+                Opened::Response(rejection_response(&error, upgrade.is_some()))
             }
         }
     }
@@ -319,9 +338,9 @@ impl<A: Application> Engine<A> {
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
     }
 
-    fn open_polling(&self, parts: Parts) -> Response<Full<Bytes>> {
+    fn open_polling(&self, parts: Parts) -> Opened {
         let Some(registered) = self.new_session(Transport::Polling, Framing::LengthDelimited) else {
-            return empty_response(StatusCode::SERVICE_UNAVAILABLE);
+            return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let limit = self.0.options.max_half_open_sessions;
         if let Some(silent) = self.0.half_open.push(&registered.session, limit, &self.0.registry) {
@@ -334,11 +353,7 @@ impl<A: Application> Engine<A> {
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
         let cookie = self.0.options.cookie.as_ref().map(|cookie| cookie.set_cookie(registered.session.id()));
         tokio::spawn(Driver::polling(registered, parts));
-        let mut response = payload_response(open.into_bytes());
-        if let Some(cookie) = cookie {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        response
+        Opened::Polling { packets: open.into_bytes(), cookie }
     }
 
     fn open_websocket(
@@ -382,6 +397,74 @@ impl<A: Application> Engine<A> {
         let reported = ConnectionError::TransportHandshakeError { error: error.to_string() };
         self.0.options.call_connection_error(&reported, request);
         error.response().map(|body| Full::new(Bytes::from(body)))
+    }
+
+    async fn respond_to_open(&self, opened: Opened, encoding: Option<Encoding>) -> Response<Full<Bytes>> {
+        match opened {
+            Opened::Response(response) => response,
+            Opened::Polling { packets, cookie } => {
+                let mut response = self.payload_response(packets, encoding).await;
+                if let Some(cookie) = cookie {
+                    response.headers_mut().insert(SET_COOKIE, cookie);
+                }
+                response
+            }
+        }
+    }
+
+    async fn respond_to_poll(
+        &self,
+        mut polling: PendingPoll,
+        encoding: Option<Encoding>,
+    ) -> Result<Response<Full<Bytes>>, ConnectionError> {
+        let reply = polling.reply().await;
+        let session = polling.session();
+        Ok(match reply {
+            Some(PollReply::Packets(packets)) => {
+                let response = self.payload_response(packets, encoding).await;
+                polling.finish();
+                response
+            }
+            Some(PollReply::Upgraded) => {
+                let mut close = Vec::new();
+                Packet::Close.encode_into(&mut close);
+                self.payload_response(close, None).await
+            }
+            Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
+            // The session has ended, or has upgraded to WebSocket, while the request was in flight.
+            None if session.is_closed() => {
+                return Err(ConnectionError::UnknownSid { sid: session.id().as_str().to_owned() });
+            }
+            None => {
+                let (transport, previous_transport) = (Transport::Polling, session.transport());
+                return Err(ConnectionError::TransportMismatch { transport, previous_transport });
+            }
+        })
+    }
+
+    /// Returns the response to a GET, compressed with `encoding` if it is long enough.
+    async fn payload_response(
+        &self,
+        mut packets: Vec<u8>,
+        encoding: Option<Encoding>,
+    ) -> Response<Full<Bytes>> {
+        let mut content_encoding = None;
+        if let (Some(options), Some(encoding)) = (&self.0.options.http_compression, encoding)
+            && packets.len() >= options.threshold
+            && let Some(compressed) = encoding.compress(&packets, options.level).await
+        {
+            packets = compressed;
+            content_encoding = Some(encoding.header_value());
+        }
+        let mut response = Response::new(Full::from(packets));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+        // No `Vary` is needed: no cache stores the response.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(encoding) = content_encoding {
+            headers.insert(CONTENT_ENCODING, encoding);
+        }
+        response
     }
 
     async fn handle_post<B>(
@@ -435,28 +518,6 @@ async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
 fn close_with(session: &Session, status: StatusCode) -> Response<Full<Bytes>> {
     session.send_command(Command::Close(CloseReason::TransportError));
     empty_response(status)
-}
-
-async fn respond_to_poll(mut polling: PendingPoll) -> Result<Response<Full<Bytes>>, ConnectionError> {
-    let reply = polling.reply().await;
-    let session = polling.session();
-    Ok(match reply {
-        Some(PollReply::Packets(packets)) => payload_response(packets),
-        Some(PollReply::Upgraded) => {
-            let mut close = Vec::new();
-            Packet::Close.encode_into(&mut close);
-            payload_response(close)
-        }
-        Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
-        // The session has ended, or has upgraded to WebSocket, while the request was in flight.
-        None if session.is_closed() => {
-            return Err(ConnectionError::UnknownSid { sid: session.id().as_str().to_owned() });
-        }
-        None => {
-            let (transport, previous_transport) = (Transport::Polling, session.transport());
-            return Err(ConnectionError::TransportMismatch { transport, previous_transport });
-        }
-    })
 }
 
 fn verify_handshake(request: &Parts) -> Result<VerifiedRequest, HandshakeError> {
@@ -519,13 +580,6 @@ impl<F: Future<Output = ()> + Unpin> Future for AfterUpgrade<F> {
 /// Returns whether a response is one of a session, and neither a refusal nor the response to a preflight request.
 fn is_session_response(request: &Parts, status: StatusCode) -> bool {
     request.method != Method::OPTIONS && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
-}
-
-fn payload_response(packets: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(packets));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {

@@ -31,6 +31,7 @@
 //! # let _ = engine;
 //! ```
 
+mod compression;
 mod connection_error;
 mod cookie;
 mod cors;
@@ -48,6 +49,7 @@ mod service;
 mod session;
 mod transport;
 
+pub use compression::HttpCompression;
 pub use connection_error::ConnectionError;
 pub use cookie::{Cookie, CookiePriority, InvalidCookie, SameSite};
 pub use cors::Cors;

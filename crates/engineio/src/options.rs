@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use ws_proto::AllowedOrigins;
 
+use crate::compression::HttpCompression;
 use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
@@ -32,6 +33,9 @@ pub struct Options {
     /// This is not part of [`cors`](Self::cors), because CORS only tells browsers which pages may read responses.
     /// Programs that restrict origins usually set both from one list.
     pub allow_origins: Option<AllowedOrigins>,
+    /// How responses to polling requests are compressed, for clients that accept gzip or deflate. `None` switches it
+    /// off. Default: responses of 1,024 bytes and more.
+    pub http_compression: Option<HttpCompression>,
     /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
     /// How long a check that waits ([`AllowRequest::new_async`]) may take. Protects against handshakes that pile up
@@ -80,6 +84,7 @@ impl Default for Options {
             protocol: Settings::default(),
             cors: None,
             allow_origins: None,
+            http_compression: Some(HttpCompression::default()),
             allow_request: None,
             allow_request_timeout: Duration::from_secs(20),
             cookie: None,

@@ -246,12 +246,14 @@ impl Drop for PostGuard {
     }
 }
 
-/// A GET that waits for its reply. If this is dropped before the reply is taken, the client has disconnected. Without a
-/// reply, the session's task notices this and closes the session. With a reply, its packets are lost, so `drop` closes
-/// the session.
+/// A GET that waits for its reply. If this is dropped before the response is complete, the client has disconnected.
+/// Without a reply, the session's task notices this and closes the session. With a reply, its packets are lost, so
+/// `drop` closes the session.
 pub(crate) struct PendingPoll {
     session: Session,
     reply_receiver: oneshot::Receiver<PollReply>,
+    /// Packets were taken, and their response is not complete yet.
+    has_packets: bool,
 }
 
 impl PendingPoll {
@@ -259,16 +261,24 @@ impl PendingPoll {
     pub(crate) fn begin(session: Session) -> Self {
         let (reply, replied) = oneshot::channel();
         session.send_command(Command::Poll(reply));
-        Self { session, reply_receiver: replied }
+        Self { session, reply_receiver: replied, has_packets: false }
     }
 
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Returns the reply. `None` if the session has ended or upgraded before there was one.
+    /// Returns the reply. `None` if the session has ended or upgraded before there was one. If the reply has packets,
+    /// call [`finish`](Self::finish) when their response is complete.
     pub(crate) async fn reply(&mut self) -> Option<PollReply> {
-        (&mut self.reply_receiver).await.ok()
+        let reply = (&mut self.reply_receiver).await.ok();
+        self.has_packets = matches!(reply, Some(PollReply::Packets(_)));
+        reply
+    }
+
+    /// Records that the packets are in the response.
+    pub(crate) fn finish(mut self) {
+        self.has_packets = false;
     }
 }
 
@@ -277,7 +287,7 @@ impl Drop for PendingPoll {
         // Close the channel first. Then a reply is either found here, or the session's task sees that the receiver is
         // gone.
         self.reply_receiver.close();
-        if let Ok(PollReply::Packets(_)) = self.reply_receiver.try_recv() {
+        if self.has_packets || matches!(self.reply_receiver.try_recv(), Ok(PollReply::Packets(_))) {
             self.session.send_command(Command::Close(CloseReason::TransportError));
         }
     }

@@ -4,6 +4,7 @@ mod allow_request;
 mod backpressure;
 mod choppy_stream;
 mod close;
+mod compression;
 mod connection_errors;
 mod headers;
 mod heartbeat;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapter::{Adapter, InMemoryAdapter};
 use engineio::{
     AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors, Engine, HeadersHook,
-    Options, Transport,
+    HttpCompression, Options, Transport,
 };
 use handlers::{HandlerError, StateMap};
 use http::HeaderMap;
@@ -83,6 +83,22 @@ impl Builder {
     #[must_use]
     pub fn allow_origins(mut self, origins: AllowedOrigins) -> Self {
         self.options.allow_origins = Some(origins);
+        self
+    }
+
+    /// Sets how responses to polling requests are compressed, for clients that accept gzip or deflate. Default:
+    /// responses of 1,024 bytes and more, with level 6. `None` switches it off.
+    ///
+    /// ```
+    /// use tidewire_server::{HttpCompression, Server};
+    ///
+    /// let larger = HttpCompression { threshold: 4_096, ..HttpCompression::default() };
+    /// let io = Server::builder().http_compression(larger).build();
+    /// let off = Server::builder().http_compression(None).build();
+    /// ```
+    #[must_use]
+    pub fn http_compression(mut self, compression: impl Into<Option<HttpCompression>>) -> Self {
+        self.options.http_compression = compression.into();
         self
     }
 
