@@ -212,7 +212,8 @@ impl Session {
         }
     }
 
-    /// Returns one action that is due. Call this again until it returns `None`.
+    /// Returns one action that is due. Call this again until it returns `None`. A deadline of the client that is [long
+    /// overdue](Time::is_long_overdue) ends nothing: it starts again.
     pub fn handle_timeout(&mut self, now: Time) -> Option<TimeoutAction> {
         match self.heartbeat {
             Heartbeat::Idle { ping_at } if ping_at <= now => {
@@ -220,14 +221,21 @@ impl Session {
                     Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended: false };
                 return Some(TimeoutAction::Ping);
             }
-            Heartbeat::AwaitingPong { deadline, .. } | Heartbeat::AwaitingPing { deadline }
-                if deadline <= now && !self.read_paused =>
-            {
-                return Some(TimeoutAction::Close(CloseReason::PingTimeout));
+            Heartbeat::AwaitingPong { deadline, extended } if deadline <= now && !self.read_paused => {
+                if !deadline.is_long_overdue(now) {
+                    return Some(TimeoutAction::Close(CloseReason::PingTimeout));
+                }
+                self.heartbeat = Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended };
+            }
+            Heartbeat::AwaitingPing { deadline } if deadline <= now && !self.read_paused => {
+                if !deadline.is_long_overdue(now) {
+                    return Some(TimeoutAction::Close(CloseReason::PingTimeout));
+                }
+                self.heartbeat = self.await_ping(now);
             }
             _ => {}
         }
-        self.upgrade.handle_timeout(now).map(|due| match due {
+        self.upgrade.handle_timeout(now, self.upgrade_timeout).map(|due| match due {
             UpgradeTimeoutAction::SendNoop => TimeoutAction::SendNoop,
             UpgradeTimeoutAction::CloseCandidate => TimeoutAction::CloseCandidate,
         })
@@ -300,6 +308,49 @@ mod tests {
         assert_eq!(session.handle_timeout(at(400)), None);
         session.set_read_paused(false, at(400));
         assert_eq!(session.poll_timeout(), Some(at(420)));
+    }
+
+    #[test]
+    fn a_pong_that_is_not_read_yet_because_the_process_was_stopped_is_awaited_again() {
+        let mut session = session(Transport::WebSocket);
+        session.handle_timeout(at(25));
+        assert_eq!(session.handle_timeout(at(75)), None, "30 s late");
+        assert_eq!(session.poll_timeout(), Some(at(95)));
+        assert_eq!(session.handle_packet(Ok(Packet::Pong("")), at(75)), Ok(Received::Nothing));
+        assert_eq!(session.poll_timeout(), Some(at(100)));
+    }
+
+    #[test]
+    fn a_client_that_is_silent_after_the_stop_of_the_process_times_out_once_more() {
+        let mut session = session(Transport::Polling);
+        session.handle_timeout(at(25));
+        assert_eq!(session.handle_timeout(at(75)), None);
+        assert_eq!(session.handle_timeout(at(94)), None);
+        assert_eq!(session.handle_timeout(at(95)), Some(TimeoutAction::Close(CloseReason::PingTimeout)));
+    }
+
+    #[test]
+    fn an_upgrade_that_is_not_read_yet_because_the_process_was_stopped_goes_on() {
+        let mut session = session(Transport::Polling);
+        session.begin_upgrade(Transport::WebSocket, at(1));
+        session.handle_candidate_packet(&Ok(Packet::Ping("probe")), at(1));
+        session.handle_timeout(at(1));
+        assert_eq!(session.handle_timeout(at(20)), Some(TimeoutAction::SendNoop), "9 s late");
+        assert_eq!(
+            session.handle_candidate_packet(&Ok(Packet::Upgrade), at(20)),
+            CandidateAction::Switch(Transport::WebSocket)
+        );
+    }
+
+    #[test]
+    fn a_candidate_that_is_silent_after_the_stop_of_the_process_is_closed_once_more() {
+        let mut session = session(Transport::Polling);
+        session.begin_upgrade(Transport::WebSocket, at(1));
+        assert_eq!(session.handle_timeout(at(20)), None);
+        assert_eq!(session.poll_timeout(), Some(at(25)), "the ping");
+        session.handle_timeout(at(25));
+        assert_eq!(session.handle_timeout(at(29)), None);
+        assert_eq!(session.handle_timeout(at(30)), Some(TimeoutAction::CloseCandidate));
     }
 
     #[test]

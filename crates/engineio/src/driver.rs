@@ -218,7 +218,7 @@ impl<A: Application> Driver<A> {
         self.dispatcher.handler.on_close(reason, now, cx);
         self.drop_candidate(now);
         let outbox = self.guard.session.outbox();
-        self.transport.close(reason, outbox, now, now + self.guard.engine.options().close_timeout);
+        self.transport.close(reason, outbox, now, self.guard.engine.options().close_timeout);
         outbox.close();
         if !self.transport.takes_requests() {
             self.unregister();

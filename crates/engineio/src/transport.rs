@@ -8,6 +8,7 @@ mod polling;
 mod websocket;
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use engineio_proto::{CloseReason, Framing, Packet};
 use net::{Outbox, OutboxSignals};
@@ -91,11 +92,17 @@ impl SessionTransport {
         }
     }
 
-    /// Starts to close the transport. The transport still sends the bytes queued before, until `deadline` at the
-    /// latest. Drive this with [`poll_close`](Self::poll_close).
-    pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox<Framing>, now: Time, deadline: Time) {
+    /// Starts to close the transport. What was queued before is still sent, within `timeout`. Drive this with
+    /// [`poll_close`](Self::poll_close).
+    pub(crate) fn close(
+        &mut self,
+        reason: CloseReason,
+        outbox: &Outbox<Framing>,
+        now: Time,
+        timeout: Duration,
+    ) {
         match self {
-            Self::Polling(polling) => polling.close(reason, outbox, deadline),
+            Self::Polling(polling) => polling.close(reason, outbox, now, timeout),
             Self::WebSocket(websocket) => websocket.close(outbox, now),
             Self::Closed => {}
         }

@@ -97,8 +97,8 @@ pub struct Connection<S> {
     connect_deadline: Deadline,
     /// The time by which the next attachment must arrive. `NEVER` if no attachment is expected.
     attachment_deadline: Deadline,
-    /// In microseconds.
-    attachment_timeout: u64,
+    connect_timeout_millis: u32,
+    attachment_timeout_millis: u32,
     max_disconnecting_sockets: u32,
     /// Whether the driver has paused reading, so that no attachment can arrive.
     is_paused: bool,
@@ -156,7 +156,8 @@ impl<S: Socket> Connection<S> {
             slots: SmallVec::new(),
             connect_deadline: Deadline(now + limits.connect_timeout),
             attachment_deadline: Deadline::NEVER,
-            attachment_timeout: u64::try_from(limits.attachment_timeout.as_micros()).unwrap_or(u64::MAX),
+            connect_timeout_millis: millis(limits.connect_timeout),
+            attachment_timeout_millis: millis(limits.attachment_timeout),
             max_disconnecting_sockets: u32::try_from(limits.max_disconnecting_sockets).unwrap_or(u32::MAX),
             is_paused: false,
             is_closed: false,
@@ -225,9 +226,15 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Returns a violation if a deadline has passed. The connection is then [closed](Self::close), and the driver must
-    /// close the session.
+    /// close the session. A deadline that is [long overdue](Time::is_long_overdue) starts again instead.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Violation> {
+        if self.connect_deadline.0.is_long_overdue(now) {
+            self.connect_deadline = Deadline(now + Duration::from_millis(self.connect_timeout_millis.into()));
+        }
+        if !self.is_paused && self.attachment_deadline.0.is_long_overdue(now) {
+            self.start_attachment_deadline(now);
+        }
         let violation = if self.connect_deadline.0 <= now {
             Violation::ConnectTimeout
         } else if !self.is_paused && self.attachment_deadline.0 <= now {
@@ -369,13 +376,19 @@ impl<S: Socket> Connection<S> {
     }
 
     fn start_attachment_deadline(&mut self, now: Time) {
-        self.attachment_deadline = Deadline(now + Duration::from_micros(self.attachment_timeout));
+        self.attachment_deadline =
+            Deadline(now + Duration::from_millis(self.attachment_timeout_millis.into()));
     }
 
     fn close_with_violation(&mut self, violation: Violation) -> Violation {
         self.close();
         violation
     }
+}
+
+/// Timeouts are stored in milliseconds, so durations above 49 days count as 49 days.
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -237,9 +237,15 @@ impl Connection {
     }
 
     /// Returns [`Event::CloseTimedOut`] if the deadline of the close has passed at `now`, and `None` otherwise. The
-    /// connection is then closed, and the driver must drop the stream. The event is returned once.
+    /// connection is then closed, and the driver must drop the stream. The event is returned once. If the deadline is
+    /// [long overdue](Time::is_long_overdue), the close timeout starts again.
     pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
-        if self.poll_timeout()? > now {
+        let deadline = self.poll_timeout()?;
+        if deadline > now {
+            return None;
+        }
+        if deadline.is_long_overdue(now) {
+            self.restart_close_timeout(now);
             return None;
         }
         self.abandon();

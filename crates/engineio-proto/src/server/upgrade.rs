@@ -102,7 +102,12 @@ impl Upgrade {
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<UpgradeTimeoutAction> {
+    pub(crate) fn handle_timeout(&mut self, now: Time, timeout: Duration) -> Option<UpgradeTimeoutAction> {
+        if let Self::Candidate { deadline, .. } | Self::Probed { deadline, .. } = self
+            && deadline.is_long_overdue(now)
+        {
+            *deadline = now + timeout;
+        }
         match *self {
             Self::Candidate { deadline, .. } | Self::Probed { deadline, .. } if deadline <= now => {
                 *self = Self::Possible;

@@ -1,6 +1,7 @@
 //! The long-polling transport: a GET waits for packets, and a POST delivers packets.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, Payload, encode_payload};
 use net::{Outbox, WriteQueue};
@@ -38,6 +39,7 @@ enum CloseState {
     /// The client's next GET tells it that the session is over, if the GET arrives before the deadline.
     AwaitingPoll {
         deadline: Time,
+        timeout: Duration,
     },
     Closed,
 }
@@ -134,7 +136,13 @@ impl Polling {
     /// Starts to close the transport. Queued packets go out in a separate response before the close packet: the
     /// JavaScript client handles a close packet at once, and the packets before it later. So it would report a lost
     /// connection instead of the application's last message.
-    pub(crate) fn close(&mut self, reason: CloseReason, outbox: &Outbox<Framing>, deadline: Time) {
+    pub(crate) fn close(
+        &mut self,
+        reason: CloseReason,
+        outbox: &Outbox<Framing>,
+        now: Time,
+        timeout: Duration,
+    ) {
         outbox.drain_into(&mut self.queue);
         self.unfinished_post = None;
         if self.pending_poll.is_some() && self.queue.is_empty() {
@@ -148,7 +156,7 @@ impl Polling {
         } else {
             // It is worth waiting for another GET only if the application closed the session.
             self.close_state = match reason {
-                CloseReason::ForcedClose => CloseState::AwaitingPoll { deadline },
+                CloseReason::ForcedClose => CloseState::AwaitingPoll { deadline: now + timeout, timeout },
                 _ => CloseState::Closed,
             };
         }
@@ -156,8 +164,14 @@ impl Polling {
     }
 
     pub(crate) fn poll_close(&mut self, now: Time) -> Poll<()> {
-        if matches!(self.close_state, CloseState::AwaitingPoll { deadline } if deadline <= now) {
-            self.close_state = CloseState::Closed;
+        if let CloseState::AwaitingPoll { deadline, timeout } = &mut self.close_state
+            && *deadline <= now
+        {
+            if deadline.is_long_overdue(now) {
+                *deadline = now + *timeout;
+            } else {
+                self.close_state = CloseState::Closed;
+            }
         }
         if self.close_state == CloseState::Closed { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -169,7 +183,7 @@ impl Polling {
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match self.close_state {
-            CloseState::AwaitingPoll { deadline } => Some(deadline),
+            CloseState::AwaitingPoll { deadline, .. } => Some(deadline),
             CloseState::Open | CloseState::Closed => None,
         }
     }

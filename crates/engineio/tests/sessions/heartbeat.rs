@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidewire_engineio::{CloseReason, Options};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Server, frames, settings, text};
+use crate::support::{Seen, Server, frames, settings, text};
 
 fn fast() -> Options {
     settings(|settings| {
@@ -84,4 +84,24 @@ async fn the_first_message_after_a_ping_gives_the_pong_more_time_once() {
     }
     client.expect_close(None).await;
     assert_eq!(pinged.elapsed().as_secs(), 35);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_that_arrives_before_the_process_goes_on_keeps_the_session() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, mut opened) = server.open_in_memory(1024).await;
+    sleep(Duration::from_secs(25)).await;
+    client.expect("2").await;
+    // The process is stopped for longer than `ping_timeout`, and its timers fire before it reads.
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::task::yield_now().await;
+    client.send("3").await;
+    client.send("4hello").await;
+    opened.expect([text("hello")]).await;
+    // A client that is silent from now on still times out.
+    sleep(Duration::from_secs(25)).await;
+    client.expect("2").await;
+    sleep(Duration::from_secs(20)).await;
+    opened.expect([Seen::Closed(CloseReason::PingTimeout)]).await;
+    client.expect_close(None).await;
 }

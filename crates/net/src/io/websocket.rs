@@ -360,7 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             match self.close_state {
                 CloseState::Closed => return Poll::Ready(()),
                 CloseState::Open => {
-                    if self.machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                    if self.machine.handle_timeout(now).is_some() {
                         // The peer neither reads nor responds.
                         self.close_state = CloseState::Closed;
                     } else if ready!(self.poll_flush(cx)).is_err() {

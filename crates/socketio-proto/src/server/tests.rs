@@ -211,6 +211,25 @@ fn a_rejected_client_may_try_again_and_does_not_stop_the_connect_timeout() {
 }
 
 #[test]
+fn a_process_that_was_stopped_gives_the_client_the_time_to_connect_again() {
+    let mut connection = connection();
+    assert_eq!(connection.handle_timeout(at(100)), None, "the request may not be read yet");
+    assert_eq!(connection.poll_timeout(), Some(at(145)));
+    assert_eq!(connection.handle_timeout(at(145)), Some(Violation::ConnectTimeout));
+}
+
+#[test]
+fn a_process_that_was_stopped_gives_the_client_the_time_for_its_attachment_again() {
+    let mut connection = connection();
+    join(&mut connection, "/");
+    assert!(matches!(connection.handle_text(r#"51-["x",{"_placeholder":true,"num":0}]"#, at(0)), Ok(None)));
+    assert_eq!(connection.handle_timeout(at(100)), None, "the attachment may not be read yet");
+    assert_eq!(connection.poll_timeout(), Some(at(145)));
+    assert!(matches!(connection.handle_binary(&[1][..], at(144)), Ok(Some(Received::Event { .. }))));
+    assert_eq!(connection.poll_timeout(), None);
+}
+
+#[test]
 fn a_request_that_the_driver_drops_leaves_no_socket() {
     let mut connection = connection();
     assert_eq!(receive(&mut connection, "0/nope,"), "connect /nope");

@@ -252,6 +252,16 @@ fn our_ping_goes_out_and_its_pong_comes_back() {
 }
 
 #[test]
+fn a_close_whose_deadline_is_long_overdue_gets_its_whole_time_again() {
+    let mut connection = Connection::new(Role::Server, &Limits::default());
+    connection.close(None, NOW);
+    let late = NOW + Duration::from_secs(60);
+    assert_eq!(connection.handle_timeout(late), None, "the peer's close frame may not be read yet");
+    assert_eq!(connection.poll_timeout(), Some(late + Duration::from_secs(10)));
+    assert_eq!(connection.handle_timeout(late + Duration::from_secs(10)), Some(Event::CloseTimedOut));
+}
+
+#[test]
 fn a_close_by_either_endpoint_has_a_deadline() {
     let by_us = |connection: &mut Connection| connection.close(None, NOW);
     let by_the_peer = |connection: &mut Connection| {

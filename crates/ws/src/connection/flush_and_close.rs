@@ -124,9 +124,9 @@ impl State {
 
     /// Called when a deadline of the [`Keepalive`](super::keepalive::Keepalive) has passed.
     pub(super) fn handle_keepalive_timeout(&mut self, now: Time) {
-        if self.keepalive.stall_deadline().is_some_and(|until| until <= now) {
+        if self.keepalive.check_stall(now) {
             self.set_close_cause(CloseCause::IdleTimeout);
-        } else {
+        } else if self.keepalive_deadline().is_some_and(|until| until <= now) {
             // Only a call in `recv` may check the deadline, because it reads first.
             self.keepalive_timer = KeepaliveTimer::Expired;
         }

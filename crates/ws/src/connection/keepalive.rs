@@ -9,10 +9,6 @@ use ws_proto::Time;
 
 use crate::limits::Limits;
 
-/// If a check happens this long after its deadline, the program was not receiving. The silence is then no sign that the
-/// peer is gone.
-const LATE_CHECK_MILLIS: u32 = 1_000;
-
 /// The time of the peer's last sign of life, and the deadlines that follow. It takes 32 bytes per connection: limits
 /// are stored in milliseconds, so durations above 49 days count as 49 days.
 #[derive(Debug)]
@@ -65,14 +61,13 @@ impl Keepalive {
         let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) else {
             return KeepaliveAction::Wait;
         };
-        let late = !self.pinged && now >= add_millis(deadline, LATE_CHECK_MILLIS);
-        if self.times_out_next() && !late {
+        // After a long time without a check, the program was not receiving, or the process was stopped. The silence then
+        // says nothing about the peer, which may also have waited for the program's response.
+        if self.times_out_next() && !deadline.is_long_overdue(now) {
             return KeepaliveAction::TimedOut;
         }
         self.idle_since = now;
         if self.times_out_next() {
-            // The timeout comes before a Ping would be sent. The peer may have waited for the program's response, which
-            // is sent only now, so it gets the whole timeout again.
             return KeepaliveAction::Wait;
         }
         self.pinged = true;
@@ -115,6 +110,17 @@ impl Keepalive {
     /// Returns how long a peer may give no sign of life.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout.map(|millis| Duration::from_millis(millis.get().into()))
+    }
+
+    /// Returns whether a peer that accepts no bytes times out at `now`. If the deadline is long overdue, the timeout
+    /// starts again.
+    pub(crate) fn check_stall(&mut self, now: Time) -> bool {
+        let Some(deadline) = self.stall_deadline().filter(|deadline| *deadline <= now) else { return false };
+        if deadline.is_long_overdue(now) {
+            self.stalled_since = now;
+            return false;
+        }
+        true
     }
 
     /// Returns when a peer that accepts no bytes times out.
@@ -178,6 +184,28 @@ mod tests {
             assert_eq!(keepalive.check(at(10_119)), KeepaliveAction::Wait);
             assert_eq!(keepalive.check(at(10_120)), KeepaliveAction::TimedOut);
         }
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_gives_the_peer_the_time_for_its_pong_again() {
+        let mut keepalive = keepalive(Some(50), Some(120));
+        assert_eq!(keepalive.check(at(50)), KeepaliveAction::SendPing);
+        assert_eq!(
+            (keepalive.check(at(180)), keepalive.deadline()),
+            (KeepaliveAction::Wait, Some(at(250))),
+            "the pong may not be read yet"
+        );
+        assert_eq!(keepalive.check(at(250)), KeepaliveAction::TimedOut);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_gives_the_peer_the_time_to_read_again() {
+        let mut keepalive = keepalive(Some(50), Some(120));
+        keepalive.write_stalled(false, at(0));
+        assert!(!keepalive.check_stall(at(119)));
+        assert!(!keepalive.check_stall(at(180)));
+        assert_eq!(keepalive.stall_deadline(), Some(at(300)));
+        assert!(keepalive.check_stall(at(300)));
     }
 
     #[test]
