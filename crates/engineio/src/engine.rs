@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use net::{LogRateLimit, PendingUpgrade};
+use net::{LogRateLimit, PeerTimeout, PendingUpgrade};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -479,11 +479,16 @@ impl<A: Application> Engine<A> {
         let session = guard.session();
         let max_payload = self.0.options.protocol.max_payload;
         let body = Limited::new(body, max_payload);
-        let payload = match tokio::time::timeout(self.0.options.body_timeout, collect(body)).await {
-            Ok(Ok(body)) => Payload::from_bytes(body, max_payload),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => None,
-            Ok(Err(_)) => return Ok(close_with(session, StatusCode::BAD_REQUEST)),
-            Err(_) => return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT)),
+        let body = tokio::select! {
+            body = collect(body) => body,
+            () = PeerTimeout::new(self.0.options.body_timeout) => {
+                return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
+            }
+        };
+        let payload = match body {
+            Ok(body) => Payload::from_bytes(body, max_payload),
+            Err(error) if error.is::<LengthLimitError>() => None,
+            Err(_) => return Ok(close_with(session, StatusCode::BAD_REQUEST)),
         };
         let Some(payload) = payload else {
             return Ok(close_with(session, StatusCode::PAYLOAD_TOO_LARGE));

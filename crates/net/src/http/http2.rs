@@ -14,12 +14,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
-use hyper_util::rt::TokioTimer;
-use tokio::time::{Instant, sleep};
 
 use self::executor::StreamExecutor;
 use self::service::Http2Service;
 use crate::http::listener::{HttpLimits, HttpService, Shutdown};
+use crate::io::{PeerTimeout, PeerTimer};
 
 pub(crate) use self::rewind::Rewind;
 pub use self::stream::Http2Stream;
@@ -89,7 +88,7 @@ pub(crate) async fn serve<S: HttpService>(
     let stream_window = http2.initial_stream_window_size.clamp(1, MAX_WINDOW);
     let window = stream_window.saturating_mul(http2.max_concurrent_streams.max(1)).min(MAX_WINDOW);
     let connection = http2::Builder::new(tasks)
-        .timer(TokioTimer::new())
+        .timer(PeerTimer)
         .enable_connect_protocol()
         .max_concurrent_streams(http2.max_concurrent_streams)
         .initial_stream_window_size(stream_window)
@@ -106,7 +105,7 @@ pub(crate) async fn serve<S: HttpService>(
     let mut stop = ShutdownState::Running(shutdown);
     let mut stage = ConnectionState::Fresh;
     // Runs while the connection has no stream.
-    let mut silence = pin!(sleep(limits.header_read_timeout));
+    let mut silence = pin!(PeerTimeout::new(limits.header_read_timeout));
     loop {
         let streams = *counts.borrow_and_update();
         let is_silent = streams.requests == 0 && streams.websockets == 0;
@@ -139,7 +138,7 @@ pub(crate) async fn serve<S: HttpService>(
                     stage = ConnectionState::Active;
                     limits.header_read_timeout
                 };
-                silence.as_mut().reset(Instant::now() + limit);
+                silence.as_mut().reset(limit);
             }
             () = stopped => {
                 stop = stop.start_draining();
@@ -153,7 +152,7 @@ pub(crate) async fn serve<S: HttpService>(
                 }
                 connection.as_mut().graceful_shutdown();
                 // The peer may still be reading the last responses.
-                silence.as_mut().reset(Instant::now() + limits.write_timeout);
+                silence.as_mut().reset(limits.write_timeout);
             }
         }
     }

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -24,7 +23,7 @@ use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Http2Limits, Rewind};
 use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
-use crate::io::Stream;
+use crate::io::{PeerTimer, Stream};
 use crate::log_rate_limit::LogRateLimit;
 use ws_proto::ErrorChain;
 
@@ -277,7 +276,7 @@ fn serve_connection<S: HttpService>(
         let stream = stream.filter_requests(Arc::clone(&parsed));
         let service = Http1Service { service: EagerService(service), parsed };
         let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(PeerTimer)
             .header_read_timeout(limits.header_read_timeout)
             .max_buf_size(limits.max_head_size.max(8 * 1024))
             .max_headers(limits.max_headers)
@@ -338,8 +337,11 @@ async fn accept_tls(
 ) -> Option<Stream> {
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {
+        use crate::io::PeerTimeout;
+
         let accepted = tokio::select! {
-            accepted = tokio::time::timeout(limits.header_read_timeout, tls.accept(stream)) => accepted.ok()?,
+            accepted = tls.accept(stream) => accepted,
+            () = PeerTimeout::new(limits.header_read_timeout) => return None,
             () = shutdown.requested() => return None,
         };
         let accepted = accepted.map_err(|(error, stream)| {

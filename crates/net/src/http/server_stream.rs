@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep};
 
 use crate::http::request_filter::{ParsedHead, RequestFilter};
-use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, ReadBuffer, Stream};
+use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, PeerTimeout, ReadBuffer, Stream};
 
 /// The first bytes of an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,7 +33,7 @@ pub(crate) struct ServerStream {
     socket: Option<TokioIo<Stream>>,
     write_timeout: Duration,
     /// Runs while a write waits for the peer.
-    write_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<PeerTimeout>>>,
     /// Runs from the moment that our end is shut down.
     linger: Option<Linger>,
     has_written: bool,
@@ -91,7 +91,7 @@ impl ServerStream {
             return written;
         }
         let limit = self.write_timeout;
-        let waiting = self.write_timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let waiting = self.write_timer.get_or_insert_with(|| Box::pin(PeerTimeout::new(limit)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep};
+
+use crate::io::PeerTimeout;
 
 tokio::task_local! {
     /// The progress of the request whose task is being polled.
@@ -142,14 +143,14 @@ async fn run_request(
 /// A timeout that runs while the peer reads nothing.
 struct WriteTimeout {
     chunk: u32,
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<PeerTimeout>>>,
 }
 
 impl WriteTimeout {
     fn poll(&mut self, chunk: u32, write_timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
         if chunk != self.chunk {
             self.chunk = chunk;
-            self.sleep = (chunk != 0).then(|| Box::pin(sleep(write_timeout)));
+            self.sleep = (chunk != 0).then(|| Box::pin(PeerTimeout::new(write_timeout)));
         }
         match &mut self.sleep {
             Some(sleep) => sleep
@@ -174,7 +175,7 @@ async fn run_websocket_writer(
             // The stream was taken without its drop signal, so its drop cannot be observed.
             pending::<()>().await;
         }
-        sleep(write_timeout).await;
+        PeerTimeout::new(write_timeout).await;
     };
     tokio::select! {
         () = task => {}

@@ -1,0 +1,126 @@
+//! A timeout for what a peer must do, for code that is not a state machine.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant as TokioInstant, Sleep, sleep};
+use ws_proto::Time;
+
+use super::clock;
+
+pin_project! {
+    /// A future that completes when a peer has had its time. If it finds its deadline
+    /// [long overdue](Time::is_long_overdue), because the process was stopped or the machine slept, the time starts again.
+    #[derive(Debug)]
+    pub struct PeerTimeout {
+        #[pin]
+        sleep: Sleep,
+        period: Duration,
+        deadline: Time,
+    }
+}
+
+impl PeerTimeout {
+    /// Creates a timeout that starts now.
+    #[must_use]
+    pub fn new(period: Duration) -> Self {
+        Self { sleep: sleep(period), period, deadline: clock::now() + period }
+    }
+
+    /// Starts again, with another time.
+    pub fn reset(self: Pin<&mut Self>, period: Duration) {
+        let this = self.project();
+        let now = TokioInstant::now();
+        // A time that is too long to be represented never ends.
+        let far = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+        this.sleep.reset(now.checked_add(period).unwrap_or_else(|| now + far));
+        *this.period = period;
+        *this.deadline = clock::now() + period;
+    }
+}
+
+impl Future for PeerTimeout {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let this = self.as_mut().project();
+            ready!(this.sleep.poll(cx));
+            if !this.deadline.is_long_overdue(clock::now()) {
+                return Poll::Ready(());
+            }
+            let period = *this.period;
+            self.as_mut().reset(period);
+        }
+    }
+}
+
+impl hyper::rt::Sleep for PeerTimeout {}
+
+/// Makes the timeouts of hyper [`PeerTimeout`]s.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerTimer;
+
+impl hyper::rt::Timer for PeerTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(PeerTimeout::new(duration))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep(deadline.saturating_duration_since(self.now()))
+    }
+
+    /// Tokio's clock, which a test may pause.
+    fn now(&self) -> Instant {
+        TokioInstant::now().into_std()
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: Instant) {
+        let period = deadline.saturating_duration_since(self.now());
+        match sleep.as_mut().downcast_mut_pin::<PeerTimeout>() {
+            Some(timeout) => timeout.reset(period),
+            None => *sleep = self.sleep(period),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use hyper::rt::Timer;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_after_its_time_if_the_process_runs() {
+        let start = TokioInstant::now();
+        PeerTimeout::new(SECOND * 10).await;
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_starts_again_if_the_process_was_stopped() {
+        let mut timeout = pin!(PeerTimeout::new(SECOND * 10));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(timeout.as_mut().poll(&mut cx).is_pending());
+        tokio::time::advance(SECOND * 60).await;
+        let start = TokioInstant::now();
+        timeout.await;
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hyper_can_move_it() {
+        let start = TokioInstant::now();
+        let mut timeout = PeerTimer.sleep(SECOND);
+        PeerTimer.reset(&mut timeout, PeerTimer.now() + SECOND * 5);
+        timeout.await;
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+}
