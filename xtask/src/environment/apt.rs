@@ -58,9 +58,10 @@ fn become_root(program: &str) -> Result<bool> {
     )
 }
 
-/// Finds the first executable file of this name in the folders of `PATH`, like `command -v`.
+/// Finds the first executable file of this name in the folders of `PATH`, like `command -v`, or where Debian installs
+/// servers. `PATH` of an ordinary user does not contain that folder.
 fn on_path(program: &str) -> Option<PathBuf> {
-    find_in(&std::env::var_os("PATH")?, program)
+    find_in(&std::env::var_os("PATH")?, program).or_else(|| find_in(OsStr::new("/usr/sbin"), program))
 }
 
 fn find_in(path: &OsStr, program: &str) -> Option<PathBuf> {
