@@ -48,6 +48,7 @@ class Context {
       autoConnect: false,
       forceNew: true,
       reconnection: false,
+      ...this.server.clientOptions,
       ...options,
     });
     this.#clients.push(socket);

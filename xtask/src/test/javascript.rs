@@ -22,7 +22,7 @@ const REFERENCE_SMOKE: &[&str] =
 pub(super) fn in_node() -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
-    against_tidewire(npm(&folder, "test").env("TIDEWIRE_CONFORMANCE_CLIENT", client))
+    against_tidewire(with_proxies(&mut npm(&folder, "test"))?.env("TIDEWIRE_CONFORMANCE_CLIENT", client))
 }
 
 /// Runs the tests in Node against Node's own server. Tests of behaviour that only Tidewire has are skipped, and counted as
@@ -30,6 +30,7 @@ pub(super) fn in_node() -> Result<Tally> {
 pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let mut tests = npm(&folder, "reference");
+    with_proxies(&mut tests)?;
     if let Some(shard) = scope.shard_of(REFERENCE_SHARDS)? {
         let files = smoke_and(shard, test_files(&folder)?);
         tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
@@ -69,6 +70,12 @@ fn suite(folder: &str) -> Result<PathBuf> {
     let folder = environment::root()?.join(folder);
     environment::node_packages(&folder)?;
     Ok(folder)
+}
+
+/// Installs the proxies of the tests in Node.
+fn with_proxies(tests: &mut Command) -> Result<&mut Command> {
+    let (nginx, haproxy) = (apt::provided("nginx")?, apt::provided("haproxy")?);
+    Ok(tests.env("TIDEWIRE_NGINX", nginx).env("TIDEWIRE_HAPROXY", haproxy))
 }
 
 /// Builds the binary and the conformance server and runs `tests` against them. Debug builds save more build time than the
