@@ -2,7 +2,7 @@
 // is the specification; `crates/server/examples/conformance.rs` behaves the same.
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
-// --max-payload BYTES, --cookie default|full, --added-headers yes
+// --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -17,6 +17,7 @@ const { listen, values } = readArguments({
   "max-payload": { type: "string" },
   cookie: { type: "string" },
   "added-headers": { type: "string" },
+  "per-message-deflate": { type: "string" },
 });
 
 const cookies = {
@@ -45,6 +46,7 @@ const io = new Server(httpServer, {
   connectTimeout: Number(values["connect-timeout"] ?? 45_000),
   maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
   cookie: cookies[values.cookie],
+  perMessageDeflate: "per-message-deflate" in values && { threshold: Number(values["per-message-deflate"]) },
 });
 
 if (values["added-headers"]) {

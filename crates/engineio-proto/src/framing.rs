@@ -2,6 +2,7 @@
 //!
 //! Hot path. Another transport, or another revision of the protocol, needs one more [`Framing`].
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use ws_proto::copy::append;
@@ -119,6 +120,23 @@ impl Framing {
             _ => frame(Opcode::Text),
         }
     }
+
+    /// Returns the opcode and the content of the WebSocket message that carries this data.
+    fn message(self, kind: DataKind, data: &[u8]) -> (Opcode, Cow<'_, [u8]>) {
+        if let Some(prefix) = self.base64_prefix(kind) {
+            let mut text = Vec::with_capacity(prefix.len() + base64_len(data.len()));
+            text.extend_from_slice(prefix.as_bytes());
+            encode_base64(data, &mut text);
+            return (Opcode::Text, Cow::Owned(text));
+        }
+        match (kind, self) {
+            (DataKind::Text, _) => (Opcode::Text, Cow::Borrowed(data)),
+            (DataKind::Binary, Self::WebSocketRevision3) => {
+                (Opcode::Binary, Cow::Owned([&[revision3::MESSAGE_BYTE], data].concat()))
+            }
+            (DataKind::Binary, _) => (Opcode::Binary, Cow::Borrowed(data)),
+        }
+    }
 }
 
 /// Returns the header of a binary frame with a type byte in front of its data.
@@ -199,32 +217,40 @@ impl Reframer {
     /// comes with the header, and the second argument is empty. A piece must end between two
     /// packets, or between the header and the data of a packet. Any other incomplete packet is dropped.
     pub fn reframe<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
-        loop {
-            let (kind, length) = match self.header.take() {
-                Some(header) => header,
-                None => {
-                    let Some((header, rest)) = piece.split_first_chunk::<LENGTH_DELIMITED_HEADER_LEN>()
-                    else {
-                        return;
-                    };
-                    piece = rest;
-                    read_header(header)
-                }
-            };
-            if piece.is_empty() && length > 0 {
-                self.header = Some((kind, length));
-                return;
-            }
-            let Some((data, rest)) = piece.split_at_checked(length) else { return };
+        while let Some((kind, data)) = self.read(&mut piece) {
             if self.framing.base64_prefix(kind).is_some() {
-                let mut encoded = Vec::with_capacity(self.framing.framed_len(kind, length));
+                let mut encoded = Vec::with_capacity(self.framing.framed_len(kind, data.len()));
                 self.framing.write(kind, data, &mut encoded);
                 packet(&encoded, &data[..0]);
             } else {
-                packet(&self.framing.header(kind, length), data);
+                packet(&self.framing.header(kind, data.len()), data);
             }
-            piece = rest;
         }
+    }
+
+    /// Removes the next packet from the front of `piece`. Returns the opcode and the content of the WebSocket message
+    /// that carries it in this framing. The content is copied only if it becomes base64 or gets a type byte. Returns
+    /// `None` at the end of the piece. The rules for pieces are those of [`reframe`](Self::reframe).
+    pub fn next_packet<'b>(&mut self, piece: &mut &'b [u8]) -> Option<(Opcode, Cow<'b, [u8]>)> {
+        self.read(piece).map(|(kind, data)| self.framing.message(kind, data))
+    }
+
+    fn read<'b>(&mut self, piece: &mut &'b [u8]) -> Option<(DataKind, &'b [u8])> {
+        let (kind, length) = match self.header.take() {
+            Some(header) => header,
+            None => {
+                let (header, rest) = piece.split_first_chunk::<LENGTH_DELIMITED_HEADER_LEN>()?;
+                *piece = rest;
+                read_header(header)
+            }
+        };
+        if piece.is_empty() && length > 0 {
+            self.header = Some((kind, length));
+            return None;
+        }
+        let (data, rest) = piece.split_at_checked(length)?;
+        *piece = rest;
+        Some((kind, data))
     }
 }
 
@@ -244,7 +270,7 @@ mod tests {
     const PACKETS: [Packet<'static>; 4] = [
         Packet::Ping("probe"),
         Packet::Message("hé"),
-        Packet::Binary(std::borrow::Cow::Borrowed(&[1, 2, 3])),
+        Packet::Binary(Cow::Borrowed(&[1, 2, 3])),
         Packet::Noop,
     ];
 
@@ -320,6 +346,33 @@ mod tests {
                 let mut reframer = Reframer::new(framing);
                 for piece in pieces {
                     reframer.reframe(piece, |header, data| out.extend_from_slice(&[header, data].concat()));
+                }
+                assert_eq!(out, written(framing));
+            }
+        }
+    }
+
+    #[test]
+    fn the_messages_of_waiting_packets_are_those_of_the_frames() {
+        let waiting = written(Framing::LengthDelimited);
+        // Each header and each data is a piece of its own.
+        let mut pieces = Vec::new();
+        for packet in &PACKETS {
+            let start: usize = pieces.iter().map(|piece: &&[u8]| piece.len()).sum();
+            let end = start + Framing::LengthDelimited.packet_len(packet);
+            pieces.extend([&waiting[start..start + LENGTH_DELIMITED_HEADER_LEN]]);
+            pieces.extend([&waiting[start + LENGTH_DELIMITED_HEADER_LEN..end]]);
+        }
+        for framing in ALL.into_iter().filter(|framing| *framing != Framing::LengthDelimited) {
+            for pieces in [vec![&waiting[..]], pieces.clone()] {
+                let mut out = Vec::new();
+                let mut reframer = Reframer::new(framing);
+                for mut piece in pieces {
+                    while let Some((opcode, message)) = reframer.next_packet(&mut piece) {
+                        out.extend_from_slice(&FrameHeader::unfragmented(opcode, message.len()).encode());
+                        out.extend_from_slice(&message);
+                    }
+                    assert!(piece.is_empty());
                 }
                 assert_eq!(out, written(framing));
             }

@@ -187,8 +187,9 @@ impl<A: Application> Driver<A> {
                 Ok(())
             }
             Command::Post(post) => self.transport.handle_post(post, &mut self.dispatcher, now, cx),
-            Command::Candidate(upgraded, framing) => {
-                let candidate = WebSocket::new(upgraded, framing, self.guard.engine.options());
+            Command::Candidate(upgraded, framing, deflate) => {
+                let options = self.guard.engine.options();
+                let candidate = WebSocket::new(upgraded, framing, deflate.as_ref(), options);
                 if !self.is_closed && self.dispatcher.machine.begin_upgrade(TransportName::WebSocket, now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {

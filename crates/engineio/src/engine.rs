@@ -20,7 +20,7 @@ use net::{LogRateLimit, PeerTimeout, PendingUpgrade};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use ws_proto::{HandshakeError, VerifiedRequest};
+use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
 
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
@@ -366,11 +366,13 @@ impl<A: Application> Engine<A> {
             Ok(accepted) => accepted,
             Err(error) => return self.refuse_handshake(&error, &parts),
         };
-        let Some(registered) = self.new_session(Transport::WebSocket, framing) else {
+        let deflate = self.negotiate_deflate(&accepted);
+        let outbox_framing = WebSocket::outbox_framing(framing, deflate.is_some());
+        let Some(registered) = self.new_session(Transport::WebSocket, outbox_framing) else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
-        spawn_upgrade(&accepted, upgrade, move |upgraded| {
-            let websocket = WebSocket::new(upgraded, framing, registered.engine.options());
+        spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
+            let websocket = WebSocket::new(upgraded, framing, deflate.as_ref(), registered.engine.options());
             let settings = &registered.engine.options().protocol;
             let handshake = handshake_json(registered.session.id(), Transport::WebSocket, settings);
             Some(Driver::websocket(registered, parts, websocket, &Packet::Open(&handshake)))
@@ -385,10 +387,13 @@ impl<A: Application> Engine<A> {
         upgrade: PendingUpgrade,
     ) -> Response<Full<Bytes>> {
         match verify_handshake(parts) {
-            Ok(accepted) => spawn_upgrade(&accepted, upgrade, move |upgraded| {
-                session.send_command(Command::Candidate(upgraded, framing));
-                None::<Ready<()>>
-            }),
+            Ok(accepted) => {
+                let deflate = self.negotiate_deflate(&accepted);
+                spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
+                    session.send_command(Command::Candidate(upgraded, framing, deflate));
+                    None::<Ready<()>>
+                })
+            }
             Err(error) => self.refuse_handshake(&error, parts),
         }
     }
@@ -410,6 +415,10 @@ impl<A: Application> Engine<A> {
                 response
             }
         }
+    }
+
+    fn negotiate_deflate(&self, request: &VerifiedRequest) -> Option<DeflateAgreement> {
+        self.0.options.per_message_deflate.as_ref().and_then(|options| request.deflate(options))
     }
 
     async fn respond_to_poll(
@@ -538,12 +547,13 @@ fn verify_handshake(request: &Parts) -> Result<VerifiedRequest, HandshakeError> 
 /// Accepts a handshake. A new task passes the raw connection to `then`, and runs the future that `then` returns.
 fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
     accepted: &VerifiedRequest,
+    deflate: Option<DeflateAgreement>,
     upgrade: PendingUpgrade,
-    then: impl FnOnce(net::Upgraded) -> Option<F> + Send + 'static,
+    then: impl FnOnce(net::Upgraded, Option<DeflateAgreement>) -> Option<F> + Send + 'static,
 ) -> Response<Full<Bytes>> {
     tokio::spawn(AfterUpgrade::Upgrading(Box::pin(async move {
         match net::finish_upgrade(upgrade).await {
-            Ok(upgraded) => then(upgraded),
+            Ok(upgraded) => then(upgraded, deflate),
             Err(error) => {
                 tracing::debug!(error = %net::ErrorChain(&error), "the connection ended before its upgrade");
                 None
@@ -553,7 +563,7 @@ fn spawn_upgrade<F: Future<Output = ()> + Unpin + Send + 'static>(
     // A client that offers subprotocols fails the connection if none is selected (browsers do). None of them means
     // anything to Engine.IO, so the first is selected, as in Node.
     let protocol = accepted.protocols().first().map(String::as_str);
-    accepted.response(protocol, None).map(|()| Full::default())
+    accepted.response(protocol, deflate.as_ref()).map(|()| Full::default())
 }
 
 /// A task that starts when the HTTP server hands over the connection.

@@ -61,4 +61,4 @@ pub use hooks::{ConnectionErrorHook, HeadersHook};
 pub use options::{AllowRequest, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;
-pub use ws_proto::{AllowedOrigins, InvalidOrigin, Time};
+pub use ws_proto::{AllowedOrigins, DeflateOptions, InvalidOrigin, Time};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use engineio_proto::server::Settings;
 use http::HeaderMap;
 use http::request::Parts;
-use ws_proto::AllowedOrigins;
+use ws_proto::{AllowedOrigins, DeflateOptions};
 
 use crate::compression::HttpCompression;
 use crate::connection_error::ConnectionError;
@@ -36,6 +36,10 @@ pub struct Options {
     /// How responses to polling requests are compressed, for clients that accept gzip or deflate. `None` switches it
     /// off. Default: responses of 1,024 bytes and more.
     pub http_compression: Option<HttpCompression>,
+    /// Compresses WebSocket messages (permessage-deflate, RFC 7692), for clients that offer it. Default: off.
+    ///
+    /// A message to many clients is compressed once for each of them.
+    pub per_message_deflate: Option<DeflateOptions>,
     /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
     /// How long a check that waits ([`AllowRequest::new_async`]) may take. Protects against handshakes that pile up
@@ -85,6 +89,7 @@ impl Default for Options {
             cors: None,
             allow_origins: None,
             http_compression: Some(HttpCompression::default()),
+            per_message_deflate: None,
             allow_request: None,
             allow_request_timeout: Duration::from_secs(20),
             cookie: None,

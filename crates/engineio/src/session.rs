@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::{CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport};
 use net::{Outbox, PushError, Upgraded};
 use tokio::sync::oneshot;
+use ws_proto::DeflateAgreement;
 
 use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
 use crate::transport::PostRequest;
@@ -36,8 +37,9 @@ pub(crate) enum Command {
     Poll(oneshot::Sender<PollReply>),
     /// A POST has delivered packets.
     Post(PostRequest),
-    /// A WebSocket connection is the candidate for an upgrade. After it, outgoing packets take this form.
-    Candidate(Upgraded, Framing),
+    /// A WebSocket connection is the candidate for an upgrade. After it, outgoing packets take this form, and the
+    /// connection may have negotiated compression.
+    Candidate(Upgraded, Framing, Option<DeflateAgreement>),
     /// The application or the HTTP side closes the session.
     Close(CloseReason),
     /// The engine closes the session, and does not wait for another poll, which may never come.

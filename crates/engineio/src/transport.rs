@@ -6,6 +6,7 @@
 
 mod polling;
 mod websocket;
+mod websocket_compression;
 
 use std::task::{Context, Poll};
 use std::time::Duration;

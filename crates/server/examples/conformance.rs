@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
-    Ack, Auth, ConnectError, Cookie, CookiePriority, Cors, Data, DisconnectReason, InvalidCookie, Namespace,
-    RawArguments, Reply, SameSite, Server, Socket, State,
+    Ack, Auth, ConnectError, Cookie, CookiePriority, Cors, Data, DeflateOptions, DisconnectReason,
+    InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket, State,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -81,6 +81,10 @@ async fn main() -> std::io::Result<()> {
         .upgrade_timeout(milliseconds("upgrade-timeout", 10_000))
         .connect_timeout(milliseconds("connect-timeout", 45_000))
         .max_http_buffer_size(usize::try_from(number("max-payload", 1_000_000)).expect("a size"))
+        .per_message_deflate(arguments.get("per-message-deflate").map(|threshold| DeflateOptions {
+            threshold: threshold.parse().expect("a size"),
+            ..DeflateOptions::default()
+        }))
         .state(Disconnects::default())
         .build();
 

@@ -61,8 +61,8 @@ pub mod adapter {
 pub use ::adapter::{Adapter, InMemoryAdapter, JoinError, Room, SocketId};
 pub use connection::Handshake;
 pub use engineio::{
-    AllowedOrigins, ConnectionError, Cookie, CookiePriority, Cors, EngineLayer, EngineService,
-    HttpCompression, InvalidCookie, InvalidOrigin, SameSite, Transport,
+    AllowedOrigins, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,
+    EngineService, HttpCompression, InvalidCookie, InvalidOrigin, SameSite, Transport,
 };
 pub use handler::{
     Auth, ConnectError, Context, DroppedEvents, IntoMiddlewareResult, OnConnection, OnDisconnect, OnEvent,

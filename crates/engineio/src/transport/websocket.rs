@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer};
 use net::{DeadlineTimer, Outbox, Stream, StreamEnd, Upgraded, WebSocketStream, WireBytes, WriteQueue};
-use ws_proto::{Event, Limits, Time};
+use ws_proto::{DeflateAgreement, Event, Limits, Time};
 
 use super::OutputStatus;
+use super::websocket_compression::CompressedOutput;
 use crate::handler::Handler;
 use crate::options::Options;
 use crate::packet_dispatcher::PacketDispatcher;
@@ -34,6 +35,8 @@ pub(crate) struct WebSocket {
     high_water_mark: usize,
     /// The form of the packets in its queue.
     framing: Framing,
+    /// Set if permessage-deflate was negotiated. Messages then pass through it on their way from the outbox.
+    compressed: Option<Box<CompressedOutput>>,
 }
 
 /// The result of a poll of the candidate.
@@ -51,10 +54,26 @@ pub(crate) enum ProbeOutcome {
 
 impl WebSocket {
     /// Creates the server's end of a connection that was just upgraded.
-    pub(crate) fn new(upgraded: Upgraded, framing: Framing, options: &Options) -> Self {
+    pub(crate) fn new(
+        upgraded: Upgraded,
+        framing: Framing,
+        deflate: Option<&DeflateAgreement>,
+        options: &Options,
+    ) -> Self {
         let limits = Limits { max_message_size: options.protocol.max_payload, ..Limits::default() };
-        let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
-        Self { stream, high_water_mark: options.max_write_buffer_size / 2, framing }
+        let mut stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
+        if let Some(agreement) = deflate {
+            stream = stream.with_deflate(agreement);
+        }
+        let compressed = deflate.map(|agreement| Box::new(CompressedOutput::new(agreement, framing)));
+        Self { stream, high_water_mark: options.max_write_buffer_size / 2, framing, compressed }
+    }
+
+    /// Returns the form in which messages wait in the outbox of a connection whose frames have this form. Messages that
+    /// are ready to be sent are framed only once for all their receivers. Messages that the connection compresses get
+    /// their frames afterwards.
+    pub(crate) fn outbox_framing(framing: Framing, is_compressed: bool) -> Framing {
+        if is_compressed { Framing::LengthDelimited } else { framing }
     }
 
     pub(crate) fn poll_input<H: Handler>(
@@ -91,7 +110,8 @@ impl WebSocket {
                 (Poll::Ready(Err(ended)), None) => return Err(close_reason(&ended)),
                 (Poll::Ready(Ok(())), None) => {}
             }
-            if self.stream.has_buffered_input() || !receiver.wants_input() {
+            // Inflation takes long, so other tasks run between two reads.
+            if self.stream.has_buffered_input() || self.stream.is_inflating() || !receiver.wants_input() {
                 return Ok(true);
             }
         }
@@ -99,7 +119,11 @@ impl WebSocket {
     }
 
     pub(crate) fn is_backpressured(&self) -> bool {
-        self.stream.buffered() > self.high_water_mark
+        self.unsent() > self.high_water_mark
+    }
+
+    fn unsent(&self) -> usize {
+        self.stream.buffered() + self.compressed.as_ref().map_or(0, |compressed| compressed.waiting())
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
@@ -109,11 +133,14 @@ impl WebSocket {
 
     /// Returns the form in which packets are queued for this connection.
     pub(super) fn framing(&self) -> Framing {
-        self.framing
+        Self::outbox_framing(self.framing, self.compressed.is_some())
     }
 
     /// Appends packets that were queued for another transport. Data that many sessions share is not copied.
     pub(super) fn append_reframed(&mut self, packets: &mut WriteQueue) {
+        if let Some(compressed) = &mut self.compressed {
+            return compressed.append(packets);
+        }
         let mut reframer = Reframer::new(self.framing);
         let queue = self.stream.queue_mut();
         packets.for_each_chunk(|piece| match piece {
@@ -130,22 +157,35 @@ impl WebSocket {
     }
 
     pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> OutputStatus {
-        let attention = outbox.drain_and_take_signals(self.stream.queue_mut());
+        let attention = match &mut self.compressed {
+            None => outbox.drain_and_take_signals(self.stream.queue_mut()),
+            Some(compressed) => {
+                compressed.drain(outbox, self.stream.queue_mut());
+                outbox.take_signals()
+            }
+        };
         let flushed = self.stream.poll_flush(cx);
         let failed = match flushed {
             Poll::Ready(Err(_)) => Some(CloseReason::TransportClose),
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
+        if flushed.is_ready() && self.compressed.as_ref().is_some_and(|compressed| compressed.waiting() > 0) {
+            // Other tasks run before the next messages are compressed.
+            cx.waker().wake_by_ref();
+        }
         OutputStatus {
             close_reason: failed,
-            unsent: self.stream.buffered(),
+            unsent: self.unsent(),
             is_writable: flushed.is_ready(),
             signals: attention,
         }
     }
 
     pub(crate) fn close(&mut self, outbox: &Outbox<Framing>, now: Time) {
-        outbox.drain_into(self.stream.queue_mut());
+        match &mut self.compressed {
+            None => outbox.drain_into(self.stream.queue_mut()),
+            Some(compressed) => compressed.drain_all(outbox, self.stream.queue_mut()),
+        }
         self.stream.close(None, now);
     }
 

@@ -16,3 +16,4 @@ mod support;
 mod upgrade;
 mod upgrade_random;
 mod websocket;
+mod websocket_compression;

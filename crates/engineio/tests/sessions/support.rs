@@ -409,15 +409,29 @@ pub(crate) async fn with_small_buffers(address: SocketAddr) -> Box<dyn Stream> {
 }
 
 impl WebSocket {
-    pub(crate) async fn connect(mut stream: Box<dyn Stream>, query: &str, behind: &[u8]) -> Self {
-        stream.write_all(&[websocket_request(query).as_bytes(), behind].concat()).await.expect("sent");
+    pub(crate) async fn connect(stream: Box<dyn Stream>, query: &str, behind: &[u8]) -> Self {
+        Self::handshake(stream, &[websocket_request(query).as_bytes(), behind].concat()).await.0
+    }
+
+    /// Sends a handshake. Returns the connection and the head of the response.
+    pub(crate) async fn handshake(mut stream: Box<dyn Stream>, request: &[u8]) -> (Self, String) {
+        stream.write_all(request).await.expect("sent");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(soon(stream.read_u8()).await.expect("a response"));
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
         let limits = ws_proto::Limits { max_message_size: 1 << 30, ..ws_proto::Limits::default() };
-        Self { stream, machine: Connection::new(Role::Client, &limits), events: VecDeque::new() }
+        let client =
+            Self { stream, machine: Connection::new(Role::Client, &limits), events: VecDeque::new() };
+        (client, String::from_utf8(head).expect("text"))
+    }
+
+    /// Reads exactly this many bytes of frames.
+    pub(crate) async fn read_exact(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        soon(self.stream.read_exact(&mut bytes)).await.expect("read");
+        bytes
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {

@@ -54,7 +54,9 @@ pub enum WireBytes<'a> {
 }
 
 impl WireBytes<'_> {
-    fn as_slice(&self) -> &[u8] {
+    /// Returns the bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Slice(slice) => slice,
             Self::Shared(bytes) => bytes,
@@ -159,6 +161,28 @@ impl WriteQueue {
         }
         if position < self.copied.len() {
             each(WireBytes::Slice(&self.copied[position..]));
+        }
+    }
+
+    /// Returns the first piece of the queued bytes. `None` if the queue is empty.
+    #[must_use]
+    pub fn front(&self) -> Option<WireBytes<'_>> {
+        let run_end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
+        if self.copied_start < run_end {
+            return Some(WireBytes::Slice(&self.copied[self.copied_start..run_end]));
+        }
+        self.shared.front().map(|(_, frame)| WireBytes::Shared(frame))
+    }
+
+    /// Removes bytes from the front. An empty queue holds no memory.
+    ///
+    /// # Panics
+    /// Panics if the queue has fewer bytes.
+    pub fn consume(&mut self, bytes: usize) {
+        assert!(bytes <= self.len, "only queued bytes are consumed");
+        self.advance(bytes);
+        if self.len == 0 {
+            self.clear();
         }
     }
 
@@ -288,6 +312,26 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    #[test]
+    fn what_is_consumed_at_the_front_is_gone_and_the_rest_stays_in_order() {
+        let mut queue = WriteQueue::new();
+        let shared = Bytes::from(vec![2; 5_000]);
+        queue.push(WireBytes::Slice(&[1; 100]));
+        queue.push(WireBytes::Shared(&shared));
+        queue.push(WireBytes::Slice(&[3; 100]));
+        let expected = queue.to_contiguous();
+        let mut consumed = Vec::new();
+        while let Some(front) = queue.front() {
+            let piece = front.as_slice();
+            let piece = piece[..piece.len().min(70)].to_vec();
+            queue.consume(piece.len());
+            consumed.extend(piece);
+            assert_eq!(queue.len(), expected.len() - consumed.len());
+        }
+        assert_eq!(consumed, expected);
+        assert_eq!(queue.copied.capacity(), 0);
+    }
 
     /// Accepts at most `step` bytes in each write.
     struct Reluctant {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
 use engineio::{
-    AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors, Engine, HeadersHook,
-    HttpCompression, Options, Transport,
+    AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors, DeflateOptions, Engine,
+    HeadersHook, HttpCompression, Options, Transport,
 };
 use handlers::{HandlerError, StateMap};
 use http::HeaderMap;
@@ -99,6 +99,22 @@ impl Builder {
     #[must_use]
     pub fn http_compression(mut self, compression: impl Into<Option<HttpCompression>>) -> Self {
         self.options.http_compression = compression.into();
+        self
+    }
+
+    /// Compresses WebSocket messages (permessage-deflate) for clients that offer it. Default: off. With the default
+    /// options, messages of 1,024 bytes and more are compressed, and a connection keeps no memory for it.
+    ///
+    /// A broadcast is compressed once for each receiver. Compression can leak secrets, see [`HttpCompression`].
+    ///
+    /// ```
+    /// use tidewire_server::{DeflateOptions, Server};
+    ///
+    /// let io = Server::builder().per_message_deflate(DeflateOptions::default()).build();
+    /// ```
+    #[must_use]
+    pub fn per_message_deflate(mut self, options: impl Into<Option<DeflateOptions>>) -> Self {
+        self.options.per_message_deflate = options.into();
         self
     }
 
