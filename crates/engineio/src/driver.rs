@@ -41,7 +41,7 @@ impl<A: Application> Driver<A> {
         Self::new(registered, request, SessionTransport::Polling(Box::<Polling>::default()))
     }
 
-    /// Creates a session that starts on WebSocket, and queues its open packet.
+    /// Creates a session that starts on WebSocket, and queues its open packet and its initial packet.
     pub(crate) fn websocket(
         registered: SessionGuard<A>,
         request: http::request::Parts,
@@ -49,6 +49,9 @@ impl<A: Application> Driver<A> {
         open: &Packet<'_>,
     ) -> Self {
         websocket.send(open);
+        if let Some(initial) = &registered.engine.options().initial_packet {
+            websocket.send(&initial.as_packet());
+        }
         Self::new(registered, request, SessionTransport::WebSocket(websocket))
     }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use engineio_proto::{
-    CloseReason, Framing, Packet, Payload, RequestError, SessionId, Transport, handshake_json, open_packet,
+    CloseReason, Framing, LengthDelimitedPackets, Packet, Payload, RequestError, SessionId, Transport,
+    encode_payload, handshake_json, open_packet,
 };
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
@@ -40,6 +41,8 @@ pub struct Engine<A>(Arc<Shared<A>>);
 /// The state that the tasks of all sessions share.
 #[derive(Debug)]
 struct Shared<A> {
+    /// The engine handles the requests whose paths begin with this.
+    path_prefix: String,
     options: Options,
     application: A,
     registry: Registry,
@@ -62,6 +65,7 @@ impl<A: Application> Engine<A> {
     /// Creates an engine without sessions.
     pub fn new(options: Options, application: A) -> Self {
         Self(Arc::new(Shared {
+            path_prefix: options.path_prefix(),
             options,
             application,
             registry: Registry::default(),
@@ -82,7 +86,7 @@ impl<A: Application> Engine<A> {
     /// Returns whether the engine handles requests for `path`.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        path.starts_with(&self.0.options.path)
+        path.starts_with(&self.0.path_prefix)
     }
 
     /// Returns the number of open sessions.
@@ -353,7 +357,13 @@ impl<A: Application> Engine<A> {
         let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
         let cookie = self.0.options.cookie.as_ref().map(|cookie| cookie.set_cookie(registered.session.id()));
         tokio::spawn(Driver::polling(registered, parts));
-        Opened::Polling { packets: open.into_bytes(), cookie }
+        let mut packets = open.into_bytes();
+        if let Some(initial) = &self.0.options.initial_packet {
+            let mut packet = Vec::new();
+            Framing::LengthDelimited.write_packet(&initial.as_packet(), &mut packet);
+            encode_payload(LengthDelimitedPackets::new(&packet), &mut packets);
+        }
+        Opened::Polling { packets, cookie }
     }
 
     fn open_websocket(

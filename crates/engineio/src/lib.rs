@@ -27,7 +27,7 @@
 //!     fn on_close(&mut self, _reason: CloseReason, _now: Time, _cx: &mut Context<'_>) {}
 //! }
 //!
-//! let engine = Engine::new(Options { path: "/engine.io/".into(), ..Options::default() }, Echo);
+//! let engine = Engine::new(Options { path: "/engine.io".into(), ..Options::default() }, Echo);
 //! # let _ = engine;
 //! ```
 
@@ -58,7 +58,7 @@ pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Handler, Message};
 pub use hooks::{ConnectionErrorHook, HeadersHook};
-pub use options::{AllowRequest, Options};
+pub use options::{AllowRequest, InitialPacket, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;
 pub use ws_proto::{AllowedOrigins, DeflateOptions, InvalidOrigin, Time};

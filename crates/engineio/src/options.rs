@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engineio_proto::Packet;
 use engineio_proto::server::Settings;
 use http::HeaderMap;
 use http::request::Parts;
@@ -20,8 +21,12 @@ use crate::hooks::{ConnectionErrorHook, HeadersHook};
 /// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The prefix of the paths that the engine handles. Default `/engine.io/`.
+    /// The path of the engine's URLs. The engine handles every request whose path begins with it, after
+    /// [`add_trailing_slash`](Self::add_trailing_slash) is applied. Default `/engine.io`.
     pub path: String,
+    /// Whether the path must end with a slash. Default true: the engine handles `/engine.io/` and `/engine.io/x`, but
+    /// not `/engine.io`. If false, it handles all three, and `/engine.iox`, too.
+    pub add_trailing_slash: bool,
     /// The heartbeat, the transports and the longest message.
     pub protocol: Settings,
     /// The CORS headers. Default none: only pages of the same origin can read the responses.
@@ -40,6 +45,9 @@ pub struct Options {
     ///
     /// A message to many clients is compressed once for each of them.
     pub per_message_deflate: Option<DeflateOptions>,
+    /// A message that the server sends right after the open packet of each session, in the same payload on long-polling.
+    /// Default: none.
+    pub initial_packet: Option<InitialPacket>,
     /// Decides whether the first request of a session is allowed. Default: every request is allowed.
     pub allow_request: Option<AllowRequest>,
     /// How long a check that waits ([`AllowRequest::new_async`]) may take. Protects against handshakes that pile up
@@ -84,7 +92,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            path: "/engine.io/".into(),
+            path: "/engine.io".into(),
+            add_trailing_slash: true,
+            initial_packet: None,
             protocol: Settings::default(),
             cors: None,
             allow_origins: None,
@@ -106,6 +116,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns the prefix of the paths that the engine handles.
+    pub(crate) fn path_prefix(&self) -> String {
+        let slash = if self.add_trailing_slash { "/" } else { "" };
+        let path = self.path.trim_matches('/');
+        if path.is_empty() { "/".into() } else { format!("/{path}{slash}") }
+    }
+
     /// Returns whether a hook needs the head of a request when its response is ready.
     pub(crate) fn keeps_request_heads(&self) -> bool {
         self.initial_headers.is_some() || self.headers.is_some() || self.connection_error.is_some()
@@ -123,6 +140,42 @@ impl Options {
         for hook in initial.into_iter().chain(&self.headers) {
             hook.call(headers, request);
         }
+    }
+}
+
+/// The message that follows the open packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitialPacket {
+    /// A text message. On long-polling it must not contain the character U+001E, which separates packets.
+    Text(String),
+    /// A binary message.
+    Binary(Vec<u8>),
+}
+
+impl InitialPacket {
+    pub(crate) fn as_packet(&self) -> Packet<'_> {
+        match self {
+            Self::Text(text) => Packet::Message(text),
+            Self::Binary(data) => Packet::Binary(data.into()),
+        }
+    }
+}
+
+impl From<&str> for InitialPacket {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for InitialPacket {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<u8>> for InitialPacket {
+    fn from(data: Vec<u8>) -> Self {
+        Self::Binary(data)
     }
 }
 
@@ -169,5 +222,26 @@ impl AllowRequest {
 impl fmt::Debug for AllowRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AllowRequest(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_has_one_slash_at_its_start_and_a_slash_at_its_end_unless_that_is_switched_off() {
+        for (path, with_slash, without) in [
+            ("/engine.io", "/engine.io/", "/engine.io"),
+            ("/engine.io/", "/engine.io/", "/engine.io"),
+            ("a/b", "/a/b/", "/a/b"),
+            ("/", "/", "/"),
+            ("", "/", "/"),
+        ] {
+            let options = Options { path: path.into(), ..Options::default() };
+            assert_eq!(options.path_prefix(), with_slash, "{path}");
+            let options = Options { add_trailing_slash: false, ..options };
+            assert_eq!(options.path_prefix(), without, "{path}");
+        }
     }
 }

@@ -265,3 +265,14 @@ async fn refusals_carry_the_code_and_the_message_of_the_reference() {
     }
     assert_eq!(server.engine.session_count(), 0);
 }
+
+#[tokio::test]
+async fn the_initial_packet_is_in_the_payload_of_the_open_packet() {
+    for (initial, encoded) in [("hé".into(), "4hé"), (vec![1, 2, 3, 4].into(), "bAQIDBA==")] {
+        let server = Server::start(Options { initial_packet: Some(initial), ..Options::default() }).await;
+        let response = server.get("EIO=4&transport=polling").await.response().await;
+        let (open, rest) = response.body.split_once('\x1e').expect("two packets");
+        assert!(open.starts_with("0{\"sid\":\"") && open.ends_with("\"maxPayload\":1000000}"), "{open}");
+        assert_eq!(rest, encoded);
+    }
+}

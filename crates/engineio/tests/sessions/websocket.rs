@@ -247,3 +247,31 @@ async fn a_client_that_vanishes_behind_its_request_leaves_no_session() {
     opened.expect_end(CloseReason::TransportClose).await;
     server.expect_no_sessions().await;
 }
+
+#[tokio::test]
+async fn the_initial_packet_is_the_message_after_the_open_packet() {
+    let options = Options { initial_packet: Some("hello".into()), ..Options::default() };
+    let mut server = Server::start(options).await;
+    let (mut client, opened) = server.open_websocket().await;
+    opened.session.send_text("after");
+    client.expect("4hello").await;
+    client.expect("4after").await;
+}
+
+#[tokio::test]
+async fn the_initial_packet_takes_the_form_that_the_client_wants() {
+    let options = Options { initial_packet: Some(vec![1, 2, 3].into()), ..Options::default() };
+    let mut server = Server::start(options).await;
+    for (parameter, expected) in
+        [("", Event::Binary((&[1, 2, 3]).into())), ("&b64=1", Event::Text("bAQID".into()))]
+    {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let query = format!("EIO=4&transport=websocket{parameter}");
+        let mut client = WebSocket::connect(Box::new(stream), &query, &[]).await;
+        assert!(client.recv_text().await.expect("an open packet").starts_with("0{"));
+        let opened = server.opened().await;
+        opened.session.send_text("after");
+        assert_eq!(client.recv().await, Some(expected));
+        client.expect("4after").await;
+    }
+}

@@ -171,6 +171,16 @@ async fn expect_base64(client: &mut WebSocket) {
 }
 
 #[tokio::test]
+async fn the_initial_packet_comes_before_compressed_messages() {
+    let options = Options { initial_packet: Some("hello".into()), ..compressing() };
+    let mut server = Server::start(options).await;
+    let (mut client, opened, _) = open(&mut server, OFFER).await;
+    opened.session.send_text(&"x".repeat(2_000));
+    assert_eq!(next_message(&mut client).await, (false, "4hello".into()));
+    assert_eq!(next_message(&mut client).await, (true, format!("4{}", "x".repeat(2_000))));
+}
+
+#[tokio::test]
 async fn a_long_queue_arrives_whole_and_in_order() {
     const MESSAGES: usize = 2_000;
     let mut server = Server::start(compressing()).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapter::{Adapter, InMemoryAdapter};
 use engineio::{
     AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors, DeflateOptions, Engine,
-    HeadersHook, HttpCompression, Options, Transport,
+    HeadersHook, HttpCompression, InitialPacket, Options, Transport,
 };
 use handlers::{HandlerError, StateMap};
 use http::HeaderMap;
@@ -40,7 +40,7 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            options: Options { path: "/socket.io/".into(), ..Options::default() },
+            options: Options { path: "/socket.io".into(), ..Options::default() },
             limits: Limits::default(),
             connect_timeout: None,
             http: HttpLimits::default(),
@@ -53,10 +53,27 @@ impl Builder {
         }
     }
 
-    /// Sets the URL path for Socket.IO requests. Default `/socket.io`.
+    /// Sets the URL path for Socket.IO requests. Default `/socket.io`. The server handles all paths that begin with it
+    /// and a slash.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
-        self.options.path = format!("/{}/", path.trim_matches('/'));
+        self.options.path = path.into();
+        self
+    }
+
+    /// Sets whether the path must end with a slash. Default true: the server does not handle `/socket.io`. If false, it
+    /// handles all paths that begin with `/socket.io`; even `/socket.iox`. Clients have the same option.
+    #[must_use]
+    pub fn add_trailing_slash(mut self, add: bool) -> Self {
+        self.options.add_trailing_slash = add;
+        self
+    }
+
+    /// Sets a message that the server sends right after the open packet of each connection, in the same response on
+    /// long-polling. A Socket.IO client expects an encoded Socket.IO packet. Default: none.
+    #[must_use]
+    pub fn initial_packet(mut self, packet: impl Into<InitialPacket>) -> Self {
+        self.options.initial_packet = Some(packet.into());
         self
     }
 

@@ -77,3 +77,27 @@ fn what_a_program_awaits_is_send() {
         is_send(&(io.clone(), socket.clone()));
     };
 }
+
+#[tokio::test]
+async fn the_path_needs_its_slash_unless_that_is_switched_off() {
+    const QUERY: &str = "?EIO=4&transport=polling";
+    for (path, add_slash, handled) in [
+        ("/socket.io/", true, true),
+        ("/socket.io/longer", true, true),
+        ("/socket.io", true, false),
+        ("/socket.iox", true, false),
+        ("/socket.io", false, true),
+        ("/socket.io/", false, true),
+        ("/socket.iox", false, true),
+        ("/socket", false, false),
+    ] {
+        let io = program().0.add_trailing_slash(add_slash).build();
+        let router = Router::new().fallback(async || "from the router").layer(io.layer());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let response = plain_get(address, &format!("{path}{QUERY}")).await;
+        assert_eq!(response.contains("\r\n\r\n0{\"sid\":\""), handled, "{path} {add_slash}: {response}");
+        assert_eq!(response.ends_with("from the router"), !handled, "{path} {add_slash}: {response}");
+    }
+}
