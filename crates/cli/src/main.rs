@@ -3,14 +3,26 @@
 mod application;
 mod args;
 mod log;
+mod output;
 mod serve;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::{Cli, Command};
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Cli::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Cli::parse()) else { return ExitCode::SUCCESS };
+    // Returning the error would print it too, but would wait until somebody reads it.
+    let print = move || drop(writeln!(io::stderr(), "Error: {error:?}"));
+    output::in_background(print).wait_at_most(Duration::from_secs(1));
+    ExitCode::FAILURE
+}
+
+fn run(arguments: Cli) -> anyhow::Result<()> {
     let _log = log::init(&arguments.log)?;
     let Command::Serve(serve) = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(serve))

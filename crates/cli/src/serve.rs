@@ -22,6 +22,7 @@ use tower::Layer;
 
 use crate::application;
 use crate::args::ServeArgs;
+use crate::output;
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
@@ -52,8 +53,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let greeting = format!(
         "listening on {http}://{address}\n  Socket.IO  {http}://{address}/socket.io/\n  WebSocket  {websocket}://{address}/ws (echoes each message)\n"
     );
-    // Standard output may be closed already, for instance after `| head -1`. That must not stop the server.
-    let _ = io::stdout().write_all(greeting.as_bytes());
+    // Standard output may be closed already, for instance after `| head -1`, or a full pipe. Neither may stop the server.
+    drop(output::in_background(move || drop(io::stdout().write_all(greeting.as_bytes()))));
 
     let (stopping, stopped) = watch::channel(false);
     let connections = TaskTracker::new();

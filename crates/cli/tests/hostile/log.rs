@@ -1,6 +1,7 @@
 //! A log that nobody reads, and peers that fill it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::raw_client::{Connection, WebSocket};
@@ -18,8 +19,7 @@ fn cause_line(server: &Server) {
 
 #[test]
 fn a_log_that_nobody_reads_blocks_neither_the_server_nor_its_shutdown() {
-    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(&[b'x'; PIPE]).expect("the pipe has room");
+    let (_reader, writer) = full_pipe();
     let mut server = Server::with_log("debug", writer);
     let canary = server.canary();
     for _ in 0..200 {
@@ -30,10 +30,41 @@ fn a_log_that_nobody_reads_blocks_neither_the_server_nor_its_shutdown() {
     assert!(server.exit_within(Duration::from_secs(8)).success());
 }
 
+/// Returns a pipe without free capacity. Nobody reads it while the reader exists.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b'x'; PIPE]).expect("the pipe has capacity");
+    (reader, writer)
+}
+
+/// `2>&1` makes standard output and standard error the same pipe. When the queue of the log is full too, there is no
+/// place where the end of the process could report anything.
+#[test]
+fn output_and_a_log_in_one_pipe_that_nobody_reads_block_neither_the_server_nor_its_shutdown() {
+    let (_reader, writer) = full_pipe();
+    let mut server = Server::with_output("debug", writer);
+    let canary = server.canary();
+    // More lines than the queue takes.
+    for _ in 0..6_000 {
+        cause_line(&server);
+    }
+    canary.noticed_nothing();
+    server.terminate();
+    assert!(server.exit_within(Duration::from_secs(8)).success());
+}
+
+#[test]
+fn a_server_that_cannot_start_ends_although_nobody_reads_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let (_reader, writer) = full_pipe();
+    let mut server = Server::spawn_with_output("warn", address, writer);
+    assert!(!server.exit_within(Duration::from_secs(8)).success());
+}
+
 #[test]
 fn the_log_says_how_many_lines_are_missing() {
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(&[b'x'; PIPE]).expect("the pipe has room");
+    let (reader, writer) = full_pipe();
     let server = Server::with_log("debug", writer);
     for _ in 0..6_000 {
         cause_line(&server);

@@ -36,25 +36,36 @@ impl Server {
 
     /// Starts a server whose standard output and error are a pipe with a closed read end.
     pub(crate) fn start_with_closed_output() -> Self {
+        let (_, output) = std::io::pipe().expect("a pipe");
+        Self::with_output("warn", output)
+    }
+
+    /// Starts a server whose log has this filter, and whose standard output and error are this pipe.
+    pub(crate) fn with_output(filter: &str, output: PipeWriter) -> Self {
         // The test chooses the port, because the server cannot print it.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("it is bound");
         drop(free);
-        let (_, output) = std::io::pipe().expect("a pipe");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
-        let process = command
-            .args(["--listen", &address.to_string()])
-            .stdout(output.try_clone().expect("a descriptor"))
-            .stderr(output)
-            .spawn()
-            .expect("the binary runs");
-        let mut server = Self { process, _stdout: None, address };
+        let mut server = Self::spawn_with_output(filter, address, output);
         while TcpStream::connect(address).is_err() {
             let ended = server.process.try_wait().expect("a process of ours");
             assert!(ended.is_none(), "it ended: {ended:?}");
             std::thread::yield_now();
         }
         server
+    }
+
+    /// The same, without waiting until it listens on this address.
+    pub(crate) fn spawn_with_output(filter: &str, address: SocketAddr, output: PipeWriter) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
+        let process = command
+            .args(["--listen", &address.to_string()])
+            .env("TIDEWIRE_LOG", filter)
+            .stdout(output.try_clone().expect("a descriptor"))
+            .stderr(output)
+            .spawn()
+            .expect("the binary runs");
+        Self { process, _stdout: None, address }
     }
 
     /// Starts a server whose log has this filter and goes to this pipe.
