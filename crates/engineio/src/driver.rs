@@ -59,10 +59,10 @@ impl<A: Application> Driver<A> {
         let SessionGuard { engine, session, .. } = &registered;
         let machine = Machine::new(Revision::V4, session.transport(), &engine.options().protocol, net::now());
         let handler = engine.application().on_open(engine, session.clone(), request);
-        let receiver = PacketDispatcher::new(machine, handler, session.clone());
+        let dispatcher = PacketDispatcher::new(machine, handler, session.clone());
         Self {
             guard: registered,
-            dispatcher: receiver,
+            dispatcher,
             transport,
             candidate: None,
             deadline: DeadlineTimer::new(),

@@ -377,7 +377,7 @@ impl<A: Application> Engine<A> {
             Err(error) => return self.refuse_handshake(&error, &parts),
         };
         let deflate = self.negotiate_deflate(&accepted);
-        let outbox_framing = WebSocket::outbox_framing(framing, deflate.is_some());
+        let outbox_framing = WebSocket::outbox_framing_for(framing, deflate.is_some());
         let Some(registered) = self.new_session(Transport::WebSocket, outbox_framing) else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };

@@ -48,7 +48,7 @@ pub(crate) struct OutputStatus {
 }
 
 impl SessionTransport {
-    /// Passes what has arrived to `receiver`. Returns `true` if there may be more input than one turn should handle.
+    /// Passes what has arrived to `dispatcher`. Returns `true` if there may be more input than one turn should handle.
     ///
     /// # Errors
     /// Returns the reason if the session must be closed.

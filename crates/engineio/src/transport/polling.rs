@@ -53,12 +53,12 @@ pub(crate) struct PostRequest {
 impl Polling {
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
         let Some(post) = self.unfinished_post.take() else { return Ok(false) };
-        self.handle_post(post, receiver, now, cx)?;
+        self.handle_post(post, dispatcher, now, cx)?;
         Ok(true)
     }
 
@@ -67,11 +67,11 @@ impl Polling {
     pub(crate) fn handle_post<H: Handler>(
         &mut self,
         post: PostRequest,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.unfinished_post = post.handle(receiver, Some(MAX_PACKETS_PER_TURN), now, cx)?;
+        self.unfinished_post = post.handle(dispatcher, Some(MAX_PACKETS_PER_TURN), now, cx)?;
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Polling {
     /// Moves the queued packets to `next`, and tells a waiting GET that the session has upgraded. Returns a POST that
     /// is not handled yet.
     pub(super) fn drain_to(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) -> Option<PostRequest> {
-        outbox.change_framing(next.framing(), &mut self.queue);
+        outbox.change_framing(next.outbox_framing(), &mut self.queue);
         next.append_reframed(&mut self.queue);
         if let Some(poll) = self.pending_poll.take() {
             let _ = poll.send(PollReply::Upgraded);
@@ -217,11 +217,11 @@ impl PostRequest {
     /// Handles all packets, even if the handler accepts none now.
     pub(crate) fn handle_all<H: Handler>(
         self,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        self.handle(receiver, None, now, cx).map(|_| ())
+        self.handle(dispatcher, None, now, cx).map(|_| ())
     }
 
     /// Responds with `ok`: the session is over, and the client is told by its poll.
@@ -233,19 +233,19 @@ impl PostRequest {
     /// itself if packets are left.
     fn handle<H: Handler>(
         mut self,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         limit: Option<usize>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<Option<Self>, CloseReason> {
         let mut packets = 0;
         loop {
-            if limit.is_some_and(|limit| packets == limit || !receiver.wants_input()) {
+            if limit.is_some_and(|limit| packets == limit || !dispatcher.wants_input()) {
                 return Ok(Some(self));
             }
             packets += 1;
             let Some(packet) = self.payload.next_packet() else { break };
-            if let Err(reason) = receiver.handle_packet(packet, now, cx) {
+            if let Err(reason) = dispatcher.handle_packet(packet, now, cx) {
                 // The response is "ok" all the same, as in Node.
                 let _ = self.response_sender.send(());
                 return Err(reason);

@@ -33,7 +33,7 @@ pub(crate) struct WebSocket {
     stream: WebSocketStream<Stream>,
     /// If more bytes than this are unsent, nothing more is read.
     high_water_mark: usize,
-    /// The form of the packets in its queue.
+    /// The form of the packets on the wire.
     framing: Framing,
     /// Set if permessage-deflate was negotiated. Messages then pass through it on their way from the outbox.
     compressed: Option<Box<CompressedOutput>>,
@@ -70,15 +70,15 @@ impl WebSocket {
     }
 
     /// Returns the form in which messages wait in the outbox of a connection whose frames have this form. Messages that
-    /// are ready to be sent are framed only once for all their receivers. Messages that the connection compresses get
+    /// are ready to be sent are framed only once for all their dispatchers. Messages that the connection compresses get
     /// their frames afterwards.
-    pub(crate) fn outbox_framing(framing: Framing, is_compressed: bool) -> Framing {
+    pub(crate) fn outbox_framing_for(framing: Framing, is_compressed: bool) -> Framing {
         if is_compressed { Framing::LengthDelimited } else { framing }
     }
 
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
-        receiver: &mut PacketDispatcher<H>,
+        dispatcher: &mut PacketDispatcher<H>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
@@ -91,14 +91,15 @@ impl WebSocket {
             let mut events = 0_usize;
             let read = self.stream.poll_read(now, cx, |event, cx| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
-                if let Err(reason) = receiver.handle_packet(packet, now, cx) {
+                if let Err(reason) = dispatcher.handle_packet(packet, now, cx) {
                     failed = Some(reason);
                     return ControlFlow::Break(());
                 }
                 events += 1;
                 // Large responses are sent before more is read: a client that sends many requests at once and reads as
                 // fast as it can is not a slow reader.
-                if events.is_multiple_of(BUFFER_CHECK_INTERVAL) && receiver.buffered() > MAX_BUFFERED_IN_READ
+                if events.is_multiple_of(BUFFER_CHECK_INTERVAL)
+                    && dispatcher.buffered() > MAX_BUFFERED_IN_READ
                 {
                     return ControlFlow::Break(());
                 }
@@ -111,7 +112,7 @@ impl WebSocket {
                 (Poll::Ready(Ok(())), None) => {}
             }
             // Inflation takes long, so other tasks run between two reads.
-            if self.stream.has_buffered_input() || self.stream.is_inflating() || !receiver.wants_input() {
+            if self.stream.has_buffered_input() || self.stream.is_inflating() || !dispatcher.wants_input() {
                 return Ok(true);
             }
         }
@@ -131,9 +132,9 @@ impl WebSocket {
         self.stream.queue_mut().push_with(|out| framing.write_packet(packet, out));
     }
 
-    /// Returns the form in which packets are queued for this connection.
-    pub(super) fn framing(&self) -> Framing {
-        Self::outbox_framing(self.framing, self.compressed.is_some())
+    /// Returns the form of the packets in the outbox of this connection.
+    pub(super) fn outbox_framing(&self) -> Framing {
+        Self::outbox_framing_for(self.framing, self.compressed.is_some())
     }
 
     /// Appends packets that were queued for another transport. Data that many sessions share is not copied.
@@ -157,7 +158,7 @@ impl WebSocket {
     }
 
     pub(crate) fn poll_output(&mut self, outbox: &Outbox<Framing>, cx: &mut Context<'_>) -> OutputStatus {
-        let attention = match &mut self.compressed {
+        let signals = match &mut self.compressed {
             None => outbox.drain_and_take_signals(self.stream.queue_mut()),
             Some(compressed) => {
                 compressed.drain(outbox, self.stream.queue_mut());
@@ -173,12 +174,7 @@ impl WebSocket {
             // Other tasks run before the next messages are compressed.
             cx.waker().wake_by_ref();
         }
-        OutputStatus {
-            close_reason: failed,
-            unsent: self.unsent(),
-            is_writable: flushed.is_ready(),
-            signals: attention,
-        }
+        OutputStatus { close_reason: failed, unsent: self.unsent(), is_writable: flushed.is_ready(), signals }
     }
 
     pub(crate) fn close(&mut self, outbox: &Outbox<Framing>, now: Time) {
@@ -206,7 +202,7 @@ impl WebSocket {
     ) -> ProbeOutcome {
         for _ in 0..MAX_READS_PER_TURN {
             let mut send_pong = false;
-            let mut step = None;
+            let mut outcome = None;
             let read = self.stream.poll_read(now, cx, |event, _| {
                 let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
                 match machine.handle_candidate_packet(&packet, now) {
@@ -215,16 +211,16 @@ impl WebSocket {
                         return ControlFlow::Continue(());
                     }
                     // The new transport reads what the client has sent after this packet.
-                    CandidateAction::Switch(_) => step = Some(ProbeOutcome::Switch),
-                    CandidateAction::CloseCandidate => step = Some(ProbeOutcome::Failed),
+                    CandidateAction::Switch(_) => outcome = Some(ProbeOutcome::Switch),
+                    CandidateAction::CloseCandidate => outcome = Some(ProbeOutcome::Failed),
                 }
                 ControlFlow::Break(())
             });
             if send_pong {
                 self.send(&Packet::PROBE_PONG);
             }
-            if let Some(step) = step {
-                return step;
+            if let Some(outcome) = outcome {
+                return outcome;
             }
             let failed = matches!(read, Poll::Ready(Err(_)))
                 || matches!(self.stream.poll_flush(cx), Poll::Ready(Err(_)))

@@ -57,15 +57,15 @@ impl Deflater {
             own.compress(payload, out);
             return true;
         }
-        let place =
+        let index =
             usize::from(self.params.window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS) - MIN_WINDOW_BITS);
-        let shared = SHARED.try_with(|shared| shared.borrow_mut()[place].take()).ok().flatten();
+        let shared = SHARED.try_with(|shared| shared.borrow_mut()[index].take()).ok().flatten();
         let mut shared = shared
             .filter(|shared| shared.params == self.params)
             .unwrap_or_else(|| Compressor::new(self.params));
         shared.zlib.reset();
         shared.compress(payload, out);
-        let _ = SHARED.try_with(|all| all.borrow_mut()[place].replace(shared));
+        let _ = SHARED.try_with(|all| all.borrow_mut()[index].replace(shared));
         out.len() < payload.len()
     }
 

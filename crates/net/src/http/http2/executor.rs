@@ -126,7 +126,7 @@ async fn run_request(
     write_timeout: Duration,
 ) {
     let mut task = pin!(task);
-    let mut waiting = WriteTimeout { chunk: 0, sleep: None };
+    let mut waiting = WriteTimeout { chunk: 0, timeout: None };
     poll_fn(|cx| {
         if task.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -143,17 +143,17 @@ async fn run_request(
 /// A timeout that runs while the peer reads nothing.
 struct WriteTimeout {
     chunk: u32,
-    sleep: Option<Pin<Box<PeerTimeout>>>,
+    timeout: Option<Pin<Box<PeerTimeout>>>,
 }
 
 impl WriteTimeout {
     fn poll(&mut self, chunk: u32, write_timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
         if chunk != self.chunk {
             self.chunk = chunk;
-            self.sleep = (chunk != 0).then(|| Box::pin(PeerTimeout::new(write_timeout)));
+            self.timeout = (chunk != 0).then(|| Box::pin(PeerTimeout::new(write_timeout)));
         }
-        match &mut self.sleep {
-            Some(sleep) => sleep
+        match &mut self.timeout {
+            Some(timeout) => timeout
                 .as_mut()
                 .poll(cx)
                 .map(|()| tracing::debug!("resetting an HTTP/2 stream: the peer does not read the response")),
