@@ -214,8 +214,8 @@ impl Reframer {
     }
 
     /// Calls `packet` with the new header and the data of each packet in the next piece. If the data becomes base64, it
-    /// comes with the header, and the second argument is empty. A piece must end between two
-    /// packets, or between the header and the data of a packet. Any other incomplete packet is dropped.
+    /// comes with the header, and the second argument is empty. A piece must end between two packets, or between the
+    /// header and the data of a packet. Any other incomplete packet is dropped.
     pub fn reframe<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
         while let Some((kind, data)) = self.read(&mut piece) {
             if self.framing.base64_prefix(kind).is_some() {

@@ -1,8 +1,8 @@
 //! JSONP: polling for browsers that cannot send requests to other origins except by a script or a form.
 //!
-//! A GET has a parameter `j`, a number, and its response is a script that calls `___eio[j]` with the payload as a string.
-//! A POST is a form with the payload in the field `d`. The payloads are those of either revision. In revision 3 they must
-//! have the text form, which is `base64` in [`revision3::encode_payload`](crate::revision3::encode_payload).
+//! A GET has the parameter `j`, which is a number. Its response is a script that calls `___eio[j]` with the payload as a
+//! string. A POST is a form with the payload in the field `d`. The payloads are those of either revision. In revision 3
+//! they must have the text form: set `base64` of [`revision3::encode_payload`](crate::revision3::encode_payload).
 
 use std::io;
 

@@ -172,8 +172,8 @@ impl EncodedMessage<'_> {
     }
 
     /// Writes the message in this framing. Calls `part` once for the text with its header, and twice for each
-    /// attachment: with the header and with the data. An attachment that becomes base64 is one part. The header of the text goes into the headroom, so the text is not
-    /// copied.
+    /// attachment: with the header and with the data. An attachment that becomes base64 is one part. The header of the
+    /// text goes into the headroom, so the text is not copied.
     pub fn write(self, framing: Framing, mut part: impl FnMut(&[u8])) {
         let MessageEncoder { text, packet_start: start, attachments, .. } = self.encoder;
         let header = framing.header(DataKind::Text, text.len() - *start);

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_silent_after_the_stop_of_the_process_times_out_once_more() {
+    fn a_client_that_is_silent_after_the_stop_of_the_process_times_out_after_the_second_period() {
         let mut session = session(Transport::Polling);
         session.handle_timeout(at(25));
         assert_eq!(session.handle_timeout(at(75)), None);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_is_silent_after_the_stop_of_the_process_is_closed_once_more() {
+    fn a_candidate_that_is_silent_after_the_stop_of_the_process_is_closed_after_the_second_period() {
         let mut session = session(Transport::Polling);
         session.begin_upgrade(Transport::WebSocket, at(1));
         assert_eq!(session.handle_timeout(at(20)), None);

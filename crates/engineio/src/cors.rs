@@ -194,7 +194,8 @@ impl Cors {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         }
         if !matches!(self.origins, Origins::Any) {
-            // Set this header even if the origin is not listed: a cache must not return a response for one origin to another.
+            // Set this header even if the origin is not listed: a cache must not return a response for one origin to
+            // another.
             headers.insert(VARY, HeaderValue::from_static("Origin"));
         }
         if self.credentials {

@@ -117,9 +117,9 @@ impl<A: Application> Engine<A> {
     ///
     /// The request takes effect when this method is called, even if the future is never polled. The exception is a
     /// request that opens a session while [`AllowRequest::new_async`](crate::AllowRequest::new_async) decides: it takes
-    /// effect once the check has allowed it. Drop the future if the
-    /// client disconnects: this closes the session of a waiting poll, or of a POST whose body has not been read to its
-    /// end. Once the future is ready, the session treats the response as delivered.
+    /// effect once the check has allowed it. Drop the future if the client disconnects: this closes the session of a
+    /// waiting poll, or of a POST whose body has not been read to its end. Once the future is ready, the session treats
+    /// the response as delivered.
     pub fn handle<B>(
         &self,
         mut request: Request<B>,

@@ -40,8 +40,8 @@ impl fmt::Debug for PendingOpen {
     }
 }
 
-/// What a page of an origin is told that is not in [`Options::allow_origins`].
-const FOREIGN_ORIGIN: &str = "pages of this origin may not connect";
+/// The message for pages whose origin is not in [`Options::allow_origins`].
+const ORIGIN_NOT_ALLOWED: &str = "pages of this origin may not connect";
 
 /// The query parameters that the engine reads. If a parameter occurs twice, the last value counts.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,10 +83,10 @@ pub(crate) fn check_request(
     let transport = named
         .filter(|transport| options.protocol.transports.contains(transport))
         .ok_or_else(|| ConnectionError::UnknownTransport { transport: query.transport.clone() })?;
-    // Before the session id, so that a foreign page does not learn which sessions exist.
+    // Before the session id, so that a page of another origin does not learn which sessions exist.
     if options.allow_origins.as_ref().is_some_and(|list| !list.allows_request(&request.uri, &request.headers))
     {
-        return Err(ConnectionError::Forbidden { message: FOREIGN_ORIGIN.to_owned() });
+        return Err(ConnectionError::Forbidden { message: ORIGIN_NOT_ALLOWED.to_owned() });
     }
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.sid.is_none()) {
         // This is a WebSocket handshake with `transport=polling`, or a plain request that opens a session with
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn over_http_2_a_websocket_is_asked_for_by_connect_and_by_nothing_else() {
+    fn over_http_2_only_connect_opens_a_websocket() {
         let asked = |method, upgrade| {
             let uri = "https://example.com/socket.io/?EIO=4&transport=websocket";
             let request = http::Request::builder().method(method).version(Version::HTTP_2).uri(uri);

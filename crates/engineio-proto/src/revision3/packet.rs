@@ -25,8 +25,8 @@ pub(crate) fn parse_binary(data: &[u8]) -> Result<Packet<'_>, ParseError> {
     packet(kind, || data.into())
 }
 
-/// Returns a packet that is marked as binary. No client sends another type than a message in this form. The Node server
-/// takes the type of any such packet for valid, and so its data is not text that means something.
+/// Returns a packet that is marked as binary. In this form, clients send only messages. The Node server
+/// accepts the other types too. Their data has no meaning, so it is dropped.
 fn packet<'a>(kind: u8, data: impl FnOnce() -> Cow<'a, [u8]>) -> Result<Packet<'a>, ParseError> {
     match kind {
         0 => Ok(Packet::Open("")),

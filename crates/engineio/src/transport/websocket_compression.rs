@@ -1,8 +1,8 @@
 //! Compresses the messages of a WebSocket session that has negotiated permessage-deflate.
 //!
-//! The outbox of such a session holds packets without frames. They stay there, shared with other sessions, until the
-//! connection accepts more bytes. Only then are they compressed. So a client that reads slowly costs no compression and
-//! no copy, and the sessions without compression share their frames as before.
+//! The outbox of such a session holds packets without frames. The packets are compressed only when the
+//! connection accepts more bytes. Until then they are shared with other sessions. So a client that reads slowly costs no
+//! compression and no copy, and sessions without compression still share their frames.
 
 use std::borrow::Cow;
 

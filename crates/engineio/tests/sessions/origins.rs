@@ -6,7 +6,7 @@ use crate::support::{Server, text, websocket_request};
 
 const FORBIDDEN: &str = r#"{"code":4,"message":"pages of this origin may not connect"}"#;
 const OURS: &str = "Origin: https://app.example\r\n";
-const FOREIGN: &str = "Origin: https://evil.example\r\n";
+const OTHER_ORIGIN: &str = "Origin: https://evil.example\r\n";
 
 async fn server() -> Server {
     let origins = AllowedOrigins::new(["https://App.example:443"]).expect("an origin");
@@ -24,10 +24,10 @@ fn handshake(query: &str, origin: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_foreign_page_opens_no_session() {
+async fn a_page_of_another_origin_opens_no_session() {
     let server = server().await;
-    server.send(&open(FOREIGN)).await.response().await.expect(403, FORBIDDEN);
-    let refused = server.send(&handshake("EIO=4&transport=websocket", FOREIGN)).await.response().await;
+    server.send(&open(OTHER_ORIGIN)).await.response().await.expect(403, FORBIDDEN);
+    let refused = server.send(&handshake("EIO=4&transport=websocket", OTHER_ORIGIN)).await.response().await;
     refused.expect(400, "pages of this origin may not connect");
     assert_eq!(server.engine.session_count(), 0);
     let accepted = server.send(&open(OURS)).await.response().await;
@@ -37,15 +37,15 @@ async fn a_foreign_page_opens_no_session() {
 }
 
 #[tokio::test]
-async fn a_foreign_page_cannot_use_a_session_whose_id_it_knows_and_does_not_harm_it() {
+async fn a_page_of_another_origin_cannot_use_a_session_whose_id_it_knows_and_does_not_harm_it() {
     let mut server = server().await;
     let (client, mut opened) = server.open_polling().await;
-    client.request("GET", FOREIGN, "").await.response().await.expect(403, FORBIDDEN);
-    let post = format!("{FOREIGN}Content-Length: 7\r\n");
+    client.request("GET", OTHER_ORIGIN, "").await.response().await.expect(403, FORBIDDEN);
+    let post = format!("{OTHER_ORIGIN}Content-Length: 7\r\n");
     client.request("POST", &post, "4stolen").await.response().await.expect(403, FORBIDDEN);
-    client.request("PUT", FOREIGN, "").await.response().await.expect(403, FORBIDDEN);
+    client.request("PUT", OTHER_ORIGIN, "").await.response().await.expect(403, FORBIDDEN);
     let query = client.query().replace("transport=polling", "transport=websocket");
-    let refused = server.send(&handshake(&query, FOREIGN)).await.response().await;
+    let refused = server.send(&handshake(&query, OTHER_ORIGIN)).await.response().await;
     refused.expect(400, "pages of this origin may not connect");
 
     let post = format!("{OURS}Content-Length: 5\r\n");
@@ -54,10 +54,10 @@ async fn a_foreign_page_cannot_use_a_session_whose_id_it_knows_and_does_not_harm
 }
 
 #[tokio::test]
-async fn a_foreign_page_does_not_learn_which_sessions_exist() {
+async fn a_page_of_another_origin_does_not_learn_which_sessions_exist() {
     let server = server().await;
     let query = "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA";
     let request =
-        format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{FOREIGN}\r\n");
+        format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{OTHER_ORIGIN}\r\n");
     server.send(request.as_bytes()).await.response().await.expect(403, FORBIDDEN);
 }

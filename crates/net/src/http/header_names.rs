@@ -26,8 +26,8 @@ pub(crate) fn spell_as_rfc_6455<B>(response: &mut Response<B>) {
     response.extensions_mut().extend(EXTENSIONS.get_or_init(parse_spellings).clone());
 }
 
-/// Lets hyper parse [`SPELLINGS`]. hyper writes names as an extension of the response says, but only hyper can create
-/// this extension: when it parses a message and preserves its spelling.
+/// Lets hyper parse [`SPELLINGS`]. hyper writes names as an extension of the response says. Only hyper can create
+/// this extension: it does so when it parses a request.
 fn parse_spellings() -> Extensions {
     let parsed = Mutex::new(Extensions::new());
     let service = service_fn(|request: Request<Incoming>| {

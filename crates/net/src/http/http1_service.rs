@@ -1,4 +1,4 @@
-//! What an HTTP/1.1 request must satisfy, and hyper does not check, before the program sees it.
+//! Rejects HTTP/1.1 requests that are ambiguous and that hyper would accept.
 
 use std::future::Future;
 use std::pin::Pin;

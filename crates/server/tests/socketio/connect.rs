@@ -299,5 +299,5 @@ async fn the_backlog_of_the_builder_takes_precedence_over_that_of_the_http_limit
     let address = listener.local_addr().expect("an address");
     // If the queue is full, the system tries again after a second.
     let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
-    (0..150).map(connect).collect::<Result<Vec<_>, _>>().expect("the queue has places");
+    (0..150).map(connect).collect::<Result<Vec<_>, _>>().expect("the queue has capacity");
 }
