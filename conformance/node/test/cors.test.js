@@ -20,28 +20,28 @@ describe("a browser on another origin", () => {
   const server = serverForTests(startApplication);
 
   it("is welcome by default", async () => {
-    const answer = await request(engineUrl(server.url), { headers });
-    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [200, "*"]);
+    const response = await request(engineUrl(server.url), { headers });
+    assert.deepEqual([response.status, response.headers[ALLOW_ORIGIN]], [200, "*"]);
   });
 
   it("may read the refusals as well", async () => {
-    const answer = await request(engineUrl(server.url, { sid: "A".repeat(20) }), { headers });
-    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [400, "*"]);
+    const response = await request(engineUrl(server.url, { sid: "A".repeat(20) }), { headers });
+    assert.deepEqual([response.status, response.headers[ALLOW_ORIGIN]], [400, "*"]);
   });
 
   it("may write", async () => {
     const { sid } = JSON.parse((await request(engineUrl(server.url))).body.slice(1));
-    const answer = await request(engineUrl(server.url, { sid }), { method: "POST", headers, body: "40" });
-    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [200, "*"]);
+    const response = await request(engineUrl(server.url, { sid }), { method: "POST", headers, body: "40" });
+    assert.deepEqual([response.status, response.headers[ALLOW_ORIGIN]], [200, "*"]);
   });
 
-  it("gets its preflight answered", async () => {
-    const answer = await request(engineUrl(server.url), preflight);
-    assert.deepEqual([answer.status, answer.body], [204, ""]);
-    assert.equal(answer.headers[ALLOW_ORIGIN], "*");
-    assert.equal(answer.headers["access-control-allow-methods"], "GET,HEAD,PUT,PATCH,POST,DELETE");
-    assert.equal(answer.headers["access-control-allow-headers"], "x-token, content-type");
-    assert.match(answer.headers.vary, /Access-Control-Request-Headers/i);
+  it("gets a response to its preflight request", async () => {
+    const response = await request(engineUrl(server.url), preflight);
+    assert.deepEqual([response.status, response.body], [204, ""]);
+    assert.equal(response.headers[ALLOW_ORIGIN], "*");
+    assert.equal(response.headers["access-control-allow-methods"], "GET,HEAD,PUT,PATCH,POST,DELETE");
+    assert.equal(response.headers["access-control-allow-headers"], "x-token, content-type");
+    assert.match(response.headers.vary, /Access-Control-Request-Headers/i);
   });
 });
 
@@ -52,8 +52,8 @@ describe("an allowed origin that is not written as browsers write it", () => {
 
   for (const origin of [ORIGIN, "http://localhost", "https://a.pages.example", "file://", "null"]) {
     ours(`is the same for polling and for a WebSocket: ${origin}`, async () => {
-      const answer = await request(engineUrl(server.url), { headers: { origin } });
-      assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [200, origin]);
+      const response = await request(engineUrl(server.url), { headers: { origin } });
+      assert.deepEqual([response.status, response.headers[ALLOW_ORIGIN]], [200, origin]);
       const conversation = await Conversation.open(`${server.webSocketUrl}/ws`, { headers: { origin } });
       conversation.send("hello");
       assert.equal(await conversation.receive(), "hello");
@@ -74,28 +74,28 @@ describe("with one allowed origin", () => {
   const server = serverForTests(startApplication, { args: ["--allow-origin", ORIGIN] });
 
   it("its pages are welcome, and caches are told", async () => {
-    const answer = await request(engineUrl(server.url), { headers });
-    assert.equal(answer.headers[ALLOW_ORIGIN], ORIGIN);
-    assert.match(answer.headers.vary, /Origin/i);
+    const response = await request(engineUrl(server.url), { headers });
+    assert.equal(response.headers[ALLOW_ORIGIN], ORIGIN);
+    assert.match(response.headers.vary, /Origin/i);
   });
 
-  it("its pages get their preflight answered", async () => {
-    const answer = await request(engineUrl(server.url), preflight);
-    assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [204, ORIGIN]);
+  it("its pages get a response to their preflight requests", async () => {
+    const response = await request(engineUrl(server.url), preflight);
+    assert.deepEqual([response.status, response.headers[ALLOW_ORIGIN]], [204, ORIGIN]);
   });
 
   it("other pages are not named", async () => {
-    const answer = await request(engineUrl(server.url), { headers: { origin: "https://other.example" } });
-    assert.ok([undefined, ORIGIN].includes(answer.headers[ALLOW_ORIGIN]), answer.headers[ALLOW_ORIGIN]);
-    assert.match(answer.headers.vary, /Origin/i);
+    const response = await request(engineUrl(server.url), { headers: { origin: "https://other.example" } });
+    assert.ok([undefined, ORIGIN].includes(response.headers[ALLOW_ORIGIN]), response.headers[ALLOW_ORIGIN]);
+    assert.match(response.headers.vary, /Origin/i);
   });
 
   const other = { headers: { origin: "https://other.example" } };
 
   ours("other pages may not begin a session, whatever the transport", async () => {
-    const answer = await request(engineUrl(server.url), other);
-    assert.equal(answer.status, 403);
-    assert.deepEqual(JSON.parse(answer.body), { code: 4, message: "pages of this origin may not connect" });
+    const response = await request(engineUrl(server.url), other);
+    assert.equal(response.status, 403);
+    assert.deepEqual(JSON.parse(response.body), { code: 4, message: "pages of this origin may not connect" });
     const url = engineUrl(server.webSocketUrl, { transport: "websocket" });
     const [error] = await next(new WebSocket(url, other), "error");
     assert.match(error.message, /400/);
@@ -104,22 +104,23 @@ describe("with one allowed origin", () => {
   ours("other pages may not use a session, whatever they know, and do not harm it", async () => {
     const { sid } = JSON.parse((await request(engineUrl(server.url), { headers })).body.slice(1));
     for (const method of ["GET", "POST"]) {
-      const answer = await request(engineUrl(server.url, { sid }), { method, ...other, body: method === "POST" ? "40" : undefined });
-      assert.deepEqual([answer.status, answer.headers[ALLOW_ORIGIN]], [403, undefined], method);
+      const body = method === "POST" ? "40" : undefined;
+      const response = await request(engineUrl(server.url, { sid }), { method, ...other, body });
+      assert.deepEqual([response.status, response.headers[ALLOW_ORIGIN]], [403, undefined], method);
     }
     const url = engineUrl(server.webSocketUrl, { transport: "websocket", sid });
     const [error] = await next(new WebSocket(url, other), "error");
     assert.match(error.message, /400/);
-    const answer = await request(engineUrl(server.url, { sid }), { method: "POST", headers, body: "40" });
-    assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+    const response = await request(engineUrl(server.url, { sid }), { method: "POST", headers, body: "40" });
+    assert.deepEqual([response.status, response.body], [200, "ok"]);
   });
 
   ours("other pages may not open a raw WebSocket, and are told so", async () => {
     const socket = new WebSocket(`${server.webSocketUrl}/ws`, other);
-    const [, answer] = await next(socket, "unexpected-response");
-    assert.equal(answer.statusCode, 403);
-    answer.setEncoding("utf8");
-    assert.deepEqual(await next(answer, "data"), ["pages of this origin may not connect\n"]);
+    const [, response] = await next(socket, "unexpected-response");
+    assert.equal(response.statusCode, 403);
+    response.setEncoding("utf8");
+    assert.deepEqual(await next(response, "data"), ["pages of this origin may not connect\n"]);
   });
 
   for (const [who, options] of [["its pages", { headers }], ["who is no page", {}]]) {

@@ -22,23 +22,23 @@ describe("long-polling", () => {
 
   const assertGone = async (session) => assert.equal((await session.get()).body, SESSION_UNKNOWN);
 
-  it("answers a POST with ok, and its headers", async () => {
+  it("responds to a POST with ok, and its headers", async () => {
     const session = await PollingSession.open(server.url);
-    const answer = await session.post("40");
-    assert.deepEqual([answer.status, answer.body], [200, "ok"]);
-    assert.equal(answer.headers["content-type"], "text/html");
-    assert.equal(answer.headers["content-length"], "2");
-    assert.equal(answer.headers["cache-control"], "no-store");
+    const response = await session.post("40");
+    assert.deepEqual([response.status, response.body], [200, "ok"]);
+    assert.equal(response.headers["content-type"], "text/html");
+    assert.equal(response.headers["content-length"], "2");
+    assert.equal(response.headers["cache-control"], "no-store");
   });
 
-  it("answers a GET with what is waiting, and its headers", async () => {
+  it("responds to a GET with what is waiting, and its headers", async () => {
     const session = await PollingSession.join(server.url);
     await session.post('420["echo-ack","ä"]');
-    const answer = await session.get();
-    assert.equal(answer.body, '430["ä"]');
-    assert.equal(answer.headers["content-type"], "text/plain; charset=UTF-8");
-    assert.equal(answer.headers["content-length"], String(Buffer.byteLength(answer.body)));
-    assert.equal(answer.headers["cache-control"], "no-store");
+    const response = await session.get();
+    assert.equal(response.body, '430["ä"]');
+    assert.equal(response.headers["content-type"], "text/plain; charset=UTF-8");
+    assert.equal(response.headers["content-length"], String(Buffer.byteLength(response.body)));
+    assert.equal(response.headers["cache-control"], "no-store");
   });
 
   it("holds a GET until there is something to say", async () => {
@@ -48,7 +48,7 @@ describe("long-polling", () => {
     assert.equal((await pending).body, '430["now"]');
   });
 
-  it("takes several packets in one body and answers them in order", async () => {
+  it("takes several packets in one body and responds to them in order", async () => {
     const session = await PollingSession.join(server.url);
     await session.post([0, 1, 2].map((number) => `42["echo",${number}]`).join(RECORD_SEPARATOR));
     assert.deepEqual(await session.packets(), [0, 1, 2].map((number) => `42["echo-back",${number}]`));
@@ -90,12 +90,12 @@ describe("long-polling", () => {
   it("reads a body that is sent in pieces, in the middle of a character too", async () => {
     const session = await PollingSession.join(server.url);
     const outgoing = httpRequest(session.url, { method: "POST", agent: false });
-    const answered = once(outgoing, "response");
+    const responding = once(outgoing, "response");
     const body = Buffer.from('420["echo-ack","€"]');
     const middle = body.indexOf("€") + 1;
     await new Promise((written) => outgoing.write(body.subarray(0, middle), written));
     outgoing.end(body.subarray(middle));
-    const [response] = await answered;
+    const [response] = await responding;
     assert.equal(response.statusCode, 200);
     response.resume();
     assert.equal((await session.get()).body, '430["€"]');
@@ -130,9 +130,9 @@ describe("long-polling", () => {
   it("refuses a second GET beside a pending one and ends the session", async () => {
     const { session, reason } = await watched();
     // The requests are sent at the same time; the one that arrives first is the pending one.
-    const answers = await Promise.all([session.get(), session.get()]);
-    answers.sort((one, other) => one.status - other.status);
-    assert.deepEqual(answers.map(({ status, body }) => [status, body]), [[200, "1"], [400, ""]]);
+    const responses = await Promise.all([session.get(), session.get()]);
+    responses.sort((one, other) => one.status - other.status);
+    assert.deepEqual(responses.map(({ status, body }) => [status, body]), [[200, "1"], [400, ""]]);
     assert.equal(await reason, "transport error");
     await assertGone(session);
   });
@@ -144,32 +144,32 @@ describe("long-polling", () => {
     running.on("error", () => {}); // the server may close the connection
     running.flushHeaders();
     await once(running, "continue");
-    const answer = await session.post("3");
-    assert.deepEqual([answer.status, answer.body], [400, ""]);
+    const response = await session.post("3");
+    assert.deepEqual([response.status, response.body], [400, ""]);
     assert.equal(await reason, "transport error");
     running.destroy();
     await assertGone(session);
   });
 
-  it("answers 413 to a body that is too large and ends the session", async () => {
+  it("responds with 413 to a body that is too large and ends the session", async () => {
     const { session, reason } = await watched();
-    const answer = await session.post("4".repeat(1_000_001)).catch((error) => error);
-    if (!(answer instanceof Error)) assert.deepEqual([answer.status, answer.body], [413, ""]);
-    else assert.match(answer.code, /^(EPIPE|ECONNRESET)$/); // the server responded and closed before the client finished writing
+    const response = await session.post("4".repeat(1_000_001)).catch((error) => error);
+    if (!(response instanceof Error)) assert.deepEqual([response.status, response.body], [413, ""]);
+    else assert.match(response.code, /^(EPIPE|ECONNRESET)$/); // the server responded and closed before the client finished writing
     assert.equal(await reason, "transport error");
     await assertGone(session);
   });
 
-  it("answers 413 to a body that turns out too large without having said so, and ends the session", async () => {
+  it("responds with 413 to a body that turns out too large without having said so, and ends the session", async () => {
     const { session, reason } = await watched();
     const outgoing = httpRequest(session.url, { method: "POST", agent: false, headers: { "transfer-encoding": "chunked" } });
-    const answered = once(outgoing, "response").catch((error) => error);
+    const responding = once(outgoing, "response").catch((error) => error);
     outgoing.on("error", () => {});
     for (let piece = 0; piece < 11; piece++) outgoing.write("4".repeat(100_000));
     outgoing.end();
-    const answer = await answered;
-    if (!(answer instanceof Error)) assert.equal(answer[0].statusCode, 413);
-    else assert.match(answer.code, /^(EPIPE|ECONNRESET)$/); // as above
+    const response = await responding;
+    if (!(response instanceof Error)) assert.equal(response[0].statusCode, 413);
+    else assert.match(response.code, /^(EPIPE|ECONNRESET)$/); // as above
     outgoing.destroy();
     assert.equal(await reason, "transport error");
     await assertGone(session);
@@ -185,8 +185,8 @@ describe("long-polling", () => {
 
   it("refuses a body of bytes and ends the session", async () => {
     const { session, reason } = await watched();
-    const answer = await session.post("4", { "content-type": "application/octet-stream" });
-    assert.deepEqual([answer.status, answer.body], [400, ""]);
+    const response = await session.post("4", { "content-type": "application/octet-stream" });
+    assert.deepEqual([response.status, response.body], [400, ""]);
     assert.equal(await reason, "transport error");
     await assertGone(session);
   });
@@ -198,8 +198,8 @@ describe("long-polling", () => {
   ]) {
     it(`says ok to ${what} and ends the session`, async () => {
       const { session, reason } = await watched();
-      const answer = await session.post(body);
-      assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+      const response = await session.post(body);
+      assert.deepEqual([response.status, response.body], [200, "ok"]);
       assert.equal(await reason, "parse error");
       await assertGone(session);
     });
@@ -244,10 +244,10 @@ describe("long-polling", () => {
     await assertGone(session);
   });
 
-  it("answers a GET that asks for a session just closed like any unknown one", async () => {
+  it("responds to a GET that asks for a session just closed like any unknown one", async () => {
     const session = await PollingSession.join(server.url);
     await session.post("1");
-    const answer = await request(session.url);
-    assert.deepEqual([answer.status, answer.body], [400, SESSION_UNKNOWN]);
+    const response = await request(session.url);
+    assert.deepEqual([response.status, response.body], [400, SESSION_UNKNOWN]);
   });
 });

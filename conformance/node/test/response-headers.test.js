@@ -8,8 +8,8 @@ import { startConformanceServer } from "../support/server.js";
 import { serverForTests } from "../support/suite.js";
 
 const open = async (server) => {
-  const answer = await request(engineUrl(server.url));
-  return { answer, sid: JSON.parse(answer.body.slice(1)).sid };
+  const response = await request(engineUrl(server.url));
+  return { response, sid: JSON.parse(response.body.slice(1)).sid };
 };
 
 /** Opens a WebSocket, and returns the headers of the 101. */
@@ -32,8 +32,8 @@ for (const [option, name, attributes] of [
     const server = serverForTests(startConformanceServer, { args: ["--cookie", option] });
 
     it("has its attributes as Node writes them", async () => {
-      const { answer, sid } = await open(server);
-      assert.deepEqual(answer.headers["set-cookie"], [`${name}=${sid}${attributes}`]);
+      const { response, sid } = await open(server);
+      assert.deepEqual(response.headers["set-cookie"], [`${name}=${sid}${attributes}`]);
     });
 
     it("is set by the polling handshake only", async () => {
@@ -53,8 +53,8 @@ describe("headers that a program adds", () => {
   const added = (headers) => [headers["x-initial"], headers["x-every"]];
 
   it("are on the first response of a session, or on all of its responses", async () => {
-    const { answer, sid } = await open(server);
-    assert.deepEqual(added(answer.headers), ["yes", "yes"]);
+    const { response, sid } = await open(server);
+    assert.deepEqual(added(response.headers), ["yes", "yes"]);
     const post = await request(engineUrl(server.url, { sid }), { method: "POST", body: "40" });
     const poll = await request(engineUrl(server.url, { sid }));
     assert.deepEqual([post.status, poll.status], [200, 200]);
