@@ -1,13 +1,16 @@
 //! Compression of polling responses with gzip or deflate, as the client's `Accept-Encoding` asks for.
 
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How responses to polling requests are compressed. The Node server has the same settings with the same defaults.
+///
+/// A response that becomes ready while the engine already compresses many others is sent uncompressed.
 ///
 /// Compression can leak secrets (the BREACH attack): if a response contains a secret next to text that an attacker
 /// chooses, its length tells the attacker how similar the two are. Switch it off if your messages mix the two.
@@ -33,15 +36,48 @@ pub(crate) enum Encoding {
     Deflate,
 }
 
-/// A payload of at most this many bytes is compressed at once, which takes less than a millisecond. A longer one is
-/// compressed in pieces of this length, and other tasks of the thread run in between.
+/// A payload of at most this many bytes is *short*: it is compressed at once, which takes one or two milliseconds. A
+/// longer one is compressed in pieces of this length, and other tasks of the thread run in between.
 const PIECE_LEN: usize = 64 * 1024;
 
-/// The most payloads of several pieces that are compressed at the same time. Each one needs 270 KiB for its compressor.
-/// Without a limit, one large broadcast to many polling clients would need that for each of them.
+/// The most long payloads that are compressed at the same time. Each one needs 270 KiB for its compressor.
 const MAX_LONG_PAYLOADS: usize = 16;
 
-static LONG_PAYLOADS: Semaphore = Semaphore::const_new(MAX_LONG_PAYLOADS);
+/// The most bytes of short payloads, for each core, that are compressed before the tasks that are already waiting for a
+/// thread have run. Level 6 takes some milliseconds for them.
+const MAX_SHORT_BYTES_PER_CORE: usize = 256 * 1024;
+
+/// How much an engine compresses at the same time. A payload that finds nothing left is sent uncompressed and never
+/// waits: after a large broadcast, each waiting payload would be a copy that neither a limit nor a timeout bounds.
+#[derive(Debug)]
+pub(crate) struct CompressionCapacity {
+    /// One permit for each long payload.
+    long: Semaphore,
+    /// One permit for each byte of a short payload.
+    short: Semaphore,
+}
+
+impl CompressionCapacity {
+    /// Returns the capacity of a machine with this many cores.
+    pub(crate) fn new(cores: usize) -> Self {
+        let short_bytes = cores.saturating_mul(MAX_SHORT_BYTES_PER_CORE).min(Semaphore::MAX_PERMITS);
+        Self { long: Semaphore::new(MAX_LONG_PAYLOADS), short: Semaphore::new(short_bytes) }
+    }
+
+    /// Reserves what a payload of `len` bytes needs. Returns `None` if not enough is left.
+    fn try_reserve(&self, len: usize) -> Option<SemaphorePermit<'_>> {
+        match u32::try_from(len) {
+            Ok(len) if len as usize <= PIECE_LEN => self.short.try_acquire_many(len).ok(),
+            _ => self.long.try_acquire().ok(),
+        }
+    }
+}
+
+impl Default for CompressionCapacity {
+    fn default() -> Self {
+        Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
+    }
+}
 
 const MAX_WINDOW_BITS: u8 = 15;
 
@@ -107,10 +143,19 @@ impl Encoding {
         let _ = COMPRESSORS.try_with(|kept| kept.borrow_mut()[self as usize].replace(compressor));
     }
 
-    /// Compresses a whole payload. Returns `None` if the result would not be shorter. The result never takes more memory
-    /// than the payload.
-    pub(crate) async fn compress(self, payload: &[u8], level: u8) -> Option<Vec<u8>> {
-        let _permit = if payload.len() > PIECE_LEN { LONG_PAYLOADS.acquire().await.ok() } else { None };
+    /// Compresses a whole payload. Returns `None` if too much is being compressed already, or if the result would not be
+    /// shorter. The result never takes more memory than the payload.
+    pub(crate) async fn compress(
+        self,
+        payload: &[u8],
+        level: u8,
+        capacity: &CompressionCapacity,
+    ) -> Option<Vec<u8>> {
+        let _permit = capacity.try_reserve(payload.len())?;
+        // The permit is held while the tasks run that are already waiting for this thread. If a broadcast has woken
+        // thousands of polls, they find the capacity in use. Without this, each would return its permit before the
+        // next one asks.
+        tokio::task::yield_now().await;
         let mut compressor = self.take_compressor(level.clamp(1, 9));
         let zlib = &mut compressor.zlib;
         // Text shrinks to a third or less. The buffer grows if necessary.
@@ -194,7 +239,10 @@ fn weight(params: &str) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
     use std::io::Read;
+    use std::sync::Arc;
+    use std::task::Poll;
 
     use super::*;
 
@@ -239,6 +287,11 @@ mod tests {
         assert_eq!(Encoding::negotiate(&headers), Some(Encoding::Deflate));
     }
 
+    /// Compresses a payload while nothing else is compressed.
+    async fn compress(encoding: Encoding, payload: &[u8], level: u8) -> Option<Vec<u8>> {
+        encoding.compress(payload, level, &CompressionCapacity::new(1)).await
+    }
+
     fn inflate(encoding: Encoding, compressed: &[u8]) -> Vec<u8> {
         let mut payload = Vec::new();
         match encoding {
@@ -255,7 +308,7 @@ mod tests {
             for length in [1_024, PIECE_LEN - 1, PIECE_LEN, PIECE_LEN + 1, PIECE_LEN * 2, PIECE_LEN * 5 + 7] {
                 let payload: Vec<u8> =
                     (0..length).flat_map(|number| number.to_string().into_bytes()).take(length).collect();
-                let compressed = encoding.compress(&payload, 6).await.expect("text shrinks");
+                let compressed = compress(encoding, &payload, 6).await.expect("text shrinks");
                 assert!(compressed.len() < length / 2 && compressed.capacity() < length, "{length}");
                 assert!(inflate(encoding, &compressed) == payload, "{encoding:?} {length}");
             }
@@ -265,10 +318,10 @@ mod tests {
     #[tokio::test]
     async fn a_compressor_that_is_used_again_does_not_remember_its_level_or_its_last_payload() {
         let payload = "abc".repeat(1_000).into_bytes();
-        let first = Encoding::Gzip.compress(&payload, 9).await;
-        assert_eq!(Encoding::Gzip.compress(&payload, 9).await, first);
+        let first = compress(Encoding::Gzip, &payload, 9).await;
+        assert_eq!(compress(Encoding::Gzip, &payload, 9).await, first);
         assert_eq!(&first.unwrap()[..4], [0x1f, 0x8b, 8, 0], "RFC 1952 §2.3.1");
-        let deflated = Encoding::Deflate.compress(&payload, 0).await.unwrap();
+        let deflated = compress(Encoding::Deflate, &payload, 0).await.unwrap();
         assert_eq!(deflated[0], 0x78, "the header of zlib, RFC 1950 §2.2");
     }
 
@@ -277,21 +330,61 @@ mod tests {
         let mut random = vec![0; PIECE_LEN * 2];
         getrandom::fill(&mut random).unwrap();
         for length in [1_024, PIECE_LEN * 2] {
-            assert_eq!(Encoding::Gzip.compress(&random[..length], 6).await, None, "{length}");
+            assert_eq!(compress(Encoding::Gzip, &random[..length], 6).await, None, "{length}");
+        }
+    }
+
+    /// Lets `count` tasks compress a payload at the same time. Returns how many have compressed it.
+    async fn compressed_at_once(
+        capacity: &Arc<CompressionCapacity>,
+        payload: &Arc<[u8]>,
+        count: usize,
+    ) -> usize {
+        let tasks: Vec<_> = (0..count)
+            .map(|_| {
+                let (capacity, payload) = (Arc::clone(capacity), Arc::clone(payload));
+                tokio::spawn(async move { Encoding::Gzip.compress(&payload, 1, &capacity).await.is_some() })
+            })
+            .collect();
+        let mut compressed = 0;
+        for task in tasks {
+            compressed += usize::from(task.await.unwrap());
+        }
+        compressed
+    }
+
+    #[tokio::test]
+    async fn of_many_payloads_at_once_some_are_compressed_and_the_others_do_not_wait() {
+        let capacity = Arc::new(CompressionCapacity::new(2));
+        for (len, expected) in [
+            (PIECE_LEN * 3, MAX_LONG_PAYLOADS),
+            (PIECE_LEN, 2 * MAX_SHORT_BYTES_PER_CORE / PIECE_LEN),
+            (1_024, 2 * MAX_SHORT_BYTES_PER_CORE / 1_024),
+        ] {
+            let payload: Arc<[u8]> = vec![b'a'; len].into();
+            // The second time shows that every permit has been returned.
+            for _ in 0..2 {
+                assert_eq!(compressed_at_once(&capacity, &payload, expected * 3).await, expected, "{len}");
+            }
         }
     }
 
     #[tokio::test]
-    async fn many_long_payloads_take_turns() {
-        let payload: std::sync::Arc<[u8]> = "abc".repeat(PIECE_LEN).into_bytes().into();
-        let tasks: Vec<_> = (0..MAX_LONG_PAYLOADS * 3)
-            .map(|_| {
-                let payload = std::sync::Arc::clone(&payload);
-                tokio::spawn(async move { Encoding::Gzip.compress(&payload, 1).await.expect("text").len() })
+    async fn a_payload_that_is_dropped_while_it_is_compressed_returns_its_permit() {
+        let capacity = CompressionCapacity::new(1);
+        let all = MAX_LONG_PAYLOADS + MAX_SHORT_BYTES_PER_CORE;
+        for len in [1_024, PIECE_LEN * 3] {
+            let payload = vec![b'a'; len];
+            let mut compressing = Box::pin(Encoding::Gzip.compress(&payload, 1, &capacity));
+            std::future::poll_fn(|cx| {
+                assert!(compressing.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
             })
-            .collect();
-        for task in tasks {
-            assert!(task.await.unwrap() < payload.len());
+            .await;
+            assert!(capacity.long.available_permits() + capacity.short.available_permits() < all);
+            drop(compressing);
         }
+        assert_eq!(capacity.long.available_permits(), MAX_LONG_PAYLOADS);
+        assert_eq!(capacity.short.available_permits(), MAX_SHORT_BYTES_PER_CORE);
     }
 }

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
 
-use crate::compression::Encoding;
+use crate::compression::{CompressionCapacity, Encoding};
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::half_open::HalfOpenSessions;
@@ -47,6 +47,7 @@ struct Shared<A> {
     application: A,
     registry: Registry,
     half_open: HalfOpenSessions,
+    compression_capacity: CompressionCapacity,
     closing: AtomicBool,
     /// The tasks of all sessions, including sessions that are over but still have data to send or work to finish.
     tasks: TaskTracker,
@@ -70,6 +71,7 @@ impl<A: Application> Engine<A> {
             application,
             registry: Registry::default(),
             half_open: HalfOpenSessions::default(),
+            compression_capacity: CompressionCapacity::default(),
             closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             max_sessions_log: LogRateLimit::new(),
@@ -461,7 +463,7 @@ impl<A: Application> Engine<A> {
         })
     }
 
-    /// Returns the response to a GET, compressed with `encoding` if it is long enough.
+    /// Returns the response to a GET, compressed with `encoding` if it is long enough and the engine has the capacity.
     async fn payload_response(
         &self,
         mut packets: Vec<u8>,
@@ -470,7 +472,8 @@ impl<A: Application> Engine<A> {
         let mut content_encoding = None;
         if let (Some(options), Some(encoding)) = (&self.0.options.http_compression, encoding)
             && packets.len() >= options.threshold
-            && let Some(compressed) = encoding.compress(&packets, options.level).await
+            && let Some(compressed) =
+                encoding.compress(&packets, options.level, &self.0.compression_capacity).await
         {
             packets = compressed;
             content_encoding = Some(encoding.header_value());
