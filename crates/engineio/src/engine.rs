@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use net::{LogRateLimit, PeerTimeout, PendingUpgrade};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
@@ -30,7 +30,7 @@ use crate::half_open::HalfOpenSessions;
 use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
-use crate::request::{PendingOpen, RequestKind, check_request};
+use crate::request::{RequestKind, check_request};
 use crate::session::{Command, PendingPoll, PollReply, PostGuard, Session};
 use crate::transport::{PostRequest, WebSocket};
 
@@ -51,9 +51,12 @@ struct Shared<A> {
     closing: AtomicBool,
     /// The tasks of all sessions, including sessions that are over but still have data to send or work to finish.
     tasks: TaskTracker,
+    /// One permit for each check of `allow_request` that may still wait.
+    pending_allow_requests: Arc<Semaphore>,
     /// These limit the log lines about rejected sessions.
     max_sessions_log: LogRateLimit,
-    allow_request_log: LogRateLimit,
+    allow_request_timeout_log: LogRateLimit,
+    max_pending_allow_requests_log: LogRateLimit,
 }
 
 impl<A> Clone for Engine<A> {
@@ -65,6 +68,7 @@ impl<A> Clone for Engine<A> {
 impl<A: Application> Engine<A> {
     /// Creates an engine without sessions.
     pub fn new(options: Options, application: A) -> Self {
+        let max_pending_allow_requests = options.max_pending_allow_requests.min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             path_prefix: options.path_prefix(),
             options,
@@ -74,8 +78,10 @@ impl<A: Application> Engine<A> {
             compression_capacity: CompressionCapacity::default(),
             closing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
+            pending_allow_requests: Arc::new(Semaphore::new(max_pending_allow_requests)),
             max_sessions_log: LogRateLimit::new(),
-            allow_request_log: LogRateLimit::new(),
+            allow_request_timeout_log: LogRateLimit::new(),
+            max_pending_allow_requests_log: LogRateLimit::new(),
         }))
     }
 
@@ -254,7 +260,15 @@ impl<A: Application> Engine<A> {
                 return PendingResponse::Open(self.open(transport, framing, parts, upgrade));
             }
             (RequestKind::OpenIfAllowed(pending), upgrade) => {
-                let opening = self.clone().open_if_allowed(pending, parts, upgrade);
+                let Some(permit) = self.admit_check() else {
+                    return PendingResponse::Ready(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+                };
+                let decision = (pending.check)(parts.clone());
+                let decision = async move {
+                    let _permit = permit;
+                    decision.await
+                };
+                let opening = self.clone().open_if_allowed(decision, pending.transport, parts, upgrade);
                 return PendingResponse::OpenIfAllowed(Box::pin(opening));
             }
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {
@@ -290,23 +304,44 @@ impl<A: Application> Engine<A> {
         }
     }
 
+    /// Returns the permit for a check that waits. Returns `None` if too many checks wait already, or if no session could
+    /// open now: a check would then only be work for the service that it asks.
+    fn admit_check(&self) -> Option<OwnedSemaphorePermit> {
+        if self.0.closing.load(Ordering::Acquire) || self.has_max_sessions() {
+            return None;
+        }
+        let permit = Arc::clone(&self.0.pending_allow_requests).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.0.max_pending_allow_requests_log.try_log(|suppressed| {
+                let limit = self.0.options.max_pending_allow_requests;
+                tracing::warn!(
+                    max_pending_allow_requests = limit,
+                    suppressed,
+                    "rejected a new session: `max_pending_allow_requests` is reached"
+                );
+            });
+        }
+        permit
+    }
+
     /// Opens the session if the application allows it. If the client disconnects before, nothing has happened.
     async fn open_if_allowed(
         self,
-        pending: PendingOpen,
+        decision: impl Future<Output = Result<(), String>> + Send,
+        transport: Result<(Transport, Framing), ConnectionError>,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
     ) -> Opened {
         let limit = self.0.options.allow_request_timeout;
-        let Ok(decision) = tokio::time::timeout(limit, pending.decision).await else {
-            self.0.allow_request_log.try_log(|suppressed| {
+        let Ok(decision) = tokio::time::timeout(limit, decision).await else {
+            self.0.allow_request_timeout_log.try_log(|suppressed| {
                 let seconds = limit.as_secs_f64();
                 tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
             });
             return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
-        match allowed.and(pending.transport) {
+        match allowed.and(transport) {
             Ok((transport, framing)) => self.open(transport, framing, parts, upgrade),
             Err(error) => {
                 self.0.options.call_connection_error(&error, &parts);
@@ -315,14 +350,22 @@ impl<A: Application> Engine<A> {
         }
     }
 
-    /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
-    /// closing, or if the system has no random bytes.
-    fn new_session(&self, transport: Transport, framing: Framing) -> Option<SessionGuard<A>> {
-        if self.0.registry.len() >= self.0.options.max_sessions {
+    /// Returns whether the engine has as many sessions as it may have. If so, it logs that it rejects one.
+    fn has_max_sessions(&self) -> bool {
+        let is_full = self.0.registry.len() >= self.0.options.max_sessions;
+        if is_full {
             self.0.max_sessions_log.try_log(|suppressed| {
                 let max_sessions = self.0.options.max_sessions;
                 tracing::warn!(max_sessions, suppressed, "rejected a new session: `max_sessions` is reached");
             });
+        }
+        is_full
+    }
+
+    /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
+    /// closing, or if the system has no random bytes.
+    fn new_session(&self, transport: Transport, framing: Framing) -> Option<SessionGuard<A>> {
+        if self.has_max_sessions() {
             return None;
         }
         let mut random = [0; 15];

@@ -54,6 +54,10 @@ pub struct Options {
     /// while the service that the check asks does not respond: the request gets status 503, and opens no session.
     /// Default 20 s, after which JavaScript clients give up.
     pub allow_request_timeout: Duration,
+    /// The most checks that wait ([`AllowRequest::new_async`]) at the same time. Each keeps a copy of the head of its
+    /// request, and perhaps a query to the service that it asks. Protects against floods of handshakes: at the limit, a
+    /// new session is rejected with status 503, and no check starts. Default 1,000.
+    pub max_pending_allow_requests: usize,
     /// The cookie with the session id that the response to a polling handshake sets. Default none.
     pub cookie: Option<Cookie>,
     /// Adds headers to the first response of each session, before [`headers`](Self::headers). Default none.
@@ -102,6 +106,7 @@ impl Default for Options {
             per_message_deflate: None,
             allow_request: None,
             allow_request_timeout: Duration::from_secs(20),
+            max_pending_allow_requests: 1_000,
             cookie: None,
             initial_headers: None,
             headers: None,
@@ -187,10 +192,12 @@ pub struct AllowRequest(Check);
 #[derive(Clone)]
 enum Check {
     Sync(Arc<dyn Fn(&Parts) -> Decision + Send + Sync>),
-    Async(Arc<dyn Fn(Parts) -> PendingDecision + Send + Sync>),
+    Async(AsyncCheck),
 }
 
 type Decision = Result<(), String>;
+/// A check that waits. It starts when this function is called.
+pub(crate) type AsyncCheck = Arc<dyn Fn(Parts) -> PendingDecision + Send + Sync>;
 pub(crate) type PendingDecision = Pin<Box<dyn Future<Output = Decision> + Send>>;
 
 impl AllowRequest {
@@ -202,7 +209,11 @@ impl AllowRequest {
     /// Wraps a check that waits, for instance for a database. It gets a copy of the head of the request.
     ///
     /// Each check costs an allocation and the copy. If the client disconnects, its future is dropped at the point where
-    /// it waits. At [`Options::allow_request_timeout`] it is dropped as well.
+    /// it waits. At [`Options::allow_request_timeout`] it is dropped as well. Over HTTP/1.1 only the timeout drops it if
+    /// the client has sent further bytes after its request, because the HTTP server does not read them yet.
+    ///
+    /// No check starts while the engine is closing, while it has [`Options::max_sessions`], or while
+    /// [`Options::max_pending_allow_requests`] checks wait. The response is then 503.
     pub fn new_async<F>(check: impl Fn(Parts) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
@@ -210,11 +221,11 @@ impl AllowRequest {
         Self(Check::Async(Arc::new(move |request| Box::pin(check(request)))))
     }
 
-    /// Returns the decision, or the future that makes it.
-    pub(crate) fn check(&self, request: &Parts) -> Result<Decision, PendingDecision> {
+    /// Returns the decision, or the check that waits for it and has not started.
+    pub(crate) fn check(&self, request: &Parts) -> Result<Decision, AsyncCheck> {
         match &self.0 {
             Check::Sync(check) => Ok(check(request)),
-            Check::Async(check) => Err(check(request.clone())),
+            Check::Async(check) => Err(Arc::clone(check)),
         }
     }
 }

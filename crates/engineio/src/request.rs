@@ -6,7 +6,7 @@ use engineio_proto::{Framing, Transport};
 use http::{Method, Version, request::Parts};
 
 use crate::connection_error::ConnectionError;
-use crate::options::{Options, PendingDecision};
+use crate::options::{AsyncCheck, Options};
 use crate::registry::Registry;
 use crate::session::Session;
 
@@ -28,7 +28,8 @@ pub(crate) enum RequestKind {
 
 /// A request that opens a session once the application has decided.
 pub(crate) struct PendingOpen {
-    pub(crate) decision: PendingDecision,
+    /// Has not started: the engine first looks whether it can open a session at all.
+    pub(crate) check: AsyncCheck,
     /// The transport and its framing, or the error if the request has another defect, which Node looks for after the
     /// check.
     pub(crate) transport: Result<(Transport, Framing), ConnectionError>,
@@ -128,7 +129,7 @@ pub(crate) fn check_request(
     if let Some(allow) = &options.allow_request {
         match allow.check(request) {
             Ok(decision) => decision.map_err(|message| ConnectionError::Forbidden { message })?,
-            Err(decision) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { decision, transport })),
+            Err(check) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { check, transport })),
         }
     }
     transport.map(|(transport, framing)| RequestKind::Open(transport, framing))

@@ -126,3 +126,33 @@ async fn the_check_of_a_client_that_disconnects_is_dropped_and_opens_no_session(
     assert_eq!(seen.recv().await, Some("dropped"));
     assert_eq!(server.engine.session_count(), 0);
 }
+
+#[tokio::test]
+async fn at_the_limit_of_waiting_checks_a_request_gets_503_until_one_has_ended() {
+    let (check, mut seen) = endless();
+    let server = Server::start(Options { max_pending_allow_requests: 2, ..options(check) }).await;
+    let waiting = [server.get("EIO=4&transport=polling").await, server.get("EIO=4&transport=polling").await];
+    assert_eq!([seen.recv().await, seen.recv().await], [Some("begun"); 2]);
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    let handshake = websocket_request("EIO=4&transport=websocket");
+    let head = server.send(handshake.as_bytes()).await.response_head().await;
+    assert!(head.starts_with("http/1.1 503 "), "{head}");
+    assert_eq!(seen.try_recv(), Err(mpsc::error::TryRecvError::Empty), "no further check has begun");
+
+    drop(waiting);
+    assert_eq!([seen.recv().await, seen.recv().await], [Some("dropped"); 2]);
+    let _waiting = server.get("EIO=4&transport=polling").await;
+    assert_eq!(seen.recv().await, Some("begun"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_or_closing_starts_no_check() {
+    let (check, mut seen) = endless();
+    let server = Server::start(Options { max_sessions: 0, ..options(check.clone()) }).await;
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+
+    let server = Server::start(options(check)).await;
+    server.engine.close();
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    assert_eq!(seen.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+}

@@ -291,6 +291,14 @@ impl Builder {
         self
     }
 
+    /// Sets how many checks of [`allow_request_async`](Self::allow_request_async) may wait at the same time. At the
+    /// limit, a new connection is rejected with status 503, and no check starts. Default 1,000.
+    #[must_use]
+    pub fn max_pending_allow_requests(mut self, checks: usize) -> Self {
+        self.options.max_pending_allow_requests = checks;
+        self
+    }
+
     /// Sets the time in which a client must connect to its first namespace. Default 45 s. This value takes precedence
     /// over [`Limits::connect_timeout`], no matter which method is called first.
     #[must_use]
