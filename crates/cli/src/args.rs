@@ -33,7 +33,8 @@ pub(crate) struct ServeArgs {
     pub(crate) listen: String,
 
     /// Origin whose pages may connect and read the responses, for instance https://example.com or
-    /// https://*.example.com; can be given several times. Clients that send no Origin header (programs, not pages) can always connect [default: every origin]
+    /// https://*.example.com; can be given several times. Programs, which send no Origin header, can always connect
+    /// [default: every origin]
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
 

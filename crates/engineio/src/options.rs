@@ -33,7 +33,8 @@ pub struct Options {
     pub cors: Option<Cors>,
     /// The origins whose pages may send requests. Every request of a session is checked, whatever its transport, so a
     /// page of another origin can neither open a session nor use one whose id it knows. It gets code 4, `Forbidden`;
-    /// the session is not harmed. Default: all origins.
+    /// the session is not harmed. [`AllowedOrigins`] says which requests without `Origin` are allowed. Default: all
+    /// origins.
     ///
     /// This is not part of [`cors`](Self::cors), because CORS only tells browsers which pages may read responses.
     /// Programs that restrict origins usually set both from one list.

@@ -61,3 +61,37 @@ async fn a_page_of_another_origin_does_not_learn_which_sessions_exist() {
         format!("GET /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{OTHER_ORIGIN}\r\n");
     server.send(request.as_bytes()).await.response().await.expect(403, FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_page_of_another_origin_takes_no_packets_with_a_get_that_has_no_origin() {
+    // Browsers send no `Origin` with the GET of an `<img>`.
+    let mut server = server().await;
+    let (client, mut opened) = server.open_polling().await;
+    opened.session.send_text("secret");
+    client.request("GET", "Sec-Fetch-Site: cross-site\r\n", "").await.response().await.expect(403, FORBIDDEN);
+    let refused = server.send(&open("Sec-Fetch-Site: same-site\r\n")).await.response().await;
+    refused.expect(403, FORBIDDEN);
+
+    // The packet is still there, and beside a waiting poll, too, the session is not harmed.
+    client
+        .request("GET", "Sec-Fetch-Site: same-origin\r\n", "")
+        .await
+        .response()
+        .await
+        .expect(200, "4secret");
+    let waiting = client.get().await;
+    opened.poll_waits().await;
+    client.request("GET", "Sec-Fetch-Site: cross-site\r\n", "").await.response().await.expect(403, FORBIDDEN);
+    opened.session.send_text("more");
+    waiting.response().await.expect(200, "4more");
+    opened.expect_silence();
+}
+
+#[tokio::test]
+async fn a_page_of_the_server_itself_may_poll_even_if_every_request_must_come_from_a_page() {
+    let origins = AllowedOrigins::same_host().allow_missing_origin(false);
+    let server = Server::start(Options { allow_origins: Some(origins), ..Options::default() }).await;
+    assert_eq!(server.send(&open("Sec-Fetch-Site: same-origin\r\n")).await.response().await.status, 200);
+    server.send(&open("Sec-Fetch-Site: none\r\n")).await.response().await.expect(403, FORBIDDEN);
+    server.send(&open("")).await.response().await.expect(403, FORBIDDEN);
+}

@@ -86,8 +86,8 @@ impl Builder {
     }
 
     /// Sets the origins whose pages may connect. Every request of a connection is checked, whatever its transport.
-    /// Pages of other origins get the error `Forbidden` and harm no connection. Requests without `Origin` come from
-    /// programs, not from pages; [`AllowedOrigins::allow_missing_origin`] decides about them. Default: all origins.
+    /// Pages of other origins get the error `Forbidden` and harm no connection. [`AllowedOrigins`] says which requests
+    /// without `Origin` are allowed; by default those of programs are. Default: all origins.
     ///
     /// ```
     /// use tidewire_server::{AllowedOrigins, Cors, Server};

@@ -11,9 +11,20 @@ use super::origin::{Host, Origin};
 /// must therefore check the `Origin` header. Without this check, any page can act in the name of its visitors
 /// (cross-site WebSocket hijacking).
 ///
-/// Browsers always send `Origin`. A request without it comes from another program and is accepted, unless
-/// [`allow_missing_origin`](Self::allow_missing_origin) forbids it. Such programs can send any `Origin` they like:
-/// this check protects the users of browsers, and does not protect the server from other programs.
+/// Browsers send `Origin` with every WebSocket handshake, with every POST, and with a GET whose response a page of
+/// another origin may read. They send none with a GET of the page's own origin, and none with a GET whose response the
+/// page cannot read, such as that of an `<img>`. With these, they say in `Sec-Fetch-Site` how the page is related to the
+/// server. A request without `Origin` is therefore judged by that header:
+///
+/// | `Sec-Fetch-Site` | the request |
+/// |---|---|
+/// | `same-origin` | is allowed: a page of the server itself sends it |
+/// | `same-site`, `cross-site`, any other value, or two values | is refused: a page of another origin sends it, and may be any page |
+/// | `none` (the user has entered the URL), or no such header | is allowed, unless [`allow_missing_origin`](Self::allow_missing_origin) forbids it |
+///
+/// Programs that are not browsers usually send neither header, and can send any value they like: this check protects the
+/// users of browsers, and does not protect the server from other programs. Browsers send `Sec-Fetch-Site` only to
+/// `https` and to `localhost` (Safari since 16.4). Without it, a GET of an `<img>` looks like one of a program.
 ///
 /// ```
 /// # use tidewire_ws_proto::AllowedOrigins;
@@ -88,7 +99,11 @@ impl AllowedOrigins {
         self
     }
 
-    /// Sets whether a request without `Origin` is allowed. Default: `true`.
+    /// Sets whether a request is allowed that does not say which page sends it: it has no `Origin`, and
+    /// `Sec-Fetch-Site` is missing or `none`. Default: `true`.
+    ///
+    /// With `false`, only pages may connect, and a page of the server's own origin that polls over plain `http` may not:
+    /// its browser sends neither header.
     #[must_use]
     pub fn allow_missing_origin(mut self, allowed: bool) -> Self {
         self.allow_missing_origin = allowed;
@@ -116,7 +131,9 @@ impl AllowedOrigins {
 
     pub(crate) fn allows_origin(&self, origin: &RequestOrigin) -> bool {
         match origin {
-            RequestOrigin::Missing => self.allow_missing_origin,
+            RequestOrigin::Missing(FetchSite::SameOrigin) => true,
+            RequestOrigin::Missing(FetchSite::Unknown) => self.allow_missing_origin,
+            RequestOrigin::Missing(FetchSite::Other) => false,
             RequestOrigin::Value { origin, host } => {
                 let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else { return false };
                 self.patterns.iter().any(|listed| listed.matches(&origin))
@@ -130,7 +147,7 @@ impl AllowedOrigins {
 /// The origin of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RequestOrigin {
-    Missing,
+    Missing(FetchSite),
     Value { origin: HeaderValue, host: Option<HeaderValue> },
     Repeated,
 }
@@ -140,9 +157,30 @@ impl RequestOrigin {
     pub(crate) fn from_headers(headers: &HeaderMap, host: Option<HeaderValue>) -> Self {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            (None, _) => Self::Missing,
+            (None, _) => Self::Missing(FetchSite::from_headers(headers)),
             (Some(origin), None) => Self::Value { origin: origin.clone(), host },
             (Some(_), Some(_)) => Self::Repeated,
+        }
+    }
+}
+
+/// How the page that sends a request is related to the server (W3C Fetch Metadata, `Sec-Fetch-Site`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FetchSite {
+    SameOrigin,
+    /// A page of another origin.
+    Other,
+    /// No page, or a client that does not say.
+    Unknown,
+}
+
+impl FetchSite {
+    fn from_headers(headers: &HeaderMap) -> Self {
+        let mut sites = headers.get_all("sec-fetch-site").iter().map(HeaderValue::as_bytes);
+        match (sites.next(), sites.next()) {
+            (None, _) | (Some(b"none"), None) => Self::Unknown,
+            (Some(b"same-origin"), None) => Self::SameOrigin,
+            _ => Self::Other,
         }
     }
 }
@@ -300,6 +338,33 @@ mod tests {
         assert!(!origins.clone().allow_missing_origin(false).allows(&HeaderMap::new()));
         assert!(!origins.allows(&headers(&[(ORIGIN, "https://a.example"), (ORIGIN, "https://a.example")])));
         assert!(allow(&origins, "null"));
+    }
+
+    #[test]
+    fn without_an_origin_the_browser_says_whether_a_page_of_another_origin_sends_the_request() {
+        let lenient = AllowedOrigins::new(["https://a.example"]).unwrap();
+        let strict = lenient.clone().allow_missing_origin(false);
+        let site = http::HeaderName::from_static("sec-fetch-site");
+        for (value, by_lenient, by_strict) in [
+            ("same-origin", true, true),
+            ("none", true, false),
+            ("same-site", false, false),
+            ("cross-site", false, false),
+            ("a value of the future", false, false),
+            ("", false, false),
+        ] {
+            let request = headers(&[(site.clone(), value)]);
+            assert_eq!(
+                (lenient.allows(&request), strict.allows(&request)),
+                (by_lenient, by_strict),
+                "{value}"
+            );
+        }
+        let repeated = headers(&[(site.clone(), "same-origin"), (site.clone(), "same-origin")]);
+        assert!(!lenient.allows(&repeated));
+        // With an `Origin`, only that counts: a listed page is usually one of another site.
+        assert!(strict.allows(&headers(&[(ORIGIN, "https://a.example"), (site.clone(), "cross-site")])));
+        assert!(!lenient.allows(&headers(&[(ORIGIN, "https://b.example"), (site, "same-origin")])));
     }
 
     #[test]
