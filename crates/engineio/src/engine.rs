@@ -546,7 +546,7 @@ impl<A: Application> Engine<A> {
         let body = Limited::new(body, max_payload);
         let body = tokio::select! {
             body = collect(body) => body,
-            () = PeerTimeout::new(self.0.options.body_timeout) => {
+            () = PeerTimeout::new(self.0.options.http_request_body_timeout) => {
                 return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
             }
         };

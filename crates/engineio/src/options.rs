@@ -80,7 +80,7 @@ pub struct Options {
     pub max_write_buffer_size: usize,
     /// How long the body of a POST may take to arrive. Protects against bodies that arrive very slowly: at the limit, the
     /// response is 408, and the session ends. Default 30 s.
-    pub body_timeout: Duration,
+    pub http_request_body_timeout: Duration,
     /// How long a closing polling session waits for the client's last poll, which gets the remaining packets. Default
     /// 30 s.
     pub close_timeout: Duration,
@@ -113,7 +113,7 @@ impl Default for Options {
             headers: None,
             connection_error: None,
             max_write_buffer_size: 16 * 1024 * 1024,
-            body_timeout: Duration::from_secs(30),
+            http_request_body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
             max_half_open_sessions: 50_000,

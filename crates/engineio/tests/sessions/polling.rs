@@ -145,7 +145,8 @@ async fn a_post_that_is_too_long_is_refused_and_ends_the_session() {
 
 #[tokio::test]
 async fn a_post_that_takes_too_long_is_refused_and_ends_the_session() {
-    let options = Options { body_timeout: Duration::from_millis(20), ..Options::default() };
+    let http_request_body_timeout = Duration::from_millis(20);
+    let options = Options { http_request_body_timeout, ..Options::default() };
     let mut server = Server::start(options).await;
     let (client, mut opened) = server.open_polling().await;
     let mut post = client.request("POST", HALF_A_POST, "4ha").await;

@@ -170,6 +170,22 @@ impl Builder {
         self
     }
 
+    /// Sets how long the body of a POST may take to arrive. At the limit, the response is 408, and the connection ends
+    /// as `transport error`. Default 30 s.
+    #[must_use]
+    pub fn http_request_body_timeout(mut self, timeout: Duration) -> Self {
+        self.options.http_request_body_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a polling connection that the server has closed waits for the client's last poll, which gets the
+    /// remaining packets. At the limit, they are dropped. Default 30 s.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.close_timeout = timeout;
+        self
+    }
+
     /// Sets the maximum number of sessions; each connected client has one. More handshakes are rejected with status
     /// 503. Default 1,000,000.
     #[must_use]

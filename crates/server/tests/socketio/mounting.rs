@@ -1,6 +1,7 @@
 //! The server mounted in another HTTP server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -11,7 +12,7 @@ use tidewire_server::{Reply, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Client, program, soon};
+use crate::support::{Client, program, serve, soon};
 
 async fn plain_get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -100,4 +101,20 @@ async fn the_path_needs_its_slash_unless_that_is_switched_off() {
         assert_eq!(response.contains("\r\n\r\n0{\"sid\":\""), handled, "{path} {add_slash}: {response}");
         assert_eq!(response.ends_with("from the router"), !handled, "{path} {add_slash}: {response}");
     }
+}
+
+#[tokio::test]
+async fn the_body_of_a_post_must_arrive_within_the_timeout_of_the_builder() {
+    let io = program().0.http_request_body_timeout(Duration::from_millis(1)).build();
+    let address = serve(&io).await;
+    let open = plain_get(address, "/socket.io/?EIO=4&transport=polling").await;
+    let (_, rest) = open.split_once("\"sid\":\"").expect("an open packet");
+    let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", &rest[..20]);
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    // The body never arrives.
+    let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    soon(stream.read_to_string(&mut response)).await.expect("a response");
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
 }
