@@ -163,7 +163,7 @@ impl<A: Application> Engine<A> {
                     self.dispatch(request_kind, parts, upgrade)
                 }
                 Err(error) => {
-                    options.call_connection_error(&error, &parts);
+                    options.call_on_connection_error(&error, &parts);
                     PendingResponse::Ready(rejection_response(&error, upgrade.is_some()))
                 }
             },
@@ -181,7 +181,7 @@ impl<A: Application> Engine<A> {
             };
             let mut response = response.unwrap_or_else(|error| {
                 if let Some(request) = &retained {
-                    engine.options().call_connection_error(&error, request);
+                    engine.options().call_on_connection_error(&error, request);
                 }
                 rejection_response(&error, false)
             });
@@ -189,7 +189,7 @@ impl<A: Application> Engine<A> {
             if let Some(request) = retained
                 && is_session_response(&request, response.status())
             {
-                engine.options().call_headers_hooks(response.headers_mut(), &request, opens_session);
+                engine.options().call_on_headers(response.headers_mut(), &request, opens_session);
             }
             response
         }
@@ -344,7 +344,7 @@ impl<A: Application> Engine<A> {
         match allowed.and(transport) {
             Ok((transport, framing)) => self.open(transport, framing, parts, upgrade),
             Err(error) => {
-                self.0.options.call_connection_error(&error, &parts);
+                self.0.options.call_on_connection_error(&error, &parts);
                 Opened::Response(rejection_response(&error, upgrade.is_some()))
             }
         }
@@ -455,7 +455,7 @@ impl<A: Application> Engine<A> {
 
     fn refuse_handshake(&self, error: &HandshakeError, request: &Parts) -> Response<Full<Bytes>> {
         let reported = ConnectionError::TransportHandshakeError { error: error.to_string() };
-        self.0.options.call_connection_error(&reported, request);
+        self.0.options.call_on_connection_error(&reported, request);
         error.response().map(|body| Full::new(Bytes::from(body)))
     }
 

@@ -8,8 +8,8 @@ use http::request::Parts;
 
 use crate::connection_error::ConnectionError;
 
-/// Adds headers to responses, see [`Options::initial_headers`](crate::Options::initial_headers) and
-/// [`Options::headers`](crate::Options::headers).
+/// Adds headers to responses, see [`Options::on_initial_headers`](crate::Options::on_initial_headers) and
+/// [`Options::on_headers`](crate::Options::on_headers).
 #[derive(Clone)]
 pub struct HeadersHook(Arc<AddHeaders>);
 
@@ -33,7 +33,7 @@ impl fmt::Debug for HeadersHook {
     }
 }
 
-/// Is told of refused requests, see [`Options::connection_error`](crate::Options::connection_error).
+/// Is called for refused requests, see [`Options::on_connection_error`](crate::Options::on_connection_error).
 #[derive(Clone)]
 pub struct ConnectionErrorHook(Arc<ReportError>);
 

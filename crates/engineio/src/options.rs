@@ -61,20 +61,20 @@ pub struct Options {
     pub max_pending_allow_requests: usize,
     /// The cookie with the session id that the response to a polling handshake sets. Default none.
     pub cookie: Option<Cookie>,
-    /// Adds headers to the first response of each session, before [`headers`](Self::headers). Default none.
-    pub initial_headers: Option<HeadersHook>,
+    /// Adds headers to the first response of each session, before [`on_headers`](Self::on_headers). Default none.
+    pub on_initial_headers: Option<HeadersHook>,
     /// Adds headers to every response of a session: to GET and POST with status 200, and to WebSocket handshakes. It
     /// may replace the headers of [`cors`](Self::cors) and [`cookie`](Self::cookie), as in Node. Refusals and
     /// preflight requests have no such headers. Default none.
     ///
-    /// With this hook or [`initial_headers`](Self::initial_headers), a waiting poll keeps a copy of the head of its
+    /// With this hook or [`on_initial_headers`](Self::on_initial_headers), a waiting poll keeps a copy of the head of its
     /// request.
-    pub headers: Option<HeadersHook>,
-    /// Is told of every request that is refused with one of Node's codes. Default none. Like the hooks above, it makes
+    pub on_headers: Option<HeadersHook>,
+    /// Is called for every request that is refused with one of Node's codes. Default none. Like the hooks above, it makes
     /// a waiting poll keep a copy of the head of its request.
     ///
     /// A peer can cause any number of calls: a hook that writes a log must limit its lines.
-    pub connection_error: Option<ConnectionErrorHook>,
+    pub on_connection_error: Option<ConnectionErrorHook>,
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
     /// connection is closed. Default 16 MiB.
     pub max_write_buffer_size: usize,
@@ -109,9 +109,9 @@ impl Default for Options {
             allow_request_timeout: Duration::from_secs(20),
             max_pending_allow_requests: 1_000,
             cookie: None,
-            initial_headers: None,
-            headers: None,
-            connection_error: None,
+            on_initial_headers: None,
+            on_headers: None,
+            on_connection_error: None,
             max_write_buffer_size: 16 * 1024 * 1024,
             http_request_body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
@@ -131,19 +131,19 @@ impl Options {
 
     /// Returns whether a hook needs the head of a request when its response is ready.
     pub(crate) fn keeps_request_heads(&self) -> bool {
-        self.initial_headers.is_some() || self.headers.is_some() || self.connection_error.is_some()
+        self.on_initial_headers.is_some() || self.on_headers.is_some() || self.on_connection_error.is_some()
     }
 
-    pub(crate) fn call_connection_error(&self, error: &ConnectionError, request: &Parts) {
-        if let Some(hook) = &self.connection_error {
+    pub(crate) fn call_on_connection_error(&self, error: &ConnectionError, request: &Parts) {
+        if let Some(hook) = &self.on_connection_error {
             hook.call(error, request);
         }
     }
 
     /// Calls the hooks for a response of a session. `is_initial` says whether it is the first one.
-    pub(crate) fn call_headers_hooks(&self, headers: &mut HeaderMap, request: &Parts, is_initial: bool) {
-        let initial = self.initial_headers.as_ref().filter(|_| is_initial);
-        for hook in initial.into_iter().chain(&self.headers) {
+    pub(crate) fn call_on_headers(&self, headers: &mut HeaderMap, request: &Parts, is_initial: bool) {
+        let initial = self.on_initial_headers.as_ref().filter(|_| is_initial);
+        for hook in initial.into_iter().chain(&self.on_headers) {
             hook.call(headers, request);
         }
     }

@@ -72,7 +72,7 @@ async fn main() -> std::io::Result<()> {
     };
     if arguments.contains_key("added-headers") {
         let add = |name| move |headers: &mut HeaderMap, _: &Parts| drop(headers.insert(name, YES));
-        builder = builder.initial_headers(add("x-initial")).headers(add("x-every"));
+        builder = builder.on_initial_headers(add("x-initial")).on_headers(add("x-every"));
     }
     let io = builder
         .cors(Cors::any())

@@ -51,8 +51,8 @@ async fn a_refusal_of_a_waiting_check_has_the_same_responses_and_reports() {
     });
     let headers = HeadersHook::new(|headers, _| drop(headers.insert("x-every", 1.into())));
     let server = Server::start(Options {
-        connection_error: Some(hook),
-        headers: Some(headers),
+        on_connection_error: Some(hook),
+        on_headers: Some(headers),
         ..options(waiting(&permits))
     });
     let server = server.await;

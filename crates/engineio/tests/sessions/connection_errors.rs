@@ -19,7 +19,8 @@ async fn server() -> (Server, Reports) {
         query if query.contains("forbid") => Err(String::new()),
         _ => Ok(()),
     });
-    let options = Options { connection_error: Some(hook), allow_request: Some(allow), ..Options::default() };
+    let options =
+        Options { on_connection_error: Some(hook), allow_request: Some(allow), ..Options::default() };
     (Server::start(options).await, reports)
 }
 

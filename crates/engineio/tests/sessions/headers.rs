@@ -15,8 +15,8 @@ fn options() -> Options {
             headers.insert(name, path);
         })
     };
-    let (initial_headers, headers) = (Some(add("x-initial")), Some(add("x-every")));
-    Options { cors: Some(Cors::any()), initial_headers, headers, ..Options::default() }
+    let (on_initial_headers, on_headers) = (Some(add("x-initial")), Some(add("x-every")));
+    Options { cors: Some(Cors::any()), on_initial_headers, on_headers, ..Options::default() }
 }
 
 /// Returns whether the response has the headers of the two hooks.
@@ -74,7 +74,7 @@ async fn a_hook_may_replace_headers_of_cors_and_cookie() {
         headers.insert("set-cookie", HeaderValue::from_static("mine=1"));
     });
     let cookie = Some(Cookie::default());
-    let server = Server::start(Options { headers: Some(hook), cookie, ..options() }).await;
+    let server = Server::start(Options { on_headers: Some(hook), cookie, ..options() }).await;
     let head = server.get("EIO=4&transport=polling").await.response().await.head;
     assert!(!head.contains("access-control") && head.contains("set-cookie: mine=1\r\n"), "{head}");
     assert_eq!(head.matches("set-cookie").count(), 1, "{head}");

@@ -240,40 +240,43 @@ impl Builder {
     ///
     /// ```
     /// # use tidewire_server::Server;
-    /// let io = Server::builder().initial_headers(|headers, _request| {
+    /// let io = Server::builder().on_initial_headers(|headers, _request| {
     ///     headers.insert("x-served-by", http::HeaderValue::from_static("node-1"));
     /// });
     /// ```
     #[must_use]
-    pub fn initial_headers(mut self, hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
-        self.options.initial_headers = Some(HeadersHook::new(hook));
+    pub fn on_initial_headers(
+        mut self,
+        hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static,
+    ) -> Self {
+        self.options.on_initial_headers = Some(HeadersHook::new(hook));
         self
     }
 
     /// Sets a function that adds headers to every response of a connection: to GET and POST with status 200, and to
     /// WebSocket handshakes. It must not block. Refusals have no such headers.
     #[must_use]
-    pub fn headers(mut self, hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
-        self.options.headers = Some(HeadersHook::new(hook));
+    pub fn on_headers(mut self, hook: impl Fn(&mut HeaderMap, &Parts) + Send + Sync + 'static) -> Self {
+        self.options.on_headers = Some(HeadersHook::new(hook));
         self
     }
 
-    /// Sets a function that is told of every request that the engine refuses, with the code and the context of Node's
+    /// Sets a function that is called for every request that the engine refuses, with the code and the context of Node's
     /// event `connection_error`. It must not block. A peer can cause any number of calls, so a function that writes a
     /// log must limit its lines.
     ///
     /// ```
     /// # use tidewire_server::Server;
-    /// let io = Server::builder().connection_error(|error, request| {
+    /// let io = Server::builder().on_connection_error(|error, request| {
     ///     eprintln!("refused {:?} with code {}: {error}", request.uri.path(), error.code());
     /// });
     /// ```
     #[must_use]
-    pub fn connection_error(
+    pub fn on_connection_error(
         mut self,
         hook: impl Fn(&ConnectionError, &Parts) + Send + Sync + 'static,
     ) -> Self {
-        self.options.connection_error = Some(ConnectionErrorHook::new(hook));
+        self.options.on_connection_error = Some(ConnectionErrorHook::new(hook));
         self
     }
 
