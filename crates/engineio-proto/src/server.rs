@@ -73,6 +73,16 @@ enum Heartbeat {
     AwaitingPing { deadline: Time },
 }
 
+impl Heartbeat {
+    /// Returns the state after the open packet, and after each pong (revision 4) or ping (revision 3) of the client.
+    fn new(revision: Revision, ping_interval: Duration, ping_timeout: Duration, now: Time) -> Self {
+        match revision {
+            Revision::V4 => Self::Idle { ping_at: now + ping_interval },
+            Revision::V3 => Self::AwaitingPing { deadline: now + ping_interval + ping_timeout },
+        }
+    }
+}
+
 impl Session {
     /// Creates a session of this revision that has just sent its open packet on `transport`.
     #[must_use]
@@ -80,15 +90,9 @@ impl Session {
         let upgradable = transport == Transport::Polling
             && settings.allow_upgrades
             && settings.transports.contains(&Transport::WebSocket);
-        let heartbeat = match revision {
-            Revision::V4 => Heartbeat::Idle { ping_at: now + settings.ping_interval },
-            Revision::V3 => {
-                Heartbeat::AwaitingPing { deadline: now + settings.ping_interval + settings.ping_timeout }
-            }
-        };
         Self {
             transport,
-            heartbeat,
+            heartbeat: Heartbeat::new(revision, settings.ping_interval, settings.ping_timeout, now),
             upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Finished },
             read_paused: false,
             ping_interval: settings.ping_interval,
@@ -123,19 +127,14 @@ impl Session {
     ) -> Result<Received<'a>, CloseReason> {
         let packet = packet.map_err(|_| CloseReason::ParseError)?;
         if let Packet::Pong(_) = packet {
-            if self.revision() == Revision::V3 {
-                // "Invalid heartbeat direction" in the Node server.
-                return Err(CloseReason::TransportError);
-            }
             // An unsolicited pong is allowed. It only restarts the ping interval.
-            self.heartbeat = Heartbeat::Idle { ping_at: now + self.ping_interval };
-            return Ok(Received::Nothing);
+            return self.handle_heartbeat(Revision::V4, now).map(|()| Received::Nothing);
         }
         self.extend_pong_deadline(now);
         match packet {
             Packet::Message(text) => Ok(Received::Text(text)),
             Packet::Binary(data) => Ok(Received::Binary(data)),
-            Packet::Ping(data) => self.handle_ping(data, now),
+            Packet::Ping(data) => self.handle_heartbeat(Revision::V3, now).map(|()| Received::SendPong(data)),
             // A WebSocket connection closes by its own close frame; a `1` on it has no meaning.
             Packet::Close if self.transport == Transport::Polling => Err(CloseReason::TransportClose),
             Packet::Close | Packet::Pong(_) | Packet::Open(_) | Packet::Upgrade | Packet::Noop => {
@@ -144,20 +143,19 @@ impl Session {
         }
     }
 
-    fn handle_ping<'a>(&mut self, data: &'a str, now: Time) -> Result<Received<'a>, CloseReason> {
-        match self.revision() {
-            // "Invalid heartbeat direction" in the Node server: in revision 4 only the server pings.
-            Revision::V4 => Err(CloseReason::TransportError),
-            Revision::V3 => {
-                self.heartbeat = self.await_ping(now);
-                Ok(Received::SendPong(data))
-            }
+    /// Handles a packet with which clients of `revision` keep the session alive: a pong in revision 4, a ping in
+    /// revision 3. In the other revision only the server sends it ("invalid heartbeat direction" in the Node server).
+    fn handle_heartbeat(&mut self, revision: Revision, now: Time) -> Result<(), CloseReason> {
+        if self.revision() != revision {
+            return Err(CloseReason::TransportError);
         }
+        self.heartbeat = Heartbeat::new(revision, self.ping_interval, self.ping_timeout, now);
+        Ok(())
     }
 
     /// Returns the state after a ping of the client: it has a whole interval and timeout for the next one.
     fn await_ping(&self, now: Time) -> Heartbeat {
-        Heartbeat::AwaitingPing { deadline: now + self.ping_interval + self.ping_timeout }
+        Heartbeat::new(Revision::V3, self.ping_interval, self.ping_timeout, now)
     }
 
     /// Starts an upgrade to a candidate that has connected. If this returns `false`, close the candidate: the session
