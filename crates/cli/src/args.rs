@@ -50,6 +50,11 @@ pub(crate) struct ServeArgs {
     /// Do not compress messages on /ws, even if the client offers compression
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
     pub(crate) no_ws_compression: bool,
+
+    /// Do not compress Socket.IO responses over long-polling, even if the client accepts compression; for messages that
+    /// mix secrets with text of other users (the BREACH attack)
+    #[arg(long, env = "TIDEWIRE_NO_HTTP_COMPRESSION")]
+    pub(crate) no_http_compression: bool,
 }
 
 /// Checks that the text is an origin, or the origins of all subdomains. Any other value would never match, without any

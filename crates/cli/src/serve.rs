@@ -40,6 +40,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         // CORS prevents pages from reading responses, but not from sending requests or opening a WebSocket.
         builder = builder.allow_origins(origins);
     }
+    if args.no_http_compression {
+        builder = builder.http_compression(None);
+    }
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }

@@ -286,3 +286,13 @@ fn a_probing_websocket_that_misbehaves_closes_only_itself() {
     session.expect_alive();
     canary.noticed_nothing();
 }
+
+#[test]
+fn without_http_compression_a_client_that_accepts_it_gets_text() {
+    let server = Server::with_option("--no-http-compression");
+    let session = Polling::joined(server.address);
+    let text = "x".repeat(5_000);
+    session.post(format!(r#"42["message","{text}"]"#)).expect(200, "ok");
+    let mut poll = request(server.address, "GET", &session.target, "Accept-Encoding: gzip\r\n\r\n");
+    poll.expect(200, &format!(r#"42["message","Echo: {text}"]"#));
+}

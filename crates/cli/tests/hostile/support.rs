@@ -27,6 +27,11 @@ impl Server {
         Self::run(&mut Command::new(env!("CARGO_BIN_EXE_tidewire")))
     }
 
+    /// Starts a server with this option.
+    pub(crate) fn with_option(option: &str) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_tidewire")).arg(option))
+    }
+
     /// Starts a server that may open `descriptors` files and sockets.
     pub(crate) fn with_descriptors(descriptors: usize) -> Self {
         let mut shell = Command::new("sh");
