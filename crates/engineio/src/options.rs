@@ -19,6 +19,7 @@ use crate::cors::Cors;
 use crate::hooks::{ConnectionErrorHook, HeadersHook};
 
 /// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
+/// The exception is [`per_message_deflate`](Self::per_message_deflate), whose options have defaults of their own.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The path of the engine's URLs. The engine handles every request whose path begins with it, after

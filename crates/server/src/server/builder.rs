@@ -21,7 +21,8 @@ use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
 
-/// Configures a server. Options that the Node package also has use its names and defaults.
+/// Configures a server. Options that the Node package also has use its names and defaults. The exception is
+/// [`per_message_deflate`](Self::per_message_deflate): its [`DeflateOptions`] have other defaults than Node.
 pub struct Builder {
     options: Options,
     limits: Limits,
@@ -123,6 +124,9 @@ impl Builder {
     /// options, messages of 1,024 bytes and more are compressed, and a connection keeps no memory for it.
     ///
     /// A broadcast is compressed once for each receiver. Compression can leak secrets, see [`HttpCompression`].
+    ///
+    /// Node uses level 6 and context takeover by default, [`DeflateOptions`] level 1 and none. The WebSocket servers of
+    /// `tidewire-ws` call this setting `compress`.
     ///
     /// ```
     /// use tidewire_server::{DeflateOptions, Server};

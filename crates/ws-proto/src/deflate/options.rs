@@ -20,7 +20,7 @@ const MAX_OFFERS: usize = 16;
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct DeflateOptions {
     /// The compression level of zlib, from 1 (fast) to 9 (small). Default: 1, which compresses short messages nearly
-    /// as well as 6 in half the time.
+    /// as well as 6, the default of Node's `ws`, in half the time.
     pub level: u8,
 
     /// Messages shorter than this many bytes are sent uncompressed. Default: 1,024, as in Node's `ws`.
