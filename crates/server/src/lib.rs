@@ -62,7 +62,8 @@ pub use ::adapter::{Adapter, InMemoryAdapter, JoinError, Room, SocketId};
 pub use connection::Handshake;
 pub use engineio::{
     AllowedOrigins, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,
-    EngineService, HttpCompression, InitialPacket, InvalidCookie, InvalidOrigin, SameSite, Transport,
+    EngineService, HttpCompression, InitialPacket, InvalidCookie, InvalidOrigin, RequestError, SameSite,
+    Transport,
 };
 pub use handler::{
     Auth, ConnectError, Context, DroppedEvents, IntoMiddlewareResult, OnConnection, OnDisconnect, OnEvent,
