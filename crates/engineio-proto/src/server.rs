@@ -9,7 +9,7 @@ mod upgrade;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 use crate::error::CloseReason;
 use crate::handshake::Transport;
@@ -68,9 +68,9 @@ enum Heartbeat {
     Idle { ping_at: Time },
     /// A ping has been sent. `extended` is true if a packet other than the pong has already extended the deadline. This
     /// can happen once for each ping.
-    AwaitingPong { deadline: Time, extended: bool },
+    AwaitingPong { deadline: PeerDeadline, extended: bool },
     /// The next ping of the client must arrive before `deadline`. No other packet extends it.
-    AwaitingPing { deadline: Time },
+    AwaitingPing { deadline: PeerDeadline },
 }
 
 impl Heartbeat {
@@ -78,7 +78,9 @@ impl Heartbeat {
     fn new(revision: Revision, ping_interval: Duration, ping_timeout: Duration, now: Time) -> Self {
         match revision {
             Revision::V4 => Self::Idle { ping_at: now + ping_interval },
-            Revision::V3 => Self::AwaitingPing { deadline: now + ping_interval + ping_timeout },
+            Revision::V3 => {
+                Self::AwaitingPing { deadline: PeerDeadline::new(now + ping_interval + ping_timeout) }
+            }
         }
     }
 }
@@ -153,11 +155,6 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the state after a ping of the client: it has a whole interval and timeout for the next one.
-    fn await_ping(&self, now: Time) -> Heartbeat {
-        Heartbeat::new(Revision::V3, self.ping_interval, self.ping_timeout, now)
-    }
-
     /// Starts an upgrade to a candidate that has connected. If this returns `false`, close the candidate: the session
     /// cannot upgrade now.
     pub fn begin_upgrade(&mut self, to: Transport, now: Time) -> bool {
@@ -189,8 +186,12 @@ impl Session {
         if self.read_paused && !paused {
             match &mut self.heartbeat {
                 Heartbeat::Idle { .. } => {}
-                Heartbeat::AwaitingPong { deadline, .. } => *deadline = now + self.ping_timeout,
-                Heartbeat::AwaitingPing { .. } => self.heartbeat = self.await_ping(now),
+                Heartbeat::AwaitingPong { deadline, .. } => {
+                    *deadline = PeerDeadline::new(now + self.ping_timeout);
+                }
+                Heartbeat::AwaitingPing { .. } => {
+                    self.heartbeat = Heartbeat::new(Revision::V3, self.ping_interval, self.ping_timeout, now);
+                }
             }
         }
         self.read_paused = paused;
@@ -202,7 +203,9 @@ impl Session {
         let heartbeat = match self.heartbeat {
             Heartbeat::Idle { ping_at } => Some(ping_at),
             Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing { .. } if self.read_paused => None,
-            Heartbeat::AwaitingPong { deadline, .. } | Heartbeat::AwaitingPing { deadline } => Some(deadline),
+            Heartbeat::AwaitingPong { deadline, .. } | Heartbeat::AwaitingPing { deadline } => {
+                Some(deadline.time())
+            }
         };
         match (heartbeat, self.upgrade.poll_timeout()) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -211,27 +214,23 @@ impl Session {
     }
 
     /// Returns one action that is due. Call this again until it returns `None`. A deadline of the client that is [long
-    /// overdue](Time::is_long_overdue) ends nothing: it starts again.
+    /// overdue](Time::is_long_overdue) starts again once.
     pub fn handle_timeout(&mut self, now: Time) -> Option<TimeoutAction> {
-        match self.heartbeat {
-            Heartbeat::Idle { ping_at } if ping_at <= now => {
-                self.heartbeat =
-                    Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended: false };
+        let expired = match &mut self.heartbeat {
+            Heartbeat::Idle { ping_at } if *ping_at <= now => {
+                let deadline = PeerDeadline::new(now + self.ping_timeout);
+                self.heartbeat = Heartbeat::AwaitingPong { deadline, extended: false };
                 return Some(TimeoutAction::Ping);
             }
-            Heartbeat::AwaitingPong { deadline, extended } if deadline <= now && !self.read_paused => {
-                if !deadline.is_long_overdue(now) {
-                    return Some(TimeoutAction::Close(CloseReason::PingTimeout));
-                }
-                self.heartbeat = Heartbeat::AwaitingPong { deadline: now + self.ping_timeout, extended };
+            Heartbeat::Idle { .. } => false,
+            _ if self.read_paused => false,
+            Heartbeat::AwaitingPong { deadline, .. } => deadline.expired_or_restart(self.ping_timeout, now),
+            Heartbeat::AwaitingPing { deadline } => {
+                deadline.expired_or_restart(self.ping_interval + self.ping_timeout, now)
             }
-            Heartbeat::AwaitingPing { deadline } if deadline <= now && !self.read_paused => {
-                if !deadline.is_long_overdue(now) {
-                    return Some(TimeoutAction::Close(CloseReason::PingTimeout));
-                }
-                self.heartbeat = self.await_ping(now);
-            }
-            _ => {}
+        };
+        if expired {
+            return Some(TimeoutAction::Close(CloseReason::PingTimeout));
         }
         self.upgrade.handle_timeout(now, self.upgrade_timeout).map(|due| match due {
             UpgradeTimeoutAction::SendNoop => TimeoutAction::SendNoop,
@@ -243,7 +242,7 @@ impl Session {
     /// large messages.
     fn extend_pong_deadline(&mut self, now: Time) {
         if let Heartbeat::AwaitingPong { deadline, extended: extended @ false } = &mut self.heartbeat {
-            *deadline = now + self.ping_timeout;
+            *deadline = PeerDeadline::new(now + self.ping_timeout);
             *extended = true;
         }
     }
@@ -328,6 +327,35 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_silent_between_two_stops_of_the_process_times_out() {
+        let timed_out = Some(TimeoutAction::Close(CloseReason::PingTimeout));
+        let mut session = session(Transport::Polling);
+        session.handle_timeout(at(25));
+        assert_eq!(session.handle_timeout(at(75)), None);
+        assert_eq!(session.handle_timeout(at(200)), timed_out);
+
+        let mut session = session3(Transport::Polling);
+        assert_eq!(session.handle_timeout(at(75)), None);
+        assert_eq!(session.handle_timeout(at(200)), timed_out);
+    }
+
+    #[test]
+    fn a_client_that_sends_something_between_two_stops_of_the_process_has_its_whole_time_again() {
+        let mut session = session(Transport::WebSocket);
+        session.handle_timeout(at(25));
+        assert_eq!(session.handle_timeout(at(75)), None);
+        assert_eq!(session.handle_packet(Ok(Packet::Message("late")), at(76)), Ok(Received::Text("late")));
+        assert_eq!(session.handle_timeout(at(200)), None);
+        assert_eq!(session.poll_timeout(), Some(at(220)));
+
+        let mut session = session3(Transport::Polling);
+        assert_eq!(session.handle_timeout(at(75)), None);
+        assert_eq!(session.handle_packet(Ok(Packet::Ping("")), at(76)), Ok(Received::SendPong("")));
+        assert_eq!(session.handle_timeout(at(200)), None);
+        assert_eq!(session.poll_timeout(), Some(at(245)));
+    }
+
+    #[test]
     fn an_upgrade_that_is_not_read_yet_because_the_process_was_stopped_goes_on() {
         let mut session = session(Transport::Polling);
         session.begin_upgrade(Transport::WebSocket, at(1));
@@ -349,6 +377,18 @@ mod tests {
         session.handle_timeout(at(25));
         assert_eq!(session.handle_timeout(at(29)), None);
         assert_eq!(session.handle_timeout(at(30)), Some(TimeoutAction::CloseCandidate));
+    }
+
+    #[test]
+    fn a_candidate_that_only_probes_between_two_stops_of_the_process_is_closed() {
+        let mut session = session(Transport::Polling);
+        session.set_read_paused(true, at(1));
+        session.begin_upgrade(Transport::WebSocket, at(1));
+        assert_eq!(session.handle_timeout(at(20)), None);
+        session.handle_candidate_packet(&Ok(Packet::Ping("probe")), at(20));
+        assert_eq!(session.handle_timeout(at(20)), Some(TimeoutAction::SendNoop));
+        session.handle_timeout(at(50));
+        assert_eq!(session.handle_timeout(at(50)), Some(TimeoutAction::CloseCandidate));
     }
 
     #[test]

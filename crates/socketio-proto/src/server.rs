@@ -60,7 +60,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 use crate::arguments::Arguments;
 use crate::decoder::Decoder;
@@ -94,27 +94,15 @@ pub struct Connection<S> {
     /// In the order of the connect requests. If there are several slots for one namespace, the last one counts.
     slots: SmallVec<[Slot<S>; 1]>,
     /// The time by which the client must be connected to a namespace. `NEVER` after that.
-    connect_deadline: Deadline,
+    connect_deadline: PeerDeadline,
     /// The time by which the next attachment must arrive. `NEVER` if no attachment is expected.
-    attachment_deadline: Deadline,
+    attachment_deadline: PeerDeadline,
     connect_timeout_millis: u32,
     attachment_timeout_millis: u32,
     max_disconnecting_sockets: u32,
     /// Whether the driver has paused reading, so that no attachment can arrive.
     is_paused: bool,
     is_closed: bool,
-}
-
-/// A time that may be absent. Half the size of an `Option<Time>`, because each connection has two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Deadline(Time);
-
-impl Deadline {
-    const NEVER: Self = Self(Time::from_micros(u64::MAX));
-
-    fn time(self) -> Option<Time> {
-        (self != Self::NEVER).then_some(self.0)
-    }
 }
 
 /// The meaning of a message from the client.
@@ -154,8 +142,8 @@ impl<S: Socket> Connection<S> {
         Self {
             decoder: Decoder::new(decoder_limits),
             slots: SmallVec::new(),
-            connect_deadline: Deadline(now + limits.connect_timeout),
-            attachment_deadline: Deadline::NEVER,
+            connect_deadline: PeerDeadline::new(now + limits.connect_timeout),
+            attachment_deadline: PeerDeadline::NEVER,
             connect_timeout_millis: millis(limits.connect_timeout),
             attachment_timeout_millis: millis(limits.attachment_timeout),
             max_disconnecting_sockets: u32::try_from(limits.max_disconnecting_sockets).unwrap_or(u32::MAX),
@@ -196,7 +184,7 @@ impl<S: Socket> Connection<S> {
         if self.is_closed {
             return Ok(None);
         }
-        self.attachment_deadline = Deadline::NEVER;
+        self.attachment_deadline = PeerDeadline::NEVER;
         let decoded = self.decoder.decode_binary(data);
         self.handle_decoded(decoded, now)
     }
@@ -214,30 +202,27 @@ impl<S: Socket> Connection<S> {
     /// on deadlines.
     #[must_use]
     pub fn awaits_attachment(&self) -> bool {
-        self.attachment_deadline != Deadline::NEVER
+        self.attachment_deadline != PeerDeadline::NEVER
     }
 
     /// Returns the time at which the driver must call [`handle_timeout`](Self::handle_timeout). `None` if there is no
     /// deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let attachment = if self.is_paused { Deadline::NEVER } else { self.attachment_deadline };
-        self.connect_deadline.min(attachment).time()
+        let attachment = if self.is_paused { PeerDeadline::NEVER } else { self.attachment_deadline };
+        let next = self.connect_deadline.time().min(attachment.time());
+        (next != PeerDeadline::NEVER.time()).then_some(next)
     }
 
     /// Returns a violation if a deadline has passed. The connection is then [closed](Self::close), and the driver must
-    /// close the session. A deadline that is [long overdue](Time::is_long_overdue) starts again instead.
+    /// close the session. A deadline that is [long overdue](Time::is_long_overdue) starts again once.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Violation> {
-        if self.connect_deadline.0.is_long_overdue(now) {
-            self.connect_deadline = Deadline(now + Duration::from_millis(self.connect_timeout_millis.into()));
-        }
-        if !self.is_paused && self.attachment_deadline.0.is_long_overdue(now) {
-            self.start_attachment_deadline(now);
-        }
-        let violation = if self.connect_deadline.0 <= now {
+        let connect_timeout = Duration::from_millis(self.connect_timeout_millis.into());
+        let attachment_timeout = Duration::from_millis(self.attachment_timeout_millis.into());
+        let violation = if self.connect_deadline.expired_or_restart(connect_timeout, now) {
             Violation::ConnectTimeout
-        } else if !self.is_paused && self.attachment_deadline.0 <= now {
+        } else if !self.is_paused && self.attachment_deadline.expired_or_restart(attachment_timeout, now) {
             Violation::AttachmentTimeout
         } else {
             return None;
@@ -251,8 +236,8 @@ impl<S: Socket> Connection<S> {
     /// and removes each socket after its last handler has finished.
     pub fn close(&mut self) {
         self.is_closed = true;
-        self.connect_deadline = Deadline::NEVER;
-        self.attachment_deadline = Deadline::NEVER;
+        self.connect_deadline = PeerDeadline::NEVER;
+        self.attachment_deadline = PeerDeadline::NEVER;
         for slot in &mut self.slots {
             slot.disconnect();
         }
@@ -377,7 +362,7 @@ impl<S: Socket> Connection<S> {
 
     fn start_attachment_deadline(&mut self, now: Time) {
         self.attachment_deadline =
-            Deadline(now + Duration::from_millis(self.attachment_timeout_millis.into()));
+            PeerDeadline::new(now + Duration::from_millis(self.attachment_timeout_millis.into()));
     }
 
     fn close_with_violation(&mut self, violation: Violation) -> Violation {

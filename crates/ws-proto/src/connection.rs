@@ -14,7 +14,7 @@ use crate::event::{EofKind, Event};
 use crate::frame::{Opcode, Role};
 use crate::input::Input;
 use crate::limits::Limits;
-use crate::time::Time;
+use crate::time::{PeerDeadline, Time};
 use frames::Frame;
 
 /// One endpoint of a WebSocket connection, after the opening handshake.
@@ -224,32 +224,28 @@ impl Connection {
     /// Returns the deadline at which to call [`handle_timeout`](Self::handle_timeout). There is one from the start of
     /// a close, by either endpoint, to the end of the stream. A driver that drops the stream earlier can ignore it.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.control.as_ref()?.close_deadline
+        self.control.as_ref()?.close_deadline.map(PeerDeadline::time)
     }
 
     /// Restarts the close timeout at `now`, if a close has begun. Use this if [`decode`](Self::decode) has just
     /// returned the peer's Close, or an error, for input that arrived some time ago.
     pub fn restart_close_timeout(&mut self, now: Time) {
-        let deadline = self.close_deadline(now);
+        let deadline = PeerDeadline::new(now + self.close_timeout());
         if let Some(until) = self.control.as_mut().and_then(|control| control.close_deadline.as_mut()) {
             *until = deadline;
         }
     }
 
     /// Returns [`Event::CloseTimedOut`] if the deadline of the close has passed at `now`, and `None` otherwise. The
-    /// connection is then closed, and the driver must drop the stream. The event is returned once. If the deadline is
-    /// [long overdue](Time::is_long_overdue), the close timeout starts again.
+    /// connection is then closed, and the driver must drop the stream. The event is returned once. A deadline that is
+    /// [long overdue](Time::is_long_overdue) starts again once.
     pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
-        let deadline = self.poll_timeout()?;
-        if deadline > now {
-            return None;
-        }
-        if deadline.is_long_overdue(now) {
-            self.restart_close_timeout(now);
-            return None;
-        }
-        self.abandon();
-        Some(Event::CloseTimedOut)
+        let period = self.close_timeout();
+        let expired = self.control.as_mut()?.close_deadline.as_mut()?.expired_or_restart(period, now);
+        expired.then(|| {
+            self.abandon();
+            Event::CloseTimedOut
+        })
     }
 
     /// Starts the closing handshake (§7.1.2). Queues a Close, after which nothing may be sent, and gives the peer
@@ -330,7 +326,7 @@ impl Connection {
     /// Queues a Close unless one has been queued (§5.5.1 allows only one), and starts the deadline unless it is
     /// running.
     fn queue_close(&mut self, frame: Option<CloseFrame>, now: Time) {
-        let deadline = self.close_deadline(now);
+        let deadline = PeerDeadline::new(now + self.close_timeout());
         let before = std::mem::replace(&mut self.send_state, SendState::CloseQueued);
         let control = self.control_mut();
         control.close_deadline.get_or_insert(deadline);
@@ -340,8 +336,8 @@ impl Connection {
         }
     }
 
-    fn close_deadline(&self, now: Time) -> Time {
-        now + Duration::from_millis(self.close_timeout_millis.into())
+    fn close_timeout(&self) -> Duration {
+        Duration::from_millis(self.close_timeout_millis.into())
     }
 
     fn control_mut(&mut self) -> &mut ControlState {

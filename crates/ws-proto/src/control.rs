@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use crate::close::CloseFrame;
 use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, encode_frame};
-use crate::time::Time;
+use crate::time::PeerDeadline;
 
 /// The payload of a Ping or Pong: at most 125 bytes (RFC 6455 §5.5). An empty payload owns no memory.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
@@ -85,7 +85,7 @@ pub(crate) struct ControlState {
     ping: Option<ControlPayload>,
     close: Option<Box<[u8]>>,
     /// The deadline of the close.
-    pub(crate) close_deadline: Option<Time>,
+    pub(crate) close_deadline: Option<PeerDeadline>,
 }
 
 impl ControlState {

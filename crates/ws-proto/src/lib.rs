@@ -71,4 +71,4 @@ pub use handshake::{
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};
 pub use mask::{mask, mask_into};
-pub use time::Time;
+pub use time::{PeerDeadline, Time};

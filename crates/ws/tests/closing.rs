@@ -99,6 +99,30 @@ async fn a_close_without_a_response_times_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_during_which_the_process_is_stopped_gives_the_peer_its_whole_time_again_once() {
+    for stops in [1, 2] {
+        let (report, mut reports) = mpsc::unbounded_channel();
+        let mut client = connect(move |mut socket: WebSocket| async move {
+            report.send(socket.close(None).await).unwrap();
+        })
+        .await;
+        assert_eq!(client.recv().await, Some(Event::Close(None)));
+        for stop in 1..=stops {
+            tokio::time::advance(Duration::from_secs(60)).await;
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(reports.is_empty(), stop == 1, "stop {stop}");
+        }
+        if stops == 1 {
+            client.write(&close(&CloseCode::NORMAL.into())).await;
+        }
+        let closed = soon(reports.recv()).await.unwrap();
+        assert_eq!(closed == CloseCause::CloseTimeout, stops == 2, "{closed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_continues_after_its_call_is_dropped() {
     let mut client = connect(|mut socket: WebSocket| async move {
         let close = socket.close(CloseFrame::from(CloseCode::GOING_AWAY));

@@ -152,6 +152,8 @@ struct Message {
 /// A close that either end has started.
 struct Closing {
     since: Time,
+    /// It was long overdue once.
+    restarted: bool,
     /// The content of our close frame.
     frame: Option<CloseFrame>,
 }
@@ -250,7 +252,7 @@ impl Endpoint {
         let code = CloseCode::new(*choices.choose(&[0, 1000, 1001, 1011, 3000, 4999])?);
         let frame = code.map(|code| CloseFrame::new(code, "schöne Grüße 😀"));
         self.connection.close(frame.clone(), now);
-        self.closing.get_or_insert(Closing { since: now, frame });
+        self.closing.get_or_insert(Closing { since: now, restarted: false, frame });
         Ok(())
     }
 
@@ -302,7 +304,7 @@ impl Endpoint {
             Event::Ping(payload) if self.closing.is_none() => self.unanswered = Some(payload.clone()),
             Event::Close(frame) => {
                 let echo = frame.as_ref().map(|frame| frame.code.into());
-                self.closing.get_or_insert(Closing { since: now, frame: echo });
+                self.closing.get_or_insert(Closing { since: now, restarted: false, frame: echo });
             }
             _ => {}
         }
@@ -313,10 +315,11 @@ impl Endpoint {
         let deadline = self.closing.as_ref().map(|closing| closing.since + Limits::default().close_timeout);
         assert_eq!(self.connection.poll_timeout(), deadline);
         let event = self.connection.handle_timeout(now);
-        let is_overdue = deadline.is_some_and(|deadline| deadline.is_long_overdue(now));
+        let restarted = self.closing.as_ref().is_some_and(|closing| closing.restarted);
+        let is_overdue = !restarted && deadline.is_some_and(|deadline| deadline.is_long_overdue(now));
         assert_eq!(event.is_some(), deadline.is_some_and(|deadline| deadline <= now) && !is_overdue);
         if is_overdue && let Some(closing) = &mut self.closing {
-            closing.since = now;
+            (closing.since, closing.restarted) = (now, true);
         }
         if event.is_some() {
             assert!(self.connection.is_closed() && !self.connection.can_send());

@@ -38,6 +38,8 @@ struct Run {
     /// The last time at which the client got a whole timeout: at the ping, at the packet that extends the deadline, or
     /// at the end of a pause. In revision 3 the ping is the client's, and the timeout includes the interval.
     granted: Time,
+    /// That time was granted because the deadline was long overdue. This happens once in a row.
+    restarted: bool,
     prolonged: bool,
     paused: bool,
     upgrade: Upgrade,
@@ -47,7 +49,7 @@ struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Upgrade {
     Possible,
-    Candidate { since: Time, probed: bool },
+    Candidate { since: Time, restarted: bool, probed: bool },
     Impossible,
     Done,
 }
@@ -74,6 +76,7 @@ impl Run {
             pinged: None,
             answered: Time::ZERO,
             granted: Time::ZERO,
+            restarted: false,
             prolonged: false,
             paused: false,
             upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Impossible },
@@ -87,7 +90,7 @@ impl Run {
                 let expected = self.upgrade == Upgrade::Possible;
                 assert_eq!(self.session.begin_upgrade(Transport::WebSocket, self.now), expected);
                 if expected {
-                    self.upgrade = Upgrade::Candidate { since: self.now, probed: false };
+                    self.upgrade = Upgrade::Candidate { since: self.now, restarted: false, probed: false };
                 }
             }
             3 | 4 => {
@@ -102,7 +105,7 @@ impl Run {
                 let paused = choices.arbitrary()?;
                 self.session.set_read_paused(paused, self.now);
                 if self.paused && !paused {
-                    self.granted = self.now;
+                    self.grant();
                 }
                 self.paused = paused;
             }
@@ -125,7 +128,7 @@ impl Run {
         let expected = match packet {
             Err(_) => Err(CloseReason::ParseError),
             Ok(Packet::Ping(data)) if self.revision == Revision::V3 => {
-                self.granted = self.now;
+                self.grant();
                 Ok(Received::SendPong(data))
             }
             Ok(Packet::Pong(_)) if self.revision == Revision::V3 => Err(CloseReason::TransportError),
@@ -141,7 +144,8 @@ impl Run {
         };
         assert_eq!(received, expected);
         if self.pinged.is_some() && !self.prolonged {
-            (self.granted, self.prolonged) = (self.now, true);
+            self.grant();
+            self.prolonged = true;
         }
         if received.is_err() { Life::Over } else { Life::GoesOn }
     }
@@ -149,8 +153,8 @@ impl Run {
     fn take_from_candidate(&mut self, packet: std::result::Result<Packet<'static>, ParseError>) {
         let step = self.session.handle_candidate_packet(&packet, self.now);
         let expected = match (self.upgrade, packet) {
-            (Upgrade::Candidate { since, .. }, Ok(Packet::Ping("probe"))) => {
-                self.upgrade = Upgrade::Candidate { since, probed: true };
+            (Upgrade::Candidate { since, restarted, .. }, Ok(Packet::Ping("probe"))) => {
+                self.upgrade = Upgrade::Candidate { since, restarted, probed: true };
                 CandidateAction::SendProbePong
             }
             (Upgrade::Candidate { .. }, Ok(Packet::Upgrade)) => {
@@ -203,18 +207,24 @@ impl Run {
         }
     }
 
-    /// Gives the client its whole time again if its deadline is long overdue. Returns whether it is.
+    /// Gives the client a whole timeout.
+    fn grant(&mut self) {
+        (self.granted, self.restarted) = (self.now, false);
+    }
+
+    /// Gives the client its whole time again if its deadline is long overdue for the first time. Returns whether it is.
     fn grant_again(&mut self) -> bool {
         let mut granted = false;
-        let pong_deadline = self.granted + self.settings.ping_timeout;
-        if self.pinged.is_some() && !self.paused && pong_deadline.is_long_overdue(self.now) {
-            self.granted = self.now;
+        let awaited = self.pinged.is_some() || self.revision == Revision::V3;
+        let deadline = self.granted + self.timeout();
+        if awaited && !self.paused && !self.restarted && deadline.is_long_overdue(self.now) {
+            (self.granted, self.restarted) = (self.now, true);
             granted = true;
         }
-        if let Upgrade::Candidate { since, .. } = &mut self.upgrade
+        if let Upgrade::Candidate { since, restarted: restarted @ false, .. } = &mut self.upgrade
             && (*since + self.settings.upgrade_timeout).is_long_overdue(self.now)
         {
-            *since = self.now;
+            (*since, *restarted) = (self.now, true);
             granted = true;
         }
         granted
@@ -226,7 +236,8 @@ impl Run {
                 assert_eq!(self.revision, Revision::V4, "in revision 3 the client pings");
                 assert_eq!(self.pinged, None, "one ping at a time");
                 assert!(self.now >= self.answered + self.settings.ping_interval);
-                (self.pinged, self.granted, self.prolonged) = (Some(self.now), self.now, false);
+                self.grant();
+                (self.pinged, self.prolonged) = (Some(self.now), false);
             }
             TimeoutAction::Close(reason) => {
                 assert_eq!(reason, CloseReason::PingTimeout);

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 use crate::handshake::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
@@ -34,9 +34,9 @@ pub(crate) enum Upgrade {
     /// The session may still upgrade.
     Possible,
     /// A candidate is connected, and must complete the upgrade before `deadline`.
-    Candidate { to: Transport, deadline: Time },
+    Candidate { to: Transport, deadline: PeerDeadline },
     /// The pong to the probe has been sent. A waiting poll gets a noop at `noop_at`.
-    Probed { to: Transport, deadline: Time, noop_at: Time },
+    Probed { to: Transport, deadline: PeerDeadline, noop_at: Time },
     /// The session has upgraded, or cannot upgrade.
     Finished,
 }
@@ -54,7 +54,7 @@ impl Upgrade {
     pub(crate) fn begin(&mut self, to: Transport, now: Time, timeout: Duration) -> bool {
         let possible = *self == Self::Possible;
         if possible {
-            *self = Self::Candidate { to, deadline: now + timeout };
+            *self = Self::Candidate { to, deadline: PeerDeadline::new(now + timeout) };
         }
         possible
     }
@@ -96,23 +96,20 @@ impl Upgrade {
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match *self {
-            Self::Candidate { deadline, .. } => Some(deadline),
-            Self::Probed { deadline, noop_at, .. } => Some(deadline.min(noop_at)),
+            Self::Candidate { deadline, .. } => Some(deadline.time()),
+            Self::Probed { deadline, noop_at, .. } => Some(deadline.time().min(noop_at)),
             Self::Possible | Self::Finished => None,
         }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time, timeout: Duration) -> Option<UpgradeTimeoutAction> {
         if let Self::Candidate { deadline, .. } | Self::Probed { deadline, .. } = self
-            && deadline.is_long_overdue(now)
+            && deadline.expired_or_restart(timeout, now)
         {
-            *deadline = now + timeout;
+            *self = Self::Possible;
+            return Some(UpgradeTimeoutAction::CloseCandidate);
         }
         match *self {
-            Self::Candidate { deadline, .. } | Self::Probed { deadline, .. } if deadline <= now => {
-                *self = Self::Possible;
-                Some(UpgradeTimeoutAction::CloseCandidate)
-            }
             Self::Probed { to, deadline, noop_at } if noop_at <= now => {
                 *self = Self::Probed { to, deadline, noop_at: now + NOOP_INTERVAL };
                 Some(UpgradeTimeoutAction::SendNoop)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, Payload, encode_payload};
 use net::{Outbox, WriteQueue};
 use tokio::sync::oneshot;
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 use super::{OutputStatus, WebSocket};
 use crate::handler::Handler;
@@ -38,7 +38,7 @@ enum CloseState {
     Open,
     /// The client's next GET tells it that the session is over, if the GET arrives before the deadline.
     AwaitingPoll {
-        deadline: Time,
+        deadline: PeerDeadline,
         timeout: Duration,
     },
     Closed,
@@ -156,7 +156,9 @@ impl Polling {
         } else {
             // It is worth waiting for another GET only if the application closed the session.
             self.close_state = match reason {
-                CloseReason::ForcedClose => CloseState::AwaitingPoll { deadline: now + timeout, timeout },
+                CloseReason::ForcedClose => {
+                    CloseState::AwaitingPoll { deadline: PeerDeadline::new(now + timeout), timeout }
+                }
                 _ => CloseState::Closed,
             };
         }
@@ -165,13 +167,9 @@ impl Polling {
 
     pub(crate) fn poll_close(&mut self, now: Time) -> Poll<()> {
         if let CloseState::AwaitingPoll { deadline, timeout } = &mut self.close_state
-            && *deadline <= now
+            && deadline.expired_or_restart(*timeout, now)
         {
-            if deadline.is_long_overdue(now) {
-                *deadline = now + *timeout;
-            } else {
-                self.close_state = CloseState::Closed;
-            }
+            self.close_state = CloseState::Closed;
         }
         if self.close_state == CloseState::Closed { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -183,7 +181,7 @@ impl Polling {
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match self.close_state {
-            CloseState::AwaitingPoll { deadline, .. } => Some(deadline),
+            CloseState::AwaitingPoll { deadline, .. } => Some(deadline.time()),
             CloseState::Open | CloseState::Closed => None,
         }
     }

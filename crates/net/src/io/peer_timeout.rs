@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep};
-use ws_proto::Time;
+use ws_proto::PeerDeadline;
 
 use super::clock;
 
 pin_project! {
     /// A future that completes when a peer has had its time. If it finds its deadline
-    /// [long overdue](Time::is_long_overdue), because the process was stopped or the machine slept, the time starts again.
+    /// [long overdue](ws_proto::Time::is_long_overdue), because the process was stopped or the machine slept, the time
+    /// starts again, once.
     #[derive(Debug)]
     pub struct PeerTimeout {
         #[pin]
         sleep: Sleep,
         period: Duration,
-        deadline: Time,
+        deadline: PeerDeadline,
     }
 }
 
@@ -27,19 +28,23 @@ impl PeerTimeout {
     /// Creates a timeout that starts now.
     #[must_use]
     pub fn new(period: Duration) -> Self {
-        Self { sleep: sleep(period), period, deadline: clock::now() + period }
+        Self { sleep: sleep(period), period, deadline: PeerDeadline::new(clock::now() + period) }
     }
 
     /// Starts again, with another time.
     pub fn reset(self: Pin<&mut Self>, period: Duration) {
         let this = self.project();
-        let now = TokioInstant::now();
-        // A time that is too long to be represented never ends.
-        let far = Duration::from_secs(60 * 60 * 24 * 365 * 30);
-        this.sleep.reset(now.checked_add(period).unwrap_or_else(|| now + far));
+        this.sleep.reset(after(period));
         *this.period = period;
-        *this.deadline = clock::now() + period;
+        *this.deadline = PeerDeadline::new(clock::now() + period);
     }
+}
+
+fn after(period: Duration) -> TokioInstant {
+    let now = TokioInstant::now();
+    // A time that is too long to be represented never ends.
+    let far = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+    now.checked_add(period).unwrap_or_else(|| now + far)
 }
 
 impl Future for PeerTimeout {
@@ -47,13 +52,12 @@ impl Future for PeerTimeout {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let this = self.as_mut().project();
-            ready!(this.sleep.poll(cx));
-            if !this.deadline.is_long_overdue(clock::now()) {
+            let mut this = self.as_mut().project();
+            ready!(this.sleep.as_mut().poll(cx));
+            if !this.deadline.restart_if_long_overdue(*this.period, clock::now()) {
                 return Poll::Ready(());
             }
-            let period = *this.period;
-            self.as_mut().reset(period);
+            this.sleep.reset(after(*this.period));
         }
     }
 }
@@ -113,6 +117,22 @@ mod tests {
         let start = TokioInstant::now();
         timeout.await;
         assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_starts_again_only_once_unless_it_is_reset() {
+        let mut timeout = pin!(PeerTimeout::new(SECOND * 10));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..2 {
+            assert!(timeout.as_mut().poll(&mut cx).is_pending());
+            tokio::time::advance(SECOND * 60).await;
+            assert!(timeout.as_mut().poll(&mut cx).is_pending());
+            timeout.as_mut().reset(SECOND * 10);
+        }
+        tokio::time::advance(SECOND * 60).await;
+        assert!(timeout.as_mut().poll(&mut cx).is_pending());
+        tokio::time::advance(SECOND * 60).await;
+        assert!(timeout.as_mut().poll(&mut cx).is_ready(), "overdue twice in a row");
     }
 
     #[tokio::test(start_paused = true)]

@@ -342,6 +342,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.machine.restart_close_timeout(now);
     }
 
+    /// Returns whether the close has timed out at `now`. See [`Connection::handle_timeout`].
+    pub fn handle_close_timeout(&mut self, now: Time) -> bool {
+        self.machine.handle_timeout(now).is_some()
+    }
+
     /// Starts the close handshake. A second call has no effect.
     pub fn close(&mut self, frame: Option<CloseFrame>, now: Time) {
         self.machine.close(frame, now);
@@ -360,7 +365,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             match self.close_state {
                 CloseState::Closed => return Poll::Ready(()),
                 CloseState::Open => {
-                    if self.machine.handle_timeout(now).is_some() {
+                    if self.handle_close_timeout(now) {
                         // The peer neither reads nor responds.
                         self.close_state = CloseState::Closed;
                     } else if ready!(self.poll_flush(cx)).is_err() {

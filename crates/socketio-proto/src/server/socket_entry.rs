@@ -1,6 +1,8 @@
 //! The sockets of a connection and their states.
 
-use super::{Connection, Deadline, Socket};
+use ws_proto::PeerDeadline;
+
+use super::{Connection, Socket};
 
 /// The data that a connection stores for a socket.
 #[derive(Debug)]
@@ -134,7 +136,7 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
             && is_open
         {
             *state = SocketState::Connected;
-            self.connection.connect_deadline = Deadline::NEVER;
+            self.connection.connect_deadline = PeerDeadline::NEVER;
         }
         is_open
     }

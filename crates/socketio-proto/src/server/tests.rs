@@ -230,6 +230,22 @@ fn a_process_that_was_stopped_gives_the_client_the_time_for_its_attachment_again
 }
 
 #[test]
+fn a_client_that_does_nothing_between_two_stops_of_the_process_is_closed() {
+    let mut connecting = connection();
+    assert_eq!(connecting.handle_timeout(at(100)), None);
+    assert_eq!(connecting.handle_timeout(at(200)), Some(Violation::ConnectTimeout));
+
+    let mut connection = connection();
+    join(&mut connection, "/");
+    let two = r#"52-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+    assert!(matches!(connection.handle_text(two, at(0)), Ok(None)));
+    assert_eq!(connection.handle_timeout(at(100)), None);
+    assert!(matches!(connection.handle_binary(&[1][..], at(101)), Ok(None)));
+    assert_eq!(connection.handle_timeout(at(200)), None, "an attachment has arrived");
+    assert_eq!(connection.handle_timeout(at(300)), Some(Violation::AttachmentTimeout));
+}
+
+#[test]
 fn a_request_that_the_driver_drops_leaves_no_socket() {
     let mut connection = connection();
     assert_eq!(receive(&mut connection, "0/nope,"), "connect /nope");

@@ -262,6 +262,15 @@ fn a_close_whose_deadline_is_long_overdue_gets_its_whole_time_again() {
 }
 
 #[test]
+fn a_close_whose_deadline_is_long_overdue_twice_times_out() {
+    let mut connection = Connection::new(Role::Server, &Limits::default());
+    connection.close(None, NOW);
+    let late = NOW + Duration::from_secs(60);
+    assert_eq!(connection.handle_timeout(late), None);
+    assert_eq!(connection.handle_timeout(late + Duration::from_secs(60)), Some(Event::CloseTimedOut));
+}
+
+#[test]
 fn a_close_by_either_endpoint_has_a_deadline() {
     let by_us = |connection: &mut Connection| connection.close(None, NOW);
     let by_the_peer = |connection: &mut Connection| {

@@ -141,7 +141,7 @@ impl State {
             }
             if let Some(error) = self.write_error {
                 self.handle_stream_ended(StreamEnd::Io(error.into()));
-            } else if self.stream.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            } else if self.stream.handle_close_timeout(now) {
                 self.set_close_cause(CloseCause::CloseTimeout);
                 self.wake_receiver = true;
             } else if let Err(ended) = ready!(self.stream.poll_next(|| now, cx, |_, _| None::<()>)) {

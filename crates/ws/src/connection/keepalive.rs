@@ -20,7 +20,12 @@ pub(crate) struct Keepalive {
     ping_after: Option<NonZeroU32>,
     idle_timeout: Option<NonZeroU32>,
     pinged: bool,
+    /// The idle timeout has started again because it was long overdue, and nothing was received since. It is beside
+    /// `pinged`, so that one instruction clears both.
+    restarted: bool,
     stalled: bool,
+    /// The same for a peer that accepts no bytes.
+    stall_restarted: bool,
 }
 
 /// The action for a peer from which nothing was received.
@@ -45,7 +50,9 @@ impl Keepalive {
             ping_after: limits.ping_after.map(millis),
             idle_timeout: limits.idle_timeout.map(millis),
             pinged: false,
+            restarted: false,
             stalled: false,
+            stall_restarted: false,
         }
     }
 
@@ -53,6 +60,7 @@ impl Keepalive {
     pub(crate) fn received(&mut self, now: Time) {
         self.idle_since = now;
         self.pinged = false;
+        self.restarted = false;
     }
 
     /// Checks the deadlines. Call it only after a read that found nothing: a peer may have sent something that was not
@@ -63,7 +71,7 @@ impl Keepalive {
         };
         // After a long time without a check, the program was not receiving, or the process was stopped. The silence then
         // says nothing about the peer, which may also have waited for the program's response.
-        if self.times_out_next() && !deadline.is_long_overdue(now) {
+        if self.times_out_next() && !deadline.restarts_once(now, &mut self.restarted) {
             return KeepaliveAction::TimedOut;
         }
         self.idle_since = now;
@@ -103,6 +111,7 @@ impl Keepalive {
     pub(crate) fn write_stalled(&mut self, progressed: bool, now: Time) {
         if progressed || !self.stalled {
             self.stalled_since = now;
+            self.stall_restarted = false;
         }
         self.stalled = true;
     }
@@ -112,11 +121,11 @@ impl Keepalive {
         self.idle_timeout.map(|millis| Duration::from_millis(millis.get().into()))
     }
 
-    /// Returns whether a peer that accepts no bytes times out at `now`. If the deadline is long overdue, the timeout
-    /// starts again.
+    /// Returns whether a peer that accepts no bytes times out at `now`. A deadline that is long overdue
+    /// starts again once.
     pub(crate) fn check_stall(&mut self, now: Time) -> bool {
         let Some(deadline) = self.stall_deadline().filter(|deadline| *deadline <= now) else { return false };
-        if deadline.is_long_overdue(now) {
+        if deadline.restarts_once(now, &mut self.stall_restarted) {
             self.stalled_since = now;
             return false;
         }
@@ -196,6 +205,30 @@ mod tests {
             "the pong may not be read yet"
         );
         assert_eq!(keepalive.check(at(250)), KeepaliveAction::TimedOut);
+    }
+
+    #[test]
+    fn a_peer_that_makes_no_progress_between_two_stops_times_out() {
+        for (ping_after, idle_timeout) in [(Some(50), Some(120)), (None, Some(120))] {
+            let mut keepalive = keepalive(ping_after, idle_timeout);
+            if ping_after.is_some() {
+                assert_eq!(keepalive.check(at(50)), KeepaliveAction::SendPing);
+            }
+            assert_eq!(keepalive.check(at(1_000)), KeepaliveAction::Wait);
+            assert_eq!(keepalive.check(at(2_000)), KeepaliveAction::TimedOut);
+            keepalive.received(at(2_000));
+            if ping_after.is_some() {
+                assert_eq!(keepalive.check(at(2_050)), KeepaliveAction::SendPing);
+            }
+            assert_eq!(keepalive.check(at(3_000)), KeepaliveAction::Wait, "it has sent something");
+
+            keepalive.write_stalled(false, at(0));
+            assert!(!keepalive.check_stall(at(1_000)));
+            keepalive.write_stalled(false, at(1_001));
+            assert!(keepalive.check_stall(at(2_000)), "it has accepted nothing");
+            keepalive.write_stalled(true, at(2_000));
+            assert!(!keepalive.check_stall(at(3_000)), "it has accepted something");
+        }
     }
 
     #[test]
