@@ -18,5 +18,5 @@ pub(crate) use peer_timeout::PeerTimer;
 pub use read_buffer::ReadBuffer;
 pub use stream::{BoxedIo, Stream};
 pub(crate) use websocket::LINGER;
-pub use websocket::{MAX_CLOSING_READS_PER_POLL, StreamEnd, WebSocketStream};
+pub use websocket::{MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, StreamEnd, WebSocketStream};
 pub use write_queue::{WireBytes, WriteQueue};

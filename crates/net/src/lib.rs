@@ -19,8 +19,9 @@ pub use self::http::{
     is_websocket_request, verify_handshake,
 };
 pub use self::io::{
-    BoxedIo, DeadlineTimer, MAX_CLOSING_READS_PER_POLL, Outbox, OutboxItem, OutboxSignals, PeerTimeout,
-    PushError, ReadBuffer, Stream, StreamEnd, WebSocketStream, WireBytes, WriteQueue, now,
+    BoxedIo, DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox, OutboxItem,
+    OutboxSignals, PeerTimeout, PushError, ReadBuffer, Stream, StreamEnd, WebSocketStream, WireBytes,
+    WriteQueue, now,
 };
 pub use log_rate_limit::LogRateLimit;
 pub use tls::TlsError;

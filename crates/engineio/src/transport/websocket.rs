@@ -7,7 +7,10 @@ use std::task::{Context, Poll};
 
 use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer};
-use net::{DeadlineTimer, Outbox, Stream, StreamEnd, Upgraded, WebSocketStream, WireBytes, WriteQueue};
+use net::{
+    DeadlineTimer, MAX_INFLATED_PER_POLL, Outbox, Stream, StreamEnd, Upgraded, WebSocketStream, WireBytes,
+    WriteQueue,
+};
 use ws_proto::{DeflateAgreement, Event, Limits, Time};
 
 use super::OutputStatus;
@@ -86,6 +89,24 @@ impl WebSocket {
         if self.is_backpressured() {
             return Ok(false);
         }
+        // Two copies of the code, so that a connection without compression counts nothing.
+        match self.compressed {
+            None => self.read_packets::<false, H>(dispatcher, now, cx),
+            Some(_) => self.read_packets::<true, H>(dispatcher, now, cx),
+        }
+    }
+
+    /// Reads, and passes the packets to `dispatcher`. If they may be compressed (`INFLATES`), one read can hold a hundred
+    /// times as many bytes as were sent. So it then stops as soon as the handler accepts no more, or after
+    /// [`MAX_INFLATED_PER_POLL`].
+    #[inline]
+    fn read_packets<const INFLATES: bool, H: Handler>(
+        &mut self,
+        dispatcher: &mut PacketDispatcher<H>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, CloseReason> {
+        let mut inflated = 0_usize;
         for _ in 0..MAX_READS_PER_TURN {
             let mut failed = None;
             let mut events = 0_usize;
@@ -94,6 +115,12 @@ impl WebSocket {
                 if let Err(reason) = dispatcher.handle_packet(packet, now, cx) {
                     failed = Some(reason);
                     return ControlFlow::Break(());
+                }
+                if INFLATES {
+                    inflated += event.payload_len();
+                    if inflated >= MAX_INFLATED_PER_POLL || !dispatcher.wants_input() {
+                        return ControlFlow::Break(());
+                    }
                 }
                 events += 1;
                 // Large responses are sent before more is read: a client that sends many requests at once and reads as
@@ -113,6 +140,9 @@ impl WebSocket {
             }
             // Inflation takes long, so other tasks run between two reads.
             if self.stream.has_buffered_input() || self.stream.is_inflating() || !dispatcher.wants_input() {
+                return Ok(true);
+            }
+            if INFLATES && inflated >= MAX_INFLATED_PER_POLL {
                 return Ok(true);
             }
         }

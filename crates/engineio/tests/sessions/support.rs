@@ -68,6 +68,8 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 struct Switches {
     wants_input: AtomicBool,
+    /// The handler wants no input after a message.
+    takes_one: AtomicBool,
     echoes: AtomicBool,
     /// The handler has work that never ends.
     is_pending: AtomicBool,
@@ -88,6 +90,7 @@ impl Application for Program {
         let (sender, seen) = mpsc::unbounded_channel();
         let switches = Arc::new(Switches {
             wants_input: AtomicBool::new(true),
+            takes_one: AtomicBool::new(false),
             echoes: AtomicBool::new(false),
             is_pending: AtomicBool::new(false),
             polls: AtomicUsize::new(0),
@@ -110,6 +113,9 @@ impl Handler for Reporter {
                 Seen::Binary(data) => self.session.send_binary(data),
                 Seen::Closed(_) => {}
             }
+        }
+        if self.switches.takes_one.load(Ordering::SeqCst) {
+            self.switches.wants_input.store(false, Ordering::SeqCst);
         }
         let _ = self.seen.send(seen);
     }
@@ -155,6 +161,11 @@ impl Opened {
     pub(crate) fn want_input(&self, wanted: bool) {
         self.switches.wants_input.store(wanted, Ordering::SeqCst);
         self.session.wake();
+    }
+
+    /// Makes the handler take one message after each call of [`want_input`](Self::want_input).
+    pub(crate) fn take_one_at_a_time(&self) {
+        self.switches.takes_one.store(true, Ordering::SeqCst);
     }
 
     /// Makes the handler send back each message from now on.

@@ -257,3 +257,64 @@ async fn a_compressed_message_of_the_client_arrives_up_to_the_limit_of_its_infla
     client.write(&compressed_frame(format!("4{longest}x").as_bytes())).await;
     client.expect_close(Some(1009)).await;
 }
+
+/// Opens a WebSocket with compression on a stream that holds all that a client sends at once.
+async fn open_in_memory(server: &mut Server) -> (WebSocket, Opened) {
+    let (client, end) = tokio::io::duplex(1 << 20);
+    server.serve(end);
+    let request = websocket_request("EIO=4&transport=websocket").replacen("\r\n", &format!("\r\n{OFFER}"), 1);
+    let (mut client, _) = WebSocket::handshake(Box::new(client), request.as_bytes()).await;
+    assert_eq!(next_frame(&mut client).await.1[0], b'0');
+    (client, server.opened().await)
+}
+
+#[tokio::test]
+async fn a_read_that_inflates_to_many_megabytes_lets_other_tasks_run_after_each() {
+    const MESSAGES: usize = 30;
+    let mut server = Server::start(compressing()).await;
+    let (mut client, mut opened) = open_in_memory(&mut server).await;
+    let noop = compressed_frame(format!("6{}", "a".repeat(999_999)).as_bytes());
+    let mut wire = noop.repeat(MESSAGES);
+    assert!(wire.len() < 64 * 1024, "{} bytes are more than one read", wire.len());
+    wire.extend(frames(["4end"]));
+    let before = opened.polls();
+    client.write(&wire).await;
+    opened.expect([Seen::Text("end".into())]).await;
+    let polls = opened.polls() - before;
+    assert!(polls >= MESSAGES / 2, "{polls} polls of the session for {MESSAGES} MB");
+}
+
+#[tokio::test]
+async fn compressed_messages_of_one_read_wait_while_the_handler_wants_no_input() {
+    const MESSAGES: usize = 17;
+    let mut server = Server::start(compressing()).await;
+    let (mut client, mut opened) = open_in_memory(&mut server).await;
+    opened.take_one_at_a_time();
+    let long = "a".repeat(999_990);
+    let wire: Vec<u8> =
+        (0..MESSAGES).flat_map(|number| compressed_frame(format!("4{number} {long}").as_bytes())).collect();
+    client.write(&wire).await;
+    for number in 0..MESSAGES {
+        opened.expect([Seen::Text(format!("{number} {long}"))]).await;
+        opened.expect_silence();
+        opened.want_input(true);
+    }
+    assert!(!opened.session.is_closed());
+}
+
+#[tokio::test]
+async fn a_closing_session_that_inflates_what_it_discards_lets_other_tasks_run() {
+    const MESSAGES: usize = 40;
+    let mut server = Server::start(compressing()).await;
+    let (mut client, opened) = open_in_memory(&mut server).await;
+    opened.session.close();
+    assert_eq!(next_frame(&mut client).await, (0x88, vec![]));
+    let noop = compressed_frame(format!("6{}", "a".repeat(999_999)).as_bytes());
+    let mut wire = noop.repeat(MESSAGES);
+    wire.extend(frame(Opcode::Close, &[]));
+    let before = opened.polls();
+    client.write(&wire).await;
+    drop(client);
+    server.expect_no_sessions().await;
+    until(|| opened.polls() - before >= MESSAGES / 2).await;
+}

@@ -28,6 +28,10 @@ const MAX_EVENTS_PER_POLL: usize = 128;
 /// thread.
 pub const MAX_CLOSING_READS_PER_POLL: usize = 4;
 
+/// After this many bytes of received messages in one poll, a connection that inflates them yields to the other tasks of
+/// the thread. A kilobyte of a read may inflate to a megabyte, so the length of the reads limits nothing.
+pub const MAX_INFLATED_PER_POLL: usize = 1024 * 1024;
+
 /// A frame is long if at least this many of its bytes are still missing. If fewer are missing, another read would cost
 /// more than a copy does.
 const LONG_FRAME_THRESHOLD: usize = 16 * 1024;
@@ -361,6 +365,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// closes first keeps the connection in the state TIME_WAIT for minutes. According to RFC 6455 §7.1.1 the server
     /// should close first, because the state does less harm there.
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = 0;
         for _ in 0..MAX_CLOSING_READS_PER_POLL {
             match self.close_state {
                 CloseState::Closed => return Poll::Ready(()),
@@ -376,9 +381,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         }
                         self.close_state = CloseState::Lingering { deadline: now + LINGER };
                     } else {
-                        match ready!(self.poll_read(now, cx, |_, _| ControlFlow::Continue(()))) {
+                        match ready!(self.poll_read_discarding(&mut discarded, now, cx)) {
                             Ok(()) | Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_)) => {}
                             Err(StreamEnd::Eof | StreamEnd::Io(_)) => self.close_state = CloseState::Closed,
+                        }
+                        if discarded >= MAX_INFLATED_PER_POLL || self.is_inflating() {
+                            break;
                         }
                     }
                 }
@@ -397,6 +405,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         // A peer that keeps sending must not block the other tasks of the thread.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads once and discards the messages, until all calls in this poll have discarded [`MAX_INFLATED_PER_POLL`]
+    /// bytes. `discarded` counts them.
+    pub fn poll_read_discarding(
+        &mut self,
+        discarded: &mut usize,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), StreamEnd>> {
+        self.poll_read(now, cx, |event, _| {
+            *discarded += event.payload_len();
+            if *discarded >= MAX_INFLATED_PER_POLL {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
     }
 
     /// Reads once and discards the bytes. Returns whether there were any.

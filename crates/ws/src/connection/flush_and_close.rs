@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker, ready};
 
-use net::{DeadlineTimer, MAX_CLOSING_READS_PER_POLL, Stream, StreamEnd};
+use net::{DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Stream, StreamEnd};
 use ws_proto::{CloseCode, CloseFrame, Time};
 
 use super::{KeepaliveTimer, Phase, State};
@@ -135,8 +135,9 @@ impl State {
 
     /// Drives a close to the end of the stream.
     pub(super) fn poll_close_to_eof(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = 0;
         for _ in 0..MAX_CLOSING_READS_PER_POLL {
-            if self.close_cause.is_some() {
+            if self.close_cause.is_some() || discarded >= MAX_INFLATED_PER_POLL {
                 break;
             }
             if let Some(error) = self.write_error {
@@ -144,7 +145,7 @@ impl State {
             } else if self.stream.handle_close_timeout(now) {
                 self.set_close_cause(CloseCause::CloseTimeout);
                 self.wake_receiver = true;
-            } else if let Err(ended) = ready!(self.stream.poll_next(|| now, cx, |_, _| None::<()>)) {
+            } else if let Err(ended) = ready!(self.stream.poll_read_discarding(&mut discarded, now, cx)) {
                 self.handle_stream_ended(ended);
             }
         }
