@@ -13,6 +13,10 @@ use ws_proto::{DeflateAgreement, Deflater, FrameHeader, Opcode};
 /// After about this many bytes, which take a few milliseconds, other tasks of the thread run.
 const MAX_COMPRESSED_PER_TURN: usize = 256 * 1024;
 
+/// A longer message is sent uncompressed. It would be compressed without a pause, and a broadcast would take this time
+/// once for each receiver.
+const MAX_COMPRESSED_MESSAGE: usize = 1024 * 1024;
+
 /// While more frames than this wait to be written, no further ones are made.
 const MAX_QUEUED_FRAMES: usize = 64 * 1024;
 
@@ -77,7 +81,8 @@ impl CompressedOutput {
                 continue;
             };
             let used = piece.len() - rest.len();
-            if compress && self.deflater.compress(&message, &mut compressed) {
+            let compresses = compress && message.len() <= MAX_COMPRESSED_MESSAGE;
+            if compresses && self.deflater.compress(&message, &mut compressed) {
                 push(frames, opcode, true, WireBytes::Slice(&compressed));
             } else {
                 match (front, &message) {

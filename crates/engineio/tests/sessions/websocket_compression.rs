@@ -12,6 +12,7 @@ const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_wi
 
 /// The first bytes of frames: the bit FIN, the bit RSV1 for a compressed message, and the opcode.
 const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
 const COMPRESSED_TEXT: u8 = 0xc1;
 const COMPRESSED_BINARY: u8 = 0xc2;
 
@@ -80,6 +81,26 @@ async fn messages_of_1_024_bytes_are_compressed_and_shorter_ones_are_not() {
     assert_eq!(inflate(&payload), format!("4{}", "x".repeat(1_023)).into_bytes());
     let (first, payload) = next_frame(&mut client).await;
     assert_eq!((first, inflate(&payload)), (COMPRESSED_BINARY, vec![7; 1_024]));
+}
+
+#[tokio::test]
+async fn a_message_of_more_than_a_mebibyte_is_not_compressed_and_the_next_one_is() {
+    const MEBIBYTE: usize = 1 << 20;
+    let mut server = Server::start(compressing()).await;
+    let (mut client, opened, _) = open(&mut server, OFFER).await;
+    // The type of the packet counts too.
+    for length in [MEBIBYTE, MEBIBYTE - 1] {
+        opened.session.send_text(&"x".repeat(length));
+    }
+    opened.session.send_binary(&vec![7; MEBIBYTE + 1]);
+    opened.session.send_binary(&vec![7; MEBIBYTE]);
+    for (first, length) in
+        [(TEXT, MEBIBYTE + 1), (COMPRESSED_TEXT, 0), (BINARY, MEBIBYTE + 1), (COMPRESSED_BINARY, 0)]
+    {
+        let (byte, payload) = next_frame(&mut client).await;
+        assert_eq!(byte, first);
+        assert!(if length == 0 { payload.len() < MEBIBYTE / 100 } else { payload.len() == length });
+    }
 }
 
 #[tokio::test]
