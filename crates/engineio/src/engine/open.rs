@@ -1,0 +1,195 @@
+//! Opens sessions.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use engineio_proto::{
+    CloseReason, Framing, LengthDelimitedPackets, SessionId, Transport, encode_payload, open_packet,
+};
+use http::header::{HeaderValue, SET_COOKIE};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use net::PendingUpgrade;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::Engine;
+use super::response::{empty_response, rejection_response};
+use crate::compression::Encoding;
+use crate::connection_error::ConnectionError;
+use crate::driver::Driver;
+use crate::handler::Application;
+use crate::session::{Command, Session};
+
+/// Keeps a session registered, so that requests find it by its id. The handshake holds the guard first, and then the
+/// session's task.
+#[derive(Debug)]
+pub(crate) struct SessionGuard<A> {
+    pub(crate) engine: Engine<A>,
+    pub(crate) session: Session,
+    /// Dropped last, after everything that `drop` does.
+    _token: TaskTrackerToken,
+}
+
+impl<A> Drop for SessionGuard<A> {
+    /// Removes the session, so that no session id outlives its session. This happens even if the connection is lost or
+    /// the handler panics.
+    fn drop(&mut self) {
+        self.session.set_closed();
+        self.session.outbox().close();
+        self.engine.0.registry.remove(self.session.id());
+        self.session.close_commands();
+    }
+}
+
+/// The result of a request for a new session.
+pub(super) enum Opened {
+    /// A session on WebSocket, or a rejection.
+    Response(Response<Full<Bytes>>),
+    /// A polling session: the payload of the first response, and its `Set-Cookie` header.
+    Polling { packets: Vec<u8>, cookie: Option<HeaderValue> },
+}
+
+impl<A: Application> Engine<A> {
+    pub(super) fn open(
+        &self,
+        transport: Transport,
+        framing: Framing,
+        parts: Parts,
+        upgrade: Option<PendingUpgrade>,
+    ) -> Opened {
+        match (transport, upgrade) {
+            (Transport::WebSocket, Some(upgrade)) => {
+                Opened::Response(self.open_websocket(parts, framing, upgrade))
+            }
+            _ => self.open_polling(parts),
+        }
+    }
+
+    /// Returns the permit for a check that waits. Returns `None` if too many checks wait already, or if no session could
+    /// open now: a check would then only be work for the service that it asks.
+    pub(super) fn admit_check(&self) -> Option<OwnedSemaphorePermit> {
+        if self.0.closing.load(Ordering::Acquire) || self.has_max_sessions() {
+            return None;
+        }
+        let permit = Arc::clone(&self.0.pending_allow_requests).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.0.max_pending_allow_requests_log.try_log(|suppressed| {
+                let limit = self.0.options.max_pending_allow_requests;
+                tracing::warn!(
+                    max_pending_allow_requests = limit,
+                    suppressed,
+                    "rejected a new session: `max_pending_allow_requests` is reached"
+                );
+            });
+        }
+        permit
+    }
+
+    /// Opens the session if the application allows it. If the client disconnects before, nothing has happened.
+    pub(super) async fn open_if_allowed(
+        self,
+        decision: impl Future<Output = Result<(), String>> + Send,
+        transport: Result<(Transport, Framing), ConnectionError>,
+        parts: Parts,
+        upgrade: Option<PendingUpgrade>,
+    ) -> Opened {
+        let limit = self.0.options.allow_request_timeout;
+        let Ok(decision) = tokio::time::timeout(limit, decision).await else {
+            self.0.allow_request_timeout_log.try_log(|suppressed| {
+                let seconds = limit.as_secs_f64();
+                tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
+            });
+            return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+        };
+        let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
+        match allowed.and(transport) {
+            Ok((transport, framing)) => self.open(transport, framing, parts, upgrade),
+            Err(error) => {
+                self.0.options.call_on_connection_error(&error, &parts);
+                Opened::Response(rejection_response(&error, upgrade.is_some()))
+            }
+        }
+    }
+
+    /// Returns whether the engine has as many sessions as it may have. If so, it logs that it rejects one.
+    pub(super) fn has_max_sessions(&self) -> bool {
+        let is_full = self.0.registry.len() >= self.0.options.max_sessions;
+        if is_full {
+            self.0.max_sessions_log.try_log(|suppressed| {
+                let max_sessions = self.0.options.max_sessions;
+                tracing::warn!(max_sessions, suppressed, "rejected a new session: `max_sessions` is reached");
+            });
+        }
+        is_full
+    }
+
+    /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
+    /// closing, or if the system has no random bytes.
+    pub(super) fn new_session(&self, transport: Transport, framing: Framing) -> Option<SessionGuard<A>> {
+        if self.has_max_sessions() {
+            return None;
+        }
+        let mut random = [0; 15];
+        if let Err(error) = getrandom::fill(&mut random) {
+            tracing::error!(%error, "rejected a new session: the system returned no random bytes for its id");
+            return None;
+        }
+        let session = Session::new(
+            SessionId::from_random(random),
+            transport,
+            framing,
+            self.0.options.max_write_buffer_size,
+        );
+        // The token is taken before the registration, so `closed` waits for every session that `close` finds.
+        let registered = SessionGuard { engine: self.clone(), session, _token: self.0.tasks.token() };
+        self.0.registry.insert(registered.session.clone());
+        // Checked after the registration: either `close` finds the session, or this load sees that the engine is
+        // closing.
+        (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
+    }
+
+    pub(super) fn open_polling(&self, parts: Parts) -> Opened {
+        let Some(registered) = self.new_session(Transport::Polling, Framing::LengthDelimited) else {
+            return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+        };
+        let limit = self.0.options.max_half_open_sessions;
+        if let Some(silent) = self.0.half_open.push(&registered.session, limit, &self.0.registry) {
+            tracing::debug!(
+                max_half_open_sessions = limit,
+                "closed the oldest half-open session: `max_half_open_sessions` is reached"
+            );
+            silent.send_command(Command::Discard(CloseReason::ForcedClose));
+        }
+        let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
+        let cookie = self.0.options.cookie.as_ref().map(|cookie| cookie.set_cookie(registered.session.id()));
+        tokio::spawn(Driver::polling(registered, parts));
+        let mut packets = open.into_bytes();
+        if let Some(initial) = &self.0.options.initial_packet {
+            let mut packet = Vec::new();
+            Framing::LengthDelimited.write_packet(&initial.as_packet(), &mut packet);
+            encode_payload(LengthDelimitedPackets::new(&packet), &mut packets);
+        }
+        Opened::Polling { packets, cookie }
+    }
+
+    pub(super) async fn respond_to_open(
+        &self,
+        opened: Opened,
+        encoding: Option<Encoding>,
+    ) -> Response<Full<Bytes>> {
+        match opened {
+            Opened::Response(response) => response,
+            Opened::Polling { packets, cookie } => {
+                let mut response = self.payload_response(packets, encoding).await;
+                if let Some(cookie) = cookie {
+                    response.headers_mut().insert(SET_COOKIE, cookie);
+                }
+                response
+            }
+        }
+    }
+}

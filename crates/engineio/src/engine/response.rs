@@ -1,0 +1,72 @@
+//! The responses of the engine.
+
+use bytes::Bytes;
+use engineio_proto::RequestError;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+
+use super::Engine;
+use crate::compression::Encoding;
+use crate::connection_error::ConnectionError;
+use crate::handler::Application;
+
+impl<A: Application> Engine<A> {
+    /// Returns the response to a GET, compressed with `encoding` if it is long enough and the engine has the capacity.
+    pub(super) async fn payload_response(
+        &self,
+        mut packets: Vec<u8>,
+        encoding: Option<Encoding>,
+    ) -> Response<Full<Bytes>> {
+        let mut content_encoding = None;
+        if let (Some(options), Some(encoding)) = (&self.0.options.http_compression, encoding)
+            && packets.len() >= options.threshold
+            && let Some(compressed) =
+                encoding.compress(&packets, options.level, &self.0.compression_capacity).await
+        {
+            packets = compressed;
+            content_encoding = Some(encoding.header_value());
+        }
+        let mut response = Response::new(Full::from(packets));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+        // No `Vary` is needed: no cache stores the response.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(encoding) = content_encoding {
+            headers.insert(CONTENT_ENCODING, encoding);
+        }
+        response
+    }
+}
+
+/// Returns whether a response is one of a session, and neither a refusal nor the response to a preflight request.
+pub(super) fn is_session_response(request: &Parts, status: StatusCode) -> bool {
+    request.method != Method::OPTIONS && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
+}
+
+pub(super) fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+/// Returns the response to a rejected request: JSON for a polling request; plain text and `Connection: close` for a
+/// WebSocket handshake.
+pub(super) fn rejection_response(error: &ConnectionError, upgrade: bool) -> Response<Full<Bytes>> {
+    let (kind, message) = (error.kind(), error.own_message());
+    let (status, content_type, body) = if upgrade {
+        (StatusCode::BAD_REQUEST, "text/html", message.unwrap_or(kind.message()).to_owned())
+    } else {
+        let status =
+            if kind == RequestError::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+        (status, "application/json", kind.body(message))
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if upgrade {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
