@@ -207,7 +207,7 @@ impl Cors {
     fn allowed_origin(&self, request: &Parts) -> Option<HeaderValue> {
         let listed = |origins: &AllowedOrigins| {
             let origin = request.headers.get(ORIGIN)?;
-            origins.allows_request(&request.uri, &request.headers).then(|| origin.clone())
+            origins.allows(&request.uri, &request.headers).then(|| origin.clone())
         };
         match &self.origins {
             Origins::Any => Some(HeaderValue::from_static("*")),

@@ -85,8 +85,7 @@ pub(crate) fn check_request(
         .filter(|transport| options.protocol.transports.contains(transport))
         .ok_or_else(|| ConnectionError::UnknownTransport { transport: query.transport.clone() })?;
     // Before the session id, so that a page of another origin does not learn which sessions exist.
-    if options.allow_origins.as_ref().is_some_and(|list| !list.allows_request(&request.uri, &request.headers))
-    {
+    if options.allow_origins.as_ref().is_some_and(|list| !list.allows(&request.uri, &request.headers)) {
         return Err(ConnectionError::Forbidden { message: ORIGIN_NOT_ALLOWED.to_owned() });
     }
     if upgrade != (transport == Transport::WebSocket) && (upgrade || query.sid.is_none()) {

@@ -110,18 +110,11 @@ impl AllowedOrigins {
         self
     }
 
-    /// Returns whether a request with these headers may connect. A request with several `Origin` headers may not.
-    ///
-    /// Over HTTP/2, a request need not have a `Host` header: use [`allows_request`](Self::allows_request) there.
-    #[must_use]
-    pub fn allows(&self, headers: &HeaderMap) -> bool {
-        self.allows_origin(&RequestOrigin::from_headers(headers, headers.get(HOST).cloned()))
-    }
-
     /// Returns whether a request with this target and these headers may connect, over any version of HTTP. If the
-    /// target has an authority, that is the host of the request (RFC 9112 §3.2.2).
+    /// target has an authority, that is the host of the request (RFC 9112 §3.2.2). A request with several `Origin`
+    /// headers may not connect.
     #[must_use]
-    pub fn allows_request(&self, target: &Uri, headers: &HeaderMap) -> bool {
+    pub fn allows(&self, target: &Uri, headers: &HeaderMap) -> bool {
         let host = match target.authority() {
             Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
             None => headers.get(HOST).cloned(),
@@ -229,8 +222,13 @@ mod tests {
         fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
+    /// A target without an authority, as in HTTP/1.1.
+    fn path() -> Uri {
+        Uri::from_static("/")
+    }
+
     fn allow(origins: &AllowedOrigins, origin: &'static str) -> bool {
-        origins.allows(&headers(&[(ORIGIN, origin), (HOST, "server.example:8080")]))
+        origins.allows(&path(), &headers(&[(ORIGIN, origin), (HOST, "server.example:8080")]))
     }
 
     #[test]
@@ -295,7 +293,7 @@ mod tests {
             ("https://other.example/socket.io/", false),
             ("/socket.io/", false),
         ] {
-            assert_eq!(origins.allows_request(&Uri::from_static(target), &request), expected, "{target}");
+            assert_eq!(origins.allows(&Uri::from_static(target), &request), expected, "{target}");
         }
     }
 
@@ -327,16 +325,19 @@ mod tests {
             assert!(allow(&origins, "http://server.example:8080"));
             assert!(!allow(&origins, "https://server.example"));
             assert!(!allow(&origins, "null"));
-            assert!(!origins.allows(&headers(&[(ORIGIN, "https://server.example")])));
+            assert!(!origins.allows(&path(), &headers(&[(ORIGIN, "https://server.example")])));
         }
     }
 
     #[test]
     fn a_request_without_an_origin_is_allowed_by_default_and_one_with_two_is_rejected() {
         let origins = AllowedOrigins::new(["https://a.example", "null"]).unwrap();
-        assert!(origins.allows(&HeaderMap::new()));
-        assert!(!origins.clone().allow_missing_origin(false).allows(&HeaderMap::new()));
-        assert!(!origins.allows(&headers(&[(ORIGIN, "https://a.example"), (ORIGIN, "https://a.example")])));
+        assert!(origins.allows(&path(), &HeaderMap::new()));
+        assert!(!origins.clone().allow_missing_origin(false).allows(&path(), &HeaderMap::new()));
+        assert!(
+            !origins
+                .allows(&path(), &headers(&[(ORIGIN, "https://a.example"), (ORIGIN, "https://a.example")]))
+        );
         assert!(allow(&origins, "null"));
     }
 
@@ -355,16 +356,18 @@ mod tests {
         ] {
             let request = headers(&[(site.clone(), value)]);
             assert_eq!(
-                (lenient.allows(&request), strict.allows(&request)),
+                (lenient.allows(&path(), &request), strict.allows(&path(), &request)),
                 (by_lenient, by_strict),
                 "{value}"
             );
         }
         let repeated = headers(&[(site.clone(), "same-origin"), (site.clone(), "same-origin")]);
-        assert!(!lenient.allows(&repeated));
+        assert!(!lenient.allows(&path(), &repeated));
         // With an `Origin`, only that counts: a listed page is usually one of another site.
-        assert!(strict.allows(&headers(&[(ORIGIN, "https://a.example"), (site.clone(), "cross-site")])));
-        assert!(!lenient.allows(&headers(&[(ORIGIN, "https://b.example"), (site, "same-origin")])));
+        assert!(
+            strict.allows(&path(), &headers(&[(ORIGIN, "https://a.example"), (site.clone(), "cross-site")]))
+        );
+        assert!(!lenient.allows(&path(), &headers(&[(ORIGIN, "https://b.example"), (site, "same-origin")])));
     }
 
     #[test]
