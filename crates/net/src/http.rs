@@ -6,6 +6,7 @@ mod exchange;
 mod header_names;
 mod http1_service;
 mod http2;
+mod limits;
 mod listener;
 mod request_filter;
 mod server_stream;
@@ -14,7 +15,8 @@ mod upgrade;
 pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
 pub use exchange::{ExchangeError, ExchangeResponse, exchange};
 pub use http2::{Http2Limits, Http2Stream};
-pub use listener::{HttpLimits, Listener, PeerAddress};
+pub use limits::HttpLimits;
+pub use listener::{Listener, PeerAddress};
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;
 pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

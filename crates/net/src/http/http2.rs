@@ -17,7 +17,8 @@ use hyper::server::conn::http2;
 
 use self::executor::StreamExecutor;
 use self::service::Http2Service;
-use crate::http::listener::{HttpLimits, HttpService, Shutdown};
+use crate::http::limits::HttpLimits;
+use crate::http::listener::{HttpService, Shutdown};
 use crate::io::{PeerTimeout, PeerTimer};
 
 pub(crate) use self::rewind::Rewind;
