@@ -4,15 +4,21 @@
 //! |---|---|
 //! | `io` | The I/O of a connection. One task owns the connection. The task reads into the thread's [`ReadBuffer`], writes from a [`WriteQueue`] and sleeps on one [`DeadlineTimer`]. Other tasks use only the connection's [`Outbox`]. [`WebSocketStream`] combines a WebSocket state machine, a [`WriteQueue`] and a [`Stream`] of any kind |
 //! | `http` | How a connection begins. [`Listener`] accepts connections and serves HTTP/1.1 and HTTP/2 until a connection is [upgraded](`finish_upgrade`). A client connects with [`Dialer`], directly or through a proxy, and sends its request with [`exchange`] |
+//! | `address` | Who a client is. [`TrustedProxies`] finds the [`ClientAddress`] of a request, and an [`AddressLimiter`] limits what one address may open |
 //! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
 //!
 //! This crate does not depend on Engine.IO or Socket.IO.
 
+mod address;
 mod http;
 mod io;
 mod log_rate_limit;
 mod tls;
 
+pub use self::address::{
+    AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ForwardedHeader,
+    InvalidNetwork, TrustedProxies,
+};
 pub use self::http::{
     DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, InvalidProxy,
     Listener, PeerAddress, PendingUpgrade, Proxy, ProxyError, Target, Upgraded, exchange, finish_upgrade,

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
+use crate::address::ConnectionSessions;
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Rewind};
@@ -148,7 +149,11 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let service = WithPeer { service: service.clone(), peer: PeerAddress(peer) };
+                    let service = WithPeer {
+                        service: service.clone(),
+                        peer: PeerAddress(peer),
+                        sessions: ConnectionSessions::default(),
+                    };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
                     let connection = serve_connection(stream, tls, service, limits, shutdown, permit);
@@ -326,11 +331,12 @@ where
     type ResponseBody = B;
 }
 
-/// Adds the address of the peer to each request.
+/// Adds the address of the peer, and what the connection has opened, to each request.
 #[derive(Debug, Clone)]
 struct WithPeer<S> {
     service: S,
     peer: PeerAddress,
+    sessions: ConnectionSessions,
 }
 
 impl<S: Service<http::Request<Incoming>>> Service<http::Request<Incoming>> for WithPeer<S> {
@@ -344,6 +350,7 @@ impl<S: Service<http::Request<Incoming>>> Service<http::Request<Incoming>> for W
 
     fn call(&mut self, mut request: http::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.sessions.clone());
         self.service.call(request)
     }
 }

@@ -1,0 +1,13 @@
+//! Who a client is: its address, also behind proxies, and what one address may open.
+
+mod client_address;
+mod forwarded;
+mod limiter;
+mod limits;
+mod trusted_proxies;
+
+pub use client_address::ClientAddress;
+pub(crate) use limiter::ConnectionSessions;
+pub use limiter::{AddressLimiter, AddressPermit};
+pub use limits::{AddressLimitError, AddressLimits};
+pub use trusted_proxies::{ForwardedHeader, InvalidNetwork, TrustedProxies};

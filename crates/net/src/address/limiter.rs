@@ -1,0 +1,265 @@
+//! Limits what one address may open: sessions, WebSockets.
+//!
+//! Runs when something is opened and when it ends, never for a message. The number of new sessions in a time is limited
+//! with the generic cell rate algorithm, whose state is one point in time. A crate such as `governor` has that as well,
+//! but its table grows until somebody sweeps it, and the counts of open sessions need a table of their own anyway.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http::request::Parts;
+use ws_proto::Time;
+
+use super::client_address::{ClientAddress, client_network, is_private};
+use super::limits::{AddressLimitError, AddressLimits};
+use crate::log_rate_limit::LogRateLimit;
+
+/// The number of locks. With several of them, clients on different threads rarely wait for each other.
+const SHARDS: usize = 16;
+
+/// The most addresses that one shard knows, about a million in all shards.
+const MAX_NETWORKS_PER_SHARD: usize = 65_536;
+
+/// How often a shard is searched for addresses that have nothing open any more, but opened too much at once before. Only
+/// a new session starts the search.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Counts what each address has open.
+#[derive(Debug)]
+pub struct AddressLimiter {
+    limits: AddressLimits,
+    table: Arc<Table>,
+    max_networks_per_shard: usize,
+    log: LogRateLimit,
+}
+
+impl AddressLimiter {
+    /// Creates a limiter that knows no address yet.
+    #[must_use]
+    pub fn new(limits: AddressLimits) -> Self {
+        Self {
+            limits,
+            table: Arc::default(),
+            max_networks_per_shard: MAX_NETWORKS_PER_SHARD,
+            log: LogRateLimit::new(),
+        }
+    }
+
+    /// Admits one more session or WebSocket. The request has the extension [`ClientAddress`] if its address is known.
+    /// Returns `None` if the address is not limited. `authenticates` says whether somebody will call
+    /// [`AddressPermit::set_authenticated`].
+    ///
+    /// # Errors
+    /// Returns an error if a limit is reached. It has been logged.
+    pub fn admit(
+        &self,
+        request: &Parts,
+        authenticates: bool,
+    ) -> Result<Option<AddressPermit>, AddressLimitError> {
+        let Some(address) = request.extensions.get::<ClientAddress>() else { return Ok(None) };
+        if address.is_trusted_proxy() || (is_private(address.ip()) && !self.limits.include_private) {
+            return Ok(None);
+        }
+        let connection = request.extensions.get::<ConnectionSessions>().filter(|_| authenticates);
+        let admitted = self.try_admit(client_network(address.ip()), connection, authenticates, crate::now());
+        if let Err(error) = admitted {
+            self.log.try_log(|suppressed| {
+                tracing::warn!(
+                    address = %address.ip(),
+                    reason = %error,
+                    suppressed,
+                    "rejected a client: a limit per address is reached. If this is a proxy, name it in `trusted_proxies`"
+                );
+            });
+        }
+        admitted
+    }
+
+    fn try_admit(
+        &self,
+        network: u128,
+        connection: Option<&ConnectionSessions>,
+        authenticates: bool,
+        now: Time,
+    ) -> Result<Option<AddressPermit>, AddressLimitError> {
+        let limits = &self.limits;
+        let mut shard = self.table.shard(network);
+        if !shard.make_room(network, self.max_networks_per_shard, now) {
+            return Ok(None);
+        }
+        let slot = shard.networks.entry(network).or_insert_with(|| Slot {
+            counts: Arc::new(Counts {
+                network,
+                table: Arc::downgrade(&self.table),
+                open: AtomicUsize::new(0),
+                unauthenticated: AtomicUsize::new(0),
+            }),
+            debt_until: now,
+        });
+        let counts = &slot.counts;
+        if counts.open.load(Ordering::Relaxed) >= limits.max_open.max(1) {
+            return Err(AddressLimitError::TooManyOpen);
+        }
+        if authenticates {
+            if counts.unauthenticated.load(Ordering::Relaxed) >= limits.max_unauthenticated.max(1) {
+                return Err(AddressLimitError::TooManyUnauthenticated);
+            }
+            let on_connection = connection.map_or(0, |connection| connection.0.load(Ordering::Relaxed));
+            if on_connection >= limits.max_unauthenticated_per_connection.max(1) {
+                return Err(AddressLimitError::TooManyOnConnection);
+            }
+        }
+        let interval = limits.interval();
+        let debt = slot.debt_until.saturating_since(now);
+        let tolerated = interval.saturating_mul(limits.burst.saturating_sub(1));
+        if debt > tolerated {
+            return Err(AddressLimitError::TooManyNew { retry_after: debt - tolerated });
+        }
+        slot.debt_until = slot.debt_until.max(now) + interval;
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        if authenticates {
+            counts.unauthenticated.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(ConnectionSessions(sessions)) = connection {
+            sessions.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Some(AddressPermit {
+            counts: Arc::clone(counts),
+            connection: connection.cloned(),
+            is_authenticated: AtomicBool::new(!authenticates),
+            is_released: AtomicBool::new(false),
+        }))
+    }
+}
+
+/// One session or WebSocket of an address. It counts until it is released or dropped.
+#[derive(Debug)]
+pub struct AddressPermit {
+    counts: Arc<Counts>,
+    connection: Option<ConnectionSessions>,
+    is_authenticated: AtomicBool,
+    is_released: AtomicBool,
+}
+
+impl AddressPermit {
+    /// Records that the client is authenticated. The session then counts only as open.
+    pub fn set_authenticated(&self) {
+        if self.is_authenticated.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.counts.unauthenticated.fetch_sub(1, Ordering::Relaxed);
+        if let Some(ConnectionSessions(sessions)) = &self.connection {
+            sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records that the session is over. Further calls do nothing.
+    pub fn release(&self) {
+        self.release_at(crate::now());
+    }
+
+    fn release_at(&self, now: Time) {
+        self.set_authenticated();
+        if !self.is_released.swap(true, Ordering::Relaxed)
+            && self.counts.open.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(table) = self.counts.table.upgrade()
+        {
+            table.shard(self.counts.network).remove_if_idle(self.counts.network, now);
+        }
+    }
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// The sessions that one HTTP connection has opened and that are not authenticated: an extension of its requests.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConnectionSessions(Arc<AtomicUsize>);
+
+/// What one address has open.
+#[derive(Debug)]
+struct Counts {
+    network: u128,
+    table: Weak<Table>,
+    open: AtomicUsize,
+    unauthenticated: AtomicUsize,
+}
+
+/// The addresses that have something open, and those that have recently opened much.
+#[derive(Debug, Default)]
+struct Table {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Keyed, because clients choose their IPv6 networks.
+    hasher: RandomState,
+}
+
+impl Table {
+    fn shard(&self, network: u128) -> MutexGuard<'_, Shard> {
+        let shard = self.hasher.hash_one(network) as usize % SHARDS;
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    networks: HashMap<u128, Slot>,
+    last_sweep: Time,
+}
+
+#[derive(Debug)]
+struct Slot {
+    counts: Arc<Counts>,
+    /// The address has opened as much as it may have opened until this time.
+    debt_until: Time,
+}
+
+impl Slot {
+    fn is_open(&self) -> bool {
+        self.counts.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns whether nothing is lost if the address is forgotten.
+    fn is_idle(&self, now: Time) -> bool {
+        !self.is_open() && self.debt_until <= now
+    }
+}
+
+impl Shard {
+    /// Forgets idle addresses from time to time. Returns whether there is room for this one.
+    fn make_room(&mut self, network: u128, max_networks: usize, now: Time) -> bool {
+        let is_full = self.networks.len() >= max_networks && !self.networks.contains_key(&network);
+        if is_full || now.saturating_since(self.last_sweep) >= SWEEP_INTERVAL {
+            self.last_sweep = now;
+            self.networks.retain(|_, slot| !slot.is_idle(now));
+            self.shrink();
+        }
+        if is_full && self.networks.len() >= max_networks {
+            // Who can use this many addresses is not limited by their debts.
+            self.networks.retain(|_, slot| slot.is_open());
+        }
+        !is_full || self.networks.len() < max_networks
+    }
+
+    fn remove_if_idle(&mut self, network: u128, now: Time) {
+        if self.networks.get(&network).is_some_and(|slot| slot.is_idle(now)) {
+            self.networks.remove(&network);
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        let (len, capacity) = (self.networks.len(), self.networks.capacity());
+        if capacity > 64 && len < capacity / 4 {
+            self.networks.shrink_to(len * 2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

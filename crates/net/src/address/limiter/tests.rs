@@ -1,0 +1,165 @@
+//! Tests of the limiter. Permits are released at times that the tests choose.
+
+use super::*;
+
+fn limiter(limits: AddressLimits) -> AddressLimiter {
+    AddressLimiter::new(limits)
+}
+
+fn at(millis: u64) -> Time {
+    Time::ZERO + Duration::from_millis(millis)
+}
+
+fn known(limiter: &AddressLimiter) -> usize {
+    limiter.table.shards.iter().map(|shard| shard.lock().unwrap().networks.len()).sum()
+}
+
+fn request(ip: &str) -> Parts {
+    let mut request = http::Request::new(()).into_parts().0;
+    request.extensions.insert(ClientAddress::new(ip.parse().unwrap()));
+    request
+}
+
+#[test]
+fn what_is_open_is_limited_for_each_address() {
+    let limiter = limiter(AddressLimits { max_open: 2, ..AddressLimits::default() });
+    let admit = |network| limiter.try_admit(network, None, false, at(0));
+    let first = admit(1).unwrap();
+    let _second = admit(1).unwrap();
+    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManyOpen);
+    let _other = admit(2).unwrap();
+    drop(first);
+    let third = admit(1).unwrap().unwrap();
+    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManyOpen);
+    third.release();
+    third.release();
+    let _fourth = admit(1).unwrap();
+    drop(third);
+    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManyOpen);
+}
+
+#[test]
+fn new_ones_are_limited_to_a_burst_and_a_rate() {
+    let limiter = limiter(AddressLimits { new_per_second: 10, burst: 3, ..AddressLimits::default() });
+    let open = |network, millis| {
+        limiter
+            .try_admit(network, None, false, at(millis))
+            .map(|permit| permit.unwrap().release_at(at(millis)))
+    };
+    let admit = |millis| open(1, millis);
+    let retry_after = |millis| AddressLimitError::TooManyNew { retry_after: Duration::from_millis(millis) };
+    assert_eq!([admit(0), admit(0), admit(0)], [Ok(()); 3]);
+    assert_eq!(admit(0), Err(retry_after(100)));
+    // A refused client does not wait longer because it has tried again.
+    assert_eq!(admit(60), Err(retry_after(40)));
+    assert_eq!([admit(100), admit(100)], [Ok(()), Err(retry_after(100))]);
+    assert_eq!([admit(5_000), admit(5_000), admit(5_000)], [Ok(()); 3]);
+    assert_eq!(admit(5_000), Err(retry_after(100)));
+    assert_eq!(open(2, 5_000), Ok(()));
+}
+
+#[test]
+fn limits_without_a_number_limit_nothing() {
+    let none = AddressLimits {
+        max_open: usize::MAX,
+        new_per_second: u32::MAX,
+        burst: u32::MAX,
+        max_unauthenticated: usize::MAX,
+        max_unauthenticated_per_connection: usize::MAX,
+        include_private: true,
+    };
+    let limiter = limiter(none);
+    let permits: Result<Vec<_>, _> = (0..100_000).map(|_| limiter.try_admit(1, None, true, at(0))).collect();
+    assert_eq!(permits.unwrap().len(), 100_000);
+}
+
+#[test]
+fn those_that_are_not_authenticated_are_limited_for_each_address_and_connection() {
+    let limits = AddressLimits {
+        max_unauthenticated: 3,
+        max_unauthenticated_per_connection: 2,
+        ..AddressLimits::default()
+    };
+    let limiter = limiter(limits);
+    let (first, second) = (ConnectionSessions::default(), ConnectionSessions::default());
+    let admit = |connection| limiter.try_admit(1, connection, true, at(0)).map(Option::unwrap);
+    let permits = [admit(Some(&first)).unwrap(), admit(Some(&first)).unwrap()];
+    assert_eq!(admit(Some(&first)).unwrap_err(), AddressLimitError::TooManyOnConnection);
+    let _third = admit(Some(&second)).unwrap();
+    assert_eq!(admit(None).unwrap_err(), AddressLimitError::TooManyUnauthenticated);
+    permits[0].set_authenticated();
+    permits[0].set_authenticated();
+    let _fourth = admit(Some(&first)).unwrap();
+    assert_eq!(admit(None).unwrap_err(), AddressLimitError::TooManyUnauthenticated);
+    drop(permits);
+    let _fifth = admit(Some(&first)).unwrap();
+    // Somebody who does not authenticate clients is not limited.
+    assert!(limiter.try_admit(1, Some(&first), false, at(0)).is_ok());
+}
+
+#[test]
+fn private_addresses_proxies_and_unknown_ones_are_not_limited() {
+    let limits = AddressLimits { max_open: 1, ..AddressLimits::default() };
+    let unknown = http::Request::new(()).into_parts().0;
+    let mut proxy = request("203.0.113.1");
+    proxy.extensions.insert(ClientAddress::of_proxy("203.0.113.1".parse().unwrap()));
+    let by_default = limiter(limits.clone());
+    for request in [&request("127.0.0.1"), &request("10.0.0.1"), &request("fd00::1"), &unknown, &proxy] {
+        assert!(by_default.admit(request, true).unwrap().is_none(), "{request:?}");
+    }
+    assert!(by_default.admit(&request("203.0.113.1"), true).unwrap().is_some());
+    let all = limiter(AddressLimits { include_private: true, ..limits });
+    let _first = all.admit(&request("127.0.0.1"), true).unwrap().unwrap();
+    assert!(all.admit(&request("127.0.0.1"), true).is_err());
+    assert!(all.admit(&unknown, true).unwrap().is_none() && all.admit(&proxy, true).unwrap().is_none());
+}
+
+#[test]
+fn ipv6_addresses_of_one_network_are_one_client() {
+    let limiter = limiter(AddressLimits { max_open: 1, ..AddressLimits::default() });
+    let _first = limiter.admit(&request("2001:db8::1"), false).unwrap();
+    assert!(limiter.admit(&request("2001:db8::2"), false).is_err());
+    assert!(limiter.admit(&request("2001:db8:0:1::1"), false).is_ok());
+}
+
+#[test]
+fn addresses_with_nothing_open_are_forgotten() {
+    let limiter = limiter(AddressLimits { new_per_second: 1, ..AddressLimits::default() });
+    let admit = |network, now| limiter.try_admit(network, None, true, now).unwrap().unwrap();
+    let held: Vec<_> = (0..100).map(|network| admit(network, at(0))).collect();
+    for network in 100..10_000 {
+        // Until a second later, it counts that they have opened one.
+        admit(network, at(0)).release_at(at(500));
+    }
+    assert_eq!(known(&limiter), 10_000);
+    for network in 100..200 {
+        admit(network, at(2_000)).release_at(at(4_000));
+    }
+    assert_eq!(known(&limiter), 9_900);
+    // Every shard gets a new session.
+    for network in 10_000..11_000 {
+        admit(network, at(20_000)).release_at(at(22_000));
+    }
+    assert_eq!(known(&limiter), 100);
+    held.iter().for_each(|permit| permit.release_at(at(30_000)));
+    assert_eq!(known(&limiter), 0);
+    assert!(limiter.table.shards.iter().all(|shard| shard.lock().unwrap().networks.capacity() <= 64));
+}
+
+#[test]
+fn the_table_is_bounded() {
+    let limits = AddressLimits { new_per_second: 1, max_open: 1, ..AddressLimits::default() };
+    let limiter = AddressLimiter { max_networks_per_shard: 8, ..limiter(limits) };
+    for network in 0..10_000 {
+        limiter.try_admit(network, None, false, at(0)).unwrap().unwrap().release_at(at(0));
+    }
+    assert!(known(&limiter) <= SHARDS * 8);
+    // Addresses with something open are not forgotten. When there are too many, further ones are not limited.
+    let held: Vec<_> =
+        (0..10_000).map(|network| limiter.try_admit(network, None, false, at(9)).unwrap()).collect();
+    assert_eq!(held.iter().flatten().count(), SHARDS * 8);
+    assert_eq!(known(&limiter), SHARDS * 8);
+    for (network, permit) in held.iter().enumerate() {
+        assert_eq!(limiter.try_admit(network as u128, None, false, at(9)).is_err(), permit.is_some());
+    }
+}

@@ -1,0 +1,107 @@
+//! The limits on what one address may open, and the refusals.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+/// Limits on what one address may open. An IPv6 address counts together with all others of its /64 network.
+///
+/// Trusted proxies are not limited, and neither are clients whose address is unknown. The defaults allow thousands of
+/// clients behind one address, as in an office or at a mobile provider.
+#[derive(Debug, Clone)]
+pub struct AddressLimits {
+    /// The most sessions (or WebSockets) of one address that are open at the same time. At the limit, the response to
+    /// another handshake is 429. Protects against one client that uses up the limits that all clients share. Default
+    /// 20,000.
+    pub max_open: usize,
+    /// How many sessions one address may open per second, after the [`burst`](Self::burst). Zero counts as one. At the
+    /// limit, the response is 429 with `Retry-After`. Protects against the work of endless handshakes. Default 500.
+    pub new_per_second: u32,
+    /// How many sessions one address may open at once. After that, one more is allowed each time that
+    /// [`new_per_second`](Self::new_per_second) permits it. Zero counts as one. Thousands of clients behind one address
+    /// connect at once when a server has restarted. Default 10,000.
+    pub burst: u32,
+    /// The most sessions of one address that are not authenticated yet. A Socket.IO session is authenticated when it
+    /// has connected to a namespace, a session of another program when the program says so, and a raw WebSocket always.
+    /// At the limit, the response is 429. Protects against clients that open sessions and send nothing. Default 5,000.
+    pub max_unauthenticated: usize,
+    /// The most sessions that one HTTP connection has opened and that are not authenticated yet. At the limit, the
+    /// response is 429. Over HTTP/2 a handshake costs a client hardly any bytes. Only a [`Listener`](crate::Listener)
+    /// knows which connection a request came on. Default 1,000.
+    pub max_unauthenticated_per_connection: usize,
+    /// Whether the limits also hold for addresses that are not public: loopback, private (RFC 1918), link-local, unique
+    /// local (RFC 4193), and those that customers of a provider share (RFC 6598). Such a peer is often a proxy that the
+    /// program has not named. Default false.
+    pub include_private: bool,
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        Self {
+            max_open: 20_000,
+            new_per_second: 500,
+            burst: 10_000,
+            max_unauthenticated: 5_000,
+            max_unauthenticated_per_connection: 1_000,
+            include_private: false,
+        }
+    }
+}
+
+impl AddressLimits {
+    /// The time in which one more session becomes available.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_secs(1) / self.new_per_second.max(1)
+    }
+}
+
+/// Why an address may not open another session now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressLimitError {
+    /// [`AddressLimits::max_open`] is reached.
+    #[error("too many connections from this address")]
+    TooManyOpen,
+    /// [`AddressLimits::max_unauthenticated`] is reached.
+    #[error("too many connections from this address that are not authenticated")]
+    TooManyUnauthenticated,
+    /// [`AddressLimits::max_unauthenticated_per_connection`] is reached.
+    #[error("too many sessions on this HTTP connection that are not authenticated")]
+    TooManyOnConnection,
+    /// [`AddressLimits::new_per_second`] and [`AddressLimits::burst`] are exceeded.
+    #[error("too many new connections from this address")]
+    TooManyNew {
+        /// When the next one is allowed.
+        retry_after: Duration,
+    },
+}
+
+impl AddressLimitError {
+    /// Returns the response: status 429, with `Retry-After` if the time is known, and a line of text.
+    #[must_use]
+    pub fn response(self) -> Response<String> {
+        let mut response = Response::new(format!("{self}\n"));
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Self::TooManyNew { retry_after } = self {
+            headers.insert(RETRY_AFTER, (retry_after.as_secs() + 1).into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_response_says_when_to_come_back_if_that_is_known() {
+        let response = AddressLimitError::TooManyNew { retry_after: Duration::from_millis(1_200) }.response();
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["retry-after"], "2");
+        assert_eq!(response.body(), "too many new connections from this address\n");
+        assert!(!AddressLimitError::TooManyOpen.response().headers().contains_key("retry-after"));
+    }
+}

@@ -1,0 +1,302 @@
+//! The proxies whose word counts, and what they say about their clients.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+use super::client_address::{ClientAddress, is_private};
+use super::forwarded;
+use crate::PeerAddress;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The most entries that are read. More proxies in a row than this are a mistake, or an attack.
+const MAX_ENTRIES: usize = 32;
+
+/// The header in which the proxies report the address of a client. The other header is never read: a proxy passes on
+/// what the client has written there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`, the default.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// None: the proxies forward TCP connections, and report addresses with the PROXY protocol only.
+    None,
+}
+
+/// The addresses of the proxies in front of a server, and the header in which they report the addresses of their
+/// clients. Default: no proxies, so no header is believed.
+///
+/// If a connection comes from a trusted proxy, the last entry of the header is the address that this proxy has seen. If
+/// that is the address of a trusted proxy too, the entry before it counts, and so on. What is before the first address
+/// that is not trusted is ignored, because the client may have written it. An entry that is no address ends the search.
+/// Then the address of the last trusted proxy counts, and [`ClientAddress::is_trusted_proxy`] is true.
+///
+/// List only proxies. A client with a trusted address can claim any address.
+///
+/// ```
+/// use tidewire_net::TrustedProxies;
+///
+/// let proxies = TrustedProxies::new(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"])?;
+/// assert!(proxies.contains("10.1.2.3".parse()?));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    header: ForwardedHeader,
+}
+
+/// A text that is neither an address nor a network in CIDR notation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is neither an IP address nor a network such as 10.0.0.0/8")]
+pub struct InvalidNetwork {
+    text: String,
+}
+
+impl TrustedProxies {
+    /// Trusts these addresses and networks, in CIDR notation. The header is `X-Forwarded-For`.
+    ///
+    /// # Errors
+    /// Returns an error if a text is neither an address nor a network.
+    pub fn new<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, InvalidNetwork> {
+        let networks = networks.into_iter().map(|text| parse_network(text.as_ref()));
+        Ok(Self { networks: networks.collect::<Result<_, _>>()?, header: ForwardedHeader::default() })
+    }
+
+    /// Sets the header that the proxies write. Each of them must replace it or append to it.
+    #[must_use]
+    pub fn header(mut self, header: ForwardedHeader) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// Returns whether `ip` is the address of a trusted proxy.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.networks.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Returns whether no proxy is trusted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    /// Returns the address of the client that has sent a request. The request has the extension [`PeerAddress`] if its
+    /// peer has an address that is known. A [`ClientAddress`] among the extensions is returned as it is.
+    #[must_use]
+    pub fn client_address(&self, request: &http::request::Parts) -> Option<ClientAddress> {
+        if let Some(address) = request.extensions.get::<ClientAddress>() {
+            return Some(*address);
+        }
+        let peer = request.extensions.get::<PeerAddress>()?.0.ip().to_canonical();
+        if self.contains(peer) {
+            return Some(self.resolve(peer, &request.headers));
+        }
+        if is_private(peer) && has_forwarded_header(&request.headers) {
+            warn_of_undeclared_proxy(peer);
+        }
+        Some(ClientAddress::new(peer))
+    }
+
+    /// Inserts the result of [`client_address`](Self::client_address) into the extensions of the request.
+    pub fn insert_client_address(&self, request: &mut http::request::Parts) {
+        if let Some(address) = self.client_address(request) {
+            request.extensions.insert(address);
+        }
+    }
+
+    /// Reads the header of a request that a trusted proxy has forwarded.
+    fn resolve(&self, proxy: IpAddr, headers: &HeaderMap) -> ClientAddress {
+        match self.header {
+            ForwardedHeader::XForwardedFor => {
+                self.walk(proxy, lines(headers, &X_FORWARDED_FOR).flat_map(forwarded::x_forwarded_for))
+            }
+            ForwardedHeader::Forwarded => {
+                self.walk(proxy, lines(headers, &FORWARDED).flat_map(forwarded::forwarded))
+            }
+            ForwardedHeader::None => ClientAddress::of_proxy(proxy),
+        }
+    }
+
+    fn walk(&self, mut proxy: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> ClientAddress {
+        for entry in entries.take(MAX_ENTRIES) {
+            match entry {
+                Some(ip) if self.contains(ip) => proxy = ip,
+                Some(ip) => return ClientAddress::new(ip),
+                None => break,
+            }
+        }
+        ClientAddress::of_proxy(proxy)
+    }
+}
+
+/// Returns the lines of a header, the last one first. A line with bytes that are not ASCII has no entry that counts.
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().rev().map(|line| line.to_str().unwrap_or_default())
+}
+
+fn has_forwarded_header(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED)
+}
+
+/// Says once that there seems to be a proxy that the program does not trust. All its clients then have one address.
+fn warn_of_undeclared_proxy(peer: IpAddr) {
+    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
+    if !HAS_WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            %peer,
+            "a request has passed through a proxy that is not in `trusted_proxies`: the address of its client is unknown"
+        );
+    }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, InvalidNetwork> {
+    let text = text.trim_ascii();
+    let network = IpNet::from_str(text).or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = network.map_err(|_| InvalidNetwork { text: text.to_owned() })?;
+    // Addresses are compared in their IPv4 form.
+    Ok(match network {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
+            Some(ip) => IpNet::new(ip.into(), v6.prefix_len() - 96).unwrap_or(network),
+            None => network,
+        },
+        _ => network,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(peer: Option<&str>, fields: &[(&str, &str)]) -> http::request::Parts {
+        let mut request = http::Request::new(());
+        for (name, value) in fields {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(PeerAddress(peer.parse().unwrap()));
+        }
+        request.into_parts().0
+    }
+
+    fn proxies() -> TrustedProxies {
+        TrustedProxies::new(["127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48"]).unwrap()
+    }
+
+    /// The address of the client, with a `*` if it is that of a proxy.
+    fn resolve(proxies: &TrustedProxies, peer: &str, fields: &[(&str, &str)]) -> String {
+        let address = proxies.client_address(&request(Some(peer), fields)).unwrap();
+        format!("{}{}", address.ip(), if address.is_trusted_proxy() { "*" } else { "" })
+    }
+
+    #[test]
+    fn the_last_address_that_is_not_trusted_is_the_client() {
+        let proxies = proxies();
+        let chain = [
+            ("203.0.113.7", "203.0.113.7"),
+            // What the client has claimed comes first.
+            ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
+            ("127.0.0.1, 203.0.113.7", "203.0.113.7"),
+            ("203.0.113.7, 10.0.0.2, 10.0.0.1", "203.0.113.7"),
+            ("198.51.100.1, 203.0.113.7, 10.0.0.1", "203.0.113.7"),
+            ("203.0.113.7, 2001:db8:1::5", "203.0.113.7"),
+            ("203.0.113.7, ::ffff:10.0.0.1", "203.0.113.7"),
+            ("2001:db8:2::5", "2001:db8:2::5"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            // All are trusted: the first one has sent the request.
+            ("10.0.0.2, 10.0.0.1", "10.0.0.2*"),
+            // Nothing is known beyond the last trusted proxy.
+            ("203.0.113.7, unknown", "127.0.0.1*"),
+            ("203.0.113.7, _hidden, 10.0.0.1", "10.0.0.1*"),
+            ("", "127.0.0.1*"),
+        ];
+        for (line, expected) in chain {
+            assert_eq!(resolve(&proxies, "127.0.0.1:5", &[("x-forwarded-for", line)]), expected, "{line}");
+        }
+        assert_eq!(resolve(&proxies, "127.0.0.1:5", &[]), "127.0.0.1*");
+        assert_eq!(
+            resolve(&proxies, "[::ffff:10.0.0.9]:5", &[("x-forwarded-for", "203.0.113.7")]),
+            "203.0.113.7"
+        );
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        let lines = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "203.0.113.7, 10.0.0.1")];
+        assert_eq!(resolve(&proxies(), "10.0.0.2:5", &lines), "203.0.113.7");
+        let lines = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "10.0.0.1")];
+        assert_eq!(resolve(&proxies(), "10.0.0.2:5", &lines), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_peer_that_is_not_trusted_is_the_client_whatever_it_claims() {
+        let claims = [("x-forwarded-for", "198.51.100.1"), ("forwarded", "for=198.51.100.1")];
+        for proxies in [proxies(), proxies().header(ForwardedHeader::Forwarded), TrustedProxies::default()] {
+            assert_eq!(resolve(&proxies, "203.0.113.7:5", &claims), "203.0.113.7");
+        }
+    }
+
+    #[test]
+    fn only_the_chosen_header_is_read() {
+        let both = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=\"[2001:db8:2::5]:99\"")];
+        let peer = "127.0.0.1:5";
+        assert_eq!(resolve(&proxies(), peer, &both), "203.0.113.7");
+        assert_eq!(resolve(&proxies().header(ForwardedHeader::Forwarded), peer, &both), "2001:db8:2::5");
+        assert_eq!(resolve(&proxies().header(ForwardedHeader::None), peer, &both), "127.0.0.1*");
+        assert_eq!(resolve(&proxies(), peer, &both[1..]), "127.0.0.1*");
+    }
+
+    #[test]
+    fn a_long_chain_of_trusted_addresses_ends_the_search() {
+        let line = "10.0.0.1,".repeat(1_000) + "10.0.0.1";
+        let line = format!("203.0.113.7,{line}");
+        assert_eq!(resolve(&proxies(), "127.0.0.1:5", &[("x-forwarded-for", &line)]), "10.0.0.1*");
+    }
+
+    #[test]
+    fn without_the_address_of_the_peer_no_header_is_believed() {
+        let request = request(None, &[("x-forwarded-for", "203.0.113.7")]);
+        assert_eq!(proxies().client_address(&request), None);
+    }
+
+    #[test]
+    fn an_address_that_the_program_has_inserted_stays() {
+        let mut request = request(Some("127.0.0.1:5"), &[("x-forwarded-for", "203.0.113.7")]);
+        let inserted = ClientAddress::new("198.51.100.9".parse().unwrap());
+        request.extensions.insert(inserted);
+        proxies().insert_client_address(&mut request);
+        assert_eq!(request.extensions.get::<ClientAddress>(), Some(&inserted));
+    }
+
+    #[test]
+    fn networks_are_addresses_or_in_cidr_notation() {
+        for (text, inside, outside) in [
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            (" 192.0.2.0/24 ", "192.0.2.255", "192.0.3.0"),
+            ("0.0.0.0/0", "203.0.113.1", "::1"),
+            ("::/0", "2001:db8::1", "203.0.113.1"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
+            ("::ffff:192.0.2.0/120", "192.0.2.9", "192.0.3.9"),
+            // The bits after the prefix do not matter.
+            ("10.1.2.3/8", "10.9.9.9", "11.0.0.1"),
+        ] {
+            let proxies = TrustedProxies::new([text]).unwrap();
+            assert!(proxies.contains(inside.parse().unwrap()), "{text}");
+            assert!(!proxies.contains(outside.parse().unwrap()), "{text}");
+        }
+        for text in ["", "localhost", "10.0.0.0/33", "10.0.0", "10.0.0.0/-1", "*"] {
+            assert!(TrustedProxies::new([text]).is_err(), "{text}");
+        }
+    }
+}
