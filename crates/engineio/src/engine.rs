@@ -18,13 +18,13 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use net::{LogRateLimit, PendingUpgrade};
+use net::{AddressLimiter, LogRateLimit, PendingUpgrade};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::open::Opened;
 use self::polling::close_with;
-use self::response::{empty_response, is_session_response, rejection_response};
+use self::response::{address_limit_response, empty_response, is_session_response, rejection_response};
 use crate::compression::{CompressionCapacity, Encoding};
 use crate::half_open::HalfOpenSessions;
 use crate::handler::Application;
@@ -48,6 +48,7 @@ struct Shared<A> {
     application: A,
     registry: Registry,
     half_open: HalfOpenSessions,
+    address_limiter: AddressLimiter,
     compression_capacity: CompressionCapacity,
     closing: AtomicBool,
     /// The tasks of all sessions, including sessions that are over but still have data to send or work to finish.
@@ -72,6 +73,7 @@ impl<A: Application> Engine<A> {
         let max_pending_allow_requests = options.max_pending_allow_requests.min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             path_prefix: options.path_prefix(),
+            address_limiter: AddressLimiter::new(options.address_limits.clone()),
             options,
             application,
             registry: Registry::default(),
@@ -140,7 +142,7 @@ impl<A: Application> Engine<A> {
     {
         let upgrade = net::is_websocket_request(request.method(), request.headers(), request.extensions())
             .then(|| PendingUpgrade::from_request(&mut request));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let options = &self.0.options;
         let retained = options.keeps_request_heads().then(|| Box::new(parts.clone()));
         let mut opens_session = false;
@@ -157,7 +159,7 @@ impl<A: Application> Engine<A> {
                 cors_headers.clear();
                 PendingResponse::Ready(preflight.map(|()| Full::default()))
             }
-            None => match check_request(&parts, upgrade.is_some(), self.options(), self.registry()) {
+            None => match check_request(&mut parts, upgrade.is_some(), self.options(), self.registry()) {
                 Ok(request_kind) => {
                     opens_session =
                         matches!(request_kind, RequestKind::Open(..) | RequestKind::OpenIfAllowed(_));
@@ -229,18 +231,28 @@ impl<A: Application> Engine<A> {
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
             (RequestKind::Open(transport, framing), upgrade) => {
-                return PendingResponse::Open(self.open(transport, framing, parts, upgrade));
+                return match self.admit_address(&parts) {
+                    Ok(address) => {
+                        PendingResponse::Open(self.open(transport, framing, parts, upgrade, address))
+                    }
+                    Err(error) => PendingResponse::Ready(address_limit_response(error)),
+                };
             }
             (RequestKind::OpenIfAllowed(pending), upgrade) => {
                 let Some(permit) = self.admit_check() else {
                     return PendingResponse::Ready(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+                };
+                let address = match self.admit_address(&parts) {
+                    Ok(address) => address,
+                    Err(error) => return PendingResponse::Ready(address_limit_response(error)),
                 };
                 let decision = (pending.check)(parts.clone());
                 let decision = async move {
                     let _permit = permit;
                     decision.await
                 };
-                let opening = self.clone().open_if_allowed(decision, pending.transport, parts, upgrade);
+                let opening =
+                    self.clone().open_if_allowed(decision, pending.transport, parts, upgrade, address);
                 return PendingResponse::OpenIfAllowed(Box::pin(opening));
             }
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {

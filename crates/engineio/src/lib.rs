@@ -58,6 +58,7 @@ pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Handler, Message};
 pub use hooks::{ConnectionErrorHook, HeadersHook};
+pub use net::{AddressLimits, ClientAddress, ForwardedHeader, InvalidNetwork, PeerAddress, TrustedProxies};
 pub use options::{AllowRequest, InitialPacket, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;

@@ -10,6 +10,7 @@ use engineio_proto::Packet;
 use engineio_proto::server::Settings;
 use http::HeaderMap;
 use http::request::Parts;
+use net::{AddressLimits, TrustedProxies};
 use ws_proto::{AllowedOrigins, DeflateOptions};
 
 use crate::compression::HttpCompression;
@@ -93,6 +94,12 @@ pub struct Options {
     /// once. Protects against clients that send endless handshakes and no other request: their sessions would fill the
     /// memory, or use up [`max_sessions`](Self::max_sessions). Default 50,000.
     pub max_half_open_sessions: usize,
+    /// The proxies in front of the server, which report the addresses of their clients. Default: none.
+    pub trusted_proxies: TrustedProxies,
+    /// Limits on the sessions of one client address. The requests of a [`Listener`](net::Listener) have an address. In
+    /// another HTTP server, a program inserts a [`ClientAddress`](net::ClientAddress) or a
+    /// [`PeerAddress`](net::PeerAddress) into the extensions of the requests; otherwise there are no such limits.
+    pub address_limits: AddressLimits,
 }
 
 impl Default for Options {
@@ -118,6 +125,8 @@ impl Default for Options {
             close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
             max_half_open_sessions: 50_000,
+            trusted_proxies: TrustedProxies::default(),
+            address_limits: AddressLimits::default(),
         }
     }
 }

@@ -72,9 +72,10 @@ impl Query {
     }
 }
 
-/// Checks a request, in the same order as the Node server.
+/// Checks a request, in the same order as the Node server. Inserts the address of the client into a request that opens
+/// a session.
 pub(crate) fn check_request(
-    request: &Parts,
+    request: &mut Parts,
     upgrade: bool,
     options: &Options,
     registry: &Registry,
@@ -125,6 +126,7 @@ pub(crate) fn check_request(
         true => Ok((transport, framing)),
         false => Err(ConnectionError::UnsupportedProtocolVersion { protocol: 3 }),
     };
+    options.trusted_proxies.insert_client_address(request);
     if let Some(allow) = &options.allow_request {
         match allow.check(request) {
             Ok(decision) => decision.map_err(|message| ConnectionError::Forbidden { message })?,
@@ -154,8 +156,8 @@ mod tests {
         registry.insert(on(0, Transport::Polling));
         registry.insert(on(255, Transport::WebSocket));
         let uri = format!("/socket.io/?{query}");
-        let (parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        check_request(&parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.kind())
+        let (mut parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        check_request(&mut parts, upgrade, &Options::default(), &registry).map_err(|refused| refused.kind())
     }
 
     const POLLING: &str = "AAAAAAAAAAAAAAAAAAAA";
@@ -215,8 +217,8 @@ mod tests {
         let asked = |method, upgrade| {
             let uri = "https://example.com/socket.io/?EIO=4&transport=websocket";
             let request = http::Request::builder().method(method).version(Version::HTTP_2).uri(uri);
-            let (parts, ()) = request.body(()).unwrap().into_parts();
-            let asked = check_request(&parts, upgrade, &Options::default(), &Registry::default());
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let asked = check_request(&mut parts, upgrade, &Options::default(), &Registry::default());
             asked.map_err(|refused| refused.kind())
         };
         assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket, _))));
@@ -268,9 +270,9 @@ mod tests {
             allow_request: Some(AllowRequest::new(|_| Err("not today".into()))),
             ..Options::default()
         };
-        let (parts, ()) =
+        let (mut parts, ()) =
             http::Request::get("/socket.io/?EIO=4&transport=polling").body(()).unwrap().into_parts();
-        let refused = check_request(&parts, false, &options, &Registry::default()).unwrap_err();
+        let refused = check_request(&mut parts, false, &options, &Registry::default()).unwrap_err();
         assert_eq!(refused, ConnectionError::Forbidden { message: "not today".into() });
     }
 }

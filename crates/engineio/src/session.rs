@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use engineio_proto::{CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport};
-use net::{Outbox, PushError, Upgraded};
+use net::{AddressPermit, Outbox, PushError, Upgraded};
 use tokio::sync::oneshot;
 use ws_proto::DeflateAgreement;
 
@@ -29,6 +29,8 @@ struct Shared {
     /// Set once the client has sent a request after the handshake, so the session is *not* half-open any more.
     has_sent_request: AtomicBool,
     closed: AtomicBool,
+    /// `None` if the client's address is not limited.
+    address_permit: Option<AddressPermit>,
 }
 
 /// A command of the HTTP side to the session's task.
@@ -67,7 +69,16 @@ impl Session {
             transport: AtomicU8::new(transport as u8),
             has_sent_request: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            address_permit: None,
         }))
+    }
+
+    /// Lets the session count for the address of its client. The session is new, so no other handle exists.
+    pub(crate) fn with_address_permit(mut self, permit: Option<AddressPermit>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.address_permit = permit;
+        }
+        self
     }
 
     /// Returns the session's id. It is a secret of this client: do not show it to other clients.
@@ -145,6 +156,22 @@ impl Session {
     /// used. Returns an error if the session is over. Another task may use the capacity before the caller does.
     pub fn poll_capacity(&self, length: usize, cx: &mut Context<'_>) -> Poll<Result<(), PushError>> {
         self.0.outbox.poll_capacity(length, cx)
+    }
+
+    /// Records that the client is authenticated: the session no longer counts for
+    /// [`AddressLimits::max_unauthenticated`](crate::AddressLimits::max_unauthenticated). It does so from its start if
+    /// [`Application::AUTHENTICATES`](crate::Application::AUTHENTICATES) is true.
+    pub fn set_authenticated(&self) {
+        if let Some(permit) = &self.0.address_permit {
+            permit.set_authenticated();
+        }
+    }
+
+    /// Records that the session is over, although handles to it may still exist.
+    pub(crate) fn release_address(&self) {
+        if let Some(permit) = &self.0.address_permit {
+            permit.release();
+        }
     }
 
     /// Closes the session after the queued messages have been sent.

@@ -132,6 +132,7 @@ fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut T
         // Update the state machine first. If the `on_connection` handler disconnects the socket, events that arrive
         // afterwards are not a protocol violation.
         if entry.accept() {
+            entry.socket().socket().session().set_authenticated();
             entry.socket_mut().call_on_connection(server, cx);
         }
     }

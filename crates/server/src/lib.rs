@@ -75,7 +75,10 @@ pub use handlers::{
 };
 pub use limits::Limits;
 pub use namespace::{Broadcast, Namespace};
-pub use net::{Http2Limits, HttpLimits, Listener, LogRateLimit, PeerAddress};
+pub use net::{
+    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, InvalidNetwork, Listener,
+    LogRateLimit, PeerAddress, TrustedProxies,
+};
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use server::{Builder, Server, SocketIoApplication};

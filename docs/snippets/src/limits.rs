@@ -1,1 +1,1 @@
-pub use tidewire::server::{HttpLimits, Limits, Server};
+pub use tidewire::server::{AddressLimits, HttpLimits, Limits, Server};

@@ -12,7 +12,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use net::PendingUpgrade;
+use net::{AddressLimitError, AddressPermit, PendingUpgrade};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -40,6 +40,7 @@ impl<A> Drop for SessionGuard<A> {
     fn drop(&mut self) {
         self.session.set_closed();
         self.session.outbox().close();
+        self.session.release_address();
         self.engine.0.registry.remove(self.session.id());
         self.session.close_commands();
     }
@@ -60,13 +61,19 @@ impl<A: Application> Engine<A> {
         framing: Framing,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
+        address: Option<AddressPermit>,
     ) -> Opened {
         match (transport, upgrade) {
             (Transport::WebSocket, Some(upgrade)) => {
-                Opened::Response(self.open_websocket(parts, framing, upgrade))
+                Opened::Response(self.open_websocket(parts, framing, upgrade, address))
             }
-            _ => self.open_polling(parts),
+            _ => self.open_polling(parts, address),
         }
+    }
+
+    /// Admits one more session of the client's address. Returns `None` if the address is not limited.
+    pub(super) fn admit_address(&self, request: &Parts) -> Result<Option<AddressPermit>, AddressLimitError> {
+        self.0.address_limiter.admit(request, A::AUTHENTICATES)
     }
 
     /// Returns the permit for a check that waits. Returns `None` if too many checks wait already, or if no session could
@@ -96,6 +103,7 @@ impl<A: Application> Engine<A> {
         transport: Result<(Transport, Framing), ConnectionError>,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
+        address: Option<AddressPermit>,
     ) -> Opened {
         let limit = self.0.options.allow_request_timeout;
         let Ok(decision) = tokio::time::timeout(limit, decision).await else {
@@ -107,7 +115,7 @@ impl<A: Application> Engine<A> {
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
         match allowed.and(transport) {
-            Ok((transport, framing)) => self.open(transport, framing, parts, upgrade),
+            Ok((transport, framing)) => self.open(transport, framing, parts, upgrade, address),
             Err(error) => {
                 self.0.options.call_on_connection_error(&error, &parts);
                 Opened::Response(rejection_response(&error, upgrade.is_some()))
@@ -129,7 +137,12 @@ impl<A: Application> Engine<A> {
 
     /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
     /// closing, or if the system has no random bytes.
-    pub(super) fn new_session(&self, transport: Transport, framing: Framing) -> Option<SessionGuard<A>> {
+    pub(super) fn new_session(
+        &self,
+        transport: Transport,
+        framing: Framing,
+        address: Option<AddressPermit>,
+    ) -> Option<SessionGuard<A>> {
         if self.has_max_sessions() {
             return None;
         }
@@ -143,7 +156,8 @@ impl<A: Application> Engine<A> {
             transport,
             framing,
             self.0.options.max_write_buffer_size,
-        );
+        )
+        .with_address_permit(address);
         // The token is taken before the registration, so `closed` waits for every session that `close` finds.
         let registered = SessionGuard { engine: self.clone(), session, _token: self.0.tasks.token() };
         self.0.registry.insert(registered.session.clone());
@@ -152,8 +166,8 @@ impl<A: Application> Engine<A> {
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
     }
 
-    pub(super) fn open_polling(&self, parts: Parts) -> Opened {
-        let Some(registered) = self.new_session(Transport::Polling, Framing::LengthDelimited) else {
+    pub(super) fn open_polling(&self, parts: Parts, address: Option<AddressPermit>) -> Opened {
+        let Some(registered) = self.new_session(Transport::Polling, Framing::LengthDelimited, address) else {
             return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let limit = self.0.options.max_half_open_sessions;

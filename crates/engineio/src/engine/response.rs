@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, He
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
+use net::AddressLimitError;
 
 use super::Engine;
 use crate::compression::Encoding;
@@ -49,6 +50,11 @@ pub(super) fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
+}
+
+/// Returns the response to a client whose address has too many sessions, or opens them too fast.
+pub(super) fn address_limit_response(error: AddressLimitError) -> Response<Full<Bytes>> {
+    error.response().map(|text| Full::new(Bytes::from(text)))
 }
 
 /// Returns the response to a rejected request: JSON for a polling request; plain text and `Connection: close` for a

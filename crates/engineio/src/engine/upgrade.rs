@@ -9,7 +9,7 @@ use engineio_proto::{Framing, Packet, Transport, handshake_json};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use net::PendingUpgrade;
+use net::{AddressPermit, PendingUpgrade};
 use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
 
 use super::Engine;
@@ -26,6 +26,7 @@ impl<A: Application> Engine<A> {
         parts: Parts,
         framing: Framing,
         upgrade: PendingUpgrade,
+        address: Option<AddressPermit>,
     ) -> Response<Full<Bytes>> {
         let accepted = match verify_handshake(&parts) {
             Ok(accepted) => accepted,
@@ -33,7 +34,7 @@ impl<A: Application> Engine<A> {
         };
         let deflate = self.negotiate_deflate(&accepted);
         let outbox_framing = WebSocket::outbox_framing_for(framing, deflate.is_some());
-        let Some(registered) = self.new_session(Transport::WebSocket, outbox_framing) else {
+        let Some(registered) = self.new_session(Transport::WebSocket, outbox_framing, address) else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
         spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {

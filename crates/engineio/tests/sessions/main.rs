@@ -1,5 +1,6 @@
 //! Sessions, seen from clients and from the application, over loopback.
 
+mod address_limits;
 mod allow_request;
 mod backpressure;
 mod choppy_stream;

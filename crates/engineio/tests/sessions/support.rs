@@ -84,6 +84,7 @@ pub(crate) struct Reporter {
 
 impl Application for Program {
     type Handler = Reporter;
+    const AUTHENTICATES: bool = true;
 
     fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Reporter {
         assert!(!request.headers.contains_key("panic"), "as the test asked for");

@@ -1,12 +1,12 @@
 //! The handshake request of a connection.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
-use net::PeerAddress;
+use net::ClientAddress;
 
-/// The handshake request of a connection: its URL, its headers and the peer's address.
+/// The handshake request of a connection: its URL, its headers and the client's address.
 ///
 /// The data is one allocation, about as large as the request on the wire, and headers are searched on each call. The
 /// parsed request is not kept, because it holds the HTTP parser's memory, and a connection may live for days.
@@ -14,7 +14,7 @@ pub struct Handshake {
     /// The URL, then for each header its name, a colon and its value. Each part ends with a newline, which no part can
     /// contain.
     head: Box<str>,
-    address: Option<SocketAddr>,
+    address: Option<IpAddr>,
     issued: SystemTime,
 }
 
@@ -28,7 +28,7 @@ impl Handshake {
             head.push_str(&String::from_utf8_lossy(value.as_bytes()));
             head.push('\n');
         }
-        let address = request.extensions.get::<PeerAddress>().map(|peer| peer.0);
+        let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
         Self { head: head.into_boxed_str(), address, issued }
     }
 
@@ -59,10 +59,11 @@ impl Handshake {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the address of the peer, if the HTTP server provides it (the server's own listener does). If the client
-    /// connects through a proxy, this is the address of the proxy.
+    /// Returns the address of the client, if the HTTP server provides it (the server's own listener does). If the client
+    /// connects through one of the [trusted proxies](crate::Builder::trusted_proxies), this is the address that the
+    /// proxy reports. If it connects through any other proxy, this is the address of the proxy.
     #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the server, from the side of programs that use it and of their clients.
 
+mod addresses;
 mod attachments;
 mod broadcast;
 mod concurrent_handlers;

@@ -155,6 +155,11 @@ impl Client {
     async fn over(stream: Box<dyn Stream>) -> Self {
         let url = "ws://localhost/socket.io/?EIO=4&transport=websocket";
         let (stream, _) = soon(tokio_tungstenite::client_async(url, stream)).await.expect("a handshake");
+        Self::opened(stream).await
+    }
+
+    /// Reads the open packet of a WebSocket.
+    pub(crate) async fn opened(stream: WebSocketStream<Box<dyn Stream>>) -> Self {
         let mut client = Self(stream);
         let open = client.recv().await.expect("an open packet");
         assert!(open.starts_with("0{\"sid\":\""), "{open}");

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use engineio::{
-    AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors, DeflateOptions,
-    HeadersHook, HttpCompression, InitialPacket, Transport,
+    AddressLimits, AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors,
+    DeflateOptions, HeadersHook, HttpCompression, InitialPacket, Transport, TrustedProxies,
 };
 use http::HeaderMap;
 use http::request::Parts;
@@ -163,6 +163,31 @@ impl Builder {
     #[must_use]
     pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
         self.options.max_half_open_sessions = sessions;
+        self
+    }
+
+    /// Sets the proxies in front of the server, and the header in which they report the addresses of their clients.
+    /// Default: none. Behind a proxy that is not named, all clients have the address of the proxy, in
+    /// [`Handshake::address`](crate::Handshake::address) and for [`address_limits`](Self::address_limits).
+    ///
+    /// ```
+    /// use tidewire_server::{Server, TrustedProxies};
+    ///
+    /// let io = Server::builder().trusted_proxies(TrustedProxies::new(["127.0.0.1", "10.0.0.0/8"])?).build();
+    /// # Ok::<_, tidewire_server::InvalidNetwork>(())
+    /// ```
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.options.trusted_proxies = proxies;
+        self
+    }
+
+    /// Sets the limits on the sessions of one address: how many, how many without a namespace, and how many new ones in
+    /// a time. A further session is rejected with status 429. They need the address of the client, see
+    /// [`Handshake::address`](crate::Handshake::address). Addresses that are not public are not limited by default.
+    #[must_use]
+    pub fn address_limits(mut self, limits: AddressLimits) -> Self {
+        self.options.address_limits = limits;
         self
     }
 
