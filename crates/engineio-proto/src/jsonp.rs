@@ -21,13 +21,31 @@ pub enum FormError {
     TooLong,
 }
 
-/// Returns the body of the response to a GET: a script. `index` is the value of the parameter `j`. Only its digits are
-/// used, so that a request cannot put code into the script.
+/// The parameter `j` of a session: the index of the client's callback. A session keeps it.
+///
+/// Only the digits of the parameter are used, so that a request cannot put code into the script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index(Box<str>);
+
+/// The most digits of an [`Index`]. Clients count their sessions, so they need few.
+const MAX_INDEX_DIGITS: usize = 20;
+
+impl Index {
+    /// Takes the digits of the parameter. Returns `None` if there are more than 20: a session would keep them.
+    #[must_use]
+    pub fn from_parameter(value: &str) -> Option<Self> {
+        let digits = || value.chars().filter(char::is_ascii_digit);
+        (digits().count() <= MAX_INDEX_DIGITS).then(|| Self(digits().collect()))
+    }
+}
+
+/// Returns the body of the response to a GET: a script.
 #[must_use]
-pub fn encode_response(index: &str, payload: &str) -> Vec<u8> {
-    let mut script = Vec::with_capacity("___eio[](\"\");".len() + index.len() + payload.len());
+pub fn encode_response(index: &Index, payload: &str) -> Vec<u8> {
+    let Index(digits) = index;
+    let mut script = Vec::with_capacity("___eio[](\"\");".len() + digits.len() + payload.len());
     script.extend_from_slice(b"___eio[");
-    script.extend(index.bytes().filter(u8::is_ascii_digit));
+    script.extend_from_slice(digits.as_bytes());
     script.extend_from_slice(b"](");
     payload
         .serialize(&mut Serializer::with_formatter(&mut script, ScriptFormatter))
@@ -119,8 +137,16 @@ mod tests {
             ("alert(1)//٣", "", r#"___eio[1]("");"#),
             ("", "\u{2028}", r#"___eio[]("\u2028");"#),
         ] {
-            assert_eq!(String::from_utf8(encode_response(index, payload)).as_deref(), Ok(script));
+            let index = Index::from_parameter(index).expect("few digits");
+            assert_eq!(String::from_utf8(encode_response(&index, payload)).as_deref(), Ok(script));
         }
+    }
+
+    #[test]
+    fn an_index_has_at_most_20_digits() {
+        let (longest, too_long) = ("0".repeat(20), "0".repeat(21));
+        assert_eq!(Index::from_parameter(&format!("x{longest}é")), Some(Index(longest.into())));
+        assert_eq!(Index::from_parameter(&too_long), None);
     }
 
     /// The class `JSONP` of engine.io 6.6.13 reads these payloads.
@@ -170,7 +196,8 @@ mod tests {
         fn a_script_is_json_of_the_payload_without_line_terminators(
             payload in "[\\PC\u{0}-\u{1f}\"\\\\\u{2028}\u{2029}]{0,60}",
         ) {
-            let script = String::from_utf8(encode_response("7", &payload)).unwrap();
+            let index = Index::from_parameter("7").unwrap();
+            let script = String::from_utf8(encode_response(&index, &payload)).unwrap();
             let json = script.strip_prefix("___eio[7](").and_then(|rest| rest.strip_suffix(");")).unwrap();
             prop_assert_eq!(serde_json::from_str::<String>(json).unwrap(), payload);
             let breaks = json.find(['\u{2028}', '\u{2029}', '\n', '\r']);

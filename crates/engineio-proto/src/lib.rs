@@ -26,6 +26,7 @@ mod payload;
 mod revision;
 pub mod revision3;
 pub mod server;
+mod wire_format;
 
 pub use error::{CloseReason, RequestError};
 pub use framing::{Framing, LengthDelimitedPackets, Reframer};
@@ -35,3 +36,4 @@ pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessa
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};
 pub use revision::Revision;
+pub use wire_format::{ContentType, PostPayload, ResponseBody, WireFormat};

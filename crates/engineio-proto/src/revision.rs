@@ -22,10 +22,20 @@ impl Revision {
         if value == Some("4") { Self::V4 } else { Self::V3 }
     }
 
+    /// Returns the number of the revision: 3 or 4.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
+
     /// Parses a text message of a WebSocket.
     ///
     /// # Errors
     /// Returns an error if the text is not a packet of this revision.
+    #[inline]
     pub fn parse_text(self, text: &str) -> Result<Packet<'_>, ParseError> {
         match self {
             Self::V4 => Packet::parse(text),
@@ -37,6 +47,7 @@ impl Revision {
     ///
     /// # Errors
     /// Returns an error if the data is not a packet of this revision. In revision 4, all data is a packet.
+    #[inline]
     pub fn parse_binary(self, data: &[u8]) -> Result<Packet<'_>, ParseError> {
         match self {
             Self::V4 => Ok(Packet::Binary(data.into())),

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
-use engineio_proto::{CloseReason, Packet, Revision, Transport as TransportName};
+use engineio_proto::{CloseReason, Packet, Transport as TransportName};
 use net::DeadlineTimer;
 use ws_proto::Time;
 
@@ -38,7 +38,8 @@ pub(crate) struct Driver<A: Application> {
 impl<A: Application> Driver<A> {
     /// Creates a session whose open packet is the response to its first GET.
     pub(crate) fn polling(registered: SessionGuard<A>, request: http::request::Parts) -> Self {
-        Self::new(registered, request, SessionTransport::Polling(Box::<Polling>::default()))
+        let polling = Box::new(Polling::new(registered.session.format().clone()));
+        Self::new(registered, request, SessionTransport::Polling(polling))
     }
 
     /// Creates a session that starts on WebSocket, and queues its open packet and its initial packet.
@@ -57,7 +58,8 @@ impl<A: Application> Driver<A> {
 
     fn new(registered: SessionGuard<A>, request: http::request::Parts, transport: SessionTransport) -> Self {
         let SessionGuard { engine, session, .. } = &registered;
-        let machine = Machine::new(Revision::V4, session.transport(), &engine.options().protocol, net::now());
+        let (revision, settings) = (session.format().revision, &engine.options().protocol);
+        let machine = Machine::new(revision, session.transport(), settings, net::now());
         let handler = engine.application().on_open(engine, session.clone(), request);
         let dispatcher = PacketDispatcher::new(machine, handler, session.clone());
         Self {
@@ -192,7 +194,8 @@ impl<A: Application> Driver<A> {
             Command::Post(post) => self.transport.handle_post(post, &mut self.dispatcher, now, cx),
             Command::Candidate(upgraded, framing, deflate) => {
                 let options = self.guard.engine.options();
-                let candidate = WebSocket::new(upgraded, framing, deflate.as_ref(), options);
+                let revision = self.session().format().revision;
+                let candidate = WebSocket::new(upgraded, revision, framing, deflate.as_ref(), options);
                 if !self.is_closed && self.dispatcher.machine.begin_upgrade(TransportName::WebSocket, now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {

@@ -162,7 +162,7 @@ impl<A: Application> Engine<A> {
             None => match check_request(&mut parts, upgrade.is_some(), self.options(), self.registry()) {
                 Ok(request_kind) => {
                     opens_session =
-                        matches!(request_kind, RequestKind::Open(..) | RequestKind::OpenIfAllowed(_));
+                        matches!(request_kind, RequestKind::Open(_) | RequestKind::OpenIfAllowed(_));
                     self.dispatch(request_kind, parts, upgrade)
                 }
                 Err(error) => {
@@ -180,7 +180,9 @@ impl<A: Application> Engine<A> {
                     Ok(engine.respond_to_open(opening.await, encoding).await)
                 }
                 PendingResponse::Poll(polling) => engine.respond_to_poll(polling, encoding).await,
-                PendingResponse::Post(posting) => engine.handle_post(posting, body).await,
+                PendingResponse::Post(posting, is_binary) => {
+                    engine.handle_post(posting, body, is_binary).await
+                }
             };
             let mut response = response.unwrap_or_else(|error| {
                 if let Some(request) = &retained {
@@ -206,7 +208,8 @@ enum PendingResponse {
     /// The application decides whether a session may open.
     OpenIfAllowed(Pin<Box<dyn Future<Output = Opened> + Send>>),
     Poll(PendingPoll),
-    Post(PostGuard),
+    /// The second field says whether the content type is `application/octet-stream`.
+    Post(PostGuard, bool),
 }
 
 impl<A: Application> Engine<A> {
@@ -230,11 +233,9 @@ impl<A: Application> Engine<A> {
             session.set_has_sent_request();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
-            (RequestKind::Open(transport, framing), upgrade) => {
+            (RequestKind::Open(opening), upgrade) => {
                 return match self.admit_address(&parts) {
-                    Ok(address) => {
-                        PendingResponse::Open(self.open(transport, framing, parts, upgrade, address))
-                    }
+                    Ok(address) => PendingResponse::Open(self.open(opening, parts, upgrade, address)),
                     Err(error) => PendingResponse::Ready(address_limit_response(error)),
                 };
             }
@@ -252,7 +253,7 @@ impl<A: Application> Engine<A> {
                     decision.await
                 };
                 let opening =
-                    self.clone().open_if_allowed(decision, pending.transport, parts, upgrade, address);
+                    self.clone().open_if_allowed(decision, pending.opening, parts, upgrade, address);
                 return PendingResponse::OpenIfAllowed(Box::pin(opening));
             }
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {
@@ -263,7 +264,9 @@ impl<A: Application> Engine<A> {
                 let binary =
                     parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
                 match session.begin_post() {
-                    Some(posting) if !binary => return PendingResponse::Post(posting),
+                    Some(posting) if !binary || session.format().allows_binary_post() => {
+                        return PendingResponse::Post(posting, binary);
+                    }
                     _ => close_with(&session, StatusCode::BAD_REQUEST),
                 }
             }

@@ -45,7 +45,7 @@ impl HalfOpenSessions {
 
 #[cfg(test)]
 mod tests {
-    use engineio_proto::{Framing, Transport};
+    use engineio_proto::{Framing, Transport, WireFormat};
 
     use super::*;
 
@@ -59,7 +59,8 @@ mod tests {
         fn open(&mut self, limit: usize) -> (Session, Option<SessionId>) {
             self.opened += 1;
             let id = SessionId::from_random([self.opened; 15]);
-            let session = Session::new(id, Transport::Polling, Framing::LengthDelimited, 1);
+            let session =
+                Session::new(id, Transport::Polling, Framing::LengthDelimited, WireFormat::default(), 1);
             self.registry.insert(session.clone());
             let to_close = self.half_open.push(&session, limit, &self.registry).map(|session| *session.id());
             (session, to_close)

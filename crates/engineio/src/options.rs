@@ -31,6 +31,15 @@ pub struct Options {
     pub add_trailing_slash: bool,
     /// The heartbeat, the transports and the longest message.
     pub protocol: Settings,
+    /// Whether clients of revision 3 of the protocol (`EIO=3`) may open sessions, and clients of both revisions may poll
+    /// with JSONP (the parameter `j`). Default false: `EIO=3` gets code 5, and `j` is ignored. In Node: `allowEIO3`.
+    ///
+    /// Clients of Socket.IO 1 and 2 use revision 3. An application that speaks Socket.IO to them must speak revision 4 of
+    /// the Socket.IO protocol as well, which this crate knows nothing about.
+    ///
+    /// With JSONP, pages of every origin can read the responses: [`cors`](Self::cors) does not protect a script. The same
+    /// is true for WebSocket. [`allow_origins`](Self::allow_origins) protects both.
+    pub allow_eio3: bool,
     /// The CORS headers. Default none: only pages of the same origin can read the responses.
     pub cors: Option<Cors>,
     /// The origins whose pages may send requests. Every request of a session is checked, whatever its transport, so a
@@ -109,6 +118,7 @@ impl Default for Options {
             add_trailing_slash: true,
             initial_packet: None,
             protocol: Settings::default(),
+            allow_eio3: false,
             cors: None,
             allow_origins: None,
             http_compression: Some(HttpCompression::default()),

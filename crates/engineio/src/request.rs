@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use engineio_proto::{Framing, Transport};
+use engineio_proto::jsonp::Index;
+use engineio_proto::{Framing, Revision, Transport, WireFormat};
 use http::{Method, Version, request::Parts};
 
 use crate::connection_error::ConnectionError;
@@ -13,8 +14,8 @@ use crate::session::Session;
 /// A request that has passed every check.
 #[derive(Debug)]
 pub(crate) enum RequestKind {
-    /// Opens a new session on this transport, with outgoing packets in this form.
-    Open(Transport, Framing),
+    /// Opens a new session.
+    Open(Opening),
     /// Opens a new session, if the application's check allows it.
     OpenIfAllowed(PendingOpen),
     /// A GET or a POST of this session.
@@ -26,18 +27,24 @@ pub(crate) enum RequestKind {
     UnsupportedMethod,
 }
 
+/// What a request for a new session asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) transport: Transport,
+    pub(crate) format: WireFormat,
+}
+
 /// A request that opens a session once the application has decided.
 pub(crate) struct PendingOpen {
     /// Has not started: the engine first looks whether it can open a session at all.
     pub(crate) check: AsyncCheck,
-    /// The transport and its framing, or the error if the request has another defect, which Node looks for after the
-    /// check.
-    pub(crate) transport: Result<(Transport, Framing), ConnectionError>,
+    /// The session, or the error if the request has another defect, which Node looks for after the check.
+    pub(crate) opening: Result<Opening, ConnectionError>,
 }
 
 impl fmt::Debug for PendingOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingOpen").field("transport", &self.transport).finish_non_exhaustive()
+        f.debug_struct("PendingOpen").field("opening", &self.opening).finish_non_exhaustive()
     }
 }
 
@@ -45,30 +52,50 @@ impl fmt::Debug for PendingOpen {
 const ORIGIN_NOT_ALLOWED: &str = "pages of this origin may not connect";
 
 /// The query parameters that the engine reads. If a parameter occurs twice, the last value counts.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Query {
-    /// Any other revision counts as 3, as in Node.
-    is_eio4: bool,
+    revision: Revision,
     transport: Option<String>,
     /// An empty session id is none, as in Node.
     sid: Option<String>,
     /// The client wants binary data as base64, on WebSocket too. Any value but the empty one says so, as in Node.
     base64: bool,
+    /// The client polls with JSONP.
+    jsonp: Option<String>,
 }
 
 impl Query {
     fn parse(query: &str) -> Self {
-        let mut parsed = Self::default();
+        let revision = Revision::from_parameter(None);
+        let mut parsed = Self { revision, transport: None, sid: None, base64: false, jsonp: None };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                "EIO" => parsed.is_eio4 = value == "4",
+                "EIO" => parsed.revision = Revision::from_parameter(Some(&value)),
                 "transport" => parsed.transport = Some(value.into_owned()),
                 "sid" => parsed.sid = Some(value.into_owned()).filter(|id| !id.is_empty()),
                 "b64" => parsed.base64 = !value.is_empty(),
+                "j" => parsed.jsonp = Some(value.into_owned()),
                 _ => {}
             }
         }
         parsed
+    }
+
+    /// Returns what a request without a session id asks for.
+    fn into_opening(self, transport: Transport, allow_eio3: bool) -> Result<Opening, ConnectionError> {
+        let Self { revision, base64, jsonp, .. } = self;
+        if revision == Revision::V3 && !allow_eio3 {
+            let protocol = revision.number();
+            return Err(ConnectionError::UnsupportedProtocolVersion { protocol });
+        }
+        let jsonp = match jsonp.filter(|_| allow_eio3 && transport == Transport::Polling) {
+            Some(index) => {
+                let index = Index::from_parameter(&index);
+                Some(index.ok_or_else(|| handshake_error("the parameter `j` has more than 20 digits"))?)
+            }
+            None => None,
+        };
+        Ok(Opening { transport, format: WireFormat { revision, base64, jsonp } })
     }
 }
 
@@ -100,18 +127,19 @@ pub(crate) fn check_request(
             true => handshake_error("a WebSocket handshake for the transport polling"),
         });
     }
-    let framing = Framing::of(transport, query.base64);
     if let Some(id) = &query.sid {
         let session = registry.find(id).ok_or_else(|| ConnectionError::UnknownSid { sid: id.clone() })?;
         let previous_transport = session.transport();
         if !upgrade && transport != previous_transport {
             return Err(ConnectionError::TransportMismatch { transport, previous_transport });
         }
-        if !query.is_eio4 {
-            return Err(ConnectionError::ProtocolMismatch { protocol: 3, previous_protocol: 4 });
+        let (revision, previous) = (query.revision, session.format().revision);
+        if revision != previous {
+            let (protocol, previous_protocol) = (revision.number(), previous.number());
+            return Err(ConnectionError::ProtocolMismatch { protocol, previous_protocol });
         }
         return Ok(match request.method {
-            _ if upgrade => RequestKind::Upgrade(session, framing),
+            _ if upgrade => RequestKind::Upgrade(session, revision.framing(transport, query.base64)),
             Method::GET => RequestKind::Poll(session),
             Method::POST => RequestKind::Post(session),
             _ => RequestKind::UnsupportedMethod,
@@ -122,18 +150,15 @@ pub(crate) fn check_request(
     if request.method != opening {
         return Err(ConnectionError::BadHandshakeMethod { method: request.method.clone() });
     }
-    let transport = match query.is_eio4 {
-        true => Ok((transport, framing)),
-        false => Err(ConnectionError::UnsupportedProtocolVersion { protocol: 3 }),
-    };
+    let opening = query.into_opening(transport, options.allow_eio3);
     options.trusted_proxies.insert_client_address(request);
     if let Some(allow) = &options.allow_request {
         match allow.check(request) {
             Ok(decision) => decision.map_err(|message| ConnectionError::Forbidden { message })?,
-            Err(check) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { check, transport })),
+            Err(check) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { check, opening })),
         }
     }
-    transport.map(|(transport, framing)| RequestKind::Open(transport, framing))
+    opening.map(RequestKind::Open)
 }
 
 fn handshake_error(error: &str) -> ConnectionError {
@@ -151,7 +176,7 @@ mod tests {
         let registry = Registry::default();
         let on = |byte, transport| {
             let framing = Framing::of(transport, false);
-            Session::new(SessionId::from_random([byte; 15]), transport, framing, 1)
+            Session::new(SessionId::from_random([byte; 15]), transport, framing, WireFormat::default(), 1)
         };
         registry.insert(on(0, Transport::Polling));
         registry.insert(on(255, Transport::WebSocket));
@@ -169,11 +194,11 @@ mod tests {
         let upgrade = format!("EIO=4&transport=websocket&sid={POLLING}");
         assert!(matches!(
             check(Method::GET, "EIO=4&transport=polling&t=x", false),
-            Ok(RequestKind::Open(Transport::Polling, Framing::LengthDelimited))
+            Ok(RequestKind::Open(Opening { transport: Transport::Polling, format })) if format == WireFormat::default()
         ));
         assert!(matches!(
             check(Method::GET, "transport=websocket&EIO=4", true),
-            Ok(RequestKind::Open(Transport::WebSocket, Framing::WebSocket))
+            Ok(RequestKind::Open(Opening { transport: Transport::WebSocket, format })) if format == WireFormat::default()
         ));
         assert!(matches!(check(Method::GET, &session, false), Ok(RequestKind::Poll(_))));
         assert!(matches!(check(Method::POST, &session, false), Ok(RequestKind::Post(_))));
@@ -221,7 +246,10 @@ mod tests {
             let asked = check_request(&mut parts, upgrade, &Options::default(), &Registry::default());
             asked.map_err(|refused| refused.kind())
         };
-        assert!(matches!(asked(Method::CONNECT, true), Ok(RequestKind::Open(Transport::WebSocket, _))));
+        assert!(matches!(
+            asked(Method::CONNECT, true),
+            Ok(RequestKind::Open(Opening { transport: Transport::WebSocket, .. }))
+        ));
         assert!(matches!(asked(Method::GET, true), Err(RequestError::BadHandshakeMethod)));
         assert!(matches!(asked(Method::CONNECT, false), Err(RequestError::BadHandshakeMethod)));
     }
@@ -248,7 +276,10 @@ mod tests {
         ] {
             let query = format!("EIO=4&transport=websocket&{b64}");
             let open = check(Method::GET, &query, true);
-            assert!(matches!(open, Ok(RequestKind::Open(_, of)) if of == framing), "{b64}: {open:?}");
+            assert!(
+                matches!(&open, Ok(RequestKind::Open(open)) if open.format.framing(open.transport) == framing),
+                "{b64}: {open:?}"
+            );
             let upgrade = check(Method::GET, &format!("{query}&sid={POLLING}"), true);
             assert!(
                 matches!(upgrade, Ok(RequestKind::Upgrade(_, of)) if of == framing),
@@ -256,7 +287,7 @@ mod tests {
             );
         }
         let open = check(Method::GET, "EIO=4&transport=polling&b64=1", false);
-        assert!(matches!(open, Ok(RequestKind::Open(_, Framing::LengthDelimited))), "{open:?}");
+        assert!(matches!(&open, Ok(RequestKind::Open(open)) if open.format.base64), "{open:?}");
     }
 
     #[test]

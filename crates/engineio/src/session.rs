@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use engineio_proto::{CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport};
+use engineio_proto::{
+    CloseReason, EncodedMessage, Framing, Packet, ResponseBody, SessionId, SharedMessage, Transport,
+    WireFormat,
+};
 use net::{AddressPermit, Outbox, PushError, Upgraded};
 use tokio::sync::oneshot;
 use ws_proto::DeflateAgreement;
@@ -19,6 +22,8 @@ pub struct Session(Arc<Shared>);
 
 struct Shared {
     id: SessionId,
+    /// What the first request of the session has decided.
+    format: WireFormat,
     outbox: Outbox<Framing>,
     /// Commands of the HTTP side to the session's task. `None` once the task is gone.
     commands: Mutex<Option<Vec<Command>>>,
@@ -51,8 +56,8 @@ pub(crate) enum Command {
 /// The result of a GET.
 #[derive(Debug)]
 pub(crate) enum PollReply {
-    /// Packets, encoded as a payload. This is the only copy.
-    Packets(Vec<u8>),
+    /// Packets, encoded as the body of the response. This is the only copy.
+    Packets(ResponseBody),
     /// The session has upgraded to WebSocket, and the queued packets have moved there.
     Upgraded,
     /// This is a second GET while another one waits.
@@ -60,9 +65,17 @@ pub(crate) enum PollReply {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, transport: Transport, framing: Framing, max_buffered: usize) -> Self {
+    /// Creates a handle. `framing` is the form of the packets in the outbox.
+    pub(crate) fn new(
+        id: SessionId,
+        transport: Transport,
+        framing: Framing,
+        format: WireFormat,
+        max_buffered: usize,
+    ) -> Self {
         Self(Arc::new(Shared {
             id,
+            format,
             outbox: Outbox::with_framing(max_buffered, framing),
             commands: Mutex::new(Some(Vec::new())),
             has_active_post: AtomicBool::new(false),
@@ -85,6 +98,11 @@ impl Session {
     #[must_use]
     pub fn id(&self) -> &SessionId {
         &self.0.id
+    }
+
+    /// Returns what the first request of the session has decided.
+    pub(crate) fn format(&self) -> &WireFormat {
+        &self.0.format
     }
 
     /// Returns the transport that is in use now.

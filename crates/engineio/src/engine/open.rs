@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, Framing, LengthDelimitedPackets, SessionId, Transport, encode_payload, open_packet,
+    CloseReason, Framing, Packet, ResponseBody, SessionId, Transport, WireFormat, handshake_json,
 };
 use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
@@ -22,6 +22,7 @@ use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::handler::Application;
+use crate::request::Opening;
 use crate::session::{Command, Session};
 
 /// Keeps a session registered, so that requests find it by its id. The handshake holds the guard first, and then the
@@ -50,24 +51,23 @@ impl<A> Drop for SessionGuard<A> {
 pub(super) enum Opened {
     /// A session on WebSocket, or a rejection.
     Response(Response<Full<Bytes>>),
-    /// A polling session: the payload of the first response, and its `Set-Cookie` header.
-    Polling { packets: Vec<u8>, cookie: Option<HeaderValue> },
+    /// A polling session: the body of the first response, and its `Set-Cookie` header.
+    Polling { body: ResponseBody, cookie: Option<HeaderValue> },
 }
 
 impl<A: Application> Engine<A> {
     pub(super) fn open(
         &self,
-        transport: Transport,
-        framing: Framing,
+        opening: Opening,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
         address: Option<AddressPermit>,
     ) -> Opened {
-        match (transport, upgrade) {
+        match (opening.transport, upgrade) {
             (Transport::WebSocket, Some(upgrade)) => {
-                Opened::Response(self.open_websocket(parts, framing, upgrade, address))
+                Opened::Response(self.open_websocket(parts, opening.format, upgrade, address))
             }
-            _ => self.open_polling(parts, address),
+            _ => self.open_polling(parts, opening.format, address),
         }
     }
 
@@ -100,7 +100,7 @@ impl<A: Application> Engine<A> {
     pub(super) async fn open_if_allowed(
         self,
         decision: impl Future<Output = Result<(), String>> + Send,
-        transport: Result<(Transport, Framing), ConnectionError>,
+        opening: Result<Opening, ConnectionError>,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
         address: Option<AddressPermit>,
@@ -114,8 +114,8 @@ impl<A: Application> Engine<A> {
             return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
-        match allowed.and(transport) {
-            Ok((transport, framing)) => self.open(transport, framing, parts, upgrade, address),
+        match allowed.and(opening) {
+            Ok(opening) => self.open(opening, parts, upgrade, address),
             Err(error) => {
                 self.0.options.call_on_connection_error(&error, &parts);
                 Opened::Response(rejection_response(&error, upgrade.is_some()))
@@ -141,6 +141,7 @@ impl<A: Application> Engine<A> {
         &self,
         transport: Transport,
         framing: Framing,
+        format: WireFormat,
         address: Option<AddressPermit>,
     ) -> Option<SessionGuard<A>> {
         if self.has_max_sessions() {
@@ -155,6 +156,7 @@ impl<A: Application> Engine<A> {
             SessionId::from_random(random),
             transport,
             framing,
+            format,
             self.0.options.max_write_buffer_size,
         )
         .with_address_permit(address);
@@ -166,8 +168,14 @@ impl<A: Application> Engine<A> {
         (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
     }
 
-    pub(super) fn open_polling(&self, parts: Parts, address: Option<AddressPermit>) -> Opened {
-        let Some(registered) = self.new_session(Transport::Polling, Framing::LengthDelimited, address) else {
+    pub(super) fn open_polling(
+        &self,
+        parts: Parts,
+        format: WireFormat,
+        address: Option<AddressPermit>,
+    ) -> Opened {
+        let registered = self.new_session(Transport::Polling, Framing::LengthDelimited, format, address);
+        let Some(registered) = registered else {
             return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let limit = self.0.options.max_half_open_sessions;
@@ -178,16 +186,16 @@ impl<A: Application> Engine<A> {
             );
             silent.send_command(Command::Discard(CloseReason::ForcedClose));
         }
-        let open = open_packet(registered.session.id(), Transport::Polling, &self.0.options.protocol);
+        let session = registered.session.clone();
+        let open = handshake_json(session.id(), Transport::Polling, &self.0.options.protocol);
         let cookie = self.0.options.cookie.as_ref().map(|cookie| cookie.set_cookie(registered.session.id()));
         tokio::spawn(Driver::polling(registered, parts));
-        let mut packets = open.into_bytes();
-        if let Some(initial) = &self.0.options.initial_packet {
-            let mut packet = Vec::new();
-            Framing::LengthDelimited.write_packet(&initial.as_packet(), &mut packet);
-            encode_payload(LengthDelimitedPackets::new(&packet), &mut packets);
-        }
-        Opened::Polling { packets, cookie }
+        let open = Packet::Open(&open);
+        let body = match &self.0.options.initial_packet {
+            Some(initial) => session.format().encode_packets(&[open, initial.as_packet()]),
+            None => session.format().encode_packets(&[open]),
+        };
+        Opened::Polling { body, cookie }
     }
 
     pub(super) async fn respond_to_open(
@@ -197,8 +205,8 @@ impl<A: Application> Engine<A> {
     ) -> Response<Full<Bytes>> {
         match opened {
             Opened::Response(response) => response,
-            Opened::Polling { packets, cookie } => {
-                let mut response = self.payload_response(packets, encoding).await;
+            Opened::Polling { body, cookie } => {
+                let mut response = self.payload_response(body, encoding).await;
                 if let Some(cookie) = cookie {
                     response.headers_mut().insert(SET_COOKIE, cookie);
                 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::{BufMut, Bytes};
-use engineio_proto::{CloseReason, Packet, Payload, Transport};
+use engineio_proto::{CloseReason, Packet, Transport};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body;
@@ -28,14 +28,13 @@ impl<A: Application> Engine<A> {
         let reply = polling.reply().await;
         let session = polling.session();
         Ok(match reply {
-            Some(PollReply::Packets(packets)) => {
-                let response = self.payload_response(packets, encoding).await;
+            Some(PollReply::Packets(body)) => {
+                let response = self.payload_response(body, encoding).await;
                 polling.finish();
                 response
             }
             Some(PollReply::Upgraded) => {
-                let mut close = Vec::new();
-                Packet::Close.encode_into(&mut close);
+                let close = session.format().encode_packets(&[Packet::Close]);
                 self.payload_response(close, None).await
             }
             Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
@@ -54,6 +53,7 @@ impl<A: Application> Engine<A> {
         &self,
         guard: PostGuard,
         body: B,
+        is_binary: bool,
     ) -> Result<Response<Full<Bytes>>, ConnectionError>
     where
         B: Body + Send,
@@ -69,7 +69,7 @@ impl<A: Application> Engine<A> {
             }
         };
         let payload = match body {
-            Ok(body) => Payload::from_bytes(body, max_payload),
+            Ok(body) => session.format().decode_post(body, is_binary, max_payload),
             Err(error) if error.is::<LengthLimitError>() => None,
             Err(_) => return Ok(close_with(session, StatusCode::BAD_REQUEST)),
         };

@@ -1,8 +1,10 @@
 //! The responses of the engine.
 
 use bytes::Bytes;
-use engineio_proto::RequestError;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use engineio_proto::{ContentType, RequestError, ResponseBody};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
@@ -17,21 +19,26 @@ impl<A: Application> Engine<A> {
     /// Returns the response to a GET, compressed with `encoding` if it is long enough and the engine has the capacity.
     pub(super) async fn payload_response(
         &self,
-        mut packets: Vec<u8>,
+        body: ResponseBody,
         encoding: Option<Encoding>,
     ) -> Response<Full<Bytes>> {
+        let ResponseBody { mut bytes, content_type } = body;
         let mut content_encoding = None;
         if let (Some(options), Some(encoding)) = (&self.0.options.http_compression, encoding)
-            && packets.len() >= options.threshold
+            && bytes.len() >= options.threshold
             && let Some(compressed) =
-                encoding.compress(&packets, options.level, &self.0.compression_capacity).await
+                encoding.compress(&bytes, options.level, &self.0.compression_capacity).await
         {
-            packets = compressed;
+            bytes = compressed;
             content_encoding = Some(encoding.header_value());
         }
-        let mut response = Response::new(Full::from(packets));
+        let mut response = Response::new(Full::from(bytes));
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type.as_str()));
+        if content_type == ContentType::Script {
+            // A browser must not take the script for a page: it contains text of other clients.
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
         // No `Vary` is needed: no cache stores the response.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(encoding) = content_encoding {

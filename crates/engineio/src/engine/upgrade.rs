@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use engineio_proto::{Framing, Packet, Transport, handshake_json};
+use engineio_proto::{Framing, Packet, Transport, WireFormat, handshake_json};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -24,7 +24,7 @@ impl<A: Application> Engine<A> {
     pub(super) fn open_websocket(
         &self,
         parts: Parts,
-        framing: Framing,
+        format: WireFormat,
         upgrade: PendingUpgrade,
         address: Option<AddressPermit>,
     ) -> Response<Full<Bytes>> {
@@ -33,12 +33,15 @@ impl<A: Application> Engine<A> {
             Err(error) => return self.refuse_handshake(&error, &parts),
         };
         let deflate = self.negotiate_deflate(&accepted);
+        let (revision, framing) = (format.revision, format.framing(Transport::WebSocket));
         let outbox_framing = WebSocket::outbox_framing_for(framing, deflate.is_some());
-        let Some(registered) = self.new_session(Transport::WebSocket, outbox_framing, address) else {
+        let registered = self.new_session(Transport::WebSocket, outbox_framing, format, address);
+        let Some(registered) = registered else {
             return empty_response(StatusCode::SERVICE_UNAVAILABLE);
         };
         spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
-            let websocket = WebSocket::new(upgraded, framing, deflate.as_ref(), registered.engine.options());
+            let options = registered.engine.options();
+            let websocket = WebSocket::new(upgraded, revision, framing, deflate.as_ref(), options);
             let settings = &registered.engine.options().protocol;
             let handshake = handshake_json(registered.session.id(), Transport::WebSocket, settings);
             Some(Driver::websocket(registered, parts, websocket, &Packet::Open(&handshake)))

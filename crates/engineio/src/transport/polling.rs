@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, Payload, encode_payload};
+use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, PostPayload, WireFormat};
 use net::{Outbox, WriteQueue};
 use tokio::sync::oneshot;
 use ws_proto::{PeerDeadline, Time};
@@ -17,8 +17,8 @@ use crate::session::PollReply;
 const MAX_PACKETS_PER_TURN: usize = 256;
 
 /// The server's end of the polling transport.
-#[derive(Default)]
 pub(crate) struct Polling {
+    format: WireFormat,
     /// The GET that waits for packets.
     pending_poll: Option<oneshot::Sender<PollReply>>,
     /// Packets of the engine itself, and data from the outbox.
@@ -32,9 +32,8 @@ pub(crate) struct Polling {
 }
 
 /// The progress of the close.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CloseState {
-    #[default]
     Open,
     /// The client's next GET tells it that the session is over, if the GET arrives before the deadline.
     AwaitingPoll {
@@ -46,11 +45,22 @@ enum CloseState {
 
 /// A POST: its packets, and the sender of its response. If it is dropped without a response, the request fails.
 pub(crate) struct PostRequest {
-    payload: Payload,
+    payload: PostPayload,
     response_sender: oneshot::Sender<()>,
 }
 
 impl Polling {
+    pub(crate) fn new(format: WireFormat) -> Self {
+        Self {
+            format,
+            pending_poll: None,
+            queue: WriteQueue::new(),
+            noop_requested: false,
+            unfinished_post: None,
+            close_state: CloseState::Open,
+        }
+    }
+
     pub(crate) fn poll_input<H: Handler>(
         &mut self,
         dispatcher: &mut PacketDispatcher<H>,
@@ -200,15 +210,16 @@ impl Polling {
     fn respond(&mut self) -> Result<(), ()> {
         let Some(poll) = self.pending_poll.take() else { return Err(()) };
         self.noop_requested = false;
-        let mut payload = Vec::with_capacity(self.queue.len());
-        encode_payload(LengthDelimitedPackets::new(&self.queue.to_contiguous()), &mut payload);
+        let packets = self.queue.to_contiguous();
+        let body = self.format.encode_response(LengthDelimitedPackets::new(&packets), packets.len());
+        drop(packets);
         self.queue.clear();
-        poll.send(PollReply::Packets(payload)).map_err(|_| ())
+        poll.send(PollReply::Packets(body)).map_err(|_| ())
     }
 }
 
 impl PostRequest {
-    pub(crate) fn new(payload: Payload, response_sender: oneshot::Sender<()>) -> Self {
+    pub(crate) fn new(payload: PostPayload, response_sender: oneshot::Sender<()>) -> Self {
         Self { payload, response_sender }
     }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
 use engineio_proto::server::{CandidateAction, Session as Machine};
-use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer};
+use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer, Revision};
 use net::{
     DeadlineTimer, MAX_INFLATED_PER_POLL, Outbox, Stream, StreamEnd, Upgraded, WebSocketStream, WireBytes,
     WriteQueue,
@@ -36,6 +36,8 @@ pub(crate) struct WebSocket {
     stream: WebSocketStream<Stream>,
     /// If more bytes than this are unsent, nothing more is read.
     high_water_mark: usize,
+    /// The revision of the packets that arrive.
+    revision: Revision,
     /// The form of the packets on the wire.
     framing: Framing,
     /// Set if permessage-deflate was negotiated. Messages then pass through it on their way from the outbox.
@@ -59,6 +61,7 @@ impl WebSocket {
     /// Creates the server's end of a connection that was just upgraded.
     pub(crate) fn new(
         upgraded: Upgraded,
+        revision: Revision,
         framing: Framing,
         deflate: Option<&DeflateAgreement>,
         options: &Options,
@@ -69,7 +72,7 @@ impl WebSocket {
             stream = stream.with_deflate(agreement);
         }
         let compressed = deflate.map(|agreement| Box::new(CompressedOutput::new(agreement, framing)));
-        Self { stream, high_water_mark: options.max_write_buffer_size / 2, framing, compressed }
+        Self { stream, high_water_mark: options.max_write_buffer_size / 2, revision, framing, compressed }
     }
 
     /// Returns the form in which messages wait in the outbox of a connection whose frames have this form. Messages that
@@ -107,11 +110,12 @@ impl WebSocket {
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
         let mut inflated = 0_usize;
+        let revision = self.revision;
         for _ in 0..MAX_READS_PER_TURN {
             let mut failed = None;
             let mut events = 0_usize;
             let read = self.stream.poll_read(now, cx, |event, cx| {
-                let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
+                let Some(packet) = packet(revision, &event) else { return ControlFlow::Continue(()) };
                 if let Err(reason) = dispatcher.handle_packet(packet, now, cx) {
                     failed = Some(reason);
                     return ControlFlow::Break(());
@@ -230,11 +234,12 @@ impl WebSocket {
         now: Time,
         cx: &mut Context<'_>,
     ) -> ProbeOutcome {
+        let revision = self.revision;
         for _ in 0..MAX_READS_PER_TURN {
             let mut send_pong = false;
             let mut outcome = None;
             let read = self.stream.poll_read(now, cx, |event, _| {
-                let Some(packet) = packet(&event) else { return ControlFlow::Continue(()) };
+                let Some(packet) = packet(revision, &event) else { return ControlFlow::Continue(()) };
                 match machine.handle_candidate_packet(&packet, now) {
                     CandidateAction::SendProbePong => {
                         send_pong = true;
@@ -285,10 +290,10 @@ impl WebSocket {
 }
 
 /// Returns the packet in a WebSocket message. `None` for control frames, which the WebSocket state machine has handled.
-fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
+fn packet<'a>(revision: Revision, event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
     match event {
-        Event::Text(text) => Some(Packet::parse(text)),
-        Event::Binary(data) => Some(Ok(Packet::Binary((&**data).into()))),
+        Event::Text(text) => Some(revision.parse_text(text)),
+        Event::Binary(data) => Some(revision.parse_binary(data)),
         _ => None,
     }
 }

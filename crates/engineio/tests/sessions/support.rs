@@ -231,16 +231,28 @@ impl Server {
 
     /// Opens a polling session, and returns both ends of it.
     pub(crate) async fn open_polling(&mut self) -> (Polling, Opened) {
-        let response = self.get("EIO=4&transport=polling").await.response().await;
-        let (_, rest) = response.body.split_once("\"sid\":\"").expect("an open packet");
-        let query = format!("EIO=4&transport=polling&sid={}", &rest[..20]);
-        (Polling { address: self.address, query }, self.opened().await)
+        self.open_polling_with("EIO=4", "").await
+    }
+
+    /// The same, with this revision, and with parameters that only the first request has.
+    pub(crate) async fn open_polling_with(&mut self, revision: &str, first: &str) -> (Polling, Opened) {
+        let response = self.get(&format!("{revision}&transport=polling{first}")).await.response_bytes().await;
+        assert!(response.0.starts_with("http/1.1 200 "), "{response:?}");
+        let opened = self.opened().await;
+        let query = format!("{revision}&transport=polling&sid={}", opened.session.id().as_str());
+        (Polling { address: self.address, query }, opened)
     }
 
     /// Opens a WebSocket session over loopback, and returns both ends of it.
     pub(crate) async fn open_websocket(&mut self) -> (WebSocket, Opened) {
+        self.open_websocket_with("EIO=4").await
+    }
+
+    /// The same, with this revision, and perhaps other parameters.
+    pub(crate) async fn open_websocket_with(&mut self, parameters: &str) -> (WebSocket, Opened) {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
-        let mut client = WebSocket::connect(Box::new(stream), "EIO=4&transport=websocket", &[]).await;
+        let query = format!("{parameters}&transport=websocket");
+        let mut client = WebSocket::connect(Box::new(stream), &query, &[]).await;
         client.expect_open().await;
         (client, self.opened().await)
     }
@@ -277,13 +289,19 @@ pub(crate) struct Response {
 }
 
 impl Request {
-    pub(crate) async fn response(mut self) -> Response {
+    pub(crate) async fn response(self) -> Response {
+        let (head, body) = self.response_bytes().await;
+        let status = head[9..12].parse().expect("a status");
+        Response { status, head, body: String::from_utf8(body).expect("text") }
+    }
+
+    /// Returns the head of the response, in lower case, and its body.
+    pub(crate) async fn response_bytes(mut self) -> (String, Vec<u8>) {
         let mut bytes = Vec::new();
         soon(self.0.read_to_end(&mut bytes)).await.expect("a response");
-        let response = String::from_utf8(bytes).expect("text");
-        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
-        let status = head[9..12].parse().expect("a status");
-        Response { status, head: head.to_ascii_lowercase(), body: body.into() }
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("text");
+        (head.to_ascii_lowercase(), bytes[end + 4..].to_vec())
     }
 
     /// Returns the head of the response, in lower case.
