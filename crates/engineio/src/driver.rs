@@ -120,11 +120,13 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Switches the session to the candidate.
+    /// Switches the session to the candidate. A session that is closing then closes there, after what was queued.
     fn switch_to(&mut self, websocket: WebSocket, now: Time, cx: &mut Context<'_>) {
         let post = self.transport.switch_to(websocket, self.guard.session.outbox());
         self.session().set_transport(self.dispatcher.machine.transport());
-        if let Some(post) = post
+        if self.is_closed {
+            self.close_transport(CloseReason::ForcedClose, now);
+        } else if let Some(post) = post
             && let Err(reason) = self.transport.handle_post(post, &mut self.dispatcher, now, cx)
         {
             self.close(reason, now, cx);
@@ -137,6 +139,7 @@ impl<A: Application> Driver<A> {
         if self.is_closed {
             if self.transport.poll_close(now, cx).is_ready() {
                 self.transport = SessionTransport::Closed;
+                self.drop_candidate(now);
                 self.unregister();
             }
             let attention = self.session().outbox().take_signals();
@@ -196,7 +199,8 @@ impl<A: Application> Driver<A> {
                 let options = self.guard.engine.options();
                 let revision = self.session().format().revision;
                 let candidate = WebSocket::new(upgraded, revision, framing, deflate.as_ref(), options);
-                if !self.is_closed && self.dispatcher.machine.begin_upgrade(TransportName::WebSocket, now) {
+                let can_upgrade = !self.is_closed || self.transport.awaits_poll();
+                if can_upgrade && self.dispatcher.machine.begin_upgrade(TransportName::WebSocket, now) {
                     self.candidate = Some(Box::new(candidate));
                 } else {
                     candidate.close_in_background(now);
@@ -223,7 +227,16 @@ impl<A: Application> Driver<A> {
         self.is_closed = true;
         self.session().set_closed();
         self.dispatcher.handler.on_close(reason, now, cx);
-        self.drop_candidate(now);
+        self.close_transport(reason, now);
+        // If packets wait for another poll, the client may already have stopped polling in order to upgrade. It then
+        // gets them on the candidate.
+        if !self.transport.awaits_poll() {
+            self.drop_candidate(now);
+        }
+    }
+
+    /// Starts to close the transport, which sends what is queued.
+    fn close_transport(&mut self, reason: CloseReason, now: Time) {
         let outbox = self.guard.session.outbox();
         self.transport.close(reason, outbox, now, self.guard.engine.options().close_timeout);
         outbox.close();

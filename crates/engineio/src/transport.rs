@@ -139,6 +139,11 @@ impl SessionTransport {
         matches!(self, Self::Polling(_))
     }
 
+    /// Returns whether the transport is closing and waits for the client to take the rest.
+    pub(crate) fn awaits_poll(&self) -> bool {
+        matches!(self, Self::Polling(polling) if polling.awaits_poll())
+    }
+
     /// Handles a GET, which waits for packets. If the transport takes no GET, the sender is dropped, and the request is
     /// rejected.
     ///

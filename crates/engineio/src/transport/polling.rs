@@ -184,6 +184,11 @@ impl Polling {
         if self.close_state == CloseState::Closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Returns whether the transport is closing and waits for another GET.
+    pub(super) fn awaits_poll(&self) -> bool {
+        matches!(self.close_state, CloseState::AwaitingPoll { .. })
+    }
+
     /// Closes at once, because no other GET will come.
     pub(crate) fn discard(&mut self) {
         self.close_state = CloseState::Closed;

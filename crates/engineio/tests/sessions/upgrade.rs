@@ -6,7 +6,7 @@ use tidewire_engineio::{CloseReason, Options, Transport};
 use tokio::io::AsyncWriteExt;
 use ws_proto::{Event, Opcode};
 
-use crate::support::{Server, frame, frames, settings, soon, text, until, websocket_request};
+use crate::support::{Seen, Server, frame, frames, settings, soon, text, until, websocket_request};
 
 #[tokio::test]
 async fn numbered_messages_of_both_ends_survive_the_move() {
@@ -254,6 +254,72 @@ async fn a_session_that_ends_takes_its_candidate_with_it() {
     websocket.expect_close(None).await;
     opened.expect_end(CloseReason::TransportClose).await;
     server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_client_that_upgrades_while_the_program_closes_gets_everything_that_was_sent() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let mut websocket = client.candidate(&frames(["2probe"])).await;
+    websocket.expect("3probe").await;
+    opened.session.send_text("one");
+    opened.session.send_binary(&[2]);
+    opened.session.close();
+    opened.expect([Seen::Closed(CloseReason::ForcedClose)]).await;
+    websocket.write(&frames(["5", "4too late"])).await;
+    websocket.expect("4one").await;
+    assert_eq!(websocket.recv().await, Some(Event::Binary(vec![2].into())));
+    websocket.expect_close(None).await;
+    assert_eq!(opened.next().await, None, "the session's task has ended");
+    client.expect_unknown().await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_client_that_begins_to_upgrade_after_the_program_has_closed_gets_everything_too() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    opened.session.send_text("one");
+    opened.session.close();
+    opened.expect([Seen::Closed(CloseReason::ForcedClose)]).await;
+    // This client does not probe.
+    let mut websocket = client.candidate(&frames(["5"])).await;
+    websocket.expect("4one").await;
+    websocket.expect_close(None).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_polling_while_the_program_closes_ends_its_candidate_with_the_session() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, opened) = server.open_polling().await;
+    let mut websocket = client.candidate(&frames(["2probe"])).await;
+    websocket.expect("3probe").await;
+    opened.session.send_text("last words");
+    opened.session.close();
+    assert_eq!(client.poll().await, "4last words");
+    assert_eq!(client.poll().await, "6\x1e1");
+    websocket.expect_close(None).await;
+    server.expect_no_sessions().await;
+}
+
+#[tokio::test]
+async fn a_candidate_does_not_outlive_the_close_of_a_session_that_nobody_polls() {
+    for goes_on in [true, false] {
+        let close_timeout = Duration::from_millis(if goes_on { 50 } else { 30_000 });
+        let mut server = Server::start(Options { close_timeout, ..Options::default() }).await;
+        let (client, opened) = server.open_polling().await;
+        let mut websocket = client.candidate(&frames(["2probe"])).await;
+        websocket.expect("3probe").await;
+        opened.session.send_text("to nobody");
+        opened.session.close();
+        if !goes_on {
+            until(|| opened.session.is_closed()).await;
+            server.engine.close();
+        }
+        websocket.expect_close(None).await;
+        server.expect_no_sessions().await;
+    }
 }
 
 #[tokio::test]
