@@ -69,6 +69,24 @@ overEachTransport("the application", (transport) => {
     assert.deepEqual(await received, ["from outside"]);
   });
 
+  const BINARY = [
+    ["bytes", Buffer.from("picture")],
+    ["no bytes", Buffer.alloc(0)],
+    ["nested bytes, and members in their order", { z: [Buffer.from("z")], a: { b: Buffer.from("b"), c: null }, m: 1.5 }],
+    ["ten attachments", Array.from({ length: 10 }, (_, index) => Buffer.from([index]))],
+  ];
+  for (const [what, message] of BINARY) {
+    it(`passes on a message for a room as it came: ${what}`, async () => {
+      const [sender, member] = [await server.connect(transport), await server.connect(transport)];
+      await acknowledged(member, "join-room", "pictures");
+      const received = next(member, "receive-message");
+      sender.emit("message", { room: "pictures", message });
+      const [arrived] = await received;
+      assert.deepEqual(arrived, message);
+      assert.deepEqual(Object.keys(arrived), Object.keys(message));
+    });
+  }
+
   it("sends nothing more to a socket that has left the room", async () => {
     const [sender, leaver] = [await server.connect(transport), await server.connect(transport)];
     await acknowledged(leaver, "join-room", "talk");

@@ -1,7 +1,7 @@
 //! The built-in application. It handles the events of the common Socket.IO guides.
 
 use serde::Deserialize;
-use tidewire::server::{Builder, Data, HandlerError, Limits, Server, Socket};
+use tidewire::server::{Builder, Data, HandlerError, Limits, Server, Socket, Value};
 
 /// The argument of a `message` event.
 #[derive(Deserialize)]
@@ -10,7 +10,7 @@ enum Message {
     /// Echoed to the sender.
     Echo(String),
     /// Sent to all other sockets in the room.
-    ToRoom { room: String, message: serde_json::Value },
+    ToRoom { room: String, message: Value },
 }
 
 /// The maximum number of rooms per socket. It is lower than the library's default, because any client of this

@@ -84,4 +84,4 @@ pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use server::{Builder, Server, SocketIoApplication};
 pub use socket::{AckError, AckFuture, EmitError, Emitter, JoinFuture, Socket};
 pub use socketio_proto::server::DisconnectReason;
-pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId};
+pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId, Number, Object, Value};

@@ -12,12 +12,12 @@ use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use crate::argument_shape::{ArgumentShape, argument_shape};
-use crate::attachment_deserializer::AttachmentDeserializer;
 use crate::error::{ArgumentsError, EncodeError};
 use crate::excerpt::Excerpt;
 use crate::json_string::unescaped_prefix_len;
 use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 use crate::serializer::write_value;
+use crate::value::parse_prefix;
 
 /// The arguments of an event or an acknowledgement. They are valid JSON that has not been deserialized yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +55,10 @@ impl<'a> Arguments<'a> {
     /// the first argument. As in JavaScript, additional arguments are ignored. A missing argument is `None` for an
     /// `Option` and an error for any other type.
     ///
-    /// Binary data can be read as a type that requests bytes from serde ([`Bytes`], the types of `serde_bytes`) or as a
-    /// sequence of numbers (`Vec<u8>`), at any depth. If serde buffers a value before it selects the type (untagged
-    /// enums, flattened structs), the value is the placeholder object instead.
+    /// Binary data can be read as a type that requests bytes from serde ([`Bytes`], the types of `serde_bytes`), as a
+    /// [`Value`](crate::Value), or as a sequence of numbers (`Vec<u8>`), at any depth. If serde buffers a value before it
+    /// selects the type (untagged and internally tagged enums, flattened structs), only the first two are possible. A
+    /// type that cannot hold binary data, such as `serde_json::Value`, is an error.
     ///
     /// # Errors
     /// Returns an error if an argument is missing or has another type.
@@ -238,12 +239,12 @@ struct Elements<'j> {
 impl<'de> Elements<'de> {
     /// Reads the next argument. Returns its value and the length of its text.
     fn read<S: DeserializeSeed<'de>>(&self, seed: S) -> Result<(S::Value, usize), serde_json::Error> {
+        if !self.attachments.is_empty() {
+            let (value, end) = parse_prefix(self.rest, self.attachments).map_err(de::Error::custom)?;
+            return Ok((seed.deserialize(value)?, end));
+        }
         let mut json = serde_json::Deserializer::from_str(self.rest);
-        let value = if self.attachments.is_empty() {
-            seed.deserialize(&mut json)?
-        } else {
-            seed.deserialize(AttachmentDeserializer::new(&mut json, self.attachments))?
-        };
+        let value = seed.deserialize(&mut json)?;
         let mut end = json.into_iter::<IgnoredAny>().byte_offset();
         if end == 0 {
             // The type has read nothing from its deserializer.

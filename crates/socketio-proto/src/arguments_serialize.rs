@@ -1,140 +1,27 @@
 //! Serialization of received arguments, to forward them.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::Value;
+use serde::ser::{Error as _, Serialize, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
 use crate::arguments::Arguments;
+use crate::value::Value;
 
 /// Serializes as a list of arguments. A program can emit the arguments of an event again, including their binary data.
 ///
 /// Without attachments, the text of each argument is copied unchanged, at any nesting depth. With attachments, the text
-/// is parsed again, because the placeholders get new numbers. In this case, serde_json limits the nesting to 128
-/// levels.
+/// is parsed again, because the placeholders get new numbers. In this case, the nesting is limited to 128 levels.
 impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !self.attachments().is_empty() {
+            return self.deserialize_all::<Vec<Value>>().map_err(S::Error::custom)?.serialize(serializer);
+        }
         let list = format!("[{}]", self.json_elements());
-        let mut arguments = serializer.serialize_seq(Some(self.len()))?;
-        if self.attachments().is_empty() {
-            let elements: Vec<&RawValue> = serde_json::from_str(&list).map_err(S::Error::custom)?;
-            for element in elements {
-                arguments.serialize_element(element)?;
-            }
-        } else {
-            let elements: Vec<Node> = serde_json::from_str(&list).map_err(S::Error::custom)?;
-            for node in &elements {
-                arguments.serialize_element(&WithAttachments { node, arguments: self })?;
-            }
+        let elements: Vec<&RawValue> = serde_json::from_str(&list).map_err(S::Error::custom)?;
+        let mut arguments = serializer.serialize_seq(Some(elements.len()))?;
+        for element in elements {
+            arguments.serialize_element(element)?;
         }
         arguments.end()
-    }
-}
-
-/// A JSON value that preserves the order of object members.
-enum Node {
-    Scalar(Value),
-    Array(Vec<Node>),
-    Object(Vec<(String, Node)>),
-}
-
-/// A value together with the attachments that its placeholders refer to.
-struct WithAttachments<'a> {
-    node: &'a Node,
-    arguments: &'a Arguments<'a>,
-}
-
-impl Node {
-    /// Returns the index of the attachment if this value is a placeholder.
-    fn placeholder(&self) -> Option<usize> {
-        let Self::Object(members) = self else { return None };
-        let member = |name| members.iter().rev().find(|(found, _)| found == name).map(|(_, node)| node);
-        match (member("_placeholder"), member("num")) {
-            (Some(Self::Scalar(Value::Bool(true))), Some(Self::Scalar(index))) => {
-                index.as_u64().and_then(|index| index.try_into().ok())
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Serialize for WithAttachments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let attachment = self.node.placeholder().and_then(|index| self.arguments.attachments().get(index));
-        if let Some(attachment) = attachment {
-            return serializer.serialize_bytes(attachment);
-        }
-        let below = |node| WithAttachments { node, arguments: self.arguments };
-        match self.node {
-            Node::Scalar(value) => value.serialize(serializer),
-            Node::Array(elements) => serializer.collect_seq(elements.iter().map(below)),
-            Node::Object(members) => {
-                let mut object = serializer.serialize_map(Some(members.len()))?;
-                for (name, node) in members {
-                    object.serialize_entry(name, &below(node))?;
-                }
-                object.end()
-            }
-        }
-    }
-}
-
-/// One parser reads the whole value, so that its nesting limit applies to the whole value.
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::Null))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Scalar(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.into()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Scalar(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = sequence.next_element()? {
-            elements.push(element);
-        }
-        Ok(Node::Array(elements))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Node::Object(members))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::json_string::unescaped_prefix_len;
 /// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
 pub(crate) trait ScanObserver {
     /// An object or an array begins.
-    fn open(&mut self, is_is_object: bool);
+    fn open(&mut self, is_object: bool);
     /// A key of the innermost object, as written, including its quotes.
     fn key(&mut self, raw: &str);
     /// A value that is neither an object nor an array, as written.
@@ -59,6 +59,15 @@ pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
     scanner.whitespace();
     scanner.value(&mut ())?;
     scanner.end()
+}
+
+/// Scans the JSON value at the beginning of a text and returns where it ends. `observer` receives all values and keys in
+/// it.
+pub(crate) fn scan_value_prefix<W: ScanObserver>(text: &str, observer: &mut W) -> Result<usize, ScanError> {
+    let mut scanner = Scanner::new(text);
+    scanner.whitespace();
+    scanner.value(observer)?;
+    Ok(scanner.position)
 }
 
 /// Checks that a text is a JSON array and returns the positions of its elements. `observer` receives all values and

@@ -37,7 +37,7 @@
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
 
 #[cfg(feature = "server")]
-pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, Server, State};
+pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, Server, State, Value};
 
 /// A Socket.IO server.
 #[cfg(feature = "server")]

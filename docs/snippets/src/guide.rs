@@ -7,7 +7,7 @@ pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::server::{
     Ack, AckError, AllowedOrigins, Auth, ConnectError, Cookie, Cors, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
-    SocketId, State,
+    SocketId, State, Value,
 };
 
 #[derive(Default)]
