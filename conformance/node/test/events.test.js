@@ -30,6 +30,18 @@ overEachTransport("an event", (transport) => {
     });
   }
 
+  it("carries text that is not valid Unicode, at most with a replacement character for each half pair", async () => {
+    const socket = await server.connect(transport);
+    const cut = "hello 🎉".slice(0, -1);
+    const answer = next(socket, "echo-back");
+    socket.emit("echo", cut, { ["key " + cut]: [cut + cut] }, "whole 🎉");
+    const [first, second, third] = await answer;
+    const [[key, [value]]] = Object.entries(second);
+    const received = [first, key, value].map((text) => text.toWellFormed());
+    assert.deepEqual(received, ["hello \ufffd", "key hello \ufffd", "hello \ufffdhello \ufffd"]);
+    assert.equal(third, "whole 🎉");
+  });
+
   it("carries 200 KB in many small values", async () => {
     const socket = await server.connect(transport);
     const values = Array.from({ length: 5_000 }, (_, index) => ({ index, text: `value number ${index} €` }));

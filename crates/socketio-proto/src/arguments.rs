@@ -33,8 +33,8 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    pub(crate) fn new(payload: &'a str, start: usize, len: usize) -> Self {
-        Self { payload: Cow::Borrowed(payload), start, len, is_truncated: false, attachments: Vec::new() }
+    pub(crate) fn new(payload: impl Into<Cow<'a, str>>, start: usize, len: usize) -> Self {
+        Self { payload: payload.into(), start, len, is_truncated: false, attachments: Vec::new() }
     }
 
     /// Returns the number of arguments.
@@ -170,8 +170,11 @@ impl<'a> RawJson<'a> {
     /// `{}`, the auth payload of a client without credentials.
     pub const EMPTY_OBJECT: RawJson<'static> = RawJson(Cow::Borrowed("{}"));
 
-    pub(crate) fn new(text: &'a str) -> Self {
-        Self(Cow::Borrowed(text.trim_ascii()))
+    pub(crate) fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self(match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii()),
+            Cow::Owned(text) => Cow::Owned(text.trim_ascii().to_owned()),
+        })
     }
 
     /// Serializes a value as a JSON object, which is the required form of an auth payload. Bytes are written as lists

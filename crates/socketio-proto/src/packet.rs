@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::Deserializer as _;
-use serde::de::{self, Visitor};
 
 use crate::arguments::{Arguments, RawJson};
 use crate::error::DecodeError;
 use crate::header::Header;
+use crate::json_string::{replace_lone_surrogates, unescape};
 use crate::placeholder::PlaceholderValidator;
 use crate::scan::{self, ArraySpans, ScanError, ScanObserver};
 
@@ -151,7 +150,8 @@ impl<'a> Packet<'a> {
         list: ArraySpans,
         invalid: DecodeError,
     ) -> Result<Self, DecodeError> {
-        let name = Name::parse(payload, list.first).ok_or(invalid)?;
+        let payload = well_formed(payload, list.has_lone_surrogate);
+        let name = Name::parse(&payload, list.first).ok_or(invalid)?;
         let arguments = Arguments::new(payload, list.second_start, list.len - 1);
         let event = Event { name, arguments };
         if let Some(reserved) = reserved_event(event.name()) {
@@ -167,6 +167,7 @@ impl<'a> Packet<'a> {
         list: &ArraySpans,
     ) -> Result<Self, DecodeError> {
         let id = id.ok_or(DecodeError::MissingAckId)?;
+        let payload = well_formed(payload, list.has_lone_surrogate);
         Ok(Self::Ack { namespace, id, arguments: Arguments::new(payload, list.first.start, list.len) })
     }
 }
@@ -277,7 +278,7 @@ impl Name {
     fn parse(payload: &str, element: Range<usize>) -> Option<Self> {
         let raw = &payload[element.clone()];
         match raw.as_bytes().first()? {
-            b'"' if raw.contains('\\') => Some(Self::Unescaped(unescape(raw)?)),
+            b'"' if raw.contains('\\') => Some(Self::Unescaped(unescape(raw).into())),
             b'"' => Some(Self::InPayload(element.start + 1..element.end - 1)),
             b'-' | b'0'..=b'9' => Some(Self::InPayload(element)),
             _ => None,
@@ -285,27 +286,13 @@ impl Name {
     }
 }
 
-/// Returns the content of a JSON string. It is read as bytes, because a lone surrogate is not valid UTF-8.
-fn unescape(raw: &str) -> Option<Box<str>> {
-    struct Lossy;
-
-    impl Visitor<'_> for Lossy {
-        type Value = Box<str>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a string")
-        }
-
-        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Box<str>, E> {
-            Ok(String::from_utf8_lossy(bytes).into())
-        }
-    }
-
-    serde_json::Deserializer::from_str(raw).deserialize_bytes(Lossy).ok()
-}
-
 fn owned_namespace(namespace: Cow<'_, str>) -> Cow<'static, str> {
     if namespace == "/" { Cow::Borrowed("/") } else { Cow::Owned(namespace.into_owned()) }
+}
+
+/// Returns a payload whose strings are valid Unicode. The positions in it stay the same.
+fn well_formed(payload: &str, has_lone_surrogate: bool) -> Cow<'_, str> {
+    if has_lone_surrogate { Cow::Owned(replace_lone_surrogates(payload)) } else { Cow::Borrowed(payload) }
 }
 
 fn starts_with_array(payload: &str) -> bool {
@@ -313,8 +300,8 @@ fn starts_with_array(payload: &str) -> bool {
 }
 
 fn scan_json(payload: &str) -> Result<RawJson<'_>, DecodeError> {
-    scan::scan_value(payload).map_err(decode_error)?;
-    Ok(RawJson::new(payload))
+    let has_lone_surrogate = scan::scan_value(payload).map_err(decode_error)?;
+    Ok(RawJson::new(well_formed(payload, has_lone_surrogate)))
 }
 
 fn scan_array<W: ScanObserver>(payload: &str, observer: &mut W) -> Result<ArraySpans, DecodeError> {
@@ -368,7 +355,7 @@ mod tests {
             (r#"2[-0.5]"#, "-0.5", 0),
             (r#"2["é☃😀",1]"#, "é☃😀", 1),
             (r#"2["a\"b\\c\n\u00e9\ud83d\ude00",1]"#, "a\"b\\c\né😀", 1),
-            (r#"2["cut \ud83d",1]"#, "cut \u{fffd}\u{fffd}\u{fffd}", 1),
+            (r#"2["cut \ud83d",1]"#, "cut \u{fffd}", 1),
             // These names are allowed, although they look reserved.
             (r#"2["connection"]"#, "connection", 0),
             (r#"2["error"]"#, "error", 0),
@@ -453,5 +440,27 @@ mod tests {
         for digit in '0'..='6' {
             assert_eq!(PacketType::from_digit(digit).map(|t| char::from(t.digit())), Some(digit));
         }
+    }
+
+    #[test]
+    fn text_that_is_not_unicode_is_delivered_with_replacement_characters() {
+        fn decode(text: &str) -> Packet<'_> {
+            Packet::from_header(&Header::parse(text, &DecoderLimits::default()).unwrap()).unwrap()
+        }
+        let Packet::Event { event, .. } = decode(r#"2["cut \ud83d",{"\ude00":"a\ud83d"},"b"]"#) else {
+            panic!()
+        };
+        assert_eq!(event.name(), "cut \u{fffd}");
+        let (member, last): (std::collections::BTreeMap<String, String>, String) =
+            event.arguments().deserialize().unwrap();
+        assert_eq!(member.into_iter().next(), Some(("\u{fffd}".to_owned(), "a\u{fffd}".to_owned())));
+        assert_eq!(last, "b");
+        let Packet::Ack { arguments, .. } = decode(r#"37["\ud83d"]"#) else { panic!() };
+        assert_eq!(arguments.deserialize(), Ok("\u{fffd}".to_owned()));
+        let Packet::Connect { auth: Some(auth), .. } = decode(r#"0{"token":"\udc00"}"#) else { panic!() };
+        assert_eq!(auth.as_str(), r#"{"token":"\ufffd"}"#);
+        let key = r#"2["e",{"$serde_json::private::\ud800":"1"}]"#;
+        let header = Header::parse(key, &DecoderLimits::default()).unwrap();
+        assert!(Packet::from_header(&header).is_err(), "a reserved key cannot hide behind half a pair");
     }
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::json_string::unescaped_prefix_len;
+use crate::json_string::{Escape, unescape, unescaped_prefix_len};
 
 /// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
 pub(crate) trait ScanObserver {
@@ -37,6 +37,9 @@ pub(crate) struct ArraySpans {
     pub(crate) second_start: usize,
     /// The number of elements.
     pub(crate) len: usize,
+    /// Whether a string has half of a surrogate pair, see
+    /// [`replace_lone_surrogates`](crate::json_string::replace_lone_surrogates).
+    pub(crate) has_lone_surrogate: bool,
 }
 
 /// The reason why a text is rejected, with the offset.
@@ -53,12 +56,13 @@ pub(crate) enum ScanError {
 /// overflows the stack, which aborts the process. No program uses such keys, so the scanner rejects them.
 pub(crate) const SERDE_JSON_PRIVATE_PREFIX: &str = "$serde_json::private::";
 
-/// Checks that a text is one JSON value.
-pub(crate) fn scan_value(text: &str) -> Result<(), ScanError> {
+/// Checks that a text is one JSON value. Returns whether a string has half of a surrogate pair.
+pub(crate) fn scan_value(text: &str) -> Result<bool, ScanError> {
     let mut scanner = Scanner::new(text);
     scanner.whitespace();
     scanner.value(&mut ())?;
-    scanner.end()
+    scanner.end()?;
+    Ok(scanner.has_lone_surrogate)
 }
 
 /// Scans the JSON value at the beginning of a text and returns where it ends. `observer` receives all values and keys in
@@ -77,8 +81,8 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Resul
     scanner.whitespace();
     scanner.expect(b'[')?;
     scanner.whitespace();
-    let mut list =
-        ArraySpans { first: scanner.position..scanner.position, second_start: scanner.position, len: 0 };
+    let start = scanner.position;
+    let mut list = ArraySpans { first: start..start, second_start: start, len: 0, has_lone_surrogate: false };
     if scanner.peek() != Some(b']') {
         loop {
             let start = scanner.position;
@@ -103,6 +107,7 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Resul
     }
     scanner.expect(b']')?;
     scanner.end()?;
+    list.has_lone_surrogate = scanner.has_lone_surrogate;
     Ok(list)
 }
 
@@ -110,7 +115,7 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Resul
 /// with `$` can have it.
 fn is_reserved_key(key: &str) -> bool {
     if key.contains('\\') {
-        serde_json::from_str::<String>(key).is_ok_and(|name| name.starts_with(SERDE_JSON_PRIVATE_PREFIX))
+        unescape(key).starts_with(SERDE_JSON_PRIVATE_PREFIX)
     } else {
         key.starts_with("\"$") && key[1..].starts_with(SERDE_JSON_PRIVATE_PREFIX)
     }
@@ -119,11 +124,12 @@ fn is_reserved_key(key: &str) -> bool {
 struct Scanner<'t> {
     text: &'t str,
     position: usize,
+    has_lone_surrogate: bool,
 }
 
 impl<'t> Scanner<'t> {
     fn new(text: &'t str) -> Self {
-        Self { text, position: 0 }
+        Self { text, position: 0, has_lone_surrogate: false }
     }
 
     /// Scans one value with all its nested values. The caller has skipped leading whitespace.
@@ -229,12 +235,22 @@ impl<'t> Scanner<'t> {
                                 }
                                 self.position += 1;
                             }
+                            self.skip_low_surrogate();
                         }
                         _ => return Err(self.error()),
                     }
                 }
                 _ => return Err(self.error()),
             }
+        }
+    }
+
+    /// If the last escape is the first half of a surrogate pair, skips the second half.
+    fn skip_low_surrogate(&mut self) {
+        match Escape::parse(&self.text[self.position - 6..]) {
+            Escape::SurrogatePair => self.position += 6,
+            Escape::LoneSurrogate => self.has_lone_surrogate = true,
+            Escape::Other => {}
         }
     }
 
@@ -364,7 +380,11 @@ mod tests {
             (r#"["a",{"b":[1,2]},null]"#, 1..4, 5, 3),
             ("[[1,2],3]", 1..6, 7, 2),
         ] {
-            assert_eq!(scan_array(text, &mut ()), Ok(ArraySpans { first, second_start, len }), "{text}");
+            assert_eq!(
+                scan_array(text, &mut ()),
+                Ok(ArraySpans { first, second_start, len, has_lone_surrogate: false }),
+                "{text}"
+            );
         }
     }
 
@@ -423,7 +443,7 @@ mod tests {
             r#"["$serde_json::private::RawValue","1"]"#,
             r#"{"a":"$serde_json::private::RawValue"}"#,
         ] {
-            assert_eq!(scan_value(text), Ok(()), "{text}");
+            assert_eq!(scan_value(text), Ok(false), "{text}");
         }
     }
 
@@ -433,7 +453,7 @@ mod tests {
             for (open, close) in [("[", "]"), (r#"{"a":[["#, "]]}")] {
                 let inside = if open == "[" { "" } else { "1" };
                 let text = [&open.repeat(depth), inside, &*close.repeat(depth)].concat();
-                assert_eq!(scan_value(&text), Ok(()), "{depth} {open}");
+                assert_eq!(scan_value(&text), Ok(false), "{depth} {open}");
                 let cut = &text[..text.len() - 1];
                 assert_eq!(scan_value(cut), Err(ScanError::Syntax(cut.len())), "{depth} {open}");
                 assert!(scan_value(&open.repeat(depth)).is_err());

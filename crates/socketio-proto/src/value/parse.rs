@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Number, Object, Value};
+use crate::json_string::unescape;
 use crate::placeholder::{NUM_KEY, PLACEHOLDER_KEY};
 use crate::scan::{ScanError, ScanObserver, scan_value_prefix};
 
@@ -112,13 +113,5 @@ impl ScanObserver for ValueBuilder<'_> {
             }
         };
         self.push(value);
-    }
-}
-
-/// Returns the text of a JSON string, whose syntax has been checked.
-fn unescape(raw: &str) -> String {
-    match raw.contains('\\') {
-        false => raw.get(1..raw.len() - 1).unwrap_or_default().to_owned(),
-        true => serde_json::from_str(raw).unwrap_or_default(),
     }
 }
