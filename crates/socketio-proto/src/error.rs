@@ -29,9 +29,6 @@ pub enum DecodeError {
         /// The limit that was exceeded.
         max: usize,
     },
-    /// The acknowledgement id does not fit into 64 bits.
-    #[error("the acknowledgement id does not fit into 64 bits")]
-    InvalidAckId,
     /// An acknowledgement has no id.
     #[error("the acknowledgement has no id")]
     MissingAckId,

@@ -119,7 +119,7 @@ fn a_value_without_attachments_keeps_the_text_of_numbers_too() {
     assert_eq!(sent(&Value::from(vec![values.0, values.1])).0, text);
     assert_eq!(read::<Value>(&Arguments::new(r#""text","#, 0, 1)), Ok("text".into()));
     // Without attachments, an object that looks like a placeholder is an object.
-    let object: Value = read(&Arguments::new(&format!("{IMAGE}]"), 0, 1)).unwrap();
+    let object: Value = read(&Arguments::new(format!("{IMAGE}]"), 0, 1)).unwrap();
     assert_eq!(object.get("num").and_then(Value::as_u64), Some(1));
 }
 
