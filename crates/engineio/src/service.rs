@@ -1,14 +1,17 @@
-//! The engine as a tower service, or as a layer in front of another service.
+//! The engine as a tower service, or as a layer in front of another service, and the listener that serves them.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
+use net::{Incoming, Listener};
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use crate::engine::Engine;
@@ -31,6 +34,34 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn layer(&self) -> EngineLayer<A> {
         EngineLayer(self.clone())
+    }
+
+    /// Serves `service`, which contains this engine, on `listener` until `stop` is ready. Then closes all sessions and
+    /// waits until they are closed, at most for `shutdown_timeout`.
+    ///
+    /// Not cancel safe: if the future is dropped, the listener stops accepting connections, and the sessions go on.
+    pub async fn serve<S, B>(
+        &self,
+        listener: Listener,
+        service: S,
+        stop: impl Future<Output = ()>,
+        shutdown_timeout: Duration,
+    ) where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let mut until = Instant::now();
+        let stop = async {
+            stop.await;
+            self.close();
+            until = Instant::now() + shutdown_timeout;
+        };
+        listener.serve(service, stop).await;
+        self.closed(until.saturating_duration_since(Instant::now())).await;
     }
 }
 

@@ -15,6 +15,7 @@ mod upgrade;
 pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
 pub use exchange::{ExchangeError, ExchangeResponse, exchange};
 pub use http2::{Http2Limits, Http2Stream};
+pub use hyper::body::Incoming;
 pub use limits::HttpLimits;
 pub use listener::{Listener, PeerAddress};
 #[cfg(all(test, feature = "tls"))]

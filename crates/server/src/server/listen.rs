@@ -4,11 +4,15 @@ use std::future::Future;
 use std::io;
 
 use engineio::{EngineLayer, EngineService};
-use net::Listener;
+use http::{Request, Response};
+use http_body::Body;
+use net::{Incoming, Listener};
 use tokio::net::ToSocketAddrs;
-use tokio::time::Instant;
+use tower::Service;
 
 use super::{Server, SocketIoApplication};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Server {
     /// Listens on one of `addresses` and serves until the process ends. The server's own HTTP server responds with 404
@@ -42,15 +46,47 @@ impl Server {
     /// Serves on `listener` until `stop` is ready. Then closes all connections and waits until they are closed, for at
     /// most [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout).
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
-        let stop_timeout = self.application().http.shutdown_timeout;
-        let mut until = Instant::now();
-        let stop = async {
-            stop.await;
-            self.0.close();
-            until = Instant::now() + stop_timeout;
-        };
-        listener.serve(self.service(), stop).await;
-        self.0.closed(until.saturating_duration_since(Instant::now())).await;
+        self.serve_with(listener, self.service(), stop).await;
+    }
+
+    /// Does the same as [`serve`](Self::serve) with another service, which contains [`service`](Self::service) or
+    /// [`layer`](Self::layer): an axum router, or tower layers around this server. The layers see every request: polls
+    /// and posts, CORS preflights, and WebSocket handshakes. They can respond themselves, and change the headers of the
+    /// responses. This is Node's `engine.use`, and more.
+    ///
+    /// ```no_run
+    /// # async fn run() -> std::io::Result<()> {
+    /// use http::{HeaderValue, Response};
+    /// use tidewire_server::Server;
+    /// use tower::ServiceBuilder;
+    ///
+    /// let io = Server::new();
+    /// let service = ServiceBuilder::new()
+    ///     .map_response(|mut response: Response<_>| {
+    ///         response.headers_mut().insert("x-served-by", HeaderValue::from_static("node-1"));
+    ///         response
+    ///     })
+    ///     .service(io.service());
+    /// let listener = io.bind("0.0.0.0:3000").await?;
+    /// io.serve_with(listener, service, std::future::pending()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A layer must pass on the extensions of each request: they contain the connection that an upgrade takes over, and
+    /// the [`PeerAddress`](net::PeerAddress). When a layer drops a response that it waits for, the client counts as
+    /// gone.
+    pub async fn serve_with<S, B>(&self, listener: Listener, service: S, stop: impl Future<Output = ()>)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let shutdown_timeout = self.application().http.shutdown_timeout;
+        self.0.serve(listener, service, stop, shutdown_timeout).await;
     }
 
     /// Returns a tower service that handles Socket.IO requests and responds with 404 to all others.

@@ -1,16 +1,22 @@
 //! The server mounted in another HTTP server.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::get;
+use http::{HeaderValue, Method, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tidewire_server::{Reply, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use crate::support::{Client, program, serve, soon};
 
@@ -61,6 +67,50 @@ async fn as_a_service_of_a_plain_hyper_server() {
     let mut client = Client::join(address).await;
     client.expect_only(r#"420["question"]"#, "430[42]").await;
     assert!(plain_get(address, "/hello").await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn with_layers_that_see_every_request_and_refuse_some() {
+    let io = greeting_server();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let authenticate = move |request: Request, next: Next| {
+        let is_refused = request.headers().contains_key("x-refuse");
+        let transport = request.uri().query().unwrap_or_default().contains("websocket");
+        log.lock().expect("no panic").push((request.method().clone(), transport));
+        async move {
+            if is_refused {
+                return (StatusCode::UNAUTHORIZED, "who are you?").into_response();
+            }
+            let mut response = next.run(request).await;
+            response.headers_mut().insert("x-request-id", HeaderValue::from_static("7"));
+            response
+        }
+    };
+    let router = Router::new().layer(io.layer()).layer(from_fn(authenticate));
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (server, stopped) = (io.clone(), async move { drop(stopped.await) });
+    let serving = tokio::spawn(async move { server.serve_with(listener, router, stopped).await });
+
+    let mut client = Client::join(address).await;
+    client.expect_only(r#"420["question"]"#, "430[42]").await;
+    let open = plain_get(address, "/socket.io/?EIO=4&transport=polling").await;
+    assert!(open.contains("\r\nX-Request-Id: 7\r\n"), "{open}");
+    let refused =
+        plain_get(address, "/socket.io/?EIO=4&transport=polling HTTP/1.1\r\nX-Refuse: yes\r\nX:").await;
+    assert!(refused.starts_with("HTTP/1.1 401 ") && refused.ends_with("\r\n\r\nwho are you?"), "{refused}");
+    assert_eq!(io.connection_count(), 2);
+    assert_eq!(
+        *seen.lock().expect("no panic"),
+        [(Method::GET, true), (Method::GET, false), (Method::GET, false)]
+    );
+
+    drop(stop);
+    drop(client);
+    soon(serving).await.expect("no panic");
+    assert_eq!(io.connection_count(), 0);
 }
 
 /// Futures that a program may hold across an `.await` are `Send`.
