@@ -15,7 +15,7 @@ use ws_proto::Time;
 use crate::engine::SessionGuard;
 use crate::handler::{Application, Handler};
 use crate::packet_dispatcher::PacketDispatcher;
-use crate::session::{Command, Session};
+use crate::session::{CANCELLED_POLL, Command, Session};
 use crate::transport::{Polling, ProbeOutcome, SessionTransport, WebSocket};
 
 /// Turns in one poll of the task, before it yields to other tasks.
@@ -83,7 +83,9 @@ impl<A: Application> Driver<A> {
             return false;
         }
         let wants_input = self.dispatcher.wants_input();
-        self.dispatcher.machine.set_read_paused(!wants_input, now);
+        // The heartbeat goes on while the handler itself waits for the client.
+        let suspends_heartbeat = !wants_input && !self.dispatcher.waits_for_client();
+        self.dispatcher.machine.set_read_paused(suspends_heartbeat, now);
         if !wants_input {
             return false;
         }
@@ -123,10 +125,14 @@ impl<A: Application> Driver<A> {
     /// Switches the session to the candidate. A session that is closing then closes there, after what was queued.
     fn switch_to(&mut self, websocket: WebSocket, now: Time, cx: &mut Context<'_>) {
         let post = self.transport.switch_to(websocket, self.guard.session.outbox());
-        self.session().set_transport(self.dispatcher.machine.transport());
+        let transport = self.dispatcher.machine.transport();
+        self.session().set_transport(transport);
         if self.is_closed {
             self.close_transport(CloseReason::ForcedClose, now);
-        } else if let Some(post) = post
+            return;
+        }
+        self.dispatcher.handler.on_upgrade(transport);
+        if let Some(post) = post
             && let Err(reason) = self.transport.handle_post(post, &mut self.dispatcher, now, cx)
         {
             self.close(reason, now, cx);
@@ -149,6 +155,12 @@ impl<A: Application> Driver<A> {
         let output = self.transport.poll_output(outbox, cx);
         let overflowed = output.signals.overflowed.then_some(CloseReason::TransportError);
         if let Some(reason) = output.close_reason.or(overflowed) {
+            if output.close_reason.is_none() {
+                self.session()
+                    .describe_close("the client reads too slowly: `max_write_buffer_size` is reached");
+            } else if self.transport.takes_requests() {
+                self.session().describe_close(CANCELLED_POLL);
+            }
             self.close(reason, now, cx);
         }
         self.handle_commands(output.signals.notified, now, cx);
@@ -189,7 +201,9 @@ impl<A: Application> Driver<A> {
 
     fn handle_command(&mut self, command: Command, now: Time, cx: &mut Context<'_>) {
         let handled = match command {
-            Command::Poll(reply) => self.transport.handle_poll(reply),
+            Command::Poll(reply) => self.transport.handle_poll(reply).inspect_err(|_| {
+                self.guard.session.describe_close("the client sent a poll while another one was waiting");
+            }),
             Command::Post(post) if self.is_closed => {
                 post.respond_ok();
                 Ok(())
@@ -210,6 +224,13 @@ impl<A: Application> Driver<A> {
             Command::Close(reason) => Err(reason),
             Command::Discard(reason) => {
                 self.close(reason, now, cx);
+                self.transport.discard();
+                Ok(())
+            }
+            Command::CloseDiscarding => {
+                self.guard.session.outbox().close();
+                self.transport.discard_unsent();
+                self.close(CloseReason::ForcedClose, now, cx);
                 self.transport.discard();
                 Ok(())
             }

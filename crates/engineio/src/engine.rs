@@ -267,7 +267,14 @@ impl<A: Application> Engine<A> {
                     Some(posting) if !binary || session.format().allows_binary_post() => {
                         return PendingResponse::Post(posting, binary);
                     }
-                    _ => close_with(&session, StatusCode::BAD_REQUEST),
+                    _ => {
+                        session.describe_close(if binary {
+                            "the client sent a POST of the type application/octet-stream"
+                        } else {
+                            "the client sent a POST while another one was active"
+                        });
+                        close_with(&session, StatusCode::BAD_REQUEST)
+                    }
                 }
             }
             (RequestKind::Upgrade(..) | RequestKind::UnsupportedMethod, _) => {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::task::{Context, Poll};
 
-use engineio_proto::CloseReason;
+use engineio_proto::{CloseReason, Transport};
 use ws_proto::Time;
 
 use crate::engine::Engine;
@@ -50,6 +50,11 @@ pub trait Handler: Send + Unpin + 'static {
     /// Handles the end of the session. Called once. No message follows.
     fn on_close(&mut self, reason: CloseReason, now: Time, cx: &mut Context<'_>);
 
+    /// Handles the upgrade: the session uses `transport` from now on. Called at most once. The default does nothing.
+    fn on_upgrade(&mut self, transport: Transport) {
+        let _ = transport;
+    }
+
     /// Drives the handler's own work. The engine calls this whenever it polls the session's task, even after
     /// [`on_close`](Self::on_close). The task ends when the session is over and this returns [`Poll::Ready`]. The
     /// default returns `Ready` at once.
@@ -70,5 +75,12 @@ pub trait Handler: Send + Unpin + 'static {
     /// for instance because of another task, call [`Session::wake`].
     fn wants_input(&self) -> bool {
         true
+    }
+
+    /// Returns whether the handler accepts no message because it waits for the client, for instance for capacity to
+    /// send. The heartbeat then goes on, so that a client that reads nothing cannot make the handler wait for ever.
+    /// The engine checks this only if [`wants_input`](Self::wants_input) returns `false`. Default `false`.
+    fn waits_for_client(&self) -> bool {
+        false
     }
 }

@@ -4,6 +4,9 @@
 //! transport, and the [`Handler`] that the [`Application`] has made for it. Other tasks use a [`Session`] handle to
 //! send messages, to wake the session's task, and to close the session.
 //!
+//! [`server`] has a server for programs: a handler is an async function that receives and sends messages. The traits
+//! here are for protocols above Engine.IO, such as Socket.IO, which handle each message where it is read.
+//!
 //! ```
 //! use std::task::Context;
 //! use tidewire_engineio::{Application, CloseReason, Engine, Handler, Message, Options, Session, Time};
@@ -45,6 +48,7 @@ mod outbox_items;
 mod packet_dispatcher;
 mod registry;
 mod request;
+pub mod server;
 mod service;
 mod session;
 mod transport;
@@ -58,7 +62,13 @@ pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Handler, Message};
 pub use hooks::{ConnectionErrorHook, HeadersHook};
-pub use net::{AddressLimits, ClientAddress, ForwardedHeader, InvalidNetwork, PeerAddress, TrustedProxies};
+pub use http;
+pub use net::{
+    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, Incoming, InvalidNetwork,
+    Listener, PeerAddress, TrustedProxies,
+};
+#[cfg(feature = "tls")]
+pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use options::{AllowRequest, InitialPacket, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;

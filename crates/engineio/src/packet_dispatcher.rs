@@ -31,7 +31,8 @@ impl<H: Handler> PacketDispatcher<H> {
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        match self.machine.handle_packet(packet, now)? {
+        let received = self.machine.handle_packet(packet, now);
+        match received.inspect_err(|reason| self.describe_violation(*reason))? {
             Received::Text(text) => self.handler.on_message(Message::Text(text), now, cx),
             Received::Binary(data) => self.handler.on_message(Message::Binary(data), now, cx),
             Received::SendPong(data) => self.session.send_pong(data),
@@ -40,9 +41,30 @@ impl<H: Handler> PacketDispatcher<H> {
         Ok(())
     }
 
+    #[cold]
+    fn describe_violation(&self, reason: CloseReason) {
+        match reason {
+            CloseReason::ParseError => self.session.describe_close("the client sent an invalid packet"),
+            CloseReason::TransportError => {
+                self.session.describe_close("the client sent a packet of the heartbeat that is the server's");
+            }
+            _ => {}
+        }
+    }
+
     /// Returns whether the handler accepts more messages now.
     pub(crate) fn wants_input(&self) -> bool {
         self.handler.wants_input()
+    }
+
+    /// Returns whether the handler waits for the client.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.handler.waits_for_client()
+    }
+
+    /// Records what goes wrong, before the session is closed for it.
+    pub(crate) fn describe_close(&self, description: impl Into<Box<str>>) {
+        self.session.describe_close(description);
     }
 
     /// Returns the number of bytes that are queued in the outbox.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use engineio_proto::{
@@ -27,6 +27,8 @@ struct Shared {
     outbox: Outbox<Framing>,
     /// Commands of the HTTP side to the session's task. `None` once the task is gone.
     commands: Mutex<Option<Vec<Command>>>,
+    /// What went wrong, if the session ends because of an error. The first description stays.
+    close_description: OnceLock<Box<str>>,
     /// A POST of this session is being read or handled. A second one would violate the protocol.
     has_active_post: AtomicBool,
     /// The index of the transport in [`Transport::ALL`].
@@ -37,6 +39,9 @@ struct Shared {
     /// `None` if the client's address is not limited.
     address_permit: Option<AddressPermit>,
 }
+
+/// The description if the client cancels its poll.
+pub(crate) const CANCELLED_POLL: &str = "the client ended a poll before its response";
 
 /// A command of the HTTP side to the session's task.
 pub(crate) enum Command {
@@ -51,6 +56,8 @@ pub(crate) enum Command {
     Close(CloseReason),
     /// The engine closes the session, and does not wait for another poll, which may never come.
     Discard(CloseReason),
+    /// The application closes the session, and drops the messages that are queued.
+    CloseDiscarding,
 }
 
 /// The result of a GET.
@@ -78,6 +85,7 @@ impl Session {
             format,
             outbox: Outbox::with_framing(max_buffered, framing),
             commands: Mutex::new(Some(Vec::new())),
+            close_description: OnceLock::new(),
             has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),
             has_sent_request: AtomicBool::new(false),
@@ -192,9 +200,37 @@ impl Session {
         }
     }
 
+    /// Sends a packet like [`try_send`](Self::try_send).
+    pub(crate) fn try_send_packet(&self, packet: Packet<'_>) -> Result<(), PushError> {
+        self.0.outbox.try_push(PacketItem(packet)).map(|waker| {
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        })
+    }
+
     /// Closes the session after the queued messages have been sent.
     pub fn close(&self) {
         self.send_command(Command::Close(CloseReason::ForcedClose));
+    }
+
+    /// Closes the session at once, and drops the queued messages. If a WebSocket client has not yet read all that was
+    /// sent before, its connection ends without a close frame. A polling client learns of the end only if one of its
+    /// polls is waiting.
+    pub fn close_discarding(&self) {
+        self.send_command(Command::CloseDiscarding);
+    }
+
+    /// Returns what went wrong, if the session has ended with an error that has a description, such as a violated rule
+    /// of the protocol. It may contain text of the client.
+    #[must_use]
+    pub fn close_description(&self) -> Option<&str> {
+        self.0.close_description.get().map(AsRef::as_ref)
+    }
+
+    /// Records what goes wrong, before the session is closed for it.
+    pub(crate) fn describe_close(&self, description: impl Into<Box<str>>) {
+        let _ = self.0.close_description.set(description.into());
     }
 
     /// Wakes the session's task, which then polls its handler.
@@ -287,6 +323,7 @@ impl Drop for PostGuard {
     fn drop(&mut self) {
         // Closes the session first, so that no other POST is handled.
         if !self.finished {
+            self.session.describe_close("the client ended a POST before its response");
             self.session.send_command(Command::Close(CloseReason::TransportError));
         }
         self.session.0.has_active_post.store(false, Ordering::Release);
@@ -335,6 +372,7 @@ impl Drop for PendingPoll {
         // gone.
         self.reply_receiver.close();
         if self.has_packets || matches!(self.reply_receiver.try_recv(), Ok(PollReply::Packets(_))) {
+            self.session.describe_close(CANCELLED_POLL);
             self.session.send_command(Command::Close(CloseReason::TransportError));
         }
     }

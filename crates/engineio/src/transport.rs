@@ -125,6 +125,16 @@ impl SessionTransport {
         }
     }
 
+    /// Drops the messages that were sent and did not leave yet. A WebSocket has them in its queue, where one of them may
+    /// be half written, so its connection ends without a close frame.
+    pub(crate) fn discard_unsent(&mut self) {
+        if let Self::WebSocket(websocket) = self
+            && websocket.unsent() > 0
+        {
+            *self = Self::Closed;
+        }
+    }
+
     /// Returns when the transport must be polled because of its own timers.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match self {

@@ -1,5 +1,5 @@
-//! Tidewire is a real-time stack for Rust: a Socket.IO server for the official JavaScript clients, and plain WebSocket
-//! clients and servers.
+//! Tidewire is a real-time stack for Rust: Socket.IO and Engine.IO servers for the official JavaScript clients, and plain
+//! WebSocket clients and servers.
 //!
 //! ```no_run
 //! # #[cfg(feature = "server")]
@@ -21,6 +21,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`server`] | a Socket.IO server |
+//! | [`engineio`] | Engine.IO without Socket.IO: a server of messages over long-polling and WebSocket |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
 //!
 //! The root exports [`Server`] and the types that handlers use on both sides (server and client). Types of one side
@@ -32,6 +33,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `server` | yes | [`server`] |
+//! | `engineio` | yes | [`engineio`] |
 //! | `ws` | yes | [`ws`] |
 //! | `tls` | yes | `wss` and `https`, with rustls and its `ring` crypto provider |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
@@ -43,6 +45,20 @@ pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, 
 #[cfg(feature = "server")]
 pub mod server {
     pub use server::*;
+}
+
+/// Engine.IO without Socket.IO.
+#[cfg(feature = "engineio")]
+pub mod engineio {
+    pub use engineio::server::*;
+    pub use engineio::{
+        AllowRequest, AllowedOrigins, CloseReason, ConnectionError, ConnectionErrorHook, Cookie,
+        CookiePriority, Cors, DeflateOptions, EngineLayer, EngineService, HeadersHook, Http2Limits,
+        HttpCompression, HttpLimits, InitialPacket, InvalidCookie, InvalidOrigin, Listener, Options,
+        PeerAddress, RequestError, SameSite, Settings, Transport, http,
+    };
+    #[cfg(feature = "tls")]
+    pub use engineio::{ServerTls, ServerTlsBuilder, TlsConfigError};
 }
 
 /// WebSocket without Socket.IO.

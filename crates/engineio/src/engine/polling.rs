@@ -65,15 +65,20 @@ impl<A: Application> Engine<A> {
         let body = tokio::select! {
             body = collect(body) => body,
             () = PeerTimeout::new(self.0.options.http_request_body_timeout) => {
+                session.describe_close("the body of a POST did not arrive in time");
                 return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
             }
         };
         let payload = match body {
             Ok(body) => session.format().decode_post(body, is_binary, max_payload),
             Err(error) if error.is::<LengthLimitError>() => None,
-            Err(_) => return Ok(close_with(session, StatusCode::BAD_REQUEST)),
+            Err(_) => {
+                session.describe_close("the body of a POST did not arrive completely");
+                return Ok(close_with(session, StatusCode::BAD_REQUEST));
+            }
         };
         let Some(payload) = payload else {
+            session.describe_close("the body of a POST is too long");
             return Ok(close_with(session, StatusCode::PAYLOAD_TOO_LARGE));
         };
         let (done, handled) = oneshot::channel();

@@ -139,7 +139,10 @@ impl WebSocket {
             match (read, failed) {
                 (Poll::Pending, _) => return Ok(false),
                 (_, Some(reason)) => return Err(reason),
-                (Poll::Ready(Err(ended)), None) => return Err(close_reason(&ended)),
+                (Poll::Ready(Err(ended)), None) => {
+                    describe_end(&ended, dispatcher);
+                    return Err(close_reason(&ended));
+                }
                 (Poll::Ready(Ok(())), None) => {}
             }
             // Inflation takes long, so other tasks run between two reads.
@@ -157,7 +160,7 @@ impl WebSocket {
         self.unsent() > self.high_water_mark
     }
 
-    fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         self.stream.buffered() + self.compressed.as_ref().map_or(0, |compressed| compressed.waiting())
     }
 
@@ -295,6 +298,16 @@ fn packet<'a>(revision: Revision, event: &'a Event<'_>) -> Option<Result<Packet<
         Event::Text(text) => Some(revision.parse_text(text)),
         Event::Binary(data) => Some(revision.parse_binary(data)),
         _ => None,
+    }
+}
+
+/// Records why the stream ended, unless that is a normal end.
+#[cold]
+fn describe_end<H: Handler>(ended: &StreamEnd, dispatcher: &PacketDispatcher<H>) {
+    match ended {
+        StreamEnd::Protocol(error) => dispatcher.describe_close(error.to_string()),
+        StreamEnd::Io(error) => dispatcher.describe_close(error.to_string()),
+        StreamEnd::Closed(_) | StreamEnd::Eof => {}
     }
 }
 

@@ -15,6 +15,8 @@ mod layer;
 mod origins;
 mod polling;
 mod revision3;
+mod server;
+mod server_layers;
 mod support;
 mod upgrade;
 mod upgrade_random;

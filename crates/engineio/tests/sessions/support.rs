@@ -261,9 +261,7 @@ impl Server {
     pub(crate) async fn open_in_memory(&mut self, capacity: usize) -> (WebSocket, Opened) {
         let (client, server) = tokio::io::duplex(capacity);
         self.serve(server);
-        let mut client = WebSocket::connect(Box::new(client), "EIO=4&transport=websocket", &[]).await;
-        client.expect_open().await;
-        (client, self.opened().await)
+        (WebSocket::open(Box::new(client)).await, self.opened().await)
     }
 
     /// Serves a connection that did not come from the listener.
@@ -347,6 +345,15 @@ pub(crate) struct Polling {
 }
 
 impl Polling {
+    /// Opens a session.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let mut client = Self { address, query: "EIO=4&transport=polling".into() };
+        let response = client.get().await.response().await;
+        let (_, rest) = response.body.split_once("\"sid\":\"").expect("an open packet");
+        client.query = format!("EIO=4&transport=polling&sid={}", &rest[..20]);
+        client
+    }
+
     async fn send(&self, request: &[u8]) -> Request {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         stream.write_all(request).await.expect("sent");
@@ -439,6 +446,13 @@ pub(crate) async fn with_small_buffers(address: SocketAddr) -> Box<dyn Stream> {
 }
 
 impl WebSocket {
+    /// Opens a session.
+    pub(crate) async fn open(stream: Box<dyn Stream>) -> Self {
+        let mut client = Self::connect(stream, "EIO=4&transport=websocket", &[]).await;
+        client.expect_open().await;
+        client
+    }
+
     pub(crate) async fn connect(stream: Box<dyn Stream>, query: &str, behind: &[u8]) -> Self {
         Self::handshake(stream, &[websocket_request(query).as_bytes(), behind].concat()).await.0
     }
