@@ -15,6 +15,9 @@ export const startApplication = (options) => start("TIDEWIRE_BINARY", options);
 /** The program that `reference-server.js` specifies. */
 export const startConformanceServer = (options) => start("TIDEWIRE_CONFORMANCE_SERVER", options);
 
+/** The program that `reference-engine.js` specifies. */
+export const startEngineServer = (options) => start("TIDEWIRE_CONFORMANCE_ENGINE", options);
+
 async function start(variable, { listen = "127.0.0.1:0", args = [], environment = {} } = {}) {
   const child = launch(variable, [...(listen ? ["--listen", listen] : []), ...args], environment);
   const listening = new Promise((resolve, reject) => {

@@ -22,7 +22,10 @@ const REFERENCE_SMOKE: &[&str] =
 pub(super) fn in_node() -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
-    against_tidewire(with_proxies(&mut npm(&folder, "test"))?.env("TIDEWIRE_CONFORMANCE_CLIENT", client))
+    let engine = build_executable(&["--package", "tidewire-engineio", "--example", "conformance_engine"])?;
+    let mut tests = npm(&folder, "test");
+    tests.env("TIDEWIRE_CONFORMANCE_CLIENT", client).env("TIDEWIRE_CONFORMANCE_ENGINE", engine);
+    against_tidewire(with_proxies(&mut tests)?)
 }
 
 /// Runs the tests in Node against Node's own server. Tests of behaviour that only Tidewire has are skipped, and counted as
