@@ -1,23 +1,28 @@
-//! The client: the real state machine, driven as an application with sockets drives it.
+//! The client: the real state machine, driven as an application with sockets drives it. The machine knows only revision
+//! 4. For revision 3, the driver adds what differs: the pings come from the client.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tidewire_engineio_proto::client::{Action, Closed, ReadyState, Received, Session, Settings};
-use tidewire_engineio_proto::{CloseReason, Packet, ParseError, Payload, Transport};
+use tidewire_engineio_proto::{CloseReason, Packet, ParseError, Revision, Transport};
 use ws_proto::Time;
 
 use crate::connection::Connection;
 use crate::server::{MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT};
 use crate::simulation::{Get, MESSAGES, Post, World};
-use crate::wire::{Waiting, body, number, number_of_bytes, packet};
+use crate::wire::{Waiting, body, number, number_of_bytes, packet, payload};
 
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 
 #[derive(Debug)]
 pub(crate) struct Client {
     session: Session,
-    /// Messages that are queued.
+    revision: Revision,
+    /// The number of pings of revision 3, and of their pongs.
+    pub(crate) pings: u32,
+    pub(crate) pongs: u32,
+    /// Messages that are queued, and pings of revision 3.
     waiting: VecDeque<Waiting>,
     /// The number of messages that the application has sent, and the number that it has received.
     pub(crate) sent: u32,
@@ -34,7 +39,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(now: Time, open: &str, candidate_breaks: bool) -> Self {
+    pub(crate) fn new(now: Time, open: &str, candidate_breaks: bool, revision: Revision) -> Self {
         let settings = Settings { probe_timeout: PROBE_TIMEOUT, ..Settings::default() };
         let mut session = Session::new(Transport::Polling, &settings, now);
         assert_eq!(session.poll_action(now), Some(Action::Poll), "the first GET");
@@ -42,6 +47,9 @@ impl Client {
         session.handle_poll_finished();
         Self {
             session,
+            revision,
+            pings: 0,
+            pongs: 0,
             waiting: VecDeque::new(),
             sent: 0,
             received: 0,
@@ -55,6 +63,10 @@ impl Client {
     }
 
     fn handle_packet(&mut self, packet: Result<Packet<'_>, ParseError>, now: Time) {
+        if self.revision == Revision::V3 && packet == Ok(Packet::Pong("")) {
+            self.pongs += 1;
+            return;
+        }
         let number = match self.session.handle_packet(packet, now) {
             Received::Text(text) => number(text),
             Received::Binary(bytes) => number_of_bytes(&bytes),
@@ -67,6 +79,11 @@ impl Client {
 
     pub(crate) fn is_open(&self) -> bool {
         self.session.ready_state() == ReadyState::Open
+    }
+
+    /// Returns whether each ping has its pong.
+    pub(crate) fn heartbeat_rests(&self) -> bool {
+        self.pings == self.pongs
     }
 
     /// Returns whether the session may still try to upgrade.
@@ -88,6 +105,13 @@ impl World {
         self.client_turn();
     }
 
+    /// The client of revision 3 sends a ping.
+    pub(crate) fn client_pings(&mut self) {
+        self.client.pings += 1;
+        self.client.waiting.push_back(Waiting::Engine(Packet::Ping("")));
+        self.client_turn();
+    }
+
     pub(crate) fn client_pauses(&mut self) {
         self.client.paused = !self.client.paused;
         self.client.session.set_read_paused(self.client.paused, self.now);
@@ -102,7 +126,7 @@ impl World {
     /// The response to the GET arrives, or more of it: some of its packets are handled.
     pub(crate) fn client_handles_answer(&mut self, packets: usize) {
         let mut payload = match std::mem::replace(&mut self.get, Get::None) {
-            Get::Answered(body) => Payload::new(body),
+            Get::Answered(body) => payload(&self.format(), body),
             Get::Reading(payload) => payload,
             other => unreachable!("{other:?}"),
         };
@@ -147,8 +171,9 @@ impl World {
         if self.connections[number].stranger.is_some() {
             return self.stranger_reads(number, &events);
         }
+        let revision = self.client.revision;
         for event in &events {
-            match packet(event) {
+            match packet(revision, event) {
                 None => self.client_loses(number, true),
                 Some(packet) if self.client.websocket == Some(number) => {
                     self.client.handle_packet(packet, self.now);
@@ -224,8 +249,10 @@ impl World {
             }
             None => {
                 assert!(matches!(self.post, Post::None), "one POST at a time");
-                let body = body(packets);
-                assert!(body.len() <= MAX_PAYLOAD || packets.len() == 1, "{body:?}");
+                let body = body(&self.format(), packets);
+                let fits = body.bytes.len() <= MAX_PAYLOAD || packets.len() == 1;
+                // A client of revision 3 knows no limit.
+                assert!(fits || self.client.revision == Revision::V3, "{body:?}");
                 self.post = Post::Coming(body);
             }
         }
@@ -241,7 +268,7 @@ impl World {
                 assert_eq!((transport, self.client.candidate), (Transport::WebSocket, None));
                 self.client.candidate = Some(self.connections.len());
                 self.client.candidates += 1;
-                self.connections.push(Connection::new(None, self.client.candidate_breaks));
+                self.connections.push(Connection::new(None, self.client.candidate_breaks, &self.format()));
             }
             Action::SendToCandidate(packet) => {
                 let number = self.client.candidate.expect("there is a candidate");
@@ -268,7 +295,7 @@ impl World {
             assert_eq!(closed.close_packet, None);
             self.connections[number].close_by_client(self.now);
         } else if let (Some(packet), Post::None) = (&closed.close_packet, &self.post) {
-            self.post = Post::Coming(body([&Waiting::Engine(packet.clone())]));
+            self.post = Post::Coming(body(&self.format(), [&Waiting::Engine(packet.clone())]));
         }
         self.client.closed = Some(closed);
     }

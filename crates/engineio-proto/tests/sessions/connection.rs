@@ -1,6 +1,6 @@
 //! A WebSocket connection between the two ends, and the bytes in flight.
 
-use tidewire_engineio_proto::Packet;
+use tidewire_engineio_proto::{Framing, Packet, Transport, WireFormat};
 use ws_proto::{Connection as Machine, Event, Input, Limits, Role, Time};
 
 use crate::misbehaving_client::Stranger;
@@ -31,12 +31,13 @@ pub(crate) struct Connection {
     pub(crate) left: bool,
     pub(crate) to_server: Vec<u8>,
     pub(crate) to_client: Vec<u8>,
+    framing: Framing,
     server: Machine,
     client: Machine,
 }
 
 impl Connection {
-    pub(crate) fn new(stranger: Option<Stranger>, breaks: bool) -> Self {
+    pub(crate) fn new(stranger: Option<Stranger>, breaks: bool, format: &WireFormat) -> Self {
         Self {
             stranger,
             end: End::Coming,
@@ -46,6 +47,7 @@ impl Connection {
             left: false,
             to_server: Vec::new(),
             to_client: Vec::new(),
+            framing: format.framing(Transport::WebSocket),
             server: Machine::new(Role::Server, &Limits::default()),
             client: Machine::new(Role::Client, &Limits::default()),
         }
@@ -53,12 +55,12 @@ impl Connection {
 
     pub(crate) fn client_says(&mut self, packet: &Packet<'_>) {
         if !self.broken {
-            encode_message(packet, Some(KEY), &mut self.to_server);
+            encode_message(self.framing, packet, Some(KEY), &mut self.to_server);
         }
     }
 
     pub(crate) fn server_says(&mut self, packet: &Packet<'_>) {
-        encode_message(packet, None, &mut self.to_client);
+        encode_message(self.framing, packet, None, &mut self.to_client);
     }
 
     /// Sends text that is not a packet.
@@ -68,7 +70,7 @@ impl Connection {
 
     /// Sends a frame that violates the WebSocket protocol: it is not masked.
     pub(crate) fn client_breaks_framing(&mut self) {
-        encode_message(&Packet::Upgrade, None, &mut self.to_server);
+        encode_message(self.framing, &Packet::Upgrade, None, &mut self.to_server);
     }
 
     /// Returns whether the server still handles bytes that arrive.

@@ -13,10 +13,16 @@ mod wire;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use simulation::{Rules, World};
+use tidewire_engineio_proto::Revision;
 
 /// Each step chooses one of the possible next events and its size: a number of messages or bytes, a time, a candidate.
 fn steps() -> impl Strategy<Value = Vec<(u16, u8)>> {
     vec((any::<u16>(), any::<u8>()), 0..700)
+}
+
+/// The revision, and whether the client asks for base64.
+fn format() -> impl Strategy<Value = (Revision, bool)> {
+    prop_oneof![2 => Just((Revision::V4, false)), 1 => Just((Revision::V3, false)), 1 => Just((Revision::V3, true))]
 }
 
 fn run(rules: Rules, steps: Vec<(u16, u8)>) -> World {
@@ -37,8 +43,9 @@ proptest! {
         steps in steps(),
         strangers in prop_oneof![Just(0), Just(20), 0..20_usize],
         candidate_breaks in any::<bool>(),
+        format in format(),
     ) {
-        let mut world = run(Rules { strangers, candidate_breaks, ends: false }, steps);
+        let mut world = run(Rules { strangers, candidate_breaks, ends: false, format }, steps);
         world.expect_the_end_of_a_silent_client();
         world.expect_the_end_of_a_silent_server();
     }
@@ -48,7 +55,8 @@ proptest! {
         steps in steps(),
         strangers in 0..3_usize,
         candidate_breaks in any::<bool>(),
+        format in format(),
     ) {
-        run(Rules { strangers, candidate_breaks, ends: true }, steps);
+        run(Rules { strangers, candidate_breaks, ends: true, format }, steps);
     }
 }

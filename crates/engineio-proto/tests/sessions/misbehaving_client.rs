@@ -98,9 +98,10 @@ impl World {
 
     /// A stranger receives nothing of the session except the pong to its probe.
     pub(crate) fn stranger_reads(&mut self, number: usize, events: &[Event<'static>]) {
+        let revision = self.format().revision;
         let Some(stranger) = &mut self.connections[number].stranger else { unreachable!("a stranger's") };
         for event in events {
-            match packet(event) {
+            match packet(revision, event) {
                 Some(packet) => {
                     assert_eq!(packet, Ok(Packet::Pong("probe")));
                     let step = std::mem::replace(&mut stranger.step, Step::Answered);

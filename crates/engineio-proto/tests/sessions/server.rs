@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use tidewire_engineio_proto::server::{CandidateAction, Received, Session, Settings, TimeoutAction};
-use tidewire_engineio_proto::{
-    CloseReason, Packet, ParseError, Payload, Revision, SessionId, Transport, open_packet,
-};
+use tidewire_engineio_proto::{CloseReason, Packet, ParseError, Revision, SessionId, Transport, open_packet};
 use ws_proto::Time;
 
 use crate::connection::End;
 use crate::simulation::{Get, MESSAGES, Post, World};
-use crate::wire::{Waiting, body, number, number_of_bytes, packet};
+use crate::wire::{Waiting, body, number, number_of_bytes, packet, payload};
 
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(700);
 /// So long that every history is over before.
@@ -28,6 +26,8 @@ pub(crate) struct Server {
     settings: Settings,
     /// Packets that are queued for a GET, or for the upgrade.
     waiting: Vec<Waiting>,
+    /// Pongs of revision 3 that are not written yet.
+    replies: Vec<Waiting>,
     /// The waiting GET must get a response, with a noop if nothing is queued.
     released: bool,
     /// The number of messages that the application has sent, and the number that it has received.
@@ -58,7 +58,7 @@ struct Candidate {
 }
 
 impl Server {
-    pub(crate) fn new(now: Time) -> Self {
+    pub(crate) fn new(now: Time, revision: Revision) -> Self {
         let settings = Settings {
             ping_interval: PING_INTERVAL,
             ping_timeout: PING_TIMEOUT,
@@ -67,9 +67,10 @@ impl Server {
             ..Settings::default()
         };
         Self {
-            machine: Session::new(Revision::V4, Transport::Polling, &settings, now),
+            machine: Session::new(revision, Transport::Polling, &settings, now),
             settings,
             waiting: Vec::new(),
+            replies: Vec::new(),
             released: false,
             sent: 0,
             received: 0,
@@ -103,7 +104,11 @@ impl Server {
             Ok(Received::Text(text)) => number(text),
             Ok(Received::Binary(bytes)) => number_of_bytes(&bytes),
             Ok(Received::Nothing) => return Ok(()),
-            Ok(Received::SendPong(_)) => panic!("the client of revision 4 sends no ping"),
+            Ok(Received::SendPong(data)) => {
+                assert_eq!((self.machine.revision(), data), (Revision::V3, ""));
+                self.replies.push(Waiting::Engine(Packet::Pong("")));
+                return Ok(());
+            }
             Err(reason) => return Err(reason),
         };
         assert_eq!(number, self.received, "from the client");
@@ -136,8 +141,22 @@ impl World {
         }
     }
 
+    /// Passes a packet of the current transport to the server. Returns `false` if it has ended the session.
+    fn server_handles(&mut self, packet: Result<Packet<'_>, ParseError>) -> bool {
+        if let Err(reason) = self.server.handle_packet(packet, self.now) {
+            self.server_ends(reason);
+            return false;
+        }
+        for reply in std::mem::take(&mut self.server.replies) {
+            self.write(reply);
+            self.answer();
+        }
+        true
+    }
+
     /// Responds to the waiting GET, if there is something to send.
     fn answer(&mut self) {
+        let format = self.format();
         let server = &mut self.server;
         if !matches!(self.get, Get::Waiting) || (server.waiting.is_empty() && !server.released) {
             return;
@@ -145,7 +164,7 @@ impl World {
         if server.waiting.is_empty() {
             server.waiting.push(Waiting::Engine(Packet::Noop));
         }
-        self.get = Get::Answered(body(&server.waiting));
+        self.get = Get::Answered(body(&format, &server.waiting));
         server.waiting.clear();
         server.released = false;
     }
@@ -154,7 +173,7 @@ impl World {
         if self.server.over.is_some() {
             let farewell = std::mem::take(&mut self.server.farewell);
             let is_known = !farewell.is_empty();
-            self.get = if is_known { Get::Answered(body(&farewell)) } else { Get::Refused };
+            self.get = if is_known { Get::Answered(body(&self.format(), &farewell)) } else { Get::Refused };
             return;
         }
         self.get = Get::Waiting;
@@ -179,7 +198,7 @@ impl World {
         }
         self.server.farewell = vec![Waiting::Engine(Packet::Noop), Waiting::Engine(Packet::Close)];
         if matches!(self.get, Get::Waiting) {
-            self.get = Get::Answered(body(&self.server.farewell));
+            self.get = Get::Answered(body(&self.format(), &self.server.farewell));
             self.server.farewell.clear();
         }
     }
@@ -187,7 +206,7 @@ impl World {
     /// A POST arrives, or more of it: some of its packets are handled.
     pub(crate) fn handle_post(&mut self, packets: usize) {
         let mut payload = match std::mem::replace(&mut self.post, Post::Handled) {
-            Post::Coming(body) => Payload::new(body),
+            Post::Coming(body) => payload(&self.format(), body),
             Post::Held(payload) => payload,
             Post::None | Post::Handled => unreachable!("there is a POST"),
         };
@@ -196,8 +215,8 @@ impl World {
                 return;
             }
             let Some(packet) = payload.next_packet() else { return };
-            if let Err(reason) = self.server.handle_packet(packet, self.now) {
-                return self.server_ends(reason);
+            if !self.server_handles(packet) {
+                return;
             }
         }
         self.post = Post::Held(payload);
@@ -223,8 +242,9 @@ impl World {
     }
 
     pub(crate) fn server_reads(&mut self, number: usize, length: usize) {
+        let revision = self.format().revision;
         for event in self.connections[number].server_reads(length, self.now) {
-            let Some(packet) = event.as_ref().and_then(packet) else {
+            let Some(packet) = event.as_ref().and_then(|event| packet(revision, event)) else {
                 self.server_loses(number);
                 continue;
             };
@@ -232,9 +252,7 @@ impl World {
                 continue;
             }
             if self.server.websocket == Some(number) {
-                if let Err(reason) = self.server.handle_packet(packet, self.now) {
-                    self.server_ends(reason);
-                }
+                self.server_handles(packet);
             } else if self.server.is_candidate(number) {
                 self.candidate_says(number, &packet);
             }
@@ -323,7 +341,8 @@ impl World {
         }
         loop {
             let server = &mut self.server;
-            let ping_at = (server.pings == server.pongs).then_some(server.ping_at);
+            let pings = server.machine.revision() == Revision::V4 && server.pings == server.pongs;
+            let ping_at = pings.then_some(server.ping_at);
             let until = server.candidate.as_ref().map(|candidate| candidate.until);
             let release_at = server.candidate.as_ref().and_then(|candidate| candidate.release_at);
             let timers = [
@@ -336,7 +355,8 @@ impl World {
             assert_eq!(server.machine.handle_timeout(now), expected);
             match expected {
                 None => {
-                    // If none of these timers is set, the server waits for the pong, unless it does not read.
+                    // If none of these timers is set, the server waits for the pong (in revision 3, for the ping), unless
+                    // it does not read.
                     let next = [ping_at, until, release_at].into_iter().flatten().min();
                     let poll_timeout = server.machine.poll_timeout();
                     assert!(next.is_none_or(|next| poll_timeout == Some(next)), "{next:?}, {poll_timeout:?}");
@@ -372,11 +392,16 @@ impl World {
         if self.server.over.is_some() {
             return;
         }
-        if self.server.pings == self.server.pongs {
-            self.now = self.now.max(self.server.ping_at);
-            self.run_timers();
+        let mut timeout = PING_TIMEOUT;
+        if self.format().revision == Revision::V3 {
+            timeout += PING_INTERVAL;
+        } else {
+            if self.server.pings == self.server.pongs {
+                self.now = self.now.max(self.server.ping_at);
+                self.run_timers();
+            }
+            assert_eq!(self.server.pings, self.server.pongs + 1);
         }
-        assert_eq!(self.server.pings, self.server.pongs + 1);
         let machine = &mut self.server.machine;
         // The upgrade has its own timeout, and its own noops.
         machine.handle_candidate_closed();
@@ -384,7 +409,7 @@ impl World {
         self.now = self.now + PING_TIMEOUT * 10;
         assert_eq!(machine.handle_timeout(self.now), None);
         machine.set_read_paused(false, self.now);
-        self.now = self.now + (PING_TIMEOUT - MICROSECOND);
+        self.now = self.now + (timeout - MICROSECOND);
         assert_eq!(machine.handle_timeout(self.now), None);
         self.now = self.now + MICROSECOND;
         assert_eq!(machine.handle_timeout(self.now), Some(TimeoutAction::Close(CloseReason::PingTimeout)));

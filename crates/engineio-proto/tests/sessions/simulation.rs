@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire_engineio_proto::{CloseReason, Payload};
+use tidewire_engineio_proto::{CloseReason, PostPayload, ResponseBody, Revision, WireFormat};
 use ws_proto::Time;
 
 use crate::client::Client;
@@ -19,9 +19,9 @@ pub(crate) enum Get {
     None,
     Coming,
     Waiting,
-    Answered(String),
+    Answered(ResponseBody),
     /// The response is partly handled.
-    Reading(Payload),
+    Reading(PostPayload),
     Refused,
 }
 
@@ -29,9 +29,9 @@ pub(crate) enum Get {
 #[derive(Debug)]
 pub(crate) enum Post {
     None,
-    Coming(String),
+    Coming(ResponseBody),
     /// The POST is partly handled.
-    Held(Payload),
+    Held(PostPayload),
     Handled,
 }
 
@@ -44,6 +44,8 @@ pub(crate) struct Rules {
     pub(crate) candidate_breaks: bool,
     /// Either end may close the session, and the transport may fail.
     pub(crate) ends: bool,
+    /// The revision, and whether the client asks for base64.
+    pub(crate) format: (Revision, bool),
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ pub(crate) enum Move {
     ServerCloses,
     ClientProgramSends,
     ClientPauses,
+    ClientPings,
     ClientCloses,
     GetArrives,
     AnswerArrives,
@@ -86,8 +89,9 @@ pub(crate) enum Move {
 
 impl World {
     pub(crate) fn new(rules: Rules) -> Self {
-        let server = Server::new(Time::ZERO);
-        let client = Client::new(Time::ZERO, &server.open_packet(), rules.candidate_breaks);
+        let (revision, _) = rules.format;
+        let server = Server::new(Time::ZERO, revision);
+        let client = Client::new(Time::ZERO, &server.open_packet(), rules.candidate_breaks, revision);
         let mut world = Self {
             now: Time::ZERO,
             server,
@@ -100,6 +104,12 @@ impl World {
         };
         world.client_program_sends(0);
         world
+    }
+
+    /// Returns the form of the packets on the wire.
+    pub(crate) fn format(&self) -> WireFormat {
+        let (revision, base64) = self.rules.format;
+        WireFormat { revision, base64, jsonp: None }
     }
 
     /// Returns every event that can happen next, as many times as its weight.
@@ -115,6 +125,8 @@ impl World {
         };
         add(1, server.sent < MESSAGES && server.over.is_none(), Move::ServerProgramSends);
         add(1, client.sent < MESSAGES && client.is_open(), Move::ClientProgramSends);
+        let may_ping = self.rules.format.0 == Revision::V3 && client.heartbeat_rests();
+        add(1, may_ping && client.is_open(), Move::ClientPings);
         add(if client.paused { 2 } else { 1 }, client.closed.is_none(), Move::ClientPauses);
         add(if server.paused { 2 } else { 1 }, server.over.is_none(), Move::ServerPauses);
         // An end is rare, so that most histories get far before it.
@@ -184,6 +196,7 @@ impl World {
             }
             Move::ClientProgramSends => self.client_program_sends(1 + u32::from(how % 4)),
             Move::ClientPauses => self.client_pauses(),
+            Move::ClientPings => self.client_pings(),
             Move::ClientCloses => self.client_closes(),
             Move::GetArrives => self.get_arrives(),
             Move::AnswerArrives => self.client_handles_answer(few),
@@ -194,7 +207,8 @@ impl World {
             Move::PostArrives => self.handle_post(few),
             Move::OkArrives => self.post_is_answered(),
             Move::StrangerComes => {
-                self.connections.push(Connection::new(Some(Stranger::new(how)), how >= 0x80));
+                let connection = Connection::new(Some(Stranger::new(how)), how >= 0x80, &self.format());
+                self.connections.push(connection);
             }
             Move::StrangerActs(number) => self.stranger_acts(number),
             Move::ConnectionArrives(number) => self.connection_arrives(number),
@@ -243,6 +257,7 @@ impl World {
                         | Move::ConnectionBreaks(_)
                         | Move::TimePasses
                         | Move::ClientPauses
+                        | Move::ClientPings
                         | Move::ServerPauses
                         | Move::ClientCloses
                         | Move::ServerCloses
@@ -262,7 +277,7 @@ impl World {
             return server.over.is_some() || self.failed || self.moved_too_late();
         }
         let all_arrived = server.received == MESSAGES && client.received == MESSAGES;
-        let heartbeat_rests = server.pings == server.pongs;
+        let heartbeat_rests = server.pings == server.pongs && client.heartbeat_rests();
         let moved = client.websocket.is_some() == server.websocket.is_some();
         all_arrived && heartbeat_rests && moved && !client.may_move()
     }

@@ -1,7 +1,9 @@
 //! Packets in their wire forms: bodies of polling, and messages of WebSocket.
 
-use tidewire_engineio_proto::{Framing, LengthDelimitedPackets, Packet, ParseError, encode_payload};
-use ws_proto::{Event, Opcode};
+use tidewire_engineio_proto::{
+    ContentType, Framing, Packet, ParseError, PostPayload, Reframer, ResponseBody, Revision, WireFormat,
+};
+use ws_proto::Event;
 
 /// A packet that is queued.
 #[derive(Debug, Clone)]
@@ -40,31 +42,35 @@ pub(crate) fn number_of_bytes(bytes: &[u8]) -> u32 {
 }
 
 /// Returns the body of a request or a response.
-pub(crate) fn body<'a>(packets: impl IntoIterator<Item = &'a Waiting>) -> String {
-    let mut waiting = Vec::new();
-    for packet in packets {
-        Framing::LengthDelimited.write_packet(&packet.packet(), &mut waiting);
-    }
-    let mut body = Vec::new();
-    encode_payload(LengthDelimitedPackets::new(&waiting), &mut body);
-    String::from_utf8(body).expect("text")
+pub(crate) fn body<'a>(format: &WireFormat, packets: impl IntoIterator<Item = &'a Waiting>) -> ResponseBody {
+    let packets: Vec<_> = packets.into_iter().map(Waiting::packet).collect();
+    format.encode_packets(&packets)
+}
+
+/// Returns the packets of a body. A client reads the body of a response as a server reads that of a request.
+pub(crate) fn payload(format: &WireFormat, body: ResponseBody) -> PostPayload {
+    let is_binary = body.content_type == ContentType::Binary;
+    format.decode_post(body.bytes, is_binary, usize::MAX).expect("there is no limit")
 }
 
 /// Appends a packet as a WebSocket message.
-pub(crate) fn encode_message(packet: &Packet<'_>, mask: Option<[u8; 4]>, wire: &mut Vec<u8>) {
-    if let Packet::Binary(bytes) = packet {
-        return ws_proto::encode_frame(Opcode::Binary, bytes, mask, wire);
-    }
-    let mut text = Vec::new();
-    packet.encode_into(&mut text);
-    ws_proto::encode_frame(Opcode::Text, &text, mask, wire);
+pub(crate) fn encode_message(
+    framing: Framing,
+    packet: &Packet<'_>,
+    mask: Option<[u8; 4]>,
+    wire: &mut Vec<u8>,
+) {
+    let mut waiting = Vec::new();
+    Framing::LengthDelimited.write_packet(packet, &mut waiting);
+    let (opcode, message) = Reframer::new(framing).next_packet(&mut &waiting[..]).expect("a packet");
+    ws_proto::encode_frame(opcode, &message, mask, wire);
 }
 
 /// Returns the packet in an event. `None` if the event ends the connection.
-pub(crate) fn packet<'a>(event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
+pub(crate) fn packet<'a>(revision: Revision, event: &'a Event<'_>) -> Option<Result<Packet<'a>, ParseError>> {
     match event {
-        Event::Text(text) => Some(Packet::parse(text)),
-        Event::Binary(bytes) => Some(Ok(Packet::Binary((&**bytes).into()))),
+        Event::Text(text) => Some(revision.parse_text(text)),
+        Event::Binary(bytes) => Some(revision.parse_binary(bytes)),
         Event::Close(_) => None,
         other => panic!("{other:?}"),
     }
