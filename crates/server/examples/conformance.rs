@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ConnectError, Cookie, CookiePriority, Cors, Data, DeflateOptions, DisconnectReason,
-    InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket, State,
+    HandlerError, InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket, State,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -127,6 +127,11 @@ fn register(namespace: &Namespace) {
             Ok(arguments) => socket.emit("answered", arguments),
             Err(_) => socket.emit("answered", "timeout"),
         }
+    });
+    namespace.on("ask", async |socket: Socket, RawArguments(question): RawArguments| {
+        let answer = socket.emit_with_ack::<()>("question", question).raw().await;
+        socket.emit("answered", answer.map_err(|error| HandlerError::new(error.to_string()))?);
+        Ok::<_, HandlerError>(())
     });
     namespace.on("numbered", async |socket: Socket, Data(number): Data<u64>| {
         tokio::time::sleep(Duration::from_millis(number * 7 % 5)).await;
