@@ -55,7 +55,8 @@ pub enum ConnectionError {
         /// The message of the application, which the client has got. If it is empty, the client has got `Forbidden`.
         message: String,
     },
-    /// Code 5: the server does not speak this revision of the protocol.
+    /// Code 5: the server does not speak this revision of the protocol. For revision 3, see
+    /// [`Options::allow_eio3`](crate::Options::allow_eio3).
     UnsupportedProtocolVersion {
         /// The revision of the request.
         protocol: u8,

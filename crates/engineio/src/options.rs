@@ -38,7 +38,8 @@ pub struct Options {
     /// the Socket.IO protocol as well, which this crate knows nothing about.
     ///
     /// With JSONP, pages of every origin can read the responses: [`cors`](Self::cors) does not protect a script. The same
-    /// is true for WebSocket. [`allow_origins`](Self::allow_origins) protects both.
+    /// is true for WebSocket. [`allow_origins`](Self::allow_origins) protects both. Browsers send no `Origin` for a
+    /// script, so those that send `Sec-Fetch-Site` can then use JSONP only from pages of the server's own origin.
     pub allow_eio3: bool,
     /// The CORS headers. Default none: only pages of the same origin can read the responses.
     pub cors: Option<Cors>,

@@ -6,6 +6,7 @@
 //! waiting time, and repeats exactly.
 
 mod client;
+mod close;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
