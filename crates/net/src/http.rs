@@ -1,5 +1,6 @@
 //! HTTP for clients and servers, until a connection is upgraded.
 
+mod accepted;
 mod dial;
 mod eager_service;
 mod exchange;
@@ -8,6 +9,7 @@ mod http1_service;
 mod http2;
 mod limits;
 mod listener;
+mod proxy_protocol;
 mod request_filter;
 mod server_stream;
 mod upgrade;

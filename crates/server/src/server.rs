@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use adapter::{Adapter, SocketId};
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
-use net::HttpLimits;
+use net::{HttpLimits, TrustedProxies};
 
 use crate::connection::{Connection, Handshake};
 use crate::limits::Limits;
@@ -38,6 +38,8 @@ pub struct SocketIoApplication {
     shared: Arc<ServerShared>,
     adapter: AdapterFactory,
     http: HttpLimits,
+    /// The proxies that begin connections with a PROXY protocol header.
+    proxy_protocol: Option<TrustedProxies>,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }

@@ -76,11 +76,12 @@ pub use error::{CloseCause, IncompleteMessage, PingError, SendError, SinkError, 
 pub use http;
 pub use limits::Limits;
 pub use message::{Message, PreparedMessage, Text};
+pub use net::{
+    AddressLimits, ClientAddress, DialError, ExchangeError, ForwardedHeader, Http2Limits, HttpLimits,
+    InvalidNetwork, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
+};
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
-pub use net::{
-    DialError, ExchangeError, Http2Limits, HttpLimits, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError,
-};
 #[cfg(feature = "axum")]
 pub use server::UpgradeRejection;
 pub use server::{Handler, HandlerOutput, Server, ServerBuilder, Upgrade, listen, serve, upgrade};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use net::{HttpLimits, Listener};
+use net::{AddressLimitError, AddressLimiter, AddressLimits, HttpLimits, Listener, TrustedProxies};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::time::{Instant, timeout_at};
 use tower::service_fn;
@@ -108,7 +108,10 @@ impl Server {
                 protocols: Vec::new(),
                 allow_request: None,
                 max_connections: MAX_CONNECTIONS,
+                trusted_proxies: TrustedProxies::default(),
+                address_limiter: AddressLimiter::new(AddressLimits::default()),
             },
+            proxy_protocol: false,
             http: HttpLimits::default(),
             backlog: None,
             #[cfg(feature = "tls")]
@@ -181,6 +184,7 @@ pub struct ServerBuilder {
     http: HttpLimits,
     /// Takes precedence over the field of `http`.
     backlog: Option<u32>,
+    proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }
@@ -214,7 +218,7 @@ impl ServerBuilder {
     }
 
     /// Sets a function that accepts or rejects each handshake, for example by its path, its headers or the address of
-    /// its peer (the extensions contain [`PeerAddress`](crate::PeerAddress)). If it returns an error, the response is a
+    /// its client (the extensions contain [`ClientAddress`](crate::ClientAddress)). If it returns an error, the response is a
     /// 403 with the error as its body. The function must not block. Default: every valid handshake is accepted.
     pub fn allow_request(
         mut self,
@@ -227,6 +231,29 @@ impl ServerBuilder {
     /// Sets the maximum number of open connections. Further ones are rejected with status 503. Default: 1,000,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections;
+        self
+    }
+
+    /// Sets the proxies in front of the server, and the header in which they report the addresses of their clients. The
+    /// extensions of each request then contain the address of the client as [`ClientAddress`](crate::ClientAddress).
+    /// Default: none. Behind a proxy that is not named, all clients have the address of the proxy.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.settings.trusted_proxies = proxies;
+        self
+    }
+
+    /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
+    /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
+    /// closed. Default false.
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
+        self
+    }
+
+    /// Sets the limits on the WebSockets of one address. Further ones are rejected with status 429. Addresses that are
+    /// not public are not limited by default, see [`AddressLimits`].
+    pub fn address_limits(mut self, limits: AddressLimits) -> Self {
+        self.settings.address_limiter = AddressLimiter::new(limits);
         self
     }
 
@@ -262,7 +289,10 @@ impl ServerBuilder {
     /// Creates the server on a listener that is already bound. The backlog of the server replaces that of the listener.
     pub fn build_with_listener(mut self, listener: TcpListener) -> Server {
         self.http.backlog = self.backlog.unwrap_or(self.http.backlog);
-        let listener = Listener::from_tcp(listener, self.http.clone());
+        let mut listener = Listener::from_tcp(listener, self.http.clone());
+        if self.proxy_protocol {
+            listener = listener.proxy_protocol(self.settings.trusted_proxies.clone());
+        }
         #[cfg(feature = "tls")]
         let listener = match self.tls {
             Some(tls) => listener.tls(tls),
@@ -285,6 +315,8 @@ struct Settings {
     protocols: Vec<String>,
     allow_request: Option<Box<AllowRequest>>,
     max_connections: usize,
+    trusted_proxies: TrustedProxies,
+    address_limiter: AddressLimiter,
 }
 
 type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
@@ -304,6 +336,11 @@ impl Settings {
         self.accept(request, handler, connections).unwrap_or_else(|refused| match refused {
             Rejection::Handshake(error) => error.response(),
             Rejection::Forbidden(words) => rejection_response(StatusCode::FORBIDDEN, words),
+            Rejection::AddressLimit(error) => {
+                let mut response = error.response();
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
             Rejection::TooManyConnections => {
                 rejection_response(StatusCode::SERVICE_UNAVAILABLE, "too many connections".to_owned())
             }
@@ -323,10 +360,12 @@ impl Settings {
         if let Some(origins) = &self.origins {
             upgrade = upgrade.allow_origins(origins)?;
         }
-        let request = request.into_parts().0;
+        let mut request = request.into_parts().0;
+        self.trusted_proxies.insert_client_address(&mut request);
         if let Some(check) = &self.allow_request {
             check(&request).map_err(Rejection::Forbidden)?;
         }
+        let address = self.address_limiter.admit(&request, false).map_err(Rejection::AddressLimit)?;
         let admitted = connections.try_acquire().ok_or(Rejection::TooManyConnections)?;
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);
@@ -340,7 +379,7 @@ impl Settings {
             registration.register(&socket);
             handler.call(socket, Request::from_parts(request, ()))
         };
-        Ok(upgrade.accept(handler, admitted))
+        Ok(upgrade.accept(handler, (admitted, address)))
     }
 }
 
@@ -348,6 +387,7 @@ impl Settings {
 enum Rejection {
     Handshake(HandshakeError),
     Forbidden(String),
+    AddressLimit(AddressLimitError),
     TooManyConnections,
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use http::Request;
 use support::{REQUEST, echo, soon};
 use tidewire_ws::{
-    AllowedOrigins, CloseCause, CloseCode, CloseFrame, ConnectError, Connector, DeflateOptions, Handler,
-    HttpLimits, Limits, Message, PeerAddress, Server, ServerBuilder, WebSocket,
+    AddressLimits, AllowedOrigins, ClientAddress, CloseCause, CloseCode, CloseFrame, ConnectError, Connector,
+    DeflateOptions, Handler, HttpLimits, Limits, Message, PeerAddress, Server, ServerBuilder, TrustedProxies,
+    WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -61,6 +62,66 @@ async fn a_handler_can_take_the_request() {
     let connect = Connector::new(format!("ws://{server}/chat")).header("authorization", "secret");
     let mut socket = soon(connect.connect()).await.expect("accepted");
     assert_eq!(soon(socket.recv()).await, Some(Message::from("/chat secret 127.0.0.1")));
+}
+
+#[tokio::test]
+async fn the_websockets_of_one_address_are_limited_also_behind_a_proxy() {
+    let handler = async |mut socket: WebSocket, request: Request<()>| {
+        let client = request.extensions().get::<ClientAddress>().expect("our listener tells it").ip();
+        let _ = socket.send(client.to_string()).await;
+        echo(socket).await;
+    };
+    let proxies = TrustedProxies::new(["127.0.0.1"]).expect("an address");
+    let limits = AddressLimits { max_open: 1, ..AddressLimits::default() };
+    let server = serve(Server::builder().trusted_proxies(proxies).address_limits(limits), handler).await;
+    let from = |client| Connector::new(format!("ws://{server}/")).header("x-forwarded-for", client);
+    let mut first = soon(from("198.51.100.1, 203.0.113.1").connect()).await.expect("accepted");
+    assert_eq!(soon(first.recv()).await, Some(Message::from("203.0.113.1")));
+    let too_many = (429, "too many connections from this address\n".to_owned());
+    assert_eq!(refused(from("203.0.113.1")).await, too_many);
+    soon(from("203.0.113.2").connect()).await.expect("accepted");
+    drop(first);
+    // The server notices the end a moment later.
+    soon(async { while from("203.0.113.1").connect().await.is_err() {} }).await;
+}
+
+#[tokio::test]
+async fn with_the_proxy_protocol_only_proxies_connect_and_report_addresses() {
+    let handler = async |mut socket: WebSocket, request: Request<()>| {
+        let peer = request.extensions().get::<PeerAddress>().expect("the proxy reports it").0;
+        let _ = socket.send(peer.to_string()).await;
+        socket.recv().await;
+    };
+    let header = b"PROXY TCP4 203.0.113.1 127.0.0.1 4711 80\r\n";
+    for (proxy, expected) in [("127.0.0.1", Some(&b"203.0.113.1:4711"[..])), ("192.0.2.1", None)] {
+        let proxies = TrustedProxies::new([proxy]).expect("an address");
+        let server = serve(Server::builder().trusted_proxies(proxies).proxy_protocol(true), handler).await;
+        let mut stream = TcpStream::connect(server).await.expect("it listens");
+        // The server may have closed the connection already.
+        let _ = stream.write_all(&[header, REQUEST].concat()).await;
+        let mut response = Vec::new();
+        let is_complete = |response: &[u8]| expected.is_some_and(|address| response.ends_with(address));
+        while !is_complete(&response) && soon(stream.read_buf(&mut response)).await.is_ok_and(|read| read > 0)
+        {
+        }
+        assert_eq!(response.starts_with(b"HTTP/1.1 101 "), expected.is_some());
+        assert_eq!(response.is_empty(), expected.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_protocol_header_that_does_not_arrive_ends_the_connection() {
+    let proxies = TrustedProxies::new(["127.0.0.1"]).expect("an address");
+    let http = HttpLimits { header_read_timeout: Duration::from_millis(50), ..HttpLimits::default() };
+    let server = Server::builder().trusted_proxies(proxies).proxy_protocol(true).http_limits(http);
+    let server = serve(server, echo).await;
+    for begun in ["", "PROXY TCP4 203.0.113.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        let mut stream = TcpStream::connect(server).await.expect("it listens");
+        stream.write_all(begun.as_bytes()).await.expect("written");
+        let mut response = Vec::new();
+        let _ = soon(stream.read_to_end(&mut response)).await;
+        assert!(response.is_empty(), "{begun}");
+    }
 }
 
 #[tokio::test]

@@ -12,13 +12,14 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
-use crate::address::ConnectionSessions;
+use crate::address::{ConnectionSessions, TrustedProxies};
+use crate::http::accepted::{Accepted, Tls};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Rewind};
@@ -38,7 +39,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
 
-/// The address of the peer of a connection. Every request that a [`Listener`] serves has it as an extension.
+/// The address of the peer of a connection. Every request that a [`Listener`] serves has it as an extension. With the
+/// [PROXY protocol](Listener::proxy_protocol) it is the address that the proxy reports, and it is missing if the proxy
+/// reports none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -51,14 +54,9 @@ pub struct Listener {
     listener: TcpListener,
     limits: HttpLimits,
     tls: Option<Tls>,
+    /// The proxies from which connections begin with a PROXY protocol header.
+    proxies: Option<Arc<TrustedProxies>>,
 }
-
-/// The TLS configuration of a listener. It has no values if the program is built without TLS.
-#[cfg(feature = "tls")]
-type Tls = crate::tls::ServerTls;
-#[cfg(not(feature = "tls"))]
-#[derive(Debug, Clone)]
-enum Tls {}
 
 impl Listener {
     /// Binds a listener to the first of `addresses` that can be bound.
@@ -85,7 +83,7 @@ impl Listener {
                 tracing::debug!(%error, "cannot enable TCP keepalive");
             }
         }
-        Self { listener, limits, tls: None }
+        Self { listener, limits, tls: None, proxies: None }
     }
 
     /// Serves only TLS. A client that sends an unencrypted HTTP request gets the status 400.
@@ -93,6 +91,16 @@ impl Listener {
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
         self.tls = Some(if self.limits.http2.is_some() { tls } else { tls.without_http2() });
+        self
+    }
+
+    /// Expects that each connection comes from one of `proxies` and begins with a header of the PROXY protocol, version 1
+    /// or 2, before TLS. The [`PeerAddress`] of its requests is then the address in the header. Other connections are
+    /// closed: a client that connects directly could claim any address. The header must arrive in
+    /// [`HttpLimits::header_read_timeout`].
+    #[must_use]
+    pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = Some(Arc::new(proxies));
         self
     }
 
@@ -151,12 +159,13 @@ impl Listener {
                 Ok((stream, peer)) => {
                     let service = WithPeer {
                         service: service.clone(),
-                        peer: PeerAddress(peer),
+                        peer: Some(PeerAddress(peer)),
                         sessions: ConnectionSessions::default(),
                     };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
+                    let accepted = Accepted { stream, peer, proxies: self.proxies.clone(), tls };
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
-                    let connection = serve_connection(stream, tls, service, limits, shutdown, permit);
+                    let connection = serve_connection(accepted, service, limits, shutdown, permit);
                     tokio::spawn(connection);
                 }
                 Err(error) => {
@@ -194,9 +203,8 @@ impl Shutdown {
     reason = "an `async fn` keeps each argument twice, as long as the connection lives"
 )]
 fn serve_connection<S: HttpService>(
-    stream: TcpStream,
-    tls: Option<Tls>,
-    service: WithPeer<S>,
+    accepted: Accepted,
+    mut service: WithPeer<S>,
     limits: HttpLimits,
     mut shutdown: Shutdown,
     // Held until the connection ends. An HTTP/1.1 connection ends with an upgrade too; an HTTP/2 connection ends only
@@ -206,12 +214,9 @@ fn serve_connection<S: HttpService>(
     async move {
         // Moves the permit into the future, which keeps it until the end.
         let _ = &permit;
-        // Small messages must leave at once; this crate batches them itself. This fails only on a dead socket, and the
-        // first read reports that.
-        let _ = stream.set_nodelay(true);
-        // Boxed, because the handshake is short. Inline, its memory would be held as long as the connection lives.
-        let begun = Box::pin(accept_tls(stream, service.peer.0, tls, &limits, &mut shutdown));
-        let Some(stream) = begun.await else { return };
+        // Boxed, because this is short. Inline, its memory would be held as long as the connection lives.
+        let Some((stream, peer)) = Box::pin(accepted.begin(&limits, &mut shutdown)).await else { return };
+        service.peer = peer;
         let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.is_http2_negotiated());
         let stream = ServerStream::new(stream, limits.write_timeout);
         if is_http2 {
@@ -269,42 +274,6 @@ async fn serve_http2<S: HttpService>(
     }
 }
 
-/// Port scanners cause many failed handshakes.
-#[cfg(feature = "tls")]
-static TLS_HANDSHAKE_FAILURE_LOG: LogRateLimit = LogRateLimit::new();
-
-/// Performs the TLS handshake, if there is one, and returns the stream for HTTP. Returns `None` if the handshake fails,
-/// takes too long, or the listener stops.
-async fn accept_tls(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<Tls>,
-    limits: &HttpLimits,
-    shutdown: &mut Shutdown,
-) -> Option<Stream> {
-    #[cfg(feature = "tls")]
-    if let Some(tls) = tls {
-        use crate::io::PeerTimeout;
-
-        let accepted = tokio::select! {
-            accepted = tls.accept(stream) => accepted,
-            () = PeerTimeout::new(limits.header_read_timeout) => return None,
-            () = shutdown.requested() => return None,
-        };
-        let accepted = accepted.map_err(|(error, stream)| {
-            TLS_HANDSHAKE_FAILURE_LOG.try_log(|suppressed| {
-                tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
-            });
-            // The drop closes the stream such that the alert or response sent to the client arrives.
-            drop(ServerStream::new(stream, limits.write_timeout));
-        });
-        return accepted.ok();
-    }
-    #[cfg(not(feature = "tls"))]
-    let _ = (peer, tls, limits, shutdown);
-    Some(Stream::Tcp(stream))
-}
-
 /// The bounds of [`Listener::serve`] on a service, as one trait.
 pub(crate) trait HttpService:
     Service<
@@ -335,7 +304,8 @@ where
 #[derive(Debug, Clone)]
 struct WithPeer<S> {
     service: S,
-    peer: PeerAddress,
+    /// `None` if a proxy has not reported it.
+    peer: Option<PeerAddress>,
     sessions: ConnectionSessions,
 }
 
@@ -349,7 +319,9 @@ impl<S: Service<http::Request<Incoming>>> Service<http::Request<Incoming>> for W
     }
 
     fn call(&mut self, mut request: http::Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer);
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         request.extensions_mut().insert(self.sessions.clone());
         self.service.call(request)
     }
@@ -361,6 +333,7 @@ mod tests {
 
     use http::{Request, Response, StatusCode};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::mpsc;
     use tower::service_fn;
 

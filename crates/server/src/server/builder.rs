@@ -28,6 +28,7 @@ pub struct Builder {
     http: HttpLimits,
     /// Takes precedence over the field of `http`, as above.
     backlog: Option<u32>,
+    proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
     states: StateMap,
@@ -43,6 +44,7 @@ impl Builder {
             connect_timeout: None,
             http: HttpLimits::default(),
             backlog: None,
+            proxy_protocol: false,
             #[cfg(feature = "tls")]
             tls: None,
             states: StateMap::default(),
@@ -78,6 +80,17 @@ impl Builder {
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = Some(connections);
+        self
+    }
+
+    /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
+    /// the address of its client. Connections that do not come from
+    /// [`trusted_proxies`](Self::trusted_proxies) are then closed. Default false.
+    ///
+    /// This setting has no effect if the server is mounted in another HTTP server.
+    #[must_use]
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
         self
     }
 
@@ -136,7 +149,16 @@ impl Builder {
         #[cfg(feature = "tls")]
         let tls = self.tls;
         let Self {
-            options, mut limits, connect_timeout, mut http, backlog, states, on_error, adapter, ..
+            options,
+            mut limits,
+            connect_timeout,
+            mut http,
+            backlog,
+            proxy_protocol,
+            states,
+            on_error,
+            adapter,
+            ..
         } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
         http.backlog = backlog.unwrap_or(http.backlog);
@@ -150,6 +172,7 @@ impl Builder {
             shared: common,
             adapter,
             http,
+            proxy_protocol: proxy_protocol.then(|| options.trusted_proxies.clone()),
             #[cfg(feature = "tls")]
             tls,
         };

@@ -30,12 +30,15 @@ impl Server {
     }
 
     /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). The listener uses the server's
-    /// [`HttpLimits`](net::HttpLimits), and TLS if the server has it enabled.
+    /// [`HttpLimits`](net::HttpLimits), and TLS and the PROXY protocol if the server has them enabled.
     ///
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let listener = Listener::bind(addresses, self.application().http.clone()).await?;
+        let mut listener = Listener::bind(addresses, self.application().http.clone()).await?;
+        if let Some(proxies) = &self.application().proxy_protocol {
+            listener = listener.proxy_protocol(proxies.clone());
+        }
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.application().tls {
             return Ok(listener.tls(tls.clone()));

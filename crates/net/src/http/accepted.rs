@@ -1,0 +1,120 @@
+//! The beginning of an accepted connection, before HTTP: the header of the PROXY protocol, and the TLS handshake.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use crate::address::TrustedProxies;
+use crate::http::limits::HttpLimits;
+use crate::http::listener::{PeerAddress, Shutdown};
+use crate::http::proxy_protocol::{ProxyHeaderError, read_proxy_header};
+#[cfg(feature = "tls")]
+use crate::http::server_stream::ServerStream;
+use crate::io::{PeerTimeout, Stream};
+use crate::log_rate_limit::LogRateLimit;
+
+/// The TLS configuration of a listener. It has no values if the program is built without TLS.
+#[cfg(feature = "tls")]
+pub(super) type Tls = crate::tls::ServerTls;
+#[cfg(not(feature = "tls"))]
+#[derive(Debug, Clone)]
+pub(super) enum Tls {}
+
+/// An accepted connection, before HTTP.
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) proxies: Option<Arc<TrustedProxies>>,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Accepted {
+    /// Reads the header of the PROXY protocol and performs the TLS handshake, if they are enabled. Returns `None` if
+    /// that fails, takes too long, or the listener stops.
+    pub(super) async fn begin(
+        mut self,
+        limits: &HttpLimits,
+        shutdown: &mut Shutdown,
+    ) -> Option<(Stream, Option<PeerAddress>)> {
+        // Small messages must leave at once; this crate batches them itself. This fails only on a dead socket, and the
+        // first read reports that.
+        let _ = self.stream.set_nodelay(true);
+        let mut peer = Some(PeerAddress(self.peer));
+        if let Some(proxies) = &self.proxies {
+            let header = accept_proxy_header(&mut self.stream, self.peer, proxies);
+            let reported = tokio::select! {
+                reported = header => reported?,
+                () = PeerTimeout::new(limits.header_read_timeout) => return None,
+                () = shutdown.requested() => return None,
+            };
+            peer = reported.map(PeerAddress);
+        }
+        let stream = accept_tls(self.stream, self.peer, self.tls, limits, shutdown).await?;
+        Some((stream, peer))
+    }
+}
+
+/// Reads the header of the PROXY protocol. Returns the address of the client, if the proxy reports one. Returns `None`
+/// if the connection must be closed.
+async fn accept_proxy_header(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    proxies: &TrustedProxies,
+) -> Option<Option<SocketAddr>> {
+    static LOG: LogRateLimit = LogRateLimit::new();
+
+    if !proxies.contains(peer.ip()) {
+        LOG.try_log(|suppressed| {
+            tracing::warn!(%peer, suppressed, "closed a connection: `trusted_proxies` does not contain its address");
+        });
+        return None;
+    }
+    match read_proxy_header(stream).await {
+        Ok(reported) => Some(reported),
+        Err(error @ ProxyHeaderError::Ended) => {
+            tracing::debug!(%peer, %error, "closed a connection of a proxy");
+            None
+        }
+        Err(error) => {
+            LOG.try_log(|suppressed| {
+                tracing::warn!(%peer, %error, suppressed, "closed a connection of a proxy");
+            });
+            None
+        }
+    }
+}
+
+/// Port scanners cause many failed handshakes.
+#[cfg(feature = "tls")]
+static TLS_HANDSHAKE_FAILURE_LOG: LogRateLimit = LogRateLimit::new();
+
+/// Performs the TLS handshake, if there is one, and returns the stream for HTTP. Returns `None` if the handshake fails,
+/// takes too long, or the listener stops.
+async fn accept_tls(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    limits: &HttpLimits,
+    shutdown: &mut Shutdown,
+) -> Option<Stream> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = tls {
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = PeerTimeout::new(limits.header_read_timeout) => return None,
+            () = shutdown.requested() => return None,
+        };
+        let accepted = accepted.map_err(|(error, stream)| {
+            TLS_HANDSHAKE_FAILURE_LOG.try_log(|suppressed| {
+                tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
+            });
+            // The drop closes the stream such that the alert or response sent to the client arrives.
+            drop(ServerStream::new(stream, limits.write_timeout));
+        });
+        return accepted.ok();
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = (peer, tls, limits, shutdown);
+    Some(Stream::Tcp(stream))
+}
