@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The values that the fragments of a document use without defining them, as parameters of a function.
-const PARAMETERS: [(&str, &str); 4] = [
+const PARAMETERS: [(&str, &str); 5] = [
     ("README", ""),
+    ("deployment", ""),
     ("guide", "io: Server"),
     ("limits", ""),
     (

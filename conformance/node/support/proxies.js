@@ -70,7 +70,7 @@ export const haproxy = {
   several: (site) => replaced(site, /^ +server .*\n/gm, snippet("haproxy", "Several processes")),
   run(site, port, folder) {
     site = replaced(site, "bind :443", `bind 127.0.0.1:${port}`);
-    site = replaced(site, "/etc/haproxy/", `${folder}/`);
+    site = site.replaceAll("/etc/haproxy/", `${folder}/`); // the certificate, unless the server ends TLS
     // The section `defaults` of Debian's haproxy.cfg.
     const defaults = `
 defaults

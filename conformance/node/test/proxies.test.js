@@ -1,7 +1,7 @@
 // Clients that connect through nginx and HAProxy, with the snippets of docs/deployment.md. The proxies end TLS.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { Agent as HttpAgent, createServer } from "node:http";
+import { Agent, request as httpsRequest } from "node:https";
 import { EventEmitter, once } from "node:events";
 import { describe, it } from "node:test";
 import WebSocket from "ws";
@@ -10,6 +10,7 @@ import { engineUrl } from "../support/http.js";
 import { Http2Connection } from "../support/http2.js";
 import { ca, haproxy, nginx, startSite } from "../support/proxies.js";
 import { startApplication, startConformanceServer } from "../support/server.js";
+import { inFiles, makeCertificate } from "../support/certificate.js";
 import { acknowledged, ours, reasonFor, serverForTests, TRANSPORTS } from "../support/suite.js";
 import { collect, next, within } from "../support/wait.js";
 import { Conversation } from "../support/websocket.js";
@@ -189,6 +190,105 @@ for (const proxy of [nginx, haproxy]) {
   });
 }
 
+for (const proxy of [nginx, haproxy]) {
+  describe(`addresses of clients behind ${proxy.name}`, () => {
+    const site = serverForTests(startSite, { proxy, args: ["--trusted-proxy", "127.0.0.1"] });
+
+    for (const transport of TRANSPORTS) {
+      ours(`are those that the proxy has seen over ${transport}`, async () => {
+        for (const address of ["127.0.0.2", "127.0.0.3"]) {
+          const socket = await site.connect(transport, {
+            agent: from(address),
+            extraHeaders: { "x-forwarded-for": "192.0.2.1", forwarded: "for=192.0.2.1" },
+          });
+          assert.deepEqual(await acknowledged(socket, "address"), [address]);
+        }
+      });
+    }
+  });
+
+  describe(`addresses of clients behind ${proxy.name}, which the server does not trust`, () => {
+    const site = serverForTests(startSite, { proxy });
+
+    ours("are that of the proxy", async () => {
+      const socket = await site.connect("websocket", { agent: from("127.0.0.2") });
+      assert.deepEqual(await acknowledged(socket, "address"), ["127.0.0.1"]);
+    });
+  });
+
+  describe(`a limit per address behind ${proxy.name}`, () => {
+    const args = ["--trusted-proxy", "127.0.0.1", "--max-sessions-per-address", "1", "--limit-private-addresses"];
+    const site = serverForTests(startSite, { proxy, start: startApplication, args });
+
+    for (const [transport, one, other] of [
+      ["polling", "127.0.0.2", "127.0.0.3"],
+      ["websocket", "127.0.0.4", "127.0.0.5"],
+    ]) {
+      ours(`keeps out only the address that has reached it over ${transport}`, async () => {
+        const first = await site.connect(transport, { agent: from(one) });
+        const options = { reconnection: true, reconnectionDelay: 10, reconnectionDelayMax: 50 };
+        const second = site.client(transport, { agent: from(one), ...options });
+        const refused = next(second, "connect_error");
+        second.connect();
+        const [error] = await refused;
+        const description = transport === "polling" ? error.description : error.description.message;
+        assert.match(String(description), /429/);
+        await site.connect(transport, { agent: from(other) });
+        // The official client comes back by itself.
+        const connected = next(second, "connect");
+        first.disconnect();
+        await connected;
+      });
+    }
+  });
+}
+
+describe("a proxy that forwards TCP and speaks the PROXY protocol", () => {
+  const localhost = makeCertificate("localhost");
+  const document = snippet("haproxy", "The PROXY protocol");
+  const trusted = ["--trusted-proxy", "127.0.0.1", "--proxy-protocol"];
+
+  for (const [version, text] of [
+    ["version 2", document],
+    ["version 1", replaced(document, "send-proxy-v2", "send-proxy")],
+  ]) {
+    describe(`in ${version}`, () => {
+      const proxy = { ...haproxy, site: text };
+      const site = serverForTests(startPlainSite, { proxy, args: [...trusted, "true"] });
+
+      for (const transport of TRANSPORTS) {
+        ours(`reports the addresses of clients over ${transport}`, async () => {
+          const socket = await site.connect(transport, {
+            agent: new HttpAgent({ localAddress: "127.0.0.2" }),
+            extraHeaders: { "x-forwarded-for": "192.0.2.1" },
+          });
+          assert.deepEqual(await acknowledged(socket, "address"), ["127.0.0.2"]);
+          await eventsInOrder(socket);
+        });
+      }
+
+      ours("is the only one that may connect", async () => {
+        const direct = new WebSocket(`ws://127.0.0.1:${site.server.servers[0].port}/socket.io/?EIO=4&transport=websocket`);
+        const [error] = await next(direct, "error");
+        assert.match(error.message, /socket hang up|ECONNRESET/);
+      });
+    });
+  }
+
+  describe("in front of a server that ends TLS", () => {
+    const { args } = inFiles(localhost);
+    const proxy = { ...haproxy, site: document };
+    const options = { proxy, start: startApplication, args: [...trusted, ...args] };
+    const site = serverForTests(startSite, options);
+
+    ours("passes TLS on", async () => {
+      const ca = localhost.certificate;
+      const socket = await site.connect("polling, then upgraded", { ca });
+      assert.deepEqual(await acknowledged(socket, "message", "hello"), []);
+    });
+  });
+});
+
 describe("HTTP/2 to HAProxy", () => {
   const site = serverForTests(startSite, { proxy: haproxy });
 
@@ -313,6 +413,17 @@ describe("the command of the systemd unit", () => {
     assert.match(error.message, /403/);
   });
 });
+
+/** The agent of a client with this address. */
+const from = (localAddress) => new Agent({ ca, localAddress });
+
+/** Like `startSite`, for a proxy that forwards the connections of clients without TLS. */
+async function startPlainSite(options) {
+  const site = await startSite(options);
+  site.url = site.url.replace("https:", "http:");
+  site.webSocketUrl = site.webSocketUrl.replace("wss:", "ws:");
+  return site;
+}
 
 async function carriesEvents(site, transport) {
   const socket = await site.connect(transport);

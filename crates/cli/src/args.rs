@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidewire::server::{AddressLimits, InvalidNetwork, TrustedProxies};
 use tidewire::ws::{AllowedOrigins, InvalidOrigin};
 
 /// A Socket.IO and WebSocket server.
@@ -47,6 +48,27 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// Address or network of a proxy in front of the server, for instance 127.0.0.1 or 10.0.0.0/8; can be given several
+    /// times. The addresses of clients then come from the header X-Forwarded-For that the proxy writes
+    #[arg(long, value_name = "NETWORK", env = "TIDEWIRE_TRUSTED_PROXY", value_delimiter = ',', value_parser = parse_network)]
+    pub(crate) trusted_proxy: Vec<String>,
+
+    /// Header in which the trusted proxies report the address of a client
+    #[arg(long, value_name = "HEADER", env = "TIDEWIRE_FORWARDED_HEADER", default_value = "x-forwarded-for")]
+    pub(crate) forwarded_header: ForwardedHeader,
+
+    /// Accept only connections of trusted proxies that begin with a header of the PROXY protocol, version 1 or 2
+    #[arg(long, env = "TIDEWIRE_PROXY_PROTOCOL", requires = "trusted_proxy")]
+    pub(crate) proxy_protocol: bool,
+
+    /// The most Socket.IO connections of one address at the same time
+    #[arg(long, value_name = "NUMBER", env = "TIDEWIRE_MAX_SESSIONS_PER_ADDRESS", default_value_t = AddressLimits::default().max_open)]
+    pub(crate) max_sessions_per_address: usize,
+
+    /// Apply the limits per address to addresses that are not public, too, for instance to 127.0.0.1 and 10.0.0.0/8
+    #[arg(long, env = "TIDEWIRE_LIMIT_PRIVATE_ADDRESSES")]
+    pub(crate) limit_private_addresses: bool,
+
     /// Do not compress messages on /ws, even if the client offers compression
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
     pub(crate) no_ws_compression: bool,
@@ -55,6 +77,21 @@ pub(crate) struct ServeArgs {
     /// mix secrets with text of other users (the BREACH attack)
     #[arg(long, env = "TIDEWIRE_NO_HTTP_COMPRESSION")]
     pub(crate) no_http_compression: bool,
+}
+
+/// The header in which a proxy reports the address of a client.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ForwardedHeader {
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+    /// Only the PROXY protocol reports addresses.
+    None,
+}
+
+/// Checks that the text is an address or a network.
+fn parse_network(text: &str) -> Result<String, InvalidNetwork> {
+    TrustedProxies::new([text]).map(|_| text.to_owned())
 }
 
 /// Checks that the text is an origin, or the origins of all subdomains. Any other value would never match, without any

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, Response};
 use axum::routing::{any, get};
-use tidewire::server::{Cors, Server, ServerTls};
+use tidewire::server::{AddressLimits, Cors, ForwardedHeader, Server, ServerTls, TrustedProxies};
 use tidewire::ws::{
     AllowedOrigins, CloseCode, CloseFrame, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket,
 };
@@ -21,7 +21,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Layer;
 
 use crate::application;
-use crate::args::ServeArgs;
+use crate::args::{self, ServeArgs};
 use crate::output;
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
@@ -35,7 +35,15 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let tls = load_tls(&args.tls_cert, &args.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
-    let mut builder = Server::builder().cors(cors);
+    let mut builder = Server::builder()
+        .cors(cors)
+        .trusted_proxies(trusted_proxies(&args)?)
+        .proxy_protocol(args.proxy_protocol)
+        .address_limits(AddressLimits {
+            max_open: args.max_sessions_per_address,
+            include_private: args.limit_private_addresses,
+            ..AddressLimits::default()
+        });
     if let Some(origins) = origins.clone() {
         // CORS prevents pages from reading responses, but not from sending requests or opening a WebSocket.
         builder = builder.allow_origins(origins);
@@ -92,6 +100,15 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
     Ok(())
+}
+
+fn trusted_proxies(args: &ServeArgs) -> anyhow::Result<TrustedProxies> {
+    let header = match args.forwarded_header {
+        args::ForwardedHeader::XForwardedFor => ForwardedHeader::XForwardedFor,
+        args::ForwardedHeader::Forwarded => ForwardedHeader::Forwarded,
+        args::ForwardedHeader::None => ForwardedHeader::None,
+    };
+    Ok(TrustedProxies::new(&args.trusted_proxy)?.header(header))
 }
 
 /// Loads the certificate and the key, if they are given. Clap rejects one without the other.

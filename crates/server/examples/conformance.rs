@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ConnectError, Cookie, CookiePriority, Cors, Data, DeflateOptions, DisconnectReason,
     HandlerError, InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket, State,
+    TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -74,7 +75,11 @@ async fn main() -> std::io::Result<()> {
         let add = |name| move |headers: &mut HeaderMap, _: &Parts| drop(headers.insert(name, YES));
         builder = builder.on_initial_headers(add("x-initial")).on_headers(add("x-every"));
     }
+    if let Some(proxy) = arguments.get("trusted-proxy") {
+        builder = builder.trusted_proxies(TrustedProxies::new([proxy]).expect("a network"));
+    }
     let io = builder
+        .proxy_protocol(arguments.contains_key("proxy-protocol"))
         .cors(Cors::any())
         .ping_interval(milliseconds("ping-interval", 25_000))
         .ping_timeout(milliseconds("ping-timeout", 20_000))
@@ -116,6 +121,9 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn register(namespace: &Namespace) {
+    namespace.on("address", async |socket: Socket| {
+        Reply(socket.handshake().address().map(|address| address.to_string()))
+    });
     // Arguments and acknowledgements.
     namespace.on("echo", async |socket: Socket, RawArguments(arguments): RawArguments| {
         socket.emit("echo-back", arguments);

@@ -12,6 +12,7 @@ macro_rules! document {
     };
 }
 
+document!(deployment, "deployment.md");
 document!(guide, "guide.md");
 document!(limits, "limits.md");
 document!(readme, "README.md");

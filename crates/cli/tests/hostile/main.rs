@@ -1,5 +1,6 @@
 //! Attacks on the binary over raw sockets, while another client checks that it is not affected.
 
+mod addresses;
 mod floods;
 mod http;
 mod http2;

@@ -32,6 +32,16 @@ impl Server {
         Self::run(Command::new(env!("CARGO_BIN_EXE_tidewire")).arg(option))
     }
 
+    /// Starts a server with these options.
+    pub(crate) fn with_options(options: &[&str]) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_tidewire")).args(options))
+    }
+
+    /// Starts a server with these options whose warnings go to this pipe.
+    pub(crate) fn with_options_and_log(options: &[&str], log: PipeWriter) -> Self {
+        Self::run_with_log(Command::new(env!("CARGO_BIN_EXE_tidewire")).args(options), "warn", log.into())
+    }
+
     /// Starts a server that may open `descriptors` files and sockets.
     pub(crate) fn with_descriptors(descriptors: usize) -> Self {
         let mut shell = Command::new("sh");

@@ -1,0 +1,1 @@
+pub use tidewire::server::{Server, TrustedProxies};
