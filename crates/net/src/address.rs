@@ -7,7 +7,7 @@ mod limits;
 mod trusted_proxies;
 
 pub use client_address::ClientAddress;
-pub(crate) use limiter::ConnectionSessions;
 pub use limiter::{AddressLimiter, AddressPermit};
+pub(crate) use limiter::{ConnectionLimiter, ConnectionSessions};
 pub use limits::{AddressLimitError, AddressLimits};
 pub use trusted_proxies::{ForwardedHeader, InvalidNetwork, TrustedProxies};

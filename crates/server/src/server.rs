@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use adapter::{Adapter, SocketId};
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
-use net::{HttpLimits, TrustedProxies};
+use net::{AddressLimits, HttpLimits, TrustedProxies};
 
 use crate::connection::{Connection, Handshake};
 use crate::limits::Limits;
@@ -38,8 +38,9 @@ pub struct SocketIoApplication {
     shared: Arc<ServerShared>,
     adapter: AdapterFactory,
     http: HttpLimits,
-    /// The proxies that begin connections with a PROXY protocol header.
-    proxy_protocol: Option<TrustedProxies>,
+    trusted_proxies: TrustedProxies,
+    address_limits: AddressLimits,
+    proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }

@@ -289,9 +289,11 @@ impl ServerBuilder {
     /// Creates the server on a listener that is already bound. The backlog of the server replaces that of the listener.
     pub fn build_with_listener(mut self, listener: TcpListener) -> Server {
         self.http.backlog = self.backlog.unwrap_or(self.http.backlog);
-        let mut listener = Listener::from_tcp(listener, self.http.clone());
+        let proxies = &self.settings.trusted_proxies;
+        let mut listener = Listener::from_tcp(listener, self.http.clone())
+            .address_limits(self.settings.address_limiter.limits(), proxies.clone());
         if self.proxy_protocol {
-            listener = listener.proxy_protocol(self.settings.trusted_proxies.clone());
+            listener = listener.proxy_protocol(proxies.clone());
         }
         #[cfg(feature = "tls")]
         let listener = match self.tls {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use ws_proto::Time;
 
 use super::client_address::{ClientAddress, client_network, is_private};
 use super::limits::{AddressLimitError, AddressLimits};
+use super::trusted_proxies::TrustedProxies;
 use crate::log_rate_limit::LogRateLimit;
 
 /// The number of locks. With several of them, clients on different threads rarely wait for each other.
@@ -48,6 +50,12 @@ impl AddressLimiter {
         }
     }
 
+    /// Returns the limits.
+    #[must_use]
+    pub fn limits(&self) -> &AddressLimits {
+        &self.limits
+    }
+
     /// Admits one more session or WebSocket. The request has the extension [`ClientAddress`] if its address is known.
     /// Returns `None` if the address is not limited. `authenticates` says whether somebody will call
     /// [`AddressPermit::set_authenticated`].
@@ -60,10 +68,19 @@ impl AddressLimiter {
         authenticates: bool,
     ) -> Result<Option<AddressPermit>, AddressLimitError> {
         let Some(address) = request.extensions.get::<ClientAddress>() else { return Ok(None) };
+        let connection = request.extensions.get::<ConnectionSessions>().filter(|_| authenticates);
+        self.admit_client(*address, connection, authenticates)
+    }
+
+    fn admit_client(
+        &self,
+        address: ClientAddress,
+        connection: Option<&ConnectionSessions>,
+        authenticates: bool,
+    ) -> Result<Option<AddressPermit>, AddressLimitError> {
         if address.is_trusted_proxy() || (is_private(address.ip()) && !self.limits.include_private) {
             return Ok(None);
         }
-        let connection = request.extensions.get::<ConnectionSessions>().filter(|_| authenticates);
         let admitted = self.try_admit(client_network(address.ip()), connection, authenticates, crate::now());
         if let Err(error) = admitted {
             self.log.try_log(|suppressed| {
@@ -132,6 +149,33 @@ impl AddressLimiter {
             is_authenticated: AtomicBool::new(!authenticates),
             is_released: AtomicBool::new(false),
         }))
+    }
+}
+
+/// Counts the HTTP connections of each address, for a listener.
+#[derive(Debug)]
+pub(crate) struct ConnectionLimiter {
+    limiter: AddressLimiter,
+    proxies: TrustedProxies,
+}
+
+impl ConnectionLimiter {
+    pub(crate) fn new(limits: &AddressLimits, proxies: TrustedProxies) -> Self {
+        let limits = AddressLimits {
+            max_open: limits.max_connections,
+            new_per_second: u32::MAX,
+            burst: u32::MAX,
+            ..limits.clone()
+        };
+        Self { limiter: AddressLimiter::new(limits), proxies }
+    }
+
+    /// Admits a connection from this address. Returns `None` if the address is not limited.
+    pub(crate) fn admit(&self, peer: IpAddr) -> Result<Option<AddressPermit>, AddressLimitError> {
+        if self.proxies.contains(peer) {
+            return Ok(None);
+        }
+        self.limiter.admit_client(ClientAddress::new(peer), None, false)
     }
 }
 

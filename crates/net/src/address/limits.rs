@@ -30,6 +30,12 @@ pub struct AddressLimits {
     /// response is 429. Over HTTP/2 a handshake costs a client hardly any bytes. Only a [`Listener`](crate::Listener)
     /// knows which connection a request came on. Default 1,000.
     pub max_unauthenticated_per_connection: usize,
+    /// The most HTTP connections of one address to a [`Listener`](crate::Listener) that are open at the same time. A
+    /// connection that has become a WebSocket does not count. At the limit, a further connection is closed at once.
+    /// Protects [`HttpLimits::max_connections`](crate::HttpLimits::max_connections) against one client that uses them up:
+    /// all others would wait. Default
+    /// 20,000.
+    pub max_connections: usize,
     /// Whether the limits also hold for addresses that are not public: loopback, private (RFC 1918), link-local, unique
     /// local (RFC 4193), and those that customers of a provider share (RFC 6598). Such a peer is often a proxy that the
     /// program has not named. Default false.
@@ -44,6 +50,7 @@ impl Default for AddressLimits {
             burst: 10_000,
             max_unauthenticated: 5_000,
             max_unauthenticated_per_connection: 1_000,
+            max_connections: 20_000,
             include_private: false,
         }
     }

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
-use crate::address::{ConnectionSessions, TrustedProxies};
+use crate::address::{AddressLimits, AddressPermit, ConnectionLimiter, ConnectionSessions, TrustedProxies};
 use crate::http::accepted::{Accepted, Tls};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
@@ -56,6 +56,7 @@ pub struct Listener {
     tls: Option<Tls>,
     /// The proxies from which connections begin with a PROXY protocol header.
     proxies: Option<Arc<TrustedProxies>>,
+    connection_limiter: ConnectionLimiter,
 }
 
 impl Listener {
@@ -83,7 +84,8 @@ impl Listener {
                 tracing::debug!(%error, "cannot enable TCP keepalive");
             }
         }
-        Self { listener, limits, tls: None, proxies: None }
+        let connection_limiter = ConnectionLimiter::new(&AddressLimits::default(), TrustedProxies::default());
+        Self { listener, limits, tls: None, proxies: None, connection_limiter }
     }
 
     /// Serves only TLS. A client that sends an unencrypted HTTP request gets the status 400.
@@ -91,6 +93,14 @@ impl Listener {
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
         self.tls = Some(if self.limits.http2.is_some() { tls } else { tls.without_http2() });
+        self
+    }
+
+    /// Sets the limit on the connections of one address, [`AddressLimits::max_connections`], and the proxies, which it does
+    /// not hold for. Default: the limit of `AddressLimits::default()`, and no proxies.
+    #[must_use]
+    pub fn address_limits(mut self, limits: &AddressLimits, proxies: TrustedProxies) -> Self {
+        self.connection_limiter = ConnectionLimiter::new(limits, proxies);
         self
     }
 
@@ -157,6 +167,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    // A refusal has been logged. The drop closes the connection.
+                    let Ok(address) = self.connection_limiter.admit(peer.ip()) else { continue };
                     let service = WithPeer {
                         service: service.clone(),
                         peer: Some(PeerAddress(peer)),
@@ -165,7 +177,7 @@ impl Listener {
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
                     let accepted = Accepted { stream, peer, proxies: self.proxies.clone(), tls };
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
-                    let connection = serve_connection(accepted, service, limits, shutdown, permit);
+                    let connection = serve_connection(accepted, service, limits, shutdown, (permit, address));
                     tokio::spawn(connection);
                 }
                 Err(error) => {
@@ -209,11 +221,11 @@ fn serve_connection<S: HttpService>(
     mut shutdown: Shutdown,
     // Held until the connection ends. An HTTP/1.1 connection ends with an upgrade too; an HTTP/2 connection ends only
     // when it closes.
-    permit: Option<OwnedSemaphorePermit>,
+    permits: (Option<OwnedSemaphorePermit>, Option<AddressPermit>),
 ) -> impl Future<Output = ()> + Send {
     async move {
-        // Moves the permit into the future, which keeps it until the end.
-        let _ = &permit;
+        // Moves the permits into the future, which keeps them until the end.
+        let _ = &permits;
         // Boxed, because this is short. Inline, its memory would be held as long as the connection lives.
         let Some((stream, peer)) = Box::pin(accepted.begin(&limits, &mut shutdown)).await else { return };
         service.peer = peer;
@@ -343,6 +355,13 @@ mod tests {
 
     /// Starts a server that upgrades every connection that requests it, and sends the streams to the test.
     async fn serve(limits: HttpLimits) -> (SocketAddr, mpsc::UnboundedReceiver<Stream>) {
+        serve_with(limits, |listener| listener).await
+    }
+
+    async fn serve_with(
+        limits: HttpLimits,
+        change: impl FnOnce(Listener) -> Listener,
+    ) -> (SocketAddr, mpsc::UnboundedReceiver<Stream>) {
         let (sender, upgraded) = mpsc::unbounded_channel();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut response = Response::new(String::new());
@@ -355,7 +374,7 @@ mod tests {
             }
             async { Ok::<_, Infallible>(response) }
         });
-        let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap();
+        let listener = change(Listener::bind("127.0.0.1:0", limits).await.unwrap());
         let address = listener.local_addr().unwrap();
         tokio::spawn(listener.serve(service, std::future::pending()));
         (address, upgraded)
@@ -387,6 +406,37 @@ mod tests {
         drop(first);
         assert_eq!(third.read_u8().await.unwrap(), b'H');
         drop((second, streams));
+    }
+
+    #[tokio::test]
+    async fn connections_of_one_address_over_the_limit_are_closed_and_upgraded_ones_do_not_count() {
+        let limits = AddressLimits { max_connections: 2, include_private: true, ..AddressLimits::default() };
+        let (address, mut upgraded) = serve_with(HttpLimits::default(), |listener| {
+            listener.address_limits(&limits, TrustedProxies::default())
+        })
+        .await;
+        let mut streams = Vec::new();
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(REQUEST).await.unwrap();
+            streams.push((client, upgraded.recv().await.unwrap()));
+            // The response comes before the end of the task that served it.
+            tokio::task::yield_now().await;
+        }
+        let first = TcpStream::connect(address).await.unwrap();
+        let _second = TcpStream::connect(address).await.unwrap();
+        let mut third = TcpStream::connect(address).await.unwrap();
+        assert!(matches!(third.read(&mut [0]).await, Ok(0) | Err(_)));
+        drop(first);
+        // The listener notices the end a moment later.
+        loop {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            // A closed connection may be noticed here or below.
+            let _ = client.write_all(REQUEST).await;
+            if client.read_u8().await.is_ok() {
+                break;
+            }
+        }
     }
 
     #[tokio::test]

@@ -172,7 +172,9 @@ impl Builder {
             shared: common,
             adapter,
             http,
-            proxy_protocol: proxy_protocol.then(|| options.trusted_proxies.clone()),
+            trusted_proxies: options.trusted_proxies.clone(),
+            address_limits: options.address_limits.clone(),
+            proxy_protocol,
             #[cfg(feature = "tls")]
             tls,
         };

@@ -35,9 +35,13 @@ impl Server {
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let mut listener = Listener::bind(addresses, self.application().http.clone()).await?;
-        if let Some(proxies) = &self.application().proxy_protocol {
-            listener = listener.proxy_protocol(proxies.clone());
+        let SocketIoApplication { http, trusted_proxies, address_limits, proxy_protocol, .. } =
+            self.application();
+        let mut listener = Listener::bind(addresses, http.clone())
+            .await?
+            .address_limits(address_limits, trusted_proxies.clone());
+        if *proxy_protocol {
+            listener = listener.proxy_protocol(trusted_proxies.clone());
         }
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.application().tls {

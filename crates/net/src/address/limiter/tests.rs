@@ -66,6 +66,7 @@ fn limits_without_a_number_limit_nothing() {
         burst: u32::MAX,
         max_unauthenticated: usize::MAX,
         max_unauthenticated_per_connection: usize::MAX,
+        max_connections: usize::MAX,
         include_private: true,
     };
     let limiter = limiter(none);
