@@ -74,7 +74,7 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
         socket.emit("answered", error ? "timeout" : answer);
       });
     });
-    socket.on("ask", (question) => socket.emit("question", question, (answer) => socket.emit("answered", answer)));
+    socket.on("ask", (question) => socket.emit("question", question, (...answer) => socket.emit("answered", ...answer)));
     socket.on("numbered", async (number) => {
       await new Promise((done) => setTimeout(done, Math.random() * 5));
       socket.emit("numbered-back", number);

@@ -16,19 +16,25 @@ pub(crate) fn provided(program: &str) -> Result<PathBuf> {
     if let Some(found) = on_path(program) {
         return Ok(found);
     }
-    ensure!(
-        on_path("apt-get").is_some(),
-        "`{program}` is not on the PATH, and there is no apt-get to install it; install it by hand"
-    );
-    let sudo = become_root(program)?;
-    for arguments in
-        [&["update", "--quiet=2"][..], &["install", "--quiet=2", "--yes", "--no-install-recommends", program]]
-    {
-        ensure!(process::succeeds(&mut apt_get(sudo, arguments))?, "apt-get failed; `{program}` is needed");
-    }
+    install(program)?;
     on_path(program).with_context(|| {
         format!("apt-get has installed the package {program}, but `{program}` is not on the PATH")
     })
+}
+
+/// Installs a package that is missing.
+pub(crate) fn install(package: &str) -> Result<()> {
+    ensure!(
+        on_path("apt-get").is_some(),
+        "`{package}` is missing, and there is no apt-get to install it; install it by hand"
+    );
+    let sudo = become_root(package)?;
+    for arguments in
+        [&["update", "--quiet=2"][..], &["install", "--quiet=2", "--yes", "--no-install-recommends", package]]
+    {
+        ensure!(process::succeeds(&mut apt_get(sudo, arguments))?, "apt-get failed; `{package}` is needed");
+    }
+    Ok(())
 }
 
 fn apt_get(sudo: bool, arguments: &[&str]) -> Command {
@@ -41,7 +47,7 @@ fn apt_get(sudo: bool, arguments: &[&str]) -> Command {
 }
 
 /// Returns whether `sudo` is needed. Fails if it is needed and does not work.
-fn become_root(program: &str) -> Result<bool> {
+fn become_root(package: &str) -> Result<bool> {
     let says = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -53,8 +59,8 @@ fn become_root(program: &str) -> Result<bool> {
         return Ok(true);
     }
     bail!(
-        "`{program}` is not on the PATH, and only root may install it (sudo asks for a password or is missing); \
-         run `apt-get update && apt-get install {program}` as root"
+        "`{package}` is missing, and only root may install it (sudo asks for a password or is missing); \
+         run `apt-get update && apt-get install {package}` as root"
     )
 }
 

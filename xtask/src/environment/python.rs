@@ -1,4 +1,5 @@
-//! Sets up Autobahn's test suite in a virtual environment of CPython 2.7, which it requires.
+//! Sets up Autobahn's test suite in a virtual environment of CPython 2.7, which it requires, and installs packages for
+//! Python 3.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,12 +7,39 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::version_of;
+use super::{apt, version_of};
 use crate::process;
 
 /// Prints `CPython 2.7.` on CPython 2.7. The code must be valid in every version of Python.
 const IDENTIFY: &str =
     "import platform; print(platform.python_implementation() + ' ' + platform.python_version()[:4])";
+
+/// Installs the packages of the file `requirements` for Python 3 into `folder`, which a program can have as its
+/// `PYTHONPATH`. A folder needs no virtual environment, whose module Debian does not install with Python.
+pub(crate) fn packages(requirements: &Path, folder: &Path) -> Result<()> {
+    let wanted = fs::read_to_string(requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    let python = apt::provided("python3")?;
+    // Compiled packages fit one version of Python. This file is written last, as in `wstest`.
+    let wanted = format!("{}\n{wanted}", version_of("python3", "Python 3.10 or newer")?);
+    let installed = folder.join("installed.txt");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let has_pip = Command::new(&python).args(["-m", "pip", "--version"]).output()?.status.success();
+    if !has_pip {
+        apt::install("python3-pip")?;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    let mut install = pip(&python);
+    install.arg("--target").arg(folder).arg("--requirement").arg(requirements);
+    ensure!(process::succeeds(&mut install)?, "cannot install the packages of {}", requirements.display());
+    fs::write(installed, wanted)?;
+    Ok(())
+}
 
 /// Finds CPython 2.7: the newest one in pyenv, or `python2.7` on the `PATH`. The error says how to install it.
 pub(crate) fn cpython_2_7() -> Result<PathBuf> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::tally::{NodeSummary, Tally};
-use crate::environment::{self, apt};
+use crate::environment::{self, apt, python};
 use crate::process::{build_executable, succeeds_watched};
 use crate::shard::{Scope, Shard};
 
@@ -24,8 +24,9 @@ pub(super) fn in_node() -> Result<Tally> {
     let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
     let engine = build_executable(&["--package", "tidewire-engineio", "--example", "conformance_engine"])?;
     let mut tests = npm(&folder, "test");
+    with_programs(&mut tests, &folder)?;
     tests.env("TIDEWIRE_CONFORMANCE_CLIENT", client).env("TIDEWIRE_CONFORMANCE_ENGINE", engine);
-    against_tidewire(with_proxies(&mut tests)?)
+    against_tidewire(&mut tests)
 }
 
 /// Runs the tests in Node against Node's own server. Tests of behaviour that only Tidewire has are skipped, and counted as
@@ -33,7 +34,7 @@ pub(super) fn in_node() -> Result<Tally> {
 pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let mut tests = npm(&folder, "reference");
-    with_proxies(&mut tests)?;
+    with_programs(&mut tests, &folder)?;
     if let Some(shard) = scope.shard_of(REFERENCE_SHARDS)? {
         let files = smoke_and(shard, test_files(&folder)?);
         tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
@@ -75,10 +76,14 @@ fn suite(folder: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Installs the proxies of the tests in Node.
-fn with_proxies(tests: &mut Command) -> Result<&mut Command> {
+/// Installs the proxies of the tests in Node, and the packages of the clients in Python.
+fn with_programs(tests: &mut Command, folder: &Path) -> Result<()> {
     let (nginx, haproxy) = (apt::provided("nginx")?, apt::provided("haproxy")?);
-    Ok(tests.env("TIDEWIRE_NGINX", nginx).env("TIDEWIRE_HAPROXY", haproxy))
+    let packages = environment::target_directory()?.join("conformance/python");
+    python::packages(&folder.join("python/requirements.txt"), &packages)?;
+    tests.env("TIDEWIRE_NGINX", nginx).env("TIDEWIRE_HAPROXY", haproxy);
+    tests.env("TIDEWIRE_PYTHON_PACKAGES", packages);
+    Ok(())
 }
 
 /// Builds the binary and the conformance server and runs `tests` against them. Debug builds save more build time than the
