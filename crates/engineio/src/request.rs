@@ -51,6 +51,9 @@ impl fmt::Debug for PendingOpen {
 /// The message for pages whose origin is not in [`Options::allow_origins`].
 const ORIGIN_NOT_ALLOWED: &str = "pages of this origin may not connect";
 
+/// The error for requests of the transport `websocket` that are no WebSocket handshakes.
+const PLAIN_WEBSOCKET: &str = "a plain HTTP request for the transport websocket";
+
 /// The query parameters that the engine reads. If a parameter occurs twice, the last value counts.
 #[derive(Debug, PartialEq, Eq)]
 struct Query {
@@ -116,22 +119,29 @@ pub(crate) fn check_request(
     if options.allow_origins.as_ref().is_some_and(|list| !list.allows(&request.uri, &request.headers)) {
         return Err(ConnectionError::Forbidden { message: ORIGIN_NOT_ALLOWED.to_owned() });
     }
-    if upgrade != (transport == Transport::WebSocket) && (upgrade || query.sid.is_none()) {
+    let session = match &query.sid {
+        Some(id) => Some(registry.find(id).ok_or_else(|| ConnectionError::UnknownSid { sid: id.clone() })?),
+        None => None,
+    };
+    if upgrade != (transport == Transport::WebSocket) && (upgrade || session.is_none()) {
         // This is a WebSocket handshake with `transport=polling`, or a plain request that opens a session with
         // `transport=websocket`. For the plain request, the Node server checks the method first.
         return Err(match upgrade {
             false if request.method != Method::GET => {
                 ConnectionError::BadHandshakeMethod { method: request.method.clone() }
             }
-            false => handshake_error("a plain HTTP request for the transport websocket"),
+            false => handshake_error(PLAIN_WEBSOCKET),
             true => handshake_error("a WebSocket handshake for the transport polling"),
         });
     }
-    if let Some(id) = &query.sid {
-        let session = registry.find(id).ok_or_else(|| ConnectionError::UnknownSid { sid: id.clone() })?;
+    if let Some(session) = session {
         let previous_transport = session.transport();
         if !upgrade && transport != previous_transport {
             return Err(ConnectionError::TransportMismatch { transport, previous_transport });
+        }
+        if !upgrade && transport == Transport::WebSocket {
+            // Packets of a session on WebSocket come over the WebSocket only. Node never responds to this request.
+            return Err(handshake_error(PLAIN_WEBSOCKET));
         }
         let (revision, previous) = (query.revision, session.format().revision);
         if revision != previous {
@@ -231,6 +241,11 @@ mod tests {
             // After the upgrade to WebSocket, the session does not poll any more.
             (Method::GET, of(WEBSOCKET, "EIO=4&transport=polling"), false, RequestError::BadRequest),
             (Method::GET, of(POLLING, "EIO=3&transport=polling"), false, RequestError::BadRequest),
+            (Method::GET, of(WEBSOCKET, "EIO=4&transport=websocket"), false, RequestError::BadRequest),
+            (Method::POST, of(WEBSOCKET, "EIO=4&transport=websocket"), false, RequestError::BadRequest),
+            (Method::GET, of(POLLING, "EIO=4&transport=websocket"), false, RequestError::BadRequest),
+            (Method::GET, of(POLLING, "EIO=4&transport=polling"), true, RequestError::BadRequest),
+            (Method::GET, of("unknown", "EIO=4&transport=polling"), true, RequestError::UnknownSid),
         ] {
             let refused = check(method.clone(), &query, upgrade).unwrap_err();
             assert_eq!(refused, refusal, "{method} {query}");

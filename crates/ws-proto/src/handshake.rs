@@ -224,10 +224,13 @@ fn verified_key(headers: &HeaderMap) -> Result<&str, HandshakeError> {
 }
 
 /// Returns the elements of all `Sec-WebSocket-Protocol` headers (§4.1: tokens, "all unique"; §11.3.4: several headers
-/// are one list).
+/// are one list). A blank header offers nothing: some proxies blank a header instead of removing it.
 fn offered_protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
     let mut protocols: Vec<String> = Vec::new();
     for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        if trim(value.as_bytes()).is_empty() {
+            continue;
+        }
         for element in elements(value) {
             let protocol = token(element).ok_or(HandshakeError::InvalidProtocol)?;
             if protocols.len() == MAX_OFFERED_PROTOCOLS {

@@ -141,7 +141,7 @@ fn section_4_2_1_must_1_items_7_to_10_what_is_optional_may_be_missing_and_what_i
 fn section_4_1_must_30_31_subprotocols_are_tokens_and_unique() {
     let name = "sec-websocket-protocol";
     accepts(name, &[&["chat"], &["chat, superchat", "v10.stomp"], &["chat, CHAT"]]);
-    refuses(name, Error::InvalidProtocol, 400, &[&[""], &["chat,"], &["chat,,superchat"]]);
+    refuses(name, Error::InvalidProtocol, 400, &[&[","], &["chat,"], &["chat,,superchat"]]);
     refuses(name, Error::InvalidProtocol, 400, &[&["super chat"], &["chat;v=1"], &["\"chat\""]]);
     refuses(name, Error::ProtocolRepeated, 400, &[&["chat, chat"], &["chat", "chat"]]);
 }
@@ -290,6 +290,20 @@ fn a_blank_header_of_extensions_offers_nothing() {
     }
     let offers = request("sec-websocket-extensions", &["", ",permessage-deflate,,"]);
     assert!(verdict(&offers).expect("a handshake").deflate(&DeflateOptions::default()).is_some());
+}
+
+/// The header cannot be blank (§4.1, 10), but some proxies blank a header instead of removing it.
+#[test]
+fn a_blank_header_of_subprotocols_offers_nothing() {
+    for (values, offered) in [
+        (&[""][..], &[][..]),
+        (&[" \t"], &[]),
+        (&["", ""], &[]),
+        (&["chat", "", "superchat"], &["chat", "superchat"]),
+    ] {
+        let accepted = verdict(&request("sec-websocket-protocol", values)).expect("a handshake");
+        assert_eq!(accepted.protocols(), offered, "{values:?}");
+    }
 }
 
 #[test]
