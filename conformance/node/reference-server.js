@@ -2,7 +2,9 @@
 // is the specification; `crates/server/examples/conformance.rs` behaves the same.
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
-// --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD
+// --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
+// --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter `forbidden` is the reason
+// why a session must not open)
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -18,6 +20,10 @@ const { listen, values } = readArguments({
   cookie: { type: "string" },
   "added-headers": { type: "string" },
   "per-message-deflate": { type: "string" },
+  cors: { type: "string" },
+  "initial-packet": { type: "string" },
+  "add-trailing-slash": { type: "string" },
+  "allow-request": { type: "string" },
 });
 
 const cookies = {
@@ -36,9 +42,26 @@ const cookies = {
   },
 };
 
+const cors = {
+  none: false,
+  full: {
+    origin: "https://app.example",
+    methods: ["GET", "POST"],
+    allowedHeaders: ["x-token"],
+    exposedHeaders: ["x-every", "x-other"],
+    credentials: true,
+    maxAge: 600,
+  },
+};
+
+function allowRequest(request, callback) {
+  const reason = new URL(request.url, "http://here").searchParams.get("forbidden");
+  callback(reason, reason === null);
+}
+
 const httpServer = createServer((_request, response) => response.writeHead(404).end());
 const io = new Server(httpServer, {
-  cors: { origin: "*" },
+  cors: cors[values.cors] ?? { origin: "*" },
   serveClient: false,
   pingInterval: Number(values["ping-interval"] ?? 25_000),
   pingTimeout: Number(values["ping-timeout"] ?? 20_000),
@@ -46,6 +69,9 @@ const io = new Server(httpServer, {
   connectTimeout: Number(values["connect-timeout"] ?? 45_000),
   maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
   cookie: cookies[values.cookie],
+  initialPacket: values["initial-packet"],
+  addTrailingSlash: values["add-trailing-slash"] !== "no",
+  allowRequest: values["allow-request"] && allowRequest,
   perMessageDeflate: "per-message-deflate" in values && { threshold: Number(values["per-message-deflate"]) },
 });
 
@@ -53,6 +79,12 @@ if (values["added-headers"]) {
   io.engine.on("initial_headers", (headers) => (headers["x-initial"] = "yes"));
   io.engine.on("headers", (headers) => (headers["x-every"] = "yes"));
 }
+
+const connectionErrors = []; // { code, message, context } of every refused request, oldest first
+io.engine.on("connection_error", ({ code, message, context }) => {
+  const { name, transport, sid, method, previousTransport, protocol, message: reason } = context;
+  connectionErrors.push({ code, message, context: { name, transport, sid, method, previousTransport, protocol, message: reason } });
+});
 
 // `/admin` rejects clients with a message and data. It sends a welcome event with the auth payload to those that it
 // accepts.
@@ -96,6 +128,8 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     socket.on("broadcast", (data) => socket.broadcast.emit("broadcast", data));
     socket.on("local-room", ({ room, data }) => namespace.local.to(room).emit("local-room", data));
     socket.on("volatile", (data) => socket.volatile.emit("volatile", data));
+
+    socket.on("connection-errors", (acknowledge) => acknowledge(connectionErrors));
 
     // Disconnects. Each socket that disconnects is announced to all that are still connected.
     socket.on("kick", () => socket.disconnect());

@@ -191,6 +191,15 @@ describe("long-polling", () => {
     await assertGone(session);
   });
 
+  it("takes a body for text if the content type only begins like that of bytes, or is missing", async () => {
+    const session = await PollingSession.join(server.url);
+    for (const type of ["application/octet-stream; charset=utf-8", "application/octet-stream2", "Application/Octet-Stream", "image/png", "", undefined]) {
+      const response = await session.post('420["echo-ack","€"]', type === undefined ? {} : { "content-type": type });
+      assert.deepEqual([response.status, response.body], [200, "ok"], type);
+      assert.deepEqual(await session.packets(), ['430["€"]']);
+    }
+  });
+
   for (const [what, body] of [
     ["an unknown packet type", "abc"],
     ["an empty body", ""],

@@ -63,6 +63,28 @@ describe("a request to Engine.IO", () => {
     webSocket.end();
   });
 
+  // Node leaves the request without a response.
+  ours("is refused without a handshake for a session on a WebSocket, which lives on", async () => {
+    const webSocket = await openEngine(server.url);
+    const url = engineUrl(server.url, { transport: "websocket", sid: webSocket.handshake.sid });
+    for (const method of ["GET", "POST", "PUT"]) {
+      const response = await request(url, { method, body: method === "GET" ? undefined : "41" });
+      assert.deepEqual([response.status, response.body], [400, BAD_REQUEST], method);
+    }
+    webSocket.send("40");
+    assert.match(await webSocket.receive(), /^40\{"sid"/);
+    webSocket.end();
+  });
+
+  it("is refused by the HTTP parser if `Origin` has a control character, but may have a tab or a byte above 127", async () => {
+    const withOrigin = (origin) =>
+      exchange(server.url, `GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nOrigin: ${origin}\r\n\r\n`);
+    for (const character of ["\x01", "\x1f", "\x7f"]) {
+      assert.equal((await withOrigin(`http://a${character}b`)).status, 400);
+    }
+    for (const character of ["\t", "é"]) assert.equal((await withOrigin(`http://a${character}b`)).status, 200);
+  });
+
   it("with another method on a live session is answered 500 and changes nothing", async () => {
     const session = await PollingSession.join(server.url);
     const answer = await request(session.url, { method: "PUT" });
@@ -133,6 +155,7 @@ describe("an upgrade request to Engine.IO", () => {
   for (const [what, query, message] of [
     ["an unknown session", UNKNOWN_SESSION, "Session ID unknown"],
     ["an unknown transport", { transport: "x" }, "Transport unknown"],
+    ["an unknown session that polls", { transport: "polling", ...UNKNOWN_SESSION }, "Session ID unknown"],
     ["webtransport", { transport: "webtransport" }, "Transport unknown"],
   ]) {
     it(`is refused in plain words for ${what}`, async () => {

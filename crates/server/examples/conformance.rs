@@ -3,23 +3,26 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
-    Ack, Auth, ConnectError, Cookie, CookiePriority, Cors, Data, DeflateOptions, DisconnectReason,
-    HandlerError, InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket, State,
-    TrustedProxies,
+    Ack, Auth, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data, DeflateOptions,
+    DisconnectReason, HandlerError, InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket,
+    State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 /// All disconnected sockets, oldest first.
 #[derive(Default)]
 struct Disconnects(Mutex<Vec<DisconnectRecord>>);
+
+/// All refused requests, oldest first.
+type ConnectionErrors = Arc<Mutex<Vec<Value>>>;
 
 #[derive(Clone, Serialize)]
 struct DisconnectRecord {
@@ -56,6 +59,43 @@ fn full_cookie() -> Result<Cookie, InvalidCookie> {
     Ok(cookie)
 }
 
+/// CORS headers with every option.
+fn full_cors() -> Cors {
+    Cors::origin("https://app.example")
+        .expect("an origin")
+        .methods([Method::GET, Method::POST])
+        .allowed_headers([HeaderName::from_static("x-token")])
+        .exposed_headers([HeaderName::from_static("x-every"), HeaderName::from_static("x-other")])
+        .credentials(true)
+        .max_age(Duration::from_secs(600))
+}
+
+/// Refuses a session with the query parameter `forbidden`, whose value is the reason.
+fn allow_request(request: &Parts) -> Result<(), String> {
+    let query = request.uri.query().unwrap_or_default();
+    let forbidden = query.split('&').find_map(|parameter| parameter.strip_prefix("forbidden="));
+    forbidden.map_or(Ok(()), |reason| Err(reason.to_owned()))
+}
+
+/// Returns an error as the event `connection_error` of Node has it.
+fn as_in_node(error: &ConnectionError) -> Value {
+    let context = match error {
+        ConnectionError::UnknownTransport { transport } => json!({ "transport": transport }),
+        ConnectionError::UnknownSid { sid } => json!({ "sid": sid }),
+        ConnectionError::BadHandshakeMethod { method } => json!({ "method": method.as_str() }),
+        ConnectionError::TransportMismatch { transport, previous_transport } => json!({
+            "name": "TRANSPORT_MISMATCH",
+            "transport": transport.name(),
+            "previousTransport": previous_transport.name(),
+        }),
+        ConnectionError::TransportHandshakeError { .. } => json!({ "name": "TRANSPORT_HANDSHAKE_ERROR" }),
+        ConnectionError::Forbidden { message } => json!({ "message": message }),
+        ConnectionError::UnsupportedProtocolVersion { protocol } => json!({ "protocol": protocol }),
+        _ => json!({}),
+    };
+    json!({ "code": error.code(), "message": error.message(), "context": context })
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -78,9 +118,23 @@ async fn main() -> std::io::Result<()> {
     if let Some(proxy) = arguments.get("trusted-proxy") {
         builder = builder.trusted_proxies(TrustedProxies::new([proxy]).expect("a network"));
     }
+    builder = match arguments.get("cors") {
+        Some(&"none") => builder,
+        Some(_) => builder.cors(full_cors()),
+        None => builder.cors(Cors::any()),
+    };
+    if let Some(packet) = arguments.get("initial-packet") {
+        builder = builder.initial_packet((*packet).to_owned());
+    }
+    if arguments.contains_key("allow-request") {
+        builder = builder.allow_request(allow_request);
+    }
+    let connection_errors = ConnectionErrors::default();
+    let refused = Arc::clone(&connection_errors);
     let io = builder
         .proxy_protocol(arguments.contains_key("proxy-protocol"))
-        .cors(Cors::any())
+        .add_trailing_slash(arguments.get("add-trailing-slash") != Some(&"no"))
+        .on_connection_error(move |error, _| refused.lock().expect("no panic").push(as_in_node(error)))
         .ping_interval(milliseconds("ping-interval", 25_000))
         .ping_timeout(milliseconds("ping-timeout", 20_000))
         .upgrade_timeout(milliseconds("upgrade-timeout", 10_000))
@@ -91,6 +145,7 @@ async fn main() -> std::io::Result<()> {
             ..DeflateOptions::default()
         }))
         .state(Disconnects::default())
+        .state(connection_errors)
         .build();
 
     let admin = io.of("/admin");
@@ -172,6 +227,10 @@ fn register(namespace: &Namespace) {
     });
     namespace.on("volatile", async |socket: Socket, Data(data): Data<Value>| {
         socket.volatile().emit("volatile", data);
+    });
+
+    namespace.on("connection-errors", async |State(errors): State<ConnectionErrors>| {
+        Reply(errors.lock().expect("no panic").clone())
     });
 
     // Disconnects. Each socket that disconnects is announced to all that are still connected.
