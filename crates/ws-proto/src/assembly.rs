@@ -36,4 +36,14 @@ impl Assembly {
             Assembly::Chunked(_) => 0,
         }
     }
+
+    /// Returns the memory of the message in bytes, with what has been inflated.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Assembly::Uncompressed(content) => content.len(),
+            Assembly::Compressed(_, bytes) => bytes.len(),
+            Assembly::Inflating(message) => message.memory(),
+            Assembly::Chunked(chunks) => chunks.memory(),
+        }
+    }
 }

@@ -70,6 +70,11 @@ impl ChunkedMessage {
         }
     }
 
+    /// Returns the memory of the message in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.assembled.len() + self.inflate_stream.as_ref().map_or(0, |_| InflateStream::MEMORY)
+    }
+
     /// Limits the rest of the message to `remaining` bytes. Never raises an earlier limit.
     pub(crate) fn limit(&mut self, remaining: u64) {
         if remaining < self.limit - self.received_len {

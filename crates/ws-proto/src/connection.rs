@@ -196,6 +196,13 @@ impl Connection {
         matches!(self.message, Some(Assembly::Inflating(_)))
     }
 
+    /// Returns the memory that the message takes which has begun and is not complete, in bytes. A compressed message
+    /// counts with what has been inflated.
+    #[inline]
+    pub fn message_memory(&self) -> usize {
+        self.message.as_ref().map_or(0, Assembly::memory)
+    }
+
     /// Returns how many payload bytes of the current frame have not arrived yet. Returns 0 between two frames.
     #[inline]
     pub fn frame_remaining(&self) -> usize {
@@ -255,6 +262,17 @@ impl Connection {
         self.queue_close(frame, now);
     }
 
+    /// Ends the connection because this endpoint cannot go on, for instance because it has too little memory. Queues a
+    /// Close, frees the part of a message that has arrived, and discards further input. Unlike [`close`](Self::close),
+    /// this does not wait for the peer's Close, as after an error of the peer (§7.1.7).
+    pub fn abort(&mut self, frame: CloseFrame, now: Time) {
+        self.end_receiving(RecvState::Failed);
+        if let Some(control) = &mut self.control {
+            control.clear_ping_pong();
+        }
+        self.queue_close(Some(frame), now);
+    }
+
     /// Queues a Ping. It replaces an earlier Ping that [`poll_transmit`](Self::poll_transmit) has not returned yet.
     /// After a Close has been queued, the Ping is dropped.
     ///
@@ -297,11 +315,7 @@ impl Connection {
 
     /// Fails the connection after an error of the peer (§7.1.7), and queues a Close with the reason.
     fn fail(&mut self, code: CloseCode, now: Time) {
-        self.end_receiving(RecvState::Failed);
-        if let Some(control) = &mut self.control {
-            control.clear_ping_pong();
-        }
-        self.queue_close(Some(code.into()), now);
+        self.abort(code.into(), now);
     }
 
     /// Ends both directions.

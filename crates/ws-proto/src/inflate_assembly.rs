@@ -33,6 +33,11 @@ impl InflateAssembly {
         self.len
     }
 
+    /// Returns the memory of the message in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.content.len() + InflateStream::MEMORY
+    }
+
     /// Inflates `payload` and appends the result.
     ///
     /// # Errors

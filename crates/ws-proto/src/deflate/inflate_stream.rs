@@ -29,6 +29,9 @@ pub(crate) struct InflateStream {
 }
 
 impl InflateStream {
+    /// The memory of a stream in bytes, without the bytes that are not inflated yet.
+    pub(crate) const MEMORY: usize = 80 * 1024;
+
     /// Starts a message that may refer to `window`.
     pub(super) fn new(mut zlib: Decompress, window: Vec<u8>) -> Result<Self, ProtocolError> {
         reset_with_dictionary(&mut zlib, &window)?;
