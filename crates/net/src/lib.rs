@@ -13,6 +13,7 @@ mod address;
 mod http;
 mod io;
 mod log_rate_limit;
+mod memory_budget;
 mod tls;
 
 pub use self::address::{
@@ -30,6 +31,7 @@ pub use self::io::{
     WriteQueue, now,
 };
 pub use log_rate_limit::LogRateLimit;
+pub use memory_budget::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryReservation, RetainedMemory};
 pub use tls::TlsError;
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};

@@ -9,6 +9,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::write_queue::{WireBytes, WriteQueue};
 
+/// While the transport accepts nothing, the driver is woken each time that the queue has grown by this many bytes. A
+/// power of two.
+const MEMORY_REPORT_STEP: usize = 1024 * 1024;
+
 /// The queue between the program and the task that owns a connection (its driver).
 ///
 /// `F` is the form in which the transport writes messages. The form may change when the transport changes. A transport
@@ -145,7 +149,10 @@ impl<F: Copy> Outbox<F> {
             return Err(PushError::Full);
         }
         message.push(framing, &mut state.queue);
-        Ok(if state.writable { state.take_parked_waker() } else { None })
+        // Wakes the driver of a slow reader too, so that it reports the memory to its budget.
+        let has_grown = (queued ^ (queued + length)) >= MEMORY_REPORT_STEP;
+        state.notified |= has_grown;
+        Ok(if state.writable || has_grown { state.take_parked_waker() } else { None })
     }
 
     /// Queues a message. If it does not fit, marks the connection as overflowed, so that the driver ends it. The
@@ -182,6 +189,12 @@ impl<F: Copy> Outbox<F> {
     pub fn buffered(&self) -> usize {
         let state = self.state();
         state.queue.len() + state.in_flight
+    }
+
+    /// For the driver: returns the memory of the queued bytes, see [`WriteQueue::memory`].
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.state().queue.memory()
     }
 
     /// Waits until a message of `length` bytes fits and at most half of the limit is used, or until the connection has

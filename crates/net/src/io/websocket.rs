@@ -290,6 +290,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.queue.len()
     }
 
+    /// Returns the memory that the connection holds for its peer, in bytes: an unfinished message, bytes that are not
+    /// decoded yet, and bytes that wait to be written and that no other connection shares.
+    #[inline]
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.machine.message_memory() + self.buffered_input.len() + self.queue.memory()
+    }
+
+    /// Ends the connection with this Close frame, because it holds too much memory. Frees what has been received, and
+    /// discards what the peer still sends. Drive the close with [`poll_close`](Self::poll_close).
+    ///
+    /// Returns `false` if the peer does not read what is queued. It would not read the Close frame either, and the queue
+    /// may be what takes the memory, so the caller must then drop the stream.
+    pub fn abort(&mut self, frame: CloseFrame, now: Time) -> bool {
+        self.machine.abort(frame, now);
+        self.buffered_input = Vec::new();
+        self.buffered_input_start = 0;
+        let is_reading = self.queue.is_empty();
+        self.queue_control();
+        is_reading
+    }
+
     /// Returns the queue of bytes to write. Frames are pushed to it in wire form.
     pub fn queue_mut(&mut self) -> &mut WriteQueue {
         &mut self.queue

@@ -35,6 +35,9 @@ const COMPACT_THRESHOLD: usize = 16 * 1024;
 /// The maximum number of slices in one vectored write.
 const MAX_IO_SLICES: usize = 32;
 
+/// The maximum number of frames that [`WriteQueue::memory`] looks at.
+const MAX_MEMORY_SAMPLES: usize = 128;
+
 /// The number of free buffers that a thread keeps for queues that become busy again, and the maximum size of each.
 const SPARE_BUFFERS: usize = 32;
 const SPARE_CAPACITY: usize = 64 * 1024;
@@ -86,6 +89,26 @@ impl WriteQueue {
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the memory of the queued bytes, without frames that others share. Of many frames, only some are looked
+    /// at.
+    #[inline]
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        if self.shared.is_empty() { self.len } else { self.memory_with_frames() }
+    }
+
+    #[inline(never)]
+    fn memory_with_frames(&self) -> usize {
+        // An estimate from some of the frames: a slow reader may have a hundred thousand, and its driver still runs.
+        let step = self.shared.len().div_ceil(MAX_MEMORY_SAMPLES);
+        let frames =
+            self.shared.iter().step_by(step).map(|(_, frame)| {
+                size_of::<(usize, Bytes)>() + if frame.is_unique() { frame.len() } else { 0 }
+            });
+        let count = self.shared.len().div_ceil(step);
+        self.copied.len() - self.copied_start + frames.sum::<usize>() / count * self.shared.len()
     }
 
     /// Returns whether no bytes are queued.
@@ -312,6 +335,24 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    #[test]
+    fn memory_counts_what_no_other_queue_shares() {
+        let mut queue = WriteQueue::new();
+        queue.push(WireBytes::Slice(&[1; 100]));
+        assert_eq!(queue.memory(), 100);
+        queue.push(WireBytes::Slice(&[2; 10_000]));
+        let shared = Bytes::from(vec![3; 50_000]);
+        queue.push(WireBytes::Shared(&shared));
+        assert!((10_100..10_300).contains(&queue.memory()), "{}", queue.memory());
+        drop(shared);
+        assert!((60_100..60_300).contains(&queue.memory()), "the last one owns it: {}", queue.memory());
+        for _ in 0..1_000 {
+            queue.push(WireBytes::Slice(&[4; 10_000]));
+        }
+        let error = queue.memory().abs_diff(queue.len());
+        assert!(error < queue.len() / 10, "an estimate: {error}");
+    }
 
     #[test]
     fn what_is_consumed_at_the_front_is_gone_and_the_rest_stays_in_order() {
