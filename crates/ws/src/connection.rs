@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use net::{DeadlineTimer, Stream, Upgraded, WebSocketStream};
+use net::{DeadlineTimer, MemoryBudget, MemoryReservation, Stream, Upgraded, WebSocketStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
@@ -41,17 +41,29 @@ impl Connection {
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Self>() + 2 * size_of::<usize>();
 
-    pub(crate) fn server(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
+    pub(crate) fn server(
+        upgraded: Upgraded,
+        limits: &Limits,
+        deflate: Option<&DeflateAgreement>,
+        budget: MemoryBudget,
+    ) -> Self {
         let protocol = limits.to_proto();
-        Self::new(WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
+        let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol);
+        Self::new(stream, limits, deflate, budget)
     }
 
     pub(crate) fn client(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
         let protocol = limits.to_proto();
-        Self::new(WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol), limits, deflate)
+        let stream = WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol);
+        Self::new(stream, limits, deflate, MemoryBudget::process().clone())
     }
 
-    fn new(stream: WebSocketStream<Stream>, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
+    fn new(
+        stream: WebSocketStream<Stream>,
+        limits: &Limits,
+        deflate: Option<&DeflateAgreement>,
+        budget: MemoryBudget,
+    ) -> Self {
         let mut stream = stream.with_owned_long_messages();
         if let Some(agreement) = deflate {
             stream = stream.with_deflate(agreement);
@@ -60,6 +72,8 @@ impl Connection {
             stream,
             deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
             max_write_buffer_size: limits.max_write_buffer_size,
+            memory_budget: budget,
+            memory: MemoryReservation::default(),
             written: 0,
             last_read_at: Time::ZERO,
             driver: None,
@@ -251,6 +265,9 @@ pub(crate) struct State {
     /// Present if compression was negotiated.
     deflater: Option<Box<Deflater>>,
     max_write_buffer_size: usize,
+    memory_budget: MemoryBudget,
+    /// What the driver has reported to the budget.
+    memory: MemoryReservation,
     /// A lower bound of the bytes that were written: Pongs that are queued during a write are not counted.
     written: u64,
     /// The time at which the last read returned bytes. Do not use it as the current time: the program may take the

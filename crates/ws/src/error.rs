@@ -25,6 +25,10 @@ pub enum CloseCause {
     /// The peer gave no sign of life for [`Limits::idle_timeout`](crate::Limits::idle_timeout): it sent nothing, or it
     /// accepted none of the bytes that were queued for it.
     IdleTimeout,
+    /// The [`MemoryBudget`](crate::MemoryBudget) was exceeded, and this connection was among those that held the most:
+    /// unfinished messages, or messages that the peer did not read. A Close frame with code 1013 (try again later) was
+    /// sent to a peer that reads.
+    MemoryBudget,
     /// Reading from or writing to the stream failed.
     Io(io::ErrorKind),
 }
@@ -57,6 +61,9 @@ impl fmt::Display for CloseCause {
             Self::Protocol(error) => write!(f, "the peer violated the protocol: {error}"),
             Self::CloseTimeout => f.write_str("the peer did not complete the closing handshake in time"),
             Self::IdleTimeout => f.write_str("the peer sent nothing, or accepted no bytes, for too long"),
+            Self::MemoryBudget => {
+                f.write_str("the memory budget was exceeded, and this connection held the most")
+            }
             Self::Io(kind) => write!(f, "the stream failed: {kind}"),
         }
     }

@@ -78,7 +78,7 @@ pub use limits::Limits;
 pub use message::{Message, PreparedMessage, Text};
 pub use net::{
     AddressLimits, ClientAddress, DialError, ExchangeError, ForwardedHeader, Http2Limits, HttpLimits,
-    InvalidNetwork, InvalidProxy, PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
+    InvalidNetwork, InvalidProxy, MemoryBudget, PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use net::{AddressLimitError, AddressLimiter, AddressLimits, HttpLimits, Listener, TrustedProxies};
+use net::{
+    AddressLimitError, AddressLimiter, AddressLimits, HttpLimits, Listener, MemoryBudget, TrustedProxies,
+};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::time::{Instant, timeout_at};
 use tower::service_fn;
@@ -103,6 +105,7 @@ impl Server {
         ServerBuilder {
             settings: Settings {
                 limits: Limits::default(),
+                budget: MemoryBudget::process().clone(),
                 compression: None,
                 origins: None,
                 protocols: Vec::new(),
@@ -193,6 +196,13 @@ impl ServerBuilder {
     /// Sets the limits of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Sets the budget for the memory of all connections that share it. When it is exceeded, the connections that hold
+    /// the most end with code 1013. Default: [`MemoryBudget::process`].
+    pub fn memory_budget(mut self, budget: &MemoryBudget) -> Self {
+        self.settings.budget = budget.clone();
         self
     }
 
@@ -312,6 +322,7 @@ impl fmt::Debug for ServerBuilder {
 
 struct Settings {
     limits: Limits,
+    budget: MemoryBudget,
     compression: Option<DeflateOptions>,
     origins: Option<AllowedOrigins>,
     protocols: Vec<String>,
@@ -358,7 +369,7 @@ impl Settings {
     where
         H: Handler<M>,
     {
-        let mut upgrade = upgrade(&mut request)?.limits(self.limits);
+        let mut upgrade = upgrade(&mut request)?.limits(self.limits).memory_budget(&self.budget);
         if let Some(origins) = &self.origins {
             upgrade = upgrade.allow_origins(origins)?;
         }
@@ -412,6 +423,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("limits", &self.limits)
+            .field("memory_budget", &self.budget)
             .field("compression", &self.compression)
             .field("origins", &self.origins)
             .field("protocols", &self.protocols)

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use net::{DeadlineTimer, Upgraded};
+use net::{DeadlineTimer, MemoryBudget, Upgraded};
 use ws_proto::{DeflateAgreement, Negotiated};
 
 use crate::connection::Connection;
@@ -48,9 +48,10 @@ impl<Fut: Future<Output: HandlerOutput>> Driver<Fut> {
         limits: &Limits,
         deflate: Option<&DeflateAgreement>,
         protocol: Option<Box<str>>,
+        budget: MemoryBudget,
         handler: impl FnOnce(WebSocket) -> Fut,
     ) -> Self {
-        let connection = Arc::new(Connection::server(upgraded, limits, deflate));
+        let connection = Arc::new(Connection::server(upgraded, limits, deflate, budget));
         let socket = WebSocket::new(Arc::clone(&connection), protocol);
         // A handler may also panic before it returns its future.
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();

@@ -1,8 +1,12 @@
 //! Hot path. The polls of the driver: writes what is queued, and carries a close through to the end of the stream.
 
+use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
-use net::{DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Stream, StreamEnd};
+use net::{
+    DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED,
+    MemoryReservation, Stream, StreamEnd,
+};
 use ws_proto::{CloseCode, CloseFrame, Time};
 
 use super::{KeepaliveTimer, Phase, State};
@@ -61,7 +65,8 @@ impl State {
             && (ending
                 || writes
                 || self.keepalive_timer == KeepaliveTimer::RestartRequested
-                || self.wake_receiver)
+                || self.wake_receiver
+                || self.memory.is_outdated(self.stream.memory()))
     }
 
     pub(super) fn begin_driver_poll(&mut self, cx: &Context<'_>) {
@@ -84,6 +89,7 @@ impl State {
         }
         self.flush();
         self.in_driver_poll = false;
+        self.report_memory(cx);
         if self.keepalive_timer == KeepaliveTimer::RestartRequested {
             self.keepalive_timer = KeepaliveTimer::On;
         }
@@ -111,6 +117,36 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Tells the budget how much memory the connection holds for its peer. Ends the connection if the budget is
+    /// exceeded and the connection is among the largest.
+    #[inline]
+    fn report_memory(&mut self, cx: &Context<'_>) {
+        let mut woken = Vec::new();
+        let bytes = self.stream.memory();
+        if !self.memory.report(&self.memory_budget, bytes, cx, |waker| woken.push(waker)) {
+            self.end_over_budget();
+        }
+        if !woken.is_empty() {
+            // They are woken after the lock is released.
+            self.waiters_mut().wake_later(woken);
+        }
+    }
+
+    #[cold]
+    fn end_over_budget(&mut self) {
+        self.memory = MemoryReservation::default();
+        let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, MEMORY_BUDGET_EXCEEDED);
+        if !self.stream.abort(frame, net::now()) {
+            // The peer does not read, so it gets no Close frame.
+            self.write_error = Some(io::ErrorKind::OutOfMemory);
+            self.stream.queue_mut().clear();
+        }
+        if self.close_cause.is_none() {
+            self.set_close_cause(CloseCause::MemoryBudget);
+        }
+        self.wake_receiver = true;
     }
 
     pub(super) fn keepalive_deadline(&self) -> Option<Time> {
@@ -191,6 +227,7 @@ impl State {
             return None;
         }
         self.deflater = None;
+        self.memory = MemoryReservation::default();
         Some(self.stream.take_stream())
     }
 

@@ -246,6 +246,11 @@ impl Waiters {
         self.wake_list.append(&mut self.sink_close.take());
     }
 
+    /// Wakes tasks of other connections, after the lock is released.
+    pub(crate) fn wake_later(&mut self, wakers: Vec<Waker>) {
+        self.wake_list.extend(wakers);
+    }
+
     pub(crate) fn take_wake_list(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wake_list)
     }

@@ -122,7 +122,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use bytes::Bytes;
-    use net::{Stream, Upgraded};
+    use net::{MemoryBudget, Stream, Upgraded};
     use ws_proto::CloseCode;
 
     use super::*;
@@ -143,7 +143,8 @@ mod tests {
         drop(before);
         assert!(!is_closed());
         let upgraded = Upgraded { stream: Stream::boxed(tokio::io::duplex(1024).0), leftover: Bytes::new() };
-        let connection = Arc::new(Connection::server(upgraded, &Limits::default(), None));
+        let connection =
+            Arc::new(Connection::server(upgraded, &Limits::default(), None, MemoryBudget::new(0)));
         let mut socket = WebSocket::new(connection, None);
         after.registration().register(&socket);
         assert!(matches!(socket.try_send("too late"), Err(TrySendError::Closed(_))));

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use net::PendingUpgrade;
+use net::{MemoryBudget, PendingUpgrade};
 use ws_proto::{AllowedOrigins, DeflateAgreement, DeflateOptions, HandshakeError, VerifiedRequest};
 
 use crate::connection::Driver;
@@ -42,7 +42,14 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
     let accepted =
         net::verify_handshake(request.method(), request.uri(), version, request.headers(), extensions)?;
     let upgrade = PendingUpgrade::from_request(request);
-    Ok(Upgrade { request: accepted, upgrade, protocol: None, limits: Limits::default(), deflate: None })
+    Ok(Upgrade {
+        request: accepted,
+        upgrade,
+        protocol: None,
+        limits: Limits::default(),
+        budget: MemoryBudget::process().clone(),
+        deflate: None,
+    })
 }
 
 /// A valid handshake to which no response was sent yet. Accept it with [`on_upgrade`](Self::on_upgrade). If it is
@@ -54,6 +61,7 @@ pub struct Upgrade {
     upgrade: PendingUpgrade,
     protocol: Option<Box<str>>,
     limits: Limits,
+    budget: MemoryBudget,
     deflate: Option<DeflateAgreement>,
 }
 
@@ -93,6 +101,12 @@ impl Upgrade {
     /// Sets the limits of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets the budget for the memory of all connections that share it. Default: [`MemoryBudget::process`].
+    pub fn memory_budget(mut self, budget: &MemoryBudget) -> Self {
+        self.budget = budget.clone();
         self
     }
 
@@ -143,7 +157,8 @@ impl Upgrade {
         B: Default,
     {
         let response = self.request.response(self.protocol.as_deref(), self.deflate.as_ref());
-        tokio::spawn(run_upgraded(self.upgrade, self.limits, self.deflate, self.protocol, handler, guard));
+        let settings = (self.limits, self.budget);
+        tokio::spawn(run_upgraded(self.upgrade, settings, self.deflate, self.protocol, handler, guard));
         response.map(|()| B::default())
     }
 }
@@ -151,7 +166,7 @@ impl Upgrade {
 /// Runs a connection from the upgrade to its end.
 fn run_upgraded<F, Fut>(
     upgrade: PendingUpgrade,
-    limits: Limits,
+    (limits, budget): (Limits, MemoryBudget),
     deflate: Option<DeflateAgreement>,
     protocol: Option<Box<str>>,
     handler: F,
@@ -165,7 +180,7 @@ where
     // lives.
     let upgraded = Box::pin(async move {
         let upgraded = net::finish_upgrade(upgrade).await?;
-        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), protocol, handler))
+        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), protocol, budget, handler))
     });
     async move {
         match upgraded.await {
@@ -213,7 +228,7 @@ mod tests {
         let mut request = http::Request::new(());
         let task = run_upgraded(
             PendingUpgrade::from_request(&mut request),
-            Limits::default(),
+            (Limits::default(), MemoryBudget::new(0)),
             None,
             None,
             |socket: WebSocket| async move {
@@ -224,6 +239,7 @@ mod tests {
         );
         let task = size_of_val(&task);
         let shared = crate::connection::Connection::SIZE;
-        assert!(task + shared <= 528, "task {task} bytes, shared {shared} bytes");
+        // Of these, 16 are for the memory budget, which also limits what the connection holds beside them.
+        assert!(task + shared <= 544, "task {task} bytes, shared {shared} bytes");
     }
 }

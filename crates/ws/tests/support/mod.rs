@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, HandlerOutput, Limits, WebSocket};
+use tidewire_ws::{CloseCode, CloseFrame, DeflateOptions, HandlerOutput, Limits, MemoryBudget, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use ws_proto::{ClientHandshake, Connection, Event, FrameHeader, Input, Opcode, Role, Time, WebSocketUri};
 
@@ -65,7 +65,24 @@ where
     F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
-    connect_by(REQUEST, trailing, limits, None, capacity, handler).await
+    connect_by(REQUEST, trailing, limits, None, None, capacity, handler).await
+}
+
+/// Connects a client to a server that shares this budget with others, and compresses with these options if there are
+/// any. The client offers compression.
+pub(crate) async fn connect_with_budget<F, Fut>(
+    budget: &MemoryBudget,
+    options: Option<DeflateOptions>,
+    capacity: usize,
+    handler: F,
+) -> Client
+where
+    F: FnOnce(WebSocket) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output: HandlerOutput> + Send + 'static,
+{
+    let head = REQUEST.strip_suffix(b"\r\n").expect("an empty line");
+    let request = [head, b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"].concat();
+    connect_by(&request, b"", Limits::default(), options, Some(budget.clone()), capacity, handler).await
 }
 
 /// Connects a client that offers compression to a server with these options.
@@ -84,7 +101,7 @@ where
     let offer = &offer.headers()[SEC_WEBSOCKET_EXTENSIONS];
     let head = REQUEST.strip_suffix(b"\r\n").expect("an empty line");
     let request = [head, b"Sec-WebSocket-Extensions: ", offer.as_bytes(), b"\r\n\r\n"].concat();
-    connect_by(&request, b"", Limits::default(), Some(options), 64 * 1024, handler).await
+    connect_by(&request, b"", Limits::default(), Some(options), None, 64 * 1024, handler).await
 }
 
 async fn connect_by<F, Fut>(
@@ -92,6 +109,7 @@ async fn connect_by<F, Fut>(
     trailing: &[u8],
     limits: Limits,
     deflate: Option<DeflateOptions>,
+    budget: Option<MemoryBudget>,
     capacity: usize,
     handler: F,
 ) -> Client
@@ -104,6 +122,9 @@ where
     let server = Counting { stream: server, writes: Arc::clone(&writes) };
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let mut upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake").limits(limits);
+        if let Some(budget) = &budget {
+            upgrade = upgrade.memory_budget(budget);
+        }
         if let Some(options) = &deflate {
             upgrade = upgrade.compress(options);
         }
