@@ -5,11 +5,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
-use net::DeadlineTimer;
+use net::{DeadlineTimer, MemoryReservation};
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
@@ -29,6 +29,7 @@ pub(crate) struct Driver<A: Application> {
     /// The WebSocket that a polling session may upgrade to.
     candidate: Option<Box<WebSocket>>,
     deadline: DeadlineTimer,
+    memory: MemoryReservation,
     /// The handler has been told that the session is over. The transport may still have data to send.
     is_closed: bool,
     /// This turn has taken a notification from the outbox, so another turn must follow.
@@ -68,6 +69,7 @@ impl<A: Application> Driver<A> {
             transport,
             candidate: None,
             deadline: DeadlineTimer::new(),
+            memory: MemoryReservation::default(),
             is_closed: false,
             was_notified: false,
         }
@@ -165,6 +167,35 @@ impl<A: Application> Driver<A> {
         }
         self.handle_commands(output.signals.notified, now, cx);
         (output.unsent, output.is_writable)
+    }
+
+    /// Tells the budget how much memory the session holds for its client. Ends the session if the budget is exceeded and
+    /// the session is among the largest.
+    #[inline]
+    fn report_memory(&mut self, now: Time, cx: &mut Context<'_>) {
+        let mut bytes = self.transport.memory(self.guard.session.outbox());
+        if !self.is_closed {
+            bytes += self.dispatcher.handler.buffered();
+        }
+        if let Some(candidate) = &self.candidate {
+            bytes += candidate.memory(self.guard.session.outbox());
+        }
+        let budget = &self.guard.engine.options().memory_budget;
+        if !self.memory.report(budget, bytes, cx, Waker::wake) {
+            self.end_over_budget(now, cx);
+        }
+    }
+
+    #[cold]
+    fn end_over_budget(&mut self, now: Time, cx: &mut Context<'_>) {
+        self.memory = MemoryReservation::default();
+        let is_reading = self.transport.abort(now);
+        self.session().outbox().close();
+        self.close(CloseReason::TransportError, now, cx);
+        if !is_reading {
+            self.transport = SessionTransport::Closed;
+            self.unregister();
+        }
     }
 
     fn poll_timers(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
@@ -293,6 +324,7 @@ impl<A: Application> Future for Driver<A> {
             let was_behind = this.transport.is_backpressured();
             let (left, is_writable) = this.poll_output(now, cx);
             let caught_up = was_behind && !this.transport.is_backpressured();
+            this.report_memory(now, cx);
             // Timers come after the output, because closing the connection there sets a deadline.
             let due = this.poll_timers(now, cx);
             if !was_closed && this.is_closed {

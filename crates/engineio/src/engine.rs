@@ -59,6 +59,7 @@ struct Shared<A> {
     max_sessions_log: LogRateLimit,
     allow_request_timeout_log: LogRateLimit,
     max_pending_allow_requests_log: LogRateLimit,
+    memory_budget_log: LogRateLimit,
 }
 
 impl<A> Clone for Engine<A> {
@@ -85,6 +86,7 @@ impl<A: Application> Engine<A> {
             max_sessions_log: LogRateLimit::new(),
             allow_request_timeout_log: LogRateLimit::new(),
             max_pending_allow_requests_log: LogRateLimit::new(),
+            memory_budget_log: LogRateLimit::new(),
         }))
     }
 

@@ -63,6 +63,12 @@ pub trait Handler: Send + Unpin + 'static {
         Poll::Ready(())
     }
 
+    /// Returns how many bytes of received messages the handler keeps. They count in
+    /// [`Options::memory_budget`](crate::Options::memory_budget). The engine calls this in each turn. Default 0.
+    fn buffered(&self) -> usize {
+        0
+    }
+
     /// Returns when to call [`poll`](Self::poll) even if nothing else happens. Default `None`.
     fn poll_timeout(&self) -> Option<Time> {
         None

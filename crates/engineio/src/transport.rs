@@ -75,6 +75,26 @@ impl SessionTransport {
         }
     }
 
+    /// Returns the memory that the transport holds for the client, and that waits for it in `outbox`, in bytes. A POST
+    /// counts elsewhere, as long as its request waits for a response.
+    pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> usize {
+        match self {
+            Self::Polling(polling) => polling.memory() + outbox.memory(),
+            Self::WebSocket(websocket) => websocket.memory(outbox),
+            Self::Closed => 0,
+        }
+    }
+
+    /// Frees what was received and is queued, because the memory budget is exceeded. Call [`close`](Self::close) next.
+    /// Returns `false` if the transport must then be dropped, because the client does not read.
+    pub(crate) fn abort(&mut self, now: Time) -> bool {
+        match self {
+            Self::Polling(polling) => polling.abort(),
+            Self::WebSocket(websocket) => websocket.abort(now),
+            Self::Closed => true,
+        }
+    }
+
     /// Queues a packet of the engine itself.
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
         match self {

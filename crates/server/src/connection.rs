@@ -215,6 +215,11 @@ impl Handler for Connection {
         acks.chain(self.machine.poll_timeout()).min()
     }
 
+    fn buffered(&self) -> usize {
+        let sockets = self.machine.sockets().map(SocketDriver::memory);
+        self.machine.attachment_bytes() + sockets.sum::<usize>()
+    }
+
     fn wants_input(&self) -> bool {
         let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();

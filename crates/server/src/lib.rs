@@ -77,7 +77,7 @@ pub use limits::Limits;
 pub use namespace::{Broadcast, Namespace};
 pub use net::{
     AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, Incoming, InvalidNetwork,
-    Listener, LogRateLimit, PeerAddress, TrustedProxies,
+    Listener, LogRateLimit, MemoryBudget, PeerAddress, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

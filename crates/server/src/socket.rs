@@ -135,6 +135,10 @@ impl Socket {
         self.0.auth.deserialize()
     }
 
+    pub(crate) fn auth_len(&self) -> usize {
+        self.0.auth.as_str().len()
+    }
+
     /// Returns whether the socket is connected. This is `false` while the middlewares run and after the disconnect.
     #[must_use]
     pub fn is_connected(&self) -> bool {

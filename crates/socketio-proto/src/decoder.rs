@@ -111,6 +111,7 @@ impl Decoder {
     }
 
     /// Returns the number of bytes that the decoder stores for an incomplete packet.
+    #[inline]
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.text_bytes + partial.attachment_bytes)

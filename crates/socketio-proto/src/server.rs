@@ -205,6 +205,13 @@ impl<S: Socket> Connection<S> {
         self.attachment_deadline != PeerDeadline::NEVER
     }
 
+    /// Returns the memory of a packet whose attachments have not all arrived, in bytes.
+    #[inline]
+    #[must_use]
+    pub fn attachment_bytes(&self) -> usize {
+        self.decoder.pending_bytes()
+    }
+
     /// Returns the time at which the driver must call [`handle_timeout`](Self::handle_timeout). `None` if there is no
     /// deadline.
     #[must_use]

@@ -12,7 +12,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use net::{AddressLimitError, AddressPermit, PendingUpgrade};
+use net::{AddressLimitError, AddressPermit, PendingUpgrade, RetainedMemory};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -21,6 +21,7 @@ use super::response::{empty_response, rejection_response};
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
+use crate::half_open::HalfOpenLimits;
 use crate::handler::Application;
 use crate::request::Opening;
 use crate::session::{Command, Session};
@@ -31,6 +32,8 @@ use crate::session::{Command, Session};
 pub(crate) struct SessionGuard<A> {
     pub(crate) engine: Engine<A>,
     pub(crate) session: Session,
+    /// The head of the request that opened the session.
+    head: RetainedMemory,
     /// Dropped last, after everything that `drop` does.
     _token: TaskTrackerToken,
 }
@@ -135,22 +138,39 @@ impl<A: Application> Engine<A> {
         is_full
     }
 
-    /// Registers a new session with an id of its own. Returns `None` if there are too many sessions, if the engine is
-    /// closing, or if the system has no random bytes.
+    /// Registers a new session with an id of its own. Returns the status of the response if the head of the request is
+    /// too long, if there are too many sessions or too little memory, if the engine is closing, or if the system has no
+    /// random bytes.
     pub(super) fn new_session(
         &self,
         transport: Transport,
         framing: Framing,
         format: WireFormat,
         address: Option<AddressPermit>,
-    ) -> Option<SessionGuard<A>> {
-        if self.has_max_sessions() {
-            return None;
+        request: &Parts,
+    ) -> Result<SessionGuard<A>, StatusCode> {
+        let head = HeadSize::of(request);
+        if head.received > self.0.options.max_handshake_size {
+            return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
+        if self.has_max_sessions() {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let Some(head) = self.0.options.memory_budget.try_retain(head.kept) else {
+            self.0.memory_budget_log.try_log(|suppressed| {
+                let memory_budget = self.0.options.memory_budget.limit();
+                tracing::warn!(
+                    memory_budget,
+                    suppressed,
+                    "rejected a new session: the request heads of the sessions take half of `memory_budget`"
+                );
+            });
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        };
         let mut random = [0; 15];
         if let Err(error) = getrandom::fill(&mut random) {
             tracing::error!(%error, "rejected a new session: the system returned no random bytes for its id");
-            return None;
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         let session = Session::new(
             SessionId::from_random(random),
@@ -161,11 +181,14 @@ impl<A: Application> Engine<A> {
         )
         .with_address_permit(address);
         // The token is taken before the registration, so `closed` waits for every session that `close` finds.
-        let registered = SessionGuard { engine: self.clone(), session, _token: self.0.tasks.token() };
+        let registered = SessionGuard { engine: self.clone(), session, head, _token: self.0.tasks.token() };
         self.0.registry.insert(registered.session.clone());
         // Checked after the registration: either `close` finds the session, or this load sees that the engine is
         // closing.
-        (!self.0.closing.load(Ordering::Acquire)).then_some(registered)
+        if self.0.closing.load(Ordering::Acquire) {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        Ok(registered)
     }
 
     pub(super) fn open_polling(
@@ -174,15 +197,21 @@ impl<A: Application> Engine<A> {
         format: WireFormat,
         address: Option<AddressPermit>,
     ) -> Opened {
-        let registered = self.new_session(Transport::Polling, Framing::LengthDelimited, format, address);
-        let Some(registered) = registered else {
-            return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+        let framing = Framing::LengthDelimited;
+        let registered = match self.new_session(Transport::Polling, framing, format, address, &parts) {
+            Ok(registered) => registered,
+            Err(status) => return Opened::Response(empty_response(status)),
         };
-        let limit = self.0.options.max_half_open_sessions;
-        if let Some(silent) = self.0.half_open.push(&registered.session, limit, &self.0.registry) {
+        let limits = HalfOpenLimits {
+            sessions: self.0.options.max_half_open_sessions,
+            bytes: self.0.options.max_half_open_bytes,
+        };
+        let head = registered.head.bytes();
+        for silent in self.0.half_open.push(&registered.session, head, limits, &self.0.registry) {
             tracing::debug!(
-                max_half_open_sessions = limit,
-                "closed the oldest half-open session: `max_half_open_sessions` is reached"
+                max_half_open_sessions = limits.sessions,
+                max_half_open_bytes = limits.bytes,
+                "closed the oldest half-open session: a limit of half-open sessions is reached"
             );
             silent.send_command(Command::Discard(CloseReason::ForcedClose));
         }
@@ -213,5 +242,26 @@ impl<A: Application> Engine<A> {
                 response
             }
         }
+    }
+}
+
+/// The size of the head of a request, in bytes: its path, its query, and its headers with their separators.
+struct HeadSize {
+    received: usize,
+    /// As text, in which each byte that is not ASCII may take three.
+    kept: usize,
+}
+
+impl HeadSize {
+    fn of(request: &Parts) -> Self {
+        let url = request.uri.path_and_query().map_or(0, |url| url.as_str().len());
+        let mut size = Self { received: url, kept: url };
+        for (name, value) in &request.headers {
+            let length = name.as_str().len() + value.len() + 2;
+            let unusual = value.as_bytes().iter().filter(|byte| !byte.is_ascii()).count();
+            size.received += length;
+            size.kept += length + 2 * unusual;
+        }
+        size
     }
 }

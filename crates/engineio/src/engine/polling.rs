@@ -1,15 +1,18 @@
 //! The requests of a polling session: a GET, which waits for packets, and a POST, which delivers packets.
 
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Poll, Waker};
 
 use bytes::{BufMut, Bytes};
 use engineio_proto::{CloseReason, Packet, Transport};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use net::PeerTimeout;
+use http_body_util::{Full, LengthLimitError, Limited};
+use net::{MemoryBudget, MemoryReservation, PeerTimeout};
 use tokio::sync::oneshot;
+use tower::BoxError;
 
 use super::Engine;
 use super::response::empty_response;
@@ -62,17 +65,21 @@ impl<A: Application> Engine<A> {
         let session = guard.session();
         let max_payload = self.0.options.protocol.max_payload;
         let body = Limited::new(body, max_payload);
+        let budget = &self.0.options.memory_budget;
+        let mut memory = MemoryReservation::default();
         let body = tokio::select! {
-            body = collect(body) => body,
+            body = collect(body, budget, &mut memory) => body,
             () = PeerTimeout::new(self.0.options.http_request_body_timeout) => {
                 session.describe_close("the body of a POST did not arrive in time");
                 return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
             }
         };
+        let length = body.as_ref().map_or(0, Vec::len);
         let payload = match body {
             Ok(body) => session.format().decode_post(body, is_binary, max_payload),
-            Err(error) if error.is::<LengthLimitError>() => None,
-            Err(_) => {
+            Err(BodyError::TooMuchMemory) => return Ok(close_for_memory(session)),
+            Err(BodyError::Read(error)) if error.is::<LengthLimitError>() => None,
+            Err(BodyError::Read(_)) => {
                 session.describe_close("the body of a POST did not arrive completely");
                 return Ok(close_with(session, StatusCode::BAD_REQUEST));
             }
@@ -81,9 +88,17 @@ impl<A: Application> Engine<A> {
             session.describe_close("the body of a POST is too long");
             return Ok(close_with(session, StatusCode::PAYLOAD_TOO_LARGE));
         };
-        let (done, handled) = oneshot::channel();
+        let (done, mut handled) = oneshot::channel();
         session.send_command(Command::Post(PostRequest::new(payload, done)));
-        let handled = handled.await;
+        let handled = poll_fn(|cx| match Pin::new(&mut handled).poll(cx) {
+            Poll::Ready(handled) => Poll::Ready(Some(handled)),
+            // The packets wait for the handler.
+            Poll::Pending if memory.report(budget, length, cx, Waker::wake) => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        });
+        let Some(handled) = handled.await else {
+            return Ok(close_for_memory(session));
+        };
         let unknown = ConnectionError::UnknownSid { sid: session.id().as_str().to_owned() };
         guard.finish();
         handled.map_err(|_| unknown)?;
@@ -94,17 +109,49 @@ impl<A: Application> Engine<A> {
     }
 }
 
+/// Why there is no body.
+enum BodyError {
+    Read(BoxError),
+    /// The memory budget is exceeded, and this body is among the largest.
+    TooMuchMemory,
+}
+
 /// Collects the body into one buffer. Each chunk is copied when it arrives. A list of one-byte chunks would take forty
 /// times the limit, and would keep their read buffers in memory.
-async fn collect<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
+async fn collect<B: Body<Error = BoxError>>(
+    body: B,
+    budget: &MemoryBudget,
+    memory: &mut MemoryReservation,
+) -> Result<Vec<u8>, BodyError> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            bytes.put(data);
+    let end = poll_fn(|cx| {
+        let polled = loop {
+            match body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        bytes.put(data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(BodyError::Read(error))),
+                Poll::Ready(None) => break Poll::Ready(Ok(())),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if memory.report(budget, bytes.len(), cx, Waker::wake) {
+            polled
+        } else {
+            Poll::Ready(Err(BodyError::TooMuchMemory))
         }
-    }
+    });
+    end.await?;
     Ok(bytes)
+}
+
+/// Closes a session that holds too much of the memory budget.
+fn close_for_memory(session: &Session) -> Response<Full<Bytes>> {
+    session.describe_close("the memory budget is exceeded");
+    close_with(session, StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Closes a session whose client violated the rules of the transport.

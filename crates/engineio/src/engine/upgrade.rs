@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use engineio_proto::{Framing, Packet, Transport, WireFormat, handshake_json};
+use http::Response;
 use http::request::Parts;
-use http::{Response, StatusCode};
 use http_body_util::Full;
 use net::{AddressPermit, PendingUpgrade};
 use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
@@ -35,9 +35,10 @@ impl<A: Application> Engine<A> {
         let deflate = self.negotiate_deflate(&accepted);
         let (revision, framing) = (format.revision, format.framing(Transport::WebSocket));
         let outbox_framing = WebSocket::outbox_framing_for(framing, deflate.is_some());
-        let registered = self.new_session(Transport::WebSocket, outbox_framing, format, address);
-        let Some(registered) = registered else {
-            return empty_response(StatusCode::SERVICE_UNAVAILABLE);
+        let opened = self.new_session(Transport::WebSocket, outbox_framing, format, address, &parts);
+        let registered = match opened {
+            Ok(registered) => registered,
+            Err(status) => return empty_response(status),
         };
         spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
             let options = registered.engine.options();

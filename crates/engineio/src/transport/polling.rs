@@ -108,6 +108,16 @@ impl Polling {
         Ok(())
     }
 
+    pub(super) fn memory(&self) -> usize {
+        self.queue.memory()
+    }
+
+    pub(super) fn abort(&mut self) -> bool {
+        self.queue.clear();
+        self.unfinished_post = None;
+        true
+    }
+
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
         self.queue.push_with(|out| Framing::LengthDelimited.write_packet(packet, out));
     }

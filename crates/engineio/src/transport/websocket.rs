@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer, Revision};
 use net::{
-    DeadlineTimer, MAX_INFLATED_PER_POLL, Outbox, Stream, StreamEnd, Upgraded, WebSocketStream, WireBytes,
-    WriteQueue,
+    DeadlineTimer, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd, Upgraded,
+    WebSocketStream, WireBytes, WriteQueue,
 };
-use ws_proto::{DeflateAgreement, Event, Limits, Time};
+use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, Time};
 
 use super::OutputStatus;
 use super::websocket_compression::CompressedOutput;
@@ -162,6 +162,21 @@ impl WebSocket {
 
     pub(crate) fn unsent(&self) -> usize {
         self.stream.buffered() + self.compressed.as_ref().map_or(0, |compressed| compressed.waiting())
+    }
+
+    #[inline]
+    pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> usize {
+        // Without compression, each turn moves all of the outbox here.
+        self.stream.memory()
+            + self.compressed.as_ref().map_or(0, |compressed| compressed.memory() + outbox.memory())
+    }
+
+    pub(super) fn abort(&mut self, now: Time) -> bool {
+        if let Some(compressed) = &mut self.compressed {
+            compressed.clear();
+        }
+        let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, MEMORY_BUDGET_EXCEEDED);
+        self.stream.abort(frame, now)
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {

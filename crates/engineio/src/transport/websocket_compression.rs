@@ -42,6 +42,16 @@ impl CompressedOutput {
         self.packets.len()
     }
 
+    /// Returns the memory of the packets that are not in a frame yet.
+    pub(super) fn memory(&self) -> usize {
+        self.packets.memory()
+    }
+
+    /// Drops these packets.
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+    }
+
     /// Takes packets that were queued for another transport.
     pub(super) fn append(&mut self, packets: &mut WriteQueue) {
         self.packets.append(packets);

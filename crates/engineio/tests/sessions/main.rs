@@ -12,6 +12,7 @@ mod heartbeat;
 mod http2;
 mod jsonp;
 mod layer;
+mod memory_budget;
 mod origins;
 mod polling;
 mod revision3;

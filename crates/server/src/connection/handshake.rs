@@ -20,7 +20,10 @@ pub struct Handshake {
 
 impl Handshake {
     pub(crate) fn new(request: &http::request::Parts, issued: SystemTime) -> Self {
-        let mut head = request.uri.path_and_query().map_or(String::new(), ToString::to_string);
+        let url = request.uri.path_and_query().map_or("", |url| url.as_str());
+        let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2);
+        let mut head = String::with_capacity(url.len() + 1 + headers.sum::<usize>());
+        head.push_str(url);
         head.push('\n');
         for (name, value) in &request.headers {
             head.push_str(name.as_str());

@@ -79,6 +79,11 @@ impl SocketDriver {
         self.events.size()
     }
 
+    /// Returns the memory of what the client has sent and the server keeps, in bytes: queued events, and the auth payload.
+    pub(crate) fn memory(&self) -> usize {
+        self.events.size().bytes + self.socket.auth_len()
+    }
+
     /// Returns whether [`advance`](Self::advance) may make progress without a new packet.
     pub(crate) fn is_busy(&self) -> bool {
         match self.stage {

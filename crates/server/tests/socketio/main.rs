@@ -10,6 +10,7 @@ mod emit_with_ack;
 mod errors;
 mod handler_acks;
 mod handler_order;
+mod memory_budget;
 mod mounting;
 mod reentrant_drop;
 mod server_close;

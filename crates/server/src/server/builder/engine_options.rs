@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engineio::{
     AddressLimits, AllowRequest, AllowedOrigins, ConnectionError, ConnectionErrorHook, Cookie, Cors,
-    DeflateOptions, HeadersHook, HttpCompression, InitialPacket, Transport, TrustedProxies,
+    DeflateOptions, HeadersHook, HttpCompression, InitialPacket, MemoryBudget, Transport, TrustedProxies,
 };
 use http::HeaderMap;
 use http::request::Parts;
@@ -188,6 +188,40 @@ impl Builder {
     #[must_use]
     pub fn address_limits(mut self, limits: AddressLimits) -> Self {
         self.options.address_limits = limits;
+        self
+    }
+
+    /// Sets the limit for the request heads of half-open sessions: a half-open session is closed when its own head and
+    /// the heads of the polling sessions that have started after it take more bytes than this. Default 64 MiB.
+    #[must_use]
+    pub fn max_half_open_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_half_open_bytes = bytes;
+        self
+    }
+
+    /// Sets the most bytes of the head of a request that opens a session: its path, query and headers, which
+    /// [`Socket::handshake`](crate::Socket::handshake) keeps. A longer one is rejected with status 431. The server's own
+    /// listener also has [`HttpLimits::max_head_size`](crate::HttpLimits::max_head_size). Default 16 KiB.
+    #[must_use]
+    pub fn max_handshake_size(mut self, bytes: usize) -> Self {
+        self.options.max_handshake_size = bytes;
+        self
+    }
+
+    /// Sets the budget for the memory of all connections that share it: unfinished messages and POST bodies, messages
+    /// that wait for a handler or for a client, and the request heads that sessions keep. When it is exceeded, the
+    /// connections that hold the most end as `transport error`. Default: [`MemoryBudget::process`], which is half of the
+    /// memory of the machine or container, for everything in the process.
+    ///
+    /// ```
+    /// use tidewire_server::{MemoryBudget, Server};
+    ///
+    /// let budget = MemoryBudget::new(256 * 1024 * 1024);
+    /// let io = Server::builder().memory_budget(&budget).build();
+    /// ```
+    #[must_use]
+    pub fn memory_budget(mut self, budget: &MemoryBudget) -> Self {
+        self.options.memory_budget = budget.clone();
         self
     }
 

@@ -1,0 +1,74 @@
+//! What the memory budget counts besides the messages of the engine.
+
+use tidewire_server::{DisconnectReason, MemoryBudget, Server, Socket, State};
+
+use crate::support::{Client, Gate, Joined, Log, Program, program, until};
+
+const KIB: usize = 1024;
+
+fn listening(budget: &MemoryBudget) -> (Server, Program) {
+    let (builder, program) = program();
+    let io = builder.memory_budget(budget).build();
+    io.on_connection(async |socket: Socket, joined: State<Joined>| drop(joined.0.0.send(socket)));
+    io.on("wait", async |gate: State<Gate>| gate.pass().await);
+    io.on_disconnect(async |reason: DisconnectReason, log: State<Log>| log.say(reason));
+    (io, program)
+}
+
+const TWO_ATTACHMENTS: &str = r#"452-["event",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+
+#[tokio::test]
+async fn attachments_of_an_incomplete_packet_count() {
+    let budget = MemoryBudget::new(300 * KIB);
+    let (io, mut program) = listening(&budget);
+    let mut large = Client::join_in_memory(&io, 1 << 20).await;
+    large.send(TWO_ATTACHMENTS).await;
+    large.send_binary(&vec![7; 200 * KIB]).await;
+    until(|| budget.used() > 200 * KIB).await;
+    let mut small = Client::join_in_memory(&io, 1 << 20).await;
+    small.send(TWO_ATTACHMENTS).await;
+    small.send_binary(&vec![7; 100 * KIB]).await;
+    large.expect_end().await;
+    program.lines.expect(["transport error"]).await;
+    small.send_binary(&[7]).await;
+    until(|| budget.used() < KIB).await;
+    program.lines.expect_silence();
+}
+
+#[tokio::test]
+async fn events_that_wait_for_a_handler_count() {
+    let budget = MemoryBudget::new(300 * KIB);
+    let (io, mut program) = listening(&budget);
+    let mut client = Client::join_in_memory(&io, 1 << 20).await;
+    client.send(r#"42["wait"]"#).await;
+    client.send(&format!(r#"42["event","{}"]"#, "x".repeat(200 * KIB))).await;
+    until(|| budget.used() > 200 * KIB).await;
+    program.gate.open();
+    until(|| budget.used() < KIB).await;
+    client.send(r#"42["wait"]"#).await;
+    client.send(&format!(r#"42["event","{}"]"#, "x".repeat(200 * KIB))).await;
+    until(|| budget.used() > 200 * KIB).await;
+    let _others = budget.try_retain(101 * KIB).expect("less than half");
+    client.send(r#"42["event"]"#).await;
+    client.expect_end().await;
+    program.gate.open();
+    program.lines.expect(["transport error"]).await;
+}
+
+#[tokio::test]
+async fn an_auth_payload_counts_as_long_as_its_socket() {
+    let budget = MemoryBudget::new(300 * KIB);
+    let (io, mut program) = listening(&budget);
+    let mut client = Client::join_in_memory(&io, 1 << 20).await;
+    program.joined().await;
+    client.send(&format!(r#"40/other,{{"token":"{}"}}"#, "x".repeat(200 * KIB))).await;
+    assert!(client.recv().await.is_some_and(|reply| reply.starts_with("44/other")), "no such namespace");
+    until(|| budget.used() < KIB).await;
+    io.of("/other")
+        .on_connection(async |socket: Socket, joined: State<Joined>| drop(joined.0.0.send(socket)));
+    client.send(&format!(r#"40/other,{{"token":"{}"}}"#, "x".repeat(200 * KIB))).await;
+    let socket = program.joined().await;
+    until(|| budget.used() > 200 * KIB).await;
+    socket.disconnect();
+    until(|| budget.used() < KIB).await;
+}
