@@ -69,6 +69,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TIDEWIRE_LIMIT_PRIVATE_ADDRESSES")]
     pub(crate) limit_private_addresses: bool,
 
+    /// Memory for what clients have sent and not finished, and for what waits until they read it: bytes, or a number with
+    /// K, M or G. If it is exceeded, the connections that hold the most are closed [default: half of the memory of the
+    /// machine or container]
+    #[arg(long, value_name = "SIZE", env = "TIDEWIRE_MEMORY_BUDGET", value_parser = parse_size)]
+    pub(crate) memory_budget: Option<usize>,
+
     /// Do not compress messages on /ws, even if the client offers compression
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
     pub(crate) no_ws_compression: bool,
@@ -100,6 +106,20 @@ fn parse_origin(text: &str) -> Result<String, InvalidOrigin> {
     AllowedOrigins::new([text]).map(|_| text.to_owned())
 }
 
+/// Parses a number of bytes, with a unit of 1,024 bytes or its powers if there is one.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => Some(1),
+        "K" | "KB" | "KIB" => Some(1 << 10),
+        "M" | "MB" | "MIB" => Some(1 << 20),
+        "G" | "GB" | "GIB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit: usize| digits.parse::<usize>().ok()?.checked_mul(unit));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "not a size such as 536870912, 512M or 2G".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +133,18 @@ mod tests {
         }
         for text in ["*", "example.com", "https://", "://x", "https://example.com/path"] {
             assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_bytes_with_or_without_a_unit() {
+        for (text, bytes) in
+            [("1000", 1_000), ("512M", 512 << 20), ("2g", 2 << 30), ("64KiB", 64 << 10), ("7B", 7)]
+        {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "0", "0G", "-1M", "1.5G", "12 M", "99999999999G", "1T", "ä"] {
+            assert!(parse_size(text).is_err(), "{text}");
         }
     }
 }

@@ -10,7 +10,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, Response};
 use axum::routing::{any, get};
-use tidewire::server::{AddressLimits, Cors, ForwardedHeader, Server, ServerTls, TrustedProxies};
+use tidewire::server::{
+    AddressLimits, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
+};
 use tidewire::ws::{
     AllowedOrigins, CloseCode, CloseFrame, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket,
 };
@@ -35,8 +37,10 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let tls = load_tls(&args.tls_cert, &args.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
+    let memory_budget = args.memory_budget.map_or_else(|| MemoryBudget::process().clone(), MemoryBudget::new);
     let mut builder = Server::builder()
         .cors(cors)
+        .memory_budget(&memory_budget)
         .trusted_proxies(trusted_proxies(&args)?)
         .proxy_protocol(args.proxy_protocol)
         .address_limits(AddressLimits {
@@ -72,6 +76,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let echoes = EchoState {
         shutdown: stopped,
         connections: connections.clone(),
+        memory_budget,
         compress: !args.no_ws_compression,
         origins: origins.map(Arc::new),
     };
@@ -130,6 +135,7 @@ struct EchoState {
     shutdown: watch::Receiver<bool>,
     /// Each connection holds a token from the handshake until its closing handshake is done.
     connections: TaskTracker,
+    memory_budget: MemoryBudget,
     compress: bool,
     /// `None` allows all origins.
     origins: Option<Arc<AllowedOrigins>>,
@@ -140,6 +146,7 @@ async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<R
     if let Some(origins) = &echoes.origins {
         upgrade = upgrade.allow_origins(origins)?;
     }
+    upgrade = upgrade.memory_budget(&echoes.memory_budget);
     if echoes.compress {
         upgrade = upgrade.compress(&DeflateOptions::default());
     }

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use crate::support::Server;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -31,20 +31,20 @@ const WINDOW: usize = 128 * 1024;
 /// The time after which an attack that the server does not stop fails its test.
 const ATTACK: Duration = Duration::from_secs(20);
 
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a short payload");
     [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Uncompressed header fields: with literal names, and with names from the static table (RFC 7541 §6.2.2).
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fn text(block: &mut Vec<u8>, text: &str) {
         block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).expect("a short text"));
         block.extend_from_slice(text.as_bytes());
@@ -58,11 +58,11 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-fn get(path: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str) -> Vec<u8> {
     block(&[(":method", "GET"), (":scheme", "http"), (":authority", "h"), (":path", path)])
 }
 
-fn websocket(path: &str) -> Vec<u8> {
+pub(crate) fn websocket(path: &str) -> Vec<u8> {
     block(&[
         (":method", "CONNECT"),
         (":protocol", "websocket"),
@@ -79,17 +79,18 @@ fn message(payload: &[u8]) -> Vec<u8> {
     [&[0x82, 0xff][..], &length.to_be_bytes(), &[0; 4], payload].concat()
 }
 
-struct Http2 {
+pub(crate) struct Http2 {
     stream: TcpStream,
 }
 
 impl Http2 {
-    fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::with_settings(address, &[])
     }
 
     fn with_settings(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_nodelay(true).expect("set");
         stream.set_read_timeout(Some(ATTACK)).expect("set");
         stream.set_write_timeout(Some(Duration::from_secs(2))).expect("set");
         let mut http2 = Self { stream };
@@ -106,12 +107,12 @@ impl Http2 {
         http2
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// Returns the next frame, or `None` at the end of the connection.
-    fn read(&mut self) -> Option<Frame> {
+    pub(crate) fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -131,7 +132,7 @@ impl Http2 {
     }
 
     /// Opens a WebSocket on this stream.
-    fn open(&mut self, stream: u32, path: &str) {
+    pub(crate) fn open(&mut self, stream: u32, path: &str) {
         self.write(&frame(HEADERS, END_HEADERS, stream, &websocket(path))).expect("sent");
         let response = self.read_until(|frame| frame.stream == stream && frame.kind == HEADERS);
         assert_eq!(response.flags & END_STREAM, 0, "refused");
@@ -160,7 +161,7 @@ impl Http2 {
 }
 
 /// Returns the id of the client's stream `number`, counted from 0.
-fn stream(number: u32) -> u32 {
+pub(crate) fn stream(number: u32) -> u32 {
     number * 2 + 1
 }
 

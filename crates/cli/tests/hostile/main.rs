@@ -7,6 +7,7 @@ mod http2;
 mod json_nesting;
 mod limits;
 mod log;
+mod memory_budget;
 mod packets;
 mod polling;
 mod raw_client;
