@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
-use net::{HttpLimits, Incoming, Listener, PeerAddress};
+use net::{ClientAddress, HttpLimits, Incoming, Listener};
 use tokio::net::ToSocketAddrs;
 use tower::Service;
 
@@ -99,6 +99,7 @@ pub struct Server(Engine<ServerApplication>);
 pub struct ServerApplication {
     handler: BoxHandler,
     http: HttpLimits,
+    proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }
@@ -132,12 +133,13 @@ impl Server {
     }
 
     /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). It has the server's [`HttpLimits`],
-    /// and TLS if the server has it enabled.
+    /// and TLS and the PROXY protocol if the server has them enabled.
     ///
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let listener = Listener::bind(addresses, self.0.application().http.clone()).await?;
+        let ServerApplication { http, proxy_protocol, .. } = self.0.application();
+        let listener = self.0.bind(addresses, http.clone(), *proxy_protocol).await?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.0.application().tls {
             return Ok(listener.tls(tls.clone()));
@@ -158,7 +160,7 @@ impl Server {
     /// respond themselves, and can change the headers of the responses. This is Node's `engine.use`, and more.
     ///
     /// A layer must pass on the extensions of each request: they contain the connection that an upgrade takes over, and
-    /// the [`PeerAddress`].
+    /// the [`PeerAddress`](crate::PeerAddress).
     pub async fn serve_with<S, B>(&self, listener: Listener, service: S, stop: impl Future<Output = ()>)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -209,8 +211,8 @@ impl Application for ServerApplication {
     type Handler = Connection;
 
     fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
-        let peer_address = request.extensions.get::<PeerAddress>().map(|peer| peer.0);
-        let shared = Arc::new(Shared::new(session, peer_address));
+        let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
+        let shared = Arc::new(Shared::new(session, address));
         let socket = Socket::new(Arc::clone(&shared));
         Connection::new(shared, || (self.handler)(socket, Request::from_parts(request, ())))
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,12 +11,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use net::{Incoming, Listener};
+use net::{HttpLimits, Incoming, Listener};
+use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use crate::engine::Engine;
 use crate::handler::Application;
+use crate::options::Options;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,6 +37,24 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn layer(&self) -> EngineLayer<A> {
         EngineLayer(self.clone())
+    }
+
+    /// Binds a listener to the first of `addresses` that can be bound. It has the [trusted
+    /// proxies](crate::Options::trusted_proxies) and the [limits per address](crate::Options::address_limits) of the
+    /// engine. With `proxy_protocol`, it accepts only connections of trusted proxies, with a header of the PROXY protocol.
+    ///
+    /// # Errors
+    /// Returns the error of the operating system.
+    pub async fn bind(
+        &self,
+        addresses: impl ToSocketAddrs,
+        limits: HttpLimits,
+        proxy_protocol: bool,
+    ) -> io::Result<Listener> {
+        let Options { trusted_proxies, address_limits, .. } = self.options();
+        let listener = Listener::bind(addresses, limits).await?;
+        let listener = listener.address_limits(address_limits, trusted_proxies.clone());
+        Ok(if proxy_protocol { listener.proxy_protocol(trusted_proxies.clone()) } else { listener })
     }
 
     /// Serves `service`, which contains this engine, on `listener` until `stop` is ready. Then closes all sessions and

@@ -113,6 +113,13 @@ impl Session {
         &self.0.format
     }
 
+    /// Returns the revision of the protocol: 4, or 3 if [`Options::allow_eio3`](crate::Options::allow_eio3) is set and the
+    /// client asked for it.
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        self.0.format.revision.number()
+    }
+
     /// Returns the transport that is in use now.
     #[must_use]
     pub fn transport(&self) -> Transport {

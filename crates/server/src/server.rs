@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use adapter::{Adapter, SocketId};
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
-use net::{AddressLimits, HttpLimits, TrustedProxies};
+use net::HttpLimits;
 
 use crate::connection::{Connection, Handshake};
 use crate::limits::Limits;
@@ -38,8 +38,6 @@ pub struct SocketIoApplication {
     shared: Arc<ServerShared>,
     adapter: AdapterFactory,
     http: HttpLimits,
-    trusted_proxies: TrustedProxies,
-    address_limits: AddressLimits,
     proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use engineio_proto::Transport;
 use http::HeaderMap;
 use http::request::Parts;
-use net::HttpLimits;
+use net::{AddressLimits, HttpLimits, MemoryBudget, TrustedProxies};
 use ws_proto::{AllowedOrigins, DeflateOptions};
 
 use super::handler::{Handler, boxed};
@@ -28,6 +28,7 @@ pub struct ServerBuilder {
     http: HttpLimits,
     /// Takes precedence over the field of `http`, no matter which of the two is set first.
     backlog: Option<u32>,
+    proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<net::ServerTls>,
 }
@@ -38,6 +39,7 @@ impl ServerBuilder {
             options: Options::default(),
             http: HttpLimits::default(),
             backlog: None,
+            proxy_protocol: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -53,6 +55,7 @@ impl ServerBuilder {
         let application = ServerApplication {
             handler: boxed(handler),
             http: self.http,
+            proxy_protocol: self.proxy_protocol,
             #[cfg(feature = "tls")]
             tls: self.tls,
         };
@@ -79,6 +82,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
+    /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
+    /// closed. Default false. Has no effect in another HTTP server.
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
+        self
+    }
+
     /// Replaces all settings of the engine, those that were set before too.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -100,6 +111,13 @@ impl ServerBuilder {
     /// Sets the transports that clients may use. Default: polling and WebSocket.
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
         self.options.protocol.transports = transports.into_iter().collect();
+        self
+    }
+
+    /// Sets whether clients of revision 3 of the protocol (`engine.io-client` 3 and older) may connect, also with JSONP.
+    /// Default false. [`Options::allow_eio3`] names the risks of JSONP.
+    pub fn allow_eio3(mut self, allowed: bool) -> Self {
+        self.options.allow_eio3 = allowed;
         self
     }
 
@@ -198,6 +216,40 @@ impl ServerBuilder {
     /// Sets the limit for sessions whose client has sent nothing after the handshake. Default 50,000.
     pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
         self.options.max_half_open_sessions = sessions;
+        self
+    }
+
+    /// Sets the limit for the request heads of half-open sessions, in bytes. Default 64 MiB.
+    pub fn max_half_open_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_half_open_bytes = bytes;
+        self
+    }
+
+    /// Sets the most bytes of the head of a request that opens a session. A longer one is rejected with status 431.
+    /// Default 16 KiB.
+    pub fn max_handshake_size(mut self, bytes: usize) -> Self {
+        self.options.max_handshake_size = bytes;
+        self
+    }
+
+    /// Sets the proxies in front of the server, and the header in which they report the addresses of their clients.
+    /// Default: none.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.options.trusted_proxies = proxies;
+        self
+    }
+
+    /// Sets the limits on the sessions of one address. A further session is rejected with status 429. A session counts as
+    /// authenticated from its start. Addresses that are not public are not limited by default.
+    pub fn address_limits(mut self, limits: AddressLimits) -> Self {
+        self.options.address_limits = limits;
+        self
+    }
+
+    /// Sets the budget for the memory of all sessions that share it. Default: [`MemoryBudget::process`], which is half of
+    /// the memory of the machine or container, for everything in the process.
+    pub fn memory_budget(mut self, budget: &MemoryBudget) -> Self {
+        self.options.memory_budget = budget.clone();
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -22,7 +22,7 @@ const KEPT_INBOX_CAPACITY: usize = 16;
 /// What the handles and the task of a session share.
 pub(super) struct Shared {
     pub(super) session: Session,
-    pub(super) peer_address: Option<SocketAddr>,
+    pub(super) address: Option<IpAddr>,
     state: Mutex<State>,
 }
 
@@ -43,8 +43,8 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(session: Session, peer_address: Option<SocketAddr>) -> Self {
-        Self { session, peer_address, state: Mutex::default() }
+    pub(super) fn new(session: Session, address: Option<IpAddr>) -> Self {
+        Self { session, address, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -153,7 +153,7 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket")
             .field("transport", &self.session.transport())
-            .field("peer_address", &self.peer_address)
+            .field("address", &self.address)
             .field("closed", &self.close_cause())
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::task::Poll;
@@ -168,11 +168,19 @@ impl Sender {
         poll_fn(|cx| self.0.poll_upgraded(cx)).await
     }
 
-    /// Returns the address of the peer, if the HTTP server provides it; the server's own listener does. If the client
-    /// connects through a proxy, this is the address of the proxy.
+    /// Returns the address of the client, if the HTTP server provides it; the server's own listener does. If the client
+    /// connects through one of the [trusted proxies](super::ServerBuilder::trusted_proxies), this is the address that the
+    /// proxy reports. If it connects through any other proxy, this is the address of the proxy.
     #[must_use]
-    pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.0.peer_address
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
+    /// Returns the revision of the protocol: 4, or 3 if the server allows it
+    /// ([`ServerBuilder::allow_eio3`](super::ServerBuilder::allow_eio3)).
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        self.0.session.protocol()
     }
 
     /// Returns the number of bytes that are queued and not yet written.

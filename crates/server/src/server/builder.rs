@@ -172,8 +172,6 @@ impl Builder {
             shared: common,
             adapter,
             http,
-            trusted_proxies: options.trusted_proxies.clone(),
-            address_limits: options.address_limits.clone(),
             proxy_protocol,
             #[cfg(feature = "tls")]
             tls,

@@ -35,14 +35,8 @@ impl Server {
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let SocketIoApplication { http, trusted_proxies, address_limits, proxy_protocol, .. } =
-            self.application();
-        let mut listener = Listener::bind(addresses, http.clone())
-            .await?
-            .address_limits(address_limits, trusted_proxies.clone());
-        if *proxy_protocol {
-            listener = listener.proxy_protocol(trusted_proxies.clone());
-        }
+        let SocketIoApplication { http, proxy_protocol, .. } = self.application();
+        let listener = self.0.bind(addresses, http.clone(), *proxy_protocol).await?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.application().tls {
             return Ok(listener.tls(tls.clone()));
