@@ -1,74 +1,38 @@
-//! The engine without Socket.IO, for clients of Engine.IO 3. `reference-engine.js` is the same program on the Node package
+//! The engine without Socket.IO, with the API for programs. `reference-engine.js` is the same program on the Node package
 //! `engine.io`, and has the description.
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
-use std::task::Context;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::request::Parts;
-use net::{HttpLimits, Listener};
-use tidewire_engineio::{
-    Application, CloseReason, Engine, Handler, InitialPacket, Message, Options, Session, Time,
-};
+use http::Request;
+use tidewire_engineio::Cors;
+use tidewire_engineio::server::{SendError, Sender, Server, Socket};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The sessions that have ended, with their reasons, and those who want to know one.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<EndsInner>>);
+
 #[derive(Default)]
-struct Ends {
-    reasons: HashMap<String, String>,
-    waiting: Vec<(String, Session)>,
+struct EndsInner {
+    reasons: HashMap<String, &'static str>,
+    waiting: Vec<(String, Sender)>,
 }
 
-struct Program(Arc<Mutex<Ends>>);
-
-struct Conversation {
-    session: Session,
-    ends: Arc<Mutex<Ends>>,
-}
-
-impl Application for Program {
-    type Handler = Conversation;
-
-    fn on_open(&self, _: &Engine<Self>, session: Session, _: Parts) -> Conversation {
-        Conversation { session, ends: Arc::clone(&self.0) }
-    }
-}
-
-impl Handler for Conversation {
-    fn on_message(&mut self, message: Message<'_>, _: Time, _: &mut Context<'_>) {
-        let text = match message {
-            Message::Binary(data) => return self.session.send_binary(&data),
-            Message::Text(text) => text,
-        };
-        match text.strip_prefix("why ") {
-            Some(sid) => {
-                let mut ends = self.ends.lock().expect("no panic");
-                match ends.reasons.get(sid) {
-                    Some(reason) => self.session.send_text(reason),
-                    None => ends.waiting.push((sid.to_owned(), self.session.clone())),
-                }
-            }
-            None if text == "two" => {
-                self.session.send_text("€");
-                self.session.send_binary(&[1, 2, 3, 4]);
-            }
-            None if text == "close" => {
-                self.session.send_text("bye");
-                self.session.close();
-            }
-            None => self.session.send_text(text),
-        }
+impl Ends {
+    fn lock(&self) -> MutexGuard<'_, EndsInner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn on_close(&mut self, reason: CloseReason, _: Time, _: &mut Context<'_>) {
-        let mut ends = self.ends.lock().expect("no panic");
-        let sid = self.session.id().as_str();
-        for (_, session) in ends.waiting.iter().filter(|(wanted, _)| wanted == sid) {
-            session.send_text(&reason.to_string());
+    fn add(&self, id: &str, reason: &'static str) {
+        let mut ends = self.lock();
+        for (_, sender) in ends.waiting.iter().filter(|(wanted, _)| wanted == id) {
+            // It may be closed.
+            let _ = sender.try_send(reason);
         }
-        ends.reasons.insert(sid.to_owned(), reason.to_string());
+        ends.reasons.insert(id.to_owned(), reason);
     }
 }
 
@@ -80,15 +44,26 @@ async fn main() -> std::io::Result<()> {
     let number =
         |name, default| arguments.get(name).map_or(default, |value| value.parse().expect("a number"));
 
-    let initial_packet = arguments.get("initial-packet").map(|text| InitialPacket::from(*text));
-    let mut options = Options { allow_eio3: true, initial_packet, ..Options::default() };
-    options.protocol.ping_interval = Duration::from_millis(number("ping-interval", 25_000));
-    options.protocol.ping_timeout = Duration::from_millis(number("ping-timeout", 20_000));
-    options.protocol.max_payload = usize::try_from(number("max-payload", 1_000_000)).expect("a size");
-    let engine = Engine::new(options, Program(Arc::default()));
+    let mut builder = Server::builder()
+        .allow_eio3(true)
+        .cors(Cors::any())
+        .ping_interval(Duration::from_millis(number("ping-interval", 25_000)))
+        .ping_timeout(Duration::from_millis(number("ping-timeout", 20_000)))
+        .max_http_buffer_size(usize::try_from(number("max-payload", 1_000_000)).expect("a length"));
+    if let Some(packet) = arguments.get("initial-packet") {
+        builder = builder.initial_packet((*packet).to_owned());
+    }
+    let ends = Ends::default();
+    let server = builder.build(move |mut socket: Socket, request: Request<()>| {
+        let ends = ends.clone();
+        async move {
+            let handled = handle(&mut socket, &request, &ends).await;
+            ends.add(socket.id(), socket.closed().await.reason().as_str());
+            handled
+        }
+    });
 
-    let address = arguments.get("listen").copied().unwrap_or("127.0.0.1:0");
-    let listener = Listener::bind(address, HttpLimits::default()).await?;
+    let listener = server.bind(arguments.get("listen").copied().unwrap_or("127.0.0.1:3000")).await?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -97,9 +72,58 @@ async fn main() -> std::io::Result<()> {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
-        engine.close();
     };
-    listener.serve(engine.service(), stop).await;
-    engine.closed(Duration::from_secs(5)).await;
+    server.serve(listener, stop).await;
+    Ok(())
+}
+
+async fn handle(socket: &mut Socket, request: &Request<()>, ends: &Ends) -> Result<(), SendError> {
+    while let Some(message) = socket.recv().await {
+        let text = message.as_text().unwrap_or_default().to_owned();
+        let (command, argument) = text.split_once(' ').unwrap_or((&text, ""));
+        match command {
+            "two" => {
+                socket.send("€").await?;
+                socket.send(&[1, 2, 3, 4]).await?;
+            }
+            "send" => {
+                for number in 0..argument.parse().unwrap_or(0_u32) {
+                    socket.send(number.to_string()).await?;
+                }
+                socket.send(&[1, 2, 3]).await?;
+            }
+            "slow" => {
+                for _ in 0..argument.parse().unwrap_or(0_u32) {
+                    socket.send("x".repeat(10_000)).await?;
+                }
+            }
+            "about" => {
+                let name = request.headers().get("x-name").and_then(|name| name.to_str().ok());
+                let name = name.map_or("null".to_owned(), |name| format!("\"{name}\""));
+                let (url, transport) = (request.uri(), socket.transport().name());
+                let about = format!(r#"{{"url":"{url}","name":{name},"transport":"{transport}"}}"#);
+                socket.send(about).await?;
+            }
+            "close" => {
+                socket.send("bye").await?;
+                socket.close();
+            }
+            "discard" => socket.close_discarding(),
+            "why" => {
+                let known = {
+                    let mut ends = ends.lock();
+                    let known = ends.reasons.get(argument).copied();
+                    if known.is_none() {
+                        ends.waiting.push((argument.to_owned(), socket.sender()));
+                    }
+                    known
+                };
+                if let Some(reason) = known {
+                    socket.send(reason).await?;
+                }
+            }
+            _ => socket.send(message).await?,
+        }
+    }
     Ok(())
 }
