@@ -18,25 +18,35 @@ mod axum_example;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod chat;
 
+#[path = "../../../examples/feed.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod feed;
+
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("in time")
 }
 
-/// A Socket.IO client that sends and receives literal packets.
+/// A Socket.IO or Engine.IO client that sends and receives literal packets.
 struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
     /// Connects to `/`. Returns the client and its socket id.
     async fn join(address: SocketAddr) -> (Self, String) {
-        let stream = TcpStream::connect(address).await.expect("it listens");
-        let url = "ws://localhost/socket.io/?EIO=4&transport=websocket";
-        let (stream, _) = soon(tokio_tungstenite::client_async(url, stream)).await.expect("a handshake");
-        let mut client = Self(stream);
-        client.recv().await;
+        let mut client = Self::open(address, "/socket.io/").await;
         client.send("40").await;
         let reply = client.recv().await;
         let id = reply.strip_prefix("40{\"sid\":\"").and_then(|rest| rest.get(..20)).expect(&reply);
         (client, id.to_owned())
+    }
+
+    /// Opens an Engine.IO session.
+    async fn open(address: SocketAddr, path: &str) -> Self {
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let url = format!("ws://localhost{path}?EIO=4&transport=websocket");
+        let (stream, _) = soon(tokio_tungstenite::client_async(url, stream)).await.expect("a handshake");
+        let mut client = Self(stream);
+        assert!(client.recv().await.starts_with('0'));
+        client
     }
 
     async fn send(&mut self, packet: &str) {
@@ -81,4 +91,31 @@ async fn the_axum_example_serves_events_and_requests_on_one_port() {
     let mut response = String::new();
     soon(stream.read_to_string(&mut response)).await.expect("a response");
     assert!(response.ends_with("\r\n\r\nSocket.IO is at /socket.io/\n"), "{response}");
+}
+
+#[tokio::test]
+async fn the_feed_example_passes_what_is_published_to_the_subscribers() {
+    let server = feed::feed();
+    let listener = server.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
+    let mut ann = Client::open(address, "/engine.io/").await;
+    let mut bob = Client::open(address, "/engine.io/").await;
+    for client in [&mut ann, &mut bob] {
+        client.send("4subscribe weather").await;
+        assert_eq!(client.recv().await, "4subscribed weather");
+    }
+    ann.send("4publish weather it rains").await;
+    assert_eq!(ann.recv().await, "4weather it rains");
+    assert_eq!(bob.recv().await, "4weather it rains");
+    drop(ann);
+    bob.send("4publish news nobody hears this").await;
+    bob.send("4publish weather it snows").await;
+    assert_eq!(bob.recv().await, "4weather it snows");
+    for number in 1..100 {
+        bob.send(&format!("4subscribe {number}")).await;
+        assert_eq!(bob.recv().await, format!("4subscribed {number}"));
+    }
+    bob.send("4subscribe 100").await;
+    assert_eq!(bob.recv().await, "4error: too many topics");
 }
