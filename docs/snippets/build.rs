@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The values that the fragments of a document use without defining them, as parameters of a function.
-const PARAMETERS: [(&str, &str); 5] = [
+const PARAMETERS: [(&str, &str); 6] = [
     ("README", ""),
     ("deployment", ""),
+    ("engineio", "mut members: Vec<Sender>, news: &str, server: Server, mut socket: Socket"),
     ("guide", "io: Server"),
     ("limits", ""),
     (

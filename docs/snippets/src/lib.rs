@@ -13,6 +13,7 @@ macro_rules! document {
 }
 
 document!(deployment, "deployment.md");
+document!(engineio, "engineio.md");
 document!(guide, "guide.md");
 document!(limits, "limits.md");
 document!(readme, "README.md");
