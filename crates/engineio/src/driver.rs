@@ -85,8 +85,9 @@ impl<A: Application> Driver<A> {
             return false;
         }
         let wants_input = self.dispatcher.wants_input();
-        // The heartbeat goes on while the handler itself waits for the client.
-        let suspends_heartbeat = !wants_input && !self.dispatcher.waits_for_client();
+        // The handler may accept nothing because it waits for the capacity to send. The heartbeat then goes on, so that a
+        // client that reads nothing cannot make it wait for ever.
+        let suspends_heartbeat = !wants_input && !self.guard.session.outbox().has_capacity_waiters();
         self.dispatcher.machine.set_read_paused(suspends_heartbeat, now);
         if !wants_input {
             return false;

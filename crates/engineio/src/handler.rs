@@ -75,18 +75,12 @@ pub trait Handler: Send + Unpin + 'static {
     }
 
     /// Returns whether the handler accepts more messages now. While it returns `false`, the engine reads nothing from
-    /// the transport, and does not close the session for a missing pong. Default `true`.
+    /// the transport, and does not close the session for a missing pong, unless a task waits for the capacity to send
+    /// to the client ([`Session::poll_capacity`]). Default `true`.
     ///
     /// The engine checks this whenever it polls the session's task. If the result changes to `true` at any other time,
     /// for instance because of another task, call [`Session::wake`].
     fn wants_input(&self) -> bool {
         true
-    }
-
-    /// Returns whether the handler accepts no message because it waits for the client, for instance for capacity to
-    /// send. The heartbeat then goes on, so that a client that reads nothing cannot make the handler wait for ever.
-    /// The engine checks this only if [`wants_input`](Self::wants_input) returns `false`. Default `false`.
-    fn waits_for_client(&self) -> bool {
-        false
     }
 }

@@ -57,11 +57,6 @@ impl<H: Handler> PacketDispatcher<H> {
         self.handler.wants_input()
     }
 
-    /// Returns whether the handler waits for the client.
-    pub(crate) fn waits_for_client(&self) -> bool {
-        self.handler.waits_for_client()
-    }
-
     /// Records what goes wrong, before the session is closed for it.
     pub(crate) fn describe_close(&self, description: impl Into<Box<str>>) {
         self.session.describe_close(description);

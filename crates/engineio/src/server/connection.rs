@@ -34,8 +34,6 @@ struct State {
     /// The engine does not read, because the inbox is not empty.
     is_paused: bool,
     receiver: Option<Waker>,
-    /// The number of calls that wait for capacity to send.
-    waiting_sends: usize,
     has_upgraded: bool,
     close_cause: Option<CloseCause>,
     /// The tasks that wait for the upgrade or for the end.
@@ -99,20 +97,6 @@ impl Shared {
         self.state().close_cause.clone()
     }
 
-    /// Records that a call waits for capacity to send, until the guard is dropped.
-    pub(super) fn begin_waiting_send(&self) -> WaitingSend<'_> {
-        let is_paused = {
-            let mut state = self.state();
-            state.waiting_sends += 1;
-            state.is_paused
-        };
-        if is_paused {
-            // The engine's task must resume the heartbeat.
-            self.session.wake();
-        }
-        WaitingSend(self)
-    }
-
     /// Stores a message. Returns the waker of the task that waits for it.
     fn push(&self, message: Message<'static>) -> Option<Waker> {
         let mut state = self.state();
@@ -156,15 +140,6 @@ impl fmt::Debug for Shared {
             .field("address", &self.address)
             .field("closed", &self.close_cause())
             .finish_non_exhaustive()
-    }
-}
-
-/// A call that waits for capacity to send.
-pub(super) struct WaitingSend<'a>(&'a Shared);
-
-impl Drop for WaitingSend<'_> {
-    fn drop(&mut self) {
-        self.0.state().waiting_sends -= 1;
     }
 }
 
@@ -219,10 +194,6 @@ impl handler::Handler for Connection {
         let mut state = self.shared.state();
         state.is_paused = !state.inbox.is_empty();
         !state.is_paused
-    }
-
-    fn waits_for_client(&self) -> bool {
-        self.shared.state().waiting_sends > 0
     }
 }
 

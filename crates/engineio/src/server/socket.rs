@@ -90,7 +90,6 @@ impl Sender {
     pub async fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), SendError> {
         let message = message.into();
         let session = &self.0.session;
-        let mut waiting = None;
         poll_fn(|cx| {
             loop {
                 match session.try_send_packet(message.as_packet()) {
@@ -98,7 +97,6 @@ impl Sender {
                     Err(PushError::Closed) => return Poll::Ready(Err(SendError)),
                     Err(PushError::Full) => {}
                 }
-                waiting.get_or_insert_with(|| self.0.begin_waiting_send());
                 match session.poll_capacity(message.max_framed_len(), cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(SendError)),

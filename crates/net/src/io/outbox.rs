@@ -212,10 +212,22 @@ impl<F: Copy> Outbox<F> {
         if state.phase == Phase::Open && state.queue.len() + state.in_flight <= at_most {
             return Poll::Ready(Ok(()));
         }
+        let is_first = state.capacity_waiters.is_empty();
         if !state.capacity_waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
             state.capacity_waiters.push(cx.waker().clone());
         }
+        drop(state);
+        if is_first {
+            self.notify();
+        }
         Poll::Pending
+    }
+
+    /// For the driver: returns whether a task waits for capacity, or has waited since there was none. The first task that
+    /// waits [notifies](Self::notify) the driver.
+    #[must_use]
+    pub fn has_capacity_waiters(&self) -> bool {
+        !self.state().capacity_waiters.is_empty()
     }
 
     /// Sets [`OutboxSignals::notified`] and wakes the driver, for an event that is not in the queue.

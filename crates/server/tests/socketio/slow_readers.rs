@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire_server::{DisconnectReason, EmitError, Server, Socket, State};
+use tidewire_server::{DisconnectReason, EmitError, Limits, Server, Socket, State};
 
 use crate::support::{Client, Gate, Joined, Log, Program, program, serve, until};
 
@@ -201,4 +201,27 @@ async fn a_client_that_requests_much_at_once_and_reads_it_is_not_a_slow_reader()
     for _ in 0..100 {
         assert_eq!(client.recv().await.map(|packet| packet.len()), Some(ANSWER + 15));
     }
+}
+
+/// Events that wait suspend the heartbeat. A handler that waits for the client itself must not do so: the client could
+/// keep it, and its connection, for ever.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_floods_and_reads_nothing_cannot_make_emit_wait_wait_for_ever() {
+    let (builder, mut program) = program();
+    let io = builder
+        .max_write_buffer_size(LIMIT)
+        .ping_interval(Duration::from_secs(1))
+        .ping_timeout(Duration::from_secs(2))
+        .limits(Limits { max_queued_events: 1, ..Limits::default() })
+        .build();
+    io.on("flood", async |socket: Socket, log: State<Log>| {
+        while socket.emit_wait("event", format!("{:1000}", "")).await.is_ok() {}
+        log.say("the handler goes on");
+    });
+    io.on_disconnect(async |reason: DisconnectReason, log: State<Log>| log.say(reason));
+    let mut client = Client::join_in_memory(&io, 1_024).await;
+    for _ in 0..3 {
+        client.send(r#"42["flood"]"#).await;
+    }
+    program.lines.expect(["the handler goes on", "ping timeout"]).await;
 }
