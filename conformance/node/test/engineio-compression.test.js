@@ -5,7 +5,7 @@ import { gunzipSync, inflateSync } from "node:zlib";
 import { Fetch } from "socket.io-client";
 import { PollingSession, request } from "../support/http.js";
 import { startConformanceServer } from "../support/server.js";
-import { serverForTests } from "../support/suite.js";
+import { ours, serverForTests } from "../support/suite.js";
 import { next } from "../support/wait.js";
 
 const LONG = "é".repeat(1_000);
@@ -39,6 +39,12 @@ describe("compression of long-polling", () => {
       assert.ok(bytes.length < 200, `${bytes.length} bytes`);
     });
   }
+
+  // Node sends it in chunks.
+  ours("says how long the compressed body is", async () => {
+    const { headers, bytes } = await polled(LONG, "gzip");
+    assert.equal(headers["content-length"], String(bytes.length));
+  });
 
   for (const acceptEncoding of [undefined, "br", "identity", "gzip;q=0", "gzip;q=0, deflate;q=0"]) {
     it(`sends text to a client that accepts ${acceptEncoding ?? "nothing"}`, async () => {

@@ -5,8 +5,9 @@ import { request as httpRequest } from "node:http";
 import { connect as tcpConnect } from "node:net";
 import { describe, it } from "node:test";
 import { PollingSession, RECORD_SEPARATOR, request } from "../support/http.js";
+import { textOf } from "../support/http2.js";
 import { startConformanceServer } from "../support/server.js";
-import { reasonFor, serverForTests } from "../support/suite.js";
+import { ours, reasonFor, serverForTests } from "../support/suite.js";
 
 const SESSION_UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
 
@@ -258,5 +259,23 @@ describe("long-polling", () => {
     await session.post("1");
     const response = await request(session.url);
     assert.deepEqual([response.status, response.body], [400, SESSION_UNKNOWN]);
+  });
+});
+
+describe("a POST that is still arriving when its session ends", () => {
+  const server = serverForTests(startConformanceServer, { args: ["--ping-interval", "100", "--ping-timeout", "300"] });
+
+  // Node destroys the connection.
+  ours("gets a response", async () => {
+    const watcher = await server.connect("websocket");
+    const session = await PollingSession.join(server.url);
+    const reason = reasonFor(watcher, session.socketId);
+    const { hostname, port, pathname, search } = session.url;
+    const stream = tcpConnect(Number(port), hostname);
+    stream.write(`POST ${pathname}${search} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 7\r\n\r\n42[`);
+    assert.equal(await reason, "ping timeout");
+    stream.write('"a"]');
+    const [head, body] = (await textOf(stream)).split("\r\n\r\n");
+    assert.deepEqual([head.split("\r\n")[0], body], ["HTTP/1.1 400 Bad Request", SESSION_UNKNOWN]);
   });
 });
