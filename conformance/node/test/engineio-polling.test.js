@@ -246,6 +246,17 @@ describe("long-polling", () => {
     await assertGone(session);
   });
 
+  it("ends the session when the client abandons a POST in the middle of its body", async () => {
+    const { session, reason } = await watched();
+    const { hostname, port, pathname, search } = session.url;
+    const stream = tcpConnect(Number(port), hostname);
+    stream.write(`POST ${pathname}${search} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n`);
+    await once(stream, "data"); // the server reads the body
+    stream.end("42[");
+    assert.equal(await reason, "transport error");
+    await assertGone(session);
+  });
+
   it("closes by a noop and a close packet after a protocol violation", async () => {
     const { session, reason } = await watched();
     await session.post("40"); // connected already

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use tidewire_engineio::{CloseReason, Options};
 
 use crate::support::{Seen, Server, soon};
@@ -43,6 +44,26 @@ async fn a_closed_session_whose_client_never_polls_again_is_forgotten_in_time() 
     opened.expect_end(CloseReason::ForcedClose).await;
     server.expect_no_sessions().await;
     client.expect_unknown().await;
+}
+
+#[tokio::test]
+async fn a_closed_session_waits_thirty_seconds_for_its_last_poll() {
+    for (seconds, status, body) in
+        [(29, 200, "6\x1e1"), (31, 400, r#"{"code":1,"message":"Session ID unknown"}"#)]
+    {
+        let mut server = Server::start(Options::default()).await;
+        let (client, mut opened) = server.open_polling().await;
+        // From here on, nothing needs a socket.
+        tokio::time::pause();
+        opened.session.close();
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let response = server.engine.handle(client.poll_request()).await;
+        assert_eq!(response.status(), status);
+        let collected = response.into_body().collect().await.expect("the body is in memory").to_bytes();
+        assert_eq!(collected, body, "after {seconds} s");
+        opened.expect_end(CloseReason::ForcedClose).await;
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test]
