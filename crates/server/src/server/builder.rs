@@ -19,7 +19,8 @@ use crate::namespace::Namespace;
 use crate::socket::Socket;
 
 /// Configures a server. Options that the Node package also has use its names and defaults. The exception is
-/// [`per_message_deflate`](Self::per_message_deflate): its [`DeflateOptions`] have other defaults than Node.
+/// [`per_message_deflate`](Self::per_message_deflate): its [`DeflateOptions`](crate::DeflateOptions) have other defaults
+/// than Node.
 pub struct Builder {
     options: Options,
     limits: Limits,
