@@ -36,8 +36,10 @@ describe("engine.io-client 3 with JSONP", () => {
   });
 
   ours("gets scripts that browsers execute, and take for nothing else", () => {
-    assert.ok(scripts.length > 10);
-    for (const { headers } of scripts) {
+    // The last request of a client that closes may be refused. That is JSON.
+    const accepted = scripts.filter(({ status }) => status === 200);
+    assert.ok(accepted.length > 10);
+    for (const { headers } of accepted) {
       assert.equal(headers["content-type"], "text/javascript; charset=UTF-8");
       assert.equal(headers["x-content-type-options"], "nosniff");
     }
