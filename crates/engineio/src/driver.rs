@@ -179,7 +179,7 @@ impl<A: Application> Driver<A> {
             bytes += self.dispatcher.handler.buffered();
         }
         if let Some(candidate) = &self.candidate {
-            bytes += candidate.memory(self.guard.session.outbox());
+            bytes += candidate.memory();
         }
         let budget = &self.guard.engine.options().memory_budget;
         if !self.memory.report(budget, bytes, cx, Waker::wake) {

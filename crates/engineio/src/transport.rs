@@ -80,7 +80,10 @@ impl SessionTransport {
     pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> usize {
         match self {
             Self::Polling(polling) => polling.memory() + outbox.memory(),
-            Self::WebSocket(websocket) => websocket.memory(outbox),
+            Self::WebSocket(websocket) if websocket.leaves_messages_in_outbox() => {
+                websocket.memory() + outbox.memory()
+            }
+            Self::WebSocket(websocket) => websocket.memory(),
             Self::Closed => 0,
         }
     }

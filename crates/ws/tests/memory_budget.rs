@@ -88,7 +88,7 @@ async fn a_compressed_message_counts_with_what_it_has_become() {
 
 /// A DEFLATE block without compression (RFC 1951 §3.2.4), which is not the last one.
 fn stored_block(bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).unwrap();
+    let length = u16::try_from(bytes.len()).expect("a short block");
     [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
 }
 

@@ -165,10 +165,14 @@ impl WebSocket {
     }
 
     #[inline]
-    pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> usize {
-        // Without compression, each turn moves all of the outbox here.
-        self.stream.memory()
-            + self.compressed.as_ref().map_or(0, |compressed| compressed.memory() + outbox.memory())
+    pub(crate) fn memory(&self) -> usize {
+        self.stream.memory() + self.compressed.as_ref().map_or(0, |compressed| compressed.memory())
+    }
+
+    /// Returns whether messages may wait in the outbox. Without compression, each turn moves all of them here.
+    #[inline]
+    pub(super) fn leaves_messages_in_outbox(&self) -> bool {
+        self.compressed.is_some()
     }
 
     pub(super) fn abort(&mut self, now: Time) -> bool {
