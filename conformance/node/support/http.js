@@ -5,7 +5,7 @@ import { within } from "./wait.js";
 
 /** Sends one request on a new connection. Returns `{ status, headers, bytes, body }`; `body` is the bytes as text. */
 export function request(url, { method = "GET", headers = {}, body } = {}) {
-  const answer = new Promise((resolve, reject) => {
+  const received = new Promise((resolve, reject) => {
     const outgoing = httpRequest(url, { method, headers, agent: false }, (response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
@@ -18,7 +18,7 @@ export function request(url, { method = "GET", headers = {}, body } = {}) {
     outgoing.on("error", reject);
     outgoing.end(body);
   });
-  return within(10_000, `the answer to ${method} ${url}`, answer);
+  return within(10_000, `the response to ${method} ${url}`, received);
 }
 
 /**
@@ -27,21 +27,21 @@ export function request(url, { method = "GET", headers = {}, body } = {}) {
  */
 export function exchange(url, text) {
   const { hostname, port } = new URL(url);
-  const answer = new Promise((resolve, reject) => {
+  const response = new Promise((resolve, reject) => {
     const stream = tcpConnect(Number(port), hostname, () => stream.write(text));
     let received = "";
     stream.setEncoding("latin1");
     stream.on("data", (chunk) => {
       received += chunk;
       if (complete(received)) {
-        resolve(parseAnswer(received));
+        resolve(parseResponse(received));
         stream.destroy();
       }
     });
-    stream.on("close", () => resolve(parseAnswer(received)));
+    stream.on("close", () => resolve(parseResponse(received)));
     stream.on("error", reject);
   });
-  return within(10_000, "the answer to a raw request", answer);
+  return within(10_000, "the response to a raw request", response);
 }
 
 function complete(received) {
@@ -51,7 +51,7 @@ function complete(received) {
   return received.startsWith("HTTP/1.1 101") || (length !== undefined && received.length >= end + 4 + Number(length));
 }
 
-function parseAnswer(received) {
+function parseResponse(received) {
   const [head, ...rest] = received.split("\r\n\r\n");
   const [statusLine, ...lines] = head.split("\r\n");
   const headers = {};
@@ -82,9 +82,9 @@ export function engineUrl(base, query = {}) {
 /** A long-polling session whose requests the test sends itself. */
 export class PollingSession {
   static async open(base) {
-    const answer = await request(engineUrl(base));
+    const response = await request(engineUrl(base));
     const session = new PollingSession();
-    session.handshake = JSON.parse(answer.body.slice(1));
+    session.handshake = JSON.parse(response.body.slice(1));
     session.sid = session.handshake.sid;
     session.url = engineUrl(base, { sid: session.sid });
     return session;

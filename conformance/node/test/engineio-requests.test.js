@@ -41,25 +41,25 @@ describe("a request to Engine.IO", () => {
 
   for (const [what, method, query, body] of REFUSALS) {
     it(`is refused for ${what}`, async () => {
-      const answer = await request(engineUrl(server.url, query), { method });
-      assert.equal(answer.status, 400);
-      assert.equal(answer.headers["content-type"], "application/json");
-      assert.equal(answer.body, body);
+      const response = await request(engineUrl(server.url, query), { method });
+      assert.equal(response.status, 400);
+      assert.equal(response.headers["content-type"], "application/json");
+      assert.equal(response.body, body);
     });
   }
 
   it("is refused in another revision than that of its session, which lives on", async () => {
     const session = await PollingSession.join(server.url);
-    const answer = await request(engineUrl(server.url, { EIO: "3", sid: session.sid }));
-    assert.deepEqual([answer.status, answer.body], [400, BAD_REQUEST]);
+    const response = await request(engineUrl(server.url, { EIO: "3", sid: session.sid }));
+    assert.deepEqual([response.status, response.body], [400, BAD_REQUEST]);
     await session.post('420["message","hello"]');
     assert.match((await session.get()).body, /Echo: hello/);
   });
 
   it("is refused over polling for a session that began as a WebSocket", async () => {
     const webSocket = await openEngine(server.url);
-    const answer = await request(engineUrl(server.url, { sid: webSocket.handshake.sid }));
-    assert.deepEqual([answer.status, answer.body], [400, BAD_REQUEST]);
+    const response = await request(engineUrl(server.url, { sid: webSocket.handshake.sid }));
+    assert.deepEqual([response.status, response.body], [400, BAD_REQUEST]);
     webSocket.end();
   });
 
@@ -85,25 +85,25 @@ describe("a request to Engine.IO", () => {
     for (const character of ["\t", "é"]) assert.equal((await withOrigin(`http://a${character}b`)).status, 200);
   });
 
-  it("with another method on a live session is answered 500 and changes nothing", async () => {
+  it("with another method on a live session gets 500 and changes nothing", async () => {
     const session = await PollingSession.join(server.url);
-    const answer = await request(session.url, { method: "PUT" });
-    assert.deepEqual([answer.status, answer.body], [500, ""]);
+    const response = await request(session.url, { method: "PUT" });
+    assert.deepEqual([response.status, response.body], [500, ""]);
     await session.post('420["message","hello"]');
     assert.match((await session.get()).body, /Echo: hello/);
   });
 
   it("opens a session: the keys, their order, and the headers", async () => {
-    const answer = await request(engineUrl(server.url));
-    assert.equal(answer.status, 200);
+    const response = await request(engineUrl(server.url));
+    assert.equal(response.status, 200);
     assert.match(
-      answer.body,
+      response.body,
       /^0\{"sid":"[\w-]{20}","upgrades":\["websocket"\],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000\}$/,
     );
-    assert.equal(answer.headers["content-type"], "text/plain; charset=UTF-8");
-    assert.equal(answer.headers["content-length"], String(answer.body.length));
-    assert.equal(answer.headers["cache-control"], "no-store");
-    assert.equal(answer.headers["set-cookie"], undefined);
+    assert.equal(response.headers["content-type"], "text/plain; charset=UTF-8");
+    assert.equal(response.headers["content-length"], String(response.body.length));
+    assert.equal(response.headers["cache-control"], "no-store");
+    assert.equal(response.headers["set-cookie"], undefined);
   });
 
   it("opens a session of its own every time", async () => {
@@ -112,18 +112,18 @@ describe("a request to Engine.IO", () => {
   });
 
   it("opens a session if the session id is empty", async () => {
-    const answer = await request(engineUrl(server.url, { sid: "" }));
-    assert.equal(answer.status, 200);
-    assert.match(answer.body, /^0\{"sid"/);
+    const response = await request(engineUrl(server.url, { sid: "" }));
+    assert.equal(response.status, 200);
+    assert.match(response.body, /^0\{"sid"/);
     const webSocket = await openEngine(server.url, { sid: "" });
     assert.match(webSocket.handshake.sid, /^[\w-]{20}$/);
     webSocket.end();
   });
 
   it("may have a longer path", async () => {
-    const answer = await request(`${server.url}/socket.io/anything?EIO=4&transport=polling`);
-    assert.equal(answer.status, 200);
-    assert.match(answer.body, /^0\{"sid"/);
+    const response = await request(`${server.url}/socket.io/anything?EIO=4&transport=polling`);
+    assert.equal(response.status, 200);
+    assert.match(response.body, /^0\{"sid"/);
   });
 
   it("needs the slash after the path", async () => {
@@ -159,17 +159,17 @@ describe("an upgrade request to Engine.IO", () => {
     ["webtransport", { transport: "webtransport" }, "Transport unknown"],
   ]) {
     it(`is refused in plain words for ${what}`, async () => {
-      const answer = await upgrade(query);
-      assert.equal(answer.status, 400);
-      assert.equal(answer.headers["content-type"], "text/html");
-      assert.equal(answer.headers.connection, "close");
-      assert.equal(answer.body, message);
+      const response = await upgrade(query);
+      assert.equal(response.status, 400);
+      assert.equal(response.headers["content-type"], "text/html");
+      assert.equal(response.headers.connection, "close");
+      assert.equal(response.body, message);
     });
   }
 
   ours("is refused in plain words, before any 101, for another revision", async () => {
-    const answer = await upgrade({ EIO: "3" });
-    assert.deepEqual([answer.status, answer.body], [400, "Unsupported protocol version"]);
+    const response = await upgrade({ EIO: "3" });
+    assert.deepEqual([response.status, response.body], [400, "Unsupported protocol version"]);
   });
 
   it("never becomes a conversation in another revision", async () => {
@@ -193,11 +193,11 @@ describe("an upgrade request to Engine.IO", () => {
 
   it("without the needed headers is refused", async () => {
     const { pathname, search, host } = engineUrl(server.url, { transport: "websocket" });
-    const answer = await exchange(
+    const response = await exchange(
       server.url,
       `GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n`,
     );
-    assert.ok([400, 426].includes(answer.status), `status ${answer.status}`);
+    assert.ok([400, 426].includes(response.status), `status ${response.status}`);
   });
 
   it("opens a session without upgrades", async () => {
