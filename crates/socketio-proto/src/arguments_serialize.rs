@@ -9,7 +9,7 @@ use crate::value::Value;
 /// Serializes as a list of arguments. A program can emit the arguments of an event again, including their binary data.
 ///
 /// Without attachments, the text of each argument is copied unchanged, at any nesting depth. With attachments, the text
-/// is parsed again, because the placeholders get new numbers. In this case, the nesting is limited to 128 levels.
+/// is parsed again, because the placeholders get new numbers. In this case, the nesting is limited to 127 levels.
 impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !self.attachments().is_empty() {

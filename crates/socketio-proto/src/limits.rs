@@ -4,7 +4,7 @@
 ///
 /// The length of a text message has no limit here. `max_payload` of Engine.IO already bounds it before the message
 /// reaches this crate. The depth of a JSON text needs no limit either: it is checked without recursion, with one bit
-/// per level, and deserializing stops at 128 levels.
+/// per level, and deserializing stops after 127 levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecoderLimits {

@@ -29,7 +29,7 @@ pub(crate) use self::parse::parse_prefix;
 /// buffers it before it selects a type (untagged and internally tagged enums, flattened structs), numbers have only the
 /// precision of `u64`, `i64` and `f64`.
 ///
-/// Nesting is limited to 128 levels, as in `serde_json`.
+/// Nesting is limited to 127 levels, as in `serde_json`.
 ///
 /// ```
 /// # use bytes::Bytes;

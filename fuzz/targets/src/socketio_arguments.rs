@@ -39,19 +39,14 @@ fn check(arguments: &Arguments<'_>) {
     let elements: Vec<&RawValue> = serde_json::from_str(&list).expect("the arguments are JSON");
     let elements: Vec<&str> = elements.into_iter().map(RawValue::get).collect();
     assert_eq!(elements.len(), arguments.len());
-    if elements.iter().any(|element| has_placeholder(element)) && !arguments.attachments().is_empty() {
-        check_reading_attachments(arguments, &elements);
-    } else {
+    if arguments.attachments().is_empty() {
         check_reading(arguments, &elements);
+    } else {
+        check_reading_attachments(arguments, &elements);
     }
     for value in elements.iter().filter_map(|element| serde_json::from_str::<Value>(element).ok()) {
         check_writing(&value);
     }
-}
-
-/// Returns whether the text may contain a placeholder.
-fn has_placeholder(element: &str) -> bool {
-    Tree::parse(element).map_or(true, |tree| !tree.all(&|tree| tree.placeholder().is_none()))
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -104,12 +99,28 @@ fn reads_alike<T: DeserializeOwned + Debug + PartialEq>(arguments: &Arguments<'_
     }
 }
 
-/// serde_json does not support attachments. Only a type that requests bytes gets them, and everything else stays
-/// unchanged.
+/// serde_json does not support attachments. A `serde_json::Value` is an error if there is one in it, and a `Value` is
+/// sent as it came.
 fn check_reading_attachments(arguments: &Arguments<'_>, elements: &[&str]) {
-    let values: Option<Vec<Value>> =
-        elements.iter().map(|element| serde_json::from_str(element).ok()).collect();
-    assert_eq!(arguments.deserialize_all().ok(), values);
+    let trees: Option<Vec<Tree>> = elements.iter().map(|element| Tree::parse(element).ok()).collect();
+    if let Some(trees) = trees {
+        let trees: Vec<Tree> = trees.into_iter().map(|tree| tree.resolved(arguments.attachments())).collect();
+        let attachments: usize = trees.iter().map(Tree::attachments).sum();
+        assert_eq!(arguments.deserialize_all::<Vec<Value>>().is_ok(), attachments == 0, "{trees:?}");
+        let values: Vec<socketio_proto::Value> = arguments.deserialize_all().expect("it holds everything");
+        let mut encoder = MessageEncoder::new();
+        match encode::event(&mut encoder, "/", None, "e", &values) {
+            Ok(message) => {
+                let list = message.text().split_once('[').map_or("", |(_, list)| list);
+                let list =
+                    list.split_once(',').map_or("", |(_, list)| list).strip_suffix(']').unwrap_or_default();
+                let sent: Vec<Bytes> = message.attachments().map(Bytes::copy_from_slice).collect();
+                let again = Tree::parse(list).expect("what is written can be read").resolved(&sent);
+                assert!(again.is_alike(&Tree::List(trees)), "{again:?}");
+            }
+            Err(error) => assert!(attachments > 10, "{error}"),
+        }
+    }
     for (index, bytes) in arguments.deserialize_all::<Vec<Option<Bytes>>>().into_iter().flatten().enumerate()
     {
         let tree = Tree::parse(elements[index]).expect("it was read as bytes");

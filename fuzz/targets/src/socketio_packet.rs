@@ -118,9 +118,8 @@ fn look_at(packet: &Packet<'static>, text_bytes: usize) {
         Packet::Event { namespace, ack, event } => {
             assert!(!RESERVED_EVENTS.contains(&event.name()));
             let attachments: usize = event.arguments().attachments().iter().map(Bytes::len).sum();
-            // The payload is part of the text. An unescaped name is at most half as long again: half of a surrogate
-            // pair has six bytes and becomes three bytes that are not UTF-8, which become U+FFFD three times.
-            assert!(2 * event.size() <= 5 * text_bytes + 2 * attachments, "{event:?}");
+            // The payload is part of the text. An unescaped name is never longer than its escapes.
+            assert!(event.size() <= 2 * text_bytes + attachments, "{event:?}");
             look_at_arguments(event.arguments());
             relay(namespace, *ack, event.name(), event.arguments());
         }
@@ -221,6 +220,8 @@ fn check_relay(
         }
         (Ok(tree), Err(EncodeError::TooManyAttachments { max })) => assert!(tree.attachments() > max),
         (Err(_), Err(EncodeError::Serialize { .. })) => {}
+        // serde_json counts the list of arguments as a level, and reads no numbers beyond `f64`.
+        (Err(_), Ok(packet)) => drop(arguments(packet)),
         (tree, sent) => panic!("{tree:?} became {sent:?}"),
     }
 }

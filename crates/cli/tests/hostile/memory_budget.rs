@@ -168,9 +168,9 @@ fn unfinished_messages_that_inflate_to_gigabytes_end_and_a_small_one_does_not() 
         closed += u32::from(frame.kind == DATA && frame.payload == close);
     }
     let more = server.peak_memory() - before;
-    // While the largest connections end, each thread may inflate one more message. Without the limit: 1,500 MB.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    assert!(more < 64 + 64 / 4 + 16 * threads + SLACK, "{more} MB");
+    // While the largest connections end, each thread may inflate one more message, and the allocator keeps some of what
+    // is free. Without the limit: 1,500 MB.
+    assert!(more < 300, "{more} MB");
     innocent.write(fragment(0x80 | CONTINUATION, &half));
     assert_eq!(
         innocent.receive().map(|(opcode, message)| (opcode, message.len())),

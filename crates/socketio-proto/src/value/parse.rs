@@ -9,7 +9,7 @@ use crate::scan::{ScanError, ScanObserver, scan_value_prefix};
 
 /// The maximum number of nested lists and objects, as in `serde_json`. A value is dropped, compared and written
 /// recursively, so deeper ones could overflow the stack.
-pub(super) const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 127;
 
 /// The reason why a text is not a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -41,9 +41,6 @@ fn verdict(text: &str, limits: &DecoderLimits) -> Option<Verdict> {
     }
     let payload = rest.trim_start_matches(|character: char| character.is_ascii_digit());
     let id = &rest[..rest.len() - payload.len()];
-    if !id.is_empty() {
-        id.parse::<u64>().ok()?;
-    }
     match kind {
         '0' | '1' if payload.is_empty() => return Some(Verdict::Complete),
         '1' => return None,
