@@ -50,6 +50,8 @@ struct Candidate {
     connected: bool,
     probed: bool,
     answered: bool,
+    /// The session has given it up, and the driver has not closed it yet.
+    abandoned: bool,
 }
 
 impl Run {
@@ -117,6 +119,10 @@ impl Run {
             12 => {
                 self.session.close();
                 self.program_closed = true;
+                // Only an upgrade that is about to happen still completes.
+                if let Some(candidate) = &mut self.candidate {
+                    candidate.abandoned |= !candidate.answered;
+                }
             }
             13 => match choices.int_in_range(0..=7_u8)? {
                 0 => self.session.handle_transport_closed(),
@@ -198,7 +204,10 @@ impl Run {
     fn take_from_candidate(&mut self, packet: &std::result::Result<Packet<'static>, ParseError>) {
         self.session.handle_candidate_packet(packet);
         if let Some(candidate) = &mut self.candidate {
-            candidate.answered = candidate.probed && *packet == Ok(Packet::Pong("probe"));
+            let is_answer = candidate.probed && !candidate.answered && *packet == Ok(Packet::Pong("probe"));
+            candidate.answered = is_answer && !candidate.abandoned;
+            // Any other packet ends it, also after the answer.
+            candidate.abandoned |= !candidate.answered;
         }
     }
 
@@ -212,7 +221,7 @@ impl Run {
             && candidate.since + self.settings.probe_timeout <= self.now
         {
             // The session abandons the candidate. The driver's next `poll_action` returns its close.
-            candidate.answered = false;
+            (candidate.answered, candidate.abandoned) = (false, true);
         }
         if state != ReadyState::Closed && self.session.ready_state() == ReadyState::Closed {
             assert!(is_due, "it ended before its deadline");
@@ -285,8 +294,13 @@ impl Run {
                 assert_eq!(transport, Transport::WebSocket);
                 assert_eq!(self.session.transport(), Transport::Polling);
                 assert!(self.settings.upgrade && self.opened && !self.program_closed);
-                let candidate =
-                    Candidate { since: self.now, connected: false, probed: false, answered: false };
+                let candidate = Candidate {
+                    since: self.now,
+                    connected: false,
+                    probed: false,
+                    answered: false,
+                    abandoned: false,
+                };
                 assert_eq!(self.candidate.replace(candidate), None, "one at a time");
                 self.candidates += 1;
                 assert_eq!(self.candidates, 1, "each is tried once");
