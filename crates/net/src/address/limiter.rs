@@ -25,8 +25,8 @@ const SHARDS: usize = 16;
 /// The most addresses that one shard knows, about a million in all shards.
 const MAX_NETWORKS_PER_SHARD: usize = 65_536;
 
-/// How often a shard is searched for addresses that have nothing open any more, but opened too much at once before. Only
-/// a new session starts the search.
+/// How often a shard is searched for addresses that have nothing open any more, but opened too much at once before.
+/// Only a new session starts the search. A full shard is searched earlier, unless the last search was in vain.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Counts what each address has open.
@@ -254,6 +254,9 @@ impl Table {
 struct Shard {
     networks: HashMap<u128, Slot>,
     last_sweep: Time,
+    /// The last search has found little to forget. Until the next regular one, searching for each new address would
+    /// cost too much.
+    is_crowded: bool,
 }
 
 #[derive(Debug)]
@@ -277,15 +280,18 @@ impl Slot {
 impl Shard {
     /// Forgets idle addresses from time to time. Returns whether there is room for this one.
     fn make_room(&mut self, network: u128, max_networks: usize, now: Time) -> bool {
+        // If more places are free after a search, so many new addresses must come before the next one that it is cheap.
+        let is_crowded = |networks: usize| networks >= max_networks - max_networks / 16;
         let is_full = self.networks.len() >= max_networks && !self.networks.contains_key(&network);
-        if is_full || now.saturating_since(self.last_sweep) >= SWEEP_INTERVAL {
+        if now.saturating_since(self.last_sweep) >= SWEEP_INTERVAL || (is_full && !self.is_crowded) {
             self.last_sweep = now;
             self.networks.retain(|_, slot| !slot.is_idle(now));
+            if is_full && is_crowded(self.networks.len()) {
+                // Then the rate of addresses without open sessions is forgotten.
+                self.networks.retain(|_, slot| slot.is_open());
+            }
             self.shrink();
-        }
-        if is_full && self.networks.len() >= max_networks {
-            // Who can use this many addresses is not limited by their debts.
-            self.networks.retain(|_, slot| slot.is_open());
+            self.is_crowded = is_crowded(self.networks.len());
         }
         !is_full || self.networks.len() < max_networks
     }

@@ -31,10 +31,11 @@ pub struct AddressLimits {
     /// knows which connection a request came on. Default 1,000.
     pub max_unauthenticated_per_connection: usize,
     /// The most HTTP connections of one address to a [`Listener`](crate::Listener) that are open at the same time. A
-    /// connection that has become a WebSocket does not count. At the limit, a further connection is closed at once.
-    /// Protects [`HttpLimits::max_connections`](crate::HttpLimits::max_connections) against one client that uses them up:
-    /// all others would wait. Default
-    /// 20,000.
+    /// connection that has become a WebSocket does not count. With the
+    /// [PROXY protocol](crate::Listener::proxy_protocol), the address is the one that the proxy reports. At the limit, a
+    /// further connection is closed at once. Protects
+    /// [`HttpLimits::max_connections`](crate::HttpLimits::max_connections) against one client that uses them up: all
+    /// others would wait. Default 20,000.
     pub max_connections: usize,
     /// Whether the limits also hold for addresses that are not public: loopback, private (RFC 1918), link-local, unique
     /// local (RFC 4193), and those that customers of a provider share (RFC 6598). Such a peer is often a proxy that the

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::address::TrustedProxies;
+use crate::address::{AddressPermit, ConnectionLimiter, TrustedProxies};
 use crate::http::limits::HttpLimits;
 use crate::http::listener::{PeerAddress, Shutdown};
 use crate::http::proxy_protocol::{ProxyHeaderError, read_proxy_header};
@@ -25,23 +25,37 @@ pub(super) enum Tls {}
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) proxies: Option<Arc<TrustedProxies>>,
+    /// The place of the peer among the connections of its address.
+    pub(super) permit: Option<AddressPermit>,
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
     pub(super) tls: Option<Tls>,
+}
+
+/// What the header of the PROXY protocol is checked against.
+pub(super) struct ProxyProtocol {
+    pub(super) proxies: Arc<TrustedProxies>,
+    /// Has admitted the proxy. It must also admit the client that the header names.
+    pub(super) limiter: Arc<ConnectionLimiter>,
+}
+
+/// A connection on which HTTP may begin.
+pub(super) struct Begun {
+    pub(super) stream: Stream,
+    /// `None` if a proxy has not reported it.
+    pub(super) peer: Option<PeerAddress>,
+    /// The place of the client, or of a proxy that has not reported one.
+    pub(super) permit: Option<AddressPermit>,
 }
 
 impl Accepted {
     /// Reads the header of the PROXY protocol and performs the TLS handshake, if they are enabled. Returns `None` if
-    /// that fails, takes too long, or the listener stops.
-    pub(super) async fn begin(
-        mut self,
-        limits: &HttpLimits,
-        shutdown: &mut Shutdown,
-    ) -> Option<(Stream, Option<PeerAddress>)> {
+    /// that fails, takes too long, the client in the header has too many connections, or the listener stops.
+    pub(super) async fn begin(mut self, limits: &HttpLimits, shutdown: &mut Shutdown) -> Option<Begun> {
         // Small messages must leave at once; this crate batches them itself. This fails only on a dead socket, and the
         // first read reports that.
         let _ = self.stream.set_nodelay(true);
-        let mut peer = Some(PeerAddress(self.peer));
-        if let Some(proxies) = &self.proxies {
+        let (mut peer, mut permit) = (Some(PeerAddress(self.peer)), self.permit);
+        if let Some(ProxyProtocol { proxies, limiter }) = &self.proxy_protocol {
             let header = accept_proxy_header(&mut self.stream, self.peer, proxies);
             let reported = tokio::select! {
                 reported = header => reported?,
@@ -49,9 +63,13 @@ impl Accepted {
                 () = shutdown.requested() => return None,
             };
             peer = reported.map(PeerAddress);
+            if let Some(client) = reported {
+                // A refusal has been logged.
+                permit = limiter.admit(client.ip()).ok()?;
+            }
         }
         let stream = accept_tls(self.stream, self.peer, self.tls, limits, shutdown).await?;
-        Some((stream, peer))
+        Some(Begun { stream, peer, permit })
     }
 }
 

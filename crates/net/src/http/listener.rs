@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
-use crate::address::{AddressLimits, AddressPermit, ConnectionLimiter, ConnectionSessions, TrustedProxies};
-use crate::http::accepted::{Accepted, Tls};
+use crate::address::{AddressLimits, ConnectionLimiter, ConnectionSessions, TrustedProxies};
+use crate::http::accepted::{Accepted, Begun, ProxyProtocol, Tls};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Rewind};
@@ -56,7 +56,7 @@ pub struct Listener {
     tls: Option<Tls>,
     /// The proxies from which connections begin with a PROXY protocol header.
     proxies: Option<Arc<TrustedProxies>>,
-    connection_limiter: ConnectionLimiter,
+    connection_limiter: Arc<ConnectionLimiter>,
 }
 
 impl Listener {
@@ -85,7 +85,7 @@ impl Listener {
             }
         }
         let connection_limiter = ConnectionLimiter::new(&AddressLimits::default(), TrustedProxies::default());
-        Self { listener, limits, tls: None, proxies: None, connection_limiter }
+        Self { listener, limits, tls: None, proxies: None, connection_limiter: Arc::new(connection_limiter) }
     }
 
     /// Serves only TLS. A client that sends an unencrypted HTTP request gets the status 400.
@@ -96,16 +96,17 @@ impl Listener {
         self
     }
 
-    /// Sets the limit on the connections of one address, [`AddressLimits::max_connections`], and the proxies, which it does
-    /// not hold for. Default: the limit of `AddressLimits::default()`, and no proxies.
+    /// Sets the limit on the connections of one address, [`AddressLimits::max_connections`], and the proxies, which it
+    /// does not hold for. With the [PROXY protocol](Self::proxy_protocol) it holds for the address in the header.
+    /// Default: the limit of `AddressLimits::default()`, and no proxies.
     #[must_use]
     pub fn address_limits(mut self, limits: &AddressLimits, proxies: TrustedProxies) -> Self {
-        self.connection_limiter = ConnectionLimiter::new(limits, proxies);
+        self.connection_limiter = Arc::new(ConnectionLimiter::new(limits, proxies));
         self
     }
 
-    /// Expects that each connection comes from one of `proxies` and begins with a header of the PROXY protocol, version 1
-    /// or 2, before TLS. The [`PeerAddress`] of its requests is then the address in the header. Other connections are
+    /// Expects that each connection comes from one of `proxies` and begins with a header of the PROXY protocol, version
+    /// 1 or 2, before TLS. The [`PeerAddress`] of its requests is then the address in the header. Other connections are
     /// closed: a client that connects directly could claim any address. The header must arrive in
     /// [`HttpLimits::header_read_timeout`].
     #[must_use]
@@ -175,9 +176,13 @@ impl Listener {
                         sessions: ConnectionSessions::default(),
                     };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
-                    let accepted = Accepted { stream, peer, proxies: self.proxies.clone(), tls };
+                    let proxy_protocol = self.proxies.as_ref().map(|proxies| ProxyProtocol {
+                        proxies: Arc::clone(proxies),
+                        limiter: Arc::clone(&self.connection_limiter),
+                    });
+                    let accepted = Accepted { stream, peer, permit: address, proxy_protocol, tls };
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
-                    let connection = serve_connection(accepted, service, limits, shutdown, (permit, address));
+                    let connection = serve_connection(accepted, service, limits, shutdown, permit);
                     tokio::spawn(connection);
                 }
                 Err(error) => {
@@ -219,16 +224,16 @@ fn serve_connection<S: HttpService>(
     mut service: WithPeer<S>,
     limits: HttpLimits,
     mut shutdown: Shutdown,
-    // Held until the connection ends. An HTTP/1.1 connection ends with an upgrade too; an HTTP/2 connection ends only
-    // when it closes.
-    permits: (Option<OwnedSemaphorePermit>, Option<AddressPermit>),
+    permit: Option<OwnedSemaphorePermit>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        // Moves the permits into the future, which keeps them until the end.
-        let _ = &permits;
         // Boxed, because this is short. Inline, its memory would be held as long as the connection lives.
-        let Some((stream, peer)) = Box::pin(accepted.begin(&limits, &mut shutdown)).await else { return };
+        let begun = Box::pin(accepted.begin(&limits, &mut shutdown)).await;
+        let Some(Begun { stream, peer, permit: address }) = begun else { return };
         service.peer = peer;
+        // Held until the connection ends. An HTTP/1.1 connection ends with an upgrade too; an HTTP/2 connection ends only
+        // when it closes.
+        let _permits = (permit, address);
         let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.is_http2_negotiated());
         let stream = ServerStream::new(stream, limits.write_timeout);
         if is_http2 {
@@ -437,6 +442,36 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[tokio::test]
+    async fn with_the_proxy_protocol_the_connections_of_the_reported_address_are_limited() {
+        async fn connect(listener: SocketAddr, client: &str) -> (TcpStream, io::Result<u8>) {
+            let mut proxy = TcpStream::connect(listener).await.unwrap();
+            let request =
+                format!("PROXY TCP4 {client} 192.0.2.1 1024 80\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            // A closed connection may be noticed here or below.
+            let _ = proxy.write_all(request.as_bytes()).await;
+            let response = proxy.read_u8().await;
+            (proxy, response)
+        }
+
+        let limits = AddressLimits { max_connections: 2, ..AddressLimits::default() };
+        let proxies = TrustedProxies::new(["127.0.0.1"]).unwrap();
+        let (address, _upgraded) = serve_with(HttpLimits::default(), |listener| {
+            listener.proxy_protocol(proxies.clone()).address_limits(&limits, proxies)
+        })
+        .await;
+        let (first, response) = connect(address, "203.0.113.1").await;
+        assert_eq!(response.unwrap(), b'H');
+        let (_second, response) = connect(address, "203.0.113.1").await;
+        assert_eq!(response.unwrap(), b'H');
+        assert!(connect(address, "203.0.113.1").await.1.is_err());
+        let (_other, response) = connect(address, "203.0.113.2").await;
+        assert_eq!(response.unwrap(), b'H');
+        drop(first);
+        // The listener notices the end a moment later.
+        while connect(address, "203.0.113.1").await.1.is_err() {}
     }
 
     #[tokio::test]

@@ -164,3 +164,21 @@ fn the_table_is_bounded() {
         assert_eq!(limiter.try_admit(network as u128, None, false, at(9)).is_err(), permit.is_some());
     }
 }
+
+#[test]
+fn a_table_full_of_open_sessions_is_searched_once_in_an_interval() {
+    let limits = AddressLimits { new_per_second: 1, ..AddressLimits::default() };
+    let limiter = AddressLimiter { max_networks_per_shard: 8, ..limiter(limits) };
+    let admit_many = |first: u128, now| {
+        let networks = first..first + 1_000;
+        let admitted = networks.map(|network| limiter.try_admit(network, None, false, now).unwrap());
+        admitted.flatten().collect::<Vec<_>>()
+    };
+    // The addresses that find no room have searched for it.
+    let open = admit_many(0, at(0));
+    assert_eq!(open.len(), SHARDS * 8);
+    // A search would now find that these addresses can be forgotten.
+    open.iter().for_each(|permit| permit.release_at(at(10)));
+    assert_eq!(admit_many(1_000, at(9_999)).len(), 0);
+    assert_eq!(admit_many(2_000, at(10_000)).len(), SHARDS * 8);
+}
