@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
-use net::{DeadlineTimer, MemoryReservation};
+use net::{DeadlineTimer, MEMORY_BUDGET_EXCEEDED, MemoryReservation};
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
@@ -192,6 +192,9 @@ impl<A: Application> Driver<A> {
         self.memory = MemoryReservation::default();
         let is_reading = self.transport.abort(now);
         self.session().outbox().close();
+        if !self.is_closed {
+            self.session().describe_close(MEMORY_BUDGET_EXCEEDED);
+        }
         self.close(CloseReason::TransportError, now, cx);
         if !is_reading {
             self.transport = SessionTransport::Closed;

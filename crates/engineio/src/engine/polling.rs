@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Full, LengthLimitError, Limited};
-use net::{MemoryBudget, MemoryReservation, PeerTimeout};
+use net::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryReservation, PeerTimeout};
 use tokio::sync::oneshot;
 use tower::BoxError;
 
@@ -150,7 +150,7 @@ async fn collect<B: Body<Error = BoxError>>(
 
 /// Closes a session that holds too much of the memory budget.
 fn close_for_memory(session: &Session) -> Response<Full<Bytes>> {
-    session.describe_close("the memory budget is exceeded");
+    session.describe_close(MEMORY_BUDGET_EXCEEDED);
     close_with(session, StatusCode::SERVICE_UNAVAILABLE)
 }
 

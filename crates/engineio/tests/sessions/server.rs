@@ -4,13 +4,13 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidewire_engineio::CloseReason;
 use tidewire_engineio::server::{
     CloseCause, Handler, Message, SendError, Sender, Server, ServerBuilder, Socket, TrySendError,
 };
+use tidewire_engineio::{CloseReason, MemoryBudget};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use ws_proto::{Event, Opcode};
+use ws_proto::{Event, FrameHeader, Opcode};
 
 use crate::support::{Polling, WebSocket, frame, frames, soon, until, with_small_buffers};
 
@@ -366,6 +366,26 @@ async fn the_close_cause_has_the_reason_of_node_and_says_what_went_wrong() {
     let overlap = "the client sent a poll while another one was waiting";
     assert_eq!(causes(&mut sockets).await, expected("transport error", overlap));
     drop(first);
+}
+
+#[tokio::test]
+async fn the_close_cause_names_the_memory_budget() {
+    let builder = Server::builder().memory_budget(&MemoryBudget::new(100_000));
+    let (_server, address, mut sockets) = start_passing(builder).await;
+
+    let mut client = open_websocket(address).await;
+    let mut of_websocket = next(&mut sockets).await;
+    let header = FrameHeader::unfragmented(Opcode::Text, 500_000);
+    let header = FrameHeader { masking_key: Some([0; 4]), ..header };
+    client.write(&[header.encode().as_ref(), &[b'4'; 200_000]].concat()).await;
+
+    let client = Polling::open(address).await;
+    let mut of_polling = next(&mut sockets).await;
+    assert_eq!(client.post("4".repeat(200_000)).await.status, 503);
+
+    for socket in [&mut of_websocket, &mut of_polling] {
+        assert_eq!(ended(socket).await.to_string(), "transport error: memory budget exceeded");
+    }
 }
 
 #[tokio::test]
