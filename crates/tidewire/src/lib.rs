@@ -52,10 +52,11 @@ pub mod server {
 pub mod engineio {
     pub use engineio::server::*;
     pub use engineio::{
-        AllowRequest, AllowedOrigins, CloseReason, ConnectionError, ConnectionErrorHook, Cookie,
-        CookiePriority, Cors, DeflateOptions, EngineLayer, EngineService, HeadersHook, Http2Limits,
-        HttpCompression, HttpLimits, InitialPacket, InvalidCookie, InvalidOrigin, Listener, Options,
-        PeerAddress, RequestError, SameSite, Settings, Transport, http,
+        AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, CloseReason, ConnectionError,
+        ConnectionErrorHook, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer, EngineService,
+        ForwardedHeader, HeadersHook, Http2Limits, HttpCompression, HttpLimits, Incoming, InitialPacket,
+        InvalidCookie, InvalidNetwork, InvalidOrigin, Listener, MemoryBudget, Options, PeerAddress,
+        RequestError, SameSite, Settings, Transport, TrustedProxies, http,
     };
     #[cfg(feature = "tls")]
     pub use engineio::{ServerTls, ServerTlsBuilder, TlsConfigError};

@@ -2,9 +2,14 @@ pub use axum::extract::Request as AxumRequest;
 pub use axum::middleware::Next;
 pub use axum::response::Response;
 pub use tidewire::engineio::http::HeaderValue;
+use std::net::IpAddr;
 pub use tidewire::engineio::{
-    AllowedOrigins, Cors, DeflateOptions, Message, SendError, Sender, Server, Socket, TrySendError,
+    AddressLimits, AllowedOrigins, ClientAddress, Cors, DeflateOptions, ForwardedHeader, MemoryBudget,
+    Message, SendError, Sender, Server, Socket, TrustedProxies, TrySendError,
 };
+// What a program needs to name in its own functions: the body of a request to `serve_with`, and an error of
+// `TrustedProxies::new`.
+pub use tidewire::engineio::{Incoming, InvalidNetwork};
 
 pub type Request = tidewire::engineio::http::Request<()>;
 
@@ -21,6 +26,10 @@ pub async fn respond(_socket: &Socket, _message: Message<'static>) -> Result<(),
 
 pub async fn token_is_valid(_token: &HeaderValue) -> bool {
     true
+}
+
+pub fn is_blocked(_address: IpAddr) -> bool {
+    false
 }
 
 pub async fn authenticate(request: AxumRequest, next: Next) -> Response {
