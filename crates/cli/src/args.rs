@@ -54,7 +54,13 @@ pub(crate) struct ServeArgs {
     pub(crate) trusted_proxy: Vec<String>,
 
     /// Header in which the trusted proxies report the address of a client
-    #[arg(long, value_name = "HEADER", env = "TIDEWIRE_FORWARDED_HEADER", default_value = "x-forwarded-for")]
+    #[arg(
+        long,
+        value_name = "HEADER",
+        env = "TIDEWIRE_FORWARDED_HEADER",
+        default_value = "x-forwarded-for",
+        requires = "trusted_proxy"
+    )]
     pub(crate) forwarded_header: ForwardedHeader,
 
     /// Accept only connections of trusted proxies that begin with a header of the PROXY protocol, version 1 or 2
@@ -133,6 +139,17 @@ mod tests {
         }
         for text in ["*", "example.com", "https://", "://x", "https://example.com/path"] {
             assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_of_trusted_proxies_need_a_trusted_proxy() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from([&["tidewire"], arguments].concat());
+        assert!(parse(&[]).is_ok());
+        for setting in [&["--forwarded-header", "forwarded"][..], &["--proxy-protocol"]] {
+            let error = parse(setting).expect_err("no proxy is trusted");
+            assert_eq!(error.kind(), clap::error::ErrorKind::MissingRequiredArgument);
+            assert!(parse(&[setting, &["--trusted-proxy", "127.0.0.1"]].concat()).is_ok(), "{setting:?}");
         }
     }
 
