@@ -90,12 +90,6 @@ pub struct Options {
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
     /// connection is closed. Default 16 MiB.
     pub max_write_buffer_size: usize,
-    /// The budget for the memory of all sessions that share it: unfinished messages and POST bodies, messages that wait
-    /// for a handler or for a client, and the heads of the requests that opened the sessions. Protects against many
-    /// clients that each stay below their own limits. When it is exceeded, the sessions that hold the most end as
-    /// `transport error`: a WebSocket with close code 1013, a POST with status 503. While the heads of requests take half
-    /// of it, a new session is rejected with status 503. Default: [`MemoryBudget::process`].
-    pub memory_budget: MemoryBudget,
     /// How long the body of a POST may take to arrive. Protects against bodies that arrive very slowly: at the limit, the
     /// response is 408, and the session ends. Default 30 s.
     pub http_request_body_timeout: Duration,
@@ -110,12 +104,6 @@ pub struct Options {
     /// once. Protects against clients that send endless handshakes and no other request: their sessions would fill the
     /// memory, or use up [`max_sessions`](Self::max_sessions). Default 50,000.
     pub max_half_open_sessions: usize,
-    /// The proxies in front of the server, which report the addresses of their clients. Default: none.
-    pub trusted_proxies: TrustedProxies,
-    /// Limits on the sessions of one client address. The requests of a [`Listener`](net::Listener) have an address. In
-    /// another HTTP server, a program inserts a [`ClientAddress`](net::ClientAddress) or a
-    /// [`PeerAddress`](net::PeerAddress) into the extensions of the requests; otherwise there are no such limits.
-    pub address_limits: AddressLimits,
     /// A half-open session is closed when the request heads of the polling sessions that have started after it, and its
     /// own, take more bytes than this. Protects against the same clients, if they send large heads: a session keeps the
     /// head of the request that opened it, and over HTTP/2 a head of 16 KiB takes 17 bytes to send. Default 64 MiB.
@@ -124,6 +112,18 @@ pub struct Options {
     /// A longer one is rejected with status 431. Nothing is cut, because a check of the application must not miss a
     /// header. Protects against large heads where the HTTP server has no such limit. Default 16 KiB, the limit of Node.
     pub max_handshake_size: usize,
+    /// The proxies in front of the server, which report the addresses of their clients. Default: none.
+    pub trusted_proxies: TrustedProxies,
+    /// Limits on the sessions of one client address. The requests of a [`Listener`](net::Listener) have an address. In
+    /// another HTTP server, a program inserts a [`ClientAddress`](net::ClientAddress) or a
+    /// [`PeerAddress`](net::PeerAddress) into the extensions of the requests; otherwise there are no such limits.
+    pub address_limits: AddressLimits,
+    /// The budget for the memory of all sessions that share it: unfinished messages and POST bodies, messages that wait
+    /// for a handler or for a client, and the heads of the requests that opened the sessions. Protects against many
+    /// clients that each stay below their own limits. When it is exceeded, the sessions that hold the most end as
+    /// `transport error`: a WebSocket with close code 1013, a POST with status 503. While the heads of requests take half
+    /// of it, a new session is rejected with status 503. Default: [`MemoryBudget::process`].
+    pub memory_budget: MemoryBudget,
 }
 
 impl Default for Options {
@@ -146,15 +146,15 @@ impl Default for Options {
             on_headers: None,
             on_connection_error: None,
             max_write_buffer_size: 16 * 1024 * 1024,
-            memory_budget: MemoryBudget::process().clone(),
             http_request_body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
             max_half_open_sessions: 50_000,
-            trusted_proxies: TrustedProxies::default(),
-            address_limits: AddressLimits::default(),
             max_half_open_bytes: 64 * 1024 * 1024,
             max_handshake_size: 16 * 1024,
+            trusted_proxies: TrustedProxies::default(),
+            address_limits: AddressLimits::default(),
+            memory_budget: MemoryBudget::process().clone(),
         }
     }
 }

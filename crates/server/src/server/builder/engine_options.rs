@@ -166,6 +166,23 @@ impl Builder {
         self
     }
 
+    /// Sets the limit for the request heads of half-open sessions: a half-open session is closed when its own head and
+    /// the heads of the polling sessions that have started after it take more bytes than this. Default 64 MiB.
+    #[must_use]
+    pub fn max_half_open_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_half_open_bytes = bytes;
+        self
+    }
+
+    /// Sets the most bytes of the head of a request that opens a session: its path, query and headers, which
+    /// [`Socket::handshake`](crate::Socket::handshake) keeps. A longer one is rejected with status 431. The server's own
+    /// listener also has [`HttpLimits::max_head_size`](crate::HttpLimits::max_head_size). Default 16 KiB.
+    #[must_use]
+    pub fn max_handshake_size(mut self, bytes: usize) -> Self {
+        self.options.max_handshake_size = bytes;
+        self
+    }
+
     /// Sets the proxies in front of the server, and the header in which they report the addresses of their clients.
     /// Default: none. Behind a proxy that is not named, all clients have the address of the proxy, in
     /// [`Handshake::address`](crate::Handshake::address) and for [`address_limits`](Self::address_limits).
@@ -188,23 +205,6 @@ impl Builder {
     #[must_use]
     pub fn address_limits(mut self, limits: AddressLimits) -> Self {
         self.options.address_limits = limits;
-        self
-    }
-
-    /// Sets the limit for the request heads of half-open sessions: a half-open session is closed when its own head and
-    /// the heads of the polling sessions that have started after it take more bytes than this. Default 64 MiB.
-    #[must_use]
-    pub fn max_half_open_bytes(mut self, bytes: usize) -> Self {
-        self.options.max_half_open_bytes = bytes;
-        self
-    }
-
-    /// Sets the most bytes of the head of a request that opens a session: its path, query and headers, which
-    /// [`Socket::handshake`](crate::Socket::handshake) keeps. A longer one is rejected with status 431. The server's own
-    /// listener also has [`HttpLimits::max_head_size`](crate::HttpLimits::max_head_size). Default 16 KiB.
-    #[must_use]
-    pub fn max_handshake_size(mut self, bytes: usize) -> Self {
-        self.options.max_handshake_size = bytes;
         self
     }
 
