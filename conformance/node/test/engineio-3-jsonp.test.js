@@ -84,7 +84,7 @@ describe("the wire of JSONP", () => {
     }
   });
 
-  it("is compressed", async () => {
+  it("compresses a response for a client that accepts gzip", async () => {
     const session = await Polling3.open(server.url, { j: "0", b64: "1" });
     const payload = `2001:4${"x".repeat(2000)}`;
     await session.post(`d=${payload}`, FORM);

@@ -19,7 +19,7 @@ describe("python-socketio", { concurrency: true }, () => {
 
   for (const kind of ["sync", "asyncio"]) {
     for (const transports of ["polling", "websocket", "polling,websocket"]) {
-      it(`(${kind}) does all that it can over ${transports}`, async () => {
+      it(`(${kind}) exchanges events, is disconnected and rejected, and reconnects over ${transports}`, async () => {
         assert.ok(packages, "TIDEWIRE_PYTHON_PACKAGES names no folder: run the suite by `cargo xtask test --stage node`");
         const relay = await Relay.start(server.url);
         const python = spawn("python3", [program, relay.url, kind, transports], {

@@ -70,7 +70,7 @@ async fn as_a_service_of_a_plain_hyper_server() {
 }
 
 #[tokio::test]
-async fn with_layers_that_see_every_request_and_refuse_some() {
+async fn layers_around_the_server_see_every_request_and_refuse_some() {
     let io = greeting_server();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);

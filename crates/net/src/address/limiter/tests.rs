@@ -21,7 +21,7 @@ fn request(ip: &str) -> Parts {
 }
 
 #[test]
-fn what_is_open_is_limited_for_each_address() {
+fn an_address_has_at_most_max_open_sessions() {
     let limiter = limiter(AddressLimits { max_open: 2, ..AddressLimits::default() });
     let admit = |network| limiter.try_admit(network, None, false, at(0));
     let first = admit(1).unwrap();
@@ -39,7 +39,7 @@ fn what_is_open_is_limited_for_each_address() {
 }
 
 #[test]
-fn new_ones_are_limited_to_a_burst_and_a_rate() {
+fn new_sessions_are_limited_to_a_burst_and_a_rate() {
     let limiter = limiter(AddressLimits { new_per_second: 10, burst: 3, ..AddressLimits::default() });
     let open = |network, millis| {
         limiter
@@ -59,7 +59,7 @@ fn new_ones_are_limited_to_a_burst_and_a_rate() {
 }
 
 #[test]
-fn limits_without_a_number_limit_nothing() {
+fn the_largest_number_means_no_limit() {
     let none = AddressLimits {
         max_open: usize::MAX,
         new_per_second: u32::MAX,
@@ -148,7 +148,7 @@ fn addresses_with_nothing_open_are_forgotten() {
 }
 
 #[test]
-fn the_table_is_bounded() {
+fn a_full_table_admits_further_addresses_without_a_limit() {
     let limits = AddressLimits { new_per_second: 1, max_open: 1, ..AddressLimits::default() };
     let limiter = AddressLimiter { max_networks_per_shard: 8, ..limiter(limits) };
     for network in 0..10_000 {
