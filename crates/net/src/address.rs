@@ -1,4 +1,4 @@
-//! Who a client is: its address, also behind proxies, and what one address may open.
+//! The address of a client, and the limits for one address.
 
 mod client_address;
 mod forwarded;

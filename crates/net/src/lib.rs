@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `io` | The I/O of a connection. One task owns the connection. The task reads into the thread's [`ReadBuffer`], writes from a [`WriteQueue`] and sleeps on one [`DeadlineTimer`]. Other tasks use only the connection's [`Outbox`]. [`WebSocketStream`] combines a WebSocket state machine, a [`WriteQueue`] and a [`Stream`] of any kind |
 //! | `http` | How a connection begins. [`Listener`] accepts connections and serves HTTP/1.1 and HTTP/2 until a connection is [upgraded](`finish_upgrade`). A client connects with [`Dialer`], directly or through a proxy, and sends its request with [`exchange`] |
-//! | `address` | Who a client is. [`TrustedProxies`] finds the [`ClientAddress`] of a request, and an [`AddressLimiter`] limits what one address may open |
+//! | `address` | The address of a client, and the limits for one address. [`TrustedProxies`] finds the [`ClientAddress`] of a request, and an [`AddressLimiter`] limits what one address may open |
+//! | `memory_budget` | The limit on the memory of all connections together. Each connection reports to its [`MemoryBudget`] what it holds, and those that hold the most end |
 //! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
 //!
 //! This crate does not depend on Engine.IO or Socket.IO.

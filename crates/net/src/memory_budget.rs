@@ -13,8 +13,8 @@ use std::task::{Context, Waker};
 
 use crate::log_rate_limit::LogRateLimit;
 
-/// A connection that holds fewer bytes than this is not counted. They are about as many as a connection costs before it
-/// becomes a WebSocket, and `max_connections` limits them.
+/// A connection counts from its first report of at least this many bytes. They are about as many as a connection costs
+/// before it becomes a WebSocket, and `max_connections` limits them.
 const REGISTRATION_THRESHOLD: usize = 16 * 1024;
 
 /// When the budget is exceeded, connections end until this share of it is free. Each search for the largest ones then
@@ -25,10 +25,12 @@ const FREE_SHARE: usize = 16;
 pub const MEMORY_BUDGET_EXCEEDED: &str = "memory budget exceeded";
 
 /// A limit on the bytes that all peers together can make the process hold: unfinished messages and request bodies,
-/// events that wait for a handler, and the request heads that sessions keep. A handle; clones share the limit.
+/// messages that wait for a handler or until the peer reads them, and the request heads that sessions keep. A handle;
+/// clones share the limit.
 ///
 /// When the limit is exceeded, the connections that hold the most bytes end, one after the other, until a sixteenth of
-/// the limit is free. The log then has a warning. A connection that holds less than 16 KiB is neither counted nor ended.
+/// the limit is free. The log then has a warning. A connection that has never held 16 KiB is neither counted nor ended.
+/// One that has held as much counts until it holds nothing.
 ///
 /// ```
 /// use tidewire_net::MemoryBudget;
@@ -322,7 +324,7 @@ impl Shared {
                     connections,
                     largest,
                     suppressed,
-                    "closing the connections that hold the most received bytes: `memory_budget` is exceeded"
+                    "closing the connections that hold the most memory: `memory_budget` is exceeded"
                 );
             });
         }

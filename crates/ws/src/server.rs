@@ -228,8 +228,8 @@ impl ServerBuilder {
     }
 
     /// Sets a function that accepts or rejects each handshake, for example by its path, its headers or the address of
-    /// its client (the extensions contain [`ClientAddress`](crate::ClientAddress)). If it returns an error, the response is a
-    /// 403 with the error as its body. The function must not block. Default: every valid handshake is accepted.
+    /// its client (the extensions contain [`ClientAddress`](crate::ClientAddress)). If it returns an error, the response
+    /// is a 403 with the error as its body. The function must not block. Default: every valid handshake is accepted.
     pub fn allow_request(
         mut self,
         check: impl Fn(&Parts) -> Result<(), String> + Send + Sync + 'static,
@@ -254,7 +254,7 @@ impl ServerBuilder {
 
     /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
     /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
-    /// closed. Default false.
+    /// closed; without trusted proxies, that is every connection. Default false.
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
         self.proxy_protocol = expected;
         self

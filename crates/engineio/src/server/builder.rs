@@ -68,8 +68,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many connections may wait until the server accepts them, see [`HttpLimits::backlog`]. Takes precedence
-    /// over that field.
+    /// Sets how many connections may wait until the server accepts them. A further client must connect again, see
+    /// [`HttpLimits::backlog`]. Takes precedence over that field.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = Some(connections);
         self
@@ -84,7 +84,7 @@ impl ServerBuilder {
 
     /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
     /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
-    /// closed. Default false. Has no effect in another HTTP server.
+    /// closed; without trusted proxies, that is every connection. Default false. Has no effect in another HTTP server.
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
         self.proxy_protocol = expected;
         self
@@ -139,19 +139,21 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the timeout of an upgrade. Default 10 s.
+    /// Sets the timeout of an upgrade. Then the WebSocket is closed, and the session stays on long-polling. Default 10 s.
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.options.protocol.upgrade_timeout = timeout;
         self
     }
 
-    /// Sets the maximum size of a message or a POST of a client, in bytes. Default 1,000,000.
+    /// Sets the maximum size of a message or a POST of a client, in bytes. A longer one ends the session as `transport
+    /// error`, with close code 1009 or status 413. Default 1,000,000.
     pub fn max_http_buffer_size(mut self, bytes: usize) -> Self {
         self.options.protocol.max_payload = bytes;
         self
     }
 
-    /// Sets how many bytes may be queued for one client, see [`Sender::send`](super::Sender::send). Default 16 MiB.
+    /// Sets how many bytes may be queued for one client. At the limit, [`send`](super::Sender::send) waits, and
+    /// [`try_send`](super::Sender::try_send) returns an error. Default 16 MiB.
     pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
         self.options.max_write_buffer_size = bytes;
         self
@@ -195,13 +197,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long the body of a POST may take to arrive. Default 30 s.
+    /// Sets how long the body of a POST may take to arrive. At the limit, the response is 408, and the session ends as
+    /// `transport error`. Default 30 s.
     pub fn http_request_body_timeout(mut self, timeout: Duration) -> Self {
         self.options.http_request_body_timeout = timeout;
         self
     }
 
-    /// Sets how long a polling session that is closing waits for the client's last poll. Default 30 s.
+    /// Sets how long a polling session that is closing waits for the client's last poll, which gets the remaining
+    /// messages. At the limit, they are dropped. Default 30 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self
@@ -213,13 +217,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limit for sessions whose client has sent nothing after the handshake. Default 50,000.
+    /// Sets the limit for half-open sessions: polling sessions whose client has sent nothing after the handshake. Such a
+    /// session ends as `forced close` when this many polling sessions have started after it. Default 50,000.
     pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
         self.options.max_half_open_sessions = sessions;
         self
     }
 
-    /// Sets the limit for the request heads of half-open sessions, in bytes. Default 64 MiB.
+    /// Sets the limit for the request heads of half-open sessions, in bytes. A half-open session ends as `forced close`
+    /// when its own head and the heads of the polling sessions that have started after it take more. Default 64 MiB.
     pub fn max_half_open_bytes(mut self, bytes: usize) -> Self {
         self.options.max_half_open_bytes = bytes;
         self
@@ -239,14 +245,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits on the sessions of one address. A further session is rejected with status 429. A session counts as
-    /// authenticated from its start. Addresses that are not public are not limited by default.
+    /// Sets the limits on the sessions of one address. A further session is rejected with status 429. A session counts
+    /// as authenticated from its start. Addresses that are not public are not limited by default.
     pub fn address_limits(mut self, limits: AddressLimits) -> Self {
         self.options.address_limits = limits;
         self
     }
 
-    /// Sets the budget for the memory of all sessions that share it. Default: [`MemoryBudget::process`], which is half of
+    /// Sets the budget for the memory of all sessions that share it. When it is exceeded, the sessions that hold the most
+    /// end as `transport error`, with close code 1013 or status 503. Default: [`MemoryBudget::process`], which is half of
     /// the memory of the machine or container, for everything in the process.
     pub fn memory_budget(mut self, budget: &MemoryBudget) -> Self {
         self.options.memory_budget = budget.clone();
@@ -280,8 +287,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many checks of [`allow_request_async`](Self::allow_request_async) may wait at the same time. Default
-    /// 1,000.
+    /// Sets how many checks of [`allow_request_async`](Self::allow_request_async) may wait at the same time. At the
+    /// limit, a new session is rejected with status 503, and no check starts. Default 1,000.
     pub fn max_pending_allow_requests(mut self, checks: usize) -> Self {
         self.options.max_pending_allow_requests = checks;
         self

@@ -22,9 +22,9 @@ pub struct AddressLimits {
     /// [`new_per_second`](Self::new_per_second) permits it. Zero counts as one. Thousands of clients behind one address
     /// connect at once when a server has restarted. Default 10,000.
     pub burst: u32,
-    /// The most sessions of one address that are not authenticated yet. A Socket.IO session is authenticated when it
-    /// has connected to a namespace, a session of another program when the program says so, and a raw WebSocket always.
-    /// At the limit, the response is 429. Protects against clients that open sessions and send nothing. Default 5,000.
+    /// The most sessions of one address that are not authenticated yet. The server above decides when a session is
+    /// authenticated. At the limit, the response is 429. Protects against clients that open sessions and send nothing.
+    /// Default 5,000.
     pub max_unauthenticated: usize,
     /// The most sessions that one HTTP connection has opened and that are not authenticated yet. At the limit, the
     /// response is 429. Over HTTP/2 a handshake costs a client hardly any bytes. Only a [`Listener`](crate::Listener)

@@ -1,4 +1,4 @@
-//! The proxies whose word counts, and what they say about their clients.
+//! The trusted proxies, and the addresses of clients that they report.
 
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::http::http2::Http2Limits;
 
-/// Limits on the HTTP connections of a [`Listener`](crate::Listener), before a request becomes a WebSocket or an Engine.IO session.
+/// Limits on the HTTP connections of a [`Listener`](crate::Listener), until they become WebSockets.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
     /// How long a client may take to send a complete request head. The time starts when the connection is ready for a

@@ -70,8 +70,8 @@ pub(crate) async fn read_proxy_header(
     }
 }
 
-/// Reads to the end of the line. Nothing after the line may be read, and nobody knows how long it is. So the bytes are
-/// looked at before they are taken.
+/// Reads to the end of the line. Nothing after the line may be read, and its length is not known in advance. So the
+/// bytes are looked at before they are taken.
 async fn read_rest_v1(stream: &mut TcpStream, header: &mut Vec<u8>) -> Result<(), ProxyHeaderError> {
     let mut peeked = [0; MAX_LEN_V1];
     while header.last() != Some(&b'\n') {

@@ -1,4 +1,4 @@
-//! The memory that the process may use, as Linux tells it.
+//! The memory that the process may use, as Linux reports it.
 //!
 //! A crate that knows this for every system brings bindings for each of them, for two numbers that are read once.
 

@@ -86,7 +86,8 @@ impl Builder {
 
     /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
     /// the address of its client. Connections that do not come from
-    /// [`trusted_proxies`](Self::trusted_proxies) are then closed. Default false.
+    /// [`trusted_proxies`](Self::trusted_proxies) are then closed; without trusted proxies, that is every connection.
+    /// Default false.
     ///
     /// This setting has no effect if the server is mounted in another HTTP server.
     #[must_use]

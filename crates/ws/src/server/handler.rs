@@ -8,7 +8,8 @@ use http::Request;
 use crate::socket::WebSocket;
 
 /// An async function that takes a [`WebSocket`], or a `WebSocket` and the [`Request`] of its handshake. The request has
-/// the path and the headers, and contains the [`ClientAddress`](crate::ClientAddress) and the [`PeerAddress`](crate::PeerAddress) in its extensions.
+/// the path and the headers, and contains the [`ClientAddress`](crate::ClientAddress) and the
+/// [`PeerAddress`](crate::PeerAddress) in its extensions.
 ///
 /// If the handler captures nothing, write `async |socket: WebSocket| { .. }`. If it captures something, write `move
 /// |socket: WebSocket| { let shared = shared.clone(); async move { .. } }`. The types of the parameters have to be
