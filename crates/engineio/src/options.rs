@@ -1,5 +1,7 @@
 //! The settings of an engine.
 
+mod setters;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

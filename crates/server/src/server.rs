@@ -47,7 +47,6 @@ type AdapterFactory = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
 
 impl Server {
     /// Returns a builder for a server with custom settings.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }

@@ -21,6 +21,7 @@ use crate::socket::Socket;
 /// Configures a server. Options that the Node package also has use its names and defaults. The exception is
 /// [`per_message_deflate`](Self::per_message_deflate): its [`DeflateOptions`](crate::DeflateOptions) have other defaults
 /// than Node.
+#[must_use]
 pub struct Builder {
     options: Options,
     limits: Limits,
@@ -56,21 +57,18 @@ impl Builder {
 
     /// Sets the time in which a client must connect to its first namespace. Default 45 s. This value takes precedence
     /// over [`Limits::connect_timeout`], no matter which method is called first.
-    #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
     /// Sets the limits of the memory and the work that a client can cause.
-    #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
     /// Sets the limits of the server's own HTTP listener.
-    #[must_use]
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
         self.http = limits;
         self
@@ -78,7 +76,6 @@ impl Builder {
 
     /// Sets how many connections may wait until the server accepts them, see [`HttpLimits::backlog`]. Takes precedence
     /// over that field, no matter which method is called first.
-    #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = Some(connections);
         self
@@ -90,7 +87,6 @@ impl Builder {
     /// Default false.
     ///
     /// This setting has no effect if the server is mounted in another HTTP server.
-    #[must_use]
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
         self.proxy_protocol = expected;
         self
@@ -111,7 +107,6 @@ impl Builder {
     /// # }
     /// ```
     #[cfg(feature = "tls")]
-    #[must_use]
     pub fn tls(mut self, tls: net::ServerTls) -> Self {
         self.tls = Some(tls);
         self
@@ -119,7 +114,6 @@ impl Builder {
 
     /// Adds a value that handlers read with the extractor [`State`](crate::State). There is one value per type; a
     /// second value of the same type replaces the first.
-    #[must_use]
     pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
         self.states.insert(state);
         self
@@ -128,7 +122,6 @@ impl Builder {
     /// Sets the error hook. It is called when a handler fails or cannot be called, and when a client sends an invalid
     /// packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at level
     /// `warn`.
-    #[must_use]
     pub fn on_error(
         mut self,
         hook: impl Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync + 'static,
@@ -139,7 +132,6 @@ impl Builder {
 
     /// Sets a function that creates the adapter of each namespace. Its argument is the name of the namespace. Default:
     /// [`InMemoryAdapter`], for one process.
-    #[must_use]
     pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
         self.adapter = Box::new(adapter);
         self
