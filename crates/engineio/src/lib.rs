@@ -65,7 +65,7 @@ pub use hooks::{ConnectionErrorHook, HeadersHook};
 pub use http;
 pub use net::{
     AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, Incoming, InvalidNetwork,
-    Listener, MemoryBudget, PeerAddress, TrustedProxies,
+    Listener, ListenerSettings, MemoryBudget, PeerAddress, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

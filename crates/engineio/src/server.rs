@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
-use net::{ClientAddress, HttpLimits, Incoming, Listener};
+use net::{ClientAddress, Incoming, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
 use tower::Service;
 
@@ -98,10 +98,7 @@ pub struct Server(Engine<ServerApplication>);
 /// [`Server::service`].
 pub struct ServerApplication {
     handler: BoxHandler,
-    http: HttpLimits,
-    proxy_protocol: bool,
-    #[cfg(feature = "tls")]
-    tls: Option<net::ServerTls>,
+    listener: ListenerSettings,
 }
 
 impl Server {
@@ -132,23 +129,17 @@ impl Server {
         Ok(())
     }
 
-    /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). It has the server's [`HttpLimits`],
+    /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). It has the server's [`HttpLimits`](crate::HttpLimits),
     /// and TLS and the PROXY protocol if the server has them enabled.
     ///
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let ServerApplication { http, proxy_protocol, .. } = self.0.application();
-        let listener = self.0.bind(addresses, http.clone(), *proxy_protocol).await?;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.0.application().tls {
-            return Ok(listener.tls(tls.clone()));
-        }
-        Ok(listener)
+        self.0.bind(addresses, &self.0.application().listener).await
     }
 
     /// Serves on `listener` until `stop` is ready. Then closes all sessions, with the reason `server shutting down`, and
-    /// waits until they are closed and their handlers have returned, at most for [`HttpLimits::shutdown_timeout`].
+    /// waits until they are closed and their handlers have returned, at most for [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout).
     ///
     /// Not cancel safe, like [`listen`](Self::listen).
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
@@ -170,7 +161,7 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let shutdown_timeout = self.0.application().http.shutdown_timeout;
+        let shutdown_timeout = self.0.application().listener.http.shutdown_timeout;
         self.0.serve(listener, service, stop, shutdown_timeout).await;
     }
 
@@ -194,10 +185,10 @@ impl Server {
     }
 
     /// Closes all sessions with the reason `server shutting down`, refuses new ones with status 503, and waits until the
-    /// sessions are closed and their handlers have returned, at most for [`HttpLimits::shutdown_timeout`]. Cancel safe.
+    /// sessions are closed and their handlers have returned, at most for [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout). Cancel safe.
     pub async fn close(&self) {
         self.0.close();
-        self.0.closed(self.0.application().http.shutdown_timeout).await;
+        self.0.closed(self.0.application().listener.http.shutdown_timeout).await;
     }
 }
 

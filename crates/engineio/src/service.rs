@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use net::{HttpLimits, Incoming, Listener};
+use net::{Incoming, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
 use tower::{Layer, Service};
@@ -41,20 +41,17 @@ impl<A: Application> Engine<A> {
 
     /// Binds a listener to the first of `addresses` that can be bound. It has the [trusted
     /// proxies](crate::Options::trusted_proxies) and the [limits per address](crate::Options::address_limits) of the
-    /// engine. With `proxy_protocol`, it accepts only connections of trusted proxies, with a header of the PROXY protocol.
+    /// engine.
     ///
     /// # Errors
     /// Returns the error of the operating system.
     pub async fn bind(
         &self,
         addresses: impl ToSocketAddrs,
-        limits: HttpLimits,
-        proxy_protocol: bool,
+        settings: &ListenerSettings,
     ) -> io::Result<Listener> {
         let Options { trusted_proxies, address_limits, .. } = self.options();
-        let listener = Listener::bind(addresses, limits).await?;
-        let listener = listener.address_limits(address_limits, trusted_proxies.clone());
-        Ok(if proxy_protocol { listener.proxy_protocol(trusted_proxies.clone()) } else { listener })
+        settings.bind(addresses, address_limits, trusted_proxies).await
     }
 
     /// Serves `service`, which contains this engine, on `listener` until `stop` is ready. Then closes all sessions and

@@ -9,6 +9,7 @@ mod http1_service;
 mod http2;
 mod limits;
 mod listener;
+mod listener_settings;
 mod proxy_protocol;
 mod request_filter;
 mod server_stream;
@@ -20,6 +21,7 @@ pub use http2::{Http2Limits, Http2Stream};
 pub use hyper::body::Incoming;
 pub use limits::HttpLimits;
 pub use listener::{Listener, PeerAddress};
+pub use listener_settings::ListenerSettings;
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;
 pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

@@ -23,8 +23,8 @@ pub use self::address::{
 };
 pub use self::http::{
     DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, Incoming,
-    InvalidProxy, Listener, PeerAddress, PendingUpgrade, Proxy, ProxyError, Target, Upgraded, exchange,
-    finish_upgrade, is_websocket_request, verify_handshake,
+    InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError, Target,
+    Upgraded, exchange, finish_upgrade, is_websocket_request, verify_handshake,
 };
 pub use self::io::{
     BoxedIo, DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox, OutboxItem,

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use adapter::{Adapter, SocketId};
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
-use net::HttpLimits;
+use net::ListenerSettings;
 
 use crate::connection::{Connection, Handshake};
 use crate::limits::Limits;
@@ -37,10 +37,7 @@ pub struct SocketIoApplication {
     namespaces: RwLock<HashMap<Box<str>, Namespace>>,
     shared: Arc<ServerShared>,
     adapter: AdapterFactory,
-    http: HttpLimits,
-    proxy_protocol: bool,
-    #[cfg(feature = "tls")]
-    tls: Option<net::ServerTls>,
+    listener: ListenerSettings,
 }
 
 type AdapterFactory = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;

@@ -17,7 +17,8 @@ use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use net::{
-    AddressLimitError, AddressLimiter, AddressLimits, HttpLimits, Listener, MemoryBudget, TrustedProxies,
+    AddressLimitError, AddressLimiter, AddressLimits, HttpLimits, Listener, ListenerSettings, MemoryBudget,
+    TrustedProxies,
 };
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::time::{Instant, timeout_at};
@@ -114,11 +115,7 @@ impl Server {
                 trusted_proxies: TrustedProxies::default(),
                 address_limiter: AddressLimiter::new(AddressLimits::default()),
             },
-            proxy_protocol: false,
-            http: HttpLimits::default(),
-            backlog: None,
-            #[cfg(feature = "tls")]
-            tls: None,
+            listener: ListenerSettings::default(),
         }
     }
 
@@ -184,12 +181,7 @@ impl Server {
 #[must_use]
 pub struct ServerBuilder {
     settings: Settings,
-    http: HttpLimits,
-    /// Takes precedence over the field of `http`.
-    backlog: Option<u32>,
-    proxy_protocol: bool,
-    #[cfg(feature = "tls")]
-    tls: Option<net::ServerTls>,
+    listener: ListenerSettings,
 }
 
 impl ServerBuilder {
@@ -256,7 +248,7 @@ impl ServerBuilder {
     /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
     /// closed; without trusted proxies, that is every connection. Default false.
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
-        self.proxy_protocol = expected;
+        self.listener.proxy_protocol = expected;
         self
     }
 
@@ -270,21 +262,21 @@ impl ServerBuilder {
     /// Sets the limits of the HTTP server, which apply before the upgrade, and the time that a graceful shutdown may
     /// take.
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
-        self.http = limits;
+        self.listener.http = limits;
         self
     }
 
     /// Sets how many connections may wait until the server accepts them, see [`HttpLimits::backlog`]. Takes precedence
     /// over that field, no matter which method is called first.
     pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = Some(connections);
+        self.listener.backlog = Some(connections);
         self
     }
 
     /// Serves TLS only (`wss`). Default: no TLS.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: net::ServerTls) -> Self {
-        self.tls = Some(tls);
+        self.listener.tls = Some(tls);
         self
     }
 
@@ -297,26 +289,20 @@ impl ServerBuilder {
     }
 
     /// Creates the server on a listener that is already bound. The backlog of the server replaces that of the listener.
-    pub fn build_with_listener(mut self, listener: TcpListener) -> Server {
-        self.http.backlog = self.backlog.unwrap_or(self.http.backlog);
-        let proxies = &self.settings.trusted_proxies;
-        let mut listener = Listener::from_tcp(listener, self.http.clone())
-            .address_limits(self.settings.address_limiter.limits(), proxies.clone());
-        if self.proxy_protocol {
-            listener = listener.proxy_protocol(proxies.clone());
-        }
-        #[cfg(feature = "tls")]
-        let listener = match self.tls {
-            Some(tls) => listener.tls(tls),
-            None => listener,
-        };
-        Server { listener, http: self.http, settings: Arc::new(self.settings) }
+    pub fn build_with_listener(self, listener: TcpListener) -> Server {
+        let Self { settings, listener: listener_settings } = self;
+        let limits = settings.address_limiter.limits();
+        let listener = listener_settings.listener(listener, limits, &settings.trusted_proxies);
+        Server { listener, http: listener_settings.http, settings: Arc::new(settings) }
     }
 }
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder").field("settings", &self.settings).field("http", &self.http).finish()
+        f.debug_struct("ServerBuilder")
+            .field("settings", &self.settings)
+            .field("listener", &self.listener)
+            .finish()
     }
 }
 

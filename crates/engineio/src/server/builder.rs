@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use net::HttpLimits;
+use net::{HttpLimits, ListenerSettings};
 
 use super::handler::{Handler, boxed};
 use super::{Server, ServerApplication};
@@ -14,60 +14,41 @@ use crate::options::Options;
 #[must_use]
 pub struct ServerBuilder {
     options: Options,
-    http: HttpLimits,
-    /// Takes precedence over the field of `http`, no matter which of the two is set first.
-    backlog: Option<u32>,
-    proxy_protocol: bool,
-    #[cfg(feature = "tls")]
-    tls: Option<net::ServerTls>,
+    listener: ListenerSettings,
 }
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
-        Self {
-            options: Options::default(),
-            http: HttpLimits::default(),
-            backlog: None,
-            proxy_protocol: false,
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
+        Self { options: Options::default(), listener: ListenerSettings::default() }
     }
 
     /// Creates the server, which runs `handler` for every session. It does not listen yet.
     #[must_use]
-    pub fn build<H, M>(mut self, handler: H) -> Server
+    pub fn build<H, M>(self, handler: H) -> Server
     where
         H: Handler<M>,
     {
-        self.http.backlog = self.backlog.unwrap_or(self.http.backlog);
-        let application = ServerApplication {
-            handler: boxed(handler),
-            http: self.http,
-            proxy_protocol: self.proxy_protocol,
-            #[cfg(feature = "tls")]
-            tls: self.tls,
-        };
+        let application = ServerApplication { handler: boxed(handler), listener: self.listener };
         Server(Engine::new(self.options, application))
     }
 
     /// Sets the limits of the server's own HTTP listener, and the time that a graceful shutdown may take.
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
-        self.http = limits;
+        self.listener.http = limits;
         self
     }
 
     /// Sets how many connections may wait until the server accepts them. A further client must connect again, see
     /// [`HttpLimits::backlog`]. Takes precedence over that field.
     pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = Some(connections);
+        self.listener.backlog = Some(connections);
         self
     }
 
     /// Serves only TLS on the server's own listener. Default: no TLS. It has no effect in another HTTP server.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: net::ServerTls) -> Self {
-        self.tls = Some(tls);
+        self.listener.tls = Some(tls);
         self
     }
 
@@ -75,7 +56,7 @@ impl ServerBuilder {
     /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
     /// closed; without trusted proxies, that is every connection. Default false. Has no effect in another HTTP server.
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
-        self.proxy_protocol = expected;
+        self.listener.proxy_protocol = expected;
         self
     }
 
@@ -99,7 +80,7 @@ impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder")
             .field("options", &self.options)
-            .field("http", &self.http)
+            .field("listener", &self.listener)
             .finish_non_exhaustive()
     }
 }

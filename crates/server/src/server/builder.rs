@@ -10,7 +10,7 @@ use std::time::Duration;
 use adapter::{Adapter, InMemoryAdapter};
 use engineio::{Engine, Options};
 use handlers::{HandlerError, StateMap};
-use net::{HttpLimits, LogRateLimit};
+use net::{HttpLimits, ListenerSettings, LogRateLimit};
 
 use super::shared::{OnError, ServerShared};
 use super::{AdapterFactory, Server, SocketIoApplication};
@@ -27,12 +27,7 @@ pub struct Builder {
     limits: Limits,
     /// Takes precedence over the field of `limits`, no matter which of the two is set first.
     connect_timeout: Option<Duration>,
-    http: HttpLimits,
-    /// Takes precedence over the field of `http`, as above.
-    backlog: Option<u32>,
-    proxy_protocol: bool,
-    #[cfg(feature = "tls")]
-    tls: Option<net::ServerTls>,
+    listener: ListenerSettings,
     states: StateMap,
     on_error: Option<OnError>,
     adapter: AdapterFactory,
@@ -44,11 +39,7 @@ impl Builder {
             options: Options { path: "/socket.io".into(), ..Options::default() },
             limits: Limits::default(),
             connect_timeout: None,
-            http: HttpLimits::default(),
-            backlog: None,
-            proxy_protocol: false,
-            #[cfg(feature = "tls")]
-            tls: None,
+            listener: ListenerSettings::default(),
             states: StateMap::default(),
             on_error: None,
             adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
@@ -70,14 +61,14 @@ impl Builder {
 
     /// Sets the limits of the server's own HTTP listener.
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
-        self.http = limits;
+        self.listener.http = limits;
         self
     }
 
     /// Sets how many connections may wait until the server accepts them, see [`HttpLimits::backlog`]. Takes precedence
     /// over that field, no matter which method is called first.
     pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = Some(connections);
+        self.listener.backlog = Some(connections);
         self
     }
 
@@ -88,7 +79,7 @@ impl Builder {
     ///
     /// This setting has no effect if the server is mounted in another HTTP server.
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
-        self.proxy_protocol = expected;
+        self.listener.proxy_protocol = expected;
         self
     }
 
@@ -108,7 +99,7 @@ impl Builder {
     /// ```
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: net::ServerTls) -> Self {
-        self.tls = Some(tls);
+        self.listener.tls = Some(tls);
         self
     }
 
@@ -140,36 +131,13 @@ impl Builder {
     /// Creates the server. It does not listen yet.
     #[must_use]
     pub fn build(self) -> Server {
-        #[cfg(feature = "tls")]
-        let tls = self.tls;
-        let Self {
-            options,
-            mut limits,
-            connect_timeout,
-            mut http,
-            backlog,
-            proxy_protocol,
-            states,
-            on_error,
-            adapter,
-            ..
-        } = self;
+        let Self { options, mut limits, connect_timeout, listener, states, on_error, adapter } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
-        http.backlog = backlog.unwrap_or(http.backlog);
         let common =
             Arc::new(ServerShared { limits, states, on_error, error_log_limit: LogRateLimit::new() });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
-        let application = SocketIoApplication {
-            root,
-            namespaces,
-            shared: common,
-            adapter,
-            http,
-            proxy_protocol,
-            #[cfg(feature = "tls")]
-            tls,
-        };
+        let application = SocketIoApplication { root, namespaces, shared: common, adapter, listener };
         Server(Engine::new(options, application))
     }
 }

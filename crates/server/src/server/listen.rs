@@ -35,13 +35,7 @@ impl Server {
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
     pub async fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<Listener> {
-        let SocketIoApplication { http, proxy_protocol, .. } = self.application();
-        let listener = self.0.bind(addresses, http.clone(), *proxy_protocol).await?;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.application().tls {
-            return Ok(listener.tls(tls.clone()));
-        }
-        Ok(listener)
+        self.0.bind(addresses, &self.application().listener).await
     }
 
     /// Serves on `listener` until `stop` is ready. Then closes all connections and waits until they are closed, for at
@@ -86,7 +80,7 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let shutdown_timeout = self.application().http.shutdown_timeout;
+        let shutdown_timeout = self.application().listener.http.shutdown_timeout;
         self.0.serve(listener, service, stop, shutdown_timeout).await;
     }
 
@@ -108,6 +102,6 @@ impl Server {
     /// `server shutting down`. Clients try to reconnect. Cancel safe.
     pub async fn close(&self) {
         self.0.close();
-        self.0.closed(self.application().http.shutdown_timeout).await;
+        self.0.closed(self.application().listener.http.shutdown_timeout).await;
     }
 }
