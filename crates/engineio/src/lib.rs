@@ -64,8 +64,8 @@ pub use handler::{Application, Handler, Message};
 pub use hooks::{ConnectionErrorHook, HeadersHook};
 pub use http;
 pub use net::{
-    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, Incoming, InvalidNetwork,
-    Listener, ListenerSettings, MemoryBudget, PeerAddress, TrustedProxies,
+    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
+    InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

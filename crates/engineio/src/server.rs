@@ -34,11 +34,9 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use http::{Request, Response};
-use http_body::Body;
-use net::{ClientAddress, Incoming, Listener, ListenerSettings};
+use http::Request;
+use net::{ClientAddress, HttpService, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
-use tower::Service;
 
 use crate::engine::Engine;
 use crate::handler::Application;
@@ -53,8 +51,6 @@ pub use socket::{Sender, Socket};
 
 use connection::{Connection, Shared};
 use handler::BoxHandler;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Listens on one of `addresses` and runs `handler` for every session, at the path `/engine.io/`. Runs until the future
 /// is dropped.
@@ -129,8 +125,8 @@ impl Server {
         Ok(())
     }
 
-    /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). It has the server's [`HttpLimits`](crate::HttpLimits),
-    /// and TLS and the PROXY protocol if the server has them enabled.
+    /// Binds one of `addresses` and returns a listener for [`serve`](Self::serve). It has the server's
+    /// [`HttpLimits`](crate::HttpLimits), and TLS and the PROXY protocol if the server has them enabled.
     ///
     /// # Errors
     /// Returns an error if none of the addresses can be bound.
@@ -139,7 +135,8 @@ impl Server {
     }
 
     /// Serves on `listener` until `stop` is ready. Then closes all sessions, with the reason `server shutting down`, and
-    /// waits until they are closed and their handlers have returned, at most for [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout).
+    /// waits until they are closed and their handlers have returned, at most for
+    /// [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout).
     ///
     /// Not cancel safe, like [`listen`](Self::listen).
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
@@ -152,15 +149,12 @@ impl Server {
     ///
     /// A layer must pass on the extensions of each request: they contain the connection that an upgrade takes over, and
     /// the [`PeerAddress`](crate::PeerAddress).
-    pub async fn serve_with<S, B>(&self, listener: Listener, service: S, stop: impl Future<Output = ()>)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub async fn serve_with<S: HttpService>(
+        &self,
+        listener: Listener,
+        service: S,
+        stop: impl Future<Output = ()>,
+    ) {
         let shutdown_timeout = self.0.application().listener.http.shutdown_timeout;
         self.0.serve(listener, service, stop, shutdown_timeout).await;
     }
@@ -185,7 +179,8 @@ impl Server {
     }
 
     /// Closes all sessions with the reason `server shutting down`, refuses new ones with status 503, and waits until the
-    /// sessions are closed and their handlers have returned, at most for [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout). Cancel safe.
+    /// sessions are closed and their handlers have returned, at most for
+    /// [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout). Cancel safe.
     pub async fn close(&self) {
         self.0.close();
         self.0.closed(self.0.application().listener.http.shutdown_timeout).await;

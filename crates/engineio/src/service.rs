@@ -11,16 +11,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use net::{Incoming, Listener, ListenerSettings};
+use net::{HttpService, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
 use crate::engine::Engine;
 use crate::handler::Application;
 use crate::options::Options;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A service that handles the engine's requests. All other requests get status 404.
 #[derive(Debug)]
@@ -58,20 +56,13 @@ impl<A: Application> Engine<A> {
     /// waits until they are closed, at most for `shutdown_timeout`.
     ///
     /// Not cancel safe: if the future is dropped, the listener stops accepting connections, and the sessions go on.
-    pub async fn serve<S, B>(
+    pub async fn serve<S: HttpService>(
         &self,
         listener: Listener,
         service: S,
         stop: impl Future<Output = ()>,
         shutdown_timeout: Duration,
-    ) where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    ) {
         let mut until = Instant::now();
         let stop = async {
             stop.await;

@@ -20,7 +20,7 @@ pub use exchange::{ExchangeError, ExchangeResponse, exchange};
 pub use http2::{Http2Limits, Http2Stream};
 pub use hyper::body::Incoming;
 pub use limits::HttpLimits;
-pub use listener::{Listener, PeerAddress};
+pub use listener::{HttpService, Listener, PeerAddress};
 pub use listener_settings::ListenerSettings;
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;

@@ -22,9 +22,9 @@ pub use self::address::{
     InvalidNetwork, TrustedProxies,
 };
 pub use self::http::{
-    DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, Incoming,
-    InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError, Target,
-    Upgraded, exchange, finish_upgrade, is_websocket_request, verify_handshake,
+    DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, HttpService,
+    Incoming, InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError,
+    Target, Upgraded, exchange, finish_upgrade, is_websocket_request, verify_handshake,
 };
 pub use self::io::{
     BoxedIo, DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox, OutboxItem,

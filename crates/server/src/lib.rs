@@ -76,8 +76,8 @@ pub use handlers::{
 pub use limits::Limits;
 pub use namespace::{Broadcast, Namespace};
 pub use net::{
-    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, Incoming, InvalidNetwork,
-    Listener, LogRateLimit, MemoryBudget, PeerAddress, TrustedProxies,
+    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
+    InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

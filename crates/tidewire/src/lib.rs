@@ -54,9 +54,9 @@ pub mod engineio {
     pub use engineio::{
         AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, CloseReason, ConnectionError,
         ConnectionErrorHook, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer, EngineService,
-        ForwardedHeader, HeadersHook, Http2Limits, HttpCompression, HttpLimits, Incoming, InitialPacket,
-        InvalidCookie, InvalidNetwork, InvalidOrigin, Listener, MemoryBudget, Options, PeerAddress,
-        RequestError, SameSite, Settings, Transport, TrustedProxies, http,
+        ForwardedHeader, HeadersHook, Http2Limits, HttpCompression, HttpLimits, HttpService, Incoming,
+        InitialPacket, InvalidCookie, InvalidNetwork, InvalidOrigin, Listener, MemoryBudget, Options,
+        PeerAddress, RequestError, SameSite, Settings, Transport, TrustedProxies, http,
     };
     #[cfg(feature = "tls")]
     pub use engineio::{ServerTls, ServerTlsBuilder, TlsConfigError};

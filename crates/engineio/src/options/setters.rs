@@ -9,15 +9,16 @@
 #[macro_export]
 macro_rules! engine_setters {
     ($path:literal, $crate_path:literal, $server_path:literal) => {
-        #[doc = concat!("Sets the URL path. Default `", $path, "`. The server handles all paths that begin with it and a")]
-        /// slash, see [`add_trailing_slash`](Self::add_trailing_slash).
+        #[doc = concat!("Sets the URL path. Default `", $path, "`.")]
+        /// The server handles all paths that begin with it and a slash, see [`add_trailing_slash`](Self::add_trailing_slash).
         pub fn path(mut self, path: &str) -> Self {
             self.options.path = path.into();
             self
         }
 
-        #[doc = concat!("Sets whether the path must end with a slash. Default true: the server does not handle `", $path, "`. If")]
-        #[doc = concat!("false, it handles all paths that begin with `", $path, "`, even `", $path, "x`. Clients have the same option.")]
+        /// Sets whether the path must end with a slash. Clients have the same option.
+        #[doc = concat!("Default true: the server does not handle `", $path, "`.")]
+        #[doc = concat!("If false, it handles all paths that begin with it, even `", $path, "x`.")]
         pub fn add_trailing_slash(mut self, add: bool) -> Self {
             self.options.add_trailing_slash = add;
             self

@@ -128,15 +128,7 @@ impl Listener {
     ///
     /// Not cancel safe: dropping the future stops accepting connections, but the open connections continue, and nothing
     /// waits for them.
-    pub async fn serve<S, B>(self, service: S, stop: impl Future<Output = ()>)
-    where
-        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub async fn serve<S: HttpService>(self, service: S, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let connections = TaskTracker::new();
@@ -291,8 +283,9 @@ async fn serve_http2<S: HttpService>(
     }
 }
 
-/// The bounds of [`Listener::serve`] on a service, as one trait.
-pub(crate) trait HttpService:
+/// A tower service that a [`Listener`] can serve: each connection has a clone of it. Implemented for every service with
+/// these bounds, for instance an axum router.
+pub trait HttpService:
     Service<
         http::Request<Incoming>,
         Response = http::Response<Self::ResponseBody>,
@@ -302,6 +295,7 @@ pub(crate) trait HttpService:
     + Send
     + 'static
 {
+    /// The body of its responses.
     type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
 }
 

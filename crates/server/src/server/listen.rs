@@ -4,15 +4,10 @@ use std::future::Future;
 use std::io;
 
 use engineio::{EngineLayer, EngineService};
-use http::{Request, Response};
-use http_body::Body;
-use net::{Incoming, Listener};
+use net::{HttpService, Listener};
 use tokio::net::ToSocketAddrs;
-use tower::Service;
 
 use super::{Server, SocketIoApplication};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Server {
     /// Listens on one of `addresses` and serves until the process ends. The server's own HTTP server responds with 404
@@ -71,15 +66,12 @@ impl Server {
     /// A layer must pass on the extensions of each request: they contain the connection that an upgrade takes over, and
     /// the [`PeerAddress`](net::PeerAddress). When a layer drops a response that it waits for, the client counts as
     /// gone.
-    pub async fn serve_with<S, B>(&self, listener: Listener, service: S, stop: impl Future<Output = ()>)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub async fn serve_with<S: HttpService>(
+        &self,
+        listener: Listener,
+        service: S,
+        stop: impl Future<Output = ()>,
+    ) {
         let shutdown_timeout = self.application().listener.http.shutdown_timeout;
         self.0.serve(listener, service, stop, shutdown_timeout).await;
     }

@@ -1,6 +1,5 @@
 //! One attempt to connect, with the hooks of the program.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 
 use http::Response;
 use net::Stream;
+use tower::BoxError;
 
 use crate::client::{ConnectError, Connector};
 use crate::socket::WebSocket;
@@ -16,8 +16,6 @@ use crate::socket::WebSocket;
 pub(super) type ConnectFuture = BoxFuture<Result<(WebSocket, Response<()>), ConnectError>>;
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A hook of the program, shared by all attempts.
 type Hook<A, B, E> = Arc<dyn Fn(A) -> BoxFuture<Result<B, E>> + Send + Sync>;
