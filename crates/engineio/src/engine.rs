@@ -265,7 +265,7 @@ impl<A: Application> Engine<A> {
             (RequestKind::Post(session), _) => {
                 let binary =
                     parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
-                match session.begin_post() {
+                match PostGuard::begin(session.clone()) {
                     Some(posting) if !binary || session.format().allows_binary_post() => {
                         return PendingResponse::Post(posting, binary);
                     }

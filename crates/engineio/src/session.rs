@@ -1,20 +1,19 @@
 //! The handle with which other tasks send to a session, wake it and close it.
 
+mod requests;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use engineio_proto::{
-    CloseReason, EncodedMessage, Framing, Packet, ResponseBody, SessionId, SharedMessage, Transport,
-    WireFormat,
+    CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport, WireFormat,
 };
-use net::{AddressPermit, Outbox, PushError, Upgraded};
-use tokio::sync::oneshot;
-use ws_proto::DeflateAgreement;
+use net::{AddressPermit, Outbox, PushError};
 
 use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
-use crate::transport::PostRequest;
+pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard};
 
 /// A handle to a session. It is cheap to clone, and does not keep the session alive.
 #[derive(Clone)]
@@ -38,37 +37,6 @@ struct Shared {
     closed: AtomicBool,
     /// `None` if the client's address is not limited.
     address_permit: Option<AddressPermit>,
-}
-
-/// The description if the client cancels its poll.
-pub(crate) const CANCELLED_POLL: &str = "the client ended a poll before its response";
-
-/// A command of the HTTP side to the session's task.
-pub(crate) enum Command {
-    /// A GET waits for packets.
-    Poll(oneshot::Sender<PollReply>),
-    /// A POST has delivered packets.
-    Post(PostRequest),
-    /// A WebSocket connection is the candidate for an upgrade. After it, outgoing packets take this form, and the
-    /// connection may have negotiated compression.
-    Candidate(Upgraded, Framing, Option<DeflateAgreement>),
-    /// The application or the HTTP side closes the session.
-    Close(CloseReason),
-    /// The engine closes the session, and does not wait for another poll, which may never come.
-    Discard(CloseReason),
-    /// The application closes the session, and drops the messages that are queued.
-    CloseDiscarding,
-}
-
-/// The result of a GET.
-#[derive(Debug)]
-pub(crate) enum PollReply {
-    /// Packets, encoded as the body of the response. This is the only copy.
-    Packets(ResponseBody),
-    /// The session has upgraded to WebSocket, and the queued packets have moved there.
-    Upgraded,
-    /// This is a second GET while another one waits.
-    Overlap,
 }
 
 impl Session {
@@ -277,12 +245,6 @@ impl Session {
         &self.0.outbox
     }
 
-    /// Starts the one POST that a session may have. Returns `None` if another one is active.
-    pub(crate) fn begin_post(&self) -> Option<PostGuard> {
-        (!self.0.has_active_post.swap(true, Ordering::AcqRel))
-            .then(|| PostGuard { session: self.clone(), finished: false })
-    }
-
     /// Records that the client has sent a request after its handshake.
     pub(crate) fn set_has_sent_request(&self) {
         self.0.has_sent_request.store(true, Ordering::Relaxed);
@@ -305,83 +267,6 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.0.id).field("transport", &self.transport()).finish()
-    }
-}
-
-/// The one POST that a session may have. If the guard is dropped before [`finish`](Self::finish), the client has
-/// disconnected in the middle of the request, and the session is closed.
-pub(crate) struct PostGuard {
-    session: Session,
-    finished: bool,
-}
-
-impl PostGuard {
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// Records that the request has got its response.
-    pub(crate) fn finish(mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for PostGuard {
-    fn drop(&mut self) {
-        // Closes the session first, so that no other POST is handled.
-        if !self.finished {
-            self.session.describe_close("the client ended a POST before its response");
-            self.session.send_command(Command::Close(CloseReason::TransportError));
-        }
-        self.session.0.has_active_post.store(false, Ordering::Release);
-    }
-}
-
-/// A GET that waits for its reply. If this is dropped before the response is complete, the client has disconnected.
-/// Without a reply, the session's task notices this and closes the session. With a reply, its packets are lost, so
-/// `drop` closes the session.
-pub(crate) struct PendingPoll {
-    session: Session,
-    reply_receiver: oneshot::Receiver<PollReply>,
-    /// Packets were taken, and their response is not complete yet.
-    has_packets: bool,
-}
-
-impl PendingPoll {
-    /// Requests packets from the session's task.
-    pub(crate) fn begin(session: Session) -> Self {
-        let (reply, replied) = oneshot::channel();
-        session.send_command(Command::Poll(reply));
-        Self { session, reply_receiver: replied, has_packets: false }
-    }
-
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// Returns the reply. `None` if the session has ended or upgraded before there was one. If the reply has packets,
-    /// call [`finish`](Self::finish) when their response is complete.
-    pub(crate) async fn reply(&mut self) -> Option<PollReply> {
-        let reply = (&mut self.reply_receiver).await.ok();
-        self.has_packets = matches!(reply, Some(PollReply::Packets(_)));
-        reply
-    }
-
-    /// Records that the packets are in the response.
-    pub(crate) fn finish(mut self) {
-        self.has_packets = false;
-    }
-}
-
-impl Drop for PendingPoll {
-    fn drop(&mut self) {
-        // Close the channel first. Then a reply is either found here, or the session's task sees that the receiver is
-        // gone.
-        self.reply_receiver.close();
-        if self.has_packets || matches!(self.reply_receiver.try_recv(), Ok(PollReply::Packets(_))) {
-            self.session.describe_close(CANCELLED_POLL);
-            self.session.send_command(Command::Close(CloseReason::TransportError));
-        }
     }
 }
 
