@@ -90,8 +90,14 @@ mod tests {
         fn open_with_head(&mut self, bytes: usize, limits: HalfOpenLimits) -> (Session, Vec<SessionId>) {
             self.opened += 1;
             let id = SessionId::from_random([self.opened; 15]);
-            let session =
-                Session::new(id, Transport::Polling, Framing::LengthDelimited, WireFormat::default(), 1);
+            let session = Session::new(
+                id,
+                Transport::Polling,
+                Framing::LengthDelimited,
+                WireFormat::default(),
+                1,
+                None,
+            );
             self.registry.insert(session.clone());
             let to_close = self.half_open.push(&session, bytes, limits, &self.registry);
             (session, to_close.iter().map(|session| *session.id()).collect())

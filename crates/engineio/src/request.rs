@@ -186,7 +186,14 @@ mod tests {
         let registry = Registry::default();
         let on = |byte, transport| {
             let framing = Framing::of(transport, false);
-            Session::new(SessionId::from_random([byte; 15]), transport, framing, WireFormat::default(), 1)
+            Session::new(
+                SessionId::from_random([byte; 15]),
+                transport,
+                framing,
+                WireFormat::default(),
+                1,
+                None,
+            )
         };
         registry.insert(on(0, Transport::Polling));
         registry.insert(on(255, Transport::WebSocket));

@@ -40,13 +40,15 @@ struct Shared {
 }
 
 impl Session {
-    /// Creates a handle. `framing` is the form of the packets in the outbox.
+    /// Creates a handle. `framing` is the form of the packets in the outbox. With `address_permit` the session counts for
+    /// the address of its client.
     pub(crate) fn new(
         id: SessionId,
         transport: Transport,
         framing: Framing,
         format: WireFormat,
         max_buffered: usize,
+        address_permit: Option<AddressPermit>,
     ) -> Self {
         Self(Arc::new(Shared {
             id,
@@ -58,16 +60,8 @@ impl Session {
             transport: AtomicU8::new(transport as u8),
             has_sent_request: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            address_permit: None,
+            address_permit,
         }))
-    }
-
-    /// Lets the session count for the address of its client. The session is new, so no other handle exists.
-    pub(crate) fn with_address_permit(mut self, permit: Option<AddressPermit>) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            shared.address_permit = permit;
-        }
-        self
     }
 
     /// Returns the session's id. It is a secret of this client: do not show it to other clients.

@@ -178,8 +178,8 @@ impl<A: Application> Engine<A> {
             framing,
             format,
             self.0.options.max_write_buffer_size,
-        )
-        .with_address_permit(address);
+            address,
+        );
         // The token is taken before the registration, so `closed` waits for every session that `close` finds.
         let registered = SessionGuard { engine: self.clone(), session, head, _token: self.0.tasks.token() };
         self.0.registry.insert(registered.session.clone());
