@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::{
     CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport, WireFormat,
 };
-use net::{AddressPermit, Outbox, PushError};
+use net::{AddressPermit, Outbox, OutboxItem, PushError};
 
 use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
 pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard};
@@ -97,7 +97,7 @@ impl Session {
     /// Sends an encoded message. If the limit of queued bytes is reached, the client is disconnected. If the session is
     /// over, the message is dropped.
     pub fn send(&self, message: EncodedMessage<'_>) {
-        wake(self.0.outbox.push_or_overflow(EncodedItem(message)));
+        self.push(EncodedItem(message));
     }
 
     /// Sends an encoded message like [`send`](Self::send), but returns an error instead of disconnecting the client.
@@ -105,11 +105,7 @@ impl Session {
     /// # Errors
     /// Returns an error if the queue has no capacity for the message, or if the session is over.
     pub fn try_send(&self, message: EncodedMessage<'_>) -> Result<(), PushError> {
-        self.0.outbox.try_push(EncodedItem(message)).map(|waker| {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        })
+        self.0.outbox.try_push(EncodedItem(message)).map(wake)
     }
 
     /// Sends a message that many sessions share. Wake the returned waker after you have released your locks. The limit
@@ -121,17 +117,23 @@ impl Session {
 
     /// Sends a text message. Behaves like [`send`](Self::send) at the limit and after the end.
     pub fn send_text(&self, text: &str) {
-        wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Message(text))));
+        self.push(PacketItem(Packet::Message(text)));
     }
 
     /// Sends a binary message. Behaves like [`send`](Self::send) at the limit and after the end.
     pub fn send_binary(&self, data: &[u8]) {
-        wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Binary(data.into()))));
+        self.push(PacketItem(Packet::Binary(data.into())));
     }
 
     /// Sends the response to a ping of the client. Behaves like [`send`](Self::send) at the limit and after the end.
     pub(crate) fn send_pong(&self, data: &str) {
-        wake(self.0.outbox.push_or_overflow(PacketItem(Packet::Pong(data))));
+        self.push(PacketItem(Packet::Pong(data)));
+    }
+
+    fn push(&self, item: impl OutboxItem<Framing>) {
+        if let Ok(waker) = self.0.outbox.push_or_overflow(item) {
+            wake(waker);
+        }
     }
 
     /// Returns whether a message would leave at once: the kernel has accepted everything that was sent before, or a
@@ -171,11 +173,7 @@ impl Session {
 
     /// Sends a packet like [`try_send`](Self::try_send).
     pub(crate) fn try_send_packet(&self, packet: Packet<'_>) -> Result<(), PushError> {
-        self.0.outbox.try_push(PacketItem(packet)).map(|waker| {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        })
+        self.0.outbox.try_push(PacketItem(packet)).map(wake)
     }
 
     /// Closes the session after the queued messages have been sent.
@@ -264,8 +262,8 @@ impl fmt::Debug for Session {
     }
 }
 
-fn wake(pushed: Result<Option<Waker>, PushError>) {
-    if let Ok(Some(waker)) = pushed {
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
         waker.wake();
     }
 }
