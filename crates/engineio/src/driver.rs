@@ -257,16 +257,16 @@ impl<A: Application> Driver<A> {
                 Ok(())
             }
             Command::Close(reason) => Err(reason),
-            Command::Discard(reason) => {
+            Command::CloseWithoutPoll(reason) => {
                 self.close(reason, now, cx);
-                self.transport.discard();
+                self.transport.stop_awaiting_poll();
                 Ok(())
             }
             Command::CloseDiscarding => {
                 self.guard.session.outbox().close();
                 self.transport.discard_unsent();
                 self.close(CloseReason::ForcedClose, now, cx);
-                self.transport.discard();
+                self.transport.stop_awaiting_poll();
                 Ok(())
             }
         };

@@ -113,7 +113,7 @@ impl<A: Application> Engine<A> {
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
         for session in self.0.registry.all() {
-            session.send_command(Command::Discard(CloseReason::ServerShuttingDown));
+            session.send_command(Command::CloseWithoutPoll(CloseReason::ServerShuttingDown));
         }
     }
 

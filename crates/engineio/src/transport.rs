@@ -141,10 +141,10 @@ impl SessionTransport {
         }
     }
 
-    /// Discards the rest: no request will take it, so a closed session must not wait for one.
-    pub(crate) fn discard(&mut self) {
+    /// Drops the packets that a closing polling session keeps for another poll, because none will come.
+    pub(crate) fn stop_awaiting_poll(&mut self) {
         if let Self::Polling(polling) = self {
-            polling.discard();
+            polling.stop_awaiting_poll();
         }
     }
 

@@ -213,7 +213,7 @@ impl<A: Application> Engine<A> {
                 max_half_open_bytes = limits.bytes,
                 "closed the oldest half-open session: a limit of half-open sessions is reached"
             );
-            silent.send_command(Command::Discard(CloseReason::ForcedClose));
+            silent.send_command(Command::CloseWithoutPoll(CloseReason::ForcedClose));
         }
         let session = registered.session.clone();
         let open = handshake_json(session.id(), Transport::Polling, &self.0.options.protocol);

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// The application or the HTTP side closes the session.
     Close(CloseReason),
     /// The engine closes the session, and does not wait for another poll, which may never come.
-    Discard(CloseReason),
+    CloseWithoutPoll(CloseReason),
     /// The application closes the session, and drops the messages that are queued.
     CloseDiscarding,
 }

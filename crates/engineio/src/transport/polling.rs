@@ -200,7 +200,7 @@ impl Polling {
     }
 
     /// Closes at once, because no other GET will come.
-    pub(crate) fn discard(&mut self) {
+    pub(crate) fn stop_awaiting_poll(&mut self) {
         self.close_state = CloseState::Closed;
     }
 
