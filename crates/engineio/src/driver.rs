@@ -13,7 +13,7 @@ use net::{DeadlineTimer, MEMORY_BUDGET_EXCEEDED, MemoryReservation};
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
-use crate::handler::{Application, Handler};
+use crate::handler::{Application, SessionHandler};
 use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::{CANCELLED_POLL, Command, Session};
 use crate::transport::{Polling, ProbeOutcome, SessionTransport, WebSocket};

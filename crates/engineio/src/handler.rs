@@ -21,7 +21,7 @@ pub enum Message<'a> {
 /// The application that the engine opens sessions for.
 pub trait Application: Send + Sync + Sized + 'static {
     /// The type that handles one session.
-    type Handler: Handler;
+    type Handler: SessionHandler;
 
     /// Whether clients authenticate themselves after their session has opened. If true, a session counts for
     /// [`AddressLimits::max_unauthenticated`](crate::AddressLimits::max_unauthenticated) until
@@ -43,7 +43,7 @@ pub trait Application: Send + Sync + Sized + 'static {
 ///
 /// The engine is generic over the handler, so the transport calls [`on_message`](Self::on_message) directly, without a
 /// virtual call, a lock or a queue.
-pub trait Handler: Send + Unpin + 'static {
+pub trait SessionHandler: Send + Unpin + 'static {
     /// Handles a message that has arrived.
     fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut Context<'_>);
 

@@ -1,7 +1,7 @@
 //! Engine.IO sessions over HTTP long-polling and WebSocket, as a tower service.
 //!
 //! [`Engine`] handles HTTP requests. For every session it spawns one task, which owns the session's state machine, its
-//! transport, and the [`Handler`] that the [`Application`] has made for it. Other tasks use a [`Session`] handle to
+//! transport, and the [`SessionHandler`] that the [`Application`] has made for it. Other tasks use a [`Session`] handle to
 //! send messages, to wake the session's task, and to close the session.
 //!
 //! [`server`] has a server for programs: a handler is an async function that receives and sends messages. The traits
@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use std::task::Context;
-//! use tidewire_engineio::{Application, CloseReason, Engine, Handler, Message, Options, Session, Time};
+//! use tidewire_engineio::{Application, CloseReason, Engine, Message, Options, Session, SessionHandler, Time};
 //!
 //! struct Echo;
 //! struct EchoHandler(Session);
@@ -20,7 +20,7 @@
 //!         EchoHandler(session)
 //!     }
 //! }
-//! impl Handler for EchoHandler {
+//! impl SessionHandler for EchoHandler {
 //!     fn on_message(&mut self, message: Message<'_>, _now: Time, _cx: &mut Context<'_>) {
 //!         match message {
 //!             Message::Text(text) => self.0.send_text(text),
@@ -60,7 +60,7 @@ pub use cors::Cors;
 pub use engine::Engine;
 pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
-pub use handler::{Application, Handler, Message};
+pub use handler::{Application, Message, SessionHandler};
 pub use hooks::{ConnectionErrorHook, HeadersHook};
 pub use http;
 pub use net::{

@@ -6,7 +6,7 @@ use engineio_proto::server::{Received, Session as Machine};
 use engineio_proto::{CloseReason, Packet, ParseError};
 use ws_proto::Time;
 
-use crate::handler::{Handler, Message};
+use crate::handler::{Message, SessionHandler};
 use crate::session::Session;
 
 /// The state machine of a session, and the application's handler.
@@ -16,7 +16,7 @@ pub(crate) struct PacketDispatcher<H> {
     session: Session,
 }
 
-impl<H: Handler> PacketDispatcher<H> {
+impl<H: SessionHandler> PacketDispatcher<H> {
     pub(crate) fn new(machine: Machine, handler: H, session: Session) -> Self {
         Self { machine, handler, session }
     }

@@ -16,7 +16,7 @@ use net::{Outbox, OutboxSignals};
 use tokio::sync::oneshot;
 use ws_proto::Time;
 
-use crate::handler::Handler;
+use crate::handler::SessionHandler;
 use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::PollReply;
 
@@ -52,7 +52,7 @@ impl SessionTransport {
     ///
     /// # Errors
     /// Returns the reason if the session must be closed.
-    pub(crate) fn poll_input<H: Handler>(
+    pub(crate) fn poll_input<H: SessionHandler>(
         &mut self,
         dispatcher: &mut PacketDispatcher<H>,
         now: Time,
@@ -193,7 +193,7 @@ impl SessionTransport {
     ///
     /// # Errors
     /// Returns the reason if the session must be closed.
-    pub(crate) fn handle_post<H: Handler>(
+    pub(crate) fn handle_post<H: SessionHandler>(
         &mut self,
         post: PostRequest,
         dispatcher: &mut PacketDispatcher<H>,

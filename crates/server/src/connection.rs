@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
-use engineio::{CloseReason, Handler, Message, Session, Time};
+use engineio::{CloseReason, Message, Session, SessionHandler, Time};
 use handlers::{EventQueueSize, with_encoder};
 use socketio_proto::encode;
 use socketio_proto::server::{
@@ -156,7 +156,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl Handler for Connection {
+impl SessionHandler for Connection {
     fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut TaskContext<'_>) {
         let Self { server, session, client, machine } = self;
         let received = match message {

@@ -167,7 +167,7 @@ impl Connection {
     }
 }
 
-impl handler::Handler for Connection {
+impl handler::SessionHandler for Connection {
     fn on_message(&mut self, message: handler::Message<'_>, _: Time, cx: &mut Context<'_>) {
         match self.shared.push(Message::from(message).into_owned()) {
             // The handler itself waits, not a task to which it has moved its socket.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use ws_proto::{PeerDeadline, Time};
 
 use super::{OutputStatus, WebSocket};
-use crate::handler::Handler;
+use crate::handler::SessionHandler;
 use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::PollReply;
 
@@ -61,7 +61,7 @@ impl Polling {
         }
     }
 
-    pub(crate) fn poll_input<H: Handler>(
+    pub(crate) fn poll_input<H: SessionHandler>(
         &mut self,
         dispatcher: &mut PacketDispatcher<H>,
         now: Time,
@@ -74,7 +74,7 @@ impl Polling {
 
     /// Handles the packets of a POST, as long as the handler accepts them, and up to the limit of one turn. The rest is
     /// kept, and the POST gets no response yet.
-    pub(crate) fn handle_post<H: Handler>(
+    pub(crate) fn handle_post<H: SessionHandler>(
         &mut self,
         post: PostRequest,
         dispatcher: &mut PacketDispatcher<H>,
@@ -239,7 +239,7 @@ impl PostRequest {
     }
 
     /// Handles all packets, even if the handler accepts none now.
-    pub(crate) fn handle_all<H: Handler>(
+    pub(crate) fn handle_all<H: SessionHandler>(
         self,
         dispatcher: &mut PacketDispatcher<H>,
         now: Time,
@@ -255,7 +255,7 @@ impl PostRequest {
 
     /// Handles at most `limit` packets, and only while the handler accepts them. Without a limit, handles all. Returns
     /// itself if packets are left.
-    fn handle<H: Handler>(
+    fn handle<H: SessionHandler>(
         mut self,
         dispatcher: &mut PacketDispatcher<H>,
         limit: Option<usize>,

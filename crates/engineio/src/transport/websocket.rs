@@ -15,7 +15,7 @@ use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, Time};
 
 use super::OutputStatus;
 use super::websocket_compression::CompressedOutput;
-use crate::handler::Handler;
+use crate::handler::SessionHandler;
 use crate::options::Options;
 use crate::packet_dispatcher::PacketDispatcher;
 
@@ -82,7 +82,7 @@ impl WebSocket {
         if is_compressed { Framing::LengthDelimited } else { framing }
     }
 
-    pub(crate) fn poll_input<H: Handler>(
+    pub(crate) fn poll_input<H: SessionHandler>(
         &mut self,
         dispatcher: &mut PacketDispatcher<H>,
         now: Time,
@@ -103,7 +103,7 @@ impl WebSocket {
     /// times as many bytes as were sent. So it then stops as soon as the handler accepts no more, or after
     /// [`MAX_INFLATED_PER_POLL`].
     #[inline]
-    fn read_packets<const INFLATES: bool, H: Handler>(
+    fn read_packets<const INFLATES: bool, H: SessionHandler>(
         &mut self,
         dispatcher: &mut PacketDispatcher<H>,
         now: Time,
@@ -322,7 +322,7 @@ fn packet<'a>(revision: Revision, event: &'a Event<'_>) -> Option<Result<Packet<
 
 /// Records why the stream ended, unless that is a normal end.
 #[cold]
-fn describe_end<H: Handler>(ended: &StreamEnd, dispatcher: &PacketDispatcher<H>) {
+fn describe_end<H: SessionHandler>(ended: &StreamEnd, dispatcher: &PacketDispatcher<H>) {
     match ended {
         StreamEnd::Protocol(error) => dispatcher.describe_close(error.to_string()),
         StreamEnd::Io(error) => dispatcher.describe_close(error.to_string()),

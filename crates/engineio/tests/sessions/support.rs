@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use net::{HttpLimits, Listener};
 use tidewire_engineio::{
-    Application, CloseReason, Engine, Handler, Message, Options, Session, Settings, Time,
+    Application, CloseReason, Engine, Message, Options, Session, SessionHandler, Settings, Time,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -101,7 +101,7 @@ impl Application for Program {
     }
 }
 
-impl Handler for Reporter {
+impl SessionHandler for Reporter {
     fn on_message(&mut self, message: Message<'_>, _: Time, _: &mut Context<'_>) {
         let seen = match message {
             Message::Text("panic") => panic!("as the test asked for"),
