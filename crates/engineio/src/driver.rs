@@ -176,7 +176,7 @@ impl<A: Application> Driver<A> {
     fn report_memory(&mut self, now: Time, cx: &mut Context<'_>) {
         let mut bytes = self.transport.memory(self.guard.session.outbox());
         if !self.is_closed {
-            bytes += self.dispatcher.handler.buffered();
+            bytes += self.dispatcher.handler.received_memory();
         }
         if let Some(candidate) = &self.candidate {
             bytes += candidate.memory();

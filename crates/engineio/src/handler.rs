@@ -65,7 +65,7 @@ pub trait SessionHandler: Send + Unpin + 'static {
 
     /// Returns how many bytes of received messages the handler keeps. They count in
     /// [`Options::memory_budget`](crate::Options::memory_budget). The engine calls this in each turn. Default 0.
-    fn buffered(&self) -> usize {
+    fn received_memory(&self) -> usize {
         0
     }
 

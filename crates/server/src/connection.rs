@@ -215,7 +215,7 @@ impl SessionHandler for Connection {
         acks.chain(self.machine.poll_timeout()).min()
     }
 
-    fn buffered(&self) -> usize {
+    fn received_memory(&self) -> usize {
         let sockets = self.machine.sockets().map(SocketDriver::memory);
         self.machine.attachment_bytes() + sockets.sum::<usize>()
     }
