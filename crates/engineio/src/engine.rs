@@ -3,7 +3,7 @@
 mod open;
 mod polling;
 mod response;
-mod upgrade;
+mod websocket;
 
 use std::future::Future;
 use std::pin::Pin;
