@@ -22,7 +22,7 @@ use net::{AddressLimiter, LogRateLimit, PendingUpgrade};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use self::open::Opened;
+use self::open::OpenResponse;
 use self::polling::close_with;
 use self::response::{address_limit_response, empty_response, is_session_response, rejection_response};
 use crate::compression::{CompressionCapacity, Encoding};
@@ -206,9 +206,9 @@ impl<A: Application> Engine<A> {
 /// The result of [`Engine::handle`] before its future is first polled: a response, or a GET or POST that must wait.
 enum PendingResponse {
     Ready(Response<Full<Bytes>>),
-    Open(Opened),
+    Open(OpenResponse),
     /// The application decides whether a session may open.
-    OpenIfAllowed(Pin<Box<dyn Future<Output = Opened> + Send>>),
+    OpenIfAllowed(Pin<Box<dyn Future<Output = OpenResponse> + Send>>),
     Poll(PendingPoll),
     /// The second field says whether the content type is `application/octet-stream`.
     Post(PostGuard, bool),
@@ -235,9 +235,9 @@ impl<A: Application> Engine<A> {
             session.set_has_sent_request();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
-            (RequestKind::Open(opening), upgrade) => {
+            (RequestKind::Open(requested), upgrade) => {
                 return match self.admit_address(&parts) {
-                    Ok(address) => PendingResponse::Open(self.open(opening, parts, upgrade, address)),
+                    Ok(address) => PendingResponse::Open(self.open(requested, parts, upgrade, address)),
                     Err(error) => PendingResponse::Ready(address_limit_response(error)),
                 };
             }
@@ -255,7 +255,7 @@ impl<A: Application> Engine<A> {
                     decision.await
                 };
                 let opening =
-                    self.clone().open_if_allowed(decision, pending.opening, parts, upgrade, address);
+                    self.clone().open_if_allowed(decision, pending.requested, parts, upgrade, address);
                 return PendingResponse::OpenIfAllowed(Box::pin(opening));
             }
             (RequestKind::Upgrade(session, framing), Some(upgrade)) => {

@@ -15,7 +15,7 @@ use crate::session::Session;
 #[derive(Debug)]
 pub(crate) enum RequestKind {
     /// Opens a new session.
-    Open(Opening),
+    Open(SessionRequest),
     /// Opens a new session, if the application's check allows it.
     OpenIfAllowed(PendingOpen),
     /// A GET or a POST of this session.
@@ -29,7 +29,7 @@ pub(crate) enum RequestKind {
 
 /// What a request for a new session asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Opening {
+pub(crate) struct SessionRequest {
     pub(crate) transport: Transport,
     pub(crate) format: WireFormat,
 }
@@ -39,12 +39,12 @@ pub(crate) struct PendingOpen {
     /// Has not started: the engine first looks whether it can open a session at all.
     pub(crate) check: AsyncCheck,
     /// The session, or the error if the request has another defect, which Node looks for after the check.
-    pub(crate) opening: Result<Opening, ConnectionError>,
+    pub(crate) requested: Result<SessionRequest, ConnectionError>,
 }
 
 impl fmt::Debug for PendingOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingOpen").field("opening", &self.opening).finish_non_exhaustive()
+        f.debug_struct("PendingOpen").field("requested", &self.requested).finish_non_exhaustive()
     }
 }
 
@@ -85,7 +85,11 @@ impl Query {
     }
 
     /// Returns what a request without a session id asks for.
-    fn into_opening(self, transport: Transport, allow_eio3: bool) -> Result<Opening, ConnectionError> {
+    fn into_session_request(
+        self,
+        transport: Transport,
+        allow_eio3: bool,
+    ) -> Result<SessionRequest, ConnectionError> {
         let Self { revision, base64, jsonp, .. } = self;
         if revision == Revision::V3 && !allow_eio3 {
             let protocol = revision.number();
@@ -98,7 +102,7 @@ impl Query {
             }
             None => None,
         };
-        Ok(Opening { transport, format: WireFormat { revision, base64, jsonp } })
+        Ok(SessionRequest { transport, format: WireFormat { revision, base64, jsonp } })
     }
 }
 
@@ -156,19 +160,19 @@ pub(crate) fn check_request(
         });
     }
     // Over HTTP/2, a WebSocket handshake is an extended CONNECT (RFC 8441).
-    let opening = if upgrade && request.version == Version::HTTP_2 { Method::CONNECT } else { Method::GET };
-    if request.method != opening {
+    let method = if upgrade && request.version == Version::HTTP_2 { Method::CONNECT } else { Method::GET };
+    if request.method != method {
         return Err(ConnectionError::BadHandshakeMethod { method: request.method.clone() });
     }
-    let opening = query.into_opening(transport, options.allow_eio3);
+    let requested = query.into_session_request(transport, options.allow_eio3);
     options.trusted_proxies.insert_client_address(request);
     if let Some(allow) = &options.allow_request {
         match allow.check(request) {
             Ok(decision) => decision.map_err(|message| ConnectionError::Forbidden { message })?,
-            Err(check) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { check, opening })),
+            Err(check) => return Ok(RequestKind::OpenIfAllowed(PendingOpen { check, requested })),
         }
     }
-    opening.map(RequestKind::Open)
+    requested.map(RequestKind::Open)
 }
 
 fn handshake_error(error: &str) -> ConnectionError {
@@ -211,11 +215,11 @@ mod tests {
         let upgrade = format!("EIO=4&transport=websocket&sid={POLLING}");
         assert!(matches!(
             check(Method::GET, "EIO=4&transport=polling&t=x", false),
-            Ok(RequestKind::Open(Opening { transport: Transport::Polling, format })) if format == WireFormat::default()
+            Ok(RequestKind::Open(SessionRequest { transport: Transport::Polling, format })) if format == WireFormat::default()
         ));
         assert!(matches!(
             check(Method::GET, "transport=websocket&EIO=4", true),
-            Ok(RequestKind::Open(Opening { transport: Transport::WebSocket, format })) if format == WireFormat::default()
+            Ok(RequestKind::Open(SessionRequest { transport: Transport::WebSocket, format })) if format == WireFormat::default()
         ));
         assert!(matches!(check(Method::GET, &session, false), Ok(RequestKind::Poll(_))));
         assert!(matches!(check(Method::POST, &session, false), Ok(RequestKind::Post(_))));
@@ -270,7 +274,7 @@ mod tests {
         };
         assert!(matches!(
             asked(Method::CONNECT, true),
-            Ok(RequestKind::Open(Opening { transport: Transport::WebSocket, .. }))
+            Ok(RequestKind::Open(SessionRequest { transport: Transport::WebSocket, .. }))
         ));
         assert!(matches!(asked(Method::GET, true), Err(RequestError::BadHandshakeMethod)));
         assert!(matches!(asked(Method::CONNECT, false), Err(RequestError::BadHandshakeMethod)));

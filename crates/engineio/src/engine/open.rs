@@ -23,7 +23,7 @@ use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::half_open::HalfOpenLimits;
 use crate::handler::Application;
-use crate::request::Opening;
+use crate::request::SessionRequest;
 use crate::session::{Command, Session};
 
 /// Keeps a session registered, so that requests find it by its id. The handshake holds the guard first, and then the
@@ -51,7 +51,7 @@ impl<A> Drop for SessionGuard<A> {
 }
 
 /// The result of a request for a new session.
-pub(super) enum Opened {
+pub(super) enum OpenResponse {
     /// A session on WebSocket, or a rejection.
     Response(Response<Full<Bytes>>),
     /// A polling session: the body of the first response, and its `Set-Cookie` header.
@@ -61,16 +61,16 @@ pub(super) enum Opened {
 impl<A: Application> Engine<A> {
     pub(super) fn open(
         &self,
-        opening: Opening,
+        requested: SessionRequest,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
         address: Option<AddressPermit>,
-    ) -> Opened {
-        match (opening.transport, upgrade) {
+    ) -> OpenResponse {
+        match (requested.transport, upgrade) {
             (Transport::WebSocket, Some(upgrade)) => {
-                Opened::Response(self.open_websocket(parts, opening.format, upgrade, address))
+                OpenResponse::Response(self.open_websocket(parts, requested.format, upgrade, address))
             }
-            _ => self.open_polling(parts, opening.format, address),
+            _ => self.open_polling(parts, requested.format, address),
         }
     }
 
@@ -103,25 +103,25 @@ impl<A: Application> Engine<A> {
     pub(super) async fn open_if_allowed(
         self,
         decision: impl Future<Output = Result<(), String>> + Send,
-        opening: Result<Opening, ConnectionError>,
+        requested: Result<SessionRequest, ConnectionError>,
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
         address: Option<AddressPermit>,
-    ) -> Opened {
+    ) -> OpenResponse {
         let limit = self.0.options.allow_request_timeout;
         let Ok(decision) = tokio::time::timeout(limit, decision).await else {
             self.0.allow_request_timeout_log.try_log(|suppressed| {
                 let seconds = limit.as_secs_f64();
                 tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
             });
-            return Opened::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+            return OpenResponse::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
-        match allowed.and(opening) {
-            Ok(opening) => self.open(opening, parts, upgrade, address),
+        match allowed.and(requested) {
+            Ok(requested) => self.open(requested, parts, upgrade, address),
             Err(error) => {
                 self.0.options.call_on_connection_error(&error, &parts);
-                Opened::Response(rejection_response(&error, upgrade.is_some()))
+                OpenResponse::Response(rejection_response(&error, upgrade.is_some()))
             }
         }
     }
@@ -196,11 +196,11 @@ impl<A: Application> Engine<A> {
         parts: Parts,
         format: WireFormat,
         address: Option<AddressPermit>,
-    ) -> Opened {
+    ) -> OpenResponse {
         let framing = Framing::LengthDelimited;
         let registered = match self.new_session(Transport::Polling, framing, format, address, &parts) {
             Ok(registered) => registered,
-            Err(status) => return Opened::Response(empty_response(status)),
+            Err(status) => return OpenResponse::Response(empty_response(status)),
         };
         let limits = HalfOpenLimits {
             sessions: self.0.options.max_half_open_sessions,
@@ -224,17 +224,17 @@ impl<A: Application> Engine<A> {
             Some(initial) => session.format().encode_packets(&[open, initial.as_packet()]),
             None => session.format().encode_packets(&[open]),
         };
-        Opened::Polling { body, cookie }
+        OpenResponse::Polling { body, cookie }
     }
 
     pub(super) async fn respond_to_open(
         &self,
-        opened: Opened,
+        opened: OpenResponse,
         encoding: Option<Encoding>,
     ) -> Response<Full<Bytes>> {
         match opened {
-            Opened::Response(response) => response,
-            Opened::Polling { body, cookie } => {
+            OpenResponse::Response(response) => response,
+            OpenResponse::Polling { body, cookie } => {
                 let mut response = self.payload_response(body, encoding).await;
                 if let Some(cookie) = cookie {
                     response.headers_mut().insert(SET_COOKIE, cookie);
