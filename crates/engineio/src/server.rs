@@ -27,6 +27,7 @@ mod connection;
 mod error;
 mod handler;
 mod message;
+mod shared;
 mod socket;
 
 use std::fmt;
@@ -49,8 +50,9 @@ pub use handler::{Handler, HandlerOutput};
 pub use message::Message;
 pub use socket::{Sender, Socket};
 
-use connection::{Connection, Shared};
+use connection::Connection;
 use handler::BoxHandler;
+use shared::Shared;
 
 /// Listens on one of `addresses` and runs `handler` for every session, at the path `/engine.io/`. Runs until the future
 /// is dropped.

@@ -10,9 +10,9 @@ use std::task::Poll;
 use engineio_proto::Transport;
 use net::PushError;
 
-use super::connection::Shared;
 use super::error::{CloseCause, SendError, TrySendError};
 use super::message::Message;
+use super::shared::Shared;
 
 /// A session with a client. It dereferences to its [`Sender`], so it has all methods of it: `socket.send(..)`.
 ///
