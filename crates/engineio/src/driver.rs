@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
-use net::{DeadlineTimer, MEMORY_BUDGET_EXCEEDED, MemoryReservation};
+use net::{DeadlineTimer, MEMORY_BUDGET_EXCEEDED, MemoryUsage};
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
@@ -29,7 +29,7 @@ pub(crate) struct Driver<A: Application> {
     /// The WebSocket that a polling session may upgrade to.
     candidate: Option<Box<WebSocket>>,
     deadline: DeadlineTimer,
-    memory: MemoryReservation,
+    memory: MemoryUsage,
     /// The handler has been told that the session is over. The transport may still have data to send.
     is_closed: bool,
     /// This turn has taken a notification from the outbox, so another turn must follow.
@@ -69,7 +69,7 @@ impl<A: Application> Driver<A> {
             transport,
             candidate: None,
             deadline: DeadlineTimer::new(),
-            memory: MemoryReservation::default(),
+            memory: MemoryUsage::default(),
             is_closed: false,
             was_notified: false,
         }
@@ -189,7 +189,7 @@ impl<A: Application> Driver<A> {
 
     #[cold]
     fn end_over_budget(&mut self, now: Time, cx: &mut Context<'_>) {
-        self.memory = MemoryReservation::default();
+        self.memory = MemoryUsage::default();
         let is_reading = self.transport.abort(now);
         self.session().outbox().close();
         if !self.is_closed {

@@ -32,7 +32,7 @@ pub use self::io::{
     WriteQueue, now,
 };
 pub use log_rate_limit::LogRateLimit;
-pub use memory_budget::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryReservation, RetainedMemory};
+pub use memory_budget::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, RetainedMemory};
 pub use tls::TlsError;
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};

@@ -3,7 +3,7 @@
 //! Hot path: a connection reports after each turn how many bytes it holds for its peer. A report below
 //! [`REGISTRATION_THRESHOLD`] costs two compares.
 
-mod available;
+mod memory_limit;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -17,9 +17,9 @@ use crate::log_rate_limit::LogRateLimit;
 /// before it becomes a WebSocket, and `max_connections` limits them.
 const REGISTRATION_THRESHOLD: usize = 16 * 1024;
 
-/// When the budget is exceeded, connections end until this share of it is free. Each search for the largest ones then
+/// When the budget is exceeded, connections end until one part in so many of it is free. Each search for the largest ones then
 /// pays for many reports, however small the connections are.
-const FREE_SHARE: usize = 16;
+const FREED_DIVISOR: usize = 16;
 
 /// What a peer is told whose connection ends because of the [`MemoryBudget`].
 pub const MEMORY_BUDGET_EXCEEDED: &str = "memory budget exceeded";
@@ -51,7 +51,7 @@ struct Shared {
     log: LogRateLimit,
 }
 
-/// The reservation of a connection that holds many bytes.
+/// A connection that holds many bytes, in the table.
 struct Entry {
     shared: Arc<Shared>,
     bytes: AtomicUsize,
@@ -81,7 +81,7 @@ impl MemoryBudget {
     #[must_use]
     pub fn process() -> &'static Self {
         static PROCESS: OnceLock<MemoryBudget> = OnceLock::new();
-        PROCESS.get_or_init(|| Self::new(available::available_memory().map_or(1 << 30, |bytes| bytes / 2)))
+        PROCESS.get_or_init(|| Self::new(memory_limit::available_memory().map_or(1 << 30, |bytes| bytes / 2)))
     }
 
     /// Returns the limit in bytes.
@@ -138,9 +138,9 @@ impl Drop for RetainedMemory {
 
 /// The part of a [`MemoryBudget`] that one connection uses. Dropping it returns the bytes.
 #[derive(Debug, Default)]
-pub struct MemoryReservation(Option<Registration>);
+pub struct MemoryUsage(Option<Arc<Entry>>);
 
-impl MemoryReservation {
+impl MemoryUsage {
     /// Reports how many bytes the connection holds now. Returns `false` if the connection must end, because the budget
     /// is exceeded and it is among those that hold the most. Its task is woken when this happens later, so it must then
     /// report again.
@@ -158,7 +158,7 @@ impl MemoryReservation {
         if bytes < REGISTRATION_THRESHOLD && self.0.is_none() {
             return true;
         }
-        self.report_many(budget, bytes, cx, wake)
+        self.report_registered(budget, bytes, cx, wake)
     }
 
     /// Returns whether `bytes` differs enough from the last report that the connection should report again. For callers
@@ -168,7 +168,7 @@ impl MemoryReservation {
     pub fn is_outdated(&self, bytes: usize) -> bool {
         match &self.0 {
             None => bytes >= REGISTRATION_THRESHOLD,
-            Some(Registration(entry)) => {
+            Some(entry) => {
                 let reported = entry.bytes.load(Ordering::Relaxed);
                 bytes > reported + reported / 2 || bytes < reported / 2
             }
@@ -176,7 +176,7 @@ impl MemoryReservation {
     }
 
     #[inline(never)]
-    fn report_many(
+    fn report_registered(
         &mut self,
         budget: &MemoryBudget,
         bytes: usize,
@@ -184,10 +184,10 @@ impl MemoryReservation {
         wake: impl FnMut(Waker),
     ) -> bool {
         if bytes == 0 {
-            self.0 = None;
+            self.unregister();
             return true;
         }
-        let Registration(entry) = self.0.get_or_insert_with(|| Registration::new(&budget.0, cx.waker()));
+        let entry = self.0.get_or_insert_with(|| budget.0.register(cx.waker()));
         {
             // Before `is_ending` is read: a mark that comes later wakes this waker.
             let mut waker = entry.waker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,45 +201,24 @@ impl MemoryReservation {
         let used = entry.set_bytes(bytes);
         used <= entry.shared.limit || entry.shared.enforce(entry, wake)
     }
-}
 
-/// A connection's place in the table. Dropping it removes it.
-struct Registration(Arc<Entry>);
-
-impl Registration {
-    fn new(shared: &Arc<Shared>, waker: &Waker) -> Self {
-        let mut registered = shared.registered();
-        let entry = Arc::new(Entry {
-            shared: Arc::clone(shared),
-            bytes: AtomicUsize::new(0),
-            position: AtomicUsize::new(registered.len()),
-            is_ending: AtomicBool::new(false),
-            waker: Mutex::new(waker.clone()),
-        });
-        registered.push(Arc::clone(&entry));
-        Self(entry)
+    fn unregister(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.set_bytes(0);
+            entry.shared.remove(&entry);
+        }
     }
 }
 
-impl Drop for Registration {
+impl Drop for MemoryUsage {
     fn drop(&mut self) {
-        self.0.set_bytes(0);
-        let mut registered = self.0.shared.registered();
-        let position = self.0.position.load(Ordering::Relaxed);
-        let _removed = registered.swap_remove(position);
-        if let Some(moved) = registered.get(position) {
-            moved.position.store(position, Ordering::Relaxed);
-        }
-        if registered.capacity() > 64 && registered.len() < registered.capacity() / 4 {
-            let capacity = registered.len() * 2;
-            registered.shrink_to(capacity);
-        }
+        self.unregister();
     }
 }
 
-impl fmt::Debug for Registration {
+impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration").field("bytes", &self.0.bytes()).finish_non_exhaustive()
+        f.debug_struct("Entry").field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
 
@@ -275,6 +254,33 @@ impl Shared {
         self.registered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a connection to the table.
+    fn register(self: &Arc<Self>, waker: &Waker) -> Arc<Entry> {
+        let mut registered = self.registered();
+        let entry = Arc::new(Entry {
+            shared: Arc::clone(self),
+            bytes: AtomicUsize::new(0),
+            position: AtomicUsize::new(registered.len()),
+            is_ending: AtomicBool::new(false),
+            waker: Mutex::new(waker.clone()),
+        });
+        registered.push(Arc::clone(&entry));
+        entry
+    }
+
+    fn remove(&self, entry: &Entry) {
+        let mut registered = self.registered();
+        let position = entry.position.load(Ordering::Relaxed);
+        let _removed = registered.swap_remove(position);
+        if let Some(moved) = registered.get(position) {
+            moved.position.store(position, Ordering::Relaxed);
+        }
+        if registered.capacity() > 64 && registered.len() < registered.capacity() / 4 {
+            let capacity = registered.len() * 2;
+            registered.shrink_to(capacity);
+        }
+    }
+
     /// Called by a connection whose report exceeds the limit. Ends the largest connections. Returns whether the caller
     /// may go on.
     #[cold]
@@ -298,7 +304,7 @@ impl Shared {
                 by_size.sort_unstable_by_key(|(bytes, entry)| (Reverse(*bytes), !Arc::ptr_eq(entry, caller)));
                 largest = by_size.first().map_or(0, |(bytes, _)| *bytes);
                 for (bytes, entry) in by_size {
-                    if remaining <= self.limit - self.limit / FREE_SHARE {
+                    if remaining <= self.limit - self.limit / FREED_DIVISOR {
                         break;
                     }
                     remaining = remaining.saturating_sub(bytes);

@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use net::{DeadlineTimer, MemoryBudget, MemoryReservation, Stream, Upgraded, WebSocketStream};
+use net::{DeadlineTimer, MemoryBudget, MemoryUsage, Stream, Upgraded, WebSocketStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
@@ -73,7 +73,7 @@ impl Connection {
             deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
             max_write_buffer_size: limits.max_write_buffer_size,
             memory_budget: budget,
-            memory: MemoryReservation::default(),
+            memory: MemoryUsage::default(),
             written: 0,
             last_read_at: Time::ZERO,
             driver: None,
@@ -267,7 +267,7 @@ pub(crate) struct State {
     max_write_buffer_size: usize,
     memory_budget: MemoryBudget,
     /// What the driver has reported to the budget.
-    memory: MemoryReservation,
+    memory: MemoryUsage,
     /// A lower bound of the bytes that were written: Pongs that are queued during a write are not counted.
     written: u64,
     /// The time at which the last read returned bytes. Do not use it as the current time: the program may take the

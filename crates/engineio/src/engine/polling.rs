@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Full, LengthLimitError, Limited};
-use net::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryReservation, PeerTimeout};
+use net::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, PeerTimeout};
 use tokio::sync::oneshot;
 use tower::BoxError;
 
@@ -66,7 +66,7 @@ impl<A: Application> Engine<A> {
         let max_payload = self.0.options.protocol.max_payload;
         let body = Limited::new(body, max_payload);
         let budget = &self.0.options.memory_budget;
-        let mut memory = MemoryReservation::default();
+        let mut memory = MemoryUsage::default();
         let body = tokio::select! {
             body = collect(body, budget, &mut memory) => body,
             () = PeerTimeout::new(self.0.options.http_request_body_timeout) => {
@@ -121,7 +121,7 @@ enum BodyError {
 async fn collect<B: Body<Error = BoxError>>(
     body: B,
     budget: &MemoryBudget,
-    memory: &mut MemoryReservation,
+    memory: &mut MemoryUsage,
 ) -> Result<Vec<u8>, BodyError> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();

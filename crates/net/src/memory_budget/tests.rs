@@ -17,19 +17,19 @@ impl Wake for Wakes {
 
 /// A connection as its budget sees it.
 struct Peer {
-    reservation: MemoryReservation,
+    usage: MemoryUsage,
     budget: MemoryBudget,
     wakes: Arc<Wakes>,
 }
 
 impl Peer {
     fn new(budget: &MemoryBudget) -> Self {
-        Self { reservation: MemoryReservation::default(), budget: budget.clone(), wakes: Arc::default() }
+        Self { usage: MemoryUsage::default(), budget: budget.clone(), wakes: Arc::default() }
     }
 
     fn report(&mut self, bytes: usize) -> bool {
         let waker = Waker::from(Arc::clone(&self.wakes));
-        self.reservation.report(&self.budget, bytes, &Context::from_waker(&waker), Waker::wake)
+        self.usage.report(&self.budget, bytes, &Context::from_waker(&waker), Waker::wake)
     }
 
     fn is_woken(&self) -> bool {
@@ -88,7 +88,7 @@ fn while_the_largest_have_not_ended_yet_the_excess_is_a_quarter_at_most() {
     for (number, peer) in peers.iter_mut().enumerate() {
         if !peer.report((200 - number.min(180)) * KIB) {
             peer.report(0);
-            peer.reservation = MemoryReservation::default();
+            peer.usage = MemoryUsage::default();
         }
         assert!(budget.used() <= 1_250 * KIB + 200 * KIB, "{} after {number}", budget.used());
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
 use net::{
-    DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED,
-    MemoryReservation, Stream, StreamEnd,
+    DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, MemoryUsage,
+    Stream, StreamEnd,
 };
 use ws_proto::{CloseCode, CloseFrame, Time};
 
@@ -136,7 +136,7 @@ impl State {
 
     #[cold]
     fn end_over_budget(&mut self) {
-        self.memory = MemoryReservation::default();
+        self.memory = MemoryUsage::default();
         let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, MEMORY_BUDGET_EXCEEDED);
         if !self.stream.abort(frame, net::now()) {
             // The peer does not read, so it gets no Close frame.
@@ -227,7 +227,7 @@ impl State {
             return None;
         }
         self.deflater = None;
-        self.memory = MemoryReservation::default();
+        self.memory = MemoryUsage::default();
         Some(self.stream.take_stream())
     }
 
