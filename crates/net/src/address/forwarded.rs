@@ -1,18 +1,18 @@
 //! Reads the entries of `X-Forwarded-For` and `Forwarded` (RFC 7239), the last one first.
 //!
 //! Only the last entry is certainly the one of our own proxy: everything before it may come from the client. Therefore
-//! a line is read from its end, where no quote that a client has left open can change what the proxy has appended.
+//! a line is read from its end, where no quote that a client has left open can change what the proxy has appended. For
+//! the same reason a line is bytes, and each entry is read alone: what a client writes need not be text.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Splits the last element off a list in which a comma or a semicolon may be quoted. Returns the rest, if there is one,
 /// and the element.
-fn split_last(list: &str, separator: u8) -> (Option<&str>, &str) {
-    let bytes = list.as_bytes();
+fn split_last(list: &[u8], separator: u8) -> (Option<&[u8]>, &[u8]) {
     let mut is_quoted = false;
-    for (index, &byte) in bytes.iter().enumerate().rev() {
+    for (index, &byte) in list.iter().enumerate().rev() {
         if byte == b'"' {
-            let backslashes = bytes[..index].iter().rev().take_while(|&&byte| byte == b'\\').count();
+            let backslashes = list[..index].iter().rev().take_while(|&&byte| byte == b'\\').count();
             is_quoted ^= backslashes % 2 == 0;
         } else if byte == separator && !is_quoted {
             return (Some(&list[..index]), list[index + 1..].trim_ascii());
@@ -22,7 +22,7 @@ fn split_last(list: &str, separator: u8) -> (Option<&str>, &str) {
 }
 
 /// The elements of a list that may have quoted parts, the last one first.
-fn elements(list: &str, separator: u8) -> impl Iterator<Item = &str> {
+fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(list);
     std::iter::from_fn(move || {
         let (before, element) = split_last(rest?, separator);
@@ -32,19 +32,20 @@ fn elements(list: &str, separator: u8) -> impl Iterator<Item = &str> {
 }
 
 /// Returns the entries of one line of `X-Forwarded-For`, the last one first. An entry that is no address is `None`.
-pub(super) fn x_forwarded_for(line: &str) -> impl Iterator<Item = Option<IpAddr>> {
-    line.rsplit(',').map(|entry| parse_node(entry.trim_ascii()))
+pub(super) fn x_forwarded_for(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
+    line.rsplit(|&byte| byte == b',').map(|entry| parse_node(str::from_utf8(entry.trim_ascii()).ok()?))
 }
 
 /// Returns the entries of one line of `Forwarded`, the last one first. An entry without an address is `None`.
-pub(super) fn forwarded(line: &str) -> impl Iterator<Item = Option<IpAddr>> {
+pub(super) fn forwarded(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
     elements(line, b',').map(|element| {
         let mut nodes = elements(element, b';').filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            name.eq_ignore_ascii_case("for").then_some(value)
+            let equals = pair.iter().position(|&byte| byte == b'=')?;
+            pair[..equals].eq_ignore_ascii_case(b"for").then_some(&pair[equals + 1..])
         });
         // RFC 7239 §4: a parameter must not occur twice in an element.
         let (Some(value), None) = (nodes.next(), nodes.next()) else { return None };
+        let value = str::from_utf8(value).ok()?;
         match value.strip_prefix('"') {
             // An address needs no escaped character.
             Some(quoted) => parse_node(quoted.strip_suffix('"')?),
@@ -115,7 +116,7 @@ mod tests {
             ("[2001:db8::1]4711", "-"),
             ("203.0.113.1 198.51.100.1", "-"),
         ] {
-            assert_eq!(texts(x_forwarded_for(line)), expected, "{line}");
+            assert_eq!(texts(x_forwarded_for(line.as_bytes())), expected, "{line}");
         }
     }
 
@@ -149,7 +150,7 @@ mod tests {
             ("for=192.0.2.60;host=\"a\\\",b\"", "192.0.2.60"),
             ("192.0.2.60", "-"),
         ] {
-            assert_eq!(texts(forwarded(line)), expected, "{line}");
+            assert_eq!(texts(forwarded(line.as_bytes())), expected, "{line}");
         }
     }
 
@@ -157,7 +158,7 @@ mod tests {
     fn a_quote_that_a_client_has_left_open_does_not_hide_what_the_proxy_appends() {
         for claimed in ["for=\"", "for=192.0.2.1;host=\"", "for=\"\\", "\"\\\"", ";;;="] {
             let line = format!("{claimed}, for=\"[2001:db8::1]:4711\";proto=https");
-            let first = forwarded(&line).next();
+            let first = forwarded(line.as_bytes()).next();
             assert_eq!(first, Some("2001:db8::1".parse().ok()), "{line}");
         }
     }
@@ -166,7 +167,26 @@ mod tests {
     fn any_text_has_a_finite_number_of_entries() {
         for line in ["ü,\"ü", "\\\\\"\\", ",,,,", "\"\"\"", "for=\"ü\",for=ü", "[", "]:", ":", "[]", "for=["]
         {
-            assert!(x_forwarded_for(line).count() <= 8 && forwarded(line).count() <= 8, "{line}");
+            let line = line.as_bytes();
+            assert!(x_forwarded_for(line).count() <= 8 && forwarded(line).count() <= 8, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_spoil_only_their_own_entry() {
+        for (line, expected) in [
+            (&b"\xff, 203.0.113.1"[..], "203.0.113.1 -"),
+            (b"198.51.100.1, \xc3, 203.0.113.1", "203.0.113.1 - 198.51.100.1"),
+            (b"198.51.100.1, 203.0.113.1\xa0", "- 198.51.100.1"),
+        ] {
+            assert_eq!(texts(x_forwarded_for(line)), expected, "{line:?}");
+        }
+        for (line, expected) in [
+            (&b"for=\xff, for=203.0.113.1"[..], "203.0.113.1 -"),
+            (b"host=\"\xff\";for=198.51.100.1, \xff=;for=203.0.113.1", "203.0.113.1 198.51.100.1"),
+            (b"for=198.51.100.1, for=203.0.113.1\xa0", "- 198.51.100.1"),
+        ] {
+            assert_eq!(texts(forwarded(line)), expected, "{line:?}");
         }
     }
 }

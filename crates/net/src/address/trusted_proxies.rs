@@ -140,9 +140,9 @@ impl TrustedProxies {
     }
 }
 
-/// Returns the lines of a header, the last one first. A line with bytes that are not ASCII has no entry that counts.
-fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).iter().rev().map(|line| line.to_str().unwrap_or_default())
+/// Returns the lines of a header, the last one first.
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().rev().map(http::HeaderValue::as_bytes)
 }
 
 fn has_forwarded_header(headers: &HeaderMap) -> bool {
@@ -255,6 +255,20 @@ mod tests {
         assert_eq!(resolve(&proxies().header(ForwardedHeader::Forwarded), peer, &both), "2001:db8:2::5");
         assert_eq!(resolve(&proxies().header(ForwardedHeader::None), peer, &both), "127.0.0.1*");
         assert_eq!(resolve(&proxies(), peer, &both[1..]), "127.0.0.1*");
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_do_not_hide_the_entry_of_the_proxy() {
+        for (header, line) in [
+            (ForwardedHeader::XForwardedFor, &b"\xff, 203.0.113.7"[..]),
+            (ForwardedHeader::Forwarded, b"for=\xff;host=\"\xfe, for=203.0.113.7"),
+        ] {
+            let mut request = request(Some("127.0.0.1:5"), &[]);
+            let name = if header == ForwardedHeader::Forwarded { FORWARDED } else { X_FORWARDED_FOR };
+            request.headers.insert(name, http::HeaderValue::from_bytes(line).unwrap());
+            let address = proxies().header(header).client_address(&request).unwrap();
+            assert_eq!((address.ip().to_string(), address.is_trusted_proxy()), ("203.0.113.7".into(), false));
+        }
     }
 
     #[test]
