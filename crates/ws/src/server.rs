@@ -365,6 +365,9 @@ impl Settings {
             check(&request).map_err(Rejection::Forbidden)?;
         }
         let address = self.address_limiter.admit(&request, false).map_err(Rejection::AddressLimit)?;
+        if let Some(permit) = &address {
+            permit.set_authenticated();
+        }
         let admitted = connections.try_acquire().ok_or(Rejection::TooManyConnections)?;
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);

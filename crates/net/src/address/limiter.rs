@@ -17,6 +17,7 @@ use ws_proto::Time;
 use super::client_address::{ClientAddress, client_network, is_private};
 use super::limits::{AddressLimitError, AddressLimits};
 use super::trusted_proxies::TrustedProxies;
+use crate::PeerAddress;
 use crate::log_rate_limit::LogRateLimit;
 
 /// The number of locks. With several of them, clients on different threads rarely wait for each other.
@@ -35,6 +36,8 @@ pub struct AddressLimiter {
     limits: AddressLimits,
     table: Arc<Table>,
     max_networks_per_shard: usize,
+    /// The name of the field that limits what is open, for the log.
+    open_limit: &'static str,
     log: LogRateLimit,
 }
 
@@ -46,6 +49,7 @@ impl AddressLimiter {
             limits,
             table: Arc::default(),
             max_networks_per_shard: MAX_NETWORKS_PER_SHARD,
+            open_limit: "max_open",
             log: LogRateLimit::new(),
         }
     }
@@ -68,7 +72,12 @@ impl AddressLimiter {
         authenticates: bool,
     ) -> Result<Option<AddressPermit>, AddressLimitError> {
         let Some(address) = request.extensions.get::<ClientAddress>() else { return Ok(None) };
-        let connection = request.extensions.get::<ConnectionSessions>().filter(|_| authenticates);
+        // A proxy uses one connection for many clients. One of them must not lock out the others.
+        let is_direct = request
+            .extensions
+            .get::<PeerAddress>()
+            .is_some_and(|peer| peer.0.ip().to_canonical() == address.ip());
+        let connection = request.extensions.get::<ConnectionSessions>().filter(|_| is_direct);
         self.admit_client(*address, connection, authenticates)
     }
 
@@ -86,7 +95,7 @@ impl AddressLimiter {
             self.log.try_log(|suppressed| {
                 tracing::warn!(
                     address = %address.ip(),
-                    reason = %error,
+                    limit = error.limit(self.open_limit),
                     suppressed,
                     "rejected a client: a limit per address is reached. If this is a proxy, name it in `trusted_proxies`"
                 );
@@ -124,10 +133,10 @@ impl AddressLimiter {
             if counts.unauthenticated.load(Ordering::Relaxed) >= limits.max_unauthenticated.max(1) {
                 return Err(AddressLimitError::TooManyUnauthenticated);
             }
-            let on_connection = connection.map_or(0, |connection| connection.0.load(Ordering::Relaxed));
-            if on_connection >= limits.max_unauthenticated_per_connection.max(1) {
-                return Err(AddressLimitError::TooManyOnConnection);
-            }
+        }
+        let on_connection = connection.map_or(0, |connection| connection.0.load(Ordering::Relaxed));
+        if on_connection >= limits.max_unauthenticated_per_connection.max(1) {
+            return Err(AddressLimitError::TooManyOnConnection);
         }
         let interval = limits.interval();
         let debt = slot.debt_until.saturating_since(now);
@@ -146,7 +155,8 @@ impl AddressLimiter {
         Ok(Some(AddressPermit {
             counts: Arc::clone(counts),
             connection: connection.cloned(),
-            is_authenticated: AtomicBool::new(!authenticates),
+            authenticates,
+            is_authenticated: AtomicBool::new(false),
             is_released: AtomicBool::new(false),
         }))
     }
@@ -167,7 +177,10 @@ impl ConnectionLimiter {
             burst: u32::MAX,
             ..limits.clone()
         };
-        Self { limiter: AddressLimiter::new(limits), proxies }
+        Self {
+            limiter: AddressLimiter { open_limit: "max_connections", ..AddressLimiter::new(limits) },
+            proxies,
+        }
     }
 
     /// Admits a connection from this address. Returns `None` if the address is not limited.
@@ -184,6 +197,8 @@ impl ConnectionLimiter {
 pub struct AddressPermit {
     counts: Arc<Counts>,
     connection: Option<ConnectionSessions>,
+    /// The session counts in `unauthenticated` until it is authenticated.
+    authenticates: bool,
     is_authenticated: AtomicBool,
     is_released: AtomicBool,
 }
@@ -194,7 +209,9 @@ impl AddressPermit {
         if self.is_authenticated.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.counts.unauthenticated.fetch_sub(1, Ordering::Relaxed);
+        if self.authenticates {
+            self.counts.unauthenticated.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(ConnectionSessions(sessions)) = &self.connection {
             sessions.fetch_sub(1, Ordering::Relaxed);
         }
@@ -222,7 +239,8 @@ impl Drop for AddressPermit {
     }
 }
 
-/// The sessions that one HTTP connection has opened and that are not authenticated: an extension of its requests.
+/// The sessions that one HTTP connection has opened and that are not authenticated: an extension of its requests. If a
+/// program authenticates nobody, all that are open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionSessions(Arc<AtomicUsize>);
 

@@ -26,9 +26,10 @@ pub struct AddressLimits {
     /// authenticated. At the limit, the response is 429. Protects against clients that open sessions and send nothing.
     /// Default 5,000.
     pub max_unauthenticated: usize,
-    /// The most sessions that one HTTP connection has opened and that are not authenticated yet. At the limit, the
-    /// response is 429. Over HTTP/2 a handshake costs a client hardly any bytes. Only a [`Listener`](crate::Listener)
-    /// knows which connection a request came on. Default 1,000.
+    /// The most sessions that one HTTP connection has opened and that are not authenticated yet; all its open sessions, if
+    /// the program authenticates none. At the limit, the response is 429. Over HTTP/2 a handshake costs a client hardly
+    /// any bytes. Only a [`Listener`](crate::Listener) knows which connection a request came on. Connections of trusted
+    /// proxies have no such limit, because many clients share one. Default 1,000.
     pub max_unauthenticated_per_connection: usize,
     /// The most HTTP connections of one address to a [`Listener`](crate::Listener) that are open at the same time. A
     /// connection that has become a WebSocket does not count. With the
@@ -86,6 +87,17 @@ pub enum AddressLimitError {
 }
 
 impl AddressLimitError {
+    /// Returns the name of the field of [`AddressLimits`] that is reached. `open` is the name of the one that limits what
+    /// is open.
+    pub(super) fn limit(self, open: &'static str) -> &'static str {
+        match self {
+            Self::TooManyOpen => open,
+            Self::TooManyUnauthenticated => "max_unauthenticated",
+            Self::TooManyOnConnection => "max_unauthenticated_per_connection",
+            Self::TooManyNew { .. } => "new_per_second",
+        }
+    }
+
     /// Returns the response: status 429, with `Retry-After` if the time is known, and a line of text.
     #[must_use]
     pub fn response(self) -> Response<String> {

@@ -94,8 +94,53 @@ fn those_that_are_not_authenticated_are_limited_for_each_address_and_connection(
     assert_eq!(admit(None).unwrap_err(), AddressLimitError::TooManyUnauthenticated);
     drop(permits);
     let _fifth = admit(Some(&first)).unwrap();
-    // Somebody who does not authenticate clients is not limited.
-    assert!(limiter.try_admit(1, Some(&first), false, at(0)).is_ok());
+}
+
+#[test]
+fn without_authentication_all_that_one_connection_has_open_are_limited() {
+    let limits = AddressLimits {
+        max_unauthenticated: 1,
+        max_unauthenticated_per_connection: 2,
+        ..AddressLimits::default()
+    };
+    let limiter = limiter(limits);
+    let (first, second) = (ConnectionSessions::default(), ConnectionSessions::default());
+    let admit = |connection| limiter.try_admit(1, Some(connection), false, at(0)).map(Option::unwrap);
+    let permits = [admit(&first).unwrap(), admit(&first).unwrap()];
+    assert_eq!(admit(&first).unwrap_err(), AddressLimitError::TooManyOnConnection);
+    let _other = admit(&second).unwrap();
+    permits[0].set_authenticated();
+    let _third = admit(&first).unwrap();
+    assert_eq!(admit(&first).unwrap_err(), AddressLimitError::TooManyOnConnection);
+    drop(permits);
+    let _fourth = admit(&first).unwrap();
+}
+
+#[test]
+fn one_connection_of_a_proxy_carries_many_clients_and_is_not_limited() {
+    let limits = AddressLimits { max_unauthenticated_per_connection: 1, ..AddressLimits::default() };
+    let limiter = limiter(limits);
+    let connection = ConnectionSessions::default();
+    let admit = |client, peer: &str| {
+        let mut request = request(client);
+        request.extensions.insert(PeerAddress(peer.parse().unwrap()));
+        request.extensions.insert(connection.clone());
+        limiter.admit(&request, true)
+    };
+    let _clients: Vec<_> = ["203.0.113.1", "203.0.113.1", "203.0.113.2"]
+        .map(|client| admit(client, "127.0.0.1:80").unwrap().unwrap())
+        .into();
+    let _direct = admit("203.0.113.1", "[::ffff:203.0.113.1]:5").unwrap().unwrap();
+    assert_eq!(admit("203.0.113.1", "203.0.113.1:5").unwrap_err(), AddressLimitError::TooManyOnConnection);
+}
+
+#[test]
+fn the_log_names_the_limit() {
+    let limits = AddressLimits { max_open: 1, max_connections: 1, ..AddressLimits::default() };
+    let connections = ConnectionLimiter::new(&limits, TrustedProxies::default());
+    let error = AddressLimitError::TooManyOpen;
+    assert_eq!(error.limit(limiter(limits).open_limit), "max_open");
+    assert_eq!(error.limit(connections.limiter.open_limit), "max_connections");
 }
 
 #[test]
