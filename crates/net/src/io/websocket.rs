@@ -403,6 +403,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         }
                         self.close_state = CloseState::Lingering { deadline: now + LINGER };
                     } else {
+                        // Nobody gets the messages, so no part of one is kept.
+                        self.machine.receive_in_chunks(true);
                         match ready!(self.poll_read_discarding(&mut discarded, now, cx)) {
                             Ok(()) | Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_)) => {}
                             Err(StreamEnd::Eof | StreamEnd::Io(_)) => self.close_state = CloseState::Closed,
@@ -638,6 +640,25 @@ mod tests {
         assert_eq!(stream.machine.frame_remaining(), 100);
         drop(stream.take_stream());
         assert_eq!(stream.machine.frame_remaining(), 0, "the machine still waits for the other half");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_closing_keeps_no_part_of_a_message() {
+        const HEADER: [u8; 14] = [0x82, 0xff, 0, 0, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0];
+        let (server, mut client) = tokio::io::duplex(1024 * 1024);
+        let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
+        client.write_all(&HEADER).await.unwrap();
+        client.write_all(&[0; 100_000]).await.unwrap();
+        while stream.memory() < 100_000 {
+            poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await.unwrap();
+        }
+        stream.close(None, Time::ZERO);
+        for _ in 0..2 {
+            let closed = poll_fn(|cx| Poll::Ready(stream.poll_close(Time::ZERO, cx))).await;
+            assert!(closed.is_pending(), "the peer has not sent its Close");
+            assert!(stream.memory() < 1_000, "{}", stream.memory());
+            client.write_all(&[0; 500_000]).await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]
