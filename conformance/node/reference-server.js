@@ -5,7 +5,8 @@
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
 // --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter `forbidden` is the reason
 // why a session must not open)
-// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events.
+// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. Clients
+// create `/room-1` and so on, and with `auth.token === "secret"` those that begin with `/open-`.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 import { readArguments, serve } from "./support/reference-listener.js";
@@ -63,6 +64,7 @@ const httpServer = createServer((_request, response) => response.writeHead(404).
 const io = new Server(httpServer, {
   cors: cors[values.cors] ?? { origin: "*" },
   serveClient: false,
+  cleanupEmptyChildNamespaces: true,
   pingInterval: Number(values["ping-interval"] ?? 25_000),
   pingTimeout: Number(values["ping-timeout"] ?? 20_000),
   upgradeTimeout: Number(values["upgrade-timeout"] ?? 10_000),
@@ -93,6 +95,34 @@ io.of("/admin").use((socket, next) => {
   next(Object.assign(new Error("not authorized"), { data: { code: 401 } }));
 });
 io.of("/admin").on("connection", (socket) => socket.emit("welcome", socket.handshake.auth));
+
+// Namespaces on demand.
+const created = []; // the name of every new namespace
+io.on("new_namespace", (namespace) => created.push(namespace.name));
+const waiting = []; // calls that let the checks of `auth.wait` go on
+const rooms = io.of(/^\/room-\d+$/);
+const open = io.of(async (name, auth, next) => {
+  if (auth.wait) await new Promise((resolve) => waiting.push(resolve));
+  if (auth.fail) return next(new Error("no"), true);
+  next(null, name.startsWith("/open-") && auth.token === "secret");
+});
+for (const parent of [rooms, open]) {
+  parent.use((socket, next) => next(socket.handshake.auth.banned ? new Error("banned") : undefined));
+  parent.on("connection", (socket) => {
+    socket.on("where", (acknowledge) => acknowledge(socket.nsp.name));
+    socket.on("join", (room, acknowledge) => {
+      socket.join(room);
+      acknowledge();
+    });
+    socket.on("tell-all", (data) => parent.emit("told", data));
+    socket.on("tell-room", ({ room, data }) => parent.to(room).emit("told", data));
+  });
+}
+io.of("/room-0");
+io.on("connection", (socket) => {
+  socket.on("namespaces", (acknowledge) => acknowledge(created));
+  socket.on("release", () => waiting.splice(0).forEach((release) => release()));
+});
 
 const gone = []; // { id, reason } of every disconnected socket, oldest first
 

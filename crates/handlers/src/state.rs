@@ -51,7 +51,9 @@ impl StateMap {
         self.0.insert(TypeId::of::<S>(), Arc::new(state));
     }
 
-    fn get<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
+    /// Returns the value of this type.
+    #[must_use]
+    pub fn get<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
         Arc::clone(self.0.get(&TypeId::of::<S>())?).downcast().ok()
     }
 }

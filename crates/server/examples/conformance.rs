@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data, DeflateOptions,
-    DisconnectReason, HandlerError, InvalidCookie, Namespace, RawArguments, Reply, SameSite, Server, Socket,
-    State, TrustedProxies,
+    DisconnectReason, HandlerError, InvalidCookie, Namespace, NamespaceRequest, ParentNamespace,
+    RawArguments, Reply, SameSite, Server, Socket, State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 /// All disconnected sockets, oldest first.
 #[derive(Default)]
@@ -23,6 +24,9 @@ struct Disconnects(Mutex<Vec<DisconnectRecord>>);
 
 /// All refused requests, oldest first.
 type ConnectionErrors = Arc<Mutex<Vec<Value>>>;
+
+/// The names of all new namespaces, oldest first.
+type Created = Arc<Mutex<Vec<String>>>;
 
 #[derive(Clone, Serialize)]
 struct DisconnectRecord {
@@ -131,6 +135,7 @@ async fn main() -> std::io::Result<()> {
     }
     let connection_errors = ConnectionErrors::default();
     let refused = Arc::clone(&connection_errors);
+    let created = Created::default();
     let io = builder
         .proxy_protocol(arguments.contains_key("proxy-protocol"))
         .add_trailing_slash(arguments.get("add-trailing-slash") != Some(&"no"))
@@ -146,6 +151,8 @@ async fn main() -> std::io::Result<()> {
         }))
         .state(Disconnects::default())
         .state(connection_errors)
+        .state(Arc::clone(&created))
+        .state(Notify::new())
         .build();
 
     let admin = io.of("/admin");
@@ -156,6 +163,7 @@ async fn main() -> std::io::Result<()> {
         Err(ConnectError::new("not authorized").data(json!({ "code": 401 })))
     });
     admin.on_connection(async |socket: Socket, Auth(auth): Auth<Value>| socket.emit("welcome", auth));
+    register_on_demand(&io, created);
     for namespace in [io.of("/"), io.of("/custom"), admin] {
         register(&namespace);
     }
@@ -173,6 +181,57 @@ async fn main() -> std::io::Result<()> {
     })
     .await;
     Ok(())
+}
+
+/// Registers the namespaces that clients create.
+fn register_on_demand(io: &Server, created: Created) {
+    io.on_new_namespace(move |namespace| {
+        created.lock().expect("no panic").push(namespace.name().to_owned());
+    });
+    let rooms = io.of_pattern(|name| {
+        let number = name.strip_prefix("/room-").unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    let open = io.of_predicate(async |request: NamespaceRequest| {
+        let auth: Value = request.auth()?;
+        if auth["wait"] == true {
+            request.state::<Notify>().expect("it is set").notified().await;
+        }
+        if auth["fail"] == true {
+            return Err(HandlerError::new("no"));
+        }
+        Ok(request.name().starts_with("/open-") && auth["token"] == "secret")
+    });
+    for parent in [rooms, open] {
+        register_children(&parent);
+    }
+    let _ = io.of("/room-0");
+    io.on("namespaces", async |State(created): State<Created>| {
+        Reply(created.lock().expect("no panic").clone())
+    });
+    io.on("release", async |State(waiting): State<Notify>| waiting.notify_waiters());
+}
+
+fn register_children(parent: &ParentNamespace) {
+    parent.middleware(
+        async |Auth(auth): Auth<Value>| {
+            if auth["banned"] == true { Err("banned") } else { Ok(()) }
+        },
+    );
+    parent.on("where", async |namespace: Namespace| Reply(namespace.name().to_owned()));
+    parent.on("join", async |socket: Socket, Data(room): Data<String>| {
+        socket.join(&room);
+    });
+    let all = parent.clone();
+    parent.on("tell-all", move |Data(data): Data<Value>| {
+        let all = all.clone();
+        async move { all.emit("told", data) }
+    });
+    let all = parent.clone();
+    parent.on("tell-room", move |Data(to): Data<ToRoom>| {
+        let all = all.clone();
+        async move { all.to(to.room).emit("told", to.data) }
+    });
 }
 
 fn register(namespace: &Namespace) {

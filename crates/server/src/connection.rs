@@ -18,6 +18,8 @@ use socketio_proto::server::{
     self as machine, ConnectRequest, DisconnectReason, Received, SocketEntry, Violation,
 };
 
+use crate::handler::ConnectError;
+use crate::namespace::INVALID_NAMESPACE;
 use crate::server::Server;
 use crate::socket::Socket;
 pub use handshake::Handshake;
@@ -108,23 +110,46 @@ impl Connection {
         request: ConnectRequest<'_, '_, SocketDriver>,
         cx: &mut TaskContext<'_>,
     ) {
-        let socket = server.find_namespace(request.namespace()).and_then(|namespace| {
-            let id = server.new_socket_id()?;
-            let auth = request.auth().clone().into_owned();
-            Some(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))
-        });
-        match socket {
-            Some(socket) => advance(request.insert(SocketDriver::new(socket)), server, cx),
-            None => with_encoder(|encoder| {
-                let namespace = request.namespace();
-                match encode::connect_error(encoder, namespace, "Invalid namespace", None::<&()>) {
+        match Self::candidate(server, session, client, &request) {
+            Ok(driver) => advance(request.insert(driver), server, cx),
+            Err(error) => with_encoder(|encoder| {
+                match encode::connect_error(encoder, request.namespace(), &error.message, None::<&()>) {
                     Ok(message) => session.send(message),
                     Err(error) => tracing::error!(%error, "cannot encode a connect error"),
                 }
             }),
         }
     }
+
+    /// Returns the driver of a socket in the requested namespace. If the namespace does not exist, the driver first asks
+    /// the parents of namespaces.
+    fn candidate(
+        server: &Server,
+        session: &Session,
+        client: &Arc<Client>,
+        request: &ConnectRequest<'_, '_, SocketDriver>,
+    ) -> Result<SocketDriver, ConnectError> {
+        if request.socket_count() >= server.limits().max_sockets {
+            return Err(TOO_MANY_SOCKETS.into());
+        }
+        let namespaces = server.namespaces();
+        let name = request.namespace();
+        let new_socket = |namespace| {
+            let id = server.new_socket_id().ok_or(INVALID_NAMESPACE)?;
+            let auth = request.auth().clone().into_owned();
+            Ok::<_, ConnectError>(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))
+        };
+        match namespaces.join(name) {
+            Some((namespace, member)) => Ok(SocketDriver::new(new_socket(namespace)?, member)),
+            None => {
+                let parents = namespaces.parents_for(name)?;
+                Ok(SocketDriver::new_checked(new_socket(namespaces.detached(name))?, parents, server))
+            }
+        }
+    }
 }
+
+const TOO_MANY_SOCKETS: &str = "Too many namespaces on one connection";
 
 /// Advances a socket as far as possible without waiting.
 fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut TaskContext<'_>) {

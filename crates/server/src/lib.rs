@@ -74,7 +74,7 @@ pub use handlers::{
     RawArguments, Reply, State,
 };
 pub use limits::Limits;
-pub use namespace::{Broadcast, Namespace};
+pub use namespace::{Broadcast, IntoAllowed, Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace};
 pub use net::{
     AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
     InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, TrustedProxies,

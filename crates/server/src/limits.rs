@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Limits of one connection. Each one names the attack that it protects against.
+/// Limits of one connection, or of the server where the text says so. Each one names the attack that it protects
+/// against.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// The time in which a client must connect to its first namespace. Protects against clients that open connections
@@ -37,6 +38,25 @@ pub struct Limits {
     /// The maximum length of a room name, in bytes. [`join`](crate::Socket::join) fails for a longer name. Protects
     /// against names of several megabytes, because a name is kept as long as its room has a member. Default 1,024.
     pub max_room_name_len: usize,
+    /// The maximum number of sockets of one connection, one per namespace. A socket whose handlers still run counts, and
+    /// so does a namespace from which the program has disconnected the client. At the limit, a request to connect is
+    /// refused. Protects against clients that connect to more and more namespaces, if the program lets clients choose
+    /// their names ([`of_pattern`](crate::Server::of_pattern)). Default 1,000.
+    pub max_sockets: usize,
+    /// The maximum number of namespaces of the whole server that exist because clients requested them. At the limit, a
+    /// request for another one is refused. Protects against clients that invent names: each namespace has an adapter.
+    /// Default 10,000.
+    pub max_client_namespaces: usize,
+    /// The maximum length of the name of such a namespace, in bytes. Protects against names of several megabytes, because
+    /// a name is kept as long as the namespace. Default 1,024.
+    pub max_namespace_name_len: usize,
+    /// The time in which the [predicates](crate::Server::of_predicate) must decide whether a namespace may be created.
+    /// After that, the request is refused. Protects against requests that pile up while a service that a predicate asks
+    /// does not respond. Default 10 s.
+    pub namespace_check_timeout: Duration,
+    /// The maximum number of requests of the whole server that wait for such a predicate. At the limit, further ones are
+    /// refused. Protects against clients that request more and more namespaces while predicates wait. Default 10,000.
+    pub max_pending_namespace_checks: usize,
     /// The time in which an `on_disconnect` handler must finish. Protects against a handler that never finishes and
     /// keeps the memory of a closed connection. A client cannot cause this. Default 30 s.
     pub on_disconnect_timeout: Duration,
@@ -59,6 +79,11 @@ impl Default for Limits {
             max_concurrent_handlers: 64,
             max_rooms: adapter.max_rooms,
             max_room_name_len: adapter.max_room_name_len,
+            max_sockets: 1_000,
+            max_client_namespaces: 10_000,
+            max_namespace_name_len: 1_024,
+            namespace_check_timeout: Duration::from_secs(10),
+            max_pending_namespace_checks: 10_000,
             on_disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
         }

@@ -1,10 +1,12 @@
 //! A namespace: its handlers and its sockets.
 
 mod broadcast;
+mod parent;
+mod request;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use adapter::{Adapter, Room, SocketId};
 use handlers::{
@@ -20,6 +22,9 @@ use crate::limits::Limits;
 use crate::server::ServerShared;
 use crate::socket::Socket;
 pub use broadcast::Broadcast;
+pub(crate) use parent::{Admits, CheckFuture, Child, INVALID_NAMESPACE, Parent, check};
+pub use parent::{ParentBroadcast, ParentNamespace};
+pub use request::{IntoAllowed, NamespaceRequest};
 
 /// A namespace of a server. Cheap to clone; all clones are the same namespace.
 ///
@@ -35,16 +40,43 @@ struct Inner {
     handlers: Mutex<Arc<NamespaceHandlers>>,
     /// The next acknowledgement id. All sockets of the namespace share the counter, as in Node.
     next_ack_id: AtomicU64,
+    /// Set if the namespace belongs to a parent.
+    child: Option<Child>,
+    /// Completed when the hook for new namespaces has finished.
+    ready: Once,
 }
 
 impl Namespace {
     pub(crate) fn new(name: &str, shared: Arc<ServerShared>, adapter: Arc<dyn Adapter>) -> Self {
+        Self::with_handlers(name, shared, adapter, Arc::default(), None)
+    }
+
+    /// Creates the child of a parent. It has the handlers that the parent has now.
+    pub(crate) fn new_child(
+        name: &str,
+        shared: Arc<ServerShared>,
+        adapter: Arc<dyn Adapter>,
+        parent: &Parent,
+        child: Child,
+    ) -> Self {
+        Self::with_handlers(name, shared, adapter, parent.handlers(), Some(child))
+    }
+
+    fn with_handlers(
+        name: &str,
+        shared: Arc<ServerShared>,
+        adapter: Arc<dyn Adapter>,
+        handlers: Arc<NamespaceHandlers>,
+        child: Option<Child>,
+    ) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
             shared,
             adapter,
-            handlers: Mutex::default(),
+            handlers: Mutex::new(handlers),
             next_ack_id: AtomicU64::new(0),
+            child,
+            ready: Once::new(),
         }))
     }
 
@@ -160,6 +192,28 @@ impl Namespace {
     pub fn socket(&self, id: SocketId) -> Option<Socket> {
         let member = self.0.adapter.local_socket(id)?;
         Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone())
+    }
+
+    /// Returns what the namespace has to do with its parent, if it has one.
+    pub(crate) fn child(&self) -> Option<&Child> {
+        self.0.child.as_ref()
+    }
+
+    /// Returns whether both are the same namespace, and not only two with the same name.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Makes the namespace ready for clients, after `prepare` has finished.
+    pub(crate) fn set_ready(&self, prepare: impl FnOnce()) {
+        self.0.ready.call_once(prepare);
+    }
+
+    /// Waits until another thread has made the namespace ready.
+    pub(crate) fn wait_until_ready(&self) {
+        if !self.0.ready.is_completed() {
+            self.0.ready.wait();
+        }
     }
 
     pub(crate) fn adapter(&self) -> &dyn Adapter {

@@ -2,12 +2,13 @@
 
 mod builder;
 mod listen;
+mod namespaces;
 mod shared;
 
-use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use adapter::{Adapter, SocketId};
@@ -17,9 +18,10 @@ use net::ListenerSettings;
 
 use crate::connection::{Connection, Handshake};
 use crate::limits::Limits;
-use crate::namespace::Namespace;
+use crate::namespace::{Admits, IntoAllowed, Namespace, NamespaceRequest, ParentNamespace};
 use crate::socket::Socket;
 pub use builder::Builder;
+pub(crate) use namespaces::{ChildMember, Namespaces};
 pub(crate) use shared::ServerShared;
 
 /// A Socket.IO server. Cheap to clone; all clones are the same server.
@@ -34,9 +36,8 @@ pub struct Server(Engine<SocketIoApplication>);
 /// [`Server::service`].
 pub struct SocketIoApplication {
     root: Namespace,
-    namespaces: RwLock<HashMap<Box<str>, Namespace>>,
+    namespaces: Arc<Namespaces>,
     shared: Arc<ServerShared>,
-    adapter: AdapterFactory,
     listener: ListenerSettings,
 }
 
@@ -56,25 +57,86 @@ impl Server {
 
     /// Returns the namespace with this name. Creates it if it does not exist. A missing leading slash is added.
     ///
+    /// If the name is one of a [pattern](Self::of_pattern), a new namespace is a child of that parent. It stays even if
+    /// it has no sockets. A namespace that was created for a client may be removed, see
+    /// [`Builder::cleanup_empty_child_namespaces`], so call this method again instead of keeping its result.
+    ///
     /// # Panics
     /// Panics if the name contains a comma: the protocol cannot encode such a name.
     #[must_use]
     pub fn of(&self, name: &str) -> Namespace {
         assert!(!name.contains(','), "a namespace name must not contain a comma: {name:?}");
         let name = format!("/{}", name.trim_start_matches('/'));
-        let inner = self.application();
-        if let Some(namespace) = self.find_namespace(&name) {
-            return namespace;
-        }
-        // Create the program's adapter without holding the lock: its constructor may call this server.
-        let namespace = Namespace::new(&name, Arc::clone(&inner.shared), (inner.adapter)(&name));
-        let mut namespaces = inner.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = namespaces.get(name.as_str()) {
-            // The new namespace and its adapter are dropped after the lock is released.
-            return earlier.clone();
-        }
-        namespaces.insert(name.into_boxed_str(), namespace.clone());
-        namespace
+        self.namespaces().get_or_create(&name)
+    }
+
+    /// Lets clients create the namespaces whose names match a pattern. In Node: `of` with a regular expression.
+    ///
+    /// When a client requests a namespace that does not exist, the parents are asked in the order in which they were
+    /// created. The first one that allows the name creates the namespace, its child. If none does, the client receives
+    /// the error `Invalid namespace`. [`Limits::max_client_namespaces`](crate::Limits::max_client_namespaces) bounds how
+    /// many namespaces clients can cause.
+    ///
+    /// `matches` gets the name with its leading slash. It must not block. It may be a regular expression of the crate
+    /// `regex`: `move |name| regex.is_match(name)`.
+    ///
+    /// ```
+    /// use tidewire_server::{Namespace, Server, Socket};
+    ///
+    /// let io = Server::new();
+    /// let rooms = io.of_pattern(|name| name.strip_prefix("/room-").is_some_and(|id| id.parse::<u32>().is_ok()));
+    /// rooms.on_connection(async |namespace: Namespace, socket: Socket| socket.emit("welcome", namespace.name()));
+    /// rooms.emit("news", "to the clients in /room-1, in /room-2, and so on");
+    /// ```
+    #[must_use = "the children need handlers"]
+    pub fn of_pattern(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> ParentNamespace {
+        self.add_parent(Admits::Pattern(Box::new(matches)))
+    }
+
+    /// Lets clients create the namespaces that an async function allows, for instance after it has asked a database.
+    /// Otherwise like [`of_pattern`](Self::of_pattern). In Node: `of` with a function.
+    ///
+    /// The function returns `bool`, or a `Result<bool, E>` whose error means `false`. While it waits, the other packets
+    /// of the connection are handled. If the client leaves, its future is dropped at the point where it waits. The same
+    /// happens after [`Limits::namespace_check_timeout`](crate::Limits::namespace_check_timeout), which all parents
+    /// share; the client then receives an error.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use tidewire_server::{NamespaceRequest, Server};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Credentials {
+    ///     token: String,
+    /// }
+    /// # async fn is_member(_organization: &str, _token: &str) -> bool { true }
+    ///
+    /// let io = Server::new();
+    /// let organizations = io.of_predicate(async |request: NamespaceRequest| {
+    ///     let Some(organization) = request.name().strip_prefix("/org-") else { return false };
+    ///     let Ok(Credentials { token }) = request.auth() else { return false };
+    ///     is_member(organization, &token).await
+    /// });
+    /// # let _ = organizations;
+    /// ```
+    #[must_use = "the children need handlers"]
+    pub fn of_predicate<F>(
+        &self,
+        predicate: impl Fn(NamespaceRequest) -> F + Send + Sync + 'static,
+    ) -> ParentNamespace
+    where
+        F: Future<Output: IntoAllowed> + Send + 'static,
+    {
+        self.add_parent(Admits::Predicate(Box::new(move |request| {
+            let allowed = predicate(request);
+            Box::pin(async move { allowed.await.into_allowed() })
+        })))
+    }
+
+    /// Sets the hook that is called for each new namespace, whether the program or a client has caused it, before a
+    /// client can use it. A second hook replaces the first. It must not block. In Node: the event `new_namespace`.
+    pub fn on_new_namespace(&self, hook: impl Fn(&Namespace) + Send + Sync + 'static) {
+        self.namespaces().set_on_new_namespace(Arc::new(hook));
     }
 
     /// Returns the number of open connections.
@@ -87,12 +149,13 @@ impl Server {
         self.0.application()
     }
 
-    pub(crate) fn find_namespace(&self, name: &str) -> Option<Namespace> {
-        let inner = self.application();
-        if name == "/" {
-            return Some(inner.root.clone());
-        }
-        inner.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    pub(crate) fn namespaces(&self) -> &Arc<Namespaces> {
+        &self.application().namespaces
+    }
+
+    fn add_parent(&self, admits: Admits) -> ParentNamespace {
+        let namespaces = self.namespaces();
+        ParentNamespace::new(Arc::clone(namespaces), namespaces.add_parent(admits))
     }
 
     /// Creates a random id. `None` if the operating system has no random bytes; then no client can connect.

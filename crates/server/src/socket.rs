@@ -102,6 +102,12 @@ impl Socket {
         }))
     }
 
+    /// Returns a socket in another namespace that takes the place of this one, which was never connected.
+    pub(crate) fn in_namespace(&self, namespace: Namespace) -> Self {
+        let SocketInner { id, session, client, auth, .. } = &*self.0;
+        Self::new(*id, namespace, session.clone(), Arc::clone(client), auth.clone())
+    }
+
     /// Returns the id of the socket. It is also the name of a room that contains only this socket. It is not the
     /// Engine.IO session id, so other clients may see it.
     #[must_use]

@@ -6,7 +6,7 @@ pub use tidewire::ws::http::HeaderValue;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::server::{
-    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cookie, Cors, Data, DisconnectReason, EmitError, HandlerError, Reply, Server, Socket,
+    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cookie, Cors, Data, DisconnectReason, EmitError, HandlerError, Namespace, NamespaceRequest, Reply, Server, Socket,
     SocketId, State, Value,
 };
 
@@ -15,6 +15,11 @@ pub struct Rooms;
 
 impl Rooms {
     pub async fn count(&self, _room: &str) {}
+}
+
+#[derive(Deserialize)]
+pub struct Credentials {
+    pub token: String,
 }
 
 pub struct Users;

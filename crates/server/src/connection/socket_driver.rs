@@ -3,7 +3,9 @@
 //! Hot path: every event of a client passes through here to the [`EventQueue`].
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, start_handler, with_encoder};
@@ -13,18 +15,24 @@ use socketio_proto::{Event, encode};
 use crate::handler::{
     ConnectError, Context, Disconnect, ServerHandlerEnv, ServerSide, TokioSpawn, TokioTask,
 };
-use crate::server::Server;
+use crate::namespace::{CheckFuture, NamespaceRequest, Parent, check};
+use crate::server::{ChildMember, Server};
 use crate::socket::Socket;
 
 /// One socket of a connection. The connection's task drives it.
 pub(crate) struct SocketDriver {
+    /// While the namespace is checked, this socket belongs to a namespace of its own.
     socket: Socket,
+    /// Keeps the namespace from being removed.
+    member: Option<ChildMember>,
     stage: HandlerStage,
     events: EventQueue<ServerSide>,
 }
 
 /// The stage of a socket. If a handler was not ready at its first poll, the stage contains its task.
 enum HandlerStage {
+    /// The parents of namespaces are asked whether the client may create this one. If the client leaves, the check ends.
+    Checking(CheckFuture),
     /// The middlewares before index `next` have been called. The last of them may still run.
     Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
     /// The `on_connection` handler runs.
@@ -60,9 +68,18 @@ impl socketio_proto::server::Socket for SocketDriver {
 impl SocketDriver {
     /// Creates the driver of a socket whose client requests to connect to a namespace. [`advance`](Self::advance) calls
     /// the middlewares and handlers.
-    pub(crate) fn new(socket: Socket) -> Self {
+    pub(crate) fn new(socket: Socket, member: Option<ChildMember>) -> Self {
         let stage = HandlerStage::Middleware { next: 0, running: None };
-        Self { socket, stage, events: EventQueue::new() }
+        Self { socket, member, stage, events: EventQueue::new() }
+    }
+
+    /// Creates the driver of a socket whose client requests a namespace that does not exist. The `socket` takes part in
+    /// the connection until one of the parents has created the namespace.
+    pub(crate) fn new_checked(socket: Socket, parents: Arc<[Arc<Parent>]>, server: &Server) -> Self {
+        let request = NamespaceRequest::new(server.clone(), socket.clone());
+        let pending_checks = Arc::clone(&server.namespaces().pending_checks);
+        let check = check(parents, request, pending_checks, server.limits().namespace_check_timeout);
+        Self { socket, member: None, stage: HandlerStage::Checking(check), events: EventQueue::new() }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -87,7 +104,8 @@ impl SocketDriver {
     /// Returns whether [`advance`](Self::advance) may make progress without a new packet.
     pub(crate) fn is_busy(&self) -> bool {
         match self.stage {
-            HandlerStage::Middleware { .. }
+            HandlerStage::Checking(_)
+            | HandlerStage::Middleware { .. }
             | HandlerStage::Connecting(_)
             | HandlerStage::Disconnecting(_) => true,
             HandlerStage::Connected => !self.events.is_idle() || self.is_disconnected(),
@@ -125,6 +143,15 @@ impl SocketDriver {
                 self.events.discard_queued();
             }
             match &mut self.stage {
+                HandlerStage::Checking(_) if is_disconnected => self.stage = HandlerStage::Disconnected,
+                HandlerStage::Checking(check) => {
+                    let checked = match catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx))) {
+                        Ok(Poll::Pending) => return Progress::Pending,
+                        Ok(Poll::Ready(checked)) => Ok(checked),
+                        Err(panic) => Err(HandlerError::from_panic(&*panic)),
+                    };
+                    self.handle_checked(checked, server);
+                }
                 HandlerStage::Middleware { running: Some(task), next } => {
                     let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Pending };
                     self.stage = HandlerStage::Middleware { next: *next, running: None };
@@ -156,6 +183,31 @@ impl SocketDriver {
                 }
                 HandlerStage::Disconnected => return Progress::Pending,
             }
+        }
+    }
+
+    /// Moves the socket into the namespace that its client may create, or rejects the client.
+    fn handle_checked(
+        &mut self,
+        checked: Result<Result<Arc<Parent>, ConnectError>, HandlerError>,
+        server: &Server,
+    ) {
+        let joined = checked.and_then(|allowed| match allowed {
+            // The adapter of the namespace is the program's code.
+            Ok(parent) => catch_unwind(AssertUnwindSafe(|| {
+                server.namespaces().join_child(self.socket.namespace().name(), &parent)
+            }))
+            .map_err(|panic| HandlerError::from_panic(&*panic)),
+            Err(rejection) => Ok(Err(rejection)),
+        });
+        match joined {
+            Ok(Ok((namespace, member))) => {
+                self.socket = self.socket.in_namespace(namespace);
+                self.member = member;
+                self.stage = HandlerStage::Middleware { next: 0, running: None };
+            }
+            Ok(Err(rejection)) => self.handle_middleware_result(Ok(Err(rejection)), server),
+            Err(error) => self.handle_middleware_result(Err(error), server),
         }
     }
 

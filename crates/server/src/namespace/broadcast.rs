@@ -22,7 +22,11 @@ pub struct Broadcast {
 
 impl Broadcast {
     pub(crate) fn new(namespace: Namespace) -> Self {
-        Self { namespace, options: BroadcastOptions::new() }
+        Self::with_options(namespace, BroadcastOptions::new())
+    }
+
+    pub(super) fn with_options(namespace: Namespace, options: BroadcastOptions) -> Self {
+        Self { namespace, options }
     }
 
     /// Adds the sockets in `room` to the selection.

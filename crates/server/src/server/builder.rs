@@ -2,9 +2,8 @@
 
 mod engine_options;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
@@ -12,6 +11,7 @@ use engineio::{Engine, Options};
 use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, ListenerSettings, LogRateLimit};
 
+use super::namespaces::Namespaces;
 use super::shared::{OnError, ServerShared};
 use super::{AdapterFactory, Server, SocketIoApplication};
 use crate::limits::Limits;
@@ -31,6 +31,7 @@ pub struct Builder {
     states: StateMap,
     on_error: Option<OnError>,
     adapter: AdapterFactory,
+    cleanup_empty_child_namespaces: bool,
 }
 
 impl Builder {
@@ -43,6 +44,7 @@ impl Builder {
             states: StateMap::default(),
             on_error: None,
             adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
+            cleanup_empty_child_namespaces: true,
         }
     }
 
@@ -128,16 +130,42 @@ impl Builder {
         self
     }
 
+    /// Sets whether a namespace that was created for a client ([`Server::of_pattern`], [`Server::of_predicate`]) is
+    /// removed, with its adapter, when its last socket has disconnected and the socket's `on_disconnect` handler has
+    /// finished. If a client requests the name again, the parent creates a new one. Default true.
+    ///
+    /// In Node the default is false. Then the namespaces stay. Clients that invent names would use up
+    /// [`Limits::max_client_namespaces`], and then no client could create another one until the server is restarted.
+    ///
+    /// A handler that was registered on a child, and not on its parent, is removed with the child. To register handlers
+    /// for each child, use [`Server::on_new_namespace`].
+    #[must_use]
+    pub fn cleanup_empty_child_namespaces(mut self, cleanup: bool) -> Self {
+        self.cleanup_empty_child_namespaces = cleanup;
+        self
+    }
+
     /// Creates the server. It does not listen yet.
     #[must_use]
     pub fn build(self) -> Server {
-        let Self { options, mut limits, connect_timeout, listener, states, on_error, adapter } = self;
+        let Self {
+            options,
+            mut limits,
+            connect_timeout,
+            listener,
+            states,
+            on_error,
+            adapter,
+            cleanup_empty_child_namespaces,
+        } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
         let common =
             Arc::new(ServerShared { limits, states, on_error, error_log_limit: LogRateLimit::new() });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
-        let namespaces = RwLock::new(HashMap::from([("/".into(), root.clone())]));
-        let application = SocketIoApplication { root, namespaces, shared: common, adapter, listener };
+        let namespaces =
+            Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);
+        let application =
+            SocketIoApplication { root, namespaces: Arc::new(namespaces), shared: common, listener };
         Server(Engine::new(options, application))
     }
 }

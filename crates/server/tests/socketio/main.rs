@@ -12,6 +12,7 @@ mod handler_acks;
 mod handler_order;
 mod memory_budget;
 mod mounting;
+mod namespaces;
 mod reentrant_drop;
 mod server_close;
 mod slow_readers;

@@ -40,6 +40,14 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
         self.auth.as_ref().unwrap_or(&RawJson::EMPTY_OBJECT)
     }
 
+    /// Returns how many sockets the connection has, not counting the requested one. Sockets that have not been removed
+    /// yet count, and so do the namespaces that [`SocketEntry::remove`] makes it store. A driver that lets clients choose
+    /// the names of namespaces must limit this number.
+    #[must_use]
+    pub fn socket_count(&self) -> usize {
+        self.connection.slots.len()
+    }
+
     /// Returns the private id of the session that the client wants to recover, if it sent one.
     #[must_use]
     pub fn pid(&self) -> Option<String> {
