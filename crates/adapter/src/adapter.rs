@@ -15,7 +15,7 @@ use crate::room::Room;
 /// The supertrait [`Any`] lets the server downcast a `dyn LocalSocket` from the adapter to its own socket type.
 pub trait LocalSocket: Any + Send + Sync {
     /// Returns the id of the socket. It never changes.
-    fn id(&self) -> SocketId;
+    fn id(&self) -> &SocketId;
 
     /// Queues an event for the socket.
     ///
@@ -57,21 +57,21 @@ pub trait Adapter: Send + Sync {
     /// # Errors
     /// Returns an error for the first room that the socket's [`limits`](LocalSocket::limits) do not allow. The socket
     /// has then joined the rooms before it in `rooms`, and none after it.
-    fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError>;
+    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError>;
 
     /// Takes a socket out of a room. The room is removed with its last member. A socket cannot leave the room of its
     /// own id.
-    fn del(&self, id: SocketId, room: &str);
+    fn del(&self, id: &SocketId, room: &str);
 
     /// Removes a socket and takes it out of all its rooms.
-    fn del_all(&self, id: SocketId);
+    fn del_all(&self, id: &SocketId);
 
     /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns the number of
     /// receivers in this process.
     fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize;
 
     /// Returns the socket of this process with this id.
-    fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>>;
+    fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>>;
 
     /// Returns the sockets of this process that the options select, in no particular order.
     fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>>;
@@ -81,7 +81,7 @@ pub trait Adapter: Send + Sync {
 
     /// Returns the rooms of a socket, starting with the room of its own id. The list is empty if the adapter has no
     /// socket with this id.
-    fn socket_rooms(&self, id: SocketId) -> Vec<Room>;
+    fn socket_rooms(&self, id: &SocketId) -> Vec<Room>;
 
     /// Puts the sockets that the options select into rooms. If the limits of a socket do not allow a room, the socket
     /// is told through [`on_join_error`](LocalSocket::on_join_error). It has then joined the rooms before that room in

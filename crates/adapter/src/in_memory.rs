@@ -26,16 +26,16 @@ use crate::room::Room;
 /// # use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, SocketId};
 /// # struct Socket(SocketId);
 /// # impl LocalSocket for Socket {
-/// #     fn id(&self) -> SocketId { self.0 }
+/// #     fn id(&self) -> &SocketId { &self.0 }
 /// #     fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> { None }
 /// #     fn disconnect(&self, _: bool) {}
 /// # }
 /// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
 /// let adapter = InMemoryAdapter::new();
-/// adapter.insert(Arc::new(Socket(ann)));
-/// adapter.insert(Arc::new(Socket(bob)));
-/// adapter.add_all(ann, &["news", "sport"])?;
-/// adapter.add_all(bob, &["news"])?;
+/// adapter.insert(Arc::new(Socket(ann.clone())));
+/// adapter.insert(Arc::new(Socket(bob.clone())));
+/// adapter.add_all(&ann, &["news", "sport"])?;
+/// adapter.add_all(&bob, &["news"])?;
 ///
 /// let event = EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, "headline", "…")?;
 /// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").to("sport")), 2);
@@ -73,10 +73,9 @@ impl Default for InMemoryAdapter {
 
 impl Adapter for InMemoryAdapter {
     fn insert(&self, member: Arc<dyn LocalSocket>) {
-        let id = member.id();
         let former = {
             let mut index = self.write();
-            let former = index.remove(id);
+            let former = index.remove(member.id());
             index.insert(member);
             former
         };
@@ -84,20 +83,20 @@ impl Adapter for InMemoryAdapter {
         drop(former);
     }
 
-    fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {
+    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
         let mut index = self.write();
         let Some(slot) = index.slot(id) else { return Ok(()) };
         rooms.iter().try_for_each(|room| index.join(slot, room))
     }
 
-    fn del(&self, id: SocketId, room: &str) {
+    fn del(&self, id: &SocketId, room: &str) {
         let mut index = self.write();
         if let Some(slot) = index.slot(id) {
             index.leave(slot, room);
         }
     }
 
-    fn del_all(&self, id: SocketId) {
+    fn del_all(&self, id: &SocketId) {
         let former = self.write().remove(id);
         drop(former);
     }
@@ -113,7 +112,7 @@ impl Adapter for InMemoryAdapter {
         receivers
     }
 
-    fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
+    fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
         let index = self.read();
         index.socket(index.slot(id)?).cloned()
     }
@@ -126,11 +125,11 @@ impl Adapter for InMemoryAdapter {
 
     fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
         let mut sockets = Vec::new();
-        self.read().for_each_selected(options, |_, member| sockets.push(member.id()));
+        self.read().for_each_selected(options, |_, member| sockets.push(member.id().clone()));
         sockets
     }
 
-    fn socket_rooms(&self, id: SocketId) -> Vec<Room> {
+    fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
         let index = self.read();
         index.slot(id).map(|slot| index.rooms_of(slot)).unwrap_or_default()
     }

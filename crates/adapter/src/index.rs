@@ -60,14 +60,14 @@ impl RoomIndex {
     }
 
     pub(crate) fn insert(&mut self, socket: Arc<dyn LocalSocket>) {
-        let id = socket.id();
+        let id = socket.id().clone();
         let slot = self.sockets.insert(SocketEntry { socket, rooms: SmallVec::new() });
         self.by_id.insert(id, slot);
     }
 
     /// Removes a socket and takes it out of its rooms. The caller must drop it without holding a lock.
-    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
-        let slot = self.by_id.remove(&id)?;
+    pub(crate) fn remove(&mut self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
+        let slot = self.by_id.remove(id)?;
         if self.by_id.capacity() > 64 && self.by_id.len() < self.by_id.capacity() / 4 {
             self.by_id.shrink_to(self.by_id.len() * 2);
         }
@@ -78,8 +78,8 @@ impl RoomIndex {
         Some(member)
     }
 
-    pub(crate) fn slot(&self, id: SocketId) -> Option<u32> {
-        self.by_id.get(&id).copied()
+    pub(crate) fn slot(&self, id: &SocketId) -> Option<u32> {
+        self.by_id.get(id).copied()
     }
 
     pub(crate) fn socket(&self, slot: u32) -> Option<&Arc<dyn LocalSocket>> {
@@ -89,7 +89,7 @@ impl RoomIndex {
     /// Puts a socket into a room. If the limits of the socket do not allow the room, nothing changes.
     pub(crate) fn join(&mut self, slot: u32, name: &str) -> Result<(), JoinError> {
         let Some(member) = self.sockets.get_mut(slot) else { return Ok(()) };
-        if *member.socket.id() == *name {
+        if member.socket.id().as_str() == name {
             return Ok(());
         }
         let known = self.by_name.get(name).copied();
@@ -177,7 +177,7 @@ impl RoomIndex {
         let mut rooms: SmallVec<_> =
             names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect();
         let mut own_id_sockets: SmallVec<_> =
-            names.iter().filter_map(|name| self.slot(name.socket_id()?)).collect();
+            names.iter().filter_map(|name| self.slot(&*name.socket_id()?)).collect();
         for slots in [&mut rooms, &mut own_id_sockets] {
             slots.sort_unstable();
             slots.dedup();
@@ -252,8 +252,8 @@ mod tests {
     struct Idle(SocketId);
 
     impl LocalSocket for Idle {
-        fn id(&self) -> SocketId {
-            self.0
+        fn id(&self) -> &SocketId {
+            &self.0
         }
         fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> {
             None
@@ -317,14 +317,14 @@ mod tests {
         let mut index = RoomIndex::new();
         for number in 0..10_000 {
             index.insert(Arc::new(Idle(id(number))));
-            let slot = index.slot(id(number)).unwrap();
+            let slot = index.slot(&id(number)).unwrap();
             for room in 0..5 {
                 index.join(slot, &format!("room {}", number * room)).unwrap();
             }
         }
         index.check();
         for number in 0..10_000 {
-            assert!(index.remove(id(number)).is_some());
+            assert!(index.remove(&id(number)).is_some());
         }
         index.check();
         assert!(index.memory() < 20_000, "{}", index.memory());
@@ -335,19 +335,19 @@ mod tests {
         let mut index = RoomIndex::new();
         for number in 0..50 {
             index.insert(Arc::new(Idle(id(number))));
-            let slot = index.slot(id(number)).unwrap();
+            let slot = index.slot(&id(number)).unwrap();
             for room in ["a", "b", "c", "b"] {
                 index.join(slot, room).unwrap();
             }
         }
         for step in 0..50 {
             let number = step * 7 % 50;
-            let slot = index.slot(id(number)).unwrap();
+            let slot = index.slot(&id(number)).unwrap();
             index.leave(slot, ["a", "b", "c"][step % 3]);
             index.leave(slot, "nowhere");
             index.check();
             if step % 5 == 0 {
-                index.remove(id(number));
+                index.remove(&id(number));
                 index.check();
             }
         }
@@ -357,7 +357,7 @@ mod tests {
     fn an_own_room_costs_no_entry_and_cannot_be_left() {
         let mut index = RoomIndex::new();
         index.insert(Arc::new(Idle(id(1))));
-        let slot = index.slot(id(1)).unwrap();
+        let slot = index.slot(&id(1)).unwrap();
         index.join(slot, &id(1)).unwrap();
         assert!(index.by_name.is_empty());
         index.leave(slot, &id(1));

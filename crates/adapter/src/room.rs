@@ -1,6 +1,6 @@
 //! The name of a room.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -32,10 +32,10 @@ impl Room {
     }
 
     /// Returns the name as a socket id, if it has the form of one.
-    pub(crate) fn socket_id(&self) -> Option<SocketId> {
+    pub(crate) fn socket_id(&self) -> Option<Cow<'_, SocketId>> {
         match &self.0 {
-            Name::Id(id) => Some(*id),
-            Name::Text(text) => SocketId::parse(text),
+            Name::Id(id) => Some(Cow::Borrowed(id)),
+            Name::Text(text) => SocketId::parse(text).map(Cow::Owned),
         }
     }
 }
@@ -57,6 +57,12 @@ impl Borrow<str> for Room {
 impl From<SocketId> for Room {
     fn from(id: SocketId) -> Self {
         Self(Name::Id(id))
+    }
+}
+
+impl From<&SocketId> for Room {
+    fn from(id: &SocketId) -> Self {
+        Self(Name::Id(id.clone()))
     }
 }
 
@@ -133,18 +139,24 @@ impl fmt::Debug for Room {
 mod tests {
     use std::collections::HashSet;
 
+    use engineio_proto::SessionId;
+
     use super::*;
 
     #[test]
     fn the_room_of_an_id_is_the_room_of_that_name() {
-        let id = SocketId::from_random(*b"fifteen octets!");
-        let by_id = Room::from(id);
-        let by_arc = Room::from(Arc::<str>::from(id.as_str()));
-        assert_eq!(by_id, by_arc);
-        assert_eq!(by_id.socket_id(), by_arc.socket_id());
-        let rooms = HashSet::from([by_id, by_arc, Room::from(id.as_str())]);
-        assert_eq!(rooms.len(), 1);
-        assert!(rooms.contains(id.as_str()));
+        let random = *b"fifteen octets!";
+        let old = SocketId::of_session("/admin", &SessionId::from_random(random));
+        for id in [SocketId::from_random(random), old] {
+            let by_id = Room::from(&id);
+            let by_arc = Room::from(Arc::<str>::from(id.as_str()));
+            assert_eq!(by_id, by_arc);
+            assert_eq!(by_id.socket_id().as_deref(), Some(&id));
+            assert_eq!(by_id.socket_id(), by_arc.socket_id());
+            let rooms = HashSet::from([by_id, by_arc, Room::from(id.as_str())]);
+            assert_eq!(rooms.len(), 1);
+            assert!(rooms.contains(id.as_str()));
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ fn three() -> (InMemoryAdapter, [Arc<Probe>; 3]) {
     for probe in &probes {
         adapter.insert(Arc::clone(probe) as Arc<dyn LocalSocket>);
     }
-    adapter.add_all(id(1), &["a", "b"]).expect("the limits allow these rooms");
-    adapter.add_all(id(2), &["b"]).expect("the limits allow this room");
+    adapter.add_all(&id(1), &["a", "b"]).expect("the limits allow these rooms");
+    adapter.add_all(&id(2), &["b"]).expect("the limits allow this room");
     (adapter, probes)
 }
 
@@ -52,45 +52,45 @@ fn a_broadcast_reaches_each_member_of_the_union_once_except_the_excluded() {
 #[test]
 fn another_socket_may_join_the_room_of_an_id() {
     let (adapter, probes) = three();
-    adapter.add_all(id(2), &[&id(3)]).unwrap();
+    adapter.add_all(&id(2), &[&id(3)]).unwrap();
     assert_eq!(adapter.broadcast(&event("x"), &to(&[&id(3)], &[])), 2);
     assert_eq!(probes.each_ref().map(|probe| probe.texts().len()), [0, 1, 1]);
     assert_eq!(adapter.broadcast(&event("x"), &to(&["b"], &[&id(3)])), 1);
-    adapter.del_all(id(3));
+    adapter.del_all(&id(3));
     assert_eq!(adapter.sockets(&to(&[&id(3)], &[])), [id(2)]);
 }
 
 #[test]
 fn a_socket_is_in_the_room_of_its_id_and_in_the_rooms_it_has_joined() {
     let (adapter, _) = three();
-    adapter.add_all(id(1), &["a", &id(1)]).unwrap();
-    let mut rooms = adapter.socket_rooms(id(1));
+    adapter.add_all(&id(1), &["a", &id(1)]).unwrap();
+    let mut rooms = adapter.socket_rooms(&id(1));
     assert_eq!(rooms[0], Room::from(id(1)));
     rooms[1..].sort();
     assert_eq!(rooms, [Room::from(id(1)), "a".into(), "b".into()]);
-    adapter.del(id(1), "a");
-    adapter.del(id(1), &id(1));
-    adapter.del(id(1), "nowhere");
-    assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1)), "b".into()]);
-    assert!(adapter.socket_rooms(id(9)).is_empty());
+    adapter.del(&id(1), "a");
+    adapter.del(&id(1), &id(1));
+    adapter.del(&id(1), "nowhere");
+    assert_eq!(adapter.socket_rooms(&id(1)), [Room::from(id(1)), "b".into()]);
+    assert!(adapter.socket_rooms(&id(9)).is_empty());
 }
 
 #[test]
 fn a_removed_socket_joins_no_room() {
     let (adapter, _) = three();
-    adapter.del_all(id(2));
-    adapter.del_all(id(2));
-    adapter.add_all(id(2), &["b", "c"]).unwrap();
-    adapter.del(id(2), "b");
+    adapter.del_all(&id(2));
+    adapter.del_all(&id(2));
+    adapter.add_all(&id(2), &["b", "c"]).unwrap();
+    adapter.del(&id(2), "b");
     assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(1)]);
-    assert!(adapter.local_socket(id(2)).is_none());
+    assert!(adapter.local_socket(&id(2)).is_none());
 }
 
 #[test]
 fn an_id_that_is_added_again_starts_without_rooms() {
     let (adapter, probes) = three();
     adapter.insert(Probe::new(id(1)));
-    assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1))]);
+    assert_eq!(adapter.socket_rooms(&id(1)), [Room::from(id(1))]);
     assert_eq!(adapter.broadcast(&event("x"), &BroadcastOptions::new()), 3);
     assert_eq!(probes[0].texts().len(), 0);
 }
@@ -115,11 +115,11 @@ fn the_limits_bound_the_number_of_rooms_and_the_length_of_their_names() {
     let long = "x".repeat(21);
     let too_long = JoinError::NameTooLong { len: 21, max: 20 };
     let too_many = JoinError::TooManyRooms { max: 2 };
-    assert_eq!(adapter.add_all(id(1), &["a", &long, "b"]), Err(too_long));
-    assert_eq!(adapter.socket_rooms(id(1)), [Room::from(id(1)), "a".into()]);
+    assert_eq!(adapter.add_all(&id(1), &["a", &long, "b"]), Err(too_long));
+    assert_eq!(adapter.socket_rooms(&id(1)), [Room::from(id(1)), "a".into()]);
     // The room of its own id does not count, and neither does a room that it has already joined.
-    assert_eq!(adapter.add_all(id(1), &[&long[..20], &id(1), "a"]), Ok(()));
-    assert_eq!(adapter.add_all(id(1), &["a", "b"]), Err(too_many));
+    assert_eq!(adapter.add_all(&id(1), &[&long[..20], &id(1), "a"]), Ok(()));
+    assert_eq!(adapter.add_all(&id(1), &["a", "b"]), Err(too_many));
     assert_eq!(adapter.sockets(&to(&["b", &long], &[])), []);
     // Each socket has its own limits, and the socket that could not join is told.
     adapter.insert(Probe::new(id(2)));
@@ -127,8 +127,8 @@ fn the_limits_bound_the_number_of_rooms_and_the_length_of_their_names() {
     assert_eq!(probe.take_log(), [Happening::Refused(too_many)]);
     assert_eq!(adapter.sockets(&to(&["b", "c"], &[])), [id(2)]);
     // After it leaves a room, it may join another one.
-    adapter.del(id(1), "a");
-    assert_eq!(adapter.add_all(id(1), &["b"]), Ok(()));
+    adapter.del(&id(1), "a");
+    assert_eq!(adapter.add_all(&id(1), &["b"]), Ok(()));
 }
 
 #[test]
@@ -141,19 +141,19 @@ fn a_socket_that_is_woken_or_disconnected_may_call_the_adapter() {
     adapter.broadcast(&event("x"), &options);
     let received = Happening::Received { text: "x".into(), volatile: true };
     assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
-    assert!(adapter.local_socket(id(1)).is_none());
+    assert!(adapter.local_socket(&id(1)).is_none());
 
     adapter.insert(Arc::clone(&probes[1]) as Arc<dyn LocalSocket>);
     adapter.disconnect_sockets(&BroadcastOptions::new(), true);
     assert_eq!(probes[1].take_log(), [Happening::Disconnected { close_connection: true }]);
-    assert!(adapter.local_socket(id(2)).is_none());
+    assert!(adapter.local_socket(&id(2)).is_none());
     assert_eq!(adapter.server_count(), 1);
 }
 
 #[test]
 fn the_server_can_downcast_a_socket_that_it_added() {
     let (adapter, probes) = three();
-    let member = adapter.local_socket(id(1)).expect("the socket was added");
+    let member = adapter.local_socket(&id(1)).expect("the socket was added");
     let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("the socket is a probe");
     assert!(Arc::ptr_eq(&probe, &probes[0]));
     assert_eq!(adapter.local_sockets(&to(&["b"], &[])).len(), 2);

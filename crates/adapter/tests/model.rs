@@ -49,18 +49,18 @@ impl Model {
         let selected = self.sockets.iter().filter(|(_, rooms)| {
             (selection.rooms.is_empty() || is_in(rooms, &selection.rooms)) && !is_in(rooms, &selection.except)
         });
-        selected.map(|(id, _)| *id).collect()
+        selected.map(|(id, _)| id.clone()).collect()
     }
 
-    fn join(&mut self, id: SocketId, rooms: &[String]) {
-        if let Some(joined) = self.sockets.get_mut(&id) {
+    fn join(&mut self, id: &SocketId, rooms: &[String]) {
+        if let Some(joined) = self.sockets.get_mut(id) {
             joined.extend(rooms.iter().cloned());
         }
     }
 
-    fn leave(&mut self, id: SocketId, room: &str) {
-        if let Some(joined) = self.sockets.get_mut(&id)
-            && *id != *room
+    fn leave(&mut self, id: &SocketId, room: &str) {
+        if let Some(joined) = self.sockets.get_mut(id)
+            && id.as_str() != room
         {
             joined.remove(room);
         }
@@ -112,27 +112,27 @@ proptest! {
                     model.sockets.insert(id(*socket), BTreeSet::from([id(*socket).to_string()]));
                 }
                 Operation::DelAll(socket) => {
-                    adapter.del_all(id(*socket));
+                    adapter.del_all(&id(*socket));
                     model.sockets.remove(&id(*socket));
                 }
                 Operation::AddAll(socket, rooms) => {
-                    adapter.add_all(id(*socket), &names(rooms)).unwrap();
-                    model.join(id(*socket), rooms);
+                    adapter.add_all(&id(*socket), &names(rooms)).unwrap();
+                    model.join(&id(*socket), rooms);
                 }
                 Operation::Del(socket, room) => {
-                    adapter.del(id(*socket), room);
-                    model.leave(id(*socket), room);
+                    adapter.del(&id(*socket), room);
+                    model.leave(&id(*socket), room);
                 }
                 Operation::AddSockets(who, rooms) => {
                     adapter.add_sockets(&who.options(), &names(rooms));
                     for id in model.select(who) {
-                        model.join(id, rooms);
+                        model.join(&id, rooms);
                     }
                 }
                 Operation::DelSockets(who, rooms) => {
                     adapter.del_sockets(&who.options(), &names(rooms));
                     for id in model.select(who) {
-                        rooms.iter().for_each(|room| model.leave(id, room));
+                        rooms.iter().for_each(|room| model.leave(&id, room));
                     }
                 }
                 Operation::Broadcast(who) => {
@@ -147,7 +147,7 @@ proptest! {
                 }
             }
             for socket in 0..SOCKETS {
-                let rooms = adapter.socket_rooms(id(socket));
+                let rooms = adapter.socket_rooms(&id(socket));
                 let found: BTreeSet<_> = rooms.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(rooms.len(), found.len());
                 prop_assert_eq!(found, model.sockets.get(&id(socket)).cloned().unwrap_or_default());

@@ -39,14 +39,14 @@ fn events_of_each_thread_arrive_in_order_while_others_join_and_leave() {
                 start.wait();
                 for round in 0..300_u16 {
                     let own = id(100 + thread * 10 + (round % 10) as u8);
-                    adapter.insert(Probe::new(own));
-                    adapter.add_all(own, &["hall", &format!("private {thread}")]).unwrap();
-                    adapter.del(own, "hall");
-                    adapter.add_sockets(&BroadcastOptions::new().to(own), &["second", "third"]);
+                    adapter.insert(Probe::new(own.clone()));
+                    adapter.add_all(&own, &["hall", &format!("private {thread}")]).unwrap();
+                    adapter.del(&own, "hall");
+                    adapter.add_sockets(&BroadcastOptions::new().to(&own), &["second", "third"]);
                     if round % 3 == 0 {
-                        adapter.del_all(own);
-                        adapter.add_all(own, &["hall"]).unwrap();
-                        assert!(adapter.socket_rooms(own).is_empty());
+                        adapter.del_all(&own);
+                        adapter.add_all(&own, &["hall"]).unwrap();
+                        assert!(adapter.socket_rooms(&own).is_empty());
                     }
                 }
             });
@@ -65,7 +65,7 @@ fn events_of_each_thread_arrive_in_order_while_others_join_and_leave() {
     }
     assert_eq!(adapter.sockets(&BroadcastOptions::new().to("hall")).len(), steady.len());
     for socket in adapter.sockets(&BroadcastOptions::new()) {
-        adapter.del_all(socket);
+        adapter.del_all(&socket);
     }
     assert!(adapter.sockets(&BroadcastOptions::new().to(Room::from("third")).to("second")).is_empty());
 }

@@ -85,6 +85,12 @@ impl SessionId {
     }
 }
 
+impl From<SessionId> for Base64Id {
+    fn from(id: SessionId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

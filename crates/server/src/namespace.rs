@@ -189,7 +189,7 @@ impl Namespace {
 
     /// Returns the socket with this id, if it is connected to this server.
     #[must_use]
-    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+    pub fn socket(&self, id: &SocketId) -> Option<Socket> {
         let member = self.0.adapter.local_socket(id)?;
         Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone())
     }

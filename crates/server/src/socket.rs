@@ -112,7 +112,7 @@ impl Socket {
     /// Engine.IO session id, so other clients may see it.
     #[must_use]
     pub fn id(&self) -> SocketId {
-        self.0.id
+        self.0.id.clone()
     }
 
     /// Returns the namespace of the socket.
@@ -233,19 +233,19 @@ impl Socket {
     /// `socket.join(room).await` returns the error, and `socket.join(room);` reports it to the server's
     /// [`on_error`](crate::Builder::on_error) hook.
     pub fn join(&self, room: impl AsRef<str>) -> JoinFuture {
-        let joined = self.0.namespace.adapter().add_all(self.0.id, &[room.as_ref()]);
+        let joined = self.0.namespace.adapter().add_all(&self.0.id, &[room.as_ref()]);
         JoinFuture(joined.err().map(|error| (self.clone(), error)))
     }
 
     /// Leaves a room immediately.
     pub fn leave(&self, room: impl AsRef<str>) {
-        self.0.namespace.adapter().del(self.0.id, room.as_ref());
+        self.0.namespace.adapter().del(&self.0.id, room.as_ref());
     }
 
     /// Returns the rooms of the socket, starting with its own id. Empty after the disconnect.
     #[must_use]
     pub fn rooms(&self) -> Vec<Room> {
-        self.0.namespace.adapter().socket_rooms(self.0.id)
+        self.0.namespace.adapter().socket_rooms(&self.0.id)
     }
 
     /// Selects the sockets in `room`, except this one.
@@ -265,7 +265,7 @@ impl Socket {
 
     /// Selects all sockets in the namespace, except this one.
     pub fn broadcast(&self) -> Broadcast {
-        Broadcast::new(self.0.namespace.clone()).except(self.0.id)
+        Broadcast::new(self.0.namespace.clone()).except(&self.0.id)
     }
 
     /// Selects the sockets in the namespace that are connected to this server of the cluster, except this one.

@@ -1,11 +1,13 @@
-//! The public id of a socket.
+//! The id of a socket.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use engineio_proto::Base64Id;
+use engineio_proto::{Base64Id, SessionId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -13,29 +15,67 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// The id is public: each socket has a room of this name, and other clients may see it. It differs from the id of the
 /// Engine.IO session, which is secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketId(Base64Id);
+///
+/// A client of Socket.IO 4 (`socket.io-client` 1 and 2) computes the id of its socket from the id of its session, so
+/// such a socket has the id [`of_session`](Self::of_session). **That id reveals the secret id of the session.**
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SocketId(Form);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Base64(Base64Id),
+    /// A namespace, `#`, and the id of a session.
+    WithNamespace(Arc<str>),
+}
 
 impl SocketId {
-    /// The length of an id in characters.
+    /// The number of random characters, at the end of every id.
     pub const LEN: usize = Base64Id::LEN;
 
     /// Creates an id from 15 random bytes. They must come from a cryptographic random number generator.
     #[must_use]
     pub fn from_random(random: [u8; 15]) -> Self {
-        Self(Base64Id::from_random(random))
+        Self(Form::Base64(Base64Id::from_random(random)))
+    }
+
+    /// Returns the id of the socket that a client of Socket.IO 4 has in `namespace`: the id of the session for `/`, and
+    /// `/namespace#<id of the session>` for every other namespace.
+    #[must_use]
+    pub fn of_session(namespace: &str, session: &SessionId) -> Self {
+        Self(match namespace {
+            "/" => Form::Base64(Base64Id::from(*session)),
+            _ => Form::WithNamespace(format!("{namespace}#{}", session.as_str()).into()),
+        })
     }
 
     /// Parses an id. Returns `None` if the text does not have the form of an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Base64Id::parse(text).map(Self)
+        if !text.starts_with('/') {
+            return Base64Id::parse(text).map(|id| Self(Form::Base64(id)));
+        }
+        let (namespace, session) = text.rsplit_once('#')?;
+        let is_id = namespace.len() > 1 && Base64Id::parse(session).is_some();
+        is_id.then(|| Self(Form::WithNamespace(text.into())))
     }
 
     /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        match &self.0 {
+            Form::Base64(id) => id.as_str(),
+            Form::WithNamespace(text) => text,
+        }
+    }
+}
+
+/// Hashes the random bytes without a length.
+impl Hash for SocketId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Form::Base64(id) => id.hash(state),
+            Form::WithNamespace(text) => state.write(text.as_bytes()),
+        }
     }
 }
 
@@ -61,7 +101,7 @@ impl fmt::Debug for SocketId {
 
 /// An error for a text that does not have the form of a socket id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a socket id has 20 characters of A-Z a-z 0-9 - _")]
+#[error("a socket id has 20 characters of A-Z a-z 0-9 - _, perhaps after a namespace and `#`")]
 pub struct InvalidSocketId;
 
 impl FromStr for SocketId {
@@ -110,8 +150,26 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_twenty_bytes_and_pads_like_text() {
-        assert_eq!(size_of::<SocketId>(), 20);
+    fn the_id_of_a_session_has_the_namespace_in_front_and_is_parsed() {
+        let session = SessionId::from_random(*b"fifteen octets!");
+        for (namespace, text) in [
+            ("/", "ZmlmdGVlbiBvY3RldHMh"),
+            ("/admin", "/admin#ZmlmdGVlbiBvY3RldHMh"),
+            ("/a#b", "/a#b#ZmlmdGVlbiBvY3RldHMh"),
+        ] {
+            let id = SocketId::of_session(namespace, &session);
+            assert_eq!(&*id, text);
+            assert_eq!(SocketId::parse(text), Some(id));
+        }
+        for text in ["/admin", "/admin#", "/#ZmlmdGVlbiBvY3RldHMh", "/admin#ZmlmdGVlbiBvY3RldHM", "#"] {
+            assert_eq!(SocketId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_three_words_and_pads_like_text() {
+        assert_eq!(size_of::<SocketId>(), 24);
+        assert_eq!(size_of::<Option<SocketId>>(), 24);
         assert_eq!(format!("{:>22}", SocketId::from_random([0; 15])), "  AAAAAAAAAAAAAAAAAAAA");
     }
 }

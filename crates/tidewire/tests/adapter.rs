@@ -28,15 +28,15 @@ impl Adapter for Recording {
         self.local.insert(member);
     }
 
-    fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {
+    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
         self.local.add_all(id, rooms)
     }
 
-    fn del(&self, id: SocketId, room: &str) {
+    fn del(&self, id: &SocketId, room: &str) {
         self.local.del(id, room);
     }
 
-    fn del_all(&self, id: SocketId) {
+    fn del_all(&self, id: &SocketId) {
         self.local.del_all(id);
     }
 
@@ -46,7 +46,7 @@ impl Adapter for Recording {
         self.local.broadcast(event, options)
     }
 
-    fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
+    fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
         self.local.local_socket(id)
     }
 
@@ -58,7 +58,7 @@ impl Adapter for Recording {
         self.local.sockets(options)
     }
 
-    fn socket_rooms(&self, id: SocketId) -> Vec<Room> {
+    fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
         self.local.socket_rooms(id)
     }
 

@@ -51,22 +51,22 @@ impl Probe {
 }
 
 impl LocalSocket for Probe {
-    fn id(&self) -> SocketId {
-        self.id
+    fn id(&self) -> &SocketId {
+        &self.id
     }
 
     fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
         let text = event.json().trim_start_matches("[\"").trim_end_matches("\"]").to_owned();
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Received { text, volatile });
         let adapter = self.adapter.clone()?;
-        Some(Waker::from(Arc::new(Alarm { id: self.id, log: Arc::clone(&self.log), adapter })))
+        Some(Waker::from(Arc::new(Alarm { id: self.id.clone(), log: Arc::clone(&self.log), adapter })))
     }
 
     fn disconnect(&self, close_connection: bool) {
         let happening = Happening::Disconnected { close_connection };
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(happening);
         if let Some(adapter) = &self.adapter {
-            adapter.del_all(self.id);
+            adapter.del_all(&self.id);
         }
     }
 
@@ -87,7 +87,7 @@ struct Alarm {
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
-        self.adapter.del_all(self.id);
+        self.adapter.del_all(&self.id);
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Woken);
     }
 }

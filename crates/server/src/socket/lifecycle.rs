@@ -64,7 +64,7 @@ impl Socket {
         // function added it to the adapter. Then this function must remove it from the adapter. The disconnect packet
         // of that task may have been sent before the connect packet, so this function sends it again.
         if let Some(reason) = self.disconnect_reason() {
-            self.0.namespace.adapter().del_all(self.0.id);
+            self.0.namespace.adapter().del_all(&self.0.id);
             if reason == DisconnectReason::ServerNamespaceDisconnect {
                 self.send_disconnect();
             }
@@ -81,7 +81,7 @@ impl Socket {
             .is_ok();
         if left {
             tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "socket disconnected");
-            self.0.namespace.adapter().del_all(self.0.id);
+            self.0.namespace.adapter().del_all(&self.0.id);
             self.0.acks.close();
             self.0.disconnected.notify_waiters();
         }
@@ -110,8 +110,8 @@ impl Acknowledge for SocketInner {
 }
 
 impl LocalSocket for Socket {
-    fn id(&self) -> SocketId {
-        self.0.id
+    fn id(&self) -> &SocketId {
+        &self.0.id
     }
 
     fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {

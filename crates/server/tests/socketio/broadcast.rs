@@ -181,9 +181,9 @@ async fn a_room_beyond_the_limits_is_rejected_with_an_error() {
 #[tokio::test]
 async fn a_socket_is_found_by_its_id() {
     let (io, _clients, [ann, ..]) = three().await;
-    let found = io.socket(ann.id()).expect("it is connected");
+    let found = io.socket(&ann.id()).expect("it is connected");
     assert_eq!(found.id(), ann.id());
-    assert!(io.of("/other").socket(ann.id()).is_none());
+    assert!(io.of("/other").socket(&ann.id()).is_none());
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn a_disconnected_socket_joins_nothing_and_receives_nothing() {
     socket.join("room");
     assert_eq!(io.to("room").try_emit("event", ()), Ok(0));
     assert_eq!(io.to(socket.id()).try_emit("event", ()), Ok(0));
-    assert!(io.socket(socket.id()).is_none());
+    assert!(io.socket(&socket.id()).is_none());
     socket.emit("event", ());
     assert_eq!(socket.try_emit("event", ()), Err(tidewire_server::EmitError::Disconnected));
     client.expect("41").await;

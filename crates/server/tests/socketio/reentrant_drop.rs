@@ -99,19 +99,19 @@ fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it
         fn insert(&self, member: Arc<dyn LocalSocket>) {
             self.0.insert(member);
         }
-        fn add_all(&self, id: SocketId, rooms: &[&str]) -> Result<(), JoinError> {
+        fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
             self.0.add_all(id, rooms)
         }
-        fn del(&self, id: SocketId, room: &str) {
+        fn del(&self, id: &SocketId, room: &str) {
             self.0.del(id, room);
         }
-        fn del_all(&self, id: SocketId) {
+        fn del_all(&self, id: &SocketId) {
             self.0.del_all(id);
         }
         fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
             self.0.broadcast(event, options)
         }
-        fn local_socket(&self, id: SocketId) -> Option<Arc<dyn LocalSocket>> {
+        fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
             self.0.local_socket(id)
         }
         fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
@@ -120,7 +120,7 @@ fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it
         fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
             self.0.sockets(options)
         }
-        fn socket_rooms(&self, id: SocketId) -> Vec<Room> {
+        fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
             self.0.socket_rooms(id)
         }
         fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
