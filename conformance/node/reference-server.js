@@ -3,8 +3,8 @@
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
-// --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter `forbidden` is the reason
-// why a session must not open)
+// --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
+// `forbidden` is the reason why a session must not open)
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. Clients
 // create `/room-1` and so on, and with `auth.token === "secret"` those that begin with `/open-`.
 import { createServer } from "node:http";
@@ -23,6 +23,7 @@ const { listen, values } = readArguments({
   "per-message-deflate": { type: "string" },
   cors: { type: "string" },
   "initial-packet": { type: "string" },
+  "allow-eio3": { type: "string" },
   "add-trailing-slash": { type: "string" },
   "allow-request": { type: "string" },
 });
@@ -71,6 +72,7 @@ const io = new Server(httpServer, {
   connectTimeout: Number(values["connect-timeout"] ?? 45_000),
   maxHttpBufferSize: Number(values["max-payload"] ?? 1_000_000),
   cookie: cookies[values.cookie],
+  allowEIO3: values["allow-eio3"] === "yes",
   initialPacket: values["initial-packet"],
   addTrailingSlash: values["add-trailing-slash"] !== "no",
   allowRequest: values["allow-request"] && allowRequest,

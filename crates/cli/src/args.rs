@@ -39,6 +39,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ORIGIN", env = "TIDEWIRE_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
 
+    /// Accept clients of Socket.IO 4 and Engine.IO 3 too: socket.io-client 1 and 2. The id of such a client's socket
+    /// reveals the secret id of its session
+    #[arg(long, env = "TIDEWIRE_ALLOW_EIO3")]
+    pub(crate) allow_eio3: bool,
+
     /// PEM file with the certificate chain of the server, its own certificate first; the server then accepts https and
     /// wss only
     #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_CERT", requires = "tls_key")]

@@ -40,6 +40,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let memory_budget = args.memory_budget.map_or_else(|| MemoryBudget::process().clone(), MemoryBudget::new);
     let mut builder = Server::builder()
         .cors(cors)
+        .allow_eio3(args.allow_eio3)
         .memory_budget(&memory_budget)
         .trusted_proxies(trusted_proxies(&args)?)
         .proxy_protocol(args.proxy_protocol)

@@ -137,6 +137,7 @@ async fn main() -> std::io::Result<()> {
     let refused = Arc::clone(&connection_errors);
     let created = Created::default();
     let io = builder
+        .allow_eio3(arguments.contains_key("allow-eio3"))
         .proxy_protocol(arguments.contains_key("proxy-protocol"))
         .add_trailing_slash(arguments.get("add-trailing-slash") != Some(&"no"))
         .on_connection_error(move |error, _| refused.lock().expect("no panic").push(as_in_node(error)))

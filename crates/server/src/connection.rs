@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
+use adapter::SocketId;
 use engineio::{CloseReason, Message, Session, SessionHandler, Time};
 use handlers::{EventQueueSize, with_encoder};
 use socketio_proto::encode;
 use socketio_proto::server::{
-    self as machine, ConnectRequest, DisconnectReason, Received, SocketEntry, Violation,
+    self as machine, ConnectRequest, DisconnectReason, Protocol, Received, SocketEntry, Violation,
 };
 
 use crate::handler::ConnectError;
@@ -55,7 +56,9 @@ impl Connection {
         let mut limits = machine::Limits::default();
         limits.connect_timeout = server.limits().connect_timeout;
         limits.attachment_timeout = server.limits().attachment_timeout;
-        let machine = machine::Connection::new(&limits, &socketio_proto::DecoderLimits::default(), now);
+        let protocol = if session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 };
+        let decoder_limits = socketio_proto::DecoderLimits::default();
+        let machine = machine::Connection::new(protocol, &limits, &decoder_limits, now);
         let client = Arc::new(Client { handshake, close_requested: AtomicBool::new(false) });
         Self { server, session, client, machine }
     }
@@ -135,7 +138,10 @@ impl Connection {
         let namespaces = server.namespaces();
         let name = request.namespace();
         let new_socket = |namespace| {
-            let id = server.new_socket_id().ok_or(INVALID_NAMESPACE)?;
+            let id = match request.protocol() {
+                Protocol::V4 => SocketId::of_session(name, session.id()),
+                Protocol::V5 => server.new_socket_id().ok_or(INVALID_NAMESPACE)?,
+            };
             let auth = request.auth().clone().into_owned();
             Ok::<_, ConnectError>(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))
         };
@@ -218,6 +224,10 @@ impl SessionHandler for Connection {
                 task.socket().disconnect();
             }
             self.close_session(DisconnectReason::ServerNamespaceDisconnect, cx);
+        }
+        let Self { server, session, client, machine } = self;
+        if let Some(request) = machine.connect_main() {
+            Self::connect(server, session, client, request, cx);
         }
         let server = &self.server;
         self.machine.for_each(|entry| {

@@ -16,7 +16,7 @@ use engineio::Session;
 use handlers::{EventHandler, Handler, IntoReply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::server::DisconnectReason;
+use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{ArgumentsError, RawJson};
 use tokio::sync::Notify;
 
@@ -105,11 +105,14 @@ impl Socket {
     /// Returns a socket in another namespace that takes the place of this one, which was never connected.
     pub(crate) fn in_namespace(&self, namespace: Namespace) -> Self {
         let SocketInner { id, session, client, auth, .. } = &*self.0;
-        Self::new(*id, namespace, session.clone(), Arc::clone(client), auth.clone())
+        Self::new(id.clone(), namespace, session.clone(), Arc::clone(client), auth.clone())
     }
 
     /// Returns the id of the socket. It is also the name of a room that contains only this socket. It is not the
     /// Engine.IO session id, so other clients may see it.
+    ///
+    /// The exception are clients of Socket.IO 4, if [`Builder::allow_eio3`](crate::Builder::allow_eio3) lets them
+    /// connect: their id contains the secret id of the session, see [`protocol`](Self::protocol).
     #[must_use]
     pub fn id(&self) -> SocketId {
         self.0.id.clone()
@@ -125,6 +128,16 @@ impl Socket {
     #[must_use]
     pub fn handshake(&self) -> &Handshake {
         self.0.client.handshake()
+    }
+
+    /// Returns the revision of the Socket.IO protocol that the client uses: 5, or 4 if
+    /// [`Builder::allow_eio3`](crate::Builder::allow_eio3) is set and the client is old.
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        match self.0.protocol() {
+            Protocol::V4 => 4,
+            Protocol::V5 => 5,
+        }
     }
 
     /// Returns the current transport of the connection.
@@ -233,18 +246,27 @@ impl Socket {
     /// `socket.join(room).await` returns the error, and `socket.join(room);` reports it to the server's
     /// [`on_error`](crate::Builder::on_error) hook.
     pub fn join(&self, room: impl AsRef<str>) -> JoinFuture {
+        if self.is_disconnected() {
+            return JoinFuture(None);
+        }
         let joined = self.0.namespace.adapter().add_all(&self.0.id, &[room.as_ref()]);
         JoinFuture(joined.err().map(|error| (self.clone(), error)))
     }
 
-    /// Leaves a room immediately.
+    /// Leaves a room immediately. Has no effect if the socket is disconnected.
     pub fn leave(&self, room: impl AsRef<str>) {
+        if self.is_disconnected() {
+            return;
+        }
         self.0.namespace.adapter().del(&self.0.id, room.as_ref());
     }
 
     /// Returns the rooms of the socket, starting with its own id. Empty after the disconnect.
     #[must_use]
     pub fn rooms(&self) -> Vec<Room> {
+        if self.is_disconnected() {
+            return Vec::new();
+        }
         self.0.namespace.adapter().socket_rooms(&self.0.id)
     }
 
@@ -315,6 +337,12 @@ impl Socket {
         self.0.session.wake();
     }
 
+    /// A disconnected socket must not use its id in the adapter: if its client of Socket.IO 4 has connected to the
+    /// namespace again, the new socket has the same id.
+    fn is_disconnected(&self) -> bool {
+        self.disconnect_reason().is_some()
+    }
+
     /// Changes the extensions. `change` returns the values that it removed; they are dropped after the lock is
     /// released, because dropping them may run code of the program.
     fn update_extensions<R>(&self, change: impl FnOnce(&mut SocketExtensions) -> R) {
@@ -344,7 +372,7 @@ impl fmt::Debug for Socket {
 impl fmt::Debug for SocketInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket")
-            .field("id", &self.id.as_str())
+            .field("id", &self.log_id())
             .field("namespace", &self.namespace.name())
             .finish_non_exhaustive()
     }

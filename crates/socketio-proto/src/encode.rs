@@ -5,7 +5,11 @@
 //! serializes as bytes (`Bytes`, the types of `serde_bytes`) becomes an attachment, at any depth. serde serializes a
 //! `Vec<u8>` as a list of numbers.
 //!
+//! [`protocol4`] has the packets that differ for clients of Socket.IO 4.
+//!
 //! The namespace is written unchanged. The caller must make sure that it begins with `/` and contains no comma.
+
+pub mod protocol4;
 
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Sans-I/O implementation of the Socket.IO 5 protocol: packets, their JSON codec, and the rules of a connection.
+//! Sans-I/O implementation of the Socket.IO 5 protocol, and of Socket.IO 4 for servers: packets, their JSON codec, and the rules of a connection.
 //!
 //! Two state machines implement the rules of a connection: [`server::Connection`] and [`client::Client`]. A driver
 //! passes received messages, the current time and the commands of the program to the machine. The machine returns
@@ -18,7 +18,7 @@
 //! ```
 //! use engineio_proto::MessageEncoder;
 //! use tidewire_socketio_proto::client::{self, Auth, EmitAction, Output};
-//! use tidewire_socketio_proto::server::{self, Received};
+//! use tidewire_socketio_proto::server::{self, Protocol, Received};
 //! use tidewire_socketio_proto::{SocketId, encode};
 //! use ws_proto::Time;
 //!
@@ -35,7 +35,7 @@
 //!
 //! let (now, mut encoder) = (Time::ZERO, MessageEncoder::new());
 //! let mut client = client::Client::<()>::new(&Default::default(), &Default::default());
-//! let mut server = server::Connection::new(&Default::default(), &Default::default(), now);
+//! let mut server = server::Connection::new(Protocol::V5, &Default::default(), &Default::default(), now);
 //!
 //! let chat = client.socket("/chat", Auth::Static(None));
 //! client[chat].connect();

@@ -71,6 +71,16 @@ impl<'a> Packet<'a> {
         }
     }
 
+    pub(crate) fn namespace_mut(&mut self) -> &mut Cow<'a, str> {
+        match self {
+            Self::Connect { namespace, .. }
+            | Self::Disconnect { namespace }
+            | Self::Event { namespace, .. }
+            | Self::Ack { namespace, .. }
+            | Self::ConnectError { namespace, .. } => namespace,
+        }
+    }
+
     /// Converts the packet so that it owns its data. The name of the main namespace needs no allocation.
     #[must_use]
     pub fn into_owned(self) -> Packet<'static> {
@@ -299,7 +309,7 @@ fn starts_with_array(payload: &str) -> bool {
     payload.trim_ascii_start().starts_with('[')
 }
 
-fn scan_json(payload: &str) -> Result<RawJson<'_>, DecodeError> {
+pub(crate) fn scan_json(payload: &str) -> Result<RawJson<'_>, DecodeError> {
     let has_lone_surrogate = scan::scan_value(payload).map_err(decode_error)?;
     Ok(RawJson::new(well_formed(payload, has_lone_surrogate)))
 }

@@ -9,13 +9,19 @@
 //! The program may disconnect a socket at any time and from any task. The driver does not have to notify the
 //! connection: the connection calls [`Socket::is_disconnected`] whenever it needs the state of a socket.
 //!
+//! A client of Socket.IO 4 connects to `/` without a request. [`Connection::connect_main`] returns a request in its
+//! place. Everything else is the same in both revisions of the [`Protocol`] for the driver, except the responses to
+//! requests, see [`encode::protocol4`](crate::encode::protocol4).
+//!
 //! This module does not decide which namespaces exist, and it does not implement middleware or rooms. It does not match
 //! acknowledgements with their waiters either. For that, use an [`AckTable`](crate::AckTable), which other tasks must
 //! be able to access.
 //!
 //! ```
 //! use engineio_proto::MessageEncoder;
-//! use tidewire_socketio_proto::server::{Connection, DisconnectReason, Limits, Received, Socket, Violation};
+//! use tidewire_socketio_proto::server::{
+//!     Connection, DisconnectReason, Limits, Protocol, Received, Socket, Violation,
+//! };
 //! use ws_proto::Time;
 //!
 //! struct Member(String);
@@ -30,7 +36,7 @@
 //! }
 //!
 //! let now = Time::ZERO;
-//! let mut connection = Connection::new(&Limits::default(), &Default::default(), now);
+//! let mut connection = Connection::new(Protocol::V5, &Limits::default(), &Default::default(), now);
 //! let Ok(Some(Received::Connect(request))) = connection.handle_text(r#"0/chat,{"token":"1"}"#, now) else {
 //!     panic!("a client requests a namespace");
 //! };
@@ -53,6 +59,7 @@
 mod connect_request;
 mod disconnect_reason;
 mod limits;
+mod protocol;
 mod socket_entry;
 mod violation;
 
@@ -69,6 +76,7 @@ use crate::packet::{Event, Packet};
 pub use connect_request::ConnectRequest;
 pub use disconnect_reason::DisconnectReason;
 pub use limits::Limits;
+pub use protocol::Protocol;
 use socket_entry::Slot;
 pub use socket_entry::{SocketEntry, SocketState};
 pub use violation::Violation;
@@ -100,6 +108,9 @@ pub struct Connection<S> {
     connect_timeout_millis: u32,
     attachment_timeout_millis: u32,
     max_disconnecting_sockets: u32,
+    protocol: Protocol,
+    /// Whether the client is still to be connected to `/`, without a request. Only in Socket.IO 4.
+    is_main_due: bool,
     /// Whether the driver has paused reading, so that no attachment can arrive.
     is_paused: bool,
     is_closed: bool,
@@ -138,7 +149,12 @@ impl<S: Socket> Connection<S> {
     /// Creates the state of a connection that was just opened. The [connect timeout](Limits::connect_timeout) starts at
     /// `now`.
     #[must_use]
-    pub fn new(limits: &Limits, decoder_limits: &crate::DecoderLimits, now: Time) -> Self {
+    pub fn new(
+        protocol: Protocol,
+        limits: &Limits,
+        decoder_limits: &crate::DecoderLimits,
+        now: Time,
+    ) -> Self {
         Self {
             decoder: Decoder::new(decoder_limits),
             slots: SmallVec::new(),
@@ -147,9 +163,28 @@ impl<S: Socket> Connection<S> {
             connect_timeout_millis: millis(limits.connect_timeout),
             attachment_timeout_millis: millis(limits.attachment_timeout),
             max_disconnecting_sockets: u32::try_from(limits.max_disconnecting_sockets).unwrap_or(u32::MAX),
+            protocol,
+            is_main_due: protocol == Protocol::V4,
             is_paused: false,
             is_closed: false,
         }
+    }
+
+    /// Returns the revision of the protocol that the client uses.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Returns the request for `/` that a client of Socket.IO 4 makes by opening the session. The driver must call this
+    /// before it processes the first message. Returns `None` in Socket.IO 5, and if it was called before.
+    #[inline]
+    pub fn connect_main(&mut self) -> Option<ConnectRequest<'_, 'static, S>> {
+        if !self.is_main_due {
+            return None;
+        }
+        self.is_main_due = false;
+        (!self.is_closed).then(|| ConnectRequest::new(self, "/".into(), None))
     }
 
     /// Processes a text message from the client. Returns `None` if there is nothing to do: the message announces
@@ -290,7 +325,13 @@ impl<S: Socket> Connection<S> {
         now: Time,
     ) -> Result<Option<Received<'c, 'm, S>>, Violation> {
         match decoded {
-            Ok(Some(packet)) => self.handle_packet(packet),
+            Ok(Some(mut packet)) => {
+                if self.protocol == Protocol::V4 {
+                    protocol::read_query(&mut packet)
+                        .map_err(|error| self.close_with_violation(error.into()))?;
+                }
+                self.handle_packet(packet)
+            }
             Ok(None) => {
                 self.start_attachment_deadline(now);
                 Ok(None)

@@ -33,7 +33,7 @@ fn message(choices: &mut Unstructured<'_>) -> Result<Message> {
         other => format!("{other},"),
     };
     let id = choices.int_in_range(0..=3_u8)?;
-    Ok(Message::Text(match choices.int_in_range(0..=15_u8)? {
+    Ok(Message::Text(match choices.int_in_range(0..=17_u8)? {
         0..=2 => format!("0{namespace}"),
         3 => format!(r#"0{namespace}{{"sid":"s{id}","pid":"p","offset":"o"}}"#),
         4 => format!(r#"0{namespace}{{"sid":"s{id}"}}"#),
@@ -46,6 +46,9 @@ fn message(choices: &mut Unstructured<'_>) -> Result<Message> {
         12 => format!(r#"4{namespace}"no""#),
         13 => format!(r#"5{id}-{namespace}["x",{{"_placeholder":true,"num":0}}]"#),
         14 => return Ok(Message::Binary(choices.arbitrary()?)),
+        // A query, which only Socket.IO 4 has.
+        15 => format!("0{}?token={id}&é=%00", namespace.trim_end_matches(',')),
+        16 => format!(r#"2{}?x,["x"]"#, namespace.trim_end_matches(',')),
         _ => choices.arbitrary::<&str>()?.to_owned(),
     }))
 }

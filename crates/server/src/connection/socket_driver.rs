@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, start_handler, with_encoder};
-use socketio_proto::server::DisconnectReason;
+use serde_json::Value;
+use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{Event, encode};
 
 use crate::handler::{
@@ -294,7 +295,15 @@ impl SocketDriver {
         self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
         let namespace = self.socket.namespace().name();
         with_encoder(|encoder| {
-            match encode::connect_error(encoder, namespace, &rejection.message, rejection.data.as_ref()) {
+            let ConnectError { message, data } = &rejection;
+            let encoded = match (self.socket.inner().protocol(), data) {
+                (Protocol::V5, _) => encode::connect_error(encoder, namespace, message, data.as_ref()),
+                (Protocol::V4, Some(data)) if is_truthy(data) => {
+                    encode::protocol4::error(encoder, namespace, data)
+                }
+                (Protocol::V4, _) => encode::protocol4::error(encoder, namespace, message),
+            };
+            match encoded {
                 Ok(message) => self.socket.session().send(message),
                 // A `Value` can always be encoded.
                 Err(error) => tracing::error!(%error, "cannot encode a connect error"),
@@ -304,5 +313,16 @@ impl SocketDriver {
 
     fn is_disconnected(&self) -> bool {
         self.socket.disconnect_reason().is_some()
+    }
+}
+
+/// Whether JavaScript takes the value for true. Node sends `err.data || err.message` to a client of Socket.IO 4.
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(_) | Value::Object(_) => true,
     }
 }

@@ -100,7 +100,7 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     }
 
     fn on_unhandled(&self, event: &str) {
-        tracing::debug!(socket = %self.socket.id(), event, "ignored an event that has no handler");
+        tracing::debug!(socket = self.socket.log_id(), event, "ignored an event that has no handler");
     }
 }
 

@@ -32,9 +32,9 @@ impl ServerShared {
             let (event, error) = (event.map(Excerpt), Excerpt(error));
             let event = event.as_ref().map(tracing::field::display);
             if self.on_error.is_some() {
-                tracing::error!(socket = %socket.id(), event, %error, suppressed, "the error hook panicked");
+                tracing::error!(socket = socket.log_id(), event, %error, suppressed, "the error hook panicked");
             } else {
-                tracing::warn!(socket = %socket.id(), event, %error, suppressed, "a handler failed");
+                tracing::warn!(socket = socket.log_id(), event, %error, suppressed, "a handler failed");
             }
         });
     }

@@ -8,7 +8,7 @@ use adapter::{JoinError, LocalSocket, SocketId};
 use engineio::Session;
 use engineio_proto::EncodedMessage;
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
-use socketio_proto::server::DisconnectReason;
+use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{EncodedEvent, encode};
 
 use super::acks::PendingAcks;
@@ -23,6 +23,11 @@ const DISCONNECTED: u8 = 2;
 impl Socket {
     pub(crate) fn session(&self) -> &Session {
         &self.0.session
+    }
+
+    /// Returns what a log line may contain of the id: of a client of Socket.IO 4, not the secret id of the session.
+    pub(crate) fn log_id(&self) -> &str {
+        self.0.log_id()
     }
 
     pub(crate) fn acks(&self) -> &PendingAcks {
@@ -52,12 +57,16 @@ impl Socket {
     /// Connects the socket: tells the client, and adds the socket to the adapter, so that it receives broadcasts.
     pub(crate) fn enter_namespace(&self) {
         with_encoder(|encoder| {
-            self.0.session.send(encode::connect(encoder, self.0.namespace.name(), &self.0.id));
+            let namespace = self.0.namespace.name();
+            self.0.session.send(match self.0.protocol() {
+                Protocol::V4 => encode::protocol4::connect(encoder, namespace),
+                Protocol::V5 => encode::connect(encoder, namespace, &self.0.id),
+            });
         });
         let entered =
             self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
-            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), "socket connected");
+            tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), "socket connected");
             self.0.namespace.adapter().insert(Arc::new(self.clone()));
         }
         // A middleware may have passed the socket to another task, and that task may have disconnected it before this
@@ -80,7 +89,7 @@ impl Socket {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(gone))
             .is_ok();
         if left {
-            tracing::debug!(socket = %self.0.id, namespace = self.0.namespace.name(), %reason, "socket disconnected");
+            tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "socket disconnected");
             self.0.namespace.adapter().del_all(&self.0.id);
             self.0.acks.close();
             self.0.disconnected.notify_waiters();
@@ -91,6 +100,22 @@ impl Socket {
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
         let phase = self.0.state.load(Ordering::Acquire);
         DisconnectReason::from_code(phase.checked_sub(DISCONNECTED)?)
+    }
+}
+
+impl SocketInner {
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 }
+    }
+
+    pub(super) fn log_id(&self) -> &str {
+        /// The number of characters at the end that only the client may know.
+        const SECRET: usize = SocketId::LEN - 4;
+        let id = self.id.as_str();
+        match self.protocol() {
+            Protocol::V4 => &id[..id.len() - SECRET],
+            Protocol::V5 => id,
+        }
     }
 }
 

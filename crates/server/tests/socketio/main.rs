@@ -13,6 +13,7 @@ mod handler_order;
 mod memory_budget;
 mod mounting;
 mod namespaces;
+mod protocol4;
 mod reentrant_drop;
 mod server_close;
 mod slow_readers;

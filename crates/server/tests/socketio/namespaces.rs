@@ -58,7 +58,7 @@ async fn a_client_creates_the_namespaces_of_a_pattern_and_no_others() {
     let mut client = Client::open(serve(&io).await).await;
     let id = client.connect("/room-1,").await;
     assert_eq!(
-        io.of("/room-1").socket(id.parse().expect("an id")).expect("it is connected").id().to_string(),
+        io.of("/room-1").socket(&id.parse().expect("an id")).expect("it is connected").id().to_string(),
         id
     );
     client.expect_only(r#"42/room-1,0["where"]"#, r#"43/room-1,0["/room-1"]"#).await;

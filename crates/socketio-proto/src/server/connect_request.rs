@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Connection, Socket, SocketEntry, SocketState};
+use super::{Connection, Protocol, Socket, SocketEntry, SocketState};
 use crate::arguments::RawJson;
 use crate::server::socket_entry::Slot;
 
 /// A client's request to connect to a namespace. To process it, the driver [inserts](Self::insert) a socket. To reject
-/// it, the driver drops the request and sends [`encode::connect_error`](crate::encode::connect_error).
+/// it, the driver drops the request and sends [`encode::connect_error`](crate::encode::connect_error), in both revisions
+/// of the protocol.
 #[derive(Debug)]
 pub struct ConnectRequest<'c, 'm, S> {
     connection: &'c mut Connection<S>,
@@ -27,6 +28,12 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
         Self { connection, namespace, auth }
     }
 
+    /// Returns the revision of the protocol that the client uses, which decides the form of the response.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.connection.protocol
+    }
+
     /// Returns the name of the namespace, with its leading slash.
     #[must_use]
     pub fn namespace(&self) -> &str {
@@ -34,7 +41,8 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
     }
 
     /// Returns the auth payload of the client, a JSON object, as received. It includes the fields for recovery. If the
-    /// client sent no payload, it is `{}`.
+    /// client sent no payload, it is `{}`. A client of Socket.IO 4 sends the query of the namespace instead: the payload
+    /// has its parameters.
     #[must_use]
     pub fn auth(&self) -> &RawJson<'m> {
         self.auth.as_ref().unwrap_or(&RawJson::EMPTY_OBJECT)

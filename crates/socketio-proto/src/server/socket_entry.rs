@@ -123,7 +123,8 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
     }
 
     /// Accepts the connect request, after the middleware has allowed it. The client may send events from now on. If
-    /// this returns `true`, the driver must send [`encode::connect`](crate::encode::connect) at once.
+    /// this returns `true`, the driver must send [`encode::connect`](crate::encode::connect) at once, or
+    /// [`encode::protocol4::connect`](crate::encode::protocol4::connect) to a client of Socket.IO 4.
     ///
     /// Returns `false` if the client or the program has disconnected the socket, or if the connection is closed. The
     /// driver must then send nothing and [remove](Self::remove) the entry. If the socket is already connected, this
@@ -144,7 +145,8 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
     /// Removes the socket from the connection. The driver calls this after the socket is disconnected and its last
     /// handler has finished, or after the middleware has rejected the request.
     ///
-    /// To reject a request, the driver also sends [`encode::connect_error`](crate::encode::connect_error). The
+    /// To reject a request, the driver also sends [`encode::connect_error`](crate::encode::connect_error), or
+    /// [`encode::protocol4::error`](crate::encode::protocol4::error) to a client of Socket.IO 4. The
     /// connection stays open, the client may request the namespace again, and the [connect
     /// timeout](super::Limits::connect_timeout) continues. If the program has disconnected the socket, the connection
     /// stores the name of the namespace until the client requests it again, to ignore late packets.

@@ -25,7 +25,7 @@ fn at(seconds: u64) -> Time {
 }
 
 fn connection() -> Connection<Member> {
-    Connection::new(&Limits::default(), &crate::DecoderLimits::default(), at(0))
+    Connection::new(Protocol::V5, &Limits::default(), &crate::DecoderLimits::default(), at(0))
 }
 
 /// Requests a namespace and does not decide on the request.
@@ -355,4 +355,68 @@ fn a_connect_request_returns_the_auth_payload_and_the_recovery_fields() {
         assert_eq!(request.auth(), &RawJson::new(auth), "{text}");
         assert_eq!((request.pid().as_deref(), request.offset().as_deref()), (pid, offset), "{text}");
     }
+}
+
+fn connection_of_protocol4() -> Connection<Member> {
+    Connection::new(Protocol::V4, &Limits::default(), &crate::DecoderLimits::default(), at(0))
+}
+
+/// Connects a client of Socket.IO 4 to `/`, without a decision of the middleware.
+fn open(connection: &mut Connection<Member>) {
+    let request = connection.connect_main().expect("opening the session is a request");
+    assert_eq!((request.namespace(), request.auth().as_str()), ("/", "{}"));
+    request.insert(Member { namespace: "/", kicked: Rc::default() });
+}
+
+#[test]
+fn a_client_of_protocol_4_connects_to_the_main_namespace_without_a_request() {
+    let mut connection = connection_of_protocol4();
+    open(&mut connection);
+    assert!(connection.connect_main().is_none(), "once");
+    assert_eq!(connection.poll_timeout(), Some(at(45)), "the middleware may refuse the client");
+    accept_all(&mut connection);
+    assert_eq!(connection.poll_timeout(), None);
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "event / x None");
+    assert_eq!(receive(&mut connection, "1"), "disconnect /");
+    remove_disconnected(&mut connection);
+    assert_eq!(receive(&mut connection, "0"), "connect /", "a client that has disconnected requests it");
+
+    assert!(self::connection().connect_main().is_none(), "a client of Socket.IO 5 requests it");
+}
+
+#[test]
+fn a_client_of_protocol_4_that_requests_the_main_namespace_or_sends_too_early_is_closed_as_in_node() {
+    for (text, what) in [
+        ("0", "the client connected to a namespace twice: forced server close"),
+        (
+            r#"2["x"]"#,
+            "the client sent an event to a namespace that it is not connected to: forced server close",
+        ),
+    ] {
+        let mut connection = connection_of_protocol4();
+        open(&mut connection);
+        assert_eq!(receive(&mut connection, text), what, "{text}");
+    }
+}
+
+#[test]
+fn a_client_of_protocol_4_sends_its_credentials_in_the_query_of_the_namespace() {
+    let mut connection = connection_of_protocol4();
+    open(&mut connection);
+    accept_all(&mut connection);
+    let Ok(Some(Received::Connect(request))) = connection.handle_text("0/admin?token=1", at(0)) else {
+        panic!("it is a request");
+    };
+    assert_eq!((request.namespace(), request.auth().as_str()), ("/admin", r#"{"token":"1"}"#));
+    request.insert(Member { namespace: "/admin", kicked: Rc::default() });
+    accept_all(&mut connection);
+    assert_eq!(receive(&mut connection, r#"2/admin?token=1,["x"]"#), "event /admin x None");
+    assert_eq!(receive(&mut connection, r#"2/admin,["x"]"#), "event /admin x None");
+}
+
+#[test]
+fn a_closed_connection_of_protocol_4_makes_no_request() {
+    let mut connection = connection_of_protocol4();
+    connection.close();
+    assert!(connection.connect_main().is_none());
 }

@@ -11,7 +11,7 @@ use proptest::sample::Index;
 use tidewire_socketio_proto::client::{
     self, AckError, AckId, Auth, DisconnectReason, EmitAction, Output, SocketKey,
 };
-use tidewire_socketio_proto::server::{self, Received, SocketState};
+use tidewire_socketio_proto::server::{self, Protocol, Received, SocketState};
 use tidewire_socketio_proto::{AckTable, Arguments, encode};
 use ws_proto::Time;
 
@@ -254,7 +254,7 @@ impl Simulation {
             let mut limits = server::Limits::default();
             // The simulation waits as long as it likes, so these timeouts must not expire.
             (limits.connect_timeout, limits.attachment_timeout) = (10_000 * day, 10_000 * day);
-            self.server = Some(server::Connection::new(&limits, &Default::default(), self.now));
+            self.server = Some(server::Connection::new(Protocol::V5, &limits, &Default::default(), self.now));
             self.client.handle_open();
         }
     }

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use arbitrary::{Result, Unstructured};
-use socketio_proto::server::{Connection, Limits, Received, Socket, SocketState, Violation};
+use socketio_proto::server::{
+    ConnectRequest, Connection, Limits, Protocol, Received, Socket, SocketState, Violation,
+};
 use ws_proto::Time;
 
 use super::{Message, NAMESPACES, duration, message};
@@ -28,7 +30,13 @@ pub(super) fn run(choices: &mut Unstructured<'_>) -> Result<()> {
     let mut limits = Limits::default();
     limits.max_disconnecting_sockets = choices.int_in_range(0..=4)?;
     let mut now = Time::ZERO;
-    let mut connection = Connection::new(&limits, &Default::default(), now);
+    let protocol = *choices.choose(&[Protocol::V4, Protocol::V5])?;
+    let mut connection = Connection::new(protocol, &limits, &Default::default(), now);
+    if let Some(request) = connection.connect_main() {
+        assert_eq!(protocol, Protocol::V4);
+        assert_eq!(request.namespace(), "/");
+        handle_request(request, choices)?;
+    }
     let mut has_ended = false;
     while !choices.is_empty() {
         let was_closed = connection.is_closed();
@@ -79,16 +87,10 @@ fn receive(
     match received {
         Ok(None) => {}
         Ok(Some(Received::Connect(request))) => {
-            let (_pid, _offset) = (request.pid(), request.offset());
-            let namespace = NAMESPACES.iter().find(|name| **name == request.namespace());
-            if let Some(namespace) = namespace.filter(|_| choices.ratio(7_u8, 8).unwrap_or(false)) {
-                let mut entry = request.insert(Member { namespace, is_disconnected: Rc::default() });
-                assert_eq!(entry.state(), SocketState::Connecting);
-                if choices.arbitrary()? {
-                    assert!(entry.accept());
-                    assert_eq!(entry.state(), SocketState::Connected);
-                }
-            }
+            assert!(request.auth().as_str().starts_with('{'));
+            let has_query = request.namespace().contains(['?', '#']);
+            assert!(request.protocol() == Protocol::V5 || !has_query, "the query is the auth payload");
+            handle_request(request, choices)?;
         }
         Ok(Some(Received::Event { socket, .. } | Received::Ack { socket, .. })) => {
             assert_eq!(socket.state(), SocketState::Connected);
@@ -103,6 +105,21 @@ fn receive(
         }
     }
     Ok(None)
+}
+
+/// Ignores a request, or inserts its socket and perhaps accepts it.
+fn handle_request(request: ConnectRequest<'_, '_, Member>, choices: &mut Unstructured<'_>) -> Result<()> {
+    let (_pid, _offset) = (request.pid(), request.offset());
+    let namespace = NAMESPACES.iter().find(|name| **name == request.namespace());
+    if let Some(namespace) = namespace.filter(|_| choices.ratio(7_u8, 8).unwrap_or(false)) {
+        let mut entry = request.insert(Member { namespace, is_disconnected: Rc::default() });
+        assert_eq!(entry.state(), SocketState::Connecting);
+        if choices.arbitrary()? {
+            assert!(entry.accept());
+            assert_eq!(entry.state(), SocketState::Connected);
+        }
+    }
+    Ok(())
 }
 
 /// The actions of the application or the driver for each socket.
