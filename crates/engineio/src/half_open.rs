@@ -14,10 +14,10 @@ use crate::session::Session;
 /// connection that sends only handshakes could fill the memory, or use up `max_sessions`. So at a limit, the oldest
 /// half-open session is closed, and the new one is accepted: a real client sends its next request at once.
 #[derive(Debug, Default)]
-pub(crate) struct HalfOpenSessions(Mutex<Begun>);
+pub(crate) struct HalfOpenSessions(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Begun {
+struct State {
     sessions: VecDeque<(SessionId, usize)>,
     /// The bytes of all of them.
     bytes: usize,
@@ -41,8 +41,8 @@ impl HalfOpenSessions {
         limits: HalfOpenLimits,
         registry: &Registry,
     ) -> Vec<Session> {
-        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Begun { sessions, bytes: total } = &mut *begun;
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { sessions, bytes: total } = &mut *state;
         sessions.push_back((*session.id(), bytes));
         *total += bytes;
         let mut to_close = Vec::new();
@@ -52,7 +52,7 @@ impl HalfOpenSessions {
             // Removes up to two entries for each new one, so that the list does not stay longer than necessary. Sessions
             // that are over or no longer half-open are only removed from the list.
             match registry.get(id).filter(Session::is_half_open) {
-                Some(silent) if is_full => to_close.push(silent),
+                Some(half_open) if is_full => to_close.push(half_open),
                 None if is_full || removed < 2 => {}
                 _ => break,
             }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_has_been_silent_for_longest_is_given_up() {
+    fn the_oldest_half_open_session_is_closed() {
         let mut sessions = sessions();
         let (first, to_close) = sessions.open(2);
         assert_eq!(to_close, None);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_have_spoken_or_ended_are_not_kept_and_not_given_up() {
+    fn those_that_have_sent_a_request_or_ended_are_not_kept_and_not_closed() {
         let mut sessions = sessions();
         for number in 0..100 {
             let (session, to_close) = sessions.open(2);
@@ -140,19 +140,19 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_one_is_given_up_although_all_others_speak() {
+    fn a_half_open_session_is_closed_although_all_others_have_sent_a_request() {
         let mut sessions = sessions();
-        let (silent, _) = sessions.open(3);
+        let (half_open, _) = sessions.open(3);
         for _ in 0..2 {
             let (session, to_close) = sessions.open(3);
             session.set_has_sent_request();
             assert_eq!(to_close, None);
         }
-        assert_eq!(sessions.open(3).1, Some(*silent.id()));
+        assert_eq!(sessions.open(3).1, Some(*half_open.id()));
     }
 
     #[test]
-    fn the_oldest_ones_are_given_up_if_the_heads_take_too_many_bytes() {
+    fn the_oldest_ones_are_closed_if_the_heads_take_too_many_bytes() {
         let mut sessions = sessions();
         let limits = HalfOpenLimits { sessions: 100, bytes: 1_000 };
         let (first, to_close) = sessions.open_with_head(300, limits);

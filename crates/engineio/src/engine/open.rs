@@ -207,13 +207,13 @@ impl<A: Application> Engine<A> {
             bytes: self.0.options.max_half_open_bytes,
         };
         let head = registered.head.bytes();
-        for silent in self.0.half_open.push(&registered.session, head, limits, &self.0.registry) {
+        for half_open in self.0.half_open.push(&registered.session, head, limits, &self.0.registry) {
             tracing::debug!(
                 max_half_open_sessions = limits.sessions,
                 max_half_open_bytes = limits.bytes,
                 "closed the oldest half-open session: a limit of half-open sessions is reached"
             );
-            silent.send_command(Command::CloseWithoutPoll(CloseReason::ForcedClose));
+            half_open.send_command(Command::CloseWithoutPoll(CloseReason::ForcedClose));
         }
         let session = registered.session.clone();
         let open = handshake_json(session.id(), Transport::Polling, &self.0.options.protocol);
