@@ -98,7 +98,7 @@ impl<'de> Deserializer<'de> for Value {
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self {
             Self::Number(number)
-                if let Some(value) = number.unusual_text().and_then(|text| text.parse().ok()) =>
+                if let Some(value) = number.noncanonical_text().and_then(|text| text.parse().ok()) =>
             {
                 visitor.visit_i128(value)
             }
@@ -109,7 +109,7 @@ impl<'de> Deserializer<'de> for Value {
     fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self {
             Self::Number(number)
-                if let Some(value) = number.unusual_text().and_then(|text| text.parse().ok()) =>
+                if let Some(value) = number.noncanonical_text().and_then(|text| text.parse().ok()) =>
             {
                 visitor.visit_u128(value)
             }
@@ -223,7 +223,7 @@ impl<'de> Deserializer<'de> for WithNumberText {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if let Value::Number(number) = &self.0
-            && let Some(text) = number.unusual_text()
+            && let Some(text) = number.noncanonical_text()
         {
             return visitor.visit_some(StrDeserializer::new(text));
         }

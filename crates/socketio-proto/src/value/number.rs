@@ -62,7 +62,7 @@ impl Number {
     }
 
     /// Returns the text if it is not the one that the number would be written with otherwise.
-    pub(super) fn unusual_text(&self) -> Option<&str> {
+    pub(super) fn noncanonical_text(&self) -> Option<&str> {
         if let Repr::Text(text) = &self.0 { Some(text) } else { None }
     }
 

@@ -32,7 +32,7 @@ impl Serialize for Object {
 impl Serialize for Number {
     /// JSON gets the text as it was received. Other formats get the nearest number.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.as_u64(), self.as_i64(), self.unusual_text()) {
+        match (self.as_u64(), self.as_i64(), self.noncanonical_text()) {
             (Some(value), ..) => serializer.serialize_u64(value),
             (None, Some(value), _) => serializer.serialize_i64(value),
             (None, None, Some(text)) if serializer.is_human_readable() => {
