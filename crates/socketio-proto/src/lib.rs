@@ -76,6 +76,7 @@ mod error;
 mod excerpt;
 mod header;
 mod json_string;
+mod json_unescape;
 mod limits;
 mod number;
 mod packet;

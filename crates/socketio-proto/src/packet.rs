@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::arguments::{Arguments, RawJson};
 use crate::error::DecodeError;
 use crate::header::Header;
-use crate::json_string::{replace_lone_surrogates, unescape};
+use crate::json_unescape::{replace_lone_surrogates, unescape};
 use crate::placeholder::PlaceholderValidator;
 use crate::scan::{self, ArraySpans, ScanError, ScanObserver};
 

@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use crate::json_string::{Escape, unescape, unescaped_prefix_len};
+use crate::json_string::unescaped_prefix_len;
+use crate::json_unescape::{Escape, unescape};
 
 /// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
 pub(crate) trait ScanObserver {
@@ -38,7 +39,7 @@ pub(crate) struct ArraySpans {
     /// The number of elements.
     pub(crate) len: usize,
     /// Whether a string has half of a surrogate pair, see
-    /// [`replace_lone_surrogates`](crate::json_string::replace_lone_surrogates).
+    /// [`replace_lone_surrogates`](crate::json_unescape::replace_lone_surrogates).
     pub(crate) has_lone_surrogate: bool,
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Number, Object, Value};
-use crate::json_string::unescape;
+use crate::json_unescape::unescape;
 use crate::placeholder::{NUM_KEY, PLACEHOLDER_KEY};
 use crate::scan::{ScanError, ScanObserver, scan_value_prefix};
 
