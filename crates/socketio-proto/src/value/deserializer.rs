@@ -85,6 +85,22 @@ macro_rules! visit {
     )*};
 }
 
+/// Deserializes an integer of 128 bits, which may be only in the text of a number.
+macro_rules! deserialize_wide {
+    ($deserialize:ident, $visit:ident) => {
+        fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            match &self {
+                Self::Number(number)
+                    if let Some(value) = number.noncanonical_text().and_then(|text| text.parse().ok()) =>
+                {
+                    visitor.$visit(value)
+                }
+                _ => self.visit(visitor),
+            }
+        }
+    };
+}
+
 impl<'de> Deserializer<'de> for Value {
     type Error = Error;
 
@@ -95,27 +111,8 @@ impl<'de> Deserializer<'de> for Value {
         }
     }
 
-    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self {
-            Self::Number(number)
-                if let Some(value) = number.noncanonical_text().and_then(|text| text.parse().ok()) =>
-            {
-                visitor.visit_i128(value)
-            }
-            _ => self.visit(visitor),
-        }
-    }
-
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self {
-            Self::Number(number)
-                if let Some(value) = number.noncanonical_text().and_then(|text| text.parse().ok()) =>
-            {
-                visitor.visit_u128(value)
-            }
-            _ => self.visit(visitor),
-        }
-    }
+    deserialize_wide!(deserialize_i128, visit_i128);
+    deserialize_wide!(deserialize_u128, visit_u128);
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
