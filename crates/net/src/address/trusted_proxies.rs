@@ -85,12 +85,6 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&ip))
     }
 
-    /// Returns whether no proxy is trusted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.networks.is_empty()
-    }
-
     /// Returns the address of the client that has sent a request. The request has the extension [`PeerAddress`] if its
     /// peer has an address that is known. A [`ClientAddress`] among the extensions is returned as it is.
     #[must_use]
