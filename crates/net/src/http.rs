@@ -10,6 +10,7 @@ mod http2;
 mod limits;
 mod listener;
 mod listener_settings;
+mod peer;
 mod proxy_protocol;
 mod request_filter;
 mod server_stream;
@@ -20,8 +21,9 @@ pub use exchange::{ExchangeError, ExchangeResponse, exchange};
 pub use http2::{Http2Limits, Http2Stream};
 pub use hyper::body::Incoming;
 pub use limits::HttpLimits;
-pub use listener::{HttpService, Listener, PeerAddress};
+pub use listener::{HttpService, Listener};
 pub use listener_settings::ListenerSettings;
+pub use peer::PeerAddress;
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;
 pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 
 use crate::address::{AddressPermit, ConnectionLimiter, TrustedProxies};
 use crate::http::limits::HttpLimits;
-use crate::http::listener::{PeerAddress, Shutdown};
+use crate::http::listener::Shutdown;
+use crate::http::peer::PeerAddress;
 use crate::http::proxy_protocol::{ProxyHeaderError, read_proxy_header};
 #[cfg(feature = "tls")]
 use crate::http::server_stream::ServerStream;

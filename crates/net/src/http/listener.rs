@@ -24,6 +24,7 @@ use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
 use crate::http::http2::{self, Rewind};
 use crate::http::limits::HttpLimits;
+use crate::http::peer::{PeerAddress, WithPeer};
 use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
 use crate::io::{PeerTimer, Stream};
@@ -38,12 +39,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
-
-/// The address of the peer of a connection. Every request that a [`Listener`] serves has it as an extension. With the
-/// [PROXY protocol](Listener::proxy_protocol) it is the address that the proxy reports, and it is missing if the proxy
-/// reports none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
 
 /// A TCP listener that serves HTTP/1.1 and HTTP/2 with a tower service. It supports upgrades and extended CONNECT.
 ///
@@ -309,33 +304,6 @@ where
     B::Error: Into<BoxError>,
 {
     type ResponseBody = B;
-}
-
-/// Adds the address of the peer, and what the connection has opened, to each request.
-#[derive(Debug, Clone)]
-struct WithPeer<S> {
-    service: S,
-    /// `None` if a proxy has not reported it.
-    peer: Option<PeerAddress>,
-    sessions: ConnectionSessions,
-}
-
-impl<S: Service<http::Request<Incoming>>> Service<http::Request<Incoming>> for WithPeer<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-        self.service.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: http::Request<Incoming>) -> Self::Future {
-        if let Some(peer) = self.peer {
-            request.extensions_mut().insert(peer);
-        }
-        request.extensions_mut().insert(self.sessions.clone());
-        self.service.call(request)
-    }
 }
 
 #[cfg(test)]

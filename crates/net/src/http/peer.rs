@@ -1,0 +1,43 @@
+//! The peer of a connection, which each of its requests has as an extension.
+
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use http::Request;
+use hyper::body::Incoming;
+use tower::Service;
+
+use crate::address::ConnectionSessions;
+
+/// The address of the peer of a connection. Every request that a [`Listener`](crate::Listener) serves has it as an
+/// extension. With the [PROXY protocol](crate::Listener::proxy_protocol) it is the address that the proxy reports, and it
+/// is missing if the proxy reports none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// Adds the address of the peer, and what the connection has opened, to each request.
+#[derive(Debug, Clone)]
+pub(super) struct WithPeer<S> {
+    pub(super) service: S,
+    /// `None` if a proxy has not reported it.
+    pub(super) peer: Option<PeerAddress>,
+    pub(super) sessions: ConnectionSessions,
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
+        request.extensions_mut().insert(self.sessions.clone());
+        self.service.call(request)
+    }
+}
