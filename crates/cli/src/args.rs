@@ -58,15 +58,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NETWORK", env = "TIDEWIRE_TRUSTED_PROXY", value_delimiter = ',', value_parser = parse_network)]
     pub(crate) trusted_proxy: Vec<String>,
 
-    /// Header in which the trusted proxies report the address of a client
-    #[arg(
-        long,
-        value_name = "HEADER",
-        env = "TIDEWIRE_FORWARDED_HEADER",
-        default_value = "x-forwarded-for",
-        requires = "trusted_proxy"
-    )]
-    pub(crate) forwarded_header: ForwardedHeader,
+    /// Header in which the trusted proxies report the address of a client [default: x-forwarded-for; with
+    /// --proxy-protocol: none]
+    #[arg(long, value_name = "HEADER", env = "TIDEWIRE_FORWARDED_HEADER", requires = "trusted_proxy")]
+    pub(crate) forwarded_header: Option<ForwardedHeader>,
 
     /// Accept only connections of trusted proxies that begin with a header of the PROXY protocol, version 1 or 2
     #[arg(long, env = "TIDEWIRE_PROXY_PROTOCOL", requires = "trusted_proxy")]

@@ -109,12 +109,13 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 fn trusted_proxies(args: &ServeArgs) -> anyhow::Result<TrustedProxies> {
-    let header = match args.forwarded_header {
-        args::ForwardedHeader::XForwardedFor => ForwardedHeader::XForwardedFor,
-        args::ForwardedHeader::Forwarded => ForwardedHeader::Forwarded,
-        args::ForwardedHeader::None => ForwardedHeader::None,
-    };
-    Ok(TrustedProxies::new(&args.trusted_proxy)?.header(header))
+    let proxies = TrustedProxies::new(&args.trusted_proxy)?;
+    Ok(match args.forwarded_header {
+        None => proxies,
+        Some(args::ForwardedHeader::XForwardedFor) => proxies.header(ForwardedHeader::XForwardedFor),
+        Some(args::ForwardedHeader::Forwarded) => proxies.header(ForwardedHeader::Forwarded),
+        Some(args::ForwardedHeader::None) => proxies.header(ForwardedHeader::None),
+    })
 }
 
 /// Loads the certificate and the key, if they are given. Clap rejects one without the other.

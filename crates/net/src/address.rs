@@ -10,4 +10,5 @@ pub use client_address::ClientAddress;
 pub use limiter::{AddressLimiter, AddressPermit};
 pub(crate) use limiter::{ConnectionLimiter, ConnectionSessions};
 pub use limits::{AddressLimitError, AddressLimits};
+pub(crate) use trusted_proxies::InProxyHeader;
 pub use trusted_proxies::{ForwardedHeader, InvalidNetwork, TrustedProxies};

@@ -51,8 +51,13 @@ pub enum ForwardedHeader {
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
-    header: ForwardedHeader,
+    /// `None` if the program has not chosen one.
+    header: Option<ForwardedHeader>,
 }
+
+/// An extension of requests whose [`PeerAddress`] comes from the PROXY protocol.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InProxyHeader;
 
 /// A text that is neither an address nor a network in CIDR notation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,19 +67,20 @@ pub struct InvalidNetwork {
 }
 
 impl TrustedProxies {
-    /// Trusts these addresses and networks, in CIDR notation. The header is `X-Forwarded-For`.
+    /// Trusts these addresses and networks, in CIDR notation. The header is `X-Forwarded-For`, or none for a request whose
+    /// address comes from the PROXY protocol.
     ///
     /// # Errors
     /// Returns an error if a text is neither an address nor a network.
     pub fn new<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, InvalidNetwork> {
         let networks = networks.into_iter().map(|text| parse_network(text.as_ref()));
-        Ok(Self { networks: networks.collect::<Result<_, _>>()?, header: ForwardedHeader::default() })
+        Ok(Self { networks: networks.collect::<Result<_, _>>()?, header: None })
     }
 
     /// Sets the header that the proxies write. Each of them must replace it or append to it.
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
-        self.header = header;
+        self.header = Some(header);
         self
     }
 
@@ -93,10 +99,13 @@ impl TrustedProxies {
             return Some(*address);
         }
         let peer = request.extensions.get::<PeerAddress>()?.0.ip().to_canonical();
-        if self.contains(peer) {
+        // A client in a trusted network can write any header, and a proxy of TCP connections passes it on. Only a program
+        // that chooses a header has a proxy of HTTP requests in front of that one.
+        let is_client = self.header.is_none() && request.extensions.get::<InProxyHeader>().is_some();
+        if self.contains(peer) && !is_client {
             return Some(self.resolve(peer, &request.headers));
         }
-        if is_private(peer) && has_forwarded_header(&request.headers) {
+        if !is_client && is_private(peer) && has_forwarded_header(&request.headers) {
             warn_of_undeclared_proxy(peer);
         }
         Some(ClientAddress::new(peer))
@@ -111,7 +120,7 @@ impl TrustedProxies {
 
     /// Reads the header of a request that a trusted proxy has forwarded.
     fn resolve(&self, proxy: IpAddr, headers: &HeaderMap) -> ClientAddress {
-        match self.header {
+        match self.header.unwrap_or_default() {
             ForwardedHeader::XForwardedFor => {
                 self.walk(proxy, lines(headers, &X_FORWARDED_FOR).flat_map(forwarded::x_forwarded_for))
             }
@@ -270,6 +279,16 @@ mod tests {
         let line = "10.0.0.1,".repeat(1_000) + "10.0.0.1";
         let line = format!("203.0.113.7,{line}");
         assert_eq!(resolve(&proxies(), "127.0.0.1:5", &[("x-forwarded-for", &line)]), "10.0.0.1*");
+    }
+
+    #[test]
+    fn with_the_proxy_protocol_no_header_is_believed_unless_the_program_chooses_one() {
+        let mut request = request(Some("10.0.0.5:5"), &[("x-forwarded-for", "203.0.113.7")]);
+        request.extensions.insert(InProxyHeader);
+        let address = proxies().client_address(&request).unwrap();
+        assert_eq!((address.ip().to_string(), address.is_trusted_proxy()), ("10.0.0.5".into(), false));
+        let chosen = proxies().header(ForwardedHeader::XForwardedFor).client_address(&request).unwrap();
+        assert_eq!(chosen.ip().to_string(), "203.0.113.7");
     }
 
     #[test]

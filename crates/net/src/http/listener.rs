@@ -160,6 +160,7 @@ impl Listener {
                     let service = WithPeer {
                         service: service.clone(),
                         peer: Some(PeerAddress(peer)),
+                        has_proxy_header: self.proxies.is_some(),
                         sessions: ConnectionSessions::default(),
                     };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());

@@ -7,7 +7,7 @@ use http::Request;
 use hyper::body::Incoming;
 use tower::Service;
 
-use crate::address::ConnectionSessions;
+use crate::address::{ConnectionSessions, InProxyHeader};
 
 /// The address of the peer of a connection. Every request that a [`Listener`](crate::Listener) serves has it as an
 /// extension. With the [PROXY protocol](crate::Listener::proxy_protocol) it is the address that the proxy reports, and it
@@ -21,6 +21,8 @@ pub(super) struct WithPeer<S> {
     pub(super) service: S,
     /// `None` if a proxy has not reported it.
     pub(super) peer: Option<PeerAddress>,
+    /// The address comes from the PROXY protocol.
+    pub(super) has_proxy_header: bool,
     pub(super) sessions: ConnectionSessions,
 }
 
@@ -36,6 +38,9 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
+        }
+        if self.has_proxy_header {
+            request.extensions_mut().insert(InProxyHeader);
         }
         request.extensions_mut().insert(self.sessions.clone());
         self.service.call(request)
