@@ -41,7 +41,8 @@ pub struct Options {
     ///
     /// With JSONP, pages of every origin can read the responses: [`cors`](Self::cors) does not protect a script. The same
     /// is true for WebSocket. [`allow_origins`](Self::allow_origins) protects both. Browsers send no `Origin` for a
-    /// script, so those that send `Sec-Fetch-Site` can then use JSONP only from pages of the server's own origin.
+    /// script, and send `Sec-Fetch-Site` only to `https` and to `localhost`. So with a list of origins, JSONP works only
+    /// for pages of the server's own origin, over TLS; a GET that does not say which page sends it gets code 4.
     pub allow_eio3: bool,
     /// The CORS headers. Default none: only pages of the same origin can read the responses.
     pub cors: Option<Cors>,

@@ -51,6 +51,9 @@ impl fmt::Debug for PendingOpen {
 /// The message for pages whose origin is not in [`Options::allow_origins`].
 const ORIGIN_NOT_ALLOWED: &str = "pages of this origin may not connect";
 
+/// The message for JSONP if [`Options::allow_origins`] has a list and the browser does not say which page polls.
+const SCRIPT_ORIGIN_UNKNOWN: &str = "JSONP needs a browser that says which page polls";
+
 /// The error for requests of the transport `websocket` that are no WebSocket handshakes.
 const PLAIN_WEBSOCKET: &str = "a plain HTTP request for the transport websocket";
 
@@ -123,6 +126,10 @@ pub(crate) fn check_request(
     if options.allow_origins.as_ref().is_some_and(|list| !list.allows(&request.uri, &request.headers)) {
         return Err(ConnectionError::Forbidden { message: ORIGIN_NOT_ALLOWED.to_owned() });
     }
+    let asks_for_script = options.allow_eio3 && transport == Transport::Polling && query.jsonp.is_some();
+    if asks_for_script && !may_get_script(request, options) {
+        return Err(ConnectionError::Forbidden { message: SCRIPT_ORIGIN_UNKNOWN.to_owned() });
+    }
     let session = match &query.sid {
         Some(id) => Some(registry.find(id).ok_or_else(|| ConnectionError::UnknownSid { sid: id.clone() })?),
         None => None,
@@ -152,6 +159,10 @@ pub(crate) fn check_request(
             let (protocol, previous_protocol) = (revision.number(), previous.number());
             return Err(ConnectionError::ProtocolMismatch { protocol, previous_protocol });
         }
+        // The first request has decided that the responses are scripts, whatever this one says.
+        if session.format().jsonp.is_some() && !upgrade && !may_get_script(request, options) {
+            return Err(ConnectionError::Forbidden { message: SCRIPT_ORIGIN_UNKNOWN.to_owned() });
+        }
         return Ok(match request.method {
             _ if upgrade => RequestKind::Upgrade(session, revision.framing(transport, query.base64)),
             Method::GET => RequestKind::Poll(session),
@@ -173,6 +184,16 @@ pub(crate) fn check_request(
         }
     }
     requested.map(RequestKind::Open)
+}
+
+/// Returns whether the response may be a script. The page of any origin can read a script, and its browser sends no
+/// `Origin`, and over plain `http` no `Sec-Fetch-Site`. So if the origins are limited, the request must say which page
+/// sends it. This concerns GETs: the response to a form says nothing, and browsers send its `Origin`.
+fn may_get_script(request: &Parts, options: &Options) -> bool {
+    request.method != Method::GET
+        || options.allow_origins.as_ref().is_none_or(|list| {
+            list.clone().allow_missing_origin(false).allows(&request.uri, &request.headers)
+        })
 }
 
 fn handshake_error(error: &str) -> ConnectionError {

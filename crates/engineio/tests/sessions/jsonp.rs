@@ -129,8 +129,21 @@ async fn a_script_of_a_page_of_another_origin_is_refused() {
     server.send(request.as_bytes()).await.response().await.expect(403, FORBIDDEN);
     assert_eq!(server.engine.session_count(), 0);
 
-    let (client, mut opened) = server.open_polling_with("EIO=3", "&j=0").await;
+    // Over plain `http`, and to old browsers, a request for a script looks like one of a program.
+    let unknown = r#"{"code":4,"message":"JSONP needs a browser that says which page polls"}"#;
+    server.get("EIO=3&transport=polling&j=0").await.response().await.expect(403, unknown);
+    assert_eq!(server.engine.session_count(), 0);
+
+    let own = "Sec-Fetch-Site: same-origin\r\n";
+    script(server.send(request.replace(cross_site, own).as_bytes()).await).await;
+    let mut opened = server.opened().await;
+    let client = server.polling("EIO=3", &opened);
     client.request("GET", cross_site, "").await.response().await.expect(403, FORBIDDEN);
+    client.get().await.response().await.expect(403, unknown);
+    opened.session.send_text("ours");
+    script(client.request("GET", own, "").await).await;
+    opened.session.send_text("listed");
+    script(client.request("GET", "Origin: https://app.example\r\n", "").await).await;
     let form = "Origin: https://evil.example\r\nContent-Length: 8\r\n";
     client.request("POST", form, "d=2%3A4a").await.response().await.expect(403, FORBIDDEN);
     client.post_ok("d=2%3A4b").await;

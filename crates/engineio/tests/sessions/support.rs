@@ -239,8 +239,13 @@ impl Server {
         let response = self.get(&format!("{revision}&transport=polling{first}")).await.response_bytes().await;
         assert!(response.0.starts_with("http/1.1 200 "), "{response:?}");
         let opened = self.opened().await;
+        (self.polling(revision, &opened), opened)
+    }
+
+    /// Returns the client's end of a polling session that is open.
+    pub(crate) fn polling(&self, revision: &str, opened: &Opened) -> Polling {
         let query = format!("{revision}&transport=polling&sid={}", opened.session.id().as_str());
-        (Polling { address: self.address, query }, opened)
+        Polling { address: self.address, query }
     }
 
     /// Opens a WebSocket session over loopback, and returns both ends of it.
