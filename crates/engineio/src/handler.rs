@@ -23,10 +23,12 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// The type that handles one session.
     type Handler: SessionHandler;
 
-    /// Whether clients authenticate themselves after their session has opened. If true, a session counts for
+    /// Returns whether clients authenticate themselves after their session has opened. If so, a session counts for
     /// [`AddressLimits::max_unauthenticated`](crate::AddressLimits::max_unauthenticated) until
     /// [`Session::set_authenticated`] is called. Default false.
-    const AUTHENTICATES: bool = false;
+    fn authenticates(&self) -> bool {
+        false
+    }
 
     /// Returns the handler of a session that `request` has opened. The engine calls this before it reads anything from
     /// the session. It must not block: for a polling session it runs in [`Engine::handle`], and for a WebSocket session

@@ -97,6 +97,7 @@ pub struct Server(Engine<ServerApplication>);
 pub struct ServerApplication {
     handler: BoxHandler,
     listener: ListenerSettings,
+    authenticates: bool,
 }
 
 impl Server {
@@ -197,6 +198,10 @@ impl fmt::Debug for Server {
 
 impl Application for ServerApplication {
     type Handler = Connection;
+
+    fn authenticates(&self) -> bool {
+        self.authenticates
+    }
 
     fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());

@@ -157,7 +157,7 @@ impl Session {
 
     /// Records that the client is authenticated: the session no longer counts for
     /// [`AddressLimits::max_unauthenticated`](crate::AddressLimits::max_unauthenticated). It does so from its start if
-    /// [`Application::AUTHENTICATES`](crate::Application::AUTHENTICATES) is true.
+    /// [`Application::authenticates`](crate::Application::authenticates) returns true.
     pub fn set_authenticated(&self) {
         if let Some(permit) = &self.0.address_permit {
             permit.set_authenticated();

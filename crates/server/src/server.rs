@@ -208,7 +208,9 @@ impl Application for SocketIoApplication {
     type Handler = Connection;
 
     /// A client is authenticated when a middleware has let it into a namespace.
-    const AUTHENTICATES: bool = true;
+    fn authenticates(&self) -> bool {
+        true
+    }
 
     fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
         let handshake = Handshake::new(&request, SystemTime::now());

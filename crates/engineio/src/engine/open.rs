@@ -76,7 +76,7 @@ impl<A: Application> Engine<A> {
 
     /// Admits one more session of the client's address. Returns `None` if the address is not limited.
     pub(super) fn admit_address(&self, request: &Parts) -> Result<Option<AddressPermit>, AddressLimitError> {
-        self.0.address_limiter.admit(request, A::AUTHENTICATES)
+        self.0.address_limiter.admit(request, self.0.application.authenticates())
     }
 
     /// Returns the permit for a check that waits. Returns `None` if too many checks wait already, or if no session could

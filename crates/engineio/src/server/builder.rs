@@ -15,11 +15,12 @@ use crate::options::Options;
 pub struct ServerBuilder {
     options: Options,
     listener: ListenerSettings,
+    authenticates: bool,
 }
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
-        Self { options: Options::default(), listener: ListenerSettings::default() }
+        Self { options: Options::default(), listener: ListenerSettings::default(), authenticates: false }
     }
 
     /// Creates the server, which runs `handler` for every session. It does not listen yet.
@@ -28,8 +29,9 @@ impl ServerBuilder {
     where
         H: Handler<M>,
     {
-        let application = ServerApplication { handler: boxed(handler), listener: self.listener };
-        Server(Engine::new(self.options, application))
+        let Self { options, listener, authenticates } = self;
+        let application = ServerApplication { handler: boxed(handler), listener, authenticates };
+        Server(Engine::new(options, application))
     }
 
     /// Sets the limits of the server's own HTTP listener, and the time that a graceful shutdown may take.
@@ -70,6 +72,16 @@ impl ServerBuilder {
     /// Default false. [`Options::allow_eio3`] names the risks of JSONP.
     pub fn allow_eio3(mut self, allowed: bool) -> Self {
         self.options.allow_eio3 = allowed;
+        self
+    }
+
+    /// Sets whether clients authenticate themselves after their session has opened. A session then counts for
+    /// [`AddressLimits::max_unauthenticated`](net::AddressLimits::max_unauthenticated) until the program calls
+    /// [`Sender::set_authenticated`](super::Sender::set_authenticated). Otherwise that limit has no effect, and
+    /// [`max_unauthenticated_per_connection`](net::AddressLimits::max_unauthenticated_per_connection) limits all
+    /// sessions that one connection has open. Default false.
+    pub fn authenticates(mut self, authenticates: bool) -> Self {
+        self.authenticates = authenticates;
         self
     }
 

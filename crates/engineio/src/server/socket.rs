@@ -131,6 +131,12 @@ impl Sender {
         self.0.session.close_discarding();
     }
 
+    /// Records that the client is authenticated. The session no longer counts for the limits on those that are not, see
+    /// [`ServerBuilder::authenticates`](super::ServerBuilder::authenticates).
+    pub fn set_authenticated(&self) {
+        self.0.session.set_authenticated();
+    }
+
     /// Waits until the session is over, and returns how it ended. Cancel safe.
     pub async fn closed(&self) -> CloseCause {
         poll_fn(|cx| self.0.poll_closed(cx)).await

@@ -7,12 +7,15 @@ use std::time::Duration;
 use tidewire_engineio::server::{
     CloseCause, Handler, Message, SendError, Sender, Server, ServerBuilder, Socket, TrySendError,
 };
-use tidewire_engineio::{CloseReason, MemoryBudget};
+use tidewire_engineio::{AddressLimits, CloseReason, MemoryBudget};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use ws_proto::{Event, FrameHeader, Opcode};
 
-use crate::support::{Polling, WebSocket, frame, frames, soon, until, with_small_buffers};
+use crate::support::{
+    Polling, Request, WebSocket, frame, frames, soon, until, websocket_request, with_small_buffers,
+};
 
 const LIMIT: usize = 100_000;
 
@@ -307,6 +310,23 @@ async fn close_delivers_what_was_sent_and_close_discarding_drops_it() {
             other => break assert_eq!(other, None),
         }
     }
+}
+
+#[tokio::test]
+async fn sessions_are_limited_until_the_program_has_authenticated_them() {
+    let limits = AddressLimits { max_unauthenticated: 1, include_private: true, ..AddressLimits::default() };
+    let builder = Server::builder().address_limits(limits).authenticates(true);
+    let (server, address, mut sockets) = start_passing(builder).await;
+    let _first = open_websocket(address).await;
+    let socket = next(&mut sockets).await;
+    let handshake = websocket_request("EIO=4&transport=websocket");
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(handshake.as_bytes()).await.expect("sent");
+    let head = Request(Box::new(stream)).response_head().await;
+    assert!(head.starts_with("http/1.1 429 "), "{head}");
+    socket.set_authenticated();
+    let _second = open_websocket(address).await;
+    assert_eq!(server.session_count(), 2);
 }
 
 #[tokio::test]

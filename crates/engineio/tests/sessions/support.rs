@@ -84,7 +84,9 @@ pub(crate) struct Reporter {
 
 impl Application for Program {
     type Handler = Reporter;
-    const AUTHENTICATES: bool = true;
+    fn authenticates(&self) -> bool {
+        true
+    }
 
     fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Reporter {
         assert!(!request.headers.contains_key("panic"), "as the test asked for");
