@@ -229,10 +229,10 @@ impl<A: Application> Engine<A> {
         parts: Parts,
         upgrade: Option<PendingUpgrade>,
     ) -> PendingResponse {
-        if let RequestKind::Poll(session) | RequestKind::Post(session) | RequestKind::Upgrade(session, _) =
-            &request_kind
-        {
-            session.set_has_sent_request();
+        // Not a POST: it would cost a client two requests, and nothing that waits, to keep a session until a pong is due.
+        // Every client polls at once, or begins to upgrade.
+        if let RequestKind::Poll(session) | RequestKind::Upgrade(session, _) = &request_kind {
+            session.set_has_polled();
         }
         PendingResponse::Ready(match (request_kind, upgrade) {
             (RequestKind::Open(requested), upgrade) => {
@@ -242,8 +242,9 @@ impl<A: Application> Engine<A> {
                 };
             }
             (RequestKind::OpenIfAllowed(pending), upgrade) => {
-                let Some(permit) = self.admit_check() else {
-                    return PendingResponse::Ready(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+                let permit = match self.admit_check() {
+                    Ok(permit) => permit,
+                    Err(error) => return PendingResponse::Ready(error.response()),
                 };
                 let address = match self.admit_address(&parts) {
                     Ok(address) => address,

@@ -1,4 +1,4 @@
-//! Half-open sessions: polling sessions whose client has sent nothing since the handshake.
+//! Half-open sessions: polling sessions whose client has not polled since the handshake.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::session::Session;
 ///
 /// A handshake costs the client one request. It costs the server a session until a missing pong is noticed. A single
 /// connection that sends only handshakes could fill the memory, or use up `max_sessions`. So at a limit, the oldest
-/// half-open session is closed, and the new one is accepted: a real client sends its next request at once.
+/// half-open session is closed, and the new one is accepted: a real client polls at once.
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpenSessions(Mutex<State>);
 
@@ -131,7 +131,7 @@ mod tests {
             let (session, to_close) = sessions.open(2);
             assert_eq!(to_close, None);
             if number % 2 == 0 {
-                session.set_has_sent_request();
+                session.set_has_polled();
             } else {
                 sessions.registry.remove(session.id());
             }
@@ -145,7 +145,7 @@ mod tests {
         let (half_open, _) = sessions.open(3);
         for _ in 0..2 {
             let (session, to_close) = sessions.open(3);
-            session.set_has_sent_request();
+            session.set_has_polled();
             assert_eq!(to_close, None);
         }
         assert_eq!(sessions.open(3).1, Some(*half_open.id()));
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(to_close, []);
         let (second, to_close) = sessions.open_with_head(300, limits);
         assert_eq!(to_close, []);
-        second.set_has_sent_request();
+        second.set_has_polled();
         let (third, to_close) = sessions.open_with_head(400, limits);
         assert_eq!(to_close, [], "exactly the limit");
         assert_eq!(sessions.open_with_head(1, limits).1, [*first.id()]);

@@ -32,8 +32,8 @@ struct Shared {
     has_active_post: AtomicBool,
     /// The index of the transport in [`Transport::ALL`].
     transport: AtomicU8,
-    /// Set once the client has sent a request after the handshake, so the session is *not* half-open any more.
-    has_sent_request: AtomicBool,
+    /// Set once the client has polled after the handshake, or begun to upgrade. The session is then not half-open any more.
+    has_polled: AtomicBool,
     closed: AtomicBool,
     /// `None` if the client's address is not limited.
     address_permit: Option<AddressPermit>,
@@ -58,7 +58,7 @@ impl Session {
             close_description: OnceLock::new(),
             has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),
-            has_sent_request: AtomicBool::new(false),
+            has_polled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             address_permit,
         }))
@@ -237,14 +237,14 @@ impl Session {
         &self.0.outbox
     }
 
-    /// Records that the client has sent a request after its handshake.
-    pub(crate) fn set_has_sent_request(&self) {
-        self.0.has_sent_request.store(true, Ordering::Relaxed);
+    /// Records that the client has polled after its handshake, or begun to upgrade.
+    pub(crate) fn set_has_polled(&self) {
+        self.0.has_polled.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the client has sent nothing since its handshake.
+    /// Returns whether the client has neither polled since its handshake nor begun to upgrade.
     pub(crate) fn is_half_open(&self) -> bool {
-        !self.0.has_sent_request.load(Ordering::Relaxed)
+        !self.0.has_polled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engineio_proto::{
@@ -12,12 +13,12 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use net::{AddressLimitError, AddressPermit, PendingUpgrade, RetainedMemory};
+use net::{AddressLimitError, AddressPermit, ClientAddress, PendingUpgrade, RetainedMemory};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Engine;
-use super::response::{empty_response, rejection_response};
+use super::response::{rejection_response, text_response};
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
@@ -25,6 +26,11 @@ use crate::half_open::HalfOpenLimits;
 use crate::handler::Application;
 use crate::request::SessionRequest;
 use crate::session::{Command, Session};
+
+/// The request heads of one address may take this share of the memory budget: a quarter of what all heads may take. One
+/// client cannot stop the sessions of all others. With the default budget of a machine of 8 GiB, ten thousand clients of
+/// an office behind one address may have heads of 50 KiB each.
+const ADDRESS_SHARE: usize = 8;
 
 /// Keeps a session registered, so that requests find it by its id. The handshake holds the guard first, and then the
 /// session's task.
@@ -47,6 +53,50 @@ impl<A> Drop for SessionGuard<A> {
         self.session.release_address();
         self.engine.0.registry.remove(self.session.id());
         self.session.close_commands();
+    }
+}
+
+/// Why the engine cannot open a session now. Clients of Node know no code for this.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OpenError {
+    HeadTooLong,
+    TooManySessions,
+    /// The heads of the sessions take as much of the memory budget as they may: of all of them, or of one address.
+    HeadMemory,
+    HeadMemoryOfAddress,
+    Closing,
+    NoRandomBytes,
+    TooManyChecks {
+        /// In this time, each check has ended.
+        timeout: Duration,
+    },
+    CheckTimedOut,
+}
+
+impl OpenError {
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+        let (status, text, retry_after) = match self {
+            Self::HeadTooLong => {
+                let text = "the head of the request is too long\n";
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text, None)
+            }
+            Self::TooManySessions => (UNAVAILABLE, "too many sessions\n", None),
+            Self::HeadMemory => (UNAVAILABLE, "too little memory for another session\n", None),
+            Self::HeadMemoryOfAddress => {
+                let text = "too much memory for sessions of this address\n";
+                (StatusCode::TOO_MANY_REQUESTS, text, None)
+            }
+            // Another server takes its place, or it starts again.
+            Self::Closing => (UNAVAILABLE, "the server is closing\n", Some(1)),
+            Self::NoRandomBytes => (UNAVAILABLE, "no session id is available\n", None),
+            Self::TooManyChecks { timeout } => {
+                let seconds = timeout.as_secs().saturating_add(1);
+                (UNAVAILABLE, "too many sessions wait to be allowed\n", Some(seconds))
+            }
+            Self::CheckTimedOut => (UNAVAILABLE, "the session was not allowed in time\n", None),
+        };
+        text_response(status, text, retry_after)
     }
 }
 
@@ -79,11 +129,14 @@ impl<A: Application> Engine<A> {
         self.0.address_limiter.admit(request, self.0.application.authenticates())
     }
 
-    /// Returns the permit for a check that waits. Returns `None` if too many checks wait already, or if no session could
-    /// open now: a check would then only be work for the service that it asks.
-    pub(super) fn admit_check(&self) -> Option<OwnedSemaphorePermit> {
-        if self.0.closing.load(Ordering::Acquire) || self.has_max_sessions() {
-            return None;
+    /// Returns the permit for a check that waits. Returns an error if too many checks wait already, or if no session
+    /// could open now: a check would then only be work for the service that it asks.
+    pub(super) fn admit_check(&self) -> Result<OwnedSemaphorePermit, OpenError> {
+        if self.0.closing.load(Ordering::Acquire) {
+            return Err(OpenError::Closing);
+        }
+        if self.has_max_sessions() {
+            return Err(OpenError::TooManySessions);
         }
         let permit = Arc::clone(&self.0.pending_allow_requests).try_acquire_owned().ok();
         if permit.is_none() {
@@ -96,7 +149,7 @@ impl<A: Application> Engine<A> {
                 );
             });
         }
-        permit
+        permit.ok_or(OpenError::TooManyChecks { timeout: self.0.options.allow_request_timeout })
     }
 
     /// Opens the session if the application allows it. If the client disconnects before, nothing has happened.
@@ -114,7 +167,7 @@ impl<A: Application> Engine<A> {
                 let seconds = limit.as_secs_f64();
                 tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
             });
-            return OpenResponse::Response(empty_response(StatusCode::SERVICE_UNAVAILABLE));
+            return OpenResponse::Response(OpenError::CheckTimedOut.response());
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
         match allowed.and(requested) {
@@ -138,9 +191,8 @@ impl<A: Application> Engine<A> {
         is_full
     }
 
-    /// Registers a new session with an id of its own. Returns the status of the response if the head of the request is
-    /// too long, if there are too many sessions or too little memory, if the engine is closing, or if the system has no
-    /// random bytes.
+    /// Registers a new session with an id of its own. Returns an error if the head of the request is too long, if there
+    /// are too many sessions or too little memory, if the engine is closing, or if the system has no random bytes.
     pub(super) fn new_session(
         &self,
         transport: Transport,
@@ -148,29 +200,42 @@ impl<A: Application> Engine<A> {
         format: WireFormat,
         address: Option<AddressPermit>,
         request: &Parts,
-    ) -> Result<SessionGuard<A>, StatusCode> {
+    ) -> Result<SessionGuard<A>, OpenError> {
         let head = HeadSize::of(request);
         if head.received > self.0.options.max_handshake_size {
-            return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            return Err(OpenError::HeadTooLong);
         }
         if self.has_max_sessions() {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(OpenError::TooManySessions);
         }
-        let Some(head) = self.0.options.memory_budget.try_retain(head.kept) else {
+        let budget = &self.0.options.memory_budget;
+        let max_of_address = budget.limit() / ADDRESS_SHARE;
+        if address.as_ref().is_some_and(|address| !address.try_retain(head.kept, max_of_address)) {
             self.0.memory_budget_log.try_log(|suppressed| {
-                let memory_budget = self.0.options.memory_budget.limit();
+                let address = request.extensions.get::<ClientAddress>().map(|address| address.ip());
+                tracing::warn!(
+                    address = address.map(tracing::field::display),
+                    suppressed,
+                    "rejected a new session: the request heads of one address take an eighth of `memory_budget`"
+                );
+            });
+            return Err(OpenError::HeadMemoryOfAddress);
+        }
+        let Some(head) = budget.try_retain(head.kept) else {
+            self.0.memory_budget_log.try_log(|suppressed| {
+                let memory_budget = budget.limit();
                 tracing::warn!(
                     memory_budget,
                     suppressed,
                     "rejected a new session: the request heads of the sessions take half of `memory_budget`"
                 );
             });
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(OpenError::HeadMemory);
         };
         let mut random = [0; 15];
         if let Err(error) = getrandom::fill(&mut random) {
             tracing::error!(%error, "rejected a new session: the system returned no random bytes for its id");
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(OpenError::NoRandomBytes);
         }
         let session = Session::new(
             SessionId::from_random(random),
@@ -186,7 +251,7 @@ impl<A: Application> Engine<A> {
         // Checked after the registration: either `close` finds the session, or this load sees that the engine is
         // closing.
         if self.0.closing.load(Ordering::Acquire) {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(OpenError::Closing);
         }
         Ok(registered)
     }
@@ -200,7 +265,7 @@ impl<A: Application> Engine<A> {
         let framing = Framing::LengthDelimited;
         let registered = match self.new_session(Transport::Polling, framing, format, address, &parts) {
             Ok(registered) => registered,
-            Err(status) => return OpenResponse::Response(empty_response(status)),
+            Err(error) => return OpenResponse::Response(error.response()),
         };
         let limits = HalfOpenLimits {
             sessions: self.0.options.max_half_open_sessions,

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tower::BoxError;
 
 use super::Engine;
-use super::response::empty_response;
+use super::response::{empty_response, text_response};
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::handler::Application;
@@ -151,7 +151,8 @@ async fn collect<B: Body<Error = BoxError>>(
 /// Closes a session that holds too much of the memory budget.
 fn close_for_memory(session: &Session) -> Response<Full<Bytes>> {
     session.describe_close(MEMORY_BUDGET_EXCEEDED);
-    close_with(session, StatusCode::SERVICE_UNAVAILABLE)
+    let _ = close_with(session, StatusCode::SERVICE_UNAVAILABLE);
+    text_response(StatusCode::SERVICE_UNAVAILABLE, "memory budget exceeded\n", None)
 }
 
 /// Closes a session whose client violated the rules of the transport.

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use engineio_proto::{ContentType, RequestError, ResponseBody};
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -56,6 +57,21 @@ pub(super) fn is_session_response(request: &Parts, status: StatusCode) -> bool {
 pub(super) fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
+    response
+}
+
+/// Returns a response with a line of text, and with `Retry-After` in seconds if that is known.
+pub(super) fn text_response(
+    status: StatusCode,
+    text: &'static str,
+    retry_after: Option<u64>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
     response
 }
 

@@ -13,7 +13,6 @@ use net::{AddressPermit, PendingUpgrade};
 use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
 
 use super::Engine;
-use super::response::empty_response;
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::handler::Application;
@@ -38,7 +37,7 @@ impl<A: Application> Engine<A> {
         let opened = self.new_session(Transport::WebSocket, outbox_framing, format, address, &parts);
         let registered = match opened {
             Ok(registered) => registered,
-            Err(status) => return empty_response(status),
+            Err(error) => return error.response(),
         };
         spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
             let options = registered.engine.options();

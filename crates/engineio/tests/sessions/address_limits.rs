@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidewire_engineio::{
-    AddressLimits, AllowRequest, ClientAddress, CloseReason, ConnectionErrorHook, Options, TrustedProxies,
+    AddressLimits, AllowRequest, ClientAddress, CloseReason, ConnectionErrorHook, MemoryBudget, Options,
+    TrustedProxies,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -114,6 +115,25 @@ async fn one_connection_opens_a_limited_number_of_sessions_that_are_not_authenti
     assert_eq!(server.engine.session_count(), 2);
     // Another connection has a count of its own.
     assert_eq!(server.get("EIO=4&transport=polling").await.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_request_heads_of_one_address_do_not_stop_the_sessions_of_others() {
+    let options = Options { memory_budget: MemoryBudget::new(80_000), ..options(AddressLimits::default()) };
+    let server = Server::start(options).await;
+    let open = async |address: &str| {
+        let head = format!(
+            "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+            X-Forwarded-For: {address}\r\nx: {}\r\n\r\n",
+            "x".repeat(3_000)
+        );
+        server.send(head.as_bytes()).await.response().await
+    };
+    for _ in 0..3 {
+        assert_eq!(open("203.0.113.1").await.status, 200);
+    }
+    open("203.0.113.1").await.expect(429, "too much memory for sessions of this address\n");
+    assert_eq!(open("203.0.113.2").await.status, 200);
 }
 
 #[tokio::test]

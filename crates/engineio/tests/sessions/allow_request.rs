@@ -111,7 +111,12 @@ async fn a_check_that_takes_too_long_is_dropped_and_its_request_gets_503() {
     let (check, mut seen) = endless();
     let allow_request_timeout = Duration::from_millis(1);
     let server = Server::start(Options { allow_request_timeout, ..options(check) }).await;
-    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    server
+        .get("EIO=4&transport=polling")
+        .await
+        .response()
+        .await
+        .expect(503, "the session was not allowed in time\n");
     assert_eq!((seen.recv().await, seen.recv().await), (Some("begun"), Some("dropped")));
     assert_eq!(server.engine.session_count(), 0);
 }
@@ -133,7 +138,9 @@ async fn at_the_limit_of_waiting_checks_a_request_gets_503_until_one_has_ended()
     let server = Server::start(Options { max_pending_allow_requests: 2, ..options(check) }).await;
     let waiting = [server.get("EIO=4&transport=polling").await, server.get("EIO=4&transport=polling").await];
     assert_eq!([seen.recv().await, seen.recv().await], [Some("begun"); 2]);
-    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    let refused = server.get("EIO=4&transport=polling").await.response().await;
+    refused.expect(503, "too many sessions wait to be allowed\n");
+    assert!(refused.head.contains("retry-after: 21\r\n"), "{}", refused.head);
     let handshake = websocket_request("EIO=4&transport=websocket");
     let head = server.send(handshake.as_bytes()).await.response_head().await;
     assert!(head.starts_with("http/1.1 503 "), "{head}");
@@ -149,10 +156,10 @@ async fn at_the_limit_of_waiting_checks_a_request_gets_503_until_one_has_ended()
 async fn a_server_that_is_full_or_closing_starts_no_check() {
     let (check, mut seen) = endless();
     let server = Server::start(Options { max_sessions: 0, ..options(check.clone()) }).await;
-    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "too many sessions\n");
 
     let server = Server::start(options(check)).await;
     server.engine.close();
-    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "the server is closing\n");
     assert_eq!(seen.try_recv(), Err(mpsc::error::TryRecvError::Empty));
 }

@@ -5,7 +5,7 @@ use axum::routing::get;
 use tidewire_engineio::{CloseReason, Cors, Options};
 use tokio::net::TcpListener;
 
-use crate::support::{Server, frames, text};
+use crate::support::{Seen, Server, frames, text};
 
 /// Starts the same engine in front of an axum router.
 async fn mount(server: &mut Server) {
@@ -54,7 +54,7 @@ async fn beyond_the_limit_a_session_is_refused_and_there_is_room_again_when_one_
     let mut server = Server::start(Options { max_sessions: 2, ..Options::default() }).await;
     let (_polling, _first) = server.open_polling().await;
     let (websocket, _second) = server.open_websocket().await;
-    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    server.get("EIO=4&transport=polling").await.response().await.expect(503, "too many sessions\n");
     assert_eq!(server.engine.session_count(), 2);
     drop(websocket);
     crate::support::until(|| server.engine.session_count() == 1).await;
@@ -62,11 +62,12 @@ async fn beyond_the_limit_a_session_is_refused_and_there_is_room_again_when_one_
 }
 
 #[tokio::test]
-async fn a_session_that_says_nothing_makes_room_for_others_and_one_that_speaks_does_not() {
+async fn a_session_that_never_polls_makes_room_for_others_and_one_that_polls_does_not() {
     let mut server = Server::start(Options { max_half_open_sessions: 3, ..Options::default() }).await;
     let (silent, mut first) = server.open_polling().await;
     let (posts, mut second) = server.open_polling().await;
     let (polls, third) = server.open_polling().await;
+    // It sends something once, and then nothing until a pong is due.
     posts.post_ok("4hello").await;
     let poll = polls.get().await;
     third.poll_waits().await;
@@ -76,8 +77,8 @@ async fn a_session_that_says_nothing_makes_room_for_others_and_one_that_speaks_d
     }
     first.expect_end(CloseReason::ForcedClose).await;
     silent.expect_unknown().await;
-    assert_eq!(server.engine.session_count(), 5);
-    second.expect([text("hello")]).await;
+    assert_eq!(server.engine.session_count(), 4);
+    second.expect([text("hello"), Seen::Closed(CloseReason::ForcedClose)]).await;
     third.session.send_text("hello");
     poll.response().await.expect(200, "4hello");
     for (client, opened) in &mut later {
@@ -90,7 +91,9 @@ async fn a_session_that_says_nothing_makes_room_for_others_and_one_that_speaks_d
 async fn an_engine_that_was_closed_takes_no_session_any_more() {
     let server = Server::start(Options::default()).await;
     server.engine.close();
-    server.get("EIO=4&transport=polling").await.response().await.expect(503, "");
+    let refused = server.get("EIO=4&transport=polling").await.response().await;
+    refused.expect(503, "the server is closing\n");
+    assert!(refused.head.contains("retry-after: 1\r\n"), "{}", refused.head);
     assert_eq!(server.engine.session_count(), 0);
 }
 

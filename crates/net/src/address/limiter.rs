@@ -122,6 +122,7 @@ impl AddressLimiter {
                 table: Arc::downgrade(&self.table),
                 open: AtomicUsize::new(0),
                 unauthenticated: AtomicUsize::new(0),
+                retained: AtomicUsize::new(0),
             }),
             debt_until: now,
         });
@@ -158,6 +159,7 @@ impl AddressLimiter {
             authenticates,
             is_authenticated: AtomicBool::new(false),
             is_released: AtomicBool::new(false),
+            retained: AtomicUsize::new(0),
         }))
     }
 }
@@ -201,6 +203,8 @@ pub struct AddressPermit {
     authenticates: bool,
     is_authenticated: AtomicBool,
     is_released: AtomicBool,
+    /// The bytes that the session keeps.
+    retained: AtomicUsize,
 }
 
 impl AddressPermit {
@@ -217,6 +221,19 @@ impl AddressPermit {
         }
     }
 
+    /// Counts `bytes` that are kept as long as the session lives. Returns `false`, and counts nothing, if all sessions of
+    /// the address would then keep more than `max` bytes. Call it at most once, before the session is over.
+    #[must_use]
+    pub fn try_retain(&self, bytes: usize, max: usize) -> bool {
+        let retained = self.counts.retained.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if retained > max {
+            self.counts.retained.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.retained.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
     /// Records that the session is over. Further calls do nothing.
     pub fn release(&self) {
         self.release_at(crate::now());
@@ -224,8 +241,12 @@ impl AddressPermit {
 
     fn release_at(&self, now: Time) {
         self.set_authenticated();
-        if !self.is_released.swap(true, Ordering::Relaxed)
-            && self.counts.open.fetch_sub(1, Ordering::Relaxed) == 1
+        if self.is_released.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let retained = self.retained.swap(0, Ordering::Relaxed);
+        self.counts.retained.fetch_sub(retained, Ordering::Relaxed);
+        if self.counts.open.fetch_sub(1, Ordering::Relaxed) == 1
             && let Some(table) = self.counts.table.upgrade()
         {
             table.shard(self.counts.network).remove_if_idle(self.counts.network, now);
@@ -251,6 +272,8 @@ struct Counts {
     table: Weak<Table>,
     open: AtomicUsize,
     unauthenticated: AtomicUsize,
+    /// The bytes that the sessions of the address keep.
+    retained: AtomicUsize,
 }
 
 /// The addresses that have something open, and those that have recently opened much.

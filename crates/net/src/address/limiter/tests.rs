@@ -135,6 +135,21 @@ fn one_connection_of_a_proxy_carries_many_clients_and_is_not_limited() {
 }
 
 #[test]
+fn what_the_sessions_of_one_address_keep_is_limited() {
+    let limiter = limiter(AddressLimits::default());
+    let admit = |network| limiter.try_admit(network, None, false, at(0)).unwrap().unwrap();
+    let (first, second, other) = (admit(1), admit(1), admit(2));
+    assert!(first.try_retain(60, 100) && !second.try_retain(41, 100) && other.try_retain(100, 100));
+    assert!(second.try_retain(40, 100));
+    first.release();
+    first.release();
+    let third = admit(1);
+    assert!(!third.try_retain(61, 100) && third.try_retain(60, 100));
+    drop((second, third));
+    assert!(admit(1).try_retain(100, 100));
+}
+
+#[test]
 fn the_log_names_the_limit() {
     let limits = AddressLimits { max_open: 1, max_connections: 1, ..AddressLimits::default() };
     let connections = ConnectionLimiter::new(&limits, TrustedProxies::default());
