@@ -144,6 +144,10 @@ impl<A: Application> Driver<A> {
 
     /// Sends what is queued. Returns the number of unsent bytes, and whether the transport accepts more.
     fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> (usize, bool) {
+        if self.session().take_discard_request() {
+            // Before the output of this turn: only what has left is delivered.
+            self.handle_commands(true, now, cx);
+        }
         let outbox = self.guard.session.outbox();
         if self.is_closed {
             if self.transport.poll_close(now, cx).is_ready() {

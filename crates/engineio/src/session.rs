@@ -35,6 +35,8 @@ struct Shared {
     /// Set once the client has polled after the handshake, or begun to upgrade. The session is then not half-open any more.
     has_polled: AtomicBool,
     closed: AtomicBool,
+    /// A [`Command::CloseDiscarding`] waits. The session's task looks before it sends anything else.
+    wants_discard: AtomicBool,
     /// `None` if the client's address is not limited.
     address_permit: Option<AddressPermit>,
 }
@@ -60,6 +62,7 @@ impl Session {
             transport: AtomicU8::new(transport as u8),
             has_polled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            wants_discard: AtomicBool::new(false),
             address_permit,
         }))
     }
@@ -186,6 +189,15 @@ impl Session {
     /// polls is waiting.
     pub fn close_discarding(&self) {
         self.send_command(Command::CloseDiscarding);
+        // After the command: the task that sees this finds it.
+        self.0.wants_discard.store(true, Ordering::Release);
+        self.0.outbox.notify();
+    }
+
+    /// Returns whether [`close_discarding`](Self::close_discarding) has been called since the last call.
+    #[inline]
+    pub(crate) fn take_discard_request(&self) -> bool {
+        self.0.wants_discard.load(Ordering::Acquire) && self.0.wants_discard.swap(false, Ordering::AcqRel)
     }
 
     /// Returns what went wrong, if the session has ended with an error that has a description, such as a violated rule

@@ -300,6 +300,7 @@ async fn close_delivers_what_was_sent_and_close_discarding_drops_it() {
     for _ in 0..200 {
         socket.try_send("x".repeat(50_000)).expect("capacity");
     }
+    assert!(client.recv().await.is_some(), "it has begun to leave");
     socket.try_send("dropped").expect("capacity");
     socket.close_discarding();
     ended(&mut socket).await;
@@ -310,6 +311,23 @@ async fn close_delivers_what_was_sent_and_close_discarding_drops_it() {
             other => break assert_eq!(other, None),
         }
     }
+}
+
+#[tokio::test]
+async fn close_discarding_drops_what_the_handler_has_sent_just_before() {
+    let (_server, address) = start(Server::builder(), async |mut socket: Socket| {
+        socket.send("has left").await.expect("open");
+        socket.recv().await;
+        for _ in 0..3 {
+            socket.send("dropped").await.expect("open");
+        }
+        socket.close_discarding();
+    })
+    .await;
+    let mut client = open_websocket(address).await;
+    client.expect("4has left").await;
+    client.send("4go").await;
+    client.expect_close(None).await;
 }
 
 #[tokio::test]
