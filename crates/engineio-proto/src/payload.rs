@@ -34,6 +34,12 @@ impl Payload {
         lossy_text::decode(body, limit).map(Self::new)
     }
 
+    /// Returns the memory of the body, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.body.capacity()
+    }
+
     /// Returns the next packet. After the first error it returns `None`. The packets before the error are valid.
     pub fn next_packet(&mut self) -> Option<Result<Packet<'_>, ParseError>> {
         let rest = &self.body[self.next?..];

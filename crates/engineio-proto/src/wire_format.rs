@@ -70,6 +70,16 @@ pub enum PostPayload {
 }
 
 impl PostPayload {
+    /// Returns the memory of the body, in bytes. It may be three times as long as what was received, because each byte
+    /// that is no text has become U+FFFD.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::V4(payload) => payload.memory(),
+            Self::V3(payload) => payload.memory(),
+        }
+    }
+
     /// Returns the next packet. After the first error it returns `None`. The packets before the error are valid.
     pub fn next_packet(&mut self) -> Option<Result<Packet<'_>, ParseError>> {
         match self {

@@ -16,7 +16,7 @@ use crate::engine::SessionGuard;
 use crate::handler::{Application, SessionHandler};
 use crate::packet_dispatcher::PacketDispatcher;
 use crate::session::{CANCELLED_POLL, Command, Session};
-use crate::transport::{Polling, ProbeOutcome, SessionTransport, WebSocket};
+use crate::transport::{Polling, PostRequest, ProbeOutcome, SessionTransport, WebSocket};
 
 /// Turns in one poll of the task, before it yields to other tasks.
 const MAX_TURNS_PER_POLL: usize = 16;
@@ -28,6 +28,9 @@ pub(crate) struct Driver<A: Application> {
     transport: SessionTransport,
     /// The WebSocket that a polling session may upgrade to.
     candidate: Option<Box<WebSocket>>,
+    /// The POST that is only partly handled, because the handler accepted no more or the turn was over. A session has
+    /// at most one. If the session upgrades, the rest comes before what the WebSocket delivers.
+    unfinished_post: Option<Box<PostRequest>>,
     deadline: DeadlineTimer,
     memory: MemoryUsage,
     /// The handler has been told that the session is over. The transport may still have data to send.
@@ -68,6 +71,7 @@ impl<A: Application> Driver<A> {
             dispatcher,
             transport,
             candidate: None,
+            unfinished_post: None,
             deadline: DeadlineTimer::new(),
             memory: MemoryUsage::default(),
             is_closed: false,
@@ -92,13 +96,23 @@ impl<A: Application> Driver<A> {
         if !wants_input {
             return false;
         }
-        match self.transport.poll_input(&mut self.dispatcher, now, cx) {
+        let more = match self.unfinished_post.take() {
+            Some(post) => self.handle_post(*post, now, cx).map(|()| true),
+            None => self.transport.poll_input(&mut self.dispatcher, now, cx),
+        };
+        match more {
             Ok(more) => more,
             Err(reason) => {
                 self.close(reason, now, cx);
                 false
             }
         }
+    }
+
+    /// Handles as many packets of a POST as one turn should, and keeps the rest.
+    fn handle_post(&mut self, post: PostRequest, now: Time, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        self.unfinished_post = post.handle(&mut self.dispatcher, now, cx)?.map(Box::new);
+        Ok(())
     }
 
     /// Drives the candidate. Returns `true` if there may be more input than one turn should handle.
@@ -114,7 +128,7 @@ impl<A: Application> Driver<A> {
                 true
             }
             ProbeOutcome::Switch => {
-                self.switch_to(*candidate, now, cx);
+                self.switch_to(*candidate, now);
                 true
             }
             ProbeOutcome::Failed => {
@@ -126,8 +140,8 @@ impl<A: Application> Driver<A> {
     }
 
     /// Switches the session to the candidate. A session that is closing then closes there, after what was queued.
-    fn switch_to(&mut self, websocket: WebSocket, now: Time, cx: &mut Context<'_>) {
-        let post = self.transport.switch_to(websocket, self.guard.session.outbox());
+    fn switch_to(&mut self, websocket: WebSocket, now: Time) {
+        self.transport.switch_to(websocket, self.guard.session.outbox());
         let transport = self.dispatcher.machine.transport();
         self.session().set_transport(transport);
         if self.is_closed {
@@ -135,11 +149,6 @@ impl<A: Application> Driver<A> {
             return;
         }
         self.dispatcher.handler.on_upgrade(transport);
-        if let Some(post) = post
-            && let Err(reason) = self.transport.handle_post(post, &mut self.dispatcher, now, cx)
-        {
-            self.close(reason, now, cx);
-        }
     }
 
     /// Sends what is queued. Returns the number of unsent bytes, and whether the transport accepts more.
@@ -179,9 +188,8 @@ impl<A: Application> Driver<A> {
     #[inline]
     fn report_memory(&mut self, now: Time, cx: &mut Context<'_>) {
         let mut bytes = self.transport.memory(self.guard.session.outbox());
-        if !self.is_closed {
-            bytes += self.dispatcher.handler.received_memory();
-        }
+        // Also after the close: the program may still handle what has arrived.
+        bytes += self.dispatcher.handler.received_memory();
         if let Some(candidate) = &self.candidate {
             bytes += candidate.memory();
         }
@@ -194,6 +202,7 @@ impl<A: Application> Driver<A> {
     #[cold]
     fn end_over_budget(&mut self, now: Time, cx: &mut Context<'_>) {
         self.memory = MemoryUsage::default();
+        self.dispatcher.handler.discard_received();
         let is_reading = self.transport.abort(now);
         self.session().outbox().close();
         if !self.is_closed {
@@ -247,7 +256,7 @@ impl<A: Application> Driver<A> {
                 post.respond_ok();
                 Ok(())
             }
-            Command::Post(post) => self.transport.handle_post(post, &mut self.dispatcher, now, cx),
+            Command::Post(post) => self.handle_post(post, now, cx),
             Command::Candidate(upgraded, framing, deflate) => {
                 let options = self.guard.engine.options();
                 let revision = self.session().format().revision;
@@ -285,6 +294,7 @@ impl<A: Application> Driver<A> {
             return;
         }
         self.is_closed = true;
+        self.unfinished_post = None;
         self.session().set_closed();
         self.dispatcher.handler.on_close(reason, now, cx);
         self.close_transport(reason, now);

@@ -71,6 +71,11 @@ pub trait SessionHandler: Send + Unpin + 'static {
         0
     }
 
+    /// Drops received messages that the handler keeps, as far as it can, because the memory budget is exceeded. The
+    /// session is over: the engine calls [`on_close`](Self::on_close) next, if it has not before. The default does
+    /// nothing.
+    fn discard_received(&mut self) {}
+
     /// Returns when to call [`poll`](Self::poll) even if nothing else happens. Default `None`.
     fn poll_timeout(&self) -> Option<Time> {
         None

@@ -59,9 +59,9 @@ impl SessionTransport {
         cx: &mut Context<'_>,
     ) -> Result<bool, CloseReason> {
         match self {
-            Self::Polling(polling) => polling.poll_input(dispatcher, now, cx),
             Self::WebSocket(websocket) => websocket.poll_input(dispatcher, now, cx),
-            Self::Closed => Ok(false),
+            // A POST is a command to the driver.
+            Self::Polling(_) | Self::Closed => Ok(false),
         }
     }
 
@@ -189,25 +189,6 @@ impl SessionTransport {
         }
     }
 
-    /// Handles a POST, which has delivered packets.
-    ///
-    /// # Errors
-    /// Returns the reason if the session must be closed.
-    pub(crate) fn handle_post<H: SessionHandler>(
-        &mut self,
-        post: PostRequest,
-        dispatcher: &mut PacketDispatcher<H>,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        match self {
-            Self::Polling(polling) => polling.handle_post(post, dispatcher, now, cx),
-            // The client should have waited for the response before it upgraded. Its packets are handled all the same,
-            // so that nothing is lost.
-            Self::WebSocket(_) | Self::Closed => post.handle_all(dispatcher, now, cx),
-        }
-    }
-
     /// Responds to a waiting GET with a noop, so that the client can stop polling.
     pub(crate) fn send_noop(&mut self) {
         if let Self::Polling(polling) = self {
@@ -215,14 +196,12 @@ impl SessionTransport {
         }
     }
 
-    /// Replaces this transport with `next`, which sends what is queued here. Returns a POST that is not handled yet.
-    pub(crate) fn switch_to(&mut self, mut next: WebSocket, outbox: &Outbox<Framing>) -> Option<PostRequest> {
-        let post = match self {
-            Self::Polling(polling) => polling.drain_to(outbox, &mut next),
-            Self::WebSocket(_) | Self::Closed => None,
-        };
+    /// Replaces this transport with `next`, which sends what is queued here.
+    pub(crate) fn switch_to(&mut self, mut next: WebSocket, outbox: &Outbox<Framing>) {
+        if let Self::Polling(polling) = self {
+            polling.drain_to(outbox, &mut next);
+        }
         *self = Self::WebSocket(next);
-        post
     }
 }
 

@@ -37,6 +37,15 @@ enum Body {
 }
 
 impl Payload {
+    /// Returns the memory of the body, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.body {
+            Body::Text(text) => text.capacity(),
+            Body::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
     /// Creates a payload from a whole body in the text form.
     #[must_use]
     pub fn text(body: String) -> Self {

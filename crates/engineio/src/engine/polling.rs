@@ -74,7 +74,6 @@ impl<A: Application> Engine<A> {
                 return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
             }
         };
-        let length = body.as_ref().map_or(0, Vec::len);
         let payload = match body {
             Ok(body) => session.format().decode_post(body, is_binary, max_payload),
             Err(BodyError::TooMuchMemory) => return Ok(close_for_memory(session)),
@@ -88,12 +87,13 @@ impl<A: Application> Engine<A> {
             session.describe_close("the body of a POST is too long");
             return Ok(close_with(session, StatusCode::PAYLOAD_TOO_LARGE));
         };
+        let held = payload.memory();
         let (done, mut handled) = oneshot::channel();
         session.send_command(Command::Post(PostRequest::new(payload, done)));
         let handled = poll_fn(|cx| match Pin::new(&mut handled).poll(cx) {
             Poll::Ready(handled) => Poll::Ready(Some(handled)),
             // The packets wait for the handler.
-            Poll::Pending if memory.report(budget, length, cx, Waker::wake) => Poll::Pending,
+            Poll::Pending if memory.report(budget, held, cx, Waker::wake) => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         });
         let Some(handled) = handled.await else {
@@ -138,7 +138,7 @@ async fn collect<B: Body<Error = BoxError>>(
                 Poll::Pending => break Poll::Pending,
             }
         };
-        if memory.report(budget, bytes.len(), cx, Waker::wake) {
+        if memory.report(budget, bytes.capacity(), cx, Waker::wake) {
             polled
         } else {
             Poll::Ready(Err(BodyError::TooMuchMemory))

@@ -60,6 +60,14 @@ impl handler::SessionHandler for Connection {
         if self.program.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 
+    fn received_memory(&self) -> usize {
+        self.shared.inbox_memory()
+    }
+
+    fn discard_received(&mut self) {
+        self.shared.discard();
+    }
+
     fn wants_input(&self) -> bool {
         self.shared.wants_input()
     }

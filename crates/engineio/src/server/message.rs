@@ -58,6 +58,17 @@ impl Message<'_> {
         }
     }
 
+    /// Returns the memory of the content, in bytes, with what an allocator adds to each.
+    pub(super) fn capacity(&self) -> usize {
+        const ALLOCATION: usize = 16;
+        let capacity = match self {
+            Self::Text(Cow::Owned(text)) => text.capacity(),
+            Self::Binary(Cow::Owned(data)) => data.capacity(),
+            Self::Text(_) | Self::Binary(_) => 0,
+        };
+        capacity + ALLOCATION
+    }
+
     pub(super) fn as_packet(&self) -> Packet<'_> {
         match self {
             Self::Text(text) => Packet::Message(text),

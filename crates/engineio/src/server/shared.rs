@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -20,6 +21,8 @@ pub(super) struct Shared {
     pub(super) session: Session,
     pub(super) address: Option<IpAddr>,
     state: Mutex<State>,
+    /// The memory of the inbox, in bytes. Changes only under the lock, so that the engine can read it without.
+    inbox_memory: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -27,6 +30,8 @@ struct State {
     /// Messages that the program has not received yet. The engine reads only while there are none, so these are at most
     /// the messages of one read.
     inbox: VecDeque<Message<'static>>,
+    /// The memory of their contents.
+    content_bytes: usize,
     /// The engine does not read, because the inbox is not empty.
     is_paused: bool,
     receiver: Option<Waker>,
@@ -38,7 +43,7 @@ struct State {
 
 impl Shared {
     pub(super) fn new(session: Session, address: Option<IpAddr>) -> Self {
-        Self { session, address, state: Mutex::default() }
+        Self { session, address, state: Mutex::default(), inbox_memory: AtomicUsize::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,6 +66,8 @@ impl Shared {
         if state.inbox.is_empty() && state.inbox.capacity() > KEPT_INBOX_CAPACITY {
             state.inbox = VecDeque::new();
         }
+        state.content_bytes -= message.capacity();
+        self.inbox_memory.store(state.inbox_memory(), Ordering::Relaxed);
         drop(state);
         if resumes {
             self.session.wake();
@@ -96,8 +103,25 @@ impl Shared {
     /// Stores a message. Returns the waker of the task that waits for it.
     pub(super) fn push(&self, message: Message<'static>) -> Option<Waker> {
         let mut state = self.state();
+        state.content_bytes += message.capacity();
         state.inbox.push_back(message);
+        self.inbox_memory.store(state.inbox_memory(), Ordering::Relaxed);
         state.receiver.take()
+    }
+
+    /// Drops the messages that the program has not received.
+    pub(super) fn discard(&self) {
+        let mut state = self.state();
+        let discarded = std::mem::take(&mut state.inbox);
+        state.content_bytes = 0;
+        self.inbox_memory.store(0, Ordering::Relaxed);
+        drop(state);
+        drop(discarded);
+    }
+
+    /// Returns the memory of the messages that the program has not received, in bytes.
+    pub(super) fn inbox_memory(&self) -> usize {
+        self.inbox_memory.load(Ordering::Relaxed)
     }
 
     /// Returns whether the program has received all messages. If not, the engine is woken when it has.
@@ -129,6 +153,10 @@ impl Shared {
 }
 
 impl State {
+    fn inbox_memory(&self) -> usize {
+        self.content_bytes + self.inbox.capacity() * size_of::<Message<'static>>()
+    }
+
     fn wait(&mut self, cx: &Context<'_>) {
         if !self.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiters.push(cx.waker().clone());

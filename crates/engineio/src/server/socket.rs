@@ -31,7 +31,7 @@ impl Socket {
     /// returns how it ended.
     ///
     /// Messages arrive in order, also across the upgrade, and all that arrived before the end are returned before
-    /// `None`. While the program receives nothing, the engine stops to read from the client. Only what one read has
+    /// `None`, unless the memory budget has ended the session. While the program receives nothing, the engine stops to read from the client. Only what one read has
     /// delivered waits in memory.
     ///
     /// Cancel safe: if the call is dropped, no message is lost.

@@ -1,4 +1,4 @@
-//! The long-polling transport: a GET waits for packets, and a POST delivers packets.
+//! The long-polling transport: a GET waits for packets. The packets of a POST go from the driver to the handler.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,9 +25,6 @@ pub(crate) struct Polling {
     queue: WriteQueue,
     /// The waiting GET must get a response even if nothing is queued.
     noop_requested: bool,
-    /// The POST that is only partly handled, because the handler accepted no more or the turn was over. A session has
-    /// at most one.
-    unfinished_post: Option<PostRequest>,
     close_state: CloseState,
 }
 
@@ -56,33 +53,8 @@ impl Polling {
             pending_poll: None,
             queue: WriteQueue::new(),
             noop_requested: false,
-            unfinished_post: None,
             close_state: CloseState::Open,
         }
-    }
-
-    pub(crate) fn poll_input<H: SessionHandler>(
-        &mut self,
-        dispatcher: &mut PacketDispatcher<H>,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Result<bool, CloseReason> {
-        let Some(post) = self.unfinished_post.take() else { return Ok(false) };
-        self.handle_post(post, dispatcher, now, cx)?;
-        Ok(true)
-    }
-
-    /// Handles the packets of a POST, as long as the handler accepts them, and up to the limit of one turn. The rest is
-    /// kept, and the POST gets no response yet.
-    pub(crate) fn handle_post<H: SessionHandler>(
-        &mut self,
-        post: PostRequest,
-        dispatcher: &mut PacketDispatcher<H>,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        self.unfinished_post = post.handle(dispatcher, Some(MAX_PACKETS_PER_TURN), now, cx)?;
-        Ok(())
     }
 
     /// Handles a GET.
@@ -114,7 +86,6 @@ impl Polling {
 
     pub(super) fn abort(&mut self) -> bool {
         self.queue.clear();
-        self.unfinished_post = None;
         true
     }
 
@@ -164,7 +135,6 @@ impl Polling {
         timeout: Duration,
     ) {
         outbox.drain_into(&mut self.queue);
-        self.unfinished_post = None;
         if self.pending_poll.is_some() && self.queue.is_empty() {
             // A client that has closed the session only needs a response to its GET. Any other client is told about the
             // close.
@@ -211,15 +181,13 @@ impl Polling {
         }
     }
 
-    /// Moves the queued packets to `next`, and tells a waiting GET that the session has upgraded. Returns a POST that
-    /// is not handled yet.
-    pub(super) fn drain_to(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) -> Option<PostRequest> {
+    /// Moves the queued packets to `next`, and tells a waiting GET that the session has upgraded.
+    pub(super) fn drain_to(&mut self, outbox: &Outbox<Framing>, next: &mut WebSocket) {
         outbox.change_framing(next.outbox_framing(), &mut self.queue);
         next.append_reframed(&mut self.queue);
         if let Some(poll) = self.pending_poll.take() {
             let _ = poll.send(PollReply::Upgraded);
         }
-        self.unfinished_post.take()
     }
 
     fn respond(&mut self) -> Result<(), ()> {
@@ -238,33 +206,22 @@ impl PostRequest {
         Self { payload, response_sender }
     }
 
-    /// Handles all packets, even if the handler accepts none now.
-    pub(crate) fn handle_all<H: SessionHandler>(
-        self,
-        dispatcher: &mut PacketDispatcher<H>,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        self.handle(dispatcher, None, now, cx).map(|_| ())
-    }
-
     /// Responds with `ok`: the session is over, and the client is told by its poll.
     pub(crate) fn respond_ok(self) {
         let _ = self.response_sender.send(());
     }
 
-    /// Handles at most `limit` packets, and only while the handler accepts them. Without a limit, handles all. Returns
-    /// itself if packets are left.
-    fn handle<H: SessionHandler>(
+    /// Handles the packets as long as the handler accepts them, and up to the limit of one turn. Returns itself if
+    /// packets are left. The POST then gets no response yet.
+    pub(crate) fn handle<H: SessionHandler>(
         mut self,
         dispatcher: &mut PacketDispatcher<H>,
-        limit: Option<usize>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<Option<Self>, CloseReason> {
         let mut packets = 0;
         loop {
-            if limit.is_some_and(|limit| packets == limit || !dispatcher.wants_input()) {
+            if packets == MAX_PACKETS_PER_TURN || !dispatcher.wants_input() {
                 return Ok(Some(self));
             }
             packets += 1;

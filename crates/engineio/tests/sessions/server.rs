@@ -331,6 +331,37 @@ async fn close_discarding_drops_what_the_handler_has_sent_just_before() {
 }
 
 #[tokio::test]
+async fn messages_that_the_program_does_not_receive_count_in_the_memory_budget() {
+    const LENGTH: usize = 120_000;
+    let budget = MemoryBudget::new(3 * LENGTH);
+    let builder = Server::builder().memory_budget(&budget);
+    let (_server, address, mut sockets) = start_passing(builder).await;
+    let message = "x".repeat(LENGTH);
+    let mut clients = Vec::new();
+    for number in 1..=2 {
+        let mut client = open_websocket(address).await;
+        client.send(&format!("4{message}")).await;
+        clients.push((client, next(&mut sockets).await));
+        until(|| budget.used() >= number * LENGTH).await;
+    }
+    let (_client, mut socket) = clients.remove(0);
+    assert_eq!(soon(socket.recv()).await, Some((&message).into()));
+    until(|| budget.used() < 2 * LENGTH).await;
+
+    // A session that ends because it holds the most drops what it holds.
+    let mut large = open_websocket(address).await;
+    let mut socket = next(&mut sockets).await;
+    large.send(&format!("4{message}{message}")).await;
+    until(|| socket.is_closed()).await;
+    until(|| budget.used() < 2 * LENGTH).await;
+    assert_eq!(ended(&mut socket).await.reason(), CloseReason::TransportError);
+    let Some(Event::Close(Some(frame))) = large.recv().await else { panic!("a close frame") };
+    assert_eq!(&*frame.reason, "memory budget exceeded");
+    let (_client, mut socket) = clients.remove(0);
+    assert_eq!(soon(socket.recv()).await, Some((&message).into()));
+}
+
+#[tokio::test]
 async fn sessions_are_limited_until_the_program_has_authenticated_them() {
     let limits = AddressLimits { max_unauthenticated: 1, include_private: true, ..AddressLimits::default() };
     let builder = Server::builder().address_limits(limits).authenticates(true);
@@ -345,6 +376,25 @@ async fn sessions_are_limited_until_the_program_has_authenticated_them() {
     socket.set_authenticated();
     let _second = open_websocket(address).await;
     assert_eq!(server.session_count(), 2);
+}
+
+#[tokio::test]
+async fn an_unfinished_post_waits_for_the_program_after_the_upgrade_too() {
+    let (_server, address, mut sockets) = start_passing(Server::builder()).await;
+    let client = Polling::open(address).await;
+    let mut socket = next(&mut sockets).await;
+    let packets: Vec<_> = (0..1_000).map(|number| format!("4{number}")).collect();
+    let post = client.begin_post(packets.join("\u{1e}")).await;
+    let response = tokio::spawn(post.response());
+    let mut websocket = client.candidate(&frames(["2probe", "5", "4behind"])).await;
+    websocket.expect("3probe").await;
+    assert!(soon(socket.upgraded()).await);
+    for number in 0..1_000 {
+        assert!(!response.is_finished() || number > 900, "the rest is kept: {number}");
+        assert_eq!(soon(socket.recv()).await, Some(number.to_string().into()));
+    }
+    assert_eq!(soon(socket.recv()).await, Some("behind".into()));
+    soon(response).await.expect("no panic").expect(200, "ok");
 }
 
 #[tokio::test]
