@@ -103,9 +103,9 @@ pub struct Options {
     /// with status 503. Default 1,000,000.
     pub max_sessions: usize,
     /// A half-open session is closed when this many polling sessions have started after it. A polling session is
-    /// half-open until its client sends the first request after the handshake. A real client sends that request at
-    /// once. Protects against clients that send endless handshakes and no other request: their sessions would fill the
-    /// memory, or use up [`max_sessions`](Self::max_sessions). Default 50,000.
+    /// half-open until its client polls after the handshake, or begins to upgrade. A real client does so at once.
+    /// Protects against clients that send endless handshakes and never poll: their sessions would fill the memory, or use
+    /// up [`max_sessions`](Self::max_sessions). Default 50,000.
     pub max_half_open_sessions: usize,
     /// A half-open session is closed when the request heads of the polling sessions that have started after it, and its
     /// own, take more bytes than this. Protects against the same clients, if they send large heads: a session keeps the

@@ -130,10 +130,10 @@ impl AddressLimiter {
         if counts.open.load(Ordering::Relaxed) >= limits.max_open.max(1) {
             return Err(AddressLimitError::TooManyOpen);
         }
-        if authenticates {
-            if counts.unauthenticated.load(Ordering::Relaxed) >= limits.max_unauthenticated.max(1) {
-                return Err(AddressLimitError::TooManyUnauthenticated);
-            }
+        if authenticates
+            && counts.unauthenticated.load(Ordering::Relaxed) >= limits.max_unauthenticated.max(1)
+        {
+            return Err(AddressLimitError::TooManyUnauthenticated);
         }
         let on_connection = connection.map_or(0, |connection| connection.0.load(Ordering::Relaxed));
         if on_connection >= limits.max_unauthenticated_per_connection.max(1) {
