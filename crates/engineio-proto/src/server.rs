@@ -213,8 +213,8 @@ impl Session {
         }
     }
 
-    /// Returns one action that is due. Call this again until it returns `None`. A deadline of the client that is [long
-    /// overdue](Time::is_long_overdue) starts again once.
+    /// Returns one action that is due. Call this again until it returns `None`. A deadline of the client that is
+    /// [noticed late](Time::extension) starts again once.
     pub fn handle_timeout(&mut self, now: Time) -> Option<TimeoutAction> {
         let expired = match &mut self.heartbeat {
             Heartbeat::Idle { ping_at } if *ping_at <= now => {

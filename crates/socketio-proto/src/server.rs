@@ -257,7 +257,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Returns a violation if a deadline has passed. The connection is then [closed](Self::close), and the driver must
-    /// close the session. A deadline that is [long overdue](Time::is_long_overdue) starts again once.
+    /// close the session. A deadline that is [noticed late](Time::extension) starts again once.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Violation> {
         let connect_timeout = Duration::from_millis(self.connect_timeout_millis.into());

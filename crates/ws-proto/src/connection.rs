@@ -245,7 +245,7 @@ impl Connection {
 
     /// Returns [`Event::CloseTimedOut`] if the deadline of the close has passed at `now`, and `None` otherwise. The
     /// connection is then closed, and the driver must drop the stream. The event is returned once. A deadline that is
-    /// [long overdue](Time::is_long_overdue) starts again once.
+    /// [noticed late](Time::extension) starts again once.
     pub fn handle_timeout(&mut self, now: Time) -> Option<Event<'static>> {
         let period = self.close_timeout();
         let expired = self.control.as_mut()?.close_deadline.as_mut()?.expired_or_restart(period, now);

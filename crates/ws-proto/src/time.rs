@@ -10,8 +10,17 @@ use std::time::Duration;
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time(u64);
 
-/// Timers are rarely late by more than some milliseconds, even on a busy machine.
+/// A deadline that is noticed later than this may have passed while the program did not run. The timers of a runtime are
+/// late by a millisecond or two.
+const LATE_MICROS: u64 = 5_000;
+
+/// A deadline that is noticed later than this was not noticed because the process was stopped or the machine slept. The
+/// network of the peer may have been stopped as well.
 const LONG_OVERDUE_MICROS: u64 = 1_000_000;
+
+/// The time in which the program reads what lies in a buffer of the operating system. It is so short that an overloaded
+/// machine, which notices every deadline late, hardly keeps a silent peer longer.
+const GRACE: Duration = Duration::from_millis(200);
 
 impl Time {
     /// The origin.
@@ -27,26 +36,38 @@ impl Time {
         self.0
     }
 
-    /// Returns whether `self`, the deadline of a peer, passed more than a second before `now`.
+    /// Returns how much more time the peer gets if `self`, its deadline, is noticed at `now`. `period` is the whole time
+    /// that it had.
     ///
-    /// The program then did not run when the deadline passed: the process was stopped, the machine slept, or a virtual
-    /// machine was paused. What the peer has sent in time may still lie in a buffer of the operating system, and a read
-    /// that finds nothing does not prove the opposite, because the runtime may not have asked the system yet.
-    /// [`restarts_once`](Self::restarts_once) says what follows.
-    pub const fn is_long_overdue(self, now: Time) -> bool {
-        now.0.saturating_sub(self.0) > LONG_OVERDUE_MICROS
+    /// | noticed late by | more time |
+    /// |---|---|
+    /// | at most 5 ms | none: the deadline has expired, or lies ahead |
+    /// | more than that | 200 ms, but not more than `period` |
+    /// | more than a second | `period` |
+    ///
+    /// A deadline is noticed late if the program did not run when it passed: the process was stopped, the machine slept,
+    /// or a virtual machine was paused. What the peer has sent in time may still lie in a buffer of the operating
+    /// system. A read that finds nothing does not prove the opposite: when the program goes on, the timers of the runtime
+    /// expire before it asks the system what has arrived. [`restart_once`](Self::restart_once) says how often this holds.
+    #[must_use]
+    pub fn extension(self, period: Duration, now: Time) -> Option<Duration> {
+        match now.0.saturating_sub(self.0) {
+            0..=LATE_MICROS => None,
+            late if late <= LONG_OVERDUE_MICROS => Some(GRACE.min(period)),
+            _ => Some(period),
+        }
     }
 
-    /// Returns whether the peer gets its whole time again instead of losing its connection, because `self`, its
-    /// deadline, is [long overdue](Self::is_long_overdue). `restarted` is set then. While it is set, the peer does not get
-    /// another restart; the caller clears it when the peer makes progress.
+    /// Returns the next deadline of a peer if `self`, its deadline, is [noticed late](Self::extension). `restarted` is set
+    /// then. While it is set, the peer does not get more time again; the caller clears it when the peer makes progress.
     ///
     /// Without this limit, no timeout would fire on a machine that is overloaded for longer: all are noticed late, and
     /// what they should release would keep the machine overloaded.
-    pub const fn restarts_once(self, now: Time, restarted: &mut bool) -> bool {
-        let restarts = !*restarted && self.is_long_overdue(now);
-        *restarted |= restarts;
-        restarts
+    #[must_use]
+    pub fn restart_once(self, period: Duration, now: Time, restarted: &mut bool) -> Option<Time> {
+        let extension = self.extension(period, now).filter(|_| !*restarted)?;
+        *restarted = true;
+        Some(now + extension)
     }
 
     /// Returns the duration since `earlier`, or zero if `earlier` is not earlier.
@@ -65,8 +86,8 @@ impl Add<Duration> for Time {
     }
 }
 
-/// The time by which a peer must do something. If it is [long overdue](Time::is_long_overdue), it starts again, but only
-/// [once](Time::restarts_once). A new value may do so again. So when the peer makes progress, create a new one.
+/// The time by which a peer must do something. If it is [noticed late](Time::extension), it starts again, but only
+/// [once](Time::restart_once). A new value may do so again. So when the peer makes progress, create a new one.
 ///
 /// It has the size of a [`Time`], because every connection keeps some of them.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -89,21 +110,21 @@ impl PeerDeadline {
         Time(self.0 & !RESTARTED)
     }
 
-    /// Returns whether the time of the peer is over at `now`. If the deadline is long overdue for the first time, this
-    /// starts it again, with `period`, and returns `false`.
+    /// Returns whether the time of the peer, `period`, is over at `now`. If the deadline is noticed late for the first
+    /// time, this starts it again and returns `false`.
     #[must_use]
     pub fn expired_or_restart(&mut self, period: Duration, now: Time) -> bool {
-        self.time() <= now && !self.restart_if_long_overdue(period, now)
+        self.time() <= now && !self.restart_if_late(period, now)
     }
 
-    /// Starts the deadline again, with `period`, if it is long overdue for the first time. Returns whether it was.
-    pub fn restart_if_long_overdue(&mut self, period: Duration, now: Time) -> bool {
+    /// Starts the deadline again if it is [noticed late](Time::extension) for the first time. Returns whether it was.
+    pub fn restart_if_late(&mut self, period: Duration, now: Time) -> bool {
         let mut restarted = self.0 & RESTARTED != 0;
-        let restarts = self.time().restarts_once(now, &mut restarted);
-        if restarts {
-            *self = PeerDeadline(Self::new(now + period).0 | RESTARTED);
+        let next = self.time().restart_once(period, now, &mut restarted);
+        if let Some(next) = next {
+            *self = PeerDeadline(Self::new(next).0 | RESTARTED);
         }
-        restarts
+        next.is_some()
     }
 }
 
@@ -119,31 +140,45 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_long_overdue_after_more_than_a_second() {
+    fn a_deadline_that_is_noticed_late_gives_a_short_time_and_a_very_late_one_the_whole_time() {
+        let (period, short) = (Duration::from_secs(10), Duration::from_millis(50));
+        let grace = Duration::from_millis(200);
         let deadline = Time::from_micros(5);
-        for (late, overdue) in [(0, false), (1_000_000, false), (1_000_001, true)] {
-            assert_eq!(deadline.is_long_overdue(Time::from_micros(5 + late)), overdue, "{late}");
+        for (late, extension, of_short) in [
+            (0, None, None),
+            (5_000, None, None),
+            (5_001, Some(grace), Some(short)),
+            (1_000_000, Some(grace), Some(short)),
+            (1_000_001, Some(period), Some(short)),
+            (u64::MAX - 5, Some(period), Some(short)),
+        ] {
+            let now = Time::from_micros(5 + late);
+            assert_eq!(deadline.extension(period, now), extension, "{late}");
+            assert_eq!(deadline.extension(short, now), of_short, "{late}");
         }
-        assert!(!deadline.is_long_overdue(Time::ZERO));
-        assert!(!Time::from_micros(u64::MAX).is_long_overdue(Time::from_micros(u64::MAX)));
+        assert_eq!(deadline.extension(period, Time::ZERO), None);
+        assert_eq!(Time::from_micros(u64::MAX).extension(period, Time::from_micros(u64::MAX)), None);
     }
 
     #[test]
     fn a_deadline_of_a_peer_starts_again_once() {
         let period = Duration::from_secs(10);
-        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
-        let mut deadline = PeerDeadline::new(at(10));
-        assert!(!deadline.expired_or_restart(period, at(9)));
-        assert!(deadline.expired_or_restart(period, at(10)), "it was noticed in time");
-        assert!(deadline.expired_or_restart(period, at(11)), "it was noticed almost in time");
-        assert!(!deadline.expired_or_restart(period, at(60)));
-        assert_eq!(deadline.time(), at(70));
-        let mut in_time = deadline;
-        assert!(!in_time.expired_or_restart(period, at(69)));
-        assert!(in_time.expired_or_restart(period, at(70)));
-        assert!(deadline.expired_or_restart(period, at(1_000)), "long overdue twice in a row");
-        deadline = PeerDeadline::new(at(1_010));
-        assert!(!deadline.expired_or_restart(period, at(2_000)), "a new deadline may start again");
+        let at = |millis| Time::ZERO + Duration::from_millis(millis);
+        for (noticed, next) in [(10_006, 10_206), (11_000, 11_200), (11_001, 21_001), (60_000, 70_000)] {
+            let mut deadline = PeerDeadline::new(at(10_000));
+            assert!(!deadline.expired_or_restart(period, at(9_999)));
+            assert!(deadline.expired_or_restart(period, at(10_000)), "it is noticed in time");
+            assert!(deadline.expired_or_restart(period, at(10_005)), "it is noticed almost in time");
+            assert!(!deadline.expired_or_restart(period, at(noticed)));
+            assert_eq!(deadline.time(), at(next));
+            assert!(!deadline.expired_or_restart(period, at(next - 1)));
+            for late in [0, 500, 100_000] {
+                let mut again = deadline;
+                assert!(again.expired_or_restart(period, at(next + late)), "{late} ms late, twice in a row");
+            }
+            deadline = PeerDeadline::new(at(next));
+            assert!(!deadline.expired_or_restart(period, at(next + 500)), "a new deadline may start again");
+        }
     }
 
     #[test]
@@ -154,7 +189,7 @@ mod tests {
             assert!(!far.expired_or_restart(Duration::MAX, Time::ZERO + Duration::from_secs(1 << 40)));
         }
         let mut restarted = PeerDeadline::new(Time::ZERO);
-        assert!(restarted.restart_if_long_overdue(Duration::MAX, Time::from_micros(2_000_000)));
+        assert!(restarted.restart_if_late(Duration::MAX, Time::from_micros(2_000_000)));
         assert_eq!(restarted.time(), PeerDeadline::NEVER.time());
     }
 

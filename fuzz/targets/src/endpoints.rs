@@ -11,6 +11,7 @@ use ws_proto::{
 };
 
 use crate::agreement::agreement;
+use crate::late::started_before;
 
 /// Characters of all four UTF-8 lengths, so that fragments and reads sometimes end within a character.
 const TEXT: &str = "aé€😀";
@@ -316,10 +317,11 @@ impl Endpoint {
         assert_eq!(self.connection.poll_timeout(), deadline);
         let event = self.connection.handle_timeout(now);
         let restarted = self.closing.as_ref().is_some_and(|closing| closing.restarted);
-        let is_overdue = !restarted && deadline.is_some_and(|deadline| deadline.is_long_overdue(now));
-        assert_eq!(event.is_some(), deadline.is_some_and(|deadline| deadline <= now) && !is_overdue);
-        if is_overdue && let Some(closing) = &mut self.closing {
-            (closing.since, closing.restarted) = (now, true);
+        let period = Limits::default().close_timeout;
+        let extended = deadline.filter(|_| !restarted).and_then(|deadline| deadline.extension(period, now));
+        assert_eq!(event.is_some(), deadline.is_some_and(|deadline| deadline <= now) && extended.is_none());
+        if let (Some(extension), Some(closing)) = (extended, &mut self.closing) {
+            (closing.since, closing.restarted) = (started_before(now + extension, period), true);
         }
         if event.is_some() {
             assert!(self.connection.is_closed() && !self.connection.can_send());

@@ -13,6 +13,7 @@ mod fields;
 mod frame_decoder;
 mod grammar;
 mod handshake;
+mod late;
 mod memory;
 mod polling_payload;
 mod polling_payload_revision3;

@@ -7,6 +7,8 @@ use engineio_proto::server::{CandidateAction, Received, Session, Settings, Timeo
 use engineio_proto::{CloseReason, Packet, ParseError, Revision, Transport};
 use ws_proto::Time;
 
+use crate::late::started_before;
+
 /// The input is a sequence of actions of a driver, a client and the clock.
 pub fn session(data: &[u8]) {
     let mut choices = Unstructured::new(data);
@@ -212,19 +214,24 @@ impl Run {
         (self.granted, self.restarted) = (self.now, false);
     }
 
-    /// Gives the client its whole time again if its deadline is long overdue for the first time. Returns whether it is.
+    /// Gives the client more time if its deadline is noticed late for the first time. Returns whether it is.
     fn grant_again(&mut self) -> bool {
         let mut granted = false;
         let awaited = self.pinged.is_some() || self.revision == Revision::V3;
-        let deadline = self.granted + self.timeout();
-        if awaited && !self.paused && !self.restarted && deadline.is_long_overdue(self.now) {
-            (self.granted, self.restarted) = (self.now, true);
+        let timeout = self.timeout();
+        if awaited
+            && !self.paused
+            && !self.restarted
+            && let Some(extension) = (self.granted + timeout).extension(timeout, self.now)
+        {
+            (self.granted, self.restarted) = (started_before(self.now + extension, timeout), true);
             granted = true;
         }
+        let timeout = self.settings.upgrade_timeout;
         if let Upgrade::Candidate { since, restarted: restarted @ false, .. } = &mut self.upgrade
-            && (*since + self.settings.upgrade_timeout).is_long_overdue(self.now)
+            && let Some(extension) = (*since + timeout).extension(timeout, self.now)
         {
-            (*since, *restarted) = (self.now, true);
+            (*since, *restarted) = (started_before(self.now + extension, timeout), true);
             granted = true;
         }
         granted

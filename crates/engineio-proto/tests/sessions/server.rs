@@ -53,6 +53,8 @@ pub(crate) struct Server {
 struct Candidate {
     number: usize,
     until: Time,
+    /// The candidate got more time, because its deadline was noticed late.
+    restarted: bool,
     /// After the probe: when a waiting GET is expected to get its next noop.
     release_at: Option<Time>,
 }
@@ -235,7 +237,7 @@ impl World {
         self.connections[number].end = End::Open;
         if is_free {
             let until = self.now + UPGRADE_TIMEOUT;
-            self.server.candidate = Some(Candidate { number, until, release_at: None });
+            self.server.candidate = Some(Candidate { number, until, restarted: false, release_at: None });
         } else {
             self.connections[number].close_by_server(self.now);
         }
@@ -341,6 +343,12 @@ impl World {
         }
         loop {
             let server = &mut self.server;
+            if let Some(candidate) = &mut server.candidate
+                && !candidate.restarted
+                && let Some(extension) = candidate.until.extension(UPGRADE_TIMEOUT, now)
+            {
+                (candidate.until, candidate.restarted) = (now + extension, true);
+            }
             let pings = server.machine.revision() == Revision::V4 && server.pings == server.pongs;
             let ping_at = pings.then_some(server.ping_at);
             let until = server.candidate.as_ref().map(|candidate| candidate.until);

@@ -1,7 +1,7 @@
 //! A timeout for what a peer must do, for code that is not a state machine.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,8 @@ use ws_proto::PeerDeadline;
 use super::clock;
 
 pin_project! {
-    /// A future that completes when a peer has had its time. If it finds its deadline
-    /// [long overdue](ws_proto::Time::is_long_overdue), because the process was stopped or the machine slept, the time
-    /// starts again, once.
+    /// A future that completes when a peer has had its time. If it [notices late](ws_proto::Time::extension) that the
+    /// time is over, because the process was stopped or the machine slept, the peer gets more time, once.
     #[derive(Debug)]
     pub struct PeerTimeout {
         #[pin]
@@ -29,6 +28,16 @@ impl PeerTimeout {
     #[must_use]
     pub fn new(period: Duration) -> Self {
         Self { sleep: sleep(period), period, deadline: PeerDeadline::new(clock::now() + period) }
+    }
+
+    /// Returns the output of `future`, or `None` if it takes longer than `period`.
+    pub async fn limit<T>(period: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let (mut future, mut timeout) = (pin!(future), pin!(Self::new(period)));
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => timeout.as_mut().poll(cx).map(|()| None),
+        })
+        .await
     }
 
     /// Starts again, with another time.
@@ -54,10 +63,11 @@ impl Future for PeerTimeout {
         loop {
             let mut this = self.as_mut().project();
             ready!(this.sleep.as_mut().poll(cx));
-            if !this.deadline.restart_if_long_overdue(*this.period, clock::now()) {
+            let now = clock::now();
+            if !this.deadline.restart_if_late(*this.period, now) {
                 return Poll::Ready(());
             }
-            this.sleep.reset(after(*this.period));
+            this.sleep.reset(after(this.deadline.time().saturating_since(now)));
         }
     }
 }
@@ -93,8 +103,6 @@ impl hyper::rt::Timer for PeerTimer {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
     use hyper::rt::Timer;
 
     use super::*;
@@ -117,6 +125,24 @@ mod tests {
         let start = TokioInstant::now();
         timeout.await;
         assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_on_for_a_short_time_if_the_process_was_stopped_and_goes_on_soon_after_the_end() {
+        let mut timeout = pin!(PeerTimeout::new(SECOND * 10));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(timeout.as_mut().poll(&mut cx).is_pending());
+        tokio::time::advance(SECOND * 10 + SECOND / 2).await;
+        let start = TokioInstant::now();
+        timeout.await;
+        assert_eq!(start.elapsed().as_millis(), 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_future_that_takes_longer_than_its_limit_has_no_output() {
+        let after = |seconds| tokio::time::sleep(SECOND * seconds);
+        assert_eq!(PeerTimeout::limit(SECOND * 10, after(9)).await, Some(()));
+        assert_eq!(PeerTimeout::limit(SECOND * 10, after(11)).await, None);
     }
 
     #[tokio::test(start_paused = true)]

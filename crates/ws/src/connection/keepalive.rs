@@ -20,7 +20,7 @@ pub(crate) struct Keepalive {
     ping_after: Option<NonZeroU32>,
     idle_timeout: Option<NonZeroU32>,
     pinged: bool,
-    /// The idle timeout has started again because it was long overdue, and nothing was received since. It is beside
+    /// The idle timeout has started again because it was noticed late, and nothing was received since. It is beside
     /// `pinged`, so that one instruction clears both.
     restarted: bool,
     stalled: bool,
@@ -69,17 +69,19 @@ impl Keepalive {
         let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) else {
             return KeepaliveAction::Wait;
         };
-        // After a long time without a check, the program was not receiving, or the process was stopped. The silence then
+        if !self.times_out_next() {
+            self.idle_since = now;
+            self.pinged = true;
+            return KeepaliveAction::SendPing;
+        }
+        // If the deadline is noticed late, the program was not receiving, or the process was stopped. The silence then
         // says nothing about the peer, which may also have waited for the program's response.
-        if self.times_out_next() && !deadline.restarts_once(now, &mut self.restarted) {
+        let period = deadline.saturating_since(self.idle_since);
+        let Some(next) = deadline.restart_once(period, now, &mut self.restarted) else {
             return KeepaliveAction::TimedOut;
-        }
-        self.idle_since = now;
-        if self.times_out_next() {
-            return KeepaliveAction::Wait;
-        }
-        self.pinged = true;
-        KeepaliveAction::SendPing
+        };
+        self.idle_since = later(self.idle_since, deadline, next);
+        KeepaliveAction::Wait
     }
 
     /// Returns when [`check`](Self::check) next has something to do.
@@ -121,15 +123,14 @@ impl Keepalive {
         self.idle_timeout.map(|millis| Duration::from_millis(millis.get().into()))
     }
 
-    /// Returns whether a peer that accepts no bytes times out at `now`. A deadline that is long overdue
-    /// starts again once.
+    /// Returns whether a peer that accepts no bytes times out at `now`. A deadline that is
+    /// [noticed late](Time::extension) starts again once.
     pub(crate) fn check_stall(&mut self, now: Time) -> bool {
         let Some(deadline) = self.stall_deadline().filter(|deadline| *deadline <= now) else { return false };
-        if deadline.restarts_once(now, &mut self.stall_restarted) {
-            self.stalled_since = now;
-            return false;
-        }
-        true
+        let period = deadline.saturating_since(self.stalled_since);
+        let Some(next) = deadline.restart_once(period, now, &mut self.stall_restarted) else { return true };
+        self.stalled_since = later(self.stalled_since, deadline, next);
+        false
     }
 
     /// Returns when a peer that accepts no bytes times out.
@@ -142,6 +143,11 @@ impl Keepalive {
 /// Adds milliseconds. This runs at every poll of the driver; adding a `Duration` would divide twice.
 fn add_millis(time: Time, millis: u32) -> Time {
     Time::from_micros(time.as_micros().saturating_add(u64::from(millis) * 1_000))
+}
+
+/// Returns `since` moved such that the deadline that follows from it moves from `deadline` to `next`.
+fn later(since: Time, deadline: Time, next: Time) -> Time {
+    since + next.saturating_since(deadline)
 }
 
 #[cfg(test)]
@@ -205,6 +211,25 @@ mod tests {
             "the pong may not be read yet"
         );
         assert_eq!(keepalive.check(at(250)), KeepaliveAction::TimedOut);
+    }
+
+    #[test]
+    fn a_process_that_goes_on_soon_after_the_deadline_gives_the_peer_a_short_time() {
+        let millis = |millis| Time::ZERO + Duration::from_millis(millis);
+        let mut keepalive = keepalive(Some(50), Some(120));
+        assert_eq!(keepalive.check(at(50)), KeepaliveAction::SendPing);
+        assert_eq!(
+            (keepalive.check(millis(120_500)), keepalive.deadline()),
+            (KeepaliveAction::Wait, Some(millis(120_700))),
+            "the pong may not be read yet"
+        );
+        assert_eq!(keepalive.check(millis(120_699)), KeepaliveAction::Wait);
+        assert_eq!(keepalive.check(millis(120_700)), KeepaliveAction::TimedOut);
+
+        keepalive.write_stalled(false, at(0));
+        assert!(!keepalive.check_stall(millis(120_500)));
+        assert_eq!(keepalive.stall_deadline(), Some(millis(120_700)));
+        assert!(keepalive.check_stall(millis(120_700)));
     }
 
     #[test]
