@@ -7,6 +7,8 @@ use engineio_proto::client::{Action, Closed, ReadyState, Received, Session, Sess
 use engineio_proto::{CloseReason, Packet, ParseError, Transport};
 use ws_proto::Time;
 
+use crate::late::started_before;
+
 /// The input is a sequence of actions of a server, a network, an application and the clock.
 pub fn client_session(data: &[u8]) {
     let mut choices = Unstructured::new(data);
@@ -35,8 +37,11 @@ struct Run {
     /// The open packet was accepted.
     opened: bool,
     program_closed: bool,
-    /// The last time at which the server's full time for the next ping started anew.
+    /// The time at which the server's time for the open packet or the next ping began. If it got more time because its
+    /// deadline was noticed late, it is the time at which the whole time would have begun.
     granted: Time,
+    /// The server got more time, and has not sent what was awaited since.
+    restarted: bool,
     candidate: Option<Candidate>,
     candidates: usize,
     moved: bool,
@@ -46,7 +51,9 @@ struct Run {
 /// The candidate of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Candidate {
+    /// When its time began, as in `granted`.
     since: Time,
+    restarted: bool,
     connected: bool,
     probed: bool,
     answered: bool,
@@ -78,6 +85,7 @@ impl Run {
             opened: false,
             program_closed: false,
             granted: Time::ZERO,
+            restarted: false,
             candidate: None,
             candidates: 0,
             moved: false,
@@ -112,7 +120,7 @@ impl Run {
                 let paused = choices.arbitrary()?;
                 self.session.set_read_paused(paused, self.now);
                 if self.paused && !paused {
-                    self.granted = self.now;
+                    (self.granted, self.restarted) = (self.now, false);
                 }
                 self.paused = paused;
             }
@@ -150,7 +158,7 @@ impl Run {
         match self.session.handle_packet(Ok(Packet::Open(json)), self.now) {
             Received::Open => {
                 assert!(is_expected, "a session opens once");
-                (self.opened, self.granted) = (true, self.now);
+                (self.opened, self.granted, self.restarted) = (true, self.now, false);
                 let announced: serde_json::Value = serde_json::from_str(json).expect("it was read as JSON");
                 let id = self.session.id().expect("an open session has an id");
                 assert_eq!(announced["sid"], id);
@@ -186,7 +194,7 @@ impl Run {
             Ok(Packet::Message(text)) if is_open => Received::Text(text),
             Ok(Packet::Binary(data)) if is_open => Received::Binary(data),
             Ok(Packet::Ping(_)) if is_open => {
-                (self.pinged, self.granted) = (true, self.now);
+                (self.pinged, self.granted, self.restarted) = (true, self.now, false);
                 Received::Nothing
             }
             _ => Received::Nothing,
@@ -217,20 +225,34 @@ impl Run {
         self.session.handle_timeout(self.now);
         let next = self.session.poll_timeout();
         assert!(next.is_none_or(|next| next > self.now), "{next:?} stays due");
+        let ended = state != ReadyState::Closed && self.session.ready_state() == ReadyState::Closed;
+        let timeout = self.timeout();
+        if state != ReadyState::Closed && (!self.opened || !self.paused) {
+            let extension = (self.granted + timeout).extension(timeout, self.now);
+            if let Some(extension) = extension.filter(|_| !self.restarted) {
+                assert!(!ended, "what the server has sent may not be read yet");
+                (self.granted, self.restarted) = (started_before(self.now + extension, timeout), true);
+            }
+        }
+        let timeout = self.settings.probe_timeout;
         if let Some(candidate) = &mut self.candidate
-            && candidate.since + self.settings.probe_timeout <= self.now
+            && !candidate.abandoned
+            && !candidate.restarted
+            && let Some(extension) = (candidate.since + timeout).extension(timeout, self.now)
+        {
+            candidate.since = started_before(self.now + extension, timeout);
+            candidate.restarted = true;
+        }
+        if let Some(candidate) = &mut self.candidate
+            && candidate.since + timeout <= self.now
         {
             // The session abandons the candidate. The driver's next `poll_action` returns its close.
             (candidate.answered, candidate.abandoned) = (false, true);
         }
-        if state != ReadyState::Closed && self.session.ready_state() == ReadyState::Closed {
+        if ended {
             assert!(is_due, "it ended before its deadline");
-            if self.opened {
-                assert!(!self.paused);
-                assert!(self.now >= self.granted + self.heartbeat(), "the server did not get its whole time");
-            } else {
-                assert!(self.now >= Time::ZERO + self.settings.connect_timeout);
-            }
+            assert!(!self.opened || !self.paused);
+            assert!(self.now >= self.granted + self.timeout(), "the server did not get its whole time");
         }
     }
 
@@ -296,6 +318,7 @@ impl Run {
                 assert!(self.settings.upgrade && self.opened && !self.program_closed);
                 let candidate = Candidate {
                     since: self.now,
+                    restarted: false,
                     connected: false,
                     probed: false,
                     answered: false,
@@ -347,6 +370,11 @@ impl Run {
         self.closed = Some(closed);
     }
 
+    /// How long the server may take for the open packet, or from one ping to the next.
+    fn timeout(&self) -> Duration {
+        if self.opened { self.heartbeat() } else { self.settings.connect_timeout }
+    }
+
     fn heartbeat(&self) -> Duration {
         let handshake = self.session.handshake().expect("the session has opened");
         handshake.ping_interval + handshake.ping_timeout
@@ -360,7 +388,7 @@ impl Run {
         assert_eq!(self.session.handshake().is_some(), self.opened);
         // The session's next timer is never later than its deadlines.
         let latest = match state {
-            ReadyState::Opening => Some(Time::ZERO + self.settings.connect_timeout),
+            ReadyState::Opening => Some(self.granted + self.settings.connect_timeout),
             ReadyState::Open | ReadyState::Closing if !self.paused => Some(self.granted + self.heartbeat()),
             ReadyState::Open | ReadyState::Closing => None,
             ReadyState::Closed => return assert_eq!(self.session.poll_timeout(), None),

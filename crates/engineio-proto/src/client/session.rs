@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 use super::upgrade::{Upgrade, UpgradeAction};
 use super::{Action, Closed, ReadyState, Received, SessionError, Settings, Transmit};
@@ -31,11 +31,11 @@ pub struct Session {
 #[derive(Debug)]
 enum Phase {
     /// The open packet must arrive before `deadline`.
-    Opening { deadline: Time },
+    Opening { deadline: PeerDeadline, timeout: Duration },
     /// The next ping must arrive before `deadline`.
-    Open { deadline: Time },
+    Open { deadline: PeerDeadline },
     /// The next ping must arrive before `deadline`. The session ends once no message is queued.
-    Closing { deadline: Time },
+    Closing { deadline: PeerDeadline },
     /// The session is over, but the driver has not polled the last action yet.
     ClosePending(Closed),
     /// The session is over, and the driver has polled the last action.
@@ -59,7 +59,10 @@ impl Session {
         let better = settings.transports.iter().copied().filter(|other| *other != transport && may_move);
         Self {
             transport,
-            phase: Phase::Opening { deadline: now + settings.connect_timeout },
+            phase: Phase::Opening {
+                deadline: PeerDeadline::new(now + settings.connect_timeout),
+                timeout: settings.connect_timeout,
+            },
             handshake: None,
             upgrade: Upgrade::new(settings.probe_timeout),
             requests: Requests::default(),
@@ -130,7 +133,7 @@ impl Session {
                 Packet::Binary(data) => Received::Binary(data),
                 Packet::Ping(_) => {
                     // Only pings extend the deadline: a message does not show that the server still waits for pongs.
-                    *deadline = now + heartbeat;
+                    *deadline = PeerDeadline::new(now + heartbeat);
                     self.pong_pending = true;
                     Received::Nothing
                 }
@@ -211,7 +214,7 @@ impl Session {
             && !paused
             && let Phase::Open { deadline } | Phase::Closing { deadline } = &mut self.phase
         {
-            *deadline = now + heartbeat;
+            *deadline = PeerDeadline::new(now + heartbeat);
         }
         self.read_paused = paused;
     }
@@ -225,15 +228,21 @@ impl Session {
         }
     }
 
-    /// Handles the timers that have expired. Pass in the available input first: see [the module](super).
+    /// Handles the timers that have expired. Pass in the available input first: see [the module](super). A deadline of the
+    /// server that is [noticed late](Time::extension) starts again once.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            match self.phase {
-                Phase::Opening { .. } => {
-                    self.end(CloseReason::TransportError, Some(SessionError::ConnectTimeout));
-                }
-                _ => self.end(CloseReason::PingTimeout, None),
+        let heartbeat = self.heartbeat_timeout();
+        let expired = match &mut self.phase {
+            Phase::Opening { deadline, timeout } => deadline
+                .expired_or_restart(*timeout, now)
+                .then_some((CloseReason::TransportError, Some(SessionError::ConnectTimeout))),
+            Phase::Open { deadline } | Phase::Closing { deadline } if !self.read_paused => {
+                deadline.expired_or_restart(heartbeat, now).then_some((CloseReason::PingTimeout, None))
             }
+            _ => None,
+        };
+        if let Some((reason, error)) = expired {
+            self.end(reason, error);
         }
         self.upgrade.handle_timeout(now);
     }
@@ -244,7 +253,9 @@ impl Session {
     #[must_use]
     pub fn is_ping_overdue(&self, now: Time) -> bool {
         match self.phase {
-            Phase::Open { deadline } | Phase::Closing { deadline } => deadline < now && !self.read_paused,
+            Phase::Open { deadline } | Phase::Closing { deadline } => {
+                deadline.time() < now && !self.read_paused
+            }
             Phase::Opening { .. } | Phase::ClosePending(_) | Phase::Closed => false,
         }
     }
@@ -332,7 +343,7 @@ impl Session {
                 let both = handshake.upgrades.iter().copied().filter(|transport| own.contains(transport));
                 self.upgrade.set_candidates(both);
                 self.handshake = Some(Box::new(handshake));
-                self.phase = Phase::Open { deadline: now + self.heartbeat_timeout() };
+                self.phase = Phase::Open { deadline: PeerDeadline::new(now + self.heartbeat_timeout()) };
                 Received::Open
             }
             Err(error) => {
@@ -349,8 +360,10 @@ impl Session {
 
     fn deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Opening { deadline } => Some(deadline),
-            Phase::Open { deadline } | Phase::Closing { deadline } => (!self.read_paused).then_some(deadline),
+            Phase::Opening { deadline, .. } => Some(deadline.time()),
+            Phase::Open { deadline } | Phase::Closing { deadline } => {
+                (!self.read_paused).then_some(deadline.time())
+            }
             Phase::ClosePending(_) | Phase::Closed => None,
         }
     }

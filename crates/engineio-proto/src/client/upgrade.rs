@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 use crate::handshake::Transport;
 use crate::packet::{PROBE, Packet, ParseError};
@@ -23,7 +23,7 @@ enum State {
     /// There is no candidate.
     Idle,
     /// The driver has a candidate, which must become the transport before `deadline`.
-    Candidate { transport: Transport, step: Step, deadline: Time },
+    Candidate { transport: Transport, step: Step, deadline: PeerDeadline },
     /// The driver has a candidate that it must close.
     Closing,
 }
@@ -100,13 +100,15 @@ impl Upgrade {
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self.state {
-            State::Candidate { deadline, .. } => Some(deadline),
+            State::Candidate { deadline, .. } => Some(deadline.time()),
             State::Idle | State::Closing => None,
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Time) {
-        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+        if let State::Candidate { deadline, .. } = &mut self.state
+            && deadline.expired_or_restart(self.probe_timeout, now)
+        {
             self.abandon();
         }
     }
@@ -116,7 +118,7 @@ impl Upgrade {
         match self.state {
             State::Idle => {
                 let transport = self.remaining.pop()?;
-                let deadline = now + self.probe_timeout;
+                let deadline = PeerDeadline::new(now + self.probe_timeout);
                 self.state = State::Candidate { transport, step: Step::Connecting, deadline };
                 Some(UpgradeAction::Open(transport))
             }
