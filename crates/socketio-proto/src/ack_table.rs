@@ -1,8 +1,9 @@
 //! The acknowledgements that a socket waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use ws_proto::Time;
+use ws_proto::{PeerDeadline, Time};
 
 /// The acknowledgements that one socket waits for, with their deadlines. Server and client use it.
 ///
@@ -20,9 +21,10 @@ use ws_proto::Time;
 /// use ws_proto::Time;
 ///
 /// let mut acks = AckTable::new();
-/// let deadline = Time::ZERO + Duration::from_secs(10);
-/// assert!(acks.insert(7, Some(deadline), "seven").is_ok());
-/// assert!(acks.insert(8, Some(deadline), "eight").is_ok());
+/// let (now, timeout) = (Time::ZERO, Duration::from_secs(10));
+/// let deadline = now + timeout;
+/// assert!(acks.insert(7, Some(timeout), "seven", now).is_ok());
+/// assert!(acks.insert(8, Some(timeout), "eight", now).is_ok());
 /// assert_eq!(acks.resolve(7), Some("seven"));
 /// assert_eq!(acks.resolve(7), None, "a second acknowledgement is ignored");
 /// assert_eq!(acks.poll_timeout(), Some(deadline));
@@ -44,13 +46,21 @@ struct Waiters<W> {
     /// Sorted by id. Ids are assigned in order, so waiters that fail together fail in the order in which their events
     /// were sent.
     by_id: BTreeMap<u64, Waiter<W>>,
+    /// The deadline of each waiter that has one, and its id.
     deadlines: BTreeSet<(Time, u64)>,
 }
 
 #[derive(Debug)]
 struct Waiter<W> {
-    deadline: Option<Time>,
+    deadline: Option<Deadline>,
     waiter: W,
+}
+
+/// The time by which an acknowledgement must arrive, and how long that is after the event.
+#[derive(Debug)]
+struct Deadline {
+    at: PeerDeadline,
+    timeout: Duration,
 }
 
 impl<W> AckTable<W> {
@@ -60,11 +70,12 @@ impl<W> AckTable<W> {
         Self(State::Idle)
     }
 
-    /// Adds a waiter for the acknowledgement with this id. Without a `deadline`, it waits without limit.
+    /// Adds a waiter for the acknowledgement with this id. It fails `timeout` after `now`. Without a
+    /// timeout, it waits without limit.
     ///
     /// # Errors
     /// Returns the waiter if the table is closed, or if it already has a waiter for this id.
-    pub fn insert(&mut self, id: u64, deadline: Option<Time>, waiter: W) -> Result<(), W> {
+    pub fn insert(&mut self, id: u64, timeout: Option<Duration>, waiter: W, now: Time) -> Result<(), W> {
         let waiters = match &mut self.0 {
             State::Closed => return Err(waiter),
             State::Waiting(waiters) if waiters.by_id.contains_key(&id) => return Err(waiter),
@@ -75,8 +86,9 @@ impl<W> AckTable<W> {
                 waiters
             }
         };
+        let deadline = timeout.map(|timeout| Deadline { at: PeerDeadline::new(now + timeout), timeout });
+        waiters.deadlines.extend(deadline.as_ref().map(|deadline| (deadline.at.time(), id)));
         waiters.by_id.insert(id, Waiter { deadline, waiter });
-        waiters.deadlines.extend(deadline.map(|deadline| (deadline, id)));
         Ok(())
     }
 
@@ -92,7 +104,7 @@ impl<W> AckTable<W> {
         let State::Waiting(waiters) = &mut self.0 else { return None };
         let Waiter { deadline, waiter } = waiters.by_id.remove(&id)?;
         if let Some(deadline) = deadline {
-            waiters.deadlines.remove(&(deadline, id));
+            waiters.deadlines.remove(&(deadline.at.time(), id));
         }
         if waiters.by_id.is_empty() {
             self.0 = State::Idle;
@@ -111,7 +123,7 @@ impl<W> AckTable<W> {
                     continue;
                 }
                 if let Some(deadline) = waiter.deadline {
-                    waiters.deadlines.remove(&(deadline, id));
+                    waiters.deadlines.remove(&(deadline.at.time(), id));
                 }
                 taken.push(waiter.waiter);
             }
@@ -148,12 +160,23 @@ impl<W> AckTable<W> {
         waiters.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Removes one waiter whose deadline has passed and returns it. Call this until it returns `None`.
+    /// Removes one waiter whose deadline has passed and returns it. Call this until it returns `None`. A deadline that is
+    /// [noticed late](Time::extension) starts again once, because the acknowledgement may not be read yet.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<W> {
-        let State::Waiting(waiters) = &self.0 else { return None };
-        let &(deadline, id) = waiters.deadlines.first()?;
-        if deadline <= now { self.remove(id) } else { None }
+        let State::Waiting(waiters) = &mut self.0 else { return None };
+        loop {
+            let &(due, id) = waiters.deadlines.first()?;
+            let deadline = waiters.by_id.get_mut(&id)?.deadline.as_mut()?;
+            if due > now {
+                return None;
+            }
+            if deadline.at.expired_or_restart(deadline.timeout, now) {
+                return self.remove(id);
+            }
+            waiters.deadlines.remove(&(due, id));
+            waiters.deadlines.insert((deadline.at.time(), id));
+        }
     }
 
     /// Removes all waiters and returns them in the order of their ids. The table accepts no more waiters.
@@ -186,11 +209,16 @@ mod tests {
         Time::from_micros(micros)
     }
 
+    /// The timeout that ends at that time if it starts at zero.
+    fn until(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
     #[test]
     fn a_table_without_waiters_is_two_words_and_no_heap() {
         assert!(size_of::<AckTable<[u64; 8]>>() <= 16);
         let mut acks = AckTable::new();
-        acks.insert(0, None, ()).unwrap();
+        acks.insert(0, None, (), Time::ZERO).unwrap();
         assert!(acks.has_waiters());
         assert_eq!(acks.remove(0), Some(()));
         assert!(matches!(acks.0, State::Idle));
@@ -200,7 +228,7 @@ mod tests {
     fn waiters_time_out_in_the_order_of_their_deadlines() {
         let mut acks = AckTable::new();
         for (id, deadline) in [(0, Some(30)), (1, None), (2, Some(10)), (3, Some(20)), (4, Some(10))] {
-            acks.insert(id, deadline.map(at), id).unwrap();
+            acks.insert(id, deadline.map(until), id, Time::ZERO).unwrap();
         }
         assert_eq!(acks.poll_timeout(), Some(at(10)));
         assert_eq!(acks.handle_timeout(at(9)), None);
@@ -214,10 +242,26 @@ mod tests {
     }
 
     #[test]
+    fn a_waiter_whose_deadline_is_noticed_late_waits_again_once() {
+        let second = |seconds: u64| at(seconds * 1_000_000);
+        let mut acks = AckTable::new();
+        for (id, seconds) in [(0, 10), (1, 20), (2, 70), (3, 100)] {
+            acks.insert(id, Some(until(seconds * 1_000_000)), id, Time::ZERO).unwrap();
+        }
+        assert_eq!(acks.handle_timeout(second(70)), Some(2), "it is noticed in time");
+        assert_eq!(acks.handle_timeout(second(70)), None, "the other two may not be read yet");
+        assert_eq!((acks.poll_timeout(), acks.len()), (Some(second(80)), 3));
+        assert_eq!(acks.resolve(1), Some(1));
+        assert_eq!(acks.handle_timeout(second(100)), Some(0), "it is late twice");
+        assert_eq!(acks.handle_timeout(second(100)), Some(3));
+        assert!(acks.is_empty());
+    }
+
+    #[test]
     fn an_id_without_a_waiter_is_ignored() {
         let mut acks = AckTable::<u8>::new();
         assert_eq!(acks.resolve(3), None);
-        acks.insert(3, Some(at(5)), 3).unwrap();
+        acks.insert(3, Some(until(5)), 3, Time::ZERO).unwrap();
         assert_eq!(acks.resolve(4), None);
         assert_eq!(acks.handle_timeout(at(5)), Some(3));
         assert_eq!(acks.resolve(3), None, "the waiter was already returned");
@@ -226,8 +270,8 @@ mod tests {
     #[test]
     fn an_id_has_at_most_one_waiter() {
         let mut acks = AckTable::new();
-        acks.insert(3, None, "first").unwrap();
-        assert_eq!(acks.insert(3, None, "second"), Err("second"));
+        acks.insert(3, None, "first", Time::ZERO).unwrap();
+        assert_eq!(acks.insert(3, None, "second", Time::ZERO), Err("second"));
         assert_eq!(acks.resolve(3), Some("first"));
     }
 
@@ -235,10 +279,10 @@ mod tests {
     fn a_closed_table_returns_its_waiters_and_accepts_no_more() {
         let mut acks = AckTable::new();
         for id in [2, 0, 1] {
-            acks.insert(id, Some(at(9 - id)), id).unwrap();
+            acks.insert(id, Some(until(9 - id)), id, Time::ZERO).unwrap();
         }
         assert_eq!(acks.close().collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(acks.insert(3, None, 3), Err(3));
+        assert_eq!(acks.insert(3, None, 3, Time::ZERO), Err(3));
         assert_eq!((acks.has_waiters(), acks.poll_timeout()), (false, None));
         assert_eq!(acks.close().count(), 0);
     }
@@ -247,7 +291,7 @@ mod tests {
     fn only_unwanted_waiters_are_extracted() {
         let mut acks = AckTable::new();
         for id in 0..6 {
-            acks.insert(id, Some(at(id)), id).unwrap();
+            acks.insert(id, Some(until(id)), id, Time::ZERO).unwrap();
         }
         assert_eq!(acks.extract_if(|id| id % 2 == 0), [0, 2, 4]);
         assert_eq!((acks.poll_timeout(), acks.len()), (Some(at(1)), 3));
@@ -259,9 +303,9 @@ mod tests {
     fn resolving_a_waiter_removes_its_deadline_in_any_order() {
         let mut acks = AckTable::new();
         // Two waiters share each deadline. The higher the id, the earlier the deadline.
-        let deadline = |id: u64| at(1_000 - id / 2);
+        let timeout = |id: u64| until(1_000 - id / 2);
         for id in 0..1_000 {
-            acks.insert(id, Some(deadline(id)), id).unwrap();
+            acks.insert(id, Some(timeout(id)), id, Time::ZERO).unwrap();
         }
         let mut waiting: BTreeSet<u64> = (0..1_000).collect();
         for id in (0..1_000).map(|step| step * 387 % 1_000) {
@@ -269,7 +313,7 @@ mod tests {
             waiting.remove(&id);
             assert_eq!(
                 (acks.len(), acks.poll_timeout()),
-                (waiting.len(), waiting.last().copied().map(deadline))
+                (waiting.len(), waiting.last().copied().map(|id| Time::ZERO + timeout(id)))
             );
         }
         assert!(!acks.has_waiters());

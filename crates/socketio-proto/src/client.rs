@@ -41,7 +41,7 @@
 //! let mut encoder = MessageEncoder::new();
 //! let id = client[key].next_ack_id();
 //! let message = encode::event(&mut encoder, "/", Some(id), "ask", &42)?;
-//! let emit = client[key].emit_with_ack(id, &message, None, "waiter");
+//! let emit = client[key].emit_with_ack(id, &message, None, "waiter", Time::ZERO);
 //! assert_eq!(emit, Ok(EmitAction::Buffered { dropped: 0 }));
 //!
 //! client.handle_open();

@@ -51,7 +51,7 @@ impl<R> AckFuture<R> {
     /// Starts the timeout. The caller sends the event next.
     pub(crate) fn new(socket: &Socket, id: u64, timeout: Duration) -> Self {
         let (sender, receiver) = oneshot::channel();
-        if socket.acks().insert(id, net::now() + timeout, sender) {
+        if socket.acks().insert(id, timeout, sender) {
             // The connection's task must update its timer. It must also resume reading if it paused because too many
             // events are queued.
             socket.session().wake();
@@ -126,10 +126,11 @@ impl PendingAcks {
     /// Adds a pending acknowledgement. Returns `true` if its deadline is the earliest one; wake the connection's task
     /// then. After [`close`](Self::close), the sender is dropped immediately.
     #[must_use]
-    fn insert(&self, id: u64, deadline: Time, sender: oneshot::Sender<AckResult>) -> bool {
+    fn insert(&self, id: u64, timeout: Duration, sender: oneshot::Sender<AckResult>) -> bool {
+        let now = net::now();
         let (first, inserted) =
-            self.update(|table| (table.poll_timeout(), table.insert(id, Some(deadline), sender)));
-        inserted.is_ok() && first.is_none_or(|first| deadline < first)
+            self.update(|table| (table.poll_timeout(), table.insert(id, Some(timeout), sender, now)));
+        inserted.is_ok() && first.is_none_or(|first| now + timeout < first)
     }
 
     /// Resolves a pending acknowledgement. Ignores an unknown id.
@@ -156,7 +157,8 @@ impl PendingAcks {
         if self.has_waiters() { self.update(|table| table.poll_timeout()) } else { None }
     }
 
-    /// Fails the acknowledgements whose deadline has passed.
+    /// Fails the acknowledgements whose deadline has passed. The answer may lie in the socket still if the process was
+    /// stopped; the table then awaits it again.
     pub(crate) fn handle_timeout(&self, now: Time) {
         while self.has_waiters()
             && let Some(sender) = self.update(|table| table.handle_timeout(now))

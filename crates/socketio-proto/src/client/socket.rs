@@ -3,6 +3,7 @@
 mod handle_packet;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage};
 use ws_proto::Time;
@@ -236,7 +237,7 @@ impl<W> Socket<W> {
     }
 
     /// Emits an event that was encoded with the [next id](Self::next_ack_id). `waiter` waits for the acknowledgement.
-    /// With a `deadline`, it fails when the deadline passes.
+    /// With a `timeout`, it fails if that has passed since `now`.
     ///
     /// # Errors
     /// Returns an error and the waiter if the send buffer is full, or if there is already a waiter for this id.
@@ -244,14 +245,15 @@ impl<W> Socket<W> {
         &mut self,
         id: u64,
         message: &EncodedMessage<'_>,
-        deadline: Option<Time>,
+        timeout: Option<Duration>,
         waiter: W,
+        now: Time,
     ) -> Result<EmitAction, (EmitError, W)> {
         if let Err(error) = self.check_capacity(message) {
             return Err((error, waiter));
         }
         let send_buffer_key = (!self.can_transmit()).then(|| self.send_buffer.next_key());
-        match self.acks.insert(id, deadline, PendingAck { waiter, send_buffer_key }) {
+        match self.acks.insert(id, timeout, PendingAck { waiter, send_buffer_key }, now) {
             Ok(()) => Ok(self.send(message, Some(id))),
             Err(pending) => Err((EmitError::AckIdInUse, pending.waiter)),
         }
@@ -315,7 +317,8 @@ impl<W> Socket<W> {
         self.acks.poll_timeout()
     }
 
-    /// Fails a waiter whose acknowledgement did not arrive in time. Call this until it returns `None`.
+    /// Fails a waiter whose acknowledgement did not arrive in time. Call this until it returns `None`. A deadline that is
+    /// [noticed late](Time::extension) starts again once.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Time) -> Option<Output<'static, W>> {
         let PendingAck { waiter, send_buffer_key } = self.acks.handle_timeout(now)?;

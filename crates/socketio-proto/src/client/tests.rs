@@ -48,7 +48,8 @@ fn ask(client: &mut Client, key: SocketKey, deadline: Option<Time>) -> Result<Em
     let mut encoder = MessageEncoder::new();
     let message =
         encode::event(&mut encoder, client[key].namespace(), Some(id), &id.to_string(), &()).unwrap();
-    client[key].emit_with_ack(id, &message, deadline, id as u32)
+    let timeout = deadline.map(|deadline| deadline.saturating_since(Time::ZERO));
+    client[key].emit_with_ack(id, &message, timeout, id as u32, Time::ZERO)
 }
 
 fn sent(client: &mut Client) -> Vec<String> {
@@ -215,12 +216,22 @@ fn an_ack_returns_its_waiter_once() {
 }
 
 #[test]
+fn an_ack_that_is_not_read_yet_because_the_process_was_stopped_is_awaited_again() {
+    let (mut client, key) = connected();
+    assert_eq!(ask(&mut client, key, Some(at(10))), Ok(EmitAction::Transmit));
+    assert_eq!(client.handle_timeout(at(70)), None);
+    assert_eq!(client.poll_timeout(), Some(at(80)));
+    receive(&mut client, "30[1]", &["ack 0: 1"]);
+    assert_eq!(client.poll_timeout(), None);
+}
+
+#[test]
 fn an_ack_id_that_is_in_use_is_rejected() {
     let (mut client, key) = connected();
     let _ = ask(&mut client, key, None).unwrap();
     let mut encoder = MessageEncoder::new();
     let message = encode::event(&mut encoder, "/", Some(0), "x", &()).unwrap();
-    assert_eq!(client[key].emit_with_ack(0, &message, None, 7), Err((EmitError::AckIdInUse, 7)));
+    assert_eq!(client[key].emit_with_ack(0, &message, None, 7, Time::ZERO), Err((EmitError::AckIdInUse, 7)));
 }
 
 #[test]

@@ -468,7 +468,10 @@ impl Simulation {
             .expect("the event can be encoded");
         let deadline = timeout.map(|timeout| self.now + timeout);
         self.client_waits.insert(number, (namespace, deadline));
-        match socket.emit_with_ack(id, &message, deadline, number).expect("the send buffer has capacity") {
+        match socket
+            .emit_with_ack(id, &message, timeout, number, self.now)
+            .expect("the send buffer has capacity")
+        {
             EmitAction::Transmit => self.send_up(&message.to_shared()),
             EmitAction::Buffered { .. } => {
                 self.watches[namespace].buffered.insert(number);
@@ -628,7 +631,7 @@ impl Simulation {
             }
             let member = entry.socket_mut();
             if let Some(timeout) = ack {
-                let inserted = member.acks.insert(number, timeout.map(|timeout| now + timeout), number);
+                let inserted = member.acks.insert(number, timeout, number, now);
                 inserted.expect("the socket is open");
                 self.server_waits.insert(number);
             }

@@ -1,14 +1,22 @@
 //! The client's state machine.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use engineio_proto::{CloseReason, MessageEncoder};
-use socketio_proto::client::{Auth, Client, EmitAction, Limits, Output, Overflow, SocketKey};
+use socketio_proto::client::{AckError, Auth, Client, EmitAction, Limits, Output, Overflow, SocketKey};
 use socketio_proto::encode;
 use ws_proto::Time;
 
 use super::{Message, NAMESPACES, duration, message};
+
+/// The time by which an acknowledgement must arrive.
+struct Deadline {
+    at: Time,
+    timeout: Duration,
+    restarted: bool,
+}
 
 struct Run {
     client: Client<u64>,
@@ -16,8 +24,8 @@ struct Run {
     limits: Limits,
     now: Time,
     is_open: bool,
-    /// The waiters for an acknowledgement.
-    waiting: BTreeSet<u64>,
+    /// The waiters for an acknowledgement, and their deadlines.
+    waiting: BTreeMap<u64, Option<Deadline>>,
     next_waiter: u64,
     connected: [bool; NAMESPACES.len()],
 }
@@ -38,7 +46,7 @@ pub(super) fn run(choices: &mut Unstructured<'_>) -> Result<()> {
         limits,
         now: Time::ZERO,
         is_open: false,
-        waiting: BTreeSet::new(),
+        waiting: BTreeMap::new(),
         next_waiter: 0,
         connected: [false; NAMESPACES.len()],
     };
@@ -79,10 +87,7 @@ impl Run {
             13 => self.client.handle_reconnect_failed(),
             14 => {
                 self.now = self.now + duration(choices)?;
-                while let Some((_, output)) = self.client.handle_timeout(self.now) {
-                    self.take(&output);
-                }
-                assert!(self.client.poll_timeout().is_none_or(|deadline| deadline > self.now));
+                self.wake();
             }
             _ => {
                 if let Some(message) = self.client.poll_transmit() {
@@ -96,6 +101,31 @@ impl Run {
             self.poll();
         }
         Ok(())
+    }
+
+    /// Exactly those fail whose time is over, if that is noticed in time or for the second time.
+    fn wake(&mut self) {
+        let mut expected = Vec::new();
+        for (waiter, deadline) in &mut self.waiting {
+            let Some(deadline) = deadline.as_mut().filter(|deadline| deadline.at <= self.now) else {
+                continue;
+            };
+            match deadline.at.extension(deadline.timeout, self.now).filter(|_| !deadline.restarted) {
+                Some(extension) => (deadline.at, deadline.restarted) = (self.now + extension, true),
+                None => expected.push(*waiter),
+            }
+        }
+        let mut failed = Vec::new();
+        while let Some((_, output)) = self.client.handle_timeout(self.now) {
+            let Output::AckFailed { waiter, error: AckError::Timeout } = output else {
+                panic!("an acknowledgement times out: {output:?}");
+            };
+            failed.push(waiter);
+            self.take(&output);
+        }
+        failed.sort_unstable();
+        assert_eq!(failed, expected);
+        assert!(self.client.poll_timeout().is_none_or(|deadline| deadline > self.now));
     }
 
     fn receive(&mut self, message: &Message) {
@@ -116,15 +146,22 @@ impl Run {
     fn ask(&mut self, socket: usize, choices: &mut Unstructured<'_>) -> Result<()> {
         let key = self.keys[socket];
         let id = if choices.ratio(1_u8, 8)? { 0 } else { self.client[key].next_ack_id() };
-        let deadline = if choices.arbitrary()? { Some(self.now + duration(choices)?) } else { None };
+        let timeout = if choices.arbitrary()? { Some(duration(choices)?) } else { None };
         let mut encoder = MessageEncoder::new();
         let event = encode::event(&mut encoder, NAMESPACES[socket], Some(id), "e", &());
         let waiter = self.next_waiter;
         self.next_waiter += 1;
-        self.waiting.insert(waiter);
-        match self.client[key].emit_with_ack(id, &event.expect("it can be written"), deadline, waiter) {
+        let deadline = timeout.map(|timeout| Deadline { at: self.now + timeout, timeout, restarted: false });
+        self.waiting.insert(waiter, deadline);
+        match self.client[key].emit_with_ack(
+            id,
+            &event.expect("it can be written"),
+            timeout,
+            waiter,
+            self.now,
+        ) {
             Ok(emit) => assert_ne!(emit, EmitAction::Dropped),
-            Err((_, waiter)) => assert!(self.waiting.remove(&waiter)),
+            Err((_, waiter)) => assert!(self.waiting.remove(&waiter).is_some()),
         }
         Ok(())
     }
@@ -154,7 +191,7 @@ impl Run {
 
     fn take(&mut self, output: &Output<'_, u64>) {
         if let Output::Ack { waiter, .. } | Output::AckFailed { waiter, .. } = output {
-            assert!(self.waiting.remove(waiter), "a wait ends once");
+            assert!(self.waiting.remove(waiter).is_some(), "a wait ends once");
         }
     }
 
