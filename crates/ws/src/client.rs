@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
-use net::{DialError, Dialer, ExchangeResponse, Proxy, Stream, Target, exchange};
+use net::{DialError, Dialer, ExchangeResponse, PeerTimeout, Proxy, Stream, Target, exchange};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 use ws_proto::{ClientHandshake, DeflateOptions, WebSocketUri};
 
 pub use self::error::ConnectError;
@@ -277,7 +276,7 @@ impl Connector {
         future: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
         // Boxed, because this future is large and short-lived: otherwise the program's task would keep its memory.
-        timeout(self.timeout, Box::pin(future)).await.unwrap_or(Err(ConnectError::TimedOut))
+        PeerTimeout::limit(self.timeout, Box::pin(future)).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
     async fn handshake(

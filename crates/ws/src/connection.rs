@@ -18,9 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use net::{DeadlineTimer, MemoryBudget, MemoryUsage, Stream, Upgraded, WebSocketStream};
+use net::{DeadlineTimer, MemoryBudget, MemoryUsage, PeerTimeout, Stream, Upgraded, WebSocketStream};
 use tokio::task::yield_now;
-use tokio::time::timeout;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
 
 use crate::connection::keepalive::Keepalive;
@@ -207,7 +206,7 @@ impl Connection {
         let mut waiter = Waiter::new(self);
         let pong = poll_fn(|cx| waiter.with(|state, ticket| state.poll_ping(ticket, payload, cx)));
         let round_trip = match idle_timeout {
-            Some(limit) => timeout(limit, pong).await.map_err(|_| PingError::TimedOut)?,
+            Some(limit) => PeerTimeout::limit(limit, pong).await.ok_or(PingError::TimedOut)?,
             None => pong.await,
         };
         round_trip.map_err(|_| PingError::Closed)

@@ -13,7 +13,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use net::{AddressLimitError, AddressPermit, ClientAddress, PendingUpgrade, RetainedMemory};
+use net::{AddressLimitError, AddressPermit, ClientAddress, PeerTimeout, PendingUpgrade, RetainedMemory};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -162,7 +162,7 @@ impl<A: Application> Engine<A> {
         address: Option<AddressPermit>,
     ) -> OpenResponse {
         let limit = self.0.options.allow_request_timeout;
-        let Ok(decision) = tokio::time::timeout(limit, decision).await else {
+        let Some(decision) = PeerTimeout::limit(limit, decision).await else {
             self.0.allow_request_timeout_log.try_log(|suppressed| {
                 let seconds = limit.as_secs_f64();
                 tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");

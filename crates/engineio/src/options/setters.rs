@@ -176,8 +176,8 @@ macro_rules! engine_setters {
         }
 
         /// Sets the limit for half-open sessions: a half-open session is closed when this many polling sessions have
-        /// started after it. A polling session is half-open until its client sends the first request after the
-        /// handshake. Default 50,000.
+        /// started after it. A polling session is half-open until its client polls after the handshake, or begins
+        /// to upgrade. Default 50,000.
         pub fn max_half_open_sessions(mut self, sessions: usize) -> Self {
             self.options.max_half_open_sessions = sessions;
             self

@@ -16,10 +16,9 @@ use hyper::client::conn::http1;
 use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use crate::http::upgrade::Upgraded;
-use crate::io::Stream;
+use crate::io::{PeerTimeout, Stream};
 use ws_proto::ErrorChain;
 
 /// The maximum size of a response head in bytes. Protects against a server whose head does not end.
@@ -156,7 +155,7 @@ async fn collect_body_prefix(response: Response<Incoming>) -> Response<Bytes> {
         }
     };
     // After the timeout, keep what has arrived.
-    let _ = timeout(BODY_TIMEOUT, whole).await;
+    let _ = PeerTimeout::limit(BODY_TIMEOUT, whole).await;
     Response::from_parts(head, bytes.freeze())
 }
 

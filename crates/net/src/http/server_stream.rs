@@ -13,7 +13,6 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
-use tokio::time::{Sleep, sleep};
 
 use crate::http::request_filter::{ParsedHead, RequestFilter};
 use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, PeerTimeout, ReadBuffer, Stream};
@@ -202,11 +201,11 @@ impl Drop for ServerStream {
 }
 
 /// Reads and discards what the peer still sends, until the peer shuts down its end or [`LINGER`] is over.
-struct Linger(Pin<Box<Sleep>>);
+struct Linger(Pin<Box<PeerTimeout>>);
 
 impl Linger {
     fn new() -> Self {
-        Self(Box::pin(sleep(LINGER)))
+        Self(Box::pin(PeerTimeout::new(LINGER)))
     }
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::copy::to_vec;
-use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
+use ws_proto::{
+    CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, PeerDeadline, ProtocolError, Role, Time,
+};
 
 use super::mask_keys::mask_key;
 use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
@@ -67,7 +69,7 @@ enum CloseState {
     /// The peer may still send until `deadline`. A server has already shut down its end. A client shuts down its end
     /// afterwards.
     Lingering {
-        deadline: Time,
+        deadline: PeerDeadline,
     },
     Closed,
 }
@@ -389,7 +391,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
         let mut discarded = 0;
         for _ in 0..MAX_CLOSING_READS_PER_POLL {
-            match self.close_state {
+            match &mut self.close_state {
                 CloseState::Closed => return Poll::Ready(()),
                 CloseState::Open => {
                     if self.handle_close_timeout(now) {
@@ -401,7 +403,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         if self.machine.role() == Role::Server {
                             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                         }
-                        self.close_state = CloseState::Lingering { deadline: now + LINGER };
+                        self.close_state =
+                            CloseState::Lingering { deadline: PeerDeadline::new(now + LINGER) };
                     } else {
                         // Nobody gets the messages, so no part of one is kept.
                         self.machine.receive_in_chunks(true);
@@ -414,8 +417,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
                         }
                     }
                 }
-                CloseState::Lingering { deadline: until } => {
-                    if until > now && ready!(self.poll_discard(cx)) {
+                CloseState::Lingering { deadline } => {
+                    if !deadline.expired_or_restart(LINGER, now) && ready!(self.poll_discard(cx)) {
                         continue;
                     }
                     if self.machine.role() == Role::Client {
@@ -461,7 +464,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.close_state {
-            CloseState::Lingering { deadline: until } => Some(until),
+            CloseState::Lingering { deadline } => Some(deadline.time()),
             CloseState::Open => self.machine.poll_timeout(),
             CloseState::Closed => None,
         }
