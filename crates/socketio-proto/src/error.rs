@@ -44,6 +44,12 @@ pub enum DecodeError {
         /// The position of the key in the payload, in bytes.
         offset: usize,
     },
+    /// A connect request of Socket.IO 4 has a query of more than 16 KiB.
+    #[error("the query of a namespace exceeds {max} bytes")]
+    QueryTooLong {
+        /// The limit that was exceeded.
+        max: usize,
+    },
     /// The payload is missing, or it is JSON that this type of packet cannot have.
     #[error("the payload is not valid for a packet of type {0:?}")]
     InvalidPayload(PacketType),

@@ -21,6 +21,13 @@ pub enum Protocol {
     V5,
 }
 
+/// The longest query of a connect request, in bytes. The same parameters in the URL of the session have this limit in
+/// Node.
+///
+/// Protects against queries of megabytes that are all names. Reading one takes many times its memory, and its JSON may
+/// be six times as long.
+const MAX_QUERY_LEN: usize = 16 * 1024;
+
 /// Changes a packet of Socket.IO 4 to what it means in Socket.IO 5: splits the query from its namespace, and makes the
 /// query of a connect request its auth payload. As in Node, such a request has no other auth payload.
 pub(super) fn read_query(packet: &mut Packet<'_>) -> Result<(), DecodeError> {
@@ -59,6 +66,9 @@ fn split_query<'a>(namespace: &mut Cow<'a, str>) -> Option<Cow<'a, str>> {
 /// Returns the parameters of a query as a JSON object of strings. If a parameter occurs several times, its last value
 /// counts.
 fn query_object(query: &str) -> Result<RawJson<'static>, DecodeError> {
+    if query.len() > MAX_QUERY_LEN {
+        return Err(DecodeError::QueryTooLong { max: MAX_QUERY_LEN });
+    }
     let parameters: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let mut text = vec![b'{'];
     for (name, value) in &parameters {
@@ -112,6 +122,14 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok((namespace.to_owned(), auth.map(str::to_owned))), "{text}");
         }
+    }
+
+    #[test]
+    fn the_length_of_a_query_is_limited() {
+        let longest = format!("0/a?{}", "\u{1}".repeat(MAX_QUERY_LEN));
+        assert!(read(&longest).is_ok());
+        assert_eq!(read(&format!("{longest}x")), Err(DecodeError::QueryTooLong { max: MAX_QUERY_LEN }));
+        assert!(read(&format!("2/a?{},[\"x\"]", "x".repeat(MAX_QUERY_LEN + 1))).is_ok(), "it is not kept");
     }
 
     #[test]
