@@ -12,8 +12,7 @@ use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use crate::argument_shape::{ArgumentShape, argument_shape};
-use crate::error::{ArgumentsError, EncodeError};
-use crate::excerpt::Excerpt;
+use crate::error::{ArgumentsError, EncodeError, reason_without_position};
 use crate::json_string::unescaped_prefix_len;
 use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 use crate::serializer::write_value;
@@ -206,7 +205,7 @@ impl<'a> RawJson<'a> {
     /// Returns an error if the value has another type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgumentsError> {
         serde_json::from_str(&self.0)
-            .map_err(|error| ArgumentsError::InvalidPayload { reason: Excerpt(error).to_string() })
+            .map_err(|error| ArgumentsError::InvalidPayload { reason: reason_without_position(&error) })
     }
 
     /// Converts the value so that it owns its text.
@@ -270,7 +269,7 @@ impl<'de> Elements<'de> {
         if self.missing {
             ArgumentsError::Missing { index: self.index }
         } else {
-            ArgumentsError::Invalid { index: self.index, reason: Excerpt(error).to_string() }
+            ArgumentsError::Invalid { index: self.index, reason: reason_without_position(error) }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The errors of decoding, of reading arguments, and of encoding.
 
+use crate::excerpt::Excerpt;
 use crate::packet::PacketType;
 
 /// The reason why a message is not a valid packet. The connection must be closed.
@@ -101,6 +102,20 @@ pub enum ArgumentsError {
     },
 }
 
+/// Returns the text of an error without the position in the JSON text, such as ` at line 1 column 5`. The peer may read
+/// the text, and the position refers to a text that it has not sent in this form.
+pub(crate) fn reason_without_position(error: &serde_json::Error) -> String {
+    let mut text = Excerpt(error).to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    // The excerpt may end in the middle of the position.
+    if let Some(start) = text.rfind(" at line ")
+        && position.starts_with(text[start..].trim_end_matches('…'))
+    {
+        text.truncate(start);
+    }
+    text
+}
+
 /// The reason why a packet cannot be encoded. The encoder can be used again at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -121,4 +136,25 @@ pub enum EncodeError {
         /// The error message from serde.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_does_not_name_a_position_and_is_otherwise_unchanged() {
+        let error = serde_json::from_str::<u8>(r#""seven at line 1 column 2""#).unwrap_err();
+        let expected = r#"invalid type: string "seven at line 1 column 2", expected u8"#;
+        assert_eq!(reason_without_position(&error), expected);
+        for len in 150..200 {
+            let text = format!("\"{}\"", "x".repeat(len));
+            let error = serde_json::from_str::<u8>(&text).unwrap_err();
+            let reason = reason_without_position(&error);
+            assert!(
+                reason.starts_with("invalid type: string \"xx") && !reason.contains(" at line "),
+                "{reason}"
+            );
+        }
+    }
 }
