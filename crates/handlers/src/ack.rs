@@ -146,6 +146,12 @@ impl<T> Ack<T> {
     pub fn is_requested(&self) -> bool {
         self.sender.is_some()
     }
+
+    /// Changes the type of the values of the acknowledgement.
+    #[must_use]
+    pub fn cast<U>(mut self) -> Ack<U> {
+        Ack { sender: self.sender.take(), marker: PhantomData }
+    }
 }
 
 impl<T> Drop for Ack<T> {

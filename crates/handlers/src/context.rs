@@ -4,9 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use socketio_proto::Arguments;
+use socketio_proto::Event;
 
 use crate::ack::{AckSender, Acknowledge};
+use crate::error::HandlerError;
 use crate::side::{HandlerEnv, Side};
 
 /// The kind of a handler, for instance event handlers ([`OnEvent`]). Some extractors are available in some kinds only.
@@ -23,6 +24,21 @@ impl<S: Side> HandlerKind for OnEvent<S> {
     type Side = S;
 }
 
+/// The kind of middleware of events.
+#[derive(Debug)]
+pub struct BeforeEvent<S>(PhantomData<S>);
+
+impl<S: Side> HandlerKind for BeforeEvent<S> {
+    type Side = S;
+}
+
+/// A kind whose handlers are called with an event.
+pub trait EventKind: HandlerKind {}
+
+impl<S: Side> EventKind for OnEvent<S> {}
+
+impl<S: Side> EventKind for BeforeEvent<S> {}
+
 /// The context of one handler call. Every extractor reads its value from here.
 pub struct HandlerContext<'a, S: Side> {
     env: S::Env<'a>,
@@ -31,8 +47,7 @@ pub struct HandlerContext<'a, S: Side> {
 
 /// A received event.
 pub(crate) struct IncomingEvent<'a, A: Acknowledge> {
-    pub(crate) name: &'a str,
-    pub(crate) arguments: &'a Arguments<'a>,
+    pub(crate) event: &'a Event<'a>,
     /// Sends the acknowledgement. `None` if the peer did not request one, or an extractor has taken it.
     pub(crate) ack_sender: Option<AckSender<A>>,
 }
@@ -50,6 +65,12 @@ impl<'a, S: Side> HandlerContext<'a, S> {
     /// Returns the environment of the handler, from which the extractors of the side read their values.
     pub fn env(&self) -> &S::Env<'a> {
         &self.env
+    }
+
+    /// Returns the event.
+    pub(crate) fn received_event(&self) -> Result<&'a Event<'a>, HandlerError> {
+        let event = self.event.as_ref().map(|incoming| incoming.event);
+        event.ok_or_else(|| HandlerError::new("this handler was called without an event"))
     }
 
     /// Takes the sender of the acknowledgement. `None` if the peer did not request one, or it was taken before.
@@ -70,7 +91,7 @@ impl<S: Side> fmt::Debug for HandlerContext<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandlerContext")
             .field("env", &self.env)
-            .field("event", &self.event.as_ref().map(|event| event.name))
+            .field("event", &self.event.as_ref().map(|incoming| incoming.event.name()))
             .finish_non_exhaustive()
     }
 }

@@ -76,9 +76,13 @@ impl<S: Side> EventTable<S> {
         self.concurrency_limit.max(1)
     }
 
-    /// Returns the handler of `event`, or the fallback.
+    /// Returns the handler of `event`, without the fallback.
     pub(crate) fn find(&self, event: &str) -> Option<&EventHandler<S>> {
-        self.handlers.get(event).or(self.fallback.as_ref())
+        self.handlers.get(event)
+    }
+
+    pub(crate) fn fallback(&self) -> Option<&EventHandler<S>> {
+        self.fallback.as_ref()
     }
 
     fn registered_mut(&mut self, event: Option<&str>) -> Option<&mut EventHandler<S>> {

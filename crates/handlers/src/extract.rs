@@ -3,9 +3,8 @@
 use serde::de::DeserializeOwned;
 use socketio_proto::Arguments;
 
-use crate::context::{HandlerContext, HandlerKind, OnEvent};
+use crate::context::{EventKind, HandlerContext, HandlerKind};
 use crate::error::HandlerError;
-use crate::side::Side;
 
 /// A type that a handler of kind `K` may have as a parameter.
 ///
@@ -39,13 +38,11 @@ pub trait Extract<K: HandlerKind>: Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Data<T>(pub T);
 
-impl<S: Side, T: DeserializeOwned> Extract<OnEvent<S>> for Data<T> {
-    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
-        let Some(event) = &context.event else {
-            return Err(HandlerError::new("this handler was called without an event"));
-        };
+impl<K: EventKind, T: DeserializeOwned> Extract<K> for Data<T> {
+    fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError> {
+        let event = context.received_event()?;
         // The peer sent these arguments, so it may read the reason.
-        event.arguments.deserialize().map(Self).map_err(|error| HandlerError::new(error.to_string()))
+        event.arguments().deserialize().map(Self).map_err(|error| HandlerError::new(error.to_string()))
     }
 }
 
@@ -55,12 +52,9 @@ impl<S: Side, T: DeserializeOwned> Extract<OnEvent<S>> for Data<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawArguments(pub Arguments<'static>);
 
-impl<S: Side> Extract<OnEvent<S>> for RawArguments {
-    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
-        let Some(event) = &context.event else {
-            return Err(HandlerError::new("this handler was called without an event"));
-        };
-        Ok(Self(event.arguments.clone().into_owned()))
+impl<K: EventKind> Extract<K> for RawArguments {
+    fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError> {
+        Ok(Self(context.received_event()?.arguments().clone().into_owned()))
     }
 }
 
@@ -68,8 +62,8 @@ impl<S: Side> Extract<OnEvent<S>> for RawArguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventName(pub String);
 
-impl<S: Side> Extract<OnEvent<S>> for EventName {
-    fn extract(context: &mut HandlerContext<'_, S>) -> Result<Self, HandlerError> {
-        Ok(Self(context.event.as_ref().map_or_else(String::new, |event| event.name.to_owned())))
+impl<K: EventKind> Extract<K> for EventName {
+    fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError> {
+        Ok(Self(context.received_event()?.name().to_owned()))
     }
 }

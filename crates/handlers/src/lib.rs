@@ -83,6 +83,7 @@ mod event_table;
 mod extract;
 mod handler;
 mod maybe_send;
+mod middleware;
 mod queue;
 mod reply;
 mod side;
@@ -90,13 +91,16 @@ mod spawn;
 mod state;
 
 pub use ack::{Ack, AckSender, Acknowledge};
-pub use context::{HandlerContext, HandlerKind, OnEvent};
+pub use context::{BeforeEvent, EventKind, HandlerContext, HandlerKind, OnEvent};
 pub use encoder::with_encoder;
 pub use error::HandlerError;
 pub use event_table::{EventHandler, EventRegistry, EventTable, Registration};
 pub use extract::{Data, EventName, Extract, RawArguments};
 pub use handler::{ErasedHandler, Handler, erase_handler};
 pub use maybe_send::{BoxFuture, MaybeSend};
+pub use middleware::{
+    EventMiddleware, IntoEventMiddlewareResult, ObservedEvent, ReceivedEvent, decode_event, event_middleware,
+};
 pub use queue::{EventQueue, EventQueueSize};
 pub use reply::{IntoHandlerResult, IntoReply, Reply};
 pub use side::{HandlerEnv, Side};

@@ -16,6 +16,7 @@ use socketio_proto::Event;
 use crate::ack::{AckSender, Acknowledge};
 use crate::context::{HandlerContext, IncomingEvent};
 use crate::error::HandlerError;
+use crate::middleware::{ObservedEvent, ReceivedEvent};
 use crate::side::{HandlerEnv, Side};
 use crate::spawn::{FirstPoll, Spawn, start_handler};
 
@@ -35,8 +36,8 @@ const QUEUED_EVENT_OVERHEAD: usize = size_of::<QueuedEvent>();
 ///
 /// The owner of the queue must call [`poll`](Self::poll) whenever its task is woken.
 pub struct EventQueue<S: Side> {
-    /// The running handler for which the next event waits.
-    current: Option<RunningHandler<S>>,
+    /// The running handler or middleware for which the next event waits.
+    current: Option<Running<S>>,
     /// Running handlers for which no event waits. Most sockets never have one.
     concurrent: Vec<RunningHandler<S>>,
     /// `current` moves to `concurrent` if `concurrent` has fewer handlers than this.
@@ -44,6 +45,21 @@ pub struct EventQueue<S: Side> {
     queued: VecDeque<QueuedEvent>,
     queued_bytes: usize,
     dropped: usize,
+}
+
+/// What the next event waits for.
+enum Running<S: Side> {
+    Handler(RunningHandler<S>),
+    Middleware(Box<RunningMiddleware<S>>),
+}
+
+/// A middleware that was not ready at its first poll, and the event that it decides about.
+struct RunningMiddleware<S: Side> {
+    task: <S::Spawn as Spawn>::Task<Result<Option<ReceivedEvent>, HandlerError>>,
+    /// The index of the middleware after this one.
+    next: usize,
+    event: Event<'static>,
+    ack: Option<u64>,
 }
 
 /// A handler that was not ready at its first poll.
@@ -144,18 +160,27 @@ impl<S: Side> EventQueue<S> {
                 self.discard_queued();
             }
             self.poll_concurrent(env, cx);
-            if let Some(running) = &mut self.current {
-                match running.poll(cx) {
-                    Poll::Ready(result) => {
-                        if let Some(running) = self.current.take() {
-                            report_error(result, &running.event, env);
-                        }
-                    }
+            match self.current.take() {
+                Some(Running::Handler(mut running)) => match running.poll(cx) {
+                    Poll::Ready(result) => report_error(result, &running.event, env),
                     Poll::Pending if self.concurrent.len() < self.max_concurrent => {
-                        self.concurrent.extend(self.current.take());
+                        self.concurrent.push(running);
                     }
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        self.current = Some(Running::Handler(running));
+                        return Poll::Pending;
+                    }
+                },
+                Some(Running::Middleware(mut running)) => {
+                    let Poll::Ready(result) = Pin::new(&mut running.task).poll(cx) else {
+                        self.current = Some(Running::Middleware(running));
+                        return Poll::Pending;
+                    };
+                    self.continue_event(*running, result.unwrap_or_else(Err), env, cx);
+                    started += 1;
+                    continue;
                 }
+                None => {}
             }
             if env.is_disconnected() {
                 self.discard_queued();
@@ -186,23 +211,109 @@ impl<S: Side> EventQueue<S> {
 
     /// Starts the handler of an event. If it is not ready at once, [`poll`](Self::poll) takes its result.
     fn start(&mut self, event: &Event<'_>, ack: Option<u64>, env: &S::Env<'_>, cx: &mut TaskContext<'_>) {
+        if env.has_event_hooks() {
+            env.observe(ObservedEvent::new(event, ack.is_some()));
+            return self.call_middleware(event, 0, ack, env, cx);
+        }
+        self.call_handler(event, ack, env, cx);
+    }
+
+    /// Calls the middlewares from the index `next` on, and then the handler. If one of them is not ready at once,
+    /// [`poll`](Self::poll) takes its result.
+    fn call_middleware(
+        &mut self,
+        event: &Event<'_>,
+        mut next: usize,
+        ack: Option<u64>,
+        env: &S::Env<'_>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let mut replacement = None::<ReceivedEvent>;
+        loop {
+            if env.is_disconnected() {
+                self.dropped += 1;
+                return;
+            }
+            let current = replacement.as_ref().map_or(event, |event| &event.0);
+            let Some(middleware) = env.event_middleware(next) else {
+                return self.call_handler(current, ack, env, cx);
+            };
+            next += 1;
+            let started = {
+                let incoming = IncomingEvent { event: current, ack_sender: None };
+                let mut context = HandlerContext::with_event(env.reborrow(), incoming);
+                start_handler::<S::Spawn, _>(|| middleware(&mut context), cx)
+            };
+            match started {
+                FirstPoll::Ready(Ok(None)) => {}
+                FirstPoll::Ready(Ok(changed)) => replacement = changed,
+                FirstPoll::Ready(Err(error)) | FirstPoll::Failed(error) => {
+                    return refuse(current, ack, error, env);
+                }
+                FirstPoll::Pending(task) => {
+                    let event = current.clone().into_owned();
+                    let running = RunningMiddleware { task, next, event, ack };
+                    self.current = Some(Running::Middleware(Box::new(running)));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Continues with an event whose middleware has finished.
+    fn continue_event(
+        &mut self,
+        running: RunningMiddleware<S>,
+        result: Result<Option<ReceivedEvent>, HandlerError>,
+        env: &S::Env<'_>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let RunningMiddleware { next, event, ack, .. } = running;
+        match result {
+            Ok(replacement) => {
+                let event = replacement.map_or(event, |replacement| replacement.0);
+                self.call_middleware(&event, next, ack, env, cx);
+            }
+            Err(error) => refuse(&event, ack, error, env),
+        }
+    }
+
+    /// Calls the handler of an event. If it is not ready at once, [`poll`](Self::poll) takes its result.
+    fn call_handler(
+        &mut self,
+        event: &Event<'_>,
+        ack: Option<u64>,
+        env: &S::Env<'_>,
+        cx: &mut TaskContext<'_>,
+    ) {
         let name = event.name();
+        let table = env.event_table();
         let own = env.socket_handler(name);
-        let Some(handler) = own.as_ref().or_else(|| env.event_table().find(name)) else {
-            return env.on_unhandled(name);
+        let own_fallback;
+        let handler = match own.as_ref().or_else(|| table.find(name)) {
+            Some(handler) => handler,
+            None => {
+                own_fallback = env.socket_fallback();
+                match own_fallback.as_ref().or_else(|| table.fallback()) {
+                    Some(handler) => handler,
+                    None => return env.on_unhandled(name),
+                }
+            }
         };
         let ack_sender = ack.map(|id| AckSender::new(Arc::clone(env.socket()), id));
-        let event = IncomingEvent { name, arguments: event.arguments(), ack_sender };
+        let event = IncomingEvent { event, ack_sender };
         let mut context = HandlerContext::with_event(env.reborrow(), event);
         let started = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
         // The limit does not count the current handler, which may always run in addition to the concurrent ones.
         self.max_concurrent = match handler.concurrent {
             true => env.max_concurrent_handlers(),
-            false => env.event_table().concurrency_limit() - 1,
+            false => table.concurrency_limit() - 1,
         };
         match started {
             FirstPoll::Ready(result) => report_error(result, name, env),
-            FirstPoll::Pending(task) => self.current = Some(RunningHandler { task, event: name.into() }),
+            FirstPoll::Pending(task) => {
+                self.current = Some(Running::Handler(RunningHandler { task, event: name.into() }));
+            }
             FirstPoll::Failed(error) => {
                 if let Some(ack_sender) = context.take_ack_sender() {
                     ack_sender.send_handler_error(&error);
@@ -232,6 +343,14 @@ impl<S: Side> RunningHandler<S> {
     }
 }
 
+/// Ends an event that a middleware has refused: the peer gets the error if it requested an acknowledgement.
+fn refuse<E: HandlerEnv>(event: &Event<'_>, ack: Option<u64>, error: HandlerError, env: &E) {
+    if let Some(id) = ack {
+        AckSender::new(Arc::clone(env.socket()), id).send_handler_error(&error);
+    }
+    report_error(Err(error), event.name(), env);
+}
+
 fn report_error(result: Result<(), HandlerError>, event: &str, env: &impl HandlerEnv) {
     if let Err(error) = result {
         Arc::clone(env.socket()).report_error(&error, Some(event));
@@ -244,10 +363,19 @@ impl<S: Side> Default for EventQueue<S> {
     }
 }
 
+impl<S: Side> fmt::Debug for Running<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(running) => f.debug_tuple("Handler").field(&running.event).finish(),
+            Self::Middleware(running) => f.debug_tuple("Middleware").field(&running.event.name()).finish(),
+        }
+    }
+}
+
 impl<S: Side> fmt::Debug for EventQueue<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventQueue")
-            .field("running", &self.current.as_ref().map(|running| &running.event))
+            .field("running", &self.current)
             .field("concurrent", &self.concurrent.len())
             .field("waiting", &self.size())
             .field("dropped", &self.dropped)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::ack::Acknowledge;
 use crate::event_table::{EventHandler, EventTable};
+use crate::middleware::{EventMiddleware, ObservedEvent};
 use crate::spawn::Spawn;
 use crate::state::StateMap;
 
@@ -40,6 +41,31 @@ pub trait HandlerEnv: fmt::Debug {
     /// [`event_table`](Self::event_table). The default returns `None`.
     fn socket_handler(&self, event: &str) -> Option<EventHandler<Self::Side>> {
         let _ = event;
+        None
+    }
+
+    /// Returns the handler that is registered on this socket alone for all events without their own handler. It takes
+    /// precedence over the fallback of [`event_table`](Self::event_table). The default returns `None`.
+    fn socket_fallback(&self) -> Option<EventHandler<Self::Side>> {
+        None
+    }
+
+    /// Returns whether [`observe`](Self::observe) and [`event_middleware`](Self::event_middleware) must be called for
+    /// the next event. It is called for every event. The default returns `false`.
+    fn has_event_hooks(&self) -> bool {
+        false
+    }
+
+    /// Called with each received event before its middlewares and its handler, if
+    /// [`has_event_hooks`](Self::has_event_hooks) is true. The default does nothing.
+    fn observe(&self, event: ObservedEvent<'_>) {
+        let _ = event;
+    }
+
+    /// Returns the middleware of events with this index, counted from 0, or `None` after the last one. The default
+    /// returns `None`.
+    fn event_middleware(&self, index: usize) -> Option<EventMiddleware<Self::Side>> {
+        let _ = index;
         None
     }
 
