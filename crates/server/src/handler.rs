@@ -6,12 +6,16 @@ mod side;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
-use handlers::{ErasedHandler, EventTable, HandlerError};
+use handlers::{ErasedHandler, EventMiddleware, EventTable, HandlerError, ObservedEvent};
 use serde_json::Value;
+use socketio_proto::server::DisconnectReason;
+
+use crate::socket::Socket;
 
 pub use extract::{Auth, DroppedEvents};
-pub use side::{Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
+pub use side::{BeforeEvent, Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 pub(crate) use side::{Disconnect, ServerHandlerEnv, TokioSpawn, TokioTask};
 
 /// All handlers of a namespace. A socket uses the table as it was when the client requested to connect.
@@ -20,7 +24,24 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) middleware: Vec<ErasedHandler<ServerSide, Result<(), ConnectError>>>,
     pub(crate) connection: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
     pub(crate) disconnect: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
+    pub(crate) disconnecting: Option<OnDisconnecting>,
     pub(crate) events: EventTable<ServerSide>,
+    pub(crate) event_middleware: Vec<EventMiddleware<ServerSide>>,
+    pub(crate) observers: Vec<Observer>,
+    pub(crate) outgoing_observers: Vec<Observer>,
+}
+
+/// A function that sees events, see [`Namespace::on_any`](crate::Namespace::on_any).
+pub(crate) type Observer = Arc<dyn Fn(&Socket, ObservedEvent<'_>) + Send + Sync>;
+
+/// A function that is called when a socket disconnects, while it is still in its rooms.
+pub(crate) type OnDisconnecting = Arc<dyn Fn(&Socket, DisconnectReason) + Send + Sync>;
+
+impl NamespaceHandlers {
+    /// Returns whether received events have observers or middlewares.
+    pub(crate) fn has_event_hooks(&self) -> bool {
+        !self.event_middleware.is_empty() || !self.observers.is_empty()
+    }
 }
 
 /// A type that a middleware may return. `()` accepts every client.

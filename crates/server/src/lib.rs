@@ -30,6 +30,7 @@
 //! |---|---|
 //! | all handlers | [`Socket`], [`Server`], [`Namespace`], [`Auth`], [`State`] |
 //! | [`on`](Namespace::on), [`on_fallback`](Namespace::on_fallback) | also [`Data`], [`RawArguments`], [`Ack`], [`EventName`] |
+//! | [`event_middleware`](Namespace::event_middleware) | also [`Data`], [`RawArguments`], [`EventName`], [`ReceivedEvent`] |
 //! | [`on_disconnect`](Namespace::on_disconnect) | also [`DisconnectReason`], [`DroppedEvents`] |
 //!
 //! If the client requests an acknowledgement, it receives the return value of the event handler: `()` is an empty
@@ -66,12 +67,12 @@ pub use engineio::{
     Transport,
 };
 pub use handler::{
-    Auth, ConnectError, Context, DroppedEvents, IntoMiddlewareResult, OnConnection, OnDisconnect, OnEvent,
-    Registration, ServerSide,
+    Auth, BeforeEvent, ConnectError, Context, DroppedEvents, IntoMiddlewareResult, OnConnection,
+    OnDisconnect, OnEvent, Registration, ServerSide,
 };
 pub use handlers::{
-    Ack, Data, EventName, Extract, Handler, HandlerError, HandlerKind, IntoHandlerResult, IntoReply,
-    RawArguments, Reply, State,
+    Ack, Data, EventKind, EventName, Extract, Handler, HandlerError, HandlerKind, IntoEventMiddlewareResult,
+    IntoHandlerResult, IntoReply, ObservedEvent, RawArguments, ReceivedEvent, Reply, State,
 };
 pub use limits::Limits;
 pub use namespace::{Broadcast, IntoAllowed, Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace};
@@ -82,6 +83,6 @@ pub use net::{
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use server::{Builder, Server, SocketIoApplication};
-pub use socket::{AckError, AckFuture, EmitError, Emitter, JoinFuture, Socket};
+pub use socket::{AckError, AckFuture, EmitError, Emitter, EventStream, JoinFuture, Socket, StreamEvent};
 pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId, Number, Object, Value};

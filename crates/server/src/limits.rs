@@ -89,3 +89,7 @@ impl Default for Limits {
         }
     }
 }
+
+/// The bytes of the events in an [`EventStream`](crate::EventStream) at which later events begin to wait. Protects
+/// against clients that send faster than the program takes the events from the stream.
+pub(crate) const MAX_STREAM_BYTES: usize = 64 * 1024;

@@ -5,18 +5,20 @@ mod parent;
 mod request;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use adapter::{Adapter, Room, SocketId};
 use handlers::{
-    EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoHandlerResult, IntoReply,
-    erase_handler,
+    EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
+    IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
 };
 use serde::Serialize;
+use socketio_proto::server::DisconnectReason;
 
 use crate::handler::{
-    IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide,
+    BeforeEvent, IntoMiddlewareResult, NamespaceHandlers, Observer, OnConnection, OnDisconnect,
+    OnDisconnecting, OnEvent, Registration, ServerSide,
 };
 use crate::limits::Limits;
 use crate::server::ServerShared;
@@ -44,6 +46,8 @@ struct Inner {
     child: Option<Child>,
     /// Completed when the hook for new namespaces has finished.
     ready: Once,
+    /// Whether the namespace or one of its sockets has ever had an observer of outgoing events.
+    has_outgoing_observers: AtomicBool,
 }
 
 impl Namespace {
@@ -77,6 +81,7 @@ impl Namespace {
             next_ack_id: AtomicU64::new(0),
             child,
             ready: Once::new(),
+            has_outgoing_observers: AtomicBool::new(false),
         }))
     }
 
@@ -87,7 +92,7 @@ impl Namespace {
     }
 
     /// Registers the handler that is called when a client has connected to the namespace. The socket's events are
-    /// handled only after this handler has finished.
+    /// handled only after this handler has finished, or has taken the stream of events ([`Socket::events`]).
     pub fn on_connection<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
@@ -134,6 +139,56 @@ impl Namespace {
     {
         let handler = erase_handler::<OnDisconnect, _, _, _>(handler, IntoHandlerResult::into_handler_result);
         self.update_handlers(|handlers| handlers.disconnect.replace(handler));
+    }
+
+    /// Registers a function that is called when a socket is being disconnected, while it is still in its rooms
+    /// ([`Socket::rooms`]). It is called once for every socket that was connected, before `on_disconnect`, and on the
+    /// thread that disconnects the socket, so it must not block. The socket can receive nothing any more.
+    pub fn on_disconnecting(&self, f: impl Fn(&Socket, DisconnectReason) + Send + Sync + 'static) {
+        let f: OnDisconnecting = Arc::new(f);
+        self.update_handlers(|handlers| handlers.disconnecting.replace(f));
+    }
+
+    /// Adds a middleware of events. It is called for each event that a client sends, before the handler of the event.
+    /// The middlewares of the namespace are called in the order in which they were added, then those of the socket
+    /// ([`Socket::event_middleware`]).
+    ///
+    /// A middleware passes the event on unchanged with `()` or `Ok(())`. It replaces the event with a
+    /// [`ReceivedEvent`](crate::ReceivedEvent), and refuses it with an `Err` that converts to [`HandlerError`]. A
+    /// refused event does not reach its handler. The error hook is called, and a client that requested an
+    /// acknowledgement receives `{"error": …}`.
+    ///
+    /// While a middleware waits, later events of the socket wait, as they do behind a handler. This applies even if the
+    /// handler of the event is [`concurrent`](Registration::concurrent).
+    pub fn event_middleware<M, H>(&self, handler: H)
+    where
+        H: Handler<BeforeEvent, M>,
+        H::Output: IntoEventMiddlewareResult,
+    {
+        let middleware = handlers::event_middleware(handler);
+        self.update_handlers(|handlers| handlers.event_middleware.push(middleware));
+    }
+
+    /// Adds an observer of received events. It is called for every event, also for one without a handler, when the
+    /// event's turn has come, before the middlewares of events. It sees the event as the client sent it.
+    ///
+    /// An observer is not async, because it runs on the task of the connection: it must not block.
+    pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let observer: Observer = Arc::new(observer);
+        self.update_handlers(|handlers| handlers.observers.push(observer));
+    }
+
+    /// Adds an observer of sent events. It is called with each socket to which an event was sent, after the event was
+    /// queued: for events of one socket and for broadcasts of this process. Acknowledgements are not reported. A
+    /// volatile event is reported to a broadcast's observers even if a connection was not ready for it.
+    ///
+    /// An observer must not block. Events that it sends itself are not reported. A socket that joins or leaves a room
+    /// during a broadcast may be reported wrongly. Each observed event is decoded again, and each broadcast makes a list
+    /// of its receivers.
+    pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let observer: Observer = Arc::new(observer);
+        self.set_has_outgoing_observers();
+        self.update_handlers(|handlers| handlers.outgoing_observers.push(observer));
     }
 
     /// Adds a middleware. When a client requests to connect, the middlewares are called in the order in which they were
@@ -226,6 +281,14 @@ impl Namespace {
 
     pub(crate) fn handlers(&self) -> Arc<NamespaceHandlers> {
         Arc::clone(&self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn has_outgoing_observers(&self) -> bool {
+        self.0.has_outgoing_observers.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_has_outgoing_observers(&self) {
+        self.0.has_outgoing_observers.store(true, Ordering::Release);
     }
 
     pub(crate) fn next_ack_id(&self) -> u64 {

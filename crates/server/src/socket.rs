@@ -2,18 +2,20 @@
 
 mod acks;
 mod emit;
+mod event_stream;
+mod events;
 mod lifecycle;
 
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adapter::{JoinError, LocalSocket as _, Room, SocketId};
 use engineio::Session;
-use handlers::{EventHandler, Handler, IntoReply};
+use handlers::{EventHandler, EventMiddleware, Handler, IntoReply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::server::{DisconnectReason, Protocol};
@@ -21,12 +23,16 @@ use socketio_proto::{ArgumentsError, RawJson};
 use tokio::sync::Notify;
 
 use crate::connection::{Client, Handshake};
-use crate::handler::{NamespaceHandlers, OnEvent, ServerSide};
+use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, ServerSide};
 use crate::namespace::{Broadcast, Namespace};
 use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
 pub use emit::{EmitError, Emitter};
 pub(crate) use emit::{encode_event, log_emit_error};
+use event_stream::StreamSender;
+pub use event_stream::{EventStream, StreamEvent};
+use events::Used;
+pub(crate) use events::observe_broadcast;
 use lifecycle::{CONNECTED, CONNECTING};
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
@@ -45,12 +51,27 @@ pub struct SocketInner {
     acks: PendingAcks,
     disconnected: Notify,
     /// Handlers and data of this socket alone. Few sockets have them; for the others, this costs one load per event.
-    extensions: OnceLock<Box<Mutex<SocketExtensions>>>,
+    extensions: OnceLock<Box<SocketExtensions>>,
+}
+
+/// What one socket has in addition to what all sockets of its namespace have.
+#[derive(Default)]
+struct SocketExtensions {
+    /// Which of the lists are in use, so that an event for which they are empty needs no lock.
+    used: Used,
+    lists: Mutex<ExtensionLists>,
 }
 
 #[derive(Default)]
-struct SocketExtensions {
+struct ExtensionLists {
     handlers: Vec<(Box<str>, EventHandler<ServerSide>)>,
+    /// Handlers that are called for one event only.
+    once: Vec<(Box<str>, EventHandler<ServerSide>)>,
+    stream: Option<StreamSender>,
+    event_middleware: Vec<EventMiddleware<ServerSide>>,
+    observers: Vec<Observer>,
+    outgoing_observers: Vec<Observer>,
+    disconnecting: Option<OnDisconnecting>,
     data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
@@ -296,7 +317,8 @@ impl Socket {
     }
 
     /// Registers an event handler on this socket only. It takes precedence over the namespace's handler for the same
-    /// event. Register handlers for all sockets on the [`Namespace`].
+    /// event. A second handler for the same event replaces the first. [`off`](Self::off) removes it. Register handlers
+    /// for all sockets on the [`Namespace`].
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H)
     where
         H: Handler<OnEvent, M>,
@@ -315,7 +337,7 @@ impl Socket {
     /// Returns the value of this type that [`set_data`](Self::set_data) stored.
     #[must_use]
     pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let own = self.0.extensions.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.0.extensions.get()?.lists();
         let (_, value) = own.data.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
     }
@@ -345,10 +367,15 @@ impl Socket {
 
     /// Changes the extensions. `change` returns the values that it removed; they are dropped after the lock is
     /// released, because dropping them may run code of the program.
-    fn update_extensions<R>(&self, change: impl FnOnce(&mut SocketExtensions) -> R) {
-        let own = self.0.extensions.get_or_init(Box::default);
-        let former = change(&mut own.lock().unwrap_or_else(PoisonError::into_inner));
+    fn update_extensions<R>(&self, change: impl FnOnce(&mut ExtensionLists) -> R) {
+        let former = change(&mut self.0.extensions.get_or_init(Box::default).lists());
         drop(former);
+    }
+}
+
+impl SocketExtensions {
+    fn lists(&self) -> MutexGuard<'_, ExtensionLists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

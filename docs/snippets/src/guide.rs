@@ -6,8 +6,8 @@ pub use tidewire::ws::http::HeaderValue;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::server::{
-    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cookie, Cors, Data, DisconnectReason, EmitError, HandlerError, Namespace, NamespaceRequest, Reply, Server, Socket,
-    SocketId, State, Value,
+    Ack, AckError, AllowedOrigins, Auth, ConnectError, Cookie, Cors, Data, DisconnectReason, EmitError, EventName,
+    HandlerError, ReceivedEvent, NamespaceRequest, Namespace, Reply, Server, Socket, SocketId, State, Value,
 };
 
 #[derive(Default)]
@@ -27,6 +27,14 @@ pub struct Users;
 impl Users {
     pub async fn find(&self, _token: &str) -> Option<String> {
         None
+    }
+}
+
+pub struct Limiter;
+
+impl Limiter {
+    pub async fn allows(&self, _socket: SocketId, _event: &str) -> bool {
+        true
     }
 }
 

@@ -97,9 +97,10 @@ impl SocketDriver {
         self.events.size()
     }
 
-    /// Returns the memory of what the client has sent and the server keeps, in bytes: queued events, and the auth payload.
+    /// Returns the memory of what the client has sent and the server keeps, in bytes: queued events, the events in
+    /// its stream, and the auth payload.
     pub(crate) fn memory(&self) -> usize {
-        self.events.size().bytes + self.socket.auth_len()
+        self.events.size().bytes + self.socket.auth_len() + self.socket.stream_bytes()
     }
 
     /// Returns whether [`advance`](Self::advance) may make progress without a new packet.
@@ -127,7 +128,7 @@ impl SocketDriver {
         if self.is_disconnected() {
             return false;
         }
-        if !matches!(self.stage, HandlerStage::Connected) {
+        if !self.may_handle_events() {
             self.events.push(event, ack);
             return false;
         }
@@ -166,8 +167,16 @@ impl SocketDriver {
                     }
                 }
                 HandlerStage::Connecting(task) => {
-                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Pending };
-                    self.finish(HandlerStage::Connected, result.unwrap_or_else(Err), server);
+                    if let Poll::Ready(result) = Pin::new(task).poll(cx) {
+                        self.finish_on_connection(result.unwrap_or_else(Err), server);
+                        continue;
+                    }
+                    // The handler may read the events from a stream.
+                    if self.may_handle_events() {
+                        let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
+                        let _ = self.events.poll(&env, cx);
+                    }
+                    return Progress::Pending;
                 }
                 HandlerStage::Connected => {
                     let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
@@ -241,8 +250,8 @@ impl SocketDriver {
         let mut context = Context::new(ServerHandlerEnv { server, socket: &self.socket, disconnect: None });
         match start_handler::<TokioSpawn, _>(|| connection(&mut context), cx) {
             FirstPoll::Pending(task) => self.stage = HandlerStage::Connecting(task),
-            FirstPoll::Ready(result) => self.finish(HandlerStage::Connected, result, server),
-            FirstPoll::Failed(error) => self.finish(HandlerStage::Connected, Err(error), server),
+            FirstPoll::Ready(result) => self.finish_on_connection(result, server),
+            FirstPoll::Failed(error) => self.finish_on_connection(Err(error), server),
         }
     }
 
@@ -265,6 +274,11 @@ impl SocketDriver {
             FirstPoll::Ready(result) => self.finish(HandlerStage::Disconnected, result, server),
             FirstPoll::Failed(error) => self.finish(HandlerStage::Disconnected, Err(error), server),
         }
+    }
+
+    /// Moves to the next stage after the `on_connection` handler has finished.
+    fn finish_on_connection(&mut self, result: Result<(), HandlerError>, server: &Server) {
+        self.finish(HandlerStage::Connected, result, server);
     }
 
     /// Moves to the next stage after the handler of this one has finished.
@@ -313,6 +327,16 @@ impl SocketDriver {
 
     fn is_disconnected(&self) -> bool {
         self.socket.disconnect_reason().is_some()
+    }
+
+    /// Returns whether handlers of events may start: the `on_connection` handler has finished, or it has taken the
+    /// stream of events.
+    fn may_handle_events(&self) -> bool {
+        match self.stage {
+            HandlerStage::Connected => true,
+            HandlerStage::Connecting(_) => self.socket.has_taken_stream(),
+            _ => false,
+        }
     }
 }
 

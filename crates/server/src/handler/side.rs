@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use handlers::{
-    BoxFuture, EventHandler, EventTable, HandlerEnv, HandlerError, HandlerKind, Side, Spawn, StateMap,
+    BoxFuture, EventHandler, EventMiddleware, EventTable, HandlerEnv, HandlerError, HandlerKind,
+    ObservedEvent, Side, Spawn, StateMap,
 };
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
@@ -30,6 +31,9 @@ pub type Context<'a> = handlers::HandlerContext<'a, ServerSide>;
 
 /// The kind of event handlers.
 pub type OnEvent = handlers::OnEvent<ServerSide>;
+
+/// The kind of middleware of events, see [`Namespace::event_middleware`](crate::Namespace::event_middleware).
+pub type BeforeEvent = handlers::BeforeEvent<ServerSide>;
 
 /// Sets further options of an event handler that was just registered, see
 /// [`concurrent`](handlers::Registration::concurrent).
@@ -89,6 +93,26 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
 
     fn socket_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
         self.socket.socket_handler(event)
+    }
+
+    fn socket_fallback(&self) -> Option<EventHandler<ServerSide>> {
+        self.socket.stream_handler()
+    }
+
+    fn has_event_hooks(&self) -> bool {
+        self.socket.handlers().has_event_hooks() || self.socket.has_event_hooks()
+    }
+
+    fn observe(&self, event: ObservedEvent<'_>) {
+        self.socket.observe_event(event);
+    }
+
+    fn event_middleware(&self, index: usize) -> Option<EventMiddleware<ServerSide>> {
+        let shared = &self.socket.handlers().event_middleware;
+        match index.checked_sub(shared.len()) {
+            None => Some(Arc::clone(&shared[index])),
+            Some(own) => self.socket.own_event_middleware(own),
+        }
     }
 
     fn is_disconnected(&self) -> bool {

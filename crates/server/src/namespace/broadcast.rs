@@ -6,7 +6,7 @@ use adapter::{BroadcastOptions, Room, SocketId};
 use serde::Serialize;
 
 use super::Namespace;
-use crate::socket::{EmitError, Socket, encode_event, log_emit_error};
+use crate::socket::{EmitError, Socket, encode_event, log_emit_error, observe_broadcast};
 
 /// A selection of sockets that receive an event. It consists of all sockets of a namespace, or of the sockets in some
 /// rooms. It can exclude the sockets in other rooms.
@@ -73,7 +73,14 @@ impl Broadcast {
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
         let event = encode_event(self.namespace.name(), event.as_ref(), &arguments)?;
-        Ok(self.namespace.adapter().broadcast(&event, &self.options))
+        if !self.namespace.has_outgoing_observers() {
+            return Ok(self.namespace.adapter().broadcast(&event, &self.options));
+        }
+        // The observers are the program's code, so they must not run while the adapter holds its lock.
+        let receivers = self.sockets();
+        let count = self.namespace.adapter().broadcast(&event, &self.options);
+        observe_broadcast(&receivers, &event);
+        Ok(count)
     }
 
     /// Returns the ids of the selected sockets.

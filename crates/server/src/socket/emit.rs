@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engineio_proto::EncodedMessage;
-use handlers::with_encoder;
+use handlers::{ObservedEvent, decode_event, with_encoder};
 use net::{LogRateLimit, PushError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -148,9 +148,18 @@ impl<'a> Emitter<'a> {
         if self.volatile && !self.socket.session().is_writable() {
             return Ok(());
         }
-        with_encoder(|encoder| {
+        let is_observed = self.socket.observes_outgoing();
+        let observed = with_encoder(|encoder| {
             let namespace = self.socket.namespace().name();
-            push(encode::event(encoder, namespace, ack, event, arguments)?)
-        })
+            let message = encode::event(encoder, namespace, ack, event, arguments)?;
+            let observed =
+                if is_observed { decode_event(message.text(), message.attachments()) } else { None };
+            push(message)?;
+            Ok::<_, EmitError>(observed)
+        })?;
+        if let Some(event) = observed {
+            self.socket.observe_outgoing(ObservedEvent::new(&event, ack.is_some()));
+        }
+        Ok(())
     }
 }

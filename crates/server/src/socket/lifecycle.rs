@@ -1,7 +1,7 @@
 //! The life of a socket: connecting to and disconnecting from its namespace, and its interface to handlers and adapter.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use adapter::{JoinError, LocalSocket, SocketId};
@@ -42,9 +42,12 @@ impl Socket {
         &self.0
     }
 
-    /// Returns the handler of `event` that is registered on this socket only.
+    /// Returns the handler of `event` that is registered on this socket only. Removes it if it is for one event only.
     pub(crate) fn socket_handler(&self, event: &str) -> Option<EventHandler<ServerSide>> {
-        let own = self.0.extensions.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = self.0.extensions.get()?.lists();
+        if let Some(index) = own.once.iter().position(|(name, _)| **name == *event) {
+            return Some(own.once.swap_remove(index).1);
+        }
         own.handlers.iter().find(|(name, _)| **name == *event).map(|(_, handler)| handler.clone())
     }
 
@@ -83,18 +86,20 @@ impl Socket {
     /// Disconnects the socket immediately. Returns `false` if it was already disconnected.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
         let gone = DISCONNECTED + reason.code();
-        let left = self
-            .0
-            .state
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| (phase < DISCONNECTED).then_some(gone))
-            .is_ok();
-        if left {
+        let former = self.0.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| {
+            (phase < DISCONNECTED).then_some(gone)
+        });
+        let Ok(former) = former else { return false };
+        // A socket that a middleware has refused was never connected.
+        if former == CONNECTED {
             tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "socket disconnected");
-            self.0.namespace.adapter().del_all(&self.0.id);
-            self.0.acks.close();
-            self.0.disconnected.notify_waiters();
+            self.call_on_disconnecting(reason);
         }
-        left
+        self.0.namespace.adapter().del_all(&self.0.id);
+        self.0.acks.close();
+        self.end_stream();
+        self.0.disconnected.notify_waiters();
+        true
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
