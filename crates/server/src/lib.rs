@@ -42,7 +42,7 @@
 //!
 //! # Order
 //!
-//! For each socket, the `on_connection` handler runs first. Then the event handlers run one after another, in the order
+//! For each socket, the `on_connection` handler runs first. If it fails, the socket is disconnected. Then the event handlers run one after another, in the order
 //! in which the events arrive. The `on_disconnect` handler runs last. The next handler starts when the previous one has
 //! finished, so a handler that waits delays only its own socket. Events that wait are queued up to the limits in
 //! [`Limits`]. Then the server stops reading from the connection, so a fast client cannot fill the server's memory.

@@ -93,6 +93,9 @@ impl Namespace {
 
     /// Registers the handler that is called when a client has connected to the namespace. The socket's events are
     /// handled only after this handler has finished, or has taken the stream of events ([`Socket::events`]).
+    ///
+    /// If the handler returns an error or panics, the error hook is called, and the socket is disconnected from the
+    /// namespace, as by [`Socket::disconnect`]: the client does not reconnect automatically. Then `on_disconnect` runs.
     pub fn on_connection<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,

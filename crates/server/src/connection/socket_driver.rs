@@ -276,9 +276,14 @@ impl SocketDriver {
         }
     }
 
-    /// Moves to the next stage after the `on_connection` handler has finished.
+    /// Moves to the next stage after the `on_connection` handler has finished. If it failed, the socket may be set up in
+    /// part only, so it is disconnected.
     fn finish_on_connection(&mut self, result: Result<(), HandlerError>, server: &Server) {
+        let is_failed = result.is_err();
         self.finish(HandlerStage::Connected, result, server);
+        if is_failed {
+            self.socket.disconnect();
+        }
     }
 
     /// Moves to the next stage after the handler of this one has finished.

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use tidewire_server::{Ack, Auth, Data, Reply, Server, Socket, State};
+use serde_json::Value;
+use tidewire_server::{
+    Ack, Auth, Data, DisconnectReason, DroppedEvents, HandlerError, Reply, Server, Socket, State,
+};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Client, Gate, Log, program, serve};
@@ -37,8 +40,8 @@ async fn invalid_arguments_are_reported_to_the_client_and_the_hook() {
     register(&io);
     let mut client = Client::join(serve(&io).await).await;
     client.send(r#"420["number","seven"]"#).await;
-    let acknowledgement = client.recv().await.expect("an acknowledgement");
-    assert!(acknowledgement.starts_with(r#"430[{"error":""#), "{acknowledgement}");
+    let expected = r#"430[{"error":"argument 0: invalid type: string "seven", expected u8"}]"#;
+    client.expect(&expected.replace("\"seven\"", r#"\"seven\""#)).await;
     let line = program.lines.next().await;
     assert!(line.starts_with("error in number: "), "{line}");
     client.send_all([r#"42["number"]"#, r#"42["number",7]"#]).await;
@@ -135,20 +138,41 @@ async fn an_acknowledgement_that_cannot_be_encoded_becomes_an_error_reply() {
 }
 
 #[tokio::test]
-async fn on_connection_that_fails_is_reported_and_the_client_stays() {
+async fn on_connection_that_fails_is_reported_and_disconnects_the_client() {
     let (builder, mut program) = program();
     let io = builder.build();
-    io.on_connection(async |socket: Socket| -> Result<(), std::fmt::Error> {
+    io.on_connection(async |socket: Socket, gate: State<Gate>, Auth(how): Auth<Value>| {
         socket.emit("hello", ());
-        Err(std::fmt::Error)
+        match how["fails"].as_str() {
+            Some("at once") => return Err(HandlerError::internal("no place")),
+            Some("later") => gate.pass().await,
+            _ => fail("in panic"),
+        }
+        Err(HandlerError::internal("no place, later"))
     });
-    register(&io);
-    let mut client = Client::join(serve(&io).await).await;
+    io.on("event", async |log: State<Log>| log.say("an event of a client that was not set up"));
+    io.on_disconnect(async |log: State<Log>, reason: DisconnectReason, dropped: DroppedEvents| {
+        log.say(format_args!("{reason}, {} dropped", dropped.0));
+    });
+    let mut client = Client::open(serve(&io).await).await;
+    for (auth, error) in [("{\"fails\":\"at once\"}", "no place"), ("", "panicked: in panic")] {
+        client.send(&format!("40{auth}")).await;
+        assert!(client.recv().await.is_some_and(|reply| reply.starts_with("40{\"sid\":\"")));
+        client.expect(r#"42["hello"]"#).await;
+        client.expect("41").await;
+        program.lines.expect([&*format!("error in -: handler failed: {error}")]).await;
+        program.lines.expect(["server namespace disconnect, 0 dropped"]).await;
+        client.send(r#"42["event"]"#).await;
+    }
+    client.send_all([r#"40{"fails":"later"}"#, r#"42["event"]"#]).await;
+    assert!(client.recv().await.is_some_and(|reply| reply.starts_with("40{\"sid\":\"")));
     client.expect(r#"42["hello"]"#).await;
-    let line = program.lines.next().await;
-    assert!(line.starts_with("error in -: handler failed: "), "{line}");
-    client.send(r#"42["number",1]"#).await;
-    program.lines.expect(["1"]).await;
+    client.expect_only("40/nope,", r#"44/nope,{"message":"Invalid namespace"}"#).await;
+    program.lines.expect_silence();
+    program.gate.open();
+    client.expect("41").await;
+    program.lines.expect(["error in -: handler failed: no place, later"]).await;
+    program.lines.expect(["server namespace disconnect, 1 dropped"]).await;
 }
 
 #[tokio::test]
