@@ -5,8 +5,9 @@
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
 // --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
 // `forbidden` is the reason why a session must not open)
-// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. Clients
-// create `/room-1` and so on, and with `auth.token === "secret"` those that begin with `/open-`.
+// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. `/events`
+// has middleware and observers of events. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
+// that begin with `/open-`.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 import { readArguments, serve } from "./support/reference-listener.js";
@@ -173,5 +174,30 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     });
   });
 }
+
+io.of("/events").on("connection", (socket) => {
+  const observed = { received: [], sent: [] }; // the names of all events, oldest first
+  socket.onAny((name) => observed.received.push(name));
+  socket.onAnyOutgoing((name) => observed.sent.push(name));
+  socket.use((event, next) => {
+    if (event[0] === "refused") return next(new Error("refused"));
+    if (event[0] === "old name") event.splice(0, 2, "echo", "renamed");
+    setTimeout(next, Number(event[1]) % 3);
+  });
+  socket.on("error", () => {});
+  for (const name of ["echo", "refused"]) socket.on(name, (...values) => socket.emit("echo-back", ...values));
+  socket.once("once", () => socket.emit("once-back"));
+  socket.on("until off", () => socket.emit("until-off-back"));
+  socket.on("off", () => socket.removeAllListeners("until off"));
+  socket.on("join", (room, acknowledge) => {
+    socket.join(room);
+    acknowledge();
+  });
+  socket.on("to-all", () => io.of("/events").emit("to-all"));
+  socket.on("observed", (acknowledge) => acknowledge(observed));
+  socket.on("disconnecting", (reason) => {
+    for (const room of socket.rooms) socket.to(room).emit("leaving", room, reason);
+  });
+});
 
 serve(httpServer, listen, () => io.close());

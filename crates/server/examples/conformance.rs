@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data, DeflateOptions,
     DisconnectReason, HandlerError, InvalidCookie, Namespace, NamespaceRequest, ParentNamespace,
-    RawArguments, Reply, SameSite, Server, Socket, State, TrustedProxies,
+    RawArguments, ReceivedEvent, Reply, SameSite, Server, Socket, State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -169,6 +169,8 @@ async fn main() -> std::io::Result<()> {
         register(&namespace);
     }
 
+    register_events(&io.of("/events"));
+
     let listener = io.bind(arguments.get("listen").copied().unwrap_or("127.0.0.1:0")).await?;
     let mut output = std::io::stdout();
     writeln!(output, "listening on http://{}", listener.local_addr()?)?;
@@ -232,6 +234,63 @@ fn register_children(parent: &ParentNamespace) {
     parent.on("tell-room", move |Data(to): Data<ToRoom>| {
         let all = all.clone();
         async move { all.to(to.room).emit("told", to.data) }
+    });
+}
+
+/// The names of the events of one socket, oldest first.
+#[derive(Clone, Default, Serialize)]
+struct Observed {
+    received: Vec<String>,
+    sent: Vec<String>,
+}
+
+type ObservedBySocket = Mutex<Observed>;
+
+/// Registers handlers, middleware and observers of events on each socket.
+fn register_events(namespace: &Namespace) {
+    namespace.on_connection(async |socket: Socket| {
+        socket.set_data(ObservedBySocket::default());
+        let record = |socket: &Socket, change: &dyn Fn(&mut Observed)| {
+            let observed = socket.data::<ObservedBySocket>().expect("it was just set");
+            change(&mut observed.lock().expect("no panic"));
+        };
+        socket.on_any(move |socket, event| {
+            record(socket, &|observed| observed.received.push(event.name().to_owned()));
+        });
+        socket.on_any_outgoing(move |socket, event| {
+            record(socket, &|observed| observed.sent.push(event.name().to_owned()));
+        });
+        socket.event_middleware(async |event: ReceivedEvent| match event.name() {
+            "refused" => Err(HandlerError::new("refused")),
+            "old name" => Ok(ReceivedEvent::new("echo", "renamed")?),
+            _ => {
+                let delay = event.data::<u64>().unwrap_or_default() % 3;
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                Ok(event)
+            }
+        });
+        socket.once("once", async |socket: Socket| socket.emit("once-back", ()));
+        socket.on("until off", async |socket: Socket| socket.emit("until-off-back", ()));
+        socket.on_disconnecting(|socket, reason| {
+            for room in socket.rooms() {
+                socket.to(room.clone()).emit("leaving", (room.to_string(), reason.as_str()));
+            }
+        });
+    });
+    for name in ["echo", "refused"] {
+        namespace.on(name, async |socket: Socket, RawArguments(arguments): RawArguments| {
+            socket.emit("echo-back", arguments);
+        });
+    }
+    namespace.on("off", async |socket: Socket| socket.off("until off"));
+    namespace.on("join", async |socket: Socket, Data(room): Data<String>| {
+        socket.join(&room);
+    });
+    namespace.on("to-all", async |namespace: Namespace| namespace.emit("to-all", ()));
+    namespace.on("observed", async |socket: Socket| {
+        let observed = socket.data::<ObservedBySocket>().expect("`on_connection` has set it");
+        let observed = observed.lock().expect("no panic").clone();
+        Reply(observed)
     });
 }
 
