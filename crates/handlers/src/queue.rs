@@ -184,7 +184,7 @@ impl<S: Side> EventQueue<S> {
             }
             if env.is_disconnected() {
                 self.discard_queued();
-            } else if started == MAX_EVENTS_PER_POLL && !self.queued.is_empty() {
+            } else if started >= MAX_EVENTS_PER_POLL && !self.queued.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

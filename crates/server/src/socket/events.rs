@@ -162,7 +162,7 @@ impl Socket {
 pub(crate) fn observe_broadcast(receivers: &[Socket], event: &EncodedEvent) {
     let message = event.message();
     let mut observed = None;
-    for socket in receivers.iter().filter(|socket| socket.observes_outgoing()) {
+    for socket in receivers.iter().filter(|socket| socket.is_connected() && socket.observes_outgoing()) {
         let observed = observed
             .get_or_insert_with(|| decode_event(message.text(), message.attachments().iter().map(|a| &**a)));
         if let Some(event) = observed {

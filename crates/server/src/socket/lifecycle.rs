@@ -145,7 +145,8 @@ impl LocalSocket for Socket {
     }
 
     fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
-        if volatile && !self.0.session.is_writable() {
+        // While `on_disconnecting` runs, the adapter still has the socket.
+        if !self.is_connected() || (volatile && !self.0.session.is_writable()) {
             return None;
         }
         self.0.session.send_shared(event.message())

@@ -185,7 +185,7 @@ async fn on_disconnecting_sees_the_rooms_and_the_reason_before_on_disconnect() {
     io.on_disconnecting(move |socket, reason| {
         let rooms = socket.rooms();
         shared.say(format_args!("disconnecting from {} rooms: {reason}", rooms.len()));
-        socket.to("room").emit("left", reason.as_str());
+        socket.namespace().to("room").emit("left", reason.as_str());
         socket.disconnect();
         assert_ne!(reason, DisconnectReason::ServerNamespaceDisconnect);
     });
