@@ -5,7 +5,10 @@ import { Server } from "socket.io";
 import { WebSocketServer } from "ws";
 import { readArguments, serve } from "./support/reference-listener.js";
 
-const { listen, values } = readArguments({ "allow-origin": { type: "string" } });
+const { listen, values } = readArguments({
+  "allow-origin": { type: "string" },
+  "client-files": { type: "string" }, // here, the package has them
+});
 
 const page = `<!doctype html>
 <html lang="en"><title>Tidewire</title>
@@ -30,7 +33,10 @@ httpServer.on("upgrade", (request, stream, head) => {
   }
 });
 
-const io = new Server(httpServer, { cors: { origin: values["allow-origin"] ?? "*" }, serveClient: false });
+const io = new Server(httpServer, {
+  cors: { origin: values["allow-origin"] ?? "*" },
+  serveClient: "client-files" in values,
+});
 
 io.on("connection", (socket) => {
   socket.on("join-room", (room, acknowledge) => {

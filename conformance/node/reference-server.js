@@ -4,7 +4,7 @@
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
 // --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
-// `forbidden` is the reason why a session must not open)
+// `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files)
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. `/events`
 // has middleware and observers of events. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
 // that begin with `/open-`.
@@ -27,6 +27,7 @@ const { listen, values } = readArguments({
   "allow-eio3": { type: "string" },
   "add-trailing-slash": { type: "string" },
   "allow-request": { type: "string" },
+  "client-files": { type: "string" },
 });
 
 const cookies = {
@@ -65,7 +66,7 @@ function allowRequest(request, callback) {
 const httpServer = createServer((_request, response) => response.writeHead(404).end());
 const io = new Server(httpServer, {
   cors: cors[values.cors] ?? { origin: "*" },
-  serveClient: false,
+  serveClient: "client-files" in values,
   cleanupEmptyChildNamespaces: true,
   pingInterval: Number(values["ping-interval"] ?? 25_000),
   pingTimeout: Number(values["ping-timeout"] ?? 20_000),

@@ -81,6 +81,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", env = "TIDEWIRE_MEMORY_BUDGET", value_parser = parse_size)]
     pub(crate) memory_budget: Option<usize>,
 
+    /// Directory with the files of the JavaScript client, for instance node_modules/socket.io-client/dist; pages then
+    /// load them from /socket.io/socket.io.js [default: none]
+    #[arg(long, value_name = "DIR", env = "TIDEWIRE_CLIENT_FILES")]
+    pub(crate) client_files: Option<PathBuf>,
+
     /// Do not compress messages on /ws, even if the client offers compression
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
     pub(crate) no_ws_compression: bool,

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{Html, Response};
 use axum::routing::{any, get};
 use tidewire::server::{
-    AddressLimits, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
+    AddressLimits, ClientFiles, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
 };
 use tidewire::ws::{
     AllowedOrigins, CloseCode, CloseFrame, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket,
@@ -55,6 +55,10 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     if args.no_http_compression {
         builder = builder.http_compression(None);
+    }
+    if let Some(directory) = &args.client_files {
+        let files = ClientFiles::from_dir(directory).context("cannot serve the JavaScript client")?;
+        builder = builder.client_files(files);
     }
     if let Some(tls) = tls {
         builder = builder.tls(tls);

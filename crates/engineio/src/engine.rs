@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engineio_proto::CloseReason;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
@@ -146,7 +146,7 @@ impl<A: Application> Engine<A> {
             .then(|| PendingUpgrade::from_request(&mut request));
         let (mut parts, body) = request.into_parts();
         let options = &self.0.options;
-        let retained = options.keeps_request_heads().then(|| Box::new(parts.clone()));
+        let mut retained = options.keeps_request_heads().then(|| Box::new(parts.clone()));
         let mut opens_session = false;
         let mut cors_headers = HeaderMap::new();
         let mut preflight = None;
@@ -156,22 +156,37 @@ impl<A: Application> Engine<A> {
         }
         let encoding =
             if options.http_compression.is_some() { Encoding::negotiate(&parts.headers) } else { None };
-        let pending = match preflight {
-            Some(preflight) => {
+        let file = match upgrade {
+            None => options.static_files.find(&options.path, parts.uri.path()),
+            Some(_) => None,
+        };
+        let pending = match (preflight, file) {
+            (Some(preflight), _) => {
                 cors_headers.clear();
                 PendingResponse::Ready(preflight.map(|()| Full::default()))
             }
-            None => match check_request(&mut parts, upgrade.is_some(), self.options(), self.registry()) {
-                Ok(request_kind) => {
-                    opens_session =
-                        matches!(request_kind, RequestKind::Open(_) | RequestKind::OpenIfAllowed(_));
-                    self.dispatch(request_kind, parts, upgrade)
+            (None, Some(file)) => {
+                // The hooks are for sessions.
+                retained = None;
+                let response = file.response(&parts.headers);
+                if let Some(vary) = response.headers().get(VARY) {
+                    cors_headers.append(VARY, vary.clone());
                 }
-                Err(error) => {
-                    options.call_on_connection_error(&error, &parts);
-                    PendingResponse::Ready(rejection_response(&error, upgrade.is_some()))
+                PendingResponse::Ready(response)
+            }
+            (None, None) => {
+                match check_request(&mut parts, upgrade.is_some(), self.options(), self.registry()) {
+                    Ok(request_kind) => {
+                        opens_session =
+                            matches!(request_kind, RequestKind::Open(_) | RequestKind::OpenIfAllowed(_));
+                        self.dispatch(request_kind, parts, upgrade)
+                    }
+                    Err(error) => {
+                        options.call_on_connection_error(&error, &parts);
+                        PendingResponse::Ready(rejection_response(&error, upgrade.is_some()))
+                    }
                 }
-            },
+            }
         };
         let engine = self.clone();
         async move {

@@ -51,6 +51,7 @@ mod request;
 pub mod server;
 mod service;
 mod session;
+mod static_files;
 mod transport;
 
 pub use compression::HttpCompression;
@@ -72,4 +73,5 @@ pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use options::{AllowRequest, InitialPacket, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;
+pub use static_files::{StaticFile, StaticFiles};
 pub use ws_proto::{AllowedOrigins, DeflateOptions, InvalidOrigin, Time};

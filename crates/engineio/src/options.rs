@@ -20,6 +20,7 @@ use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::hooks::{ConnectionErrorHook, HeadersHook};
+use crate::static_files::StaticFiles;
 
 /// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
 /// The exception is [`per_message_deflate`](Self::per_message_deflate), whose options have defaults of their own.
@@ -44,6 +45,9 @@ pub struct Options {
     /// script, and send `Sec-Fetch-Site` only to `https` and to `localhost`. So with a list of origins, JSONP works only
     /// for pages of the server's own origin, over TLS; a GET that does not say which page sends it gets code 4.
     pub allow_eio3: bool,
+    /// Files that the engine serves under its path, with the [CORS headers](Self::cors). Everyone gets them: neither
+    /// [`allow_origins`](Self::allow_origins) nor [`allow_request`](Self::allow_request) applies. Default none.
+    pub static_files: StaticFiles,
     /// The CORS headers. Default none: only pages of the same origin can read the responses.
     pub cors: Option<Cors>,
     /// The origins whose pages may send requests. Every request of a session is checked, whatever its transport, so a
@@ -137,6 +141,7 @@ impl Default for Options {
             initial_packet: None,
             protocol: Settings::default(),
             allow_eio3: false,
+            static_files: StaticFiles::default(),
             cors: None,
             allow_origins: None,
             http_compression: Some(HttpCompression::default()),

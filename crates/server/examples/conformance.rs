@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
-    Ack, Auth, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data, DeflateOptions,
-    DisconnectReason, HandlerError, InvalidCookie, Namespace, NamespaceRequest, ParentNamespace,
-    RawArguments, ReceivedEvent, Reply, SameSite, Server, Socket, State, TrustedProxies,
+    Ack, Auth, ClientFiles, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data,
+    DeflateOptions, DisconnectReason, HandlerError, InvalidCookie, Namespace, NamespaceRequest,
+    ParentNamespace, RawArguments, ReceivedEvent, Reply, SameSite, Server, Socket, State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -132,6 +132,9 @@ async fn main() -> std::io::Result<()> {
     }
     if arguments.contains_key("allow-request") {
         builder = builder.allow_request(allow_request);
+    }
+    if let Some(directory) = arguments.get("client-files") {
+        builder = builder.client_files(ClientFiles::from_dir(directory).expect("the files"));
     }
     let connection_errors = ConnectionErrors::default();
     let refused = Arc::clone(&connection_errors);

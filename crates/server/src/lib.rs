@@ -47,6 +47,7 @@
 //! finished, so a handler that waits delays only its own socket. Events that wait are queued up to the limits in
 //! [`Limits`]. Then the server stops reading from the connection, so a fast client cannot fill the server's memory.
 
+mod client_files;
 mod connection;
 mod handler;
 mod limits;
@@ -60,6 +61,7 @@ pub mod adapter {
 }
 
 pub use ::adapter::{Adapter, InMemoryAdapter, JoinError, Room, SocketId};
+pub use client_files::{ClientFiles, ClientFilesError};
 pub use connection::Handshake;
 pub use engineio::{
     AllowedOrigins, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,

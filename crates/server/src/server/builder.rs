@@ -14,6 +14,7 @@ use net::{HttpLimits, ListenerSettings, LogRateLimit};
 use super::namespaces::Namespaces;
 use super::shared::{OnError, ServerShared};
 use super::{AdapterFactory, Server, SocketIoApplication};
+use crate::client_files::ClientFiles;
 use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
@@ -37,7 +38,11 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            options: Options { path: "/socket.io".into(), ..Options::default() },
+            options: Options {
+                path: "/socket.io".into(),
+                static_files: ClientFiles::not_configured().into_static_files(),
+                ..Options::default()
+            },
             limits: Limits::default(),
             connect_timeout: None,
             listener: ListenerSettings::default(),
@@ -127,6 +132,23 @@ impl Builder {
     /// [`InMemoryAdapter`], for one process.
     pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
         self.adapter = Box::new(adapter);
+        self
+    }
+
+    /// Sets the files of the JavaScript client, so that pages can load them from this server:
+    /// `<script src="/socket.io/socket.io.js">`. In Node: `serveClient`. Default none: their requests get status 404 with a
+    /// text that says so.
+    ///
+    /// ```no_run
+    /// use tidewire_server::{ClientFiles, Server};
+    ///
+    /// let files = ClientFiles::from_dir("node_modules/socket.io-client/dist")?;
+    /// let io = Server::builder().client_files(files).build();
+    /// # Ok::<_, tidewire_server::ClientFilesError>(())
+    /// ```
+    #[must_use]
+    pub fn client_files(mut self, files: ClientFiles) -> Self {
+        self.options.static_files = files.into_static_files();
         self
     }
 

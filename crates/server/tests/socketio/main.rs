@@ -3,6 +3,7 @@
 mod addresses;
 mod attachments;
 mod broadcast;
+mod client_files;
 mod concurrent_handlers;
 mod connect;
 mod disconnect;
