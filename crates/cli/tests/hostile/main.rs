@@ -13,6 +13,7 @@ mod polling;
 mod raw_client;
 mod shutdown;
 mod slow_readers;
+mod stopped_process;
 mod support;
 mod timeouts;
 mod websocket;

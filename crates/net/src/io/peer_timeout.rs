@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_future_that_takes_longer_than_its_limit_has_no_output() {
-        let after = |seconds| tokio::time::sleep(SECOND * seconds);
+        let after = |seconds| sleep(SECOND * seconds);
         assert_eq!(PeerTimeout::limit(SECOND * 10, after(9)).await, Some(()));
         assert_eq!(PeerTimeout::limit(SECOND * 10, after(11)).await, None);
     }
