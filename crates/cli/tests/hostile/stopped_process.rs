@@ -1,7 +1,7 @@
 //! A server process that is stopped and goes on soon after its deadlines. What the clients sent in time lies in its
 //! sockets, and no session is lost.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ fn a_server_with_short_timeouts() {
         socket.emit("answered", answer.unwrap_or(0));
     });
     io.on("echo", async |socket: Socket| socket.emit("echo", ()));
-    println!("listens on {}", crate::support::serve(io));
+    writeln!(std::io::stdout(), "listens on {}", crate::support::serve(io)).expect("it is read");
     // The test has ended when it no longer holds the other end.
     let _ = std::io::stdin().read(&mut [0]);
 }

@@ -146,7 +146,6 @@ impl Builder {
     /// let io = Server::builder().client_files(files).build();
     /// # Ok::<_, tidewire_server::ClientFilesError>(())
     /// ```
-    #[must_use]
     pub fn client_files(mut self, files: ClientFiles) -> Self {
         self.options.static_files = files.into_static_files();
         self
@@ -161,7 +160,6 @@ impl Builder {
     ///
     /// A handler that was registered on a child, and not on its parent, is removed with the child. To register handlers
     /// for each child, use [`Server::on_new_namespace`].
-    #[must_use]
     pub fn cleanup_empty_child_namespaces(mut self, cleanup: bool) -> Self {
         self.cleanup_empty_child_namespaces = cleanup;
         self

@@ -12,7 +12,6 @@ impl Builder {
     /// sockets reveals the secret id of its session:** a client that knows it can read, write and close the session. Do
     /// not send it to other clients if this is allowed. JSONP lets pages of every origin read responses;
     /// [`allow_origins`](Self::allow_origins) protects from both JSONP and WebSocket of other pages.
-    #[must_use]
     pub fn allow_eio3(mut self, allowed: bool) -> Self {
         self.options.allow_eio3 = allowed;
         self
