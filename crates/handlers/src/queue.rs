@@ -16,6 +16,7 @@ use socketio_proto::Event;
 use crate::ack::{AckSender, Acknowledge};
 use crate::context::{HandlerContext, IncomingEvent};
 use crate::error::HandlerError;
+use crate::event_table::EventHandler;
 use crate::middleware::{ObservedEvent, ReceivedEvent};
 use crate::side::{HandlerEnv, Side};
 use crate::spawn::{FirstPoll, Spawn, start_handler};
@@ -220,6 +221,7 @@ impl<S: Side> EventQueue<S> {
 
     /// Calls the middlewares from the index `next` on, and then the handler. If one of them is not ready at once,
     /// [`poll`](Self::poll) takes its result.
+    #[cold]
     fn call_middleware(
         &mut self,
         event: &Event<'_>,
@@ -289,17 +291,37 @@ impl<S: Side> EventQueue<S> {
         let name = event.name();
         let table = env.event_table();
         let own = env.socket_handler(name);
-        let own_fallback;
-        let handler = match own.as_ref().or_else(|| table.find(name)) {
-            Some(handler) => handler,
-            None => {
-                own_fallback = env.socket_fallback();
-                match own_fallback.as_ref().or_else(|| table.fallback()) {
-                    Some(handler) => handler,
-                    None => return env.on_unhandled(name),
-                }
-            }
-        };
+        match own.as_ref().or_else(|| table.find(name)) {
+            Some(handler) => self.run_handler(handler, event, ack, env, cx),
+            None => self.call_fallback(event, ack, env, cx),
+        }
+    }
+
+    /// Calls the handler of an event that has no handler of its own.
+    #[cold]
+    fn call_fallback(
+        &mut self,
+        event: &Event<'_>,
+        ack: Option<u64>,
+        env: &S::Env<'_>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let own = env.socket_fallback();
+        match own.as_ref().or_else(|| env.event_table().fallback()) {
+            Some(handler) => self.run_handler(handler, event, ack, env, cx),
+            None => env.on_unhandled(event.name()),
+        }
+    }
+
+    fn run_handler(
+        &mut self,
+        handler: &EventHandler<S>,
+        event: &Event<'_>,
+        ack: Option<u64>,
+        env: &S::Env<'_>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let (name, table) = (event.name(), env.event_table());
         let ack_sender = ack.map(|id| AckSender::new(Arc::clone(env.socket()), id));
         let event = IncomingEvent { event, ack_sender };
         let mut context = HandlerContext::with_event(env.reborrow(), event);

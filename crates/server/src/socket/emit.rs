@@ -148,12 +148,28 @@ impl<'a> Emitter<'a> {
         if self.volatile && !self.socket.session().is_writable() {
             return Ok(());
         }
-        let is_observed = self.socket.observes_outgoing();
+        if self.socket.observes_outgoing() {
+            return self.send_observed(event, ack, arguments, push);
+        }
+        with_encoder(|encoder| {
+            let namespace = self.socket.namespace().name();
+            push(encode::event(encoder, namespace, ack, event, arguments)?)
+        })
+    }
+
+    /// Sends an event and then reports it to the observers of the socket.
+    #[cold]
+    fn send_observed<T: Serialize>(
+        &self,
+        event: &str,
+        ack: Option<u64>,
+        arguments: &T,
+        push: impl FnOnce(EncodedMessage<'_>) -> Result<(), EmitError>,
+    ) -> Result<(), EmitError> {
         let observed = with_encoder(|encoder| {
             let namespace = self.socket.namespace().name();
             let message = encode::event(encoder, namespace, ack, event, arguments)?;
-            let observed =
-                if is_observed { decode_event(message.text(), message.attachments()) } else { None };
+            let observed = decode_event(message.text(), message.attachments());
             push(message)?;
             Ok::<_, EmitError>(observed)
         })?;
