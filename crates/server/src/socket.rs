@@ -9,7 +9,7 @@ mod lifecycle;
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready, ready};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,9 @@ pub struct SocketInner {
     auth: RawJson<'static>,
     handlers: Arc<NamespaceHandlers>,
     state: AtomicU8,
+    /// Set when the disconnected socket leaves its rooms, after `on_disconnecting`. Another socket of a client of
+    /// Socket.IO 4 may have the same id then.
+    has_left_rooms: AtomicBool,
     acks: PendingAcks,
     disconnected: Notify,
     /// Handlers and data of this socket alone. Few sockets have them; for the others, this costs one load per event.
@@ -117,6 +120,7 @@ impl Socket {
             auth,
             handlers,
             state: AtomicU8::new(CONNECTING),
+            has_left_rooms: AtomicBool::new(false),
             acks: PendingAcks::default(),
             disconnected: Notify::new(),
             extensions: OnceLock::new(),
@@ -282,10 +286,11 @@ impl Socket {
         self.0.namespace.adapter().del(&self.0.id, room.as_ref());
     }
 
-    /// Returns the rooms of the socket, starting with its own id. Empty after the disconnect.
+    /// Returns the rooms of the socket, starting with its own id. Empty after the disconnect; while `on_disconnecting`
+    /// runs, the socket is still in its rooms.
     #[must_use]
     pub fn rooms(&self) -> Vec<Room> {
-        if self.is_disconnected() {
+        if self.0.has_left_rooms.load(Ordering::Acquire) {
             return Vec::new();
         }
         self.0.namespace.adapter().socket_rooms(&self.0.id)

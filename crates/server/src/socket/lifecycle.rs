@@ -95,6 +95,7 @@ impl Socket {
             tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "socket disconnected");
             self.call_on_disconnecting(reason);
         }
+        self.0.has_left_rooms.store(true, Ordering::Release);
         self.0.namespace.adapter().del_all(&self.0.id);
         self.0.acks.close();
         self.end_stream();
