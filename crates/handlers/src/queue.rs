@@ -211,6 +211,7 @@ impl<S: Side> EventQueue<S> {
     }
 
     /// Starts the handler of an event. If it is not ready at once, [`poll`](Self::poll) takes its result.
+    #[inline]
     fn start(&mut self, event: &Event<'_>, ack: Option<u64>, env: &S::Env<'_>, cx: &mut TaskContext<'_>) {
         if env.has_event_hooks() {
             env.observe(ObservedEvent::new(event, ack.is_some()));
@@ -281,6 +282,7 @@ impl<S: Side> EventQueue<S> {
     }
 
     /// Calls the handler of an event. If it is not ready at once, [`poll`](Self::poll) takes its result.
+    #[inline]
     fn call_handler(
         &mut self,
         event: &Event<'_>,
@@ -288,31 +290,23 @@ impl<S: Side> EventQueue<S> {
         env: &S::Env<'_>,
         cx: &mut TaskContext<'_>,
     ) {
-        let name = event.name();
-        let table = env.event_table();
+        let (name, table) = (event.name(), env.event_table());
         let own = env.socket_handler(name);
-        match own.as_ref().or_else(|| table.find(name)) {
-            Some(handler) => self.run_handler(handler, event, ack, env, cx),
-            None => self.call_fallback(event, ack, env, cx),
-        }
+        let fallback;
+        let handler = match own.as_ref().or_else(|| table.find(name)) {
+            Some(handler) => handler,
+            None => {
+                fallback = env.socket_fallback();
+                match fallback.as_ref().or_else(|| table.fallback()) {
+                    Some(handler) => handler,
+                    None => return env.on_unhandled(name),
+                }
+            }
+        };
+        self.run_handler(handler, event, ack, env, cx);
     }
 
-    /// Calls the handler of an event that has no handler of its own.
-    #[cold]
-    fn call_fallback(
-        &mut self,
-        event: &Event<'_>,
-        ack: Option<u64>,
-        env: &S::Env<'_>,
-        cx: &mut TaskContext<'_>,
-    ) {
-        let own = env.socket_fallback();
-        match own.as_ref().or_else(|| env.event_table().fallback()) {
-            Some(handler) => self.run_handler(handler, event, ack, env, cx),
-            None => env.on_unhandled(event.name()),
-        }
-    }
-
+    #[inline]
     fn run_handler(
         &mut self,
         handler: &EventHandler<S>,

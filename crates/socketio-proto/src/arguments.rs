@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 
 use crate::argument_shape::{ArgumentShape, argument_shape};
 use crate::error::{ArgumentsError, EncodeError, reason_without_position};
-use crate::json_string::unescaped_prefix_len;
 use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 use crate::serializer::write_value;
 use crate::value::parse_prefix;
@@ -343,9 +342,10 @@ struct UnescapedString<'de> {
 
 impl<'de> UnescapedString<'de> {
     fn parse_prefix(json: &'de str) -> Option<Self> {
-        let text = json.strip_prefix('"')?;
-        let end = unescaped_prefix_len(text.as_bytes());
-        text[end..].starts_with('"').then(|| Self { json: &json[..end + 2] })
+        let text = json.strip_prefix('"')?.as_bytes();
+        // The text is valid JSON, so nothing else ends a string without escapes.
+        let end = memchr::memchr2(b'"', b'\\', text)?;
+        (text[end] == b'"').then(|| Self { json: &json[..end + 2] })
     }
 
     fn as_json(self) -> serde_json::Deserializer<serde_json::de::StrRead<'de>> {

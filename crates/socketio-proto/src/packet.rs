@@ -234,6 +234,7 @@ impl<'a> Event<'a> {
     /// If the name is a number, this returns the number as it is written. A code unit that is not valid Unicode (half
     /// of a surrogate pair) is replaced by U+FFFD.
     #[must_use]
+    #[inline]
     pub fn name(&self) -> &str {
         match &self.name {
             Name::InPayload(range) => &self.arguments.payload()[range.clone()],
@@ -243,6 +244,7 @@ impl<'a> Event<'a> {
 
     /// Returns the arguments, without the name of the event.
     #[must_use]
+    #[inline]
     pub fn arguments(&self) -> &Arguments<'a> {
         &self.arguments
     }
@@ -271,9 +273,13 @@ impl<'a> Event<'a> {
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/// Returns the entry of [`RESERVED_EVENTS`] that equals `name`.
+/// Returns the entry of [`RESERVED_EVENTS`] that equals `name`. Most names differ from all of them in the first letter.
+#[inline]
 pub(crate) fn reserved_event(name: &str) -> Option<&'static str> {
-    RESERVED_EVENTS.into_iter().find(|reserved| *reserved == name)
+    match name.as_bytes().first() {
+        Some(b'c' | b'd' | b'n' | b'r') => RESERVED_EVENTS.into_iter().find(|reserved| *reserved == name),
+        _ => None,
+    }
 }
 
 /// The name of an event: a range of the payload, or a copy if the name is written with escapes.
@@ -288,7 +294,9 @@ impl Name {
     fn parse(payload: &str, element: Range<usize>) -> Option<Self> {
         let raw = &payload[element.clone()];
         match raw.as_bytes().first()? {
-            b'"' if raw.contains('\\') => Some(Self::Unescaped(unescape(raw).into())),
+            b'"' if memchr::memchr(b'\\', raw.as_bytes()).is_some() => {
+                Some(Self::Unescaped(unescape(raw).into()))
+            }
             b'"' => Some(Self::InPayload(element.start + 1..element.end - 1)),
             b'-' | b'0'..=b'9' => Some(Self::InPayload(element)),
             _ => None,

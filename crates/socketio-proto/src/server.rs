@@ -325,13 +325,8 @@ impl<S: Socket> Connection<S> {
         now: Time,
     ) -> Result<Option<Received<'c, 'm, S>>, Violation> {
         match decoded {
-            Ok(Some(mut packet)) => {
-                if self.protocol == Protocol::V4 {
-                    protocol::read_query(&mut packet)
-                        .map_err(|error| self.close_with_violation(error.into()))?;
-                }
-                self.handle_packet(packet)
-            }
+            Ok(Some(packet)) if self.protocol == Protocol::V5 => self.handle_packet(packet),
+            Ok(Some(packet)) => self.handle_packet_of_protocol4(packet),
             Ok(None) => {
                 self.start_attachment_deadline(now);
                 Ok(None)
@@ -340,6 +335,17 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// In a function of its own, so that a packet of Socket.IO 5 is not moved to memory for it.
+    #[cold]
+    fn handle_packet_of_protocol4<'c, 'm>(
+        &'c mut self,
+        mut packet: Packet<'m>,
+    ) -> Result<Option<Received<'c, 'm, S>>, Violation> {
+        protocol::read_query(&mut packet).map_err(|error| self.close_with_violation(error.into()))?;
+        self.handle_packet(packet)
+    }
+
+    #[inline]
     fn handle_packet<'c, 'm>(
         &'c mut self,
         packet: Packet<'m>,

@@ -13,11 +13,7 @@ async fn on_connection_may_be_the_loop_that_takes_the_events() {
         tokio::task::yield_now().await;
         let mut events = socket.events();
         while let Some(event) = events.next().await {
-            log.say(format_args!(
-                "{} {}",
-                event.name(),
-                event.arguments().json_elements().unwrap_or_default()
-            ));
+            log.say(format_args!("{} {}", event.name(), event.arguments().json_elements()));
             match event.data::<(i64, i64)>() {
                 Ok((a, b)) => event.ack(a + b),
                 Err(_) => event.ack(()),

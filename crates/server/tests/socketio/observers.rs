@@ -9,11 +9,11 @@ use crate::support::{Client, Joined, Log, program, serve};
 fn observe(io: &Server, log: &Log) {
     let (received, sent) = (log.clone(), log.clone());
     io.on_any(move |_, event| {
-        let (name, arguments) = (event.name(), event.arguments().json_elements().unwrap_or_default());
+        let (name, arguments) = (event.name(), event.arguments().json_elements());
         received.say(format_args!("received {name} {arguments} {}", event.is_ack_requested()));
     });
     io.on_any_outgoing(move |_, event| {
-        let (name, arguments) = (event.name(), event.arguments().json_elements().unwrap_or_default());
+        let (name, arguments) = (event.name(), event.arguments().json_elements());
         sent.say(format_args!("sent {name} {arguments} {}", event.is_ack_requested()));
     });
 }
