@@ -119,7 +119,7 @@ impl Run {
             11 => {
                 let paused = choices.arbitrary()?;
                 self.session.set_read_paused(paused, self.now);
-                if self.paused && !paused {
+                if self.opened && self.paused && !paused {
                     (self.granted, self.restarted) = (self.now, false);
                 }
                 self.paused = paused;

@@ -16,7 +16,7 @@ use socketio_proto::{Event, encode};
 use crate::handler::{
     ConnectError, Context, Disconnect, ServerHandlerEnv, ServerSide, TokioSpawn, TokioTask,
 };
-use crate::namespace::{CheckFuture, NamespaceRequest, Parent, check};
+use crate::namespace::{CheckFuture, INVALID_NAMESPACE, NamespaceRequest, Parent, check};
 use crate::server::{ChildMember, Server};
 use crate::socket::Socket;
 
@@ -317,6 +317,10 @@ impl SocketDriver {
             let ConnectError { message, data } = &rejection;
             let encoded = match (self.socket.inner().protocol(), data) {
                 (Protocol::V5, _) => encode::connect_error(encoder, namespace, message, data.as_ref()),
+                // As in Node, this is an object in Socket.IO 4 too.
+                (Protocol::V4, None) if message == INVALID_NAMESPACE => {
+                    encode::connect_error(encoder, namespace, message, None::<&()>)
+                }
                 (Protocol::V4, Some(data)) if is_truthy(data) => {
                     encode::protocol4::error(encoder, namespace, data)
                 }

@@ -73,6 +73,10 @@ async fn a_refusal_is_the_data_that_javascript_takes_for_true_or_else_the_messag
     }
     client.send("40/nowhere?data=1").await;
     assert_eq!(reply(&mut client).await, r#"44/nowhere,{"message":"Invalid namespace"}"#);
+    // The same if a parent has been asked.
+    let _ = io.of_pattern(|name: &str| name == "/there");
+    client.send("40/nowhere").await;
+    assert_eq!(reply(&mut client).await, r#"44/nowhere,{"message":"Invalid namespace"}"#);
 }
 
 #[tokio::test]
