@@ -10,6 +10,9 @@ const reference = process.env.TIDEWIRE_REFERENCE === "1";
  */
 export const ours = (name, test) => it(name, { skip: reference && "Tidewire only" }, test);
 
+/** Describes what only Tidewire has, with servers that Node's cannot be. */
+export const describeOurs = (topic, define) => describe(topic, { skip: reference && "Tidewire only" }, define);
+
 export const TRANSPORTS = ["polling", "websocket", "polling, then upgraded"];
 
 /** Describes `topic` once per transport. */

@@ -11,7 +11,7 @@ import { Http2Connection } from "../support/http2.js";
 import { ca, haproxy, nginx, startSite } from "../support/proxies.js";
 import { startApplication, startConformanceServer } from "../support/server.js";
 import { inFiles, makeCertificate } from "../support/certificate.js";
-import { acknowledged, ours, reasonFor, serverForTests, TRANSPORTS } from "../support/suite.js";
+import { acknowledged, describeOurs, ours, reasonFor, serverForTests, TRANSPORTS } from "../support/suite.js";
 import { collect, next, within } from "../support/wait.js";
 import { Conversation } from "../support/websocket.js";
 
@@ -191,7 +191,7 @@ for (const proxy of [nginx, haproxy]) {
 }
 
 for (const proxy of [nginx, haproxy]) {
-  describe(`addresses of clients behind ${proxy.name}`, () => {
+  describeOurs(`addresses of clients behind ${proxy.name}`, () => {
     const site = serverForTests(startSite, { proxy, args: ["--trusted-proxy", "127.0.0.1"] });
 
     for (const transport of TRANSPORTS) {
@@ -216,7 +216,7 @@ for (const proxy of [nginx, haproxy]) {
     });
   });
 
-  describe(`a limit per address behind ${proxy.name}`, () => {
+  describeOurs(`a limit per address behind ${proxy.name}`, () => {
     const args = ["--trusted-proxy", "127.0.0.1", "--max-sessions-per-address", "1", "--limit-private-addresses"];
     const site = serverForTests(startSite, { proxy, start: startApplication, args });
 
@@ -243,7 +243,7 @@ for (const proxy of [nginx, haproxy]) {
   });
 }
 
-describe("a proxy that forwards TCP and speaks the PROXY protocol", () => {
+describeOurs("a proxy that forwards TCP and speaks the PROXY protocol", () => {
   const localhost = makeCertificate("localhost");
   const document = snippet("haproxy", "The PROXY protocol");
   const trusted = ["--trusted-proxy", "127.0.0.1", "--proxy-protocol"];
