@@ -396,7 +396,7 @@ describe("behind nginx with its defaults, which are HTTP/1.0 to the server", () 
   });
 });
 
-describe("the command of the systemd unit", () => {
+describeOurs("the command of the systemd unit", () => {
   const command = /^ExecStart=\/usr\/local\/bin\/tidewire serve --listen 127\.0\.0\.1:3000 (.+)$/m;
   const [, options] = command.exec(snippet("ini", "/etc/systemd/system/tidewire.service"));
   const site = serverForTests(startSite, { proxy: nginx, start: startApplication, args: options.split(" ") });
