@@ -68,7 +68,7 @@ pub(crate) struct ServeArgs {
     pub(crate) proxy_protocol: bool,
 
     /// The most Socket.IO connections of one address at the same time
-    #[arg(long, value_name = "NUMBER", env = "TIDEWIRE_MAX_SESSIONS_PER_ADDRESS", default_value_t = AddressLimits::default().max_open)]
+    #[arg(long, value_name = "NUMBER", env = "TIDEWIRE_MAX_SESSIONS_PER_ADDRESS", default_value_t = AddressLimits::default().max_sessions)]
     pub(crate) max_sessions_per_address: usize,
 
     /// Apply the limits per address to addresses that are not public, too, for instance to 127.0.0.1 and 10.0.0.0/8

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .trusted_proxies(trusted_proxies(&args)?)
         .proxy_protocol(args.proxy_protocol)
         .address_limits(AddressLimits {
-            max_open: args.max_sessions_per_address,
+            max_sessions: args.max_sessions_per_address,
             include_private: args.limit_private_addresses,
             ..AddressLimits::default()
         });

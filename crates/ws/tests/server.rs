@@ -72,7 +72,7 @@ async fn the_websockets_of_one_address_are_limited_also_behind_a_proxy() {
         echo(socket).await;
     };
     let proxies = TrustedProxies::new(["127.0.0.1"]).expect("an address");
-    let limits = AddressLimits { max_open: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { max_sessions: 1, ..AddressLimits::default() };
     let server = serve(Server::builder().trusted_proxies(proxies).address_limits(limits), handler).await;
     let from = |client| Connector::new(format!("ws://{server}/")).header("x-forwarded-for", client);
     let mut first = soon(from("198.51.100.1, 203.0.113.1").connect()).await.expect("accepted");

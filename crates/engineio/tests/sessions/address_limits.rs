@@ -36,7 +36,8 @@ async fn status(server: &Server, address: &str) -> u16 {
 
 #[tokio::test]
 async fn sessions_of_one_address_are_limited_and_others_still_connect() {
-    let mut server = Server::start(options(AddressLimits { max_open: 2, ..AddressLimits::default() })).await;
+    let mut server =
+        Server::start(options(AddressLimits { max_sessions: 2, ..AddressLimits::default() })).await;
     assert_eq!(status(&server, "203.0.113.1").await, 200);
     let mut first = server.opened().await;
     assert_eq!(status(&server, "203.0.113.1").await, 200);
@@ -62,7 +63,7 @@ async fn sessions_of_one_address_are_limited_and_others_still_connect() {
 
 #[tokio::test]
 async fn new_sessions_of_one_address_are_limited_and_are_told_when_to_come_back() {
-    let limits = AddressLimits { new_per_second: 1, burst: 3, ..AddressLimits::default() };
+    let limits = AddressLimits { new_sessions_per_second: 1, burst: 3, ..AddressLimits::default() };
     let reports = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&reports);
     let hook = ConnectionErrorHook::new(move |_, _| *counted.lock().unwrap() += 1);
@@ -150,7 +151,7 @@ async fn a_check_that_waits_counts_as_a_session_of_its_address() {
             Ok(())
         }
     });
-    let limits = AddressLimits { max_open: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { max_sessions: 1, ..AddressLimits::default() };
     let server = Server::start(Options { allow_request: Some(check), ..options(limits) }).await;
     let first = open(&server, "203.0.113.1").await;
     until(|| seen.lock().unwrap().len() == 1).await;
@@ -171,7 +172,7 @@ async fn a_client_that_gives_up_during_the_check_does_not_count() {
         started.store(true, Ordering::SeqCst);
         async move { if is_held { std::future::pending().await } else { Ok(()) } }
     });
-    let limits = AddressLimits { max_open: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { max_sessions: 1, ..AddressLimits::default() };
     let server = Server::start(Options { allow_request: Some(check), ..options(limits) }).await;
     let head = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nX-Held: 1\r\n\
         X-Forwarded-For: 203.0.113.1\r\n\r\n";
@@ -186,7 +187,8 @@ async fn a_client_that_gives_up_during_the_check_does_not_count() {
 
 #[tokio::test]
 async fn private_addresses_and_the_proxy_itself_are_not_limited_by_default() {
-    let limits = AddressLimits { max_open: 1, max_unauthenticated: 1, burst: 1, ..AddressLimits::default() };
+    let limits =
+        AddressLimits { max_sessions: 1, max_unauthenticated: 1, burst: 1, ..AddressLimits::default() };
     let server = Server::start(options(limits.clone())).await;
     for address in ["192.168.0.1", "unknown", "127.0.0.1", "fd00::1"] {
         for _ in 0..3 {
@@ -202,7 +204,7 @@ async fn private_addresses_and_the_proxy_itself_are_not_limited_by_default() {
 
 #[tokio::test]
 async fn the_upgrade_of_a_session_is_not_another_session() {
-    let limits = AddressLimits { max_open: 1, include_private: true, ..AddressLimits::default() };
+    let limits = AddressLimits { max_sessions: 1, include_private: true, ..AddressLimits::default() };
     let mut server = Server::start(Options { address_limits: limits, ..Options::default() }).await;
     let (client, _opened) = server.open_polling().await;
     let mut candidate = client.candidate(b"").await;

@@ -49,7 +49,7 @@ impl AddressLimiter {
             limits,
             table: Arc::default(),
             max_networks_per_shard: MAX_NETWORKS_PER_SHARD,
-            open_limit: "max_open",
+            open_limit: "max_sessions",
             log: LogRateLimit::new(),
         }
     }
@@ -116,7 +116,7 @@ impl AddressLimiter {
         if !shard.make_room(network, self.max_networks_per_shard, now) {
             return Ok(None);
         }
-        let slot = shard.networks.entry(network).or_insert_with(|| Slot {
+        let state = shard.networks.entry(network).or_insert_with(|| AddressState {
             counts: Arc::new(Counts {
                 network,
                 table: Arc::downgrade(&self.table),
@@ -124,11 +124,11 @@ impl AddressLimiter {
                 unauthenticated: AtomicUsize::new(0),
                 retained: AtomicUsize::new(0),
             }),
-            debt_until: now,
+            theoretical_arrival: now,
         });
-        let counts = &slot.counts;
-        if counts.open.load(Ordering::Relaxed) >= limits.max_open.max(1) {
-            return Err(AddressLimitError::TooManyOpen);
+        let counts = &state.counts;
+        if counts.open.load(Ordering::Relaxed) >= limits.max_sessions.max(1) {
+            return Err(AddressLimitError::TooManySessions);
         }
         if authenticates
             && counts.unauthenticated.load(Ordering::Relaxed) >= limits.max_unauthenticated.max(1)
@@ -140,12 +140,12 @@ impl AddressLimiter {
             return Err(AddressLimitError::TooManyOnConnection);
         }
         let interval = limits.interval();
-        let debt = slot.debt_until.saturating_since(now);
+        let ahead = state.theoretical_arrival.saturating_since(now);
         let tolerated = interval.saturating_mul(limits.burst.saturating_sub(1));
-        if debt > tolerated {
-            return Err(AddressLimitError::TooManyNew { retry_after: debt - tolerated });
+        if ahead > tolerated {
+            return Err(AddressLimitError::TooManyNewSessions { retry_after: ahead - tolerated });
         }
-        slot.debt_until = slot.debt_until.max(now) + interval;
+        state.theoretical_arrival = state.theoretical_arrival.max(now) + interval;
         counts.open.fetch_add(1, Ordering::Relaxed);
         if authenticates {
             counts.unauthenticated.fetch_add(1, Ordering::Relaxed);
@@ -174,13 +174,13 @@ pub(crate) struct ConnectionLimiter {
 impl ConnectionLimiter {
     pub(crate) fn new(limits: &AddressLimits, proxies: TrustedProxies) -> Self {
         let limits = AddressLimits {
-            max_open: limits.max_connections,
-            new_per_second: u32::MAX,
+            max_sessions: limits.max_http_connections,
+            new_sessions_per_second: u32::MAX,
             burst: u32::MAX,
             ..limits.clone()
         };
         Self {
-            limiter: AddressLimiter { open_limit: "max_connections", ..AddressLimiter::new(limits) },
+            limiter: AddressLimiter { open_limit: "max_http_connections", ..AddressLimiter::new(limits) },
             proxies,
         }
     }
@@ -293,7 +293,7 @@ impl Table {
 
 #[derive(Debug, Default)]
 struct Shard {
-    networks: HashMap<u128, Slot>,
+    networks: HashMap<u128, AddressState>,
     last_sweep: Time,
     /// The last search has found little to forget. Until the next regular one, searching for each new address would
     /// cost too much.
@@ -301,20 +301,21 @@ struct Shard {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct AddressState {
     counts: Arc<Counts>,
-    /// The address has opened as much as it may have opened until this time.
-    debt_until: Time,
+    /// The theoretical arrival time of the generic cell rate algorithm: when the next session would start if the address
+    /// opened sessions at its rate without a burst.
+    theoretical_arrival: Time,
 }
 
-impl Slot {
+impl AddressState {
     fn is_open(&self) -> bool {
         self.counts.open.load(Ordering::Relaxed) > 0
     }
 
     /// Returns whether nothing is lost if the address is forgotten.
     fn is_idle(&self, now: Time) -> bool {
-        !self.is_open() && self.debt_until <= now
+        !self.is_open() && self.theoretical_arrival <= now
     }
 }
 
@@ -326,10 +327,10 @@ impl Shard {
         let is_full = self.networks.len() >= max_networks && !self.networks.contains_key(&network);
         if now.saturating_since(self.last_sweep) >= SWEEP_INTERVAL || (is_full && !self.is_crowded) {
             self.last_sweep = now;
-            self.networks.retain(|_, slot| !slot.is_idle(now));
+            self.networks.retain(|_, state| !state.is_idle(now));
             if is_full && is_crowded(self.networks.len()) {
                 // Then the rate of addresses without open sessions is forgotten.
-                self.networks.retain(|_, slot| slot.is_open());
+                self.networks.retain(|_, state| state.is_open());
             }
             self.shrink();
             self.is_crowded = is_crowded(self.networks.len());
@@ -338,7 +339,7 @@ impl Shard {
     }
 
     fn remove_if_idle(&mut self, network: u128, now: Time) {
-        if self.networks.get(&network).is_some_and(|slot| slot.is_idle(now)) {
+        if self.networks.get(&network).is_some_and(|state| state.is_idle(now)) {
             self.networks.remove(&network);
             self.shrink();
         }

@@ -14,12 +14,12 @@ pub struct AddressLimits {
     /// The most sessions (or WebSockets) of one address that are open at the same time. At the limit, the response to
     /// another handshake is 429. Protects against one client that uses up the limits that all clients share. Default
     /// 20,000.
-    pub max_open: usize,
+    pub max_sessions: usize,
     /// How many sessions one address may open per second, after the [`burst`](Self::burst). Zero counts as one. At the
     /// limit, the response is 429 with `Retry-After`. Protects against the work of endless handshakes. Default 500.
-    pub new_per_second: u32,
+    pub new_sessions_per_second: u32,
     /// How many sessions one address may open at once. After that, one more is allowed each time that
-    /// [`new_per_second`](Self::new_per_second) permits it. Zero counts as one. Thousands of clients behind one address
+    /// [`new_sessions_per_second`](Self::new_sessions_per_second) permits it. Zero counts as one. Thousands of clients behind one address
     /// connect at once when a server has restarted. Default 10,000.
     pub burst: u32,
     /// The most sessions of one address that are not authenticated yet. The server above decides when a session is
@@ -37,7 +37,7 @@ pub struct AddressLimits {
     /// further connection is closed at once. Protects
     /// [`HttpLimits::max_connections`](crate::HttpLimits::max_connections) against one client that uses them up: all
     /// others would wait. Default 20,000.
-    pub max_connections: usize,
+    pub max_http_connections: usize,
     /// Whether the limits also hold for addresses that are not public: loopback, private (RFC 1918), link-local, unique
     /// local (RFC 4193), and those that customers of a provider share (RFC 6598). Such a peer is often a proxy that the
     /// program has not named. Default false.
@@ -47,12 +47,12 @@ pub struct AddressLimits {
 impl Default for AddressLimits {
     fn default() -> Self {
         Self {
-            max_open: 20_000,
-            new_per_second: 500,
+            max_sessions: 20_000,
+            new_sessions_per_second: 500,
             burst: 10_000,
             max_unauthenticated: 5_000,
             max_unauthenticated_per_connection: 1_000,
-            max_connections: 20_000,
+            max_http_connections: 20_000,
             include_private: false,
         }
     }
@@ -61,7 +61,7 @@ impl Default for AddressLimits {
 impl AddressLimits {
     /// The time in which one more session becomes available.
     pub(super) fn interval(&self) -> Duration {
-        Duration::from_secs(1) / self.new_per_second.max(1)
+        Duration::from_secs(1) / self.new_sessions_per_second.max(1)
     }
 }
 
@@ -69,18 +69,18 @@ impl AddressLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressLimitError {
-    /// [`AddressLimits::max_open`] is reached.
+    /// [`AddressLimits::max_sessions`] is reached.
     #[error("too many connections from this address")]
-    TooManyOpen,
+    TooManySessions,
     /// [`AddressLimits::max_unauthenticated`] is reached.
     #[error("too many connections from this address that are not authenticated")]
     TooManyUnauthenticated,
     /// [`AddressLimits::max_unauthenticated_per_connection`] is reached.
     #[error("too many sessions on this HTTP connection that are not authenticated")]
     TooManyOnConnection,
-    /// [`AddressLimits::new_per_second`] and [`AddressLimits::burst`] are exceeded.
+    /// [`AddressLimits::new_sessions_per_second`] and [`AddressLimits::burst`] are exceeded.
     #[error("too many new connections from this address")]
-    TooManyNew {
+    TooManyNewSessions {
         /// When the next one is allowed.
         retry_after: Duration,
     },
@@ -91,10 +91,10 @@ impl AddressLimitError {
     /// is open.
     pub(super) fn limit(self, open: &'static str) -> &'static str {
         match self {
-            Self::TooManyOpen => open,
+            Self::TooManySessions => open,
             Self::TooManyUnauthenticated => "max_unauthenticated",
             Self::TooManyOnConnection => "max_unauthenticated_per_connection",
-            Self::TooManyNew { .. } => "new_per_second",
+            Self::TooManyNewSessions { .. } => "new_sessions_per_second",
         }
     }
 
@@ -105,7 +105,7 @@ impl AddressLimitError {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if let Self::TooManyNew { retry_after } = self {
+        if let Self::TooManyNewSessions { retry_after } = self {
             headers.insert(RETRY_AFTER, (retry_after.as_secs() + 1).into());
         }
         response
@@ -118,10 +118,11 @@ mod tests {
 
     #[test]
     fn the_response_says_when_to_come_back_if_that_is_known() {
-        let response = AddressLimitError::TooManyNew { retry_after: Duration::from_millis(1_200) }.response();
+        let response =
+            AddressLimitError::TooManyNewSessions { retry_after: Duration::from_millis(1_200) }.response();
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.body(), "too many new connections from this address\n");
-        assert!(!AddressLimitError::TooManyOpen.response().headers().contains_key("retry-after"));
+        assert!(!AddressLimitError::TooManySessions.response().headers().contains_key("retry-after"));
     }
 }

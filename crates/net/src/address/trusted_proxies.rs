@@ -106,7 +106,7 @@ impl TrustedProxies {
             return Some(self.resolve(peer, &request.headers));
         }
         if !is_client && is_private(peer) && has_forwarded_header(&request.headers) {
-            warn_of_undeclared_proxy(peer);
+            warn_about_undeclared_proxy(peer);
         }
         Some(ClientAddress::new(peer))
     }
@@ -121,17 +121,21 @@ impl TrustedProxies {
     /// Reads the header of a request that a trusted proxy has forwarded.
     fn resolve(&self, proxy: IpAddr, headers: &HeaderMap) -> ClientAddress {
         match self.header.unwrap_or_default() {
-            ForwardedHeader::XForwardedFor => {
-                self.walk(proxy, lines(headers, &X_FORWARDED_FOR).flat_map(forwarded::x_forwarded_for))
-            }
+            ForwardedHeader::XForwardedFor => self
+                .client_before(proxy, lines(headers, &X_FORWARDED_FOR).flat_map(forwarded::x_forwarded_for)),
             ForwardedHeader::Forwarded => {
-                self.walk(proxy, lines(headers, &FORWARDED).flat_map(forwarded::forwarded))
+                self.client_before(proxy, lines(headers, &FORWARDED).flat_map(forwarded::forwarded))
             }
             ForwardedHeader::None => ClientAddress::of_proxy(proxy),
         }
     }
 
-    fn walk(&self, mut proxy: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> ClientAddress {
+    /// Returns the first of the entries, from the newest to the oldest, that is not a trusted proxy.
+    fn client_before(
+        &self,
+        mut proxy: IpAddr,
+        entries: impl Iterator<Item = Option<IpAddr>>,
+    ) -> ClientAddress {
         for entry in entries.take(MAX_ENTRIES) {
             match entry {
                 Some(ip) if self.contains(ip) => proxy = ip,
@@ -153,7 +157,7 @@ fn has_forwarded_header(headers: &HeaderMap) -> bool {
 }
 
 /// Says once that there seems to be a proxy that the program does not trust. All its clients then have one address.
-fn warn_of_undeclared_proxy(peer: IpAddr) {
+fn warn_about_undeclared_proxy(peer: IpAddr) {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
     if !HAS_WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(

@@ -91,7 +91,7 @@ impl Listener {
         self
     }
 
-    /// Sets the limit on the connections of one address, [`AddressLimits::max_connections`], and the proxies, which it
+    /// Sets the limit on the connections of one address, [`AddressLimits::max_http_connections`], and the proxies, which it
     /// does not hold for. With the [PROXY protocol](Self::proxy_protocol) it holds for the address in the header.
     /// Default: the limit of `AddressLimits::default()`, and no proxies.
     #[must_use]
@@ -378,7 +378,8 @@ mod tests {
 
     #[tokio::test]
     async fn connections_of_one_address_over_the_limit_are_closed_and_upgraded_ones_do_not_count() {
-        let limits = AddressLimits { max_connections: 2, include_private: true, ..AddressLimits::default() };
+        let limits =
+            AddressLimits { max_http_connections: 2, include_private: true, ..AddressLimits::default() };
         let (address, mut upgraded) = serve_with(HttpLimits::default(), |listener| {
             listener.address_limits(&limits, TrustedProxies::default())
         })
@@ -419,7 +420,7 @@ mod tests {
             (proxy, response)
         }
 
-        let limits = AddressLimits { max_connections: 2, ..AddressLimits::default() };
+        let limits = AddressLimits { max_http_connections: 2, ..AddressLimits::default() };
         let proxies = TrustedProxies::new(["127.0.0.1"]).unwrap();
         let (address, _upgraded) = serve_with(HttpLimits::default(), |listener| {
             listener.proxy_protocol(proxies.clone()).address_limits(&limits, proxies)

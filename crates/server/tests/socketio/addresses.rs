@@ -64,7 +64,7 @@ async fn clients_in_no_namespace_are_limited_for_each_address() {
 
 #[tokio::test]
 async fn in_an_axum_server_a_layer_passes_the_address_on() {
-    let (builder, mut program) = behind_proxy(AddressLimits { max_open: 1, ..AddressLimits::default() });
+    let (builder, mut program) = behind_proxy(AddressLimits { max_sessions: 1, ..AddressLimits::default() });
     let io: Server = builder.build();
     io.on_connection(async |socket: Socket, log: State<Log>| {
         log.say(socket.handshake().address().expect("it is known"));

@@ -22,32 +22,34 @@ fn request(ip: &str) -> Parts {
 
 #[test]
 fn an_address_has_at_most_max_open_sessions() {
-    let limiter = limiter(AddressLimits { max_open: 2, ..AddressLimits::default() });
+    let limiter = limiter(AddressLimits { max_sessions: 2, ..AddressLimits::default() });
     let admit = |network| limiter.try_admit(network, None, false, at(0));
     let first = admit(1).unwrap();
     let _second = admit(1).unwrap();
-    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManyOpen);
+    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManySessions);
     let _other = admit(2).unwrap();
     drop(first);
     let third = admit(1).unwrap().unwrap();
-    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManyOpen);
+    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManySessions);
     third.release();
     third.release();
     let _fourth = admit(1).unwrap();
     drop(third);
-    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManyOpen);
+    assert_eq!(admit(1).unwrap_err(), AddressLimitError::TooManySessions);
 }
 
 #[test]
 fn new_sessions_are_limited_to_a_burst_and_a_rate() {
-    let limiter = limiter(AddressLimits { new_per_second: 10, burst: 3, ..AddressLimits::default() });
+    let limiter =
+        limiter(AddressLimits { new_sessions_per_second: 10, burst: 3, ..AddressLimits::default() });
     let open = |network, millis| {
         limiter
             .try_admit(network, None, false, at(millis))
             .map(|permit| permit.unwrap().release_at(at(millis)))
     };
     let admit = |millis| open(1, millis);
-    let retry_after = |millis| AddressLimitError::TooManyNew { retry_after: Duration::from_millis(millis) };
+    let retry_after =
+        |millis| AddressLimitError::TooManyNewSessions { retry_after: Duration::from_millis(millis) };
     assert_eq!([admit(0), admit(0), admit(0)], [Ok(()); 3]);
     assert_eq!(admit(0), Err(retry_after(100)));
     // A refused client does not wait longer because it has tried again.
@@ -61,12 +63,12 @@ fn new_sessions_are_limited_to_a_burst_and_a_rate() {
 #[test]
 fn the_largest_number_means_no_limit() {
     let none = AddressLimits {
-        max_open: usize::MAX,
-        new_per_second: u32::MAX,
+        max_sessions: usize::MAX,
+        new_sessions_per_second: u32::MAX,
         burst: u32::MAX,
         max_unauthenticated: usize::MAX,
         max_unauthenticated_per_connection: usize::MAX,
-        max_connections: usize::MAX,
+        max_http_connections: usize::MAX,
         include_private: true,
     };
     let limiter = limiter(none);
@@ -151,16 +153,16 @@ fn what_the_sessions_of_one_address_keep_is_limited() {
 
 #[test]
 fn the_log_names_the_limit() {
-    let limits = AddressLimits { max_open: 1, max_connections: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { max_sessions: 1, max_http_connections: 1, ..AddressLimits::default() };
     let connections = ConnectionLimiter::new(&limits, TrustedProxies::default());
-    let error = AddressLimitError::TooManyOpen;
-    assert_eq!(error.limit(limiter(limits).open_limit), "max_open");
-    assert_eq!(error.limit(connections.limiter.open_limit), "max_connections");
+    let error = AddressLimitError::TooManySessions;
+    assert_eq!(error.limit(limiter(limits).open_limit), "max_sessions");
+    assert_eq!(error.limit(connections.limiter.open_limit), "max_http_connections");
 }
 
 #[test]
 fn private_addresses_proxies_and_unknown_ones_are_not_limited() {
-    let limits = AddressLimits { max_open: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { max_sessions: 1, ..AddressLimits::default() };
     let unknown = http::Request::new(()).into_parts().0;
     let mut proxy = request("203.0.113.1");
     proxy.extensions.insert(ClientAddress::of_proxy("203.0.113.1".parse().unwrap()));
@@ -177,7 +179,7 @@ fn private_addresses_proxies_and_unknown_ones_are_not_limited() {
 
 #[test]
 fn ipv6_addresses_of_one_network_are_one_client() {
-    let limiter = limiter(AddressLimits { max_open: 1, ..AddressLimits::default() });
+    let limiter = limiter(AddressLimits { max_sessions: 1, ..AddressLimits::default() });
     let _first = limiter.admit(&request("2001:db8::1"), false).unwrap();
     assert!(limiter.admit(&request("2001:db8::2"), false).is_err());
     assert!(limiter.admit(&request("2001:db8:0:1::1"), false).is_ok());
@@ -185,7 +187,7 @@ fn ipv6_addresses_of_one_network_are_one_client() {
 
 #[test]
 fn addresses_with_nothing_open_are_forgotten() {
-    let limiter = limiter(AddressLimits { new_per_second: 1, ..AddressLimits::default() });
+    let limiter = limiter(AddressLimits { new_sessions_per_second: 1, ..AddressLimits::default() });
     let admit = |network, now| limiter.try_admit(network, None, true, now).unwrap().unwrap();
     let held: Vec<_> = (0..100).map(|network| admit(network, at(0))).collect();
     for network in 100..10_000 {
@@ -209,7 +211,7 @@ fn addresses_with_nothing_open_are_forgotten() {
 
 #[test]
 fn a_full_table_admits_further_addresses_without_a_limit() {
-    let limits = AddressLimits { new_per_second: 1, max_open: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { new_sessions_per_second: 1, max_sessions: 1, ..AddressLimits::default() };
     let limiter = AddressLimiter { max_networks_per_shard: 8, ..limiter(limits) };
     for network in 0..10_000 {
         limiter.try_admit(network, None, false, at(0)).unwrap().unwrap().release_at(at(0));
@@ -227,7 +229,7 @@ fn a_full_table_admits_further_addresses_without_a_limit() {
 
 #[test]
 fn a_table_full_of_open_sessions_is_searched_once_in_an_interval() {
-    let limits = AddressLimits { new_per_second: 1, ..AddressLimits::default() };
+    let limits = AddressLimits { new_sessions_per_second: 1, ..AddressLimits::default() };
     let limiter = AddressLimiter { max_networks_per_shard: 8, ..limiter(limits) };
     let admit_many = |first: u128, now| {
         let networks = first..first + 1_000;
