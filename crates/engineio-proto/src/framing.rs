@@ -44,6 +44,9 @@ pub(crate) const MAX_FRAMING_HEADER_LEN: usize = MAX_HEADER_LEN;
 const LENGTH_DELIMITED_HEADER_LEN: usize = 1 + LENGTH_BYTES;
 const LENGTH_BYTES: usize = 5;
 
+/// A bit beside the kind in such a header: the transport must not compress the packet.
+const UNCOMPRESSED: u8 = 0b10;
+
 impl Framing {
     /// Returns the form in which a server of revision 4 buffers packets for this transport. `base64` tells whether the
     /// client wants binary data as base64, which long-polling always uses. For either revision, see
@@ -60,7 +63,7 @@ impl Framing {
     /// Appends a packet to `out`.
     pub fn write_packet(self, packet: &Packet<'_>, out: &mut Vec<u8>) {
         if let Packet::Binary(data) = packet {
-            return self.write(DataKind::Binary, data, out);
+            return self.write(DataKind::Binary, data, true, out);
         }
         out.extend_from_slice(&self.header(DataKind::Text, packet.encoded_len()));
         packet.encode_into(out);
@@ -84,13 +87,18 @@ impl Framing {
         self.header(kind, length).len() + length
     }
 
-    pub(crate) fn write(self, kind: DataKind, data: &[u8], out: &mut Vec<u8>) {
+    /// Appends data of this kind to `out`. `compress` tells whether the transport may compress it.
+    pub(crate) fn write(self, kind: DataKind, data: &[u8], compress: bool, out: &mut Vec<u8>) {
         if let Some(prefix) = self.base64_prefix(kind) {
             out.extend_from_slice(&self.header(kind, prefix.len() + base64_len(data.len())));
             out.extend_from_slice(prefix.as_bytes());
             return encode_base64(data, out);
         }
-        out.extend_from_slice(&self.header(kind, data.len()));
+        let mut header = self.header(kind, data.len());
+        if !compress {
+            header.set_uncompressed();
+        }
+        out.extend_from_slice(&header);
         append(out, data);
     }
 
@@ -150,6 +158,15 @@ fn typed_header(length: usize) -> Header {
     Header::Typed { bytes, length: frame.len() as u8 + 1 }
 }
 
+impl Header {
+    /// Records that the transport must not compress the packet. Only packets that wait for their transport need it.
+    pub(crate) fn set_uncompressed(&mut self) {
+        if let Self::LengthDelimited([kind, ..]) = self {
+            *kind |= UNCOMPRESSED;
+        }
+    }
+}
+
 /// The header of one packet.
 pub(crate) enum Header {
     WebSocket(EncodedHeader),
@@ -184,17 +201,62 @@ impl<'a> LengthDelimitedPackets<'a> {
         Self(bytes)
     }
 
+    /// Returns whether the transport may compress at least one of the packets.
+    #[must_use]
+    pub fn allow_compression(&self) -> bool {
+        self.clone().with_headers().any(|(header, _)| header.compress)
+    }
+
     /// Returns the packets. Text includes its type character. Iteration ends at the first incomplete packet.
     pub(crate) fn iter(self) -> impl Iterator<Item = (DataKind, &'a [u8])> {
+        self.with_headers().map(|(header, data)| (header.kind, data))
+    }
+
+    fn with_headers(self) -> impl Iterator<Item = (PacketHeader, &'a [u8])> {
         let Self(mut bytes) = self;
         std::iter::from_fn(move || {
             let (header, rest) = bytes.split_first_chunk::<LENGTH_DELIMITED_HEADER_LEN>()?;
-            let (kind, length) = read_header(header);
-            let (data, rest) = rest.split_at_checked(length)?;
+            let header = PacketHeader::read(header);
+            let (data, rest) = rest.split_at_checked(header.length)?;
             bytes = rest;
-            Some((kind, data))
+            Some((header, data))
         })
     }
+}
+
+/// A [`Framing::LengthDelimited`] header.
+#[derive(Debug, Clone, Copy)]
+struct PacketHeader {
+    kind: DataKind,
+    /// Whether the transport may compress the packet.
+    compress: bool,
+    length: usize,
+}
+
+impl PacketHeader {
+    fn read(header: &[u8; LENGTH_DELIMITED_HEADER_LEN]) -> Self {
+        let [flags, length @ ..] = header;
+        let is_binary = flags & !UNCOMPRESSED == DataKind::Binary as u8;
+        let mut bytes = [0; size_of::<u64>()];
+        bytes[..LENGTH_BYTES].copy_from_slice(length);
+        Self {
+            kind: if is_binary { DataKind::Binary } else { DataKind::Text },
+            compress: flags & UNCOMPRESSED == 0,
+            // A length that does not fit a `usize` is longer than any data that can follow.
+            length: usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// The WebSocket message that carries a packet, see [`Reframer::next_packet`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReframedPacket<'a> {
+    /// The opcode.
+    pub opcode: Opcode,
+    /// The content.
+    pub payload: Cow<'a, [u8]>,
+    /// Whether the transport may compress the message.
+    pub compress: bool,
 }
 
 /// Converts packets from [`Framing::LengthDelimited`] to another framing. Their data is not copied, unless it becomes
@@ -203,7 +265,7 @@ impl<'a> LengthDelimitedPackets<'a> {
 pub struct Reframer {
     framing: Framing,
     /// The last header of the previous piece, if its data has not come yet.
-    header: Option<(DataKind, usize)>,
+    header: Option<PacketHeader>,
 }
 
 impl Reframer {
@@ -217,10 +279,10 @@ impl Reframer {
     /// comes with the header, and the second argument is empty. A piece must end between two packets, or between the
     /// header and the data of a packet. Any other incomplete packet is dropped.
     pub fn reframe<'b>(&mut self, mut piece: &'b [u8], mut packet: impl FnMut(&[u8], &'b [u8])) {
-        while let Some((kind, data)) = self.read(&mut piece) {
+        while let Some((PacketHeader { kind, .. }, data)) = self.read(&mut piece) {
             if self.framing.base64_prefix(kind).is_some() {
                 let mut encoded = Vec::with_capacity(self.framing.framed_len(kind, data.len()));
-                self.framing.write(kind, data, &mut encoded);
+                self.framing.write(kind, data, true, &mut encoded);
                 packet(&encoded, &data[..0]);
             } else {
                 packet(&self.framing.header(kind, data.len()), data);
@@ -228,39 +290,32 @@ impl Reframer {
         }
     }
 
-    /// Removes the next packet from the front of `piece`. Returns the opcode and the content of the WebSocket message
-    /// that carries it in this framing. The content is copied only if it becomes base64 or gets a type byte. Returns
+    /// Removes the next packet from the front of `piece`. Returns the WebSocket message that carries it in this framing.
+    /// The content is copied only if it becomes base64 or gets a type byte. Returns
     /// `None` at the end of the piece. The rules for pieces are those of [`reframe`](Self::reframe).
-    pub fn next_packet<'b>(&mut self, piece: &mut &'b [u8]) -> Option<(Opcode, Cow<'b, [u8]>)> {
-        self.read(piece).map(|(kind, data)| self.framing.message(kind, data))
+    pub fn next_packet<'b>(&mut self, piece: &mut &'b [u8]) -> Option<ReframedPacket<'b>> {
+        let (PacketHeader { kind, compress, .. }, data) = self.read(piece)?;
+        let (opcode, payload) = self.framing.message(kind, data);
+        Some(ReframedPacket { opcode, payload, compress })
     }
 
-    fn read<'b>(&mut self, piece: &mut &'b [u8]) -> Option<(DataKind, &'b [u8])> {
-        let (kind, length) = match self.header.take() {
+    fn read<'b>(&mut self, piece: &mut &'b [u8]) -> Option<(PacketHeader, &'b [u8])> {
+        let header = match self.header.take() {
             Some(header) => header,
             None => {
                 let (header, rest) = piece.split_first_chunk::<LENGTH_DELIMITED_HEADER_LEN>()?;
                 *piece = rest;
-                read_header(header)
+                PacketHeader::read(header)
             }
         };
-        if piece.is_empty() && length > 0 {
-            self.header = Some((kind, length));
+        if piece.is_empty() && header.length > 0 {
+            self.header = Some(header);
             return None;
         }
-        let (data, rest) = piece.split_at_checked(length)?;
+        let (data, rest) = piece.split_at_checked(header.length)?;
         *piece = rest;
-        Some((kind, data))
+        Some((header, data))
     }
-}
-
-fn read_header(header: &[u8; LENGTH_DELIMITED_HEADER_LEN]) -> (DataKind, usize) {
-    let [kind, length @ ..] = header;
-    let kind = if *kind == DataKind::Binary as u8 { DataKind::Binary } else { DataKind::Text };
-    let mut bytes = [0; size_of::<u64>()];
-    bytes[..LENGTH_BYTES].copy_from_slice(length);
-    // A length that does not fit a `usize` is longer than any data that can follow.
-    (kind, usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -368,9 +423,11 @@ mod tests {
                 let mut out = Vec::new();
                 let mut reframer = Reframer::new(framing);
                 for mut piece in pieces {
-                    while let Some((opcode, message)) = reframer.next_packet(&mut piece) {
-                        out.extend_from_slice(&FrameHeader::unfragmented(opcode, message.len()).encode());
-                        out.extend_from_slice(&message);
+                    while let Some(message) = reframer.next_packet(&mut piece) {
+                        let ReframedPacket { opcode, payload, compress } = message;
+                        out.extend_from_slice(&FrameHeader::unfragmented(opcode, payload.len()).encode());
+                        out.extend_from_slice(&payload);
+                        assert!(compress);
                     }
                     assert!(piece.is_empty());
                 }

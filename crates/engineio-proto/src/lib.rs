@@ -29,7 +29,7 @@ pub mod server;
 mod wire_format;
 
 pub use error::{CloseReason, RequestError};
-pub use framing::{Framing, LengthDelimitedPackets, Reframer};
+pub use framing::{Framing, LengthDelimitedPackets, ReframedPacket, Reframer};
 pub use handshake::{Handshake, HandshakeError, Transport, handshake_json, open_packet};
 pub use id::{Base64Id, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};

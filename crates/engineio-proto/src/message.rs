@@ -104,7 +104,7 @@ impl MessageEncoder {
         // The packet type is the same in every framing.
         self.packet_start -= 1;
         self.text[self.packet_start] = MESSAGE;
-        EncodedMessage { encoder: self }
+        EncodedMessage { encoder: self, compress: true }
     }
 }
 
@@ -139,9 +139,16 @@ impl AttachmentEncoder {
 #[derive(Debug)]
 pub struct EncodedMessage<'a> {
     encoder: &'a mut MessageEncoder,
+    compress: bool,
 }
 
 impl EncodedMessage<'_> {
+    /// Sets whether a transport that compresses may compress the message. Default true.
+    #[must_use]
+    pub fn with_compression(self, compress: bool) -> Self {
+        Self { compress, ..self }
+    }
+
     /// Returns the text, without the type character of Engine.IO.
     ///
     /// # Panics
@@ -176,7 +183,10 @@ impl EncodedMessage<'_> {
     /// text goes into the headroom, so the text is not copied.
     pub fn write(self, framing: Framing, mut part: impl FnMut(&[u8])) {
         let MessageEncoder { text, packet_start: start, attachments, .. } = self.encoder;
-        let header = framing.header(DataKind::Text, text.len() - *start);
+        let mut header = framing.header(DataKind::Text, text.len() - *start);
+        if !self.compress {
+            header.set_uncompressed();
+        }
         *start -= header.len();
         text[*start..*start + header.len()].copy_from_slice(&header);
         part(&text[*start..]);
@@ -184,13 +194,17 @@ impl EncodedMessage<'_> {
             let mut encoded = Vec::new();
             for data in attachments.iter() {
                 encoded.clear();
-                framing.write(DataKind::Binary, data, &mut encoded);
+                framing.write(DataKind::Binary, data, self.compress, &mut encoded);
                 part(&encoded);
             }
             return;
         }
         for data in attachments.iter() {
-            part(&framing.header(DataKind::Binary, data.len()));
+            let mut header = framing.header(DataKind::Binary, data.len());
+            if !self.compress {
+                header.set_uncompressed();
+            }
+            part(&header);
             part(data);
         }
     }
@@ -203,6 +217,7 @@ impl EncodedMessage<'_> {
             self.packet(),
             body - start,
             self.attachments().map(Bytes::copy_from_slice).collect(),
+            self.compress,
         )
     }
 
@@ -225,6 +240,8 @@ struct Shared {
     packet_start: usize,
     body_start: usize,
     attachments: Box<[Bytes]>,
+    /// Whether a transport that compresses may compress the message.
+    compress: bool,
     /// The message in the framings that differ from `text`. Each is made when the first receiver needs it.
     websocket: OnceLock<Bytes>,
     length_delimited: OnceLock<Bytes>,
@@ -241,7 +258,7 @@ struct RareFramings {
 
 impl SharedMessage {
     /// Copies `packet` into shared memory. `body` is the offset of the body in `packet`.
-    fn new(packet: &[u8], body: usize, attachments: Box<[Bytes]>) -> Self {
+    fn new(packet: &[u8], body: usize, attachments: Box<[Bytes]>, compress: bool) -> Self {
         let header = Framing::WebSocket.header(DataKind::Text, packet.len());
         let mut text = Vec::with_capacity(header.len() + packet.len());
         text.extend_from_slice(&header);
@@ -251,6 +268,7 @@ impl SharedMessage {
             packet_start: header.len(),
             body_start: header.len() + body,
             attachments,
+            compress,
             websocket: OnceLock::new(),
             length_delimited: OnceLock::new(),
             rare: OnceLock::new(),
@@ -279,9 +297,9 @@ impl SharedMessage {
     /// Returns the same message with its body replaced by `body`.
     #[must_use]
     pub fn with_body(&self, body: &str) -> Self {
-        let Shared { text, packet_start: packet, body_start: start, attachments, .. } = &*self.0;
+        let Shared { text, packet_start: packet, body_start: start, attachments, compress, .. } = &*self.0;
         let packet = [&text[*packet..*start], body.as_bytes()].concat();
-        Self::new(&packet, packet.len() - body.len(), attachments.clone())
+        Self::new(&packet, packet.len() - body.len(), attachments.clone(), *compress)
     }
 
     /// Returns the message in this framing. Each framing is made at most once.
@@ -300,12 +318,18 @@ impl SharedMessage {
         framed.get_or_init(|| self.frame(framing))
     }
 
+    /// Returns whether a transport that compresses may compress the message.
+    #[must_use]
+    pub fn allows_compression(&self) -> bool {
+        self.0.compress
+    }
+
     fn frame(&self, framing: Framing) -> Bytes {
-        let Shared { text, packet_start: packet, attachments, .. } = &*self.0;
+        let Shared { text, packet_start: packet, attachments, compress, .. } = &*self.0;
         let mut framed = Vec::new();
-        framing.write(DataKind::Text, &text[*packet..], &mut framed);
+        framing.write(DataKind::Text, &text[*packet..], *compress, &mut framed);
         for data in attachments {
-            framing.write(DataKind::Binary, data, &mut framed);
+            framing.write(DataKind::Binary, data, *compress, &mut framed);
         }
         framed.into()
     }
@@ -318,6 +342,7 @@ impl SharedMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::{LengthDelimitedPackets, Reframer};
 
     fn written(message: EncodedMessage<'_>, framing: Framing) -> Vec<u8> {
         let length = message.framed_len(framing);
@@ -411,6 +436,32 @@ mod tests {
             assert_eq!(shared.framed(framing), &written(encoded(&mut encoder), framing), "{framing:?}");
             assert_eq!(shared.framed(framing).as_ptr(), shared.clone().framed(framing).as_ptr());
         }
+    }
+
+    #[test]
+    fn a_message_that_must_not_be_compressed_says_so_while_it_waits() {
+        let mut encoder = MessageEncoder::new();
+        for compress in [true, false] {
+            let shared = encoded(&mut encoder).with_compression(compress).to_shared();
+            let waiting = written(encoded(&mut encoder).with_compression(compress), Framing::LengthDelimited);
+            assert_eq!(shared.framed(Framing::LengthDelimited), &waiting);
+            assert_eq!(LengthDelimitedPackets::new(&waiting).allow_compression(), compress);
+            assert_eq!(shared.with_body("[7]").allows_compression(), compress);
+            let mut reframer = Reframer::new(Framing::WebSocket);
+            let mut rest = &waiting[..];
+            let messages: Vec<_> = std::iter::from_fn(|| reframer.next_packet(&mut rest)).collect();
+            assert_eq!(messages.len(), 3);
+            assert!(messages.iter().all(|message| message.compress == compress));
+        }
+        let mixed = [
+            written(encoded(&mut encoder), Framing::LengthDelimited),
+            written(encoded(&mut encoder).with_compression(false), Framing::LengthDelimited),
+        ];
+        assert!(LengthDelimitedPackets::new(&mixed.concat()).allow_compression());
+        assert_eq!(
+            written(encoded(&mut encoder).with_compression(false), Framing::WebSocket),
+            written(encoded(&mut encoder), Framing::WebSocket)
+        );
     }
 
     #[test]

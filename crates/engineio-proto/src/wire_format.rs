@@ -34,6 +34,8 @@ pub struct ResponseBody {
     pub bytes: Vec<u8>,
     /// The content type of the response.
     pub content_type: ContentType,
+    /// Whether the response may be compressed: unless all its packets say that they must not be.
+    pub compress: bool,
 }
 
 /// The content type of the response to a GET.
@@ -133,6 +135,7 @@ impl WireFormat {
     /// Returns the body of the response to a GET.
     #[must_use]
     pub fn encode_response(&self, packets: LengthDelimitedPackets<'_>, length_hint: usize) -> ResponseBody {
+        let compress = packets.allow_compression();
         let mut bytes = Vec::with_capacity(length_hint);
         let form = match self.revision {
             Revision::V4 => {
@@ -146,13 +149,13 @@ impl WireFormat {
         };
         if let Some(index) = &self.jsonp {
             let bytes = jsonp::encode_response(index, &String::from_utf8_lossy(&bytes));
-            return ResponseBody { bytes, content_type: ContentType::Script };
+            return ResponseBody { bytes, content_type: ContentType::Script, compress };
         }
         let content_type = match form {
             PayloadForm::Text => ContentType::Text,
             PayloadForm::Binary => ContentType::Binary,
         };
-        ResponseBody { bytes, content_type }
+        ResponseBody { bytes, content_type, compress }
     }
 
     /// Returns the body of a response with these packets of the server itself.

@@ -62,8 +62,8 @@ pub(crate) fn encode_message(
 ) {
     let mut waiting = Vec::new();
     Framing::LengthDelimited.write_packet(packet, &mut waiting);
-    let (opcode, message) = Reframer::new(framing).next_packet(&mut &waiting[..]).expect("a packet");
-    ws_proto::encode_frame(opcode, &message, mask, wire);
+    let message = Reframer::new(framing).next_packet(&mut &waiting[..]).expect("a packet");
+    ws_proto::encode_frame(message.opcode, &message.payload, mask, wire);
 }
 
 /// Returns the packet in an event. `None` if the event ends the connection.

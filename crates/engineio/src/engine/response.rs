@@ -23,9 +23,10 @@ impl<A: Application> Engine<A> {
         body: ResponseBody,
         encoding: Option<Encoding>,
     ) -> Response<Full<Bytes>> {
-        let ResponseBody { mut bytes, content_type } = body;
+        let ResponseBody { mut bytes, content_type, compress } = body;
         let mut content_encoding = None;
         if let (Some(options), Some(encoding)) = (&self.0.options.http_compression, encoding)
+            && compress
             && bytes.len() >= options.threshold
             && let Some(compressed) =
                 encoding.compress(&bytes, options.level, &self.0.compression_capacity).await

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use engineio_proto::{Framing, Reframer};
+use engineio_proto::{Framing, ReframedPacket, Reframer};
 use net::{Outbox, WireBytes, WriteQueue};
 use ws_proto::{DeflateAgreement, Deflater, FrameHeader, Opcode};
 
@@ -85,13 +85,15 @@ impl CompressedOutput {
             let piece = front.as_slice();
             let mut rest = piece;
             // A piece holds whole packets, or ends after a header. So without a packet, it is used up.
-            let Some((opcode, message)) = self.reframer.next_packet(&mut rest) else {
+            let Some(ReframedPacket { opcode, payload: message, compress: allowed }) =
+                self.reframer.next_packet(&mut rest)
+            else {
                 let used = piece.len();
                 self.packets.consume(used);
                 continue;
             };
             let used = piece.len() - rest.len();
-            let compresses = compress && message.len() <= MAX_COMPRESSED_MESSAGE;
+            let compresses = compress && allowed && message.len() <= MAX_COMPRESSED_MESSAGE;
             if compresses && self.deflater.compress(&message, &mut compressed) {
                 push(frames, opcode, true, WireBytes::Slice(&compressed));
             } else {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use engineio_proto::MessageEncoder;
 use flate2::read::{GzDecoder, ZlibDecoder};
 use tidewire_engineio::{CloseReason, HttpCompression, Options};
 use tokio::io::AsyncReadExt;
@@ -85,4 +86,20 @@ async fn a_client_that_leaves_while_its_response_is_compressed_ends_the_session(
     assert!(polling.as_mut().poll(&mut cx).is_pending(), "a long payload is compressed in pieces");
     drop(polling);
     opened.expect_end(CloseReason::TransportError).await;
+}
+
+#[tokio::test]
+async fn a_response_is_sent_as_it_is_if_none_of_its_packets_may_be_compressed() {
+    for (allowed, compressed) in [([false, false], false), ([false, true], true), ([true, false], true)] {
+        let mut server = Server::start(Options::default()).await;
+        let (client, opened) = server.open_polling().await;
+        for compress in allowed {
+            let mut encoder = MessageEncoder::new();
+            encoder.begin();
+            encoder.text().extend_from_slice("x".repeat(1_000).as_bytes());
+            opened.session.send(encoder.finish().with_compression(compress));
+        }
+        let (head, _) = response(client.request("GET", "Accept-Encoding: gzip\r\n", "").await).await;
+        assert_eq!(head.contains("\r\ncontent-encoding: gzip\r\n"), compressed, "{allowed:?}: {head}");
+    }
 }

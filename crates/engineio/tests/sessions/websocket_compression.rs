@@ -1,6 +1,6 @@
 //! WebSocket sessions with permessage-deflate, frame by frame.
 
-use engineio_proto::MessageEncoder;
+use engineio_proto::{EncodedMessage, MessageEncoder};
 use flate2::{Decompress, FlushDecompress};
 use tidewire_engineio::{DeflateOptions, Options};
 use tokio::net::TcpStream;
@@ -338,4 +338,36 @@ async fn a_closing_session_that_inflates_what_it_discards_lets_other_tasks_run()
     drop(client);
     server.expect_no_sessions().await;
     until(|| opened.polls() - before >= MESSAGES / 2).await;
+}
+
+#[tokio::test]
+async fn a_message_that_must_not_be_compressed_is_not_and_the_next_one_is() {
+    let mut server = Server::start(compressing()).await;
+    let (mut client, opened, _) = open(&mut server, OFFER).await;
+    let text = "x".repeat(2_000);
+    let mut encoder = MessageEncoder::new();
+    let mut encode = |compress, send: &dyn Fn(EncodedMessage<'_>)| {
+        encoder.begin();
+        encoder.text().extend_from_slice(text.as_bytes());
+        encoder.text_and_attachments().1.push(&[7; 2_000]);
+        send(encoder.finish().with_compression(compress));
+    };
+    encode(false, &|message| opened.session.send(message));
+    encode(true, &|message| opened.session.send(message));
+    encode(false, &|message| {
+        if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
+            waker.wake();
+        }
+    });
+    encode(true, &|message| {
+        if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
+            waker.wake();
+        }
+    });
+    for _ in 0..2 {
+        assert_eq!(next_message(&mut client).await, (false, format!("4{text}")));
+        assert_eq!(next_frame(&mut client).await, (BINARY, vec![7; 2_000]));
+        assert_eq!(next_message(&mut client).await, (true, format!("4{text}")));
+        assert_eq!(next_frame(&mut client).await.0, COMPRESSED_BINARY);
+    }
 }
