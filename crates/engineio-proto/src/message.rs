@@ -247,6 +247,8 @@ struct Shared {
     length_delimited: OnceLock<Bytes>,
     /// The framings that few clients use. They are stored apart, so that other messages pay for one pointer.
     rare: OnceLock<Box<RareFramings>>,
+    /// The same framings with a guard. They are made only for receivers that are behind.
+    guarded: OnceLock<Box<GuardedFramings>>,
 }
 
 #[derive(Debug, Default)]
@@ -254,6 +256,29 @@ struct RareFramings {
     websocket_base64: OnceLock<Bytes>,
     websocket_revision3: OnceLock<Bytes>,
     websocket_revision3_base64: OnceLock<Bytes>,
+}
+
+/// The memory of the framings of a message. Each has a guard, which is dropped with the last reference to it.
+#[derive(Debug, Default)]
+struct GuardedFramings {
+    text: OnceLock<Bytes>,
+    websocket: OnceLock<Bytes>,
+    websocket_base64: OnceLock<Bytes>,
+    websocket_revision3: OnceLock<Bytes>,
+    websocket_revision3_base64: OnceLock<Bytes>,
+    length_delimited: OnceLock<Bytes>,
+}
+
+/// Bytes and what is dropped with them.
+struct Guarded<G> {
+    bytes: Bytes,
+    _guard: G,
+}
+
+impl<G> AsRef<[u8]> for Guarded<G> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl SharedMessage {
@@ -272,6 +297,7 @@ impl SharedMessage {
             websocket: OnceLock::new(),
             length_delimited: OnceLock::new(),
             rare: OnceLock::new(),
+            guarded: OnceLock::new(),
         }))
     }
 
@@ -316,6 +342,30 @@ impl SharedMessage {
             Framing::WebSocketRevision3Base64 => &rare().websocket_revision3_base64,
         };
         framed.get_or_init(|| self.frame(framing))
+    }
+
+    /// Returns the same memory as [`framed`](Self::framed) together with a guard: what `guard` returns for the length of
+    /// the memory is dropped when no reference that this method returned is left. It is called at most once for each
+    /// memory.
+    #[must_use]
+    pub fn framed_with_guard<G>(&self, framing: Framing, guard: impl FnOnce(usize) -> G) -> &Bytes
+    where
+        G: Send + 'static,
+    {
+        let guarded = self.0.guarded.get_or_init(Box::default);
+        let slot = match framing {
+            Framing::LengthDelimited => &guarded.length_delimited,
+            _ if self.0.attachments.is_empty() => &guarded.text,
+            Framing::WebSocket => &guarded.websocket,
+            Framing::WebSocketBase64 => &guarded.websocket_base64,
+            Framing::WebSocketRevision3 => &guarded.websocket_revision3,
+            Framing::WebSocketRevision3Base64 => &guarded.websocket_revision3_base64,
+        };
+        slot.get_or_init(|| {
+            let bytes = self.framed(framing).clone();
+            let guard = guard(bytes.len());
+            Bytes::from_owner(Guarded { bytes, _guard: guard })
+        })
     }
 
     /// Returns whether a transport that compresses may compress the message.
@@ -436,6 +486,29 @@ mod tests {
             assert_eq!(shared.framed(framing), &written(encoded(&mut encoder), framing), "{framing:?}");
             assert_eq!(shared.framed(framing).as_ptr(), shared.clone().framed(framing).as_ptr());
         }
+    }
+
+    #[test]
+    fn the_guard_of_a_framing_is_dropped_with_the_last_reference_to_its_memory() {
+        let mut encoder = MessageEncoder::new();
+        let shared = encoded(&mut encoder).to_shared();
+        let guard = Arc::new(());
+        let guarded = |framing| {
+            let bytes = shared.framed_with_guard(framing, |length| {
+                assert_eq!(length, shared.framed(framing).len());
+                Arc::clone(&guard)
+            });
+            assert_eq!(bytes, shared.framed(framing));
+            bytes.clone()
+        };
+        let held = [Framing::WebSocket, Framing::WebSocket, Framing::LengthDelimited].map(guarded);
+        assert_eq!(Arc::strong_count(&guard), 1 + 2, "one for each memory");
+        let part = held[0].slice(1..);
+        drop(held);
+        drop(shared);
+        assert_eq!(Arc::strong_count(&guard), 1 + 1, "a slice keeps the memory");
+        drop(part);
+        assert_eq!(Arc::strong_count(&guard), 1);
     }
 
     #[test]

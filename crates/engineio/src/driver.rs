@@ -187,14 +187,14 @@ impl<A: Application> Driver<A> {
     /// the session is among the largest.
     #[inline]
     fn report_memory(&mut self, now: Time, cx: &mut Context<'_>) {
-        let mut bytes = self.transport.memory(self.guard.session.outbox());
+        let mut held = self.transport.memory(self.guard.session.outbox());
         // Also after the close: the program may still handle what has arrived.
-        bytes += self.dispatcher.handler.received_memory();
+        held.own += self.dispatcher.handler.received_memory();
         if let Some(candidate) = &self.candidate {
-            bytes += candidate.memory();
+            held = held + candidate.memory();
         }
         let budget = &self.guard.engine.options().memory_budget;
-        if !self.memory.report(budget, bytes, cx, Waker::wake) {
+        if !self.memory.report(budget, held, cx, Waker::wake) {
             self.end_over_budget(now, cx);
         }
     }

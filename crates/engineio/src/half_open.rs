@@ -96,6 +96,7 @@ mod tests {
                 Framing::LengthDelimited,
                 WireFormat::default(),
                 1,
+                net::MemoryBudget::new(0),
                 None,
             );
             self.registry.insert(session.clone());

@@ -3,8 +3,9 @@
 //! Hot path. A message for one session is framed in its encoder's memory. A message for many sessions is framed once
 //! for all of them.
 
+use bytes::Bytes;
 use engineio_proto::{EncodedMessage, Framing, Packet, SharedMessage};
-use net::{OutboxItem, WireBytes, WriteQueue};
+use net::{MemoryBudget, OutboxItem, WireBytes, WriteQueue};
 
 /// A message for this session only.
 pub(crate) struct EncodedItem<'a>(pub(crate) EncodedMessage<'a>);
@@ -20,15 +21,32 @@ impl OutboxItem<Framing> for EncodedItem<'_> {
 }
 
 /// A message that many sessions share.
-pub(crate) struct SharedItem<'a>(pub(crate) &'a SharedMessage);
+pub(crate) struct SharedItem<'a> {
+    pub(crate) message: &'a SharedMessage,
+    /// Where the memory counts if the session is behind, once for all sessions that hold it.
+    pub(crate) budget: &'a MemoryBudget,
+}
+
+impl<'a> SharedItem<'a> {
+    fn counted(&self, framing: Framing) -> &'a Bytes {
+        self.message.framed_with_guard(framing, |length| self.budget.share(length))
+    }
+}
 
 impl OutboxItem<Framing> for SharedItem<'_> {
     fn len(&self, framing: Framing) -> usize {
-        self.0.framed(framing).len()
+        self.message.framed(framing).len()
     }
 
     fn push(self, framing: Framing, queue: &mut WriteQueue) {
-        queue.push(WireBytes::Shared(self.0.framed(framing)));
+        queue.push(WireBytes::Shared(self.message.framed(framing)));
+    }
+
+    fn push_to_long_queue(self, framing: Framing, queue: &mut WriteQueue) {
+        if self.len(framing) <= WriteQueue::ALWAYS_COPIED {
+            return self.push(framing, queue);
+        }
+        queue.push(WireBytes::Shared(self.counted(framing)));
     }
 }
 

@@ -217,6 +217,7 @@ mod tests {
                 framing,
                 WireFormat::default(),
                 1,
+                net::MemoryBudget::new(0),
                 None,
             )
         };

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::{
     CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport, WireFormat,
 };
-use net::{AddressPermit, Outbox, OutboxItem, PushError};
+use net::{AddressPermit, MemoryBudget, Outbox, OutboxItem, PushError};
 
 use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
 pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard};
@@ -24,6 +24,8 @@ struct Shared {
     /// What the first request of the session has decided.
     format: WireFormat,
     outbox: Outbox<Framing>,
+    /// Where messages count that the session shares with others.
+    memory_budget: MemoryBudget,
     /// Commands of the HTTP side to the session's task. `None` once the task is gone.
     commands: Mutex<Option<Vec<Command>>>,
     /// What went wrong, if the session ends because of an error. The first description stays.
@@ -50,12 +52,14 @@ impl Session {
         framing: Framing,
         format: WireFormat,
         max_buffered: usize,
+        memory_budget: MemoryBudget,
         address_permit: Option<AddressPermit>,
     ) -> Self {
         Self(Arc::new(Shared {
             id,
             format,
             outbox: Outbox::with_framing(max_buffered, framing),
+            memory_budget,
             commands: Mutex::new(Some(Vec::new())),
             close_description: OnceLock::new(),
             has_active_post: AtomicBool::new(false),
@@ -115,7 +119,8 @@ impl Session {
     /// of queued bytes applies as for [`send`](Self::send).
     #[must_use = "the session's task sleeps until it is woken"]
     pub fn send_shared(&self, message: &SharedMessage) -> Option<Waker> {
-        self.0.outbox.push_or_overflow(SharedItem(message)).ok().flatten()
+        let item = SharedItem { message, budget: &self.0.memory_budget };
+        self.0.outbox.push_or_overflow(item).ok().flatten()
     }
 
     /// Sends a text message. Behaves like [`send`](Self::send) at the limit and after the end.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engineio_proto::{CloseReason, Framing, Packet};
-use net::{Outbox, OutboxSignals};
+use net::{HeldMemory, Outbox, OutboxSignals};
 use tokio::sync::oneshot;
 use ws_proto::Time;
 
@@ -77,14 +77,14 @@ impl SessionTransport {
 
     /// Returns the memory that the transport holds for the client, and that waits for it in `outbox`, in bytes. A POST
     /// counts elsewhere, as long as its request waits for a response.
-    pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> usize {
+    pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> HeldMemory {
         match self {
             Self::Polling(polling) => polling.memory() + outbox.memory(),
             Self::WebSocket(websocket) if websocket.leaves_messages_in_outbox() => {
                 websocket.memory() + outbox.memory()
             }
             Self::WebSocket(websocket) => websocket.memory(),
-            Self::Closed => 0,
+            Self::Closed => HeldMemory::default(),
         }
     }
 

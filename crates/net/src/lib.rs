@@ -32,7 +32,9 @@ pub use self::io::{
     WriteQueue, now,
 };
 pub use log_rate_limit::LogRateLimit;
-pub use memory_budget::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, RetainedMemory};
+pub use memory_budget::{
+    HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, RetainedMemory, SharedMemory,
+};
 pub use tls::TlsError;
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};

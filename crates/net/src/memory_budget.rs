@@ -7,6 +7,7 @@ mod memory_limit;
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::ops::Add;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
@@ -15,7 +16,7 @@ use crate::log_rate_limit::LogRateLimit;
 
 /// A connection counts from its first report of at least this many bytes. They are about as many as a connection costs
 /// before it becomes a WebSocket, and `max_connections` limits them.
-const REGISTRATION_THRESHOLD: usize = 16 * 1024;
+pub(crate) const REGISTRATION_THRESHOLD: usize = 16 * 1024;
 
 /// When the budget is exceeded, connections end until one part in so many of it is free. Each search for the largest ones then
 /// pays for many reports, however small the connections are.
@@ -28,9 +29,13 @@ pub const MEMORY_BUDGET_EXCEEDED: &str = "memory budget exceeded";
 /// messages that wait for a handler or until the peer reads them, and the request heads that sessions keep. A handle;
 /// clones share the limit.
 ///
+/// A message that several connections share counts once. The other bytes count for the connection that holds them.
+///
 /// When the limit is exceeded, the connections that hold the most bytes end, one after the other, until a sixteenth of
 /// the limit is free. The log then has a warning. A connection that has never held 16 KiB is neither counted nor ended.
-/// One that has held as much counts until it holds nothing.
+/// One that has held as much counts until it holds nothing. Shared bytes that a connection holds weigh less than its own:
+/// as much less as all shared bytes are less than all bytes in use. So connections do not end for messages that are not
+/// the problem.
 ///
 /// ```
 /// use tidewire_net::MemoryBudget;
@@ -43,8 +48,10 @@ pub struct MemoryBudget(Arc<Shared>);
 
 struct Shared {
     limit: usize,
-    /// All counted bytes: of the registered connections, and retained ones.
+    /// All counted bytes: of the registered connections, retained and shared ones.
     used: AtomicUsize,
+    /// The bytes of messages that connections share.
+    shared: AtomicUsize,
     /// The bytes that sessions keep as long as they live.
     retained: AtomicUsize,
     registered: Mutex<Vec<Arc<Entry>>>,
@@ -53,8 +60,10 @@ struct Shared {
 
 /// A connection that holds many bytes, in the table.
 struct Entry {
-    shared: Arc<Shared>,
-    bytes: AtomicUsize,
+    budget: Arc<Shared>,
+    own: AtomicUsize,
+    /// The bytes of shared messages that the connection holds, too. They are also in [`Shared::shared`], once for all.
+    shared: AtomicUsize,
     /// The position in `registered`. Changes only under its lock.
     position: AtomicUsize,
     /// The connection must end.
@@ -69,6 +78,7 @@ impl MemoryBudget {
         Self(Arc::new(Shared {
             limit: bytes,
             used: AtomicUsize::new(0),
+            shared: AtomicUsize::new(0),
             retained: AtomicUsize::new(0),
             registered: Mutex::default(),
             log: LogRateLimit::new(),
@@ -108,6 +118,17 @@ impl MemoryBudget {
     }
 }
 
+impl MemoryBudget {
+    /// Counts `bytes` of a message that connections share, until the result is dropped. Each connection that holds the
+    /// message reports it as [`HeldMemory::shared`].
+    #[must_use]
+    pub fn share(&self, bytes: usize) -> SharedMemory {
+        self.0.shared.fetch_add(bytes, Ordering::Relaxed);
+        self.0.used.fetch_add(bytes, Ordering::Relaxed);
+        SharedMemory { budget: self.clone(), bytes }
+    }
+}
+
 impl fmt::Debug for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBudget").field("limit", &self.limit()).field("used", &self.used()).finish()
@@ -136,6 +157,54 @@ impl Drop for RetainedMemory {
     }
 }
 
+/// Bytes of a message that connections share. They count in a [`MemoryBudget`] until this is dropped.
+#[derive(Debug)]
+pub struct SharedMemory {
+    budget: MemoryBudget,
+    bytes: usize,
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        self.budget.0.shared.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a connection holds for its peer, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeldMemory {
+    /// Bytes that no other connection holds.
+    pub own: usize,
+    /// Bytes of messages that other connections may hold too, see [`MemoryBudget::share`].
+    pub shared: usize,
+}
+
+impl HeldMemory {
+    /// Returns the sum.
+    #[inline]
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.own + self.shared
+    }
+}
+
+impl From<usize> for HeldMemory {
+    #[inline]
+    fn from(own: usize) -> Self {
+        Self { own, shared: 0 }
+    }
+}
+
+impl Add for HeldMemory {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        Self { own: self.own + other.own, shared: self.shared + other.shared }
+    }
+}
+
 /// The part of a [`MemoryBudget`] that one connection uses. Dropping it returns the bytes.
 #[derive(Debug, Default)]
 pub struct MemoryUsage(Option<Arc<Entry>>);
@@ -151,25 +220,26 @@ impl MemoryUsage {
     pub fn report(
         &mut self,
         budget: &MemoryBudget,
-        bytes: usize,
+        held: HeldMemory,
         cx: &Context<'_>,
         wake: impl FnMut(Waker),
     ) -> bool {
-        if bytes < REGISTRATION_THRESHOLD && self.0.is_none() {
+        if held.total() < REGISTRATION_THRESHOLD && self.0.is_none() {
             return true;
         }
-        self.report_registered(budget, bytes, cx, wake)
+        self.report_registered(budget, held, cx, wake)
     }
 
-    /// Returns whether `bytes` differs enough from the last report that the connection should report again. For callers
+    /// Returns whether `held` differs enough from the last report that the connection should report again. For callers
     /// that can only ask another task to report.
     #[inline]
     #[must_use]
-    pub fn is_outdated(&self, bytes: usize) -> bool {
+    pub fn is_outdated(&self, held: HeldMemory) -> bool {
+        let bytes = held.total();
         match &self.0 {
             None => bytes >= REGISTRATION_THRESHOLD,
             Some(entry) => {
-                let reported = entry.bytes.load(Ordering::Relaxed);
+                let reported = entry.held().total();
                 bytes > reported + reported / 2 || bytes < reported / 2
             }
         }
@@ -179,11 +249,11 @@ impl MemoryUsage {
     fn report_registered(
         &mut self,
         budget: &MemoryBudget,
-        bytes: usize,
+        held: HeldMemory,
         cx: &Context<'_>,
         wake: impl FnMut(Waker),
     ) -> bool {
-        if bytes == 0 {
+        if held == HeldMemory::default() {
             self.unregister();
             return true;
         }
@@ -198,14 +268,14 @@ impl MemoryUsage {
         if entry.is_ending.load(Ordering::Acquire) {
             return false;
         }
-        let used = entry.set_bytes(bytes);
-        used <= entry.shared.limit || entry.shared.enforce(entry, wake)
+        let used = entry.set_held(held);
+        used <= entry.budget.limit || entry.budget.enforce(entry, wake)
     }
 
     fn unregister(&mut self) {
         if let Some(entry) = self.0.take() {
-            entry.set_bytes(0);
-            entry.shared.remove(&entry);
+            entry.set_held(HeldMemory::default());
+            entry.budget.remove(&entry);
         }
     }
 }
@@ -218,13 +288,14 @@ impl Drop for MemoryUsage {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("bytes", &self.bytes()).finish_non_exhaustive()
+        f.debug_struct("Entry").field("held", &self.held()).finish_non_exhaustive()
     }
 }
 
 impl Entry {
-    fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+    fn held(&self) -> HeldMemory {
+        let (own, shared) = (self.own.load(Ordering::Relaxed), self.shared.load(Ordering::Relaxed));
+        HeldMemory { own, shared }
     }
 
     fn is_ending(&self) -> bool {
@@ -232,13 +303,14 @@ impl Entry {
     }
 
     /// Returns the bytes that the whole process uses. Called only by the owner of the entry.
-    fn set_bytes(&self, bytes: usize) -> usize {
-        let before = self.bytes.swap(bytes, Ordering::Relaxed);
-        let used = &self.shared.used;
-        if bytes >= before {
-            used.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before)
+    fn set_held(&self, held: HeldMemory) -> usize {
+        self.shared.store(held.shared, Ordering::Relaxed);
+        let before = self.own.swap(held.own, Ordering::Relaxed);
+        let used = &self.budget.used;
+        if held.own >= before {
+            used.fetch_add(held.own - before, Ordering::Relaxed) + (held.own - before)
         } else {
-            used.fetch_sub(before - bytes, Ordering::Relaxed) - (before - bytes)
+            used.fetch_sub(before - held.own, Ordering::Relaxed) - (before - held.own)
         }
     }
 
@@ -258,8 +330,9 @@ impl Shared {
     fn register(self: &Arc<Self>, waker: &Waker) -> Arc<Entry> {
         let mut registered = self.registered();
         let entry = Arc::new(Entry {
-            shared: Arc::clone(self),
-            bytes: AtomicUsize::new(0),
+            budget: Arc::clone(self),
+            own: AtomicUsize::new(0),
+            shared: AtomicUsize::new(0),
             position: AtomicUsize::new(registered.len()),
             is_ending: AtomicBool::new(false),
             waker: Mutex::new(waker.clone()),
@@ -289,25 +362,33 @@ impl Shared {
         let (mut connections, mut largest) = (0_usize, 0);
         {
             let registered = self.registered();
-            // The bytes of connections that have been told to end will be free soon.
-            let ending: usize =
-                registered.iter().filter(|entry| entry.is_ending()).map(|entry| entry.bytes()).sum();
             let used = self.used.load(Ordering::Relaxed);
-            let mut remaining = used.saturating_sub(ending);
-            if remaining > self.limit {
-                let mut by_size: Vec<_> = registered
-                    .iter()
-                    .filter(|entry| !entry.is_ending())
-                    .map(|entry| (entry.bytes(), entry))
-                    .collect();
+            let shared = self.shared.load(Ordering::Relaxed).min(used);
+            // The bytes of connections that have been told to end will be free soon.
+            let (ending, staying): (Vec<_>, Vec<_>) = registered
+                .iter()
+                .map(|entry| (entry.held(), entry))
+                .partition(|(_, entry)| entry.is_ending());
+            let mut remaining = Remaining {
+                own: (used - shared).saturating_sub(ending.iter().map(|(held, _)| held.own).sum()),
+                shared,
+                held_shared: staying.iter().map(|(held, _)| held.shared).sum(),
+            };
+            if remaining.bytes() > self.limit {
+                let weight =
+                    |held: HeldMemory| held.own as u128 * used as u128 + held.shared as u128 * shared as u128;
+                let mut by_weight: Vec<_> =
+                    staying.into_iter().map(|(held, entry)| (weight(held), held, entry)).collect();
                 // Of two that are equal, the caller ends: it frees its memory at once.
-                by_size.sort_unstable_by_key(|(bytes, entry)| (Reverse(*bytes), !Arc::ptr_eq(entry, caller)));
-                largest = by_size.first().map_or(0, |(bytes, _)| *bytes);
-                for (bytes, entry) in by_size {
-                    if remaining <= self.limit - self.limit / FREED_DIVISOR {
+                by_weight.sort_unstable_by_key(|(weight, _, entry)| {
+                    (Reverse(*weight), !Arc::ptr_eq(entry, caller))
+                });
+                largest = by_weight.first().map_or(0, |(_, held, _)| held.total());
+                for (_, held, entry) in by_weight {
+                    if remaining.bytes() <= self.limit - self.limit / FREED_DIVISOR {
                         break;
                     }
-                    remaining = remaining.saturating_sub(bytes);
+                    remaining.subtract(held);
                     connections += 1;
                     let waker = entry.end();
                     // The caller learns it from the result.
@@ -316,9 +397,10 @@ impl Shared {
                     }
                 }
             }
-            // If the others do not end quickly enough, the caller must, so that the excess is limited.
-            if used > self.limit.saturating_add(self.limit / 4) && !caller.is_ending() {
-                largest = largest.max(caller.bytes());
+            // If the others do not end quickly enough, the caller must, so that the excess is limited. The caller did not
+            // make shared messages, so they do not count here.
+            if used - shared > self.limit.saturating_add(self.limit / 4) && !caller.is_ending() {
+                largest = largest.max(caller.held().total());
                 connections += 1;
                 let _ = caller.end();
             }
@@ -336,6 +418,26 @@ impl Shared {
         }
         wakers.into_iter().for_each(wake);
         !caller.is_ending()
+    }
+}
+
+/// What is left if some connections end.
+struct Remaining {
+    own: usize,
+    /// All shared bytes.
+    shared: usize,
+    /// The sum of the shared bytes that the other connections hold. Several may hold the same message.
+    held_shared: usize,
+}
+
+impl Remaining {
+    fn bytes(&self) -> usize {
+        self.own + self.shared.min(self.held_shared)
+    }
+
+    fn subtract(&mut self, held: HeldMemory) {
+        self.own = self.own.saturating_sub(held.own);
+        self.held_shared = self.held_shared.saturating_sub(held.shared);
     }
 }
 

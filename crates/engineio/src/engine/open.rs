@@ -243,6 +243,7 @@ impl<A: Application> Engine<A> {
             framing,
             format,
             self.0.options.max_write_buffer_size,
+            self.0.options.memory_budget.clone(),
             address,
         );
         // The token is taken before the registration, so `closed` waits for every session that `close` finds.

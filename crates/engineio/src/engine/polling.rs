@@ -93,7 +93,7 @@ impl<A: Application> Engine<A> {
         let handled = poll_fn(|cx| match Pin::new(&mut handled).poll(cx) {
             Poll::Ready(handled) => Poll::Ready(Some(handled)),
             // The packets wait for the handler.
-            Poll::Pending if memory.report(budget, held, cx, Waker::wake) => Poll::Pending,
+            Poll::Pending if memory.report(budget, held.into(), cx, Waker::wake) => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         });
         let Some(handled) = handled.await else {
@@ -138,7 +138,7 @@ async fn collect<B: Body<Error = BoxError>>(
                 Poll::Pending => break Poll::Pending,
             }
         };
-        if memory.report(budget, bytes.capacity(), cx, Waker::wake) {
+        if memory.report(budget, bytes.capacity().into(), cx, Waker::wake) {
             polled
         } else {
             Poll::Ready(Err(BodyError::TooMuchMemory))

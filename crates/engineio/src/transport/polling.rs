@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, PostPayload, WireFormat};
-use net::{Outbox, WriteQueue};
+use net::{HeldMemory, Outbox, WriteQueue};
 use tokio::sync::oneshot;
 use ws_proto::{PeerDeadline, Time};
 
@@ -80,7 +80,7 @@ impl Polling {
         Ok(())
     }
 
-    pub(super) fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> HeldMemory {
         self.queue.memory()
     }
 

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer, Revision};
 use net::{
-    DeadlineTimer, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd, Upgraded,
-    WebSocketStream, WireBytes, WriteQueue,
+    DeadlineTimer, HeldMemory, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd,
+    Upgraded, WebSocketStream, WireBytes, WriteQueue,
 };
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, Time};
 
@@ -165,8 +165,9 @@ impl WebSocket {
     }
 
     #[inline]
-    pub(crate) fn memory(&self) -> usize {
-        self.stream.memory() + self.compressed.as_ref().map_or(0, |compressed| compressed.memory())
+    pub(crate) fn memory(&self) -> HeldMemory {
+        let compressed = self.compressed.as_ref().map(|compressed| compressed.memory());
+        self.stream.memory() + compressed.unwrap_or_default()
     }
 
     /// Returns whether messages may wait in the outbox. Without compression, each turn moves all of them here.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use engineio_proto::{Framing, ReframedPacket, Reframer};
-use net::{Outbox, WireBytes, WriteQueue};
+use net::{HeldMemory, Outbox, WireBytes, WriteQueue};
 use ws_proto::{DeflateAgreement, Deflater, FrameHeader, Opcode};
 
 /// After about this many bytes, which take a few milliseconds, other tasks of the thread run.
@@ -43,7 +43,7 @@ impl CompressedOutput {
     }
 
     /// Returns the memory of the packets that are not in a frame yet.
-    pub(super) fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> HeldMemory {
         self.packets.memory()
     }
 

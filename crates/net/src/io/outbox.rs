@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::write_queue::{WireBytes, WriteQueue};
+use crate::memory_budget::{HeldMemory, REGISTRATION_THRESHOLD};
 
 /// While the transport accepts nothing, the driver is woken each time that the queue has grown by this many bytes. A
 /// power of two.
@@ -31,6 +32,15 @@ pub trait OutboxItem<F> {
 
     /// Adds the message to the queue in the form of the transport.
     fn push(self, framing: F, queue: &mut WriteQueue);
+
+    /// Adds the message to a queue that is so long that its connection counts in a [`MemoryBudget`](crate::MemoryBudget).
+    /// Default: [`push`](Self::push).
+    fn push_to_long_queue(self, framing: F, queue: &mut WriteQueue)
+    where
+        Self: Sized,
+    {
+        self.push(framing, queue);
+    }
 }
 
 impl OutboxItem<()> for WireBytes<'_> {
@@ -148,7 +158,11 @@ impl<F: Copy> Outbox<F> {
         if queued > 0 && queued + length > self.max_buffered {
             return Err(PushError::Full);
         }
-        message.push(framing, &mut state.queue);
+        if queued + length > REGISTRATION_THRESHOLD {
+            message.push_to_long_queue(framing, &mut state.queue);
+        } else {
+            message.push(framing, &mut state.queue);
+        }
         // Wakes the driver of a slow reader too, so that it reports the memory to its budget.
         let has_grown = (queued ^ (queued + length)) >= MEMORY_REPORT_STEP;
         state.notified |= has_grown;
@@ -193,7 +207,7 @@ impl<F: Copy> Outbox<F> {
 
     /// For the driver: returns the memory of the queued bytes, see [`WriteQueue::memory`].
     #[must_use]
-    pub fn memory(&self) -> usize {
+    pub fn memory(&self) -> HeldMemory {
         self.state().queue.memory()
     }
 

@@ -17,6 +17,7 @@ use super::mask_keys::mask_key;
 use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
 use super::stream::Stream;
 use super::write_queue::WriteQueue;
+use crate::memory_budget::HeldMemory;
 
 /// How long the stream reads after our end was shut down. Without this, a peer that is still sending would get a reset
 /// instead of our close frame.
@@ -293,11 +294,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     }
 
     /// Returns the memory that the connection holds for its peer, in bytes: an unfinished message, bytes that are not
-    /// decoded yet, and bytes that wait to be written and that no other connection shares.
+    /// decoded yet, and bytes that wait to be written.
     #[inline]
     #[must_use]
-    pub fn memory(&self) -> usize {
-        self.machine.message_memory() + self.buffered_input.len() + self.queue.memory()
+    pub fn memory(&self) -> HeldMemory {
+        self.queue.memory() + HeldMemory::from(self.machine.message_memory() + self.buffered_input.len())
     }
 
     /// Ends the connection with this Close frame, because it holds too much memory. Frees what has been received, and
@@ -652,14 +653,14 @@ mod tests {
         let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
         client.write_all(&HEADER).await.unwrap();
         client.write_all(&[0; 100_000]).await.unwrap();
-        while stream.memory() < 100_000 {
+        while stream.memory().own < 100_000 {
             poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await.unwrap();
         }
         stream.close(None, Time::ZERO);
         for _ in 0..2 {
             let closed = poll_fn(|cx| Poll::Ready(stream.poll_close(Time::ZERO, cx))).await;
             assert!(closed.is_pending(), "the peer has not sent its Close");
-            assert!(stream.memory() < 1_000, "{}", stream.memory());
+            assert!(stream.memory().own < 1_000, "{:?}", stream.memory());
             client.write_all(&[0; 500_000]).await.unwrap();
         }
     }

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use ws_proto::copy::{append, to_vec};
 
+use crate::memory_budget::HeldMemory;
+
 /// Messages for one connection are copied up to this size. Copying 4 KiB costs less than a separate entry in a vectored
 /// write.
 const MAX_COPIED_SLICE: usize = 4 * 1024;
@@ -21,10 +23,6 @@ const MAX_COPIED_SLICE: usize = 4 * 1024;
 /// Shared frames are copied up to this size, and only while the queue is short. A frame copied for ten thousand
 /// connections takes ten thousand times its memory, and an allocator seldom returns all of it.
 const MAX_COPIED_SHARED: usize = 256;
-
-/// Shared frames up to this size are always copied. A reference takes forty bytes itself, and the limits count only the
-/// bytes of frames.
-const ALWAYS_COPY_MAX: usize = 64;
 
 /// If the queue holds at least this many copied bytes, it keeps references to shared frames.
 const SHARE_THRESHOLD: usize = 2 * 1024;
@@ -79,6 +77,10 @@ pub struct WriteQueue {
 }
 
 impl WriteQueue {
+    /// Shared frames up to this size are always copied. A reference takes forty bytes itself, and the limits count only the
+    /// bytes of frames.
+    pub const ALWAYS_COPIED: usize = 64;
+
     /// Creates an empty queue. It holds no memory.
     #[must_use]
     pub fn new() -> Self {
@@ -91,24 +93,27 @@ impl WriteQueue {
         self.len
     }
 
-    /// Returns the memory of the queued bytes, without frames that others share. Of many frames, only some are looked
-    /// at.
+    /// Returns the memory of the queued bytes. Of many frames, only some are looked at to see whether they are shared.
     #[inline]
     #[must_use]
-    pub fn memory(&self) -> usize {
-        if self.shared.is_empty() { self.len } else { self.memory_with_frames() }
+    pub fn memory(&self) -> HeldMemory {
+        if self.shared.is_empty() { self.len.into() } else { self.memory_with_frames() }
     }
 
     #[inline(never)]
-    fn memory_with_frames(&self) -> usize {
+    fn memory_with_frames(&self) -> HeldMemory {
+        let copied = self.copied.len() - self.copied_start;
         // An estimate from some of the frames: a slow reader may have a hundred thousand, and its driver still runs.
         let step = self.shared.len().div_ceil(MAX_MEMORY_SAMPLES);
-        let frames =
-            self.shared.iter().step_by(step).map(|(_, frame)| {
-                size_of::<(usize, Bytes)>() + if frame.is_unique() { frame.len() } else { 0 }
-            });
+        let unique = self.shared.iter().step_by(step).map(|(_, frame)| {
+            // A frame that counts as shared is never unique: its memory has an owner.
+            if frame.is_unique() { frame.len() } else { 0 }
+        });
         let count = self.shared.len().div_ceil(step);
-        self.copied.len() - self.copied_start + frames.sum::<usize>() / count * self.shared.len()
+        let in_frames = self.len - copied;
+        let own = (unique.sum::<usize>() / count * self.shared.len()).min(in_frames);
+        let entries = self.shared.len() * size_of::<(usize, Bytes)>();
+        HeldMemory { own: copied + entries + own, shared: in_frames - own }
     }
 
     /// Returns whether no bytes are queued.
@@ -124,7 +129,7 @@ impl WriteQueue {
             WireBytes::Slice(slice) if slice.len() <= MAX_COPIED_SLICE => append(self.copied_mut(), slice),
             WireBytes::Slice(slice) => self.shared.push_back((self.copied.len(), to_vec(slice).into())),
             WireBytes::Shared(frame)
-                if frame.len() <= ALWAYS_COPY_MAX
+                if frame.len() <= Self::ALWAYS_COPIED
                     || frame.len() <= MAX_COPIED_SHARED
                         && self.copied.len() - self.copied_start < SHARE_THRESHOLD =>
             {
@@ -337,20 +342,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_counts_what_no_other_queue_shares() {
+    fn the_memory_is_divided_into_what_other_queues_share_and_what_they_do_not() {
         let mut queue = WriteQueue::new();
         queue.push(WireBytes::Slice(&[1; 100]));
-        assert_eq!(queue.memory(), 100);
+        assert_eq!(queue.memory(), 100.into());
         queue.push(WireBytes::Slice(&[2; 10_000]));
         let shared = Bytes::from(vec![3; 50_000]);
         queue.push(WireBytes::Shared(&shared));
-        assert!((10_100..10_300).contains(&queue.memory()), "{}", queue.memory());
+        let HeldMemory { own, shared: of_others } = queue.memory();
+        assert!((10_100..10_300).contains(&own) && of_others == 50_000, "{own}, {of_others}");
         drop(shared);
-        assert!((60_100..60_300).contains(&queue.memory()), "the last one owns it: {}", queue.memory());
+        let HeldMemory { own, shared: of_others } = queue.memory();
+        assert!(
+            (60_100..60_300).contains(&own) && of_others == 0,
+            "the last one owns it: {own}, {of_others}"
+        );
         for _ in 0..1_000 {
             queue.push(WireBytes::Slice(&[4; 10_000]));
         }
-        let error = queue.memory().abs_diff(queue.len());
+        let error = queue.memory().own.abs_diff(queue.len());
         assert!(error < queue.len() / 10, "an estimate: {error}");
     }
 

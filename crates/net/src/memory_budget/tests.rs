@@ -28,8 +28,12 @@ impl Peer {
     }
 
     fn report(&mut self, bytes: usize) -> bool {
+        self.report_held(bytes.into())
+    }
+
+    fn report_held(&mut self, held: HeldMemory) -> bool {
         let waker = Waker::from(Arc::clone(&self.wakes));
-        self.usage.report(&self.budget, bytes, &Context::from_waker(&waker), Waker::wake)
+        self.usage.report(&self.budget, held, &Context::from_waker(&waker), Waker::wake)
     }
 
     fn is_woken(&self) -> bool {
@@ -138,4 +142,56 @@ fn threads_that_register_and_leave_at_the_same_time_leave_nothing_behind() {
 fn the_budget_of_the_process_has_a_limit() {
     let limit = MemoryBudget::process().limit();
     assert!((1 << 20..1 << 45).contains(&limit), "{limit}");
+}
+
+fn shared(bytes: usize) -> HeldMemory {
+    HeldMemory { own: 0, shared: bytes }
+}
+
+#[test]
+fn a_message_that_many_connections_hold_counts_once_and_as_long_as_it_lives() {
+    let budget = MemoryBudget::new(1_000 * KIB);
+    let mut peers: Vec<_> = (0..50).map(|_| Peer::new(&budget)).collect();
+    let message = budget.share(900 * KIB);
+    assert!(peers.iter_mut().all(|peer| peer.report_held(shared(900 * KIB))));
+    assert_eq!(budget.used(), 900 * KIB);
+    drop(peers);
+    assert_eq!((budget.used(), budget.0.registered().len()), (900 * KIB, 0));
+    drop(message);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn all_connections_end_that_hold_the_messages_which_exceed_the_limit_and_no_others() {
+    let budget = MemoryBudget::new(1_000 * KIB);
+    let (mut uploads, mut healthy) = (Peer::new(&budget), Peer::new(&budget));
+    let mut stalled: Vec<_> = (0..50).map(|_| Peer::new(&budget)).collect();
+    let first = budget.share(900 * KIB);
+    assert!(stalled.iter_mut().all(|peer| peer.report_held(shared(900 * KIB))));
+    assert!(uploads.report(50 * KIB));
+    let second = budget.share(200 * KIB);
+    assert!(healthy.report_held(shared(200 * KIB)), "it holds less than the others");
+    for peer in &mut stalled {
+        assert!(peer.is_woken() && !peer.report_held(shared(1_100 * KIB)));
+    }
+    drop(stalled);
+    drop(first);
+    assert!(!uploads.is_woken() && uploads.report(50 * KIB));
+    assert!(!healthy.is_woken() && healthy.report_held(shared(200 * KIB)));
+    drop(second);
+    drop((uploads, healthy));
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn connections_do_not_end_for_shared_messages_that_are_not_the_problem() {
+    let budget = MemoryBudget::new(1_000 * KIB);
+    let message = budget.share(100 * KIB);
+    let mut readers: Vec<_> = (0..50).map(|_| Peer::new(&budget)).collect();
+    assert!(readers.iter_mut().all(|peer| peer.report_held(shared(100 * KIB))));
+    let mut uploads: Vec<_> = (0..15).map(|_| Peer::new(&budget)).collect();
+    assert!(uploads.iter_mut().all(|peer| peer.report(60 * KIB)));
+    assert!(!uploads[0].report(61 * KIB), "it holds the most of its own");
+    assert!(readers.iter_mut().all(|peer| !peer.is_woken() && peer.report_held(shared(100 * KIB))));
+    drop(message);
 }

@@ -72,3 +72,34 @@ async fn an_auth_payload_counts_as_long_as_its_socket() {
     socket.disconnect();
     until(|| budget.used() < KIB).await;
 }
+
+#[tokio::test]
+async fn the_readers_that_hold_broadcasts_beyond_the_budget_end_and_a_healthy_one_stays() {
+    const EVENT: usize = 1024 * KIB;
+    const STALLED: usize = 20;
+    let budget = MemoryBudget::new(10 * EVENT);
+    let (io, mut program) = listening(&budget);
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(Client::join_in_memory(&io, KIB).await);
+    }
+    let mut healthy = Client::join_in_memory(&io, 64 * KIB).await;
+    let text = "x".repeat(EVENT);
+    let packet = format!(r#"42["event","{text}"]"#);
+    for number in 1..=15 {
+        io.emit("event", &text);
+        assert!(healthy.recv().await.is_some_and(|received| received == packet), "event {number}");
+        if number == 9 {
+            // They hold all events, and each event counts once.
+            assert_eq!(io.connection_count(), STALLED + 1);
+            let used = budget.used();
+            assert!((9 * EVENT..10 * EVENT).contains(&used), "{used}");
+        }
+    }
+    program.lines.expect(["transport error"; STALLED]).await;
+    until(|| io.connection_count() == 1 && budget.used() < 100 * KIB).await;
+    io.emit("event", 1);
+    healthy.expect(r#"42["event",1]"#).await;
+    program.lines.expect_silence();
+    drop(stalled);
+}

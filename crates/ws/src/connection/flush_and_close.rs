@@ -4,8 +4,8 @@ use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
 use net::{
-    DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, MemoryUsage,
-    Stream, StreamEnd,
+    DeadlineTimer, HeldMemory, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED,
+    MemoryUsage, Stream, StreamEnd,
 };
 use ws_proto::{CloseCode, CloseFrame, Time};
 
@@ -66,7 +66,7 @@ impl State {
                 || writes
                 || self.keepalive_timer == KeepaliveTimer::RestartRequested
                 || self.wake_receiver
-                || self.memory.is_outdated(self.stream.memory()))
+                || self.memory.is_outdated(self.held_memory()))
     }
 
     pub(super) fn begin_driver_poll(&mut self, cx: &Context<'_>) {
@@ -124,14 +124,20 @@ impl State {
     #[inline]
     fn report_memory(&mut self, cx: &Context<'_>) {
         let mut woken = Vec::new();
-        let bytes = self.stream.memory();
-        if !self.memory.report(&self.memory_budget, bytes, cx, |waker| woken.push(waker)) {
+        let held = self.held_memory();
+        if !self.memory.report(&self.memory_budget, held, cx, |waker| woken.push(waker)) {
             self.end_over_budget();
         }
         if !woken.is_empty() {
             // They are woken after the lock is released.
             self.waiters_mut().wake_later(woken);
         }
+    }
+
+    /// The memory of messages that the program sends to many connections does not count: the program owns it.
+    #[inline]
+    fn held_memory(&self) -> HeldMemory {
+        self.stream.memory().own.into()
     }
 
     #[cold]
