@@ -7,7 +7,7 @@ use std::task::Waker;
 use socketio_proto::{EncodedEvent, SocketId};
 
 use crate::limits::{JoinError, Limits};
-use crate::options::BroadcastOptions;
+use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::room::Room;
 
 /// A socket of this process, as an adapter sees it.
@@ -22,8 +22,8 @@ pub trait LocalSocket: Any + Send + Sync {
     /// If the connection must be woken, this returns its waker and does not call it, because the adapter holds its
     /// locks. For the same reason, this method must not block and must not call the adapter.
     ///
-    /// If `volatile` is set and the connection is not ready, the event may be dropped.
-    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker>;
+    /// `policy` is for a connection that is behind.
+    fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker>;
 
     /// Disconnects the socket. With `close_connection`, also closes its connection, which disconnects every other
     /// socket of the connection. The adapter holds no lock during this call.

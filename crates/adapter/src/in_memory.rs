@@ -23,11 +23,11 @@ use crate::room::Room;
 /// # use std::{sync::Arc, task::Waker};
 /// # use engineio_proto::MessageEncoder;
 /// # use socketio_proto::EncodedEvent;
-/// # use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, SocketId};
+/// # use tidewire_adapter::{Adapter, BroadcastOptions, DeliveryPolicy, InMemoryAdapter, LocalSocket, SocketId};
 /// # struct Socket(SocketId);
 /// # impl LocalSocket for Socket {
 /// #     fn id(&self) -> &SocketId { &self.0 }
-/// #     fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> { None }
+/// #     fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> { None }
 /// #     fn disconnect(&self, _: bool) {}
 /// # }
 /// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
@@ -106,7 +106,7 @@ impl Adapter for InMemoryAdapter {
         let mut receivers = 0;
         self.read().for_each_selected(options, |_, member| {
             receivers += 1;
-            wakers.extend(member.deliver(event, options.volatile));
+            wakers.extend(member.deliver(event, &options.policy));
         });
         wakers.into_iter().for_each(Waker::wake);
         receivers

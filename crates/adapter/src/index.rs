@@ -248,6 +248,7 @@ mod tests {
     use socketio_proto::EncodedEvent;
 
     use super::*;
+    use crate::options::DeliveryPolicy;
 
     struct Idle(SocketId);
 
@@ -255,7 +256,7 @@ mod tests {
         fn id(&self) -> &SocketId {
             &self.0
         }
-        fn deliver(&self, _: &EncodedEvent, _: bool) -> Option<Waker> {
+        fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> {
             None
         }
         fn disconnect(&self, _: bool) {}

@@ -34,6 +34,6 @@ pub use adapter::{Adapter, LocalSocket};
 pub use engineio_proto::{MessageEncoder, SharedMessage};
 pub use in_memory::InMemoryAdapter;
 pub use limits::{JoinError, Limits};
-pub use options::BroadcastOptions;
+pub use options::{BroadcastOptions, DeliveryPolicy};
 pub use room::Room;
 pub use socketio_proto::{EncodeError, EncodedEvent, SocketId};

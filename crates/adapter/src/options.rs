@@ -1,5 +1,7 @@
 //! The receivers of an operation, and the flags of its delivery.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::room::Room;
@@ -12,10 +14,24 @@ pub struct BroadcastOptions {
     pub rooms: SmallVec<[Room; 1]>,
     /// Excludes the members of any of these rooms.
     pub except: SmallVec<[Room; 1]>,
-    /// If `true`, a receiver that is not ready may miss the event.
-    pub volatile: bool,
+    /// What happens to the event for a receiver whose connection is behind.
+    pub policy: DeliveryPolicy,
     /// If `true`, selects only sockets of this process.
     pub local: bool,
+}
+
+/// What happens to an event for a receiver whose connection is behind: it has not yet sent what it was given before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryPolicy {
+    /// The event is queued. If too much is queued, the receiver is disconnected.
+    #[default]
+    Queue,
+    /// The event is dropped.
+    Volatile,
+    /// The event replaces an earlier one with this key that is still waiting, and is sent when the connection has sent
+    /// everything before it.
+    KeepLatest(Arc<str>),
 }
 
 impl BroadcastOptions {

@@ -6,7 +6,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use support::{Happening, Probe, event, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, JoinError, Limits, LocalSocket, Room};
+use tidewire_adapter::{
+    Adapter, BroadcastOptions, DeliveryPolicy, InMemoryAdapter, JoinError, Limits, LocalSocket, Room,
+};
 
 /// Creates three sockets: 1 is in rooms a and b, 2 is in b, and 3 is in no room.
 fn three() -> (InMemoryAdapter, [Arc<Probe>; 3]) {
@@ -137,9 +139,9 @@ fn a_socket_that_is_woken_or_disconnected_may_call_the_adapter() {
     let probes = [1, 2].map(|number| Probe::that_leaves(id(number), Arc::clone(&adapter)));
     adapter.insert(Arc::clone(&probes[0]) as Arc<dyn LocalSocket>);
     let mut options = BroadcastOptions::new();
-    options.volatile = true;
+    options.policy = DeliveryPolicy::KeepLatest("key".into());
     adapter.broadcast(&event("x"), &options);
-    let received = Happening::Received { text: "x".into(), volatile: true };
+    let received = Happening::Received { text: "x".into(), policy: options.policy.clone() };
     assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
     assert!(adapter.local_socket(&id(1)).is_none());
 

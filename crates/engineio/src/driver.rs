@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
-use net::{DeadlineTimer, MEMORY_BUDGET_EXCEEDED, MemoryUsage};
+use net::{DeadlineTimer, HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryUsage};
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
@@ -37,6 +37,17 @@ pub(crate) struct Driver<A: Application> {
     is_closed: bool,
     /// This turn has taken a notification from the outbox, so another turn must follow.
     was_notified: bool,
+}
+
+/// The result of the output of one turn.
+#[derive(Default)]
+struct Output {
+    /// The number of bytes that the transport has taken from the outbox and not yet sent.
+    unsent: usize,
+    /// Whether the transport accepts more.
+    is_writable: bool,
+    /// The memory of the messages that the outbox keeps beside its queue.
+    latest_memory: HeldMemory,
 }
 
 impl<A: Application> Driver<A> {
@@ -151,8 +162,8 @@ impl<A: Application> Driver<A> {
         self.dispatcher.handler.on_upgrade(transport);
     }
 
-    /// Sends what is queued. Returns the number of unsent bytes, and whether the transport accepts more.
-    fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> (usize, bool) {
+    /// Sends what is queued.
+    fn poll_output(&mut self, now: Time, cx: &mut Context<'_>) -> Output {
         if self.session().take_discard_request() {
             // Before the output of this turn: only what has left is delivered.
             self.handle_commands(true, now, cx);
@@ -166,7 +177,7 @@ impl<A: Application> Driver<A> {
             }
             let attention = self.session().outbox().take_signals();
             self.handle_commands(attention.notified, now, cx);
-            return (0, false);
+            return Output::default();
         }
         let output = self.transport.poll_output(outbox, cx);
         let overflowed = output.signals.overflowed.then_some(CloseReason::TransportError);
@@ -180,14 +191,18 @@ impl<A: Application> Driver<A> {
             self.close(reason, now, cx);
         }
         self.handle_commands(output.signals.notified, now, cx);
-        (output.unsent, output.is_writable)
+        Output {
+            unsent: output.unsent,
+            is_writable: output.is_writable,
+            latest_memory: output.signals.latest,
+        }
     }
 
     /// Tells the budget how much memory the session holds for its client. Ends the session if the budget is exceeded and
     /// the session is among the largest.
     #[inline]
-    fn report_memory(&mut self, now: Time, cx: &mut Context<'_>) {
-        let mut held = self.transport.memory(self.guard.session.outbox());
+    fn report_memory(&mut self, latest: HeldMemory, now: Time, cx: &mut Context<'_>) {
+        let mut held = self.transport.memory(self.guard.session.outbox()) + latest;
         // Also after the close: the program may still handle what has arrived.
         held.own += self.dispatcher.handler.received_memory();
         if let Some(candidate) = &self.candidate {
@@ -340,9 +355,9 @@ impl<A: Application> Future for Driver<A> {
             let more = this.poll_input(now, cx);
             let more = this.poll_candidate(now, cx) || more;
             let was_behind = this.transport.is_backpressured();
-            let (left, is_writable) = this.poll_output(now, cx);
+            let output = this.poll_output(now, cx);
             let caught_up = was_behind && !this.transport.is_backpressured();
-            this.report_memory(now, cx);
+            this.report_memory(output.latest_memory, now, cx);
             // Timers come after the output, because closing the connection there sets a deadline.
             let due = this.poll_timers(now, cx);
             if !was_closed && this.is_closed {
@@ -352,7 +367,7 @@ impl<A: Application> Future for Driver<A> {
             if this.is_closed && matches!(this.transport, SessionTransport::Closed) && handled.is_ready() {
                 return Poll::Ready(());
             }
-            let parked = this.session().outbox().park(left, is_writable, cx);
+            let parked = this.session().outbox().park(output.unsent, output.is_writable, cx);
             if more {
                 // A client that sends all the time must not keep the other tasks waiting.
                 break;

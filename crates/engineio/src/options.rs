@@ -95,7 +95,8 @@ pub struct Options {
     /// A peer can cause any number of calls: a hook that writes a log must limit its lines.
     pub on_connection_error: Option<ConnectionErrorHook>,
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
-    /// connection is closed. Default 16 MiB.
+    /// connection is closed. While the connection has sent everything that it was given before its task ran the last time,
+    /// four times as many fit. Default 16 MiB.
     pub max_write_buffer_size: usize,
     /// How long the body of a POST may take to arrive. Protects against bodies that arrive very slowly: at the limit, the
     /// response is 408, and the session ends. Default 30 s.

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use engineio_proto::{EncodedMessage, Framing, Packet, SharedMessage};
-use net::{MemoryBudget, OutboxItem, WireBytes, WriteQueue};
+use net::{Frame, MemoryBudget, OutboxItem, WireBytes, WriteQueue};
 
 /// A message for this session only.
 pub(crate) struct EncodedItem<'a>(pub(crate) EncodedMessage<'a>);
@@ -17,6 +17,12 @@ impl OutboxItem<Framing> for EncodedItem<'_> {
 
     fn push(self, framing: Framing, queue: &mut WriteQueue) {
         self.0.write(framing, |part| queue.push(WireBytes::Slice(part)));
+    }
+
+    fn into_frame(self, framing: Framing) -> Frame {
+        let mut frame = Vec::with_capacity(self.0.framed_len(framing));
+        self.0.write(framing, |part| frame.extend_from_slice(part));
+        Frame::Own(frame.into())
     }
 }
 
@@ -48,6 +54,10 @@ impl OutboxItem<Framing> for SharedItem<'_> {
         }
         queue.push(WireBytes::Shared(self.counted(framing)));
     }
+
+    fn into_frame(self, framing: Framing) -> Frame {
+        Frame::Shared(self.counted(framing).clone())
+    }
 }
 
 /// A packet that was not written by an encoder.
@@ -60,5 +70,11 @@ impl OutboxItem<Framing> for PacketItem<'_> {
 
     fn push(self, framing: Framing, queue: &mut WriteQueue) {
         queue.push_with(|out| framing.write_packet(&self.0, out));
+    }
+
+    fn into_frame(self, framing: Framing) -> Frame {
+        let mut frame = Vec::with_capacity(framing.packet_len(&self.0));
+        framing.write_packet(&self.0, &mut frame);
+        Frame::Own(frame.into())
     }
 }

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::{
     CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport, WireFormat,
 };
-use net::{AddressPermit, MemoryBudget, Outbox, OutboxItem, PushError};
+use net::{
+    AddressPermit, MemoryBudget, Outbox, OutboxItem, PushError, PushOutcome, Pushed, SlowReaderPolicy,
+};
 
 use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
 pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard};
@@ -107,6 +109,19 @@ impl Session {
         self.push(EncodedItem(message));
     }
 
+    /// Sends an encoded message like [`send`](Self::send). If the session is behind, does with it what `policy` says.
+    ///
+    /// # Errors
+    /// Returns an error if the session is over, or will end because the limit of queued bytes has been reached.
+    #[inline]
+    pub fn send_with(
+        &self,
+        message: EncodedMessage<'_>,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<PushOutcome, PushError> {
+        self.0.outbox.push(EncodedItem(message), policy).map(wake_pushed)
+    }
+
     /// Sends an encoded message like [`send`](Self::send), but returns an error instead of disconnecting the client.
     ///
     /// # Errors
@@ -115,12 +130,42 @@ impl Session {
         self.0.outbox.try_push(EncodedItem(message)).map(wake)
     }
 
+    /// Sends an encoded message like [`send_with`](Self::send_with), but returns an error instead of disconnecting the
+    /// client.
+    ///
+    /// # Errors
+    /// Returns an error if the queue has no capacity for the message, or if the session is over.
+    pub fn try_send_with(
+        &self,
+        message: EncodedMessage<'_>,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<PushOutcome, PushError> {
+        self.0.outbox.try_push_with(EncodedItem(message), policy).map(wake_pushed)
+    }
+
     /// Sends a message that many sessions share. Wake the returned waker after you have released your locks. The limit
     /// of queued bytes applies as for [`send`](Self::send).
-    #[must_use = "the session's task sleeps until it is woken"]
-    pub fn send_shared(&self, message: &SharedMessage) -> Option<Waker> {
-        let item = SharedItem { message, budget: &self.0.memory_budget };
-        self.0.outbox.push_or_overflow(item).ok().flatten()
+    ///
+    /// # Errors
+    /// Returns an error if the session is over, or will end because the limit of queued bytes has been reached.
+    #[inline]
+    pub fn send_shared(
+        &self,
+        message: &SharedMessage,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<Pushed, PushError> {
+        self.0.outbox.push(SharedItem { message, budget: &self.0.memory_budget }, policy)
+    }
+
+    /// Sends the messages that are kept for [keys](net::LatestKey) of this scope after all others that were sent before, and
+    /// before all that are sent later.
+    pub fn release_latest(&self, scope: &str) {
+        self.0.outbox.release_latest(scope);
+    }
+
+    /// Drops the messages that are kept for keys of this scope.
+    pub fn discard_latest(&self, scope: &str) {
+        self.0.outbox.discard_latest(scope);
     }
 
     /// Sends a text message. Behaves like [`send`](Self::send) at the limit and after the end.
@@ -139,8 +184,8 @@ impl Session {
     }
 
     fn push(&self, item: impl OutboxItem<Framing>) {
-        if let Ok(waker) = self.0.outbox.push_or_overflow(item) {
-            wake(waker);
+        if let Ok(pushed) = self.0.outbox.push(item, SlowReaderPolicy::Disconnect) {
+            wake(pushed.waker);
         }
     }
 
@@ -277,6 +322,11 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.0.id).field("transport", &self.transport()).finish()
     }
+}
+
+fn wake_pushed(pushed: Pushed) -> PushOutcome {
+    wake(pushed.waker);
+    pushed.outcome
 }
 
 fn wake(waker: Option<Waker>) {

@@ -2,6 +2,7 @@
 
 mod clock;
 mod deadline;
+mod latest_messages;
 mod mask_keys;
 mod outbox;
 mod peer_timeout;
@@ -12,7 +13,8 @@ mod write_queue;
 
 pub use clock::now;
 pub use deadline::DeadlineTimer;
-pub use outbox::{Outbox, OutboxItem, OutboxSignals, PushError};
+pub use latest_messages::{Frame, LatestKey};
+pub use outbox::{Outbox, OutboxItem, OutboxSignals, PushError, PushOutcome, Pushed, SlowReaderPolicy};
 pub use peer_timeout::PeerTimeout;
 pub(crate) use peer_timeout::PeerTimer;
 pub use read_buffer::ReadBuffer;

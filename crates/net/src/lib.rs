@@ -27,9 +27,9 @@ pub use self::http::{
     Target, Upgraded, exchange, finish_upgrade, is_websocket_request, verify_handshake,
 };
 pub use self::io::{
-    BoxedIo, DeadlineTimer, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox, OutboxItem,
-    OutboxSignals, PeerTimeout, PushError, ReadBuffer, Stream, StreamEnd, WebSocketStream, WireBytes,
-    WriteQueue, now,
+    BoxedIo, DeadlineTimer, Frame, LatestKey, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox,
+    OutboxItem, OutboxSignals, PeerTimeout, PushError, PushOutcome, Pushed, ReadBuffer, SlowReaderPolicy,
+    Stream, StreamEnd, WebSocketStream, WireBytes, WriteQueue, now,
 };
 pub use log_rate_limit::LogRateLimit;
 pub use memory_budget::{

@@ -350,6 +350,19 @@ fn register(namespace: &Namespace) {
     namespace.on("volatile", async |socket: Socket, Data(data): Data<Value>| {
         socket.volatile().emit("volatile", data);
     });
+    namespace.on("uncompressed", async |socket: Socket, Data(data): Data<Value>| {
+        socket.compress(false).emit("uncompressed", data);
+    });
+    namespace.on("uncompressed-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
+        namespace.to(to.room).compress(false).emit("uncompressed", to.data);
+    });
+    namespace.on("latest", async |namespace: Namespace, Data((count, text)): Data<(u32, String)>| {
+        for number in 0..count {
+            namespace.keep_latest("state").emit("state", (number, &text));
+            tokio::task::yield_now().await;
+        }
+        Reply(())
+    });
 
     namespace.on("connection-errors", async |State(errors): State<ConnectionErrors>| {
         Reply(errors.lock().expect("no panic").clone())

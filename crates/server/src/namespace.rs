@@ -22,7 +22,7 @@ use crate::handler::{
 };
 use crate::limits::Limits;
 use crate::server::ServerShared;
-use crate::socket::Socket;
+use crate::socket::{DeliveryCounters, Socket};
 pub use broadcast::Broadcast;
 pub(crate) use parent::{Admits, CheckFuture, Child, INVALID_NAMESPACE, Parent, check};
 pub use parent::{ParentBroadcast, ParentNamespace};
@@ -240,6 +240,17 @@ impl Namespace {
         Broadcast::new(self.clone()).volatile()
     }
 
+    /// Selects all sockets in the namespace. Those whose connection is behind get only the latest event of a key, see
+    /// [`Broadcast::keep_latest`].
+    pub fn keep_latest(&self, key: impl AsRef<str>) -> Broadcast {
+        Broadcast::new(self.clone()).keep_latest(key)
+    }
+
+    /// Selects all sockets in the namespace, for an event that may be compressed or not, see [`Broadcast::compress`].
+    pub fn compress(&self, compress: bool) -> Broadcast {
+        Broadcast::new(self.clone()).compress(compress)
+    }
+
     /// Selects all sockets in the namespace, for instance for [`Broadcast::sockets`] or [`Broadcast::sockets_join`].
     pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.clone())
@@ -280,6 +291,10 @@ impl Namespace {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.shared.limits
+    }
+
+    pub(crate) fn delivery_counters(&self) -> &DeliveryCounters {
+        &self.0.shared.deliveries
     }
 
     pub(crate) fn handlers(&self) -> Arc<NamespaceHandlers> {

@@ -19,7 +19,7 @@ use net::ListenerSettings;
 use crate::connection::{Connection, Handshake};
 use crate::limits::Limits;
 use crate::namespace::{Admits, IntoAllowed, Namespace, NamespaceRequest, ParentNamespace};
-use crate::socket::Socket;
+use crate::socket::{DeliveryCounts, Socket};
 pub use builder::Builder;
 pub(crate) use namespaces::{ChildMember, Namespaces};
 pub(crate) use shared::ServerShared;
@@ -143,6 +143,13 @@ impl Server {
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.0.session_count()
+    }
+
+    /// Returns how often an event was not simply queued, in all namespaces, because the connection of its receiver was
+    /// behind.
+    #[must_use]
+    pub fn delivery_counts(&self) -> DeliveryCounts {
+        self.application().shared.deliveries.counts()
     }
 
     fn application(&self) -> &SocketIoApplication {

@@ -1,6 +1,7 @@
 //! One client in one namespace.
 
 mod acks;
+mod delivery;
 mod emit;
 mod event_stream;
 mod events;
@@ -27,6 +28,8 @@ use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, Serv
 use crate::namespace::{Broadcast, Namespace};
 use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
+pub(crate) use delivery::DeliveryCounters;
+pub use delivery::DeliveryCounts;
 pub use emit::{EmitError, Emitter};
 pub(crate) use emit::{encode_event, log_emit_error};
 use event_stream::StreamSender;
@@ -206,7 +209,8 @@ impl Socket {
     /// serialize as bytes ([`Bytes`](bytes::Bytes), `serde_bytes`), at any depth, are sent as binary attachments.
     ///
     /// This method never waits. If more than [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) bytes are
-    /// buffered for the client, it is disconnected. If the socket is already disconnected, the event is dropped. If the
+    /// buffered for the client, it is disconnected. [`volatile`](Self::volatile) and [`keep_latest`](Self::keep_latest) do
+    /// something else for clients that read slowly. If the socket is already disconnected, the event is dropped. If the
     /// event cannot be encoded, the error is logged; [`try_emit`](Self::try_emit) returns it instead.
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
         Emitter::new(self).emit(event, arguments);
@@ -257,6 +261,17 @@ impl Socket {
     /// Returns an emitter that may drop the event if the connection is not ready to send it, see [`Emitter::volatile`].
     pub fn volatile(&self) -> Emitter<'_> {
         Emitter::new(self).volatile()
+    }
+
+    /// Returns an emitter that sends only the latest event of a key while the connection is behind, see
+    /// [`Emitter::keep_latest`].
+    pub fn keep_latest<'a>(&'a self, key: &'a str) -> Emitter<'a> {
+        Emitter::new(self).keep_latest(key)
+    }
+
+    /// Returns an emitter whose event may be compressed or not, see [`Emitter::compress`].
+    pub fn compress(&self, compress: bool) -> Emitter<'_> {
+        Emitter::new(self).compress(compress)
     }
 
     /// Returns an emitter with this acknowledgement timeout.

@@ -1,7 +1,7 @@
 //! An event that is encoded once for any number of receivers.
 
 use bytes::Bytes;
-use engineio_proto::{MessageEncoder, SharedMessage};
+use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage};
 use serde::Serialize;
 
 use crate::encode;
@@ -38,7 +38,7 @@ impl EncodedEvent {
         name: &str,
         arguments: &T,
     ) -> Result<Self, EncodeError> {
-        encode::event(encoder, namespace, ack, name, arguments).map(|message| Self(message.to_shared()))
+        encode::event(encoder, namespace, ack, name, arguments).map(Self::from)
     }
 
     /// Returns the name and the arguments as JSON, `["name",…]`. Binary values are replaced by placeholders. The
@@ -74,6 +74,13 @@ impl EncodedEvent {
         stamped.push(b']');
         let stamped = std::str::from_utf8(&stamped).expect("JSON extended by JSON is UTF-8");
         Self(self.0.with_body(stamped))
+    }
+}
+
+impl From<EncodedMessage<'_>> for EncodedEvent {
+    /// Copies an event that [`encode::event`] has encoded into shared memory.
+    fn from(event: EncodedMessage<'_>) -> Self {
+        Self(event.to_shared())
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
 use engineio_proto::MessageEncoder;
-use tidewire_adapter::{Adapter, EncodedEvent, JoinError, Limits, LocalSocket, SocketId};
+use tidewire_adapter::{Adapter, DeliveryPolicy, EncodedEvent, JoinError, Limits, LocalSocket, SocketId};
 
 /// An event of a socket. The log holds them in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happening {
-    Received { text: String, volatile: bool },
+    Received { text: String, policy: DeliveryPolicy },
     Woken,
     Disconnected { close_connection: bool },
     Refused(JoinError),
@@ -55,9 +55,10 @@ impl LocalSocket for Probe {
         &self.id
     }
 
-    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
+    fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker> {
         let text = event.json().trim_start_matches("[\"").trim_end_matches("\"]").to_owned();
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(Happening::Received { text, volatile });
+        let happening = Happening::Received { text, policy: policy.clone() };
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(happening);
         let adapter = self.adapter.clone()?;
         Some(Waker::from(Arc::new(Alarm { id: self.id.clone(), log: Arc::clone(&self.log), adapter })))
     }

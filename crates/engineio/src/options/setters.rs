@@ -66,7 +66,8 @@ macro_rules! engine_setters {
             self
         }
 
-        /// Sets how many bytes may be queued for one client. At the limit, the session is closed. Default 16 MiB.
+        /// Sets how many bytes may be queued for one client. At the limit, the session is closed. Four times as many fit if
+        /// the program sends them at once, and the client has read everything before. Default 16 MiB.
         pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
             self.options.max_write_buffer_size = bytes;
             self

@@ -114,7 +114,7 @@ impl Polling {
         if poll.poll_closed(cx).is_ready() {
             return Err(());
         }
-        outbox.drain_into(&mut self.queue);
+        outbox.drain_all_into(&mut self.queue);
         if self.queue.is_empty() {
             if !self.noop_requested {
                 return Ok(());
@@ -134,7 +134,7 @@ impl Polling {
         now: Time,
         timeout: Duration,
     ) {
-        outbox.drain_into(&mut self.queue);
+        outbox.drain_all_into(&mut self.queue);
         if self.pending_poll.is_some() && self.queue.is_empty() {
             // A client that has closed the session only needs a response to its GET. Any other client is told about the
             // close.

@@ -236,7 +236,7 @@ impl WebSocket {
 
     pub(crate) fn close(&mut self, outbox: &Outbox<Framing>, now: Time) {
         match &mut self.compressed {
-            None => outbox.drain_into(self.stream.queue_mut()),
+            None => outbox.drain_all_into(self.stream.queue_mut()),
             Some(compressed) => compressed.drain_all(outbox, self.stream.queue_mut()),
         }
         self.stream.close(None, now);

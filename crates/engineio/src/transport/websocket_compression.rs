@@ -71,7 +71,7 @@ impl CompressedOutput {
     /// Moves all messages from the outbox to `frames`, before the connection closes. What is more than the work of one
     /// turn is not compressed.
     pub(super) fn drain_all(&mut self, outbox: &Outbox<Framing>, frames: &mut WriteQueue) {
-        outbox.drain_into(&mut self.packets);
+        outbox.drain_all_into(&mut self.packets);
         self.frame_packets(frames, self.packets.len().saturating_sub(MAX_COMPRESSED_PER_TURN), true);
         self.frame_packets(frames, 0, false);
     }

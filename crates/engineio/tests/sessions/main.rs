@@ -11,6 +11,7 @@ mod headers;
 mod heartbeat;
 mod http2;
 mod jsonp;
+mod keep_latest;
 mod layer;
 mod memory_budget;
 mod origins;

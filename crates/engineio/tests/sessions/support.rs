@@ -13,7 +13,7 @@ use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use net::{HttpLimits, Listener};
+use net::{HttpLimits, Listener, Pushed, SlowReaderPolicy};
 use tidewire_engineio::{
     Application, CloseReason, Engine, Message, Options, Session, SessionHandler, Settings, Time,
 };
@@ -38,6 +38,14 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
         }
     })
     .await;
+}
+
+/// Sends a message that many sessions share.
+pub(crate) fn send_shared(session: &Session, message: &engineio_proto::SharedMessage) {
+    if let Ok(Pushed { waker: Some(waker), .. }) = session.send_shared(message, SlowReaderPolicy::Disconnect)
+    {
+        waker.wake();
+    }
 }
 
 /// A call of a handler.

@@ -17,7 +17,7 @@ use tidewire_engineio::{CloseReason, Transport};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::choppy_stream::Dice;
-use crate::support::{Opened, Seen, Server, frames, settings};
+use crate::support::{Opened, Seen, Server, frames, send_shared, settings};
 
 const SEEDS: u64 = 100;
 
@@ -151,9 +151,7 @@ async fn send_everything(opened: &Opened, mut dice: Dice) {
         sent += match encode(&mut encoder, sent, together) {
             Some((message, count)) => {
                 if dice.once_in(2) {
-                    if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
-                        waker.wake();
-                    }
+                    send_shared(&opened.session, &message.to_shared());
                 } else {
                     opened.session.send(message);
                 }

@@ -6,7 +6,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use ws_proto::{Event, Opcode};
 
-use crate::support::{Seen, Server, WebSocket, frame, frames, settings, text, websocket_request};
+use crate::support::{
+    Seen, Server, WebSocket, frame, frames, send_shared, settings, text, websocket_request,
+};
 
 #[tokio::test]
 async fn the_first_message_is_the_open_packet_which_offers_no_upgrade() {
@@ -68,9 +70,7 @@ async fn a_client_that_takes_no_binary_frames_gets_base64_in_text_frames() {
     opened.session.send_binary(&[9, 8]);
     opened.session.send(event_with_attachment(&mut MessageEncoder::new()));
     let shared = event_with_attachment(&mut MessageEncoder::new()).to_shared();
-    if let Some(waker) = opened.session.send_shared(&shared) {
-        waker.wake();
-    }
+    send_shared(&opened.session, &shared);
     for packet in ["bCQg=", "4event", "bAQIDBA==", "4event", "bAQIDBA=="] {
         client.expect(packet).await;
     }

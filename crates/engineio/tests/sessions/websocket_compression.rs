@@ -6,7 +6,9 @@ use tidewire_engineio::{DeflateOptions, Options};
 use tokio::net::TcpStream;
 use ws_proto::{FrameHeader, Opcode};
 
-use crate::support::{Opened, Polling, Seen, Server, WebSocket, frame, frames, until, websocket_request};
+use crate::support::{
+    Opened, Polling, Seen, Server, WebSocket, frame, frames, send_shared, until, websocket_request,
+};
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
@@ -124,9 +126,7 @@ async fn a_shared_message_goes_to_sessions_with_and_without_compression() {
     encoder.text().extend_from_slice("x".repeat(5_000).as_bytes());
     let shared = encoder.finish().to_shared();
     for opened in [&plain_session, &deflated_session] {
-        if let Some(waker) = opened.session.send_shared(&shared) {
-            waker.wake();
-        }
+        send_shared(&opened.session, &shared);
     }
     let packet = format!("4{}", shared.text());
     assert_eq!(next_message(&mut plain).await, (false, packet.clone()));
@@ -173,9 +173,7 @@ fn send_bytes(opened: &Opened) {
     encoder.begin();
     encoder.text().extend_from_slice(b"event");
     encoder.text_and_attachments().1.push(&[0; 6_000]);
-    if let Some(waker) = opened.session.send_shared(&encoder.finish().to_shared()) {
-        waker.wake();
-    }
+    send_shared(&opened.session, &encoder.finish().to_shared());
 }
 
 async fn expect_base64(client: &mut WebSocket) {
@@ -354,16 +352,8 @@ async fn a_message_that_must_not_be_compressed_is_not_and_the_next_one_is() {
     };
     encode(false, &|message| opened.session.send(message));
     encode(true, &|message| opened.session.send(message));
-    encode(false, &|message| {
-        if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
-            waker.wake();
-        }
-    });
-    encode(true, &|message| {
-        if let Some(waker) = opened.session.send_shared(&message.to_shared()) {
-            waker.wake();
-        }
-    });
+    encode(false, &|message| send_shared(&opened.session, &message.to_shared()));
+    encode(true, &|message| send_shared(&opened.session, &message.to_shared()));
     for _ in 0..2 {
         assert_eq!(next_message(&mut client).await, (false, format!("4{text}")));
         assert_eq!(next_frame(&mut client).await, (BINARY, vec![7; 2_000]));

@@ -1,5 +1,8 @@
 //! The queue between the program and the task of a connection. Other tasks use no other part of the connection.
 //!
+//! For a connection that is behind, the outbox may also keep messages beside the queue: the latest one of each
+//! [`LatestKey`]. They enter the queue when the transport has accepted everything before them.
+//!
 //! Hot path. A push holds a mutex and checks a limit in bytes. The first push after the driver went to sleep takes its
 //! waker. The driver does not sleep while it runs a handler, so an emit from a handler of the same connection wakes
 //! nobody.
@@ -7,12 +10,23 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
+
+use super::latest_messages::{Frame, LatestKey, LatestMessages};
 use super::write_queue::{WireBytes, WriteQueue};
 use crate::memory_budget::{HeldMemory, REGISTRATION_THRESHOLD};
 
 /// While the transport accepts nothing, the driver is woken each time that the queue has grown by this many bytes. A
 /// power of two.
 const MEMORY_REPORT_STEP: usize = 1024 * 1024;
+
+/// The limit is this many times higher while the transport has accepted everything so far and the driver has not run since:
+/// then nothing shows yet that the peer reads slowly.
+const BURST_FACTOR: usize = 4;
+
+/// If this many bytes wait for the driver, or half of the limit, a message with a [`LatestKey`] is kept beside the queue,
+/// although the transport may accept all of them.
+const MAX_QUEUED_BEFORE_LATEST: usize = 64 * 1024;
 
 /// The queue between the program and the task that owns a connection (its driver).
 ///
@@ -41,6 +55,9 @@ pub trait OutboxItem<F> {
     {
         self.push(framing, queue);
     }
+
+    /// Returns the message in the form of the transport, to keep it beside the queue.
+    fn into_frame(self, framing: F) -> Frame;
 }
 
 impl OutboxItem<()> for WireBytes<'_> {
@@ -54,6 +71,51 @@ impl OutboxItem<()> for WireBytes<'_> {
     fn push(self, (): (), queue: &mut WriteQueue) {
         queue.push(self);
     }
+
+    fn into_frame(self, (): ()) -> Frame {
+        match self {
+            WireBytes::Slice(slice) => Frame::Own(Bytes::copy_from_slice(slice)),
+            WireBytes::Shared(bytes) => Frame::Shared(bytes.clone()),
+        }
+    }
+}
+
+/// What happens to a message for a connection that is behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SlowReaderPolicy<'a> {
+    /// The message is queued. If the limit is reached, the connection ends.
+    #[default]
+    Disconnect,
+    /// The message is dropped.
+    Drop,
+    /// The message is kept in the place of an earlier one with this key, and sent when the transport has accepted
+    /// everything before it. If the limit is reached, the connection ends.
+    KeepLatest(LatestKey<'a>),
+}
+
+/// The result of [`Outbox::push`].
+#[derive(Debug)]
+#[must_use = "the driver sleeps until its waker is woken"]
+pub struct Pushed {
+    /// What the outbox did with the message.
+    pub outcome: PushOutcome,
+    /// The caller must wake it. A broadcast wakes it after it has released its own lock.
+    pub waker: Option<Waker>,
+}
+
+/// What an [`Outbox`] did with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushOutcome {
+    /// The message is in the queue.
+    Queued,
+    /// The message is kept beside the queue.
+    Kept,
+    /// The message is kept in the place of an earlier one, which was dropped.
+    Replaced,
+    /// The message was dropped, because the connection is behind.
+    Dropped,
+    /// The message does not fit, so the driver ends the connection.
+    Overflowed,
 }
 
 #[derive(Debug)]
@@ -62,6 +124,9 @@ struct State<F> {
     framing: F,
     /// The number of bytes that the driver has taken and not yet written.
     in_flight: usize,
+    /// The messages that are kept beside the queue, and their bytes.
+    latest: Option<Box<LatestMessages>>,
+    latest_bytes: usize,
     phase: Phase,
     /// The driver's waker.
     driver_waker: Option<Waker>,
@@ -83,11 +148,113 @@ enum Phase {
     Closed,
 }
 
-impl<F> State<F> {
+impl<F: Copy> State<F> {
+    /// Returns the number of bytes that count for the limit.
+    fn buffered(&self) -> usize {
+        self.queue.len() + self.in_flight + self.latest_bytes
+    }
+
+    /// Returns whether the transport has accepted everything that the driver has taken.
+    fn accepts_more(&self) -> bool {
+        self.writable && self.in_flight == 0
+    }
+
     /// Takes the waker of a sleeping driver. Only the first caller gets it.
     fn take_parked_waker(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.parked) { self.driver_waker.clone() } else { None }
     }
+
+    /// Returns whether so many bytes may be buffered.
+    #[inline]
+    fn allows(&self, total: usize, limit: Limit) -> bool {
+        total <= limit.always || total <= limit.in_burst && self.accepts_more()
+    }
+
+    /// Adds a message to the queue, unless more bytes would be buffered than the limit allows.
+    #[inline]
+    fn push(&mut self, message: impl OutboxItem<F>, limit: Limit) -> Result<Option<Waker>, PushError> {
+        self.check_open()?;
+        let framing = self.framing;
+        let queued = self.buffered();
+        let total = queued + message.len(framing);
+        if queued > 0 && !self.allows(total, limit) {
+            return Err(PushError::Full);
+        }
+        if total > REGISTRATION_THRESHOLD {
+            message.push_to_long_queue(framing, &mut self.queue);
+        } else {
+            message.push(framing, &mut self.queue);
+        }
+        Ok(self.waker_after_growth(queued, total))
+    }
+
+    /// Keeps a message beside the queue. Returns the message if the outbox has no room for another key.
+    #[inline(never)]
+    fn keep<M: OutboxItem<F>>(
+        &mut self,
+        message: M,
+        key: LatestKey<'_>,
+        limit: Limit,
+    ) -> Result<Result<Pushed, PushError>, M> {
+        let latest = self.latest.get_or_insert_default();
+        let former = latest.bytes_of(key);
+        if former.is_none() && !latest.accepts_key() {
+            return Err(message);
+        }
+        let queued = self.queue.len() + self.in_flight + self.latest_bytes;
+        let others = queued - former.unwrap_or(0);
+        let total = others + message.len(self.framing) + key.name.len();
+        if others > 0 && !self.allows(total, limit) {
+            return Ok(Err(PushError::Full));
+        }
+        let latest = self.latest.get_or_insert_default();
+        let replaced = latest.insert(key, message.into_frame(self.framing));
+        self.latest_bytes = latest.bytes();
+        let outcome = if replaced { PushOutcome::Replaced } else { PushOutcome::Kept };
+        Ok(Ok(Pushed { outcome, waker: self.waker_after_growth(queued, total) }))
+    }
+
+    fn check_open(&self) -> Result<(), PushError> {
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Overflowed => Err(PushError::Full),
+            Phase::Closed => Err(PushError::Closed),
+        }
+    }
+
+    /// Returns the waker if the driver must run because of a message: to send it, or to report the memory to its budget.
+    #[inline]
+    fn waker_after_growth(&mut self, before: usize, after: usize) -> Option<Waker> {
+        let has_grown = (before ^ after) >= MEMORY_REPORT_STEP;
+        self.notified |= has_grown;
+        if self.writable || has_grown { self.take_parked_waker() } else { None }
+    }
+
+    #[inline]
+    fn take_signals(&mut self) -> OutboxSignals {
+        OutboxSignals {
+            notified: std::mem::take(&mut self.notified),
+            overflowed: self.phase == Phase::Overflowed,
+            latest: self.latest.as_ref().map_or_else(HeldMemory::default, |latest| latest.memory()),
+        }
+    }
+
+    /// Moves the messages that are kept beside the queue to its end.
+    #[cold]
+    fn release_latest(&mut self) {
+        if let Some(latest) = self.latest.take() {
+            self.latest_bytes = 0;
+            latest.release_into(&mut self.queue);
+        }
+    }
+}
+
+/// How many bytes may be buffered.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    always: usize,
+    /// While the transport has accepted everything that the driver has taken.
+    in_burst: usize,
 }
 
 /// Events for the driver, apart from queued bytes.
@@ -97,6 +264,8 @@ pub struct OutboxSignals {
     pub notified: bool,
     /// A push did not fit. The peer reads too slowly, and the driver must end the connection.
     pub overflowed: bool,
+    /// The memory of the messages that are kept beside the queue.
+    pub latest: HeldMemory,
 }
 
 /// Why an [`Outbox`] did not accept a message.
@@ -118,13 +287,16 @@ impl Outbox {
 }
 
 impl<F: Copy> Outbox<F> {
-    /// Creates an outbox that queues at most `limit` bytes. An empty outbox accepts a message of any length.
+    /// Creates an outbox that holds at most `limit` bytes. An empty outbox accepts a message of any length. A burst may take
+    /// four times as many, see [`push`](Self::push).
     #[must_use]
     pub fn with_framing(limit: usize, framing: F) -> Self {
         let state = State {
             queue: WriteQueue::new(),
             framing,
             in_flight: 0,
+            latest: None,
+            latest_bytes: 0,
             phase: Phase::Open,
             driver_waker: None,
             parked: false,
@@ -146,48 +318,114 @@ impl<F: Copy> Outbox<F> {
     /// # Errors
     /// The message does not fit, or the connection has ended.
     pub fn try_push(&self, message: impl OutboxItem<F>) -> Result<Option<Waker>, PushError> {
-        let mut state = self.state();
-        match state.phase {
-            Phase::Open => {}
-            Phase::Overflowed => return Err(PushError::Full),
-            Phase::Closed => return Err(PushError::Closed),
-        }
-        let framing = state.framing;
-        let length = message.len(framing);
-        let queued = state.queue.len() + state.in_flight;
-        if queued > 0 && queued + length > self.max_buffered {
-            return Err(PushError::Full);
-        }
-        if queued + length > REGISTRATION_THRESHOLD {
-            message.push_to_long_queue(framing, &mut state.queue);
-        } else {
-            message.push(framing, &mut state.queue);
-        }
-        // Wakes the driver of a slow reader too, so that it reports the memory to its budget.
-        let has_grown = (queued ^ (queued + length)) >= MEMORY_REPORT_STEP;
-        state.notified |= has_grown;
-        Ok(if state.writable || has_grown { state.take_parked_waker() } else { None })
+        self.state().push(message, self.strict_limit())
     }
 
-    /// Queues a message. If it does not fit, marks the connection as overflowed, so that the driver ends it. The
-    /// messages queued before are still written as far as the peer reads. So the peer gets a prefix of the messages
-    /// without gaps, and then the end.
+    /// Queues a message, or does with it what `policy` says for a connection that is behind. If the message does not fit,
+    /// marks the connection as overflowed, so that the driver ends it. The messages queued before are still written as
+    /// far as the peer reads. So the peer gets a prefix of the messages without gaps, and then the end.
     ///
-    /// If this returns a waker, the caller must wake it.
+    /// While the transport has accepted everything so far and the driver has not run since, four times the limit fits: a
+    /// program that sends much at once must not end a peer that reads. Beyond that, the connection ends whatever its driver
+    /// does.
     ///
     /// # Errors
     /// The outbox had overflowed before, or the connection has ended. The message that causes the overflow is dropped
     /// without an error.
-    pub fn push_or_overflow(&self, message: impl OutboxItem<F>) -> Result<Option<Waker>, PushError> {
-        let pushed = self.try_push(message);
-        if matches!(pushed, Err(PushError::Full)) {
-            let mut state = self.state();
-            if state.phase == Phase::Open {
-                state.phase = Phase::Overflowed;
-                return Ok(state.take_parked_waker());
-            }
+    #[inline]
+    pub fn push(
+        &self,
+        message: impl OutboxItem<F>,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<Pushed, PushError> {
+        let mut state = self.state();
+        let pushed = match policy {
+            SlowReaderPolicy::Disconnect => state
+                .push(message, self.burst_limit())
+                .map(|waker| Pushed { outcome: PushOutcome::Queued, waker }),
+            policy => self.push_with(&mut state, message, policy, self.burst_limit()),
+        };
+        if matches!(pushed, Err(PushError::Full)) && state.phase == Phase::Open {
+            state.phase = Phase::Overflowed;
+            return Ok(Pushed { outcome: PushOutcome::Overflowed, waker: state.take_parked_waker() });
         }
         pushed
+    }
+
+    /// Does the same as [`push`](Self::push), but returns an error if the message does not fit.
+    ///
+    /// # Errors
+    /// The message does not fit, or the connection has ended.
+    pub fn try_push_with(
+        &self,
+        message: impl OutboxItem<F>,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<Pushed, PushError> {
+        let mut state = self.state();
+        match policy {
+            SlowReaderPolicy::Disconnect => state
+                .push(message, self.strict_limit())
+                .map(|waker| Pushed { outcome: PushOutcome::Queued, waker }),
+            policy => self.push_with(&mut state, message, policy, self.strict_limit()),
+        }
+    }
+
+    /// Carries out a policy other than [`SlowReaderPolicy::Disconnect`].
+    #[inline(never)]
+    fn push_with(
+        &self,
+        state: &mut State<F>,
+        mut message: impl OutboxItem<F>,
+        policy: SlowReaderPolicy<'_>,
+        limit: Limit,
+    ) -> Result<Pushed, PushError> {
+        state.check_open()?;
+        if let SlowReaderPolicy::KeepLatest(key) = policy
+            && (!state.accepts_more()
+                || state.queue.len() >= MAX_QUEUED_BEFORE_LATEST.min(self.max_buffered / 2)
+                // Another message of the key may be among them, and must not come later.
+                || state.latest.is_some())
+        {
+            match state.keep(message, key, limit) {
+                Ok(pushed) => return pushed,
+                // Too many keys. The message is sent as any other.
+                Err(unkept) => message = unkept,
+            }
+        }
+        let drops = policy == SlowReaderPolicy::Drop;
+        if drops && !state.accepts_more() {
+            return Ok(Pushed { outcome: PushOutcome::Dropped, waker: None });
+        }
+        match state.push(message, if drops { self.strict_limit() } else { limit }) {
+            Err(PushError::Full) if drops => Ok(Pushed { outcome: PushOutcome::Dropped, waker: None }),
+            pushed => pushed.map(|waker| Pushed { outcome: PushOutcome::Queued, waker }),
+        }
+    }
+
+    fn strict_limit(&self) -> Limit {
+        Limit { always: self.max_buffered, in_burst: 0 }
+    }
+
+    fn burst_limit(&self) -> Limit {
+        Limit { always: self.max_buffered, in_burst: self.max_buffered.saturating_mul(BURST_FACTOR) }
+    }
+
+    /// Moves the messages that are kept for keys of this scope to the end of the queue. Call this before a message that ends
+    /// what the scope stands for.
+    pub fn release_latest(&self, scope: &str) {
+        self.remove_latest(scope, |queue| Some(queue));
+    }
+
+    /// Drops the messages that are kept for keys of this scope.
+    pub fn discard_latest(&self, scope: &str) {
+        self.remove_latest(scope, |_| None);
+    }
+
+    fn remove_latest(&self, scope: &str, target: impl FnOnce(&mut WriteQueue) -> Option<&mut WriteQueue>) {
+        let mut state = self.state();
+        let State { latest: Some(latest), latest_bytes, queue, .. } = &mut *state else { return };
+        latest.remove_scope(scope, target(queue));
+        *latest_bytes = latest.bytes();
     }
 
     /// Returns whether the transport keeps up: it accepted all bytes of the last write, and the driver holds no
@@ -195,17 +433,17 @@ impl<F: Copy> Outbox<F> {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         let state = self.state();
-        state.writable && state.in_flight == 0 && state.phase == Phase::Open
+        state.accepts_more() && state.phase == Phase::Open
     }
 
     /// Returns the number of bytes that are not written yet.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        let state = self.state();
-        state.queue.len() + state.in_flight
+        self.state().buffered()
     }
 
-    /// For the driver: returns the memory of the queued bytes, see [`WriteQueue::memory`].
+    /// For the driver: returns the memory of the queued bytes, see [`WriteQueue::memory`]. That of the messages beside the
+    /// queue is in [`OutboxSignals::latest`].
     #[must_use]
     pub fn memory(&self) -> HeldMemory {
         self.state().queue.memory()
@@ -223,7 +461,7 @@ impl<F: Copy> Outbox<F> {
             return Poll::Ready(Err(PushError::Closed));
         }
         // After an overflow nothing fits any more, so the caller waits for the end.
-        if state.phase == Phase::Open && state.queue.len() + state.in_flight <= at_most {
+        if state.phase == Phase::Open && state.buffered() <= at_most {
             return Poll::Ready(Ok(()));
         }
         let is_first = state.capacity_waiters.is_empty();
@@ -261,10 +499,7 @@ impl<F: Copy> Outbox<F> {
         let mut state = self.state();
         queue.append(&mut state.queue);
         state.in_flight = queue.len();
-        OutboxSignals {
-            notified: std::mem::take(&mut state.notified),
-            overflowed: state.phase == Phase::Overflowed,
-        }
+        state.take_signals()
     }
 
     /// For the driver: moves the queued bytes to the end of `queue`, and leaves the signals for a later call.
@@ -274,19 +509,25 @@ impl<F: Copy> Outbox<F> {
         state.in_flight = queue.len();
     }
 
+    /// For the driver: does the same as [`drain_into`](Self::drain_into), and adds the messages that are kept beside the
+    /// queue. For a transport that sends all of them at once, and before a close.
+    pub fn drain_all_into(&self, queue: &mut WriteQueue) {
+        let mut state = self.state();
+        state.release_latest();
+        queue.append(&mut state.queue);
+        state.in_flight = queue.len();
+    }
+
     /// For the driver: takes the signals and leaves the queued bytes.
     pub fn take_signals(&self) -> OutboxSignals {
-        let mut state = self.state();
-        OutboxSignals {
-            notified: std::mem::take(&mut state.notified),
-            overflowed: state.phase == Phase::Overflowed,
-        }
+        self.state().take_signals()
     }
 
     /// For the driver: switches to the form of a new transport, which counts as writable. Moves the bytes queued so
     /// far, in the old form, to the end of `queue`. Later pushes use the new form.
     pub fn change_framing(&self, framing: F, queue: &mut WriteQueue) {
         let mut state = self.state();
+        state.release_latest();
         queue.append(&mut state.queue);
         state.framing = framing;
         state.writable = true;
@@ -300,13 +541,16 @@ impl<F: Copy> Outbox<F> {
 
     /// For the driver: prepares to sleep. `left` is the number of bytes in the driver's own queue. `writable` tells
     /// whether the transport accepted all bytes of the last write. If not, later pushes are queued and wake nobody.
-    /// Returns `false` if something arrived in the meantime: then the driver must not sleep, and must drain the outbox
-    /// again.
+    /// If everything was accepted, the messages that are kept beside the queue enter it. Returns `false` if there is
+    /// something to send now: then the driver must not sleep, and must drain the outbox again.
     pub fn park(&self, left: usize, writable: bool, cx: &Context<'_>) -> bool {
         let (parked, waiting) = {
             let mut state = self.state();
             state.in_flight = left;
             state.writable = writable;
+            if writable && left == 0 && state.latest.is_some() {
+                state.release_latest();
+            }
             let more = writable && !state.queue.is_empty();
             let parked = !state.notified && !more && state.phase != Phase::Overflowed;
             state.parked = parked;
@@ -314,7 +558,7 @@ impl<F: Copy> Outbox<F> {
                 state.driver_waker = Some(cx.waker().clone());
             }
             let has_capacity =
-                !state.capacity_waiters.is_empty() && state.queue.len() + left <= self.max_buffered / 2;
+                !state.capacity_waiters.is_empty() && state.buffered() <= self.max_buffered / 2;
             (parked, if has_capacity { std::mem::take(&mut state.capacity_waiters) } else { Vec::new() })
         };
         waiting.into_iter().for_each(Waker::wake);
@@ -327,6 +571,8 @@ impl<F: Copy> Outbox<F> {
             let mut state = self.state();
             state.phase = Phase::Closed;
             state.queue.clear();
+            state.latest = None;
+            state.latest_bytes = 0;
             state.in_flight = 0;
             state.parked = false;
             state.driver_waker = None;
@@ -341,12 +587,47 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::Arc;
 
+    use super::super::latest_messages::MAX_LATEST_KEYS;
     use super::*;
 
     fn wake(pushed: Result<Option<Waker>, PushError>) {
         if let Some(waker) = pushed.unwrap() {
             waker.wake();
         }
+    }
+
+    /// Returns an outbox whose transport accepts nothing.
+    fn behind(limit: usize) -> Outbox {
+        let outbox = Outbox::new(limit);
+        assert!(outbox.park(0, false, &Context::from_waker(Waker::noop())));
+        outbox
+    }
+
+    fn push(outbox: &Outbox, text: &str, policy: SlowReaderPolicy<'_>) -> PushOutcome {
+        outbox.push(WireBytes::Slice(text.as_bytes()), policy).unwrap().outcome
+    }
+
+    fn latest(name: &str) -> SlowReaderPolicy<'_> {
+        SlowReaderPolicy::KeepLatest(LatestKey { scope: "/", name })
+    }
+
+    /// Writes everything that can be written, turn by turn, as text.
+    fn written(outbox: &Outbox) -> String {
+        let cx = Context::from_waker(Waker::noop());
+        let mut queue = WriteQueue::new();
+        let mut written = Vec::new();
+        loop {
+            outbox.drain_and_take_signals(&mut queue);
+            written.extend(queue.to_contiguous());
+            queue.clear();
+            if outbox.park(0, true, &cx) {
+                return String::from_utf8(written).unwrap();
+            }
+        }
+    }
+
+    fn overflowing_push(outbox: &Outbox, bytes: WireBytes<'_>) -> Result<Option<Waker>, PushError> {
+        outbox.push(bytes, SlowReaderPolicy::Disconnect).map(|pushed| pushed.waker)
     }
 
     /// Writes everything, as a driver whose transport accepts all bytes.
@@ -381,20 +662,176 @@ mod tests {
 
     #[test]
     fn after_an_overflow_nothing_more_is_taken_so_that_there_is_no_gap() {
-        let outbox = Outbox::new(10);
-        wake(outbox.push_or_overflow(WireBytes::Slice(&[1; 8])));
-        wake(outbox.push_or_overflow(WireBytes::Slice(&[2; 8])));
+        let outbox = behind(10);
+        wake(overflowing_push(&outbox, WireBytes::Slice(&[1; 8])));
+        wake(overflowing_push(&outbox, WireBytes::Slice(&[2; 8])));
         assert!(outbox.take_signals().overflowed);
-        assert_eq!(outbox.push_or_overflow(WireBytes::Slice(&[3])).map(|_| ()), Err(PushError::Full));
+        assert_eq!(overflowing_push(&outbox, WireBytes::Slice(&[3])).map(|_| ()), Err(PushError::Full));
         assert_eq!(write_all(&outbox, &Context::from_waker(Waker::noop())), [1; 8]);
     }
 
     #[test]
-    fn after_an_overflow_a_task_that_waits_for_capacity_waits_for_the_end() {
+    fn while_the_transport_has_accepted_everything_a_burst_may_take_four_times_the_limit_and_no_more() {
         let outbox = Outbox::new(10);
+        for _ in 0..4 {
+            assert_eq!(push(&outbox, "0123456789", SlowReaderPolicy::Disconnect), PushOutcome::Queued);
+        }
+        assert_eq!(outbox.try_push(WireBytes::Slice(b"x")).map(|_| ()), Err(PushError::Full));
+        assert_eq!(push(&outbox, "x", SlowReaderPolicy::Disconnect), PushOutcome::Overflowed);
+        assert_eq!(outbox.buffered(), 40);
+    }
+
+    #[test]
+    fn once_the_transport_has_not_accepted_everything_the_limit_is_strict() {
+        let outbox = Outbox::new(10);
+        assert_eq!(push(&outbox, "0123456789x", SlowReaderPolicy::Disconnect), PushOutcome::Queued);
+        let mut queue = WriteQueue::new();
+        outbox.drain_and_take_signals(&mut queue);
+        // The driver still writes.
+        assert_eq!(push(&outbox, "x", SlowReaderPolicy::Disconnect), PushOutcome::Overflowed);
+        assert!(outbox.take_signals().overflowed);
+    }
+
+    #[test]
+    fn a_volatile_message_is_dropped_where_another_one_would_end_the_connection() {
+        let outbox = Outbox::new(10);
+        assert_eq!(push(&outbox, "01234567", SlowReaderPolicy::Drop), PushOutcome::Queued);
+        assert_eq!(push(&outbox, "too long", SlowReaderPolicy::Drop), PushOutcome::Dropped);
+        let outbox = behind(10);
+        assert_eq!(push(&outbox, "x", SlowReaderPolicy::Drop), PushOutcome::Dropped);
+        assert_eq!(written(&outbox), "");
+    }
+
+    #[test]
+    fn a_connection_that_is_not_behind_gets_every_message_of_a_key() {
+        let outbox = Outbox::new(1_000);
+        for text in ["a1 ", "x ", "a2 "] {
+            assert_eq!(push(&outbox, text, latest("a")), PushOutcome::Queued);
+        }
+        assert_eq!(written(&outbox), "a1 x a2 ");
+    }
+
+    #[test]
+    fn for_a_connection_that_is_behind_the_latest_message_of_a_key_follows_what_is_queued() {
+        let outbox = behind(1_000);
+        assert_eq!(push(&outbox, "a1 ", latest("a")), PushOutcome::Kept);
+        assert_eq!(push(&outbox, "b1 ", latest("b")), PushOutcome::Kept);
+        assert_eq!(push(&outbox, "x ", SlowReaderPolicy::Disconnect), PushOutcome::Queued);
+        assert_eq!(push(&outbox, "a2 ", latest("a")), PushOutcome::Replaced);
+        assert_eq!(outbox.buffered(), "b1 x a2 ".len() + 2);
+        assert_eq!(written(&outbox), "x b1 a2 ");
+        assert_eq!((outbox.buffered(), outbox.take_signals().latest), (0, HeldMemory::default()));
+        assert_eq!(push(&outbox, "a3 ", latest("a")), PushOutcome::Queued);
+    }
+
+    #[test]
+    fn kept_messages_wait_until_the_transport_has_accepted_all_bytes() {
+        let outbox = Outbox::new(1_000);
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(push(&outbox, "0123456789", latest("a")), PushOutcome::Queued);
+        let mut queue = WriteQueue::new();
+        outbox.drain_and_take_signals(&mut queue);
+        assert_eq!(push(&outbox, "a1", latest("a")), PushOutcome::Kept, "the driver still writes");
+        assert!(outbox.park(4, false, &cx));
+        assert_eq!(push(&outbox, "a2", latest("a")), PushOutcome::Replaced);
+        assert!(outbox.park(4, true, &cx), "a transport that makes frames of the rest");
+        assert_eq!(push(&outbox, "a3", latest("a")), PushOutcome::Replaced);
+        assert!(!outbox.park(0, true, &cx), "there is something to send now");
+        assert_eq!(written(&outbox), "a3");
+    }
+
+    #[test]
+    fn a_burst_for_a_key_is_kept_once_much_waits_for_the_driver() {
+        let outbox = Outbox::new(1024 * 1024);
+        let text = "x".repeat(1_000);
+        let queued = (0..10_000).filter(|_| push(&outbox, &text, latest("a")) == PushOutcome::Queued).count();
+        assert_eq!(queued, MAX_QUEUED_BEFORE_LATEST.div_ceil(text.len()));
+        push(&outbox, "end", latest("a"));
+        assert_eq!(written(&outbox).len(), queued * text.len() + 3);
+        let small = Outbox::new(10);
+        for _ in 0..100 {
+            push(&small, "state", latest("a"));
+        }
+        assert_eq!(written(&small), "statestate");
+    }
+
+    #[test]
+    fn a_message_of_a_key_after_a_burst_of_others_does_not_end_the_connection() {
+        let outbox = Outbox::new(10);
+        for _ in 0..3 {
+            push(&outbox, "0123456789", SlowReaderPolicy::Disconnect);
+        }
+        assert_eq!(push(&outbox, "01234", latest("a")), PushOutcome::Kept);
+        assert_eq!(
+            push(&outbox, "01234", latest("b")),
+            PushOutcome::Overflowed,
+            "beyond four times the limit"
+        );
+    }
+
+    #[test]
+    fn kept_messages_count_for_the_limit_and_an_overflow_ends_the_connection() {
+        let outbox = behind(10);
+        assert_eq!(push(&outbox, "0123456", latest("a")), PushOutcome::Kept);
+        assert_eq!(push(&outbox, "012345678", latest("a")), PushOutcome::Replaced, "with its key, ten bytes");
+        let more = |policy| outbox.try_push_with(WireBytes::Slice(b"x"), policy).map(|_| ());
+        assert_eq!(more(latest("b")), Err(PushError::Full));
+        assert_eq!(more(SlowReaderPolicy::Disconnect), Err(PushError::Full));
+        assert_eq!(push(&outbox, "0123456789", latest("a")), PushOutcome::Replaced, "nothing else is queued");
+        assert_eq!(push(&outbox, "x", latest("b")), PushOutcome::Overflowed);
+        assert_eq!(written_at_the_end(&outbox), "0123456789");
+    }
+
+    /// Takes everything, as a driver that closes.
+    fn written_at_the_end(outbox: &Outbox) -> String {
+        let mut queue = WriteQueue::new();
+        outbox.drain_all_into(&mut queue);
+        String::from_utf8(queue.to_contiguous()).unwrap()
+    }
+
+    #[test]
+    fn a_message_with_one_key_too_many_is_queued_as_any_other() {
+        let outbox = behind(1_000_000);
+        for number in 0..MAX_LATEST_KEYS {
+            assert_eq!(push(&outbox, "k", latest(&number.to_string())), PushOutcome::Kept);
+        }
+        assert_eq!(push(&outbox, "q", latest("more")), PushOutcome::Queued);
+        assert_eq!(push(&outbox, "r", latest("0")), PushOutcome::Replaced);
+        let written = written(&outbox);
+        assert!(written.starts_with("qk") && written.ends_with("kr"), "{written}");
+    }
+
+    #[test]
+    fn the_messages_of_a_scope_can_be_sent_first_or_dropped() {
+        let outbox = behind(1_000);
+        let of = |scope| SlowReaderPolicy::KeepLatest(LatestKey { scope, name: "a" });
+        for scope in ["/a", "/b", "/c"] {
+            push(&outbox, scope, of(scope));
+        }
+        outbox.discard_latest("/a");
+        outbox.release_latest("/b");
+        push(&outbox, " end of b ", SlowReaderPolicy::Disconnect);
+        assert_eq!(written(&outbox), "/b end of b /c");
+    }
+
+    #[test]
+    fn a_new_transport_gets_the_kept_messages_too() {
+        let outbox = behind(1_000);
+        push(&outbox, "kept", latest("a"));
+        push(&outbox, "queued ", SlowReaderPolicy::Disconnect);
+        let mut queue = WriteQueue::new();
+        outbox.change_framing((), &mut queue);
+        assert_eq!(queue.to_contiguous(), b"queued kept");
+        outbox.close();
+        assert_eq!(outbox.buffered(), 0);
+    }
+
+    #[test]
+    fn after_an_overflow_a_task_that_waits_for_capacity_waits_for_the_end() {
+        let outbox = behind(10);
         let mut cx = Context::from_waker(Waker::noop());
         wake(outbox.try_push(WireBytes::Slice(&[1; 2])));
-        wake(outbox.push_or_overflow(WireBytes::Slice(&[2; 9])));
+        wake(overflowing_push(&outbox, WireBytes::Slice(&[2; 9])));
         assert!(outbox.poll_capacity(1, &mut cx).is_pending(), "a message that would fit is refused too");
         outbox.close();
         assert_eq!(outbox.poll_capacity(1, &mut cx), Poll::Ready(Err(PushError::Closed)));

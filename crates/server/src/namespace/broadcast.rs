@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter::{BroadcastOptions, Room, SocketId};
+use adapter::{BroadcastOptions, DeliveryPolicy, Room, SocketId};
 use serde::Serialize;
 
 use super::Namespace;
@@ -18,15 +18,16 @@ use crate::socket::{EmitError, Socket, encode_event, log_emit_error, observe_bro
 pub struct Broadcast {
     namespace: Namespace,
     options: BroadcastOptions,
+    compress: bool,
 }
 
 impl Broadcast {
     pub(crate) fn new(namespace: Namespace) -> Self {
-        Self::with_options(namespace, BroadcastOptions::new())
+        Self::with_options(namespace, BroadcastOptions::new(), true)
     }
 
-    pub(super) fn with_options(namespace: Namespace, options: BroadcastOptions) -> Self {
-        Self { namespace, options }
+    pub(super) fn with_options(namespace: Namespace, options: BroadcastOptions, compress: bool) -> Self {
+        Self { namespace, options, compress }
     }
 
     /// Adds the sockets in `room` to the selection.
@@ -55,7 +56,27 @@ impl Broadcast {
     /// Makes the event volatile: the server drops it for each socket whose connection is not ready to send it, see
     /// [`Emitter::volatile`](crate::Emitter::volatile).
     pub fn volatile(mut self) -> Self {
-        self.options.volatile = true;
+        self.options.policy = DeliveryPolicy::Volatile;
+        self
+    }
+
+    /// Sends only the latest state to clients that read slowly: for each socket whose connection is behind, the event is
+    /// kept under `key`, and replaces the one that was kept under this key before, see
+    /// [`Emitter::keep_latest`](crate::Emitter::keep_latest). All receivers share the memory of the event.
+    ///
+    /// ```
+    /// # use tidewire_server::Server;
+    /// # let io = Server::new();
+    /// io.to("stocks").keep_latest("ACME").emit("price", ("ACME", 17.5));
+    /// ```
+    pub fn keep_latest(mut self, key: impl AsRef<str>) -> Self {
+        self.options.policy = DeliveryPolicy::KeepLatest(key.as_ref().into());
+        self
+    }
+
+    /// Sets whether the event may be compressed, see [`Emitter::compress`](crate::Emitter::compress). Default true.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -72,7 +93,7 @@ impl Broadcast {
     /// # Errors
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
-        let event = encode_event(self.namespace.name(), event.as_ref(), &arguments)?;
+        let event = encode_event(self.namespace.name(), event.as_ref(), &arguments, self.compress)?;
         if !self.namespace.has_outgoing_observers() {
             return Ok(self.namespace.adapter().broadcast(&event, &self.options));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adapter::{BroadcastOptions, Room};
+use adapter::{BroadcastOptions, DeliveryPolicy, Room};
 use handlers::{BoxFuture, Handler, IntoHandlerResult, IntoReply};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -122,8 +122,19 @@ impl ParentNamespace {
         self.broadcast().volatile()
     }
 
+    /// Selects all sockets in all children. Those that are behind get only the latest event of a key, see
+    /// [`Namespace::keep_latest`].
+    pub fn keep_latest(&self, key: impl AsRef<str>) -> ParentBroadcast {
+        self.broadcast().keep_latest(key)
+    }
+
+    /// Selects all sockets in all children, for an event that may be compressed or not, see [`Namespace::compress`].
+    pub fn compress(&self, compress: bool) -> ParentBroadcast {
+        self.broadcast().compress(compress)
+    }
+
     fn broadcast(&self) -> ParentBroadcast {
-        ParentBroadcast { parent: self.clone(), options: BroadcastOptions::new() }
+        ParentBroadcast { parent: self.clone(), options: BroadcastOptions::new(), compress: true }
     }
 }
 
@@ -140,6 +151,7 @@ impl fmt::Debug for ParentNamespace {
 pub struct ParentBroadcast {
     parent: ParentNamespace,
     options: BroadcastOptions,
+    compress: bool,
 }
 
 impl ParentBroadcast {
@@ -168,7 +180,19 @@ impl ParentBroadcast {
 
     /// Makes the event volatile, see [`Broadcast::volatile`].
     pub fn volatile(mut self) -> Self {
-        self.options.volatile = true;
+        self.options.policy = DeliveryPolicy::Volatile;
+        self
+    }
+
+    /// Sends only the latest event of a key to sockets that are behind, see [`Broadcast::keep_latest`].
+    pub fn keep_latest(mut self, key: impl AsRef<str>) -> Self {
+        self.options.policy = DeliveryPolicy::KeepLatest(key.as_ref().into());
+        self
+    }
+
+    /// Sets whether the event may be compressed, see [`Broadcast::compress`].
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -188,7 +212,8 @@ impl ParentBroadcast {
         let event = event.as_ref();
         let mut receivers = 0;
         for child in self.parent.children() {
-            receivers += Broadcast::with_options(child, self.options.clone()).try_emit(event, &arguments)?;
+            receivers += Broadcast::with_options(child, self.options.clone(), self.compress)
+                .try_emit(event, &arguments)?;
         }
         Ok(receivers)
     }

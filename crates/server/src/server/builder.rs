@@ -17,7 +17,7 @@ use super::{AdapterFactory, Server, SocketIoApplication};
 use crate::client_files::ClientFiles;
 use crate::limits::Limits;
 use crate::namespace::Namespace;
-use crate::socket::Socket;
+use crate::socket::{DeliveryCounters, Socket};
 
 /// Configures a server. Options that the Node package also has use its names and defaults. The exception is
 /// [`per_message_deflate`](Self::per_message_deflate): its [`DeflateOptions`](crate::DeflateOptions) have other defaults
@@ -179,8 +179,13 @@ impl Builder {
             cleanup_empty_child_namespaces,
         } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
-        let common =
-            Arc::new(ServerShared { limits, states, on_error, error_log_limit: LogRateLimit::new() });
+        let common = Arc::new(ServerShared {
+            limits,
+            deliveries: DeliveryCounters::default(),
+            states,
+            on_error,
+            error_log_limit: LogRateLimit::new(),
+        });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces =
             Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);

@@ -7,11 +7,12 @@ use net::LogRateLimit;
 use socketio_proto::Excerpt;
 
 use crate::limits::Limits;
-use crate::socket::Socket;
+use crate::socket::{DeliveryCounters, Socket};
 
 /// The state that the server and all its namespaces share.
 pub(crate) struct ServerShared {
     pub(crate) limits: Limits,
+    pub(crate) deliveries: DeliveryCounters,
     pub(super) states: StateMap,
     pub(super) on_error: Option<OnError>,
     /// Limits the log lines of errors if the program has no hook, or the hook panics.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engineio_proto::EncodedMessage;
 use handlers::{ObservedEvent, decode_event, with_encoder};
-use net::{LogRateLimit, PushError};
+use net::{LogRateLimit, PushError, PushOutcome, SlowReaderPolicy};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
@@ -16,8 +16,12 @@ pub(crate) fn encode_event<T: Serialize + ?Sized>(
     namespace: &str,
     event: &str,
     arguments: &T,
+    compress: bool,
 ) -> Result<EncodedEvent, EncodeError> {
-    with_encoder(|encoder| EncodedEvent::encode(encoder, namespace, None, event, arguments))
+    with_encoder(|encoder| {
+        let message = encode::event(encoder, namespace, None, event, arguments)?;
+        Ok(message.with_compression(compress).into())
+    })
 }
 
 /// Logs that an event could not be encoded. The log is rate-limited, because data that a client sent may cause the
@@ -54,25 +58,64 @@ impl From<PushError> for EmitError {
     }
 }
 
-/// Sends an event to one socket with options, see [`Socket::volatile`] and [`Socket::timeout`].
+/// Sends an event to one socket with options, see [`Socket::volatile`], [`Socket::keep_latest`], [`Socket::compress`] and
+/// [`Socket::timeout`].
 #[derive(Debug, Clone, Copy)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Emitter<'a> {
     socket: &'a Socket,
-    volatile: bool,
+    policy: SlowReaderPolicy<'a>,
+    compress: bool,
     timeout: Option<Duration>,
 }
 
 impl<'a> Emitter<'a> {
     pub(crate) fn new(socket: &'a Socket) -> Self {
-        Self { socket, volatile: false, timeout: None }
+        Self { socket, policy: SlowReaderPolicy::Disconnect, compress: true, timeout: None }
     }
 
     /// Makes the event volatile: the server drops it if the connection is not ready to send it. A WebSocket is not
     /// ready while the kernel has not accepted all earlier data. A polling connection is not ready while no poll
-    /// request is waiting.
+    /// request is waiting. Replaces an earlier [`keep_latest`](Self::keep_latest).
     pub fn volatile(mut self) -> Self {
-        self.volatile = true;
+        self.policy = SlowReaderPolicy::Drop;
+        self
+    }
+
+    /// Sends only the latest state to a client that reads slowly: while the connection is behind, the event is kept under
+    /// `key`, and replaces the one that was kept under this key before. For a position, a price, the state of a game.
+    /// Replaces an earlier [`volatile`](Self::volatile).
+    ///
+    /// ```
+    /// # use tidewire_server::Socket;
+    /// # fn tick(socket: &Socket, player: u32, position: (f32, f32)) {
+    /// socket.keep_latest(&format!("player {player}")).emit("moved", (player, position));
+    /// # }
+    /// ```
+    ///
+    /// If the connection can send the event now, it is sent as any other. A connection is behind while the kernel has not
+    /// accepted all earlier data, while no poll request is waiting, or while 64 KiB wait for its task. The kept events are
+    /// sent when everything before them has been sent: after all events that were queued until then, and in the order in
+    /// which they were emitted. So an event may come after later ones of other keys, but two events of a key never change
+    /// their order, and the last one arrives if the client reads on. A disconnect of the socket sends them first.
+    ///
+    /// Keys belong to a socket: the same key in two namespaces is two keys, and a broadcast with the key replaces an event
+    /// of the socket. An event with another name replaces it too. What is kept counts for
+    /// [`max_write_buffer_size`](crate::Builder::max_write_buffer_size), with its key. A client for which 1,024 keys are
+    /// kept gets events with further keys as any others.
+    ///
+    /// If the event of an [`emit_with_ack`](Self::emit_with_ack) is replaced, its acknowledgement times out.
+    pub fn keep_latest(mut self, key: &'a str) -> Self {
+        self.policy = SlowReaderPolicy::KeepLatest(self.socket.latest_key(key));
+        self
+    }
+
+    /// Sets whether the event may be compressed, if the connection negotiated compression
+    /// ([`per_message_deflate`](crate::Builder::per_message_deflate),
+    /// [`http_compression`](crate::Builder::http_compression)). Default true. Switch it off for data that is already
+    /// compressed, or that contains a secret. A response to a poll is uncompressed only if this holds for all its packets.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -85,12 +128,11 @@ impl<'a> Emitter<'a> {
     /// Sends an event, see [`Socket::emit`].
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
-        let sent = self.send(event, None, &arguments, |message| {
-            self.socket.session().send(message);
-            Ok(())
-        });
+        let sent = self
+            .send(event, None, &arguments, |message| self.socket.session().send_with(message, self.policy));
         match sent {
-            Ok(()) | Err(EmitError::Disconnected) => {}
+            // After an overflow, the client is about to be disconnected.
+            Ok(()) | Err(EmitError::Disconnected | EmitError::Full) => {}
             Err(error) => log_emit_error(event, &error),
         }
     }
@@ -100,7 +142,7 @@ impl<'a> Emitter<'a> {
     /// # Errors
     /// Returns the reason why the event was not sent.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
-        self.send(event.as_ref(), None, &arguments, |message| Ok(self.socket.session().try_send(message)?))
+        self.send(event.as_ref(), None, &arguments, |message| self.try_push(message))
     }
 
     /// Like [`try_emit`](Self::try_emit), but also returns the event's size in bytes with the error.
@@ -112,7 +154,7 @@ impl<'a> Emitter<'a> {
         let mut length = 0;
         let sent = self.send(event, None, arguments, |message| {
             length = message.max_framed_len();
-            Ok(self.socket.session().try_send(message)?)
+            self.try_push(message)
         });
         sent.map_err(|error| (error, length))
     }
@@ -127,12 +169,14 @@ impl<'a> Emitter<'a> {
         let id = self.socket.namespace().next_ack_id();
         let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
         let acknowledged = AckFuture::new(self.socket, id, timeout);
-        match self.send(event.as_ref(), Some(id), &arguments, |message| {
-            Ok(self.socket.session().try_send(message)?)
-        }) {
+        match self.send(event.as_ref(), Some(id), &arguments, |message| self.try_push(message)) {
             Ok(()) => acknowledged,
             Err(error) => acknowledged.failed(AckError::NotSent(error)),
         }
+    }
+
+    fn try_push(&self, message: EncodedMessage<'_>) -> Result<PushOutcome, PushError> {
+        self.socket.session().try_send_with(message, self.policy)
     }
 
     fn send<T: Serialize>(
@@ -140,21 +184,26 @@ impl<'a> Emitter<'a> {
         event: &str,
         ack: Option<u64>,
         arguments: &T,
-        push: impl FnOnce(EncodedMessage<'_>) -> Result<(), EmitError>,
+        push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, PushError>,
     ) -> Result<(), EmitError> {
         if !self.socket.is_connected() {
             return Err(EmitError::Disconnected);
         }
-        if self.volatile && !self.socket.session().is_writable() {
+        if self.policy == SlowReaderPolicy::Drop && !self.socket.session().is_writable() {
+            // Nothing is encoded.
+            self.socket.record_delivery(PushOutcome::Dropped);
             return Ok(());
         }
         if self.socket.observes_outgoing() {
             return self.send_observed(event, ack, arguments, push);
         }
-        with_encoder(|encoder| {
+        let outcome = with_encoder(|encoder| {
             let namespace = self.socket.namespace().name();
-            push(encode::event(encoder, namespace, ack, event, arguments)?)
-        })
+            let message = encode::event(encoder, namespace, ack, event, arguments)?;
+            Ok::<_, EmitError>(push(message.with_compression(self.compress))?)
+        })?;
+        self.socket.record_delivery(outcome);
+        Ok(())
     }
 
     /// Sends an event and then reports it to the observers of the socket.
@@ -164,15 +213,16 @@ impl<'a> Emitter<'a> {
         event: &str,
         ack: Option<u64>,
         arguments: &T,
-        push: impl FnOnce(EncodedMessage<'_>) -> Result<(), EmitError>,
+        push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, PushError>,
     ) -> Result<(), EmitError> {
-        let observed = with_encoder(|encoder| {
+        let (observed, outcome) = with_encoder(|encoder| {
             let namespace = self.socket.namespace().name();
             let message = encode::event(encoder, namespace, ack, event, arguments)?;
             let observed = decode_event(message.text(), message.attachments());
-            push(message)?;
-            Ok::<_, EmitError>(observed)
+            let outcome = push(message.with_compression(self.compress))?;
+            Ok::<_, EmitError>((observed, outcome))
         })?;
+        self.socket.record_delivery(outcome);
         if let Some(event) = observed {
             self.socket.observe_outgoing(ObservedEvent::new(&event, ack.is_some()));
         }

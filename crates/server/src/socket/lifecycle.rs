@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use adapter::{JoinError, LocalSocket, SocketId};
+use adapter::{DeliveryPolicy, JoinError, LocalSocket, SocketId};
 use engineio::Session;
 use engineio_proto::EncodedMessage;
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
@@ -97,6 +97,13 @@ impl Socket {
         }
         self.0.has_left_rooms.store(true, Ordering::Release);
         self.0.namespace.adapter().del_all(&self.0.id);
+        // A later socket of the client in this namespace must not get events that were kept for this one.
+        match reason {
+            DisconnectReason::ClientNamespaceDisconnect => {
+                self.0.session.discard_latest(self.0.namespace.name());
+            }
+            _ => self.0.session.release_latest(self.0.namespace.name()),
+        }
         self.0.acks.close();
         self.end_stream();
         self.0.disconnected.notify_waiters();
@@ -145,12 +152,14 @@ impl LocalSocket for Socket {
         &self.0.id
     }
 
-    fn deliver(&self, event: &EncodedEvent, volatile: bool) -> Option<Waker> {
+    fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker> {
         // While `on_disconnecting` runs, the adapter still has the socket.
-        if !self.is_connected() || (volatile && !self.0.session.is_writable()) {
+        if !self.is_connected() {
             return None;
         }
-        self.0.session.send_shared(event.message())
+        let pushed = self.0.session.send_shared(event.message(), self.policy_of(policy)).ok()?;
+        self.record_delivery(pushed.outcome);
+        pushed.waker
     }
 
     fn disconnect(&self, close_connection: bool) {

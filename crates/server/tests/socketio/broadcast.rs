@@ -1,5 +1,7 @@
 //! The receivers of broadcasts.
 
+use std::sync::Arc;
+
 use tidewire_server::{Data, JoinError, Limits, Namespace, Server, Socket, State};
 
 use crate::support::{Client, Joined, Program, program, serve};
@@ -197,4 +199,43 @@ async fn a_broadcast_does_not_reach_a_socket_in_its_middleware() {
     io.on("ping", async || {});
     let mut client = Client::join(serve(&io).await).await;
     client.expect_only(r#"420["ping"]"#, "430[]").await;
+}
+
+/// What a broadcast promises: a program that sends much at once loses no client that reads.
+#[tokio::test]
+async fn half_a_mebibyte_in_a_tight_loop_reaches_a_thousand_clients_completely_and_in_order() {
+    const CLIENTS: usize = 1_000;
+    const EVENTS: usize = 500;
+    let io = Server::new();
+    let mut readers = Vec::new();
+    for _ in 0..CLIENTS {
+        readers.push(Client::join_in_memory(&io, 64 * 1024).await);
+    }
+    let data = "x".repeat(1_024);
+    let frames: Vec<u8> = (0..EVENTS)
+        .flat_map(|number| {
+            let packet = format!(r#"42["event",{number},"{data}"]"#);
+            [&[0x81, 126][..], &(packet.len() as u16).to_be_bytes(), packet.as_bytes()].concat()
+        })
+        .collect();
+    let frames: Arc<[u8]> = frames.into();
+    let reading: Vec<_> = readers
+        .into_iter()
+        .map(|mut client| {
+            let frames = Arc::clone(&frames);
+            tokio::spawn(async move {
+                client.expect_bytes(&frames).await;
+                client
+            })
+        })
+        .collect();
+    // The driver of no client runs meanwhile, because this test has one thread.
+    for number in 0..EVENTS {
+        assert_eq!(io.broadcast().try_emit("event", (number, &data)), Ok(CLIENTS));
+    }
+    let mut clients = Vec::new();
+    for reading in reading {
+        clients.push(reading.await.expect("every client receives every event"));
+    }
+    assert_eq!(io.connection_count(), CLIENTS);
 }

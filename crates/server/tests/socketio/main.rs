@@ -13,6 +13,7 @@ mod event_middleware;
 mod event_stream;
 mod handler_acks;
 mod handler_order;
+mod keep_latest;
 mod memory_budget;
 mod mounting;
 mod namespaces;

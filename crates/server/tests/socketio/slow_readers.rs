@@ -1,8 +1,9 @@
 //! Clients that do not read.
 
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use tidewire_server::{DisconnectReason, EmitError, Limits, Server, Socket, State};
+use tidewire_server::{DeliveryCounts, DisconnectReason, EmitError, Limits, Server, Socket, State};
 
 use crate::support::{Client, Gate, Joined, Log, Program, program, serve, until};
 
@@ -129,6 +130,7 @@ async fn a_volatile_event_is_dropped_where_another_one_would_disconnect_the_clie
     assert_eq!(socket.volatile().try_emit("lost", ()), Ok(()));
     io.volatile().emit("lost", format!("{:1000}", ""));
     io.to(socket.id()).volatile().emit("lost", ());
+    assert_eq!(io.delivery_counts().dropped, 4);
     for number in 0..sent {
         client.expect(&event(number)).await;
     }
@@ -151,6 +153,65 @@ async fn emit_to_a_client_that_reads_too_slowly_ends_it_without_a_gap() {
     }
     client.expect_end().await;
     until(|| io.connection_count() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_may_take_four_times_the_limit_if_the_client_has_read_everything_before() {
+    let (io, mut program, mut client, socket) = slow().await;
+    for number in 0..38 {
+        socket.emit("event", (number, format!("{:1000}", "")));
+    }
+    for number in 0..38 {
+        client.expect(&event(number)).await;
+    }
+    program.lines.expect_silence();
+    for number in 0..38 {
+        io.emit("event", (number, format!("{:1000}", "")));
+    }
+    for number in 0..38 {
+        client.expect(&event(number)).await;
+    }
+    program.lines.expect_silence();
+    assert_eq!(io.delivery_counts(), DeliveryCounts::default());
+    for number in 0..42 {
+        socket.emit("event", (number, format!("{:1000}", "")));
+    }
+    program.lines.expect(["transport error"]).await;
+    assert_eq!(io.delivery_counts().overflowed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_task_is_stuck_in_a_handler_ends_at_four_times_the_limit() {
+    let (builder, mut program) = program();
+    let handler_returns = Arc::new(Barrier::new(2));
+    let io = builder.max_write_buffer_size(LIMIT).state(Arc::clone(&handler_returns)).build();
+    io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
+    io.on_disconnect(async |reason: DisconnectReason, log: State<Log>| log.say(reason));
+    io.on("block", async |barrier: State<Arc<Barrier>>, log: State<Log>| {
+        log.say("blocked");
+        barrier.wait();
+    });
+    let mut client = Client::join(serve(&io).await).await;
+    let socket = program.joined().await;
+    client.send(r#"42["block"]"#).await;
+    program.lines.expect(["blocked"]).await;
+    for number in 0..1_000 {
+        io.emit("event", (number, format!("{:1000}", "")));
+    }
+    assert_eq!(
+        io.delivery_counts().overflowed,
+        1,
+        "nothing is queued after the first event that did not fit"
+    );
+    assert_eq!(socket.try_emit("event", ()), Err(EmitError::Full));
+    handler_returns.wait();
+    program.lines.expect(["transport error"]).await;
+    let mut received = 0;
+    while let Some(packet) = client.recv().await {
+        assert_eq!(packet, event(received));
+        received += 1;
+    }
+    assert_eq!(received, 4 * LIMIT / (event(10).len() + 4));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tidewire_server::{Builder, Server, Socket};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::WebSocketStream;
@@ -210,6 +210,18 @@ impl Client {
 
     pub(crate) async fn expect(&mut self, packet: &str) {
         assert_eq!(self.recv().await.as_deref(), Some(packet));
+    }
+
+    /// Reads as many bytes from the stream below the WebSocket, and asserts that they are these.
+    pub(crate) async fn expect_bytes(&mut self, expected: &[u8]) {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut rest = expected;
+        while !rest.is_empty() {
+            let read = tokio::time::timeout(Duration::from_secs(60), self.0.get_mut().read(&mut buffer));
+            let count = read.await.expect("in time").expect("the connection is open");
+            assert!(count > 0 && rest.starts_with(&buffer[..count]), "{} bytes before the end", rest.len());
+            rest = &rest[count..];
+        }
     }
 
     /// Asserts that the server closes the connection without sending another packet.
