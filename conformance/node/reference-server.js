@@ -162,6 +162,8 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     socket.on("broadcast", (data) => socket.broadcast.emit("broadcast", data));
     socket.on("local-room", ({ room, data }) => namespace.local.to(room).emit("local-room", data));
     socket.on("volatile", (data) => socket.volatile.emit("volatile", data));
+    socket.on("uncompressed", (data) => socket.compress(false).emit("uncompressed", data));
+    socket.on("uncompressed-room", ({ room, data }) => namespace.to(room).compress(false).emit("uncompressed", data));
 
     socket.on("connection-errors", (acknowledge) => acknowledge(connectionErrors));
 
