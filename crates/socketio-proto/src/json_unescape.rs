@@ -42,14 +42,16 @@ pub(crate) fn replace_lone_surrogates(json: &str) -> String {
 /// What the escape at the beginning of a text stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Escape {
-    /// The two escapes of a surrogate pair.
+    /// A character above U+FFFF: two escapes, `\uXXXX\uXXXX`, of 12 bytes together.
     SurrogatePair,
-    /// Half of a surrogate pair.
+    /// Half of a surrogate pair: one escape, `\uXXXX`, of 6 bytes.
     LoneSurrogate,
+    /// Any other escape. The next one begins after its first two bytes.
     Other,
 }
 
 impl Escape {
+    /// Classifies the escape at the beginning of `text`, a part of a JSON text whose syntax has been checked.
     pub(crate) fn parse(text: &str) -> Self {
         match (unicode_escape(text), text.get(6..).and_then(unicode_escape)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => Self::SurrogatePair,
