@@ -85,13 +85,14 @@ macro_rules! visit {
     )*};
 }
 
-/// Deserializes an integer of 128 bits, which may be only in the text of a number.
+/// Deserializes an integer of 128 bits, which only the text of a number may have exactly.
 macro_rules! deserialize_wide {
     ($deserialize:ident, $visit:ident) => {
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             match &self {
                 Self::Number(number)
-                    if let Some(value) = number.noncanonical_text().and_then(|text| text.parse().ok()) =>
+                    if (number.as_u64(), number.as_i64()) == (None, None)
+                        && let Ok(value) = number.to_string().parse() =>
                 {
                     visitor.$visit(value)
                 }
@@ -285,10 +286,13 @@ impl<'de> VariantAccess<'de> for Content {
 /// A key of an object. A type may read it as a number or as `true` and `false`, as in serde_json.
 struct Key(String);
 
-/// Reads a number or a boolean from the text of a key.
+/// Reads a number or a boolean from the text of a key. As in serde_json, there is no white space around it.
 macro_rules! from_text {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            if self.0.trim_ascii().len() < self.0.len() {
+                return Err(Error::invalid_type(Unexpected::Str(&self.0), &visitor));
+            }
             let mut json = serde_json::Deserializer::from_reader(self.0.as_bytes());
             let value = json.$method(visitor)?;
             json.end()?;

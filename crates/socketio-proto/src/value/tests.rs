@@ -198,6 +198,12 @@ fn values_without_bytes_are_read_as_serde_json_reads_them() {
     assert_eq!(resolve(r#"{"A":null}"#), Ok(BTreeMap::from([(Letter::A, None::<u8>)])));
     assert_eq!(resolve("340282366920938463463374607431768211455"), Ok(u128::MAX));
     assert_eq!(resolve("-170141183460469231731687303715884105728"), Ok(i128::MIN));
+    // These are also the shortest texts of floats.
+    assert_eq!(resolve("18446744073709552000"), Ok(18_446_744_073_709_552_000_u128));
+    assert_eq!(resolve("-9223372036854776000"), Ok(-9_223_372_036_854_776_000_i128));
+    for json in [r#"{" 1":true}"#, r#"{"1 ":true}"#, r#"{"\t1":true}"#, r#"{"":true}"#] {
+        assert!(resolve::<BTreeMap<u8, bool>>(json).is_err(), "{json}");
+    }
     assert_eq!(resolve("[1,2]"), Ok(Wrapping(1, 2)));
     for json in ["[1,2,3]", "[1]", r#"{"x":1}"#, "1e3"] {
         assert!(resolve::<(u8, u8)>(json).is_err(), "{json}");
