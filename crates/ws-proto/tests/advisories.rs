@@ -118,7 +118,8 @@ fn ghsa_5v72_xg48_5rpm_the_names_of_extensions_are_words_like_others() {
     assert_eq!(accepted.protocols(), ["constructor", "__proto__"]);
 }
 
-/// ws, twice in 2026: each fragment of one byte was an object of its own and took a hundred times its size.
+/// ws, twice in 2026, also CVE-2026-48779: each fragment of one byte was an object of its own and took a hundred times
+/// its size.
 #[test]
 fn ghsa_96hv_2xvq_fx4p_a_message_in_the_smallest_fragments_takes_the_memory_of_its_bytes() {
     const FRAGMENTS: usize = 131_071;

@@ -1,5 +1,7 @@
-//! Runs the client and the server against each other in virtual time, over a link that delays messages and breaks.
+//! Runs the client and the server against each other in virtual time, over a link that delays messages and breaks. Tests
+//! that are named after advisories are here too.
 
+mod advisories;
 #[path = "../support/message_parts.rs"]
 mod message_parts;
 mod simulation;
