@@ -1,7 +1,8 @@
 //! Random histories of a session between the server's state machine and the client's. Messages, closes, failures,
 //! pauses and delays happen at random moments. Each end must receive what the other end has sent, once and in order,
-//! and no candidate may harm the session.
+//! and no candidate may harm the session. Tests that are named after advisories are here too.
 
+mod advisories;
 mod client;
 mod connection;
 mod heartbeat;
