@@ -10,6 +10,7 @@ use handlers::{
     BoxFuture, EventHandler, EventMiddleware, EventTable, HandlerEnv, HandlerError, HandlerKind,
     ObservedEvent, Side, Spawn, StateMap,
 };
+use socketio_proto::Excerpt;
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
 
@@ -124,7 +125,8 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     }
 
     fn on_unhandled(&self, event: &str) {
-        tracing::debug!(socket = self.socket.log_id(), event, "ignored an event that has no handler");
+        let event = Excerpt(event);
+        tracing::debug!(socket = self.socket.log_id(), %event, "ignored an event that has no handler");
     }
 }
 

@@ -222,3 +222,20 @@ async fn without_a_hook_failures_are_logged_in_few_and_short_lines() {
         assert!(line.contains("WARN") && line.contains("a handler failed") && line.len() < 1_000, "{line}");
     }
 }
+
+#[tokio::test]
+async fn an_event_that_has_no_handler_is_a_short_line_of_the_debug_log() {
+    let logged = Logged::default();
+    let to = logged.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    let _logging = subscriber.with_writer(move || to.clone()).finish().set_default();
+    let io = Server::new();
+    io.on("done", async || {});
+    let mut client = Client::join(serve(&io).await).await;
+    client.send(&format!(r#"42["two\nlines\u001b[31m{}"]"#, "n".repeat(100_000))).await;
+    client.expect_only(r#"420["done"]"#, "430[]").await;
+    let logged = String::from_utf8(logged.0.lock().expect("no panic").clone()).expect("text");
+    let line = logged.lines().find(|line| line.contains("no handler")).expect("a line");
+    assert!(line.contains(r"event=two\nlines\u{1b}[31mnnn"), "{line}");
+    assert!(logged.len() < 10_000, "{} bytes", logged.len());
+}
