@@ -28,6 +28,8 @@ pub(crate) struct Namespaces {
     /// One permit for each check of a predicate that may still wait.
     pub(crate) pending_checks: Arc<Semaphore>,
     limit_log: LogRateLimit,
+    /// Clients choose how often a hook that panics is called.
+    hook_log: LogRateLimit,
 }
 
 pub(super) type NewNamespaceHook = Arc<dyn Fn(&Namespace) + Send + Sync>;
@@ -61,6 +63,7 @@ impl Namespaces {
             on_new_namespace: Mutex::default(),
             pending_checks: Arc::new(Semaphore::new(max_pending_checks)),
             limit_log: LogRateLimit::new(),
+            hook_log: LogRateLimit::new(),
         }
     }
 
@@ -192,7 +195,10 @@ impl Namespaces {
             if let Some(hook) = hook
                 && catch_unwind(AssertUnwindSafe(|| hook(namespace))).is_err()
             {
-                tracing::error!(namespace = namespace.name(), "the hook for new namespaces panicked");
+                self.hook_log.try_log(|suppressed| {
+                    let namespace = namespace.name();
+                    tracing::error!(namespace, suppressed, "the hook for new namespaces panicked");
+                });
             }
         });
     }

@@ -239,3 +239,23 @@ async fn an_event_that_has_no_handler_is_a_short_line_of_the_debug_log() {
     assert!(line.contains(r"event=two\nlines\u{1b}[31mnnn"), "{line}");
     assert!(logged.len() < 10_000, "{} bytes", logged.len());
 }
+
+#[tokio::test]
+async fn a_hook_for_new_namespaces_that_panics_is_logged_in_few_lines() {
+    let logged = Logged::default();
+    let to = logged.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).finish();
+    let _logging = subscriber.set_default();
+    let io = Server::new();
+    let _rooms = io.of_pattern(|name| name.starts_with("/room-"));
+    io.on_new_namespace(|_| fail("as the test asked for"));
+    let mut client = Client::open(serve(&io).await).await;
+    for number in 0..60 {
+        client.send(&format!("40/room-{number},")).await;
+        assert!(client.recv().await.is_some());
+    }
+    let logged = String::from_utf8(logged.0.lock().expect("no panic").clone()).expect("text");
+    let lines = logged.lines().filter(|line| line.contains("the hook for new namespaces panicked")).count();
+    // Ten lines, and one for every second that the test takes.
+    assert!((10..40).contains(&lines), "{lines} lines");
+}
