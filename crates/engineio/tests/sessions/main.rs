@@ -1,6 +1,7 @@
 //! Sessions, seen from clients and from the application, over loopback.
 
 mod address_limits;
+mod advisories;
 mod allow_request;
 mod backpressure;
 mod choppy_stream;
