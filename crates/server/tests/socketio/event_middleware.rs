@@ -11,36 +11,6 @@ use tidewire_server::{
 use crate::support::{Client, Gate, Log, program, serve};
 
 #[tokio::test]
-async fn five_thousand_events_keep_their_order_through_middleware_observers_and_an_async_handler() {
-    const EVENTS: usize = 5_000;
-    let (builder, mut program) = program();
-    let io = builder.build();
-    io.on_any(|_, event| assert_eq!(event.name(), "number"));
-    io.on_any_outgoing(|_, event| assert_eq!(event.name(), "number"));
-    for times in [3, 5] {
-        io.event_middleware(move |Data(number): Data<usize>| async move {
-            for _ in 0..number * 7 % times {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    io.on("number", async |socket: Socket, Data(number): Data<usize>| {
-        for _ in 0..number * 11 % 4 {
-            tokio::task::yield_now().await;
-        }
-        socket.emit("number", number);
-    });
-    let mut client = Client::join(serve(&io).await).await;
-    for chunk in (0..EVENTS).collect::<Vec<_>>().chunks(200) {
-        client.send_all(chunk.iter().map(|number| format!("42[\"number\",{number}]"))).await;
-        for number in chunk {
-            client.expect(&format!("42[\"number\",{number}]")).await;
-        }
-    }
-    program.lines.expect_silence();
-}
-
-#[tokio::test]
 async fn a_middleware_passes_changes_refuses_and_counts_events() {
     struct Count(AtomicUsize);
     let (builder, mut program) = program();

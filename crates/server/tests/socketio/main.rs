@@ -10,6 +10,7 @@ mod disconnect;
 mod emit_with_ack;
 mod errors;
 mod event_middleware;
+mod event_order;
 mod event_stream;
 mod handler_acks;
 mod handler_order;
