@@ -1,6 +1,7 @@
 //! Tests of the server, from the side of programs that use it and of their clients.
 
 mod addresses;
+mod advisories;
 mod attachments;
 mod broadcast;
 mod client_files;
