@@ -142,7 +142,7 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     });
     socket.on("ask", (question) => socket.emit("question", question, (...answer) => socket.emit("answered", ...answer)));
     socket.on("numbered", async (number) => {
-      await new Promise((done) => setTimeout(done, Math.random() * 5));
+      if (number % 100 < 10) await new Promise((done) => setTimeout(done, Math.random() * 5));
       socket.emit("numbered-back", number);
     });
 
