@@ -22,6 +22,7 @@ mod session;
 mod socketio_arguments;
 mod socketio_connections;
 mod socketio_packet;
+mod socketio_value;
 mod tree;
 
 pub use client_handshake::client_handshake;
@@ -35,12 +36,13 @@ pub use session::session;
 pub use socketio_arguments::socketio_arguments;
 pub use socketio_connections::socketio_connections;
 pub use socketio_packet::socketio_packet;
+pub use socketio_value::socketio_value;
 
 /// A target. It returns for any bytes, unless it has found a bug.
 pub type Target = fn(&[u8]);
 
 /// Every target. Its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have the same name.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("client_handshake", client_handshake),
     ("client_session", client_session),
     ("compressed_endpoints", compressed_endpoints),
@@ -54,4 +56,5 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("socketio_arguments", socketio_arguments),
     ("socketio_connections", socketio_connections),
     ("socketio_packet", socketio_packet),
+    ("socketio_value", socketio_value),
 ];
