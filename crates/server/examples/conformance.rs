@@ -252,9 +252,9 @@ type ObservedBySocket = Mutex<Observed>;
 /// Registers handlers, middleware and observers of events on each socket.
 fn register_events(namespace: &Namespace) {
     namespace.on_connection(async |socket: Socket| {
-        socket.set_data(ObservedBySocket::default());
+        socket.set_extension(ObservedBySocket::default());
         let record = |socket: &Socket, change: &dyn Fn(&mut Observed)| {
-            let observed = socket.data::<ObservedBySocket>().expect("it was just set");
+            let observed = socket.extension::<ObservedBySocket>().expect("it was just set");
             change(&mut observed.lock().expect("no panic"));
         };
         socket.on_any(move |socket, event| {
@@ -291,7 +291,7 @@ fn register_events(namespace: &Namespace) {
     });
     namespace.on("to-all", async |namespace: Namespace| namespace.emit("to-all", ()));
     namespace.on("observed", async |socket: Socket| {
-        let observed = socket.data::<ObservedBySocket>().expect("`on_connection` has set it");
+        let observed = socket.extension::<ObservedBySocket>().expect("`on_connection` has set it");
         let observed = observed.lock().expect("no panic").clone();
         Reply(observed)
     });

@@ -9,10 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use handlers::{ErasedHandler, EventMiddleware, EventTable, HandlerError, ObservedEvent};
+use net::LogRateLimit;
 use serde_json::Value;
 use socketio_proto::server::DisconnectReason;
 
-use crate::socket::Socket;
+use crate::socket::{DataError, Socket};
 
 pub use extract::{Auth, DroppedEvents};
 pub use side::{BeforeEvent, Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
@@ -104,5 +105,14 @@ impl From<&'static str> for ConnectError {
 impl From<String> for ConnectError {
     fn from(message: String) -> Self {
         Self::new(message)
+    }
+}
+
+/// The client receives `handler failed`, because the error is one of the program. The error is logged.
+impl From<DataError> for ConnectError {
+    fn from(error: DataError) -> Self {
+        static LOG: LogRateLimit = LogRateLimit::new();
+        LOG.try_log(|suppressed| tracing::error!(%error, suppressed, "rejected a client"));
+        Self::new("handler failed")
     }
 }

@@ -86,7 +86,8 @@ pub use net::{
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use server::{Builder, Server, SocketIoApplication};
 pub use socket::{
-    AckError, AckFuture, DeliveryCounts, EmitError, Emitter, EventStream, JoinFuture, Socket, StreamEvent,
+    AckError, AckFuture, DataError, DeliveryCounts, EmitError, Emitter, EventStream, JoinFuture, Socket,
+    StreamEvent,
 };
 pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId, Number, Object, Value};

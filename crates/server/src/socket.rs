@@ -1,6 +1,7 @@
 //! One client in one namespace.
 
 mod acks;
+mod data;
 mod delivery;
 mod emit;
 mod event_stream;
@@ -28,6 +29,8 @@ use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, Serv
 use crate::namespace::{Broadcast, Namespace};
 use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
+pub use data::DataError;
+use data::StoredData;
 pub(crate) use delivery::DeliveryCounters;
 pub use delivery::DeliveryCounts;
 pub use emit::{EmitError, Emitter};
@@ -78,7 +81,9 @@ struct ExtensionLists {
     observers: Vec<Observer>,
     outgoing_observers: Vec<Observer>,
     disconnecting: Option<OnDisconnecting>,
-    data: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
+    data: Option<StoredData>,
+    /// Values of the program, one per type.
+    values: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
 /// The result of [`Socket::join`]. The socket has already joined the room when `join` returns. Awaiting this value
@@ -347,19 +352,6 @@ impl Socket {
         let event = event.into().into_boxed_str();
         let handler = EventHandler::new(handler);
         self.update_extensions(|own| insert_or_replace(&mut own.handlers, event, handler));
-    }
-
-    /// Stores a value in this socket. There is one value per type; a second value of the same type replaces the first.
-    pub fn set_data<T: Send + Sync + 'static>(&self, value: T) {
-        self.update_extensions(|own| insert_or_replace(&mut own.data, TypeId::of::<T>(), Arc::new(value)));
-    }
-
-    /// Returns the value of this type that [`set_data`](Self::set_data) stored.
-    #[must_use]
-    pub fn data<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let own = self.0.extensions.get()?.lists();
-        let (_, value) = own.data.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
-        Arc::clone(value).downcast().ok()
     }
 
     /// Disconnects the socket from its namespace immediately. The connection stays open. The client does not reconnect

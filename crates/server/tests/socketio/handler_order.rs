@@ -171,21 +171,3 @@ async fn a_socket_handler_precedes_the_handler_of_the_namespace() {
     other.send_all(["42[\"event\",2]", "42[\"unheard-of\"]"]).await;
     program.lines.expect(["of the namespace", "fallback unheard-of"]).await;
 }
-
-#[tokio::test]
-async fn a_socket_keeps_one_value_of_each_type() {
-    struct Name(String);
-    let (builder, mut program) = program();
-    let io = builder.build();
-    io.on("name", async |socket: Socket, Data(name): Data<String>| {
-        socket.set_data(Name(name));
-        socket.set_data(7_u32);
-    });
-    io.on("who", async |socket: Socket, log: State<Log>| {
-        let name = socket.data::<Name>().map(|name| name.0.clone());
-        log.say(format_args!("{name:?} {:?} {:?}", socket.data::<u32>(), socket.data::<u64>()));
-    });
-    let mut client = Client::join(serve(&io).await).await;
-    client.send_all(["42[\"who\"]", "42[\"name\",\"ann\"]", "42[\"name\",\"bob\"]", "42[\"who\"]"]).await;
-    program.lines.expect(["None None None", "Some(\"bob\") Some(7) None"]).await;
-}

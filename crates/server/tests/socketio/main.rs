@@ -7,6 +7,7 @@ mod broadcast;
 mod client_files;
 mod concurrent_handlers;
 mod connect;
+mod data;
 mod disconnect;
 mod emit_with_ack;
 mod errors;

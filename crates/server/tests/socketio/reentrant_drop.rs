@@ -67,8 +67,8 @@ async fn what_a_socket_keeps_may_use_the_socket_when_it_is_replaced() {
     without_a_lock(move || {
         for _ in 0..2 {
             let (one, other) = (socket.clone(), socket.clone());
-            socket.on("event", holding(Last(move || other.set_data(7_u32))));
-            socket.set_data(Last(move || one.set_data(7_u32)));
+            socket.on("event", holding(Last(move || other.set_extension(7_u32))));
+            socket.set_extension(Last(move || one.set_extension(7_u32)));
         }
     });
 }
