@@ -80,7 +80,7 @@ pub use limits::Limits;
 pub use namespace::{Broadcast, IntoAllowed, Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace};
 pub use net::{
     AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
-    InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, TrustedProxies,
+    InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, ReceivedOverTls, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

@@ -161,6 +161,7 @@ impl Listener {
                         service: service.clone(),
                         peer: Some(PeerAddress(peer)),
                         has_proxy_header: self.proxies.is_some(),
+                        is_tls: self.tls.is_some(),
                         sessions: ConnectionSessions::default(),
                     };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());

@@ -15,6 +15,11 @@ use crate::address::{ConnectionSessions, InProxyHeader};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
+/// An extension of the requests that a [`Listener`](crate::Listener) has received over TLS. If a program serves TLS itself,
+/// it can add the extension to its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedOverTls;
+
 /// Adds the address of the peer, and what the connection has opened, to each request.
 #[derive(Debug, Clone)]
 pub(super) struct WithPeer<S> {
@@ -23,6 +28,7 @@ pub(super) struct WithPeer<S> {
     pub(super) peer: Option<PeerAddress>,
     /// The address comes from the PROXY protocol.
     pub(super) has_proxy_header: bool,
+    pub(super) is_tls: bool,
     pub(super) sessions: ConnectionSessions,
 }
 
@@ -41,6 +47,9 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
         }
         if self.has_proxy_header {
             request.extensions_mut().insert(InProxyHeader);
+        }
+        if self.is_tls {
+            request.extensions_mut().insert(ReceivedOverTls);
         }
         request.extensions_mut().insert(self.sessions.clone());
         self.service.call(request)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use net::ClientAddress;
+use net::{ClientAddress, ReceivedOverTls};
 
 /// The handshake request of a connection: its URL, its headers and the client's address.
 ///
@@ -16,6 +16,7 @@ pub struct Handshake {
     head: Box<str>,
     address: Option<IpAddr>,
     issued: SystemTime,
+    is_secure: bool,
 }
 
 impl Handshake {
@@ -32,7 +33,8 @@ impl Handshake {
             head.push('\n');
         }
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
-        Self { head: head.into_boxed_str(), address, issued }
+        let is_secure = request.extensions.get::<ReceivedOverTls>().is_some();
+        Self { head: head.into_boxed_str(), address, issued, is_secure }
     }
 
     /// Returns the path and query of the request.
@@ -70,6 +72,21 @@ impl Handshake {
         self.address
     }
 
+    /// Returns whether the request came over TLS to the server's own listener. Behind a proxy that ends TLS this is
+    /// `false`, as in Node: look at the header that the proxy sets, for instance `X-Forwarded-Proto`. If the server is
+    /// mounted in another HTTP server, that server adds [`ReceivedOverTls`] to the extensions of its requests.
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Returns whether the request has an `Origin` header. This is Node's `xdomain`. Browsers send the header with every
+    /// WebSocket handshake, also to the origin of the page.
+    #[must_use]
+    pub fn xdomain(&self) -> bool {
+        self.header("origin").is_some()
+    }
+
     /// Returns the time at which the connection began.
     #[must_use]
     pub fn issued(&self) -> SystemTime {
@@ -92,6 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_request_over_tls_from_a_page_is_secure_and_from_another_domain() {
+        let request = http::Request::get("/socket.io/").header("Origin", "https://example.com");
+        let (parts, ()) = request.extension(ReceivedOverTls).body(()).unwrap().into_parts();
+        let handshake = Handshake::new(&parts, SystemTime::UNIX_EPOCH);
+        assert!(handshake.xdomain() && handshake.secure());
+    }
+
+    #[test]
     fn the_handshake_returns_the_parts_of_the_request() {
         let (parts, ()) = http::Request::get("http://h/socket.io/?token=a%20b&token=c%2Bd&EIO=4")
             .header("User-Agent", "browser: 1")
@@ -105,6 +130,7 @@ mod tests {
         assert_eq!(handshake.query("absent"), None);
         assert_eq!(handshake.header("USER-agent"), Some("browser: 1"));
         assert_eq!(handshake.headers().count(), 2);
+        assert!(!handshake.xdomain() && !handshake.secure());
         assert!(!format!("{handshake:?}").contains("x=1"), "a log line must not hold a cookie");
     }
 }
