@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use adapter::SocketId;
-use engineio::{CloseReason, Message, Session, SessionHandler, Time};
+use engineio::{CloseReason, Message, Session, SessionHandler, Time, Transport};
 use handlers::{EventQueueSize, with_encoder};
 use socketio_proto::encode;
 use socketio_proto::server::{
@@ -30,11 +30,18 @@ use socket_driver::{Progress, SocketDriver};
 pub(crate) struct Client {
     handshake: Handshake,
     close_requested: AtomicBool,
+    /// The connection has moved from long-polling to another transport.
+    has_upgraded: AtomicBool,
 }
 
 impl Client {
     pub(crate) fn handshake(&self) -> &Handshake {
         &self.handshake
+    }
+
+    /// Returns whether the connection has moved from long-polling to another transport.
+    pub(crate) fn has_upgraded(&self) -> bool {
+        self.has_upgraded.load(Ordering::Acquire)
     }
 
     /// Requests to close the connection with all its sockets. The connection's task does so when it is woken next.
@@ -59,7 +66,11 @@ impl Connection {
         let protocol = if session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 };
         let decoder_limits = socketio_proto::DecoderLimits::default();
         let machine = machine::Connection::new(protocol, &limits, &decoder_limits, now);
-        let client = Arc::new(Client { handshake, close_requested: AtomicBool::new(false) });
+        let client = Arc::new(Client {
+            handshake,
+            close_requested: AtomicBool::new(false),
+            has_upgraded: AtomicBool::new(false),
+        });
         Self { server, session, client, machine }
     }
 
@@ -216,6 +227,13 @@ impl SessionHandler for Connection {
 
     fn on_close(&mut self, reason: CloseReason, _now: Time, cx: &mut TaskContext<'_>) {
         self.close(reason.into(), cx);
+    }
+
+    fn on_upgrade(&mut self, _: Transport) {
+        self.client.has_upgraded.store(true, Ordering::Release);
+        for task in self.machine.sockets() {
+            task.socket().handle_upgrade();
+        }
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {

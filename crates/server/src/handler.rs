@@ -26,6 +26,7 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) connection: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
     pub(crate) disconnect: Option<ErasedHandler<ServerSide, Result<(), HandlerError>>>,
     pub(crate) disconnecting: Option<OnDisconnecting>,
+    pub(crate) upgrade: Option<OnUpgrade>,
     pub(crate) events: EventTable<ServerSide>,
     pub(crate) event_middleware: Vec<EventMiddleware<ServerSide>>,
     pub(crate) observers: Vec<Observer>,
@@ -37,6 +38,9 @@ pub(crate) type Observer = Arc<dyn Fn(&Socket, ObservedEvent<'_>) + Send + Sync>
 
 /// A function that is called when a socket disconnects, while it is still in its rooms.
 pub(crate) type OnDisconnecting = Arc<dyn Fn(&Socket, DisconnectReason) + Send + Sync>;
+
+/// A function that is called when the connection of a socket upgrades to another transport.
+pub(crate) type OnUpgrade = Arc<dyn Fn(&Socket) + Send + Sync>;
 
 impl NamespaceHandlers {
     /// Returns whether received events have observers or middlewares.

@@ -18,7 +18,7 @@ use socketio_proto::server::DisconnectReason;
 
 use crate::handler::{
     BeforeEvent, IntoMiddlewareResult, NamespaceHandlers, Observer, OnConnection, OnDisconnect,
-    OnDisconnecting, OnEvent, Registration, ServerSide,
+    OnDisconnecting, OnEvent, OnUpgrade, Registration, ServerSide,
 };
 use crate::limits::Limits;
 use crate::server::ServerShared;
@@ -150,6 +150,15 @@ impl Namespace {
     pub fn on_disconnecting(&self, f: impl Fn(&Socket, DisconnectReason) + Send + Sync + 'static) {
         let f: OnDisconnecting = Arc::new(f);
         self.update_handlers(|handlers| handlers.disconnecting.replace(f));
+    }
+
+    /// Registers a function that is called when the connection of a socket upgrades from long-polling to another
+    /// transport ([`Socket::transport`]). It is called once for each socket of the connection that is connected at that
+    /// time, on the task of the connection, so it must not block. If the upgrade comes before the socket is connected, it
+    /// is not called. In Node: `socket.conn.on("upgrade")`.
+    pub fn on_upgrade(&self, f: impl Fn(&Socket) + Send + Sync + 'static) {
+        let f: OnUpgrade = Arc::new(f);
+        self.update_handlers(|handlers| handlers.upgrade.replace(f));
     }
 
     /// Adds a middleware of events. It is called for each event that a client sends, before the handler of the event.

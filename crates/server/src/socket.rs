@@ -25,7 +25,7 @@ use socketio_proto::{ArgumentsError, RawJson};
 use tokio::sync::Notify;
 
 use crate::connection::{Client, Handshake};
-use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, ServerSide};
+use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
 use crate::namespace::{Broadcast, Namespace};
 use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
@@ -58,7 +58,8 @@ pub struct SocketInner {
     /// Socket.IO 4 may have the same id then.
     has_left_rooms: AtomicBool,
     acks: PendingAcks,
-    disconnected: Notify,
+    /// Notified when the socket disconnects and when its connection upgrades.
+    changed: Notify,
     /// Handlers and data of this socket alone. Few sockets have them; for the others, this costs one load per event.
     extensions: OnceLock<Box<SocketExtensions>>,
 }
@@ -81,6 +82,7 @@ struct ExtensionLists {
     observers: Vec<Observer>,
     outgoing_observers: Vec<Observer>,
     disconnecting: Option<OnDisconnecting>,
+    upgrade: Option<OnUpgrade>,
     data: Option<StoredData>,
     /// Values of the program, one per type.
     values: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
@@ -130,7 +132,7 @@ impl Socket {
             state: AtomicU8::new(CONNECTING),
             has_left_rooms: AtomicBool::new(false),
             acks: PendingAcks::default(),
-            disconnected: Notify::new(),
+            changed: Notify::new(),
             extensions: OnceLock::new(),
         }))
     }
@@ -173,7 +175,7 @@ impl Socket {
         }
     }
 
-    /// Returns the current transport of the connection.
+    /// Returns the current transport of the connection. It changes at most once, see [`upgraded`](Self::upgraded).
     #[must_use]
     pub fn transport(&self) -> engineio::Transport {
         self.0.session.transport()
@@ -200,9 +202,26 @@ impl Socket {
     /// Waits until the socket is disconnected and returns the reason. Cancel safe.
     pub async fn disconnected(&self) -> DisconnectReason {
         loop {
-            let notified = self.0.disconnected.notified();
+            let notified = self.0.changed.notified();
             if let Some(reason) = self.disconnect_reason() {
                 return reason;
+            }
+            notified.await;
+        }
+    }
+
+    /// Waits until the connection has upgraded from long-polling to another transport. Returns `false` if the socket
+    /// disconnects before. A connection that started on WebSocket never upgrades. Cancel safe.
+    ///
+    /// [`Namespace::on_upgrade`](crate::Namespace::on_upgrade) calls a function instead.
+    pub async fn upgraded(&self) -> bool {
+        loop {
+            let notified = self.0.changed.notified();
+            if self.0.client.has_upgraded() {
+                return true;
+            }
+            if self.is_disconnected() {
+                return false;
             }
             notified.await;
         }
@@ -422,6 +441,7 @@ const _: fn() = || {
     fn is_send<F: Future + Send>(_: F) {}
     fn check(socket: &Socket) {
         is_send(socket.disconnected());
+        is_send(socket.upgraded());
         is_send(socket.emit_wait("event", ()));
     }
     let _ = check;

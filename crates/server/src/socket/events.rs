@@ -15,7 +15,7 @@ use socketio_proto::EncodedEvent;
 use socketio_proto::server::DisconnectReason;
 
 use super::{Socket, insert_or_replace};
-use crate::handler::{BeforeEvent, Observer, OnDisconnecting, OnEvent, ServerSide};
+use crate::handler::{BeforeEvent, Observer, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
 
 /// Which extensions of a socket are in use. A flag is never cleared.
 #[derive(Default)]
@@ -93,6 +93,13 @@ impl Socket {
         self.update_extensions(|own| own.disconnecting.replace(f));
     }
 
+    /// Registers a function that is called when the connection of this socket upgrades to another transport, after that
+    /// of the namespace, see [`Namespace::on_upgrade`](crate::Namespace::on_upgrade). A second function replaces the first.
+    pub fn on_upgrade(&self, f: impl Fn(&Socket) + Send + Sync + 'static) {
+        let f: OnUpgrade = Arc::new(f);
+        self.update_extensions(|own| own.upgrade.replace(f));
+    }
+
     /// Returns whether this socket has observers or middlewares of received events of its own.
     pub(crate) fn has_event_hooks(&self) -> bool {
         self.is_used(|used| &used.event_hooks)
@@ -134,6 +141,13 @@ impl Socket {
         let own = self.0.extensions.get().and_then(|own| own.lists().disconnecting.clone());
         for f in self.handlers().disconnecting.iter().chain(&own) {
             self.call(None, || f(self, reason));
+        }
+    }
+
+    pub(super) fn call_on_upgrade(&self) {
+        let own = self.0.extensions.get().and_then(|own| own.lists().upgrade.clone());
+        for f in self.handlers().upgrade.iter().chain(&own) {
+            self.call(None, || f(self));
         }
     }
 

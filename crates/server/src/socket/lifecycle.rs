@@ -106,8 +106,16 @@ impl Socket {
         }
         self.0.acks.close();
         self.end_stream();
-        self.0.disconnected.notify_waiters();
+        self.0.changed.notify_waiters();
         true
+    }
+
+    /// Tells the program that the connection has moved to another transport.
+    pub(crate) fn handle_upgrade(&self) {
+        self.0.changed.notify_waiters();
+        if self.is_connected() {
+            self.call_on_upgrade();
+        }
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {

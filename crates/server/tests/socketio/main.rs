@@ -26,3 +26,4 @@ mod reentrant_drop;
 mod server_close;
 mod slow_readers;
 mod support;
+mod upgrade;
