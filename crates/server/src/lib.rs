@@ -52,6 +52,7 @@ mod connection;
 mod handler;
 mod limits;
 mod namespace;
+mod rooms;
 mod server;
 mod socket;
 
@@ -84,6 +85,9 @@ pub use net::{
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
+#[doc(hidden)]
+pub use rooms::RoomName;
+pub use rooms::Rooms;
 pub use server::{Builder, Server, SocketIoApplication};
 pub use socket::{
     AckError, AckFuture, DataError, DeliveryCounts, EmitError, Emitter, EventStream, JoinFuture, Socket,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use adapter::{Adapter, Room, SocketId};
+use adapter::{Adapter, SocketId};
 use handlers::{
     EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
@@ -21,6 +21,7 @@ use crate::handler::{
     OnDisconnecting, OnEvent, OnUpgrade, Registration, ServerSide,
 };
 use crate::limits::Limits;
+use crate::rooms::Rooms;
 use crate::server::ServerShared;
 use crate::socket::{DeliveryCounters, Socket};
 pub use broadcast::Broadcast;
@@ -223,19 +224,19 @@ impl Namespace {
         Broadcast::new(self.clone()).emit(event, arguments);
     }
 
-    /// Selects the sockets in `room`.
-    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
-        Broadcast::new(self.clone()).to(room)
+    /// Selects the sockets in a room, or in one of several rooms. See [`Broadcast::to`].
+    pub fn to(&self, rooms: impl Rooms) -> Broadcast {
+        Broadcast::new(self.clone()).to(rooms)
     }
 
     /// The same as [`to`](Self::to).
-    pub fn in_(&self, room: impl Into<Room>) -> Broadcast {
-        self.to(room)
+    pub fn in_(&self, rooms: impl Rooms) -> Broadcast {
+        self.to(rooms)
     }
 
-    /// Selects all sockets in the namespace except those in `room`.
-    pub fn except(&self, room: impl Into<Room>) -> Broadcast {
-        Broadcast::new(self.clone()).except(room)
+    /// Selects all sockets in the namespace except those in these rooms.
+    pub fn except(&self, rooms: impl Rooms) -> Broadcast {
+        Broadcast::new(self.clone()).except(rooms)
     }
 
     /// Selects the sockets in the namespace that are connected to this server of the cluster.

@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 use crate::connection::{Client, Handshake};
 use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
 use crate::namespace::{Broadcast, Namespace};
+use crate::rooms::Rooms;
 use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
 pub use data::DataError;
@@ -303,26 +304,30 @@ impl Socket {
         Emitter::new(self).timeout(timeout)
     }
 
-    /// Joins a room immediately. Has no effect if the socket is disconnected.
+    /// Joins a room, or a list of rooms, immediately. Has no effect if the socket is disconnected.
     ///
-    /// The room is rejected if its name is longer than [`Limits::max_room_name_len`](crate::Limits::max_room_name_len),
-    /// or if the socket is already in [`Limits::max_rooms`](crate::Limits::max_rooms) rooms. Then
-    /// `socket.join(room).await` returns the error, and `socket.join(room);` reports it to the server's
-    /// [`on_error`](crate::Builder::on_error) hook.
-    pub fn join(&self, room: impl AsRef<str>) -> JoinFuture {
+    /// The call is rejected if a name is longer than [`Limits::max_room_name_len`](crate::Limits::max_room_name_len),
+    /// or if the socket is already in [`Limits::max_rooms`](crate::Limits::max_rooms) rooms; the rooms before it in the
+    /// list are joined. Then `socket.join(room).await` returns the error, and `socket.join(room);` reports it to the
+    /// server's [`on_error`](crate::Builder::on_error) hook.
+    pub fn join(&self, rooms: impl Rooms) -> JoinFuture {
         if self.is_disconnected() {
             return JoinFuture(None);
         }
-        let joined = self.0.namespace.adapter().add_all(&self.0.id, &[room.as_ref()]);
+        let joined = rooms.with_names(|names| self.0.namespace.adapter().add_all(&self.0.id, names));
         JoinFuture(joined.err().map(|error| (self.clone(), error)))
     }
 
-    /// Leaves a room immediately. Has no effect if the socket is disconnected.
-    pub fn leave(&self, room: impl AsRef<str>) {
+    /// Leaves a room, or a list of rooms, immediately. Has no effect if the socket is disconnected.
+    pub fn leave(&self, rooms: impl Rooms) {
         if self.is_disconnected() {
             return;
         }
-        self.0.namespace.adapter().del(&self.0.id, room.as_ref());
+        rooms.with_names(|names| {
+            for name in names {
+                self.0.namespace.adapter().del(&self.0.id, name);
+            }
+        });
     }
 
     /// Returns the rooms of the socket, starting with its own id. Empty after the disconnect; while `on_disconnecting`
@@ -335,19 +340,19 @@ impl Socket {
         self.0.namespace.adapter().socket_rooms(&self.0.id)
     }
 
-    /// Selects the sockets in `room`, except this one.
-    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
-        self.broadcast().to(room)
+    /// Selects the sockets in a room, or in one of several rooms, except this one. See [`Broadcast::to`].
+    pub fn to(&self, rooms: impl Rooms) -> Broadcast {
+        self.broadcast().to(rooms)
     }
 
     /// The same as [`to`](Self::to).
-    pub fn in_(&self, room: impl Into<Room>) -> Broadcast {
-        self.to(room)
+    pub fn in_(&self, rooms: impl Rooms) -> Broadcast {
+        self.to(rooms)
     }
 
-    /// Selects all sockets in the namespace, except this one and those in `room`.
-    pub fn except(&self, room: impl Into<Room>) -> Broadcast {
-        self.broadcast().except(room)
+    /// Selects all sockets in the namespace, except this one and those in these rooms.
+    pub fn except(&self, rooms: impl Rooms) -> Broadcast {
+        self.broadcast().except(rooms)
     }
 
     /// Selects all sockets in the namespace, except this one.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use adapter::{BroadcastOptions, DeliveryPolicy, Room, SocketId};
+use adapter::{BroadcastOptions, DeliveryPolicy, SocketId};
 use serde::Serialize;
 
 use super::Namespace;
+use crate::rooms::Rooms;
 use crate::socket::{EmitError, Socket, encode_event, log_emit_error, observe_broadcast};
 
 /// A selection of sockets that receive an event. It consists of all sockets of a namespace, or of the sockets in some
@@ -19,31 +20,40 @@ pub struct Broadcast {
     namespace: Namespace,
     options: BroadcastOptions,
     compress: bool,
+    /// [`to`](Self::to) was called. Without rooms, nobody is selected then; the adapter would select everyone.
+    is_limited_to_rooms: bool,
 }
 
 impl Broadcast {
     pub(crate) fn new(namespace: Namespace) -> Self {
-        Self::with_options(namespace, BroadcastOptions::new(), true)
+        Self::with_options(namespace, BroadcastOptions::new(), false, true)
     }
 
-    pub(super) fn with_options(namespace: Namespace, options: BroadcastOptions, compress: bool) -> Self {
-        Self { namespace, options, compress }
+    pub(super) fn with_options(
+        namespace: Namespace,
+        options: BroadcastOptions,
+        is_limited_to_rooms: bool,
+        compress: bool,
+    ) -> Self {
+        Self { namespace, options, is_limited_to_rooms, compress }
     }
 
-    /// Adds the sockets in `room` to the selection.
-    pub fn to(mut self, room: impl Into<Room>) -> Self {
-        self.options.rooms.push(room.into());
+    /// Selects the sockets in a room, or in one of several rooms. A second call adds rooms. If the list is empty, and
+    /// no other call names a room, nobody is selected. In Node, an empty list selects everyone.
+    pub fn to(mut self, rooms: impl Rooms) -> Self {
+        rooms.append_to(&mut self.options.rooms);
+        self.is_limited_to_rooms = true;
         self
     }
 
     /// The same as [`to`](Self::to).
-    pub fn in_(self, room: impl Into<Room>) -> Self {
-        self.to(room)
+    pub fn in_(self, rooms: impl Rooms) -> Self {
+        self.to(rooms)
     }
 
-    /// Removes the sockets in `room` from the selection.
-    pub fn except(mut self, room: impl Into<Room>) -> Self {
-        self.options.except.push(room.into());
+    /// Removes the sockets in these rooms from the selection.
+    pub fn except(mut self, rooms: impl Rooms) -> Self {
+        rooms.append_to(&mut self.options.except);
         self
     }
 
@@ -94,6 +104,9 @@ impl Broadcast {
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
         let event = encode_event(self.namespace.name(), event.as_ref(), &arguments, self.compress)?;
+        if self.selects_nobody() {
+            return Ok(0);
+        }
         if !self.namespace.has_outgoing_observers() {
             return Ok(self.namespace.adapter().broadcast(&event, &self.options));
         }
@@ -107,12 +120,18 @@ impl Broadcast {
     /// Returns the ids of the selected sockets.
     #[must_use]
     pub fn socket_ids(&self) -> Vec<SocketId> {
+        if self.selects_nobody() {
+            return Vec::new();
+        }
         self.namespace.adapter().sockets(&self.options)
     }
 
     /// Returns the selected sockets that are connected to this server.
     #[must_use]
     pub fn sockets(&self) -> Vec<Socket> {
+        if self.selects_nobody() {
+            return Vec::new();
+        }
         let members = self.namespace.adapter().local_sockets(&self.options);
         members
             .into_iter()
@@ -120,20 +139,30 @@ impl Broadcast {
             .collect()
     }
 
-    /// Makes all selected sockets join `room`. If the [`Limits`](crate::Limits) do not allow a socket to join, the
-    /// server's [`on_error`](crate::Builder::on_error) hook is called for it.
-    pub fn sockets_join(&self, room: impl AsRef<str>) {
-        self.namespace.adapter().add_sockets(&self.options, &[room.as_ref()]);
+    /// Makes all selected sockets join a room, or a list of rooms. If the [`Limits`](crate::Limits) do not allow a socket
+    /// to join, the server's [`on_error`](crate::Builder::on_error) hook is called for it.
+    pub fn sockets_join(&self, rooms: impl Rooms) {
+        if !self.selects_nobody() {
+            rooms.with_names(|names| self.namespace.adapter().add_sockets(&self.options, names));
+        }
     }
 
-    /// Makes all selected sockets leave `room`.
-    pub fn sockets_leave(&self, room: impl AsRef<str>) {
-        self.namespace.adapter().del_sockets(&self.options, &[room.as_ref()]);
+    /// Makes all selected sockets leave a room, or a list of rooms.
+    pub fn sockets_leave(&self, rooms: impl Rooms) {
+        if !self.selects_nobody() {
+            rooms.with_names(|names| self.namespace.adapter().del_sockets(&self.options, names));
+        }
     }
 
     /// Disconnects all selected sockets from the namespace. If `close_connections` is true, also closes their
     /// connections.
     pub fn disconnect_sockets(&self, close_connections: bool) {
-        self.namespace.adapter().disconnect_sockets(&self.options, close_connections);
+        if !self.selects_nobody() {
+            self.namespace.adapter().disconnect_sockets(&self.options, close_connections);
+        }
+    }
+
+    fn selects_nobody(&self) -> bool {
+        self.is_limited_to_rooms && self.options.rooms.is_empty()
     }
 }

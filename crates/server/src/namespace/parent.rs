@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adapter::{BroadcastOptions, DeliveryPolicy, Room};
+use adapter::{BroadcastOptions, DeliveryPolicy};
 use handlers::{BoxFuture, Handler, IntoHandlerResult, IntoReply};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use super::{Broadcast, Namespace, NamespaceRequest};
 use crate::handler::{
     ConnectError, IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect, OnEvent, Registration,
 };
+use crate::rooms::Rooms;
 use crate::server::Namespaces;
 use crate::socket::{EmitError, log_emit_error};
 
@@ -97,19 +98,19 @@ impl ParentNamespace {
         self.broadcast().emit(event, arguments);
     }
 
-    /// Selects the sockets in `room`, in all children.
-    pub fn to(&self, room: impl Into<Room>) -> ParentBroadcast {
-        self.broadcast().to(room)
+    /// Selects the sockets in a room, or in one of several rooms, in all children. See [`Broadcast::to`].
+    pub fn to(&self, rooms: impl Rooms) -> ParentBroadcast {
+        self.broadcast().to(rooms)
     }
 
     /// The same as [`to`](Self::to).
-    pub fn in_(&self, room: impl Into<Room>) -> ParentBroadcast {
-        self.to(room)
+    pub fn in_(&self, rooms: impl Rooms) -> ParentBroadcast {
+        self.to(rooms)
     }
 
-    /// Selects all sockets in all children except those in `room`.
-    pub fn except(&self, room: impl Into<Room>) -> ParentBroadcast {
-        self.broadcast().except(room)
+    /// Selects all sockets in all children except those in these rooms.
+    pub fn except(&self, rooms: impl Rooms) -> ParentBroadcast {
+        self.broadcast().except(rooms)
     }
 
     /// Selects the sockets in all children that are connected to this server of the cluster.
@@ -134,7 +135,12 @@ impl ParentNamespace {
     }
 
     fn broadcast(&self) -> ParentBroadcast {
-        ParentBroadcast { parent: self.clone(), options: BroadcastOptions::new(), compress: true }
+        ParentBroadcast {
+            parent: self.clone(),
+            options: BroadcastOptions::new(),
+            is_limited_to_rooms: false,
+            compress: true,
+        }
     }
 }
 
@@ -152,23 +158,26 @@ pub struct ParentBroadcast {
     parent: ParentNamespace,
     options: BroadcastOptions,
     compress: bool,
+    /// [`to`](Self::to) was called. Without rooms, nobody is selected then.
+    is_limited_to_rooms: bool,
 }
 
 impl ParentBroadcast {
-    /// Adds the sockets in `room` to the selection.
-    pub fn to(mut self, room: impl Into<Room>) -> Self {
-        self.options.rooms.push(room.into());
+    /// Selects the sockets in a room, or in one of several rooms, see [`Broadcast::to`].
+    pub fn to(mut self, rooms: impl Rooms) -> Self {
+        rooms.append_to(&mut self.options.rooms);
+        self.is_limited_to_rooms = true;
         self
     }
 
     /// The same as [`to`](Self::to).
-    pub fn in_(self, room: impl Into<Room>) -> Self {
-        self.to(room)
+    pub fn in_(self, rooms: impl Rooms) -> Self {
+        self.to(rooms)
     }
 
-    /// Removes the sockets in `room` from the selection.
-    pub fn except(mut self, room: impl Into<Room>) -> Self {
-        self.options.except.push(room.into());
+    /// Removes the sockets in these rooms from the selection.
+    pub fn except(mut self, rooms: impl Rooms) -> Self {
+        rooms.append_to(&mut self.options.except);
         self
     }
 
@@ -212,7 +221,8 @@ impl ParentBroadcast {
         let event = event.as_ref();
         let mut receivers = 0;
         for child in self.parent.children() {
-            receivers += Broadcast::with_options(child, self.options.clone(), self.compress)
+            let options = self.options.clone();
+            receivers += Broadcast::with_options(child, options, self.is_limited_to_rooms, self.compress)
                 .try_emit(event, &arguments)?;
         }
         Ok(receivers)

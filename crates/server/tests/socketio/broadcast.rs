@@ -30,6 +30,48 @@ async fn three() -> (Server, [Client; 3], [Socket; 3]) {
     (io, [a, b, c], [ann, bob, cid])
 }
 
+#[tokio::test]
+async fn a_list_of_rooms_is_taken_wherever_one_room_is() {
+    let (io, mut clients, [ann, bob, cid]) = three().await;
+    assert_eq!(ann.join(["x", "y"]).await, Ok(()));
+    assert_eq!(bob.join(&["y".to_owned(), "z".to_owned()]).await, Ok(()));
+    ann.leave(vec!["x", "y"]);
+    assert_eq!(ann.rooms().len(), 4, "its own, ann, all and pair");
+    io.to(["x", "z"]).emit("event", ());
+    expect_event(&mut clients, [false, true, false]).await;
+    io.to(&[ann.id(), cid.id()][..]).emit("event", ());
+    expect_event(&mut clients, [true, false, true]).await;
+    io.in_(vec![ann.id().into(), tidewire_server::Room::from("pair")])
+        .except(["bob", "cid"])
+        .emit("event", ());
+    expect_event(&mut clients, [true, false, false]).await;
+    bob.except(["ann"]).emit("event", ());
+    expect_event(&mut clients, [false, false, true]).await;
+    io.to("all").sockets_join(["v", "w"]);
+    assert_eq!(io.to("w").socket_ids().len(), 3);
+    io.to("pair").sockets_leave(["v", "w"]);
+    assert_eq!(io.to(["v", "w"]).socket_ids(), [cid.id()]);
+}
+
+#[tokio::test]
+async fn an_empty_list_of_rooms_selects_nobody() {
+    let (io, mut clients, [ann, ..]) = three().await;
+    let none: [&str; 0] = [];
+    for nobody in [io.to(none), io.broadcast().to(none), ann.to(none), io.to(none).except("bob")] {
+        assert_eq!(nobody.clone().try_emit("event", ()), Ok(0));
+        assert!(nobody.socket_ids().is_empty() && nobody.sockets().is_empty());
+        nobody.sockets_join("room");
+        nobody.sockets_leave("all");
+        nobody.disconnect_sockets(true);
+    }
+    assert!(io.to("room").socket_ids().is_empty());
+    assert_eq!(io.to("all").socket_ids().len(), 3);
+    io.to(none).to("bob").emit("event", ());
+    expect_event(&mut clients, [false, true, false]).await;
+    io.except(none).emit("event", ());
+    expect_event(&mut clients, [true, true, true]).await;
+}
+
 async fn join(address: std::net::SocketAddr, program: &mut Program) -> (Client, Socket) {
     (Client::join(address).await, program.joined().await)
 }
