@@ -7,8 +7,8 @@ mod websocket;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +38,18 @@ pub(crate) use self::open::SessionGuard;
 /// An Engine.IO server for one application. It is cheap to clone, and all clones share the same sessions.
 #[derive(Debug)]
 pub struct Engine<A>(Arc<Shared<A>>);
+
+/// A handle to an [`Engine`] that does not keep it alive.
+#[derive(Debug)]
+pub struct WeakEngine<A>(Weak<Shared<A>>);
+
+impl<A> WeakEngine<A> {
+    /// Returns the engine, if it still exists.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Engine<A>> {
+        self.0.upgrade().map(Engine)
+    }
+}
 
 /// The state that the tasks of all sessions share.
 #[derive(Debug)]
@@ -94,6 +106,18 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn application(&self) -> &A {
         &self.0.application
+    }
+
+    /// Returns the path of the engine's URLs, with a slash at its start and none at its end.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.path_prefix.strip_suffix('/').unwrap_or(&self.0.path_prefix)
+    }
+
+    /// Returns a handle that does not keep the engine alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakEngine<A> {
+        WeakEngine(Arc::downgrade(&self.0))
     }
 
     /// Returns whether the engine handles requests for `path`.

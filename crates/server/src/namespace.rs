@@ -22,7 +22,7 @@ use crate::handler::{
 };
 use crate::limits::Limits;
 use crate::rooms::Rooms;
-use crate::server::ServerShared;
+use crate::server::{Server, ServerShared};
 use crate::socket::{DeliveryCounters, Socket};
 pub use broadcast::Broadcast;
 pub(crate) use parent::{Admits, CheckFuture, Child, INVALID_NAMESPACE, Parent, check};
@@ -74,6 +74,7 @@ impl Namespace {
         handlers: Arc<NamespaceHandlers>,
         child: Option<Child>,
     ) -> Self {
+        let has_outgoing_observers = AtomicBool::new(!handlers.outgoing_observers.is_empty());
         Self(Arc::new(Inner {
             name: name.into(),
             shared,
@@ -82,7 +83,7 @@ impl Namespace {
             next_ack_id: AtomicU64::new(0),
             child,
             ready: Once::new(),
-            has_outgoing_observers: AtomicBool::new(false),
+            has_outgoing_observers,
         }))
     }
 
@@ -90,6 +91,14 @@ impl Namespace {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Returns the server. `None` if all handles to it and all its connections are gone. A function that the server
+    /// keeps, such as that of [`Server::on_new_namespace`], should use this method, because a captured `Server` would
+    /// never be dropped.
+    #[must_use]
+    pub fn server(&self) -> Option<Server> {
+        self.0.shared.server()
     }
 
     /// Registers the handler that is called when a client has connected to the namespace. The socket's events are
@@ -224,6 +233,11 @@ impl Namespace {
         Broadcast::new(self.clone()).emit(event, arguments);
     }
 
+    /// Sends the event `message` to all sockets in the namespace. The same as `emit("message", arguments)`.
+    pub fn send<T: Serialize>(&self, arguments: T) {
+        self.emit("message", arguments);
+    }
+
     /// Selects the sockets in a room, or in one of several rooms. See [`Broadcast::to`].
     pub fn to(&self, rooms: impl Rooms) -> Broadcast {
         Broadcast::new(self.clone()).to(rooms)
@@ -264,6 +278,27 @@ impl Namespace {
     /// Selects all sockets in the namespace, for instance for [`Broadcast::sockets`] or [`Broadcast::sockets_join`].
     pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.clone())
+    }
+
+    /// Returns all sockets of the namespace that are connected to this server.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.broadcast().sockets()
+    }
+
+    /// Makes all sockets of the namespace join a room, or a list of rooms, see [`Broadcast::sockets_join`].
+    pub fn sockets_join(&self, rooms: impl Rooms) {
+        self.broadcast().sockets_join(rooms);
+    }
+
+    /// Makes all sockets of the namespace leave a room, or a list of rooms.
+    pub fn sockets_leave(&self, rooms: impl Rooms) {
+        self.broadcast().sockets_leave(rooms);
+    }
+
+    /// Disconnects all sockets from the namespace. If `close_connections` is true, also closes their connections.
+    pub fn disconnect_sockets(&self, close_connections: bool) {
+        self.broadcast().disconnect_sockets(close_connections);
     }
 
     /// Returns the socket with this id, if it is connected to this server.

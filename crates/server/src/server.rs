@@ -152,6 +152,12 @@ impl Server {
         self.application().shared.deliveries.counts()
     }
 
+    /// Returns the path of the server's URLs, without a slash at its end: `/socket.io` by default.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
     fn application(&self) -> &SocketIoApplication {
         self.0.application()
     }

@@ -182,6 +182,18 @@ impl Socket {
         self.0.session.transport()
     }
 
+    /// Returns the number of bytes that are queued for the connection and not yet written, for all its sockets.
+    #[must_use]
+    pub fn buffered_amount(&self) -> usize {
+        self.0.session.buffered()
+    }
+
+    /// Returns whether both sockets, in two namespaces, use the same connection of the same client.
+    #[must_use]
+    pub fn same_connection(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.client, &other.0.client)
+    }
+
     /// Deserializes the client's auth payload as `T`. The payload is `{}` if the client sent none.
     ///
     /// # Errors
@@ -239,6 +251,11 @@ impl Socket {
     /// event cannot be encoded, the error is logged; [`try_emit`](Self::try_emit) returns it instead.
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
         Emitter::new(self).emit(event, arguments);
+    }
+
+    /// Sends the event `message`. The same as `emit("message", arguments)`.
+    pub fn send<T: Serialize>(&self, arguments: T) {
+        self.emit("message", arguments);
     }
 
     /// Sends an event, or returns an error if it cannot be sent. If the client's write buffer is full, this returns

@@ -8,17 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adapter::{BroadcastOptions, DeliveryPolicy};
-use handlers::{BoxFuture, Handler, IntoHandlerResult, IntoReply};
+use handlers::{BoxFuture, Handler, IntoEventMiddlewareResult, IntoHandlerResult, IntoReply, ObservedEvent};
 use serde::Serialize;
+use socketio_proto::server::DisconnectReason;
 use tokio::sync::Semaphore;
 
 use super::{Broadcast, Namespace, NamespaceRequest};
 use crate::handler::{
-    ConnectError, IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect, OnEvent, Registration,
+    BeforeEvent, ConnectError, IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect, OnEvent,
+    Registration,
 };
 use crate::rooms::Rooms;
 use crate::server::Namespaces;
-use crate::socket::{EmitError, log_emit_error};
+use crate::socket::{EmitError, Socket, log_emit_error};
 
 /// A parent of namespaces, which are created when clients request them. Cheap to clone; all clones are the same parent.
 ///
@@ -78,6 +80,37 @@ impl ParentNamespace {
         self.parent.template.on_disconnect(handler);
     }
 
+    /// Registers a function that is called when a socket of a child is being disconnected, see
+    /// [`Namespace::on_disconnecting`].
+    pub fn on_disconnecting(&self, f: impl Fn(&Socket, DisconnectReason) + Send + Sync + 'static) {
+        self.parent.template.on_disconnecting(f);
+    }
+
+    /// Registers a function that is called when the connection of a socket of a child upgrades, see
+    /// [`Namespace::on_upgrade`].
+    pub fn on_upgrade(&self, f: impl Fn(&Socket) + Send + Sync + 'static) {
+        self.parent.template.on_upgrade(f);
+    }
+
+    /// Adds a middleware of events for the children, see [`Namespace::event_middleware`].
+    pub fn event_middleware<M, H>(&self, handler: H)
+    where
+        H: Handler<BeforeEvent, M>,
+        H::Output: IntoEventMiddlewareResult,
+    {
+        self.parent.template.event_middleware(handler);
+    }
+
+    /// Adds an observer of received events for the children, see [`Namespace::on_any`].
+    pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        self.parent.template.on_any(observer);
+    }
+
+    /// Adds an observer of sent events for the children, see [`Namespace::on_any_outgoing`].
+    pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        self.parent.template.on_any_outgoing(observer);
+    }
+
     /// Adds a middleware for the children, see [`Namespace::middleware`].
     pub fn middleware<M, H>(&self, handler: H)
     where
@@ -96,6 +129,11 @@ impl ParentNamespace {
     /// Sends an event to all sockets in all children.
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
         self.broadcast().emit(event, arguments);
+    }
+
+    /// Sends the event `message` to all sockets in all children.
+    pub fn send<T: Serialize>(&self, arguments: T) {
+        self.emit("message", arguments);
     }
 
     /// Selects the sockets in a room, or in one of several rooms, in all children. See [`Broadcast::to`].

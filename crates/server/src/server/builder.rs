@@ -3,7 +3,7 @@
 mod engine_options;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
@@ -185,13 +185,17 @@ impl Builder {
             states,
             on_error,
             error_log_limit: LogRateLimit::new(),
+            server: OnceLock::new(),
         });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces =
             Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);
         let application =
             SocketIoApplication { root, namespaces: Arc::new(namespaces), shared: common, listener };
-        Server(Engine::new(options, application))
+        let engine = Engine::new(options, application);
+        // Set here for the first time.
+        let _ = engine.application().shared.server.set(engine.downgrade());
+        Server(engine)
     }
 }
 

@@ -1,11 +1,14 @@
 //! The state that the server and its namespaces share, and the reporting of handler errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
+use engineio::WeakEngine;
 use handlers::{HandlerError, StateMap};
 use net::LogRateLimit;
 use socketio_proto::Excerpt;
 
+use super::{Server, SocketIoApplication};
 use crate::limits::Limits;
 use crate::socket::{DeliveryCounters, Socket};
 
@@ -17,11 +20,17 @@ pub(crate) struct ServerShared {
     pub(super) on_error: Option<OnError>,
     /// Limits the log lines of errors if the program has no hook, or the hook panics.
     pub(super) error_log_limit: LogRateLimit,
+    /// Set once the server is built.
+    pub(super) server: OnceLock<WeakEngine<SocketIoApplication>>,
 }
 
 pub(super) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync>;
 
 impl ServerShared {
+    pub(crate) fn server(&self) -> Option<Server> {
+        self.server.get()?.upgrade().map(Server)
+    }
+
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         if let Some(hook) = &self.on_error
             // The hook is the program's code: if it panics, the connection must survive.

@@ -129,7 +129,7 @@ impl<'a> Emitter<'a> {
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
         let sent = self
-            .send(event, None, &arguments, |message| self.socket.session().send_with(message, self.policy));
+            .push(event, None, &arguments, |message| self.socket.session().send_with(message, self.policy));
         match sent {
             // After an overflow, the client is about to be disconnected.
             Ok(()) | Err(EmitError::Disconnected | EmitError::Full) => {}
@@ -137,12 +137,17 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// Sends the event `message`. The same as `emit("message", arguments)`.
+    pub fn send<T: Serialize>(self, arguments: T) {
+        self.emit("message", arguments);
+    }
+
     /// Sends an event if the client's write buffer has capacity, see [`Socket::try_emit`].
     ///
     /// # Errors
     /// Returns the reason why the event was not sent.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
-        self.send(event.as_ref(), None, &arguments, |message| self.try_push(message))
+        self.push(event.as_ref(), None, &arguments, |message| self.try_push(message))
     }
 
     /// Like [`try_emit`](Self::try_emit), but also returns the event's size in bytes with the error.
@@ -152,7 +157,7 @@ impl<'a> Emitter<'a> {
         arguments: &T,
     ) -> Result<(), (EmitError, usize)> {
         let mut length = 0;
-        let sent = self.send(event, None, arguments, |message| {
+        let sent = self.push(event, None, arguments, |message| {
             length = message.max_framed_len();
             self.try_push(message)
         });
@@ -169,7 +174,7 @@ impl<'a> Emitter<'a> {
         let id = self.socket.namespace().next_ack_id();
         let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
         let acknowledged = AckFuture::new(self.socket, id, timeout);
-        match self.send(event.as_ref(), Some(id), &arguments, |message| self.try_push(message)) {
+        match self.push(event.as_ref(), Some(id), &arguments, |message| self.try_push(message)) {
             Ok(()) => acknowledged,
             Err(error) => acknowledged.failed(AckError::NotSent(error)),
         }
@@ -179,7 +184,7 @@ impl<'a> Emitter<'a> {
         self.socket.session().try_send_with(message, self.policy)
     }
 
-    fn send<T: Serialize>(
+    fn push<T: Serialize>(
         &self,
         event: &str,
         ack: Option<u64>,
@@ -195,7 +200,7 @@ impl<'a> Emitter<'a> {
             return Ok(());
         }
         if self.socket.observes_outgoing() {
-            return self.send_observed(event, ack, arguments, push);
+            return self.push_observed(event, ack, arguments, push);
         }
         let outcome = with_encoder(|encoder| {
             let namespace = self.socket.namespace().name();
@@ -208,7 +213,7 @@ impl<'a> Emitter<'a> {
 
     /// Sends an event and then reports it to the observers of the socket.
     #[cold]
-    fn send_observed<T: Serialize>(
+    fn push_observed<T: Serialize>(
         &self,
         event: &str,
         ack: Option<u64>,

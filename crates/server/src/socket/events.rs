@@ -86,6 +86,17 @@ impl Socket {
         self.namespace().set_has_outgoing_observers();
     }
 
+    /// Removes all observers that [`on_any`](Self::on_any) added on this socket. Those of the namespace remain.
+    pub fn off_any(&self) {
+        self.update_extensions(|own| std::mem::take(&mut own.observers));
+    }
+
+    /// Removes all observers that [`on_any_outgoing`](Self::on_any_outgoing) added on this socket. Those of the
+    /// namespace remain.
+    pub fn off_any_outgoing(&self) {
+        self.update_extensions(|own| std::mem::take(&mut own.outgoing_observers));
+    }
+
     /// Registers a function that is called when this socket is being disconnected, after that of the namespace, see
     /// [`Namespace::on_disconnecting`](crate::Namespace::on_disconnecting). A second function replaces the first.
     pub fn on_disconnecting(&self, f: impl Fn(&Socket, DisconnectReason) + Send + Sync + 'static) {

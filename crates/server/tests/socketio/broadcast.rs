@@ -72,6 +72,30 @@ async fn an_empty_list_of_rooms_selects_nobody() {
     expect_event(&mut clients, [true, true, true]).await;
 }
 
+#[tokio::test]
+async fn a_namespace_acts_on_all_its_sockets() {
+    let (io, mut clients, [ann, bob, cid]) = three().await;
+    assert_eq!(io.sockets().len(), 3);
+    io.sockets_join("new");
+    assert_eq!(io.to("new").socket_ids().len(), 3);
+    io.sockets_leave(["new", "all"]);
+    assert!(io.to("new").to("all").socket_ids().is_empty());
+    io.send(1);
+    for client in &mut clients {
+        client.expect(r#"42["message",1]"#).await;
+    }
+    ann.send("for ann");
+    clients[0].expect(r#"42["message","for ann"]"#).await;
+    ann.volatile().send(("for ann", 2));
+    clients[0].expect(r#"42["message","for ann",2]"#).await;
+    assert!(ann.same_connection(&ann.clone()) && !ann.same_connection(&bob));
+    io.disconnect_sockets(false);
+    for client in &mut clients {
+        client.expect("41").await;
+    }
+    assert!(io.sockets().is_empty() && !cid.is_connected());
+}
+
 async fn join(address: std::net::SocketAddr, program: &mut Program) -> (Client, Socket) {
     (Client::join(address).await, program.joined().await)
 }

@@ -71,6 +71,50 @@ async fn a_client_creates_the_namespaces_of_a_pattern_and_no_others() {
     program.lines.expect_silence();
 }
 
+#[tokio::test]
+async fn the_hooks_of_a_parent_are_those_of_its_children() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    let rooms = io.of_pattern(is_room);
+    rooms.event_middleware(async |log: State<Log>| log.say("middleware"));
+    rooms.on_any(|socket, event| socket.emit("received", event.name()));
+    rooms.on_any_outgoing(|socket, event| {
+        if event.name() == "message" {
+            socket.emit("sent", event.name());
+        }
+    });
+    rooms.on_disconnecting(|socket, reason| socket.broadcast().emit("leaving", reason.as_str()));
+    rooms.on("event", async || {});
+    let address = serve(&io).await;
+    let mut client = Client::open(address).await;
+    client.connect("/room-1,").await;
+    client.expect_only(r#"42/room-1,["event"]"#, r#"42/room-1,["received","event"]"#).await;
+    program.lines.expect(["middleware"]).await;
+    rooms.send("hi");
+    client.expect(r#"42/room-1,["message","hi"]"#).await;
+    client.expect(r#"42/room-1,["sent","message"]"#).await;
+    let mut other = Client::open(address).await;
+    other.connect("/room-1,").await;
+    drop(other);
+    client.expect(r#"42/room-1,["leaving","transport close"]"#).await;
+}
+
+#[tokio::test]
+async fn a_namespace_knows_its_server_and_does_not_keep_it() {
+    let (builder, _program) = program();
+    let io = builder.path("/chat/").build();
+    assert_eq!(io.path(), "/chat");
+    io.on_new_namespace(|namespace| {
+        let server = namespace.server().expect("it exists");
+        server.of("/log").on_any(|_, _| {});
+    });
+    let news = io.of("/news");
+    assert!(news.server().is_some_and(|server| server.of("/news").name() == "/news"));
+    drop(io);
+    assert!(news.server().is_none());
+    assert_eq!(tidewire_server::Server::new().path(), "/socket.io");
+}
+
 #[derive(Deserialize)]
 struct Credentials {
     token: String,

@@ -148,6 +148,35 @@ async fn an_observer_of_one_socket_sees_only_its_events_and_may_emit_and_panic()
 }
 
 #[tokio::test]
+async fn off_any_removes_the_observers_of_the_socket_and_leaves_those_of_the_namespace() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    let address = serve(&io).await;
+    let log = log_of(&io, &mut program, address).await;
+    observe(&io, &log);
+    io.on_connection(async |socket: Socket, joined: State<Joined>| {
+        let _ = joined.0.0.send(socket);
+    });
+    let mut client = Client::join(address).await;
+    let socket = program.joined().await;
+    let own = log.clone();
+    socket.on_any(move |_, event| own.say(format_args!("own received {}", event.name())));
+    let own = log.clone();
+    socket.on_any_outgoing(move |_, event| own.say(format_args!("own sent {}", event.name())));
+    client.send(r#"42["one"]"#).await;
+    program.lines.expect(["received one  false", "own received one"]).await;
+    socket.emit("two", ());
+    program.lines.expect(["sent two  false", "own sent two"]).await;
+    socket.off_any();
+    socket.off_any_outgoing();
+    client.send(r#"42["three"]"#).await;
+    program.lines.expect(["received three  false"]).await;
+    socket.emit("four", ());
+    program.lines.expect(["sent four  false"]).await;
+    program.lines.expect_silence();
+}
+
+#[tokio::test]
 async fn once_is_for_one_event_and_off_removes_the_handlers_of_the_socket() {
     let (builder, _program) = program();
     let io = builder.build();
