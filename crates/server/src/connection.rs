@@ -24,6 +24,7 @@ use crate::namespace::INVALID_NAMESPACE;
 use crate::server::Server;
 use crate::socket::Socket;
 pub use handshake::Handshake;
+pub(crate) use handshake::{KeepExtension, keep_extension};
 use socket_driver::{Progress, SocketDriver};
 
 /// The state that the sockets of one connection share.

@@ -15,7 +15,7 @@ use socketio_proto::server::DisconnectReason;
 
 use crate::socket::{DataError, Socket};
 
-pub use extract::{Auth, DroppedEvents};
+pub use extract::{Auth, DroppedEvents, Extension};
 pub use side::{BeforeEvent, Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
 pub(crate) use side::{Disconnect, ServerHandlerEnv, TokioSpawn, TokioTask};
 

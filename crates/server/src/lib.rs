@@ -28,7 +28,7 @@
 //!
 //! | handler | extractors that it accepts |
 //! |---|---|
-//! | all handlers | [`Socket`], [`Server`], [`Namespace`], [`Auth`], [`State`] |
+//! | all handlers | [`Socket`], [`Server`], [`Namespace`], [`Auth`], [`Extension`], [`State`] |
 //! | [`on`](Namespace::on), [`on_fallback`](Namespace::on_fallback) | also [`Data`], [`RawArguments`], [`Ack`], [`EventName`] |
 //! | [`event_middleware`](Namespace::event_middleware) | also [`Data`], [`RawArguments`], [`EventName`], [`ReceivedEvent`] |
 //! | [`on_disconnect`](Namespace::on_disconnect) | also [`DisconnectReason`], [`DroppedEvents`] |
@@ -70,7 +70,7 @@ pub use engineio::{
     Transport,
 };
 pub use handler::{
-    Auth, BeforeEvent, ConnectError, Context, DroppedEvents, IntoMiddlewareResult, OnConnection,
+    Auth, BeforeEvent, ConnectError, Context, DroppedEvents, Extension, IntoMiddlewareResult, OnConnection,
     OnDisconnect, OnEvent, Registration, ServerSide,
 };
 pub use handlers::{

@@ -16,7 +16,7 @@ use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
 use net::ListenerSettings;
 
-use crate::connection::{Connection, Handshake};
+use crate::connection::{Connection, Handshake, KeepExtension};
 use crate::limits::Limits;
 use crate::namespace::{Admits, IntoAllowed, Namespace, NamespaceRequest, ParentNamespace};
 use crate::socket::{DeliveryCounts, Socket};
@@ -39,6 +39,7 @@ pub struct SocketIoApplication {
     namespaces: Arc<Namespaces>,
     shared: Arc<ServerShared>,
     listener: ListenerSettings,
+    keep_extensions: Box<[KeepExtension]>,
 }
 
 type AdapterFactory = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
@@ -226,7 +227,7 @@ impl Application for SocketIoApplication {
     }
 
     fn on_open(&self, engine: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
-        let handshake = Handshake::new(&request, SystemTime::now());
+        let handshake = Handshake::new(&request, SystemTime::now(), &self.keep_extensions);
         Connection::new(Server(engine.clone()), session, handshake, net::now())
     }
 }

@@ -1,7 +1,9 @@
 //! The handshake request of a connection.
 
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use net::{ClientAddress, ReceivedOverTls};
@@ -17,10 +19,28 @@ pub struct Handshake {
     address: Option<IpAddr>,
     issued: SystemTime,
     is_secure: bool,
+    /// `None` if there are none, so that they cost one pointer.
+    extensions: Option<Box<KeptExtensions>>,
+}
+
+/// The extensions of the request that the program keeps, one per type.
+struct KeptExtensions(Vec<KeptExtension>);
+
+/// A value of the program, with its type.
+pub(crate) type KeptExtension = (TypeId, Arc<dyn Any + Send + Sync>);
+
+/// Takes one extension of a request, see [`Builder::keep_request_extension`](crate::Builder::keep_request_extension).
+pub(crate) type KeepExtension = fn(&http::Extensions) -> Option<KeptExtension>;
+
+pub(crate) fn keep_extension<T: Clone + Send + Sync + 'static>(
+    extensions: &http::Extensions,
+) -> Option<KeptExtension> {
+    let value = extensions.get::<T>()?.clone();
+    Some((TypeId::of::<T>(), Arc::new(value)))
 }
 
 impl Handshake {
-    pub(crate) fn new(request: &http::request::Parts, issued: SystemTime) -> Self {
+    pub(crate) fn new(request: &http::request::Parts, issued: SystemTime, keep: &[KeepExtension]) -> Self {
         let url = request.uri.path_and_query().map_or("", |url| url.as_str());
         let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2);
         let mut head = String::with_capacity(url.len() + 1 + headers.sum::<usize>());
@@ -34,7 +54,9 @@ impl Handshake {
         }
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
         let is_secure = request.extensions.get::<ReceivedOverTls>().is_some();
-        Self { head: head.into_boxed_str(), address, issued, is_secure }
+        let extensions: Vec<_> = keep.iter().filter_map(|keep| keep(&request.extensions)).collect();
+        let extensions = (!extensions.is_empty()).then(|| Box::new(KeptExtensions(extensions)));
+        Self { head: head.into_boxed_str(), address, issued, is_secure, extensions }
     }
 
     /// Returns the path and query of the request.
@@ -87,6 +109,15 @@ impl Handshake {
         self.header("origin").is_some()
     }
 
+    /// Returns the extension of this type that a tower layer has added to the request. `None` unless
+    /// [`Builder::keep_request_extension`](crate::Builder::keep_request_extension) names the type.
+    #[must_use]
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let KeptExtensions(kept) = self.extensions.as_deref()?;
+        let (_, value) = kept.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
+        Arc::clone(value).downcast().ok()
+    }
+
     /// Returns the time at which the connection began.
     #[must_use]
     pub fn issued(&self) -> SystemTime {
@@ -112,7 +143,7 @@ mod tests {
     fn a_request_over_tls_from_a_page_is_secure_and_from_another_domain() {
         let request = http::Request::get("/socket.io/").header("Origin", "https://example.com");
         let (parts, ()) = request.extension(ReceivedOverTls).body(()).unwrap().into_parts();
-        let handshake = Handshake::new(&parts, SystemTime::UNIX_EPOCH);
+        let handshake = Handshake::new(&parts, SystemTime::UNIX_EPOCH, &[]);
         assert!(handshake.xdomain() && handshake.secure());
     }
 
@@ -124,7 +155,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        let handshake = Handshake::new(&parts, SystemTime::UNIX_EPOCH);
+        let handshake = Handshake::new(&parts, SystemTime::UNIX_EPOCH, &[]);
         assert_eq!(handshake.url(), "/socket.io/?token=a%20b&token=c%2Bd&EIO=4");
         assert_eq!(handshake.query("token").as_deref(), Some("c+d"));
         assert_eq!(handshake.query("absent"), None);

@@ -1,5 +1,7 @@
 //! Extractors of the server. The extractors that server and client share are in the crate `handlers`.
 
+use std::sync::Arc;
+
 use handlers::{Extract, HandlerError, HandlerKind};
 use serde::de::DeserializeOwned;
 use socketio_proto::server::DisconnectReason;
@@ -35,6 +37,22 @@ pub struct Auth<T>(pub T);
 impl<K: HandlerKind<Side = ServerSide>, T: DeserializeOwned> Extract<K> for Auth<T> {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
         context.env().socket.auth().map(Self).map_err(|error| HandlerError::new(error.to_string()))
+    }
+}
+
+/// The extension of type `T` of the socket, see [`Socket::extension`]: a value that the program has stored with
+/// [`Socket::set_extension`], or that a tower layer has added to the request that opened the connection
+/// ([`Builder::keep_request_extension`](crate::Builder::keep_request_extension)). If there is none, the handler is not
+/// called.
+#[derive(Debug)]
+pub struct Extension<T>(pub Arc<T>);
+
+impl<K: HandlerKind<Side = ServerSide>, T: Send + Sync + 'static> Extract<K> for Extension<T> {
+    fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
+        context.env().socket.extension().map(Self).ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            HandlerError::internal(format!("the socket has no extension of type `{name}`"))
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use super::namespaces::Namespaces;
 use super::shared::{OnError, ServerShared};
 use super::{AdapterFactory, Server, SocketIoApplication};
 use crate::client_files::ClientFiles;
+use crate::connection::{KeepExtension, keep_extension};
 use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::socket::{DeliveryCounters, Socket};
@@ -33,6 +34,7 @@ pub struct Builder {
     on_error: Option<OnError>,
     adapter: AdapterFactory,
     cleanup_empty_child_namespaces: bool,
+    keep_extensions: Vec<KeepExtension>,
 }
 
 impl Builder {
@@ -50,6 +52,7 @@ impl Builder {
             on_error: None,
             adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
             cleanup_empty_child_namespaces: true,
+            keep_extensions: Vec::new(),
         }
     }
 
@@ -117,6 +120,41 @@ impl Builder {
         self
     }
 
+    /// Keeps the extension of type `T` of the request that opens a connection, as long as the connection lives. A tower
+    /// layer around the server can thus pass a value to the handlers, for instance the user that it has authenticated:
+    /// the extractor [`Extension`](crate::Extension), [`Socket::extension`] and
+    /// [`Handshake::extension`](crate::Handshake::extension) return it. Default: no extension is kept, because those of
+    /// an HTTP server can hold much memory.
+    ///
+    /// ```
+    /// # async fn run() -> std::io::Result<()> {
+    /// use http::Request;
+    /// use tidewire_server::{Extension, Server, Socket};
+    /// use tower::ServiceBuilder;
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let io = Server::builder().keep_request_extension::<User>().build();
+    /// io.on_connection(async |socket: Socket, Extension(user): Extension<User>| {
+    ///     socket.emit("welcome", &user.0);
+    /// });
+    /// let service = ServiceBuilder::new()
+    ///     .map_request(|mut request: Request<_>| {
+    ///         request.extensions_mut().insert(User("Ann".to_owned()));
+    ///         request
+    ///     })
+    ///     .service(io.service());
+    /// let listener = io.bind("0.0.0.0:3000").await?;
+    /// io.serve_with(listener, service, std::future::pending()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_request_extension<T: Clone + Send + Sync + 'static>(mut self) -> Self {
+        self.keep_extensions.push(keep_extension::<T>);
+        self
+    }
+
     /// Sets the error hook. It is called when a handler fails or cannot be called, and when a client sends an invalid
     /// packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at level
     /// `warn`.
@@ -177,6 +215,7 @@ impl Builder {
             on_error,
             adapter,
             cleanup_empty_child_namespaces,
+            keep_extensions,
         } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
         let common = Arc::new(ServerShared {
@@ -190,8 +229,13 @@ impl Builder {
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
         let namespaces =
             Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);
-        let application =
-            SocketIoApplication { root, namespaces: Arc::new(namespaces), shared: common, listener };
+        let application = SocketIoApplication {
+            root,
+            namespaces: Arc::new(namespaces),
+            shared: common,
+            listener,
+            keep_extensions: keep_extensions.into_boxed_slice(),
+        };
         let engine = Engine::new(options, application);
         // Set here for the first time.
         let _ = engine.application().shared.server.set(engine.downgrade());

@@ -1,7 +1,7 @@
 //! The data of a socket: one value that other servers of a cluster can read. And its extensions: values of any type
 //! that stay in this process.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::sync::Arc;
 
 use handlers::ReceivedEvent;
@@ -113,15 +113,18 @@ impl Socket {
         self.update_extensions(|own| insert_or_replace(&mut own.values, TypeId::of::<T>(), Arc::new(value)));
     }
 
-    /// Returns the value of this type that [`set_extension`](Self::set_extension) stored.
+    /// Returns the value of this type that [`set_extension`](Self::set_extension) stored, or else the
+    /// [extension](crate::Handshake::extension) of the request that opened the connection.
     #[must_use]
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let value: Arc<dyn Any + Send + Sync> = {
-            let own = self.0.extensions.get()?.lists();
-            let (_, value) = own.values.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
-            Arc::clone(value)
-        };
-        value.downcast().ok()
+        let own = self.0.extensions.get().and_then(|own| {
+            let own = own.lists();
+            own.values.iter().find(|(kind, _)| *kind == TypeId::of::<T>()).map(|(_, value)| Arc::clone(value))
+        });
+        match own {
+            Some(value) => value.downcast().ok(),
+            None => self.handshake().extension(),
+        }
     }
 
     fn stored_data(&self) -> Option<StoredData> {

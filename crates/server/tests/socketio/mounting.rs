@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tidewire_server::{Reply, Server};
+use tidewire_server::{Extension, Reply, Server, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -113,11 +113,52 @@ async fn layers_around_the_server_see_every_request_and_refuse_some() {
     assert_eq!(io.connection_count(), 0);
 }
 
+#[tokio::test]
+async fn a_layer_passes_a_value_to_the_handlers_if_the_server_keeps_it() {
+    #[derive(Clone, Debug)]
+    struct User(&'static str);
+    #[derive(Clone, Debug)]
+    struct Unkept;
+
+    let (builder, mut program) = program();
+    let io = builder.keep_request_extension::<User>().build();
+    io.middleware(async |Extension(user): Extension<User>, socket: Socket| {
+        assert!(socket.handshake().extension::<Unkept>().is_none());
+        socket.set_extension(user.0.len());
+    });
+    io.on_connection(
+        async |socket: Socket, Extension(user): Extension<User>, Extension(length): Extension<usize>| {
+            socket.emit("welcome", (user.0, *length));
+            socket.set_extension(User("another"));
+            let of_request = socket.handshake().extension::<User>().expect("it is kept");
+            socket.emit("welcome", (socket.extension::<User>().expect("it is set").0, of_request.0));
+        },
+    );
+    io.on("unkept", async |_: Extension<Unkept>| {});
+    let service = tower::ServiceBuilder::new()
+        .map_request(|mut request: http::Request<_>| {
+            request.extensions_mut().insert(User("ann"));
+            request.extensions_mut().insert(Unkept);
+            request
+        })
+        .service(io.service());
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let server = io.clone();
+    tokio::spawn(async move { server.serve_with(listener, service, std::future::pending()).await });
+    let mut client = Client::join(address).await;
+    client.expect(r#"42["welcome","ann",3]"#).await;
+    client.expect(r#"42["welcome","another","ann"]"#).await;
+    client.expect_only(r#"420["unkept"]"#, r#"430[{"error":"handler failed"}]"#).await;
+    let line = program.lines.next().await;
+    assert!(line.contains("the socket has no extension of type") && line.contains("Unkept"), "{line}");
+}
+
 /// Futures that a program may hold across an `.await` are `Send`.
 #[test]
 fn what_a_program_awaits_is_send() {
     fn is_send<T: Send>(_: &T) {}
-    let _ = |io: Server, socket: tidewire_server::Socket| {
+    let _ = |io: Server, socket: Socket| {
         is_send(&io.close());
         is_send(&io.listen("127.0.0.1:0"));
         is_send(&socket.disconnected());
