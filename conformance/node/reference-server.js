@@ -6,7 +6,7 @@
 // --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
 // `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files)
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. `/events`
-// has middleware and observers of events. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
+// has middleware and observers of events. `/api` has what the others do not use. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
 // that begin with `/open-`.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -200,6 +200,36 @@ io.of("/events").on("connection", (socket) => {
   socket.on("observed", (acknowledge) => acknowledge(observed));
   socket.on("disconnecting", (reason) => {
     for (const room of socket.rooms) socket.to(room).emit("leaving", room, reason);
+  });
+});
+
+io.of("/api").on("connection", (socket) => {
+  const namespace = io.of("/api");
+  socket.conn.on("upgrade", (transport) => socket.emit("upgraded", transport.name));
+  socket.on("connection", (acknowledge) => {
+    const { secure, xdomain } = socket.handshake;
+    acknowledge({ transport: socket.conn.transport.name, secure, xdomain });
+  });
+  socket.on("join", (rooms, acknowledge) => {
+    socket.join(rooms);
+    acknowledge();
+  });
+  socket.on("to", ({ rooms, except }) => namespace.to(rooms).except(except).emit("told"));
+  socket.on("send", (...values) => socket.send(...values));
+  socket.on("send to all", (...values) => namespace.send(...values));
+  socket.on("set data", (data, acknowledge) => {
+    socket.data = data;
+    acknowledge();
+  });
+  socket.on("data", (acknowledge) => acknowledge(socket.data));
+  socket.on("sockets", (acknowledge) => acknowledge([...namespace.sockets.keys()]));
+  socket.on("watch", (acknowledge) => {
+    socket.onAny((name) => socket.emit("seen", name));
+    acknowledge();
+  });
+  socket.on("unwatch", (acknowledge) => {
+    socket.offAny();
+    acknowledge();
   });
 });
 

@@ -46,6 +46,12 @@ struct ToExcept {
     data: Value,
 }
 
+#[derive(Deserialize)]
+struct ToRooms {
+    rooms: Vec<String>,
+    except: Vec<String>,
+}
+
 const YES: HeaderValue = HeaderValue::from_static("yes");
 
 /// A cookie with all attributes.
@@ -173,6 +179,7 @@ async fn main() -> std::io::Result<()> {
     }
 
     register_events(&io.of("/events"));
+    register_api(&io.of("/api"));
 
     let listener = io.bind(arguments.get("listen").copied().unwrap_or("127.0.0.1:0")).await?;
     let mut output = std::io::stdout();
@@ -295,6 +302,38 @@ fn register_events(namespace: &Namespace) {
         let observed = observed.lock().expect("no panic").clone();
         Reply(observed)
     });
+}
+
+/// Registers what the other namespaces do not use of sockets and namespaces.
+fn register_api(namespace: &Namespace) {
+    namespace.on_upgrade(|socket| socket.emit("upgraded", socket.transport().name()));
+    namespace.on("connection", async |socket: Socket| {
+        let handshake = socket.handshake();
+        let (secure, xdomain) = (handshake.secure(), handshake.xdomain());
+        Reply(json!({ "transport": socket.transport().name(), "secure": secure, "xdomain": xdomain }))
+    });
+    namespace.on("join", async |socket: Socket, Data((rooms,)): Data<(Vec<String>,)>| {
+        socket.join(&rooms);
+    });
+    namespace.on("to", async |namespace: Namespace, Data(to): Data<ToRooms>| {
+        namespace.to(to.rooms).except(to.except).emit("told", ());
+    });
+    namespace.on("send", async |socket: Socket, RawArguments(data): RawArguments| socket.send(data));
+    namespace.on("send to all", async |namespace: Namespace, RawArguments(data): RawArguments| {
+        namespace.send(data);
+    });
+    namespace.on("set data", async |socket: Socket, Data(data): Data<tidewire_server::Value>| {
+        socket.set_data(data)
+    });
+    namespace.on("data", async |socket: Socket| socket.data::<tidewire_server::Value>());
+    namespace.on("sockets", async |namespace: Namespace| {
+        let ids: Vec<String> = namespace.sockets().iter().map(|socket| socket.id().to_string()).collect();
+        Reply((ids,))
+    });
+    namespace.on("watch", async |socket: Socket| {
+        socket.on_any(|socket, event| socket.emit("seen", event.name()));
+    });
+    namespace.on("unwatch", async |socket: Socket| socket.off_any());
 }
 
 fn register(namespace: &Namespace) {

@@ -129,8 +129,11 @@ async fn the_request_of_the_connection_can_be_asked_for() {
 async fn an_unknown_namespace_is_rejected_and_the_connection_stays() {
     let (builder, _program) = program();
     let io = builder.build();
+    let _ = io.of("/admin");
     let mut client = Client::open(serve(&io).await).await;
     client.expect_only("40/nope,", r#"44/nope,{"message":"Invalid namespace"}"#).await;
+    // A query is a part of the name.
+    client.expect_only("40/admin?x=1,", r#"44/admin?x=1,{"message":"Invalid namespace"}"#).await;
     client.connect("").await;
 }
 
