@@ -223,6 +223,14 @@ impl Socket {
         }
     }
 
+    /// Returns what went wrong, if the connection of the socket has ended because of an error that has a description, such
+    /// as a violated rule of the protocol. It may contain text of the client. In Node: the second argument of the event
+    /// `disconnect`.
+    #[must_use]
+    pub fn disconnect_description(&self) -> Option<&str> {
+        self.0.session.close_description()
+    }
+
     /// Waits until the connection has upgraded from long-polling to another transport. Returns `false` if the socket
     /// disconnects before. A connection that started on WebSocket never upgrades. Cancel safe.
     ///

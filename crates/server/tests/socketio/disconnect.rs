@@ -86,6 +86,23 @@ async fn transport_error() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_connection_is_described_if_there_is_more_to_say_than_its_reason() {
+    for (packet, description) in [
+        ("2", Some("the client sent a packet of the heartbeat that is the server's")),
+        ("x", Some("the client sent an invalid packet")),
+        ("41", None),
+    ] {
+        let (io, mut program) = leaving(|builder| builder);
+        let mut client = Client::join(serve(&io).await).await;
+        let socket = program.joined().await;
+        assert_eq!(socket.disconnect_description(), None);
+        client.send(packet).await;
+        soon(socket.disconnected()).await;
+        assert_eq!(socket.disconnect_description(), description, "{packet}");
+    }
+}
+
+#[tokio::test]
 async fn ping_timeout() {
     let short = Duration::from_millis(50);
     let (io, program) = leaving(|builder| builder.ping_interval(short).ping_timeout(short));
