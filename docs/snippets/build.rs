@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The values that the fragments of a document use without defining them, as parameters of a function.
-const PARAMETERS: [(&str, &str); 6] = [
+const PARAMETERS: [(&str, &str); 7] = [
     ("README", ""),
     ("deployment", ""),
     ("engineio", "mut members: Vec<Sender>, news: &str, server: Server, mut socket: Socket"),
+    ("from-node", "io: Server, namespace: Namespace, socket: Socket"),
     ("guide", "io: Server"),
     ("limits", ""),
     (
@@ -43,7 +44,7 @@ fn main() {
             PARAMETERS.iter().find(|(document, _)| *document == name).unwrap_or_else(|| {
                 panic!("{name}.md has a Rust block: add an entry to PARAMETERS, and a module to src/lib.rs")
             });
-        let test = doc_test(&text, &name.to_lowercase(), parameters);
+        let test = doc_test(&text, &name.to_lowercase().replace('-', "_"), parameters);
         fs::write(tests.join(format!("{name}.md")), test).expect("OUT_DIR is writable");
     }
 }

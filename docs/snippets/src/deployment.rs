@@ -1,1 +1,1 @@
-pub use tidewire::server::{Server, TrustedProxies};
+//! The fragments of `deployment.md` import what they use.

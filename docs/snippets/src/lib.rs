@@ -14,6 +14,7 @@ macro_rules! document {
 
 document!(deployment, "deployment.md");
 document!(engineio, "engineio.md");
+document!(from_node, "from-node.md");
 document!(guide, "guide.md");
 document!(limits, "limits.md");
 document!(readme, "README.md");

@@ -1,1 +1,1 @@
-pub use tidewire::server::{AddressLimits, HttpLimits, Limits, Server};
+//! The fragments of `limits.md` import what they use.

@@ -1,0 +1,22 @@
+pub use std::sync::Arc;
+pub use std::time::Duration;
+
+pub use serde::{Deserialize, Serialize};
+pub use serde_json::json;
+pub use tidewire::engineio::http::HeaderValue;
+pub use tidewire::server::{
+    Auth, ClientFiles, ConnectError, Cookie, Cors, Data, DeflateOptions, DisconnectReason, EventName,
+    HandlerError, HttpCompression, InMemoryAdapter, Namespace, NamespaceRequest, Reply, Server, Socket,
+    SocketId, Transport, Value,
+};
+
+#[derive(Deserialize)]
+pub struct Credentials {
+    pub token: String,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Player {
+    pub name: String,
+}
