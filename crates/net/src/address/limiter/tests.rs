@@ -21,7 +21,7 @@ fn request(ip: &str) -> Parts {
 }
 
 #[test]
-fn an_address_has_at_most_max_open_sessions() {
+fn an_address_has_at_most_max_sessions() {
     let limiter = limiter(AddressLimits { max_sessions: 2, ..AddressLimits::default() });
     let admit = |network| limiter.try_admit(network, None, false, at(0));
     let first = admit(1).unwrap();
