@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use ws_proto::{Event, Opcode};
 
 use crate::support::{
-    Seen, Server, WebSocket, frame, frames, settings, soon, text, until, websocket_request,
+    Polling, Seen, Server, WebSocket, frame, frames, settings, soon, text, until, websocket_request,
 };
 
 /// Expects that another client is served on both transports.
@@ -270,10 +270,7 @@ async fn socketioxide_issue_816_paths_that_only_begin_like_that_of_the_engine_be
 async fn socketioxide_issue_497_a_client_that_polls_while_it_upgrades_is_answered_ten_times_a_second() {
     let mut server = Server::start(Options::default()).await;
     let (client, opened) = server.open_polling().await;
-    let (stream, end) = tokio::io::duplex(1_024);
-    server.serve(end);
-    let query = client.query().replace("transport=polling", "transport=websocket");
-    let mut candidate = WebSocket::connect(Box::new(stream), &query, &frames(["2probe"])).await;
+    let mut candidate = in_memory_candidate(&server, &client, &frames(["2probe"])).await;
     candidate.expect("3probe").await;
     let (start, mut polls) = (Instant::now(), 0);
     while start.elapsed() < Duration::from_secs(2) {
@@ -289,18 +286,26 @@ async fn socketioxide_issue_497_a_client_that_polls_while_it_upgrades_is_answere
 }
 
 /// socketioxide: a session whose upgrade was never completed stayed for ever.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn socketioxide_issue_731_a_session_whose_upgrade_is_never_completed_ends() {
     let mut server = Server::start(settings(|settings| {
-        settings.ping_interval = Duration::from_millis(50);
-        settings.ping_timeout = Duration::from_millis(100);
+        settings.ping_interval = Duration::from_secs(2);
+        settings.ping_timeout = Duration::from_secs(3);
     }))
     .await;
     for behind in [vec![], frames(["2probe"]), frames(["2probe", "2probe"]), frames(["2probe"])[..3].to_vec()]
     {
         let (client, mut opened) = server.open_polling().await;
-        let _candidate = client.candidate(&behind).await;
+        let _candidate = in_memory_candidate(&server, &client, &behind).await;
         opened.expect_end(CloseReason::PingTimeout).await;
     }
     server.expect_no_sessions().await;
+}
+
+/// Opens a WebSocket for a polling session over a stream in memory, for tests with a paused clock.
+async fn in_memory_candidate(server: &Server, client: &Polling, behind: &[u8]) -> WebSocket {
+    let (stream, end) = tokio::io::duplex(1_024);
+    server.serve(end);
+    let query = client.query().replace("transport=polling", "transport=websocket");
+    WebSocket::connect(Box::new(stream), &query, behind).await
 }
