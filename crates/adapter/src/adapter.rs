@@ -9,6 +9,7 @@ use socketio_proto::{EncodedEvent, SocketId};
 use crate::limits::{JoinError, Limits};
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::room::Room;
+use crate::room_change::RoomObserver;
 
 /// A socket of this process, as an adapter sees it.
 ///
@@ -93,6 +94,17 @@ pub trait Adapter: Send + Sync {
 
     /// Disconnects the sockets that the options select. See [`LocalSocket::disconnect`].
     fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool);
+
+    /// Sets the function that is called with each later change of the rooms of this process. The server calls this at
+    /// most once, before the first socket, and only if the program has an observer. A second call has no effect. The
+    /// adapter holds no lock while it calls the function. Default: does nothing, so the observers of the
+    /// program learn nothing about rooms.
+    ///
+    /// The changes that one thread causes are reported in their order. Those of two threads may be reported in another
+    /// order.
+    fn observe_rooms(&self, observer: RoomObserver) {
+        drop(observer);
+    }
 
     /// Returns the number of processes that share the namespace, including this one.
     fn server_count(&self) -> usize;

@@ -1,7 +1,7 @@
 //! The adapter of a single process.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
 
 use smallvec::SmallVec;
@@ -12,6 +12,7 @@ use crate::index::RoomIndex;
 use crate::limits::JoinError;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
+use crate::room_change::RoomObserver;
 
 /// An [`Adapter`] whose sockets are all in this process.
 ///
@@ -44,13 +45,14 @@ use crate::room::Room;
 /// ```
 pub struct InMemoryAdapter {
     index: RwLock<RoomIndex>,
+    room_observer: OnceLock<RoomObserver>,
 }
 
 impl InMemoryAdapter {
     /// Creates an adapter for a new namespace.
     #[must_use]
     pub fn new() -> Self {
-        Self { index: RwLock::new(RoomIndex::new()) }
+        Self { index: RwLock::new(RoomIndex::new()), room_observer: OnceLock::new() }
     }
 
     // A panic cannot leave the index inconsistent, so a poisoned lock is safe to use. While the write lock is held, the
@@ -63,6 +65,19 @@ impl InMemoryAdapter {
     fn write(&self) -> RwLockWriteGuard<'_, RoomIndex> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes the index, and reports the changes of rooms after the lock is released.
+    fn update<R>(&self, change: impl FnOnce(&mut RoomIndex) -> R) -> R {
+        let (result, changes) = {
+            let mut index = self.write();
+            let result = change(&mut index);
+            (result, index.take_changes())
+        };
+        if let Some(observer) = self.room_observer.get() {
+            changes.iter().for_each(observer);
+        }
+        result
+    }
 }
 
 impl Default for InMemoryAdapter {
@@ -73,31 +88,32 @@ impl Default for InMemoryAdapter {
 
 impl Adapter for InMemoryAdapter {
     fn insert(&self, member: Arc<dyn LocalSocket>) {
-        let former = {
-            let mut index = self.write();
+        let former = self.update(|index| {
             let former = index.remove(member.id());
             index.insert(member);
             former
-        };
+        });
         // Dropping the last reference may run code of the program, so the lock must be released first.
         drop(former);
     }
 
     fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
-        let mut index = self.write();
-        let Some(slot) = index.slot(id) else { return Ok(()) };
-        rooms.iter().try_for_each(|room| index.join(slot, room))
+        self.update(|index| {
+            let Some(slot) = index.slot(id) else { return Ok(()) };
+            rooms.iter().try_for_each(|room| index.join(slot, room))
+        })
     }
 
     fn del(&self, id: &SocketId, room: &str) {
-        let mut index = self.write();
-        if let Some(slot) = index.slot(id) {
-            index.leave(slot, room);
-        }
+        self.update(|index| {
+            if let Some(slot) = index.slot(id) {
+                index.leave(slot, room);
+            }
+        });
     }
 
     fn del_all(&self, id: &SocketId) {
-        let former = self.write().remove(id);
+        let former = self.update(|index| index.remove(id));
         drop(former);
     }
 
@@ -136,32 +152,38 @@ impl Adapter for InMemoryAdapter {
 
     fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
         let mut refused = Vec::new();
-        {
-            let mut index = self.write();
-            for slot in selected(&index, options) {
+        self.update(|index| {
+            for slot in selected(index, options) {
                 if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
                     && let Some(member) = index.socket(slot)
                 {
                     refused.push((Arc::clone(member), error));
                 }
             }
-        }
+        });
         for (member, error) in refused {
             member.on_join_error(error);
         }
     }
 
     fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        let mut index = self.write();
-        for slot in selected(&index, options) {
-            rooms.iter().for_each(|room| index.leave(slot, room));
-        }
+        self.update(|index| {
+            for slot in selected(index, options) {
+                rooms.iter().for_each(|room| index.leave(slot, room));
+            }
+        });
     }
 
     fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
         // A socket removes itself from the adapter when it is disconnected.
         for member in self.local_sockets(options) {
             member.disconnect(close_connection);
+        }
+    }
+
+    fn observe_rooms(&self, observer: RoomObserver) {
+        if self.room_observer.set(observer).is_ok() {
+            self.write().record_changes();
         }
     }
 

@@ -17,6 +17,7 @@ use crate::adapter::LocalSocket;
 use crate::limits::JoinError;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
+use crate::room_change::RoomChange;
 use crate::slab::{Slab, shrink_if_sparse};
 
 /// The sockets of a namespace and their rooms. The room of a socket's own id is not stored, because it follows from the
@@ -28,6 +29,8 @@ pub(crate) struct RoomIndex {
     rooms: Slab<RoomEntry>,
     /// Room names often come from clients, which must not be able to choose names that collide. So the hash is keyed.
     by_name: HashMap<Room, u32>,
+    /// What has changed since [`take_changes`](RoomIndex::take_changes). `None` if nobody wants to know.
+    changes: Option<Vec<RoomChange>>,
 }
 
 /// A socket and the rooms it has joined, sorted by slot. Two rooms fit without a heap allocation.
@@ -56,11 +59,30 @@ impl RoomIndex {
             by_id: FxHashMap::default(),
             rooms: Slab::new(),
             by_name: HashMap::new(),
+            changes: None,
         }
+    }
+
+    /// Records the changes from now on, see [`take_changes`](Self::take_changes).
+    pub(crate) fn record_changes(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    /// Takes the recorded changes, in their order. The list is empty if they are not recorded.
+    pub(crate) fn take_changes(&mut self) -> Vec<RoomChange> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(crate) fn insert(&mut self, socket: Arc<dyn LocalSocket>) {
         let id = socket.id().clone();
+        if let Some(changes) = &mut self.changes {
+            let room = Room::from(&id);
+            // Other sockets may have joined a room of this name before.
+            if !self.by_name.contains_key(id.as_str()) {
+                changes.push(RoomChange::Created { room: room.clone() });
+            }
+            changes.push(RoomChange::Joined { room, socket: id.clone() });
+        }
         let slot = self.sockets.insert(SocketEntry { socket, rooms: SmallVec::new() });
         self.by_id.insert(id, slot);
     }
@@ -73,7 +95,14 @@ impl RoomIndex {
         }
         let SocketEntry { socket: member, rooms } = self.sockets.remove(slot)?;
         for membership in rooms {
-            self.remove_from_room(membership);
+            self.remove_from_room(membership, Some(id));
+        }
+        if let Some(changes) = &mut self.changes {
+            let room = Room::from(id);
+            changes.push(RoomChange::Left { room: room.clone(), socket: id.clone() });
+            if !self.by_name.contains_key(id.as_str()) {
+                changes.push(RoomChange::Deleted { room });
+            }
         }
         Some(member)
     }
@@ -105,11 +134,22 @@ impl RoomIndex {
         let Err(at) = member.rooms.binary_search_by_key(&room, |membership| membership.room) else {
             return Ok(());
         };
+        // Foreign code, so it is called before anything changes.
+        let id = self.changes.is_some().then(|| member.socket.id().clone());
         let Some(entry) = self.rooms.get_mut(room) else { return Ok(()) };
         let position =
             u32::try_from(entry.members.len()).expect("a room has fewer members than there are slots");
         entry.members.push(slot);
         member.rooms.insert(at, Membership { room, position });
+        if let (Some(changes), Some(socket)) = (&mut self.changes, id) {
+            let room = entry.name.clone();
+            // The room of a socket's own id exists as long as that socket.
+            let is_new = position == 0 && !is_own_room(&self.by_id, &room);
+            if is_new {
+                changes.push(RoomChange::Created { room: room.clone() });
+            }
+            changes.push(RoomChange::Joined { room, socket });
+        }
         Ok(())
     }
 
@@ -117,12 +157,13 @@ impl RoomIndex {
         let Some(&room) = self.by_name.get(name) else { return };
         let Some(member) = self.sockets.get_mut(slot) else { return };
         if let Ok(at) = member.rooms.binary_search_by_key(&room, |membership| membership.room) {
+            let id = self.changes.is_some().then(|| member.socket.id().clone());
             let membership = member.rooms.remove(at);
             let left = member.rooms.len();
             if member.rooms.spilled() && (left <= 2 || left < member.rooms.capacity() / 4) {
                 member.rooms.shrink_to_fit();
             }
-            self.remove_from_room(membership);
+            self.remove_from_room(membership, id.as_ref());
         }
     }
 
@@ -186,9 +227,12 @@ impl RoomIndex {
     }
 
     /// Removes a socket from a room's vector. The last socket of the vector moves to the free position, so its
-    /// membership must be updated.
-    fn remove_from_room(&mut self, Membership { room, position }: Membership) {
+    /// membership must be updated. `id` is the id of the socket; it is needed only if changes are recorded.
+    fn remove_from_room(&mut self, Membership { room, position }: Membership, id: Option<&SocketId>) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        if let (Some(changes), Some(id)) = (&mut self.changes, id) {
+            changes.push(RoomChange::Left { room: entry.name.clone(), socket: id.clone() });
+        }
         entry.members.swap_remove(position as usize);
         if let Some(&moved) = entry.members.get(position as usize)
             && let Some(member) = self.sockets.get_mut(moved)
@@ -203,8 +247,18 @@ impl RoomIndex {
             if self.by_name.capacity() > 64 && self.by_name.len() < self.by_name.capacity() / 4 {
                 self.by_name.shrink_to(self.by_name.len() * 2);
             }
+            if let Some(changes) = &mut self.changes
+                && !is_own_room(&self.by_id, &name)
+            {
+                changes.push(RoomChange::Deleted { room: name });
+            }
         }
     }
+}
+
+/// Returns whether the room is that of the own id of a socket.
+fn is_own_room(sockets: &FxHashMap<SocketId, u32>, room: &Room) -> bool {
+    room.socket_id().is_some_and(|id| sockets.contains_key(&*id))
 }
 
 impl SocketEntry {

@@ -28,6 +28,7 @@ mod index;
 mod limits;
 mod options;
 mod room;
+mod room_change;
 mod slab;
 
 pub use adapter::{Adapter, LocalSocket};
@@ -36,4 +37,5 @@ pub use in_memory::InMemoryAdapter;
 pub use limits::{JoinError, Limits};
 pub use options::{BroadcastOptions, DeliveryPolicy};
 pub use room::Room;
+pub use room_change::{RoomChange, RoomObserver};
 pub use socketio_proto::{EncodeError, EncodedEvent, SocketId};

@@ -3,11 +3,12 @@
 mod support;
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use support::{Happening, Probe, event, id};
 use tidewire_adapter::{
     Adapter, BroadcastOptions, DeliveryPolicy, InMemoryAdapter, JoinError, Limits, LocalSocket, Room,
+    RoomChange,
 };
 
 /// Creates three sockets: 1 is in rooms a and b, 2 is in b, and 3 is in no room.
@@ -159,4 +160,76 @@ fn the_server_can_downcast_a_socket_that_it_added() {
     let probe = (member as Arc<dyn Any + Send + Sync>).downcast::<Probe>().expect("the socket is a probe");
     assert!(Arc::ptr_eq(&probe, &probes[0]));
     assert_eq!(adapter.local_sockets(&to(&["b"], &[])).len(), 2);
+}
+
+/// Records the changes of the rooms, in words: `b2` is socket 2 in room b.
+fn changes(adapter: &Arc<InMemoryAdapter>) -> impl Fn() -> Vec<String> + use<> {
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let (recorded, observed) = (Arc::clone(&changes), Arc::downgrade(adapter));
+    adapter.observe_rooms(Box::new(move |change| {
+        // This works only if the adapter holds no lock.
+        let _ = observed.upgrade().expect("it exists").sockets(&BroadcastOptions::new());
+        let name = |text: &str| {
+            let known = (1..=3).find(|number| *id(*number) == *text);
+            known.map_or_else(|| text.to_owned(), |number| number.to_string())
+        };
+        recorded.lock().expect("no panic").push(match change {
+            RoomChange::Created { room } => format!("create {}", name(room)),
+            RoomChange::Joined { room, socket } => format!("join {}{}", name(room), name(socket)),
+            RoomChange::Left { room, socket } => format!("leave {}{}", name(room), name(socket)),
+            RoomChange::Deleted { room } => format!("delete {}", name(room)),
+        });
+    }));
+    move || std::mem::take(&mut changes.lock().expect("no panic"))
+}
+
+#[test]
+fn an_observer_sees_each_change_of_the_rooms_once_and_after_the_lock_is_released() {
+    let adapter = Arc::new(InMemoryAdapter::new());
+    let changes = changes(&adapter);
+    let insert = |number| adapter.insert(Probe::new(id(number)) as Arc<dyn LocalSocket>);
+    insert(1);
+    assert_eq!(changes(), ["create 1", "join 11"]);
+    insert(2);
+    changes();
+    adapter.add_all(&id(1), &["a", "b", "a"]).unwrap();
+    assert_eq!(changes(), ["create a", "join a1", "create b", "join b1"]);
+    adapter.add_all(&id(2), &["b"]).unwrap();
+    adapter.add_all(&id(2), &["b", &id(2)]).unwrap();
+    assert_eq!(changes(), ["join b2"]);
+    adapter.del(&id(1), "a");
+    adapter.del(&id(1), "a");
+    adapter.del(&id(2), "nowhere");
+    assert_eq!(changes(), ["leave a1", "delete a"]);
+    adapter.add_sockets(&to(&["b"], &[]), &["c"]);
+    assert_eq!(changes(), ["create c", "join c1", "join c2"]);
+    adapter.del_sockets(&to(&["c"], &[&id(1)]), &["c"]);
+    assert_eq!(changes(), ["leave c2"]);
+    adapter.del_all(&id(1));
+    let mut left = changes();
+    left.sort_unstable();
+    assert_eq!(left, ["delete 1", "delete c", "leave 11", "leave b1", "leave c1"]);
+    adapter.del_all(&id(1));
+    assert_eq!(changes(), [""; 0]);
+}
+
+#[test]
+fn the_room_of_an_id_is_created_and_deleted_once_even_if_others_are_in_it() {
+    let adapter = Arc::new(InMemoryAdapter::new());
+    let changes = changes(&adapter);
+    let insert = |number| adapter.insert(Probe::new(id(number)) as Arc<dyn LocalSocket>);
+    insert(1);
+    adapter.add_all(&id(1), &[&id(2)]).unwrap();
+    changes();
+    insert(2);
+    assert_eq!(changes(), ["join 22"]);
+    adapter.del_all(&id(2));
+    assert_eq!(changes(), ["leave 22"]);
+    adapter.del(&id(1), &id(2));
+    assert_eq!(changes(), ["leave 21", "delete 2"]);
+    insert(3);
+    changes();
+    adapter.add_all(&id(1), &[&id(3)]).unwrap();
+    adapter.del(&id(1), &id(3));
+    assert_eq!(changes(), ["join 31", "leave 31"]);
 }
