@@ -40,6 +40,13 @@ impl Transport {
     }
 }
 
+/// Writes the name in the `transport` query parameter: `polling` or `websocket`.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The protocol settings of a server. The open packet announces the settings that the client needs.
 ///
 /// The defaults are the same as in the Node packages, so a client that is tuned for Node needs no changes.
@@ -265,9 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn a_transport_is_found_by_its_name_and_by_its_discriminant() {
+    fn a_transport_is_found_by_the_name_that_it_displays_and_by_its_discriminant() {
         for transport in Transport::ALL {
-            assert_eq!(Transport::from_name(transport.name()), Some(transport));
+            assert_eq!(Transport::from_name(&transport.to_string()), Some(transport));
             assert_eq!(Transport::ALL[transport as usize], transport);
         }
         assert_eq!(Transport::from_name("__proto__"), None);
