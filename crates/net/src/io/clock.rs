@@ -26,9 +26,9 @@ fn origin() -> Instant {
 /// It follows Tokio's clock, which a test may pause and advance.
 #[must_use]
 pub fn now() -> Time {
-    Time::from_micros(
-        u64::try_from(Instant::now().saturating_duration_since(origin()).as_micros()).unwrap_or(u64::MAX),
-    )
+    let passed = Instant::now().saturating_duration_since(origin());
+    // `as_micros` would compute with 128 bits.
+    Time::from_micros(passed.as_secs() * 1_000_000 + u64::from(passed.subsec_micros()))
 }
 
 /// Converts `time` to an instant of Tokio's clock.
