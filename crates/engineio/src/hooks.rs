@@ -45,7 +45,8 @@ impl ConnectionErrorHook {
         Self(Arc::new(hook))
     }
 
-    pub(crate) fn call(&self, error: &ConnectionError, request: &Parts) {
+    /// Calls the function.
+    pub fn call(&self, error: &ConnectionError, request: &Parts) {
         (self.0)(error, request);
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use socketio_proto::Event;
+use ws_proto::Time;
 
 use crate::ack::{AckSender, Acknowledge};
 use crate::context::{HandlerContext, IncomingEvent};
@@ -67,6 +68,8 @@ struct RunningMiddleware<S: Side> {
 struct RunningHandler<S: Side> {
     task: <S::Spawn as Spawn>::Task<Result<(), HandlerError>>,
     event: Box<str>,
+    /// When it was called, if its time is measured.
+    started: Option<Time>,
 }
 
 /// An event that waits until its handler may start.
@@ -163,7 +166,7 @@ impl<S: Side> EventQueue<S> {
             self.poll_concurrent(env, cx);
             match self.current.take() {
                 Some(Running::Handler(mut running)) => match running.poll(cx) {
-                    Poll::Ready(result) => report_error(result, &running.event, env),
+                    Poll::Ready(result) => finish(result, &running.event, running.started, env),
                     Poll::Pending if self.concurrent.len() < self.max_concurrent => {
                         self.concurrent.push(running);
                     }
@@ -319,22 +322,23 @@ impl<S: Side> EventQueue<S> {
         let ack_sender = ack.map(|id| AckSender::new(Arc::clone(env.socket()), id));
         let event = IncomingEvent { event, ack_sender };
         let mut context = HandlerContext::with_event(env.reborrow(), event);
-        let started = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
+        let started = env.on_handler_start();
+        let polled = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
         // The limit does not count the current handler, which may always run in addition to the concurrent ones.
         self.max_concurrent = match handler.concurrent {
             true => env.max_concurrent_handlers(),
             false => table.concurrency_limit() - 1,
         };
-        match started {
-            FirstPoll::Ready(result) => report_error(result, name, env),
+        match polled {
+            FirstPoll::Ready(result) => finish(result, name, started, env),
             FirstPoll::Pending(task) => {
-                self.current = Some(Running::Handler(RunningHandler { task, event: name.into() }));
+                self.current = Some(Running::Handler(RunningHandler { task, event: name.into(), started }));
             }
             FirstPoll::Failed(error) => {
                 if let Some(ack_sender) = context.take_ack_sender() {
                     ack_sender.send_handler_error(&error);
                 }
-                report_error(Err(error), name, env);
+                finish(Err(error), name, started, env);
             }
         }
     }
@@ -345,7 +349,7 @@ impl<S: Side> EventQueue<S> {
         while let Some(running) = self.concurrent.get_mut(position) {
             if let Poll::Ready(result) = running.poll(cx) {
                 let running = self.concurrent.swap_remove(position);
-                report_error(result, &running.event, env);
+                finish(result, &running.event, running.started, env);
             } else {
                 position += 1;
             }
@@ -365,6 +369,14 @@ fn refuse<E: HandlerEnv>(event: &Event<'_>, ack: Option<u64>, error: HandlerErro
         AckSender::new(Arc::clone(env.socket()), id).send_handler_error(&error);
     }
     report_error(Err(error), event.name(), env);
+}
+
+/// Reports the end of a handler. `started` is set if its time is measured.
+fn finish(result: Result<(), HandlerError>, event: &str, started: Option<Time>, env: &impl HandlerEnv) {
+    if let Some(started) = started {
+        env.on_handler_finished(event, started, result.is_err());
+    }
+    report_error(result, event, env);
 }
 
 fn report_error(result: Result<(), HandlerError>, event: &str, env: &impl HandlerEnv) {

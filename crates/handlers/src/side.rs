@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ws_proto::Time;
+
 use crate::ack::Acknowledge;
 use crate::event_table::{EventHandler, EventTable};
 use crate::middleware::{EventMiddleware, ObservedEvent};
@@ -75,6 +77,17 @@ pub trait HandlerEnv: fmt::Debug {
     /// Returns how many handlers registered as [`concurrent`](crate::Registration::concurrent) may run at the same
     /// time, besides the one handler for which the next event waits.
     fn max_concurrent_handlers(&self) -> usize;
+
+    /// Called before each handler of an event is called. If this returns the time,
+    /// [`on_handler_finished`](Self::on_handler_finished) follows. The default returns `None`.
+    fn on_handler_start(&self) -> Option<Time> {
+        None
+    }
+
+    /// Called after the end of a handler that was called at `started`. The default does nothing.
+    fn on_handler_finished(&self, event: &str, started: Time, is_failed: bool) {
+        let _ = (event, started, is_failed);
+    }
 
     /// Called for an event that has no handler and is ignored. The default does nothing.
     fn on_unhandled(&self, event: &str) {

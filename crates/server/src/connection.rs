@@ -13,14 +13,15 @@ use std::task::{Context as TaskContext, Poll};
 
 use adapter::SocketId;
 use engineio::{CloseReason, Message, Session, SessionHandler, Time, Transport};
-use handlers::{EventQueueSize, with_encoder};
-use socketio_proto::encode;
+use handlers::{EventQueueSize, ObservedEvent, with_encoder};
 use socketio_proto::server::{
     self as machine, ConnectRequest, DisconnectReason, Protocol, Received, SocketEntry, Violation,
 };
+use socketio_proto::{Event, encode};
 
 use crate::handler::ConnectError;
 use crate::namespace::INVALID_NAMESPACE;
+use crate::observer::{Observation, ObservedConnection};
 use crate::server::Server;
 use crate::socket::Socket;
 pub use handshake::Handshake;
@@ -57,6 +58,10 @@ pub struct Connection {
     session: Session,
     client: Arc<Client>,
     machine: machine::Connection<SocketDriver>,
+    /// Whether the server has observers.
+    is_observed: bool,
+    /// Whether observers know that the connection is open.
+    is_observed_open: bool,
 }
 
 impl Connection {
@@ -72,7 +77,17 @@ impl Connection {
             close_requested: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
         });
-        Self { server, session, client, machine }
+        let is_observed = server.observers().is_active();
+        let connection =
+            Self { server, session, client, machine, is_observed, is_observed_open: is_observed };
+        connection.notify(|connection| Observation::ConnectionOpened { connection });
+        connection
+    }
+
+    /// Calls the observers of the server, if there are any, with this connection.
+    fn notify<'a>(&'a self, observation: impl FnOnce(ObservedConnection<'a>) -> Observation<'a>) {
+        let connection = ObservedConnection::new(&self.session, self.client.handshake());
+        self.server.observers().notify(|| observation(connection));
     }
 
     /// Closes the connection if the queued events exceed the hard limits.
@@ -110,11 +125,34 @@ impl Connection {
     /// Disconnects all sockets immediately. Running handlers continue, and the `on_disconnect` handlers run after them.
     fn close(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
         self.machine.close();
+        self.notify_closed(reason);
         let server = &self.server;
         self.machine.for_each(|entry| {
             entry.socket().socket().leave_namespace(reason);
             advance(entry, server, cx);
         });
+    }
+
+    /// Calls the observers when the connection is over. Later calls have no effect.
+    fn notify_closed(&mut self, reason: DisconnectReason) {
+        if !std::mem::take(&mut self.is_observed_open) {
+            return;
+        }
+        let description = self.session.close_description();
+        self.notify(|connection| Observation::ConnectionClosed { connection, reason, description });
+    }
+
+    /// Calls the observers for a received event.
+    #[cold]
+    fn notify_received(socket: &Socket, event: &Event<'_>, is_ack_requested: bool) {
+        let bytes = event.size();
+        let event = ObservedEvent::new(event, is_ack_requested);
+        socket.notify(|| Observation::EventReceived { socket, event, bytes });
+    }
+
+    #[cold]
+    fn notify_ack(socket: &Socket, bytes: usize, is_awaited: bool) {
+        socket.notify(|| Observation::AckReceived { socket, bytes, is_awaited });
     }
 
     /// Handles a request to connect to a namespace.
@@ -127,12 +165,23 @@ impl Connection {
     ) {
         match Self::candidate(server, session, client, &request) {
             Ok(driver) => advance(request.insert(driver), server, cx),
-            Err(error) => with_encoder(|encoder| {
-                match encode::connect_error(encoder, request.namespace(), &error.message, None::<&()>) {
-                    Ok(message) => session.send(message),
-                    Err(error) => tracing::error!(%error, "cannot encode a connect error"),
-                }
-            }),
+            Err(error) => {
+                let namespace = request.namespace();
+                with_encoder(|encoder| {
+                    match encode::connect_error(encoder, namespace, &error.message, None::<&()>) {
+                        Ok(message) => session.send(message),
+                        Err(error) => tracing::error!(%error, "cannot encode a connect error"),
+                    }
+                });
+                let (handshake, error) = (client.handshake(), &error);
+                let socket = None;
+                server.observers().notify(|| Observation::SocketRefused {
+                    namespace,
+                    handshake,
+                    socket,
+                    error,
+                });
+            }
         }
     }
 
@@ -187,6 +236,7 @@ fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut T
 impl Drop for Connection {
     /// Removes the sockets from their namespaces, even if the runtime stops or the task panics.
     fn drop(&mut self) {
+        self.notify_closed(DisconnectReason::ForcedClose);
         for task in self.machine.sockets() {
             task.socket().leave_namespace(DisconnectReason::ForcedClose);
         }
@@ -201,7 +251,7 @@ impl fmt::Debug for Connection {
 
 impl SessionHandler for Connection {
     fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut TaskContext<'_>) {
-        let Self { server, session, client, machine } = self;
+        let Self { server, session, client, machine, is_observed, .. } = self;
         let received = match message {
             Message::Text(text) => machine.handle_text(text, now),
             Message::Binary(data) => machine.handle_binary(data, now),
@@ -209,13 +259,21 @@ impl SessionHandler for Connection {
         match received {
             Ok(None) => {}
             Ok(Some(Received::Event { mut socket, event, ack })) => {
+                if *is_observed {
+                    Self::notify_received(socket.socket().socket(), &event, ack.is_some());
+                }
                 if socket.socket_mut().handle_event(event, ack, server, cx) {
                     advance(socket, server, cx);
                 }
                 self.enforce_limits(cx);
             }
             Ok(Some(Received::Ack { socket, id, arguments })) => {
-                socket.socket().socket().acks().resolve(id, arguments);
+                let socket = socket.socket().socket();
+                let bytes = if *is_observed { arguments.size() } else { 0 };
+                let is_awaited = socket.acks().resolve(id, arguments);
+                if *is_observed {
+                    Self::notify_ack(socket, bytes, is_awaited);
+                }
             }
             Ok(Some(Received::Connect(request))) => Self::connect(server, session, client, request, cx),
             Ok(Some(Received::Disconnect(entry))) => {
@@ -231,6 +289,7 @@ impl SessionHandler for Connection {
     }
 
     fn on_upgrade(&mut self, _: Transport) {
+        self.notify(|connection| Observation::ConnectionUpgraded { connection });
         self.client.has_upgraded.store(true, Ordering::Release);
         for task in self.machine.sockets() {
             task.socket().handle_upgrade();
@@ -244,13 +303,17 @@ impl SessionHandler for Connection {
             }
             self.close_session(DisconnectReason::ServerNamespaceDisconnect, cx);
         }
-        let Self { server, session, client, machine } = self;
+        let Self { server, session, client, machine, .. } = self;
         if let Some(request) = machine.connect_main() {
             Self::connect(server, session, client, request, cx);
         }
         let server = &self.server;
         self.machine.for_each(|entry| {
-            entry.socket().socket().acks().handle_timeout(now);
+            let count = entry.socket().socket().acks().handle_timeout(now);
+            if count > 0 {
+                let socket = entry.socket().socket();
+                socket.notify(|| Observation::AcksTimedOut { socket, count });
+            }
             if entry.socket().is_busy() || entry.socket().is_finished() {
                 advance(entry, server, cx);
             }

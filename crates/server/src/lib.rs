@@ -52,6 +52,7 @@ mod connection;
 mod handler;
 mod limits;
 mod namespace;
+mod observer;
 mod rooms;
 mod server;
 mod socket;
@@ -85,6 +86,7 @@ pub use net::{
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
+pub use observer::{DropReason, Observation, ObservedConnection, ObservedRequest, Observer};
 #[doc(hidden)]
 pub use rooms::RoomName;
 pub use rooms::Rooms;

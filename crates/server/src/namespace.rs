@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use adapter::{Adapter, SocketId};
+use adapter::{Adapter, RoomChange, SocketId};
 use handlers::{
     EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
@@ -21,6 +21,7 @@ use crate::handler::{
     OnDisconnecting, OnEvent, OnUpgrade, Registration, ServerSide,
 };
 use crate::limits::Limits;
+use crate::observer::{Observation, Observers};
 use crate::rooms::Rooms;
 use crate::server::{Server, ServerShared};
 use crate::socket::{DeliveryCounters, Socket};
@@ -328,6 +329,32 @@ impl Namespace {
         if !self.0.ready.is_completed() {
             self.0.ready.wait();
         }
+    }
+
+    pub(crate) fn observers(&self) -> &Observers {
+        &self.0.shared.observers
+    }
+
+    /// Lets the observers of the server see the rooms. Called once, before the first socket.
+    pub(crate) fn observe_rooms(&self) {
+        if !self.observers().is_active() {
+            return;
+        }
+        // The adapter belongs to the namespace, so the function must not hold the namespace.
+        let (observers, name) = (self.observers().clone(), self.0.name.clone());
+        self.adapter().observe_rooms(Box::new(move |change| {
+            let namespace = &*name;
+            observers.notify(|| match change {
+                RoomChange::Created { room } => Observation::RoomCreated { namespace, room },
+                RoomChange::Joined { room, socket } => {
+                    Observation::RoomJoined { namespace, room, socket_id: socket }
+                }
+                RoomChange::Left { room, socket } => {
+                    Observation::RoomLeft { namespace, room, socket_id: socket }
+                }
+                RoomChange::Deleted { room } => Observation::RoomDeleted { namespace, room },
+            });
+        }));
     }
 
     pub(crate) fn adapter(&self) -> &dyn Adapter {

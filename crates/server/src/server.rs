@@ -19,6 +19,7 @@ use net::ListenerSettings;
 use crate::connection::{Connection, Handshake, KeepExtension};
 use crate::limits::Limits;
 use crate::namespace::{Admits, IntoAllowed, Namespace, NamespaceRequest, ParentNamespace};
+use crate::observer::Observers;
 use crate::socket::{DeliveryCounts, Socket};
 pub use builder::Builder;
 pub(crate) use namespaces::{ChildMember, Namespaces};
@@ -182,6 +183,10 @@ impl Server {
                 None
             }
         }
+    }
+
+    pub(crate) fn observers(&self) -> &Observers {
+        &self.application().shared.observers
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -140,6 +140,13 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Returns the size of the memory that the arguments hold, in bytes: the whole text of the packet after its header,
+    /// and the attachments.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.payload.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
     pub(crate) fn payload(&self) -> &str {
         &self.payload
     }

@@ -257,8 +257,7 @@ impl<'a> Event<'a> {
             Name::InPayload(_) => 0,
             Name::Unescaped(name) => name.len(),
         };
-        let attachments = self.arguments.attachments().iter().map(Bytes::len).sum::<usize>();
-        self.arguments.payload().len() + unescaped + attachments
+        self.arguments.size() + unescaped
     }
 
     /// Converts the event so that it owns its data. The name and the arguments share one allocation.

@@ -17,6 +17,7 @@ use crate::handler::{
     ConnectError, Context, Disconnect, ServerHandlerEnv, ServerSide, TokioSpawn, TokioTask,
 };
 use crate::namespace::{CheckFuture, INVALID_NAMESPACE, NamespaceRequest, Parent, check};
+use crate::observer::Observation;
 use crate::server::{ChildMember, Server};
 use crate::socket::Socket;
 
@@ -71,6 +72,7 @@ impl SocketDriver {
     /// the middlewares and handlers.
     pub(crate) fn new(socket: Socket, member: Option<ChildMember>) -> Self {
         let stage = HandlerStage::Middleware { next: 0, running: None };
+        socket.notify(|| Observation::SocketConnecting { socket: &socket });
         Self { socket, member, stage, events: EventQueue::new() }
     }
 
@@ -159,7 +161,13 @@ impl SocketDriver {
                     self.stage = HandlerStage::Middleware { next: *next, running: None };
                     self.handle_middleware_result(result, server);
                 }
-                HandlerStage::Middleware { .. } if is_disconnected => self.stage = HandlerStage::Disconnected,
+                HandlerStage::Middleware { .. } if is_disconnected => {
+                    self.stage = HandlerStage::Disconnected;
+                    let socket = &self.socket;
+                    if let Some(reason) = socket.disconnect_reason() {
+                        socket.notify(|| Observation::SocketAbandoned { socket, reason });
+                    }
+                }
                 HandlerStage::Middleware { next, .. } => {
                     let next = *next;
                     if !self.call_middleware(next, server, cx) {
@@ -215,6 +223,8 @@ impl SocketDriver {
                 self.socket = self.socket.in_namespace(namespace);
                 self.member = member;
                 self.stage = HandlerStage::Middleware { next: 0, running: None };
+                let socket = &self.socket;
+                socket.notify(|| Observation::SocketConnecting { socket });
             }
             Ok(Err(rejection)) => self.handle_middleware_result(Ok(Err(rejection)), server),
             Err(error) => self.handle_middleware_result(Err(error), server),
@@ -309,6 +319,7 @@ impl SocketDriver {
                 ConnectError::new(error.message().to_owned())
             }
         };
+        let is_candidate = matches!(self.stage, HandlerStage::Checking(_));
         self.stage = HandlerStage::Disconnected;
         // The program may have kept the socket: tell it that the socket never connects.
         self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
@@ -331,6 +342,13 @@ impl SocketDriver {
                 // A `Value` can always be encoded.
                 Err(error) => tracing::error!(%error, "cannot encode a connect error"),
             }
+        });
+        self.socket.notify(|| Observation::SocketRefused {
+            namespace,
+            handshake: self.socket.handshake(),
+            // The program does not see the socket of a namespace that does not exist.
+            socket: (!is_candidate).then_some(&self.socket),
+            error: &rejection,
         });
     }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use engineio::Time;
 use handlers::{
     BoxFuture, EventHandler, EventMiddleware, EventTable, HandlerEnv, HandlerError, HandlerKind,
     ObservedEvent, Side, Spawn, StateMap,
@@ -14,6 +15,7 @@ use socketio_proto::Excerpt;
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
 
+use crate::observer::Observation;
 use crate::server::Server;
 use crate::socket::{Socket, SocketInner};
 
@@ -124,9 +126,25 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
         self.server.limits().max_concurrent_handlers
     }
 
+    #[inline]
+    fn on_handler_start(&self) -> Option<Time> {
+        self.server.observers().is_active().then(net::now)
+    }
+
+    #[cold]
+    fn on_handler_finished(&self, event: &str, started: Time, is_failed: bool) {
+        let socket = self.socket;
+        socket.notify(|| {
+            let elapsed = net::now().saturating_since(started);
+            Observation::HandlerFinished { socket, event, elapsed, is_failed }
+        });
+    }
+
     fn on_unhandled(&self, event: &str) {
+        let socket = self.socket;
+        socket.notify(|| Observation::EventUnhandled { socket, event });
         let event = Excerpt(event);
-        tracing::debug!(socket = self.socket.log_id(), %event, "ignored an event that has no handler");
+        tracing::debug!(socket = socket.log_id(), %event, "ignored an event that has no handler");
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use adapter::{BroadcastOptions, DeliveryPolicy, SocketId};
+use adapter::{BroadcastOptions, DeliveryPolicy, EncodedEvent, SocketId};
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::Namespace;
+use crate::observer::{DropReason, Observation};
 use crate::rooms::Rooms;
-use crate::socket::{EmitError, Socket, encode_event, log_emit_error, observe_broadcast};
+use crate::socket::{BroadcastOutcomes, EmitError, Socket, encode_event, log_emit_error, observe_broadcast};
 
 /// A selection of sockets that receive an event. It consists of all sockets of a namespace, or of the sockets in some
 /// rooms. It can exclude the sockets in other rooms.
@@ -103,18 +105,54 @@ impl Broadcast {
     /// # Errors
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
-        let event = encode_event(self.namespace.name(), event.as_ref(), &arguments, self.compress)?;
+        let name = event.as_ref();
+        let event = encode_event(self.namespace.name(), name, &arguments, self.compress)?;
         if self.selects_nobody() {
             return Ok(0);
         }
         if !self.namespace.has_outgoing_observers() {
-            return Ok(self.namespace.adapter().broadcast(&event, &self.options));
+            return Ok(self.deliver(name, &event));
         }
         // The observers are the program's code, so they must not run while the adapter holds its lock.
         let receivers = self.sockets();
-        let count = self.namespace.adapter().broadcast(&event, &self.options);
+        let count = self.deliver(name, &event);
         observe_broadcast(&receivers, &event);
         Ok(count)
+    }
+
+    /// Passes an event to the adapter, and then tells the observers of the server how many sockets received it.
+    fn deliver(&self, name: &str, event: &EncodedEvent) -> usize {
+        if !self.namespace.observers().is_active() {
+            return self.namespace.adapter().broadcast(event, &self.options);
+        }
+        let _ = BroadcastOutcomes::take();
+        let selected = self.namespace.adapter().broadcast(event, &self.options);
+        self.notify(name, event, selected, BroadcastOutcomes::take());
+        selected
+    }
+
+    #[cold]
+    fn notify(&self, event: &str, encoded: &EncodedEvent, selected: usize, outcomes: BroadcastOutcomes) {
+        let (namespace, message) = (&self.namespace, encoded.message());
+        let bytes = message.text().len() + message.attachments().iter().map(Bytes::len).sum::<usize>();
+        let receivers = selected.saturating_sub(outcomes.dropped + outcomes.overflowed);
+        namespace.observers().notify(|| Observation::EventBroadcast { namespace, event, bytes, receivers });
+        for (reason, receivers) in [
+            (DropReason::Volatile, outcomes.dropped),
+            (DropReason::Replaced, outcomes.replaced),
+            (DropReason::Overflow, outcomes.overflowed),
+        ] {
+            if receivers > 0 {
+                let socket = None;
+                namespace.observers().notify(|| Observation::EventDropped {
+                    namespace,
+                    socket,
+                    event,
+                    reason,
+                    receivers,
+                });
+            }
+        }
     }
 
     /// Returns the ids of the selected sockets.

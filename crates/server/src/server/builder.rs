@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adapter::{Adapter, InMemoryAdapter};
-use engineio::{Engine, Options};
+use engineio::{ConnectionErrorHook, Engine, Options};
 use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, ListenerSettings, LogRateLimit};
 
@@ -18,6 +18,7 @@ use crate::client_files::ClientFiles;
 use crate::connection::{KeepExtension, keep_extension};
 use crate::limits::Limits;
 use crate::namespace::Namespace;
+use crate::observer::{Observation, ObservedRequest, Observer, Observers};
 use crate::socket::{DeliveryCounters, Socket};
 
 /// Configures a server. Options that the Node package also has use its names and defaults. The exception is
@@ -32,6 +33,7 @@ pub struct Builder {
     listener: ListenerSettings,
     states: StateMap,
     on_error: Option<OnError>,
+    observers: Vec<Box<dyn Observer>>,
     adapter: AdapterFactory,
     cleanup_empty_child_namespaces: bool,
     keep_extensions: Vec<KeepExtension>,
@@ -50,6 +52,7 @@ impl Builder {
             listener: ListenerSettings::default(),
             states: StateMap::default(),
             on_error: None,
+            observers: Vec::new(),
             adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
             cleanup_empty_child_namespaces: true,
             keep_extensions: Vec::new(),
@@ -166,6 +169,13 @@ impl Builder {
         self
     }
 
+    /// Adds an observer, which is called with everything that happens in the server. Observers are called in the order in
+    /// which they were added. Default none. See [`Observer`] for what they may do, and what they cost.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
     /// Sets a function that creates the adapter of each namespace. Its argument is the name of the namespace. Default:
     /// [`InMemoryAdapter`], for one process.
     pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
@@ -207,26 +217,34 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Server {
         let Self {
-            options,
+            mut options,
             mut limits,
             connect_timeout,
             listener,
             states,
             on_error,
+            observers,
             adapter,
             cleanup_empty_child_namespaces,
             keep_extensions,
         } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
+        let observers = Observers::new(observers);
+        if observers.is_active() {
+            options.on_connection_error =
+                Some(observe_refusals(options.on_connection_error, observers.clone()));
+        }
         let common = Arc::new(ServerShared {
             limits,
             deliveries: DeliveryCounters::default(),
             states,
+            observers,
             on_error,
             error_log_limit: LogRateLimit::new(),
             server: OnceLock::new(),
         });
         let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
+        root.observe_rooms();
         let namespaces =
             Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);
         let application = SocketIoApplication {
@@ -241,6 +259,16 @@ impl Builder {
         let _ = engine.application().shared.server.set(engine.downgrade());
         Server(engine)
     }
+}
+
+/// Returns a hook that calls the observers, and then the hook of the program.
+fn observe_refusals(hook: Option<ConnectionErrorHook>, observers: Observers) -> ConnectionErrorHook {
+    ConnectionErrorHook::new(move |error, request| {
+        observers.notify(|| Observation::RequestRefused { error, request: ObservedRequest(request) });
+        if let Some(hook) = &hook {
+            hook.call(error, request);
+        }
+    })
 }
 
 impl fmt::Debug for Builder {

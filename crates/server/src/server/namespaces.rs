@@ -16,6 +16,7 @@ use super::shared::ServerShared;
 use crate::handler::ConnectError;
 use crate::limits::Limits;
 use crate::namespace::{Admits, Child, INVALID_NAMESPACE, Namespace, Parent};
+use crate::observer::Observation;
 
 /// The namespaces of a server, and the parents that clients create namespaces of.
 pub(crate) struct Namespaces {
@@ -179,17 +180,20 @@ impl Namespaces {
     /// Creates a namespace. `parent` is its parent, and whether a client has caused it.
     fn create(&self, name: &str, parent: Option<(&Parent, bool)>) -> Namespace {
         let (shared, adapter) = (Arc::clone(&self.shared), (self.adapter)(name));
-        match parent {
+        let namespace = match parent {
             None => Namespace::new(name, shared, adapter),
             Some((parent, is_from_client)) => {
                 Namespace::new_child(name, shared, adapter, parent, Child::new(parent, is_from_client))
             }
-        }
+        };
+        namespace.observe_rooms();
+        namespace
     }
 
-    /// Calls the hook for a new namespace. Clients that request the namespace meanwhile wait until the hook is done.
+    /// Calls the observers and the hook for a new namespace. Clients that request the namespace meanwhile wait until the hook is done.
     fn announce(&self, namespace: &Namespace) {
         namespace.set_ready(|| {
+            self.shared.observers.notify(|| Observation::NamespaceCreated { namespace });
             let hook = self.hook().clone();
             // The hook is the program's code: if it panics, the connection must survive.
             if let Some(hook) = hook
@@ -244,6 +248,7 @@ impl Namespaces {
             table.from_clients -= 1;
             table.namespaces.remove(namespace.name())
         };
+        self.shared.observers.notify(|| Observation::NamespaceRemoved { namespace });
         // Dropped after the lock is released, because its handlers and its adapter may run code of the program.
         drop(removed);
     }

@@ -10,6 +10,7 @@ use socketio_proto::Excerpt;
 
 use super::{Server, SocketIoApplication};
 use crate::limits::Limits;
+use crate::observer::{Observation, Observers};
 use crate::socket::{DeliveryCounters, Socket};
 
 /// The state that the server and all its namespaces share.
@@ -17,6 +18,7 @@ pub(crate) struct ServerShared {
     pub(crate) limits: Limits,
     pub(crate) deliveries: DeliveryCounters,
     pub(super) states: StateMap,
+    pub(crate) observers: Observers,
     pub(super) on_error: Option<OnError>,
     /// Limits the log lines of errors if the program has no hook, or the hook panics.
     pub(super) error_log_limit: LogRateLimit,
@@ -31,7 +33,9 @@ impl ServerShared {
         self.server.get()?.upgrade().map(Server)
     }
 
+    /// Reports an error to the observers and the error hook.
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        self.observers.notify(|| Observation::Error { error, socket, event });
         if let Some(hook) = &self.on_error
             // The hook is the program's code: if it panics, the connection must survive.
             && catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_ok()

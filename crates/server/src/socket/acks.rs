@@ -133,12 +133,10 @@ impl PendingAcks {
         inserted.is_ok() && first.is_none_or(|first| now + timeout < first)
     }
 
-    /// Resolves a pending acknowledgement. Ignores an unknown id.
-    pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) {
+    /// Resolves a pending acknowledgement. Ignores an unknown id, and returns `false` then.
+    pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) -> bool {
         let waiter = self.update(|table| table.resolve(id));
-        if let Some(sender) = waiter {
-            let _ = sender.send(Ok(arguments.into_owned()));
-        }
+        waiter.is_some_and(|sender| sender.send(Ok(arguments.into_owned())).is_ok())
     }
 
     /// Removes the pending acknowledgement `id`.
@@ -157,14 +155,17 @@ impl PendingAcks {
         if self.has_waiters() { self.update(|table| table.poll_timeout()) } else { None }
     }
 
-    /// Fails the acknowledgements whose deadline has passed. The answer may lie in the socket still if the process was
-    /// stopped; the table then awaits it again.
-    pub(crate) fn handle_timeout(&self, now: Time) {
+    /// Fails the acknowledgements whose deadline has passed, and returns their number. The answer may lie in the socket
+    /// still if the process was stopped; the table then awaits it again.
+    pub(crate) fn handle_timeout(&self, now: Time) -> usize {
+        let mut count = 0;
         while self.has_waiters()
             && let Some(sender) = self.update(|table| table.handle_timeout(now))
         {
             let _ = sender.send(Err(AckError::Timeout));
+            count += 1;
         }
+        count
     }
 
     /// Fails all pending acknowledgements and all that are added later.

@@ -1,5 +1,6 @@
 //! What was done with events for connections that are behind, and how often.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::DeliveryPolicy;
@@ -38,6 +39,28 @@ impl DeliveryCounters {
     }
 }
 
+/// For how many receivers a broadcast was not simply queued.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BroadcastOutcomes {
+    pub(crate) dropped: usize,
+    pub(crate) replaced: usize,
+    pub(crate) overflowed: usize,
+}
+
+thread_local! {
+    /// The outcomes of the current broadcast of this thread. The observers must not be called under the lock of the adapter.
+    static OUTCOMES: Cell<BroadcastOutcomes> = const {
+        Cell::new(BroadcastOutcomes { dropped: 0, replaced: 0, overflowed: 0 })
+    };
+}
+
+impl BroadcastOutcomes {
+    /// Returns the outcomes on this thread since the last call.
+    pub(crate) fn take() -> Self {
+        OUTCOMES.take()
+    }
+}
+
 impl Socket {
     /// Records what was done with an event for this socket. Every emit and every broadcast ends here.
     #[inline]
@@ -50,13 +73,16 @@ impl Socket {
     #[cold]
     fn record_slow_delivery(&self, outcome: PushOutcome) {
         let counters = self.0.namespace.delivery_counters();
-        let counter = match outcome {
+        let mut outcomes = OUTCOMES.get();
+        let (counter, count) = match outcome {
             PushOutcome::Queued | PushOutcome::Kept => return,
-            PushOutcome::Dropped => &counters.dropped,
-            PushOutcome::Replaced => &counters.replaced,
-            PushOutcome::Overflowed => &counters.overflowed,
+            PushOutcome::Dropped => (&counters.dropped, &mut outcomes.dropped),
+            PushOutcome::Replaced => (&counters.replaced, &mut outcomes.replaced),
+            PushOutcome::Overflowed => (&counters.overflowed, &mut outcomes.overflowed),
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        *count += 1;
+        OUTCOMES.set(outcomes);
     }
 
     /// Returns the policy of a broadcast for this socket.

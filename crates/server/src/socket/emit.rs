@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
+use super::lifecycle::size;
 use super::{AckError, AckFuture, Socket};
+use crate::observer::{DropReason, Observation};
 
 /// Encodes an event for a broadcast.
 pub(crate) fn encode_event<T: Serialize + ?Sized>(
@@ -197,9 +199,10 @@ impl<'a> Emitter<'a> {
         if self.policy == SlowReaderPolicy::Drop && !self.socket.session().is_writable() {
             // Nothing is encoded.
             self.socket.record_delivery(PushOutcome::Dropped);
+            self.notify_dropped(event, DropReason::Volatile);
             return Ok(());
         }
-        if self.socket.observes_outgoing() {
+        if self.socket.namespace().observers().is_active() || self.socket.observes_outgoing() {
             return self.push_observed(event, ack, arguments, push);
         }
         let outcome = with_encoder(|encoder| {
@@ -211,7 +214,7 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    /// Sends an event and then reports it to the observers of the socket.
+    /// Sends an event and then reports it to the observers of the server and of the socket.
     #[cold]
     fn push_observed<T: Serialize>(
         &self,
@@ -220,17 +223,42 @@ impl<'a> Emitter<'a> {
         arguments: &T,
         push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, PushError>,
     ) -> Result<(), EmitError> {
-        let (observed, outcome) = with_encoder(|encoder| {
+        let is_ack_requested = ack.is_some();
+        let (bytes, observed, outcome) = with_encoder(|encoder| {
             let namespace = self.socket.namespace().name();
             let message = encode::event(encoder, namespace, ack, event, arguments)?;
-            let observed = decode_event(message.text(), message.attachments());
+            let observed = match self.socket.observes_outgoing() {
+                true => decode_event(message.text(), message.attachments()),
+                false => None,
+            };
+            let bytes = size(&message);
             let outcome = push(message.with_compression(self.compress))?;
-            Ok::<_, EmitError>((observed, outcome))
+            Ok::<_, EmitError>((bytes, observed, outcome))
         })?;
         self.socket.record_delivery(outcome);
+        if self.socket.namespace().observers().is_active() {
+            if let Some(reason) = DropReason::of(outcome) {
+                self.notify_dropped(event, reason);
+            }
+            if !matches!(outcome, PushOutcome::Dropped | PushOutcome::Overflowed) {
+                let socket = self.socket;
+                socket.notify(|| Observation::EventSent { socket, event, bytes, is_ack_requested });
+            }
+        }
         if let Some(event) = observed {
-            self.socket.observe_outgoing(ObservedEvent::new(&event, ack.is_some()));
+            self.socket.observe_outgoing(ObservedEvent::new(&event, is_ack_requested));
         }
         Ok(())
+    }
+
+    fn notify_dropped(&self, event: &str, reason: DropReason) {
+        let (namespace, socket) = (self.socket.namespace(), Some(self.socket));
+        namespace.observers().notify(|| Observation::EventDropped {
+            namespace,
+            socket,
+            event,
+            reason,
+            receivers: 1,
+        });
     }
 }

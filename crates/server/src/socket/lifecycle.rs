@@ -14,6 +14,7 @@ use socketio_proto::{EncodedEvent, encode};
 use super::acks::PendingAcks;
 use super::{Socket, SocketInner};
 use crate::handler::{NamespaceHandlers, ServerSide};
+use crate::observer::Observation;
 
 /// The phases of a socket. A disconnected socket has the phase [`DISCONNECTED`] plus [`DisconnectReason::code`].
 pub(super) const CONNECTING: u8 = 0;
@@ -70,12 +71,16 @@ impl Socket {
             self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
             tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), "socket connected");
+            self.notify(|| Observation::SocketConnected { socket: self });
             self.0.namespace.adapter().insert(Arc::new(self.clone()));
         }
         // A middleware may have passed the socket to another task, and that task may have disconnected it before this
         // function added it to the adapter. Then this function must remove it from the adapter. The disconnect packet
         // of that task may have been sent before the connect packet, so this function sends it again.
         if let Some(reason) = self.disconnect_reason() {
+            if !entered {
+                self.notify(|| Observation::SocketAbandoned { socket: self, reason });
+            }
             self.0.namespace.adapter().del_all(&self.0.id);
             if reason == DisconnectReason::ServerNamespaceDisconnect {
                 self.send_disconnect();
@@ -107,6 +112,9 @@ impl Socket {
         self.0.acks.close();
         self.end_stream();
         self.0.changed.notify_waiters();
+        if former == CONNECTED {
+            self.notify(|| Observation::SocketDisconnected { socket: self, reason });
+        }
         true
     }
 
@@ -116,6 +124,12 @@ impl Socket {
         if self.is_connected() {
             self.call_on_upgrade();
         }
+    }
+
+    /// Calls the observers of the server, if there are any.
+    #[inline]
+    pub(crate) fn notify<'a>(&self, observation: impl FnOnce() -> Observation<'a>) {
+        self.0.namespace.observers().notify(observation);
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
@@ -146,13 +160,21 @@ impl Acknowledge for SocketInner {
     }
 
     fn send_ack(&self, message: EncodedMessage<'_>) {
+        let observers = self.namespace.observers();
+        let bytes = if observers.is_active() { size(&message) } else { 0 };
         self.session.send(message);
+        observers.notify(|| Observation::AckSent { namespace: &self.namespace, socket_id: &self.id, bytes });
     }
 
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         let socket = Socket(self);
         socket.namespace().report_error(error, &socket, event);
     }
+}
+
+/// Returns the length of the text of a message and its attachments.
+pub(crate) fn size(message: &EncodedMessage<'_>) -> usize {
+    message.text().len() + message.attachments().map(<[u8]>::len).sum::<usize>()
 }
 
 impl LocalSocket for Socket {

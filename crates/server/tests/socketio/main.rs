@@ -24,6 +24,7 @@ mod observers;
 mod protocol4;
 mod reentrant_drop;
 mod server_close;
+mod server_observers;
 mod slow_readers;
 mod support;
 mod upgrade;

@@ -100,17 +100,22 @@ impl Program {
     }
 }
 
+/// Returns a log, and the lines that are written to it.
+pub(crate) fn log() -> (Log, Lines) {
+    let (sender, lines) = mpsc::unbounded_channel();
+    (Log(sender), Lines(lines))
+}
+
 /// A server whose state is a [`Log`], a [`Gate`] and [`Joined`]. The error hook writes to the log.
 pub(crate) fn program() -> (Builder, Program) {
-    let (sender, lines) = mpsc::unbounded_channel();
     let (joined, sockets) = mpsc::unbounded_channel();
-    let log = Log(sender);
+    let (log, lines) = log();
     let gate = Gate(Arc::new(Semaphore::new(0)));
     let errors = log.clone();
     let builder = Server::builder().state(log).state(gate.clone()).state(Joined(joined)).on_error(
         move |error, _, event| errors.say(format_args!("error in {}: {error}", event.unwrap_or("-"))),
     );
-    (builder, Program { lines: Lines(lines), gate, sockets })
+    (builder, Program { lines, gate, sockets })
 }
 
 /// Serves on the loopback interface.
@@ -150,6 +155,14 @@ impl Client {
         let mut client = Self::over(Box::new(stream)).await;
         client.connect("").await;
         client
+    }
+
+    /// Opens a WebSocket to which the session `sid` may upgrade.
+    pub(crate) async fn upgrade(address: SocketAddr, sid: &str) -> Self {
+        let stream: Box<dyn Stream> = Box::new(TcpStream::connect(address).await.expect("it listens"));
+        let url = format!("ws://localhost/socket.io/?EIO=4&transport=websocket&sid={sid}");
+        let (stream, _) = soon(tokio_tungstenite::client_async(url, stream)).await.expect("a handshake");
+        Self(stream)
     }
 
     async fn over(stream: Box<dyn Stream>) -> Self {
