@@ -22,6 +22,12 @@ pub trait Acknowledge: Send + Sync + 'static {
     /// Sends an encoded acknowledgement. Drops it if the peer is disconnected.
     fn send_ack(&self, message: EncodedMessage<'_>);
 
+    /// Returns whether the peer is disconnected. It is then no error that an acknowledgement was not sent. The default
+    /// returns `false`.
+    fn is_disconnected(&self) -> bool {
+        false
+    }
+
     /// Reports an error to the program's error hook. `event` is the name of the event, if the error belongs to one.
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>);
 }
@@ -74,10 +80,14 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
         self.id
     }
 
-    /// Reports an error to the program. Sends nothing to the peer.
-    fn report_error(mut self, error: &HandlerError) {
-        if let Some(socket) = self.socket.take() {
-            socket.report_error(error, None);
+    /// Reports to the program that the acknowledgement was not sent. Sends nothing to the peer. After the disconnect this
+    /// is no error, because the peer would not receive it.
+    fn report_unsent(mut self) {
+        if let Some(socket) = self.socket.take()
+            && !socket.is_disconnected()
+        {
+            let error = HandlerError::new("an `Ack` was dropped before its acknowledgement was sent");
+            socket.report_error(&error, None);
         }
     }
 }
@@ -119,7 +129,7 @@ impl<A: Acknowledge + ?Sized> fmt::Debug for AckSender<A> {
 /// it is ignored.
 ///
 /// If the peer did not request an acknowledgement, [`send`](Self::send) does nothing. If the peer requested one, and
-/// the `Ack` is dropped before `send` is called, the error hook is called.
+/// the `Ack` is dropped before `send` is called, the error hook is called, unless the peer has disconnected meanwhile.
 #[derive(Debug)]
 pub struct Ack<T = ()> {
     /// The type of the socket is erased, so that `Ack<T>` is the same type on both sides.
@@ -160,8 +170,7 @@ impl<T> Drop for Ack<T> {
         if let Some(ack_sender) = self.sender.take()
             && !std::thread::panicking()
         {
-            ack_sender
-                .report_error(&HandlerError::new("an `Ack` was dropped before its acknowledgement was sent"));
+            ack_sender.report_unsent();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The state that the server and its namespaces share, and the reporting of handler errors.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -11,7 +12,7 @@ use socketio_proto::Excerpt;
 use super::{Server, SocketIoApplication};
 use crate::limits::Limits;
 use crate::observer::{Observation, Observers};
-use crate::socket::{DeliveryCounters, Socket};
+use crate::socket::{AckError, DeliveryCounters, EmitError, Socket};
 
 /// The state that the server and all its namespaces share.
 pub(crate) struct ServerShared {
@@ -33,8 +34,18 @@ impl ServerShared {
         self.server.get()?.upgrade().map(Server)
     }
 
-    /// Reports an error to the observers and the error hook.
+    /// Reports an error to the observers and the error hook. If the handler failed only because its socket is
+    /// disconnected, this is a normal end.
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        if socket.disconnect_reason().is_some() && is_caused_by_disconnect(error) {
+            let event = event.map(|event| tracing::field::display(Excerpt(event)));
+            tracing::debug!(
+                socket = socket.log_id(),
+                event,
+                "a handler ended because its socket is disconnected"
+            );
+            return;
+        }
         self.observers.notify(|| Observation::Error { error, socket, event });
         if let Some(hook) = &self.on_error
             // The hook is the program's code: if it panics, the connection must survive.
@@ -52,4 +63,22 @@ impl ServerShared {
             }
         });
     }
+}
+
+/// Returns whether the cause of the error is that an event was not sent, or an acknowledgement not received, because a
+/// socket is disconnected.
+fn is_caused_by_disconnect(error: &HandlerError) -> bool {
+    let mut next = error.source().map(|cause| cause as &(dyn Error + 'static));
+    while let Some(cause) = next {
+        if let Some(EmitError::Disconnected) = cause.downcast_ref() {
+            return true;
+        }
+        if let Some(AckError::Disconnected | AckError::NotSent(EmitError::Disconnected)) =
+            cause.downcast_ref()
+        {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }

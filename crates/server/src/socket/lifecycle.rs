@@ -166,6 +166,10 @@ impl Acknowledge for SocketInner {
         observers.notify(|| Observation::AckSent { namespace: &self.namespace, socket_id: &self.id, bytes });
     }
 
+    fn is_disconnected(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= DISCONNECTED
+    }
+
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         let socket = Socket(self);
         socket.namespace().report_error(error, &socket, event);

@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -16,6 +17,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Fails the test instead of letting it hang.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -64,6 +68,39 @@ impl Lines {
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) {
         assert_eq!(self.now(), [""; 0]);
+    }
+}
+
+/// What this thread logs with `tracing`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// Begins to record, until the guard is dropped.
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        Self::start_at(Level::INFO)
+    }
+
+    pub(crate) fn start_at(level: Level) -> (Self, DefaultGuard) {
+        let logged = Self::default();
+        let to = logged.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        (logged, subscriber.with_writer(move || to.clone()).finish().set_default())
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let logged = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
+        logged.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
