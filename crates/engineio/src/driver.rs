@@ -353,6 +353,7 @@ impl<A: Application> Future for Driver<A> {
             let was_closed = this.is_closed;
             let handled = this.dispatcher.handler.poll(now, cx);
             let more = this.poll_input(now, cx);
+            this.dispatcher.handler.on_input_handled(now);
             let more = this.poll_candidate(now, cx) || more;
             let was_behind = this.transport.is_backpressured();
             let output = this.poll_output(now, cx);

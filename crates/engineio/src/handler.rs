@@ -57,6 +57,12 @@ pub trait SessionHandler: Send + Unpin + 'static {
         let _ = transport;
     }
 
+    /// Is called in each turn, after what has arrived was handled, and before the output is written. `now` is the time at
+    /// which the session's task was polled; several turns may follow. The default does nothing.
+    fn on_input_handled(&mut self, now: Time) {
+        let _ = now;
+    }
+
     /// Drives the handler's own work. The engine calls this whenever it polls the session's task, even after
     /// [`on_close`](Self::on_close). The task ends when the session is over and this returns [`Poll::Ready`]. The
     /// default returns `Ready` at once.

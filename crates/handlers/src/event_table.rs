@@ -34,6 +34,13 @@ impl<S: Side> EventHandler<S> {
         });
         Self { call, concurrent: false }
     }
+
+    /// Returns the address in memory, which identifies the handler as long as it does not move. See
+    /// [`EventTable::event_at`].
+    #[must_use]
+    pub fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
 }
 
 impl<S: Side> Clone for EventHandler<S> {
@@ -83,6 +90,13 @@ impl<S: Side> EventTable<S> {
 
     pub(crate) fn fallback(&self) -> Option<&EventHandler<S>> {
         self.fallback.as_ref()
+    }
+
+    /// Returns the event whose handler has this [address](EventHandler::address). This searches the whole table.
+    #[must_use]
+    pub fn event_at(&self, address: usize) -> Option<&str> {
+        let found = self.handlers.iter().find(|(_, handler)| handler.address() == address);
+        found.map(|(event, _)| &**event)
     }
 
     fn registered_mut(&mut self, event: Option<&str>) -> Option<&mut EventHandler<S>> {

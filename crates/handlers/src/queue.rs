@@ -245,6 +245,7 @@ impl<S: Side> EventQueue<S> {
                 return self.call_handler(current, ack, env, cx);
             };
             next += 1;
+            env.on_middleware_start();
             let started = {
                 let incoming = IncomingEvent { event: current, ack_sender: None };
                 let mut context = HandlerContext::with_event(env.reborrow(), incoming);
@@ -296,23 +297,31 @@ impl<S: Side> EventQueue<S> {
         let (name, table) = (event.name(), env.event_table());
         let own = env.socket_handler(name);
         let fallback;
-        let handler = match own.as_ref().or_else(|| table.find(name)) {
-            Some(handler) => handler,
-            None => {
-                fallback = env.socket_fallback();
-                match fallback.as_ref().or_else(|| table.fallback()) {
-                    Some(handler) => handler,
-                    None => return env.on_unhandled(name),
+        let mut address = None;
+        let handler = match own.as_ref() {
+            Some(own) => own,
+            None => match table.find(name) {
+                Some(handler) => {
+                    address = Some(handler.address());
+                    handler
                 }
-            }
+                None => {
+                    fallback = env.socket_fallback();
+                    match fallback.as_ref().or_else(|| table.fallback()) {
+                        Some(handler) => handler,
+                        None => return env.on_unhandled(name),
+                    }
+                }
+            },
         };
-        self.run_handler(handler, event, ack, env, cx);
+        self.run_handler(handler, address, event, ack, env, cx);
     }
 
     #[inline]
     fn run_handler(
         &mut self,
         handler: &EventHandler<S>,
+        address: Option<usize>,
         event: &Event<'_>,
         ack: Option<u64>,
         env: &S::Env<'_>,
@@ -322,8 +331,11 @@ impl<S: Side> EventQueue<S> {
         let ack_sender = ack.map(|id| AckSender::new(Arc::clone(env.socket()), id));
         let event = IncomingEvent { event, ack_sender };
         let mut context = HandlerContext::with_event(env.reborrow(), event);
-        let started = env.on_handler_start();
+        let started = env.on_handler_start(address);
         let polled = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
+        if let Some(started) = started {
+            env.on_handler_polled(name, started);
+        }
         // The limit does not count the current handler, which may always run in addition to the concurrent ones.
         self.max_concurrent = match handler.concurrent {
             true => env.max_concurrent_handlers(),

@@ -78,10 +78,23 @@ pub trait HandlerEnv: fmt::Debug {
     /// time, besides the one handler for which the next event waits.
     fn max_concurrent_handlers(&self) -> usize;
 
-    /// Called before each handler of an event is called. If this returns the time,
-    /// [`on_handler_finished`](Self::on_handler_finished) follows. The default returns `None`.
-    fn on_handler_start(&self) -> Option<Time> {
+    /// Called before each handler of an event is called. `address` is its [address](EventHandler::address) in the
+    /// [`event_table`](Self::event_table), or `None` if it is not one of the handlers that have an event of their own.
+    ///
+    /// If this returns the time, [`on_handler_polled`](Self::on_handler_polled) and
+    /// [`on_handler_finished`](Self::on_handler_finished) follow. It is called for every event. The default returns
+    /// `None`.
+    fn on_handler_start(&self, address: Option<usize>) -> Option<Time> {
+        let _ = address;
         None
+    }
+
+    /// Called before each middleware of events is called. The default does nothing.
+    fn on_middleware_start(&self) {}
+
+    /// Called after the first poll of a handler that was called at `started`. The default does nothing.
+    fn on_handler_polled(&self, event: &str, started: Time) {
+        let _ = (event, started);
     }
 
     /// Called after the end of a handler that was called at `started`. The default does nothing.

@@ -3,6 +3,7 @@
 //! Hot path. The protocol state machine is [`socketio_proto::server`]. This module calls the handlers and sends the
 //! responses.
 
+pub(crate) mod handler_calls;
 mod handshake;
 mod socket_driver;
 
@@ -21,9 +22,10 @@ use socketio_proto::{Event, encode};
 
 use crate::handler::ConnectError;
 use crate::namespace::INVALID_NAMESPACE;
-use crate::observer::{Observation, ObservedConnection};
+use crate::observer::{Observation, ObservedConnection, ObservedHandler};
 use crate::server::Server;
 use crate::socket::Socket;
+use handler_calls::{CalledHandler, HandlerCalls, too_long, warn_blocked};
 pub use handshake::Handshake;
 pub(crate) use handshake::{KeepExtension, keep_extension};
 use socket_driver::{Progress, SocketDriver};
@@ -34,6 +36,7 @@ pub(crate) struct Client {
     close_requested: AtomicBool,
     /// The connection has moved from long-polling to another transport.
     has_upgraded: AtomicBool,
+    calls: HandlerCalls,
 }
 
 impl Client {
@@ -44,6 +47,10 @@ impl Client {
     /// Returns whether the connection has moved from long-polling to another transport.
     pub(crate) fn has_upgraded(&self) -> bool {
         self.has_upgraded.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn calls(&self) -> &HandlerCalls {
+        &self.calls
     }
 
     /// Requests to close the connection with all its sockets. The connection's task does so when it is woken next.
@@ -62,6 +69,8 @@ pub struct Connection {
     is_observed: bool,
     /// Whether observers know that the connection is open.
     is_observed_open: bool,
+    /// The end of the last turn in which handlers ran.
+    measured_until: Time,
 }
 
 impl Connection {
@@ -76,10 +85,18 @@ impl Connection {
             handshake,
             close_requested: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
+            calls: HandlerCalls::new(server.observers()),
         });
         let is_observed = server.observers().is_active();
-        let connection =
-            Self { server, session, client, machine, is_observed, is_observed_open: is_observed };
+        let connection = Self {
+            server,
+            session,
+            client,
+            machine,
+            is_observed,
+            is_observed_open: is_observed,
+            measured_until: now,
+        };
         connection.notify(|connection| Observation::ConnectionOpened { connection });
         connection
     }
@@ -153,6 +170,32 @@ impl Connection {
     #[cold]
     fn notify_ack(socket: &Socket, bytes: usize, is_awaited: bool) {
         socket.notify(|| Observation::AckReceived { socket, bytes, is_awaited });
+    }
+
+    /// Measures a turn in which `count` handlers ran, the last of them `last`. The first turn of a poll has begun at `now`.
+    #[inline(never)]
+    fn measure_turn(&mut self, count: usize, last: CalledHandler, now: Time) {
+        let ended = net::now();
+        let started = std::mem::replace(&mut self.measured_until, ended).max(now);
+        let Some(duration) = too_long(started, ended) else { return };
+        if count > 1 {
+            return self.client.calls.measure_next();
+        }
+        let (socket, handler) = match last {
+            handler_calls::MIDDLEWARE => (None, ObservedHandler::Middleware),
+            handler_calls::EVENT_MIDDLEWARE => (None, ObservedHandler::EventMiddleware),
+            handler_calls::ON_CONNECTION => (None, ObservedHandler::Connection),
+            handler_calls::ON_DISCONNECT => (None, ObservedHandler::Disconnect),
+            handler_calls::MEASURED => return,
+            address => {
+                let found = self.machine.sockets().map(SocketDriver::socket).find_map(|socket| {
+                    Some((Some(socket), ObservedHandler::Event(socket.handlers().events.event_at(address)?)))
+                });
+                let Some(found) = found else { return self.client.calls.measure_next() };
+                found
+            }
+        };
+        warn_blocked(self.server.observers(), socket, handler, duration);
     }
 
     /// Handles a request to connect to a namespace.
@@ -293,6 +336,13 @@ impl SessionHandler for Connection {
         self.client.has_upgraded.store(true, Ordering::Release);
         for task in self.machine.sockets() {
             task.socket().handle_upgrade();
+        }
+    }
+
+    fn on_input_handled(&mut self, now: Time) {
+        let (count, last) = self.client.calls.take();
+        if count > 0 {
+            self.measure_turn(count, last, now);
         }
     }
 

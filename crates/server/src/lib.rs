@@ -86,7 +86,7 @@ pub use net::{
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
-pub use observer::{DropReason, Observation, ObservedConnection, ObservedRequest, Observer};
+pub use observer::{DropReason, Observation, ObservedConnection, ObservedHandler, ObservedRequest, Observer};
 #[doc(hidden)]
 pub use rooms::RoomName;
 pub use rooms::Rooms;

@@ -39,7 +39,8 @@ use crate::socket::Socket;
 /// Without an observer, each place costs one branch. With observers, each observation costs a virtual call for each of
 /// them, and these things cost more:
 ///
-/// - The time of each event handler is measured, which takes two readings of the clock.
+/// - The time of each event handler is measured, which takes two readings of the clock, and a third one if the handler
+///   waits. Without observers, one reading for each turn of a connection finds handlers that keep their thread too long.
 /// - The adapter makes a list of the changes of its rooms, and clones the names of the rooms.
 /// - A poll that waits keeps a copy of the head of its request, as with
 ///   [`on_connection_error`](crate::Builder::on_connection_error).
@@ -281,6 +282,18 @@ pub enum Observation<'a> {
         /// Whether it returned an error, panicked, or could not be called.
         is_failed: bool,
     },
+    /// A handler has kept its thread for more than 5 ms without waiting, so that other connections on this thread had to
+    /// wait. Only the time until the handler waits for the first time is measured. A machine that is overloaded, and
+    /// stops a thread for so long, looks the same.
+    #[non_exhaustive]
+    HandlerBlocked {
+        /// The socket. It is known if the handler is that of an event.
+        socket: Option<&'a Socket>,
+        /// The handler.
+        handler: ObservedHandler<'a>,
+        /// How long it kept the thread.
+        duration: Duration,
+    },
     /// A handler failed or could not be called, or a client sent an invalid packet. The observer is called before the
     /// [error hook](crate::Builder::on_error), with the same values.
     #[non_exhaustive]
@@ -355,6 +368,34 @@ impl DropReason {
             PushOutcome::Dropped => Some(Self::Volatile),
             PushOutcome::Replaced => Some(Self::Replaced),
             PushOutcome::Overflowed => Some(Self::Overflow),
+        }
+    }
+}
+
+/// A handler of the program, as an [`Observation`] names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ObservedHandler<'a> {
+    /// The handler of an event.
+    Event(&'a str),
+    /// A middleware of a namespace.
+    Middleware,
+    /// A middleware of events.
+    EventMiddleware,
+    /// An `on_connection` handler.
+    Connection,
+    /// An `on_disconnect` handler.
+    Disconnect,
+}
+
+impl fmt::Display for ObservedHandler<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(event) => f.write_str(event),
+            Self::Middleware => f.write_str("middleware"),
+            Self::EventMiddleware => f.write_str("event_middleware"),
+            Self::Connection => f.write_str("on_connection"),
+            Self::Disconnect => f.write_str("on_disconnect"),
         }
     }
 }

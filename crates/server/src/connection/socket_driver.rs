@@ -13,6 +13,7 @@ use serde_json::Value;
 use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{Event, encode};
 
+use super::handler_calls;
 use crate::handler::{
     ConnectError, Context, Disconnect, ServerHandlerEnv, ServerSide, TokioSpawn, TokioTask,
 };
@@ -237,6 +238,7 @@ impl SocketDriver {
         let Some(middleware) = handlers.middleware.get(next as usize) else { return false };
         let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
         let mut context = Context::new(env);
+        self.socket.calls().count(handler_calls::MIDDLEWARE);
         let started = start_handler::<TokioSpawn, _>(|| middleware(&mut context), cx);
         self.stage = HandlerStage::Middleware { next: next + 1, running: None };
         match started {
@@ -258,6 +260,7 @@ impl SocketDriver {
             return;
         };
         let mut context = Context::new(ServerHandlerEnv { server, socket: &self.socket, disconnect: None });
+        self.socket.calls().count(handler_calls::ON_CONNECTION);
         match start_handler::<TokioSpawn, _>(|| connection(&mut context), cx) {
             FirstPoll::Pending(task) => self.stage = HandlerStage::Connecting(task),
             FirstPoll::Ready(result) => self.finish_on_connection(result, server),
@@ -279,6 +282,7 @@ impl SocketDriver {
             let future = on_disconnect(&mut context)?;
             Ok(Box::pin(async move { tokio::time::timeout(limit, future).await? }))
         };
+        self.socket.calls().count(handler_calls::ON_DISCONNECT);
         match start_handler::<TokioSpawn, _>(call, cx) {
             FirstPoll::Pending(task) => self.stage = HandlerStage::Disconnecting(task),
             FirstPoll::Ready(result) => self.finish(HandlerStage::Disconnected, result, server),

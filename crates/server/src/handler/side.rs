@@ -15,7 +15,8 @@ use socketio_proto::Excerpt;
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
 
-use crate::observer::Observation;
+use crate::connection::handler_calls::{self, too_long, warn_blocked};
+use crate::observer::{Observation, ObservedHandler};
 use crate::server::Server;
 use crate::socket::{Socket, SocketInner};
 
@@ -127,8 +128,20 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     }
 
     #[inline]
-    fn on_handler_start(&self) -> Option<Time> {
-        self.server.observers().is_active().then(net::now)
+    fn on_handler_start(&self, address: Option<usize>) -> Option<Time> {
+        self.socket.calls().begin(address.unwrap_or(handler_calls::OTHER_EVENT))
+    }
+
+    fn on_middleware_start(&self) {
+        self.socket.calls().count(handler_calls::EVENT_MIDDLEWARE);
+    }
+
+    #[cold]
+    fn on_handler_polled(&self, event: &str, started: Time) {
+        if let Some(duration) = too_long(started, net::now()) {
+            let (observers, handler) = (self.server.observers(), ObservedHandler::Event(event));
+            warn_blocked(observers, Some(self.socket), handler, duration);
+        }
     }
 
     #[cold]

@@ -13,6 +13,7 @@ use socketio_proto::{EncodedEvent, encode};
 
 use super::acks::PendingAcks;
 use super::{Socket, SocketInner};
+use crate::connection::handler_calls::HandlerCalls;
 use crate::handler::{NamespaceHandlers, ServerSide};
 use crate::observer::Observation;
 
@@ -29,6 +30,11 @@ impl Socket {
     /// Returns what a log line may contain of the id: of a client of Socket.IO 4, not the secret id of the session.
     pub(crate) fn log_id(&self) -> &str {
         self.0.log_id()
+    }
+
+    /// Returns the calls of the handlers of the connection.
+    pub(crate) fn calls(&self) -> &HandlerCalls {
+        self.0.client.calls()
     }
 
     pub(crate) fn acks(&self) -> &PendingAcks {

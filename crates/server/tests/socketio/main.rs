@@ -3,6 +3,7 @@
 mod addresses;
 mod advisories;
 mod attachments;
+mod blocked_threads;
 mod broadcast;
 mod client_files;
 mod concurrent_handlers;

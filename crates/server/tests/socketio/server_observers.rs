@@ -53,6 +53,8 @@ fn describe(observation: &Observation<'_>) -> Option<String> {
         Observation::AcksTimedOut { count, .. } => format!("acks timed out {count}"),
         Observation::AckSent { bytes, .. } => format!("ack sent {bytes}"),
         Observation::HandlerFinished { event, is_failed, .. } => format!("finished {event} {is_failed}"),
+        // The machine may be overloaded.
+        Observation::HandlerBlocked { .. } => return None,
         Observation::Error { error, event, .. } => format!("error in {}: {error}", event.unwrap_or("-")),
         Observation::RoomCreated { room, .. } | Observation::RoomDeleted { room, .. } if room.len() == 20 => {
             return None;
