@@ -305,10 +305,14 @@ impl SessionHandler for Connection {
                 if *is_observed {
                     Self::notify_received(socket.socket().socket(), &event, ack.is_some());
                 }
-                if socket.socket_mut().handle_event(event, ack, server, cx) {
+                let is_disconnected = socket.socket_mut().handle_event(event, ack, server, cx);
+                let is_queued = socket.socket().queued().events > 0;
+                if is_disconnected {
                     advance(socket, server, cx);
                 }
-                self.enforce_limits(cx);
+                if is_queued {
+                    self.enforce_limits(cx);
+                }
             }
             Ok(Some(Received::Ack { socket, id, arguments })) => {
                 let socket = socket.socket().socket();
