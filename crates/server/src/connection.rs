@@ -25,7 +25,7 @@ use crate::namespace::INVALID_NAMESPACE;
 use crate::observer::{Observation, ObservedConnection, ObservedHandler};
 use crate::server::Server;
 use crate::socket::Socket;
-use handler_calls::{CalledHandler, HandlerCalls, too_long, warn_blocked};
+use handler_calls::{CalledHandler, HandlerCalls, MAX_UNMEASURED_TURNS, too_long, warn_blocked};
 pub use handshake::Handshake;
 pub(crate) use handshake::{KeepExtension, keep_extension};
 use socket_driver::{Progress, SocketDriver};
@@ -69,8 +69,10 @@ pub struct Connection {
     is_observed: bool,
     /// Whether observers know that the connection is open.
     is_observed_open: bool,
-    /// The end of the last turn in which handlers ran.
-    measured_until: Time,
+    /// The time of the last poll with a turn in which handlers ran.
+    last_poll: Time,
+    /// The number of such turns since the last one that was measured.
+    unmeasured_turns: u32,
 }
 
 impl Connection {
@@ -95,7 +97,8 @@ impl Connection {
             machine,
             is_observed,
             is_observed_open: is_observed,
-            measured_until: now,
+            last_poll: Time::ZERO,
+            unmeasured_turns: MAX_UNMEASURED_TURNS,
         };
         connection.notify(|connection| Observation::ConnectionOpened { connection });
         connection
@@ -172,14 +175,14 @@ impl Connection {
         socket.notify(|| Observation::AckReceived { socket, bytes, is_awaited });
     }
 
-    /// Measures a turn in which `count` handlers ran, the last of them `last`. The first turn of a poll has begun at `now`.
+    /// Measures a turn that has begun at `started`, and in which `count` handlers ran, the last of them `last`.
     #[inline(never)]
-    fn measure_turn(&mut self, count: usize, last: CalledHandler, now: Time) {
-        let ended = net::now();
-        let started = std::mem::replace(&mut self.measured_until, ended).max(now);
-        let Some(duration) = too_long(started, ended) else { return };
+    fn measure_turn(&mut self, count: usize, last: CalledHandler, started: Time) {
+        self.unmeasured_turns = 0;
+        let Some(duration) = too_long(started, net::now()) else { return };
+        self.client.calls.measure_next();
         if count > 1 {
-            return self.client.calls.measure_next();
+            return;
         }
         let (socket, handler) = match last {
             handler_calls::MIDDLEWARE => (None, ObservedHandler::Middleware),
@@ -191,7 +194,7 @@ impl Connection {
                 let found = self.machine.sockets().map(SocketDriver::socket).find_map(|socket| {
                     Some((Some(socket), ObservedHandler::Event(socket.handlers().events.event_at(address)?)))
                 });
-                let Some(found) = found else { return self.client.calls.measure_next() };
+                let Some(found) = found else { return };
                 found
             }
         };
@@ -345,8 +348,15 @@ impl SessionHandler for Connection {
 
     fn on_input_handled(&mut self, now: Time) {
         let (count, last) = self.client.calls.take();
-        if count > 0 {
+        if count == 0 {
+            return;
+        }
+        // The poll has begun at `now`, and an earlier turn of the same poll may have taken long.
+        let is_first = std::mem::replace(&mut self.last_poll, now) != now;
+        if is_first && self.unmeasured_turns >= MAX_UNMEASURED_TURNS {
             self.measure_turn(count, last, now);
+        } else {
+            self.unmeasured_turns = self.unmeasured_turns.saturating_add(1);
         }
     }
 

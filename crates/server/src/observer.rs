@@ -40,7 +40,7 @@ use crate::socket::Socket;
 /// them, and these things cost more:
 ///
 /// - The time of each event handler is measured, which takes two readings of the clock, and a third one if the handler
-///   waits. Without observers, one reading for each turn of a connection finds handlers that keep their thread too long.
+///   waits. Without observers, few readings find handlers that keep their thread too long.
 /// - The adapter makes a list of the changes of its rooms, and clones the names of the rooms.
 /// - A poll that waits keeps a copy of the head of its request, as with
 ///   [`on_connection_error`](crate::Builder::on_connection_error).
@@ -283,7 +283,8 @@ pub enum Observation<'a> {
         is_failed: bool,
     },
     /// A handler has kept its thread for more than 5 ms without waiting, so that other connections on this thread had to
-    /// wait. Only the time until the handler waits for the first time is measured. A machine that is overloaded, and
+    /// wait. Only the time until the handler waits for the first time is measured. Each handler of an event
+    /// is measured, and a sample of the others. A machine that is overloaded, and
     /// stops a thread for so long, looks the same.
     #[non_exhaustive]
     HandlerBlocked {
