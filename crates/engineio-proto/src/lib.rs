@@ -7,7 +7,8 @@
 //!   [`client`],
 //! - the errors of rejected requests, with their codes and bodies,
 //! - the outgoing message. It is encoded once ([`MessageEncoder`]), shared by all its receivers ([`SharedMessage`]),
-//!   and written in the [`Framing`] of the transport that sends it.
+//!   and written in the [`Framing`] of the transport that sends it. A [`MessageBatch`] holds messages that are not one text
+//!   with attachments.
 //!
 //! The caller passes in bytes, the [`Time`](ws_proto::Time) and random bytes. Sockets, clocks and HTTP belong to the
 //! crates above. The client implements revision 4 of the protocol (`EIO=4`), the server [revision](Revision) 3 too.
@@ -21,6 +22,7 @@ pub mod jsonp;
 mod lenient_base64;
 mod lossy_text;
 mod message;
+mod message_batch;
 mod packet;
 mod payload;
 mod revision;
@@ -33,6 +35,7 @@ pub use framing::{Framing, LengthDelimitedPackets, ReframedPacket, Reframer};
 pub use handshake::{Handshake, HandshakeError, Transport, handshake_json, open_packet};
 pub use id::{Base64Id, SessionId};
 pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
+pub use message_batch::{MessageBatch, SharedBatch};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};
 pub use revision::Revision;

@@ -5,6 +5,7 @@
 //! headroom in front of the text, and nothing is copied. For many receivers, each framing is made at most once, by the
 //! first receiver that needs it.
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use ws_proto::copy::append;
 
 use crate::framing::{DataKind, Framing, MAX_FRAMING_HEADER_LEN};
+use crate::message_batch::SharedBatch;
 use crate::packet::{MESSAGE, base64_len};
 use crate::revision3;
 
@@ -66,6 +68,13 @@ impl MessageEncoder {
         self.body_start = HEADROOM;
         self.attachments.data.clear();
         self.attachments.ends.clear();
+        self.attachments.unlimited = std::mem::take(&mut self.attachments.next_unlimited);
+    }
+
+    /// Lets the next message have any number of attachments, because its form on the wire does not limit them. A layer
+    /// above may limit the attachments of other messages, see [`AttachmentEncoder::is_unlimited`].
+    pub fn lift_attachment_limit(&mut self) {
+        self.attachments.next_unlimited = true;
     }
 
     /// Returns the buffer that the text is appended to. The caller must append only UTF-8, and must not change the
@@ -114,6 +123,9 @@ pub struct AttachmentEncoder {
     data: Vec<u8>,
     /// The end of each attachment in `data`.
     ends: Vec<usize>,
+    /// See [`MessageEncoder::lift_attachment_limit`]: for this message, and for the next one.
+    unlimited: bool,
+    next_unlimited: bool,
 }
 
 impl AttachmentEncoder {
@@ -127,6 +139,13 @@ impl AttachmentEncoder {
     #[must_use]
     pub fn count(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Returns whether this message may have any number of attachments, see
+    /// [`MessageEncoder::lift_attachment_limit`].
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.unlimited
     }
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
@@ -143,6 +162,12 @@ pub struct EncodedMessage<'a> {
 }
 
 impl EncodedMessage<'_> {
+    /// Returns whether a transport that compresses may compress the message.
+    #[must_use]
+    pub fn allows_compression(&self) -> bool {
+        self.compress
+    }
+
     /// Sets whether a transport that compresses may compress the message. Default true.
     #[must_use]
     pub fn with_compression(self, compress: bool) -> Self {
@@ -156,6 +181,17 @@ impl EncodedMessage<'_> {
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.packet()[1..]).expect("an encoder is given UTF-8")
+    }
+
+    /// Returns the part of the text that was appended after [`MessageEncoder::begin_body`], or the whole text if that
+    /// was not called.
+    ///
+    /// # Panics
+    /// Panics if the text that was appended to the encoder is not UTF-8.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        let MessageEncoder { packet_start: packet, body_start: body, .. } = *self.encoder;
+        &self.text()[body - packet - 1..]
     }
 
     /// Returns the attachments, in order.
@@ -256,6 +292,14 @@ struct RareFramings {
     websocket_base64: OnceLock<Bytes>,
     websocket_revision3: OnceLock<Bytes>,
     websocket_revision3_base64: OnceLock<Bytes>,
+    converted: OnceLock<Converted>,
+}
+
+/// A message in the form of a converter, or the error of the converter.
+#[derive(Debug)]
+struct Converted {
+    converter: Arc<dyn Any + Send + Sync>,
+    result: Result<SharedBatch, String>,
 }
 
 /// The memory of the framings of a message. Each has a guard, which is dropped with the last reference to it.
@@ -270,9 +314,15 @@ struct GuardedFramings {
 }
 
 /// Bytes and what is dropped with them.
-struct Guarded<G> {
+pub(crate) struct Guarded<G> {
     bytes: Bytes,
     _guard: G,
+}
+
+impl<G> Guarded<G> {
+    pub(crate) fn new(bytes: Bytes, guard: G) -> Self {
+        Self { bytes, _guard: guard }
+    }
 }
 
 impl<G> AsRef<[u8]> for Guarded<G> {
@@ -364,7 +414,7 @@ impl SharedMessage {
         slot.get_or_init(|| {
             let bytes = self.framed(framing).clone();
             let guard = guard(bytes.len());
-            Bytes::from_owner(Guarded { bytes, _guard: guard })
+            Bytes::from_owner(Guarded::new(bytes, guard))
         })
     }
 
@@ -372,6 +422,30 @@ impl SharedMessage {
     #[must_use]
     pub fn allows_compression(&self) -> bool {
         self.0.compress
+    }
+
+    /// Returns the message in another form, which `convert` makes. This form is made at most once for all receivers, as
+    /// long as they name the same `converter`.
+    ///
+    /// # Errors
+    /// Returns the error of `convert`.
+    pub fn converted(
+        &self,
+        converter: &Arc<dyn Any + Send + Sync>,
+        convert: impl Fn() -> Result<SharedBatch, String>,
+    ) -> Result<SharedBatch, String> {
+        let stored = self
+            .0
+            .rare
+            .get_or_init(Box::default)
+            .converted
+            .get_or_init(|| Converted { converter: Arc::clone(converter), result: convert() });
+        // A receiver of another server may have come first, if two servers share an adapter. The stored reference keeps
+        // the address from being reused.
+        if std::ptr::addr_eq(Arc::as_ptr(converter), Arc::as_ptr(&stored.converter)) {
+            return stored.result.clone();
+        }
+        convert()
     }
 
     fn frame(&self, framing: Framing) -> Bytes {
@@ -420,7 +494,7 @@ mod tests {
     fn a_message_has_a_text_a_body_and_attachments() {
         let mut encoder = MessageEncoder::new();
         let message = encoded(&mut encoder);
-        assert_eq!(message.text(), "52-/a,[]");
+        assert_eq!((message.text(), message.body()), ("52-/a,[]", "[]"));
         assert_eq!(message.attachments().collect::<Vec<_>>(), [&[1, 2][..], &[]]);
         let shared = message.to_shared();
         assert_eq!((shared.text(), shared.body()), ("52-/a,[]", "[]"));
@@ -535,6 +609,38 @@ mod tests {
             written(encoded(&mut encoder).with_compression(false), Framing::WebSocket),
             written(encoded(&mut encoder), Framing::WebSocket)
         );
+    }
+
+    #[test]
+    fn another_form_of_a_shared_message_is_made_once_for_each_converter() {
+        let mut encoder = MessageEncoder::new();
+        let shared = encoded(&mut encoder).to_shared();
+        let batch = |text: &str| {
+            let mut batch = crate::MessageBatch::new();
+            batch.push_text(text);
+            Ok(batch.to_shared())
+        };
+        let content =
+            |batch: Result<SharedBatch, String>| batch.map(|batch| batch.framed(Framing::WebSocket).to_vec());
+        let (first, second): (Arc<dyn Any + Send + Sync>, Arc<dyn Any + Send + Sync>) =
+            (Arc::new(1), Arc::new(1));
+        assert_eq!(content(shared.converted(&first, || batch("a"))), Ok(b"\x81\x024a".to_vec()));
+        let again = shared.clone().converted(&first, || panic!("it is made once"));
+        assert_eq!(content(again), Ok(b"\x81\x024a".to_vec()));
+        assert_eq!(content(shared.converted(&second, || batch("b"))), Ok(b"\x81\x024b".to_vec()));
+        let failed = encoded(&mut encoder).to_shared();
+        assert_eq!(content(failed.converted(&first, || Err("no".to_owned()))), Err("no".to_owned()));
+        assert_eq!(content(failed.converted(&first, || panic!("it is tried once"))), Err("no".to_owned()));
+    }
+
+    #[test]
+    fn the_limit_of_attachments_is_lifted_for_one_message() {
+        let mut encoder = MessageEncoder::new();
+        encoder.lift_attachment_limit();
+        for expected in [true, false] {
+            encoder.begin();
+            assert_eq!(encoder.text_and_attachments().1.is_unlimited(), expected);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! for all of them.
 
 use bytes::Bytes;
-use engineio_proto::{EncodedMessage, Framing, Packet, SharedMessage};
+use engineio_proto::{EncodedMessage, Framing, MessageBatch, Packet, SharedBatch, SharedMessage};
 use net::{Frame, MemoryBudget, OutboxItem, WireBytes, WriteQueue};
 
 /// A message for this session only.
@@ -46,6 +46,59 @@ impl OutboxItem<Framing> for SharedItem<'_> {
 
     fn push(self, framing: Framing, queue: &mut WriteQueue) {
         queue.push(WireBytes::Shared(self.message.framed(framing)));
+    }
+
+    fn push_to_long_queue(self, framing: Framing, queue: &mut WriteQueue) {
+        if self.len(framing) <= WriteQueue::ALWAYS_COPIED {
+            return self.push(framing, queue);
+        }
+        queue.push(WireBytes::Shared(self.counted(framing)));
+    }
+
+    fn into_frame(self, framing: Framing) -> Frame {
+        Frame::Shared(self.counted(framing).clone())
+    }
+}
+
+/// Messages for this session only.
+pub(crate) struct BatchItem<'a>(pub(crate) &'a MessageBatch);
+
+impl OutboxItem<Framing> for BatchItem<'_> {
+    fn len(&self, framing: Framing) -> usize {
+        self.0.framed_len(framing)
+    }
+
+    fn push(self, framing: Framing, queue: &mut WriteQueue) {
+        self.0.write(framing, |part| queue.push(WireBytes::Slice(part)));
+    }
+
+    fn into_frame(self, framing: Framing) -> Frame {
+        let mut frame = Vec::with_capacity(self.0.framed_len(framing));
+        self.0.write(framing, |part| frame.extend_from_slice(part));
+        Frame::Own(frame.into())
+    }
+}
+
+/// Messages that many sessions share.
+pub(crate) struct SharedBatchItem<'a> {
+    pub(crate) messages: &'a SharedBatch,
+    /// See [`SharedItem::budget`].
+    pub(crate) budget: &'a MemoryBudget,
+}
+
+impl<'a> SharedBatchItem<'a> {
+    fn counted(&self, framing: Framing) -> &'a Bytes {
+        self.messages.framed_with_guard(framing, |length| self.budget.share(length))
+    }
+}
+
+impl OutboxItem<Framing> for SharedBatchItem<'_> {
+    fn len(&self, framing: Framing) -> usize {
+        self.messages.framed(framing).len()
+    }
+
+    fn push(self, framing: Framing, queue: &mut WriteQueue) {
+        queue.push(WireBytes::Shared(self.messages.framed(framing)));
     }
 
     fn push_to_long_queue(self, framing: Framing, queue: &mut WriteQueue) {

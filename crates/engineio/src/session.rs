@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use engineio_proto::{
-    CloseReason, EncodedMessage, Framing, Packet, SessionId, SharedMessage, Transport, WireFormat,
+    CloseReason, EncodedMessage, Framing, MessageBatch, Packet, SessionId, SharedBatch, SharedMessage,
+    Transport, WireFormat,
 };
 use net::{
     AddressPermit, MemoryBudget, Outbox, OutboxItem, PushError, PushOutcome, Pushed, SlowReaderPolicy,
 };
 
-use crate::outbox_items::{EncodedItem, PacketItem, SharedItem};
+use crate::outbox_items::{BatchItem, EncodedItem, PacketItem, SharedBatchItem, SharedItem};
 pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard};
 
 /// A handle to a session. It is cheap to clone, and does not keep the session alive.
@@ -166,6 +167,42 @@ impl Session {
     /// Drops the messages that are kept for keys of this scope.
     pub fn discard_latest(&self, scope: &str) {
         self.0.outbox.discard_latest(scope);
+    }
+
+    /// Sends messages together. See [`send_with`](Self::send_with).
+    ///
+    /// # Errors
+    /// Returns an error if the session is over, or will end because the limit of queued bytes has been reached.
+    pub fn send_batch_with(
+        &self,
+        messages: &MessageBatch,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<PushOutcome, PushError> {
+        self.0.outbox.push(BatchItem(messages), policy).map(wake_pushed)
+    }
+
+    /// Sends messages together, or returns an error like [`try_send_with`](Self::try_send_with).
+    ///
+    /// # Errors
+    /// Returns an error if the queue has no capacity for all the messages, or if the session is over.
+    pub fn try_send_batch_with(
+        &self,
+        messages: &MessageBatch,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<PushOutcome, PushError> {
+        self.0.outbox.try_push_with(BatchItem(messages), policy).map(wake_pushed)
+    }
+
+    /// Sends messages that many sessions share, together. See [`send_shared`](Self::send_shared).
+    ///
+    /// # Errors
+    /// Returns an error if the session is over, or will end because the limit of queued bytes has been reached.
+    pub fn send_shared_batch(
+        &self,
+        messages: &SharedBatch,
+        policy: SlowReaderPolicy<'_>,
+    ) -> Result<Pushed, PushError> {
+        self.0.outbox.push(SharedBatchItem { messages, budget: &self.0.memory_budget }, policy)
     }
 
     /// Sends a text message. Behaves like [`send`](Self::send) at the limit and after the end.
