@@ -67,6 +67,7 @@ mod socket;
 
 use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 
 use engineio_proto::{CloseReason, SharedMessage};
 use smallvec::SmallVec;
@@ -75,6 +76,9 @@ use ws_proto::Time;
 use crate::decoder::Decoder;
 use crate::error::DecodeError;
 use crate::packet::Packet;
+#[cfg(doc)]
+use crate::parser;
+use crate::parser::Parser;
 pub use limits::{Limits, Overflow};
 pub use output::{AckError, AckId, ConnectError, DisconnectReason, Output};
 pub use socket::{Auth, EmitAction, EmitError, Socket};
@@ -86,6 +90,8 @@ pub use socket::{Auth, EmitAction, EmitError, Socket};
 pub struct Client<W> {
     decoder: Decoder,
     decoder_limits: crate::DecoderLimits,
+    /// `None` for the default parser.
+    parser: Option<Arc<dyn Parser>>,
     limits: Limits,
     is_open: bool,
     /// Sockets are never removed. If a program requests a namespace again, it gets the same socket.
@@ -126,10 +132,19 @@ impl<W> Client<W> {
         Self {
             decoder: Decoder::new(decoder_limits),
             decoder_limits: *decoder_limits,
+            parser: None,
             limits: *limits,
             is_open: false,
             sockets: SmallVec::new(),
         }
+    }
+
+    /// Makes the client read the messages of each connection with another parser than the default one. The driver
+    /// encodes what it sends with the same parser, see [`parser::encode_shared_with`].
+    #[must_use]
+    pub fn with_parser(mut self, parser: Arc<dyn Parser>) -> Self {
+        self.parser = Some(parser);
+        self
     }
 
     /// Returns the key of the socket for a namespace, and creates the socket if it does not exist. A new socket is
@@ -161,7 +176,10 @@ impl<W> Client<W> {
         if std::mem::replace(&mut self.is_open, true) {
             return;
         }
-        self.decoder = Decoder::new(&self.decoder_limits);
+        self.decoder = match &self.parser {
+            None => Decoder::new(&self.decoder_limits),
+            Some(parser) => Decoder::with_parser(&**parser, &self.decoder_limits),
+        };
         self.sockets.iter_mut().for_each(Socket::handle_open);
     }
 
@@ -193,7 +211,7 @@ impl<W> Client<W> {
         self.handle_decoded(decoded)
     }
 
-    /// Processes a binary message from the server, which is an attachment. Borrowed data is copied, and owned data is
+    /// Processes a binary message from the server. With the default parser, it is an attachment. Borrowed data is copied, and owned data is
     /// kept without a copy. Returns outputs in the same way as [`handle_text`](Self::handle_text).
     ///
     /// # Errors

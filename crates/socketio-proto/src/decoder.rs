@@ -1,6 +1,7 @@
 //! Reads packets from the messages of a connection.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -8,6 +9,7 @@ use crate::error::DecodeError;
 use crate::header::Header;
 use crate::limits::DecoderLimits;
 use crate::packet::Packet;
+use crate::parser::{Message, PacketDecoder, Parser};
 
 /// Reads the packets of one connection, message by message, and joins a binary packet with its attachments.
 ///
@@ -29,7 +31,20 @@ use crate::packet::Packet;
 #[derive(Debug)]
 pub struct Decoder {
     limits: DecoderLimits,
-    partial: Option<Box<Partial>>,
+    /// `None` if the next message is a packet of the default parser. So another parser costs the default one nothing.
+    state: Option<Box<State>>,
+}
+
+enum State {
+    Partial(Partial),
+    Parser(ParserState),
+}
+
+/// The state of another parser than the default one.
+struct ParserState {
+    decoder: Box<dyn PacketDecoder>,
+    /// Whether the last message was not the last one of its packet.
+    awaits_message: bool,
 }
 
 /// A packet whose attachments have not all arrived.
@@ -42,10 +57,19 @@ struct Partial {
 }
 
 impl Decoder {
-    /// Creates a decoder for a new connection.
+    /// Creates a decoder of the default parser for a new connection.
     #[must_use]
     pub fn new(limits: &DecoderLimits) -> Self {
-        Self { limits: *limits, partial: None }
+        Self { limits: *limits, state: None }
+    }
+
+    /// Creates a decoder of another parser for a new connection. Of the limits, only
+    /// [`max_attachment_bytes`](DecoderLimits::max_attachment_bytes) applies to it: to what it stores for an incomplete
+    /// packet.
+    #[must_use]
+    pub fn with_parser(parser: &dyn Parser, limits: &DecoderLimits) -> Self {
+        let parser = ParserState { decoder: parser.decoder(), awaits_message: false };
+        Self { limits: *limits, state: Some(Box::new(State::Parser(parser))) }
     }
 
     /// Decodes a text message. Returns `None` if the message announces attachments. They must follow as binary
@@ -54,21 +78,37 @@ impl Decoder {
     /// # Errors
     /// Returns an error if the text is not a valid packet, or if an attachment was expected instead.
     pub fn decode_text<'a>(&mut self, text: &'a str) -> Result<Option<Packet<'a>>, DecodeError> {
-        if let Some(partial) = self.partial.take() {
-            return Err(DecodeError::UnexpectedText { awaited: partial.awaited });
+        if let Some(state) = self.state.take() {
+            return self.decode_text_in(state, text);
         }
         let header = Header::parse(text, &self.limits)?;
         let packet = Packet::from_header(&header)?;
         if header.attachments == 0 {
             return Ok(Some(packet));
         }
-        self.partial = Some(Box::new(Partial {
+        self.state = Some(Box::new(State::Partial(Partial {
             packet: packet.into_owned(),
             text_bytes: text.len(),
             attachment_bytes: 0,
             awaited: header.attachments,
-        }));
+        })));
         Ok(None)
+    }
+
+    #[cold]
+    fn decode_text_in<'a>(
+        &mut self,
+        mut state: Box<State>,
+        text: &'a str,
+    ) -> Result<Option<Packet<'a>>, DecodeError> {
+        match &mut *state {
+            State::Partial(partial) => Err(DecodeError::UnexpectedText { awaited: partial.awaited }),
+            State::Parser(parser) => {
+                let decoded = parser.decode(Message::Text(text), &self.limits);
+                self.state = Some(state);
+                decoded
+            }
+        }
     }
 
     /// Decodes a binary message, which is the next attachment. Returns `None` if more attachments must follow. Borrowed
@@ -81,46 +121,115 @@ impl Decoder {
         &mut self,
         data: impl Into<Cow<'d, [u8]>>,
     ) -> Result<Option<Packet<'static>>, DecodeError> {
-        let Some(mut partial) = self.partial.take() else {
+        let Some(mut state) = self.state.take() else {
             return Err(DecodeError::UnexpectedBinary);
         };
         let data = data.into();
-        partial.attachment_bytes = partial.attachment_bytes.saturating_add(data.len());
-        if partial.attachment_bytes > self.limits.max_attachment_bytes {
-            return Err(DecodeError::AttachmentsTooLarge { max: self.limits.max_attachment_bytes });
+        match &mut *state {
+            State::Parser(parser) => {
+                let decoded = parser.decode(Message::Binary(data), &self.limits);
+                self.state = Some(state);
+                decoded.map(|packet| packet.map(Packet::into_owned))
+            }
+            State::Partial(partial) => {
+                partial.push(data, &self.limits)?;
+                if partial.awaited > 0 {
+                    self.state = Some(state);
+                    return Ok(None);
+                }
+                match *state {
+                    State::Partial(partial) => Ok(Some(partial.packet)),
+                    State::Parser(_) => Ok(None),
+                }
+            }
         }
-        if let Some(attachments) = partial.packet.attachments_mut() {
-            attachments.push(match data {
-                Cow::Borrowed(data) => Bytes::copy_from_slice(data),
-                Cow::Owned(data) => Bytes::from(data),
-            });
-        }
-        partial.awaited -= 1;
-        if partial.awaited == 0 {
-            return Ok(Some(partial.packet));
-        }
-        self.partial = Some(partial);
-        Ok(None)
     }
 
-    /// Returns the number of attachments that must follow before the next packet. A driver that sets a deadline for
-    /// attachments starts it when this number rises from zero.
+    /// Returns whether the packet of the last message continues with another message: with an attachment, or with what
+    /// its parser expects. A driver that sets a deadline for the next message starts it when this becomes true.
+    #[must_use]
+    pub fn awaits_message(&self) -> bool {
+        match self.state.as_deref() {
+            None => false,
+            Some(State::Partial(_)) => true,
+            Some(State::Parser(parser)) => parser.awaits_message,
+        }
+    }
+
+    /// Returns the number of attachments that must follow before the next packet. If another parser than the default
+    /// one is used, returns zero.
     #[must_use]
     pub fn awaited_attachments(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.awaited)
+        match self.state.as_deref() {
+            Some(State::Partial(partial)) => partial.awaited,
+            None | Some(State::Parser(_)) => 0,
+        }
     }
 
     /// Returns the number of bytes that the decoder stores for an incomplete packet.
     #[inline]
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.text_bytes + partial.attachment_bytes)
+        self.state.as_deref().map_or(0, State::pending_bytes)
+    }
+}
+
+impl State {
+    fn pending_bytes(&self) -> usize {
+        match self {
+            Self::Partial(partial) => partial.text_bytes + partial.attachment_bytes,
+            Self::Parser(parser) => parser.decoder.pending_bytes(),
+        }
+    }
+}
+
+impl Partial {
+    /// Adds the next attachment.
+    fn push(&mut self, data: Cow<'_, [u8]>, limits: &DecoderLimits) -> Result<(), DecodeError> {
+        self.attachment_bytes = self.attachment_bytes.saturating_add(data.len());
+        if self.attachment_bytes > limits.max_attachment_bytes {
+            return Err(DecodeError::AttachmentsTooLarge { max: limits.max_attachment_bytes });
+        }
+        if let Some(attachments) = self.packet.attachments_mut() {
+            attachments.push(match data {
+                Cow::Borrowed(data) => Bytes::copy_from_slice(data),
+                Cow::Owned(data) => Bytes::from(data),
+            });
+        }
+        self.awaited -= 1;
+        Ok(())
+    }
+}
+
+impl ParserState {
+    fn decode<'m>(
+        &mut self,
+        message: Message<'m>,
+        limits: &DecoderLimits,
+    ) -> Result<Option<Packet<'m>>, DecodeError> {
+        let incoming = self.decoder.decode(message)?;
+        self.awaits_message = incoming.is_none();
+        if self.awaits_message && self.decoder.pending_bytes() > limits.max_attachment_bytes {
+            return Err(DecodeError::AttachmentsTooLarge { max: limits.max_attachment_bytes });
+        }
+        incoming.map(Packet::from_incoming).transpose()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partial(partial) => partial.fmt(f),
+            Self::Parser(_) => f.debug_struct("Parser").finish_non_exhaustive(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EncodeError;
+    use crate::parser::{IncomingPacket, MessageBatch, OutgoingPacket, PacketType};
 
     fn decoder() -> Decoder {
         Decoder::new(&DecoderLimits::default())
@@ -198,6 +307,49 @@ mod tests {
             );
             assert_eq!(decoder.pending_bytes(), 0);
         }
+    }
+
+    /// A packet is any number of texts, and ends with a binary message.
+    #[derive(Debug, Default)]
+    struct Texts(usize);
+
+    impl Parser for Texts {
+        fn decoder(&self) -> Box<dyn PacketDecoder> {
+            Box::<Self>::default()
+        }
+
+        fn encode(&self, _: &OutgoingPacket<'_>, _: &mut MessageBatch) -> Result<(), EncodeError> {
+            Ok(())
+        }
+    }
+
+    impl PacketDecoder for Texts {
+        fn decode<'m>(&mut self, message: Message<'m>) -> Result<Option<IncomingPacket<'m>>, DecodeError> {
+            let Message::Text(text) = message else {
+                self.0 = 0;
+                return Ok(Some(IncomingPacket::new(PacketType::Disconnect, "/")));
+            };
+            self.0 += text.len();
+            Ok(None)
+        }
+
+        fn pending_bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_another_parser_stores_for_an_incomplete_packet_is_limited() {
+        let limits = DecoderLimits { max_attachment_bytes: 5, ..DecoderLimits::default() };
+        let mut decoder = Decoder::with_parser(&Texts(0), &limits);
+        assert!(!decoder.awaits_message());
+        for (text, pending) in [("ab", 2), ("", 2), ("cde", 5)] {
+            assert_eq!(decoder.decode_text(text), Ok(None));
+            assert_eq!((decoder.awaits_message(), decoder.pending_bytes()), (true, pending));
+        }
+        assert!(matches!(decoder.decode_binary(&[][..]), Ok(Some(Packet::Disconnect { .. }))));
+        assert!(!decoder.awaits_message());
+        assert_eq!(decoder.decode_text("abcdef"), Err(DecodeError::AttachmentsTooLarge { max: 5 }));
     }
 
     #[test]

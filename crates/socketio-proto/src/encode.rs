@@ -43,10 +43,11 @@ pub fn event<'e, T: Serialize + ?Sized>(
     name: &str,
     arguments: &T,
 ) -> Result<EncodedMessage<'e>, EncodeError> {
+    // Even for a refused event, so that what was set for this message does not apply to the next one.
+    begin(encoder, namespace, ack);
     if reserved_event(name).is_some() {
         return Err(EncodeError::ReservedEvent(name.to_owned()));
     }
-    begin(encoder, namespace, ack);
     encoder.text().push(b'[');
     write_json_string(encoder.text(), name);
     match argument_shape::<T>() {
@@ -391,6 +392,11 @@ mod tests {
         assert_eq!(refused, EncodeError::TooManyAttachments { max: 10 });
         let refused = event(&mut encoder, "/", None, "x", &HashMap::from([((), 1)])).unwrap_err();
         assert!(matches!(refused, EncodeError::Serialize { .. }), "{refused}");
+        encoder.lift_attachment_limit();
+        assert!(event(&mut encoder, "/", None, "connect", &()).is_err());
+        assert!(event(&mut encoder, "/", None, "x", &many(11)).is_err(), "it was lifted for another message");
+        encoder.lift_attachment_limit();
+        assert_eq!(take_apart(event(&mut encoder, "/", None, "x", &many(11)).unwrap()).1.len(), 11);
         // Failed encodings leave no data in the encoder.
         assert_eq!(
             take_apart(event(&mut encoder, "/", None, "x", &()).unwrap()),

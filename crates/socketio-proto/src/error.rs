@@ -1,6 +1,9 @@
 //! The errors of decoding, of reading arguments, and of encoding.
 
+use std::fmt::Display;
+
 use crate::excerpt::Excerpt;
+use crate::message_pack::MessagePackError;
 use crate::packet::PacketType;
 
 /// The reason why a message is not a valid packet. The connection must be closed.
@@ -72,6 +75,26 @@ pub enum DecodeError {
     /// A binary message arrived, but no packet has announced an attachment.
     #[error("a binary message arrived, but no packet has announced an attachment")]
     UnexpectedBinary,
+    /// The namespace does not begin with `/`, or contains a comma. The default parser finds another namespace in such
+    /// a packet, so only other parsers have this error.
+    #[error("a namespace must begin with '/' and contain no comma")]
+    InvalidNamespace,
+    /// The message is not a packet of the [`MessagePackParser`](crate::MessagePackParser).
+    #[error(transparent)]
+    MessagePack(#[from] MessagePackError),
+    /// The [parser](crate::Parser) of the program has rejected the message.
+    #[error("{reason}")]
+    Parser {
+        /// The reason that the parser has given.
+        reason: String,
+    },
+}
+
+impl DecodeError {
+    /// Creates the error of a [parser](crate::Parser) of the program.
+    pub fn custom(reason: impl Display) -> Self {
+        Self::Parser { reason: Excerpt(reason).to_string() }
+    }
 }
 
 /// The reason why arguments cannot be read as the requested type. The packet itself is valid.
@@ -136,6 +159,19 @@ pub enum EncodeError {
         /// The error message from serde.
         reason: String,
     },
+    /// The [parser](crate::Parser) of the program cannot encode the packet.
+    #[error("the parser cannot encode the packet: {reason}")]
+    Parser {
+        /// The reason that the parser has given.
+        reason: String,
+    },
+}
+
+impl EncodeError {
+    /// Creates the error of a [parser](crate::Parser) of the program.
+    pub fn custom(reason: impl Display) -> Self {
+        Self::Parser { reason: Excerpt(reason).to_string() }
+    }
 }
 
 #[cfg(test)]

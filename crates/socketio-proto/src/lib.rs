@@ -1,4 +1,4 @@
-//! Sans-I/O implementation of the Socket.IO 5 protocol, and of Socket.IO 4 for servers: packets, their JSON codec, and the rules of a connection.
+//! Sans-I/O implementation of the Socket.IO 5 protocol, and of Socket.IO 4 for servers: packets, their JSON codec and other parsers, and the rules of a connection.
 //!
 //! Two state machines implement the rules of a connection: [`server::Connection`] and [`client::Client`]. A driver
 //! passes received messages, the current time and the commands of the program to the machine. The machine returns
@@ -8,7 +8,8 @@
 //! The machines use the lower layers of this crate. A [`Decoder`] takes Engine.IO messages, text or binary, one at a
 //! time, and returns a [`Packet`] as soon as it is complete. An event without attachments borrows its data from the
 //! text it was read from. Its [`Arguments`] stay raw JSON until the program deserializes them into its own type. The
-//! functions of [`encode`] write a packet in one pass into an [`engineio_proto::MessageEncoder`].
+//! functions of [`encode`] write a packet in one pass into an [`engineio_proto::MessageEncoder`]. A
+//! [`Parser`] replaces the form that packets have on the wire, for instance by MessagePack.
 //!
 //! This crate does not decide which namespaces exist, which handlers run, or when a client reconnects. It does not read
 //! a clock.
@@ -78,8 +79,10 @@ mod header;
 mod json_string;
 mod json_unescape;
 mod limits;
+mod message_pack;
 mod number;
 mod packet;
+pub mod parser;
 mod placeholder;
 mod scan;
 mod serializer;
@@ -94,6 +97,8 @@ pub use encoded_event::EncodedEvent;
 pub use error::{ArgumentsError, DecodeError, EncodeError};
 pub use excerpt::Excerpt;
 pub use limits::DecoderLimits;
+pub use message_pack::{MessagePackError, MessagePackParser};
 pub use packet::{Event, Packet, PacketType, RESERVED_EVENTS};
+pub use parser::{PacketDecoder, Parser};
 pub use socket_id::{InvalidSocketId, SocketId};
 pub use value::{Number, Object, Value};

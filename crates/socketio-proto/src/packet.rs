@@ -9,6 +9,7 @@ use crate::arguments::{Arguments, RawJson};
 use crate::error::DecodeError;
 use crate::header::Header;
 use crate::json_unescape::{replace_lone_surrogates, unescape};
+use crate::parser::IncomingPacket;
 use crate::placeholder::PlaceholderValidator;
 use crate::scan::{self, ArraySpans, ScanError, ScanObserver};
 
@@ -104,11 +105,44 @@ impl<'a> Packet<'a> {
     /// Validates the payload in one pass, including the placeholders of a binary packet.
     pub(crate) fn from_header(header: &Header<'a>) -> Result<Self, DecodeError> {
         let Header { packet_type, attachments, namespace, id, payload } = *header;
+        Self::validate(packet_type, Cow::Borrowed(namespace), id, Cow::Borrowed(payload), attachments)
+    }
+
+    /// Validates a packet that a [`PacketDecoder`](crate::PacketDecoder) has read, by the same rules.
+    pub(crate) fn from_incoming(packet: IncomingPacket<'a>) -> Result<Self, DecodeError> {
+        let IncomingPacket { packet_type, namespace, id, data, attachments } = packet;
+        if !namespace.starts_with('/') || namespace.contains(',') {
+            return Err(DecodeError::InvalidNamespace);
+        }
+        let packet_type = match (packet_type, attachments.is_empty()) {
+            (PacketType::Event, false) => PacketType::BinaryEvent,
+            (PacketType::Ack, false) => PacketType::BinaryAck,
+            (PacketType::BinaryEvent, true) => PacketType::Event,
+            (PacketType::BinaryAck, true) => PacketType::Ack,
+            (packet_type, _) => packet_type,
+        };
+        let payload = data.unwrap_or_default();
+        let mut packet = Self::validate(packet_type, namespace, id, payload, attachments.len())?;
+        match packet.attachments_mut() {
+            Some(list) => *list = attachments,
+            None if attachments.is_empty() => {}
+            None => return Err(DecodeError::InvalidPayload(packet_type)),
+        }
+        Ok(packet)
+    }
+
+    #[inline]
+    fn validate(
+        packet_type: PacketType,
+        namespace: Cow<'a, str>,
+        id: Option<u64>,
+        payload: Cow<'a, str>,
+        attachments: usize,
+    ) -> Result<Self, DecodeError> {
         let invalid = DecodeError::InvalidPayload(packet_type);
-        let namespace = Cow::Borrowed(namespace);
         Ok(match packet_type {
             PacketType::Connect => {
-                let auth = if payload.is_empty() { None } else { Some(scan_json(payload)?) };
+                let auth = if payload.is_empty() { None } else { Some(scan_payload(payload)?) };
                 if auth.as_ref().is_some_and(|auth| !auth.is_object()) {
                     return Err(invalid);
                 }
@@ -120,7 +154,7 @@ impl<'a> Packet<'a> {
                 if payload.is_empty() {
                     return Err(invalid);
                 }
-                let data = scan_json(payload)?;
+                let data = scan_payload(payload)?;
                 if !data.is_object() && !data.is_string() {
                     return Err(invalid);
                 }
@@ -129,17 +163,25 @@ impl<'a> Packet<'a> {
             // Node accepts an event without a payload and emits it without name and arguments. The specification
             // requires that the connection is closed, and no client depends on Node's behaviour.
             PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck
-                if !starts_with_array(payload) =>
+                if !starts_with_array(&payload) =>
             {
                 return Err(invalid);
             }
-            PacketType::Event => Self::event(namespace, id, payload, scan_array(payload, &mut ())?, invalid)?,
-            PacketType::BinaryEvent => {
-                Self::event(namespace, id, payload, scan_binary_array(payload, attachments)?, invalid)?
+            PacketType::Event => {
+                let list = scan_array(&payload, &mut ())?;
+                Self::event(namespace, id, payload, list, invalid)?
             }
-            PacketType::Ack => Self::ack(namespace, id, payload, &scan_array(payload, &mut ())?)?,
+            PacketType::BinaryEvent => {
+                let list = scan_binary_array(&payload, attachments)?;
+                Self::event(namespace, id, payload, list, invalid)?
+            }
+            PacketType::Ack => {
+                let list = scan_array(&payload, &mut ())?;
+                Self::ack(namespace, id, payload, &list)?
+            }
             PacketType::BinaryAck => {
-                Self::ack(namespace, id, payload, &scan_binary_array(payload, attachments)?)?
+                let list = scan_binary_array(&payload, attachments)?;
+                Self::ack(namespace, id, payload, &list)?
             }
         })
     }
@@ -156,7 +198,7 @@ impl<'a> Packet<'a> {
     fn event(
         namespace: Cow<'a, str>,
         ack: Option<u64>,
-        payload: &'a str,
+        payload: Cow<'a, str>,
         list: ArraySpans,
         invalid: DecodeError,
     ) -> Result<Self, DecodeError> {
@@ -173,7 +215,7 @@ impl<'a> Packet<'a> {
     fn ack(
         namespace: Cow<'a, str>,
         id: Option<u64>,
-        payload: &'a str,
+        payload: Cow<'a, str>,
         list: &ArraySpans,
     ) -> Result<Self, DecodeError> {
         let id = id.ok_or(DecodeError::MissingAckId)?;
@@ -203,6 +245,18 @@ pub enum PacketType {
 }
 
 impl PacketType {
+    /// Returns the number of the type in the protocol, from 0 to 6.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns the type with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        if number > 6 { None } else { Self::from_digit(char::from(b'0' + number)) }
+    }
+
     pub(crate) fn from_digit(digit: char) -> Option<Self> {
         Some(match digit {
             '0' => Self::Connect,
@@ -308,8 +362,8 @@ fn owned_namespace(namespace: Cow<'_, str>) -> Cow<'static, str> {
 }
 
 /// Returns a payload whose strings are valid Unicode. The positions in it stay the same.
-fn well_formed(payload: &str, has_lone_surrogate: bool) -> Cow<'_, str> {
-    if has_lone_surrogate { Cow::Owned(replace_lone_surrogates(payload)) } else { Cow::Borrowed(payload) }
+fn well_formed(payload: Cow<'_, str>, has_lone_surrogate: bool) -> Cow<'_, str> {
+    if has_lone_surrogate { Cow::Owned(replace_lone_surrogates(&payload)) } else { payload }
 }
 
 fn starts_with_array(payload: &str) -> bool {
@@ -318,7 +372,14 @@ fn starts_with_array(payload: &str) -> bool {
 
 pub(crate) fn scan_json(payload: &str) -> Result<RawJson<'_>, DecodeError> {
     let has_lone_surrogate = scan::scan_value(payload).map_err(decode_error)?;
-    Ok(RawJson::new(well_formed(payload, has_lone_surrogate)))
+    Ok(RawJson::new(well_formed(Cow::Borrowed(payload), has_lone_surrogate)))
+}
+
+fn scan_payload(payload: Cow<'_, str>) -> Result<RawJson<'_>, DecodeError> {
+    match payload {
+        Cow::Borrowed(payload) => scan_json(payload),
+        Cow::Owned(payload) => scan_json(&payload).map(RawJson::into_owned),
+    }
 }
 
 fn scan_array<W: ScanObserver>(payload: &str, observer: &mut W) -> Result<ArraySpans, DecodeError> {
@@ -456,6 +517,10 @@ mod tests {
     fn every_packet_type_has_its_digit() {
         for digit in '0'..='6' {
             assert_eq!(PacketType::from_digit(digit).map(|t| char::from(t.digit())), Some(digit));
+        }
+        for number in 0..=u8::MAX {
+            let expected = (number < 7).then_some(number);
+            assert_eq!(PacketType::from_number(number).map(PacketType::number), expected);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
 ///
 /// # Errors
 /// Returns an error if the value fails to serialize, has a map key that cannot be written as text, or has more binary
-/// values than a packet may have. `text` and `attachments` are then incomplete.
+/// values than a packet may have, unless its parser has no limit. `text` and `attachments` are then incomplete.
 pub(crate) fn write_value<T: Serialize + ?Sized>(
     text: &mut Vec<u8>,
     attachments: Option<&mut AttachmentEncoder>,
@@ -171,7 +171,7 @@ impl<'s, 'e> Serializer for &'s mut JsonSerializer<'e> {
             return self.collect_seq(value);
         };
         let index = attachments.count();
-        if index >= DecoderLimits::DEFAULT_MAX_ATTACHMENTS {
+        if index >= DecoderLimits::DEFAULT_MAX_ATTACHMENTS && !attachments.is_unlimited() {
             let max = DecoderLimits::DEFAULT_MAX_ATTACHMENTS;
             return Err(SerializeError(Box::new(EncodeError::TooManyAttachments { max })));
         }

@@ -73,6 +73,9 @@ use crate::arguments::Arguments;
 use crate::decoder::Decoder;
 use crate::error::DecodeError;
 use crate::packet::{Event, Packet};
+#[cfg(doc)]
+use crate::parser;
+use crate::parser::Parser;
 pub use connect_request::ConnectRequest;
 pub use disconnect_reason::DisconnectReason;
 pub use limits::Limits;
@@ -170,6 +173,14 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Makes the connection read its messages with another parser than the default one. Must be called before the first
+    /// message. The driver encodes what it sends with the same parser, see [`parser::encode_with`].
+    #[must_use]
+    pub fn with_parser(mut self, parser: &dyn Parser, decoder_limits: &crate::DecoderLimits) -> Self {
+        self.decoder = Decoder::with_parser(parser, decoder_limits);
+        self
+    }
+
     /// Returns the revision of the protocol that the client uses.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
@@ -187,8 +198,8 @@ impl<S: Socket> Connection<S> {
         (!self.is_closed).then(|| ConnectRequest::new(self, "/".into(), None))
     }
 
-    /// Processes a text message from the client. Returns `None` if there is nothing to do: the message announces
-    /// attachments, or it is ignored because the socket is disconnected or the connection is closed.
+    /// Processes a text message from the client. Returns `None` if there is nothing to do: the packet continues with
+    /// another message, for instance an attachment, or it is ignored because the socket is disconnected or the connection is closed.
     ///
     /// # Errors
     /// Returns an error if the client violated the protocol. The connection is then [closed](Self::close), and the
@@ -201,11 +212,13 @@ impl<S: Socket> Connection<S> {
         if self.is_closed {
             return Ok(None);
         }
+        // Other parsers than the default one may await a text.
+        self.attachment_deadline = PeerDeadline::NEVER;
         let decoded = self.decoder.decode_text(text);
         self.handle_decoded(decoded, now)
     }
 
-    /// Processes a binary message from the client, which is an attachment. Borrowed data is copied, and owned data is
+    /// Processes a binary message from the client. With the default parser, it is an attachment. Borrowed data is copied, and owned data is
     /// kept without a copy. Returns `None` in the same cases as [`handle_text`](Self::handle_text).
     ///
     /// # Errors
