@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use engineio_proto::EncodedMessage;
+use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;
 use socketio_proto::encode;
 
@@ -18,6 +18,11 @@ use crate::side::Side;
 pub trait Acknowledge: Send + Sync + 'static {
     /// Returns the name of the socket's namespace.
     fn namespace(&self) -> &str;
+
+    /// Called before each acknowledgement is encoded. The default does nothing.
+    fn prepare_encoder(&self, encoder: &mut MessageEncoder) {
+        let _ = encoder;
+    }
 
     /// Sends an encoded acknowledgement. Drops it if the peer is disconnected.
     fn send_ack(&self, message: EncodedMessage<'_>);
@@ -106,6 +111,7 @@ where
     T: Serialize,
 {
     with_encoder(|encoder| {
+        socket.prepare_encoder(encoder);
         socket.send_ack(encode::ack(encoder, socket.namespace(), id, value)?);
         Ok(())
     })

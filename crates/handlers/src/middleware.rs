@@ -42,6 +42,8 @@ impl ReceivedEvent {
     /// Returns an error if the name is reserved, or if the arguments cannot be encoded.
     pub fn new<T: Serialize>(name: impl AsRef<str>, arguments: T) -> Result<Self, EncodeError> {
         with_encoder(|encoder| {
+            // The event is not sent, so it does not matter how many attachments a packet may have.
+            encoder.lift_attachment_limit();
             let message = encode::event(encoder, "/", None, name.as_ref(), &arguments)?;
             decode_event(message.text(), message.attachments())
                 .map(Self)
@@ -147,6 +149,7 @@ impl fmt::Debug for ObservedEvent<'_> {
 /// not an event that this decoder accepts.
 pub fn decode_event<'m>(text: &str, attachments: impl Iterator<Item = &'m [u8]>) -> Option<Event<'static>> {
     let mut limits = DecoderLimits::default();
+    limits.max_attachments = usize::MAX;
     limits.max_attachment_bytes = usize::MAX;
     let mut decoder = socketio_proto::Decoder::new(&limits);
     let mut packet = decoder.decode_text(text).ok()?.map(Packet::into_owned);

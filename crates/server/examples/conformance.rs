@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ClientFiles, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data,
-    DeflateOptions, DisconnectReason, HandlerError, InvalidCookie, Namespace, NamespaceRequest,
-    ParentNamespace, RawArguments, ReceivedEvent, Reply, SameSite, Server, Socket, State, TrustedProxies,
+    DeflateOptions, DisconnectReason, HandlerError, InvalidCookie, MessagePackParser, Namespace,
+    NamespaceRequest, ParentNamespace, RawArguments, ReceivedEvent, Reply, SameSite, Server, Socket, State,
+    TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -37,7 +38,8 @@ struct DisconnectRecord {
 #[derive(Deserialize)]
 struct ToRoom {
     room: String,
-    data: Value,
+    /// It may have bytes in it.
+    data: tidewire_server::Value,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +118,9 @@ async fn main() -> std::io::Result<()> {
     let milliseconds = |name, default| Duration::from_millis(number(name, default));
 
     let mut builder = Server::builder();
+    if arguments.get("parser") == Some(&"messagepack") {
+        builder = builder.parser(MessagePackParser);
+    }
     builder = match arguments.get("cookie") {
         Some(&"default") => builder.cookie(Cookie::default()),
         Some(_) => builder.cookie(full_cookie().expect("a cookie")),

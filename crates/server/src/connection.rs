@@ -23,6 +23,7 @@ use socketio_proto::{Event, encode};
 use crate::handler::ConnectError;
 use crate::namespace::INVALID_NAMESPACE;
 use crate::observer::{Observation, ObservedConnection, ObservedHandler};
+use crate::outgoing::Outgoing;
 use crate::server::Server;
 use crate::socket::Socket;
 use handler_calls::{CalledHandler, HandlerCalls, MAX_UNMEASURED_TURNS, too_long, warn_blocked};
@@ -82,7 +83,10 @@ impl Connection {
         limits.attachment_timeout = server.limits().attachment_timeout;
         let protocol = if session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 };
         let decoder_limits = socketio_proto::DecoderLimits::default();
-        let machine = machine::Connection::new(protocol, &limits, &decoder_limits, now);
+        let mut machine = machine::Connection::new(protocol, &limits, &decoder_limits, now);
+        if let Some(parser) = server.parser() {
+            machine = machine.with_parser(&**parser, &decoder_limits);
+        }
         let client = Arc::new(Client {
             handshake,
             close_requested: AtomicBool::new(false),
@@ -215,7 +219,7 @@ impl Connection {
                 let namespace = request.namespace();
                 with_encoder(|encoder| {
                     match encode::connect_error(encoder, namespace, &error.message, None::<&()>) {
-                        Ok(message) => session.send(message),
+                        Ok(message) => Outgoing::new(session, server.parser()).send_or_log(message),
                         Err(error) => tracing::error!(%error, "cannot encode a connect error"),
                     }
                 });

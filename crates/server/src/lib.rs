@@ -53,6 +53,7 @@ mod handler;
 mod limits;
 mod namespace;
 mod observer;
+mod outgoing;
 mod rooms;
 mod server;
 mod socket;
@@ -60,6 +61,14 @@ mod socket;
 /// Types for writing your own [`Adapter`].
 pub mod adapter {
     pub use ::adapter::*;
+}
+
+/// Types for writing your own [`Parser`].
+pub mod parser {
+    pub use socketio_proto::parser::{
+        IncomingPacket, Message, MessageBatch, OutgoingPacket, PacketDecoder, PacketType, Parser,
+    };
+    pub use socketio_proto::{DecodeError, MessagePackError};
 }
 
 pub use ::adapter::{Adapter, InMemoryAdapter, JoinError, Room, SocketId};
@@ -96,4 +105,6 @@ pub use socket::{
     StreamEvent,
 };
 pub use socketio_proto::server::DisconnectReason;
-pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, InvalidSocketId, Number, Object, Value};
+pub use socketio_proto::{
+    Arguments, ArgumentsError, EncodeError, InvalidSocketId, MessagePackParser, Number, Object, Parser, Value,
+};

@@ -14,6 +14,7 @@ use handlers::{
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
 };
 use serde::Serialize;
+use socketio_proto::Parser;
 use socketio_proto::server::DisconnectReason;
 
 use crate::handler::{
@@ -359,6 +360,10 @@ impl Namespace {
 
     pub(crate) fn adapter(&self) -> &dyn Adapter {
         &*self.0.adapter
+    }
+
+    pub(crate) fn parser(&self) -> Option<&Arc<dyn Parser>> {
+        self.0.shared.parser.as_ref()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

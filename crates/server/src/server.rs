@@ -15,6 +15,7 @@ use adapter::{Adapter, SocketId};
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
 use net::ListenerSettings;
+use socketio_proto::Parser;
 
 use crate::connection::{Connection, Handshake, KeepExtension};
 use crate::limits::Limits;
@@ -187,6 +188,10 @@ impl Server {
 
     pub(crate) fn observers(&self) -> &Observers {
         &self.application().shared.observers
+    }
+
+    pub(crate) fn parser(&self) -> Option<&Arc<dyn Parser>> {
+        self.application().shared.parser.as_ref()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

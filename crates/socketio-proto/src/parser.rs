@@ -269,6 +269,7 @@ pub fn encode_with(
     batch: &mut MessageBatch,
 ) -> Result<(), EncodeError> {
     batch.clear();
+    batch.set_compression(message.allows_compression());
     parser.encode(&OutgoingPacket::new(message.text(), message.body(), message.attachments()), batch)
 }
 
@@ -286,6 +287,7 @@ pub fn encode_shared_with(
         let attachments = message.attachments().iter().map(|data| &**data);
         let packet = OutgoingPacket::new(message.text(), message.body(), attachments);
         let mut batch = MessageBatch::new();
+        batch.set_compression(message.allows_compression());
         match parser.encode(&packet, &mut batch) {
             Ok(()) => Ok(batch.to_shared()),
             Err(EncodeError::Parser { reason }) => Err(reason),

@@ -342,7 +342,7 @@ impl SocketDriver {
                 (Protocol::V4, _) => encode::protocol4::error(encoder, namespace, message),
             };
             match encoded {
-                Ok(message) => self.socket.session().send(message),
+                Ok(message) => self.socket.inner().outgoing().send_or_log(message),
                 // A `Value` can always be encoded.
                 Err(error) => tracing::error!(%error, "cannot encode a connect error"),
             }

@@ -106,7 +106,7 @@ impl Broadcast {
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
         let name = event.as_ref();
-        let event = encode_event(self.namespace.name(), name, &arguments, self.compress)?;
+        let event = encode_event(&self.namespace, name, &arguments, self.compress)?;
         if self.selects_nobody() {
             return Ok(0);
         }

@@ -10,6 +10,7 @@ use adapter::{Adapter, InMemoryAdapter};
 use engineio::{ConnectionErrorHook, Engine, Options};
 use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, ListenerSettings, LogRateLimit};
+use socketio_proto::Parser;
 
 use super::namespaces::Namespaces;
 use super::shared::{OnError, ServerShared};
@@ -34,6 +35,7 @@ pub struct Builder {
     states: StateMap,
     on_error: Option<OnError>,
     observers: Vec<Box<dyn Observer>>,
+    parser: Option<Arc<dyn Parser>>,
     adapter: AdapterFactory,
     cleanup_empty_child_namespaces: bool,
     keep_extensions: Vec<KeepExtension>,
@@ -53,6 +55,7 @@ impl Builder {
             states: StateMap::default(),
             on_error: None,
             observers: Vec::new(),
+            parser: None,
             adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
             cleanup_empty_child_namespaces: true,
             keep_extensions: Vec::new(),
@@ -176,6 +179,23 @@ impl Builder {
         self
     }
 
+    /// Sets the parser, which converts packets to messages and back. Default: the JSON of the Socket.IO protocol, with
+    /// binary attachments.
+    ///
+    /// All clients must use the same parser, because the protocol does not negotiate it. A client that uses another one
+    /// is disconnected for its first invalid packet.
+    ///
+    /// ```
+    /// use tidewire_server::{MessagePackParser, Server};
+    ///
+    /// // For clients that use the npm package `socket.io-msgpack-parser`.
+    /// let io = Server::builder().parser(MessagePackParser).build();
+    /// ```
+    pub fn parser(mut self, parser: impl Parser) -> Self {
+        self.parser = Some(Arc::new(parser));
+        self
+    }
+
     /// Sets a function that creates the adapter of each namespace. Its argument is the name of the namespace. Default:
     /// [`InMemoryAdapter`], for one process.
     pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
@@ -224,6 +244,7 @@ impl Builder {
             states,
             on_error,
             observers,
+            parser,
             adapter,
             cleanup_empty_child_namespaces,
             keep_extensions,
@@ -238,6 +259,7 @@ impl Builder {
             limits,
             deliveries: DeliveryCounters::default(),
             states,
+            parser,
             observers,
             on_error,
             error_log_limit: LogRateLimit::new(),

@@ -2,12 +2,12 @@
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use engineio::WeakEngine;
 use handlers::{HandlerError, StateMap};
 use net::LogRateLimit;
-use socketio_proto::Excerpt;
+use socketio_proto::{Excerpt, Parser};
 
 use super::{Server, SocketIoApplication};
 use crate::limits::Limits;
@@ -20,6 +20,8 @@ pub(crate) struct ServerShared {
     pub(crate) deliveries: DeliveryCounters,
     pub(super) states: StateMap,
     pub(crate) observers: Observers,
+    /// `None` for the default parser.
+    pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(super) on_error: Option<OnError>,
     /// Limits the log lines of errors if the program has no hook, or the hook panics.
     pub(super) error_log_limit: LogRateLimit,

@@ -7,23 +7,36 @@ use handlers::{ObservedEvent, decode_event, with_encoder};
 use net::{LogRateLimit, PushError, PushOutcome, SlowReaderPolicy};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use socketio_proto::parser::encode_shared_with;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
 use super::lifecycle::size;
 use super::{AckError, AckFuture, Socket};
+use crate::namespace::Namespace;
 use crate::observer::{DropReason, Observation};
+use crate::outgoing::Outgoing;
 
 /// Encodes an event for a broadcast.
 pub(crate) fn encode_event<T: Serialize + ?Sized>(
-    namespace: &str,
+    namespace: &Namespace,
     event: &str,
     arguments: &T,
     compress: bool,
 ) -> Result<EncodedEvent, EncodeError> {
-    with_encoder(|encoder| {
-        let message = encode::event(encoder, namespace, None, event, arguments)?;
-        Ok(message.with_compression(compress).into())
-    })
+    let parser = namespace.parser();
+    let event: EncodedEvent = with_encoder(|encoder| {
+        if parser.is_some() {
+            encoder.lift_attachment_limit();
+        }
+        let message = encode::event(encoder, namespace.name(), None, event, arguments)?;
+        Ok::<_, EncodeError>(message.with_compression(compress).into())
+    })?;
+    // The parser may be the program's code, so it must not run while the adapter holds its lock. The first receiver would
+    // convert the event there.
+    if let Some(parser) = parser {
+        encode_shared_with(parser, event.message())?;
+    }
+    Ok(event)
 }
 
 /// Logs that an event could not be encoded. The log is rate-limited, because data that a client sent may cause the
@@ -130,8 +143,8 @@ impl<'a> Emitter<'a> {
     /// Sends an event, see [`Socket::emit`].
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
-        let sent = self
-            .push(event, None, &arguments, |message| self.socket.session().send_with(message, self.policy));
+        let sent =
+            self.push(event, None, &arguments, |message| self.outgoing().send_with(message, self.policy));
         match sent {
             // After an overflow, the client is about to be disconnected.
             Ok(()) | Err(EmitError::Disconnected | EmitError::Full) => {}
@@ -160,8 +173,10 @@ impl<'a> Emitter<'a> {
     ) -> Result<(), (EmitError, usize)> {
         let mut length = 0;
         let sent = self.push(event, None, arguments, |message| {
-            length = message.max_framed_len();
-            self.try_push(message)
+            self.outgoing().try_send_sized(message, self.policy).map_err(|(error, needed)| {
+                length = needed;
+                error
+            })
         });
         sent.map_err(|error| (error, length))
     }
@@ -182,8 +197,12 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn try_push(&self, message: EncodedMessage<'_>) -> Result<PushOutcome, PushError> {
-        self.socket.session().try_send_with(message, self.policy)
+    fn outgoing(&self) -> Outgoing<'a> {
+        self.socket.inner().outgoing()
+    }
+
+    fn try_push(&self, message: EncodedMessage<'_>) -> Result<PushOutcome, EmitError> {
+        self.outgoing().try_send_with(message, self.policy)
     }
 
     fn push<T: Serialize>(
@@ -191,7 +210,7 @@ impl<'a> Emitter<'a> {
         event: &str,
         ack: Option<u64>,
         arguments: &T,
-        push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, PushError>,
+        push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, EmitError>,
     ) -> Result<(), EmitError> {
         if !self.socket.is_connected() {
             return Err(EmitError::Disconnected);
@@ -206,9 +225,10 @@ impl<'a> Emitter<'a> {
             return self.push_observed(event, ack, arguments, push);
         }
         let outcome = with_encoder(|encoder| {
+            self.outgoing().prepare(encoder);
             let namespace = self.socket.namespace().name();
             let message = encode::event(encoder, namespace, ack, event, arguments)?;
-            Ok::<_, EmitError>(push(message.with_compression(self.compress))?)
+            push(message.with_compression(self.compress))
         })?;
         self.socket.record_delivery(outcome);
         Ok(())
@@ -221,10 +241,11 @@ impl<'a> Emitter<'a> {
         event: &str,
         ack: Option<u64>,
         arguments: &T,
-        push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, PushError>,
+        push: impl FnOnce(EncodedMessage<'_>) -> Result<PushOutcome, EmitError>,
     ) -> Result<(), EmitError> {
         let is_ack_requested = ack.is_some();
         let (bytes, observed, outcome) = with_encoder(|encoder| {
+            self.outgoing().prepare(encoder);
             let namespace = self.socket.namespace().name();
             let message = encode::event(encoder, namespace, ack, event, arguments)?;
             let observed = match self.socket.observes_outgoing() {

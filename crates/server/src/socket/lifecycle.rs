@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use adapter::{DeliveryPolicy, JoinError, LocalSocket, SocketId};
 use engineio::Session;
-use engineio_proto::EncodedMessage;
+use engineio_proto::{EncodedMessage, MessageEncoder};
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
 use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{EncodedEvent, encode};
@@ -16,6 +16,7 @@ use super::{Socket, SocketInner};
 use crate::connection::handler_calls::HandlerCalls;
 use crate::handler::{NamespaceHandlers, ServerSide};
 use crate::observer::Observation;
+use crate::outgoing::Outgoing;
 
 /// The phases of a socket. A disconnected socket has the phase [`DISCONNECTED`] plus [`DisconnectReason::code`].
 pub(super) const CONNECTING: u8 = 0;
@@ -60,7 +61,7 @@ impl Socket {
 
     pub(super) fn send_disconnect(&self) {
         with_encoder(|encoder| {
-            self.0.session.send(encode::disconnect(encoder, self.0.namespace.name()));
+            self.0.outgoing().send_or_log(encode::disconnect(encoder, self.0.namespace.name()));
         });
     }
 
@@ -68,7 +69,7 @@ impl Socket {
     pub(crate) fn enter_namespace(&self) {
         with_encoder(|encoder| {
             let namespace = self.0.namespace.name();
-            self.0.session.send(match self.0.protocol() {
+            self.0.outgoing().send_or_log(match self.0.protocol() {
                 Protocol::V4 => encode::protocol4::connect(encoder, namespace),
                 Protocol::V5 => encode::connect(encoder, namespace, &self.0.id),
             });
@@ -145,6 +146,12 @@ impl Socket {
 }
 
 impl SocketInner {
+    /// Returns where the packets of the socket go.
+    #[inline]
+    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing::new(&self.session, self.namespace.parser())
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         if self.session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 }
     }
@@ -165,10 +172,14 @@ impl Acknowledge for SocketInner {
         self.namespace.name()
     }
 
+    fn prepare_encoder(&self, encoder: &mut MessageEncoder) {
+        self.outgoing().prepare(encoder);
+    }
+
     fn send_ack(&self, message: EncodedMessage<'_>) {
         let observers = self.namespace.observers();
         let bytes = if observers.is_active() { size(&message) } else { 0 };
-        self.session.send(message);
+        self.outgoing().send_or_log(message);
         observers.notify(|| Observation::AckSent { namespace: &self.namespace, socket_id: &self.id, bytes });
     }
 
@@ -197,7 +208,7 @@ impl LocalSocket for Socket {
         if !self.is_connected() {
             return None;
         }
-        let pushed = self.0.session.send_shared(event.message(), self.policy_of(policy)).ok()?;
+        let pushed = self.0.outgoing().send_shared(event, self.policy_of(policy))?;
         self.record_delivery(pushed.outcome);
         pushed.waker
     }

@@ -22,6 +22,7 @@ mod memory_budget;
 mod mounting;
 mod namespaces;
 mod observers;
+mod parsers;
 mod protocol4;
 mod reentrant_drop;
 mod server_close;

@@ -186,12 +186,17 @@ impl Client {
 
     /// Connects to `/` over an in-memory stream that buffers at most `capacity` bytes in each direction.
     pub(crate) async fn join_in_memory(io: &Server, capacity: usize) -> Self {
+        let mut client = Self::open_in_memory(io, capacity).await;
+        client.connect("").await;
+        client
+    }
+
+    /// Opens a connection like `join_in_memory`, without connecting to a namespace.
+    pub(crate) async fn open_in_memory(io: &Server, capacity: usize) -> Self {
         let (stream, server) = tokio::io::duplex(capacity);
         let service = TowerToHyperService::new(io.service());
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades());
-        let mut client = Self::over(Box::new(stream)).await;
-        client.connect("").await;
-        client
+        Self::over(Box::new(stream)).await
     }
 
     /// Opens a WebSocket to which the session `sid` may upgrade.
