@@ -4,12 +4,14 @@
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
 // --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
-// `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files)
+// `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files),
+// --parser messagepack
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. `/events`
 // has middleware and observers of events. `/api` has what the others do not use. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
 // that begin with `/open-`.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import messagePackParser from "socket.io-msgpack-parser";
 import { readArguments, serve } from "./support/reference-listener.js";
 
 const milliseconds = { type: "string" };
@@ -28,6 +30,7 @@ const { listen, values } = readArguments({
   "add-trailing-slash": { type: "string" },
   "allow-request": { type: "string" },
   "client-files": { type: "string" },
+  parser: { type: "string" },
 });
 
 const cookies = {
@@ -78,6 +81,7 @@ const io = new Server(httpServer, {
   initialPacket: values["initial-packet"],
   addTrailingSlash: values["add-trailing-slash"] !== "no",
   allowRequest: values["allow-request"] && allowRequest,
+  ...(values.parser === "messagepack" && { parser: messagePackParser }),
   perMessageDeflate: "per-message-deflate" in values && { threshold: Number(values["per-message-deflate"]) },
 });
 
