@@ -21,6 +21,7 @@ mod received;
 mod session;
 mod socketio_arguments;
 mod socketio_connections;
+mod socketio_messagepack;
 mod socketio_packet;
 mod socketio_value;
 mod tree;
@@ -35,6 +36,7 @@ pub use polling_payload_revision3::polling_payload_revision3;
 pub use session::session;
 pub use socketio_arguments::socketio_arguments;
 pub use socketio_connections::socketio_connections;
+pub use socketio_messagepack::socketio_messagepack;
 pub use socketio_packet::socketio_packet;
 pub use socketio_value::socketio_value;
 
@@ -55,6 +57,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("session", session),
     ("socketio_arguments", socketio_arguments),
     ("socketio_connections", socketio_connections),
+    ("socketio_messagepack", socketio_messagepack),
     ("socketio_packet", socketio_packet),
     ("socketio_value", socketio_value),
 ];

@@ -67,6 +67,7 @@ replay! {
     sessions_keep_their_heartbeat_and_move_once: "session"
     arguments_are_read_and_written_as_by_serde_json: "socketio_arguments"
     connections_end_once_and_so_does_every_wait: "socketio_connections"
+    messagepack_is_read_as_by_rmpv_and_written_again: "socketio_messagepack"
     socketio_packets_are_accepted_as_serde_json_would_and_survive_a_relay: "socketio_packet"
     values_are_relayed_with_every_byte_and_read_as_by_serde_json: "socketio_value"
 }
