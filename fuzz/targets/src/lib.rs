@@ -44,7 +44,7 @@ pub use socketio_value::socketio_value;
 pub type Target = fn(&[u8]);
 
 /// Every target. Its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have the same name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("client_handshake", client_handshake),
     ("client_session", client_session),
     ("compressed_endpoints", compressed_endpoints),

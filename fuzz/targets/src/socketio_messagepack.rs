@@ -86,10 +86,10 @@ fn again(message: &SharedMessage) -> Option<Packet<'static>> {
     let parser: Arc<dyn Parser> = Arc::new(MessagePackParser);
     let batch = encode_shared_with(&parser, message).expect("all data can be written");
     let mut piece = &batch.framed(Framing::LengthDelimited)[..];
-    let (_, data) = Reframer::new(Framing::WebSocket).next_packet(&mut piece).expect("there is a message");
+    let packet = Reframer::new(Framing::WebSocket).next_packet(&mut piece).expect("there is a message");
     assert!(piece.is_empty(), "a packet is one message");
     let mut decoder = Decoder::with_parser(&MessagePackParser, &DecoderLimits::default());
-    decoder.decode_binary(data.into_owned()).expect("what is written can be read")
+    decoder.decode_binary(packet.payload.into_owned()).expect("what is written can be read")
 }
 
 fn check_arguments(arguments: &Arguments<'_>, expected: &[Tree]) {
