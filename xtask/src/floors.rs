@@ -107,7 +107,9 @@ mod tests {
     #[test]
     fn the_machines_are_portable_and_the_crates_with_sockets_are_not() -> Result<()> {
         let packages = portable_packages()?;
-        for machine in ["ws-proto", "engineio-proto", "socketio-proto", "adapter", "handlers"] {
+        for machine in
+            ["ws-proto", "engineio-proto", "socketio-proto", "adapter", "handlers", "engineio-client"]
+        {
             assert!(packages.contains(&format!("tidewire-{machine}")), "{machine}");
         }
         assert!(!packages.contains(&"tidewire-net".to_owned()));

@@ -1,0 +1,17 @@
+//! Whole sessions on real sockets: against our own server, and against scripted servers that break the rules.
+
+mod choppy_relay;
+mod close;
+mod cookies;
+mod faults;
+mod heartbeat;
+mod limits;
+mod polling;
+mod proxy;
+mod real_server;
+mod scripted_server;
+mod settings;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
+mod upgrade;
