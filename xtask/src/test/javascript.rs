@@ -18,14 +18,23 @@ const REFERENCE_SHARDS: usize = 6;
 const REFERENCE_SMOKE: &[&str] =
     &["engineio-requests.test.js", "rooms.test.js", "websocket-handshake.test.js"];
 
-/// Runs the tests in Node against our programs, and our client against Node's servers.
+/// Runs the tests in Node against our programs, and our clients against Node's servers.
 pub(super) fn in_node() -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
     let engine = build_executable(&["--package", "tidewire-engineio", "--example", "conformance_engine"])?;
+    let engine_client = build_executable(&[
+        "--package",
+        "tidewire-engineio-client",
+        "--example",
+        "conformance_engine_client",
+    ])?;
     let mut tests = npm(&folder, "test");
     with_programs(&mut tests, &folder)?;
-    tests.env("TIDEWIRE_CONFORMANCE_CLIENT", client).env("TIDEWIRE_CONFORMANCE_ENGINE", engine);
+    tests
+        .env("TIDEWIRE_CONFORMANCE_CLIENT", client)
+        .env("TIDEWIRE_CONFORMANCE_ENGINE", engine)
+        .env("TIDEWIRE_CONFORMANCE_ENGINE_CLIENT", engine_client);
     against_tidewire(&mut tests)
 }
 
