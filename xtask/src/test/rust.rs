@@ -55,11 +55,13 @@ pub(super) fn unit() -> Result<Tally> {
 }
 
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 10] = [
+const WITHOUT_FEATURES: [&str; 12] = [
     "--package",
     "tidewire-net",
     "--package",
     "tidewire-ws",
+    "--package",
+    "tidewire-engineio-client",
     "--package",
     "tidewire-server",
     "--package",
