@@ -67,7 +67,7 @@ impl Socket {
         read(self.stored_data().as_deref())
     }
 
-    /// Replaces the data of the socket. At most ten binary values are allowed in it, as in an event.
+    /// Replaces the data of the socket.
     ///
     /// # Errors
     /// Returns an error if the data cannot be serialized. The stored data is then unchanged.
