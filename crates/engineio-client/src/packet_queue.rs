@@ -123,10 +123,10 @@ impl PacketQueue {
 /// Removes the first packet of `rest`, which holds whole packets.
 fn next_packet<'a>(rest: &mut &'a [u8]) -> Option<(Opcode, &'a [u8])> {
     let piece = *rest;
-    let (opcode, data) = Reframer::new(Framing::WebSocket).next_packet(rest)?;
+    let packet = Reframer::new(Framing::WebSocket).next_packet(rest)?;
     // `Framing::WebSocket` changes no data, so it is borrowed. The data ends where the rest begins.
     let end = piece.len() - rest.len();
-    Some((opcode, &piece[end - data.len()..end]))
+    Some((packet.opcode, &piece[end - packet.payload.len()..end]))
 }
 
 #[cfg(test)]
