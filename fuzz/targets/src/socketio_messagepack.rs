@@ -65,7 +65,11 @@ fn check(packet: &Packet<'static>, data: &[u8]) {
             else {
                 return;
             };
-            assert_eq!(Some(packet), again(&message.to_shared()).as_ref(), "what is read can be written");
+            let again = again(&message.to_shared());
+            // The name may be a number, and is then written as text.
+            if list[0].is_str() {
+                assert_eq!(Some(packet), again.as_ref(), "what is read can be written");
+            }
         }
         Packet::Ack { arguments, .. } => {
             let Some(Tree::Array(list)) = data else { panic!("the data is a list") };
