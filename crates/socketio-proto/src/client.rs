@@ -228,6 +228,16 @@ impl<W> Client<W> {
         self.handle_decoded(decoded)
     }
 
+    /// Iterates over the sockets, in the order in which they were created.
+    pub fn sockets(&self) -> impl Iterator<Item = &Socket<W>> {
+        self.sockets.iter()
+    }
+
+    /// Like [`sockets`](Self::sockets), but allows to change them.
+    pub fn sockets_mut(&mut self) -> impl Iterator<Item = &mut Socket<W>> {
+        self.sockets.iter_mut()
+    }
+
     /// Returns the next message for the engine. The client considers the message sent, so the driver must not call this
     /// while the engine does not accept messages.
     #[must_use]
@@ -281,7 +291,8 @@ impl<W> Client<W> {
         handled.inspect_err(|violation| self.close(violation.disconnect_reason()))
     }
 
-    fn close(&mut self, reason: DisconnectReason) {
+    /// Does the same as [`handle_close`](Self::handle_close), with a reason of the client itself.
+    pub fn close(&mut self, reason: DisconnectReason) {
         if self.is_open {
             self.is_open = false;
             self.sockets.iter_mut().for_each(|socket| socket.handle_close(reason));

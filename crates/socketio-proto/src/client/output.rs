@@ -90,6 +90,13 @@ impl AckId {
     pub fn id(self) -> u64 {
         self.id
     }
+
+    /// Returns a number that is the same for all events that the socket received on one connection to its namespace,
+    /// and differs between connections.
+    #[must_use]
+    pub fn connection(self) -> u64 {
+        self.connect_epoch
+    }
 }
 
 /// The reason why an acknowledgement did not arrive.

@@ -28,6 +28,8 @@ pub struct Socket<W> {
     limits: Limits,
     state: State,
     is_engine_open: bool,
+    /// Whether the engine accepts messages now, see [`set_writable`](Self::set_writable).
+    is_writable: bool,
     /// The server may send DISCONNECT before it receives ours. This is `true` while such a packet may still arrive.
     disconnect_may_cross: bool,
     /// The number of times the socket has connected. An event can be acknowledged only on the connection on which it
@@ -124,6 +126,7 @@ impl<W> Socket<W> {
             limits: *limits,
             state: State::Inactive,
             is_engine_open: false,
+            is_writable: true,
             disconnect_may_cross: false,
             connect_epoch: 0,
             recovery: Recovery::default(),
@@ -221,6 +224,14 @@ impl<W> Socket<W> {
         id
     }
 
+    /// Tells the socket whether the engine accepts messages now. While it does not, events are buffered although the
+    /// socket is connected, and [`poll_transmit`](Self::poll_transmit) returns only packets of the protocol. If the
+    /// connection ends, these events are still buffered, so none of them is lost. Default: `true`, again after every
+    /// [`handle_open`](Self::handle_open).
+    pub fn set_writable(&mut self, is_writable: bool) {
+        self.is_writable = is_writable;
+    }
+
     /// Emits an event that requests no acknowledgement.
     ///
     /// # Errors
@@ -298,7 +309,7 @@ impl<W> Socket<W> {
         if let Some(message) = self.control.pop_front() {
             return Some(message);
         }
-        if !self.is_connected() {
+        if !self.is_connected() || !self.is_writable {
             return None;
         }
         self.send_buffer.pop().map(|(message, _)| message)
@@ -329,6 +340,7 @@ impl<W> Socket<W> {
     /// Tells the socket that the engine is open.
     pub fn handle_open(&mut self) {
         self.is_engine_open = true;
+        self.is_writable = true;
         if matches!(self.state, State::AwaitingEngine) {
             self.start_connect();
         }
@@ -383,7 +395,7 @@ impl<W> Socket<W> {
 
     /// Whether a message can be passed to the engine without overtaking a buffered message.
     fn can_transmit(&self) -> bool {
-        self.is_connected() && self.send_buffer.is_empty()
+        self.is_connected() && self.is_writable && self.send_buffer.is_empty()
     }
 
     fn check_capacity(&self, message: &EncodedMessage<'_>) -> Result<(), EmitError> {

@@ -274,6 +274,26 @@ fn when_a_connection_breaks_sent_events_fail_and_buffered_events_survive() {
 }
 
 #[test]
+fn events_that_the_engine_does_not_accept_are_buffered_and_survive_the_connection() {
+    let (mut client, key) = connected();
+    client[key].set_writable(false);
+    assert_eq!(emit(&mut client, key, "first"), Ok(EmitAction::Buffered { dropped: 0 }));
+    let _ = ask(&mut client, key, None).unwrap();
+    assert_eq!(client[key].emit_volatile(true), EmitAction::Dropped);
+    assert_eq!(sent(&mut client), [""; 0]);
+    client.handle_close(CloseReason::TransportClose);
+    assert_eq!(outputs(&mut client), ["transport close"], "the acknowledgement is still awaited");
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"y"}"#, &["connected"]);
+    assert_eq!(sent(&mut client), ["0", r#"2["first"]"#, r#"20["0"]"#]);
+    client[key].set_writable(false);
+    assert_eq!(emit(&mut client, key, "second"), Ok(EmitAction::Buffered { dropped: 0 }));
+    client[key].set_writable(true);
+    assert_eq!(emit(&mut client, key, "third"), Ok(EmitAction::Buffered { dropped: 0 }), "none overtakes");
+    assert_eq!(sent(&mut client), [r#"2["second"]"#, r#"2["third"]"#]);
+}
+
+#[test]
 fn disconnecting_and_giving_up_fail_all_waiters() {
     let (mut client, key) = client();
     let _ = emit(&mut client, key, "kept").unwrap();
