@@ -74,6 +74,20 @@ impl<S: Side> EventTable<S> {
         }
     }
 
+    /// Removes the handler of `event`, or the fallback if `event` is `None`. Returns it; drop it without holding a lock,
+    /// as for [`insert`](Self::insert).
+    pub fn remove(&mut self, event: Option<&str>) -> Option<EventHandler<S>> {
+        match event {
+            Some(event) => self.handlers.remove(event),
+            None => self.fallback.take(),
+        }
+    }
+
+    /// Removes all handlers and the fallback. Drop them without holding a lock.
+    pub fn take_all(&mut self) -> Vec<EventHandler<S>> {
+        self.handlers.drain().map(|(_, handler)| handler).chain(self.fallback.take()).collect()
+    }
+
     /// Sets how many handlers of one socket may run at the same time. Default 1; 0 means 1.
     pub fn set_concurrency_limit(&mut self, handlers: usize) {
         self.concurrency_limit = handlers;
