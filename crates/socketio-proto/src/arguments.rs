@@ -27,12 +27,21 @@ pub struct Arguments<'a> {
     len: usize,
     /// Whether the last argument was cut off. The payload then ends with a comma instead of the closing bracket.
     is_truncated: bool,
+    /// Whether the last argument may be the offset of the event, see [`Event::with_offset`](crate::Event::with_offset).
+    has_offset: bool,
     attachments: Vec<Bytes>,
 }
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new(payload: impl Into<Cow<'a, str>>, start: usize, len: usize) -> Self {
-        Self { payload: payload.into(), start, len, is_truncated: false, attachments: Vec::new() }
+        Self {
+            payload: payload.into(),
+            start,
+            len,
+            is_truncated: false,
+            has_offset: false,
+            attachments: Vec::new(),
+        }
     }
 
     /// Returns the number of arguments.
@@ -136,6 +145,7 @@ impl<'a> Arguments<'a> {
             start: self.start,
             len: self.len,
             is_truncated: self.is_truncated,
+            has_offset: self.has_offset,
             attachments: self.attachments,
         }
     }
@@ -155,6 +165,10 @@ impl<'a> Arguments<'a> {
         &mut self.attachments
     }
 
+    pub(crate) fn set_has_offset(&mut self) {
+        self.has_offset = true;
+    }
+
     fn elements(&self, pad: bool) -> Elements<'_> {
         Elements {
             rest: &self.payload[self.start..],
@@ -162,6 +176,7 @@ impl<'a> Arguments<'a> {
             attachments: &self.attachments,
             index: 0,
             pad,
+            has_offset: self.has_offset && pad,
             missing: false,
         }
     }
@@ -241,6 +256,8 @@ struct Elements<'j> {
     index: usize,
     /// Whether the list continues after the last argument with any number of missing arguments.
     pad: bool,
+    /// Whether the last argument may be the offset of the event.
+    has_offset: bool,
     missing: bool,
 }
 
@@ -288,7 +305,8 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         seed: S,
     ) -> Result<Option<S::Value>, serde_json::Error> {
         let value = if self.left > 0 {
-            let (value, end) = if let Some(text) = UnescapedString::parse_prefix(self.rest) {
+            let (value, end) = if let Some(mut text) = UnescapedString::parse_prefix(self.rest) {
+                text.is_offset = self.has_offset && self.left == 1;
                 (seed.deserialize(text)?, text.json.len())
             } else {
                 self.read(seed)?
@@ -345,6 +363,8 @@ impl<'de> Deserializer<'de> for &mut Elements<'de> {
 struct UnescapedString<'de> {
     /// The JSON text, with its quotes.
     json: &'de str,
+    /// Whether the text may be the offset of the event. Then an `Option` is `None`.
+    is_offset: bool,
 }
 
 impl<'de> UnescapedString<'de> {
@@ -352,7 +372,7 @@ impl<'de> UnescapedString<'de> {
         let text = json.strip_prefix('"')?.as_bytes();
         // The text is valid JSON, so nothing else ends a string without escapes.
         let end = memchr::memchr2(b'"', b'\\', text)?;
-        (text[end] == b'"').then(|| Self { json: &json[..end + 2] })
+        (text[end] == b'"').then(|| Self { json: &json[..end + 2], is_offset: false })
     }
 
     fn as_json(self) -> serde_json::Deserializer<serde_json::de::StrRead<'de>> {
@@ -369,7 +389,7 @@ impl<'de> Deserializer<'de> for UnescapedString<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
-        visitor.visit_some(self)
+        if self.is_offset { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

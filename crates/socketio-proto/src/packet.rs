@@ -314,6 +314,16 @@ impl<'a> Event<'a> {
         self.arguments.size() + unescaped
     }
 
+    /// Marks the last argument as a possible offset for recovery. If it is a string,
+    /// [`Arguments::deserialize`] then reads it into a parameter that is required, but not into an `Option`, which is
+    /// `None`. So an optional parameter does not get the offset that a server has appended, and no argument is lost if
+    /// the server has appended none. The other methods of [`Arguments`] still return it.
+    #[must_use]
+    pub fn with_offset(mut self) -> Self {
+        self.arguments.set_has_offset();
+        self
+    }
+
     /// Converts the event so that it owns its data. The name and the arguments share one allocation.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {

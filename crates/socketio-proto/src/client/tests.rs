@@ -610,3 +610,32 @@ fn every_reason_has_the_text_of_the_javascript_client() {
         assert_eq!(DisconnectReason::from(reason).as_str(), reason.as_str());
     }
 }
+
+#[test]
+fn an_optional_argument_does_not_get_the_offset_and_a_required_one_is_not_lost() {
+    type Optional = (u32, Option<String>);
+    for (text, optional, required) in [
+        // Node sends the second form for a volatile event.
+        (r#"2["x",1,"text","o1"]"#, (1, Some("text")), Some("text")),
+        (r#"2["x",1,"text"]"#, (1, None), Some("text")),
+        (r#"2["x",1]"#, (1, None), None),
+    ] {
+        let Ok(Some(Packet::Event { event, .. })) = Decoder::new(&Default::default()).decode_text(text)
+        else {
+            panic!("{text} is an event");
+        };
+        let event = event.with_offset().into_owned();
+        let (number, string): Optional = event.arguments().deserialize().unwrap();
+        assert_eq!((number, string.as_deref()), optional, "{text}");
+        let required_found = event.arguments().deserialize::<(u32, String)>().map(|(_, text)| text);
+        assert_eq!(required_found.ok().as_deref(), required, "{text}");
+        let all: Vec<Value> = event.arguments().deserialize_all().unwrap();
+        assert_eq!(all.len(), event.arguments().len(), "{text}");
+    }
+    let Ok(Some(Packet::Event { event, .. })) =
+        Decoder::new(&Default::default()).decode_text(r#"2["x","o"]"#)
+    else {
+        panic!("an event");
+    };
+    assert_eq!(event.with_offset().arguments().deserialize::<Option<String>>(), Ok(None));
+}
