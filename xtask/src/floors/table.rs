@@ -120,7 +120,7 @@ pub(super) const BANS: &[Ban] = &[
 ];
 
 /// Crates above floor 2 that must compile for browsers, like floors 0 to 2.
-pub(super) const ALSO_PORTABLE: &[&str] = &["handlers", "engineio-client"];
+pub(super) const ALSO_PORTABLE: &[&str] = &["handlers", "engineio-client", "client"];
 
 const DATABASE_DRIVERS: &[&str] = &[
     "async-nats",

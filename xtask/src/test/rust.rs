@@ -55,7 +55,7 @@ pub(super) fn unit() -> Result<Tally> {
 }
 
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 12] = [
+const WITHOUT_FEATURES: [&str; 14] = [
     "--package",
     "tidewire-net",
     "--package",
@@ -64,6 +64,8 @@ const WITHOUT_FEATURES: [&str; 12] = [
     "tidewire-engineio-client",
     "--package",
     "tidewire-server",
+    "--package",
+    "tidewire-client",
     "--package",
     "tidewire",
     "--no-default-features",
