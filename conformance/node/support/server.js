@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { within } from "./wait.js";
 
 // Kills the programs that a failed test left running.
@@ -14,6 +15,9 @@ export const startApplication = (options) => start("TIDEWIRE_BINARY", options);
 
 /** The program that `reference-server.js` specifies. */
 export const startConformanceServer = (options) => start("TIDEWIRE_CONFORMANCE_SERVER", options);
+
+/** `reference-server.js` itself, on Node's packages. */
+export const startNodeServer = (options) => start(fileURLToPath(new URL("../reference-server.js", import.meta.url)), options);
 
 /** The program that `reference-engine.js` specifies. */
 export const startEngineServer = (options) => start("TIDEWIRE_CONFORMANCE_ENGINE", options);
@@ -39,14 +43,17 @@ export async function runApplication(args, environment = {}) {
   return { status, errors: child.errors() };
 }
 
-/** Starts the program named by the environment variable `variable`. The caller reads its standard output. */
-export function launch(variable, args, environment = {}) {
-  const program = process.env[variable];
+/**
+ * Starts the program named by the environment variable `variable`, or the program with this path. The caller reads its
+ * standard output.
+ */
+export function launch(variable, args, environment = {}, input = "ignore") {
+  const program = variable.includes("/") ? variable : process.env[variable];
   assert.ok(program, `${variable} names no program: run the suite by \`cargo xtask test --stage node\` or \`npm run reference\``);
   const [command, first] = program.endsWith(".js") ? [process.execPath, [program]] : [program, []];
   const { TIDEWIRE_LISTEN: _, ...inherited } = process.env;
   const child = spawn(command, [...first, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input, "pipe", "pipe"],
     env: { ...inherited, ...environment },
   });
   running.add(child);

@@ -29,12 +29,15 @@ pub(super) fn in_node() -> Result<Tally> {
         "--example",
         "conformance_engine_client",
     ])?;
+    let socketio_client =
+        build_executable(&["--package", "tidewire-client", "--example", "conformance_socketio_client"])?;
     let mut tests = npm(&folder, "test");
     with_programs(&mut tests, &folder)?;
     tests
         .env("TIDEWIRE_CONFORMANCE_CLIENT", client)
         .env("TIDEWIRE_CONFORMANCE_ENGINE", engine)
-        .env("TIDEWIRE_CONFORMANCE_ENGINE_CLIENT", engine_client);
+        .env("TIDEWIRE_CONFORMANCE_ENGINE_CLIENT", engine_client)
+        .env("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", socketio_client);
     against_tidewire(&mut tests)
 }
 
