@@ -10,6 +10,7 @@ use std::{env, fs};
 /// The values that the fragments of a document use without defining them, as parameters of a function.
 const PARAMETERS: [(&str, &str); 7] = [
     ("README", ""),
+    ("client", "socket: Socket"),
     ("deployment", ""),
     ("engineio", "mut members: Vec<Sender>, news: &str, server: Server, mut socket: Socket"),
     ("from-node", "io: Server, namespace: Namespace, socket: Socket"),

@@ -1,5 +1,5 @@
-//! Tidewire is a real-time stack for Rust: Socket.IO and Engine.IO servers for the official JavaScript clients, and plain
-//! WebSocket clients and servers.
+//! Tidewire is a real-time stack for Rust: Socket.IO and Engine.IO servers for the official JavaScript clients, a Socket.IO
+//! client, and plain WebSocket clients and servers.
 //!
 //! ```no_run
 //! # #[cfg(feature = "server")]
@@ -21,10 +21,11 @@
 //! | module | contents |
 //! |---|---|
 //! | [`server`] | a Socket.IO server |
+//! | [`client`] | a Socket.IO client |
 //! | [`engineio`] | Engine.IO without Socket.IO: a server of messages over long-polling and WebSocket |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
 //!
-//! The root exports [`Server`] and the types that handlers use on both sides (server and client). Types of one side
+//! The root exports [`Server`], [`Client`] and the types that handlers use on both sides (server and client). Types of one side
 //! (its `Socket`, `Auth`, `ConnectError`) are in the module of that side. This crate only re-exports other crates, for
 //! instance `tidewire-server` and `tidewire-ws`. You can also use those directly.
 //!
@@ -33,6 +34,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `server` | yes | [`server`] |
+//! | `client` | yes | [`client`] |
 //! | `engineio` | yes | [`engineio`] |
 //! | `ws` | yes | [`ws`] |
 //! | `tls` | yes | `wss` and `https`, with rustls and its `ring` crypto provider |
@@ -40,6 +42,17 @@
 
 #[cfg(feature = "server")]
 pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, Server, State, Value};
+
+#[cfg(feature = "client")]
+pub use self::client::Client;
+#[cfg(all(feature = "client", not(feature = "server")))]
+pub use self::client::{Ack, Data, EventName, HandlerError, RawArguments, Reply, State, Value};
+
+/// A Socket.IO client.
+#[cfg(feature = "client")]
+pub mod client {
+    pub use client::*;
+}
 
 /// A Socket.IO server.
 #[cfg(feature = "server")]

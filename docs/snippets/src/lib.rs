@@ -12,6 +12,7 @@ macro_rules! document {
     };
 }
 
+document!(client, "client.md");
 document!(deployment, "deployment.md");
 document!(engineio, "engineio.md");
 document!(from_node, "from-node.md");
