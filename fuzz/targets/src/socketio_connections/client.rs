@@ -105,6 +105,8 @@ impl Run {
 
     /// Exactly those fail whose time is over, if that is noticed in time or for the second time.
     fn wake(&mut self) {
+        // Those that have failed for another reason have no deadline any more.
+        self.poll();
         let mut expected = Vec::new();
         for (waiter, deadline) in &mut self.waiting {
             let Some(deadline) = deadline.as_mut().filter(|deadline| deadline.at <= self.now) else {
