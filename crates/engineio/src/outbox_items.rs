@@ -15,7 +15,7 @@ impl OutboxItem<Framing> for EncodedItem<'_> {
         self.0.framed_len(framing)
     }
 
-    fn push(self, framing: Framing, queue: &mut WriteQueue) {
+    fn push(self, framing: Framing, queue: &mut WriteQueue, _is_long: bool) {
         self.0.write(framing, |part| queue.push(WireBytes::Slice(part)));
     }
 
@@ -44,15 +44,10 @@ impl OutboxItem<Framing> for SharedItem<'_> {
         self.message.framed(framing).len()
     }
 
-    fn push(self, framing: Framing, queue: &mut WriteQueue) {
-        queue.push(WireBytes::Shared(self.message.framed(framing)));
-    }
-
-    fn push_to_long_queue(self, framing: Framing, queue: &mut WriteQueue) {
-        if self.len(framing) <= WriteQueue::ALWAYS_COPIED {
-            return self.push(framing, queue);
-        }
-        queue.push(WireBytes::Shared(self.counted(framing)));
+    fn push(self, framing: Framing, queue: &mut WriteQueue, is_long: bool) {
+        let is_counted = is_long && self.len(framing) > WriteQueue::ALWAYS_COPIED;
+        let bytes = if is_counted { self.counted(framing) } else { self.message.framed(framing) };
+        queue.push(WireBytes::Shared(bytes));
     }
 
     fn into_frame(self, framing: Framing) -> Frame {
@@ -68,7 +63,7 @@ impl OutboxItem<Framing> for BatchItem<'_> {
         self.0.framed_len(framing)
     }
 
-    fn push(self, framing: Framing, queue: &mut WriteQueue) {
+    fn push(self, framing: Framing, queue: &mut WriteQueue, _is_long: bool) {
         self.0.write(framing, |part| queue.push(WireBytes::Slice(part)));
     }
 
@@ -97,15 +92,10 @@ impl OutboxItem<Framing> for SharedBatchItem<'_> {
         self.messages.framed(framing).len()
     }
 
-    fn push(self, framing: Framing, queue: &mut WriteQueue) {
-        queue.push(WireBytes::Shared(self.messages.framed(framing)));
-    }
-
-    fn push_to_long_queue(self, framing: Framing, queue: &mut WriteQueue) {
-        if self.len(framing) <= WriteQueue::ALWAYS_COPIED {
-            return self.push(framing, queue);
-        }
-        queue.push(WireBytes::Shared(self.counted(framing)));
+    fn push(self, framing: Framing, queue: &mut WriteQueue, is_long: bool) {
+        let is_counted = is_long && self.len(framing) > WriteQueue::ALWAYS_COPIED;
+        let bytes = if is_counted { self.counted(framing) } else { self.messages.framed(framing) };
+        queue.push(WireBytes::Shared(bytes));
     }
 
     fn into_frame(self, framing: Framing) -> Frame {
@@ -121,7 +111,7 @@ impl OutboxItem<Framing> for PacketItem<'_> {
         framing.packet_len(&self.0)
     }
 
-    fn push(self, framing: Framing, queue: &mut WriteQueue) {
+    fn push(self, framing: Framing, queue: &mut WriteQueue, _is_long: bool) {
         queue.push_with(|out| framing.write_packet(&self.0, out));
     }
 

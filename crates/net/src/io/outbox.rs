@@ -44,17 +44,9 @@ pub trait OutboxItem<F> {
     /// Returns the number of bytes that [`push`](Self::push) will add.
     fn len(&self, framing: F) -> usize;
 
-    /// Adds the message to the queue in the form of the transport.
-    fn push(self, framing: F, queue: &mut WriteQueue);
-
-    /// Adds the message to a queue that is so long that its connection counts in a [`MemoryBudget`](crate::MemoryBudget).
-    /// Default: [`push`](Self::push).
-    fn push_to_long_queue(self, framing: F, queue: &mut WriteQueue)
-    where
-        Self: Sized,
-    {
-        self.push(framing, queue);
-    }
+    /// Adds the message to the queue in the form of the transport. `is_long` says that the queue is so long that its
+    /// connection counts in a [`MemoryBudget`](crate::MemoryBudget).
+    fn push(self, framing: F, queue: &mut WriteQueue, is_long: bool);
 
     /// Returns the message in the form of the transport, to keep it beside the queue.
     fn into_frame(self, framing: F) -> Frame;
@@ -68,7 +60,7 @@ impl OutboxItem<()> for WireBytes<'_> {
         }
     }
 
-    fn push(self, (): (), queue: &mut WriteQueue) {
+    fn push(self, (): (), queue: &mut WriteQueue, _is_long: bool) {
         queue.push(self);
     }
 
@@ -180,11 +172,7 @@ impl<F: Copy> State<F> {
         if queued > 0 && !self.allows(total, limit) {
             return Err(PushError::Full);
         }
-        if total > REGISTRATION_THRESHOLD {
-            message.push_to_long_queue(framing, &mut self.queue);
-        } else {
-            message.push(framing, &mut self.queue);
-        }
+        message.push(framing, &mut self.queue, total > REGISTRATION_THRESHOLD);
         Ok(self.waker_after_growth(queued, total))
     }
 
