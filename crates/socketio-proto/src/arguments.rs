@@ -130,6 +130,24 @@ impl<'a> Arguments<'a> {
         is_plain.then_some((self.start + before.len(), text))
     }
 
+    /// Removes all arguments but the first. The attachments stay as they are.
+    #[must_use]
+    pub fn into_first(mut self) -> Self {
+        if self.len <= 1 {
+            return self;
+        }
+        let mut json = serde_json::Deserializer::from_str(&self.payload[self.start..]);
+        if IgnoredAny::deserialize(&mut json).is_ok() {
+            let end = self.start + json.into_iter::<IgnoredAny>().byte_offset();
+            let payload = self.payload.to_mut();
+            payload.truncate(end);
+            payload.push(',');
+            self.len = 1;
+            self.is_truncated = true;
+        }
+        self
+    }
+
     /// Returns the attachments of the packet, in the order in which they arrived.
     #[must_use]
     pub fn attachments(&self) -> &[Bytes] {
@@ -636,6 +654,29 @@ mod tests {
         }
         let twice = arguments(r#"[[1],"a","b"]"#).without_last_string().without_last_string();
         assert_eq!((twice.json_elements(), twice.len(), twice.last_string()), ("[1]", 1, None));
+    }
+
+    #[test]
+    fn the_first_argument_is_cut_off_at_its_end() {
+        for (payload, first) in [
+            ("[]", ""),
+            ("[1]", "1"),
+            ("[1,2]", "1"),
+            (r#"[ {"a":[1,"],"]} , "b", 3 ]"#, r#"{"a":[1,"],"]}"#),
+            (r#"["a,\"b",2]"#, r#""a,\"b""#),
+        ] {
+            let list = arguments(payload);
+            let len = list.len().min(1);
+            for list in [list.clone().into_first(), list.into_owned().into_first()] {
+                assert_eq!((list.json_elements(), list.len()), (first, len), "{payload}");
+                assert_eq!(list.deserialize_all::<Vec<Value>>().unwrap().len(), len, "{payload}");
+                assert_eq!(
+                    list.deserialize::<(Option<Value>, Option<Value>)>().unwrap().1,
+                    None,
+                    "{payload}"
+                );
+            }
+        }
     }
 
     #[test]

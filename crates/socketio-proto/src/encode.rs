@@ -11,6 +11,7 @@
 
 pub mod protocol4;
 
+use bytes::Bytes;
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use serde::Serialize;
 
@@ -71,6 +72,22 @@ pub fn event<'e, T: Serialize + ?Sized>(
         }
     }
     Ok(finish(encoder, PacketType::Event, PacketType::BinaryEvent))
+}
+
+/// Encodes an event whose name and arguments are JSON already. The placeholders in `json` are numbered in the order of
+/// the attachments.
+pub(crate) fn raw_event<'e>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    ack: Option<u64>,
+    json: &str,
+    attachments: &[Bytes],
+) -> EncodedMessage<'e> {
+    begin(encoder, namespace, ack);
+    let (text, encoded) = encoder.text_and_attachments();
+    text.extend_from_slice(json.as_bytes());
+    attachments.iter().for_each(|attachment| encoded.push(attachment));
+    finish(encoder, PacketType::Event, PacketType::BinaryEvent)
 }
 
 /// Encodes the acknowledgement of an event. `id` is the id that the event was sent with.
@@ -247,7 +264,6 @@ fn write_arguments<T: Serialize + ?Sized>(
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
-    use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::*;

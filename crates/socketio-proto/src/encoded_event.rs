@@ -60,6 +60,15 @@ impl EncodedEvent {
         &self.0
     }
 
+    /// Returns the same event with an acknowledgement id. `namespace` is the namespace that the event was encoded for.
+    /// This copies the event once for all receivers. A server calls it for an event of another server: each server has
+    /// ids of its own.
+    #[must_use]
+    pub fn with_ack(&self, encoder: &mut MessageEncoder, namespace: &str, ack: u64) -> Self {
+        let message = encode::raw_event(encoder, namespace, Some(ack), self.json(), self.attachments());
+        Self(message.with_compression(self.0.allows_compression()).to_shared())
+    }
+
     /// Returns the same event with an additional last argument, the `offset` of the event in a log. To recover the
     /// events it has missed, a client sends the last offset that it has received. This copies the text once for all
     /// receivers.
@@ -99,6 +108,20 @@ mod tests {
             assert_eq!(event.json(), json);
             assert_eq!(event.message().text(), format!("{before}{json}"));
             assert_eq!(event.attachments(), [&image]);
+        }
+    }
+
+    #[test]
+    fn with_ack_changes_the_acknowledgement_id_and_nothing_else() {
+        let mut encoder = MessageEncoder::new();
+        let image = Bytes::from_static(&[1, 2]);
+        for (namespace, before) in [("/", "51-9"), ("/a", "51-/a,9")] {
+            let event = encode::event(&mut encoder, namespace, Some(1), "x", &(7, &image)).unwrap();
+            let event = EncodedEvent::from(event.with_compression(false));
+            let other = event.with_ack(&mut encoder, namespace, 9);
+            assert!(!other.message().allows_compression());
+            assert_eq!(other.message().text(), format!("{before}{}", event.json()));
+            assert_eq!((other.json(), other.attachments()), (event.json(), event.attachments()));
         }
     }
 
