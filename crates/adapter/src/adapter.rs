@@ -1,111 +1,188 @@
 //! The interface between a server and an adapter.
 
-use std::any::Any;
-use std::sync::Arc;
-use std::task::Waker;
+use std::sync::{Arc, Weak};
 
 use socketio_proto::{EncodedEvent, SocketId};
+use ws_proto::Time;
 
-use crate::limits::{JoinError, Limits};
-use crate::options::{BroadcastOptions, DeliveryPolicy};
-use crate::room::Room;
-use crate::room_change::RoomObserver;
+use crate::host::Host;
+use crate::in_memory::InMemoryAdapter;
+use crate::limits::JoinError;
+use crate::local_socket::LocalSocket;
+use crate::options::BroadcastOptions;
+use crate::ready::Ready;
+use crate::recovery::Recovery;
+use crate::request::Request;
 
-/// A socket of this process, as an adapter sees it.
+/// Creates the adapter of each namespace.
 ///
-/// The supertrait [`Any`] lets the server downcast a `dyn LocalSocket` from the adapter to its own socket type.
-pub trait LocalSocket: Any + Send + Sync {
-    /// Returns the id of the socket. It never changes.
-    fn id(&self) -> &SocketId;
-
-    /// Queues an event for the socket.
+/// Implemented by closures of the form `|namespace: &str, host: Weak<dyn Host>| -> Arc<dyn Adapter>`.
+pub trait AdapterFactory: Send + Sync {
+    /// Creates the adapter of the namespace with this name. `host` is the namespace. It does not exist yet, so the
+    /// adapter keeps it and upgrades it later.
     ///
-    /// If the connection must be woken, this returns its waker and does not call it, because the adapter holds its
-    /// locks. For the same reason, this method must not block and must not call the adapter.
-    ///
-    /// `policy` is for a connection that is behind.
-    fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker>;
+    /// The server may drop the adapter without using it, if another thread creates the same namespace at the same time.
+    /// Therefore, an adapter must have no effect outside this process before [`Adapter::start`].
+    fn create(&self, namespace: &str, host: Weak<dyn Host>) -> Arc<dyn Adapter>;
+}
 
-    /// Disconnects the socket. With `close_connection`, also closes its connection, which disconnects every other
-    /// socket of the connection. The adapter holds no lock during this call.
-    fn disconnect(&self, close_connection: bool);
-
-    /// Returns the limits on what the adapter stores for this socket. The adapter holds its locks during this call.
-    /// Default: [`Limits::default`].
-    fn limits(&self) -> Limits {
-        Limits::default()
-    }
-
-    /// Is called when [`Adapter::add_sockets`] or another process puts the socket into a room that its limits do not
-    /// allow. The adapter holds no lock during this call. Default: does nothing.
-    fn on_join_error(&self, error: JoinError) {
-        let _ = error;
+impl<F> AdapterFactory for F
+where
+    F: Fn(&str, Weak<dyn Host>) -> Arc<dyn Adapter> + Send + Sync,
+{
+    fn create(&self, namespace: &str, host: Weak<dyn Host>) -> Arc<dyn Adapter> {
+        self(namespace, host)
     }
 }
 
-/// The sockets of one namespace and their rooms.
+/// The sockets of one namespace in all servers of a cluster.
 ///
-/// Every method takes effect on this process before it returns. An adapter that connects several processes also informs
-/// the other processes and does not wait for them. If [`BroadcastOptions::local`] is set, it does not inform them.
+/// An adapter keeps the sockets of its own process in an [`InMemoryAdapter`], which [`local`](Self::local) returns. By
+/// default, every method does its work there, which is right for a single process. An adapter of a cluster overrides
+/// the methods that concern the other servers. [`ClusterAdapter`](crate::cluster::ClusterAdapter) does that for any
+/// message bus.
+///
+/// No method waits. Unless it says otherwise, a method takes effect on this process before it returns, and the other
+/// servers are informed after that. If [`BroadcastOptions::local`] is set, they are not informed.
+///
+/// This adapter counts the broadcasts of its process:
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use std::sync::{Arc, Weak};
+///
+/// use tidewire_adapter::{Adapter, BroadcastOptions, EncodedEvent, Host, InMemoryAdapter};
+///
+/// #[derive(Default)]
+/// struct Counting {
+///     local: InMemoryAdapter,
+///     broadcasts: AtomicUsize,
+/// }
+///
+/// impl Adapter for Counting {
+///     fn local(&self) -> &InMemoryAdapter {
+///         &self.local
+///     }
+///
+///     fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> Option<usize> {
+///         self.broadcasts.fetch_add(1, Ordering::Relaxed);
+///         Some(self.local.broadcast(event, options))
+///     }
+/// }
+///
+/// // For the `adapter` method of a server's builder:
+/// let factory = |_namespace: &str, _host: Weak<dyn Host>| -> Arc<dyn Adapter> { Arc::new(Counting::default()) };
+/// # let _ = factory;
+/// ```
 pub trait Adapter: Send + Sync {
-    /// Adds a socket of this process. The socket is in the room of its own id and in no other room. If there is already
-    /// a socket with this id, that socket is removed from the adapter first, with all its rooms.
-    fn insert(&self, member: Arc<dyn LocalSocket>);
+    /// Returns the sockets of this process.
+    fn local(&self) -> &InMemoryAdapter;
 
-    /// Puts a socket into rooms. A room is created when its first member joins. Does nothing if the adapter has no
-    /// socket with this id.
+    /// Is called once, when the namespace has been created and clients may connect to it soon. An adapter of a cluster
+    /// joins the cluster now. The caller may be outside an async runtime. Default: does nothing.
+    fn start(&self, now: Time) {
+        let _ = now;
+    }
+
+    /// Returns a future that is ready when clients may connect to the namespace. Each client that requests the
+    /// namespace waits for one. Default: ready at once.
+    ///
+    /// An adapter that cannot reach its message bus must not let clients wait for ever: it limits this time and lets
+    /// them in.
+    fn ready(&self) -> Ready {
+        Ready::now()
+    }
+
+    /// Is called when the namespace is removed or the server is closed, perhaps more than once. An adapter of a cluster
+    /// leaves the cluster. The future is ready when it has done so. Default: does nothing.
+    fn close(&self) -> Ready {
+        Ready::now()
+    }
+
+    /// Adds a socket of this process. See [`InMemoryAdapter::insert`].
+    fn insert(&self, socket: Arc<dyn LocalSocket>) {
+        self.local().insert(socket);
+    }
+
+    /// Puts a socket of this process into rooms. See [`InMemoryAdapter::add_all`]. The future is ready when broadcasts
+    /// of all servers to these rooms reach the socket.
     ///
     /// # Errors
-    /// Returns an error for the first room that the socket's [`limits`](LocalSocket::limits) do not allow. The socket
-    /// has then joined the rooms before it in `rooms`, and none after it.
-    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError>;
+    /// Returns an error for the first room that the limits of the socket do not allow. The socket has then joined the
+    /// rooms before it in `rooms`, and none after it.
+    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<Ready, JoinError> {
+        self.local().add_all(id, rooms).map(|()| Ready::now())
+    }
 
-    /// Takes a socket out of a room. The room is removed with its last member. A socket cannot leave the room of its
-    /// own id.
-    fn del(&self, id: &SocketId, room: &str);
+    /// Takes a socket of this process out of a room. See [`InMemoryAdapter::del`].
+    fn del(&self, id: &SocketId, room: &str) {
+        self.local().del(id, room);
+    }
 
-    /// Removes a socket and takes it out of all its rooms.
-    fn del_all(&self, id: &SocketId);
+    /// Removes a socket of this process and takes it out of all its rooms.
+    fn del_all(&self, id: &SocketId) {
+        self.local().del_all(id);
+    }
 
     /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns the number of
     /// receivers in this process.
-    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize;
-
-    /// Returns the socket of this process with this id.
-    fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>>;
-
-    /// Returns the sockets of this process that the options select, in no particular order.
-    fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>>;
-
-    /// Returns the ids of the sockets of this process that the options select, in no particular order.
-    fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId>;
-
-    /// Returns the rooms of a socket, starting with the room of its own id. The list is empty if the adapter has no
-    /// socket with this id.
-    fn socket_rooms(&self, id: &SocketId) -> Vec<Room>;
-
-    /// Puts the sockets that the options select into rooms. If the limits of a socket do not allow a room, the socket
-    /// is told through [`on_join_error`](LocalSocket::on_join_error). It has then joined the rooms before that room in
-    /// `rooms`, and none after it.
-    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]);
-
-    /// Takes the sockets that the options select out of rooms.
-    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]);
-
-    /// Disconnects the sockets that the options select. See [`LocalSocket::disconnect`].
-    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool);
-
-    /// Sets the function that is called with each later change of the rooms of this process. The server calls this at
-    /// most once, before the first socket, and only if the program has an observer. A second call has no effect. The
-    /// adapter holds no lock while it calls the function. Default: does nothing, so the observers of the
-    /// program learn nothing about rooms.
     ///
-    /// The changes that one thread causes are reported in their order. Those of two threads may be reported in another
-    /// order.
-    fn observe_rooms(&self, observer: RoomObserver) {
-        drop(observer);
+    /// An adapter whose message bus orders the events of all servers delivers the event later, when the bus returns it.
+    /// It returns `None`.
+    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> Option<usize> {
+        Some(self.local().broadcast(event, options))
     }
 
-    /// Returns the number of processes that share the namespace, including this one.
-    fn server_count(&self) -> usize;
+    /// Delivers an event to the sockets that the options select, and passes their acknowledgements to
+    /// [`Request::replies`], as [`Reply::Ack`](crate::Reply::Ack). A client or a server that does not reply is reported
+    /// as [`Reply::Missing`](crate::Reply::Missing), as soon as that is certain.
+    ///
+    /// `event` was encoded with the acknowledgement id `ack_id`. Other servers encode it again with an id of their own.
+    fn broadcast_with_ack(
+        &self,
+        event: &EncodedEvent,
+        ack_id: u64,
+        options: &BroadcastOptions,
+        request: Request,
+    ) {
+        self.local().broadcast_with_ack(event, ack_id, options, &request);
+    }
+
+    /// Puts the sockets that the options select into rooms. See [`InMemoryAdapter::add_sockets`].
+    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        self.local().add_sockets(options, rooms);
+    }
+
+    /// Takes the sockets that the options select out of rooms.
+    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        self.local().del_sockets(options, rooms);
+    }
+
+    /// Disconnects the sockets that the options select. See [`LocalSocket::disconnect`].
+    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
+        self.local().disconnect_sockets(options, close_connection);
+    }
+
+    /// Asks the *other* servers for the sockets that the options select. Each one replies with
+    /// [`Reply::Sockets`](crate::Reply::Sockets). Default: there is no other server.
+    fn fetch_sockets(&self, options: &BroadcastOptions, request: Request) {
+        let _ = (options, request);
+    }
+
+    /// Sends an event to the *other* servers, which call [`Host::on_server_side_emit`]. With a `request`, each one
+    /// replies with [`Reply::Server`](crate::Reply::Server). Default: there is no other server.
+    fn server_side_emit(&self, event: &EncodedEvent, request: Option<Request>) {
+        let _ = (event, request);
+    }
+
+    /// Returns the number of servers that share the namespace, including this one, as far as the adapter knows it now.
+    /// `None` if it does not know. Default: 1.
+    fn server_count(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    /// Returns the part of the adapter that keeps the sessions of disconnected clients, if it has one. Default: `None`.
+    fn recovery(&self) -> Option<&dyn Recovery> {
+        None
+    }
 }

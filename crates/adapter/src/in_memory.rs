@@ -7,29 +7,37 @@ use std::task::Waker;
 use smallvec::SmallVec;
 use socketio_proto::{EncodedEvent, SocketId};
 
-use crate::adapter::{Adapter, LocalSocket};
+use crate::adapter::Adapter;
 use crate::index::RoomIndex;
 use crate::limits::JoinError;
+use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
+use crate::remote_socket::RemoteSocketState;
+use crate::request::{AckWaiter, Request};
 use crate::room::Room;
 use crate::room_change::RoomObserver;
 
-/// An [`Adapter`] whose sockets are all in this process.
+/// An [`Adapter`] whose sockets are all in this process. An adapter of a cluster uses it for the sockets of its own
+/// process.
 ///
 /// A broadcast holds a read lock: broadcasts run concurrently, and joining or leaving a room waits for them. Under the
 /// lock, a broadcast costs one push per receiver. Sockets are woken, disconnected and dropped after the lock is
 /// released.
 ///
 /// ```
-/// # use std::{sync::Arc, task::Waker};
+/// # use std::{sync::Arc, task::Waker, time::Duration};
 /// # use engineio_proto::MessageEncoder;
 /// # use socketio_proto::EncodedEvent;
-/// # use tidewire_adapter::{Adapter, BroadcastOptions, DeliveryPolicy, InMemoryAdapter, LocalSocket, SocketId};
+/// # use tidewire_adapter::{
+/// #     AckWaiter, BroadcastOptions, DeliveryPolicy, InMemoryAdapter, LocalSocket, RemoteSocketState, Room, SocketId,
+/// # };
 /// # struct Socket(SocketId);
 /// # impl LocalSocket for Socket {
 /// #     fn id(&self) -> &SocketId { &self.0 }
 /// #     fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> { None }
+/// #     fn deliver_with_ack(&self, _: &EncodedEvent, _: u64, _: Duration, _: AckWaiter) {}
 /// #     fn disconnect(&self, _: bool) {}
+/// #     fn state(&self, _: Vec<Room>) -> RemoteSocketState { unimplemented!() }
 /// # }
 /// # let (ann, bob) = (SocketId::from_random([1; 15]), SocketId::from_random([2; 15]));
 /// let adapter = InMemoryAdapter::new();
@@ -38,9 +46,12 @@ use crate::room_change::RoomObserver;
 /// adapter.add_all(&ann, &["news", "sport"])?;
 /// adapter.add_all(&bob, &["news"])?;
 ///
+/// let readers = BroadcastOptions::new().to("news").to("sport");
+/// assert_eq!(adapter.sockets(&readers).len(), 2);
+/// assert_eq!(adapter.sockets(&readers.clone().except(&ann)), [bob]);
+///
 /// let event = EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, "headline", "…")?;
-/// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").to("sport")), 2);
-/// assert_eq!(adapter.broadcast(&event, &BroadcastOptions::new().to("news").except(ann)), 1);
+/// adapter.broadcast(&event, &readers);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct InMemoryAdapter {
@@ -53,6 +64,172 @@ impl InMemoryAdapter {
     #[must_use]
     pub fn new() -> Self {
         Self { index: RwLock::new(RoomIndex::new()), room_observer: OnceLock::new() }
+    }
+
+    /// Adds a socket. The socket is in the room of its own id and in no other room. If there is already a socket with
+    /// this id, that socket is removed first, with all its rooms.
+    pub fn insert(&self, socket: Arc<dyn LocalSocket>) {
+        let former = self.update(|index| {
+            let former = index.remove(socket.id());
+            index.insert(socket);
+            former
+        });
+        // Dropping the last reference may run code of the program, so the lock must be released first.
+        drop(former);
+    }
+
+    /// Puts a socket into rooms. A room is created when its first member joins. Does nothing if there is no socket with
+    /// this id.
+    ///
+    /// # Errors
+    /// Returns an error for the first room that the socket's [`limits`](LocalSocket::limits) do not allow. The socket
+    /// has then joined the rooms before it in `rooms`, and none after it.
+    pub fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
+        self.update(|index| {
+            let Some(slot) = index.slot(id) else { return Ok(()) };
+            rooms.iter().try_for_each(|room| index.join(slot, room))
+        })
+    }
+
+    /// Takes a socket out of a room. The room is removed with its last member. A socket cannot leave the room of its
+    /// own id.
+    pub fn del(&self, id: &SocketId, room: &str) {
+        self.update(|index| {
+            if let Some(slot) = index.slot(id) {
+                index.leave(slot, room);
+            }
+        });
+    }
+
+    /// Removes a socket and takes it out of all its rooms.
+    pub fn del_all(&self, id: &SocketId) {
+        let former = self.update(|index| index.remove(id));
+        drop(former);
+    }
+
+    /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns their number.
+    pub fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
+        let mut wakers = SmallVec::<[Waker; 16]>::new();
+        let mut receivers = 0;
+        self.read().for_each_selected(options, |_, member| {
+            receivers += 1;
+            wakers.extend(member.deliver(event, &options.policy));
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        receivers
+    }
+
+    /// Delivers an event that requests an acknowledgement to the sockets that the options select.
+    pub fn broadcast_with_ack(
+        &self,
+        event: &EncodedEvent,
+        ack_id: u64,
+        options: &BroadcastOptions,
+        request: &Request,
+    ) {
+        for socket in self.local_sockets(options) {
+            let waiter = AckWaiter::new(socket.id().clone(), request.replies.clone());
+            socket.deliver_with_ack(event, ack_id, request.timeout, waiter);
+        }
+    }
+
+    /// Returns the socket with this id.
+    #[must_use]
+    pub fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
+        let index = self.read();
+        index.socket(index.slot(id)?).cloned()
+    }
+
+    /// Returns the sockets that the options select, in no particular order.
+    #[must_use]
+    pub fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
+        let mut members = Vec::new();
+        self.read().for_each_selected(options, |_, member| members.push(Arc::clone(member)));
+        members
+    }
+
+    /// Returns the ids of the sockets that the options select, in no particular order.
+    #[must_use]
+    pub fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
+        let mut sockets = Vec::new();
+        self.read().for_each_selected(options, |_, member| sockets.push(member.id().clone()));
+        sockets
+    }
+
+    /// Returns what other servers may know about the sockets that the options select, in no particular order.
+    #[must_use]
+    pub fn socket_states(&self, options: &BroadcastOptions) -> Vec<RemoteSocketState> {
+        let mut members = Vec::new();
+        {
+            let index = self.read();
+            index.for_each_selected(options, |slot, socket| {
+                members.push((Arc::clone(socket), index.rooms_of(slot)));
+            });
+        }
+        members.into_iter().map(|(socket, rooms)| socket.state(rooms)).collect()
+    }
+
+    /// Returns the rooms of a socket, starting with the room of its own id. The list is empty if there is no socket with
+    /// this id.
+    #[must_use]
+    pub fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
+        let index = self.read();
+        index.slot(id).map(|slot| index.rooms_of(slot)).unwrap_or_default()
+    }
+
+    /// Returns all rooms with the number of their members, in no particular order. The rooms of the sockets' own ids are
+    /// not in the list, unless another socket has joined them.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<(Room, usize)> {
+        self.read().rooms()
+    }
+
+    /// Puts the sockets that the options select into rooms. If the limits of a socket do not allow a room, the socket
+    /// is told through [`on_join_error`](LocalSocket::on_join_error). It has then joined the rooms before that room in
+    /// `rooms`, and none after it.
+    pub fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        let mut refused = Vec::new();
+        self.update(|index| {
+            for slot in selected(index, options) {
+                if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
+                    && let Some(member) = index.socket(slot)
+                {
+                    refused.push((Arc::clone(member), error));
+                }
+            }
+        });
+        for (member, error) in refused {
+            member.on_join_error(error);
+        }
+    }
+
+    /// Takes the sockets that the options select out of rooms.
+    pub fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
+        self.update(|index| {
+            for slot in selected(index, options) {
+                rooms.iter().for_each(|room| index.leave(slot, room));
+            }
+        });
+    }
+
+    /// Disconnects the sockets that the options select. See [`LocalSocket::disconnect`].
+    pub fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
+        // A socket removes itself from the adapter when it is disconnected.
+        for member in self.local_sockets(options) {
+            member.disconnect(close_connection);
+        }
+    }
+
+    /// Sets the function that is called with each later change of the rooms. The server calls this at most once, before
+    /// the first socket, and only if the program has an observer. A second call has no effect. No lock is held while the
+    /// function is called.
+    ///
+    /// The changes that one thread causes are reported in their order. Those of two threads may be reported in another
+    /// order.
+    pub fn observe_rooms(&self, observer: RoomObserver) {
+        if self.room_observer.set(observer).is_ok() {
+            self.write().record_changes();
+        }
     }
 
     // A panic cannot leave the index inconsistent, so a poisoned lock is safe to use. While the write lock is held, the
@@ -87,108 +264,8 @@ impl Default for InMemoryAdapter {
 }
 
 impl Adapter for InMemoryAdapter {
-    fn insert(&self, member: Arc<dyn LocalSocket>) {
-        let former = self.update(|index| {
-            let former = index.remove(member.id());
-            index.insert(member);
-            former
-        });
-        // Dropping the last reference may run code of the program, so the lock must be released first.
-        drop(former);
-    }
-
-    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
-        self.update(|index| {
-            let Some(slot) = index.slot(id) else { return Ok(()) };
-            rooms.iter().try_for_each(|room| index.join(slot, room))
-        })
-    }
-
-    fn del(&self, id: &SocketId, room: &str) {
-        self.update(|index| {
-            if let Some(slot) = index.slot(id) {
-                index.leave(slot, room);
-            }
-        });
-    }
-
-    fn del_all(&self, id: &SocketId) {
-        let former = self.update(|index| index.remove(id));
-        drop(former);
-    }
-
-    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
-        let mut wakers = SmallVec::<[Waker; 16]>::new();
-        let mut receivers = 0;
-        self.read().for_each_selected(options, |_, member| {
-            receivers += 1;
-            wakers.extend(member.deliver(event, &options.policy));
-        });
-        wakers.into_iter().for_each(Waker::wake);
-        receivers
-    }
-
-    fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
-        let index = self.read();
-        index.socket(index.slot(id)?).cloned()
-    }
-
-    fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
-        let mut members = Vec::new();
-        self.read().for_each_selected(options, |_, member| members.push(Arc::clone(member)));
-        members
-    }
-
-    fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
-        let mut sockets = Vec::new();
-        self.read().for_each_selected(options, |_, member| sockets.push(member.id().clone()));
-        sockets
-    }
-
-    fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
-        let index = self.read();
-        index.slot(id).map(|slot| index.rooms_of(slot)).unwrap_or_default()
-    }
-
-    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        let mut refused = Vec::new();
-        self.update(|index| {
-            for slot in selected(index, options) {
-                if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
-                    && let Some(member) = index.socket(slot)
-                {
-                    refused.push((Arc::clone(member), error));
-                }
-            }
-        });
-        for (member, error) in refused {
-            member.on_join_error(error);
-        }
-    }
-
-    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        self.update(|index| {
-            for slot in selected(index, options) {
-                rooms.iter().for_each(|room| index.leave(slot, room));
-            }
-        });
-    }
-
-    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
-        // A socket removes itself from the adapter when it is disconnected.
-        for member in self.local_sockets(options) {
-            member.disconnect(close_connection);
-        }
-    }
-
-    fn observe_rooms(&self, observer: RoomObserver) {
-        if self.room_observer.set(observer).is_ok() {
-            self.write().record_changes();
-        }
-    }
-
-    fn server_count(&self) -> usize {
-        1
+    fn local(&self) -> &InMemoryAdapter {
+        self
     }
 }
 

@@ -13,8 +13,8 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use socketio_proto::SocketId;
 
-use crate::adapter::LocalSocket;
 use crate::limits::JoinError;
+use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
 use crate::room_change::RoomChange;
@@ -174,6 +174,11 @@ impl RoomIndex {
         std::iter::once(Room::from(member.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
     }
 
+    /// Returns all stored rooms with the number of their members.
+    pub(crate) fn rooms(&self) -> Vec<(Room, usize)> {
+        self.rooms.iter().map(|(_, room)| (room.name.clone(), room.members.len())).collect()
+    }
+
     /// Visits every selected socket once, in no particular order.
     pub(crate) fn for_each_selected(
         &self,
@@ -298,11 +303,14 @@ struct ResolvedRooms {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+    use std::time::Duration;
 
     use socketio_proto::EncodedEvent;
 
     use super::*;
     use crate::options::DeliveryPolicy;
+    use crate::remote_socket::RemoteSocketState;
+    use crate::request::AckWaiter;
 
     struct Idle(SocketId);
 
@@ -313,7 +321,11 @@ mod tests {
         fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> {
             None
         }
+        fn deliver_with_ack(&self, _: &EncodedEvent, _: u64, _: Duration, _: AckWaiter) {}
         fn disconnect(&self, _: bool) {}
+        fn state(&self, _: Vec<Room>) -> RemoteSocketState {
+            panic!("no test asks for it")
+        }
     }
 
     fn id(number: usize) -> SocketId {

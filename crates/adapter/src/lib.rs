@@ -1,13 +1,14 @@
-//! The Socket.IO adapter interface and the in-memory adapter. An adapter stores rooms and selects the receivers of a
-//! broadcast.
+//! The Socket.IO adapter interface, the in-memory adapter, and the adapter of a cluster without its message bus. An
+//! adapter stores rooms and selects the receivers of a broadcast.
 //!
 //! An [`Adapter`] stores the sockets of one namespace ([`LocalSocket`]s) and the [`Room`]s they are in, and delivers
 //! events to the sockets that a [`BroadcastOptions`] selects. [`InMemoryAdapter`] is the adapter of a single process.
-//! An adapter for several processes uses it for the sockets of its own process.
+//! [`ClusterAdapter`](cluster::ClusterAdapter) is the adapter of several processes. It leaves the message bus between
+//! them to a [`Bus`](cluster::Bus).
 //!
-//! This crate does not encode packets (a broadcast takes an [`EncodedEvent`], which is encoded once for all receivers),
-//! does not buffer messages, and does no I/O. An adapter never waits: delivery pushes to a queue, and the connections
-//! are woken after all locks are released.
+//! This crate does not encode packets for connections (a broadcast takes an [`EncodedEvent`], which is encoded once for
+//! all receivers), does not buffer messages, and does no I/O. An adapter never waits: delivery pushes to a queue, and
+//! the connections are woken after all locks are released.
 //!
 //! An adapter delivers events by these rules:
 //!
@@ -21,21 +22,39 @@
 //! - While one thread removes a socket, a concurrent broadcast may or may not reach that socket. After
 //!   [`del_all`](Adapter::del_all) has returned, the socket receives no broadcast that begins later, and joining a room
 //!   does nothing.
+//!
+//! The feature `testing` adds a cluster in one process, and tests that every adapter must pass.
 
 mod adapter;
+pub mod cluster;
+mod host;
 mod in_memory;
 mod index;
 mod limits;
+mod local_socket;
 mod options;
+mod ready;
+mod recovery;
+mod remote_socket;
+mod request;
 mod room;
 mod room_change;
 mod slab;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use adapter::{Adapter, LocalSocket};
+pub use adapter::{Adapter, AdapterFactory};
 pub use engineio_proto::{MessageEncoder, SharedMessage};
+pub use host::{Host, LinkChange, ServerSideResponder};
 pub use in_memory::InMemoryAdapter;
 pub use limits::{JoinError, Limits};
+pub use local_socket::LocalSocket;
 pub use options::{BroadcastOptions, DeliveryPolicy};
+pub use ready::Ready;
+pub use recovery::{ClaimError, Recovery, Session};
+pub use remote_socket::RemoteSocketState;
+pub use request::{AckWaiter, Missing, MissingReason, Replies, Reply, Request};
 pub use room::Room;
 pub use room_change::{RoomChange, RoomObserver};
-pub use socketio_proto::{EncodeError, EncodedEvent, SocketId};
+pub use socketio_proto::{Arguments, EncodeError, EncodedEvent, SocketId};
+pub use ws_proto::Time;

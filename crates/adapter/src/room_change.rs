@@ -34,5 +34,5 @@ pub enum RoomChange {
 }
 
 /// A function that is called with each change of the rooms of an adapter, see
-/// [`Adapter::observe_rooms`](crate::Adapter::observe_rooms).
+/// [`InMemoryAdapter::observe_rooms`](crate::InMemoryAdapter::observe_rooms).
 pub type RoomObserver = Box<dyn Fn(&RoomChange) + Send + Sync>;

@@ -1,11 +1,9 @@
 //! Tests of the delivery rules, one by one.
 
-mod support;
-
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 
-use support::{Happening, Probe, event, id};
+use tidewire_adapter::testing::{Happening, Probe, event, id};
 use tidewire_adapter::{
     Adapter, BroadcastOptions, DeliveryPolicy, InMemoryAdapter, JoinError, Limits, LocalSocket, Room,
     RoomChange,
@@ -144,13 +142,13 @@ fn a_socket_that_is_woken_or_disconnected_may_call_the_adapter() {
     adapter.broadcast(&event("x"), &options);
     let received = Happening::Received { text: "x".into(), policy: options.policy.clone() };
     assert_eq!(probes[0].take_log(), [received, Happening::Woken]);
-    assert!(adapter.local_socket(&id(1)).is_none());
+    assert!(adapter.local().local_socket(&id(1)).is_none());
 
     adapter.insert(Arc::clone(&probes[1]) as Arc<dyn LocalSocket>);
     adapter.disconnect_sockets(&BroadcastOptions::new(), true);
     assert_eq!(probes[1].take_log(), [Happening::Disconnected { close_connection: true }]);
-    assert!(adapter.local_socket(&id(2)).is_none());
-    assert_eq!(adapter.server_count(), 1);
+    assert!(adapter.local().local_socket(&id(2)).is_none());
+    assert_eq!(adapter.server_count(), Some(1));
 }
 
 #[test]
@@ -232,4 +230,17 @@ fn the_room_of_an_id_is_created_and_deleted_once_even_if_others_are_in_it() {
     adapter.add_all(&id(1), &[&id(3)]).unwrap();
     adapter.del(&id(1), &id(3));
     assert_eq!(changes(), ["join 31", "leave 31"]);
+}
+
+#[test]
+fn the_rooms_are_listed_with_the_number_of_their_members() {
+    let (adapter, _) = three();
+    let mut rooms = adapter.rooms();
+    rooms.sort();
+    assert_eq!(rooms, [("a".into(), 1), ("b".into(), 2)], "without the rooms of their own ids");
+    adapter.del_all(&id(1));
+    adapter.add_all(&id(2), &[&id(3)]).unwrap();
+    let mut rooms = adapter.rooms();
+    rooms.sort();
+    assert_eq!(rooms, [(Room::from(id(3)), 1), ("b".into(), 1)]);
 }

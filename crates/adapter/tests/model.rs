@@ -1,15 +1,12 @@
 //! Compares the adapter with a simple model: for every socket, the set of its room names.
 
-#[expect(dead_code, reason = "several test files share this module")]
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Probe, event, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, SocketId};
+use tidewire_adapter::testing::{Probe, event, id};
+use tidewire_adapter::{BroadcastOptions, InMemoryAdapter, LocalSocket, SocketId};
 
 const SOCKETS: u8 = 7;
 

@@ -1,14 +1,11 @@
 //! Many threads at once: each event is delivered once and in order, and never to a socket that was removed.
 
-#[expect(dead_code, reason = "several test files share this module")]
-mod support;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use support::{Probe, event, id};
-use tidewire_adapter::{Adapter, BroadcastOptions, InMemoryAdapter, LocalSocket, Room};
+use tidewire_adapter::testing::{Probe, event, id};
+use tidewire_adapter::{BroadcastOptions, InMemoryAdapter, LocalSocket, Room};
 
 #[test]
 fn events_of_each_thread_arrive_in_order_while_others_join_and_leave() {

@@ -71,7 +71,9 @@ pub mod parser {
     pub use socketio_proto::{DecodeError, MessagePackError};
 }
 
-pub use ::adapter::{Adapter, InMemoryAdapter, JoinError, Room, SocketId};
+pub use ::adapter::{
+    Adapter, AdapterFactory, InMemoryAdapter, JoinError, Missing, MissingReason, Room, SocketId,
+};
 pub use client_files::{ClientFiles, ClientFilesError};
 pub use connection::Handshake;
 pub use engineio::{

@@ -63,6 +63,11 @@ pub struct Limits {
     /// The default timeout of [`Socket::emit_with_ack`](crate::Socket::emit_with_ack).
     /// [`Socket::timeout`](crate::Socket::timeout) sets another one. Default 10 s.
     pub ack_timeout: Duration,
+    /// The maximum number of acknowledgements that one socket owes. At the limit, a broadcast with an acknowledgement is
+    /// not sent to the socket, and the socket counts as one that did not acknowledge. Protects against clients that never
+    /// acknowledge, if the program broadcasts often: each pending acknowledgement is kept until its timeout. Default
+    /// 1,024.
+    pub max_pending_broadcast_acks: usize,
 }
 
 impl Default for Limits {
@@ -86,6 +91,7 @@ impl Default for Limits {
             max_pending_namespace_checks: 10_000,
             on_disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
+            max_pending_broadcast_acks: 1_024,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! A namespace: its handlers and its sockets.
 
 mod broadcast;
+mod host;
 mod parent;
 mod request;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
-use adapter::{Adapter, RoomChange, SocketId};
+use adapter::{Adapter, AdapterFactory, Host, RoomChange, SocketId};
 use handlers::{
     EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
@@ -54,7 +55,7 @@ struct Inner {
 }
 
 impl Namespace {
-    pub(crate) fn new(name: &str, shared: Arc<ServerShared>, adapter: Arc<dyn Adapter>) -> Self {
+    pub(crate) fn new(name: &str, shared: Arc<ServerShared>, adapter: &dyn AdapterFactory) -> Self {
         Self::with_handlers(name, shared, adapter, Arc::default(), None)
     }
 
@@ -62,7 +63,7 @@ impl Namespace {
     pub(crate) fn new_child(
         name: &str,
         shared: Arc<ServerShared>,
-        adapter: Arc<dyn Adapter>,
+        adapter: &dyn AdapterFactory,
         parent: &Parent,
         child: Child,
     ) -> Self {
@@ -72,15 +73,15 @@ impl Namespace {
     fn with_handlers(
         name: &str,
         shared: Arc<ServerShared>,
-        adapter: Arc<dyn Adapter>,
+        adapter: &dyn AdapterFactory,
         handlers: Arc<NamespaceHandlers>,
         child: Option<Child>,
     ) -> Self {
         let has_outgoing_observers = AtomicBool::new(!handlers.outgoing_observers.is_empty());
-        Self(Arc::new(Inner {
+        Self(Arc::new_cyclic(|this: &Weak<Inner>| Inner {
             name: name.into(),
             shared,
-            adapter,
+            adapter: adapter.create(name, Weak::clone(this) as Weak<dyn Host>),
             handlers: Mutex::new(handlers),
             next_ack_id: AtomicU64::new(0),
             child,
@@ -306,7 +307,7 @@ impl Namespace {
     /// Returns the socket with this id, if it is connected to this server.
     #[must_use]
     pub fn socket(&self, id: &SocketId) -> Option<Socket> {
-        let member = self.0.adapter.local_socket(id)?;
+        let member = self.0.adapter.local().local_socket(id)?;
         Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone())
     }
 
@@ -322,7 +323,10 @@ impl Namespace {
 
     /// Makes the namespace ready for clients, after `prepare` has finished.
     pub(crate) fn set_ready(&self, prepare: impl FnOnce()) {
-        self.0.ready.call_once(prepare);
+        self.0.ready.call_once(|| {
+            self.start_adapter();
+            prepare();
+        });
     }
 
     /// Waits until another thread has made the namespace ready.
@@ -343,7 +347,7 @@ impl Namespace {
         }
         // The adapter belongs to the namespace, so the function must not hold the namespace.
         let (observers, name) = (self.observers().clone(), self.0.name.clone());
-        self.adapter().observe_rooms(Box::new(move |change| {
+        self.adapter().local().observe_rooms(Box::new(move |change| {
             let namespace = &*name;
             observers.notify(|| match change {
                 RoomChange::Created { room } => Observation::RoomCreated { namespace, room },

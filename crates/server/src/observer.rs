@@ -308,8 +308,7 @@ pub enum Observation<'a> {
     },
     /// A room has its first member: `create-room` of Node's adapters.
     ///
-    /// Rooms are reported by [`InMemoryAdapter`](crate::InMemoryAdapter), and by each other
-    /// [`Adapter`](crate::Adapter) that implements `observe_rooms`. As in Node, the room of each socket's own id is
+    /// In a cluster, each server reports the rooms of its own sockets. As in Node, the room of each socket's own id is
     /// reported as well.
     #[non_exhaustive]
     RoomCreated {

@@ -114,6 +114,12 @@ fn with_batch<R>(
     sent
 }
 
+/// Converts an event of another server. If that fails, this is logged, and the event must not be sent.
+pub(crate) fn convert(parser: Option<&Arc<dyn Parser>>, event: &EncodedEvent) -> bool {
+    let Some(parser) = parser else { return true };
+    encode_shared_with(parser, event.message()).inspect_err(log_not_encoded).is_ok()
+}
+
 fn log_not_encoded(error: &EncodeError) {
     static NOT_ENCODED: LogRateLimit = LogRateLimit::new();
     NOT_ENCODED.try_log(|suppressed| {

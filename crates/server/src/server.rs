@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use adapter::{Adapter, SocketId};
+use adapter::SocketId;
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
 use net::ListenerSettings;
@@ -43,8 +43,6 @@ pub struct SocketIoApplication {
     listener: ListenerSettings,
     keep_extensions: Box<[KeepExtension]>,
 }
-
-type AdapterFactory = Box<dyn Fn(&str) -> Arc<dyn Adapter> + Send + Sync>;
 
 impl Server {
     /// Returns a builder for a server with custom settings.

@@ -7,15 +7,18 @@ mod emit;
 mod event_stream;
 mod events;
 mod lifecycle;
+mod remote_state;
 
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::future::{Future, IntoFuture, Ready, ready};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adapter::{JoinError, LocalSocket as _, Room, SocketId};
+use adapter::{JoinError, LocalSocket as _, Ready, Room, SocketId};
 use engineio::Session;
 use handlers::{EventHandler, EventMiddleware, Handler, IntoReply};
 use serde::Serialize;
@@ -90,26 +93,52 @@ struct ExtensionLists {
 }
 
 /// The result of [`Socket::join`]. The socket has already joined the room when `join` returns. Awaiting this value
-/// returns the result and never waits.
+/// returns the result. In a cluster, it also waits until broadcasts of the other servers to the room reach the socket.
+/// It never waits for the client. Cancel safe.
 ///
 /// If the room was rejected, awaiting returns the error. If the value is dropped without being awaited, the server's
 /// [`on_error`](crate::Builder::on_error) hook is called with the error.
 #[derive(Debug)]
-pub struct JoinFuture(Option<(Socket, JoinError)>);
+pub struct JoinFuture(Joined);
 
-impl IntoFuture for JoinFuture {
+#[derive(Debug)]
+enum Joined {
+    Joined(Ready),
+    Rejected(Socket, JoinError),
+}
+
+impl JoinFuture {
+    fn ready() -> Self {
+        Self(Joined::Joined(Ready::now()))
+    }
+
+    fn new(socket: &Socket, joined: Result<Ready, JoinError>) -> Self {
+        Self(match joined {
+            Ok(ready) => Joined::Joined(ready),
+            Err(error) => Joined::Rejected(socket.clone(), error),
+        })
+    }
+}
+
+impl Future for JoinFuture {
     type Output = Result<(), JoinError>;
-    type IntoFuture = Ready<Self::Output>;
 
-    fn into_future(mut self) -> Self::IntoFuture {
-        ready(self.0.take().map_or(Ok(()), |(_, error)| Err(error)))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Joined::Joined(ready) => Pin::new(ready).poll(cx).map(Ok),
+            Joined::Rejected(_, error) => {
+                let error = *error;
+                self.0 = Joined::Joined(Ready::now());
+                Poll::Ready(Err(error))
+            }
+        }
     }
 }
 
 impl Drop for JoinFuture {
     fn drop(&mut self) {
-        if let Some((socket, error)) = self.0.take() {
-            socket.on_join_error(error);
+        if let Joined::Rejected(socket, error) = &self.0 {
+            socket.on_join_error(*error);
         }
     }
 }
@@ -337,10 +366,10 @@ impl Socket {
     /// server's [`on_error`](crate::Builder::on_error) hook.
     pub fn join(&self, rooms: impl Rooms) -> JoinFuture {
         if self.is_disconnected() {
-            return JoinFuture(None);
+            return JoinFuture::ready();
         }
         let joined = rooms.with_names(|names| self.0.namespace.adapter().add_all(&self.0.id, names));
-        JoinFuture(joined.err().map(|error| (self.clone(), error)))
+        JoinFuture::new(self, joined)
     }
 
     /// Leaves a room, or a list of rooms, immediately. Has no effect if the socket is disconnected.
@@ -362,7 +391,7 @@ impl Socket {
         if self.0.has_left_rooms.load(Ordering::Acquire) {
             return Vec::new();
         }
-        self.0.namespace.adapter().socket_rooms(&self.0.id)
+        self.0.namespace.adapter().local().socket_rooms(&self.0.id)
     }
 
     /// Selects the sockets in a room, or in one of several rooms, except this one. See [`Broadcast::to`].

@@ -1,22 +1,19 @@
 //! A custom adapter that uses only what this crate exports.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tidewire::server::Server;
-use tidewire::server::adapter::{
-    Adapter, BroadcastOptions, EncodedEvent, InMemoryAdapter, JoinError, LocalSocket, Room, SocketId,
-};
+use tidewire::server::adapter::{Adapter, BroadcastOptions, EncodedEvent, Host, InMemoryAdapter};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 /// The JSON and the attachments of each broadcast.
 type Broadcasts = Arc<Mutex<Vec<(String, Vec<Bytes>)>>>;
 
-/// Records each broadcast, at the point where an adapter for several processes would send it to the others. Forwards
-/// everything to the in-memory adapter.
+/// Records each broadcast, at the point where an adapter for several processes would send it to the others.
 #[derive(Default)]
 struct Recording {
     local: InMemoryAdapter,
@@ -24,58 +21,14 @@ struct Recording {
 }
 
 impl Adapter for Recording {
-    fn insert(&self, member: Arc<dyn LocalSocket>) {
-        self.local.insert(member);
+    fn local(&self) -> &InMemoryAdapter {
+        &self.local
     }
 
-    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
-        self.local.add_all(id, rooms)
-    }
-
-    fn del(&self, id: &SocketId, room: &str) {
-        self.local.del(id, room);
-    }
-
-    fn del_all(&self, id: &SocketId) {
-        self.local.del_all(id);
-    }
-
-    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
+    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> Option<usize> {
         let broadcast = (event.json().to_owned(), event.attachments().to_vec());
         self.broadcasts.lock().expect("no panic").push(broadcast);
-        self.local.broadcast(event, options)
-    }
-
-    fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
-        self.local.local_socket(id)
-    }
-
-    fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
-        self.local.local_sockets(options)
-    }
-
-    fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
-        self.local.sockets(options)
-    }
-
-    fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
-        self.local.socket_rooms(id)
-    }
-
-    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        self.local.add_sockets(options, rooms);
-    }
-
-    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        self.local.del_sockets(options, rooms);
-    }
-
-    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
-        self.local.disconnect_sockets(options, close_connection);
-    }
-
-    fn server_count(&self) -> usize {
-        self.local.server_count()
+        Some(self.local.broadcast(event, options))
     }
 }
 
@@ -87,7 +40,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 async fn a_broadcast_passes_through_the_adapter_of_the_program_with_its_json_and_attachments() {
     let broadcasts = Broadcasts::default();
     let recorded = Arc::clone(&broadcasts);
-    let adapter = move |_: &str| -> Arc<dyn Adapter> {
+    let adapter = move |_: &str, _: Weak<dyn Host>| -> Arc<dyn Adapter> {
         Arc::new(Recording { local: InMemoryAdapter::new(), broadcasts: Arc::clone(&recorded) })
     };
     let io = Server::builder().adapter(adapter).build();

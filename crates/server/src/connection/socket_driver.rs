@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use adapter::Ready;
 use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, start_handler, with_encoder};
 use serde_json::Value;
 use socketio_proto::server::{DisconnectReason, Protocol};
@@ -36,6 +37,8 @@ pub(crate) struct SocketDriver {
 enum HandlerStage {
     /// The parents of namespaces are asked whether the client may create this one. If the client leaves, the check ends.
     Checking(CheckFuture),
+    /// The adapter of the namespace is not ready for clients yet.
+    Starting(Ready),
     /// The middlewares before index `next` have been called. The last of them may still run.
     Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
     /// The `on_connection` handler runs.
@@ -46,6 +49,16 @@ enum HandlerStage {
     Disconnecting(TokioTask<Result<(), HandlerError>>),
     /// All handlers have finished.
     Disconnected,
+}
+
+impl HandlerStage {
+    const CALL_MIDDLEWARE: Self = Self::Middleware { next: 0, running: None };
+
+    /// Returns the first stage of a socket whose namespace exists.
+    fn first(socket: &Socket) -> Self {
+        let ready = socket.namespace().adapter().ready();
+        if ready.is_now() { Self::CALL_MIDDLEWARE } else { Self::Starting(ready) }
+    }
 }
 
 /// The result of [`SocketDriver::advance`].
@@ -72,7 +85,7 @@ impl SocketDriver {
     /// Creates the driver of a socket whose client requests to connect to a namespace. [`advance`](Self::advance) calls
     /// the middlewares and handlers.
     pub(crate) fn new(socket: Socket, member: Option<ChildMember>) -> Self {
-        let stage = HandlerStage::Middleware { next: 0, running: None };
+        let stage = HandlerStage::first(&socket);
         socket.notify(|| Observation::SocketConnecting { socket: &socket });
         Self { socket, member, stage, events: EventQueue::new() }
     }
@@ -110,6 +123,7 @@ impl SocketDriver {
     pub(crate) fn is_busy(&self) -> bool {
         match self.stage {
             HandlerStage::Checking(_)
+            | HandlerStage::Starting(_)
             | HandlerStage::Middleware { .. }
             | HandlerStage::Connecting(_)
             | HandlerStage::Disconnecting(_) => true,
@@ -157,17 +171,26 @@ impl SocketDriver {
                     };
                     self.handle_checked(checked, server);
                 }
-                HandlerStage::Middleware { running: Some(task), next } => {
-                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Pending };
-                    self.stage = HandlerStage::Middleware { next: *next, running: None };
-                    self.handle_middleware_result(result, server);
-                }
-                HandlerStage::Middleware { .. } if is_disconnected => {
+                HandlerStage::Starting(_) | HandlerStage::Middleware { running: None, .. }
+                    if is_disconnected =>
+                {
                     self.stage = HandlerStage::Disconnected;
                     let socket = &self.socket;
                     if let Some(reason) = socket.disconnect_reason() {
                         socket.notify(|| Observation::SocketAbandoned { socket, reason });
                     }
+                }
+                HandlerStage::Starting(ready) => {
+                    // The adapter is the program's code: if it panics, the namespace works on this server.
+                    match catch_unwind(AssertUnwindSafe(|| Pin::new(ready).poll(cx))) {
+                        Ok(Poll::Pending) => return Progress::Pending,
+                        Ok(Poll::Ready(())) | Err(_) => self.stage = HandlerStage::CALL_MIDDLEWARE,
+                    }
+                }
+                HandlerStage::Middleware { running: Some(task), next } => {
+                    let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Pending };
+                    self.stage = HandlerStage::Middleware { next: *next, running: None };
+                    self.handle_middleware_result(result, server);
                 }
                 HandlerStage::Middleware { next, .. } => {
                     let next = *next;
@@ -223,7 +246,7 @@ impl SocketDriver {
             Ok(Ok((namespace, member))) => {
                 self.socket = self.socket.in_namespace(namespace);
                 self.member = member;
-                self.stage = HandlerStage::Middleware { next: 0, running: None };
+                self.stage = HandlerStage::first(&self.socket);
                 let socket = &self.socket;
                 socket.notify(|| Observation::SocketConnecting { socket });
             }

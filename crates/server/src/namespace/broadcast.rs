@@ -100,35 +100,37 @@ impl Broadcast {
         }
     }
 
-    /// Sends an event and returns the number of sockets of this server to which it was sent.
+    /// Sends an event, or returns an error if it cannot be encoded.
     ///
     /// # Errors
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
-    pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
+    pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
         let name = event.as_ref();
         let event = encode_event(&self.namespace, name, &arguments, self.compress)?;
         if self.selects_nobody() {
-            return Ok(0);
+            return Ok(());
         }
         if !self.namespace.has_outgoing_observers() {
-            return Ok(self.deliver(name, &event));
+            self.deliver(name, &event);
+            return Ok(());
         }
         // The observers are the program's code, so they must not run while the adapter holds its lock.
         let receivers = self.sockets();
-        let count = self.deliver(name, &event);
+        self.deliver(name, &event);
         observe_broadcast(&receivers, &event);
-        Ok(count)
+        Ok(())
     }
 
     /// Passes an event to the adapter, and then tells the observers of the server how many sockets received it.
-    fn deliver(&self, name: &str, event: &EncodedEvent) -> usize {
+    fn deliver(&self, name: &str, event: &EncodedEvent) {
         if !self.namespace.observers().is_active() {
-            return self.namespace.adapter().broadcast(event, &self.options);
+            self.namespace.adapter().broadcast(event, &self.options);
+            return;
         }
         let _ = BroadcastOutcomes::take();
-        let selected = self.namespace.adapter().broadcast(event, &self.options);
+        // An adapter that delivers the event later does not know the number yet.
+        let selected = self.namespace.adapter().broadcast(event, &self.options).unwrap_or(0);
         self.notify(name, event, selected, BroadcastOutcomes::take());
-        selected
     }
 
     #[cold]
@@ -155,13 +157,13 @@ impl Broadcast {
         }
     }
 
-    /// Returns the ids of the selected sockets.
+    /// Returns the ids of the selected sockets that are connected to this server.
     #[must_use]
     pub fn socket_ids(&self) -> Vec<SocketId> {
         if self.selects_nobody() {
             return Vec::new();
         }
-        self.namespace.adapter().sockets(&self.options)
+        self.namespace.adapter().local().sockets(&self.options)
     }
 
     /// Returns the selected sockets that are connected to this server.
@@ -170,30 +172,31 @@ impl Broadcast {
         if self.selects_nobody() {
             return Vec::new();
         }
-        let members = self.namespace.adapter().local_sockets(&self.options);
+        let members = self.namespace.adapter().local().local_sockets(&self.options);
         members
             .into_iter()
             .filter_map(|member| Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone()))
             .collect()
     }
 
-    /// Makes all selected sockets join a room, or a list of rooms. If the [`Limits`](crate::Limits) do not allow a socket
-    /// to join, the server's [`on_error`](crate::Builder::on_error) hook is called for it.
+    /// Makes all selected sockets join a room, or a list of rooms, on all servers of the cluster. If the
+    /// [`Limits`](crate::Limits) do not allow a socket to join, the [`on_error`](crate::Builder::on_error) hook of its
+    /// server is called for it.
     pub fn sockets_join(&self, rooms: impl Rooms) {
         if !self.selects_nobody() {
             rooms.with_names(|names| self.namespace.adapter().add_sockets(&self.options, names));
         }
     }
 
-    /// Makes all selected sockets leave a room, or a list of rooms.
+    /// Makes all selected sockets leave a room, or a list of rooms, on all servers of the cluster.
     pub fn sockets_leave(&self, rooms: impl Rooms) {
         if !self.selects_nobody() {
             rooms.with_names(|names| self.namespace.adapter().del_sockets(&self.options, names));
         }
     }
 
-    /// Disconnects all selected sockets from the namespace. If `close_connections` is true, also closes their
-    /// connections.
+    /// Disconnects all selected sockets from the namespace, on all servers of the cluster. If `close_connections` is
+    /// true, also closes their connections.
     pub fn disconnect_sockets(&self, close_connections: bool) {
         if !self.selects_nobody() {
             self.namespace.adapter().disconnect_sockets(&self.options, close_connections);

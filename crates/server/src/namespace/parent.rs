@@ -251,19 +251,18 @@ impl ParentBroadcast {
         }
     }
 
-    /// Sends an event and returns the number of sockets of this server to which it was sent.
+    /// Sends an event, or returns an error if it cannot be encoded.
     ///
     /// # Errors
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
-    pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<usize, EmitError> {
+    pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
         let event = event.as_ref();
-        let mut receivers = 0;
         for child in self.parent.children() {
             let options = self.options.clone();
-            receivers += Broadcast::with_options(child, options, self.is_limited_to_rooms, self.compress)
+            Broadcast::with_options(child, options, self.is_limited_to_rooms, self.compress)
                 .try_emit(event, &arguments)?;
         }
-        Ok(receivers)
+        Ok(())
     }
 }
 

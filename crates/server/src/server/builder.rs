@@ -3,10 +3,10 @@
 mod engine_options;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use adapter::{Adapter, InMemoryAdapter};
+use adapter::{Adapter, AdapterFactory, Host, InMemoryAdapter};
 use engineio::{ConnectionErrorHook, Engine, Options};
 use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, ListenerSettings, LogRateLimit};
@@ -14,7 +14,7 @@ use socketio_proto::Parser;
 
 use super::namespaces::Namespaces;
 use super::shared::{OnError, ServerShared};
-use super::{AdapterFactory, Server, SocketIoApplication};
+use super::{Server, SocketIoApplication};
 use crate::client_files::ClientFiles;
 use crate::connection::{KeepExtension, keep_extension};
 use crate::limits::Limits;
@@ -36,7 +36,7 @@ pub struct Builder {
     on_error: Option<OnError>,
     observers: Vec<Box<dyn Observer>>,
     parser: Option<Arc<dyn Parser>>,
-    adapter: AdapterFactory,
+    adapter: Box<dyn AdapterFactory>,
     cleanup_empty_child_namespaces: bool,
     keep_extensions: Vec<KeepExtension>,
 }
@@ -56,7 +56,7 @@ impl Builder {
             on_error: None,
             observers: Vec::new(),
             parser: None,
-            adapter: Box::new(|_| Arc::new(InMemoryAdapter::new())),
+            adapter: Box::new(in_memory),
             cleanup_empty_child_namespaces: true,
             keep_extensions: Vec::new(),
         }
@@ -196,10 +196,10 @@ impl Builder {
         self
     }
 
-    /// Sets a function that creates the adapter of each namespace. Its argument is the name of the namespace. Default:
+    /// Sets what creates the adapter of each namespace, for instance the adapter of a cluster. Default:
     /// [`InMemoryAdapter`], for one process.
-    pub fn adapter(mut self, adapter: impl Fn(&str) -> Arc<dyn Adapter> + Send + Sync + 'static) -> Self {
-        self.adapter = Box::new(adapter);
+    pub fn adapter(mut self, factory: impl AdapterFactory + 'static) -> Self {
+        self.adapter = Box::new(factory);
         self
     }
 
@@ -265,7 +265,7 @@ impl Builder {
             error_log_limit: LogRateLimit::new(),
             server: OnceLock::new(),
         });
-        let root = Namespace::new("/", Arc::clone(&common), adapter("/"));
+        let root = Namespace::new("/", Arc::clone(&common), &*adapter);
         root.observe_rooms();
         let namespaces =
             Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);
@@ -291,6 +291,11 @@ fn observe_refusals(hook: Option<ConnectionErrorHook>, observers: Observers) -> 
             hook.call(error, request);
         }
     })
+}
+
+/// The default factory of adapters.
+pub(super) fn in_memory(_namespace: &str, _host: Weak<dyn Host>) -> Arc<dyn Adapter> {
+    Arc::new(InMemoryAdapter::new())
 }
 
 impl fmt::Debug for Builder {

@@ -74,6 +74,7 @@ impl Server {
     ) {
         let shutdown_timeout = self.application().listener.http.shutdown_timeout;
         self.0.serve(listener, service, stop, shutdown_timeout).await;
+        self.close_adapters().await;
     }
 
     /// Returns a tower service that handles Socket.IO requests and responds with 404 to all others.
@@ -95,5 +96,20 @@ impl Server {
     pub async fn close(&self) {
         self.0.close();
         self.0.closed(self.application().listener.http.shutdown_timeout).await;
+        self.close_adapters().await;
+    }
+
+    /// Leaves the cluster in all namespaces. Waits until the adapters have done so, within the shutdown timeout.
+    async fn close_adapters(&self) {
+        let closing = self.namespaces().close_adapters();
+        let closed = async {
+            for adapter in closing {
+                adapter.await;
+            }
+        };
+        let timeout = self.application().listener.http.shutdown_timeout;
+        if tokio::time::timeout(timeout, closed).await.is_err() {
+            tracing::warn!(?timeout, "an adapter was not closed in time");
+        }
     }
 }

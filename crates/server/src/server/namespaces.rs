@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use adapter::InMemoryAdapter;
+use adapter::{AdapterFactory, Ready};
 use net::LogRateLimit;
 use tokio::sync::Semaphore;
 
-use super::AdapterFactory;
+use super::builder::in_memory;
 use super::shared::ServerShared;
 use crate::handler::ConnectError;
 use crate::limits::Limits;
@@ -22,7 +22,7 @@ use crate::observer::Observation;
 pub(crate) struct Namespaces {
     table: RwLock<Table>,
     shared: Arc<ServerShared>,
-    adapter: AdapterFactory,
+    adapter: Box<dyn AdapterFactory>,
     /// Whether a namespace that a client has caused is removed with its last socket.
     removes_empty_children: bool,
     on_new_namespace: Mutex<Option<NewNamespaceHook>>,
@@ -50,7 +50,7 @@ impl Namespaces {
     pub(super) fn new(
         root: Namespace,
         shared: Arc<ServerShared>,
-        adapter: AdapterFactory,
+        adapter: Box<dyn AdapterFactory>,
         removes_empty_children: bool,
     ) -> Self {
         root.set_ready(|| {});
@@ -150,6 +150,12 @@ impl Namespaces {
         Ok(self.joined(namespace))
     }
 
+    /// Closes the adapters of all namespaces. Returns what to wait for.
+    pub(super) fn close_adapters(&self) -> Vec<Ready> {
+        let namespaces: Vec<_> = self.read().namespaces.values().cloned().collect();
+        namespaces.iter().map(Namespace::close_adapter).collect()
+    }
+
     /// Adds a parent after the others.
     pub(super) fn add_parent(&self, admits: Admits) -> Arc<Parent> {
         let mut table = self.write();
@@ -169,7 +175,7 @@ impl Namespaces {
 
     /// Creates a namespace that is not in the table and has no sockets.
     pub(crate) fn detached(&self, name: &str) -> Namespace {
-        Namespace::new(name, Arc::clone(&self.shared), Arc::new(InMemoryAdapter::new()))
+        Namespace::new(name, Arc::clone(&self.shared), &in_memory)
     }
 
     pub(super) fn set_on_new_namespace(&self, hook: NewNamespaceHook) {
@@ -179,7 +185,7 @@ impl Namespaces {
 
     /// Creates a namespace. `parent` is its parent, and whether a client has caused it.
     fn create(&self, name: &str, parent: Option<(&Parent, bool)>) -> Namespace {
-        let (shared, adapter) = (Arc::clone(&self.shared), (self.adapter)(name));
+        let (shared, adapter) = (Arc::clone(&self.shared), &*self.adapter);
         let namespace = match parent {
             None => Namespace::new(name, shared, adapter),
             Some((parent, is_from_client)) => {
@@ -239,7 +245,7 @@ impl Namespaces {
     }
 
     fn remove_if_empty(&self, namespace: &Namespace) {
-        let removed = {
+        let removed: Option<Namespace> = {
             let mut table = self.write();
             let is_empty = namespace.child().is_some_and(Child::is_empty);
             if !is_empty || !table.namespaces.get(namespace.name()).is_some_and(|found| found.is(namespace)) {
@@ -249,6 +255,10 @@ impl Namespaces {
             table.namespaces.remove(namespace.name())
         };
         self.shared.observers.notify(|| Observation::NamespaceRemoved { namespace });
+        if let Some(namespace) = &removed {
+            // The adapter leaves the cluster, whether or not somebody waits for it.
+            drop(namespace.close_adapter());
+        }
         // Dropped after the lock is released, because its handlers and its adapter may run code of the program.
         drop(removed);
     }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use adapter::{AckWaiter, MissingReason};
 use engineio::Time;
 use serde::de::DeserializeOwned;
 use socketio_proto::{AckTable, Arguments, ArgumentsError};
@@ -44,6 +45,35 @@ pub struct AckFuture<R> {
     _response: PhantomData<fn() -> R>,
 }
 
+/// Who waits for an acknowledgement.
+#[derive(Debug)]
+enum Waiter {
+    /// An [`AckFuture`].
+    Future(oneshot::Sender<AckResult>),
+    /// A broadcast.
+    Broadcast(AckWaiter),
+}
+
+impl Waiter {
+    /// Returns `false` if nobody waits any more.
+    fn resolve(self, arguments: Arguments<'_>) -> bool {
+        match self {
+            Self::Future(sender) => sender.send(Ok(arguments.into_owned())).is_ok(),
+            Self::Broadcast(waiter) => {
+                waiter.acknowledge(arguments);
+                true
+            }
+        }
+    }
+
+    fn time_out(self) {
+        match self {
+            Self::Future(sender) => _ = sender.send(Err(AckError::Timeout)),
+            Self::Broadcast(waiter) => waiter.fail(MissingReason::TimedOut),
+        }
+    }
+}
+
 /// The result of a pending acknowledgement. If the socket is disconnected, the sender is dropped without a result.
 type AckResult = Result<Arguments<'static>, AckError>;
 
@@ -51,7 +81,7 @@ impl<R> AckFuture<R> {
     /// Starts the timeout. The caller sends the event next.
     pub(crate) fn new(socket: &Socket, id: u64, timeout: Duration) -> Self {
         let (sender, receiver) = oneshot::channel();
-        if socket.acks().insert(id, timeout, sender) {
+        if socket.acks().insert(id, timeout, Waiter::Future(sender)) {
             // The connection's task must update its timer. It must also resume reading if it paused because too many
             // events are queued.
             socket.session().wake();
@@ -108,7 +138,7 @@ impl<R> fmt::Debug for AckFuture<R> {
 /// their timeouts. No waiter is woken while the lock is held.
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks {
-    table: Mutex<AckTable<oneshot::Sender<AckResult>>>,
+    table: Mutex<AckTable<Waiter>>,
     /// Whether an acknowledgement was pending when the lock was last released. The connection's task reads it in every
     /// poll, and most sockets never have one.
     has_waiters: AtomicBool,
@@ -116,7 +146,7 @@ pub(crate) struct PendingAcks {
 
 impl PendingAcks {
     /// Changes the table.
-    fn update<R>(&self, change: impl FnOnce(&mut AckTable<oneshot::Sender<AckResult>>) -> R) -> R {
+    fn update<R>(&self, change: impl FnOnce(&mut AckTable<Waiter>) -> R) -> R {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut table);
         self.has_waiters.store(table.has_waiters(), Ordering::Release);
@@ -124,23 +154,34 @@ impl PendingAcks {
     }
 
     /// Adds a pending acknowledgement. Returns `true` if its deadline is the earliest one; wake the connection's task
-    /// then. After [`close`](Self::close), the sender is dropped immediately.
+    /// then. After [`close`](Self::close), the waiter is dropped immediately.
     #[must_use]
-    fn insert(&self, id: u64, timeout: Duration, sender: oneshot::Sender<AckResult>) -> bool {
+    fn insert(&self, id: u64, timeout: Duration, waiter: Waiter) -> bool {
         let now = net::now();
         let (first, inserted) =
-            self.update(|table| (table.poll_timeout(), table.insert(id, Some(timeout), sender, now)));
+            self.update(|table| (table.poll_timeout(), table.insert(id, Some(timeout), waiter, now)));
         inserted.is_ok() && first.is_none_or(|first| now + timeout < first)
+    }
+
+    /// Adds the acknowledgement of a broadcast, like [`insert`](Self::insert).
+    #[must_use]
+    pub(crate) fn insert_broadcast(&self, id: u64, timeout: Duration, waiter: AckWaiter) -> bool {
+        self.insert(id, timeout, Waiter::Broadcast(waiter))
+    }
+
+    /// Returns the number of pending acknowledgements.
+    pub(crate) fn len(&self) -> usize {
+        if self.has_waiters() { self.update(|table| table.len()) } else { 0 }
     }
 
     /// Resolves a pending acknowledgement. Ignores an unknown id, and returns `false` then.
     pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) -> bool {
         let waiter = self.update(|table| table.resolve(id));
-        waiter.is_some_and(|sender| sender.send(Ok(arguments.into_owned())).is_ok())
+        waiter.is_some_and(|waiter| waiter.resolve(arguments))
     }
 
     /// Removes the pending acknowledgement `id`.
-    fn remove(&self, id: u64) {
+    pub(crate) fn remove(&self, id: u64) {
         let waiter = self.update(|table| table.remove(id));
         drop(waiter);
     }
@@ -160,9 +201,9 @@ impl PendingAcks {
     pub(crate) fn handle_timeout(&self, now: Time) -> usize {
         let mut count = 0;
         while self.has_waiters()
-            && let Some(sender) = self.update(|table| table.handle_timeout(now))
+            && let Some(waiter) = self.update(|table| table.handle_timeout(now))
         {
-            let _ = sender.send(Err(AckError::Timeout));
+            waiter.time_out();
             count += 1;
         }
         count

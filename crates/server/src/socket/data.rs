@@ -127,7 +127,7 @@ impl Socket {
         }
     }
 
-    fn stored_data(&self) -> Option<StoredData> {
+    pub(super) fn stored_data(&self) -> Option<StoredData> {
         self.0.extensions.get()?.lists().data.clone()
     }
 }

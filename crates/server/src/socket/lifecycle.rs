@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Duration;
 
-use adapter::{DeliveryPolicy, JoinError, LocalSocket, SocketId};
+use adapter::{
+    AckWaiter, DeliveryPolicy, JoinError, LocalSocket, MissingReason, RemoteSocketState, Room, SocketId,
+};
 use engineio::Session;
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
+use net::SlowReaderPolicy;
 use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{EncodedEvent, encode};
 
@@ -211,6 +215,31 @@ impl LocalSocket for Socket {
         let pushed = self.0.outgoing().send_shared(event, self.policy_of(policy))?;
         self.record_delivery(pushed.outcome);
         pushed.waker
+    }
+
+    fn deliver_with_ack(&self, event: &EncodedEvent, ack_id: u64, timeout: Duration, waiter: AckWaiter) {
+        if !self.is_connected() {
+            return;
+        }
+        if self.0.acks.len() >= self.0.namespace.limits().max_pending_broadcast_acks {
+            return waiter.fail(MissingReason::Limit);
+        }
+        let is_first = self.0.acks.insert_broadcast(ack_id, timeout, waiter);
+        let Some(pushed) = self.0.outgoing().send_shared(event, SlowReaderPolicy::Disconnect) else {
+            // It cannot be sent, so there will be no acknowledgement.
+            return self.0.acks.remove(ack_id);
+        };
+        self.record_delivery(pushed.outcome);
+        if let Some(waker) = pushed.waker {
+            waker.wake();
+        } else if is_first {
+            // The connection's task must update its timer.
+            self.0.session.wake();
+        }
+    }
+
+    fn state(&self, rooms: Vec<Room>) -> RemoteSocketState {
+        self.remote_state(rooms)
     }
 
     fn disconnect(&self, close_connection: bool) {

@@ -222,8 +222,8 @@ async fn a_disconnected_socket_joins_nothing_and_receives_nothing() {
     assert!(!socket.is_connected());
     assert!(socket.rooms().is_empty());
     socket.join("room");
-    assert_eq!(io.to("room").try_emit("event", ()), Ok(0));
-    assert_eq!(io.to(socket.id()).try_emit("event", ()), Ok(0));
+    assert!(io.to("room").to(socket.id()).sockets().is_empty());
+    assert_eq!(io.to("room").to(socket.id()).try_emit("event", ()), Ok(()));
     assert!(io.socket(&socket.id()).is_none());
     socket.emit("event", ());
     assert_eq!(socket.try_emit("event", ()), Err(tidewire_server::EmitError::Disconnected));

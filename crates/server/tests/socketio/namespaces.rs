@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tidewire_server::adapter::Host;
 use tidewire_server::{
     Adapter, Builder, InMemoryAdapter, Limits, Namespace, NamespaceRequest, Reply, Socket, State,
 };
@@ -231,7 +232,7 @@ async fn a_predicate_that_never_decides_is_given_up() {
 #[tokio::test]
 async fn code_of_the_program_that_panics_refuses_the_namespace_and_harms_nothing_else() {
     let (builder, mut program) = program();
-    let builder = builder.adapter(|name| {
+    let builder = builder.adapter(|name: &str, _: Weak<dyn Host>| -> Arc<dyn Adapter> {
         assert_ne!(name, "/adapter", "the adapter panics");
         Arc::new(InMemoryAdapter::new())
     });
@@ -369,7 +370,7 @@ async fn an_event_of_the_parent_reaches_all_its_children() {
     expect_all(&[r#"42/room-2,["to",2]"#]).await;
     rooms.except("red").emit("except", 3);
     expect_all(&[r#"42/room-1,["except",3]"#]).await;
-    assert_eq!(rooms.in_("red").to("blue").local().volatile().try_emit("in", 4), Ok(1));
+    assert_eq!(rooms.in_("red").to("blue").local().volatile().try_emit("in", 4), Ok(()));
     expect_all(&[r#"42/room-2,["in",4]"#]).await;
 }
 
@@ -377,7 +378,7 @@ async fn an_event_of_the_parent_reaches_all_its_children() {
 fn watch_adapters(builder: Builder) -> (Builder, impl Fn() -> Vec<String>) {
     let made = Arc::new(Mutex::new(Vec::new()));
     let adapters = Arc::clone(&made);
-    let builder = builder.adapter(move |name| {
+    let builder = builder.adapter(move |name: &str, _: Weak<dyn Host>| {
         let adapter: Arc<dyn Adapter> = Arc::new(InMemoryAdapter::new());
         adapters.lock().expect("no panic").push((name.to_owned(), Arc::downgrade(&adapter)));
         adapter

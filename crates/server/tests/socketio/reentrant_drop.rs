@@ -2,11 +2,11 @@
 
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use adapter::{BroadcastOptions, EncodedEvent, JoinError, LocalSocket};
-use tidewire_server::{Adapter, InMemoryAdapter, Room, Server, Socket, SocketId, State};
+use tidewire_server::adapter::Host;
+use tidewire_server::{Adapter, InMemoryAdapter, Server, Socket, State};
 
 use crate::support::{Client, Joined, program, serve};
 
@@ -77,7 +77,7 @@ async fn what_a_socket_keeps_may_use_the_socket_when_it_is_replaced() {
 fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it_is_dropped() {
     static IO: OnceLock<Server> = OnceLock::new();
     static FIRST: AtomicBool = AtomicBool::new(true);
-    let io = Server::builder().adapter(|name| {
+    let io = Server::builder().adapter(|name: &str, _: Weak<dyn Host>| -> Arc<dyn Adapter> {
         if name == "/chat" && FIRST.swap(false, Ordering::SeqCst) {
             // The constructor of this adapter creates the namespace itself.
             let _ = IO.get().expect("it is there").of(name);
@@ -96,44 +96,8 @@ fn an_adapter_of_a_namespace_that_exists_already_may_look_for_namespaces_when_it
     }
 
     impl Adapter for Dropped {
-        fn insert(&self, member: Arc<dyn LocalSocket>) {
-            self.0.insert(member);
-        }
-        fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<(), JoinError> {
-            self.0.add_all(id, rooms)
-        }
-        fn del(&self, id: &SocketId, room: &str) {
-            self.0.del(id, room);
-        }
-        fn del_all(&self, id: &SocketId) {
-            self.0.del_all(id);
-        }
-        fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
-            self.0.broadcast(event, options)
-        }
-        fn local_socket(&self, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
-            self.0.local_socket(id)
-        }
-        fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
-            self.0.local_sockets(options)
-        }
-        fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
-            self.0.sockets(options)
-        }
-        fn socket_rooms(&self, id: &SocketId) -> Vec<Room> {
-            self.0.socket_rooms(id)
-        }
-        fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-            self.0.add_sockets(options, rooms);
-        }
-        fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-            self.0.del_sockets(options, rooms);
-        }
-        fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
-            self.0.disconnect_sockets(options, close_connection);
-        }
-        fn server_count(&self) -> usize {
-            self.0.server_count()
+        fn local(&self) -> &InMemoryAdapter {
+            &self.0
         }
     }
 }

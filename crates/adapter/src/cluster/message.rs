@@ -1,0 +1,174 @@
+//! The messages that the servers of a cluster send each other.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socketio_proto::{Arguments, EncodedEvent};
+
+use crate::options::BroadcastOptions;
+use crate::remote_socket::RemoteSocketState;
+use crate::request::MissingReason;
+
+/// The name of a server in a cluster. It must be unique, so it contains random bytes. Cloning shares the text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// Creates the id of this server from random bytes: 16 hexadecimal digits, as in Node's adapters.
+    #[must_use]
+    pub fn from_random(random: [u8; 8]) -> Self {
+        Self(format!("{:016x}", u64::from_be_bytes(random)).into())
+    }
+
+    /// Returns the id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id of another server, which may have any form.
+impl From<&str> for NodeId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeId({})", self.0)
+    }
+}
+
+/// The id of a request. The server that sends the request chooses it, and the replies repeat it. In Node's formats it is
+/// text: 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What a server sends to the others, in one namespace.
+///
+/// The first thirteen variants are the messages of Node's `ClusterAdapter`, types 1 to 13. A driver encodes them in the
+/// format of its message bus.
+///
+/// In Node's formats, the flags of a broadcast have `volatile` and `compress`. `compress` belongs to the
+/// [message](EncodedEvent::message) of the event
+/// ([`allows_compression`](engineio_proto::SharedMessage::allows_compression)).
+/// [`DeliveryPolicy::KeepLatest`](crate::DeliveryPolicy::KeepLatest) is no flag of Node: a driver sends its key as the
+/// flag `keepLatest`. Node ignores it and queues the event, and a receiver without the flag queues it too.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Message {
+    /// A server has joined, and asks the others to send a [`Heartbeat`](Self::Heartbeat).
+    InitialHeartbeat,
+    /// A server is alive.
+    Heartbeat,
+    /// An event for the sockets that the options select.
+    Broadcast {
+        /// The event. A receiver decodes it from its [JSON](EncodedEvent::json) and its attachments.
+        event: EncodedEvent,
+        /// The receivers.
+        options: BroadcastOptions,
+        /// Set if the sender collects the acknowledgements.
+        ack: Option<AckRequest>,
+    },
+    /// The sockets that the options select join rooms.
+    SocketsJoin {
+        /// The sockets.
+        options: BroadcastOptions,
+        /// The rooms.
+        rooms: Vec<Box<str>>,
+    },
+    /// The sockets that the options select leave rooms.
+    SocketsLeave {
+        /// The sockets.
+        options: BroadcastOptions,
+        /// The rooms.
+        rooms: Vec<Box<str>>,
+    },
+    /// The sockets that the options select are disconnected.
+    DisconnectSockets {
+        /// The sockets.
+        options: BroadcastOptions,
+        /// Whether to close their connections too.
+        close_connection: bool,
+    },
+    /// Asks for the sockets that the options select.
+    FetchSockets {
+        /// The id of the request.
+        request: RequestId,
+        /// The sockets.
+        options: BroadcastOptions,
+    },
+    /// The reply to [`FetchSockets`](Self::FetchSockets).
+    FetchSocketsResponse {
+        /// The id of the request.
+        request: RequestId,
+        /// The selected sockets of the sender.
+        sockets: Vec<RemoteSocketState>,
+    },
+    /// An event for the programs on the other servers.
+    ServerSideEmit {
+        /// The event.
+        event: EncodedEvent,
+        /// Set if the sender waits for a response.
+        request: Option<RequestId>,
+    },
+    /// The response to [`ServerSideEmit`](Self::ServerSideEmit).
+    ServerSideEmitResponse {
+        /// The id of the request.
+        request: RequestId,
+        /// One argument.
+        arguments: Arguments<'static>,
+    },
+    /// The number of clients that have received a broadcast whose acknowledgements the receiver collects.
+    BroadcastClientCount {
+        /// The id of the request.
+        request: RequestId,
+        /// The number of clients.
+        count: usize,
+    },
+    /// The acknowledgement of one of these clients.
+    BroadcastAck {
+        /// The id of the request.
+        request: RequestId,
+        /// One argument.
+        arguments: Arguments<'static>,
+    },
+    /// A server leaves the cluster.
+    Close,
+    /// One of the clients of a broadcast will not acknowledge it. Node has no such message and ignores it; then the
+    /// receiver waits until its timeout.
+    BroadcastMissing {
+        /// The id of the request.
+        request: RequestId,
+        /// The id of the socket.
+        socket: Box<str>,
+        /// The reason.
+        reason: MissingReason,
+    },
+}
+
+/// Asks the receivers of a broadcast to pass on the acknowledgements of their clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckRequest {
+    /// The id of the request.
+    pub request: RequestId,
+    /// How long to wait for the clients.
+    pub timeout: Duration,
+}
+
+/// The receiver of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// All servers.
+    All,
+    /// One server. If the bus can only reach all, the others ignore the message, because they do not know its request.
+    Node(NodeId),
+}

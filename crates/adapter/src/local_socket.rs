@@ -1,0 +1,54 @@
+//! A socket of this process, as an adapter sees it.
+
+use std::any::Any;
+use std::task::Waker;
+use std::time::Duration;
+
+use socketio_proto::{EncodedEvent, SocketId};
+
+use crate::limits::{JoinError, Limits};
+use crate::options::DeliveryPolicy;
+use crate::remote_socket::RemoteSocketState;
+use crate::request::AckWaiter;
+use crate::room::Room;
+
+/// A socket of this process, as an adapter sees it.
+///
+/// The supertrait [`Any`] lets the server downcast a `dyn LocalSocket` from the adapter to its own socket type.
+pub trait LocalSocket: Any + Send + Sync {
+    /// Returns the id of the socket. It never changes.
+    fn id(&self) -> &SocketId;
+
+    /// Queues an event for the socket.
+    ///
+    /// If the connection must be woken, this returns its waker and does not call it, because the adapter holds its
+    /// locks. For the same reason, this method must not block and must not call the adapter.
+    ///
+    /// `policy` is for a connection that is behind.
+    fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker>;
+
+    /// Queues an event that requests an acknowledgement. `ack_id` is the id that the event was encoded with. The socket
+    /// passes the acknowledgement to `waiter`, or the reason why there is none. The adapter holds no lock during this
+    /// call.
+    fn deliver_with_ack(&self, event: &EncodedEvent, ack_id: u64, timeout: Duration, waiter: AckWaiter);
+
+    /// Disconnects the socket. With `close_connection`, also closes its connection, which disconnects every other
+    /// socket of the connection. The adapter holds no lock during this call.
+    fn disconnect(&self, close_connection: bool);
+
+    /// Returns what other servers may know about the socket, which is in these rooms. The adapter holds no lock during
+    /// this call.
+    fn state(&self, rooms: Vec<Room>) -> RemoteSocketState;
+
+    /// Returns the limits on what the adapter stores for this socket. The adapter holds its locks during this call.
+    /// Default: [`Limits::default`].
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// Is called when [`Adapter::add_sockets`](crate::Adapter::add_sockets) or another server puts the socket into a
+    /// room that its limits do not allow. The adapter holds no lock during this call. Default: does nothing.
+    fn on_join_error(&self, error: JoinError) {
+        let _ = error;
+    }
+}

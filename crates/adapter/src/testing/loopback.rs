@@ -1,0 +1,284 @@
+//! A message bus between servers of this process.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use ws_proto::Time;
+
+use crate::adapter::Adapter;
+use crate::cluster::{Bus, ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, Recipient};
+use crate::host::{Host, LinkChange};
+
+/// A message bus between servers of this process. Cheap to clone; all clones are the same bus.
+///
+/// The bus keeps what the servers publish until the test moves it on. With [`LocalDelivery::InLogOrder`], it gives each
+/// broadcast an offset when it accepts it, and returns it to its sender too.
+#[derive(Clone)]
+pub struct Loopback(Arc<Mutex<State>>);
+
+struct State {
+    now: Time,
+    local_delivery: LocalDelivery,
+    /// What was published and not accepted by the bus yet.
+    published: VecDeque<Published>,
+    last_offset: u64,
+    servers: Vec<Attached>,
+    /// The messages that were lost because a server had no link.
+    lost: usize,
+}
+
+struct Published {
+    server: usize,
+    /// The adapter that has published the message.
+    sender: NodeId,
+    namespace: Box<str>,
+    recipient: Recipient,
+    message: Message,
+}
+
+/// A server, and what the bus holds for it.
+struct Attached {
+    adapters: Vec<Weak<ClusterAdapter>>,
+    has_link: bool,
+    inbox: VecDeque<(Arc<Published>, Option<String>)>,
+}
+
+/// A server that is attached to a [`Loopback`]. It creates the adapters of the server's namespaces.
+#[derive(Debug, Clone)]
+pub struct Server {
+    bus: Loopback,
+    index: usize,
+}
+
+impl Loopback {
+    /// Creates a bus without servers. The time begins at zero.
+    #[must_use]
+    pub fn new(local_delivery: LocalDelivery) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now: Time::ZERO,
+            local_delivery,
+            published: VecDeque::new(),
+            last_offset: 0,
+            servers: Vec::new(),
+            lost: 0,
+        })))
+    }
+
+    /// Attaches a server.
+    #[must_use]
+    pub fn attach(&self) -> Server {
+        let mut state = self.state();
+        let index = state.servers.len();
+        state.servers.push(Attached { adapters: Vec::new(), has_link: true, inbox: VecDeque::new() });
+        Server { bus: self.clone(), index }
+    }
+
+    /// Returns the time of the bus.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.state().now
+    }
+
+    /// Returns how many messages were lost because a server had no link.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.state().lost
+    }
+
+    /// Makes the bus accept the oldest published message. Returns `false` if there is none.
+    #[must_use]
+    pub fn accept_one(&self) -> bool {
+        let mut state = self.state();
+        let Some(published) = state.published.pop_front() else { return false };
+        let in_log = state.local_delivery == LocalDelivery::InLogOrder
+            && matches!(published.message, Message::Broadcast { ack: None, .. });
+        let offset = in_log.then(|| {
+            state.last_offset += 1;
+            format!("{:04}", state.last_offset)
+        });
+        if !state.servers[published.server].has_link {
+            state.lost += 1;
+            return true;
+        }
+        let published = Arc::new(published);
+        let mut lost = 0;
+        for (index, server) in state.servers.iter_mut().enumerate() {
+            if index == published.server && !in_log {
+                continue;
+            }
+            if server.has_link {
+                server.inbox.push_back((Arc::clone(&published), offset.clone()));
+            } else {
+                lost += 1;
+            }
+        }
+        state.lost += lost;
+        true
+    }
+
+    /// Moves all messages until there are none, also those that the servers publish meanwhile.
+    pub fn settle(&self) {
+        loop {
+            let mut is_idle = true;
+            while self.accept_one() {
+                is_idle = false;
+            }
+            let servers = self.state().servers.len();
+            for index in 0..servers {
+                while self.deliver_one(index) {
+                    is_idle = false;
+                }
+            }
+            if is_idle {
+                return;
+            }
+        }
+    }
+
+    /// Moves the time, and everything that is due meanwhile. All messages are moved after each deadline.
+    pub fn advance(&self, by: Duration) {
+        let end = self.now() + by;
+        loop {
+            let adapters = self.adapters();
+            let next = adapters.iter().filter_map(|adapter| adapter.poll_timeout()).min();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            let now = {
+                let mut state = self.state();
+                state.now = state.now.max(next);
+                state.now
+            };
+            for adapter in &adapters {
+                adapter.handle_timeout(now);
+            }
+            self.settle();
+        }
+        self.state().now = end;
+    }
+
+    /// Delivers the oldest message of a server. Returns `false` if there is none.
+    fn deliver_one(&self, index: usize) -> bool {
+        let (published, offset, adapters, now) = {
+            let mut state = self.state();
+            let now = state.now;
+            let server = &mut state.servers[index];
+            let Some((published, offset)) = server.inbox.pop_front() else { return false };
+            (published, offset, server.adapters.clone(), now)
+        };
+        for adapter in adapters.iter().filter_map(Weak::upgrade) {
+            let is_recipient = match &published.recipient {
+                Recipient::All => true,
+                Recipient::Node(node) => node == adapter.id(),
+            };
+            if is_recipient && *adapter.namespace() == *published.namespace {
+                let message = published.message.clone();
+                adapter.handle_message(Some(&published.sender), message, offset.as_deref(), now);
+            }
+        }
+        true
+    }
+
+    fn adapters(&self) -> Vec<Arc<ClusterAdapter>> {
+        let state = self.state();
+        state.servers.iter().flat_map(|server| &server.adapters).filter_map(Weak::upgrade).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Loopback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loopback").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Creates the adapter of a namespace. The method [`adapter`](Self::adapter) does the same with default options.
+    #[must_use]
+    pub fn adapter_with(
+        &self,
+        namespace: &str,
+        host: Weak<dyn Host>,
+        set: impl FnOnce(&mut ClusterOptions),
+    ) -> Arc<ClusterAdapter> {
+        // The ids need not be random, because the bus sees all of them.
+        let number = u8::try_from(self.index).expect("a test has few servers");
+        let mut random = [0; 16];
+        random[0] = number;
+        random[8..12].copy_from_slice(&[1, 2, 3, number]);
+        let mut options = ClusterOptions::new(random);
+        options.local_delivery = self.bus.state().local_delivery;
+        set(&mut options);
+        let port = Port { server: self.clone(), id: options.id.clone(), namespace: namespace.into() };
+        ClusterAdapter::new(namespace, host, port, options)
+    }
+
+    /// Creates the adapter of a namespace.
+    #[must_use]
+    pub fn adapter(&self, namespace: &str, host: Weak<dyn Host>) -> Arc<dyn Adapter> {
+        self.adapter_with(namespace, host, |_| {})
+    }
+
+    /// Delivers the oldest message that the bus holds for this server. Returns `false` if there is none.
+    #[must_use]
+    pub fn deliver_one(&self) -> bool {
+        self.bus.deliver_one(self.index)
+    }
+
+    /// Cuts the link between this server and the bus. Messages from and to this server are lost. The ones that wait for
+    /// it are lost too.
+    pub fn cut(&self) {
+        {
+            let mut state = self.bus.state();
+            let server = &mut state.servers[self.index];
+            server.has_link = false;
+            let lost = std::mem::take(&mut server.inbox).len();
+            state.lost += lost;
+        }
+        self.report(LinkChange::Lost);
+    }
+
+    /// Restores the link.
+    pub fn restore(&self) {
+        self.bus.state().servers[self.index].has_link = true;
+        self.report(LinkChange::Restored { gap: true });
+    }
+
+    fn report(&self, change: LinkChange) {
+        let adapters = self.bus.state().servers[self.index].adapters.clone();
+        for adapter in adapters.iter().filter_map(Weak::upgrade) {
+            adapter.handle_link(change);
+        }
+    }
+}
+
+/// The connection of one adapter to the bus.
+struct Port {
+    server: Server,
+    id: NodeId,
+    namespace: Box<str>,
+}
+
+impl Bus for Port {
+    fn start(&self, adapter: Weak<ClusterAdapter>, now: Time) {
+        let mut state = self.server.bus.state();
+        // The servers may have another clock. The bus is never behind it.
+        state.now = state.now.max(now);
+        state.servers[self.server.index].adapters.push(adapter);
+    }
+
+    fn publish(&self, recipient: Recipient, message: &Message) {
+        let mut state = self.server.bus.state();
+        let published = Published {
+            server: self.server.index,
+            sender: self.id.clone(),
+            namespace: self.namespace.clone(),
+            recipient,
+            message: message.clone(),
+        };
+        state.published.push_back(published);
+    }
+}

@@ -1,0 +1,99 @@
+//! The tests that every adapter must pass, with the adapter of one process and with clusters of two and of three servers.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tidewire_adapter::cluster::LocalDelivery;
+use tidewire_adapter::testing::suite::Cluster;
+use tidewire_adapter::testing::{Loopback, Server, TestHost};
+use tidewire_adapter::{Adapter, Host, InMemoryAdapter, Time};
+
+type Servers = Vec<(Arc<dyn Adapter>, Arc<TestHost>)>;
+
+struct InMemory(Servers);
+
+impl InMemory {
+    fn start() -> Self {
+        Self(vec![(Arc::new(InMemoryAdapter::new()), TestHost::new(1))])
+    }
+}
+
+impl Cluster for InMemory {
+    fn servers(&self) -> Servers {
+        self.0.clone()
+    }
+}
+
+struct LoopbackCluster {
+    bus: Loopback,
+    attached: Vec<Server>,
+    servers: Servers,
+}
+
+impl LoopbackCluster {
+    fn start(count: u64, local_delivery: LocalDelivery) -> Self {
+        let bus = Loopback::new(local_delivery);
+        let attached: Vec<_> = (0..count).map(|_| bus.attach()).collect();
+        let start = |(server, first_ack_id): (&Server, u64)| {
+            let host = TestHost::new(first_ack_id);
+            let weak: Weak<TestHost> = Arc::downgrade(&host);
+            let adapter = server.adapter("/", weak as Weak<dyn Host>);
+            adapter.start(Time::ZERO);
+            (adapter, host)
+        };
+        let servers = attached.iter().zip((10..).step_by(10)).map(start).collect();
+        bus.settle();
+        Self { bus, attached, servers }
+    }
+}
+
+impl Cluster for LoopbackCluster {
+    fn servers(&self) -> Servers {
+        self.servers.clone()
+    }
+
+    fn settle(&self) {
+        self.bus.settle();
+    }
+
+    fn now(&self) -> Time {
+        self.bus.now()
+    }
+
+    fn advance(&self, by: Duration) {
+        self.bus.advance(by);
+    }
+
+    fn set_link(&self, server: usize, is_up: bool) -> bool {
+        if is_up {
+            self.attached[server].restore();
+        } else {
+            self.attached[server].cut();
+        }
+        true
+    }
+}
+
+mod in_memory {
+    use super::*;
+
+    tidewire_adapter::adapter_suite!(InMemory::start());
+}
+
+mod two_servers {
+    use super::*;
+
+    tidewire_adapter::adapter_suite!(LoopbackCluster::start(2, LocalDelivery::AtOnce));
+}
+
+mod three_servers {
+    use super::*;
+
+    tidewire_adapter::adapter_suite!(LoopbackCluster::start(3, LocalDelivery::AtOnce));
+}
+
+mod in_log_order {
+    use super::*;
+
+    tidewire_adapter::adapter_suite!(LoopbackCluster::start(3, LocalDelivery::InLogOrder));
+}
