@@ -46,7 +46,9 @@ pub struct AckSender<A: Acknowledge + ?Sized> {
 }
 
 impl<A: Acknowledge + ?Sized> AckSender<A> {
-    pub(crate) fn new(socket: Arc<A>, id: u64) -> Self {
+    /// Creates the sender of the acknowledgement with this id.
+    #[must_use]
+    pub fn new(socket: Arc<A>, id: u64) -> Self {
         Self { socket: Some(socket), id }
     }
 

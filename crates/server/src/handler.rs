@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use handlers::{ErasedHandler, EventMiddleware, EventTable, HandlerError, ObservedEvent};
 use net::LogRateLimit;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 use socketio_proto::server::DisconnectReason;
 
+use crate::namespace::ServerSideHandler;
 use crate::socket::{DataError, Socket};
 
 pub use extract::{Auth, DroppedEvents, Extension};
@@ -31,6 +33,8 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) event_middleware: Vec<EventMiddleware<ServerSide>>,
     pub(crate) observers: Vec<Observer>,
     pub(crate) outgoing_observers: Vec<Observer>,
+    /// The handlers of events that other servers of the cluster send.
+    pub(crate) server_side: FxHashMap<Box<str>, ServerSideHandler>,
 }
 
 /// A function that sees events, see [`Namespace::on_any`](crate::Namespace::on_any).

@@ -90,7 +90,10 @@ pub use handlers::{
     IntoHandlerResult, IntoReply, ObservedEvent, RawArguments, ReceivedEvent, Reply, State,
 };
 pub use limits::Limits;
-pub use namespace::{Broadcast, IntoAllowed, Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace};
+pub use namespace::{
+    AckFailure, Broadcast, BroadcastAcks, FetchSocketsError, FetchedSocket, IncompleteAcks, IntoAllowed,
+    Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace,
+};
 pub use net::{
     AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
     InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, ReceivedOverTls, TrustedProxies,

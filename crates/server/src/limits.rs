@@ -61,13 +61,23 @@ pub struct Limits {
     /// keeps the memory of a closed connection. A client cannot cause this. Default 30 s.
     pub on_disconnect_timeout: Duration,
     /// The default timeout of [`Socket::emit_with_ack`](crate::Socket::emit_with_ack).
-    /// [`Socket::timeout`](crate::Socket::timeout) sets another one. Default 10 s.
+    /// [`Socket::timeout`](crate::Socket::timeout) sets another one. The same for the acknowledgements of broadcasts,
+    /// [`Broadcast::emit_with_ack`](crate::Broadcast::emit_with_ack). Default 10 s.
     pub ack_timeout: Duration,
     /// The maximum number of acknowledgements that one socket owes. At the limit, a broadcast with an acknowledgement is
     /// not sent to the socket, and the socket counts as one that did not acknowledge. Protects against clients that never
     /// acknowledge, if the program broadcasts often: each pending acknowledgement is kept until its timeout. Default
     /// 1,024.
     pub max_pending_broadcast_acks: usize,
+    /// The maximum size of the acknowledgements of one broadcast that the program has not taken yet, in bytes. An
+    /// acknowledgement beyond the limit is dropped, and its client counts as one that did not acknowledge. Protects
+    /// against clients that send large acknowledgements. Default 16 MiB.
+    pub max_broadcast_ack_bytes: usize,
+    /// The time in which the other servers of a cluster must reply when the program asks them for their sockets
+    /// ([`Broadcast::fetch_sockets`](crate::Broadcast::fetch_sockets)) or for an acknowledgement
+    /// ([`Namespace::server_side_emit_with_ack`](crate::Namespace::server_side_emit_with_ack)). Clients cannot cause
+    /// this. Default 5 s.
+    pub cluster_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -92,6 +102,8 @@ impl Default for Limits {
             on_disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
             max_pending_broadcast_acks: 1_024,
+            max_broadcast_ack_bytes: 16 * 1024 * 1024,
+            cluster_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! A namespace: its handlers and its sockets.
 
 mod broadcast;
+mod broadcast_acks;
+mod fetch;
 mod host;
 mod parent;
 mod request;
+mod server_side;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,9 +31,12 @@ use crate::rooms::Rooms;
 use crate::server::{Server, ServerShared};
 use crate::socket::{DeliveryCounters, Socket};
 pub use broadcast::Broadcast;
+pub use broadcast_acks::{AckFailure, BroadcastAcks, IncompleteAcks};
+pub use fetch::{FetchSocketsError, FetchedSocket};
 pub(crate) use parent::{Admits, CheckFuture, Child, INVALID_NAMESPACE, Parent, check};
 pub use parent::{ParentBroadcast, ParentNamespace};
 pub use request::{IntoAllowed, NamespaceRequest};
+pub(crate) use server_side::ServerSideHandler;
 
 /// A namespace of a server. Cheap to clone; all clones are the same namespace.
 ///

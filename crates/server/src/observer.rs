@@ -225,7 +225,7 @@ pub enum Observation<'a> {
         event: &'a str,
         /// The length of its packet and its attachments, in bytes. Each receiver gets this many.
         bytes: usize,
-        /// The number of sockets for which it was queued.
+        /// The number of sockets for which it was queued. 0 if the adapter delivers it later, in the order of a log.
         receivers: usize,
     },
     /// Events that the program sent were dropped.

@@ -35,6 +35,7 @@ use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
 pub use data::DataError;
 use data::StoredData;
+pub(crate) use data::read_data;
 pub use delivery::DeliveryCounts;
 pub(crate) use delivery::{BroadcastOutcomes, DeliveryCounters};
 pub use emit::{EmitError, Emitter};
@@ -44,6 +45,7 @@ pub use event_stream::{EventStream, StreamEvent};
 use events::Used;
 pub(crate) use events::observe_broadcast;
 use lifecycle::{CONNECTED, CONNECTING};
+pub(crate) use remote_state::parse_handshake;
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
 #[derive(Clone)]
@@ -181,6 +183,10 @@ impl Socket {
     #[must_use]
     pub fn id(&self) -> SocketId {
         self.0.id.clone()
+    }
+
+    pub(crate) fn id_str(&self) -> &str {
+        &self.0.id
     }
 
     /// Returns the namespace of the socket.

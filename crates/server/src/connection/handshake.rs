@@ -59,6 +59,23 @@ impl Handshake {
         Self { head: head.into_boxed_str(), address, issued, is_secure, extensions }
     }
 
+    /// Creates the handshake of a client of another server. Parts that this type cannot hold are left out.
+    pub(crate) fn of_remote<'a>(
+        url: &str,
+        headers: impl Iterator<Item = (&'a str, &'a str)>,
+        address: Option<IpAddr>,
+        issued: SystemTime,
+        is_secure: bool,
+    ) -> Self {
+        let mut head = format!("{}\n", url.lines().next().unwrap_or_default());
+        for (name, value) in headers {
+            if !name.contains([':', '\n']) && !value.contains('\n') {
+                head.extend([name, ":", value, "\n"]);
+            }
+        }
+        Self { head: head.into_boxed_str(), address, issued, is_secure, extensions: None }
+    }
+
     /// Returns the path and query of the request.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -1,8 +1,9 @@
 //! Operations on many sockets at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use adapter::{BroadcastOptions, DeliveryPolicy, EncodedEvent, SocketId};
+use adapter::{Adapter, BroadcastOptions, DeliveryPolicy, EncodedEvent, SocketId};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -19,11 +20,13 @@ use crate::socket::{BroadcastOutcomes, EmitError, Socket, encode_event, log_emit
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {
-    namespace: Namespace,
-    options: BroadcastOptions,
-    compress: bool,
+    pub(super) namespace: Namespace,
+    pub(super) options: BroadcastOptions,
+    pub(super) compress: bool,
     /// [`to`](Self::to) was called. Without rooms, nobody is selected then; the adapter would select everyone.
     is_limited_to_rooms: bool,
+    /// How long to wait for replies. `None` is the default of the server.
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Broadcast {
@@ -37,7 +40,7 @@ impl Broadcast {
         is_limited_to_rooms: bool,
         compress: bool,
     ) -> Self {
-        Self { namespace, options, is_limited_to_rooms, compress }
+        Self { namespace, options, compress, is_limited_to_rooms, timeout: None }
     }
 
     /// Selects the sockets in a room, or in one of several rooms. A second call adds rooms. If the list is empty, and
@@ -92,6 +95,13 @@ impl Broadcast {
         self
     }
 
+    /// Sets how long to wait for replies, instead of the server's [`Limits`](crate::Limits): for the acknowledgements of
+    /// [`emit_with_ack`](Self::emit_with_ack), and for the other servers in [`fetch_sockets`](Self::fetch_sockets).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// Sends an event. See [`Socket::emit`] for the arguments and for slow clients.
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
@@ -106,7 +116,7 @@ impl Broadcast {
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
         let name = event.as_ref();
-        let event = encode_event(&self.namespace, name, &arguments, self.compress)?;
+        let event = encode_event(&self.namespace, None, name, &arguments, self.compress)?;
         if self.selects_nobody() {
             return Ok(());
         }
@@ -121,15 +131,26 @@ impl Broadcast {
         Ok(())
     }
 
-    /// Passes an event to the adapter, and then tells the observers of the server how many sockets received it.
     fn deliver(&self, name: &str, event: &EncodedEvent) {
+        // An adapter that delivers the event later does not know the number of receivers yet.
+        self.observed(name, event, |adapter| adapter.broadcast(event, &self.options).unwrap_or(0));
+    }
+
+    /// Calls `deliver`, which passes the event to the adapter and returns the number of selected sockets. Then tells the
+    /// observers of the server how many of them received it.
+    pub(super) fn observed(
+        &self,
+        name: &str,
+        event: &EncodedEvent,
+        deliver: impl FnOnce(&dyn Adapter) -> usize,
+    ) {
+        let adapter = self.namespace.adapter();
         if !self.namespace.observers().is_active() {
-            self.namespace.adapter().broadcast(event, &self.options);
+            deliver(adapter);
             return;
         }
         let _ = BroadcastOutcomes::take();
-        // An adapter that delivers the event later does not know the number yet.
-        let selected = self.namespace.adapter().broadcast(event, &self.options).unwrap_or(0);
+        let selected = deliver(adapter);
         self.notify(name, event, selected, BroadcastOutcomes::take());
     }
 
@@ -166,7 +187,8 @@ impl Broadcast {
         self.namespace.adapter().local().sockets(&self.options)
     }
 
-    /// Returns the selected sockets that are connected to this server.
+    /// Returns the selected sockets that are connected to this server. [`fetch_sockets`](Self::fetch_sockets) returns
+    /// those of all servers of the cluster.
     #[must_use]
     pub fn sockets(&self) -> Vec<Socket> {
         if self.selects_nobody() {
@@ -203,7 +225,7 @@ impl Broadcast {
         }
     }
 
-    fn selects_nobody(&self) -> bool {
+    pub(super) fn selects_nobody(&self) -> bool {
         self.is_limited_to_rooms && self.options.rooms.is_empty()
     }
 }

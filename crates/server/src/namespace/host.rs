@@ -19,14 +19,7 @@ impl Host for Inner {
     }
 
     fn on_server_side_emit(self: Arc<Self>, event: &EncodedEvent, responder: Option<ServerSideResponder>) {
-        // Programs cannot register handlers for these events yet.
-        let (name, is_request) = (&*self.name, responder.is_some());
-        tracing::debug!(
-            namespace = name,
-            is_request,
-            len = event.json().len(),
-            "ignored an event of another server"
-        );
+        Namespace(self).handle_server_side_event(event, responder);
     }
 
     fn on_link(&self, change: LinkChange) {

@@ -64,7 +64,7 @@ impl Socket {
     /// # Errors
     /// Returns an error if the data does not fit `T`.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, DataError> {
-        read(self.stored_data().as_deref())
+        read_data(self.stored_data().as_deref())
     }
 
     /// Replaces the data of the socket.
@@ -89,7 +89,7 @@ impl Socket {
     {
         loop {
             let before = self.stored_data();
-            let mut data: T = read(before.as_deref())?;
+            let mut data: T = read_data(before.as_deref())?;
             let result = change(&mut data);
             let mut after = Some(write(&data)?);
             self.update_extensions(|own| {
@@ -132,7 +132,8 @@ impl Socket {
     }
 }
 
-fn read<T: DeserializeOwned>(data: Option<&Arguments<'static>>) -> Result<T, DataError> {
+/// Deserializes the data of a socket. `None` if the program has set none.
+pub(crate) fn read_data<T: DeserializeOwned>(data: Option<&Arguments<'static>>) -> Result<T, DataError> {
     let read = match data {
         Some(data) => data.deserialize::<(T,)>().map(|(data,)| data),
         None => Value::Object(Object::default()).deserialize_into(),

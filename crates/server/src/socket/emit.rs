@@ -16,9 +16,10 @@ use crate::namespace::Namespace;
 use crate::observer::{DropReason, Observation};
 use crate::outgoing::Outgoing;
 
-/// Encodes an event for a broadcast.
+/// Encodes an event for a broadcast. With `ack`, it requests acknowledgements with this id.
 pub(crate) fn encode_event<T: Serialize + ?Sized>(
     namespace: &Namespace,
+    ack: Option<u64>,
     event: &str,
     arguments: &T,
     compress: bool,
@@ -28,7 +29,7 @@ pub(crate) fn encode_event<T: Serialize + ?Sized>(
         if parser.is_some() {
             encoder.lift_attachment_limit();
         }
-        let message = encode::event(encoder, namespace.name(), None, event, arguments)?;
+        let message = encode::event(encoder, namespace.name(), ack, event, arguments)?;
         Ok::<_, EncodeError>(message.with_compression(compress).into())
     })?;
     // The parser may be the program's code, so it must not run while the adapter holds its lock. The first receiver would

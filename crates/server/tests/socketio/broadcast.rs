@@ -60,6 +60,8 @@ async fn an_empty_list_of_rooms_selects_nobody() {
     for nobody in [io.to(none), io.broadcast().to(none), ann.to(none), io.to(none).except("bob")] {
         assert_eq!(nobody.clone().try_emit("event", ()), Ok(()));
         assert!(nobody.socket_ids().is_empty() && nobody.sockets().is_empty());
+        assert_eq!(nobody.clone().emit_with_ack::<u8>("event", ()).await, Ok(vec![]));
+        assert!(nobody.fetch_sockets().await.expect("nobody is asked").is_empty());
         nobody.sockets_join("room");
         nobody.sockets_leave("all");
         nobody.disconnect_sockets(true);

@@ -136,6 +136,18 @@ async fn a_broadcast_is_encoded_once_for_all_receivers() {
         client.expect(r#"4{"type":2,"nsp":"/","data":["news",1]}"#).await;
     }
     assert_eq!(parser.encoded.load(Ordering::Relaxed), before + 1);
+
+    let answers = io.to("room").emit_with_ack::<u8>("ask", 2);
+    for (client, answer) in clients.iter_mut().zip(1..) {
+        client.expect(r#"4{"type":2,"nsp":"/","id":0,"data":["ask",2]}"#).await;
+        client.send(&format!(r#"4{{"type":3,"nsp":"/","id":0,"data":[{answer}]}}"#)).await;
+    }
+    let mut answers = answers.await.expect("all have answered");
+    answers.sort_unstable();
+    assert_eq!(answers, [1, 2, 3]);
+    assert_eq!(parser.encoded.load(Ordering::Relaxed), before + 2);
+    let refused = io.emit_with_ack::<u8>("binary", bytes::Bytes::from_static(b"x")).await;
+    assert!(refused.expect_err("the parser refuses it").to_string().contains("no binary data"));
 }
 
 #[tokio::test]

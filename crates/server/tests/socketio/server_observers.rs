@@ -241,6 +241,9 @@ async fn a_broadcast_is_one_observation_with_the_number_of_its_receivers() {
     lines.expect(["broadcast others 11 to 1"]).await;
     io.to("nowhere").emit("silence", ());
     lines.expect(["broadcast silence 12 to 0"]).await;
+    let acks = io.emit_with_ack::<u8>("ask", ());
+    lines.expect(["broadcast ask 9 to 2"]).await;
+    drop(acks);
     lines.expect_silence();
 }
 
