@@ -168,6 +168,17 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     socket.on("volatile", (data) => socket.volatile.emit("volatile", data));
     socket.on("uncompressed", (data) => socket.compress(false).emit("uncompressed", data));
     socket.on("uncompressed-room", ({ room, data }) => namespace.to(room).compress(false).emit("uncompressed", data));
+    socket.on("ask-room", async ({ room, data }, acknowledge) => {
+      try {
+        acknowledge(await namespace.to(room).timeout(200).emitWithAck("question", data), true);
+      } catch (error) {
+        acknowledge(error.responses, false);
+      }
+    });
+    socket.on("fetch-room", async (room, acknowledge) => {
+      const sockets = await namespace.in(room).fetchSockets();
+      acknowledge(sockets.map(({ id, rooms, handshake }) => [id, [...rooms], handshake.query.transport]));
+    });
 
     socket.on("connection-errors", (acknowledge) => acknowledge(connectionErrors));
 

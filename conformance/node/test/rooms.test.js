@@ -54,6 +54,36 @@ overEachTransport("rooms", (transport) => {
     assert.deepEqual(await acknowledged(socket, "rooms"), [[socket.id]]);
   });
 
+  it("answer a question of the server, each socket with its first value", async () => {
+    const sockets = await three();
+    sockets.forEach((socket, index) => {
+      socket.on("question", (question, acknowledge) => acknowledge([question, index], "ignored"));
+    });
+    const [answers, isComplete] = await acknowledged(sockets[2], "ask-room", { room: "pair", data: "who?" });
+    assert.deepEqual([answers.sort(), isComplete], [[["who?", 0], ["who?", 1]], true]);
+    assert.deepEqual(await acknowledged(sockets[0], "ask-room", { room: "nobody", data: 1 }), [[], true]);
+  });
+
+  it("answer a question in part if a socket is silent", async () => {
+    const sockets = await three();
+    for (const index of [0, 2]) {
+      sockets[index].on("question", (bytes, acknowledge) => acknowledge({ bytes, index }));
+    }
+    const bytes = Buffer.from([1, 2, 3]);
+    const [answers, isComplete] = await acknowledged(sockets[0], "ask-room", { room: "all", data: bytes });
+    answers.sort((one, other) => one.index - other.index);
+    assert.deepEqual([answers, isComplete], [[{ bytes, index: 0 }, { bytes, index: 2 }], false]);
+  });
+
+  it("are fetched with their sockets", async () => {
+    const sockets = await three();
+    const [fetched] = await acknowledged(sockets[2], "fetch-room", "pair");
+    const seen = fetched.map(([id, rooms, first]) => [id, rooms.sort(), first]).sort();
+    const first = transport === "websocket" ? "websocket" : "polling"; // of the handshake request
+    const expected = sockets.slice(0, 2).map(({ id }) => [id, ["all", id, "pair"].sort(), first]).sort();
+    assert.deepEqual(seen, expected);
+  });
+
   it("receive from a socket, itself excluded", async () => {
     const sockets = await three();
     assert.deepEqual(await receivedBy(sockets, sockets[0], "to-room", { room: "pair", data: 1 }), [[], [1], []]);

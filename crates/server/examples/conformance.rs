@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ClientFiles, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data,
-    DeflateOptions, DisconnectReason, HandlerError, InvalidCookie, MessagePackParser, Namespace,
-    NamespaceRequest, ParentNamespace, RawArguments, ReceivedEvent, Reply, SameSite, Server, Socket, State,
-    TrustedProxies,
+    DeflateOptions, DisconnectReason, FetchedSocket, HandlerError, InvalidCookie, MessagePackParser,
+    Namespace, NamespaceRequest, ParentNamespace, RawArguments, ReceivedEvent, Reply, SameSite, Server,
+    Socket, State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -408,6 +408,21 @@ fn register(namespace: &Namespace) {
             tokio::task::yield_now().await;
         }
         Reply(())
+    });
+    namespace.on("ask-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
+        let room = namespace.to(to.room).timeout(Duration::from_millis(200));
+        Reply(match room.emit_with_ack::<tidewire_server::Value>("question", to.data).await {
+            Ok(answers) => (answers, true),
+            Err(incomplete) => (incomplete.responses, false),
+        })
+    });
+    namespace.on("fetch-room", async |namespace: Namespace, Data(room): Data<String>| {
+        let sockets = namespace.in_(room).fetch_sockets().await?;
+        let state = |socket: &FetchedSocket| {
+            let rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
+            json!([socket.id(), rooms, socket.handshake().query("transport")])
+        };
+        Ok::<_, HandlerError>((sockets.iter().map(state).collect::<Vec<_>>(),))
     });
 
     namespace.on("connection-errors", async |State(errors): State<ConnectionErrors>| {
