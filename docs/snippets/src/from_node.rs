@@ -1,11 +1,12 @@
-pub use std::sync::Arc;
+pub use std::sync::{Arc, Weak};
 pub use std::time::Duration;
 
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::engineio::http::HeaderValue;
+pub use tidewire::server::adapter::Host;
 pub use tidewire::server::{
-    Auth, ClientFiles, ConnectError, Cookie, Cors, Data, DeflateOptions, DisconnectReason, EventName,
+    Adapter, Auth, ClientFiles, ConnectError, Cookie, Cors, Data, DeflateOptions, DisconnectReason, EventName,
     HandlerError, HttpCompression, InMemoryAdapter, Namespace, NamespaceRequest, Reply, Server, Socket,
     SocketId, Transport, Value,
 };

@@ -1,3 +1,4 @@
+pub use std::collections::BTreeSet;
 pub use std::sync::Arc;
 pub use std::time::Duration;
 
