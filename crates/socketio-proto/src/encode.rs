@@ -257,7 +257,20 @@ fn write_arguments<T: Serialize + ?Sized>(
     arguments: &T,
 ) -> Result<(), EncodeError> {
     let (text, attachments) = encoder.text_and_attachments();
-    write_value(text, Some(attachments), arguments)
+    let start = text.len();
+    write_value(text, Some(&mut *attachments), arguments)?;
+    match attachments.count() {
+        0 => Ok(()),
+        count => check_placeholders(&text[start..], count),
+    }
+}
+
+/// Checks that each placeholder in the text stands for one of the attachments. A program that relays an object of a client
+/// beside binary values could otherwise send one that looks like a placeholder.
+#[cold]
+fn check_placeholders(text: &[u8], attachments: usize) -> Result<(), EncodeError> {
+    let count = memchr::memmem::find_iter(text, br#""_placeholder":true"#).count();
+    if count == attachments { Ok(()) } else { Err(EncodeError::PlaceholderLike) }
 }
 
 #[cfg(test)]
@@ -267,6 +280,22 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn an_object_that_looks_like_a_placeholder_is_refused_beside_binary_values_only() {
+        let like = || json!({"_placeholder": true, "num": 0});
+        assert_eq!(event_text(&(like(),)), r#"2["x",{"_placeholder":true,"num":0}]"#);
+        let bytes = Bytes::from_static(b"x");
+        let mut encoder = MessageEncoder::new();
+        for refused in [(like(), &bytes), (json!([{"a": {"_placeholder": true}}]), &bytes)] {
+            let error = event(&mut encoder, "/", None, "e", &refused).unwrap_err();
+            assert_eq!(error, EncodeError::PlaceholderLike);
+            assert_eq!(ack(&mut encoder, "/", 1, &refused).unwrap_err(), EncodeError::PlaceholderLike);
+        }
+        for accepted in [json!({"_placeholder": false}), json!("\"_placeholder\":true")] {
+            assert!(event(&mut encoder, "/", None, "e", &(accepted, &bytes)).is_ok());
+        }
+    }
 
     #[expect(clippy::needless_pass_by_value, reason = "each test reads as one expression")]
     fn take_apart(message: EncodedMessage<'_>) -> (String, Vec<Vec<u8>>) {

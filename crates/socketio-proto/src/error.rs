@@ -159,6 +159,10 @@ pub enum EncodeError {
         /// The error message from serde.
         reason: String,
     },
+    /// The arguments have binary values, and also an object with `"_placeholder": true`, which stands for a binary value on
+    /// the wire. The receiver could not tell them apart.
+    #[error("an object with \"_placeholder\": true stands beside binary values")]
+    PlaceholderLike,
     /// The [parser](crate::Parser) of the program cannot encode the packet.
     #[error("the parser cannot encode the packet: {reason}")]
     Parser {

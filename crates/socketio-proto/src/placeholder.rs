@@ -8,20 +8,23 @@ pub(crate) const PLACEHOLDER_KEY: &str = "_placeholder";
 pub(crate) const NUM_KEY: &str = "num";
 
 /// Checks that every placeholder of a payload refers to an attachment: an object whose `_placeholder` is `true` must
-/// have a `num` that is the index of an attachment.
+/// have a `num` that is the index of an attachment, and no two placeholders may have the same one. Otherwise a short
+/// payload with many placeholders would become as many copies of a long attachment.
 ///
-/// Needs four bytes per nesting level during the scan. If an object has the same key twice, the last one counts, as in
+/// Needs twelve bytes per nesting level during the scan. If an object has the same key twice, the last one counts, as in
 /// `JSON.parse`.
 #[derive(Debug)]
 pub(crate) struct PlaceholderValidator {
     attachments: usize,
     open: Vec<Candidate>,
+    /// The attachments that have a placeholder. Empty before the first one.
+    is_used: Vec<bool>,
     valid: bool,
 }
 
 impl PlaceholderValidator {
     pub(crate) fn new(attachments: usize) -> Self {
-        Self { attachments, open: Vec::new(), valid: true }
+        Self { attachments, open: Vec::new(), is_used: Vec::new(), valid: true }
     }
 
     pub(crate) fn all_valid(&self) -> bool {
@@ -34,7 +37,7 @@ impl PlaceholderValidator {
         match candidate.key {
             Key::Placeholder => candidate.has_placeholder_true = raw == "true",
             Key::Num => {
-                candidate.has_valid_num = raw.parse::<usize>().is_ok_and(|index| index < self.attachments);
+                candidate.num = raw.parse().ok().filter(|index| (*index as usize) < self.attachments);
             }
             Key::Other => {}
         }
@@ -69,9 +72,10 @@ impl ScanObserver for PlaceholderValidator {
     }
 
     fn close(&mut self) {
-        if let Some(candidate) = self.open.pop() {
-            self.valid &= candidate.has_valid_num || !candidate.has_placeholder_true;
-        }
+        let Some(Candidate { has_placeholder_true: true, num, .. }) = self.open.pop() else { return };
+        self.is_used.resize(self.attachments, false);
+        let is_first = num.is_some_and(|index| !std::mem::replace(&mut self.is_used[index as usize], true));
+        self.valid &= is_first;
     }
 }
 
@@ -79,7 +83,8 @@ impl ScanObserver for PlaceholderValidator {
 #[derive(Debug, Default)]
 struct Candidate {
     has_placeholder_true: bool,
-    has_valid_num: bool,
+    /// The index of an attachment.
+    num: Option<u32>,
     key: Key,
 }
 
@@ -108,6 +113,8 @@ mod tests {
             (true, r#"[{"a":[{"b":{"_placeholder":true,"num":1}}]}]"#),
             (true, r#"[{"_placeholder":true,"_placeholder":false}]"#),
             (true, r#"[{"_placeholder":true,"x":{"num":8},"num":1}]"#),
+            (false, r#"[{"_placeholder":true,"num":1},{"_placeholder":true,"num":1}]"#),
+            (false, r#"[{"_placeholder":true,"num":0,"x":{"_placeholder":true,"num":0}}]"#),
             (false, r#"[{"_placeholder":true}]"#),
             (false, r#"[{"_placeholder":true,"num":2}]"#),
             (false, r#"[{"_placeholder":true,"num":-1}]"#),
@@ -131,6 +138,6 @@ mod tests {
 
     #[test]
     fn a_level_of_nesting_costs_a_few_bytes() {
-        assert!(size_of::<Candidate>() <= 4);
+        assert!(size_of::<Candidate>() <= 12);
     }
 }

@@ -7,8 +7,8 @@ use engineio_proto::{CloseReason, EncodedMessage, Framing, MessageBatch, Message
 use proptest::prelude::*;
 use tidewire_socketio_proto::parser::{encode_shared_with, encode_with};
 use tidewire_socketio_proto::{
-    Decoder, DecoderLimits, EncodedEvent, MessagePackParser, Object, Packet, Parser, Value, client, encode,
-    server,
+    Decoder, DecoderLimits, EncodeError, EncodedEvent, MessagePackParser, Object, Packet, Parser, Value,
+    client, encode, server,
 };
 use ws_proto::Time;
 
@@ -89,12 +89,17 @@ proptest! {
             encoder.lift_attachment_limit();
             let arguments = (&first, &second);
             let message = if is_ack {
-                encode::ack(&mut encoder, &namespace, id.unwrap_or(7), &arguments).unwrap()
+                encode::ack(&mut encoder, &namespace, id.unwrap_or(7), &arguments)
             } else {
-                encode::event(&mut encoder, &namespace, id, &name, &arguments).unwrap()
+                encode::event(&mut encoder, &namespace, id, &name, &arguments)
+            };
+            let looks_alike = has_placeholder_key(&first) || has_placeholder_key(&second);
+            let message = match message {
+                Err(EncodeError::PlaceholderLike) if looks_alike => continue,
+                message => message.unwrap(),
             };
             let has_bytes = message.attachments().next().is_some();
-            if has_bytes && (has_placeholder_key(&first) || has_placeholder_key(&second)) {
+            if has_bytes && looks_alike {
                 continue;
             }
             let expected = received_by_default(&message);

@@ -60,8 +60,16 @@ fn write_data(out: &mut Vec<u8>, json: &str, attachments: &[&[u8]]) -> Result<()
             EncodeError::custom(format_args!("the data has a reserved object key at byte {at}"))
         }
     };
-    let mut sizes = Sizes { containers: Vec::new(), open: Vec::new(), attachments: attachments.len() };
+    let mut sizes = Sizes {
+        containers: Vec::new(),
+        open: Vec::new(),
+        is_used: vec![false; attachments.len()],
+        is_ambiguous: false,
+    };
     scan_value_prefix(json, &mut sizes).map_err(invalid)?;
+    if sizes.is_ambiguous {
+        return Err(EncodeError::PlaceholderLike);
+    }
     let mut writer =
         Writer { out, containers: sizes.containers.into_iter(), attachments, is_in_placeholder: false };
     scan_value_prefix(json, &mut writer).map_err(invalid)?;
@@ -81,7 +89,10 @@ enum Container {
 struct Sizes {
     containers: Vec<Container>,
     open: Vec<Open>,
-    attachments: usize,
+    /// The attachments that have a placeholder.
+    is_used: Vec<bool>,
+    /// Two placeholders name the same attachment, so one of them is an ordinary object that looks like a placeholder.
+    is_ambiguous: bool,
 }
 
 /// A list or an object that has not ended.
@@ -139,7 +150,8 @@ impl ScanObserver for Sizes {
     fn close(&mut self) {
         let Some(Open { index, values, is_marked, attachment, .. }) = self.open.pop() else { return };
         self.containers[index] = match attachment {
-            Some(number) if is_marked && values == 2 && (number as usize) < self.attachments => {
+            Some(number) if is_marked && values == 2 && (number as usize) < self.is_used.len() => {
+                self.is_ambiguous |= std::mem::replace(&mut self.is_used[number as usize], true);
                 Container::Attachment(number)
             }
             _ => Container::Values(values),

@@ -352,10 +352,22 @@ fn whole_numbers_are_integers_if_64_bits_suffice() {
 #[test]
 fn json_that_is_relayed_may_have_any_form() {
     let raw = serde_json::value::RawValue::from_string(
-        " { \"a\\u00e9\\ud83d\" : [ 1.0 , 1e2, -0, 1e999 ] , \"_placeholder\":true , \"num\":0 } ".to_owned(),
+        " { \"a\\u00e9\\ud83d\" : [ 1.0 , 1e2, -0, 1e999 ] } ".to_owned(),
     )
     .unwrap();
     let message = event(&(&*raw, Bytes::from("b")));
-    let data = b"\x93\xa1e\x83\xa6a\xc3\xa9\xef\xbf\xbd\x94\x01\x64\x00\xcb\x7f\xf0\0\0\0\0\0\0\xac_placeholder\xc3\xa3num\x00\xc4\x01b";
+    let data = b"\x93\xa1e\x81\xa6a\xc3\xa9\xef\xbf\xbd\x94\x01\x64\x00\xcb\x7f\xf0\0\0\0\0\0\0\xc4\x01b";
     assert_eq!(message, [b"\x83\xa4type\x02\xa4data", &data[..], b"\xa3nsp\xa1/"].concat());
+}
+
+#[test]
+fn an_object_that_looks_like_a_placeholder_never_becomes_a_copy_of_a_binary_value() {
+    let raw = |json: &str| serde_json::value::RawValue::from_string(json.to_owned()).unwrap();
+    let mut encoder = MessageEncoder::new();
+    // The spaces hide it from the encoder of the default parser.
+    let like = raw(r#"{"_placeholder" : true, "num" : 0}"#);
+    let message = encode::event(&mut encoder, "/", None, "e", &(&*like, Bytes::from("b"))).unwrap();
+    let mut batch = MessageBatch::new();
+    let error = encode_with(&MessagePackParser, &message, &mut batch).unwrap_err();
+    assert_eq!(error, crate::EncodeError::PlaceholderLike);
 }

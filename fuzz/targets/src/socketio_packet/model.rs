@@ -1,5 +1,8 @@
 //! Decides which texts are Socket.IO 5 packets, with serde_json and a walk over the parsed value.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use serde::de::IgnoredAny;
 use socketio_proto::{DecoderLimits, RESERVED_EVENTS};
 
@@ -64,8 +67,13 @@ fn verdict(text: &str, limits: &DecoderLimits) -> Option<Verdict> {
     if attachments == 0 {
         return Some(Verdict::Complete);
     }
-    let stands =
-        |tree: &Tree| tree.placeholder().is_none_or(|index| index.is_some_and(|at| at < attachments as u64));
+    // Each placeholder has an attachment of its own.
+    let used = RefCell::new(HashSet::new());
+    let stands = |tree: &Tree| {
+        tree.placeholder().is_none_or(|index| {
+            index.is_some_and(|at| at < attachments as u64 && used.borrow_mut().insert(at))
+        })
+    };
     tree.all(&stands).then_some(Verdict::Awaits(attachments))
 }
 
