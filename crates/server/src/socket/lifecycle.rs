@@ -85,15 +85,16 @@ impl Socket {
             self.notify(|| Observation::SocketConnected { socket: self });
             self.0.namespace.adapter().insert(Arc::new(self.clone()));
         }
-        // A middleware may have passed the socket to another task, and that task may have disconnected it before this
-        // function added it to the adapter. Then this function must remove it from the adapter. The disconnect packet
-        // of that task may have been sent before the connect packet, so this function sends it again.
+        // A middleware or an observer may have passed the socket to another task, and that task may have disconnected it
+        // before this function added it to the adapter. Then this function must remove it from the adapter. If the socket
+        // was not connected yet, the disconnect packet of that task was sent before the connect packet, or is ignored, so
+        // this function sends it again.
         if let Some(reason) = self.disconnect_reason() {
             if !entered {
                 self.notify(|| Observation::SocketAbandoned { socket: self, reason });
             }
             self.0.namespace.adapter().del_all(&self.0.id);
-            if reason == DisconnectReason::ServerNamespaceDisconnect {
+            if reason == DisconnectReason::ServerNamespaceDisconnect && !entered {
                 self.send_disconnect();
             }
         }
