@@ -1,5 +1,6 @@
 //! The settings of a client.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,11 +18,24 @@ use crate::transport::PlatformSettings;
 ///
 /// It can be reused: each call of [`connect`](Self::connect) opens another session. Clones share their settings, and
 /// what [`remember_upgrade`](Self::remember_upgrade) remembers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a `Connector` does nothing until you call `connect`"]
 pub struct Connector(pub(crate) Arc<Options>);
 
-#[derive(Debug, Clone)]
+impl fmt::Debug for Connector {
+    /// Omits the query and the headers, because they contain tokens and cookies.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("path", &self.0.path)
+            .field("transports", &self.0.transports)
+            .field("upgrade", &self.0.upgrade)
+            .field("timeout", &self.0.timeout)
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) uri: Result<WebSocketUri, UriError>,
     pub(crate) path: String,
@@ -340,6 +354,15 @@ mod tests {
 
     fn target(connector: &Connector, transport: Transport, id: Option<&str>) -> String {
         connector.0.request_target(transport, id, || "now".to_owned())
+    }
+
+    #[test]
+    fn tokens_of_the_query_and_the_headers_do_not_appear_in_debug_output() {
+        let connector = Connector::new("http://127.0.0.1/?token=secret1")
+            .query("key", "secret2")
+            .extra_header("authorization", "secret3");
+        let shown = format!("{connector:?}");
+        assert!(shown.contains("path") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]
