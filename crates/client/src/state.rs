@@ -230,6 +230,13 @@ impl State {
         if let Err(error) = self.check_running() {
             return Err((error, waiter));
         }
+        // An event that cannot be encoded again, because it is nested too deeply for instance, would block the queue.
+        let encoded = with_encoder(|encoder| {
+            encode::event(encoder, "/", Some(0), event.name(), event.arguments()).map(drop)
+        });
+        if let Err(error) = encoded {
+            return Err((error.into(), waiter));
+        }
         let (max_events, max_bytes) = (self.max_send_buffer_events, self.max_send_buffer_bytes);
         let Some(retry) = self.retry(key) else { return Ok(None) };
         let queue = &mut retry.queue;
