@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::decode::{MAX_DEPTH, MAX_MEMORY_PER_BYTE, MIN_MEMORY_LIMIT};
 use super::*;
 use crate::parser::encode_with;
-use crate::{Decoder, DecoderLimits, Packet, PacketType, RawJson, Value, encode};
+use crate::{Decoder, DecoderLimits, EncodeError, Packet, PacketType, RawJson, Value, encode};
 
 /// Made by `conformance/node/support/messagepack-golden.js`, and compared with the official parser by
 /// `messagepack.test.js`.
@@ -369,5 +369,5 @@ fn an_object_that_looks_like_a_placeholder_never_becomes_a_copy_of_a_binary_valu
     let message = encode::event(&mut encoder, "/", None, "e", &(&*like, Bytes::from("b"))).unwrap();
     let mut batch = MessageBatch::new();
     let error = encode_with(&MessagePackParser, &message, &mut batch).unwrap_err();
-    assert_eq!(error, crate::EncodeError::PlaceholderLike);
+    assert_eq!(error, EncodeError::PlaceholderLike);
 }
