@@ -11,12 +11,14 @@ pub(crate) const NUM_KEY: &str = "num";
 /// have a `num` that is the index of an attachment, and no two placeholders may have the same one. Otherwise a short
 /// payload with many placeholders would become as many copies of a long attachment.
 ///
-/// Needs twelve bytes per nesting level during the scan. If an object has the same key twice, the last one counts, as in
+/// Needs four bytes per nesting level during the scan, and four more for an object with an index. If an object has the same key twice, the last one counts, as in
 /// `JSON.parse`.
 #[derive(Debug)]
 pub(crate) struct PlaceholderValidator {
     attachments: usize,
     open: Vec<Candidate>,
+    /// The indices of the open objects that [have one](Candidate::has_num).
+    nums: Vec<u32>,
     /// The attachments that have a placeholder. Empty before the first one.
     is_used: Vec<bool>,
     valid: bool,
@@ -24,7 +26,7 @@ pub(crate) struct PlaceholderValidator {
 
 impl PlaceholderValidator {
     pub(crate) fn new(attachments: usize) -> Self {
-        Self { attachments, open: Vec::new(), is_used: Vec::new(), valid: true }
+        Self { attachments, open: Vec::new(), nums: Vec::new(), is_used: Vec::new(), valid: true }
     }
 
     pub(crate) fn all_valid(&self) -> bool {
@@ -37,7 +39,14 @@ impl PlaceholderValidator {
         match candidate.key {
             Key::Placeholder => candidate.has_placeholder_true = raw == "true",
             Key::Num => {
-                candidate.num = raw.parse().ok().filter(|index| (*index as usize) < self.attachments);
+                // The last one counts.
+                if std::mem::take(&mut candidate.has_num) {
+                    self.nums.pop();
+                }
+                if let Some(index) = raw.parse().ok().filter(|index| (*index as usize) < self.attachments) {
+                    self.nums.push(index);
+                    candidate.has_num = true;
+                }
             }
             Key::Other => {}
         }
@@ -72,7 +81,11 @@ impl ScanObserver for PlaceholderValidator {
     }
 
     fn close(&mut self) {
-        let Some(Candidate { has_placeholder_true: true, num, .. }) = self.open.pop() else { return };
+        let Some(Candidate { has_placeholder_true, has_num, .. }) = self.open.pop() else { return };
+        let num = if has_num { self.nums.pop() } else { None };
+        if !has_placeholder_true {
+            return;
+        }
         self.is_used.resize(self.attachments, false);
         let is_first = num.is_some_and(|index| !std::mem::replace(&mut self.is_used[index as usize], true));
         self.valid &= is_first;
@@ -83,8 +96,8 @@ impl ScanObserver for PlaceholderValidator {
 #[derive(Debug, Default)]
 struct Candidate {
     has_placeholder_true: bool,
-    /// The index of an attachment.
-    num: Option<u32>,
+    /// Its `num` is the index of an attachment.
+    has_num: bool,
     key: Key,
 }
 
@@ -113,6 +126,9 @@ mod tests {
             (true, r#"[{"a":[{"b":{"_placeholder":true,"num":1}}]}]"#),
             (true, r#"[{"_placeholder":true,"_placeholder":false}]"#),
             (true, r#"[{"_placeholder":true,"x":{"num":8},"num":1}]"#),
+            (true, r#"[{"num":1,"x":{"num":0,"_placeholder":true},"num":1,"_placeholder":true}]"#),
+            (true, r#"[{"num":0,"x":{"num":9},"num":9},{"_placeholder":true,"num":0}]"#),
+            (false, r#"[{"num":0,"x":{"num":1},"num":"0","_placeholder":true}]"#),
             (false, r#"[{"_placeholder":true,"num":1},{"_placeholder":true,"num":1}]"#),
             (false, r#"[{"_placeholder":true,"num":0,"x":{"_placeholder":true,"num":0}}]"#),
             (false, r#"[{"_placeholder":true}]"#),
@@ -138,6 +154,6 @@ mod tests {
 
     #[test]
     fn a_level_of_nesting_costs_a_few_bytes() {
-        assert!(size_of::<Candidate>() <= 12);
+        assert!(size_of::<Candidate>() <= 4);
     }
 }
