@@ -109,3 +109,20 @@ async fn the_queue_is_limited() {
     settle().await;
     assert_eq!(network.take_received(), ["0", r#"20["a"]"#, r#"21["b"]"#, r#"22["d"]"#]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_sent_again_fails_at_once_and_does_not_hold_up_the_next_one() {
+    let (network, builder) = with_retries(1);
+    let socket = builder.connect();
+    within(socket.connected()).await.unwrap();
+    network.take_received();
+    // What is sent again is read first, and what has binary values is read only to some depth.
+    let deep =
+        (0..200).fold(socketio_proto::Value::from(1), |inner, _| socketio_proto::Value::Array(vec![inner]));
+    let asked = within(socket.emit_with_ack::<()>("deep", (bytes::Bytes::from_static(b"x"), deep))).await;
+    assert!(matches!(asked, Err(AckError::NotSent(EmitError::Encode(_)))), "{asked:?}");
+    socket.emit("b", ());
+    settle().await;
+    let received = network.take_received();
+    assert!(matches!(&received[..], [event] if event.ends_with(r#"["b"]"#)), "{received:?}");
+}

@@ -315,3 +315,21 @@ async fn an_observer_may_panic_and_use_the_server_and_what_it_causes_is_not_obse
     lines.expect(["received event 9 true", "ack sent 10", "finished event false"]).await;
     lines.expect_silence();
 }
+
+#[tokio::test]
+async fn a_socket_that_an_observer_disconnects_gets_one_disconnect_packet() {
+    let builder = Server::builder().observer(|observation: &Observation<'_>| {
+        if let Observation::SocketConnected { socket, .. } = observation
+            && socket.namespace().name() == "/closed"
+        {
+            socket.disconnect();
+        }
+    });
+    let io = builder.build();
+    let _closed = io.of("/closed");
+    io.on("done", async || {});
+    let mut client = Client::join(serve(&io).await).await;
+    client.connect("/closed,").await;
+    client.expect("41/closed,").await;
+    client.expect_only(r#"420["done"]"#, "430[]").await;
+}
