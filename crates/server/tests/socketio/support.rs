@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tracing::Level;
+use tracing::{Dispatch, Level};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -82,6 +82,11 @@ impl Logged {
     }
 
     pub(crate) fn start_at(level: Level) -> (Self, DefaultGuard) {
+        // With only one subscriber in the process, `tracing` asks the thread that first reaches a log statement whether
+        // anyone wants it, and remembers a no for every thread. That thread may belong to another test.
+        static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
+            LazyLock::new(|| tracing_subscriber::fmt().with_writer(std::io::sink).finish().into());
+        LazyLock::force(&SECOND_SUBSCRIBER);
         let logged = Self::default();
         let to = logged.clone();
         let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
