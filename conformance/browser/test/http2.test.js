@@ -7,10 +7,12 @@ import { startApplication } from "../../node/support/server.js";
 import { browserForTests } from "../support/browser.js";
 import { TRANSPORTS } from "../support/suite.js";
 
-const browser = browserForTests();
 const certificate = makeCertificate("localhost");
 
 describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" && "Tidewire only" }, () => {
+  // Its hooks run before those below, so the page is left before the server stops. A page that polls a server that stops
+  // reports a failed request.
+  const browser = browserForTests();
   let server, url, page;
   beforeEach(async () => {
     server = await startApplication({ args: inFiles(certificate).args });
