@@ -1,8 +1,8 @@
 pub use std::sync::{Arc, Weak};
 pub use std::time::Duration;
 
+pub use bytes::Bytes;
 pub use serde::{Deserialize, Serialize};
-pub use serde_json::json;
 pub use tidewire::engineio::http::HeaderValue;
 pub use tidewire::server::adapter::Host;
 pub use tidewire::server::{
