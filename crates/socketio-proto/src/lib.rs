@@ -68,7 +68,6 @@
 mod ack_table;
 mod argument_shape;
 mod arguments;
-mod arguments_serialize;
 pub mod client;
 mod decoder;
 pub mod encode;
