@@ -1,35 +1,29 @@
 //! A WebSocket state machine on a byte stream.
 
+mod closing;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::copy::to_vec;
-use ws_proto::{
-    CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, PeerDeadline, ProtocolError, Role, Time,
-};
+use ws_proto::{CloseFrame, Connection, DeflateAgreement, Event, Input, Limits, ProtocolError, Role, Time};
 
+use self::closing::CloseState;
+pub(crate) use self::closing::LINGER;
+pub use self::closing::MAX_CLOSING_READS_PER_POLL;
 use super::mask_keys::mask_key;
 use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
 use super::stream::Stream;
 use super::write_queue::WriteQueue;
 use crate::memory_budget::HeldMemory;
 
-/// How long the stream reads after our end was shut down. Without this, a peer that is still sending would get a reset
-/// instead of our close frame.
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
-
 /// The maximum number of events decoded in one call. A read can hold eleven thousand events. If one call handled all of
 /// them, a few peers that send only such reads would block the other tasks of the thread for seconds.
 const MAX_EVENTS_PER_POLL: usize = 128;
-
-/// The maximum number of reads in one poll of a closing connection. After that it yields to the other tasks of the
-/// thread.
-pub const MAX_CLOSING_READS_PER_POLL: usize = 4;
 
 /// After this many bytes of received messages in one poll, a connection that inflates them yields to the other tasks of
 /// the thread. A kilobyte of a read may inflate to a megabyte, so the length of the reads limits nothing.
@@ -62,17 +56,6 @@ pub struct WebSocketStream<S> {
     buffered_input: Vec<u8>,
     buffered_input_start: usize,
     close_state: CloseState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CloseState {
-    Open,
-    /// The peer may still send until `deadline`. A server has already shut down its end. A client shuts down its end
-    /// afterwards.
-    Lingering {
-        deadline: PeerDeadline,
-    },
-    Closed,
 }
 
 /// Why nothing more can be read.
@@ -301,20 +284,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.queue.memory() + HeldMemory::from(self.machine.message_memory() + self.buffered_input.len())
     }
 
-    /// Ends the connection with this Close frame, because it holds too much memory. Frees what has been received, and
-    /// discards what the peer still sends. Drive the close with [`poll_close`](Self::poll_close).
-    ///
-    /// Returns `false` if the peer does not read what is queued. It would not read the Close frame either, and the queue
-    /// may be what takes the memory, so the caller must then drop the stream.
-    pub fn abort(&mut self, frame: CloseFrame, now: Time) -> bool {
-        self.machine.abort(frame, now);
-        self.buffered_input = Vec::new();
-        self.buffered_input_start = 0;
-        let is_reading = self.queue.is_empty();
-        self.queue_control();
-        is_reading
-    }
-
     /// Returns the queue of bytes to write. Frames are pushed to it in wire form.
     pub fn queue_mut(&mut self) -> &mut WriteQueue {
         &mut self.queue
@@ -366,111 +335,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         self.queue_control();
     }
 
-    /// See [`Connection::restart_close_timeout`].
-    pub fn restart_close_timeout(&mut self, now: Time) {
-        self.machine.restart_close_timeout(now);
-    }
-
-    /// Returns whether the close has timed out at `now`. See [`Connection::handle_timeout`].
-    pub fn handle_close_timeout(&mut self, now: Time) -> bool {
-        self.machine.handle_timeout(now).is_some()
-    }
-
-    /// Starts the close handshake. A second call has no effect.
-    pub fn close(&mut self, frame: Option<CloseFrame>, now: Time) {
-        self.machine.close(frame, now);
-        self.queue_control();
-    }
-
-    /// Drives the close of the connection. Writes the queued bytes, waits for the peer's close frame until the deadline
-    /// of the state machine, shuts our end down, and then reads and discards what the peer still sends for up to one
-    /// second. Returns `Ready` when the stream may be dropped.
-    ///
-    /// A client waits that second before it shuts down its end, so that the server can close first. The side that
-    /// closes first keeps the connection in the state TIME_WAIT for minutes. According to RFC 6455 §7.1.1 the server
-    /// should close first, because the state does less harm there.
-    pub fn poll_close(&mut self, now: Time, cx: &mut Context<'_>) -> Poll<()> {
-        let mut discarded = 0;
-        for _ in 0..MAX_CLOSING_READS_PER_POLL {
-            match &mut self.close_state {
-                CloseState::Closed => return Poll::Ready(()),
-                CloseState::Open => {
-                    if self.handle_close_timeout(now) {
-                        // The peer neither reads nor responds.
-                        self.close_state = CloseState::Closed;
-                    } else if ready!(self.poll_flush(cx)).is_err() {
-                        self.close_state = CloseState::Closed;
-                    } else if self.machine.is_closed() {
-                        if self.machine.role() == Role::Server {
-                            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
-                        }
-                        self.close_state =
-                            CloseState::Lingering { deadline: PeerDeadline::new(now + LINGER) };
-                    } else {
-                        // Nobody gets the messages, so no part of one is kept.
-                        self.machine.receive_in_chunks(true);
-                        match ready!(self.poll_read_discarding(&mut discarded, now, cx)) {
-                            Ok(()) | Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_)) => {}
-                            Err(StreamEnd::Eof | StreamEnd::Io(_)) => self.close_state = CloseState::Closed,
-                        }
-                        if discarded >= MAX_INFLATED_PER_POLL || self.is_inflating() {
-                            break;
-                        }
-                    }
-                }
-                CloseState::Lingering { deadline } => {
-                    if !deadline.expired_or_restart(LINGER, now) && ready!(self.poll_discard(cx)) {
-                        continue;
-                    }
-                    if self.machine.role() == Role::Client {
-                        // If the stream cannot be shut down now, it is dropped all the same.
-                        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
-                    }
-                    self.close_state = CloseState::Closed;
-                }
-            }
-        }
-        // A peer that keeps sending must not block the other tasks of the thread.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads once and discards the messages, until all calls in this poll have discarded [`MAX_INFLATED_PER_POLL`]
-    /// bytes. `discarded` counts them.
-    pub fn poll_read_discarding(
-        &mut self,
-        discarded: &mut usize,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), StreamEnd>> {
-        self.poll_read(now, cx, |event, _| {
-            *discarded += event.payload_len();
-            if *discarded >= MAX_INFLATED_PER_POLL {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-    }
-
-    /// Reads once and discards the bytes. Returns whether there were any.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut buffer = ReadBuffer::take();
-        let mut read = ReadBuf::new(&mut buffer);
-        let polled = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
-        Poll::Ready(polled.is_ok() && !read.filled().is_empty())
-    }
-
-    /// Returns the deadline at which the connection must be polled even if nothing arrives, to enforce a timeout.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        match self.close_state {
-            CloseState::Lingering { deadline } => Some(deadline.time()),
-            CloseState::Open => self.machine.poll_timeout(),
-            CloseState::Closed => None,
-        }
-    }
-
     /// Queues the pongs and close frames of the state machine. If the peer does not read, pongs stay in the state
     /// machine, which keeps only the last one. Otherwise a peer that sends pings and reads no pongs would fill our
     /// memory.
@@ -500,202 +364,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_read_full_of_messages_is_decoded_in_pieces_and_none_is_lost() {
-        const MESSAGES: usize = 1_000;
-        let (server, mut client) = tokio::io::duplex(1024 * 1024);
-        let mut wire = Vec::new();
-        for number in 0..MESSAGES {
-            ws_proto::encode_frame(
-                ws_proto::Opcode::Text,
-                number.to_string().as_bytes(),
-                Some([1, 2, 3, 4]),
-                &mut wire,
-            );
-        }
-        client.write_all(&wire).await.unwrap();
-        let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
-        let mut texts = Vec::new();
-        while texts.len() < MESSAGES {
-            let before = texts.len();
-            let read = poll_fn(|cx| {
-                stream.poll_read(Time::ZERO, cx, |event, _| {
-                    if let Event::Text(text) = event {
-                        texts.push(text.into_owned());
-                    }
-                    ControlFlow::Continue(())
-                })
-            });
-            read.await.unwrap();
-            assert!(texts.len() - before <= MAX_EVENTS_PER_POLL, "{} at once", texts.len() - before);
-        }
-        assert!((0..MESSAGES).map(|number| number.to_string()).eq(texts));
-        assert!(!stream.has_buffered_input());
-    }
-
-    #[tokio::test]
-    async fn what_follows_a_long_message_is_not_read_far_ahead_and_none_of_it_is_lost() {
-        const MESSAGES: usize = 5;
-        let (server, mut client) = tokio::io::duplex(1024 * 1024);
-        let mut wire = Vec::new();
-        for number in 0..MESSAGES {
-            let payload = [b'0' + number as u8; 65_536];
-            ws_proto::encode_frame(ws_proto::Opcode::Binary, &payload, Some([1, 2, 3, 4]), &mut wire);
-        }
-        client.write_all(&wire).await.unwrap();
-        let mut stream =
-            WebSocketStream::server(server, Bytes::new(), &Limits::default()).with_owned_long_messages();
-        let mut received = Vec::new();
-        while received.len() < MESSAGES {
-            let next = poll_fn(|cx| {
-                stream.poll_next(
-                    || Time::ZERO,
-                    cx,
-                    |event, _| match event {
-                        Event::Binary(bytes) => Some(bytes.into_owned()),
-                        _ => None,
-                    },
-                )
-            });
-            received.extend(next.await.unwrap());
-            // The first read does not know the length of the message yet, and is as long as possible.
-            assert!(
-                stream.buffered_input.len() - stream.buffered_input_start <= READ_AHEAD_AFTER_LONG_FRAME,
-                "{}",
-                stream.buffered_input.len()
-            );
-        }
-        for (number, bytes) in received.iter().enumerate() {
-            assert!(bytes[..] == [b'0' + number as u8; 65_536], "message {number}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_reply_to_a_message_is_sent_before_the_close_frame_of_the_same_read() {
-        const REQUEST: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
-        const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
-        const UNKNOWN_OPCODE: [u8; 6] = [0x83, 0x80, 0, 0, 0, 0];
-        for (end, reply) in [(&CLOSE[..], [0x88, 2, 3, 232]), (&UNKNOWN_OPCODE[..], [0x88, 2, 3, 234])] {
-            let (server, mut client) = tokio::io::duplex(1024);
-            client.write_all(&[&REQUEST, end].concat()).await.unwrap();
-            let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
-            let ended =
-                poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await;
-            assert!(matches!(ended, Err(StreamEnd::Closed(_) | StreamEnd::Protocol(_))), "{ended:?}");
-
-            stream.queue_mut().push_with(|wire| {
-                ws_proto::encode_frame(ws_proto::Opcode::Text, b"ho", None, wire);
-            });
-            stream.close(None, Time::ZERO);
-            poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
-            drop(stream);
-            let mut reply_bytes = Vec::new();
-            client.read_to_end(&mut reply_bytes).await.unwrap();
-            assert_eq!(reply_bytes, [&[0x81, 2, b'h', b'o'][..], &reply].concat());
-        }
-    }
-
-    #[tokio::test]
-    async fn every_frame_of_a_client_is_masked_with_a_key_of_its_own() {
-        const PING: [u8; 4] = [0x89, 2, b'h', b'i'];
-        let (client, mut server) = tokio::io::duplex(1024);
-        server.write_all(&[PING, PING].concat()).await.unwrap();
-        let mut stream = WebSocketStream::client(client, Bytes::new(), &Limits::default());
-        poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await.unwrap();
-        stream.ping();
-        stream.close(None, Time::ZERO);
-        poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
-        let mut wire = [0; 8 + 8 + 6 + 6];
-        server.read_exact(&mut wire).await.unwrap();
-        let mut keys = Vec::new();
-        let mut rest = &wire[..];
-        for (opcode, payload) in [(0x8a, &b"hi"[..]), (0x8a, b"hi"), (0x89, b""), (0x88, b"")] {
-            let (header, after) = rest.split_at(6);
-            let (masked, after) = after.split_at(payload.len());
-            assert_eq!(header[..2], [opcode, 0x80 | payload.len() as u8]);
-            let key = [header[2], header[3], header[4], header[5]];
-            let mut unmasked = masked.to_vec();
-            ws_proto::mask(&mut unmasked, key);
-            assert_eq!(unmasked, payload);
-            keys.push(key);
-            rest = after;
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        assert_eq!(keys.len(), 4, "{wire:02x?}");
-    }
-
-    #[tokio::test]
-    async fn a_connection_without_its_stream_keeps_no_part_of_a_message() {
-        let (server, mut client) = tokio::io::duplex(1024);
-        let mut stream = WebSocketStream::server(Stream::boxed(server), Bytes::new(), &Limits::default());
-        // The first half of a message of 200 bytes, and nothing more.
-        client.write_all(&[0x82, 0xfe, 0, 200, 0, 0, 0, 0]).await.unwrap();
-        client.write_all(&[0; 100]).await.unwrap();
-        let half = poll_fn(|cx| stream.poll_next(|| Time::ZERO, cx, |_, _| None::<()>));
-        assert!(half.await.is_ok());
-        assert_eq!(stream.machine.frame_remaining(), 100);
-        drop(stream.take_stream());
-        assert_eq!(stream.machine.frame_remaining(), 0, "the machine still waits for the other half");
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_is_closing_keeps_no_part_of_a_message() {
-        const HEADER: [u8; 14] = [0x82, 0xff, 0, 0, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0];
-        let (server, mut client) = tokio::io::duplex(1024 * 1024);
-        let mut stream = WebSocketStream::server(server, Bytes::new(), &Limits::default());
-        client.write_all(&HEADER).await.unwrap();
-        client.write_all(&[0; 100_000]).await.unwrap();
-        while stream.memory().own < 100_000 {
-            poll_fn(|cx| stream.poll_read(Time::ZERO, cx, |_, _| ControlFlow::Continue(()))).await.unwrap();
-        }
-        stream.close(None, Time::ZERO);
-        for _ in 0..2 {
-            let closed = poll_fn(|cx| Poll::Ready(stream.poll_close(Time::ZERO, cx))).await;
-            assert!(closed.is_pending(), "the peer has not sent its Close");
-            assert!(stream.memory().own < 1_000, "{:?}", stream.memory());
-            client.write_all(&[0; 500_000]).await.unwrap();
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_waits_at_most_a_second_for_the_server_to_shut_down_first() {
-        const CLOSE: [u8; 4] = [0x88, 2, 3, 232];
-        for server_shuts in [true, false] {
-            let (client, mut server) = tokio::io::duplex(1024);
-            let mut stream = WebSocketStream::client(client, Bytes::new(), &Limits::default());
-            server.write_all(&CLOSE).await.unwrap();
-            let closing = tokio::spawn(async move {
-                let begin = crate::now();
-                let mut deadline = crate::DeadlineTimer::new();
-                poll_fn(|cx| {
-                    loop {
-                        if stream.poll_close(crate::now(), cx).is_ready() {
-                            return Poll::Ready(());
-                        }
-                        ready!(deadline.poll(stream.poll_timeout(), crate::now(), cx));
-                    }
-                })
-                .await;
-                crate::now().saturating_since(begin)
-            });
-            let mut reply = [0; 8];
-            server.read_exact(&mut reply).await.unwrap();
-            let mut more = [0];
-            let shut = tokio::time::timeout(LINGER / 2, server.read(&mut more)).await;
-            assert!(shut.is_err(), "the client has shut down first");
-            if server_shuts {
-                server.shutdown().await.unwrap();
-            }
-            assert_eq!(server.read(&mut more).await.unwrap(), 0);
-            assert_eq!(closing.await.unwrap() < LINGER, server_shuts);
-        }
-    }
-}
+mod tests;
