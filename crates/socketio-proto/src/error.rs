@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use crate::excerpt::Excerpt;
 use crate::message_pack::MessagePackError;
 use crate::packet::PacketType;
+use ws_proto::Excerpt;
 
 /// The reason why a message is not a valid packet. The connection must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -19,10 +19,10 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::error::{ArgumentsError, DecodeError, EncodeError};
-use crate::excerpt::Excerpt;
 pub use crate::packet::PacketType;
 use crate::serializer::write_value;
 use crate::value::{Value, parse_prefix};
+use ws_proto::Excerpt;
 
 /// Converts packets to messages and back. One parser serves all connections of a server or a client.
 ///

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::error::ArgumentsError;
-use crate::excerpt::Excerpt;
+use ws_proto::Excerpt;
 
 pub use self::number::Number;
 pub use self::object::Object;

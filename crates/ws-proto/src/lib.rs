@@ -42,6 +42,7 @@ mod deflate;
 mod error;
 mod error_chain;
 mod event;
+mod excerpt;
 mod frame;
 mod handshake;
 mod inflate_assembly;
@@ -60,6 +61,7 @@ pub use deflate::{DeflateAgreement, DeflateOptions, Deflater};
 pub use error::ProtocolError;
 pub use error_chain::ErrorChain;
 pub use event::{EofKind, Event};
+pub use excerpt::Excerpt;
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_frame,
 };

@@ -10,7 +10,7 @@ const MAX_CHARS: usize = 200;
 /// break a log line.
 ///
 /// ```
-/// # use tidewire_socketio_proto::Excerpt;
+/// # use tidewire_ws_proto::Excerpt;
 /// assert_eq!(Excerpt("it's\na \"name\"").to_string(), r#"it's\na "name""#);
 /// assert_eq!(Excerpt("x".repeat(1_000_000)).to_string(), "x".repeat(200) + "…");
 /// ```
