@@ -9,6 +9,7 @@ use handlers::{
     Acknowledge, ErasedHandler, EventHandler, EventTable, HandlerEnv, HandlerError, HandlerKind,
     ObservedEvent, Side, StateMap,
 };
+use socketio_proto::Excerpt;
 use socketio_proto::client::{AckId, DisconnectReason};
 
 use crate::error::ConnectError;
@@ -190,6 +191,7 @@ impl HandlerEnv for ClientHandlerEnv<'_> {
     }
 
     fn on_unhandled(&self, event: &str) {
-        tracing::debug!(namespace = &*self.inner().namespace, event, "ignored an event that has no handler");
+        let event = Excerpt(event);
+        tracing::debug!(namespace = &*self.inner().namespace, %event, "ignored an event that has no handler");
     }
 }

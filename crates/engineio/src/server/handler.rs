@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::Request;
+use ws_proto::Excerpt;
 
 use super::socket::Socket;
 
@@ -73,7 +74,7 @@ impl<E: Display> HandlerOutput for Result<(), E> {
     fn log_failure(&self) {
         if let Err(error) = self {
             // The alternate form of `anyhow` and `eyre` errors includes their causes.
-            tracing::debug!(error = %format_args!("{error:#}"), "a handler of an Engine.IO session failed");
+            tracing::debug!(error = %Excerpt(format_args!("{error:#}")), "a handler of an Engine.IO session failed");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::future::Future;
 
 use http::Request;
+use ws_proto::Excerpt;
 
 use crate::socket::WebSocket;
 
@@ -77,7 +78,7 @@ impl<E: Display> HandlerOutput for Result<(), E> {
         // The alternate form of `anyhow` and `eyre` errors includes their causes.
         self.as_ref()
             .inspect_err(
-                |error| tracing::debug!(error = %format_args!("{error:#}"), "a WebSocket handler failed"),
+                |error| tracing::debug!(error = %Excerpt(format_args!("{error:#}")), "a WebSocket handler failed"),
             )
             .is_err()
     }
@@ -114,14 +115,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_log_contains_the_causes_of_an_error() {
+    /// Returns what is logged when a handler fails with this error.
+    fn logged(error: impl Display) -> String {
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
         let to = log.clone();
         let subscriber = subscriber.with_writer(move || to.clone()).with_ansi(false).finish();
-        tracing::subscriber::with_default(subscriber, || assert!(Err(Failure).is_failure()));
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || assert!(Err(error).is_failure()));
+        String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn the_log_contains_the_causes_of_an_error() {
+        let log = logged(Failure);
         assert!(log.contains("a WebSocket handler failed error=cannot save: the disk is full"), "{log}");
+    }
+
+    #[test]
+    fn text_of_a_peer_in_an_error_is_cut_and_cannot_forge_a_line() {
+        let log = logged(format!("no command: \n{}", "x".repeat(1_000)));
+        assert!(log.contains("error=no command: \\nxxx") && log.len() < 400, "{log}");
+        assert_eq!(log.lines().count(), 1);
     }
 }
