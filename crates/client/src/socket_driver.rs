@@ -112,7 +112,7 @@ impl SocketDriver {
         if self.start == Start::Started && self.running.is_none() && self.waiting.is_empty() {
             return self.start_event(event, ack, cx);
         }
-        let bytes = event.size() + size_of::<Waiting>();
+        let bytes = event.memory() + size_of::<Waiting>();
         self.waiting_size.events += 1;
         self.waiting_size.bytes += bytes;
         self.waiting.push_back(Waiting::Event { event: event.into_owned(), ack, bytes });

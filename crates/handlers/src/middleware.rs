@@ -74,7 +74,7 @@ impl ReceivedEvent {
     /// Returns the memory of the event, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.0.size()
+        self.0.memory()
     }
 
     /// Changes the name.

@@ -148,7 +148,7 @@ impl<S: Side> EventQueue<S> {
 
     /// Queues an event until the next [`poll`](Self::poll), for a socket that may not handle events yet.
     pub fn push(&mut self, event: Event<'_>, ack: Option<u64>) {
-        let bytes = event.size() + QUEUED_EVENT_OVERHEAD;
+        let bytes = event.memory() + QUEUED_EVENT_OVERHEAD;
         self.queued_bytes += bytes;
         self.queued.push_back(QueuedEvent { event: event.into_owned(), ack, bytes });
     }

@@ -31,6 +31,9 @@ pub struct Arguments<'a> {
     attachments: Vec<Bytes>,
 }
 
+/// What an attachment takes beside its bytes: the handle, and what an allocator needs for a block.
+pub(crate) const ATTACHMENT_COST: usize = size_of::<Bytes>() + 24;
+
 impl<'a> Arguments<'a> {
     pub(crate) fn new(payload: impl Into<Cow<'a, str>>, start: usize, len: usize) -> Self {
         Self {
@@ -172,6 +175,13 @@ impl<'a> Arguments<'a> {
     #[must_use]
     pub fn size(&self) -> usize {
         self.payload.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Returns the memory that the arguments take while they wait, in bytes: their [`size`](Self::size), and a fixed cost
+    /// for each attachment. A packet may have a hundred thousand attachments of one byte.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.size() + self.attachments.len() * ATTACHMENT_COST
     }
 
     pub(crate) fn payload(&self) -> &str {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::arguments::ATTACHMENT_COST;
 use crate::error::DecodeError;
 use crate::header::Header;
 use crate::limits::DecoderLimits;
@@ -172,6 +173,14 @@ impl Decoder {
     pub fn pending_bytes(&self) -> usize {
         self.state.as_deref().map_or(0, State::pending_bytes)
     }
+
+    /// Returns the memory that an incomplete packet takes, in bytes: the bytes that the decoder stores, and a fixed cost for
+    /// each attachment, see [`Arguments::memory`](crate::Arguments::memory).
+    #[inline]
+    #[must_use]
+    pub fn pending_memory(&self) -> usize {
+        self.state.as_deref().map_or(0, State::pending_memory)
+    }
 }
 
 impl State {
@@ -180,6 +189,14 @@ impl State {
             Self::Partial(partial) => partial.text_bytes + partial.attachment_bytes,
             Self::Parser(parser) => parser.decoder.pending_bytes(),
         }
+    }
+
+    fn pending_memory(&self) -> usize {
+        let attachments = match self {
+            Self::Partial(partial) => partial.packet.attachments().len(),
+            Self::Parser(_) => 0,
+        };
+        self.pending_bytes() + attachments * ATTACHMENT_COST
     }
 }
 
@@ -290,6 +307,19 @@ mod tests {
 
         let limits = DecoderLimits { max_attachments: 11, ..DecoderLimits::default() };
         assert_eq!(Decoder::new(&limits).decode_text(r#"511-["a"]"#), Ok(None));
+    }
+
+    #[test]
+    fn an_attachment_without_bytes_takes_memory() {
+        let mut decoder = Decoder::new(&DecoderLimits::default());
+        decoder.decode_text(r#"53-["a"]"#).unwrap();
+        let text = decoder.pending_bytes();
+        for attachments in 1..3 {
+            decoder.decode_binary(&[][..]).unwrap();
+            assert_eq!((decoder.pending_bytes(), decoder.pending_memory()), (text, text + attachments * 56));
+        }
+        decoder.decode_binary(&[][..]).unwrap();
+        assert_eq!(decoder.pending_memory(), 0);
     }
 
     #[test]

@@ -186,6 +186,15 @@ impl<'a> Packet<'a> {
         })
     }
 
+    /// Returns the packet's attachments.
+    pub(crate) fn attachments(&self) -> &[Bytes] {
+        match self {
+            Self::Event { event, .. } => event.arguments.attachments(),
+            Self::Ack { arguments, .. } => arguments.attachments(),
+            Self::Connect { .. } | Self::Disconnect { .. } | Self::ConnectError { .. } => &[],
+        }
+    }
+
     /// Returns the list of the packet's attachments; `None` if a packet of this type has no attachments.
     pub(crate) fn attachments_mut(&mut self) -> Option<&mut Vec<Bytes>> {
         match self {
@@ -314,6 +323,12 @@ impl<'a> Event<'a> {
         self.arguments.size() + unescaped
     }
 
+    /// Returns the memory that the event takes while it waits, in bytes, see [`Arguments::memory`].
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.size() + self.arguments.memory() - self.arguments.size()
+    }
+
     /// Marks the last argument as a possible offset for recovery. If it is a string,
     /// [`Arguments::deserialize`] then reads it into a parameter that is required, but not into an `Option`, which is
     /// `None`. So an optional parameter does not get the offset that a server has appended, and no argument is lost if
@@ -424,6 +439,15 @@ mod tests {
             assert_eq!(event(text).size(), text.len() - 1, "{text}");
         }
         assert_eq!(event(r#"2["\u0061"]"#).size(), 10 + 1);
+    }
+
+    #[test]
+    fn an_attachment_takes_memory_beside_its_bytes() {
+        let mut event = event(r#"2["\u0061",1]"#);
+        assert_eq!(event.memory(), event.size());
+        let size = event.size();
+        event.arguments.attachments_mut().extend((0..1_000).map(|_| Bytes::from_static(b"x")));
+        assert_eq!((event.size(), event.memory()), (size + 1_000, size + 1_000 * 57));
     }
 
     fn event(text: &str) -> Event<'_> {

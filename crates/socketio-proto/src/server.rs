@@ -257,7 +257,7 @@ impl<S: Socket> Connection<S> {
     #[inline]
     #[must_use]
     pub fn attachment_bytes(&self) -> usize {
-        self.decoder.pending_bytes()
+        self.decoder.pending_memory()
     }
 
     /// Returns the time at which the driver must call [`handle_timeout`](Self::handle_timeout). `None` if there is no

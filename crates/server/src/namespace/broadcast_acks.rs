@@ -9,11 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use adapter::{Missing, MissingReason, Replies, Reply, Request, SocketId};
-use bytes::Bytes;
 use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::{Arguments, ArgumentsError};
+use socketio_proto::ArgumentsError;
 use tokio::sync::mpsc;
 
 use super::Broadcast;
@@ -221,13 +220,9 @@ impl<R> fmt::Debug for BroadcastAcks<R> {
 /// The bytes that a client decides about.
 fn memory(reply: &Reply) -> usize {
     match reply {
-        Reply::Ack { arguments, .. } | Reply::Server { arguments, .. } => memory_of_arguments(arguments),
+        Reply::Ack { arguments, .. } | Reply::Server { arguments, .. } => arguments.memory(),
         _ => 0,
     }
-}
-
-fn memory_of_arguments(arguments: &Arguments<'_>) -> usize {
-    arguments.json_elements().len() + arguments.attachments().iter().map(Bytes::len).sum::<usize>()
 }
 
 /// What takes the place of a reply that does not fit.

@@ -132,8 +132,8 @@ async fn a_client_that_never_acknowledges_is_asked_only_up_to_the_limit() {
 
 #[tokio::test]
 async fn acknowledgements_that_the_program_does_not_take_are_kept_only_up_to_the_limit() {
-    // Two answers of 6 bytes fit, and the next one does not.
-    let limits = Limits { max_broadcast_ack_bytes: 12, ..Limits::default() };
+    // Two answers of 8 bytes fit, and the next one does not.
+    let limits = Limits { max_broadcast_ack_bytes: 16, ..Limits::default() };
     let (io, mut clients) = three(limits).await;
     io.on("ping", async || {});
     let mut acks = io.emit_with_ack::<String>("question", ());

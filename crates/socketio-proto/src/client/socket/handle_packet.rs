@@ -35,7 +35,7 @@ impl<W> Socket<W> {
                 Ok(self.deliver(output))
             }
             State::Connecting | State::Authenticating => {
-                self.receive_buffer_bytes += event.size() + size_of::<Event<'_>>();
+                self.receive_buffer_bytes += event.memory() + size_of::<Event<'_>>();
                 self.receive_buffer.push_back((event.into_owned(), ack));
                 let max = self.limits.max_receive_buffer_events;
                 if self.receive_buffer.len() > max
