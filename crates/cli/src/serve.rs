@@ -96,7 +96,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let service = io.layer().layer(router);
     let mut stopped = stopping.subscribe();
     let stopped = async move { drop(stopped.wait_for(|stopping| *stopping).await) };
-    let mut serving = tokio::spawn(listener.serve(service, stopped));
+    let mut serving = tokio::spawn(async move { io.serve_with(listener, service, stopped).await });
     tokio::select! {
         () = stop => {}
         // The task ends before the stop signal only if it panics.
@@ -104,9 +104,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     let _ = stopping.send(true);
     let goodbyes = async {
-        let _ = tokio::join!(serving, io.close());
         connections.close();
-        connections.wait().await;
+        let _ = tokio::join!(serving, connections.wait());
     };
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
     Ok(())

@@ -297,6 +297,14 @@ impl<A: Application> Driver<A> {
                 self.transport.stop_awaiting_poll();
                 Ok(())
             }
+            Command::Abort => {
+                self.guard.session.outbox().close();
+                self.close(CloseReason::ServerShuttingDown, now, cx);
+                self.transport = SessionTransport::Closed;
+                self.drop_candidate(now);
+                self.unregister();
+                Ok(())
+            }
         };
         if let Err(reason) = handled {
             self.close(reason, now, cx);

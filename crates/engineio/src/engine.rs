@@ -1,5 +1,6 @@
 //! The HTTP side of the engine. It handles every request of every transport.
 
+mod close;
 mod open;
 mod polling;
 mod response;
@@ -7,12 +8,10 @@ mod websocket;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
-use engineio_proto::CloseReason;
 use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -31,8 +30,10 @@ use crate::handler::Application;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::request::{RequestKind, check_request};
-use crate::session::{Command, PendingPoll, PostGuard};
+use crate::session::{PendingPoll, PostGuard};
 
+pub use self::close::ClosePace;
+pub(crate) use self::close::deadline_in;
 pub(crate) use self::open::SessionGuard;
 
 /// An Engine.IO server for one application. It is cheap to clone, and all clones share the same sessions.
@@ -63,6 +64,8 @@ struct Shared<A> {
     address_limiter: AddressLimiter,
     compression_capacity: CompressionCapacity,
     closing: AtomicBool,
+    /// Held by the one that closes the sessions in batches.
+    closing_turn: tokio::sync::Mutex<()>,
     /// The tasks of all sessions, including sessions that are over but still have data to send or work to finish.
     tasks: TaskTracker,
     /// One permit for each check of `allow_request` that may still wait.
@@ -93,6 +96,7 @@ impl<A: Application> Engine<A> {
             half_open: HalfOpenSessions::default(),
             compression_capacity: CompressionCapacity::default(),
             closing: AtomicBool::new(false),
+            closing_turn: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             pending_allow_requests: Arc::new(Semaphore::new(max_pending_allow_requests)),
             max_sessions_log: LogRateLimit::new(),
@@ -106,6 +110,12 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn application(&self) -> &A {
         &self.0.application
+    }
+
+    /// Returns the options.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
     }
 
     /// Returns the path of the engine's URLs, with a slash at its start and none at its end.
@@ -130,24 +140,6 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.0.registry.len()
-    }
-
-    /// Closes every session, and from now on rejects new ones with status 503. The engine does not wait for the next
-    /// poll of a polling client, because the server may be gone by then.
-    pub fn close(&self) {
-        self.0.closing.store(true, Ordering::Release);
-        for session in self.0.registry.all() {
-            session.send_command(Command::CloseWithoutPoll(CloseReason::ServerShuttingDown));
-        }
-    }
-
-    /// Waits until no session is left and their handlers have finished, at most for `limit`. This method is cancel
-    /// safe.
-    pub async fn closed(&self, limit: Duration) {
-        // This `close` only allows `wait` to return. Unless the engine is closed, new sessions may still start, and
-        // `wait` includes them.
-        self.0.tasks.close();
-        let _ = tokio::time::timeout(limit, self.0.tasks.wait()).await;
     }
 
     /// Handles one HTTP request.
@@ -254,10 +246,6 @@ enum PendingResponse {
 }
 
 impl<A: Application> Engine<A> {
-    pub(crate) fn options(&self) -> &Options {
-        &self.0.options
-    }
-
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry
     }

@@ -58,7 +58,7 @@ pub use compression::HttpCompression;
 pub use connection_error::ConnectionError;
 pub use cookie::{Cookie, CookiePriority, InvalidCookie, SameSite};
 pub use cors::Cors;
-pub use engine::{Engine, WeakEngine};
+pub use engine::{ClosePace, Engine, WeakEngine};
 pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Message, SessionHandler};

@@ -19,6 +19,7 @@ use crate::compression::HttpCompression;
 use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
+use crate::engine::ClosePace;
 use crate::hooks::{ConnectionErrorHook, HeadersHook};
 use crate::static_files::StaticFiles;
 
@@ -104,6 +105,9 @@ pub struct Options {
     /// How long a closing polling session waits for the client's last poll, which gets the remaining packets. Default
     /// 30 s.
     pub close_timeout: Duration,
+    /// How fast a server that shuts down closes its sessions. Default: batches of 100 sessions, every 50 ms, or larger ones
+    /// if there are too many sessions for the time.
+    pub close_pace: ClosePace,
     /// The most sessions at the same time. Protects against endless handshakes: at the limit, a new session is rejected
     /// with status 503. Default 1,000,000.
     pub max_sessions: usize,
@@ -157,6 +161,7 @@ impl Default for Options {
             max_write_buffer_size: 16 * 1024 * 1024,
             http_request_body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
+            close_pace: ClosePace::default(),
             max_sessions: 1_000_000,
             max_half_open_sessions: 50_000,
             max_half_open_bytes: 64 * 1024 * 1024,

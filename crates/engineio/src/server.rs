@@ -34,12 +34,13 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use net::{ClientAddress, HttpService, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
 
-use crate::engine::Engine;
+use crate::engine::{ClosePace, Engine};
 use crate::handler::Application;
 use crate::service::{EngineLayer, EngineService};
 use crate::session::Session;
@@ -181,12 +182,24 @@ impl Server {
         self.0.session_count()
     }
 
+    /// Returns whether the server is closing or closed, and refuses new sessions.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
     /// Closes all sessions with the reason `server shutting down`, refuses new ones with status 503, and waits until the
-    /// sessions are closed and their handlers have returned, at most for
-    /// [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout). Cancel safe.
+    /// sessions are closed and their handlers have returned. The sessions are closed in batches
+    /// ([`close_pace`](ServerBuilder::close_pace)). After [`HttpLimits::shutdown_timeout`](crate::HttpLimits::shutdown_timeout),
+    /// sessions that are left are ended, and handlers that have not returned go on. Cancel safe.
     pub async fn close(&self) {
-        self.0.close();
-        self.0.closed(self.0.application().listener.http.shutdown_timeout).await;
+        self.close_with(self.0.options().close_pace, self.0.application().listener.http.shutdown_timeout)
+            .await;
+    }
+
+    /// Does the same as [`close`](Self::close) at another pace and with another timeout. Cancel safe.
+    pub async fn close_with(&self, pace: ClosePace, timeout: Duration) {
+        self.0.close_with(pace, timeout).await;
     }
 }
 

@@ -13,10 +13,9 @@ use http_body::Body;
 use http_body_util::{Either, Full};
 use net::{HttpService, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
-use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, deadline_in};
 use crate::handler::Application;
 use crate::options::Options;
 
@@ -52,8 +51,10 @@ impl<A: Application> Engine<A> {
         settings.bind(addresses, address_limits, trusted_proxies).await
     }
 
-    /// Serves `service`, which contains this engine, on `listener` until `stop` is ready. Then closes all sessions and
-    /// waits until they are closed, at most for `shutdown_timeout`.
+    /// Serves `service`, which contains this engine, on `listener` until `stop` is ready. Then the listener accepts no more
+    /// connections, and the engine closes its sessions at its [pace](crate::Options::close_pace). Until all have been told,
+    /// the connections that are open take requests, so that polling clients learn of the close in their turn. After
+    /// `shutdown_timeout`, the sessions that are left are ended.
     ///
     /// Not cancel safe: if the future is dropped, the listener stops accepting connections, and the sessions go on.
     pub async fn serve<S: HttpService>(
@@ -63,14 +64,16 @@ impl<A: Application> Engine<A> {
         stop: impl Future<Output = ()>,
         shutdown_timeout: Duration,
     ) {
-        let mut until = Instant::now();
+        let mut stopped = (Vec::new(), deadline_in(Duration::ZERO));
         let stop = async {
             stop.await;
-            self.close();
-            until = Instant::now() + shutdown_timeout;
+            self.reject_new_sessions();
+            stopped = (self.registry().all(), deadline_in(shutdown_timeout));
         };
-        listener.serve(service, stop).await;
-        self.closed(until.saturating_duration_since(Instant::now())).await;
+        let told = self.close_in_batches(self.options().close_pace, shutdown_timeout);
+        listener.serve_and_drain(service, stop, told).await;
+        let (sessions, deadline) = stopped;
+        self.finish_close(&sessions, deadline).await;
     }
 }
 

@@ -77,7 +77,7 @@ pub use ::adapter::{
 pub use client_files::{ClientFiles, ClientFilesError};
 pub use connection::Handshake;
 pub use engineio::{
-    AllowedOrigins, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,
+    AllowedOrigins, ClosePace, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,
     EngineService, HttpCompression, InitialPacket, InvalidCookie, InvalidOrigin, RequestError, SameSite,
     Transport,
 };

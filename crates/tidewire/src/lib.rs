@@ -65,7 +65,7 @@ pub mod server {
 pub mod engineio {
     pub use engineio::server::*;
     pub use engineio::{
-        AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, CloseReason, ConnectionError,
+        AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, ClosePace, CloseReason, ConnectionError,
         ConnectionErrorHook, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer, EngineService,
         ForwardedHeader, HeadersHook, Http2Limits, HttpCompression, HttpLimits, HttpService, Incoming,
         InitialPacket, InvalidCookie, InvalidNetwork, InvalidOrigin, Listener, MemoryBudget, Options,

@@ -295,6 +295,13 @@ macro_rules! engine_setters {
             self
         }
 
+        /// Sets how fast a server that shuts down closes its connections. Default: batches of 100, every 50 ms, and larger
+        /// ones if these would take more than half of the shutdown timeout.
+        pub fn close_pace(mut self, pace: $crate::ClosePace) -> Self {
+            self.options.close_pace = pace;
+            self
+        }
+
         /// Sets a function that adds headers to the first response of each session. It must not block.
         ///
         /// ```

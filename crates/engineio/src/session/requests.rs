@@ -28,6 +28,8 @@ pub(crate) enum Command {
     CloseWithoutPoll(CloseReason),
     /// The application closes the session, and drops the messages that are queued.
     CloseDiscarding,
+    /// The engine shuts down, and the time for the close is over: the connection ends at once.
+    Abort,
 }
 
 /// The result of a GET.

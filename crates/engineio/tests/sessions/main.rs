@@ -20,6 +20,7 @@ mod polling;
 mod revision3;
 mod server;
 mod server_layers;
+mod shutdown;
 mod support;
 mod upgrade;
 mod upgrade_random;

@@ -287,7 +287,12 @@ impl Server {
 
     /// Waits until the engine has no session.
     pub(crate) async fn expect_no_sessions(&self) {
-        until(|| self.engine.session_count() == 0).await;
+        self.expect_sessions(0).await;
+    }
+
+    /// Waits until the engine has this many sessions.
+    pub(crate) async fn expect_sessions(&self, count: usize) {
+        until(|| self.engine.session_count() == count).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accepts connections and serves HTTP on them.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -124,6 +124,18 @@ impl Listener {
     /// Not cancel safe: dropping the future stops accepting connections, but the open connections continue, and nothing
     /// waits for them.
     pub async fn serve<S: HttpService>(self, service: S, stop: impl Future<Output = ()>) {
+        self.serve_and_drain(service, stop, ready(())).await;
+    }
+
+    /// Does the same as [`serve`](Self::serve), but the connections that are open at the `stop` go on taking requests until
+    /// `drained` is ready too: the clients of long-polling need them until their sessions are closed. `drained` is polled
+    /// only after the `stop`. The time limit includes it.
+    pub async fn serve_and_drain<S: HttpService>(
+        self,
+        service: S,
+        stop: impl Future<Output = ()>,
+        drained: impl Future<Output = ()>,
+    ) {
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let connections = TaskTracker::new();
@@ -183,10 +195,14 @@ impl Listener {
             }
         }
         drop((self.listener, stopped));
-        // An error means that no connection is left to notify.
-        let _ = stopping.send(true);
-        connections.close();
-        let _ = tokio::time::timeout(self.limits.shutdown_timeout, connections.wait()).await;
+        let finished = async {
+            drained.await;
+            // An error means that no connection is left to notify.
+            let _ = stopping.send(true);
+            connections.close();
+            connections.wait().await;
+        };
+        let _ = tokio::time::timeout(self.limits.shutdown_timeout, finished).await;
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
-use engineio::{EngineLayer, EngineService};
+use engineio::{ClosePace, EngineLayer, EngineService};
 use net::{HttpService, Listener};
 use tokio::net::ToSocketAddrs;
 
@@ -33,8 +34,9 @@ impl Server {
         self.0.bind(addresses, &self.application().listener).await
     }
 
-    /// Serves on `listener` until `stop` is ready. Then closes all connections and waits until they are closed, for at
-    /// most [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout).
+    /// Serves on `listener` until `stop` is ready. Then accepts no more connections, closes those that are open as
+    /// [`close`](Self::close) does, and waits until they are closed, for at most
+    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout).
     pub async fn serve(&self, listener: Listener, stop: impl Future<Output = ()>) {
         self.serve_with(listener, self.service(), stop).await;
     }
@@ -72,8 +74,7 @@ impl Server {
         service: S,
         stop: impl Future<Output = ()>,
     ) {
-        let shutdown_timeout = self.application().listener.http.shutdown_timeout;
-        self.0.serve(listener, service, stop, shutdown_timeout).await;
+        self.0.serve(listener, service, stop, self.shutdown_timeout()).await;
         self.close_adapters().await;
     }
 
@@ -90,12 +91,57 @@ impl Server {
         self.0.layer()
     }
 
-    /// Closes all connections and waits until they are closed, for at most
-    /// [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout). The disconnect reason of the sockets is
-    /// `server shutting down`. Clients try to reconnect. Cancel safe.
+    /// Returns whether the server is closing or closed, and refuses new connections. A health check of a load balancer
+    /// should then fail, so that the load balancer sends new clients to other servers.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use axum::routing::get;
+    /// use tidewire_server::Server;
+    ///
+    /// let io = Server::new();
+    /// let health = {
+    ///     let io = io.clone();
+    ///     get(async move || if io.is_closing() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK })
+    /// };
+    /// let app = axum::Router::<()>::new().route("/health", health).layer(io.layer());
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    /// Closes all connections and waits until they are closed and their handlers have finished. New connections are
+    /// refused at once, with status 503. Clients connect again by themselves, and a load balancer sends them to other
+    /// servers. In Node: `io.close()`, which closes all connections at the same moment.
+    ///
+    /// The connections are closed in batches ([`Builder::close_pace`](crate::Builder::close_pace)), so that the clients do
+    /// not all return at the same moment. The disconnect reason of their sockets is `server shutting down`. JavaScript
+    /// clients see `transport close`, or `transport error` if they poll between two requests, and reconnect after both.
+    ///
+    /// After [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout), connections that are left are ended: those
+    /// of clients that read nothing. Handlers that still run are not cancelled, and go on after this method has returned.
+    ///
+    /// Cancel safe: connections that are not closed yet go on, and new ones are refused. A second call waits for the first
+    /// one, at most until its own timeout.
     pub async fn close(&self) {
-        self.0.close();
-        self.0.closed(self.application().listener.http.shutdown_timeout).await;
+        self.close_with(self.0.options().close_pace, self.shutdown_timeout()).await;
+    }
+
+    /// Does the same as [`close`](Self::close) at another pace and with another timeout. Cancel safe.
+    ///
+    /// ```
+    /// # async fn stop(io: tidewire_server::Server) {
+    /// use std::time::Duration;
+    /// use tidewire_server::ClosePace;
+    ///
+    /// // 500 connections a second, for at most a minute.
+    /// io.close_with(ClosePace { batch_size: 50, pause: Duration::from_millis(100) }, Duration::from_secs(60)).await;
+    /// # }
+    /// ```
+    pub async fn close_with(&self, pace: ClosePace, timeout: Duration) {
+        self.0.close_with(pace, timeout).await;
         self.close_adapters().await;
     }
 
@@ -107,9 +153,12 @@ impl Server {
                 adapter.await;
             }
         };
-        let timeout = self.application().listener.http.shutdown_timeout;
+        let timeout = self.shutdown_timeout();
         if tokio::time::timeout(timeout, closed).await.is_err() {
             tracing::warn!(?timeout, "an adapter was not closed in time");
         }
+    }
+    fn shutdown_timeout(&self) -> Duration {
+        self.application().listener.http.shutdown_timeout
     }
 }

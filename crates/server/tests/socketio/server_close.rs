@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tidewire_server::{DisconnectReason, HttpLimits, State};
+use tidewire_server::{ClosePace, DisconnectReason, HttpLimits, State};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
-use crate::support::{Client, Gate, Log, program, serve, soon};
+use crate::support::{Client, Gate, Log, program, request_in_memory, serve, soon, until};
 
 #[tokio::test]
 async fn serve_ends_on_the_stop_signal_and_every_socket_gets_the_reason() {
@@ -105,4 +105,47 @@ async fn close_waits_at_most_for_the_shutdown_timeout() {
     soon(io.close()).await;
     let taken = begun.elapsed();
     assert!(taken < HttpLimits::default().shutdown_timeout / 2, "{taken:?}");
+}
+
+#[tokio::test]
+async fn a_handler_that_never_ends_and_a_client_that_reads_nothing_do_not_hold_a_mounted_server() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    io.on("wait", async |log: State<Log>| {
+        log.say("waiting");
+        std::future::pending::<()>().await;
+    });
+    let mut busy = Client::join_in_memory(&io, 1_024).await;
+    busy.send(r#"42["wait"]"#).await;
+    program.lines.expect(["waiting"]).await;
+    let mut deaf = Client::join_in_memory(&io, 1_024).await;
+    io.emit("news", "x".repeat(100_000));
+    soon(io.close_with(ClosePace::default(), Duration::from_millis(50))).await;
+    assert!(io.is_closing());
+    assert_eq!((io.connection_count(), io.sockets().len()), (0, 0));
+    // The stream ends in the middle of the event.
+    while deaf.recv().await.is_some() {}
+    let response = request_in_memory(&io, "GET /socket.io/?EIO=4&transport=polling").await;
+    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("retry-after: 1\r\n"), "{response}");
+}
+
+#[tokio::test]
+async fn events_reach_the_clients_that_are_not_closed_yet() {
+    let (builder, _program) = program();
+    let pace = ClosePace { batch_size: 1, pause: Duration::from_secs(3_600) };
+    let io = builder.close_pace(pace).build();
+    let address = serve(&io).await;
+    let mut clients = [Client::join(address).await, Client::join(address).await];
+    let closing = tokio::spawn({
+        let io = io.clone();
+        async move { io.close_with(pace, Duration::from_secs(36_000)).await }
+    });
+    until(|| io.sockets().len() == 1).await;
+    io.emit("news", 1);
+    let [first, second] = &mut clients;
+    let (first, second) = (first.recv().await, second.recv().await);
+    let mut received = [first, second];
+    received.sort();
+    assert_eq!(received, [None, Some(r#"42["news",1]"#.to_owned())]);
+    closing.abort();
 }

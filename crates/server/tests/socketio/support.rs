@@ -169,6 +169,18 @@ pub(crate) async fn serve(io: &Server) -> SocketAddr {
     address
 }
 
+/// Sends a request to a server that is mounted in hyper, and returns the response.
+pub(crate) async fn request_in_memory(io: &Server, request: &str) -> String {
+    let (mut stream, server) = tokio::io::duplex(64 * 1024);
+    let service = TowerToHyperService::new(io.service());
+    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service));
+    let request = format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    soon(stream.read_to_string(&mut response)).await.expect("a response");
+    response
+}
+
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
