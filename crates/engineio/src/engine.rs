@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use self::open::OpenResponse;
 use self::polling::close_with;
-use self::response::{address_limit_response, empty_response, is_session_response, rejection_response};
+use self::response::{empty_response, is_session_response, rejection_response};
 use crate::compression::{CompressionCapacity, Encoding};
 use crate::half_open::HalfOpenSessions;
 use crate::handler::Application;
@@ -265,17 +265,17 @@ impl<A: Application> Engine<A> {
             (RequestKind::Open(requested), upgrade) => {
                 return match self.admit_address(&parts) {
                     Ok(address) => PendingResponse::Open(self.open(requested, parts, upgrade, address)),
-                    Err(error) => PendingResponse::Ready(address_limit_response(error)),
+                    Err(refusal) => PendingResponse::Ready(self.refuse_session(refusal, &parts)),
                 };
             }
             (RequestKind::OpenIfAllowed(pending), upgrade) => {
                 let permit = match self.admit_check() {
                     Ok(permit) => permit,
-                    Err(error) => return PendingResponse::Ready(error.response()),
+                    Err(refusal) => return PendingResponse::Ready(self.refuse_session(refusal, &parts)),
                 };
                 let address = match self.admit_address(&parts) {
                     Ok(address) => address,
-                    Err(error) => return PendingResponse::Ready(address_limit_response(error)),
+                    Err(refusal) => return PendingResponse::Ready(self.refuse_session(refusal, &parts)),
                 };
                 let decision = (pending.check)(parts.clone());
                 let decision = async move {

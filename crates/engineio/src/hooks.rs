@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use crate::connection_error::ConnectionError;
+use crate::session_refusal::SessionRefusal;
 
 /// Adds headers to responses, see [`Options::on_initial_headers`](crate::Options::on_initial_headers) and
 /// [`Options::on_headers`](crate::Options::on_headers).
@@ -54,5 +55,29 @@ impl ConnectionErrorHook {
 impl fmt::Debug for ConnectionErrorHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConnectionErrorHook(..)")
+    }
+}
+
+/// Is called for clients that get no session, see [`Options::on_session_refused`](crate::Options::on_session_refused).
+#[derive(Clone)]
+pub struct SessionRefusedHook(Arc<ReportRefusal>);
+
+type ReportRefusal = dyn Fn(SessionRefusal, &Parts) + Send + Sync;
+
+impl SessionRefusedHook {
+    /// Wraps a function that gets the reason, and the request. It runs on the connection's task, so it must not block.
+    pub fn new(hook: impl Fn(SessionRefusal, &Parts) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    /// Calls the function.
+    pub fn call(&self, refusal: SessionRefusal, request: &Parts) {
+        (self.0)(refusal, request);
+    }
+}
+
+impl fmt::Debug for SessionRefusedHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionRefusedHook(..)")
     }
 }

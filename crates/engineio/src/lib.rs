@@ -51,6 +51,7 @@ mod request;
 pub mod server;
 mod service;
 mod session;
+mod session_refusal;
 mod static_files;
 mod transport;
 
@@ -62,16 +63,17 @@ pub use engine::{ClosePace, Engine, WeakEngine};
 pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Message, SessionHandler};
-pub use hooks::{ConnectionErrorHook, HeadersHook};
+pub use hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
 pub use http;
 pub use net::{
-    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
-    InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress, TrustedProxies,
+    AddressLimitError, AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService,
+    Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use options::{AllowRequest, InitialPacket, Options};
 pub use service::{EngineLayer, EngineService};
 pub use session::Session;
+pub use session_refusal::SessionRefusal;
 pub use static_files::{StaticFile, StaticFiles};
 pub use ws_proto::{AllowedOrigins, DeflateOptions, InvalidOrigin, Time};

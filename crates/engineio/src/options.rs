@@ -20,7 +20,7 @@ use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::engine::ClosePace;
-use crate::hooks::{ConnectionErrorHook, HeadersHook};
+use crate::hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
 use crate::static_files::StaticFiles;
 
 /// The settings of an [`Engine`](crate::Engine). If the Node packages have a setting too, its default is the same here.
@@ -95,6 +95,9 @@ pub struct Options {
     ///
     /// A peer can cause any number of calls: a hook that writes a log must limit its lines.
     pub on_connection_error: Option<ConnectionErrorHook>,
+    /// Is called for every client that gets no session because of a limit, or because the engine is closing: with status
+    /// 429, 431 or 503. Default none. A peer can cause any number of calls, as above.
+    pub on_session_refused: Option<SessionRefusedHook>,
     /// The most bytes that may be queued for one client. Protects against clients that stop reading: at the limit, the
     /// connection is closed. While the connection has sent everything that it was given before its task ran the last time,
     /// four times as many fit. Default 16 MiB.
@@ -158,6 +161,7 @@ impl Default for Options {
             on_initial_headers: None,
             on_headers: None,
             on_connection_error: None,
+            on_session_refused: None,
             max_write_buffer_size: 16 * 1024 * 1024,
             http_request_body_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),

@@ -79,7 +79,7 @@ pub use connection::Handshake;
 pub use engineio::{
     AllowedOrigins, ClosePace, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,
     EngineService, HttpCompression, InitialPacket, InvalidCookie, InvalidOrigin, RequestError, SameSite,
-    Transport,
+    SessionRefusal, Transport,
 };
 pub use handler::{
     Auth, BeforeEvent, ConnectError, Context, DroppedEvents, Extension, IntoMiddlewareResult, OnConnection,
@@ -95,8 +95,9 @@ pub use namespace::{
     Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace,
 };
 pub use net::{
-    AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService, Incoming,
-    InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, ReceivedOverTls, TrustedProxies,
+    AddressLimitError, AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService,
+    Incoming, InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, ReceivedOverTls,
+    TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

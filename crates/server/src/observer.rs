@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Room, SocketId};
-use engineio::{ConnectionError, Session, Transport};
+use engineio::{ConnectionError, Session, SessionRefusal, Transport};
 use handlers::{HandlerError, ObservedEvent};
 use http::request::Parts;
 use net::{LogRateLimit, PushOutcome};
@@ -124,6 +124,18 @@ pub enum Observation<'a> {
     RequestRefused {
         /// Why.
         error: &'a ConnectionError,
+        /// The head of the request.
+        request: ObservedRequest<'a>,
+    },
+    /// A client got no session although its request was right, because of a limit or because the server is closing. The
+    /// status of the response is 429, 431 or 503. The log has a warning for most of these, at a limited rate.
+    ///
+    /// A connection that the listener closes before its first request is not reported, see
+    /// [`AddressLimits::max_http_connections`](crate::AddressLimits::max_http_connections).
+    #[non_exhaustive]
+    SessionRefused {
+        /// Why.
+        refusal: SessionRefusal,
         /// The head of the request.
         request: ObservedRequest<'a>,
     },

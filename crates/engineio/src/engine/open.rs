@@ -3,17 +3,16 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use engineio_proto::{
     CloseReason, Framing, Packet, ResponseBody, SessionId, Transport, WireFormat, handshake_json,
 };
+use http::Response;
 use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
-use http::{Response, StatusCode};
 use http_body_util::Full;
-use net::{AddressLimitError, AddressPermit, ClientAddress, PeerTimeout, PendingUpgrade, RetainedMemory};
+use net::{AddressPermit, ClientAddress, PeerTimeout, PendingUpgrade, RetainedMemory};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -26,6 +25,7 @@ use crate::half_open::HalfOpenLimits;
 use crate::handler::Application;
 use crate::request::SessionRequest;
 use crate::session::{Command, Session};
+use crate::session_refusal::SessionRefusal;
 
 /// The request heads of one address may take this share of the memory budget: a quarter of what all heads may take. One
 /// client cannot stop the sessions of all others. With the default budget of a machine of 8 GiB, ten thousand clients of
@@ -56,50 +56,6 @@ impl<A> Drop for SessionGuard<A> {
     }
 }
 
-/// Why the engine cannot open a session now. Clients of Node know no code for this.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum OpenError {
-    HeadTooLong,
-    TooManySessions,
-    /// The heads of the sessions take as much of the memory budget as they may: of all of them, or of one address.
-    HeadMemory,
-    HeadMemoryOfAddress,
-    Closing,
-    NoRandomBytes,
-    TooManyChecks {
-        /// In this time, each check has ended.
-        timeout: Duration,
-    },
-    CheckTimedOut,
-}
-
-impl OpenError {
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
-        const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-        let (status, text, retry_after) = match self {
-            Self::HeadTooLong => {
-                let text = "the head of the request is too long\n";
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text, None)
-            }
-            Self::TooManySessions => (UNAVAILABLE, "too many sessions\n", None),
-            Self::HeadMemory => (UNAVAILABLE, "too little memory for another session\n", None),
-            Self::HeadMemoryOfAddress => {
-                let text = "too much memory for sessions of this address\n";
-                (StatusCode::TOO_MANY_REQUESTS, text, None)
-            }
-            // Another server takes its place, or it starts again.
-            Self::Closing => (UNAVAILABLE, "the server is closing\n", Some(1)),
-            Self::NoRandomBytes => (UNAVAILABLE, "no session id is available\n", None),
-            Self::TooManyChecks { timeout } => {
-                let seconds = timeout.as_secs().saturating_add(1);
-                (UNAVAILABLE, "too many sessions wait to be allowed\n", Some(seconds))
-            }
-            Self::CheckTimedOut => (UNAVAILABLE, "the session was not allowed in time\n", None),
-        };
-        text_response(status, text, retry_after)
-    }
-}
-
 /// The result of a request for a new session.
 pub(super) enum OpenResponse {
     /// A session on WebSocket, or a rejection.
@@ -125,18 +81,27 @@ impl<A: Application> Engine<A> {
     }
 
     /// Admits one more session of the client's address. Returns `None` if the address is not limited.
-    pub(super) fn admit_address(&self, request: &Parts) -> Result<Option<AddressPermit>, AddressLimitError> {
-        self.0.address_limiter.admit(request, self.0.application.authenticates())
+    pub(super) fn admit_address(&self, request: &Parts) -> Result<Option<AddressPermit>, SessionRefusal> {
+        let admitted = self.0.address_limiter.admit(request, self.0.application.authenticates());
+        admitted.map_err(SessionRefusal::AddressLimit)
+    }
+
+    /// Returns the response to a client that gets no session, and tells the application.
+    pub(super) fn refuse_session(&self, refusal: SessionRefusal, request: &Parts) -> Response<Full<Bytes>> {
+        if let Some(hook) = &self.0.options.on_session_refused {
+            hook.call(refusal, request);
+        }
+        text_response(refusal.status(), format!("{refusal}\n"), refusal.retry_after())
     }
 
     /// Returns the permit for a check that waits. Returns an error if too many checks wait already, or if no session
     /// could open now: a check would then only be work for the service that it asks.
-    pub(super) fn admit_check(&self) -> Result<OwnedSemaphorePermit, OpenError> {
+    pub(super) fn admit_check(&self) -> Result<OwnedSemaphorePermit, SessionRefusal> {
         if self.0.closing.load(Ordering::Acquire) {
-            return Err(OpenError::Closing);
+            return Err(SessionRefusal::Closing);
         }
         if self.has_max_sessions() {
-            return Err(OpenError::TooManySessions);
+            return Err(SessionRefusal::TooManySessions);
         }
         let permit = Arc::clone(&self.0.pending_allow_requests).try_acquire_owned().ok();
         if permit.is_none() {
@@ -149,7 +114,7 @@ impl<A: Application> Engine<A> {
                 );
             });
         }
-        permit.ok_or(OpenError::TooManyChecks { timeout: self.0.options.allow_request_timeout })
+        permit.ok_or(SessionRefusal::TooManyChecks { timeout: self.0.options.allow_request_timeout })
     }
 
     /// Opens the session if the application allows it. If the client disconnects before, nothing has happened.
@@ -167,7 +132,7 @@ impl<A: Application> Engine<A> {
                 let seconds = limit.as_secs_f64();
                 tracing::warn!(seconds, suppressed, "rejected a new session: `allow_request` took too long");
             });
-            return OpenResponse::Response(OpenError::CheckTimedOut.response());
+            return OpenResponse::Response(self.refuse_session(SessionRefusal::CheckTimedOut, &parts));
         };
         let allowed = decision.map_err(|message| ConnectionError::Forbidden { message });
         match allowed.and(requested) {
@@ -200,13 +165,13 @@ impl<A: Application> Engine<A> {
         format: WireFormat,
         address: Option<AddressPermit>,
         request: &Parts,
-    ) -> Result<SessionGuard<A>, OpenError> {
+    ) -> Result<SessionGuard<A>, SessionRefusal> {
         let head = HeadSize::of(request);
         if head.received > self.0.options.max_handshake_size {
-            return Err(OpenError::HeadTooLong);
+            return Err(SessionRefusal::HeadTooLong);
         }
         if self.has_max_sessions() {
-            return Err(OpenError::TooManySessions);
+            return Err(SessionRefusal::TooManySessions);
         }
         let budget = &self.0.options.memory_budget;
         let max_of_address = budget.limit() / ADDRESS_SHARE;
@@ -219,7 +184,7 @@ impl<A: Application> Engine<A> {
                     "rejected a new session: the request heads of one address take an eighth of `memory_budget`"
                 );
             });
-            return Err(OpenError::HeadMemoryOfAddress);
+            return Err(SessionRefusal::HeadMemoryOfAddress);
         }
         let Some(head) = budget.try_retain(head.kept) else {
             self.0.memory_budget_log.try_log(|suppressed| {
@@ -230,12 +195,12 @@ impl<A: Application> Engine<A> {
                     "rejected a new session: the request heads of the sessions take half of `memory_budget`"
                 );
             });
-            return Err(OpenError::HeadMemory);
+            return Err(SessionRefusal::HeadMemory);
         };
         let mut random = [0; 15];
         if let Err(error) = getrandom::fill(&mut random) {
             tracing::error!(%error, "rejected a new session: the system returned no random bytes for its id");
-            return Err(OpenError::NoRandomBytes);
+            return Err(SessionRefusal::NoRandomBytes);
         }
         let session = Session::new(
             SessionId::from_random(random),
@@ -252,7 +217,7 @@ impl<A: Application> Engine<A> {
         // Checked after the registration: either `close` finds the session, or this load sees that the engine is
         // closing.
         if self.0.closing.load(Ordering::Acquire) {
-            return Err(OpenError::Closing);
+            return Err(SessionRefusal::Closing);
         }
         Ok(registered)
     }
@@ -266,7 +231,7 @@ impl<A: Application> Engine<A> {
         let framing = Framing::LengthDelimited;
         let registered = match self.new_session(Transport::Polling, framing, format, address, &parts) {
             Ok(registered) => registered,
-            Err(error) => return OpenResponse::Response(error.response()),
+            Err(refusal) => return OpenResponse::Response(self.refuse_session(refusal, &parts)),
         };
         let limits = HalfOpenLimits {
             sessions: self.0.options.max_half_open_sessions,

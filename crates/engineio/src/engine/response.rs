@@ -9,7 +9,6 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
-use net::AddressLimitError;
 
 use super::Engine;
 use crate::compression::Encoding;
@@ -64,21 +63,16 @@ pub(super) fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
 /// Returns a response with a line of text, and with `Retry-After` in seconds if that is known.
 pub(super) fn text_response(
     status: StatusCode,
-    text: &'static str,
+    text: impl Into<Full<Bytes>>,
     retry_after: Option<u64>,
 ) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
-}
-
-/// Returns the response to a client whose address has too many sessions, or opens them too fast.
-pub(super) fn address_limit_response(error: AddressLimitError) -> Response<Full<Bytes>> {
-    error.response().map(|text| Full::new(Bytes::from(text)))
 }
 
 /// Returns the response to a rejected request: JSON for a polling request; plain text and `Connection: close` for a

@@ -37,7 +37,7 @@ impl<A: Application> Engine<A> {
         let opened = self.new_session(Transport::WebSocket, outbox_framing, format, address, &parts);
         let registered = match opened {
             Ok(registered) => registered,
-            Err(error) => return error.response(),
+            Err(refusal) => return self.refuse_session(refusal, &parts),
         };
         spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
             let options = registered.engine.options();

@@ -347,5 +347,24 @@ macro_rules! engine_setters {
             self.options.on_connection_error = Some($crate::ConnectionErrorHook::new(hook));
             self
         }
+
+        /// Sets a function that is called for every client that gets no session because of a limit, or because the server
+        /// is closing: with status 429, 431 or 503. It must not block. A peer can cause any number of calls. The log has a
+        /// warning for most of them, at a limited rate.
+        ///
+        /// ```
+        #[doc = concat!("use ", $server_path, ";")]
+        ///
+        /// let builder = Server::builder().on_session_refused(|refusal, request| {
+        ///     eprintln!("{}: {refusal}", refusal.status());
+        /// });
+        /// ```
+        pub fn on_session_refused(
+            mut self,
+            hook: impl Fn($crate::SessionRefusal, &$crate::http::request::Parts) + Send + Sync + 'static,
+        ) -> Self {
+            self.options.on_session_refused = Some($crate::SessionRefusedHook::new(hook));
+            self
+        }
     };
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use adapter::{Adapter, AdapterFactory, Host, InMemoryAdapter};
-use engineio::{ConnectionErrorHook, Engine, Options};
+use engineio::{ConnectionErrorHook, Engine, Options, SessionRefusedHook};
 use handlers::{HandlerError, StateMap};
 use net::{HttpLimits, ListenerSettings, LogRateLimit};
 use socketio_proto::Parser;
@@ -254,6 +254,8 @@ impl Builder {
         if observers.is_active() {
             options.on_connection_error =
                 Some(observe_refusals(options.on_connection_error, observers.clone()));
+            options.on_session_refused =
+                Some(observe_refused_sessions(options.on_session_refused, observers.clone()));
         }
         let common = Arc::new(ServerShared {
             limits,
@@ -289,6 +291,16 @@ fn observe_refusals(hook: Option<ConnectionErrorHook>, observers: Observers) -> 
         observers.notify(|| Observation::RequestRefused { error, request: ObservedRequest(request) });
         if let Some(hook) = &hook {
             hook.call(error, request);
+        }
+    })
+}
+
+/// The same for clients that get no session.
+fn observe_refused_sessions(hook: Option<SessionRefusedHook>, observers: Observers) -> SessionRefusedHook {
+    SessionRefusedHook::new(move |refusal, request| {
+        observers.notify(|| Observation::SessionRefused { refusal, request: ObservedRequest(request) });
+        if let Some(hook) = &hook {
+            hook.call(refusal, request);
         }
     })
 }

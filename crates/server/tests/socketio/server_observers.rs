@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidewire_server::{
-    AckError, Auth, ConnectError, Data, HandlerError, Observation, Reply, Server, Socket, State,
+    AckError, Auth, ClosePace, ConnectError, Data, HandlerError, Observation, Reply, Server, Socket, State,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -111,6 +111,40 @@ async fn the_life_of_a_connection_is_observed_from_its_opening_to_its_end() {
     let line = lines.next().await;
     assert!(line.starts_with("closed websocket transport close"), "{line}");
     lines.expect_silence();
+}
+
+#[tokio::test]
+async fn a_client_that_gets_no_session_is_observed() {
+    let (log, mut lines) = log();
+    let observing = log.clone();
+    let io = Server::builder()
+        .max_sessions(1)
+        .max_handshake_size(1_000)
+        .on_session_refused(move |refusal, _| log.say(format_args!("{} {refusal}", refusal.status())))
+        .observer(move |observation: &Observation<'_>| {
+            if let Observation::SessionRefused { refusal, request, .. } = observation {
+                observing.say(format_args!("observed {refusal:?} {}", request.method));
+            }
+        })
+        .build();
+    let address = serve(&io).await;
+    let mut ask_for = async |path: &str, status: &str, refusal: &str, text: &str| {
+        assert!(ask(address, path).await.starts_with(&format!("HTTP/1.1 {status}")), "{refusal}");
+        lines.expect([format!("observed {refusal} GET"), format!("{status} {text}")]).await;
+    };
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let long = format!("{path}&x={}", "x".repeat(1_000));
+    ask_for(
+        &long,
+        "431 Request Header Fields Too Large",
+        "HeadTooLong",
+        "the head of the request is too long",
+    )
+    .await;
+    let _client = Client::join(address).await;
+    ask_for(path, "503 Service Unavailable", "TooManySessions", "too many sessions").await;
+    io.close_with(ClosePace::default(), Duration::from_millis(10)).await;
+    ask_for(path, "503 Service Unavailable", "Closing", "the server is closing").await;
 }
 
 #[tokio::test]
