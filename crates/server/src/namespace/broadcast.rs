@@ -17,30 +17,25 @@ use crate::socket::{BroadcastOutcomes, EmitError, Socket, encode_event, log_emit
 ///
 /// A socket in several of the rooms receives the event once. The event is encoded once for all sockets. If one thread
 /// sends several events, each socket receives them in the order in which the thread sent them.
+///
+/// `N` is the namespace. A [`ParentBroadcast`](crate::ParentBroadcast) selects sockets in all children of a
+/// [`ParentNamespace`](crate::ParentNamespace).
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before `emit`"]
-pub struct Broadcast {
-    pub(super) namespace: Namespace,
+pub struct Broadcast<N = Namespace> {
+    pub(super) namespace: N,
     pub(super) options: BroadcastOptions,
     pub(super) compress: bool,
     /// [`to`](Self::to) was called. Without rooms, nobody is selected then; the adapter would select everyone.
-    is_limited_to_rooms: bool,
+    pub(super) is_limited_to_rooms: bool,
     /// How long to wait for replies. `None` is the default of the server.
     pub(super) timeout: Option<Duration>,
 }
 
-impl Broadcast {
-    pub(crate) fn new(namespace: Namespace) -> Self {
-        Self::with_options(namespace, BroadcastOptions::new(), false, true)
-    }
-
-    pub(super) fn with_options(
-        namespace: Namespace,
-        options: BroadcastOptions,
-        is_limited_to_rooms: bool,
-        compress: bool,
-    ) -> Self {
-        Self { namespace, options, compress, is_limited_to_rooms, timeout: None }
+impl<N> Broadcast<N> {
+    pub(crate) fn new(namespace: N) -> Self {
+        let options = BroadcastOptions::new();
+        Self { namespace, options, compress: true, is_limited_to_rooms: false, timeout: None }
     }
 
     /// Selects the sockets in a room, or in one of several rooms. A second call adds rooms. If the list is empty, and
@@ -101,7 +96,9 @@ impl Broadcast {
         self.timeout = Some(timeout);
         self
     }
+}
 
+impl Broadcast {
     /// Sends an event. See [`Socket::emit`] for the arguments and for slow clients.
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();

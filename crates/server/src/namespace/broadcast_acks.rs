@@ -12,7 +12,7 @@ use adapter::{Missing, MissingReason, Replies, Reply, Request, SocketId};
 use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::ArgumentsError;
+use socketio_proto::{ArgumentsError, EncodeError};
 use tokio::sync::mpsc;
 
 use super::Broadcast;
@@ -109,19 +109,27 @@ impl Broadcast {
         event: impl AsRef<str>,
         arguments: impl Serialize,
     ) -> BroadcastAcks<R> {
-        let limits = self.namespace.limits();
-        let (acks, replies) = BroadcastAcks::new(limits.max_broadcast_ack_bytes);
+        let (acks, replies) = BroadcastAcks::new(self.namespace.limits().max_broadcast_ack_bytes);
+        match self.request_acks(event.as_ref(), &arguments, replies) {
+            Ok(()) => acks,
+            Err(error) => acks.not_sent(error.into()),
+        }
+    }
+
+    /// Sends an event, whose acknowledgements go to `replies`.
+    pub(super) fn request_acks(
+        &self,
+        name: &str,
+        arguments: &impl Serialize,
+        replies: Replies,
+    ) -> Result<(), EncodeError> {
         let ack_id = self.namespace.next_ack_id();
-        let name = event.as_ref();
-        let event = match encode_event(&self.namespace, Some(ack_id), name, &arguments, self.compress) {
-            Ok(event) => event,
-            Err(error) => return acks.not_sent(error.into()),
-        };
+        let event = encode_event(&self.namespace, Some(ack_id), name, arguments, self.compress)?;
         if self.selects_nobody() {
-            return acks;
+            return Ok(());
         }
         let receivers = if self.namespace.has_outgoing_observers() { self.sockets() } else { Vec::new() };
-        let timeout = self.timeout.unwrap_or(limits.ack_timeout);
+        let timeout = self.timeout.unwrap_or(self.namespace.limits().ack_timeout);
         let request = Request { timeout, now: net::now(), replies };
         self.observed(name, &event, |adapter| {
             let is_observed = self.namespace.observers().is_active();
@@ -130,7 +138,7 @@ impl Broadcast {
             selected
         });
         observe_broadcast(&receivers, &event);
-        acks
+        Ok(())
     }
 }
 

@@ -63,28 +63,46 @@ impl Broadcast {
     /// # Errors
     /// Returns an error if a server has not replied. The error contains the sockets of all other servers.
     pub async fn fetch_sockets(&self) -> Result<Vec<FetchedSocket>, FetchSocketsError> {
+        self.begin_fetch().collect().await
+    }
+
+    /// Asks the other servers now. The result collects their replies.
+    pub(super) fn begin_fetch(&self) -> PendingFetch {
+        let (sender, replies) = mpsc::unbounded_channel();
+        let namespace = self.namespace.clone();
         if self.selects_nobody() {
-            return Ok(Vec::new());
+            return PendingFetch { namespace, sockets: Vec::new(), replies };
         }
-        let (sender, mut replies) = mpsc::unbounded_channel();
-        let timeout = self.timeout.unwrap_or(self.namespace.limits().cluster_timeout);
+        let timeout = self.timeout.unwrap_or(namespace.limits().cluster_timeout);
         let to_channel = Replies::new(move |reply| _ = sender.send(reply));
         let request = Request { timeout, now: net::now(), replies: to_channel };
-        self.namespace.adapter().fetch_sockets(&self.options, request);
+        namespace.adapter().fetch_sockets(&self.options, request);
+        let sockets = self.sockets().into_iter().map(FetchedSocket::from).collect();
+        PendingFetch { namespace, sockets, replies }
+    }
+}
 
-        let mut sockets: Vec<_> = self.sockets().into_iter().map(FetchedSocket::from).collect();
+/// The sockets of this server, and the replies of the others that are still missing.
+pub(super) struct PendingFetch {
+    namespace: Namespace,
+    sockets: Vec<FetchedSocket>,
+    replies: mpsc::UnboundedReceiver<Reply>,
+}
+
+impl PendingFetch {
+    pub(super) async fn collect(mut self) -> Result<Vec<FetchedSocket>, FetchSocketsError> {
         let mut missing = Vec::new();
-        while let Some(reply) = replies.recv().await {
+        while let Some(reply) = self.replies.recv().await {
             match reply {
                 Reply::Sockets(states) => {
-                    sockets.extend(
-                        states.into_iter().map(|state| FetchedSocket::remote(&self.namespace, state)),
-                    );
+                    let remote = |state| FetchedSocket::remote(&self.namespace, state);
+                    self.sockets.extend(states.into_iter().map(remote));
                 }
                 Reply::Missing(server) => missing.push(server),
                 _ => {}
             }
         }
+        let sockets = self.sockets;
         if missing.is_empty() { Ok(sockets) } else { Err(FetchSocketsError { sockets, missing }) }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adapter::{BroadcastOptions, DeliveryPolicy};
+use adapter::SocketId;
 use handlers::{BoxFuture, Handler, IntoEventMiddlewareResult, IntoHandlerResult, IntoReply, ObservedEvent};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use socketio_proto::server::DisconnectReason;
 use tokio::sync::Semaphore;
 
-use super::{Broadcast, Namespace, NamespaceRequest};
+use super::{Broadcast, BroadcastAcks, FetchSocketsError, FetchedSocket, Namespace, NamespaceRequest};
 use crate::handler::{
     BeforeEvent, ConnectError, IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect, OnEvent,
     Registration,
@@ -172,13 +173,88 @@ impl ParentNamespace {
         self.broadcast().compress(compress)
     }
 
-    fn broadcast(&self) -> ParentBroadcast {
-        ParentBroadcast {
-            parent: self.clone(),
-            options: BroadcastOptions::new(),
-            is_limited_to_rooms: false,
-            compress: true,
+    /// Selects all sockets in all children, for instance for [`ParentBroadcast::sockets`].
+    pub fn broadcast(&self) -> ParentBroadcast {
+        Broadcast::new(self.clone())
+    }
+
+    /// Selects all sockets in all children, and sets how long to wait for their replies, see [`Namespace::timeout`].
+    pub fn timeout(&self, timeout: Duration) -> ParentBroadcast {
+        self.broadcast().timeout(timeout)
+    }
+
+    /// Sends an event to all sockets in all children, and returns their acknowledgements, see
+    /// [`Namespace::emit_with_ack`].
+    pub fn emit_with_ack<R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        arguments: impl Serialize,
+    ) -> BroadcastAcks<R> {
+        self.broadcast().emit_with_ack(event, arguments)
+    }
+
+    /// Returns the sockets of all children on all servers of the cluster, see [`ParentBroadcast::fetch_sockets`].
+    ///
+    /// # Errors
+    /// Returns an error if a server has not replied. The error contains the sockets of all other servers.
+    pub async fn fetch_sockets(&self) -> Result<Vec<FetchedSocket>, FetchSocketsError> {
+        self.broadcast().fetch_sockets().await
+    }
+
+    /// Returns the sockets of all children that are connected to this server.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.broadcast().sockets()
+    }
+
+    /// Makes all sockets of all children join a room, or a list of rooms, see [`Namespace::sockets_join`].
+    pub fn sockets_join(&self, rooms: impl Rooms) {
+        self.broadcast().sockets_join(rooms);
+    }
+
+    /// Makes all sockets of all children leave a room, or a list of rooms.
+    pub fn sockets_leave(&self, rooms: impl Rooms) {
+        self.broadcast().sockets_leave(rooms);
+    }
+
+    /// Disconnects all sockets of all children. If `close_connections` is true, also closes their connections.
+    pub fn disconnect_sockets(&self, close_connections: bool) {
+        self.broadcast().disconnect_sockets(close_connections);
+    }
+
+    /// Registers a handler in the children for an event that another server of the cluster sends, see
+    /// [`Namespace::on_server_side_emit`].
+    pub fn on_server_side_emit<T, H, F>(&self, event: impl Into<String>, handler: H)
+    where
+        T: DeserializeOwned + Send + 'static,
+        H: Fn(T) -> F + Send + Sync + 'static,
+        F: Future<Output: IntoReply> + Send + 'static,
+    {
+        self.parent.template.on_server_side_emit(event, handler);
+    }
+
+    /// Sends an event to the programs on the *other* servers of the cluster, once for each child of this server, see
+    /// [`Namespace::server_side_emit`]. A server that has no namespace of that name does not receive it.
+    pub fn server_side_emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
+        for child in self.children() {
+            child.server_side_emit(&event, &arguments);
         }
+    }
+
+    /// Does the same as [`server_side_emit`](Self::server_side_emit), and returns the responses: one of each server for
+    /// each child. See [`Namespace::server_side_emit_with_ack`].
+    pub fn server_side_emit_with_ack<R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        arguments: impl Serialize,
+    ) -> BroadcastAcks<R> {
+        let (acks, replies) = BroadcastAcks::new(self.parent.template.limits().max_broadcast_ack_bytes);
+        for child in self.children() {
+            if let Err(error) = child.request_server_side(event.as_ref(), &arguments, replies.clone()) {
+                return acks.not_sent(error.into());
+            }
+        }
+        acks
     }
 }
 
@@ -188,61 +264,11 @@ impl fmt::Debug for ParentNamespace {
     }
 }
 
-/// A selection of sockets in all children of a parent, see [`Broadcast`]. The event is encoded once for each child,
-/// because it contains the name of the namespace.
-#[derive(Debug, Clone)]
-#[must_use = "nothing is sent before `emit`"]
-pub struct ParentBroadcast {
-    parent: ParentNamespace,
-    options: BroadcastOptions,
-    compress: bool,
-    /// [`to`](Self::to) was called. Without rooms, nobody is selected then.
-    is_limited_to_rooms: bool,
-}
+/// A selection of sockets in all children of a parent. It has the methods of every [`Broadcast`]. The event is encoded once
+/// for each child, because it contains the name of the namespace.
+pub type ParentBroadcast = Broadcast<ParentNamespace>;
 
 impl ParentBroadcast {
-    /// Selects the sockets in a room, or in one of several rooms, see [`Broadcast::to`].
-    pub fn to(mut self, rooms: impl Rooms) -> Self {
-        rooms.append_to(&mut self.options.rooms);
-        self.is_limited_to_rooms = true;
-        self
-    }
-
-    /// The same as [`to`](Self::to).
-    pub fn in_(self, rooms: impl Rooms) -> Self {
-        self.to(rooms)
-    }
-
-    /// Removes the sockets in these rooms from the selection.
-    pub fn except(mut self, rooms: impl Rooms) -> Self {
-        rooms.append_to(&mut self.options.except);
-        self
-    }
-
-    /// Limits the selection to sockets that are connected to this server of the cluster.
-    pub fn local(mut self) -> Self {
-        self.options.local = true;
-        self
-    }
-
-    /// Makes the event volatile, see [`Broadcast::volatile`].
-    pub fn volatile(mut self) -> Self {
-        self.options.policy = DeliveryPolicy::Volatile;
-        self
-    }
-
-    /// Sends only the latest event of a key to sockets that are behind, see [`Broadcast::keep_latest`].
-    pub fn keep_latest(mut self, key: impl AsRef<str>) -> Self {
-        self.options.policy = DeliveryPolicy::KeepLatest(key.as_ref().into());
-        self
-    }
-
-    /// Sets whether the event may be compressed, see [`Broadcast::compress`].
-    pub fn compress(mut self, compress: bool) -> Self {
-        self.compress = compress;
-        self
-    }
-
     /// Sends an event. See [`Socket::emit`](crate::Socket::emit) for the arguments and for slow clients.
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
@@ -257,12 +283,81 @@ impl ParentBroadcast {
     /// Returns [`EmitError::Encode`] if the arguments cannot be encoded.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
         let event = event.as_ref();
-        for child in self.parent.children() {
-            let options = self.options.clone();
-            Broadcast::with_options(child, options, self.is_limited_to_rooms, self.compress)
-                .try_emit(event, &arguments)?;
+        self.children().try_for_each(|child| child.try_emit(event, &arguments))
+    }
+
+    /// Sends an event immediately, and returns the clients' acknowledgements, see [`Broadcast::emit_with_ack`]. The limit
+    /// of their size holds for all children together. In Node, a parent waits for nobody.
+    pub fn emit_with_ack<R: DeserializeOwned>(
+        self,
+        event: impl AsRef<str>,
+        arguments: impl Serialize,
+    ) -> BroadcastAcks<R> {
+        let limits = self.namespace.parent.template.limits();
+        let (acks, replies) = BroadcastAcks::new(limits.max_broadcast_ack_bytes);
+        for child in self.children() {
+            if let Err(error) = child.request_acks(event.as_ref(), &arguments, replies.clone()) {
+                return acks.not_sent(error.into());
+            }
         }
-        Ok(())
+        acks
+    }
+
+    /// Returns the selected sockets of all servers of the cluster, see [`Broadcast::fetch_sockets`]. All children are
+    /// asked at the same time. Node refuses this. A child that this server does not have is not asked for. Cancel safe.
+    ///
+    /// # Errors
+    /// Returns an error if a server has not replied. The error contains the sockets of all other servers.
+    pub async fn fetch_sockets(&self) -> Result<Vec<FetchedSocket>, FetchSocketsError> {
+        let pending: Vec<_> = self.children().map(|child| child.begin_fetch()).collect();
+        let (mut sockets, mut missing) = (Vec::new(), Vec::new());
+        for child in pending {
+            let fetched = child.collect().await.unwrap_or_else(|error| {
+                missing.extend(error.missing);
+                error.sockets
+            });
+            sockets.extend(fetched);
+        }
+        if missing.is_empty() { Ok(sockets) } else { Err(FetchSocketsError { sockets, missing }) }
+    }
+
+    /// Returns the selected sockets that are connected to this server.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.children().flat_map(|child| child.sockets()).collect()
+    }
+
+    /// Returns the ids of the selected sockets that are connected to this server.
+    #[must_use]
+    pub fn socket_ids(&self) -> Vec<SocketId> {
+        self.children().flat_map(|child| child.socket_ids()).collect()
+    }
+
+    /// Makes all selected sockets join a room, or a list of rooms, see [`Broadcast::sockets_join`].
+    pub fn sockets_join(&self, rooms: impl Rooms) {
+        rooms.with_names(|names| self.children().for_each(|child| child.sockets_join(names)));
+    }
+
+    /// Makes all selected sockets leave a room, or a list of rooms, on all servers of the cluster.
+    pub fn sockets_leave(&self, rooms: impl Rooms) {
+        rooms.with_names(|names| self.children().for_each(|child| child.sockets_leave(names)));
+    }
+
+    /// Disconnects all selected sockets, on all servers of the cluster. If `close_connections` is true, also closes their
+    /// connections.
+    pub fn disconnect_sockets(&self, close_connections: bool) {
+        self.children().for_each(|child| child.disconnect_sockets(close_connections));
+    }
+
+    /// Returns the same selection in each child.
+    fn children(&self) -> impl Iterator<Item = Broadcast> {
+        self.namespace.children().into_iter().map(|namespace| Broadcast {
+            namespace,
+            options: self.options.clone(),
+            compress: self.compress,
+            is_limited_to_rooms: self.is_limited_to_rooms,
+            timeout: self.timeout,
+        })
     }
 }
 

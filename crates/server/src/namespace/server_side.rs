@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adapter::{EncodedEvent, Request, Room, ServerSideResponder};
+use adapter::{EncodedEvent, Replies, Request, Room, ServerSideResponder};
 use engineio_proto::EncodedMessage;
 use handlers::{AckSender, Acknowledge, BoxFuture, HandlerError, IntoReply, decode_event, with_encoder};
 use net::LogRateLimit;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use socketio_proto::{Arguments, Decoder, EncodeError, Excerpt, Packet};
 
 use super::{Broadcast, BroadcastAcks, Namespace};
-use crate::socket::{EmitError, log_emit_error};
+use crate::socket::log_emit_error;
 
 /// A handler of an event that another server has sent.
 pub(crate) type ServerSideHandler = Arc<
@@ -89,16 +89,24 @@ impl Namespace {
         event: impl AsRef<str>,
         arguments: impl Serialize,
     ) -> BroadcastAcks<R> {
-        let limits = self.limits();
-        let (acks, replies) = BroadcastAcks::new(limits.max_broadcast_ack_bytes);
-        match encode_server_side(self.name(), event.as_ref(), &arguments) {
-            Ok(event) => {
-                let request = Request { timeout: limits.cluster_timeout, now: net::now(), replies };
-                self.adapter().server_side_emit(&event, Some(request));
-                acks
-            }
-            Err(error) => acks.not_sent(EmitError::Encode(error)),
+        let (acks, replies) = BroadcastAcks::new(self.limits().max_broadcast_ack_bytes);
+        match self.request_server_side(event.as_ref(), &arguments, replies) {
+            Ok(()) => acks,
+            Err(error) => acks.not_sent(error.into()),
         }
+    }
+
+    /// Sends an event to the programs on the other servers, whose responses go to `replies`.
+    pub(super) fn request_server_side(
+        &self,
+        event: &str,
+        arguments: &impl Serialize,
+        replies: Replies,
+    ) -> Result<(), EncodeError> {
+        let event = encode_server_side(self.name(), event, arguments)?;
+        let request = Request { timeout: self.limits().cluster_timeout, now: net::now(), replies };
+        self.adapter().server_side_emit(&event, Some(request));
+        Ok(())
     }
 
     /// Selects all sockets in the namespace, and sets how long to wait for their replies. See [`Broadcast::timeout`].

@@ -133,6 +133,42 @@ async fn the_offset_of_the_log_reaches_the_clients_of_all_servers_in_one_order()
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_parent_reaches_its_children_on_all_servers() {
+    let cluster = Cluster::start(LocalDelivery::AtOnce).await;
+    let parents: Vec<_> = cluster
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(number, io)| {
+            let parent = io.of_pattern(|name| name.starts_with("/room-"));
+            parent.on_server_side_emit("number", move |(): ()| async move { Reply(number) });
+            parent
+        })
+        .collect();
+    let mut clients = Vec::new();
+    for address in &cluster.addresses {
+        let mut client = Client::open(*address).await;
+        for namespace in ["/room-1,", "/room-2,"] {
+            cluster.moved(client.connect(namespace)).await;
+        }
+        clients.push(client);
+    }
+    cluster.bus.settle();
+    parents[0].emit("news", 1);
+    cluster.bus.settle();
+    for client in &mut clients {
+        let mut received = [client.recv().await, client.recv().await].map(|packet| packet.expect("an event"));
+        received.sort();
+        assert_eq!(received, [r#"42/room-1,["news",1]"#, r#"42/room-2,["news",1]"#]);
+    }
+    // The other server responds for each of the two children.
+    let numbers = cluster.moved(parents[0].server_side_emit_with_ack::<usize>("number", ())).await;
+    assert_eq!(numbers, Ok(vec![1, 1]));
+    let sockets = cluster.moved(Box::pin(parents[1].fetch_sockets())).await.expect("all servers reply");
+    assert_eq!((sockets.len(), sockets.iter().filter(|socket| socket.local().is_some()).count()), (4, 2));
+}
+
 async fn the_acknowledgements_of_all_servers_are_one_result() {
     let mut cluster = Cluster::start(LocalDelivery::AtOnce).await;
     let ((mut a, _ann), (mut b, bob)) = (cluster.join(0).await, cluster.join(1).await);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidewire_server::adapter::Host;
 use tidewire_server::{
-    Adapter, Builder, InMemoryAdapter, Limits, Namespace, NamespaceRequest, Reply, Socket, State,
+    AckFailure, Adapter, Builder, InMemoryAdapter, Limits, Namespace, NamespaceRequest, Reply, Socket, State,
 };
 
-use crate::support::{Client, Gate, Log, program, serve, until};
+use crate::support::{Client, Gate, Log, program, serve, soon, until};
 
 /// Returns the packet that rejects a request for `namespace`.
 fn refusal(namespace: &str, message: &str) -> String {
@@ -372,6 +372,51 @@ async fn an_event_of_the_parent_reaches_all_its_children() {
     expect_all(&[r#"42/room-1,["except",3]"#]).await;
     assert_eq!(rooms.in_("red").to("blue").local().volatile().try_emit("in", 4), Ok(()));
     expect_all(&[r#"42/room-2,["in",4]"#]).await;
+}
+
+#[tokio::test]
+async fn a_parent_selects_the_sockets_of_all_its_children() {
+    let io = program().0.build();
+    let rooms = io.of_pattern(is_room);
+    let _ = io.of("/lobby");
+    let mut client = Client::open(serve(&io).await).await;
+    for namespace in ["/room-1,", "/room-2,", "/lobby,"] {
+        client.connect(namespace).await;
+    }
+    assert_eq!((rooms.sockets().len(), rooms.to("red").sockets().len()), (2, 0));
+    rooms.sockets_join(["red", "blue"]);
+    rooms.broadcast().sockets_leave("blue");
+    assert_eq!((rooms.to("red").sockets().len(), rooms.to("blue").socket_ids().len()), (2, 0));
+    assert_eq!(rooms.fetch_sockets().await.expect("there is no other server").len(), 2);
+    assert!(rooms.to(&[] as &[&str]).fetch_sockets().await.expect("nobody is selected").is_empty());
+
+    let acks = rooms.to("red").emit_with_ack::<u8>("who", "x");
+    for _ in 0..2 {
+        let packet = client.recv().await.expect("a question");
+        let (namespace, _) = packet.strip_prefix("42").and_then(|rest| rest.split_once(',')).expect(&packet);
+        let number = &namespace["/room-".len()..];
+        let id = &packet[packet.find(',').expect("a comma") + 1..packet.find('[').expect("a list")];
+        client.send(&format!("43{namespace},{id}[{number}]")).await;
+    }
+    let mut answers = soon(acks.into_future()).await.expect("all answer");
+    answers.sort_unstable();
+    assert_eq!(answers, [1, 2]);
+    // Nobody answers this one in time.
+    let late = rooms.timeout(Duration::from_millis(20)).emit_with_ack::<u8>("late", ());
+    assert_eq!(soon(late.into_future()).await.expect_err("nobody answers").failures.len(), 2);
+    assert_eq!(soon(rooms.to("green").emit_with_ack::<u8>("nobody", ()).into_future()).await, Ok(vec![]));
+    let reserved =
+        soon(rooms.emit_with_ack::<u8>("connect", ()).into_future()).await.expect_err("a reserved name");
+    assert!(matches!(reserved.failures[..], [AckFailure::NotSent(_)]), "{reserved}");
+
+    for _ in 0..2 {
+        assert!(client.recv().await.expect("the late question").contains("late"));
+    }
+    rooms.disconnect_sockets(false);
+    let mut ends = [client.recv().await, client.recv().await];
+    ends.sort();
+    assert_eq!(ends.map(|packet| packet.expect("a packet")), ["41/room-1,", "41/room-2,"]);
+    assert_eq!(io.of("/lobby").sockets().len(), 1);
 }
 
 /// Makes a builder remember its adapters. Returns the names of the namespaces whose adapters exist, sorted.
