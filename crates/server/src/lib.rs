@@ -72,7 +72,7 @@ pub mod parser {
 }
 
 pub use ::adapter::{
-    Adapter, AdapterFactory, InMemoryAdapter, JoinError, Missing, MissingReason, Room, SocketId,
+    Adapter, AdapterFactory, InMemoryAdapter, JoinError, LinkChange, Missing, MissingReason, Room, SocketId,
 };
 pub use client_files::{ClientFiles, ClientFilesError};
 pub use connection::Handshake;

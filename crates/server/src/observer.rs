@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::{Room, SocketId};
+use adapter::{LinkChange, Room, SocketId};
 use engineio::{ConnectionError, Session, SessionRefusal, Transport};
 use handlers::{HandlerError, ObservedEvent};
 use http::request::Parts;
@@ -356,6 +356,18 @@ pub enum Observation<'a> {
         namespace: &'a str,
         /// The room.
         room: &'a Room,
+    },
+    /// This server has lost its link to the other servers of the cluster, or has it again. While it is lost, events reach
+    /// only the sockets of the server that sends them, unless the adapter keeps them.
+    ///
+    /// Each namespace has an adapter of its own, and each adapter reports its link. To count the outages of the server,
+    /// look at the namespace `/` only.
+    #[non_exhaustive]
+    ClusterLinkChanged {
+        /// The name of the namespace.
+        namespace: &'a str,
+        /// What has changed. After an outage with a `gap`, events of other servers may be missing.
+        change: LinkChange,
     },
 }
 

@@ -6,7 +6,11 @@ use std::sync::atomic::Ordering;
 
 use adapter::{EncodedEvent, Host, LinkChange, Ready, ServerSideResponder};
 
+use net::LogRateLimit;
+use socketio_proto::Excerpt;
+
 use super::{Inner, Namespace};
+use crate::observer::Observation;
 use crate::outgoing::convert;
 
 impl Host for Inner {
@@ -23,18 +27,22 @@ impl Host for Inner {
     }
 
     fn on_link(&self, change: LinkChange) {
+        // Each namespace reports the same outage, and clients may have caused many namespaces.
+        static LOST: LogRateLimit = LogRateLimit::new();
+        static RESTORED: LogRateLimit = LogRateLimit::new();
+        let namespace = &*self.name;
         match change {
-            LinkChange::Lost => {
-                tracing::warn!(
-                    namespace = &*self.name,
-                    "the link to the other servers of the cluster is lost"
-                );
-            }
-            LinkChange::Restored { gap } => {
-                tracing::warn!(namespace = &*self.name, gap, "the link to the other servers works again");
-            }
+            LinkChange::Lost => LOST.try_log(|suppressed| {
+                let namespace = Excerpt(namespace);
+                tracing::warn!(%namespace, suppressed, "the link to the other servers of the cluster is lost");
+            }),
+            LinkChange::Restored { gap } => RESTORED.try_log(|suppressed| {
+                let namespace = Excerpt(namespace);
+                tracing::warn!(%namespace, gap, suppressed, "the link to the other servers works again");
+            }),
             _ => {}
         }
+        self.shared.observers.notify(|| Observation::ClusterLinkChanged { namespace, change });
     }
 }
 

@@ -17,11 +17,12 @@ use tidewire_server::parser::{
 };
 use tidewire_server::{
     AckError, AckFailure, Adapter, Builder, DataError, EncodeError, FetchedSocket, InMemoryAdapter,
-    JoinError, Limits, Missing, MissingReason, Namespace, Reply, Server, Socket, SocketId, State,
+    JoinError, Limits, Missing, MissingReason, Namespace, Observation, Reply, Server, Socket, SocketId,
+    State,
 };
 use tokio::sync::Notify;
 
-use crate::support::{Client, Joined, Program, program, serve, soon};
+use crate::support::{Client, Joined, Program, log, program, serve, soon};
 
 struct Cluster {
     bus: Loopback,
@@ -485,4 +486,21 @@ async fn an_event_of_another_server_is_encoded_while_the_adapter_holds_no_lock()
     client.expect(r#"42["ask"]"#).await;
     drop(acks);
     assert!(socket.rooms().contains(&"encoded".into()));
+}
+
+#[tokio::test]
+async fn observers_see_when_the_link_to_the_other_servers_is_lost_and_restored() {
+    let (log, mut lines) = log();
+    let cluster = Cluster::start_with(LocalDelivery::AtOnce, |builder| {
+        let log = log.clone();
+        builder.observer(move |observation: &Observation<'_>| {
+            if let Observation::ClusterLinkChanged { namespace, change, .. } = observation {
+                log.say(format_args!("{namespace} {change:?}"));
+            }
+        })
+    })
+    .await;
+    cluster.attached[1].cut();
+    cluster.attached[1].restore();
+    assert_eq!(lines.now(), ["/ Lost", "/ Restored { gap: true }"]);
 }
