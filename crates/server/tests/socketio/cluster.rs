@@ -24,16 +24,16 @@ use tokio::sync::Notify;
 
 use crate::support::{Client, Joined, Program, log, program, serve, soon};
 
-struct Cluster {
-    bus: Loopback,
-    attached: Vec<testing::Server>,
-    servers: Vec<Server>,
+pub(crate) struct Cluster {
+    pub(crate) bus: Loopback,
+    pub(crate) attached: Vec<testing::Server>,
+    pub(crate) servers: Vec<Server>,
     addresses: Vec<SocketAddr>,
     programs: Vec<Program>,
 }
 
 impl Cluster {
-    async fn start(local_delivery: LocalDelivery) -> Self {
+    pub(crate) async fn start(local_delivery: LocalDelivery) -> Self {
         Self::start_with(local_delivery, |builder| builder).await
     }
 
@@ -63,7 +63,7 @@ impl Cluster {
     }
 
     /// Connects a client to a server.
-    async fn join(&mut self, server: usize) -> (Client, Socket) {
+    pub(crate) async fn join(&mut self, server: usize) -> (Client, Socket) {
         (Client::join(self.addresses[server]).await, self.programs[server].joined().await)
     }
 
@@ -134,7 +134,6 @@ async fn the_offset_of_the_log_reaches_the_clients_of_all_servers_in_one_order()
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn a_parent_reaches_its_children_on_all_servers() {
     let cluster = Cluster::start(LocalDelivery::AtOnce).await;
     let parents: Vec<_> = cluster
@@ -170,6 +169,7 @@ async fn a_parent_reaches_its_children_on_all_servers() {
     assert_eq!((sockets.len(), sockets.iter().filter(|socket| socket.local().is_some()).count()), (4, 2));
 }
 
+#[tokio::test]
 async fn the_acknowledgements_of_all_servers_are_one_result() {
     let mut cluster = Cluster::start(LocalDelivery::AtOnce).await;
     let ((mut a, _ann), (mut b, bob)) = (cluster.join(0).await, cluster.join(1).await);

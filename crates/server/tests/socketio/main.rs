@@ -8,6 +8,7 @@ mod broadcast;
 mod broadcast_acks;
 mod client_files;
 mod cluster;
+mod cluster_order;
 mod concurrent_handlers;
 mod connect;
 mod data;
