@@ -14,6 +14,7 @@ mod raw_client;
 mod shutdown;
 mod slow_readers;
 mod stopped_process;
+mod storm;
 mod support;
 mod timeouts;
 mod websocket;
