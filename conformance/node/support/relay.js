@@ -1,4 +1,5 @@
-// A TCP relay in front of a server. It counts the bytes that the server sends, and can break.
+// A TCP relay in front of a server, or in front of several: it takes the first one that accepts the connection. It counts
+// the bytes that they send, and can break.
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
@@ -6,27 +7,35 @@ export class Relay {
   #connections = new Set();
   #broken = false;
 
-  /** Bytes from the server, over all connections. */
+  /** Bytes from the servers, over all connections. */
   received = 0;
 
-  static async start(target) {
+  static async start(...targets) {
     const relay = new Relay();
-    const { hostname, port } = new URL(target);
     relay.listener = createServer((client) => {
       if (relay.#broken) return reset(client);
-      const server = connect(Number(port), hostname);
       relay.#connections.add(client);
       client.on("close", () => relay.#connections.delete(client));
-      server.on("data", (chunk) => (relay.received += chunk.length));
-      client.pipe(server).pipe(client);
       client.on("error", () => {});
-      client.on("close", () => server.destroy());
-      server.on("error", () => client.destroy());
+      relay.#connect(client, targets);
     });
     relay.listener.listen(0, "127.0.0.1");
     await once(relay.listener, "listening");
     relay.url = `http://127.0.0.1:${relay.listener.address().port}`;
     return relay;
+  }
+
+  #connect(client, [target, ...others]) {
+    const { hostname, port } = new URL(target);
+    const server = connect(Number(port), hostname);
+    let connected = false;
+    client.on("close", () => server.destroy());
+    server.on("connect", () => {
+      connected = true;
+      client.pipe(server).pipe(client);
+    });
+    server.on("data", (chunk) => (this.received += chunk.length));
+    server.on("error", () => (connected || others.length === 0 ? client.destroy() : this.#connect(client, others)));
   }
 
   /** Resets the connections of the clients, also new ones, and closes those to the server. */
