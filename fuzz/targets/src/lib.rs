@@ -6,6 +6,7 @@
 //! the used memory with the bytes that the peer has sent.
 
 mod agreement;
+mod client;
 mod client_handshake;
 mod client_session;
 mod endpoints;
@@ -26,6 +27,7 @@ mod socketio_packet;
 mod socketio_value;
 mod tree;
 
+pub use client::client;
 pub use client_handshake::client_handshake;
 pub use client_session::client_session;
 pub use endpoints::{compressed_endpoints, endpoints};
@@ -44,7 +46,8 @@ pub use socketio_value::socketio_value;
 pub type Target = fn(&[u8]);
 
 /// Every target. Its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have the same name.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
+    ("client", client),
     ("client_handshake", client_handshake),
     ("client_session", client_session),
     ("compressed_endpoints", compressed_endpoints),
