@@ -6,5 +6,6 @@
 pub mod floor;
 pub mod host;
 pub mod load;
+pub mod storm;
 pub mod suite;
 pub mod wire;
