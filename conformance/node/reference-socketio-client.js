@@ -1,6 +1,6 @@
 // A client of Socket.IO that tests drive: `node reference-socketio-client.js URL OPTIONS`. The options are those of the
-// package, as JSON, with one addition: `auths` has the credentials of other namespaces. `socketio-client.rs` is the same
-// program on Tidewire's client.
+// package, as JSON, with two additions: `auths` has the credentials of other namespaces, and `parser: "messagepack"`
+// selects the parser `socket.io-msgpack-parser`. `socketio-client.rs` is the same program on Tidewire's client.
 //
 // Each line of its input is a step, as JSON: { emit: [event, …arguments], volatile }, { ask: [event, …arguments],
 // timeout }, { connect: true }, { disconnect: true }, or { end: true }. `nsp` selects the namespace. { $bytes: hex }
@@ -12,9 +12,11 @@
 // { reconnect_failed }. An event whose acknowledgement is requested gets its own arguments.
 import { createInterface } from "node:readline";
 import { Manager } from "socket.io-client";
+import messagePackParser from "socket.io-msgpack-parser";
 
 const [url, optionsText = "{}"] = process.argv.slice(2);
-const { auth, auths = {}, autoConnect = true, retries, ackTimeout, ...options } = JSON.parse(optionsText);
+const { auth, auths = {}, autoConnect = true, retries, ackTimeout, parser, ...options } = JSON.parse(optionsText);
+if (parser === "messagepack") options.parser = messagePackParser;
 const { origin, pathname } = new URL(url);
 const manager = new Manager(origin, { ...options, autoConnect: false });
 const sockets = new Map();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tidewire_client::{
-    Ack, Arguments, Builder, Client, ConnectError, DisconnectReason, EventName, RawArguments, Socket,
-    SocketBuilder, Transport, Value,
+    Ack, Arguments, Builder, Client, ConnectError, DisconnectReason, EventName, MessagePackParser,
+    RawArguments, Socket, SocketBuilder, Transport, Value,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -131,6 +131,9 @@ fn builder(url: &str, options: &Json) -> Builder {
     if let Some(transports) = options["transports"].as_array() {
         let names = transports.iter().filter_map(Json::as_str);
         builder = builder.transports(names.filter_map(Transport::from_name).collect::<Vec<_>>());
+    }
+    if options["parser"] == "messagepack" {
+        builder = builder.parser(MessagePackParser);
     }
     if let Some(auto_connect) = flag("autoConnect") {
         builder = builder.auto_connect(auto_connect);

@@ -18,17 +18,21 @@ const VALUES = [
   { deep: [{ $bytes: "0001feff" }, { more: { $bytes: "aa" } }] },
 ];
 
-for (const [name, start, describe] of [
+for (const [name, start, describe, parser] of [
   ["the conformance server", startConformanceServer, describeAny],
+  ["the conformance server with MessagePack", startConformanceServer, describeAny, "messagepack"],
   // With the reference, both are the same.
   ["Node's server", startNodeServer, describeOurs],
+  ["Node's server with MessagePack", startNodeServer, describeOurs, "messagepack"],
 ]) {
-  for (const transport of TRANSPORTS) {
+  // The parser does not depend on the transport.
+  for (const transport of parser ? TRANSPORTS.slice(-1) : TRANSPORTS) {
     describe(`our client of Socket.IO and ${name} over ${transport}`, () => {
-      const server = serverForTests(start);
+      const server = serverForTests(start, { args: parser ? ["--parser", parser] : [] });
       const { client } = clientsForTests();
+      const settings = { ...transportOptions(transport), parser };
       const connect = async (more = {}, path = "/") => {
-        const started = client(server.url + path, { ...transportOptions(transport), ...more });
+        const started = client(server.url + path, { ...settings, ...more });
         return { started, connected: await started.next("connect") };
       };
 
@@ -79,7 +83,7 @@ for (const [name, start, describe] of [
       });
 
       it("sends what it has buffered once it is connected", async () => {
-        const started = client(server.url, { ...transportOptions(transport), autoConnect: false });
+        const started = client(server.url, { ...settings, autoConnect: false });
         started.does({ emit: ["echo", "a"] }, { emit: ["echo", "dropped"], volatile: true });
         started.does({ ask: ["echo-ack", "b"], timeout: 5_000 }, { connect: true });
         await started.next("connect");
@@ -98,7 +102,7 @@ for (const [name, start, describe] of [
       });
 
       it("is told why the server rejects it, and does not try again by itself", async () => {
-        const started = client(`${server.url}/admin`, { ...transportOptions(transport), auth: { token: "wrong" } });
+        const started = client(`${server.url}/admin`, { ...settings, auth: { token: "wrong" } });
         const { connect_error: message, data } = await started.says();
         assert.deepEqual({ message, data }, { message: "not authorized", data: { code: 401 } });
         started.does({ nsp: "/", connect: true });

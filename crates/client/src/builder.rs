@@ -13,6 +13,7 @@ use handlers::{
 };
 use http::HeaderValue;
 use serde::Serialize;
+use socketio_proto::Parser;
 use ws_proto::WebSocketUri;
 
 use crate::auth::AuthSource;
@@ -57,6 +58,7 @@ pub struct Builder {
     auto_connect: bool,
     limits: Limits,
     states: StateMap,
+    parser: Option<Arc<dyn Parser>>,
     on_error: Option<OnError>,
     hooks: ReconnectHooks,
     socket: SocketSettings,
@@ -84,6 +86,7 @@ impl Builder {
             auto_connect: true,
             limits: Limits::default(),
             states: StateMap::default(),
+            parser: None,
             on_error: None,
             hooks: ReconnectHooks::default(),
             socket: SocketSettings::default(),
@@ -251,6 +254,28 @@ impl Builder {
         self.connector(|connector| connector.tls(tls))
     }
 
+    /// Sets the parser, which converts packets to messages and back. Default: the JSON of the Socket.IO protocol, with
+    /// binary values as attachments.
+    ///
+    /// The server must use the same parser, because the protocol does not negotiate it. If it uses another one, the
+    /// connection is lost with [`ParseError`](crate::DisconnectReason::ParseError), or the attempt ends at its
+    /// [`timeout`](Self::timeout), and the client tries again. A parser of your own implements
+    /// [`Parser`](crate::parser::Parser); the same type works in a server. If it panics, the client is closed.
+    ///
+    /// ```no_run
+    /// use tidewire_client::{Client, MessagePackParser};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// // For servers that use the npm package `socket.io-msgpack-parser`.
+    /// let socket = Client::builder("http://localhost:3000").parser(MessagePackParser).connect();
+    /// # }
+    /// ```
+    pub fn parser(mut self, parser: impl Parser) -> Self {
+        self.parser = Some(Arc::new(parser));
+        self
+    }
+
     /// Sets the limits of what a server, or a lost connection, can cost. The limits of the transports are set with
     /// [`transport_limits`](Self::transport_limits).
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -324,12 +349,14 @@ impl Builder {
             auto_connect,
             limits,
             states,
+            parser,
             on_error,
             hooks,
             socket,
             ..
         } = self.with_timeouts();
-        let client = Client::spawn(ClientSettings { engine, reconnection, limits, states, on_error, hooks });
+        let client =
+            Client::spawn(ClientSettings { engine, reconnection, limits, states, parser, on_error, hooks });
         let socket = client.get_or_insert(&namespace, socket);
         if auto_connect {
             socket.connect();

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handlers::{HandlerError, StateMap};
-use socketio_proto::DecoderLimits;
 use socketio_proto::client as machine;
+use socketio_proto::{DecoderLimits, Parser};
 use tokio::sync::watch;
 
 use crate::builder::SocketBuilder;
@@ -35,6 +35,8 @@ pub(crate) struct ClientShared {
     state: Mutex<State>,
     pub(crate) limits: Limits,
     pub(crate) states: StateMap,
+    /// `None` for the default parser.
+    pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) error_log_limit: ErrorLogLimit,
     pub(crate) hooks: ReconnectHooks,
@@ -61,6 +63,7 @@ pub(crate) struct ClientSettings {
     pub(crate) reconnection: ReconnectionSettings,
     pub(crate) limits: Limits,
     pub(crate) states: StateMap,
+    pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) hooks: ReconnectHooks,
 }
@@ -78,13 +81,17 @@ impl Client {
 
     /// Creates a client that does not connect yet, and spawns its driver.
     pub(crate) fn spawn(settings: ClientSettings) -> Self {
-        let ClientSettings { engine, reconnection, limits, states, on_error, hooks } = settings;
-        let machine = machine::Client::new(&limits.machine(), &DecoderLimits::default());
-        let state = State::new(machine, Reconnection::new(reconnection.clone()), &limits);
+        let ClientSettings { engine, reconnection, limits, states, parser, on_error, hooks } = settings;
+        let mut machine = machine::Client::new(&limits.machine(), &DecoderLimits::default());
+        if let Some(parser) = &parser {
+            machine = machine.with_parser(Arc::clone(parser));
+        }
+        let state = State::new(machine, Reconnection::new(reconnection.clone()), parser.clone(), &limits);
         let shared = Arc::new(ClientShared {
             state: Mutex::new(state),
             limits,
             states,
+            parser,
             on_error,
             error_log_limit: ErrorLogLimit::new(),
             hooks,

@@ -5,14 +5,17 @@
 #[cfg(test)]
 pub(crate) mod simulation;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use engineio_client::{Closed, ConnectError, Connector, EngineHandler, Handshake, Message};
-use engineio_proto::{CloseReason, EncodedMessage, SharedMessage, Transport};
+use engineio_proto::{CloseReason, SharedMessage, Transport};
 use handlers::with_encoder;
+use socketio_proto::{EncodeError, Parser};
 use ws_proto::Time;
 
 use crate::error::TransportError;
+use crate::outgoing::{Outgoing, with_outgoing};
 
 /// The most bytes that are passed to the engine ahead of what it has sent. More are kept in the send buffers of the
 /// sockets: what lies there survives the end of the connection. A message that is longer is passed alone.
@@ -121,26 +124,37 @@ impl<H: LinkHandler> EngineHandler for Adapter<'_, H> {
 }
 
 impl Session {
-    /// Sends a message.
-    pub(crate) fn send(&self, message: EncodedMessage<'_>) {
+    /// Sends a packet.
+    pub(crate) fn send(&self, packet: Outgoing<'_>) {
         match self {
-            Self::Connector(session) => session.send(message),
+            Self::Connector(session) => match packet.converted {
+                None => session.send(packet.message),
+                Some(messages) => session.send_batch(messages),
+            },
             #[cfg(test)]
-            Self::Simulated(sender) => sender.send(&message),
+            Self::Simulated(sender) => sender.send(&packet.message),
         }
     }
 
-    /// Sends a message that was buffered.
-    pub(crate) fn send_shared(&self, message: &SharedMessage) {
+    /// Sends a packet that was buffered.
+    pub(crate) fn send_shared(
+        &self,
+        message: &SharedMessage,
+        parser: Option<&Arc<dyn Parser>>,
+    ) -> Result<(), EncodeError> {
         with_encoder(|encoder| {
             encoder.begin();
+            let (head, body) = message.text().split_at(message.text().len() - message.body().len());
+            encoder.text().extend_from_slice(head.as_bytes());
+            encoder.begin_body();
             let (text, attachments) = encoder.text_and_attachments();
-            text.extend_from_slice(message.text().as_bytes());
+            text.extend_from_slice(body.as_bytes());
             for attachment in message.attachments() {
                 attachments.push(attachment);
             }
-            self.send(encoder.finish());
-        });
+            let message = encoder.finish().with_compression(message.allows_compression());
+            with_outgoing(parser, message, |packet| self.send(packet))
+        })
     }
 
     /// Returns whether a message would leave at once.

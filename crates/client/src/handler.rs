@@ -4,7 +4,7 @@ mod extract;
 
 use std::sync::Arc;
 
-use engineio_proto::EncodedMessage;
+use engineio_proto::{EncodedMessage, MessageEncoder};
 use handlers::{
     Acknowledge, ErasedHandler, EventHandler, EventTable, HandlerEnv, HandlerError, HandlerKind,
     ObservedEvent, Side, StateMap,
@@ -13,6 +13,7 @@ use socketio_proto::Excerpt;
 use socketio_proto::client::{AckId, DisconnectReason};
 
 use crate::error::ConnectError;
+use crate::outgoing::prepare;
 use crate::platform::SpawnTask;
 use crate::socket::{Socket, SocketInner};
 
@@ -113,6 +114,10 @@ pub struct ConnectedSocket {
 impl Acknowledge for ConnectedSocket {
     fn namespace(&self) -> &str {
         &self.socket.namespace
+    }
+
+    fn prepare_encoder(&self, encoder: &mut MessageEncoder) {
+        prepare(self.socket.client.parser.as_ref(), encoder);
     }
 
     fn send_ack(&self, message: EncodedMessage<'_>) {

@@ -42,12 +42,21 @@ mod engine;
 mod error;
 mod handler;
 mod limits;
+mod outgoing;
 mod platform;
 mod reconnection;
 mod retry_queue;
 mod socket;
 mod socket_driver;
 mod state;
+
+/// Types for writing your own [`Parser`](parser::Parser). They are the same as those of the server.
+pub mod parser {
+    pub use socketio_proto::parser::{
+        IncomingPacket, Message, MessageBatch, OutgoingPacket, PacketDecoder, PacketType, Parser,
+    };
+    pub use socketio_proto::{DecodeError, MessagePackError};
+}
 
 pub use builder::{Builder, SocketBuilder};
 pub use client::Client;
@@ -70,7 +79,9 @@ pub use http;
 pub use limits::{Limits, Overflow};
 pub use socket::{AckFuture, Emitter, EventStream, Socket, StreamEvent};
 pub use socketio_proto::client::DisconnectReason;
-pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, Number, Object, RawJson, Value};
+pub use socketio_proto::{
+    Arguments, ArgumentsError, EncodeError, MessagePackParser, Number, Object, RawJson, Value,
+};
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use crate::error::{ConnectError, EmitError};
 use crate::handler::{
     ClientSide, OnConnect, OnConnectError, OnDisconnect, OnEvent, Registration, SocketHandlers,
 };
+use crate::outgoing::{log_not_encoded, with_outgoing};
 pub use acks::AckFuture;
 pub use emit::Emitter;
 use event_stream::StreamSender;
@@ -437,11 +438,16 @@ impl SocketInner {
 
     /// Sends the acknowledgement of an event, unless the connection on which it was received has ended.
     pub(crate) fn send_ack(&self, connection: AckId, message: EncodedMessage<'_>) {
-        let state = self.client.state();
-        if state.machine[self.key].acknowledge(connection) == EmitAction::Transmit
-            && let Some(session) = &state.session
-        {
-            session.send(message);
+        let sent = with_outgoing(self.client.parser.as_ref(), message, |packet| {
+            let state = self.client.state();
+            if state.machine[self.key].acknowledge(connection) == EmitAction::Transmit
+                && let Some(session) = &state.session
+            {
+                session.send(packet);
+            }
+        });
+        if let Err(error) = sent {
+            log_not_encoded(&error);
         }
     }
 

@@ -1,19 +1,20 @@
 //! The state that the handles of a client and its driver share, under one lock.
 //!
-//! Hot path: each emitted event and each received message takes the lock once. No code of the program runs under it.
+//! Hot path: each emitted event and each received message takes the lock once. No code of the program runs under it,
+//! except a parser of the program.
 
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use engineio_proto::EncodedMessage;
 use handlers::with_encoder;
 use socketio_proto::client::{self as machine, Auth, DisconnectReason, EmitAction, SocketKey};
-use socketio_proto::{Arguments, Event, encode};
+use socketio_proto::{Arguments, Event, Parser, encode};
 use tokio::sync::oneshot;
 
 use crate::engine::Session;
 use crate::error::{AckError, EmitError};
+use crate::outgoing::{Outgoing, log_not_encoded, prepare, with_outgoing};
 use crate::platform;
 use crate::reconnection::Reconnection;
 use crate::retry_queue::{GivenUp, RetryQueue};
@@ -39,6 +40,8 @@ pub(crate) enum Waiter {
 pub(crate) struct State {
     pub(crate) machine: machine::Client<Waiter>,
     pub(crate) reconnection: Reconnection,
+    /// `None` for the default parser.
+    parser: Option<Arc<dyn Parser>>,
     /// The open connection. Set exactly while the machine considers the engine open.
     pub(crate) session: Option<Session>,
     /// In the order in which they were created.
@@ -96,11 +99,13 @@ impl State {
     pub(crate) fn new(
         machine: machine::Client<Waiter>,
         reconnection: Reconnection,
+        parser: Option<Arc<dyn Parser>>,
         limits: &crate::Limits,
     ) -> Self {
         Self {
             machine,
             reconnection,
+            parser,
             session: None,
             sockets: Vec::new(),
             max_send_buffer_events: limits.max_send_buffer_events,
@@ -175,7 +180,7 @@ impl State {
     pub(crate) fn emit(
         &mut self,
         key: SocketKey,
-        message: EncodedMessage<'_>,
+        packet: Outgoing<'_>,
         volatile: bool,
     ) -> Result<Emitted, EmitError> {
         self.check_running()?;
@@ -183,10 +188,10 @@ impl State {
             let is_writable = self.session.as_ref().is_some_and(Session::is_writable);
             self.machine[key].emit_volatile(is_writable)
         } else {
-            self.update_writable(key, message.max_framed_len());
-            self.machine[key].emit(&message).map_err(|_| EmitError::Full)?
+            self.update_writable(key, packet.max_framed_len());
+            self.machine[key].emit(&packet.message).map_err(|_| EmitError::Full)?
         };
-        Ok(self.transmit(action, message))
+        Ok(self.transmit(action, packet))
     }
 
     /// Emits an event that was encoded with the acknowledgement id `id`. Fails with the waiter.
@@ -194,7 +199,7 @@ impl State {
         &mut self,
         key: SocketKey,
         id: u64,
-        message: EncodedMessage<'_>,
+        packet: Outgoing<'_>,
         options: AckOptions,
         waiter: Waiter,
     ) -> Result<(Emitted, Option<Waker>), (EmitError, Waiter)> {
@@ -208,12 +213,12 @@ impl State {
                 return Ok((Emitted::DroppedVolatile, None));
             }
         } else {
-            self.update_writable(key, message.max_framed_len());
+            self.update_writable(key, packet.max_framed_len());
         }
         let first = self.machine[key].poll_timeout();
-        let emitted = self.machine[key].emit_with_ack(id, &message, options.timeout, waiter, now);
+        let emitted = self.machine[key].emit_with_ack(id, &packet.message, options.timeout, waiter, now);
         let action = emitted.map_err(|(_, waiter)| (EmitError::Full, waiter))?;
-        let emitted = self.transmit(action, message);
+        let emitted = self.transmit(action, packet);
         // The driver must update its timer.
         let is_first = self.machine[key].poll_timeout() != first;
         Ok((emitted, if is_first { self.notify() } else { None }))
@@ -232,7 +237,9 @@ impl State {
         }
         // An event that cannot be encoded again, because it is nested too deeply for instance, would block the queue.
         let encoded = with_encoder(|encoder| {
-            encode::event(encoder, "/", Some(0), event.name(), event.arguments()).map(drop)
+            prepare(self.parser.as_ref(), encoder);
+            let message = encode::event(encoder, "/", Some(0), event.name(), event.arguments())?;
+            with_outgoing(self.parser.as_ref(), message, |_| ())
         });
         if let Err(error) = encoded {
             return Err((error.into(), waiter));
@@ -261,21 +268,26 @@ impl State {
         let id = entry.socket.next_ack_id();
         let now = platform::now();
         let machine = &mut self.machine[key];
-        let session = &self.session;
+        let (session, parser) = (&self.session, self.parser.as_ref());
         let sent = with_encoder(|encoder| {
             let first = retry.queue.next_to_send()?;
             let timeout = first.timeout;
             let (name, arguments) = (first.event.name(), first.event.arguments());
+            prepare(parser, encoder);
             let message = encode::event(encoder, &entry.socket.namespace, Some(id), name, arguments).ok()?;
-            let accepts = |session: &Session| session.accepts(message.max_framed_len(), now);
-            machine.set_writable(session.as_ref().is_some_and(accepts));
-            let action = machine.emit_with_ack(id, &message, timeout, Waiter::RetryQueue, now).ok()?;
-            if action == EmitAction::Transmit
-                && let Some(session) = session
-            {
-                session.send(message);
-            }
-            Some(())
+            let sent = with_outgoing(parser, message, |packet| {
+                let accepts = |session: &Session| session.accepts(packet.max_framed_len(), now);
+                machine.set_writable(session.as_ref().is_some_and(accepts));
+                let message = &packet.message;
+                let action = machine.emit_with_ack(id, message, timeout, Waiter::RetryQueue, now).ok()?;
+                if action == EmitAction::Transmit
+                    && let Some(session) = session
+                {
+                    session.send(packet);
+                }
+                Some(())
+            });
+            sent.ok()?
         });
         // Without this, the send buffer is full of other events. The next acknowledgement or connection tries again.
         if sent.is_some() {
@@ -317,7 +329,10 @@ impl State {
                 }
                 let Some(message) = socket.poll_transmit() else { break };
                 self.has_new_capacity |= socket.buffered().0 < buffered;
-                session.send_shared(&message);
+                if let Err(error) = session.send_shared(&message, self.parser.as_ref()) {
+                    // Events were checked when they were emitted, so this is a request to connect.
+                    log_not_encoded(&error);
+                }
             }
         }
     }
@@ -381,11 +396,11 @@ impl State {
         }
     }
 
-    fn transmit(&self, action: EmitAction, message: EncodedMessage<'_>) -> Emitted {
+    fn transmit(&self, action: EmitAction, packet: Outgoing<'_>) -> Emitted {
         match action {
             EmitAction::Transmit => {
                 if let Some(session) = &self.session {
-                    session.send(message);
+                    session.send(packet);
                 }
                 Emitted::Accepted
             }

@@ -54,7 +54,7 @@ mod transport;
 pub use connector::{ConnectError, Connector, Limits};
 pub use driver::Driver;
 pub use engineio_proto::client::SessionError;
-pub use engineio_proto::{CloseReason, EncodedMessage, Handshake, MessageEncoder, Transport};
+pub use engineio_proto::{CloseReason, EncodedMessage, Handshake, MessageBatch, MessageEncoder, Transport};
 pub use error::{CloseError, Closed};
 pub use handler::{EngineHandler, Message};
 pub use http;

@@ -9,7 +9,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use engineio_proto::{EncodedMessage, Framing, Packet};
+use engineio_proto::{EncodedMessage, Framing, MessageBatch, Packet};
 
 use crate::packet_queue::PacketQueue;
 
@@ -62,6 +62,8 @@ pub enum PushError {
 /// A message to push.
 pub(crate) enum Outgoing<'a> {
     Encoded(EncodedMessage<'a>),
+    /// Messages that are accepted or refused together.
+    Batch(&'a MessageBatch),
     Packet(Packet<'a>),
 }
 
@@ -128,6 +130,7 @@ impl Outbox {
             } else {
                 match message {
                     Outgoing::Encoded(message) => state.queue.push_message(message),
+                    Outgoing::Batch(messages) => state.queue.push_batch(messages),
                     Outgoing::Packet(packet) => state.queue.push_packet(&packet),
                 }
                 (Ok(()), if state.writable { state.take_parked_waker() } else { None })
@@ -253,6 +256,7 @@ impl Outgoing<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Encoded(message) => message.framed_len(Framing::LengthDelimited),
+            Self::Batch(messages) => messages.framed_len(Framing::LengthDelimited),
             Self::Packet(packet) => Framing::LengthDelimited.packet_len(packet),
         }
     }

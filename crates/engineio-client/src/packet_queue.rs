@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 
-use engineio_proto::{EncodedMessage, Framing, LengthDelimitedPackets, Packet, Reframer, encode_payload};
+use engineio_proto::{
+    EncodedMessage, Framing, LengthDelimitedPackets, MessageBatch, Packet, Reframer, encode_payload,
+};
 use ws_proto::Opcode;
 
 /// The capacity of a buffer that the thread keeps for the next queue. An idle queue holds no buffer.
@@ -39,6 +41,11 @@ impl PacketQueue {
     pub(crate) fn push_message(&mut self, message: EncodedMessage<'_>) {
         let bytes = self.bytes_mut();
         message.write(Framing::LengthDelimited, |part| bytes.extend_from_slice(part));
+    }
+
+    pub(crate) fn push_batch(&mut self, messages: &MessageBatch) {
+        let bytes = self.bytes_mut();
+        messages.write(Framing::LengthDelimited, |part| bytes.extend_from_slice(part));
     }
 
     pub(crate) fn push_packet(&mut self, packet: &Packet<'_>) {

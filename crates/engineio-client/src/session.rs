@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use engineio_proto::{EncodedMessage, Packet, Transport};
+use engineio_proto::{EncodedMessage, MessageBatch, Packet, Transport};
 use ws_proto::Time;
 
 use crate::outbox::{Outbox, Outgoing, PushError};
@@ -70,6 +70,12 @@ impl Session {
     /// The queue has no capacity for the message, or the session is over.
     pub fn try_send(&self, message: EncodedMessage<'_>) -> Result<(), PushError> {
         self.0.outbox.try_push(Outgoing::Encoded(message))
+    }
+
+    /// Sends messages together: no other message comes between them. Behaves like [`send`](Self::send) at the limit and
+    /// after the end.
+    pub fn send_batch(&self, messages: &MessageBatch) {
+        self.0.outbox.push_or_overflow(Outgoing::Batch(messages));
     }
 
     /// Sends a text message. Behaves like [`send`](Self::send) at the limit and after the end.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{AckFuture, Socket};
 use crate::error::{AckError, EmitError};
+use crate::outgoing::{prepare, with_outgoing};
 use crate::state::{AckOptions, AckWaiter, Emitted, Waiter};
 
 /// Sends events with options, see [`Socket::volatile`] and [`Socket::timeout`].
@@ -61,10 +62,14 @@ impl<'a> Emitter<'a> {
             let event = self.encode_owned(event, &arguments)?;
             return self.push_retry(event, None).map_err(|(error, _)| error);
         }
+        let parser = inner.client.parser.as_ref();
         let observed = with_encoder(|encoder| {
+            prepare(parser, encoder);
             let message = encode::event(encoder, &inner.namespace, None, event, &arguments)?;
             let observed = self.observed(&message);
-            inner.client.state().emit(inner.key, message, self.volatile)?;
+            with_outgoing(parser, message, |packet| {
+                inner.client.state().emit(inner.key, packet, self.volatile)
+            })??;
             Ok::<_, EmitError>(observed)
         })?;
         self.observe(observed, false);
@@ -95,15 +100,16 @@ impl<'a> Emitter<'a> {
         }
         let id = inner.next_ack_id();
         let options = AckOptions { timeout: self.timeout.or(inner.ack_timeout), volatile: self.volatile };
+        let parser = inner.client.parser.as_ref();
         let sent = with_encoder(|encoder| {
+            prepare(parser, encoder);
             let message = encode::event(encoder, &inner.namespace, Some(id), event, &arguments)?;
             let observed = self.observed(&message);
             let waiter = Waiter::Program(waiter);
-            let (emitted, driver) = inner
-                .client
-                .state()
-                .emit_with_ack(inner.key, id, message, options, waiter)
-                .map_err(|(error, _)| error)?;
+            let (emitted, driver) = with_outgoing(parser, message, |packet| {
+                inner.client.state().emit_with_ack(inner.key, id, packet, options, waiter)
+            })?
+            .map_err(|(error, _)| error)?;
             if emitted == Emitted::DroppedVolatile {
                 return Err(EmitError::NotReady);
             }
@@ -124,6 +130,7 @@ impl<'a> Emitter<'a> {
     /// Encodes an event so that it can be sent several times.
     fn encode_owned<T: Serialize>(&self, event: &str, arguments: &T) -> Result<Event<'static>, EncodeError> {
         with_encoder(|encoder| {
+            prepare(self.socket.inner.client.parser.as_ref(), encoder);
             let message = encode::event(encoder, &self.socket.inner.namespace, None, event, arguments)?;
             decode_event(message.text(), message.attachments())
                 .ok_or_else(|| EncodeError::Serialize { reason: "a key of an object is reserved".to_owned() })
