@@ -247,6 +247,24 @@ impl Builder {
         self.connector(|connector| connector.proxy(proxy))
     }
 
+    /// Sets the options of permessage-deflate, which the WebSocket transport offers, or `None` to offer nothing. Default:
+    /// as in JavaScript, it is offered, and messages of at least 1,024 bytes are compressed if the server accepts.
+    /// [`Connector::per_message_deflate`] has the details. Not available in browsers, which always offer it.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn per_message_deflate(self, options: impl Into<Option<engineio_client::DeflateOptions>>) -> Self {
+        self.connector(|connector| connector.per_message_deflate(options))
+    }
+
+    /// Sets the budget for what the servers of all clients that share it make this process hold. If it is exceeded, the
+    /// connections that hold the most end, and reconnect. Default:
+    /// [`MemoryBudget::process`](engineio_client::MemoryBudget::process), which the servers of the process use too.
+    /// Received events that wait for their handlers do not count: they have limits of their own, see
+    /// [`Limits::max_queued_bytes_hard`]. Not available in browsers.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn memory_budget(self, budget: &engineio_client::MemoryBudget) -> Self {
+        self.connector(|connector| connector.memory_budget(budget))
+    }
+
     /// Sets the trusted root certificates and the client certificate for `https` and `wss`. Default: the root
     /// certificates of the operating system, and no client certificate. Not available in browsers.
     #[cfg(all(feature = "tls", not(target_family = "wasm")))]

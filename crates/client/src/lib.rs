@@ -64,7 +64,7 @@ pub use engineio_client::Limits as TransportLimits;
 #[cfg(all(feature = "tls", not(target_family = "wasm")))]
 pub use engineio_client::{ClientTls, ClientTlsBuilder, TlsConfigError};
 #[cfg(not(target_family = "wasm"))]
-pub use engineio_client::{InvalidProxy, Proxy};
+pub use engineio_client::{DeflateOptions, InvalidProxy, MemoryBudget, Proxy};
 pub use engineio_proto::Transport;
 pub use error::{AckError, AuthError, ConnectError, EmitError, TransportError};
 pub use handler::{

@@ -22,7 +22,7 @@ use crate::handler::EngineHandler;
 use crate::packet_queue::PacketQueue;
 use crate::session::Session;
 use crate::transport::{
-    Client, OpeningWebSocket, Polling, Timer, TransportEnd, TransportError, WebSocket, now,
+    Client, Memory, OpeningWebSocket, Polling, Timer, TransportEnd, TransportError, WebSocket, now,
 };
 use candidate::Candidate;
 
@@ -48,6 +48,7 @@ pub struct Driver {
     queue: PacketQueue,
     /// The response to a poll that is only partly handled, because the handler accepted no more or the turn was over.
     unfinished_poll: Option<Box<Payload>>,
+    memory: Memory,
     timer: Timer,
     /// The transports to try next if the session does not open. The last one in the list is the next.
     untried: Vec<TransportName>,
@@ -93,6 +94,7 @@ impl Driver {
             abandoned: None,
             queue: PacketQueue::default(),
             unfinished_poll: None,
+            memory: Memory::new(&options.platform),
             timer: Timer::new(),
             untried,
             is_read_paused: false,
@@ -129,6 +131,7 @@ impl Driver {
             let more = self.poll_input(handler, now, cx);
             self.poll_candidate(handler, now, cx);
             // The machine's deadlines come after the input: what has arrived in time counts.
+            self.report_memory(cx);
             let writable = self.poll_output(handler, now, cx);
             let due = self.poll_timers(handler, now, cx);
             if !was_closed && self.is_closed {
@@ -170,6 +173,25 @@ impl Driver {
             Transport::Opening(_) | Transport::Closed => 0,
         };
         self.queue.len() + sending
+    }
+
+    /// Ends the session if the memory budget is exceeded and the session is among those that hold the most. Its connection
+    /// is dropped without a closing handshake, which frees the memory at once.
+    fn report_memory(&mut self, cx: &Context<'_>) {
+        let transport = match &self.transport {
+            Transport::Polling(polling) => polling.memory(),
+            Transport::WebSocket(websocket) => websocket.memory(),
+            Transport::Opening(_) | Transport::Closed => 0,
+        };
+        let poll = self.unfinished_poll.as_ref().map_or(0, |payload| payload.memory());
+        if !self.memory.report(transport + poll + self.queue.len(), cx) && !self.is_closed {
+            let limit = self.memory.limit();
+            self.memory = Memory::new(&self.options.platform);
+            self.set_failure(Some(CloseError::MemoryBudget { limit }));
+            self.transport = Transport::Closed;
+            self.unfinished_poll = None;
+            self.machine.handle_transport_failed();
+        }
     }
 
     /// Handles the timers that have expired. Returns whether there were any.

@@ -35,6 +35,12 @@ pub enum CloseError {
     /// The server reads too slowly: [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size) is reached.
     #[error("the server reads too slowly: `max_write_buffer_size` is reached")]
     Overflow,
+    /// The memory budget was exceeded, and this session was among those that held the most.
+    #[error("closed to free memory: the budget of {limit} bytes is exceeded (`memory_budget`)")]
+    MemoryBudget {
+        /// The limit of the budget in bytes.
+        limit: usize,
+    },
     /// [`Session::close`](crate::Session::close) was called, and the queued messages could not be sent in time.
     #[error("the queued messages were not sent within `close_timeout`")]
     CloseTimedOut,

@@ -61,8 +61,10 @@ pub use http;
 #[cfg(all(feature = "tls", not(target_family = "wasm")))]
 pub use net::{ClientTls, ClientTlsBuilder, TlsConfigError};
 #[cfg(not(target_family = "wasm"))]
-pub use net::{DialError, ExchangeError, InvalidProxy, Proxy, ProxyError, TlsError};
+pub use net::{DialError, ExchangeError, InvalidProxy, MemoryBudget, Proxy, ProxyError, TlsError};
 pub use outbox::PushError;
 pub use session::Session;
 pub use transport::TransportError;
+#[cfg(not(target_family = "wasm"))]
+pub use ws_proto::DeflateOptions;
 pub use ws_proto::{ClientHandshakeError, HandshakeResponseError, ProtocolError, Time, UriError};

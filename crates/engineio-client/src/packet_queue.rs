@@ -65,20 +65,20 @@ impl PacketQueue {
     /// Returns the [lengths](Packet::encoded_len) of the packets in their text form.
     pub(crate) fn text_lens(&self) -> impl Iterator<Item = usize> {
         let mut rest = &self.bytes[self.start..];
-        std::iter::from_fn(move || next_packet(&mut rest)).map(|(opcode, data)| match opcode {
+        std::iter::from_fn(move || next_packet(&mut rest)).map(|(opcode, data, _)| match opcode {
             Opcode::Binary => Packet::Binary(data.into()).encoded_len(),
             _ => data.len(),
         })
     }
 
-    /// Removes the first packet and passes it to `send`, as the opcode and the content of a WebSocket message. Returns
-    /// `false` if there is none.
-    pub(crate) fn send_next(&mut self, send: impl FnOnce(Opcode, &[u8])) -> bool {
+    /// Removes the first packet and passes it to `send`, as the opcode and the content of a WebSocket message, and
+    /// whether the message may be compressed. Returns `false` if there is none.
+    pub(crate) fn send_next(&mut self, send: impl FnOnce(Opcode, &[u8], bool)) -> bool {
         let mut rest = &self.bytes[self.start..];
         let before = rest.len();
-        let Some((opcode, data)) = next_packet(&mut rest) else { return false };
+        let Some((opcode, data, compress)) = next_packet(&mut rest) else { return false };
         let sent = before - rest.len();
-        send(opcode, data);
+        send(opcode, data, compress);
         self.consume(sent);
         true
     }
@@ -128,12 +128,12 @@ impl PacketQueue {
 }
 
 /// Removes the first packet of `rest`, which holds whole packets.
-fn next_packet<'a>(rest: &mut &'a [u8]) -> Option<(Opcode, &'a [u8])> {
+fn next_packet<'a>(rest: &mut &'a [u8]) -> Option<(Opcode, &'a [u8], bool)> {
     let piece = *rest;
     let packet = Reframer::new(Framing::WebSocket).next_packet(rest)?;
     // `Framing::WebSocket` changes no data, so it is borrowed. The data ends where the rest begins.
     let end = piece.len() - rest.len();
-    Some((packet.opcode, &piece[end - packet.payload.len()..end]))
+    Some((packet.opcode, &piece[end - packet.payload.len()..end], packet.compress))
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     fn packets_leave_in_order_as_messages_or_as_a_payload() {
         let mut messages = Vec::new();
         let mut sent = queue(&packets());
-        while sent.send_next(|opcode, data| messages.push((opcode, data.to_vec()))) {}
+        while sent.send_next(|opcode, data, _| messages.push((opcode, data.to_vec()))) {}
         assert_eq!(
             messages,
             [(Opcode::Text, "4hé".into()), (Opcode::Binary, vec![1, 2, 3, 4]), (Opcode::Text, b"4".to_vec())]
@@ -182,7 +182,7 @@ mod tests {
         let mut queue = queue(&[Packet::Message(&text)]);
         for _ in 0..10_000 {
             queue.push_packet(&Packet::Message(&text));
-            assert!(queue.send_next(|_, data| assert_eq!(data.len(), 4_001)));
+            assert!(queue.send_next(|_, data, _| assert_eq!(data.len(), 4_001)));
         }
         assert!(queue.bytes.capacity() <= 4 * COMPACT_THRESHOLD, "{}", queue.bytes.capacity());
     }
@@ -190,9 +190,9 @@ mod tests {
     #[test]
     fn queues_are_appended_in_order() {
         let mut first = queue(&packets()[..2]);
-        first.send_next(|_, _| {});
+        first.send_next(|_, _, _| {});
         let mut second = queue(&packets());
-        second.send_next(|_, _| {});
+        second.send_next(|_, _, _| {});
         first.append(&mut second);
         assert!(second.is_empty());
         let mut payload = Vec::new();

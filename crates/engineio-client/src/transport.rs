@@ -7,6 +7,7 @@
 //! - `Polling`: at most one GET and one POST at a time;
 //! - `OpeningWebSocket`, `WebSocket`: one connection, before and after its handshake;
 //! - `Timer`, `now`: time;
+//! - `Memory`: the part of a memory budget that a session uses;
 //! - `PlatformSettings`, `TransportError`: settings and errors that only this platform has.
 
 #[cfg(target_family = "wasm")]
@@ -20,7 +21,9 @@ use browser as platform;
 use native as platform;
 
 pub use platform::TransportError;
-pub(crate) use platform::{Client, OpeningWebSocket, PlatformSettings, Polling, Timer, WebSocket, now};
+pub(crate) use platform::{
+    Client, Memory, OpeningWebSocket, PlatformSettings, Polling, Timer, WebSocket, now,
+};
 
 /// How the connection of a transport has ended.
 #[derive(Debug)]

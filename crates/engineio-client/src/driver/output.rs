@@ -66,9 +66,10 @@ impl Driver {
                     }
                     while transmit.messages > 0
                         && websocket.accepts_more()
-                        && self.queue.send_next(|opcode, data| websocket.send_message(opcode, data))
-                    {
-                    }
+                        && self.queue.send_next(|opcode, data, compress| {
+                            websocket.send_message(opcode, data, compress)
+                        })
+                    {}
                 }
                 match websocket.poll_flush(cx) {
                     Poll::Pending => return Ok(false),

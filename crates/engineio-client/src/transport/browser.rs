@@ -30,6 +30,23 @@ pub enum TransportError {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PlatformSettings;
 
+/// Natively, the part of a budget that the session uses. A browser limits the memory of a tab itself.
+pub(crate) struct Memory;
+
+impl Memory {
+    pub(crate) fn new(_settings: &PlatformSettings) -> Self {
+        Self
+    }
+
+    pub(crate) fn report(&mut self, _bytes: usize, _cx: &Context<'_>) -> bool {
+        true
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        usize::MAX
+    }
+}
+
 pub(crate) struct Client;
 
 impl Client {
@@ -78,6 +95,10 @@ impl Polling {
     pub(crate) fn poll_kept_connections(&mut self, _now: Time, _cx: &mut Context<'_>) {}
 
     pub(crate) fn unsent(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn memory(&self) -> usize {
         0
     }
 
@@ -139,7 +160,11 @@ impl WebSocket {
         match self.0 {}
     }
 
-    pub(crate) fn send_message(&mut self, _opcode: Opcode, _data: &[u8]) {
+    pub(crate) fn send_message(&mut self, _opcode: Opcode, _data: &[u8], _compress: bool) {
+        match self.0 {}
+    }
+
+    pub(crate) fn memory(&self) -> usize {
         match self.0 {}
     }
 

@@ -4,6 +4,7 @@
 mod cookie_jar;
 mod error;
 mod http_connection;
+mod memory;
 mod polling;
 mod websocket;
 
@@ -13,21 +14,35 @@ use std::time::SystemTime;
 use engineio_proto::Transport;
 use http::header::{COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
-use net::{Dialer, Proxy, Target};
-use ws_proto::WebSocketUri;
+use net::{Dialer, MemoryBudget, Proxy, Target};
+use ws_proto::{DeflateOptions, WebSocketUri};
 
 use crate::connector::{Connector, Options};
 use cookie_jar::CookieJar;
 
 pub use error::TransportError;
+pub(crate) use memory::Memory;
 pub(crate) use net::{DeadlineTimer as Timer, now};
 pub(crate) use polling::Polling;
 pub(crate) use websocket::{OpeningWebSocket, WebSocket};
 
 /// Settings that only native clients have.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct PlatformSettings {
     dialer: Dialer,
+    per_message_deflate: Option<DeflateOptions>,
+    /// `None` for the budget of the process.
+    memory_budget: Option<MemoryBudget>,
+}
+
+impl Default for PlatformSettings {
+    fn default() -> Self {
+        Self {
+            dialer: Dialer::default(),
+            per_message_deflate: Some(DeflateOptions::default()),
+            memory_budget: None,
+        }
+    }
 }
 
 impl Connector {
@@ -37,6 +52,32 @@ impl Connector {
     /// Only native clients have this setting: a browser uses its own proxy.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         Arc::make_mut(&mut self.0).platform.dialer.proxy(proxy);
+        self
+    }
+
+    /// Sets the options of permessage-deflate, which the WebSocket transport offers, or `None` to offer nothing. A server
+    /// that accepts the offer may compress its messages, and messages of at least
+    /// [`threshold`](DeflateOptions::threshold) bytes are sent compressed. Default: as in JavaScript, it is offered, and
+    /// the threshold is 1,024 bytes. Unlike there, each message is compressed by itself, so that a session keeps no
+    /// memory for it; a server that cannot do so declines the offer.
+    ///
+    /// A received message may have [`Limits::max_message_size`](crate::Limits::max_message_size) bytes after it was
+    /// decompressed. If an attacker can place text beside a secret in the same message, its length reveals the secret:
+    /// then turn compression off.
+    ///
+    /// Only native clients have this setting: a browser always offers it.
+    pub fn per_message_deflate(mut self, options: impl Into<Option<DeflateOptions>>) -> Self {
+        Arc::make_mut(&mut self.0).platform.per_message_deflate = options.into();
+        self
+    }
+
+    /// Sets the budget for what the servers of all sessions that share it make this process hold: unfinished messages and
+    /// responses, and what waits for the network. If it is exceeded, the sessions that hold the most end. Default:
+    /// [`MemoryBudget::process`], which the servers of the process use too.
+    ///
+    /// Only native clients have this setting.
+    pub fn memory_budget(mut self, budget: &MemoryBudget) -> Self {
+        Arc::make_mut(&mut self.0).platform.memory_budget = Some(budget.clone());
         self
     }
 

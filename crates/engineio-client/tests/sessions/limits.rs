@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use tidewire_engineio_client::{CloseReason, Connector, Limits};
+use tidewire_engineio_client::{CloseReason, Connector, Limits, MemoryBudget};
 
 use crate::scripted_server::{OPEN, ScriptedServer};
 use crate::support::{Client, EchoServer, POLLING, WEBSOCKET, soon, until};
@@ -167,5 +167,64 @@ async fn a_program_that_waits_for_capacity_can_send_more_than_the_limit() {
             assert_eq!(client.text().await, format!("{number:0100}"));
         }
         until(|| client.session.buffered() == 0).await;
+    }
+}
+
+/// What has arrived of a response, or of a message, counts; the other sessions of the process go on.
+#[tokio::test]
+async fn the_session_that_holds_the_most_ends_when_the_memory_budget_is_exceeded() {
+    for is_polling in [true, false] {
+        let budget = MemoryBudget::new(1_000_000);
+        let scripted = ScriptedServer::start().await;
+        let server = EchoServer::start().await;
+        let mut other = Client::open(&server.connector().transports(WEBSOCKET).memory_budget(&budget)).await;
+        let transports = if is_polling { POLLING } else { WEBSOCKET };
+        let mut client = Client::start(&scripted.connector().transports(transports).memory_budget(&budget));
+        let half = vec![b'x'; 450_000];
+        if is_polling {
+            let mut get = scripted.open(OPEN).await;
+            client.opened().await;
+            get.request().await;
+            get.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n4").await;
+            get.write(&half).await;
+            until(|| budget.used() > 440_000).await;
+            while get.try_write(&half).await {}
+        } else {
+            let (mut websocket, _) = scripted.websocket().await;
+            websocket.send(OPEN).await;
+            client.opened().await;
+            // A text message of 2,000,000 bytes.
+            websocket.peer.write(&[0x81, 127, 0, 0, 0, 0, 0, 0x1e, 0x84, 0x80, b'4']).await;
+            websocket.peer.write(&half).await;
+            until(|| budget.used() > 440_000).await;
+            while websocket.peer.try_write(&half).await {}
+        }
+        let (reason, error) = client.closed().await;
+        assert_eq!(reason, CloseReason::TransportError);
+        let expected = "closed to free memory: the budget of 1000000 bytes is exceeded (`memory_budget`)";
+        assert_eq!(error, expected);
+        until(|| budget.used() == 0).await;
+        other.session.send_text("still here");
+        assert_eq!(other.text().await, "still here");
+    }
+}
+
+/// The official client does not look at the content type either.
+#[tokio::test]
+async fn the_content_type_of_a_response_has_no_meaning() {
+    for (content_type, body, error) in [
+        ("application/octet-stream", OPEN, None),
+        ("text/html", OPEN, None),
+        ("text/html", "<!doctype html>", Some("the server sent an invalid packet: unknown packet type")),
+        ("application/json", "{}", Some("the server sent an invalid packet: unknown packet type")),
+    ] {
+        let scripted = ScriptedServer::start().await;
+        let mut client = Client::start(&scripted.connector().transports(POLLING));
+        let (mut get, _) = scripted.request().await;
+        get.respond_with("200 OK", &format!("Content-Type: {content_type}\r\n"), body).await;
+        match error {
+            None => drop(client.opened().await),
+            Some(error) => assert_eq!(client.closed().await.1, error),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod choppy_relay;
 mod close;
+mod compression;
 mod cookies;
 mod faults;
 mod heartbeat;

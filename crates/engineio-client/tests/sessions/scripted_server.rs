@@ -7,7 +7,7 @@ use std::task::Poll;
 use tidewire_engineio_client::Connector;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use ws_proto::{Connection, Event, Input, Limits, Opcode, Role, Time, accept_key, encode_frame};
+use ws_proto::{Connection, Event, FrameHeader, Input, Limits, Opcode, Role, Time, accept_key, encode_frame};
 
 use crate::support::soon;
 
@@ -59,11 +59,16 @@ impl ScriptedServer {
 
     /// Accepts a WebSocket.
     pub(crate) async fn websocket(&self) -> (WebSocket, Request) {
+        self.websocket_with("").await
+    }
+
+    /// Accepts a WebSocket, with more headers in the response.
+    pub(crate) async fn websocket_with(&self, headers: &str) -> (WebSocket, Request) {
         let (mut peer, request) = self.request().await;
         let accept = accept_key(request.header("sec-websocket-key").expect("a handshake"));
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+             Sec-WebSocket-Accept: {accept}\r\n{headers}\r\n"
         );
         peer.write(head.as_bytes()).await;
         let machine = Connection::new(Role::Server, &Limits::default());
@@ -184,6 +189,23 @@ impl WebSocket {
         let mut wire = Vec::new();
         encode_frame(Opcode::Text, text.as_bytes(), None, &mut wire);
         self.peer.write(&wire).await;
+    }
+
+    /// Returns the header of the next frame, and drops the frame.
+    pub(crate) async fn frame(&mut self) -> FrameHeader {
+        soon(async {
+            loop {
+                let unread = &mut self.peer.unread;
+                if let Ok(Some((header, length))) = FrameHeader::parse(unread)
+                    && unread.len() >= length + header.payload_len as usize
+                {
+                    unread.drain(..length + header.payload_len as usize);
+                    return header;
+                }
+                assert!(self.peer.fill().await, "the client sends a frame");
+            }
+        })
+        .await
     }
 
     /// Returns the next message, or `None` after the close frame or the end of the connection.

@@ -61,14 +61,16 @@ enum ExchangeFailure {
 /// Sends a request, on the kept connection if it is still open, and on a new one otherwise.
 ///
 /// A request is never sent twice: the server may have handled it, even if the connection broke before the response.
+/// `received` is the number of bytes of the body that have arrived.
 pub(super) async fn exchange(
     kept: Option<Box<HttpConnection>>,
     options: Arc<Options>,
     mut request: Request<Full<Bytes>>,
+    received: Arc<AtomicUsize>,
 ) -> Result<Exchanged, TransportError> {
     let limit = options.limits.max_response_size;
     if let Some(connection) = kept {
-        match connection.send(request, limit).await {
+        match connection.send(request, limit, &received).await {
             Ok(exchanged) => return Ok(exchanged),
             Err(ExchangeFailure::Failed(error)) => return Err(error),
             Err(ExchangeFailure::NotSent(unsent)) => request = *unsent,
@@ -76,7 +78,7 @@ pub(super) async fn exchange(
     }
     // Boxed, because dialing is large and short, and a poll is small and long.
     let connection = Box::pin(HttpConnection::open(&options)).await?;
-    match connection.send(request, limit).await {
+    match connection.send(request, limit, &received).await {
         Ok(exchanged) => Ok(exchanged),
         Err(ExchangeFailure::Failed(error)) => Err(error),
         Err(ExchangeFailure::NotSent(_)) => Err(TransportError::ConnectionClosed(None)),
@@ -108,8 +110,9 @@ impl HttpConnection {
         mut self: Box<Self>,
         request: Request<Full<Bytes>>,
         limit: usize,
+        received: &AtomicUsize,
     ) -> Result<Exchanged, ExchangeFailure> {
-        let (head, body) = self.drive(request, limit).await?;
+        let (head, body) = self.drive(request, limit, received).await?;
         // hyper notices here that the connection must be closed, if the response says so.
         let is_kept = head.status == StatusCode::OK
             && poll_fn(|cx| Poll::Ready(self.poll_closed(cx).is_pending())).await
@@ -122,6 +125,7 @@ impl HttpConnection {
         &mut self,
         mut request: Request<Full<Bytes>>,
         limit: usize,
+        received: &AtomicUsize,
     ) -> Result<(Parts, Vec<u8>), ExchangeFailure> {
         let interim = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&interim);
@@ -134,7 +138,7 @@ impl HttpConnection {
                 return Err(ExchangeFailure::NotSent(Box::new(request)));
             }
             match sender.try_send_request(request).await {
-                Ok(response) => collect(response, limit).await.map_err(ExchangeFailure::Failed),
+                Ok(response) => collect(response, limit, received).await.map_err(ExchangeFailure::Failed),
                 Err(mut error) => Err(match error.take_message() {
                     Some(request) => ExchangeFailure::NotSent(Box::new(request)),
                     None => ExchangeFailure::Failed(http_error(error.into_error())),
@@ -162,7 +166,11 @@ impl HttpConnection {
 }
 
 /// Reads the body of a response. Of a refusal, only the beginning.
-async fn collect(response: Response<Incoming>, limit: usize) -> Result<(Parts, Vec<u8>), TransportError> {
+async fn collect(
+    response: Response<Incoming>,
+    limit: usize,
+    received: &AtomicUsize,
+) -> Result<(Parts, Vec<u8>), TransportError> {
     let (head, mut body) = response.into_parts();
     if head.status != StatusCode::OK {
         let mut kept = Vec::new();
@@ -189,6 +197,7 @@ async fn collect(response: Response<Incoming>, limit: usize) -> Result<(Parts, V
             return Err(TransportError::ResponseTooLarge(limit));
         }
         bytes.extend_from_slice(&data);
+        received.store(bytes.len(), Ordering::Relaxed);
     }
     Ok((head, bytes))
 }

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ type Exchange = dyn Future<Output = Result<Exchanged, TransportError>> + Send;
 #[derive(Default)]
 struct Requests {
     in_flight: Option<Pin<Box<Exchange>>>,
+    /// The bytes of the body that have arrived.
+    received: Arc<AtomicUsize>,
     /// The connection, between two requests, and when it is closed.
     kept: Option<(Box<HttpConnection>, Time)>,
 }
@@ -104,6 +107,12 @@ impl Polling {
         self.post_len
     }
 
+    /// Returns the bytes that the transport holds for the server: unfinished responses, and what is being sent.
+    pub(crate) fn memory(&self) -> usize {
+        let received = [&self.get, &self.post].map(|requests| requests.received.load(Ordering::Relaxed));
+        self.post_len + received.iter().sum::<usize>()
+    }
+
     /// Starts to close: sends a last POST. Drive it with [`poll_close`](Self::poll_close).
     pub(crate) fn close(
         &mut self,
@@ -144,7 +153,7 @@ impl Requests {
         let kept = self.kept.take().map(|(connection, _)| connection);
         let options = Arc::clone(&client.options);
         let limit = options.request_timeout;
-        let exchange = exchange(kept, options, request);
+        let exchange = exchange(kept, options, request, Arc::clone(&self.received));
         self.in_flight = Some(match limit {
             None => Box::pin(exchange),
             Some(limit) => Box::pin(async move {
@@ -172,6 +181,7 @@ impl Requests {
         let Some(in_flight) = &mut self.in_flight else { return Poll::Pending };
         let exchanged = ready!(in_flight.as_mut().poll(cx));
         self.in_flight = None;
+        self.received.store(0, Ordering::Relaxed);
         Poll::Ready(exchanged.and_then(|Exchanged { head, body, connection }| {
             client.store_cookies(&head.headers);
             self.kept = connection.map(|connection| (connection, now + IDLE_TIMEOUT));

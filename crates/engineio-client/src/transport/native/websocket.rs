@@ -12,7 +12,10 @@ use std::task::{Context, Poll, ready};
 use engineio_proto::{Packet, ParseError, Transport};
 use http::HeaderMap;
 use net::{ExchangeResponse, Stream, StreamEnd, WebSocketStream, exchange};
-use ws_proto::{ClientHandshake, CloseCode, Event, Limits, Opcode, Time, WebSocketUri, encode_frame};
+use ws_proto::{
+    ClientHandshake, CloseCode, Deflater, Event, FrameHeader, Limits, Opcode, Time, WebSocketUri,
+    encode_frame, mask_into,
+};
 
 use super::error::TransportError;
 use super::{Client, target};
@@ -34,6 +37,8 @@ pub(crate) struct OpeningWebSocket(Pin<Box<Opening>>);
 /// A WebSocket connection that carries a session, or may do so after an upgrade.
 pub(crate) struct WebSocket {
     stream: WebSocketStream<Stream>,
+    /// Present if compression was negotiated.
+    deflater: Option<Box<Deflater>>,
 }
 
 impl OpeningWebSocket {
@@ -66,6 +71,9 @@ async fn open(
     for protocol in &options.protocols {
         handshake = handshake.protocol(protocol)?;
     }
+    if let Some(deflate) = options.platform.per_message_deflate {
+        handshake = handshake.deflate(deflate);
+    }
     let request = handshake.request(&websocket_uri(&options, &request_target), &headers)?;
     let stream = options.platform.dialer.dial(target(&options)).await?;
     match exchange(stream, request).await.map_err(TransportError::NoResponse)? {
@@ -75,10 +83,14 @@ async fn open(
             Err(TransportError::Status { status: response.status(), body })
         }
         ExchangeResponse::Upgraded(response, upgraded) => {
-            handshake.verify_response(response.status(), response.headers())?;
+            let agreed = handshake.verify_response(response.status(), response.headers())?;
             let limits = Limits { max_message_size: options.limits.max_message_size, ..Limits::default() };
-            let stream = WebSocketStream::client(upgraded.stream, upgraded.leftover, &limits);
-            Ok((WebSocket { stream }, response.into_parts().0.headers))
+            let mut stream = WebSocketStream::client(upgraded.stream, upgraded.leftover, &limits);
+            if let Some(agreement) = agreed.deflate() {
+                stream = stream.with_deflate(agreement);
+            }
+            let deflater = agreed.deflate().map(|agreement| Box::new(Deflater::new(agreement)));
+            Ok((WebSocket { stream, deflater }, response.into_parts().0.headers))
         }
     }
 }
@@ -123,13 +135,37 @@ impl WebSocket {
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
         let mut text = Vec::new();
         packet.encode_into(&mut text);
-        self.send_message(Opcode::Text, &text);
+        self.send_message(Opcode::Text, &text, false);
     }
 
-    /// Queues a message, and masks it.
-    pub(crate) fn send_message(&mut self, opcode: Opcode, data: &[u8]) {
+    /// Queues a message, and masks it. `compress` tells whether it may be compressed, if the server has agreed to it.
+    pub(crate) fn send_message(&mut self, opcode: Opcode, data: &[u8], compress: bool) {
+        if compress && let Some(deflater) = &mut self.deflater {
+            let mut compressed = Vec::new();
+            if deflater.compress(data, &mut compressed) {
+                return self.send_compressed(opcode, &compressed);
+            }
+        }
         let mask = self.stream.mask_key();
         self.stream.queue_mut().push_with(|wire| encode_frame(opcode, data, mask, wire));
+    }
+
+    fn send_compressed(&mut self, opcode: Opcode, data: &[u8]) {
+        let mask = self.stream.mask_key();
+        let header =
+            FrameHeader { rsv1: true, masking_key: mask, ..FrameHeader::unfragmented(opcode, data.len()) };
+        self.stream.queue_mut().push_with(|wire| {
+            wire.extend_from_slice(&header.encode());
+            match mask {
+                Some(key) => mask_into(data, key, wire),
+                None => wire.extend_from_slice(data),
+            }
+        });
+    }
+
+    /// Returns the bytes that the connection holds for the server: an unfinished message, and what waits for the kernel.
+    pub(crate) fn memory(&self) -> usize {
+        self.stream.memory().total()
     }
 
     /// Writes what is queued. `Ready` when everything is written.
