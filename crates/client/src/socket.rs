@@ -467,7 +467,7 @@ impl SocketInner {
             if self.client.on_error.is_some() && socket.is_some() {
                 tracing::error!(namespace, event, %error, suppressed, "the error hook panicked");
             } else {
-                tracing::warn!(namespace, event, %error, suppressed, "a handler failed");
+                tracing::warn!(namespace, event, %error, suppressed, "a handler or the client failed");
             }
         });
     }

@@ -4,6 +4,7 @@ mod acks;
 mod buffers;
 mod connecting;
 mod handlers;
+mod hostile;
 mod lifetime;
 mod outages;
 mod reconnecting;

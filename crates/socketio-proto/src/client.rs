@@ -110,7 +110,10 @@ pub enum Violation {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The server sent more events before its response to CONNECT than the [`Limits`] allow.
-    #[error("the server sent too many events before it accepted the connection to the namespace")]
+    #[error(
+        "the server sent too many events before it accepted the connection to the namespace \
+         (`max_receive_buffer_events`, `max_receive_buffer_bytes`)"
+    )]
     ReceiveBufferFull,
 }
 

@@ -90,7 +90,7 @@ impl LinkHandler for Dispatcher {
             Err(violation) => {
                 tracing::debug!(%violation, "the server violated the protocol, closing the connection");
                 let reason = violation.disconnect_reason();
-                let error = HandlerError::internal(violation);
+                let error = HandlerError::new("the server violated the protocol").with_source(violation);
                 for socket in &self.sockets {
                     socket.socket().report_error(&error, None);
                 }
@@ -279,7 +279,8 @@ impl Dispatcher {
                             let _ = waiter.send(Err(error));
                         }
                         None => {
-                            socket.socket().report_error(&HandlerError::internal(error), Some(event.name()));
+                            let error = HandlerError::new("the event was given up").with_source(error);
+                            socket.socket().report_error(&error, Some(event.name()));
                         }
                     }
                 }
@@ -354,11 +355,22 @@ impl Dispatcher {
 
     /// Requests to close the connection if a message has made the queued events exceed the hard limits.
     fn enforce_limits(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
         let EventQueueSize { events, bytes } = self.queued();
         let limits = &self.shared.limits;
-        if events > limits.max_queued_events_hard || bytes > limits.max_queued_bytes_hard {
-            tracing::warn!(events, bytes, "too many queued events, closing the connection");
-            self.violation = Some(DisconnectReason::ForcedClose);
+        let limit = match (events > limits.max_queued_events_hard, bytes > limits.max_queued_bytes_hard) {
+            (false, false) => return,
+            (true, _) => "max_queued_events_hard",
+            (false, true) => "max_queued_bytes_hard",
+        };
+        self.violation = Some(DisconnectReason::ForcedClose);
+        let error = HandlerError::new(format!(
+            "closing the connection: {events} events with {bytes} bytes wait for their handlers (`{limit}`)"
+        ));
+        if let Some(socket) = self.sockets.iter().max_by_key(|socket| socket.queued().bytes) {
+            socket.socket().report_error(&error, None);
         }
     }
 }

@@ -45,7 +45,10 @@ impl<'a> Emitter<'a> {
         let event = event.as_ref();
         match self.try_emit(event, arguments) {
             Ok(()) => {}
-            Err(error) => self.socket.inner.report_error(&HandlerError::internal(error), Some(event)),
+            Err(error) => {
+                let error = HandlerError::new("the event was not sent").with_source(error);
+                self.socket.inner.report_error(&error, Some(event));
+            }
         }
     }
 

@@ -47,7 +47,7 @@ async fn a_full_buffer_refuses_the_newest_event() {
     assert_eq!(socket.try_emit("b", ()), Ok(()));
     assert_eq!(socket.try_emit("c", ()), Err(EmitError::Full));
     socket.emit("d", ());
-    assert_eq!(log.lines(), ["d: handler failed: the send buffer is full"]);
+    assert_eq!(log.lines(), ["d: the event was not sent: the send buffer is full"]);
     let asked = within(socket.emit_with_ack::<()>("e", ())).await;
     assert_eq!(asked, Err(crate::AckError::NotSent(EmitError::Full)));
     let waiting = tokio::spawn({

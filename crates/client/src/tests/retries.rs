@@ -44,7 +44,7 @@ async fn after_the_last_try_an_event_is_given_up_and_reported() {
     let asked = socket.emit_with_ack::<()>("a", ());
     socket.emit("b", ());
     assert_eq!(within(asked).await, Err(AckError::Timeout));
-    assert_eq!(log.wait(1).await, ["b: handler failed: operation has timed out"]);
+    assert_eq!(log.wait(1).await, ["b: the event was given up: operation has timed out"]);
     assert_eq!(network.take_received(), [r#"20["a"]"#, r#"21["a"]"#, r#"22["b"]"#, r#"23["b"]"#]);
 }
 
