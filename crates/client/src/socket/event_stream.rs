@@ -86,7 +86,7 @@ impl StreamEvent {
 impl EventStream {
     /// Waits for the next event. Returns `None` after the client was closed. Cancel safe: if the future is dropped, no
     /// event is lost.
-    pub async fn recv(&mut self) -> Option<StreamEvent> {
+    pub async fn next(&mut self) -> Option<StreamEvent> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
@@ -129,7 +129,7 @@ impl Socket {
     /// ```no_run
     /// # async fn run(socket: tidewire_client::Socket) {
     /// let mut events = socket.events();
-    /// while let Some(event) = events.recv().await {
+    /// while let Some(event) = events.next().await {
     ///     match event.name() {
     ///         "add" => match event.data::<(i64, i64)>() {
     ///             Ok((a, b)) => event.ack(a + b),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Data, DisconnectReason, DroppedEvents, EventName, Limits, State};
 use engineio_proto::CloseReason;
-use futures_util::StreamExt as _;
+use futures_util::StreamExt;
 
 fn log_replaced() {
     panic!("this handler was replaced");
@@ -242,7 +242,7 @@ async fn the_stream_gets_the_events_without_a_handler_across_connections() {
     network.send(r#"2["a",1]"#);
     network.send(r#"2["handled",2]"#);
     network.send(r#"27["ask","x"]"#);
-    let event = within(events.recv()).await.unwrap();
+    let event = within(events.next()).await.unwrap();
     assert_eq!((event.name(), event.data::<u32>()), ("a", Ok(1)));
     let event = within(events.next()).await.unwrap();
     assert!(event.is_ack_requested());
@@ -253,8 +253,8 @@ async fn the_stream_gets_the_events_without_a_handler_across_connections() {
     settle().await;
     within(socket.connected()).await.unwrap();
     network.send(r#"2["b",2]"#);
-    assert_eq!(within(events.recv()).await.unwrap().name(), "b");
-    let ended = tokio::spawn(async move { events.recv().await.is_none() });
+    assert_eq!(within(StreamExt::next(&mut events)).await.unwrap().name(), "b");
+    let ended = tokio::spawn(async move { events.next().await.is_none() });
     within(socket.client().close()).await;
     assert!(within(ended).await.unwrap());
 }
@@ -273,7 +273,7 @@ async fn a_stream_that_nobody_reads_stops_the_reading_and_loses_nothing() {
     let queued = network.unread();
     assert!(queued > 400, "{queued} events wait in the network");
     for number in 0..500 {
-        assert_eq!(within(events.recv()).await.unwrap().data::<u32>(), Ok(number));
+        assert_eq!(within(events.next()).await.unwrap().data::<u32>(), Ok(number));
     }
 }
 
