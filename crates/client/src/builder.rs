@@ -14,10 +14,11 @@ use handlers::{
 use http::HeaderValue;
 use serde::Serialize;
 use socketio_proto::Parser;
+use socketio_proto::client::DisconnectReason;
 use ws_proto::WebSocketUri;
 
 use crate::auth::AuthSource;
-use crate::client::{Client, ClientSettings, OnError, ReconnectHooks};
+use crate::client::{Client, ClientSettings, ConnectionHooks, OnError};
 use crate::engine::Engine;
 use crate::error::ConnectError;
 use crate::handler::{OnConnect, OnConnectError, OnDisconnect, OnEvent};
@@ -60,7 +61,7 @@ pub struct Builder {
     states: StateMap,
     parser: Option<Arc<dyn Parser>>,
     on_error: Option<OnError>,
-    hooks: ReconnectHooks,
+    hooks: ConnectionHooks,
     socket: SocketSettings,
 }
 
@@ -88,7 +89,7 @@ impl Builder {
             states: StateMap::default(),
             parser: None,
             on_error: None,
-            hooks: ReconnectHooks::default(),
+            hooks: ConnectionHooks::default(),
             socket: SocketSettings::default(),
         }
     }
@@ -322,6 +323,34 @@ impl Builder {
         hook: impl Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync + 'static,
     ) -> Self {
         self.on_error = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets a function that is called when a connection to the server has opened, before its sockets connect to their
+    /// namespaces. In JavaScript: the event `open` of the manager. It must not block.
+    pub fn on_open(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hooks.open = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets a function that is called when a connection that has opened is lost or closed. In JavaScript: the event
+    /// `close` of the manager. It must not block.
+    pub fn on_close(mut self, hook: impl Fn(DisconnectReason) + Send + Sync + 'static) -> Self {
+        self.hooks.close = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets a function that is called for each ping of the server. In JavaScript: the event `ping` of the manager. It must
+    /// not block.
+    pub fn on_ping(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hooks.ping = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets a function that is called when a connection has upgraded to another transport. In JavaScript: the event
+    /// `upgrade` of `io.engine`. It must not block.
+    pub fn on_upgrade(mut self, hook: impl Fn(Transport) + Send + Sync + 'static) -> Self {
+        self.hooks.upgrade = Some(Box::new(hook));
         self
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handlers::{HandlerError, StateMap};
-use socketio_proto::client as machine;
+use socketio_proto::client::{self as machine, DisconnectReason};
 use socketio_proto::{DecoderLimits, Parser};
 use tokio::sync::watch;
 
@@ -39,15 +39,19 @@ pub(crate) struct ClientShared {
     pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) error_log_limit: ErrorLogLimit,
-    pub(crate) hooks: ReconnectHooks,
+    pub(crate) hooks: ConnectionHooks,
     is_closed: watch::Sender<bool>,
 }
 
 pub(crate) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync>;
 
-/// The functions that are called for the attempts to reconnect.
+/// The functions that are called for what happens to the connection.
 #[derive(Default)]
-pub(crate) struct ReconnectHooks {
+pub(crate) struct ConnectionHooks {
+    pub(crate) open: Option<Box<dyn Fn() + Send + Sync>>,
+    pub(crate) close: Option<Box<dyn Fn(DisconnectReason) + Send + Sync>>,
+    pub(crate) ping: Option<Box<dyn Fn() + Send + Sync>>,
+    pub(crate) upgrade: Option<Box<dyn Fn(engineio_proto::Transport) + Send + Sync>>,
     pub(crate) attempt: Option<OnAttempt>,
     pub(crate) reconnect: Option<OnAttempt>,
     pub(crate) error: Option<OnReconnectError>,
@@ -65,7 +69,7 @@ pub(crate) struct ClientSettings {
     pub(crate) states: StateMap,
     pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(crate) on_error: Option<OnError>,
-    pub(crate) hooks: ReconnectHooks,
+    pub(crate) hooks: ConnectionHooks,
 }
 
 impl Client {

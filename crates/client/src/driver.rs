@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use engineio_client::Message;
+use engineio_proto::Transport;
 use socketio_proto::client::DisconnectReason;
 use ws_proto::Time;
 
@@ -49,6 +50,10 @@ impl LinkHandler for Ignore {
     fn on_message(&mut self, _: Message<'_>, _: Time, _: &mut Context<'_>) {}
 
     fn on_close(&mut self, _: LinkClosed) {}
+
+    fn on_ping(&mut self) {}
+
+    fn on_upgrade(&mut self, _: Transport) {}
 
     fn wants_input(&self) -> bool {
         true
@@ -102,6 +107,7 @@ impl Driver {
             self.follow_link(is_over, now, cx);
         }
         if std::mem::take(&mut self.dispatcher.is_abandoned) {
+            self.dispatcher.call_on_close(DisconnectReason::ForcedClose);
             self.retire();
         }
         self.retired.retain_mut(|link| link.poll(&mut Ignore, cx).is_pending());
@@ -133,6 +139,7 @@ impl Driver {
             self.open(now, cx);
         } else if state.close_if_unused() {
             drop(state);
+            self.dispatcher.call_on_close(DisconnectReason::ForcedClose);
             self.retire();
         }
     }
@@ -212,6 +219,7 @@ impl Driver {
             state.close_session(reason);
             state.reconnection.handle_close(now, platform::random())
         };
+        self.dispatcher.call_on_close(reason);
         self.dispatcher.process_outputs(now, cx);
         self.follow_next(next, &ConnectError::ConnectionLost(reason));
     }

@@ -32,6 +32,12 @@ pub(crate) trait LinkHandler {
     /// The connection, or the attempt to open it, has ended. Called once. No message follows.
     fn on_close(&mut self, closed: LinkClosed);
 
+    /// The server has sent a ping.
+    fn on_ping(&mut self);
+
+    /// The connection uses another transport from now on.
+    fn on_upgrade(&mut self, transport: Transport);
+
     /// Returns whether messages may be read now.
     fn wants_input(&self) -> bool;
 }
@@ -116,6 +122,14 @@ impl<H: LinkHandler> EngineHandler for Adapter<'_, H> {
             None => TransportError::new(reason.as_str()),
         };
         self.0.on_close(LinkClosed { reason, error });
+    }
+
+    fn on_ping(&mut self) {
+        self.0.on_ping();
+    }
+
+    fn on_upgrade(&mut self, transport: Transport) {
+        self.0.on_upgrade(transport);
     }
 
     fn wants_input(&self) -> bool {

@@ -25,6 +25,8 @@ pub(crate) struct RetryQueue<W> {
 pub(crate) struct Entry<W> {
     pub(crate) event: Event<'static>,
     pub(crate) timeout: Option<Duration>,
+    /// Whether the event may be compressed.
+    pub(crate) compress: bool,
     waiter: Option<W>,
     /// How often the event was sent.
     tries: u32,
@@ -52,9 +54,15 @@ impl<W> RetryQueue<W> {
     }
 
     /// Appends an event.
-    pub(crate) fn push(&mut self, event: Event<'static>, timeout: Option<Duration>, waiter: Option<W>) {
+    pub(crate) fn push(
+        &mut self,
+        event: Event<'static>,
+        timeout: Option<Duration>,
+        compress: bool,
+        waiter: Option<W>,
+    ) {
         self.bytes += event.size();
-        self.entries.push_back(Entry { event, timeout, waiter, tries: 0 });
+        self.entries.push_back(Entry { event, timeout, compress, waiter, tries: 0 });
     }
 
     /// Returns the event that must be sent now, if there is one. Call [`mark_sent`](Self::mark_sent) next.
@@ -123,7 +131,7 @@ mod tests {
         let mut queue = RetryQueue::new();
         for name in names {
             let event = decode_event(&format!(r#"2["{name}"]"#), std::iter::empty()).unwrap();
-            queue.push(event, None, name.starts_with("ask").then(|| (*name).to_owned()));
+            queue.push(event, None, true, name.starts_with("ask").then(|| (*name).to_owned()));
         }
         queue
     }

@@ -351,6 +351,11 @@ impl Socket {
         Emitter::new(self).volatile()
     }
 
+    /// Returns an emitter whose events may be compressed, or not, see [`Emitter::compress`].
+    pub fn compress(&self, compress: bool) -> Emitter<'_> {
+        Emitter::new(self).compress(compress)
+    }
+
     /// Returns an emitter with this acknowledgement timeout.
     pub fn timeout(&self, timeout: Duration) -> Emitter<'_> {
         Emitter::new(self).timeout(timeout)

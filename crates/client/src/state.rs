@@ -229,7 +229,7 @@ impl State {
         &mut self,
         key: SocketKey,
         event: Event<'static>,
-        timeout: Option<Duration>,
+        options: AckOptions,
         waiter: Option<AckWaiter>,
     ) -> Result<Option<Waker>, (EmitError, Option<AckWaiter>)> {
         if let Err(error) = self.check_running() {
@@ -250,7 +250,7 @@ impl State {
         if queue.len() >= max_events || queue.bytes().saturating_add(event.size()) > max_bytes {
             return Err((EmitError::Full, waiter));
         }
-        queue.push(event, timeout, waiter);
+        queue.push(event, options.timeout, options.compress, waiter);
         self.send_next_retry(key);
         Ok(self.notify())
     }
@@ -271,10 +271,11 @@ impl State {
         let (session, parser) = (&self.session, self.parser.as_ref());
         let sent = with_encoder(|encoder| {
             let first = retry.queue.next_to_send()?;
-            let timeout = first.timeout;
+            let (timeout, compress) = (first.timeout, first.compress);
             let (name, arguments) = (first.event.name(), first.event.arguments());
             prepare(parser, encoder);
             let message = encode::event(encoder, &entry.socket.namespace, Some(id), name, arguments).ok()?;
+            let message = message.with_compression(compress);
             let sent = with_outgoing(parser, message, |packet| {
                 let accepts = |session: &Session| session.accepts(packet.max_framed_len(), now);
                 machine.set_writable(session.as_ref().is_some_and(accepts));
@@ -414,9 +415,10 @@ impl State {
     }
 }
 
-/// How an acknowledgement is awaited.
+/// How an event whose acknowledgement is awaited is sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AckOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) volatile: bool,
+    pub(crate) compress: bool,
 }

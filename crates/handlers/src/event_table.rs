@@ -88,6 +88,12 @@ impl<S: Side> EventTable<S> {
         self.handlers.drain().map(|(_, handler)| handler).chain(self.fallback.take()).collect()
     }
 
+    /// Returns whether `event` has a handler. The fallback does not count.
+    #[must_use]
+    pub fn has_handler(&self, event: &str) -> bool {
+        self.find(event).is_some()
+    }
+
     /// Sets how many handlers of one socket may run at the same time. Default 1; 0 means 1.
     pub fn set_concurrency_limit(&mut self, handlers: usize) {
         self.concurrency_limit = handlers;

@@ -82,6 +82,24 @@ async fn events_and_acknowledgements_pass_in_both_directions() {
 }
 
 #[tokio::test]
+async fn the_program_is_told_of_pings_and_of_the_upgrade() {
+    let io = Server::builder().ping_interval(Duration::from_millis(20)).build();
+    let (address, _) = listen(&io, None).await;
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let upgrades = sender.clone();
+    let socket = Client::builder(format!("http://{address}"))
+        .on_ping(move || drop(sender.send("ping".to_owned())))
+        .on_upgrade(move |transport| drop(upgrades.send(transport.name().to_owned())))
+        .connect();
+    let mut missing = vec!["ping".to_owned(), "websocket".to_owned()];
+    while !missing.is_empty() {
+        let line = soon(told.recv()).await.unwrap();
+        missing.retain(|other| *other != line);
+    }
+    assert_eq!(socket.client().transport(), Some(Transport::WebSocket));
+}
+
+#[tokio::test]
 async fn a_namespace_needs_its_credentials() {
     let (address, _) = listen(&application(), None).await;
     let socket = Client::builder(format!("http://{address}/admin")).connect();

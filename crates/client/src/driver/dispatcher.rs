@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use engineio_client::Message;
+use engineio_proto::Transport;
 use handlers::{EventQueueSize, HandlerError};
 use socketio_proto::client::{DisconnectReason, Output, SocketKey};
 use ws_proto::{Backoff, Time};
@@ -38,6 +39,8 @@ pub(super) struct Dispatcher {
     pub(super) violation: Option<DisconnectReason>,
     /// The connection was closed, because no socket needs it any more.
     pub(super) is_abandoned: bool,
+    /// A connection has opened, and the hook for its end was not called yet.
+    is_open: bool,
 }
 
 impl LinkHandler for Dispatcher {
@@ -50,6 +53,12 @@ impl LinkHandler for Dispatcher {
             state.flush();
             state.reconnection.handle_open(now)
         };
+        self.is_open = true;
+        super::call(|| {
+            if let Some(hook) = &self.shared.hooks.open {
+                hook();
+            }
+        });
         if let Some(attempt) = attempt {
             super::call(|| {
                 if let Some(hook) = &self.shared.hooks.reconnect {
@@ -104,6 +113,18 @@ impl LinkHandler for Dispatcher {
         self.closed = Some(closed);
     }
 
+    fn on_ping(&mut self) {
+        if let Some(hook) = &self.shared.hooks.ping {
+            super::call(hook);
+        }
+    }
+
+    fn on_upgrade(&mut self, transport: Transport) {
+        if let Some(hook) = &self.shared.hooks.upgrade {
+            super::call(|| hook(transport));
+        }
+    }
+
     fn wants_input(&self) -> bool {
         let EventQueueSize { events, bytes } = self.queued();
         let limits = &self.shared.limits;
@@ -130,6 +151,16 @@ impl Dispatcher {
             closed: None,
             violation: None,
             is_abandoned: false,
+            is_open: false,
+        }
+    }
+
+    /// Calls the program's hook for the end of a connection, if one has opened.
+    pub(super) fn call_on_close(&mut self, reason: DisconnectReason) {
+        if std::mem::take(&mut self.is_open)
+            && let Some(hook) = &self.shared.hooks.close
+        {
+            super::call(|| hook(reason));
         }
     }
 

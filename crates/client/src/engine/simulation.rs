@@ -40,6 +40,8 @@ pub(crate) struct NetworkState {
     pub(crate) latency: Duration,
     /// Every message that the server has received, of all connections.
     pub(crate) received: Vec<String>,
+    /// How many messages must not be compressed.
+    pub(crate) uncompressed: usize,
     /// The server acknowledges each event with its own arguments.
     pub(crate) acknowledges: bool,
     /// The server accepts requests to connect to a namespace.
@@ -89,6 +91,7 @@ impl Network {
             attempt_times: Vec::new(),
             latency: Duration::from_millis(5),
             received: Vec::new(),
+            uncompressed: 0,
             acknowledges: true,
             accepts: true,
             greeting: None,
@@ -273,7 +276,11 @@ impl Drop for Link {
 
 impl LinkSender {
     pub(crate) fn send(&self, message: &EncodedMessage<'_>) {
-        let waker = self.network.state().receive(self.index, message.text());
+        let waker = {
+            let mut network = self.network.state();
+            network.uncompressed += usize::from(!message.allows_compression());
+            network.receive(self.index, message.text())
+        };
         if let Some(waker) = waker {
             waker.wake();
         }

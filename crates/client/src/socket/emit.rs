@@ -19,18 +19,27 @@ use crate::state::{AckOptions, AckWaiter, Emitted, Waiter};
 pub struct Emitter<'a> {
     socket: &'a Socket,
     volatile: bool,
+    compress: bool,
     timeout: Option<Duration>,
 }
 
 impl<'a> Emitter<'a> {
     pub(crate) fn new(socket: &'a Socket) -> Self {
-        Self { socket, volatile: false, timeout: None }
+        Self { socket, volatile: false, compress: true, timeout: None }
     }
 
     /// Makes the event volatile: it is dropped if the socket is not connected, or if the connection is not ready to send
     /// it. It is never buffered, and never [sent again](crate::Builder::retries).
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
+        self
+    }
+
+    /// Sets whether the event may be compressed, if the server has agreed to compression
+    /// ([`per_message_deflate`](crate::Builder::per_message_deflate)). Default: `true`. Switch it off for data that is
+    /// already compressed, or that contains a secret.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -69,6 +78,7 @@ impl<'a> Emitter<'a> {
         let observed = with_encoder(|encoder| {
             prepare(parser, encoder);
             let message = encode::event(encoder, &inner.namespace, None, event, &arguments)?;
+            let message = message.with_compression(self.compress);
             let observed = self.observed(&message);
             with_outgoing(parser, message, |packet| {
                 inner.client.state().emit(inner.key, packet, self.volatile)
@@ -102,11 +112,12 @@ impl<'a> Emitter<'a> {
             };
         }
         let id = inner.next_ack_id();
-        let options = AckOptions { timeout: self.timeout.or(inner.ack_timeout), volatile: self.volatile };
+        let options = self.ack_options();
         let parser = inner.client.parser.as_ref();
         let sent = with_encoder(|encoder| {
             prepare(parser, encoder);
             let message = encode::event(encoder, &inner.namespace, Some(id), event, &arguments)?;
+            let message = message.with_compression(self.compress);
             let observed = self.observed(&message);
             let waiter = Waiter::Program(waiter);
             let (emitted, driver) = with_outgoing(parser, message, |packet| {
@@ -145,15 +156,19 @@ impl<'a> Emitter<'a> {
         event: Event<'static>,
         waiter: Option<AckWaiter>,
     ) -> Result<(), (EmitError, Option<AckWaiter>)> {
-        let inner = &self.socket.inner;
-        let timeout = self.timeout.or(inner.ack_timeout);
+        let (inner, options) = (&self.socket.inner, self.ack_options());
         let (observed, is_awaited) = (self.observes().then(|| event.clone()), waiter.is_some());
-        let driver = inner.client.state().emit_with_retries(inner.key, event, timeout, waiter)?;
+        let driver = inner.client.state().emit_with_retries(inner.key, event, options, waiter)?;
         if let Some(driver) = driver {
             driver.wake();
         }
         self.observe(observed, is_awaited);
         Ok(())
+    }
+
+    fn ack_options(&self) -> AckOptions {
+        let timeout = self.timeout.or(self.socket.inner.ack_timeout);
+        AckOptions { timeout, volatile: self.volatile, compress: self.compress }
     }
 
     fn observes(&self) -> bool {

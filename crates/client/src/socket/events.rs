@@ -69,11 +69,27 @@ impl Socket {
         self.inner.update_handlers(|handlers| handlers.events.take_all());
     }
 
+    /// Returns whether there is a handler for `event` that [`on`](Self::on), [`once`](Self::once) or the builder has
+    /// registered. In JavaScript: `hasListeners`. The fallback and the stream do not count.
+    #[must_use]
+    pub fn has_handler(&self, event: impl AsRef<str>) -> bool {
+        let event = event.as_ref();
+        self.inner.extensions().once.iter().any(|(name, _)| **name == *event)
+            || self.inner.handlers().0.events.has_handler(event)
+    }
+
     /// Adds an observer of the events that this socket receives: a function that is called with each event before its
     /// handler. In JavaScript: `onAny`. It must not block.
     pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
         let observer: Observer = Arc::new(observer);
         self.inner.update_handlers(|handlers| handlers.observers.push(observer));
+    }
+
+    /// Adds an observer like [`on_any`](Self::on_any), which is called before those that were added earlier. In
+    /// JavaScript: `prependAny`.
+    pub fn prepend_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let observer: Observer = Arc::new(observer);
+        self.inner.update_handlers(|handlers| handlers.observers.insert(0, observer));
     }
 
     /// Removes all observers of received events. In JavaScript: `offAny`.
@@ -86,6 +102,17 @@ impl Socket {
     pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
         let observer: Observer = Arc::new(observer);
         self.inner.update_handlers(|handlers| handlers.outgoing_observers.push(observer));
+        self.inner.has_outgoing_observers.store(true, Ordering::Release);
+    }
+
+    /// Adds an observer like [`on_any_outgoing`](Self::on_any_outgoing), which is called before those that were added
+    /// earlier. In JavaScript: `prependAnyOutgoing`.
+    pub fn prepend_any_outgoing(
+        &self,
+        observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
+    ) {
+        let observer: Observer = Arc::new(observer);
+        self.inner.update_handlers(|handlers| handlers.outgoing_observers.insert(0, observer));
         self.inner.has_outgoing_observers.store(true, Ordering::Release);
     }
 

@@ -119,3 +119,20 @@ async fn an_event_that_cannot_be_encoded_is_an_error() {
         Err(EmitError::Encode(_))
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_must_not_be_compressed_is_not_however_it_is_sent() {
+    for retries in [None, Some(3)] {
+        let (network, mut builder) = client();
+        if let Some(retries) = retries {
+            builder = builder.retries(retries);
+        }
+        let socket = builder.connect();
+        socket.compress(false).emit("buffered", ());
+        within(socket.connected()).await.unwrap();
+        let _ = within(socket.compress(false).emit_with_ack::<()>("asked", ())).await;
+        socket.compress(false).volatile().emit("volatile", ());
+        let _ = within(socket.emit_with_ack::<()>("plain", ())).await;
+        assert_eq!(network.state().uncompressed, 3);
+    }
+}

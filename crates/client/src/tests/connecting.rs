@@ -225,3 +225,28 @@ async fn a_failed_attempt_is_told_to_every_socket_that_needs_the_connection() {
     );
     assert!(!idle.is_active());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_program_is_told_when_a_connection_opens_and_how_it_ends() {
+    let log = Log::default();
+    let (network, builder) = client();
+    let [opens, closes, reconnects] = [log.clone(), log.clone(), log.clone()];
+    network.state().attempts = [Attempt::Refuse].into();
+    let socket = builder
+        .on_open(move || opens.say("open"))
+        .on_close(move |reason| closes.say(reason))
+        .on_reconnect(move |attempt| reconnects.say(format!("reconnect {attempt}")))
+        .connect();
+    within(socket.connected()).await.unwrap();
+    assert_eq!(log.wait(2).await, ["open", "reconnect 1"], "a connection that was refused has not opened");
+    tokio::time::sleep(secs(10)).await;
+    network.cut(engineio_proto::CloseReason::PingTimeout);
+    assert_eq!(log.wait(3).await, ["ping timeout", "open", "reconnect 1"]);
+    within(socket.connected()).await.unwrap();
+    socket.disconnect();
+    assert_eq!(log.wait(1).await, ["forced close"]);
+    socket.connect();
+    within(socket.connected()).await.unwrap();
+    socket.client().close().await;
+    assert_eq!(log.wait(2).await, ["open", "forced close"]);
+}

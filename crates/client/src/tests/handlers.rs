@@ -316,3 +316,25 @@ async fn while_an_acknowledgement_is_awaited_reading_goes_on_up_to_the_hard_limi
     }
     assert_eq!(log.wait(2).await, ["Err(Disconnected)", "forced close"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn observers_can_be_put_in_front_and_handlers_can_be_looked_for() {
+    let (network, socket) = connected().await;
+    let log = Log::default();
+    let [first, second, sent, later] = [log.clone(), log.clone(), log.clone(), log.clone()];
+    socket.on_any(move |_, _| second.say("second"));
+    socket.prepend_any(move |_, _| first.say("first"));
+    socket.on_any_outgoing(move |_, _| later.say("later sent"));
+    socket.prepend_any_outgoing(move |_, _| sent.say("sent"));
+    socket.on("x", async || {});
+    socket.once("y", async || {});
+    assert!(["x", "y"].iter().all(|event| socket.has_handler(event)) && !socket.has_handler("z"));
+    socket.emit("out", ());
+    network.send(r#"2["x"]"#);
+    assert_eq!(log.wait(4).await, ["sent", "later sent", "first", "second"]);
+    network.send(r#"2["y"]"#);
+    settle().await;
+    assert!(!socket.has_handler("y"), "it was called once");
+    socket.off("x");
+    assert!(!socket.has_handler("x"));
+}
