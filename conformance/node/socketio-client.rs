@@ -141,6 +141,9 @@ fn builder(url: &str, options: &Json) -> Builder {
     if let Some(reconnection) = flag("reconnection") {
         builder = builder.reconnection(reconnection);
     }
+    if let Some(with_credentials) = flag("withCredentials") {
+        builder = builder.with_credentials(with_credentials);
+    }
     if let Some(attempts) = number("reconnectionAttempts") {
         builder = builder.reconnection_attempts(attempts as u32);
     }
