@@ -134,7 +134,7 @@ impl Run {
                 self.now = self.now + Duration::from_secs(choices.int_in_range(0..=60)?);
                 self.session.handle_timeout(self.now);
                 while let Some((_, output)) = self.client.handle_timeout(self.now) {
-                    self.output(socket, output);
+                    self.output(socket, &output);
                 }
             }
             11 => self.client[key].connect(),
@@ -184,7 +184,7 @@ impl Run {
             Ok(None) => {}
             Ok(Some((key, output))) => {
                 let socket = self.keys.iter().position(|other| *other == key).expect("it is one of ours");
-                self.output(socket, output);
+                self.output(socket, &output);
             }
             Err(violation) => {
                 assert!(self.is_open, "a connection ends once");
@@ -231,11 +231,11 @@ impl Run {
     fn poll(&mut self) {
         while let Some((key, output)) = self.client.poll_output() {
             let socket = self.keys.iter().position(|other| *other == key).expect("it is one of ours");
-            self.output(socket, output);
+            self.output(socket, &output);
         }
     }
 
-    fn output(&mut self, socket: usize, output: Output<'_, u64>) {
+    fn output(&mut self, socket: usize, output: &Output<'_, u64>) {
         match output {
             Output::Connected { .. } => assert!(self.connected.insert(socket), "it was connected"),
             Output::Disconnected { .. } => {
@@ -243,7 +243,7 @@ impl Run {
             }
             Output::Event { .. } => assert!(self.connected.contains(&socket) || self.is_open),
             Output::Ack { waiter, .. } | Output::AckFailed { waiter, .. } => {
-                assert!(self.waiting.remove(&waiter), "a wait ends once");
+                assert!(self.waiting.remove(waiter), "a wait ends once");
             }
             _ => {}
         }
@@ -297,7 +297,7 @@ impl Run {
             self.client[self.keys[socket]].authenticate(None);
             self.turn();
             let mut encoder = MessageEncoder::new();
-            let messages = self.messages(encode::connect(&mut encoder, namespace, "id"));
+            let messages = self.messages(&encode::connect(&mut encoder, namespace, "id"));
             messages.iter().for_each(|message| self.message(message));
             self.turn();
             assert!(self.connected.contains(&socket), "the socket connects again");
@@ -305,7 +305,7 @@ impl Run {
         self.turn();
         let (mut encoder, mut received) = (MessageEncoder::new(), false);
         let event = encode::event(&mut encoder, "/a", None, "x", &7).expect("it can be written");
-        for message in self.messages(event) {
+        for message in self.messages(&event) {
             let output = match &message {
                 Sent::Text(text) => self.client.handle_text(text),
                 Sent::Binary(data) => self.client.handle_binary(&data[..]),
@@ -316,13 +316,13 @@ impl Run {
     }
 
     /// Returns the messages that a server with the same parser sends for a packet.
-    fn messages(&self, message: EncodedMessage<'_>) -> Vec<Sent> {
+    fn messages(&self, message: &EncodedMessage<'_>) -> Vec<Sent> {
         let Some(parser) = &self.parser else {
             let attachments = message.attachments().map(|data| Sent::Binary(data.to_vec()));
             return [Sent::Text(message.text().to_owned())].into_iter().chain(attachments).collect();
         };
         let mut batch = MessageBatch::new();
-        if encode_with(&**parser, &message, &mut batch).is_err() {
+        if encode_with(&**parser, message, &mut batch).is_err() {
             return Vec::new();
         }
         let mut bytes = Vec::new();
@@ -364,7 +364,7 @@ impl Run {
             }
             _ => return Ok(vec![choices.arbitrary::<&str>()?.into()]),
         };
-        Ok(self.messages(message))
+        Ok(self.messages(&message))
     }
 }
 

@@ -67,7 +67,7 @@ impl Driver {
                     while transmit.messages > 0
                         && websocket.accepts_more()
                         && self.queue.send_next(|opcode, data, compress| {
-                            websocket.send_message(opcode, data, compress)
+                            websocket.send_message(opcode, data, compress);
                         })
                     {}
                 }
