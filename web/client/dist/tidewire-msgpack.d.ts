@@ -1,0 +1,2 @@
+export * from "./tidewire.js";
+export { default } from "./tidewire.js";
