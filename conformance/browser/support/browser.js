@@ -24,8 +24,15 @@ const FLAGS = [
   "--ignore-certificate-errors",
 ];
 
-const BUNDLE = join(dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json")), "dist/socket.io.js");
-const IN_PAGE = new URL("in-page.js", import.meta.url);
+const OFFICIAL = dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json"));
+const BUNDLES = {
+  "socket.io-client": join(OFFICIAL, "dist/socket.io.js"),
+  tidewire: fileURLToPath(new URL("../../../web/client/dist/tidewire.global.js", import.meta.url)),
+};
+const IN_PAGE = fileURLToPath(new URL("in-page.js", import.meta.url));
+
+/** The clients whose tests are the same. */
+export const CLIENTS = Object.keys(BUNDLES);
 
 /**
  * Starts a browser for the tests of the enclosing `describe` or of the file. The pages of a test are closed after the
@@ -67,20 +74,21 @@ class Context {
     return `http://localhost:${this.#site.address().port}`;
   }
 
-  /** Opens a page. Reuses the tab of an earlier test, because a new one takes a second. */
-  async open() {
+  /** Opens a page with a client in it. Reuses the tab of an earlier test, because a new one takes a second. */
+  async open(client = CLIENTS[0]) {
     const page = this.#spare.pop() ?? (await this.#make());
     this.#open.add(page);
-    await page.load(this.origin);
+    await page.load(`${this.origin}/${client}`);
     return page;
   }
 
-  /** Opens a page of the server under test, with the scripts of the test site added. */
+  /** Opens a page of the server under test, with the official client and the functions of `in-page.js`. */
   async openAt(url) {
     const page = this.#spare.pop() ?? (await this.#make());
     this.#open.add(page);
     await page.load(url);
-    await page.addScripts();
+    await page.use(CLIENTS[0]);
+    await page.addScript(IN_PAGE);
     return page;
   }
 
@@ -147,8 +155,13 @@ class Page {
     await this.#page.goto(url);
   }
 
-  async addScripts() {
-    for (const path of [BUNDLE, fileURLToPath(IN_PAGE)]) await this.#page.addScriptTag({ path });
+  addScript(path) {
+    return this.#page.addScriptTag({ path });
+  }
+
+  /** Loads a client into a page that came without one, or with another one. */
+  use(client) {
+    return this.addScript(BUNDLES[client]);
   }
 
   /** The HTTP versions of the responses, as browsers name them: `h2`, `http/1.1`. */
@@ -187,6 +200,11 @@ class Page {
     return new Client(await within(30_000, `a client over ${transport}`, attempt));
   }
 
+  /** The URLs of the requests of the page. */
+  get requested() {
+    return [...this.#requests];
+  }
+
   /** The Engine.IO transports that the page has used. */
   get transports() {
     const transports = this.#requests.map((url) => /[?&]transport=(\w+)/.exec(url)?.[1]);
@@ -223,15 +241,17 @@ class Client {
   }
 }
 
-/** Serves an empty page with the official client in it. */
+/** Serves an empty page for each client, with the client in it. */
 async function startSite() {
-  const html = `<!doctype html><title>conformance</title><link rel="icon" href="data:,">
-<script src="/socket.io.js"></script><script src="/in-page.js"></script>`;
-  const files = {
-    "/": ["text/html", html],
-    "/socket.io.js": ["text/javascript", await readFile(BUNDLE)],
-    "/in-page.js": ["text/javascript", await readFile(IN_PAGE)],
-  };
+  const files = { "/in-page.js": ["text/javascript", await readFile(IN_PAGE)] };
+  for (const client of CLIENTS) {
+    files[`/${client}`] = [
+      "text/html",
+      `<!doctype html><title>conformance</title><link rel="icon" href="data:,">
+<script src="/${client}.js"></script><script src="/in-page.js"></script>`,
+    ];
+    files[`/${client}.js`] = ["text/javascript", await readFile(BUNDLES[client])];
+  }
   const site = createServer((request, response) => {
     const [type, body] = files[request.url] ?? [];
     if (body) response.writeHead(200, { "content-type": `${type}; charset=utf-8` }).end(body);

@@ -3,69 +3,71 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { startApplication } from "../../node/support/server.js";
 import { browserForTests } from "../support/browser.js";
-import { serverForTests, TRANSPORTS } from "../support/suite.js";
+import { overEachClient, serverForTests, TRANSPORTS } from "../support/suite.js";
 
 const browser = browserForTests();
 
-describe("the application", () => {
-  const server = serverForTests(startApplication);
+overEachClient((library) => {
+  describe("the application", () => {
+    const server = serverForTests(startApplication);
 
-  for (const transport of TRANSPORTS) {
-    it(`echoes, and connects two pages in a room, over ${transport}`, async () => {
-      const [first, second] = await Promise.all(
-        [1, 2].map(async () => (await browser.open()).connect(server.url, transport)),
-      );
-      const echo = await first.listen("message");
-      await first.run((socket) => socket.emitWithAck("message", "ahoy"));
-      assert.deepEqual(await echo(), ["Echo: ahoy"]);
+    for (const transport of TRANSPORTS) {
+      it(`echoes, and connects two pages in a room, over ${transport}`, async () => {
+        const [first, second] = await Promise.all(
+          [1, 2].map(async () => (await browser.open(library)).connect(server.url, transport)),
+        );
+        const echo = await first.listen("message");
+        await first.run((socket) => socket.emitWithAck("message", "ahoy"));
+        assert.deepEqual(await echo(), ["Echo: ahoy"]);
 
-      const joined = await first.listen("notification");
-      await first.run((socket) => socket.emitWithAck("join-room", "harbour"));
-      assert.deepEqual(await joined(), [`${await first.id()} joined harbour`]);
+        const joined = await first.listen("notification");
+        await first.run((socket) => socket.emitWithAck("join-room", "harbour"));
+        assert.deepEqual(await joined(), [`${await first.id()} joined harbour`]);
 
-      const notified = await Promise.all([first.listen("notification"), second.listen("notification")]);
-      await second.run((socket) => socket.emitWithAck("join-room", "harbour"));
-      const notification = [`${await second.id()} joined harbour`];
-      assert.deepEqual(await Promise.all(notified.map((wait) => wait())), [notification, notification]);
+        const notified = await Promise.all([first.listen("notification"), second.listen("notification")]);
+        await second.run((socket) => socket.emitWithAck("join-room", "harbour"));
+        const notification = [`${await second.id()} joined harbour`];
+        assert.deepEqual(await Promise.all(notified.map((wait) => wait())), [notification, notification]);
 
-      await second.run((socket) => {
-        socket.received = [];
-        socket.on("receive-message", (message) => socket.received.push(message));
+        await second.run((socket) => {
+          socket.received = [];
+          socket.on("receive-message", (message) => socket.received.push(message));
+        });
+        const received = await first.listen("receive-message");
+        await second.run((socket) => socket.emitWithAck("message", { room: "harbour", message: "land in sight" }));
+        assert.deepEqual(await received(), ["land in sight"]);
+        assert.deepEqual(await second.run((socket) => socket.received), [], "the sender hears nothing of it");
       });
-      const received = await first.listen("receive-message");
-      await second.run((socket) => socket.emitWithAck("message", { room: "harbour", message: "land in sight" }));
-      assert.deepEqual(await received(), ["land in sight"]);
-      assert.deepEqual(await second.run((socket) => socket.received), [], "the sender hears nothing of it");
-    });
-  }
-});
+    }
+  });
 
-describe("a page whose server is stopped and started again", () => {
-  let server;
-  afterEach(() => server?.stop());
+  describe("a page whose server is stopped and started again", () => {
+    let server;
+    afterEach(() => server?.stop());
 
-  for (const transport of TRANSPORTS) {
-    it(`finds its way back over ${transport}`, async () => {
-      // `net::ERR_`: connection attempts while no server runs. `400`: a client whose poll failed still sends its close
-      // packet by POST, perhaps to a new server that does not know the session.
-      browser.tolerate(/net::ERR_|status of 400/);
-      server = await startApplication();
-      const listen = `127.0.0.1:${server.port}`;
-      const page = await browser.open();
-      const reconnection = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100 };
-      const client = await page.connect(server.url, transport, reconnection);
-      const before = await client.id();
+    for (const transport of TRANSPORTS) {
+      it(`finds its way back over ${transport}`, async () => {
+        // `net::ERR_`: connection attempts while no server runs. `400`: a client whose poll failed still sends its close
+        // packet by POST, perhaps to a new server that does not know the session.
+        browser.tolerate(/net::ERR_|status of 400/);
+        server = await startApplication();
+        const listen = `127.0.0.1:${server.port}`;
+        const page = await browser.open(library);
+        const reconnection = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100 };
+        const client = await page.connect(server.url, transport, reconnection);
+        const before = await client.id();
 
-      const told = await client.listen("disconnect");
-      await server.stop();
-      const [reason] = await told();
-      assert.match(reason, /^transport (close|error)$/);
-      await client.run((socket) => void socket.emit("message", "while you were away"));
-      const [echo, connected] = [await client.listen("message"), await client.listen("connect")];
-      server = await startApplication({ listen });
-      await connected();
-      assert.deepEqual(await echo(), ["Echo: while you were away"]);
-      assert.notEqual(await client.id(), before);
-    });
-  }
+        const told = await client.listen("disconnect");
+        await server.stop();
+        const [reason] = await told();
+        assert.match(reason, /^transport (close|error)$/);
+        await client.run((socket) => void socket.emit("message", "while you were away"));
+        const [echo, connected] = [await client.listen("message"), await client.listen("connect")];
+        server = await startApplication({ listen });
+        await connected();
+        assert.deepEqual(await echo(), ["Echo: while you were away"]);
+        assert.notEqual(await client.id(), before);
+      });
+    }
+  });
 });

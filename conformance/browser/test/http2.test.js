@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { inFiles, makeCertificate } from "../../node/support/certificate.js";
 import { startApplication } from "../../node/support/server.js";
-import { browserForTests } from "../support/browser.js";
+import { browserForTests, CLIENTS } from "../support/browser.js";
 import { TRANSPORTS } from "../support/suite.js";
 
 const certificate = makeCertificate("localhost");
@@ -59,8 +59,9 @@ describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" &&
     assert.deepEqual(page.handshakes, Array(10).fill(200));
   });
 
-  for (const transport of TRANSPORTS) {
-    it(`has Socket.IO over ${transport}`, async () => {
+  for (const [library, transport] of CLIENTS.flatMap((library) => TRANSPORTS.map((transport) => [library, transport]))) {
+    it(`has Socket.IO over ${transport}, with ${library}`, async () => {
+      await page.use(library);
       const client = await page.connect(url, transport);
       const answer = await client.listen("message");
       await client.run((socket) => void socket.emit("message", "hello"));

@@ -176,7 +176,7 @@ export class Manager<
       this._readyState = "closed";
       this._emit("error", error);
       if (done) done(error);
-      else if (this._reconnection && !this._attempts) this._reconnect();
+      else if (this._reconnection) this._reconnect();
     };
     listen("open", () => {
       this._cleanup();

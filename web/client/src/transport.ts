@@ -87,7 +87,7 @@ export class Polling extends Transport {
       this._host?._onError(error as Error);
       return;
     }
-    const wasIdle = this._idle++;
+    this._idle++;
     for (const text of payload.split(SEPARATOR)) {
       const { type, data } = decodePacket(text);
       if (this._state === "closed") {
@@ -108,7 +108,7 @@ export class Polling extends Transport {
     this._polling = false;
     this._checkPaused();
     // A server that always responds with nothing must not keep the page busy.
-    if (this._state === "open") this._timer = wait(wasIdle > 10 ? 100 : 0, () => void this._poll());
+    if (this._state === "open") this._timer = wait(this._idle > 10 ? 100 : 0, () => void this._poll());
   }
 
   _send(packets: EnginePacket[]): void {
