@@ -1,7 +1,8 @@
 // The binary's built-in application, tested from pages of another origin.
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
-import { startApplication } from "../../node/support/server.js";
+import { startApplication, startConformanceServer } from "../../node/support/server.js";
+import { describeOurs } from "../../node/support/suite.js";
 import { browserForTests } from "../support/browser.js";
 import { overEachClient, serverForTests, TRANSPORTS } from "../support/suite.js";
 
@@ -69,5 +70,53 @@ overEachClient((library) => {
         assert.notEqual(await client.id(), before);
       });
     }
+  });
+});
+
+describeOurs("the client that the binary contains", () => {
+  const application = serverForTests(startApplication);
+  const messagePack = serverForTests(startConformanceServer, () => ({ args: ["--parser", "messagepack"] }));
+
+  for (const [file, name, server] of [
+    ["tidewire.js", "JSON", application],
+    ["tidewire-msgpack.js", "MessagePack", messagePack],
+  ]) {
+    for (const transport of TRANSPORTS) {
+      it(`is a module that speaks ${name} over ${transport}`, async () => {
+        const page = await browser.open();
+        const answer = await page.run(
+          async ([module, url, transport]) => {
+            const { io } = await import(module);
+            window.io = io;
+            const socket = await connect(url, transport);
+            if (!module.includes("msgpack")) return socket.emitWithAck("message", "hello");
+            const values = [1.5, null, "ü", { list: [-1, 2 ** 40] }, Uint8Array.of(1, 2)];
+            const echo = next(socket, "echo-back");
+            socket.emit("echo", ...values);
+            return (await echo).map(describeValue);
+          },
+          [`${application.url}/socket.io/${file}`, server.url, transport],
+        );
+        const values = ["1.5", "null", '"ü"', '{"list":[-1,1099511627776]}', "ArrayBuffer 1,2"];
+        assert.deepEqual(answer, name === "JSON" ? undefined : values);
+      });
+    }
+  }
+
+  it("defines `io` in a page without modules", async () => {
+    browser.tolerate(/404/); // the page's icon
+    const page = await browser.openAt(application.url);
+    const connected = await page.run(async () => {
+      delete window.io;
+      const script = Object.assign(document.createElement("script"), { src: "/socket.io/tidewire.global.js" });
+      const loaded = nextEvent(script, "load");
+      document.head.append(script);
+      await loaded;
+      const socket = io(); // the server of the page
+      await next(socket, "connect");
+      socket.disconnect();
+      return script.src.endsWith("tidewire.global.js") && typeof io.Manager;
+    });
+    assert.equal(connected, "function");
   });
 });

@@ -1,13 +1,13 @@
 // The files of the JavaScript client, which pages load from the server.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { gunzipSync, inflateSync } from "node:zlib";
 import { request } from "../support/http.js";
 import { runApplication, startApplication, startConformanceServer } from "../support/server.js";
-import { ours, serverForTests } from "../support/suite.js";
+import { describeOurs, ours, serverForTests } from "../support/suite.js";
 
 const root = dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json"));
 const dist = join(root, "dist");
@@ -124,5 +124,31 @@ describe("the binary", () => {
     const { status, errors } = await runApplication(["--client-files", root]);
     assert.notEqual(status, 0);
     assert.ok(errors.includes(join(root, "socket.io.js")), errors);
+  });
+});
+
+describeOurs("our own client, which the binary contains", () => {
+  const server = serverForTests(startApplication);
+  const dist = new URL("../../../web/client/dist/", import.meta.url);
+  const types = { js: "application/javascript", map: "application/json", ts: "application/typescript" };
+
+  for (const name of readdirSync(dist)) {
+    it(`${name} is served as it was built, compressed, and once`, async () => {
+      const built = readFileSync(new URL(name, dist));
+      const get = (headers) => request(`${server.url}/socket.io/${name}`, { headers });
+      const plain = await get({});
+      assert.equal(plain.status, 200);
+      assert.ok(plain.bytes.equals(built));
+      assert.equal(plain.headers["content-type"], `${types[name.split(".").at(-1)]}; charset=utf-8`);
+      assert.equal(plain.headers["cache-control"], "public, max-age=0");
+      assert.equal(plain.headers["access-control-allow-origin"], "*");
+      const compressed = await get({ "accept-encoding": "gzip" });
+      assert.ok((compressed.headers["content-encoding"] ? gunzipSync(compressed.bytes) : compressed.bytes).equals(built));
+      assert.equal((await get({ "if-none-match": plain.headers.etag })).status, 304);
+    });
+  }
+
+  it("is not served under a name of the official client", async () => {
+    for (const name of names) assert.equal((await request(`${server.url}/socket.io/${name}`)).status, 404, name);
   });
 });

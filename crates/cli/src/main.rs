@@ -2,6 +2,7 @@
 
 mod application;
 mod args;
+mod browser_client;
 mod log;
 mod output;
 mod serve;

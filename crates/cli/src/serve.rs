@@ -24,6 +24,7 @@ use tower::Layer;
 
 use crate::application;
 use crate::args::{self, ServeArgs};
+use crate::browser_client;
 use crate::output;
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
@@ -56,10 +57,11 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if args.no_http_compression {
         builder = builder.http_compression(None);
     }
-    if let Some(directory) = &args.client_files {
-        let files = ClientFiles::from_dir(directory).context("cannot serve the JavaScript client")?;
-        builder = builder.client_files(files);
-    }
+    let official = match &args.client_files {
+        Some(directory) => ClientFiles::from_dir(directory).context("cannot serve the JavaScript client")?,
+        None => ClientFiles::new(),
+    };
+    builder = builder.client_files(browser_client::added_to(official));
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }

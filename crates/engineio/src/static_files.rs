@@ -22,12 +22,14 @@ use crate::compression::Encoding;
 #[derive(Debug, Clone, Default)]
 pub struct StaticFiles(Arc<[StaticFile]>);
 
-/// A file of [`StaticFiles`].
+/// A file of [`StaticFiles`]. Cheap to clone.
+#[derive(Clone)]
 pub struct StaticFile {
     name: String,
     content: Content,
 }
 
+#[derive(Clone)]
 enum Content {
     Present {
         content_type: HeaderValue,
@@ -99,6 +101,14 @@ impl StaticFile {
 }
 
 impl StaticFiles {
+    /// Returns these files and one more. It replaces the file with the same name, if there is one.
+    #[must_use]
+    pub fn with(&self, file: StaticFile) -> Self {
+        let mut files: Vec<_> = self.0.iter().filter(|other| other.name != file.name).cloned().collect();
+        files.push(file);
+        Self(files.into())
+    }
+
     /// Returns the file for the path of a request. `path` is the path of the engine.
     pub(crate) fn find(&self, path: &str, request: &str) -> Option<&StaticFile> {
         if self.0.is_empty() {

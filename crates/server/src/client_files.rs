@@ -1,4 +1,4 @@
-//! The files of the JavaScript client, which the server offers to browsers. In Node: `serveClient`.
+//! The files of a JavaScript client, which the server offers to browsers. In Node: `serveClient`.
 
 use std::fmt;
 use std::fs;
@@ -30,9 +30,10 @@ const NOT_CONFIGURED: &str = "This server does not serve the files of the JavaSc
 /// The response for a file that the directory does not contain.
 const NOT_IN_DIRECTORY: &str = "The directory of the JavaScript client does not contain this file.\n";
 
-/// The files of the JavaScript client, for [`Builder::client_files`](crate::Builder::client_files). Cheap to clone.
+/// The files of a JavaScript client, for [`Builder::client_files`](crate::Builder::client_files). Cheap to clone.
 ///
-/// The files are in memory, each one plain, with gzip and with deflate: about 1.8 MB for version 4.8.
+/// The files are in memory, each one plain, with gzip and with deflate: about 1.8 MB for version 4.8 of the official
+/// client.
 #[derive(Clone)]
 pub struct ClientFiles(StaticFiles);
 
@@ -46,6 +47,12 @@ pub struct ClientFilesError {
 }
 
 impl ClientFiles {
+    /// Creates a list without files. The requests of the files of the official client get status 404 with a text that says
+    /// so.
+    pub fn new() -> Self {
+        Self(NAMES.into_iter().map(|name| StaticFile::missing(name, NOT_CONFIGURED)).collect())
+    }
+
     /// Reads the files of the JavaScript client from a directory: the folder `dist` of the npm package
     /// `socket.io-client`, for instance `node_modules/socket.io-client/dist`. Changes of the directory have no effect
     /// later.
@@ -88,9 +95,18 @@ impl ClientFiles {
         Ok(Self(files.collect()))
     }
 
-    /// Returns the responses of a server whose program has not set the files.
-    pub(crate) fn not_configured() -> Self {
-        Self(NAMES.into_iter().map(|name| StaticFile::missing(name, NOT_CONFIGURED)).collect())
+    /// Adds a file, which the server then serves as `<path>/<name>`, for instance `/socket.io/my-client.js`. It replaces the
+    /// file with the same name, if there is one.
+    ///
+    /// The file is compressed here. Its `ETag` is a hash of its content. Its type follows from the end of its name: `.js`,
+    /// `.map` for a source map, or `.ts`; any other file is plain text.
+    #[must_use]
+    pub fn with_file(&self, name: impl Into<String>, content: impl Into<Bytes>) -> Self {
+        let (name, content) = (name.into(), content.into());
+        let etag = hash([("", &content)].into_iter());
+        let etag = HeaderValue::try_from(format!("\"{etag}\"")).expect("a hash is ASCII");
+        let content_type = content_type(&name);
+        Self(self.0.with(StaticFile::new(name, content_type, etag, content)))
     }
 
     pub(crate) fn into_static_files(self) -> StaticFiles {
@@ -104,11 +120,19 @@ impl fmt::Debug for ClientFiles {
     }
 }
 
+impl Default for ClientFiles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns the content type for the name of a file. Node has the same type for scripts.
 fn content_type(name: &str) -> HeaderValue {
-    HeaderValue::from_static(if name.ends_with(".map") {
-        "application/json; charset=utf-8"
-    } else {
-        "application/javascript; charset=utf-8"
+    HeaderValue::from_static(match name.rsplit('.').next() {
+        Some("js") => "application/javascript; charset=utf-8",
+        Some("map") => "application/json; charset=utf-8",
+        Some("ts") => "application/typescript; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
     })
 }
 
@@ -137,7 +161,7 @@ fn checked_version(version: &str) -> Option<String> {
     (!version.is_empty() && version.bytes().all(is_allowed)).then(|| version.to_owned())
 }
 
-fn hash<'f>(files: impl Iterator<Item = (&'static str, &'f Bytes)>) -> String {
+fn hash<'f>(files: impl Iterator<Item = (&'f str, &'f Bytes)>) -> String {
     let mut hasher = DefaultHasher::new();
     for file in files {
         file.hash(&mut hasher);

@@ -1,4 +1,5 @@
-//! Runs the official JavaScript clients, in Node (`conformance/node`) and in Chromium (`conformance/browser`).
+//! Runs the official JavaScript clients, in Node (`conformance/node`) and in Chromium (`conformance/browser`), and the tests
+//! of our client for browsers (`web/client`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,11 +75,12 @@ fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
     chosen
 }
 
-/// Runs the tests in Chromium against our programs.
+/// Runs the tests of our client for browsers, and those in Chromium against our programs.
 pub(super) fn in_a_browser() -> Result<Tally> {
+    let client = run(&mut npm(&suite("web/client")?, "test"))?;
     let folder = suite("conformance/browser")?;
     let chromium = apt::provided("chromium")?;
-    against_tidewire(npm(&folder, "test").env("TIDEWIRE_CHROMIUM", chromium))
+    Ok(client + against_tidewire(npm(&folder, "test").env("TIDEWIRE_CHROMIUM", chromium))?)
 }
 
 /// Installs the packages of a suite and returns its folder.

@@ -46,7 +46,7 @@ impl Builder {
         Self {
             options: Options {
                 path: "/socket.io".into(),
-                static_files: ClientFiles::not_configured().into_static_files(),
+                static_files: ClientFiles::new().into_static_files(),
                 ..Options::default()
             },
             limits: Limits::default(),
@@ -203,7 +203,7 @@ impl Builder {
         self
     }
 
-    /// Sets the files of the JavaScript client, so that pages can load them from this server:
+    /// Sets the files of a JavaScript client, so that pages can load them from this server:
     /// `<script src="/socket.io/socket.io.js">`. In Node: `serveClient`. Default none: their requests get status 404 with a
     /// text that says so.
     ///

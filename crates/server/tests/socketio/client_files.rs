@@ -221,3 +221,42 @@ async fn clients_connect_as_before() {
     let (head, _) = request(address, "GET", PATH, handshake).await;
     assert!(head.starts_with("http/1.1 400 "), "{head}");
 }
+
+#[tokio::test]
+async fn a_program_may_add_files_of_its_own() {
+    let files = ClientFiles::new()
+        .with_file("own.js", "old")
+        .with_file("own.js.map", "{}")
+        .with_file("own.d.ts", "export {};")
+        .with_file("own.txt", "text")
+        .with_file("own.js", script());
+    let address = serve(&Server::builder().client_files(files).build()).await;
+    let mut etags = Vec::new();
+    for (name, content_type, content) in [
+        ("own.js", "application/javascript", script().as_str()),
+        ("own.js.map", "application/json", "{}"),
+        ("own.d.ts", "application/typescript", "export {};"),
+        ("own.txt", "text/plain", "text"),
+    ] {
+        let (head, body) = request(address, "GET", &format!("/socket.io/{name}?v=1"), "").await;
+        assert!(head.starts_with("http/1.1 200"), "{name}: {head}");
+        assert_has(
+            &head,
+            &[&format!("content-type: {content_type}; charset=utf-8"), "cache-control: public, max-age=0"],
+        );
+        assert_eq!(String::from_utf8_lossy(&body), content, "{name}");
+        let etag =
+            head.split("etag: ").nth(1).and_then(|rest| rest.lines().next()).expect("a tag").to_owned();
+        let condition = format!("If-None-Match: {etag}\r\n");
+        let (head, _) = request(address, "GET", &format!("/socket.io/{name}"), &condition).await;
+        assert!(head.starts_with("http/1.1 304"), "{name}: {head}");
+        etags.push(etag);
+    }
+    etags.sort();
+    etags.dedup();
+    assert_eq!(etags.len(), 4, "each tag depends on the content");
+
+    let (head, body) = request(address, "GET", PATH, "").await;
+    assert!(head.starts_with("http/1.1 404"), "{head}");
+    assert!(String::from_utf8_lossy(&body).contains("Builder::client_files"));
+}
