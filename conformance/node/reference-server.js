@@ -5,7 +5,7 @@
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
 // --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
 // `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files),
-// --parser messagepack
+// --parser messagepack, --connection-state-recovery MS (the longest disconnection), --skip-middlewares no
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. `/events`
 // has middleware and observers of events. `/api` has what the others do not use. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
 // that begin with `/open-`.
@@ -31,6 +31,8 @@ const { listen, values } = readArguments({
   "allow-request": { type: "string" },
   "client-files": { type: "string" },
   parser: { type: "string" },
+  "connection-state-recovery": milliseconds,
+  "skip-middlewares": { type: "string" },
 });
 
 const cookies = {
@@ -81,6 +83,12 @@ const io = new Server(httpServer, {
   initialPacket: values["initial-packet"],
   addTrailingSlash: values["add-trailing-slash"] !== "no",
   allowRequest: values["allow-request"] && allowRequest,
+  ...("connection-state-recovery" in values && {
+    connectionStateRecovery: {
+      maxDisconnectionDuration: Number(values["connection-state-recovery"]),
+      skipMiddlewares: values["skip-middlewares"] !== "no",
+    },
+  }),
   ...(values.parser === "messagepack" && { parser: messagePackParser }),
   perMessageDeflate: "per-message-deflate" in values && { threshold: Number(values["per-message-deflate"]) },
 });
@@ -151,6 +159,7 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     });
 
     // Rooms and the receivers of broadcasts.
+    socket.on("recovered", (acknowledge) => acknowledge(socket.recovered));
     socket.on("rooms", (acknowledge) => acknowledge([...socket.rooms]));
     socket.on("join", (room, acknowledge) => {
       socket.join(room);
@@ -242,6 +251,7 @@ io.of("/api").on("connection", (socket) => {
     socket.onAny((name) => socket.emit("seen", name));
     acknowledge();
   });
+  socket.on("recovered", (acknowledge) => acknowledge(socket.recovered));
   socket.on("unwatch", (acknowledge) => {
     socket.offAny();
     acknowledge();

@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidewire_server::{
-    Ack, Auth, ClientFiles, ConnectError, ConnectionError, Cookie, CookiePriority, Cors, Data,
-    DeflateOptions, DisconnectReason, FetchedSocket, HandlerError, InvalidCookie, MessagePackParser,
-    Namespace, NamespaceRequest, ParentNamespace, RawArguments, ReceivedEvent, Reply, SameSite, Server,
-    Socket, State, TrustedProxies,
+    Ack, Auth, ClientFiles, ConnectError, ConnectionError, ConnectionStateRecovery, Cookie, CookiePriority,
+    Cors, Data, DeflateOptions, DisconnectReason, FetchedSocket, HandlerError, InvalidCookie,
+    MessagePackParser, Namespace, NamespaceRequest, ParentNamespace, RawArguments, ReceivedEvent, Reply,
+    SameSite, Server, Socket, State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -146,6 +146,13 @@ async fn main() -> std::io::Result<()> {
     }
     if let Some(directory) = arguments.get("client-files") {
         builder = builder.client_files(ClientFiles::from_dir(directory).expect("the files"));
+    }
+    if let Some(duration) = arguments.get("connection-state-recovery") {
+        builder = builder.connection_state_recovery(ConnectionStateRecovery {
+            max_disconnection_duration: Duration::from_millis(duration.parse().expect("a number")),
+            skip_middlewares: arguments.get("skip-middlewares") != Some(&"no"),
+            ..ConnectionStateRecovery::default()
+        });
     }
     let connection_errors = ConnectionErrors::default();
     let refused = Arc::clone(&connection_errors);
@@ -338,6 +345,7 @@ fn register_api(namespace: &Namespace) {
     namespace.on("watch", async |socket: Socket| {
         socket.on_any(|socket, event| socket.emit("seen", event.name()));
     });
+    namespace.on("recovered", async |socket: Socket| Reply(socket.recovered()));
     namespace.on("unwatch", async |socket: Socket| socket.off_any());
 }
 
@@ -368,6 +376,8 @@ fn register(namespace: &Namespace) {
         }
         socket.emit("numbered-back", number);
     });
+
+    namespace.on("recovered", async |socket: Socket| Reply(socket.recovered()));
 
     // Rooms and the receivers of broadcasts.
     namespace.on("rooms", async |socket: Socket| {

@@ -54,6 +54,7 @@ mod limits;
 mod namespace;
 mod observer;
 mod outgoing;
+mod recovery;
 mod rooms;
 mod server;
 mod socket;
@@ -102,6 +103,7 @@ pub use net::{
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use observer::{DropReason, Observation, ObservedConnection, ObservedHandler, ObservedRequest, Observer};
+pub use recovery::ConnectionStateRecovery;
 #[doc(hidden)]
 pub use rooms::RoomName;
 pub use rooms::Rooms;

@@ -247,6 +247,14 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == CONNECTED
     }
 
+    /// Returns whether the client has recovered its session after it had lost its connection: the socket has the id, the
+    /// rooms and the [data](Self::data) of the former socket, and the client gets each event that it has missed. Always
+    /// `false` without [`connection_state_recovery`](crate::Builder::connection_state_recovery).
+    #[must_use]
+    pub fn recovered(&self) -> bool {
+        false
+    }
+
     /// Waits until the socket is disconnected and returns the reason. Cancel safe.
     pub async fn disconnected(&self) -> DisconnectReason {
         loop {

@@ -20,6 +20,7 @@ use crate::connection::{KeepExtension, keep_extension};
 use crate::limits::Limits;
 use crate::namespace::Namespace;
 use crate::observer::{Observation, ObservedRequest, Observer, Observers};
+use crate::recovery::ConnectionStateRecovery;
 use crate::socket::{DeliveryCounters, Socket};
 
 /// Configures a server. Options that the Node package also has use its names and defaults. The exception is
@@ -38,6 +39,7 @@ pub struct Builder {
     parser: Option<Arc<dyn Parser>>,
     adapter: Box<dyn AdapterFactory>,
     cleanup_empty_child_namespaces: bool,
+    recovery: Option<ConnectionStateRecovery>,
     keep_extensions: Vec<KeepExtension>,
 }
 
@@ -58,6 +60,7 @@ impl Builder {
             parser: None,
             adapter: Box::new(in_memory),
             cleanup_empty_child_namespaces: true,
+            recovery: None,
             keep_extensions: Vec::new(),
         }
     }
@@ -233,6 +236,25 @@ impl Builder {
         self
     }
 
+    /// Enables connection state recovery: a client that loses its connection and reconnects in time keeps the id of its
+    /// socket, its rooms and its [data](Socket::data), and gets the events that it has missed. Or it connects as a new
+    /// client, if any of these events is no longer known. [`Socket::recovered`] tells which. Default: disabled.
+    ///
+    /// ```
+    /// use tidewire_server::{ConnectionStateRecovery, Server, Socket};
+    ///
+    /// let io = Server::builder().connection_state_recovery(ConnectionStateRecovery::default()).build();
+    /// io.on_connection(async |socket: Socket| {
+    ///     if !socket.recovered() {
+    ///         socket.join("news");
+    ///     }
+    /// });
+    /// ```
+    pub fn connection_state_recovery(mut self, recovery: ConnectionStateRecovery) -> Self {
+        self.recovery = Some(recovery);
+        self
+    }
+
     /// Creates the server. It does not listen yet.
     #[must_use]
     pub fn build(self) -> Server {
@@ -247,6 +269,7 @@ impl Builder {
             parser,
             adapter,
             cleanup_empty_child_namespaces,
+            recovery: _,
             keep_extensions,
         } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
@@ -316,6 +339,7 @@ impl fmt::Debug for Builder {
             .field("options", &self.options)
             .field("limits", &self.limits)
             .field("connect_timeout", &self.connect_timeout)
+            .field("recovery", &self.recovery)
             .finish_non_exhaustive()
     }
 }
