@@ -418,6 +418,47 @@ impl SharedMessage {
         })
     }
 
+    /// Returns an upper limit of the length of the message in any framing, in bytes.
+    #[must_use]
+    pub fn max_framed_len(&self) -> usize {
+        let Shared { text, attachments, .. } = &*self.0;
+        let encoded = attachments.iter().map(|data| LONGEST_BASE64_PREFIX + base64_len(data.len()));
+        text.len() + encoded.sum::<usize>() + (1 + attachments.len()) * MAX_FRAMING_HEADER_LEN
+    }
+
+    /// Returns the size of the message in memory, in bytes, with all forms of it that have been made so far.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let Shared { text, attachments, websocket, length_delimited, rare, guarded, .. } = &*self.0;
+        let len = |form: &OnceLock<Bytes>| form.get().map_or(0, Bytes::len);
+        let rare =
+            rare.get().map_or(0, |rare| {
+                let RareFramings {
+                    websocket_base64,
+                    websocket_revision3,
+                    websocket_revision3_base64,
+                    converted,
+                } = &**rare;
+                let converted = converted.get().and_then(|converted| converted.result.as_ref().ok());
+                size_of::<RareFramings>()
+                    + len(websocket_base64)
+                    + len(websocket_revision3)
+                    + len(websocket_revision3_base64)
+                    + converted.map_or(0, SharedBatch::memory)
+            });
+        // The guarded forms are references to the same memory.
+        let guarded = guarded.get().map_or(0, |_| size_of::<GuardedFramings>());
+        // Two reference counts, and those of the text.
+        size_of::<Shared>()
+            + 2 * size_of::<usize>()
+            + text.len()
+            + attachments.iter().map(|data| data.len() + 2 * size_of::<Bytes>()).sum::<usize>()
+            + len(websocket)
+            + len(length_delimited)
+            + rare
+            + guarded
+    }
+
     /// Returns whether a transport that compresses may compress the message.
     #[must_use]
     pub fn allows_compression(&self) -> bool {

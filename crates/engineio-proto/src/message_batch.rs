@@ -159,6 +159,14 @@ struct Shared {
 }
 
 impl SharedBatch {
+    /// Returns the size of the messages in memory, in bytes, with all framings that have been made so far.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let Shared { packets, other_framings, .. } = &*self.0;
+        let framings = other_framings.iter().filter_map(OnceLock::get).map(Bytes::len);
+        size_of::<Shared>() + 2 * size_of::<usize>() + packets.len() + framings.sum::<usize>()
+    }
+
     /// Returns the messages in this framing. Each framing is made at most once.
     #[must_use]
     pub fn framed(&self, framing: Framing) -> &Bytes {

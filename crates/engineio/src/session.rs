@@ -245,6 +245,12 @@ impl Session {
         self.0.outbox.poll_capacity(length, cx)
     }
 
+    /// Returns whether a message of `length` bytes fits into the queue now, as for [`try_send`](Self::try_send).
+    #[must_use]
+    pub fn has_capacity(&self, length: usize) -> bool {
+        self.0.outbox.has_capacity(length)
+    }
+
     /// Records that the client is authenticated: the session no longer counts for
     /// [`AddressLimits::max_unauthenticated`](crate::AddressLimits::max_unauthenticated). It does so from its start if
     /// [`Application::authenticates`](crate::Application::authenticates) returns true.

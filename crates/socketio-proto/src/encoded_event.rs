@@ -74,16 +74,45 @@ impl EncodedEvent {
     /// receivers.
     #[must_use]
     pub fn with_offset(&self, offset: &str) -> Self {
-        let json = self.json();
-        let mut stamped = Vec::with_capacity(json.len() + offset.len() + 3);
-        stamped.extend_from_slice(json.strip_suffix(']').unwrap_or(json).as_bytes());
-        // The list is never empty, because an event has a name.
-        stamped.push(b',');
-        write_json_string(&mut stamped, offset);
-        stamped.push(b']');
-        let stamped = std::str::from_utf8(&stamped).expect("JSON extended by JSON is UTF-8");
-        Self(self.0.with_body(stamped))
+        self.with_last(offset.len() + 3, |text| write_json_string(text, offset))
     }
+
+    /// Returns the same event with `null` as an additional last argument. A client takes text at the end of an event for an
+    /// offset, and null not.
+    #[must_use]
+    pub fn with_null(&self) -> Self {
+        self.with_last(5, |text| text.extend_from_slice(b"null"))
+    }
+
+    /// Returns whether the event has arguments and the last one is text.
+    #[must_use]
+    pub fn ends_with_text(&self) -> bool {
+        // What ends with a quote is text: the last argument, or the name if there are no arguments.
+        self.json().ends_with("\"]") && !is_name_only(self.json())
+    }
+
+    fn with_last(&self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let json = self.json();
+        let mut extended = Vec::with_capacity(json.len() + len);
+        extended.extend_from_slice(json.strip_suffix(']').unwrap_or(json).as_bytes());
+        // The list is never empty, because an event has a name.
+        extended.push(b',');
+        write(&mut extended);
+        extended.push(b']');
+        let extended = std::str::from_utf8(&extended).expect("JSON extended by JSON is UTF-8");
+        Self(self.0.with_body(extended))
+    }
+}
+
+/// Returns whether a list of JSON that begins with a string has no other element.
+fn is_name_only(json: &str) -> bool {
+    let mut is_escaped = false;
+    let end = json.bytes().skip(2).position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.is_some_and(|end| end + 4 == json.len())
 }
 
 impl From<EncodedMessage<'_>> for EncodedEvent {
@@ -136,5 +165,22 @@ mod tests {
         let bare = EncodedEvent::encode(&mut encoder, "/", None, "x", &()).unwrap();
         assert_eq!(bare.with_offset("1").json(), r#"["x","1"]"#);
         assert_eq!(bare.json(), r#"["x"]"#);
+    }
+
+    #[test]
+    fn an_event_ends_with_text_if_its_last_argument_is_text() {
+        let mut encoder = MessageEncoder::new();
+        for name in ["x", "\"", "\\", "\\\"", "a\",\"b", ""] {
+            let mut ends_with_text = |arguments: &dyn Fn(&mut MessageEncoder) -> EncodedEvent| {
+                arguments(&mut encoder).ends_with_text()
+            };
+            assert!(!ends_with_text(&|e| EncodedEvent::encode(e, "/", None, name, &()).unwrap()), "{name}");
+            assert!(ends_with_text(&|e| EncodedEvent::encode(e, "/", None, name, &"").unwrap()), "{name}");
+            assert!(ends_with_text(&|e| EncodedEvent::encode(e, "/", None, name, &(1, "\\")).unwrap()));
+            assert!(!ends_with_text(&|e| EncodedEvent::encode(e, "/", None, name, &("a", 1)).unwrap()));
+            assert!(!ends_with_text(&|e| EncodedEvent::encode(e, "/", None, name, &["a"]).unwrap()));
+        }
+        let text = EncodedEvent::encode(&mut encoder, "/", None, "x", &"a").unwrap();
+        assert_eq!(text.with_null().json(), r#"["x","a",null]"#);
     }
 }

@@ -76,7 +76,7 @@ use crate::packet::{Event, Packet};
 #[cfg(doc)]
 use crate::parser;
 use crate::parser::Parser;
-pub use connect_request::ConnectRequest;
+pub use connect_request::{ConnectRequest, RecoveryRequest};
 pub use disconnect_reason::DisconnectReason;
 pub use limits::Limits;
 pub use protocol::Protocol;

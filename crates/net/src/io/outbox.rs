@@ -463,6 +463,14 @@ impl<F: Copy> Outbox<F> {
         Poll::Pending
     }
 
+    /// Returns whether [`try_push`](Self::try_push) would accept a message of `length` bytes now.
+    #[must_use]
+    pub fn has_capacity(&self, length: usize) -> bool {
+        let state = self.state();
+        let queued = state.buffered();
+        state.phase == Phase::Open && (queued == 0 || state.allows(queued + length, self.strict_limit()))
+    }
+
     /// For the driver: returns whether a task waits for capacity, or has waited since there was none. The first task that
     /// waits [notifies](Self::notify) the driver.
     #[must_use]

@@ -56,18 +56,6 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
         self.connection.slots.len()
     }
 
-    /// Returns the private id of the session that the client wants to recover, if it sent one.
-    #[must_use]
-    pub fn pid(&self) -> Option<String> {
-        self.recovery().pid.text()
-    }
-
-    /// Returns the offset of the last event that the client received, if it sent one.
-    #[must_use]
-    pub fn offset(&self) -> Option<String> {
-        self.recovery().offset.text()
-    }
-
     /// Inserts the socket for this request, in the state [`SocketState::Connecting`]. It connects as soon as the driver
     /// calls [`SocketEntry::accept`]. The namespace of the socket must be the requested one.
     pub fn insert(self, socket: S) -> SocketEntry<'c, S> {
@@ -76,9 +64,24 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
         let index = self.connection.slots.len() - 1;
         SocketEntry::new(self.connection, index)
     }
+}
 
-    fn recovery(&self) -> RecoveryFields {
-        self.auth.as_ref().and_then(|auth| auth.deserialize().ok()).unwrap_or_default()
+/// What a client sends to recover its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryRequest {
+    /// The private id of the session.
+    pub pid: String,
+    /// The offset of the last event that the client has received. `None` if it has received none.
+    pub offset: Option<String>,
+}
+
+impl RecoveryRequest {
+    /// Reads the request from the [auth payload](ConnectRequest::auth) of a client. Returns `None` if the client does not
+    /// want to recover a session.
+    #[must_use]
+    pub fn from_auth(auth: &RawJson<'_>) -> Option<Self> {
+        let RecoveryFields { pid, offset } = auth.deserialize().ok()?;
+        Some(Self { pid: pid.text()?, offset: offset.text() })
     }
 }
 

@@ -46,6 +46,21 @@ impl DisconnectReason {
         }
     }
 
+    /// Returns whether the session of the socket may be recovered, as in Node: neither the client nor the program has
+    /// disconnected it deliberately, and the client has not violated the rules of Engine.IO.
+    #[must_use]
+    pub const fn is_recoverable(self) -> bool {
+        match self {
+            Self::ServerNamespaceDisconnect | Self::ClientNamespaceDisconnect | Self::ParseError => false,
+            Self::TransportClose
+            | Self::TransportError
+            | Self::PingTimeout
+            | Self::ForcedClose
+            | Self::ForcedServerClose
+            | Self::ServerShuttingDown => true,
+        }
+    }
+
     /// Returns a small number for the reason, so that a driver can store it in an atomic byte.
     #[must_use]
     pub const fn code(self) -> u8 {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use arbitrary::{Result, Unstructured};
 use socketio_proto::server::{
-    ConnectRequest, Connection, Limits, Protocol, Received, Socket, SocketState, Violation,
+    ConnectRequest, Connection, Limits, Protocol, Received, RecoveryRequest, Socket, SocketState, Violation,
 };
 use ws_proto::Time;
 
@@ -109,7 +109,7 @@ fn receive(
 
 /// Ignores a request, or inserts its socket and perhaps accepts it.
 fn handle_request(request: ConnectRequest<'_, '_, Member>, choices: &mut Unstructured<'_>) -> Result<()> {
-    let (_pid, _offset) = (request.pid(), request.offset());
+    let _ = RecoveryRequest::from_auth(request.auth());
     let namespace = NAMESPACES.iter().find(|name| **name == request.namespace());
     if let Some(namespace) = namespace.filter(|_| choices.ratio(7_u8, 8).unwrap_or(false)) {
         let mut entry = request.insert(Member { namespace, is_disconnected: Rc::default() });
