@@ -11,7 +11,7 @@ use crate::limits::JoinError;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
 use crate::ready::Ready;
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, RecoveryOptions};
 use crate::request::Request;
 
 /// Creates the adapter of each namespace.
@@ -181,7 +181,16 @@ pub trait Adapter: Send + Sync {
         Some(1)
     }
 
-    /// Returns the part of the adapter that keeps the sessions of disconnected clients, if it has one. Default: `None`.
+    /// Makes the adapter keep the sessions of disconnected clients and a log of events, see [`Recovery`]. The server calls
+    /// this at most once, before [`start`](Self::start). Returns `false` if the adapter does not support recovery. Default:
+    /// `false`.
+    fn enable_recovery(&self, options: RecoveryOptions, host: Weak<dyn Host>) -> bool {
+        let _ = (options, host);
+        false
+    }
+
+    /// Returns the part of the adapter that keeps the sessions of disconnected clients, if recovery is enabled. Default:
+    /// `None`.
     fn recovery(&self) -> Option<&dyn Recovery> {
         None
     }

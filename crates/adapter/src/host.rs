@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use socketio_proto::{Arguments, EncodedEvent};
+use ws_proto::Time;
 
 /// A namespace of a server, as its adapter sees it. The adapter calls it while it holds no lock.
 pub trait Host: Send + Sync {
@@ -27,6 +28,14 @@ pub trait Host: Send + Sync {
 
     /// Is called when the link between this server and the others changes.
     fn on_link(&self, change: LinkChange);
+
+    /// Returns the time. An adapter with [`Recovery`](crate::Recovery) calls it for each event that it logs.
+    fn now(&self) -> Time;
+
+    /// Arranges that [`Recovery::handle_timeout`](crate::Recovery::handle_timeout) is called at the times that
+    /// [`Recovery::poll_timeout`](crate::Recovery::poll_timeout) returns, or somewhat later, as long as it returns one.
+    /// Returns `false` if this is not possible now. The adapter then calls it again later.
+    fn start_recovery_timer(self: Arc<Self>) -> bool;
 }
 
 /// A change of the link between a server and the others.

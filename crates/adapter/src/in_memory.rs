@@ -1,21 +1,26 @@
 //! The adapter of a single process.
 
+mod recovery;
+
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::task::Waker;
 
 use smallvec::SmallVec;
 use socketio_proto::{EncodedEvent, SocketId};
 
 use crate::adapter::Adapter;
+use crate::host::Host;
 use crate::index::RoomIndex;
 use crate::limits::JoinError;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
+use crate::recovery::{Recovery, RecoveryOptions};
 use crate::remote_socket::RemoteSocketState;
 use crate::request::{AckWaiter, Request};
 use crate::room::Room;
-use crate::room_change::RoomObserver;
+use crate::room_change::{RoomChange, RoomObserver};
+use recovery::LogOrder;
 
 /// An [`Adapter`] whose sockets are all in this process. An adapter of a cluster uses it for the sockets of its own
 /// process.
@@ -57,13 +62,22 @@ use crate::room_change::RoomObserver;
 pub struct InMemoryAdapter {
     index: RwLock<RoomIndex>,
     room_observer: OnceLock<RoomObserver>,
+    /// Set if sessions and events are kept for recovery. Its lock is taken before that of the index.
+    log_order: OnceLock<Box<LogOrder>>,
 }
+
+/// The connections that a broadcast wakes.
+type Wakers = SmallVec<[Waker; 16]>;
 
 impl InMemoryAdapter {
     /// Creates an adapter for a new namespace.
     #[must_use]
     pub fn new() -> Self {
-        Self { index: RwLock::new(RoomIndex::new()), room_observer: OnceLock::new() }
+        Self {
+            index: RwLock::new(RoomIndex::new()),
+            room_observer: OnceLock::new(),
+            log_order: OnceLock::new(),
+        }
     }
 
     /// Adds a socket. The socket is in the room of its own id and in no other room. If there is already a socket with
@@ -101,21 +115,43 @@ impl InMemoryAdapter {
         });
     }
 
-    /// Removes a socket and takes it out of all its rooms.
+    /// Removes a socket and takes it out of all its rooms. Its session ends.
     pub fn del_all(&self, id: &SocketId) {
-        let former = self.update(|index| index.remove(id));
+        let former = match self.log_order.get() {
+            None => self.update(|index| index.remove(id)),
+            Some(order) => self.remove_in_order(order, id),
+        };
         drop(former);
     }
 
     /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns their number.
     pub fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
-        let mut wakers = SmallVec::<[Waker; 16]>::new();
+        match self.log_order.get() {
+            None => self.deliver(event, options),
+            Some(order) => self.broadcast_in_order(order, event, options, None),
+        }
+    }
+
+    fn deliver(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
+        let mut wakers = Wakers::new();
+        let receivers = self.push_to_selected(event, options, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+        receivers
+    }
+
+    /// Passes an event to the selected sockets. The caller wakes them after it has released its locks.
+    #[inline]
+    fn push_to_selected(
+        &self,
+        event: &EncodedEvent,
+        options: &BroadcastOptions,
+        wakers: &mut Wakers,
+    ) -> usize {
         let mut receivers = 0;
         self.read().for_each_selected(options, |_, member| {
             receivers += 1;
             wakers.extend(member.deliver(event, &options.policy));
         });
-        wakers.into_iter().for_each(Waker::wake);
         receivers
     }
 
@@ -245,15 +281,29 @@ impl InMemoryAdapter {
 
     /// Changes the index, and reports the changes of rooms after the lock is released.
     fn update<R>(&self, change: impl FnOnce(&mut RoomIndex) -> R) -> R {
-        let (result, changes) = {
-            let mut index = self.write();
-            let result = change(&mut index);
-            (result, index.take_changes())
+        let (result, changes) = match self.log_order.get() {
+            None => self.change(change),
+            Some(order) => {
+                let mut lane = order.lane();
+                let (result, changes) = self.change(change);
+                lane.handle_changes(&changes);
+                (result, changes)
+            }
         };
+        self.report_changes(&changes);
+        result
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut RoomIndex) -> R) -> (R, Vec<RoomChange>) {
+        let mut index = self.write();
+        let result = change(&mut index);
+        (result, index.take_changes())
+    }
+
+    fn report_changes(&self, changes: &[RoomChange]) {
         if let Some(observer) = self.room_observer.get() {
             changes.iter().for_each(observer);
         }
-        result
     }
 }
 
@@ -266,6 +316,17 @@ impl Default for InMemoryAdapter {
 impl Adapter for InMemoryAdapter {
     fn local(&self) -> &InMemoryAdapter {
         self
+    }
+
+    fn enable_recovery(&self, options: RecoveryOptions, host: Weak<dyn Host>) -> bool {
+        if self.log_order.set(Box::new(LogOrder::new(options, host))).is_ok() {
+            self.write().record_changes();
+        }
+        true
+    }
+
+    fn recovery(&self) -> Option<&dyn Recovery> {
+        self.log_order.get().map(|_| self as &dyn Recovery)
     }
 }
 

@@ -197,7 +197,10 @@ impl RoomIndex {
             self.sockets.iter().for_each(|(slot, member)| visit_unless_excepted(slot, member));
             return;
         }
-        let target = self.resolve(&options.rooms);
+        let mut target = self.resolve(&options.rooms);
+        if options.private {
+            target.rooms.clear();
+        }
         for (index, &room) in target.rooms.iter().enumerate() {
             let Some(entry) = self.rooms.get(room) else { continue };
             for &slot in &entry.members {

@@ -1,10 +1,11 @@
 //! A socket of this process, as an adapter sees it.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use socketio_proto::{EncodedEvent, SocketId};
+use socketio_proto::{Arguments, EncodedEvent, SocketId};
 
 use crate::limits::{JoinError, Limits};
 use crate::options::DeliveryPolicy;
@@ -31,6 +32,30 @@ pub trait LocalSocket: Any + Send + Sync {
     /// passes the acknowledgement to `waiter`, or the reason why there is none. The adapter holds no lock during this
     /// call.
     fn deliver_with_ack(&self, event: &EncodedEvent, ack_id: u64, timeout: Duration, waiter: AckWaiter);
+
+    /// Connects the socket of a session: queues the response to the CONNECT of its client after the events that the client
+    /// has missed. They are in the order of the log, with their offsets. `generation` belongs to
+    /// [`Recovery::suspend`](crate::Recovery::suspend).
+    ///
+    /// The waker and what this method must not do are as for [`deliver`](Self::deliver). Default: delivers the events.
+    fn accept(&self, missed: &[EncodedEvent], generation: u64) -> Option<Waker> {
+        let _ = generation;
+        missed.iter().fold(None, |waker, event| waker.or(self.deliver(event, &DeliveryPolicy::Queue)))
+    }
+
+    /// Ends the connection of the socket, because its client has come back on another one. Returns whether the session may
+    /// be recovered: it may not if the client or the program has disconnected the socket meanwhile. The adapter holds no
+    /// lock during this call. Default: disconnects the socket, and returns `true`.
+    fn evict(&self) -> bool {
+        self.disconnect(true);
+        true
+    }
+
+    /// Returns the data of the socket, to keep it with its session. The adapter holds its locks during this call. Default:
+    /// `None`.
+    fn session_data(&self) -> Option<Arc<Arguments<'static>>> {
+        None
+    }
 
     /// Disconnects the socket. With `close_connection`, also closes its connection, which disconnects every other
     /// socket of the connection. The adapter holds no lock during this call.

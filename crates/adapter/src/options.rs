@@ -18,6 +18,9 @@ pub struct BroadcastOptions {
     pub policy: DeliveryPolicy,
     /// If `true`, selects only sockets of this process.
     pub local: bool,
+    /// If `true`, each of `rooms` is the id of a socket and selects that socket, not others that have joined the room of
+    /// this name.
+    pub private: bool,
 }
 
 /// What happens to an event for a receiver whose connection is behind: it has not yet sent what it was given before.

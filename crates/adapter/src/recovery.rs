@@ -1,42 +1,137 @@
 //! Connection state recovery: what an adapter keeps of a client that has lost its connection.
+//!
+//! The rules are those of [`Recovery`]. [`Lane`] is the state machine behind the adapters of this crate: the log of a
+//! namespace, its sessions, and the order in which things happen to them. It gets the time and the random bytes as
+//! arguments.
+
+mod lane;
+mod log;
+mod memberships;
+mod offset;
+mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use socketio_proto::{Arguments, SocketId};
+use ws_proto::Time;
 
 use crate::local_socket::LocalSocket;
 use crate::room::Room;
+pub(crate) use lane::{Claim, Lane, is_logged};
 
 /// The part of an [`Adapter`](crate::Adapter) that keeps sessions and a log of events. A client that reconnects in time
 /// then gets its rooms, its data and the events that it has missed.
 ///
-/// A client recovers in two steps. The server *claims* its session, which changes nothing. Then the middlewares decide
+/// # The log
+///
+/// The adapter gives each event that it logs an offset, and appends it to the event as its last argument. The client
+/// sends the offset of the last event that it has received. Logged are the events of
+/// [`Adapter::broadcast`](crate::Adapter::broadcast) whose policy is [`DeliveryPolicy::Queue`](crate::DeliveryPolicy) and
+/// that are not [`local`](crate::BroadcastOptions::local). A client takes any text at the end of an event for an offset.
+/// So if the last argument of another event is text, the adapter appends the current offset to it, or null if the event may
+/// overtake others ([`KeepLatest`](crate::DeliveryPolicy::KeepLatest)).
+///
+/// All of this has one order, that of the log: an event gets its offset, is delivered to all its receivers, and only then
+/// the next one gets its own. Sockets join and leave rooms, connect and disconnect at one place in that order. A session has
+/// missed exactly those logged events after the offset of its client that its socket would have received.
+///
+/// # The steps
+///
+/// A client recovers in two steps. The server *claims* its session, which consumes nothing. Then the middlewares decide
 /// about the client. Then the server *resumes* the session, or drops it. So a client that a middleware refuses has
 /// received no event.
+///
+/// If anything that the client has missed is not known any more, the session is refused with a [`ClaimError`], and the
+/// client connects as a new one. It never gets a part.
+///
+/// An adapter may call the functions that it gets at once, or later and on another thread. It holds no lock then.
 pub trait Recovery: Send + Sync {
-    /// Removes a socket like [`Adapter::del_all`](crate::Adapter::del_all), and keeps its session under the private id
-    /// `pid`. The session contains the rooms of the socket and its place in the log. Both are taken in one step, so that
-    /// no event is delivered and also replayed.
-    fn suspend(&self, id: &SocketId, pid: &str, data: Arguments<'static>);
+    /// Adds a socket like [`Adapter::insert`](crate::Adapter::insert), with a new session. `pid` is its private id, a
+    /// secret of the client. The adapter calls [`LocalSocket::accept`] at the place of the socket in the order of the log.
+    fn begin(&self, pid: &str, socket: Arc<dyn LocalSocket>);
 
-    /// Finds the session of a client. `offset` is the offset of the last event that the client has received. `then` is
-    /// called with the result, perhaps later and on another thread.
-    fn claim(
-        &self,
-        pid: &str,
-        offset: Option<&str>,
-        then: Box<dyn FnOnce(Result<Session, ClaimError>) + Send>,
-    );
+    /// Removes a socket like [`Adapter::del_all`](crate::Adapter::del_all), and keeps its session: its rooms, its
+    /// [data](LocalSocket::session_data) and its place in the log. `generation` is the number that
+    /// [`LocalSocket::accept`] got. If the session has another one by now, this does nothing, because another socket of
+    /// the client has taken it over.
+    fn suspend(&self, socket: &dyn LocalSocket, generation: u64, now: Time);
 
-    /// Adds a socket with a claimed session: puts it into its rooms and delivers the events that it has missed, in the
-    /// order of the log and before any later event. `then` is called after that. An error means that the client has not
-    /// received everything: the socket was not added.
-    fn resume(
-        &self,
-        session: Session,
-        socket: Arc<dyn LocalSocket>,
-        then: Box<dyn FnOnce(Result<(), ClaimError>) + Send>,
-    );
+    /// Finds the session of a client. `offset` is the offset of the last event that the client has received, if it has
+    /// received one. If another socket still uses the session, its connection has ended without notice:
+    /// [`LocalSocket::evict`] ends it.
+    fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed);
+
+    /// Adds a socket with a claimed session: puts it into its rooms, and passes the events that it has missed to
+    /// [`LocalSocket::accept`], in the order of the log and before any later event. An error means that the socket was not
+    /// added and has received nothing.
+    fn resume(&self, session: Session, socket: Arc<dyn LocalSocket>, now: Time, then: Resumed);
+
+    /// Returns whether there is a session with this id, of a connected socket or a kept one. An event that is logged for
+    /// the room of this id can then still reach the client.
+    fn has_session(&self, id: &SocketId) -> bool;
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) should be called next. `None` if nothing is kept.
+    fn poll_timeout(&self) -> Option<Time>;
+
+    /// Drops what was kept long enough. Returns when it must be called next. If it returns `None`, the adapter will call
+    /// [`Host::start_recovery_timer`](crate::Host::start_recovery_timer) again.
+    fn handle_timeout(&self, now: Time) -> Option<Time>;
+
+    /// Returns what is kept now.
+    fn kept(&self) -> KeptForRecovery;
+}
+
+/// Is called with the result of [`Recovery::claim`].
+pub type Claimed = Box<dyn FnOnce(Result<Session, ClaimError>) + Send>;
+
+/// Is called with the result of [`Recovery::resume`]: the number of missed events that the client gets.
+pub type Resumed = Box<dyn FnOnce(Result<usize, ClaimError>) + Send>;
+
+/// The settings of [`Recovery`], for one namespace.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RecoveryOptions {
+    /// Random bytes, which make the offsets of this process differ from those of others.
+    pub random: [u8; 8],
+    /// How long a session is kept after its socket was disconnected. Default 2 min.
+    pub max_disconnection_duration: Duration,
+    /// How long an event stays in the log. It must be longer than the time above: an event may be lost for some time
+    /// before the disconnect is noticed. Default 3 min.
+    pub max_log_age: Duration,
+    /// The maximum size of the log in bytes. At the limit, the oldest events are dropped. Default 16 MiB.
+    pub max_log_bytes: usize,
+    /// The maximum number of sessions that are kept. At the limit, the oldest one is dropped. Default 100,000.
+    pub max_sessions: usize,
+    /// The maximum size of the sessions that are kept, in bytes. At the limit, the oldest one is dropped. Default 64 MiB.
+    pub max_session_bytes: usize,
+    /// The maximum number of rooms that a socket has left and that its session still knows. At the limit, the oldest one
+    /// is forgotten, and offsets from before that are refused. Default 64.
+    pub max_left_rooms: usize,
+    /// The maximum number of events that one client gets again. Default 10,000.
+    pub max_missed_events: usize,
+    /// The maximum size of these events in bytes. Default 8 MiB.
+    pub max_missed_bytes: usize,
+}
+
+impl RecoveryOptions {
+    /// Creates options with default values. `random` must be random bytes.
+    #[must_use]
+    pub fn new(random: [u8; 8]) -> Self {
+        Self {
+            random,
+            max_disconnection_duration: Duration::from_secs(120),
+            max_log_age: Duration::from_secs(180),
+            max_log_bytes: 16 * 1024 * 1024,
+            max_sessions: 100_000,
+            max_session_bytes: 64 * 1024 * 1024,
+            max_left_rooms: 64,
+            max_missed_events: 10_000,
+            max_missed_bytes: 8 * 1024 * 1024,
+        }
+    }
 }
 
 /// The session of a client that has lost its connection.
@@ -46,22 +141,54 @@ pub struct Session {
     pub id: SocketId,
     /// The private id, which only the client and the servers know.
     pub pid: Box<str>,
-    /// The rooms of the socket.
+    /// The rooms of the socket, without the room of its own id.
     pub rooms: Vec<Room>,
-    /// The data of the socket: one value, as JSON and binary values.
-    pub data: Arguments<'static>,
+    /// The data of the socket: one value, as JSON and binary values. `None` if the program has set none.
+    pub data: Option<Arc<Arguments<'static>>>,
     /// The offset of the last event that the client has received.
     pub offset: Option<Box<str>>,
 }
 
+/// What is kept for recovery, see [`Recovery::kept`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptForRecovery {
+    /// The number of events in the log.
+    pub events: usize,
+    /// Their size in bytes.
+    pub event_bytes: usize,
+    /// The number of sessions without a socket.
+    pub sessions: usize,
+    /// Their size in bytes.
+    pub session_bytes: usize,
+}
+
 /// The reason why a session cannot be recovered. The client then connects as a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// There is no such session, or it has expired.
-    #[error("the session is not known, or it has expired")]
-    Unknown,
-    /// The log does not reach back to the offset, or it has a gap.
-    #[error("the log does not contain all events that the client has missed")]
-    Incomplete,
+    /// There is no such session: it was never there, it was removed after its time or at a limit, its socket was
+    /// disconnected by the client or the program, or another connection of the client has recovered it.
+    #[error("the session is not known")]
+    UnknownSession,
+    /// The session has expired.
+    #[error("the session has expired")]
+    Expired,
+    /// The client has sent an offset that no event has had.
+    #[error("the offset is not one of this namespace")]
+    InvalidOffset,
+    /// The log does not reach back to the offset.
+    #[error("the log no longer contains all events after the offset")]
+    LogTooShort,
+    /// The server had no link to the others, so that events may be missing in the log.
+    #[error("the log has a gap after the offset")]
+    Gap,
+    /// The socket has left so many rooms that it is not known any more which events it has missed.
+    #[error("the rooms of the session at the offset are not known any more")]
+    RoomsForgotten,
+    /// The client has missed more events than it may get at once.
+    #[error("the client has missed too many events")]
+    TooManyMissed,
+    /// The server that has the session did not answer, or has left the cluster.
+    #[error("the server that has the session does not answer")]
+    NodeLeft,
 }

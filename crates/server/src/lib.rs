@@ -73,7 +73,8 @@ pub mod parser {
 }
 
 pub use ::adapter::{
-    Adapter, AdapterFactory, InMemoryAdapter, JoinError, LinkChange, Missing, MissingReason, Room, SocketId,
+    Adapter, AdapterFactory, ClaimError, InMemoryAdapter, JoinError, KeptForRecovery, LinkChange, Missing,
+    MissingReason, Room, SocketId,
 };
 pub use client_files::{ClientFiles, ClientFilesError};
 pub use connection::Handshake;
@@ -103,7 +104,7 @@ pub use net::{
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};
 pub use observer::{DropReason, Observation, ObservedConnection, ObservedHandler, ObservedRequest, Observer};
-pub use recovery::ConnectionStateRecovery;
+pub use recovery::{ConnectionStateRecovery, RecoveryRefusal};
 #[doc(hidden)]
 pub use rooms::RoomName;
 pub use rooms::Rooms;

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
-use adapter::{Adapter, AdapterFactory, Host, RoomChange, SocketId};
+use adapter::{Adapter, AdapterFactory, Host, KeptForRecovery, Recovery, RoomChange, SocketId};
 use handlers::{
     EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
@@ -27,6 +27,7 @@ use crate::handler::{
 };
 use crate::limits::Limits;
 use crate::observer::{Observation, Observers};
+use crate::recovery::RecoverySettings;
 use crate::rooms::Rooms;
 use crate::server::{Server, ServerShared};
 use crate::socket::{DeliveryCounters, Socket};
@@ -56,6 +57,8 @@ struct Inner {
     child: Option<Child>,
     /// Completed when the hook for new namespaces has finished.
     ready: Once,
+    /// Whether its clients may recover their sessions.
+    is_recoverable: bool,
     /// Whether the namespace or one of its sockets has ever had an observer of outgoing events.
     has_outgoing_observers: AtomicBool,
 }
@@ -84,15 +87,22 @@ impl Namespace {
         child: Option<Child>,
     ) -> Self {
         let has_outgoing_observers = AtomicBool::new(!handlers.outgoing_observers.is_empty());
-        Self(Arc::new_cyclic(|this: &Weak<Inner>| Inner {
-            name: name.into(),
-            shared,
-            adapter: adapter.create(name, Weak::clone(this) as Weak<dyn Host>),
-            handlers: Mutex::new(handlers),
-            next_ack_id: AtomicU64::new(0),
-            child,
-            ready: Once::new(),
-            has_outgoing_observers,
+        Self(Arc::new_cyclic(|this: &Weak<Inner>| {
+            let host = || Weak::clone(this) as Weak<dyn Host>;
+            let adapter = adapter.create(name, host());
+            let is_recoverable =
+                shared.recovery.as_ref().is_some_and(|recovery| recovery.enable(name, &*adapter, host()));
+            Inner {
+                name: name.into(),
+                shared,
+                adapter,
+                handlers: Mutex::new(handlers),
+                next_ack_id: AtomicU64::new(0),
+                child,
+                ready: Once::new(),
+                is_recoverable,
+                has_outgoing_observers,
+            }
         }))
     }
 
@@ -310,6 +320,13 @@ impl Namespace {
         self.broadcast().disconnect_sockets(close_connections);
     }
 
+    /// Returns what is kept so that clients can recover their sessions: the log of events, and the sessions without a socket.
+    /// Nothing without [`connection_state_recovery`](crate::Builder::connection_state_recovery).
+    #[must_use]
+    pub fn kept_for_recovery(&self) -> KeptForRecovery {
+        self.recovery().map(Recovery::kept).unwrap_or_default()
+    }
+
     /// Returns the socket with this id, if it is connected to this server.
     #[must_use]
     pub fn socket(&self, id: &SocketId) -> Option<Socket> {
@@ -370,6 +387,16 @@ impl Namespace {
 
     pub(crate) fn adapter(&self) -> &dyn Adapter {
         &*self.0.adapter
+    }
+
+    /// Returns the part of the adapter that keeps sessions, if clients may recover them.
+    pub(crate) fn recovery(&self) -> Option<&dyn Recovery> {
+        if self.0.is_recoverable { self.0.adapter.recovery() } else { None }
+    }
+
+    /// Returns the settings of recovery, if clients may recover their sessions.
+    pub(crate) fn recovery_settings(&self) -> Option<&RecoverySettings> {
+        self.0.shared.recovery.as_ref().filter(|_| self.0.is_recoverable)
     }
 
     pub(crate) fn parser(&self) -> Option<&Arc<dyn Parser>> {

@@ -17,6 +17,7 @@ use socketio_proto::server::DisconnectReason;
 use crate::connection::Handshake;
 use crate::handler::ConnectError;
 use crate::namespace::Namespace;
+use crate::recovery::RecoveryRefusal;
 use crate::socket::Socket;
 
 /// Is called with everything that happens in a server: connections, sockets, events, rooms, handlers, errors. Metrics,
@@ -187,6 +188,22 @@ pub enum Observation<'a> {
     SocketConnected {
         /// The socket.
         socket: &'a Socket,
+    },
+    /// A client has recovered its session: [`SocketConnected`](Self::SocketConnected) of the same socket came before.
+    #[non_exhaustive]
+    SocketRecovered {
+        /// The socket.
+        socket: &'a Socket,
+        /// The number of events that it had missed and gets now.
+        missed: usize,
+    },
+    /// A client wanted to recover a session and could not. It connects as a new client, unless a middleware has refused it.
+    #[non_exhaustive]
+    RecoveryRefused {
+        /// The socket of the client: the new one, or that which the middleware has refused.
+        socket: &'a Socket,
+        /// Why.
+        reason: RecoveryRefusal,
     },
     /// A socket that was connected is disconnected, and has left its rooms. Its last handlers may still run.
     #[non_exhaustive]

@@ -1,6 +1,11 @@
-//! The settings of connection state recovery.
+//! Connection state recovery: its settings, and what a namespace and a socket have to do with it.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
+
+use adapter::{Adapter, ClaimError, Host, RecoveryOptions, Session, SocketId};
+use engineio::Options;
 
 /// The settings of connection state recovery, see
 /// [`Builder::connection_state_recovery`](crate::Builder::connection_state_recovery). The first two have the names and
@@ -61,5 +66,117 @@ impl Default for ConnectionStateRecovery {
             max_missed_events: 10_000,
             max_missed_bytes: 8 * 1024 * 1024,
         }
+    }
+}
+
+/// The settings of a server, and what they are for each namespace.
+pub(crate) struct RecoverySettings {
+    pub(crate) skip_middlewares: bool,
+    options: RecoveryOptions,
+}
+
+impl ConnectionStateRecovery {
+    /// Returns the settings of a server with these options of its engine.
+    pub(crate) fn settings(self, engine: &Options) -> RecoverySettings {
+        let mut options = RecoveryOptions::new([0; 8]);
+        options.max_disconnection_duration = self.max_disconnection_duration;
+        // Events that were sent before the disconnect was noticed may be lost.
+        let unnoticed = engine.protocol.ping_interval + engine.protocol.ping_timeout;
+        options.max_log_age = self.max_disconnection_duration + unnoticed;
+        options.max_log_bytes = self.max_log_bytes;
+        options.max_sessions = self.max_sessions;
+        options.max_session_bytes = self.max_session_bytes;
+        options.max_left_rooms = self.max_left_rooms;
+        options.max_missed_events = self.max_missed_events;
+        options.max_missed_bytes = self.max_missed_bytes.min(engine.max_write_buffer_size);
+        RecoverySettings { skip_middlewares: self.skip_middlewares, options }
+    }
+}
+
+impl RecoverySettings {
+    /// Enables recovery in the adapter of a new namespace. Returns whether it is enabled.
+    pub(crate) fn enable(&self, namespace: &str, adapter: &dyn Adapter, host: Weak<dyn Host>) -> bool {
+        let mut options = self.options.clone();
+        if let Err(error) = getrandom::fill(&mut options.random) {
+            tracing::error!(%error, namespace, "cannot get random bytes for connection state recovery");
+            return false;
+        }
+        let is_enabled = adapter.enable_recovery(options, host);
+        if !is_enabled {
+            tracing::error!(namespace, "the adapter does not support connection state recovery");
+        }
+        is_enabled
+    }
+}
+
+/// Why a client was not recovered, see [`Observation::RecoveryRefused`](crate::Observation::RecoveryRefused).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryRefusal {
+    /// The adapter does not have the session, or not everything that the client has missed.
+    #[error(transparent)]
+    Session(#[from] ClaimError),
+    /// A middleware has refused the client. Its session is still kept. The client has received nothing that it missed.
+    #[error("a middleware has refused the client")]
+    Middleware,
+}
+
+/// What a socket of a recoverable namespace knows of its session.
+pub(crate) struct SocketSession {
+    pub(crate) pid: Box<str>,
+    pub(crate) is_recovered: bool,
+    /// See [`adapter::Recovery::suspend`]. 0 before the socket is connected.
+    generation: AtomicU64,
+    /// Whether the socket was connected, and not disconnected before.
+    has_connected: AtomicBool,
+    /// The claimed session, until it is resumed.
+    claimed: Mutex<Option<Session>>,
+}
+
+impl SocketSession {
+    /// Creates a new session. `None` if the operating system has no random bytes; the client cannot recover then.
+    pub(crate) fn new() -> Option<Box<Self>> {
+        let mut random = [0; 15];
+        if let Err(error) = getrandom::fill(&mut random) {
+            tracing::error!(%error, "cannot get random bytes for a session");
+            return None;
+        }
+        // It has the form of an id, as in Node.
+        let pid = SocketId::from_random(random).as_str().into();
+        Some(Box::new(Self::with_pid(pid, None)))
+    }
+
+    pub(crate) fn claimed(session: Session) -> Box<Self> {
+        Box::new(Self::with_pid(session.pid.clone(), Some(session)))
+    }
+
+    fn with_pid(pid: Box<str>, claimed: Option<Session>) -> Self {
+        Self {
+            pid,
+            is_recovered: claimed.is_some(),
+            generation: AtomicU64::new(0),
+            has_connected: AtomicBool::new(false),
+            claimed: Mutex::new(claimed),
+        }
+    }
+
+    pub(crate) fn take_claimed(&self) -> Option<Session> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn set_connected(&self) {
+        self.has_connected.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_connected(&self) -> bool {
+        self.has_connected.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Release);
     }
 }

@@ -7,6 +7,7 @@ mod emit;
 mod event_stream;
 mod events;
 mod lifecycle;
+mod recovery;
 mod remote_state;
 
 use std::any::{Any, TypeId};
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 use crate::connection::{Client, Handshake};
 use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
 use crate::namespace::{Broadcast, Namespace};
+use crate::recovery::SocketSession;
 use crate::rooms::Rooms;
 use acks::PendingAcks;
 pub use acks::{AckError, AckFuture};
@@ -44,7 +46,8 @@ use event_stream::StreamSender;
 pub use event_stream::{EventStream, StreamEvent};
 use events::Used;
 pub(crate) use events::observe_broadcast;
-use lifecycle::{CONNECTED, CONNECTING};
+use lifecycle::{CONNECTED, CONNECTING, protocol_of};
+pub(crate) use recovery::{PendingClaim, PendingResume};
 pub(crate) use remote_state::parse_handshake;
 
 /// A client in a namespace. Cheap to clone; all clones are the same socket.
@@ -64,6 +67,8 @@ pub struct SocketInner {
     /// Socket.IO 4 may have the same id then.
     has_left_rooms: AtomicBool,
     acks: PendingAcks,
+    /// `None` if the client cannot recover its session.
+    recovery: Option<Box<SocketSession>>,
     /// Notified when the socket disconnects and when its connection upgrades.
     changed: Notify,
     /// Handlers and data of this socket alone. Few sockets have them; for the others, this costs one load per event.
@@ -153,6 +158,19 @@ impl Socket {
         client: Arc<Client>,
         auth: RawJson<'static>,
     ) -> Self {
+        let is_recoverable = namespace.recovery_settings().is_some() && protocol_of(&session) == Protocol::V5;
+        let recovery = if is_recoverable { SocketSession::new() } else { None };
+        Self::with_session(id, namespace, session, client, auth, recovery)
+    }
+
+    fn with_session(
+        id: SocketId,
+        namespace: Namespace,
+        session: Session,
+        client: Arc<Client>,
+        auth: RawJson<'static>,
+        recovery: Option<Box<SocketSession>>,
+    ) -> Self {
         let handlers = namespace.handlers();
         Self(Arc::new(SocketInner {
             id,
@@ -164,6 +182,7 @@ impl Socket {
             state: AtomicU8::new(CONNECTING),
             has_left_rooms: AtomicBool::new(false),
             acks: PendingAcks::default(),
+            recovery,
             changed: Notify::new(),
             extensions: OnceLock::new(),
         }))
@@ -248,11 +267,11 @@ impl Socket {
     }
 
     /// Returns whether the client has recovered its session after it had lost its connection: the socket has the id, the
-    /// rooms and the [data](Self::data) of the former socket, and the client gets each event that it has missed. Always
-    /// `false` without [`connection_state_recovery`](crate::Builder::connection_state_recovery).
+    /// rooms and the [data](Self::data) of the former socket, and the client gets each event that it has missed. It has
+    /// this value in middlewares too, if they run ([`skip_middlewares`](crate::ConnectionStateRecovery::skip_middlewares)). Always `false` without [`connection_state_recovery`](crate::Builder::connection_state_recovery).
     #[must_use]
     pub fn recovered(&self) -> bool {
-        false
+        self.0.recovery.as_ref().is_some_and(|session| session.is_recovered)
     }
 
     /// Waits until the socket is disconnected and returns the reason. Cancel safe.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use engineio_proto::MessageEncoder;
 use socketio_proto::{Arguments, Decoder, EncodedEvent, Packet, SocketId};
+use ws_proto::Time;
 
 use crate::adapter::Adapter;
 use crate::host::{Host, LinkChange, ServerSideResponder};
@@ -188,6 +189,8 @@ pub struct TestHost {
     next_ack_id: AtomicU64,
     events: Mutex<Vec<ServerSideEvent>>,
     links: Mutex<Vec<LinkChange>>,
+    now: Mutex<Time>,
+    timers: AtomicU64,
 }
 
 /// An event of another server, as a [`TestHost`] records it.
@@ -210,6 +213,17 @@ impl ServerSideEvent {
 }
 
 impl TestHost {
+    /// Sets the time that its adapter sees.
+    pub fn set_now(&self, now: Time) {
+        *lock(&self.now) = now;
+    }
+
+    /// Returns how often the adapter has asked for a timer.
+    #[must_use]
+    pub fn timers(&self) -> u64 {
+        self.timers.load(Ordering::Relaxed)
+    }
+
     /// Creates a namespace. Its first acknowledgement id is `first_ack_id`.
     #[must_use]
     pub fn new(first_ack_id: u64) -> Arc<Self> {
@@ -240,6 +254,15 @@ impl Host for TestHost {
 
     fn on_link(&self, change: LinkChange) {
         lock(&self.links).push(change);
+    }
+
+    fn now(&self) -> Time {
+        *lock(&self.now)
+    }
+
+    fn start_recovery_timer(self: Arc<Self>) -> bool {
+        self.timers.fetch_add(1, Ordering::Relaxed);
+        true
     }
 }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use adapter::Ready;
+use adapter::{ClaimError, Ready};
 use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, start_handler, with_encoder};
 use serde_json::Value;
 use socketio_proto::server::{DisconnectReason, Protocol};
@@ -20,8 +20,9 @@ use crate::handler::{
 };
 use crate::namespace::{CheckFuture, INVALID_NAMESPACE, NamespaceRequest, Parent, check};
 use crate::observer::Observation;
+use crate::recovery::RecoveryRefusal;
 use crate::server::{ChildMember, Server};
-use crate::socket::Socket;
+use crate::socket::{PendingClaim, PendingResume, Socket};
 
 /// One socket of a connection. The connection's task drives it.
 pub(crate) struct SocketDriver {
@@ -39,8 +40,12 @@ enum HandlerStage {
     Checking(CheckFuture),
     /// The adapter of the namespace is not ready for clients yet.
     Starting(Ready),
+    /// The adapter looks for the session that the client wants to recover.
+    Claiming(PendingClaim),
     /// The middlewares before index `next` have been called. The last of them may still run.
     Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
+    /// The adapter delivers what the client has missed, and connects the socket.
+    Resuming(PendingResume),
     /// The `on_connection` handler runs.
     Connecting(TokioTask<Result<(), HandlerError>>),
     /// Events are handled.
@@ -54,9 +59,17 @@ enum HandlerStage {
 impl HandlerStage {
     const CALL_MIDDLEWARE: Self = Self::Middleware { next: 0, running: None };
 
-    /// Returns the first stage of a socket whose namespace exists.
+    /// No middleware is called.
+    const ACCEPT: Self = Self::Middleware { next: u32::MAX, running: None };
+
+    /// Returns the first stage of a socket whose namespace exists, and notifies the observers.
     fn first(socket: &Socket) -> Self {
         let ready = socket.namespace().adapter().ready();
+        if socket.is_recoverable() {
+            // The observers are notified when it is known which socket the client gets.
+            return Self::Starting(ready);
+        }
+        socket.notify(|| Observation::SocketConnecting { socket });
         if ready.is_now() { Self::CALL_MIDDLEWARE } else { Self::Starting(ready) }
     }
 }
@@ -86,7 +99,6 @@ impl SocketDriver {
     /// the middlewares and handlers.
     pub(crate) fn new(socket: Socket, member: Option<ChildMember>) -> Self {
         let stage = HandlerStage::first(&socket);
-        socket.notify(|| Observation::SocketConnecting { socket: &socket });
         Self { socket, member, stage, events: EventQueue::new() }
     }
 
@@ -124,7 +136,9 @@ impl SocketDriver {
         match self.stage {
             HandlerStage::Checking(_)
             | HandlerStage::Starting(_)
+            | HandlerStage::Claiming(_)
             | HandlerStage::Middleware { .. }
+            | HandlerStage::Resuming(_)
             | HandlerStage::Connecting(_)
             | HandlerStage::Disconnecting(_) => true,
             HandlerStage::Connected => !self.events.is_idle() || self.is_disconnected(),
@@ -171,6 +185,12 @@ impl SocketDriver {
                     };
                     self.handle_checked(checked, server);
                 }
+                HandlerStage::Starting(_) | HandlerStage::Claiming(_)
+                    if is_disconnected && self.socket.is_recoverable() =>
+                {
+                    // The observers do not know it yet.
+                    self.stage = HandlerStage::Disconnected;
+                }
                 HandlerStage::Starting(_) | HandlerStage::Middleware { running: None, .. }
                     if is_disconnected =>
                 {
@@ -184,7 +204,19 @@ impl SocketDriver {
                     // The adapter is the program's code: if it panics, the namespace works on this server.
                     match catch_unwind(AssertUnwindSafe(|| Pin::new(ready).poll(cx))) {
                         Ok(Poll::Pending) => return Progress::Pending,
+                        Ok(Poll::Ready(())) | Err(_) if self.socket.is_recoverable() => self.claim_session(),
                         Ok(Poll::Ready(())) | Err(_) => self.stage = HandlerStage::CALL_MIDDLEWARE,
+                    }
+                }
+                HandlerStage::Claiming(claim) => {
+                    let Poll::Ready(claimed) = Pin::new(claim).poll(cx) else { return Progress::Pending };
+                    self.handle_claimed(claimed.unwrap_or(Err(ClaimError::NodeLeft)));
+                }
+                HandlerStage::Resuming(resume) => {
+                    let Poll::Ready(resumed) = Pin::new(resume).poll(cx) else { return Progress::Pending };
+                    match resumed.unwrap_or(Err(ClaimError::NodeLeft)) {
+                        Ok(()) => self.start_on_connection(server, cx),
+                        Err(error) => self.begin_new_session(error, server),
                     }
                 }
                 HandlerStage::Middleware { running: Some(task), next } => {
@@ -247,8 +279,6 @@ impl SocketDriver {
                 self.socket = self.socket.in_namespace(namespace);
                 self.member = member;
                 self.stage = HandlerStage::first(&self.socket);
-                let socket = &self.socket;
-                socket.notify(|| Observation::SocketConnecting { socket });
             }
             Ok(Err(rejection)) => self.handle_middleware_result(Ok(Err(rejection)), server),
             Err(error) => self.handle_middleware_result(Err(error), server),
@@ -274,9 +304,66 @@ impl SocketDriver {
         true
     }
 
+    /// Looks for the session that the client wants to recover.
+    fn claim_session(&mut self) {
+        // The adapter is the program's code: if it panics, the client connects as a new one.
+        let claim = catch_unwind(AssertUnwindSafe(|| self.socket.claim_session()));
+        match claim {
+            Ok(Some(claim)) => self.stage = HandlerStage::Claiming(claim),
+            Ok(None) => self.call_first_middleware(),
+            Err(_) => self.handle_claimed(Err(ClaimError::NodeLeft)),
+        }
+    }
+
+    fn handle_claimed(&mut self, claimed: Result<adapter::Session, ClaimError>) {
+        match claimed {
+            Ok(session) => {
+                self.socket = self.socket.with_claimed_session(session);
+                self.call_first_middleware();
+                let settings = self.socket.namespace().recovery_settings();
+                if settings.is_some_and(|settings| settings.skip_middlewares) {
+                    self.stage = HandlerStage::ACCEPT;
+                }
+            }
+            Err(error) => {
+                self.socket.notify_recovery_refused(error.into());
+                self.call_first_middleware();
+            }
+        }
+    }
+
+    fn call_first_middleware(&mut self) {
+        self.stage = HandlerStage::CALL_MIDDLEWARE;
+        let socket = &self.socket;
+        socket.notify(|| Observation::SocketConnecting { socket });
+    }
+
+    /// Replaces the socket, because the session that it has claimed could not be resumed. The client connects as a new
+    /// one, so all middlewares are called.
+    fn begin_new_session(&mut self, error: ClaimError, server: &Server) {
+        let claimed = &self.socket;
+        // The program may have kept the socket: tell it that the socket never connects.
+        claimed.leave_namespace(DisconnectReason::ForcedServerClose);
+        let reason = claimed.disconnect_reason().unwrap_or(DisconnectReason::ForcedServerClose);
+        claimed.notify(|| Observation::SocketAbandoned { socket: claimed, reason });
+        let Some(id) = server.new_socket_id() else {
+            return self.handle_middleware_result(Ok(Err(INVALID_NAMESPACE.into())), server);
+        };
+        self.socket = self.socket.with_new_session(id);
+        self.handle_claimed(Err(error));
+    }
+
     /// Connects the socket to the namespace and calls the `on_connection` handler.
     pub(crate) fn call_on_connection(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+        if let Some(resume) = self.socket.resume_session() {
+            self.stage = HandlerStage::Resuming(resume);
+            return;
+        }
         self.socket.enter_namespace();
+        self.start_on_connection(server, cx);
+    }
+
+    fn start_on_connection(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
         let handlers = self.socket.handlers().clone();
         let Some(connection) = &handlers.connection else {
             self.stage = HandlerStage::Connected;
@@ -348,6 +435,9 @@ impl SocketDriver {
         };
         let is_candidate = matches!(self.stage, HandlerStage::Checking(_));
         self.stage = HandlerStage::Disconnected;
+        if self.socket.recovered() {
+            self.socket.notify_recovery_refused(RecoveryRefusal::Middleware);
+        }
         // The program may have kept the socket: tell it that the socket never connects.
         self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
         let namespace = self.socket.namespace().name();

@@ -1,10 +1,11 @@
 //! The namespace as its adapter sees it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use adapter::{EncodedEvent, Host, LinkChange, Ready, ServerSideResponder};
+use adapter::{EncodedEvent, Host, LinkChange, Ready, ServerSideResponder, Time};
 
 use net::LogRateLimit;
 use socketio_proto::Excerpt;
@@ -26,6 +27,17 @@ impl Host for Inner {
         Namespace(self).handle_server_side_event(event, responder);
     }
 
+    fn now(&self) -> Time {
+        net::now()
+    }
+
+    fn start_recovery_timer(self: Arc<Self>) -> bool {
+        // A program may emit, or drop its connections, outside the runtime.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        runtime.spawn(drop_kept_in_time(Arc::downgrade(&self)));
+        true
+    }
+
     fn on_link(&self, change: LinkChange) {
         // Each namespace reports the same outage, and clients may have caused many namespaces.
         static LOST: LogRateLimit = LogRateLimit::new();
@@ -43,6 +55,35 @@ impl Host for Inner {
             _ => {}
         }
         self.shared.observers.notify(|| Observation::ClusterLinkChanged { namespace, change });
+    }
+}
+
+/// Drops the sessions and events of a namespace when they were kept long enough, until nothing is kept.
+async fn drop_kept_in_time(namespace: Weak<Inner>) {
+    /// What is due is dropped together with what is due soon after.
+    const RESOLUTION: Duration = Duration::from_secs(1);
+    /// A session that is kept later may be due earlier than what is kept now.
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    let next_timeout = |now| {
+        let namespace = Namespace(namespace.upgrade()?);
+        let recovery = namespace.recovery()?;
+        let next = match now {
+            None => recovery.poll_timeout(),
+            Some(now) => recovery.handle_timeout(now),
+        };
+        // A namespace that a client has created stays as long as one of its sessions can be recovered.
+        if recovery.kept().sessions == 0
+            && let Some(server) = namespace.server()
+        {
+            server.namespaces().remove_if_empty(&namespace);
+        }
+        next
+    };
+    let mut next = next_timeout(None);
+    while let Some(due) = next {
+        tokio::time::sleep(due.saturating_since(net::now()).clamp(RESOLUTION, LONGEST)).await;
+        next = next_timeout(Some(net::now()));
     }
 }
 

@@ -269,7 +269,7 @@ impl Builder {
             parser,
             adapter,
             cleanup_empty_child_namespaces,
-            recovery: _,
+            recovery,
             keep_extensions,
         } = self;
         limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
@@ -287,6 +287,7 @@ impl Builder {
             parser,
             observers,
             on_error,
+            recovery: recovery.map(|recovery| recovery.settings(&options)),
             error_log_limit: LogRateLimit::new(),
             server: OnceLock::new(),
         });

@@ -244,7 +244,13 @@ impl Namespaces {
         Err(TOO_MANY_NAMESPACES.into())
     }
 
-    fn remove_if_empty(&self, namespace: &Namespace) {
+    /// Removes a namespace that a client has caused, unless it has a socket, or a session that may be recovered.
+    pub(crate) fn remove_if_empty(&self, namespace: &Namespace) {
+        if self.removable(namespace).is_none()
+            || namespace.recovery().is_some_and(|kept| kept.kept().sessions > 0)
+        {
+            return;
+        }
         let removed: Option<Namespace> = {
             let mut table = self.write();
             let is_empty = namespace.child().is_some_and(Child::is_empty);

@@ -12,6 +12,7 @@ use socketio_proto::{Excerpt, Parser};
 use super::{Server, SocketIoApplication};
 use crate::limits::Limits;
 use crate::observer::{Observation, Observers};
+use crate::recovery::RecoverySettings;
 use crate::socket::{AckError, DeliveryCounters, EmitError, Socket};
 
 /// The state that the server and all its namespaces share.
@@ -23,6 +24,8 @@ pub(crate) struct ServerShared {
     /// `None` for the default parser.
     pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(super) on_error: Option<OnError>,
+    /// `None` if connection state recovery is disabled.
+    pub(crate) recovery: Option<RecoverySettings>,
     /// Limits the log lines of errors if the program has no hook, or the hook panics.
     pub(super) error_log_limit: LogRateLimit,
     /// Set once the server is built.

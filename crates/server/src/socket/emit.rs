@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use adapter::{BroadcastOptions, DeliveryPolicy};
+use bytes::Bytes;
 use engineio_proto::EncodedMessage;
 use handlers::{ObservedEvent, decode_event, with_encoder};
 use net::{LogRateLimit, PushError, PushOutcome, SlowReaderPolicy};
@@ -10,6 +12,7 @@ use serde::de::DeserializeOwned;
 use socketio_proto::parser::encode_shared_with;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, encode};
 
+use super::delivery::BroadcastOutcomes;
 use super::lifecycle::size;
 use super::{AckError, AckFuture, Socket};
 use crate::namespace::Namespace;
@@ -49,6 +52,9 @@ pub(crate) fn log_emit_error(event: &str, error: &EmitError) {
         tracing::error!(%event, %error, suppressed, "an event was not sent");
     });
 }
+
+/// The bytes that the offset of an event in the log may add to it, with the quotes and the comma.
+const MAX_OFFSET_LEN: usize = 128 + 3;
 
 /// The reason why an event was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +150,13 @@ impl<'a> Emitter<'a> {
     /// Sends an event, see [`Socket::emit`].
     pub fn emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) {
         let event = event.as_ref();
+        if self.socket.is_recoverable() {
+            match self.emit_in_order(event, &arguments, false) {
+                Ok(()) | Err((EmitError::Disconnected | EmitError::Full, _)) => {}
+                Err((error, _)) => log_emit_error(event, &error),
+            }
+            return;
+        }
         let sent =
             self.push(event, None, &arguments, |message| self.outgoing().send_with(message, self.policy));
         match sent {
@@ -163,7 +176,11 @@ impl<'a> Emitter<'a> {
     /// # Errors
     /// Returns the reason why the event was not sent.
     pub fn try_emit<T: Serialize>(self, event: impl AsRef<str>, arguments: T) -> Result<(), EmitError> {
-        self.push(event.as_ref(), None, &arguments, |message| self.try_push(message))
+        let event = event.as_ref();
+        if self.socket.is_recoverable() {
+            return self.emit_in_order(event, &arguments, true).map_err(|(error, _)| error);
+        }
+        self.push(event, None, &arguments, |message| self.try_push(message))
     }
 
     /// Like [`try_emit`](Self::try_emit), but also returns the event's size in bytes with the error.
@@ -172,6 +189,9 @@ impl<'a> Emitter<'a> {
         event: &str,
         arguments: &T,
     ) -> Result<(), (EmitError, usize)> {
+        if self.socket.is_recoverable() {
+            return self.emit_in_order(event, arguments, true);
+        }
         let mut length = 0;
         let sent = self.push(event, None, arguments, |message| {
             self.outgoing().try_send_sized(message, self.policy).map_err(|(error, needed)| {
@@ -195,6 +215,76 @@ impl<'a> Emitter<'a> {
         match self.push(event.as_ref(), Some(id), &arguments, |message| self.try_push(message)) {
             Ok(()) => acknowledged,
             Err(error) => acknowledged.failed(AckError::NotSent(error)),
+        }
+    }
+
+    /// Sends an event whose place is in the order of the log, because the client may recover its session. If it has lost its
+    /// connection, the event waits for it in the log. With `tries`, an event that does not fit into the client's write buffer
+    /// is an error, which contains its size in bytes.
+    #[cold]
+    fn emit_in_order<T: Serialize>(
+        self,
+        event: &str,
+        arguments: &T,
+        tries: bool,
+    ) -> Result<(), (EmitError, usize)> {
+        let socket = self.socket;
+        let is_logged = self.policy == SlowReaderPolicy::Disconnect;
+        let is_connected = socket.is_connected();
+        let may_arrive = is_connected || is_logged && socket.may_be_recovered();
+        if !may_arrive {
+            return Err((EmitError::Disconnected, 0));
+        }
+        if self.policy == SlowReaderPolicy::Drop && !socket.session().is_writable() {
+            // Nothing is encoded.
+            socket.record_delivery(PushOutcome::Dropped);
+            self.notify_dropped(event, DropReason::Volatile);
+            return Ok(());
+        }
+        let encoded = encode_event(socket.namespace(), None, event, arguments, self.compress)
+            .map_err(|error| (error.into(), 0))?;
+        let length = encoded.message().max_framed_len() + MAX_OFFSET_LEN;
+        if tries && is_connected && !socket.session().has_capacity(length) {
+            return Err((EmitError::Full, length));
+        }
+        let mut options = BroadcastOptions::new().to(socket.id());
+        options.private = true;
+        options.policy = match self.policy {
+            SlowReaderPolicy::Disconnect => DeliveryPolicy::Queue,
+            SlowReaderPolicy::Drop => DeliveryPolicy::Volatile,
+            SlowReaderPolicy::KeepLatest(key) => DeliveryPolicy::KeepLatest(key.name.into()),
+        };
+        let _ = BroadcastOutcomes::take();
+        socket.namespace().adapter().broadcast(&encoded, &options);
+        self.observe_in_order(event, &encoded, BroadcastOutcomes::take());
+        Ok(())
+    }
+
+    /// Reports an event that was sent in the order of the log to the observers of the server and of the socket.
+    fn observe_in_order(&self, event: &str, encoded: &EncodedEvent, outcomes: BroadcastOutcomes) {
+        let socket = self.socket;
+        let message = encoded.message();
+        if socket.namespace().observers().is_active() {
+            for (reason, count) in [
+                (DropReason::Volatile, outcomes.dropped),
+                (DropReason::Replaced, outcomes.replaced),
+                (DropReason::Overflow, outcomes.overflowed),
+            ] {
+                if count > 0 {
+                    self.notify_dropped(event, reason);
+                }
+            }
+            if outcomes.dropped == 0 && outcomes.overflowed == 0 {
+                let bytes =
+                    message.text().len() + message.attachments().iter().map(Bytes::len).sum::<usize>();
+                socket.notify(|| Observation::EventSent { socket, event, bytes, is_ack_requested: false });
+            }
+        }
+        if socket.observes_outgoing()
+            && let Some(event) =
+                decode_event(message.text(), message.attachments().iter().map(|data| &**data))
+        {
+            socket.observe_outgoing(ObservedEvent::new(&event, false));
         }
     }
 

@@ -13,7 +13,7 @@ use engineio_proto::{EncodedMessage, MessageEncoder};
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
 use net::SlowReaderPolicy;
 use socketio_proto::server::{DisconnectReason, Protocol};
-use socketio_proto::{EncodedEvent, encode};
+use socketio_proto::{Arguments, EncodedEvent, encode};
 
 use super::acks::PendingAcks;
 use super::{Socket, SocketInner};
@@ -25,7 +25,7 @@ use crate::outgoing::Outgoing;
 /// The phases of a socket. A disconnected socket has the phase [`DISCONNECTED`] plus [`DisconnectReason::code`].
 pub(super) const CONNECTING: u8 = 0;
 pub(super) const CONNECTED: u8 = 1;
-const DISCONNECTED: u8 = 2;
+pub(super) const DISCONNECTED: u8 = 2;
 
 impl Socket {
     pub(crate) fn session(&self) -> &Session {
@@ -71,6 +71,10 @@ impl Socket {
 
     /// Connects the socket: tells the client, and adds the socket to the adapter, so that it receives broadcasts.
     pub(crate) fn enter_namespace(&self) {
+        if let Some((session, recovery)) = self.session_and_recovery() {
+            recovery.begin(&session.pid, Arc::new(self.clone()));
+            return self.finish_entering(None);
+        }
         with_encoder(|encoder| {
             let namespace = self.0.namespace.name();
             self.0.outgoing().send_or_log(match self.0.protocol() {
@@ -113,7 +117,7 @@ impl Socket {
             self.call_on_disconnecting(reason);
         }
         self.0.has_left_rooms.store(true, Ordering::Release);
-        self.0.namespace.adapter().del_all(&self.0.id);
+        self.leave_adapter(reason);
         // A later socket of the client in this namespace must not get events that were kept for this one.
         match reason {
             DisconnectReason::ClientNamespaceDisconnect => {
@@ -158,7 +162,7 @@ impl SocketInner {
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
-        if self.session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 }
+        protocol_of(&self.session)
     }
 
     pub(super) fn log_id(&self) -> &str {
@@ -170,6 +174,11 @@ impl SocketInner {
             Protocol::V5 => id,
         }
     }
+}
+
+/// Returns the revision of Socket.IO that the client of a session uses.
+pub(super) fn protocol_of(session: &Session) -> Protocol {
+    if session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 }
 }
 
 impl Acknowledge for SocketInner {
@@ -237,6 +246,18 @@ impl LocalSocket for Socket {
             // The connection's task must update its timer.
             self.0.session.wake();
         }
+    }
+
+    fn accept(&self, missed: &[EncodedEvent], generation: u64) -> Option<Waker> {
+        self.accept_session(missed, generation)
+    }
+
+    fn evict(&self) -> bool {
+        self.end_unnoticed_connection()
+    }
+
+    fn session_data(&self) -> Option<Arc<Arguments<'static>>> {
+        self.stored_data()
     }
 
     fn state(&self, rooms: Vec<Room>) -> RemoteSocketState {

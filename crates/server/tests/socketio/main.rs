@@ -27,6 +27,7 @@ mod namespaces;
 mod observers;
 mod parsers;
 mod protocol4;
+mod recovery;
 mod reentrant_drop;
 mod server_close;
 mod server_observers;

@@ -1,0 +1,216 @@
+//! Connection state recovery within one process.
+//!
+//! Everything that changes what a socket receives holds the [`Lane`]: an event from its offset to its last delivery, and
+//! each change of the rooms. The lock of the index is taken inside.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use smallvec::SmallVec;
+use socketio_proto::{EncodedEvent, SocketId};
+use ws_proto::Time;
+
+use super::InMemoryAdapter;
+use crate::host::Host;
+use crate::local_socket::LocalSocket;
+use crate::options::BroadcastOptions;
+use crate::recovery::{
+    Claim, ClaimError, Claimed, KeptForRecovery, Lane, Recovery, RecoveryOptions, Resumed, Session, is_logged,
+};
+
+/// The order of the log of a namespace.
+pub(super) struct LogOrder {
+    lane: Mutex<Lane>,
+    host: Weak<dyn Host>,
+}
+
+impl LogOrder {
+    pub(super) fn new(options: RecoveryOptions, host: Weak<dyn Host>) -> Self {
+        Self { lane: Mutex::new(Lane::new(options)), host }
+    }
+
+    // A panic of the server's code below cannot leave the lane inconsistent: it is called before the lane changes.
+    pub(super) fn lane(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure that what the lane keeps is dropped in time. The caller has released the lane.
+    #[cold]
+    fn start_timer(&self) {
+        let Some(host) = self.host.upgrade() else { return };
+        let is_started = host.start_recovery_timer();
+        if !is_started {
+            self.lane().has_timer = false;
+        }
+    }
+}
+
+/// Notes that a timer is needed. Returns whether the caller must start it.
+fn needs_timer(lane: &mut Lane) -> bool {
+    !std::mem::replace(&mut lane.has_timer, true)
+}
+
+impl InMemoryAdapter {
+    /// Delivers an event at its place in the order of the log. `assigned` is its offset, if a message bus has assigned it.
+    pub(super) fn broadcast_in_order(
+        &self,
+        order: &LogOrder,
+        event: &EncodedEvent,
+        options: &BroadcastOptions,
+        assigned: Option<&str>,
+    ) -> usize {
+        let Some(host) = order.host.upgrade() else { return 0 };
+        let mut wakers = SmallVec::new();
+        let mut lane = order.lane();
+        let is_logged = is_logged(options);
+        let event = match assigned {
+            Some(offset) if is_logged => std::borrow::Cow::Owned(event.with_offset(offset)),
+            None if is_logged => std::borrow::Cow::Owned(lane.stamp(event)),
+            _ => lane.unlogged(event, &options.policy),
+        };
+        if !host.prepare_delivery(&event) {
+            return 0;
+        }
+        let receivers = self.push_to_selected(&event, options, &mut wakers);
+        let mut starts_timer = false;
+        if is_logged {
+            lane.push(event.into_owned(), options.clone(), assigned, host.now());
+            starts_timer = needs_timer(&mut lane);
+        }
+        drop(lane);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        if starts_timer {
+            order.start_timer();
+        }
+        receivers
+    }
+
+    /// Removes a socket and its session.
+    pub(super) fn remove_in_order(&self, order: &LogOrder, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
+        let (former, changes) = {
+            let mut lane = order.lane();
+            lane.end(id);
+            self.change(|index| index.remove(id))
+        };
+        self.report_changes(&changes);
+        former
+    }
+
+    fn order(&self) -> &LogOrder {
+        self.log_order.get().expect("`Adapter::recovery` returns this only with a log")
+    }
+}
+
+impl Recovery for InMemoryAdapter {
+    fn begin(&self, pid: &str, socket: Arc<dyn LocalSocket>) {
+        let order = self.order();
+        let mut lane = order.lane();
+        let generation = lane.begin(socket.id(), pid);
+        let waker = socket.accept(&[], generation);
+        let (former, changes) = self.change(|index| {
+            let former = index.remove(socket.id());
+            index.insert(socket);
+            former
+        });
+        drop(lane);
+        drop(former);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.report_changes(&changes);
+    }
+
+    fn suspend(&self, socket: &dyn LocalSocket, generation: u64, now: Time) {
+        let order = self.order();
+        let mut lane = order.lane();
+        if !lane.suspend(socket, generation, now) {
+            return;
+        }
+        let (former, changes) = self.change(|index| index.remove(socket.id()));
+        let starts_timer = needs_timer(&mut lane);
+        drop(lane);
+        drop(former);
+        self.report_changes(&changes);
+        if starts_timer {
+            order.start_timer();
+        }
+    }
+
+    fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed) {
+        let order = self.order();
+        let first = order.lane().claim(pid, offset, now);
+        let claim = match first {
+            Ok(Claim::InUse { id, generation }) => {
+                let socket = self.local_socket(&id);
+                if let Some(socket) = &socket
+                    && socket.evict()
+                {
+                    // Another thread may be about to do this, after the hooks of the program.
+                    self.suspend(&**socket, generation, now);
+                }
+                order.lane().claim(pid, offset, now)
+            }
+            first => first,
+        };
+        then(match claim {
+            Ok(Claim::Session(session)) => Ok(session),
+            // It was disconnected for good, or another connection of the client was faster.
+            Ok(Claim::InUse { .. }) => Err(ClaimError::UnknownSession),
+            Err(error) => Err(error),
+        });
+    }
+
+    fn resume(&self, session: Session, socket: Arc<dyn LocalSocket>, now: Time, then: Resumed) {
+        let mut lane = self.order().lane();
+        let (missed, generation) = match lane.resume(&session, now) {
+            Ok(resumed) => resumed,
+            Err(error) => {
+                drop(lane);
+                return then(Err(error));
+            }
+        };
+        let waker = socket.accept(&missed, generation);
+        let id = socket.id().clone();
+        // The session already knows these rooms, and since when.
+        let (former, changes) = self.change(|index| {
+            let former = index.remove(&id);
+            index.insert(socket);
+            if let Some(slot) = index.slot(&id) {
+                for room in &session.rooms {
+                    // Its limits allowed these rooms before.
+                    let _ = index.join(slot, room);
+                }
+            }
+            former
+        });
+        drop(lane);
+        drop(former);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.report_changes(&changes);
+        then(Ok(missed.len()));
+    }
+
+    fn has_session(&self, id: &SocketId) -> bool {
+        self.order().lane().has_session(id)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.order().lane().poll_timeout()
+    }
+
+    fn handle_timeout(&self, now: Time) -> Option<Time> {
+        self.order().lane().handle_timeout(now)
+    }
+
+    fn kept(&self) -> KeptForRecovery {
+        self.order().lane().kept()
+    }
+}
+
+impl fmt::Debug for LogOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogOrder").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! The order of the log: what happens to the events and the sockets of a namespace, one after another.
+//!
+//! An adapter keeps the lane in a mutex and holds it while it delivers an event, so that every receiver gets the events
+//! in the order of their offsets.
+
+use std::borrow::Cow;
+
+use socketio_proto::{EncodedEvent, SocketId};
+use ws_proto::Time;
+
+use super::log::{Entry, Found, Log};
+use super::offset::Position;
+use super::sessions::{self, Sessions, State};
+use super::{ClaimError, KeptForRecovery, RecoveryOptions, Session};
+use crate::local_socket::LocalSocket;
+use crate::options::{BroadcastOptions, DeliveryPolicy};
+use crate::room_change::RoomChange;
+
+/// The log of a namespace and its sessions.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    options: RecoveryOptions,
+    log: Log,
+    sessions: Sessions,
+    /// Whether somebody calls [`handle_timeout`](Self::handle_timeout) later.
+    pub(crate) has_timer: bool,
+}
+
+/// The result of [`Lane::claim`].
+#[derive(Debug)]
+pub(crate) enum Claim {
+    Session(Session),
+    /// A socket still uses the session. Evict it, and claim again.
+    InUse {
+        id: SocketId,
+        generation: u64,
+    },
+}
+
+/// Returns whether events with these options are logged.
+pub(crate) fn is_logged(options: &BroadcastOptions) -> bool {
+    !options.local && options.policy == DeliveryPolicy::Queue
+}
+
+impl Lane {
+    pub(crate) fn new(options: RecoveryOptions) -> Self {
+        let log = Log::new(&options);
+        Self { options, log, sessions: Sessions::default(), has_timer: false }
+    }
+
+    /// Returns the event with the offset that it gets in the log. The caller delivers it, and then [logs](Self::push) it.
+    pub(crate) fn stamp(&self, event: &EncodedEvent) -> EncodedEvent {
+        event.with_offset(&self.log.next_offset())
+    }
+
+    /// Appends an event, which has its offset, to the log. `assigned` is the offset if a message bus has assigned it.
+    pub(crate) fn push(
+        &mut self,
+        event: EncodedEvent,
+        options: BroadcastOptions,
+        assigned: Option<&str>,
+        now: Time,
+    ) {
+        self.log.push(event, options, assigned, now);
+    }
+
+    /// Returns the form of an event that is not logged. A client takes text at its end for an offset, so the offset of the
+    /// last logged event follows it. If the event may overtake later ones, null follows it, which is no offset.
+    pub(crate) fn unlogged<'e>(
+        &self,
+        event: &'e EncodedEvent,
+        policy: &DeliveryPolicy,
+    ) -> Cow<'e, EncodedEvent> {
+        if !event.ends_with_text() {
+            return Cow::Borrowed(event);
+        }
+        Cow::Owned(match policy {
+            DeliveryPolicy::KeepLatest(_) => event.with_null(),
+            _ => event.with_offset(&self.log.current_offset()),
+        })
+    }
+
+    /// Notes that events may be missing here. No session of before is recovered.
+    #[cfg(test)]
+    pub(crate) fn note_gap(&mut self) {
+        self.log.note_gap();
+        self.sessions.remove_kept();
+    }
+
+    /// Begins the session of a new socket. Returns its generation.
+    pub(crate) fn begin(&mut self, id: &SocketId, pid: &str) -> u64 {
+        self.sessions.begin(id, pid, self.log.last())
+    }
+
+    /// Notes the rooms that sockets have joined and left.
+    pub(crate) fn handle_changes(&mut self, changes: &[RoomChange]) {
+        let (last, start) = (self.log.last(), self.log.start());
+        for change in changes {
+            match change {
+                RoomChange::Joined { room, socket } if **room != **socket => {
+                    if let Some(entry) = self.sessions.get_mut(socket) {
+                        entry.rooms.join(room.clone(), last);
+                    }
+                }
+                RoomChange::Left { room, socket } => {
+                    if let Some(entry) = self.sessions.get_mut(socket) {
+                        entry.rooms.leave(room, last, start, self.options.max_left_rooms);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Keeps the session of a socket that is being disconnected, unless another socket has it by now. Returns whether the
+    /// socket has the session, so that the caller removes the socket.
+    pub(crate) fn suspend(&mut self, socket: &dyn LocalSocket, generation: u64, now: Time) -> bool {
+        let id = socket.id();
+        let has_session = self
+            .sessions
+            .get(id)
+            .is_some_and(|entry| entry.generation == generation && matches!(entry.state, State::Live));
+        if has_session {
+            let until = now + self.options.max_disconnection_duration;
+            self.sessions.keep(id, socket.session_data(), until);
+            self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
+        }
+        has_session
+    }
+
+    /// Ends the session of a socket that is being removed. A kept session stays: its socket is gone already.
+    pub(crate) fn end(&mut self, id: &SocketId) {
+        if self.sessions.get(id).is_some_and(|entry| matches!(entry.state, State::Live)) {
+            self.sessions.remove(id);
+        }
+    }
+
+    pub(crate) fn has_session(&self, id: &SocketId) -> bool {
+        self.sessions.get(id).is_some()
+    }
+
+    /// Finds a session. This changes nothing.
+    pub(crate) fn claim(&self, pid: &str, offset: Option<&str>, now: Time) -> Result<Claim, ClaimError> {
+        let (id, entry) = self.sessions.find(pid).ok_or(ClaimError::UnknownSession)?;
+        let State::Kept { until, data, .. } = &entry.state else {
+            return Ok(Claim::InUse { id: id.clone(), generation: entry.generation });
+        };
+        if *until <= now {
+            return Err(ClaimError::Expired);
+        }
+        self.missed(id, entry, offset)?;
+        Ok(Claim::Session(Session {
+            id: id.clone(),
+            pid: pid.into(),
+            rooms: entry.rooms.rooms().cloned().collect(),
+            data: data.clone(),
+            offset: offset.map(Into::into),
+        }))
+    }
+
+    /// Gives a session its new socket. Returns the events that it has missed, and its generation.
+    pub(crate) fn resume(
+        &mut self,
+        session: &Session,
+        now: Time,
+    ) -> Result<(Vec<EncodedEvent>, u64), ClaimError> {
+        let entry = self.sessions.get(&session.id).filter(|entry| *entry.pid == *session.pid);
+        let entry = entry.ok_or(ClaimError::UnknownSession)?;
+        match &entry.state {
+            State::Kept { until, .. } if *until > now => {}
+            State::Kept { .. } => return Err(ClaimError::Expired),
+            State::Live => return Err(ClaimError::UnknownSession),
+        }
+        let missed = self.missed(&session.id, entry, session.offset.as_deref())?;
+        let missed = missed.into_iter().map(|entry| entry.event.clone()).collect();
+        let generation = self.sessions.resume(&session.id).ok_or(ClaimError::UnknownSession)?;
+        Ok((missed, generation))
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        [self.log.poll_timeout(), self.sessions.poll_timeout()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<Time> {
+        self.log.handle_timeout(now);
+        self.sessions.handle_timeout(now);
+        let next = self.poll_timeout();
+        self.has_timer = next.is_some();
+        next
+    }
+
+    pub(crate) fn kept(&self) -> KeptForRecovery {
+        KeptForRecovery {
+            events: self.log.len(),
+            event_bytes: self.log.bytes(),
+            sessions: self.sessions.kept(),
+            session_bytes: self.sessions.kept_bytes(),
+        }
+    }
+
+    /// Returns the events that a session has missed.
+    fn missed(
+        &self,
+        id: &SocketId,
+        session: &sessions::Entry,
+        offset: Option<&str>,
+    ) -> Result<Vec<&Entry>, ClaimError> {
+        let position = self.position(session, offset)?;
+        if self.log.has_gap_after(position) {
+            return Err(ClaimError::Gap);
+        }
+        let after = self.log.after(position).ok_or(ClaimError::LogTooShort)?;
+        if !session.rooms.are_known_after(position) {
+            return Err(ClaimError::RoomsForgotten);
+        }
+        let (mut missed, mut bytes) = (Vec::new(), 0);
+        for (at, entry) in after {
+            if !session.rooms.are_selected(id, &entry.options, at) {
+                continue;
+            }
+            bytes += entry.bytes();
+            if missed.len() == self.options.max_missed_events || bytes > self.options.max_missed_bytes {
+                return Err(ClaimError::TooManyMissed);
+            }
+            missed.push(entry);
+        }
+        Ok(missed)
+    }
+
+    /// Returns the position after which a client has missed events. A client that has received no event of the session has
+    /// no offset, or still has that of an earlier session: it has missed everything since the session began.
+    fn position(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
+        match offset.map(|offset| self.log.find(offset)) {
+            Some(Found::At(position)) => Ok(position.max(session.started)),
+            None | Some(Found::Other) => Ok(session.started),
+            Some(Found::Invalid) => Err(ClaimError::InvalidOffset),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The rooms of one session, and when it was in them.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::offset::Position;
+use crate::options::BroadcastOptions;
+use crate::room::Room;
+
+/// The rooms that the socket of a session is in, and those that it was in recently. The room of its own id is not
+/// stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memberships {
+    /// The rooms with the position of the last event before the socket joined.
+    joined: HashMap<Room, Position>,
+    /// The rooms that the socket has left, in the order in which it left them.
+    left: VecDeque<Left>,
+    /// Before this position, rooms may be missing in `left`.
+    complete_after: Position,
+}
+
+#[derive(Debug, Clone)]
+struct Left {
+    room: Room,
+    since: Position,
+    until: Position,
+}
+
+impl Memberships {
+    /// Notes that the socket has joined a room after the event at `position`.
+    pub(super) fn join(&mut self, room: Room, position: Position) {
+        self.joined.entry(room).or_insert(position);
+    }
+
+    /// Notes that the socket has left a room after the event at `position`. `log_start` is the position before the first
+    /// event that the log still has.
+    pub(super) fn leave(&mut self, room: &Room, position: Position, log_start: Position, max_left: usize) {
+        let Some((room, since)) = self.joined.remove_entry(room) else { return };
+        if self.joined.capacity() > 64 && self.joined.len() < self.joined.capacity() / 4 {
+            self.joined.shrink_to(self.joined.len() * 2);
+        }
+        while self.left.front().is_some_and(|left| left.until <= log_start) {
+            self.left.pop_front();
+        }
+        // No event came while it was in the room.
+        if since == position {
+            return;
+        }
+        self.left.push_back(Left { room, since, until: position });
+        while self.left.len() > max_left {
+            let Some(forgotten) = self.left.pop_front() else { return };
+            self.complete_after = forgotten.until;
+        }
+    }
+
+    /// Returns whether all rooms after this position are known.
+    pub(super) fn are_known_after(&self, position: Position) -> bool {
+        position >= self.complete_after
+    }
+
+    /// Returns whether the socket, which has the id `id`, was selected by an event at `position`.
+    pub(super) fn are_selected(&self, id: &str, options: &BroadcastOptions, position: Position) -> bool {
+        let is_in = |room: &Room| {
+            room.as_str() == id
+                || !options.private
+                    && (self.joined.get(room).is_some_and(|since| *since < position)
+                        || self.left.iter().any(|left| {
+                            left.since < position && position <= left.until && left.room == *room
+                        }))
+        };
+        (options.rooms.is_empty() || options.rooms.iter().any(is_in)) && !options.except.iter().any(is_in)
+    }
+
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.joined.keys()
+    }
+
+    /// Returns the size of the memory on the heap in bytes, with the names of the rooms.
+    pub(super) fn memory(&self) -> usize {
+        let entry = size_of::<(Room, Position)>() + 1;
+        let names = self.joined.keys().chain(self.left.iter().map(|left| &left.room)).map(|room| room.len());
+        self.joined.capacity() * 8 / 7 * entry
+            + self.left.capacity() * size_of::<Left>()
+            + names.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(room: &str) -> BroadcastOptions {
+        BroadcastOptions::new().to(room)
+    }
+
+    #[test]
+    fn a_socket_is_selected_from_when_it_joins_until_it_leaves() {
+        let mut rooms = Memberships::default();
+        rooms.join("a".into(), 2);
+        rooms.leave(&"a".into(), 5, 0, 64);
+        rooms.join("a".into(), 7);
+        let selected: Vec<_> = (1..=9).filter(|at| rooms.are_selected("id", &to("a"), *at)).collect();
+        assert_eq!(selected, [3, 4, 5, 8, 9]);
+        let except = BroadcastOptions::new().except("a");
+        let selected: Vec<_> = (1..=9).filter(|at| rooms.are_selected("id", &except, *at)).collect();
+        assert_eq!(selected, [1, 2, 6, 7]);
+        assert!(rooms.are_selected("id", &to("id"), 1), "it is always in the room of its own id");
+        assert!(!rooms.are_selected("id", &to("id").except("id"), 1));
+        let mut private = to("a");
+        private.private = true;
+        assert!(!rooms.are_selected("id", &private, 3), "not for those who joined the room");
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_not_stored() {
+        let mut rooms = Memberships::default();
+        for position in 0..10 {
+            rooms.join("a".into(), position);
+            rooms.leave(&"a".into(), position, 0, 3);
+        }
+        assert!(rooms.left.is_empty(), "no event came meanwhile");
+        for position in 0..10 {
+            rooms.join("a".into(), position);
+            rooms.leave(&"a".into(), position + 1, position, 3);
+            assert!(rooms.left.len() <= 2, "the log does not reach back");
+            assert!(rooms.are_known_after(position));
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_room_is_forgotten() {
+        let mut rooms = Memberships::default();
+        for (index, room) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let since = index as Position * 10;
+            rooms.join(room.into(), since);
+            rooms.leave(&room.into(), since + 5, 0, 3);
+        }
+        assert_eq!(rooms.left.len(), 3);
+        assert!(!rooms.are_known_after(4), "`a` is forgotten");
+        assert!(rooms.are_known_after(5));
+        assert!(rooms.are_selected("id", &to("b"), 11));
+    }
+}

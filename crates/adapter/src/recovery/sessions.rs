@@ -1,0 +1,165 @@
+//! The sessions of a namespace: those of its sockets, and those that are kept for clients without a connection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use socketio_proto::{Arguments, SocketId};
+use ws_proto::Time;
+
+use super::memberships::Memberships;
+use super::offset::Position;
+
+/// All sessions of a namespace. A session has the id of its socket.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    /// Ids are random bytes from the servers, so the hash needs no key.
+    by_id: FxHashMap<SocketId, Entry>,
+    /// Clients ask for private ids, so the hash is keyed.
+    by_pid: HashMap<Arc<str>, SocketId>,
+    /// The kept sessions, in the order in which they expire.
+    expiry: BTreeMap<(Time, u64), SocketId>,
+    kept_bytes: usize,
+    next_number: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) pid: Arc<str>,
+    /// The position of the last event before the session began.
+    pub(super) started: Position,
+    pub(super) rooms: Memberships,
+    /// Counts the sockets that the session has had.
+    pub(super) generation: u64,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// The session has a socket.
+    Live,
+    Kept {
+        until: Time,
+        number: u64,
+        data: Option<Arc<Arguments<'static>>>,
+        bytes: usize,
+    },
+}
+
+impl Sessions {
+    /// Adds the session of a new socket, which replaces another one with this id. Returns its generation.
+    pub(super) fn begin(&mut self, id: &SocketId, pid: &str, started: Position) -> u64 {
+        self.remove(id);
+        let generation = self.next_number();
+        let pid: Arc<str> = pid.into();
+        self.by_pid.insert(Arc::clone(&pid), id.clone());
+        let rooms = Memberships::default();
+        self.by_id.insert(id.clone(), Entry { pid, started, rooms, generation, state: State::Live });
+        generation
+    }
+
+    pub(super) fn get(&self, id: &SocketId) -> Option<&Entry> {
+        self.by_id.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &SocketId) -> Option<&mut Entry> {
+        self.by_id.get_mut(id)
+    }
+
+    pub(super) fn find(&self, pid: &str) -> Option<(&SocketId, &Entry)> {
+        let id = self.by_pid.get(pid)?;
+        Some((id, self.by_id.get(id)?))
+    }
+
+    /// Keeps the session of a socket that is gone.
+    pub(super) fn keep(&mut self, id: &SocketId, data: Option<Arc<Arguments<'static>>>, until: Time) {
+        let number = self.next_number();
+        let Some(entry) = self.by_id.get_mut(id) else { return };
+        let bytes = entry.memory() + data.as_ref().map_or(0, |data| data.size());
+        entry.state = State::Kept { until, number, data, bytes };
+        self.kept_bytes += bytes;
+        self.expiry.insert((until, number), id.clone());
+    }
+
+    /// Gives a kept session a socket again. Returns its new generation, or `None` if it is not kept.
+    pub(super) fn resume(&mut self, id: &SocketId) -> Option<u64> {
+        let generation = self.next_number();
+        let entry = self.by_id.get_mut(id)?;
+        let State::Kept { until, number, bytes, .. } = entry.state else { return None };
+        entry.state = State::Live;
+        entry.generation = generation;
+        self.kept_bytes -= bytes;
+        self.expiry.remove(&(until, number));
+        Some(generation)
+    }
+
+    pub(super) fn remove(&mut self, id: &SocketId) -> Option<Entry> {
+        let entry = self.by_id.remove(id)?;
+        self.by_pid.remove(&entry.pid);
+        if let State::Kept { until, number, bytes, .. } = entry.state {
+            self.kept_bytes -= bytes;
+            self.expiry.remove(&(until, number));
+        }
+        self.shrink();
+        Some(entry)
+    }
+
+    /// Removes the kept sessions until at most `max` are left, with at most `max_bytes`, the oldest first.
+    pub(super) fn enforce_limits(&mut self, max: usize, max_bytes: usize) {
+        while self.expiry.len() > max || self.kept_bytes > max_bytes {
+            if !self.remove_first() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.expiry.first_key_value().map(|((until, _), _)| *until)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        while self.poll_timeout().is_some_and(|due| due <= now) && self.remove_first() {}
+    }
+
+    /// Removes all kept sessions.
+    #[cfg(test)]
+    pub(super) fn remove_kept(&mut self) {
+        while self.remove_first() {}
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.expiry.len()
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    fn remove_first(&mut self) -> bool {
+        let Some(id) = self.expiry.first_key_value().map(|(_, id)| id.clone()) else { return false };
+        self.remove(&id).is_some()
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn shrink(&mut self) {
+        let len = self.by_id.len();
+        if self.by_id.capacity() > 64 && len < self.by_id.capacity() / 4 {
+            self.by_id.shrink_to(len * 2);
+            self.by_pid.shrink_to(len * 2);
+        }
+    }
+}
+
+impl Entry {
+    /// Returns the size of the entry in bytes, with its keys in the maps.
+    fn memory(&self) -> usize {
+        // Two entries of maps that are seven sixteenths to seven eighths full, one of the tree, and the text of the private id.
+        const MAPS: usize = 2 * (size_of::<(SocketId, Entry)>() + size_of::<(Arc<str>, SocketId)>())
+            + 2 * size_of::<((Time, u64), SocketId)>();
+        MAPS + self.pid.len() + 16 + self.rooms.memory()
+    }
+}

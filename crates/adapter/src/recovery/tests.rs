@@ -1,0 +1,281 @@
+//! The order of the log, with a clock that the tests move.
+
+use std::task::Waker;
+
+use engineio_proto::MessageEncoder;
+
+use super::*;
+use crate::options::{BroadcastOptions, DeliveryPolicy};
+use crate::remote_socket::RemoteSocketState;
+use crate::request::AckWaiter;
+use crate::room_change::RoomChange;
+use socketio_proto::EncodedEvent;
+
+struct Idle(SocketId);
+
+impl LocalSocket for Idle {
+    fn id(&self) -> &SocketId {
+        &self.0
+    }
+    fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> {
+        None
+    }
+    fn deliver_with_ack(&self, _: &EncodedEvent, _: u64, _: Duration, _: AckWaiter) {}
+    fn disconnect(&self, _: bool) {}
+    fn state(&self, _: Vec<Room>) -> RemoteSocketState {
+        panic!("no test asks for it")
+    }
+}
+
+/// A lane, and the time.
+struct Test {
+    lane: Lane,
+    now: Time,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn id(number: u8) -> SocketId {
+    SocketId::from_random([number; 15])
+}
+
+fn event(name: &str) -> EncodedEvent {
+    EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, name, &()).unwrap()
+}
+
+fn to(room: &str) -> BroadcastOptions {
+    BroadcastOptions::new().to(room)
+}
+
+impl Test {
+    fn new(set: impl FnOnce(&mut RecoveryOptions)) -> Self {
+        let mut options = RecoveryOptions::new([7; 8]);
+        set(&mut options);
+        Self { lane: Lane::new(options), now: Time::ZERO }
+    }
+
+    /// Logs an event, and returns its offset.
+    fn emit(&mut self, name: &str, options: &BroadcastOptions) -> String {
+        let stamped = self.lane.stamp(&event(name));
+        let offset = stamped.json().rsplit('"').nth(1).unwrap().to_owned();
+        self.lane.push(stamped, options.clone(), None, self.now);
+        offset
+    }
+
+    fn join(&mut self, socket: u8, room: &str) {
+        let change = RoomChange::Joined { room: room.into(), socket: id(socket) };
+        self.lane.handle_changes(&[change]);
+    }
+
+    fn leave(&mut self, socket: u8, room: &str) {
+        let change = RoomChange::Left { room: room.into(), socket: id(socket) };
+        self.lane.handle_changes(&[change]);
+    }
+
+    fn suspend(&mut self, socket: u8, generation: u64) -> bool {
+        self.lane.suspend(&Idle(id(socket)), generation, self.now)
+    }
+
+    fn claim(&self, pid: &str, offset: Option<&str>) -> Result<Session, ClaimError> {
+        match self.lane.claim(pid, offset, self.now)? {
+            Claim::Session(session) => Ok(session),
+            Claim::InUse { .. } => panic!("a socket uses the session"),
+        }
+    }
+
+    /// Claims and resumes a session. Returns the names of the missed events.
+    fn recover(&mut self, pid: &str, offset: Option<&str>) -> Result<Vec<String>, ClaimError> {
+        let session = self.claim(pid, offset)?;
+        let (missed, _) = self.lane.resume(&session, self.now)?;
+        Ok(missed.iter().map(|event| event.json().split('"').nth(1).unwrap().to_owned()).collect())
+    }
+}
+
+#[test]
+fn a_client_gets_what_came_after_its_offset() {
+    let mut test = Test::new(|_| {});
+    let generation = test.lane.begin(&id(1), "pid");
+    test.join(1, "a");
+    let first = test.emit("1", &to("a"));
+    test.emit("2", &to("b"));
+    test.emit("3", &to(id(1).as_str()));
+    assert!(test.suspend(1, generation));
+    test.emit("4", &BroadcastOptions::new());
+    test.emit("5", &BroadcastOptions::new().except("a"));
+    let session = test.claim("pid", Some(&first)).unwrap();
+    assert_eq!((session.id, session.rooms), (id(1), vec!["a".into()]));
+    assert_eq!(test.recover("pid", Some(&first)).unwrap(), ["3", "4"]);
+}
+
+#[test]
+fn a_client_without_an_offset_gets_everything_since_its_session_began() {
+    let mut test = Test::new(|_| {});
+    let before = test.emit("before", &BroadcastOptions::new());
+    let generation = test.lane.begin(&id(1), "pid");
+    test.emit("1", &BroadcastOptions::new());
+    test.suspend(1, generation);
+    assert!(test.claim("pid", None).is_ok());
+    let other = Test::new(|options| options.random = [8; 8]).emit("x", &BroadcastOptions::new());
+    assert!(test.claim("pid", Some(&other)).is_ok(), "an offset of an earlier process");
+    assert_eq!(test.recover("pid", Some(&before)).unwrap(), ["1"], "an offset of an earlier session");
+}
+
+#[test]
+fn a_claim_consumes_nothing_and_a_session_is_resumed_once() {
+    let mut test = Test::new(|_| {});
+    let generation = test.lane.begin(&id(1), "pid");
+    test.suspend(1, generation);
+    let first = test.claim("pid", None).unwrap();
+    let second = test.claim("pid", None).unwrap();
+    test.emit("1", &BroadcastOptions::new());
+    let (missed, next) = test.lane.resume(&first, test.now).unwrap();
+    assert_eq!(missed.len(), 1, "what came after the claim");
+    assert_eq!(test.lane.resume(&second, test.now).unwrap_err(), ClaimError::UnknownSession);
+    assert!(!test.suspend(1, generation), "the former socket does not have the session any more");
+    assert!(test.suspend(1, next));
+    assert_eq!(test.recover("pid", None).unwrap(), ["1"], "again and again");
+}
+
+#[test]
+fn a_session_ends_with_its_socket_and_after_its_time() {
+    let mut test = Test::new(|_| {});
+    test.lane.begin(&id(1), "1");
+    test.lane.end(&id(1));
+    assert_eq!(test.claim("1", None).unwrap_err(), ClaimError::UnknownSession);
+    let generation = test.lane.begin(&id(2), "2");
+    test.suspend(2, generation);
+    test.lane.end(&id(2));
+    let session = test.claim("2", None).unwrap();
+    test.now = test.now + 120 * SECOND;
+    assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::Expired);
+    assert_eq!(test.lane.resume(&session, test.now).unwrap_err(), ClaimError::Expired);
+    assert_eq!(test.lane.poll_timeout(), Some(test.now));
+    test.lane.handle_timeout(test.now);
+    assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::UnknownSession);
+    assert_eq!((test.lane.kept(), test.lane.poll_timeout()), (KeptForRecovery::default(), None));
+}
+
+#[test]
+fn an_offset_that_no_event_has_had_is_refused() {
+    let mut test = Test::new(|_| {});
+    let generation = test.lane.begin(&id(1), "pid");
+    let last = test.emit("1", &BroadcastOptions::new());
+    test.suspend(1, generation);
+    for offset in ["", "hello", &last[1..], &Test::new(|_| {}).lane.stamp(&event("1")).json()[6..19]] {
+        assert_eq!(test.claim("pid", Some(offset)).unwrap_err(), ClaimError::InvalidOffset, "{offset}");
+    }
+    let next = test.lane.stamp(&event("2")).json().rsplit('"').nth(1).unwrap().to_owned();
+    assert_eq!(test.claim("pid", Some(&next)).unwrap_err(), ClaimError::InvalidOffset);
+    assert!(test.claim("pid", Some(&last)).is_ok());
+}
+
+#[test]
+fn the_log_forgets_by_time_and_by_bytes() {
+    let mut test = Test::new(|options| options.max_disconnection_duration = 1000 * SECOND);
+    let generation = test.lane.begin(&id(1), "pid");
+    let first = test.emit("1", &BroadcastOptions::new());
+    test.now = test.now + 100 * SECOND;
+    let second = test.emit("2", &BroadcastOptions::new());
+    test.suspend(1, generation);
+    assert!(test.claim("pid", None).is_ok());
+    test.now = test.now + 80 * SECOND;
+    test.lane.handle_timeout(test.now);
+    assert_eq!(test.claim("pid", None).unwrap_err(), ClaimError::LogTooShort);
+    assert!(test.claim("pid", Some(&first)).is_ok());
+    test.now = test.now + 100 * SECOND;
+    test.lane.handle_timeout(test.now);
+    assert_eq!(test.claim("pid", Some(&first)).unwrap_err(), ClaimError::LogTooShort);
+    assert!(test.claim("pid", Some(&second)).is_ok(), "it has missed nothing");
+    let each = {
+        test.emit("3", &BroadcastOptions::new());
+        test.lane.kept().event_bytes
+    };
+    let mut test = Test::new(|options| options.max_log_bytes = 3 * each);
+    test.lane.begin(&id(1), "pid");
+    for _ in 0..100 {
+        test.emit("4", &BroadcastOptions::new());
+    }
+    assert_eq!((test.lane.kept().events, test.lane.kept().event_bytes), (3, 3 * each));
+    test.emit(&"long".repeat(each), &BroadcastOptions::new());
+    assert_eq!((test.lane.kept().events, test.lane.kept().event_bytes), (0, 0), "it does not fit");
+}
+
+#[test]
+fn nothing_from_before_a_gap_is_recovered() {
+    let mut test = Test::new(|_| {});
+    let generation = test.lane.begin(&id(1), "1");
+    test.lane.begin(&id(2), "2");
+    let before = test.emit("before", &BroadcastOptions::new());
+    test.suspend(1, generation);
+    test.lane.note_gap();
+    assert_eq!(test.claim("1", Some(&before)).unwrap_err(), ClaimError::UnknownSession);
+    let after = test.emit("after", &BroadcastOptions::new());
+    assert_ne!(before[..6], after[..6], "another epoch");
+    let Claim::InUse { id: socket, generation } = test.lane.claim("2", None, test.now).unwrap() else {
+        panic!("its socket is connected")
+    };
+    assert_eq!(socket, id(2));
+    test.suspend(2, generation);
+    assert_eq!(test.claim("2", Some(&before)).unwrap_err(), ClaimError::Gap);
+    assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::Gap);
+    assert_eq!(test.recover("2", Some(&after)).unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
+    let mut test = Test::new(|options| {
+        options.max_sessions = 2;
+        options.max_missed_events = 3;
+        options.max_left_rooms = 1;
+    });
+    for (number, pid) in [(1, "1"), (2, "2"), (3, "3")] {
+        let generation = test.lane.begin(&id(number), pid);
+        test.suspend(number, generation);
+        test.now = test.now + SECOND;
+    }
+    assert_eq!(test.lane.kept().sessions, 2);
+    assert_eq!(test.claim("1", None).unwrap_err(), ClaimError::UnknownSession);
+    for name in ["a", "b", "c"] {
+        test.emit(name, &BroadcastOptions::new());
+    }
+    assert!(test.claim("2", None).is_ok());
+    test.emit("d", &BroadcastOptions::new());
+    assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::TooManyMissed);
+
+    let generation = test.lane.begin(&id(4), "4");
+    let mut offsets = vec![];
+    for room in ["x", "y"] {
+        test.join(4, room);
+        offsets.push(test.emit(room, &to(room)));
+        test.leave(4, room);
+    }
+    test.suspend(4, generation);
+    assert_eq!(test.claim("4", None).unwrap_err(), ClaimError::RoomsForgotten);
+    assert_eq!(test.recover("4", Some(&offsets[0])).unwrap(), ["y"]);
+
+    let mut test = Test::new(|options| options.max_session_bytes = 100);
+    let generation = test.lane.begin(&id(1), "1");
+    assert!(test.suspend(1, generation));
+    assert_eq!(test.lane.kept(), KeptForRecovery::default(), "it does not fit");
+}
+
+#[test]
+fn a_client_cannot_take_the_text_of_another_event_for_an_offset() {
+    let mut test = Test::new(|_| {});
+    let text = EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, "x", &"text").unwrap();
+    let form = |test: &Test, event, policy| test.lane.unlogged(event, policy).json().to_owned();
+    let volatile = DeliveryPolicy::Volatile;
+    let bare = event("x");
+    assert_eq!(form(&test, &bare, &volatile), r#"["x"]"#);
+    let generation = test.lane.begin(&id(1), "pid");
+    let before = form(&test, &text, &volatile);
+    test.emit("1", &BroadcastOptions::new());
+    let after = form(&test, &text, &volatile);
+    test.suspend(1, generation);
+    assert_eq!(test.claim("pid", before.rsplit('"').nth(1)).map(|_| ()), Ok(()));
+    let last = after.rsplit('"').nth(1).unwrap();
+    assert!(after.starts_with(r#"["x","text","#));
+    assert_eq!(test.recover("pid", Some(last)).unwrap(), [""; 0]);
+    let latest = DeliveryPolicy::KeepLatest("key".into());
+    assert_eq!(form(&test, &text, &latest), r#"["x","text",null]"#, "it may overtake logged events");
+}

@@ -1,0 +1,120 @@
+//! A client that recovers its session as the official one does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidewire_server::{ConnectionStateRecovery, Server, Socket, State};
+
+use crate::support::{Client, Joined, Program, program, serve};
+
+/// A client in `/`. It stores what it sends to recover.
+pub(super) struct Recovering {
+    pub(super) connection: Client,
+    pub(super) id: String,
+    pub(super) pid: String,
+    pub(super) offset: Option<String>,
+    /// Whether the server has given it the private id that it already had.
+    pub(super) recovered: bool,
+}
+
+impl Recovering {
+    pub(super) async fn new(address: SocketAddr) -> Self {
+        let (client, missed) = Self::connect(address, &json!({}), None).await;
+        assert_eq!(missed, [""; 0]);
+        client
+    }
+
+    /// Opens a new connection and asks for the session. The old connection stays as it is. Returns the events that come
+    /// before the response, without their offsets.
+    pub(super) async fn back(&self, address: SocketAddr) -> (Self, Vec<String>) {
+        self.back_with(address, json!({})).await
+    }
+
+    pub(super) async fn back_with(&self, address: SocketAddr, mut auth: Value) -> (Self, Vec<String>) {
+        auth["pid"] = (*self.pid).into();
+        if let Some(offset) = &self.offset {
+            auth["offset"] = (**offset).into();
+        }
+        Self::connect(address, &auth, self.offset.clone()).await
+    }
+
+    /// Closes the connection and asks for the session with a new one.
+    pub(super) async fn cut_and_back(self, address: SocketAddr) -> (Self, Vec<String>) {
+        let Self { connection, id, pid, offset, recovered } = self;
+        drop(connection);
+        let other = Client::open(address).await;
+        let closed = Self { connection: other, id, pid, offset, recovered };
+        closed.back(address).await
+    }
+
+    async fn connect(address: SocketAddr, auth: &Value, offset: Option<String>) -> (Self, Vec<String>) {
+        let mut connection = Client::open(address).await;
+        connection.send(&format!("40{auth}")).await;
+        let (id, pid, recovered) = (String::new(), String::new(), false);
+        let mut client = Self { connection, id, pid, offset, recovered };
+        let mut missed = vec![];
+        loop {
+            let packet = client.connection.recv().await.expect("a response");
+            let Some(connect) = packet.strip_prefix("40") else {
+                missed.push(client.event(&packet));
+                continue;
+            };
+            let connect: Value = serde_json::from_str(connect).expect("an object");
+            let text = |name: &str| connect[name].as_str().unwrap_or_default().to_owned();
+            (client.id, client.pid) = (text("sid"), text("pid"));
+            client.recovered = auth["pid"] == *client.pid;
+            return (client, missed);
+        }
+    }
+
+    /// Returns the next event without its offset.
+    pub(super) async fn next(&mut self) -> String {
+        let packet = self.connection.recv().await.expect("an event");
+        self.event(&packet)
+    }
+
+    pub(super) async fn expect<E: AsRef<str>>(&mut self, events: impl IntoIterator<Item = E>) {
+        for event in events {
+            assert_eq!(self.next().await, event.as_ref());
+        }
+    }
+
+    pub(super) async fn send(&mut self, packet: &str) {
+        self.connection.send(packet).await;
+    }
+
+    /// Returns the next packet as it is.
+    pub(super) async fn packet(&mut self) -> Option<String> {
+        self.connection.recv().await
+    }
+
+    /// Takes text at the end of an event for the offset, as the official client does.
+    fn event(&mut self, packet: &str) -> String {
+        let list = packet.strip_prefix("42").unwrap_or_else(|| panic!("{packet} is no event"));
+        let mut list: Vec<Value> = serde_json::from_str(list).unwrap_or_else(|_| panic!("{packet}"));
+        if list.len() > 1
+            && let Some(offset) = list.last().and_then(Value::as_str)
+        {
+            self.offset = Some(offset.to_owned());
+            list.pop();
+        }
+        let words = list.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A server with recovery, whose program passes its sockets to the test.
+pub(super) async fn recoverable(
+    set: impl FnOnce(&mut ConnectionStateRecovery),
+) -> (Server, Program, SocketAddr) {
+    let mut recovery = ConnectionStateRecovery::default();
+    set(&mut recovery);
+    let (builder, program) = program();
+    let io = builder.connection_state_recovery(recovery).ping_interval(Duration::from_secs(300)).build();
+    io.on_connection(async |socket: Socket, State(joined): State<Joined>| {
+        let _ = joined.0.send(socket);
+    });
+    let address = serve(&io).await;
+    (io, program, address)
+}

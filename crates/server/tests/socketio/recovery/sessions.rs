@@ -1,0 +1,156 @@
+//! What a recovered session has, which sessions are kept, and for how long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidewire_server::{EmitError, Namespace, Value};
+
+use super::client::{Recovering, recoverable};
+use crate::support::{Client, soon, until};
+
+#[tokio::test]
+async fn a_recovered_socket_has_the_id_the_rooms_and_the_data_of_the_former_one() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    let mut client = Recovering::new(address).await;
+    let former = program.joined().await;
+    former.join(["a", "b"]);
+    former.leave("b");
+    former.set_data(("ann", Bytes::from_static(b"bytes"))).unwrap();
+    for round in 1..=3 {
+        io.to("a").emit("in a", round);
+        io.to("b").emit("in b", round);
+        client.expect([format!("in a {round}")]).await;
+        io.to("a").except("b").emit("missed", round);
+        let (back, missed) = client.cut_and_back(address).await;
+        client = back;
+        let socket = program.joined().await;
+        assert!(client.recovered && socket.recovered() && !former.recovered());
+        assert_eq!(missed, [format!("missed {round}")]);
+        assert_eq!((socket.id(), client.id.as_str()), (former.id(), former.id().as_str()));
+        let rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
+        assert_eq!(rooms, [former.id().as_str(), "a"]);
+        let data: Value = socket.data().unwrap();
+        assert_eq!(data, former.data::<Value>().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_event_for_a_client_without_a_connection_waits_in_the_log() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    let client = Recovering::new(address).await;
+    let socket = program.joined().await;
+    let (pid, id) = (client.pid.clone(), client.id.clone());
+    let rest = Client::open(address).await;
+    drop(client);
+    soon(socket.disconnected()).await;
+    until(|| io.sockets().is_empty()).await;
+    socket.emit("private", 1);
+    assert_eq!(socket.try_emit("private", 2), Ok(()));
+    assert_eq!(soon(socket.emit_wait("private", 3)).await, Ok(()));
+    io.to(&id).emit("private", 4);
+    socket.volatile().emit("volatile", ());
+    assert_eq!(socket.volatile().try_emit("volatile", ()), Err(EmitError::Disconnected));
+    assert!(soon(socket.emit_with_ack::<()>("with ack", ())).await.is_err());
+    io.volatile().emit("volatile", ());
+    io.local().emit("local", ());
+    drop(rest);
+    let former = Recovering { pid, id, offset: None, recovered: false, ..Recovering::new(address).await };
+    let (client, missed) = former.back(address).await;
+    assert!(client.recovered);
+    assert_eq!(missed, (1..=4).map(|number| format!("private {number}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_private_event_does_not_reach_others_in_a_room_of_that_name() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    let mut ann = Recovering::new(address).await;
+    let to_ann = program.joined().await;
+    let mut bob = Recovering::new(address).await;
+    let to_bob = program.joined().await;
+    to_bob.join(to_ann.id());
+    to_ann.emit("private", ());
+    io.to(to_ann.id()).emit("in the room", ());
+    ann.expect(["private", "in the room"]).await;
+    bob.expect(["in the room"]).await;
+}
+
+#[tokio::test]
+async fn a_session_that_the_client_or_the_program_ends_is_not_kept() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    for end in ["client", "program", "connection"] {
+        let mut client = Recovering::new(address).await;
+        let socket = program.joined().await;
+        match end {
+            "client" => client.send("41").await,
+            "program" => socket.disconnect(),
+            _ => socket.close_connection(),
+        }
+        soon(socket.disconnected()).await;
+        assert_eq!(socket.try_emit("x", ()), Err(EmitError::Disconnected), "{end}");
+        let (back, missed) = client.back(address).await;
+        let socket = program.joined().await;
+        assert_eq!((back.recovered, socket.recovered(), missed.len()), (false, false, 0), "{end}");
+        assert!(back.id != client.id && back.pid != client.pid && back.pid.len() == 20, "{end}");
+    }
+    drop(io);
+}
+
+#[tokio::test]
+async fn a_session_of_another_namespace_is_not_recovered() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    let _ = io.of("/other");
+    let client = Recovering::new(address).await;
+    let _ = program.joined().await;
+    let mut other = Client::open(address).await;
+    other.send(&format!(r#"40/other,{{"pid":"{}"}}"#, client.pid)).await;
+    let response = other.recv().await.unwrap();
+    assert!(response.starts_with(r#"40/other,{"sid":""#) && !response.contains(&client.pid), "{response}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_dropped_after_its_time() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    let kept = |io: &Namespace| io.kept_for_recovery();
+    let client = Recovering::new(address).await;
+    let socket = program.joined().await;
+    io.emit("x", ());
+    drop(client);
+    soon(socket.disconnected()).await;
+    until(|| kept(&io).sessions == 1).await;
+    assert_eq!(kept(&io).events, 1);
+    assert!(kept(&io).event_bytes > 0 && kept(&io).session_bytes > 0);
+    tokio::time::sleep(Duration::from_secs(131)).await;
+    assert_eq!((kept(&io).sessions, kept(&io).session_bytes), (0, 0));
+    assert_eq!(socket.try_emit("x", ()), Err(EmitError::Disconnected));
+    tokio::time::sleep(Duration::from_secs(320)).await;
+    assert_eq!(kept(&io), Default::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_a_client_created_stays_as_long_as_a_session_can_be_recovered() {
+    let (io, _program, address) = recoverable(|_| {}).await;
+    let _ = io.of_pattern(|name| name == "/room-1");
+    let created = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&created);
+    io.on_new_namespace(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let connect = async |auth: &str| {
+        let mut client = Client::open(address).await;
+        client.send(&format!("40/room-1,{auth}")).await;
+        let response = client.recv().await.unwrap();
+        (client, response.rsplit('"').nth(1).unwrap().to_owned())
+    };
+    let (client, pid) = connect("").await;
+    drop(client);
+    // Its last socket leaves.
+    until(|| io.connection_count() == 0).await;
+    let (client, same) = connect(&format!(r#"{{"pid":"{pid}"}}"#)).await;
+    assert_eq!((same, created.load(Ordering::Relaxed)), (pid, 1));
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(131)).await;
+    let _ = connect("").await;
+    assert_eq!(created.load(Ordering::Relaxed), 2, "it was removed, and created again");
+}
