@@ -124,6 +124,14 @@ pub trait Adapter: Send + Sync {
         self.local().del_all(id);
     }
 
+    /// Removes a socket like [`del_all`](Self::del_all), and calls `then` when all events that this process has sent before
+    /// were delivered to it. The server calls it with a socket that the program disconnects. Default: calls `then` at once,
+    /// which is right if [`broadcast`](Self::broadcast) delivers at once.
+    fn del_all_and_then(&self, id: &SocketId, then: Box<dyn FnOnce() + Send>) {
+        self.del_all(id);
+        then();
+    }
+
     /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns the number of
     /// receivers in this process.
     ///

@@ -4,26 +4,30 @@
 //! driver moves the [`Message`]s and calls it when a deadline has passed. The driver implements [`Bus`].
 
 mod bus;
+mod log_order;
 mod message;
 mod node;
+mod recovery;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use engineio_proto::MessageEncoder;
-use socketio_proto::EncodedEvent;
+use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 pub use bus::Bus;
-pub use message::{AckRequest, Message, NodeId, Recipient, RequestId};
+pub use message::{AckRequest, Message, MovedSession, NodeId, Recipient, RequestId};
 
 use crate::adapter::Adapter;
 use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::in_memory::InMemoryAdapter;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::ready::Ready;
+use crate::recovery::{Recovery, RecoveryOptions};
 use crate::request::{AckWaiter, Missing, Replies, Reply, Request};
+use log_order::LogOrder;
 use node::{Link, Node};
 
 /// The settings of a [`ClusterAdapter`].
@@ -56,6 +60,9 @@ pub struct ClusterOptions {
     /// Protects against servers that request acknowledgements with a timeout of days: each client has an entry for
     /// that time.
     pub max_ack_timeout: Duration,
+    /// How long a client that wants to recover its session waits for the servers that may have it. After that, it connects
+    /// as a new client. Default 1 s.
+    pub claim_timeout: Duration,
 }
 
 impl ClusterOptions {
@@ -76,6 +83,7 @@ impl ClusterOptions {
             max_peers: 1_000,
             max_requests: 10_000,
             max_ack_timeout: Duration::from_secs(600),
+            claim_timeout: Duration::from_secs(1),
         }
     }
 }
@@ -131,7 +139,10 @@ pub struct ClusterAdapter {
     id: NodeId,
     local_delivery: LocalDelivery,
     max_ack_timeout: Duration,
+    claim_timeout: Duration,
     node: Mutex<Node>,
+    /// Empty with [`LocalDelivery::AtOnce`].
+    log_order: LogOrder,
 }
 
 impl ClusterAdapter {
@@ -152,7 +163,9 @@ impl ClusterAdapter {
             id: options.id.clone(),
             local_delivery: options.local_delivery,
             max_ack_timeout: options.max_ack_timeout,
+            claim_timeout: options.claim_timeout,
             node: Mutex::new(Node::new(options)),
+            log_order: LogOrder::default(),
         })
     }
 
@@ -193,6 +206,7 @@ impl ClusterAdapter {
                 && self.local_delivery == LocalDelivery::InLogOrder
             {
                 self.deliver(&event, &options, offset);
+                self.log_order.handle_returned(self);
             }
             return;
         }
@@ -211,14 +225,14 @@ impl ClusterAdapter {
             }
             message => {
                 if let Some(sender) = sender {
-                    self.handle_server_message(sender, message);
+                    self.handle_server_message(sender, message, now);
                 }
             }
         }
     }
 
     /// Handles a message that only a server sends.
-    fn handle_server_message(&self, sender: &NodeId, message: Message) {
+    fn handle_server_message(&self, sender: &NodeId, message: Message, now: Time) {
         let deliveries = match message {
             Message::InitialHeartbeat => return self.publish(&Message::Heartbeat),
             Message::Broadcast { event, options, ack: Some(ack) } => {
@@ -244,6 +258,12 @@ impl ClusterAdapter {
             Message::BroadcastMissing { request, socket: id, reason } => {
                 let missing = Reply::Missing(Missing::Client { id, reason });
                 self.node().handle_client(request, sender, missing)
+            }
+            Message::ClaimSession { request, pid } => {
+                return self.handle_claim(sender.clone(), request, pid, now);
+            }
+            Message::ClaimSessionResponse { request, session } => {
+                self.node().handle_reply(request, sender, Reply::Session(session))
             }
             Message::Close => self.node().handle_close(sender),
             // The others were handled, or say only that the sender is alive.
@@ -276,6 +296,11 @@ impl ClusterAdapter {
         };
         let deliveries = self.node().handle_link(link);
         deliveries.deliver();
+        // Events of other servers are missing in the log, or perhaps, and those of this server do not return any more.
+        if !matches!(change, LinkChange::Restored { gap: false }) {
+            self.local.note_gap();
+        }
+        self.log_order.handle_lost(self);
         if link == Link::Up {
             self.publish(&Message::InitialHeartbeat);
         }
@@ -288,6 +313,10 @@ impl ClusterAdapter {
         // Only a queued event is sent to every receiver, and in the order of the offsets.
         let is_logged =
             self.local_delivery == LocalDelivery::InLogOrder && options.policy == DeliveryPolicy::Queue;
+        if self.recovery().is_some() {
+            self.local.broadcast_at(event, options, offset.filter(|_| is_logged));
+            return;
+        }
         let event = match offset.filter(|_| is_logged) {
             Some(offset) => &event.with_offset(offset),
             None => event,
@@ -376,18 +405,57 @@ impl Adapter for ClusterAdapter {
     fn close(&self) -> Ready {
         let deliveries = self.node().handle_link(Link::Closed);
         deliveries.deliver();
+        self.log_order.handle_lost(self);
         self.publish(&Message::Close);
         self.bus.close()
     }
 
     fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> Option<usize> {
         if options.local {
+            if self.log_order.is_empty() {
+                return Some(self.local.broadcast(event, options));
+            }
+            let (event, options) = (event.clone(), options.clone());
+            self.log_order.run(self, move |adapter| {
+                adapter.local.broadcast(&event, &options);
+            });
+            return None;
+        }
+        let message = Message::Broadcast { event: event.clone(), options: options.clone(), ack: None };
+        // Without a link, the bus does not return the event.
+        if self.local_delivery == LocalDelivery::AtOnce || self.node().link() != Link::Up {
+            self.publish(&message);
             return Some(self.local.broadcast(event, options));
         }
-        self.publish(&Message::Broadcast { event: event.clone(), options: options.clone(), ack: None });
-        // Without a link, the bus does not return the event.
-        let is_now = self.local_delivery == LocalDelivery::AtOnce || self.node().link() != Link::Up;
-        is_now.then(|| self.local.broadcast(event, options))
+        self.log_order.publish(|| self.publish(&message));
+        None
+    }
+
+    fn del(&self, id: &SocketId, room: &str) {
+        let (id, room) = (id.clone(), Box::<str>::from(room));
+        self.log_order.run(self, move |adapter| adapter.local.del(&id, &room));
+    }
+
+    fn del_all(&self, id: &SocketId) {
+        let id = id.clone();
+        self.log_order.run(self, move |adapter| adapter.local.del_all(&id));
+    }
+
+    fn del_all_and_then(&self, id: &SocketId, then: Box<dyn FnOnce() + Send>) {
+        let id = id.clone();
+        self.log_order.run(self, move |adapter| {
+            adapter.local.del_all(&id);
+            then();
+        });
+    }
+
+    fn enable_recovery(&self, options: RecoveryOptions, host: Weak<dyn Host>) -> bool {
+        // Without a log, the servers see events in different orders, and no offset says what a client has received.
+        self.local_delivery == LocalDelivery::InLogOrder && self.local.enable_recovery(options, host)
+    }
+
+    fn recovery(&self) -> Option<&dyn Recovery> {
+        self.local.recovery().map(|_| self as &dyn Recovery)
     }
 
     fn broadcast_with_ack(
@@ -404,7 +472,10 @@ impl Adapter for ClusterAdapter {
             let ack = Some(AckRequest { request: id, timeout });
             self.publish(&Message::Broadcast { event: event.clone(), options: options.clone(), ack });
         }
-        self.local.broadcast_with_ack(event, ack_id, options, &request);
+        let (event, options) = (event.clone(), options.clone());
+        self.log_order.run(self, move |adapter| {
+            adapter.local.broadcast_with_ack(&event, ack_id, &options, &request);
+        });
     }
 
     fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
@@ -418,7 +489,8 @@ impl Adapter for ClusterAdapter {
         if !options.local {
             self.publish(&Message::SocketsLeave { options: options.clone(), rooms: boxed(rooms) });
         }
-        self.local.del_sockets(options, rooms);
+        let (options, rooms) = (options.clone(), boxed(rooms));
+        self.log_order.run(self, move |adapter| adapter.local.del_sockets(&options, &names(&rooms)));
     }
 
     fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {

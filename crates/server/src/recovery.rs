@@ -130,7 +130,7 @@ pub(crate) struct SocketSession {
     /// Whether the socket was connected, and not disconnected before.
     has_connected: AtomicBool,
     /// The claimed session, until it is resumed.
-    claimed: Mutex<Option<Session>>,
+    claimed: Mutex<Option<Box<Session>>>,
 }
 
 impl SocketSession {
@@ -156,12 +156,12 @@ impl SocketSession {
             is_recovered: claimed.is_some(),
             generation: AtomicU64::new(0),
             has_connected: AtomicBool::new(false),
-            claimed: Mutex::new(claimed),
+            claimed: Mutex::new(claimed.map(Box::new)),
         }
     }
 
     pub(crate) fn take_claimed(&self) -> Option<Session> {
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).take().map(|session| *session)
     }
 
     pub(crate) fn set_connected(&self) {

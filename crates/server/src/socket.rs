@@ -66,6 +66,9 @@ pub struct SocketInner {
     /// Set when the disconnected socket leaves its rooms, after `on_disconnecting`. Another socket of a client of
     /// Socket.IO 4 may have the same id then.
     has_left_rooms: AtomicBool,
+    /// Set while the program has disconnected the socket, and events that it sent before are still on their way through a
+    /// message bus.
+    awaits_events: AtomicBool,
     acks: PendingAcks,
     /// `None` if the client cannot recover its session.
     recovery: Option<Box<SocketSession>>,
@@ -181,6 +184,7 @@ impl Socket {
             handlers,
             state: AtomicU8::new(CONNECTING),
             has_left_rooms: AtomicBool::new(false),
+            awaits_events: AtomicBool::new(false),
             acks: PendingAcks::default(),
             recovery,
             changed: Notify::new(),
@@ -468,18 +472,14 @@ impl Socket {
     /// Disconnects the socket from its namespace immediately. The connection stays open. The client does not reconnect
     /// automatically.
     pub fn disconnect(&self) {
-        if self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect) {
-            self.send_disconnect();
-            self.0.session.wake();
-        }
+        self.leave_by_program(false);
     }
 
     /// Disconnects this socket and all other sockets of its connection, and closes the connection.
     pub fn close_connection(&self) {
-        self.0.client.close_connection();
-        self.disconnect();
-        // The connection's task does the rest, because it owns the other sockets.
-        self.0.session.wake();
+        if !self.leave_by_program(true) {
+            self.request_close();
+        }
     }
 
     /// A disconnected socket must not use its id in the adapter: if its client of Socket.IO 4 has connected to the

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socketio_proto::{Arguments, EncodedEvent};
+use socketio_proto::{Arguments, EncodedEvent, SocketId};
 
 use crate::options::BroadcastOptions;
 use crate::remote_socket::RemoteSocketState;
 use crate::request::MissingReason;
+use crate::room::Room;
 
 /// The name of a server in a cluster. It must be unique, so it contains random bytes. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,6 +154,44 @@ pub enum Message {
         /// The reason.
         reason: MissingReason,
     },
+    /// Asks for the session of a client that has come back to another server. The server that has it gives it away. Node has
+    /// no such message: its adapters keep sessions in the database.
+    ClaimSession {
+        /// The id of the request.
+        request: RequestId,
+        /// The private id of the session.
+        pid: Box<str>,
+    },
+    /// The reply to [`ClaimSession`](Self::ClaimSession). It must not overtake the events that were logged before.
+    ClaimSessionResponse {
+        /// The id of the request.
+        request: RequestId,
+        /// The session, if the sender had it.
+        session: Option<Box<MovedSession>>,
+    },
+}
+
+/// A session that one server gives to another. Places in the log are numbers of events before [`head`](Self::head), because
+/// each server counts the events of the log from its own start.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct MovedSession {
+    /// The id of the socket.
+    pub id: SocketId,
+    /// The private id of the session.
+    pub pid: Box<str>,
+    /// The data of the socket.
+    pub data: Option<Arc<Arguments<'static>>>,
+    /// The offset of the last event that the server had in its log.
+    pub head: Box<str>,
+    /// Where the session began.
+    pub started: u64,
+    /// The rooms of the socket, and where it joined them.
+    pub rooms: Vec<(Room, u64)>,
+    /// Rooms that it has left, where it joined them, and where it left them.
+    pub left: Vec<(Room, u64, u64)>,
+    /// Before this place, rooms may be missing in `left`.
+    pub complete_after: u64,
 }
 
 /// Asks the receivers of a broadcast to pass on the acknowledgements of their clients.

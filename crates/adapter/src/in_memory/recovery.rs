@@ -11,6 +11,7 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::InMemoryAdapter;
+use crate::cluster::MovedSession;
 use crate::host::Host;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
@@ -51,6 +52,63 @@ fn needs_timer(lane: &mut Lane) -> bool {
 }
 
 impl InMemoryAdapter {
+    /// Delivers an event of a message bus. `assigned` is the offset that the bus has assigned, if the event is logged.
+    pub(crate) fn broadcast_at(
+        &self,
+        event: &EncodedEvent,
+        options: &BroadcastOptions,
+        assigned: Option<&str>,
+    ) {
+        self.broadcast_in_order(self.order(), event, options, assigned);
+    }
+
+    /// Gives a session to another server. If a socket still uses it, its connection ends.
+    pub(crate) fn export_session(&self, pid: &str, now: Time) -> Option<MovedSession> {
+        let order = self.log_order.get()?;
+        // The result is that of an offset that the client does not have.
+        let _ = self.end_unnoticed_connection(order, pid, None, now);
+        order.lane().export(pid)
+    }
+
+    /// Keeps a session of another server.
+    pub(crate) fn import_session(&self, session: MovedSession, now: Time) -> Result<(), ClaimError> {
+        let order = self.order();
+        let mut lane = order.lane();
+        lane.import(session, now)?;
+        let starts_timer = needs_timer(&mut lane);
+        drop(lane);
+        if starts_timer {
+            order.start_timer();
+        }
+        Ok(())
+    }
+
+    /// Returns the result of a claim. If a socket still uses the session, ends its connection and claims the session again.
+    fn end_unnoticed_connection(
+        &self,
+        order: &LogOrder,
+        pid: &str,
+        offset: Option<&str>,
+        now: Time,
+    ) -> Result<Claim, ClaimError> {
+        let first = order.lane().claim(pid, offset, now);
+        let Ok(Claim::InUse { id, generation }) = first else { return first };
+        if let Some(socket) = self.local_socket(&id)
+            && socket.evict()
+        {
+            // Another thread may be about to do this, after the hooks of the program.
+            self.suspend(&*socket, generation, now);
+        }
+        order.lane().claim(pid, offset, now)
+    }
+
+    /// Notes that events of a message bus may be missing here.
+    pub(crate) fn note_gap(&self) {
+        if let Some(order) = self.log_order.get() {
+            order.lane().note_gap();
+        }
+    }
+
     /// Delivers an event at its place in the order of the log. `assigned` is its offset, if a message bus has assigned it.
     pub(super) fn broadcast_in_order(
         &self,
@@ -138,21 +196,7 @@ impl Recovery for InMemoryAdapter {
 
     fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed) {
         let order = self.order();
-        let first = order.lane().claim(pid, offset, now);
-        let claim = match first {
-            Ok(Claim::InUse { id, generation }) => {
-                let socket = self.local_socket(&id);
-                if let Some(socket) = &socket
-                    && socket.evict()
-                {
-                    // Another thread may be about to do this, after the hooks of the program.
-                    self.suspend(&**socket, generation, now);
-                }
-                order.lane().claim(pid, offset, now)
-            }
-            first => first,
-        };
-        then(match claim {
+        then(match self.end_unnoticed_connection(order, pid, offset, now) {
             Ok(Claim::Session(session)) => Ok(session),
             // It was disconnected for good, or another connection of the client was faster.
             Ok(Claim::InUse { .. }) => Err(ClaimError::UnknownSession),

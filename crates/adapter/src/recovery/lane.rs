@@ -9,9 +9,11 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::log::{Entry, Found, Log};
+use super::memberships::{Exported, Memberships};
 use super::offset::Position;
 use super::sessions::{self, Sessions, State};
 use super::{ClaimError, KeptForRecovery, RecoveryOptions, Session};
+use crate::cluster::MovedSession;
 use crate::local_socket::LocalSocket;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::room_change::RoomChange;
@@ -81,7 +83,6 @@ impl Lane {
     }
 
     /// Notes that events may be missing here. No session of before is recovered.
-    #[cfg(test)]
     pub(crate) fn note_gap(&mut self) {
         self.log.note_gap();
         self.sessions.remove_kept();
@@ -177,6 +178,45 @@ impl Lane {
         Ok((missed, generation))
     }
 
+    /// Gives a kept session to another server.
+    pub(crate) fn export(&mut self, pid: &str) -> Option<MovedSession> {
+        // Without an event, the two servers have no common place in the log.
+        let head: Box<str> = self.log.assigned_offset()?.into();
+        let last = self.log.last();
+        let (id, entry) = self.sessions.find(pid)?;
+        let State::Kept { data, .. } = &entry.state else { return None };
+        let before_head = |position: Position| last.saturating_sub(position);
+        let Exported { rooms, left, complete_after } = entry.rooms.export(before_head);
+        let moved = MovedSession {
+            id: id.clone(),
+            pid: pid.into(),
+            data: data.clone(),
+            head,
+            started: before_head(entry.started),
+            rooms,
+            left,
+            complete_after,
+        };
+        self.sessions.remove(&moved.id);
+        Some(moved)
+    }
+
+    /// Keeps a session that comes from another server.
+    pub(crate) fn import(&mut self, session: MovedSession, now: Time) -> Result<(), ClaimError> {
+        let MovedSession { id, pid, data, head, started, rooms, left, complete_after } = session;
+        let Found::At(head) = self.log.find(&head) else { return Err(ClaimError::LogTooShort) };
+        let at = |before_head: u64| head.saturating_sub(before_head);
+        let mut rooms = Memberships::import(Exported { rooms, left, complete_after }, at);
+        if started > head {
+            // The session is older than the log of this server.
+            rooms.forget_until(1);
+        }
+        self.sessions.import(&id, &pid, at(started), rooms);
+        self.sessions.keep(&id, data, now + self.options.max_disconnection_duration);
+        self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
+        Ok(())
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         [self.log.poll_timeout(), self.sessions.poll_timeout()].into_iter().flatten().min()
     }
@@ -232,6 +272,7 @@ impl Lane {
     fn position(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
         match offset.map(|offset| self.log.find(offset)) {
             Some(Found::At(position)) => Ok(position.max(session.started)),
+            Some(Found::Other) if session.has_moved => Err(ClaimError::InvalidOffset),
             None | Some(Found::Other) => Ok(session.started),
             Some(Found::Invalid) => Err(ClaimError::InvalidOffset),
         }

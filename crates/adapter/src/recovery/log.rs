@@ -74,6 +74,11 @@ impl Log {
         self.last_offset.as_deref().map_or_else(|| self.epoch.offset(self.last), str::to_owned)
     }
 
+    /// Returns the offset of the last event, if a message bus has assigned it.
+    pub(super) fn assigned_offset(&self) -> Option<&str> {
+        self.last_offset.as_deref()
+    }
+
     /// Returns the offset that the next event gets, unless a message bus assigns it.
     pub(super) fn next_offset(&self) -> String {
         self.epoch.offset(self.last + 1)
@@ -103,7 +108,6 @@ impl Log {
     }
 
     /// Notes that events may be missing here. What came before is of no use any more.
-    #[cfg(test)]
     pub(super) fn note_gap(&mut self) {
         self.last += 1;
         self.gap = self.last;

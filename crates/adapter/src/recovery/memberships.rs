@@ -18,6 +18,13 @@ pub(super) struct Memberships {
     complete_after: Position,
 }
 
+/// The rooms of a session in the form in which they move to another server.
+pub(super) struct Exported {
+    pub(super) rooms: Vec<(Room, u64)>,
+    pub(super) left: Vec<(Room, u64, u64)>,
+    pub(super) complete_after: u64,
+}
+
 #[derive(Debug, Clone)]
 struct Left {
     room: Room,
@@ -68,6 +75,39 @@ impl Memberships {
                         }))
         };
         (options.rooms.is_empty() || options.rooms.iter().any(is_in)) && !options.except.iter().any(is_in)
+    }
+
+    /// Returns the rooms with their places converted.
+    pub(super) fn export(&self, convert: impl Fn(Position) -> u64) -> Exported {
+        Exported {
+            rooms: self.joined.iter().map(|(room, since)| (room.clone(), convert(*since))).collect(),
+            left: self
+                .left
+                .iter()
+                .map(|left| (left.room.clone(), convert(left.since), convert(left.until)))
+                .collect(),
+            complete_after: convert(self.complete_after),
+        }
+    }
+
+    /// The reverse of [`export`](Self::export).
+    pub(super) fn import(exported: Exported, convert: impl Fn(u64) -> Position) -> Self {
+        let Exported { rooms, left, complete_after } = exported;
+        let left = left.into_iter().map(|(room, since, until)| Left {
+            room,
+            since: convert(since),
+            until: convert(until),
+        });
+        Self {
+            joined: rooms.into_iter().map(|(room, since)| (room, convert(since))).collect(),
+            left: left.collect(),
+            complete_after: convert(complete_after),
+        }
+    }
+
+    /// Notes that nothing is known of the time up to `position`.
+    pub(super) fn forget_until(&mut self, position: Position) {
+        self.complete_after = self.complete_after.max(position);
     }
 
     pub(super) fn rooms(&self) -> impl Iterator<Item = &Room> {

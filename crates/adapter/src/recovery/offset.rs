@@ -17,7 +17,6 @@ impl Epoch {
         Self(u64::from_be_bytes(random) & MAX_EPOCH)
     }
 
-    #[cfg(test)]
     pub(super) fn next(self) -> Self {
         Self((self.0 + 1) & MAX_EPOCH)
     }

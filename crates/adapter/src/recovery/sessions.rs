@@ -29,8 +29,10 @@ pub(super) struct Entry {
     /// The position of the last event before the session began.
     pub(super) started: Position,
     pub(super) rooms: Memberships,
-    /// Counts the sockets that the session has had.
+    /// Changes with each socket that the session gets.
     pub(super) generation: u64,
+    /// Whether the session comes from another server. An offset of another epoch may then be one of its events.
+    pub(super) has_moved: bool,
     pub(super) state: State,
 }
 
@@ -54,8 +56,20 @@ impl Sessions {
         let pid: Arc<str> = pid.into();
         self.by_pid.insert(Arc::clone(&pid), id.clone());
         let rooms = Memberships::default();
-        self.by_id.insert(id.clone(), Entry { pid, started, rooms, generation, state: State::Live });
+        self.by_id.insert(
+            id.clone(),
+            Entry { pid, started, rooms, generation, has_moved: false, state: State::Live },
+        );
         generation
+    }
+
+    /// Adds a session that comes from another server. The caller keeps it next.
+    pub(super) fn import(&mut self, id: &SocketId, pid: &str, started: Position, rooms: Memberships) {
+        self.begin(id, pid, started);
+        if let Some(entry) = self.by_id.get_mut(id) {
+            entry.rooms = rooms;
+            entry.has_moved = true;
+        }
     }
 
     pub(super) fn get(&self, id: &SocketId) -> Option<&Entry> {
@@ -122,7 +136,6 @@ impl Sessions {
     }
 
     /// Removes all kept sessions.
-    #[cfg(test)]
     pub(super) fn remove_kept(&mut self) {
         while self.remove_first() {}
     }

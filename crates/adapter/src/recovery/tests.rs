@@ -279,3 +279,15 @@ fn a_client_cannot_take_the_text_of_another_event_for_an_offset() {
     let latest = DeliveryPolicy::KeepLatest("key".into());
     assert_eq!(form(&test, &text, &latest), r#"["x","text",null]"#, "it may overtake logged events");
 }
+
+#[test]
+fn the_sizes_in_the_documentation_are_right() {
+    let mut test = Test::new(|_| {});
+    test.emit("12345678", &BroadcastOptions::new());
+    let event = test.lane.stamp(&event("12345678"));
+    let generation = test.lane.begin(&id(1), "a private id of 20 c");
+    test.suspend(1, generation);
+    let KeptForRecovery { event_bytes, session_bytes, .. } = test.lane.kept();
+    // On a machine with 64 bits, in docs/limits.md.
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (339, 580));
+}

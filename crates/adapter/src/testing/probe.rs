@@ -48,6 +48,7 @@ pub struct Probe {
     acks: Mutex<Vec<(String, Duration, AckWaiter)>>,
     adapter: Option<Arc<dyn Adapter>>,
     limits: Limits,
+    generation: AtomicU64,
 }
 
 impl Probe {
@@ -70,7 +71,20 @@ impl Probe {
     }
 
     fn with_limits(id: SocketId, limits: Limits) -> Self {
-        Self { id, log: Arc::default(), acks: Mutex::default(), adapter: None, limits }
+        Self {
+            id,
+            log: Arc::default(),
+            acks: Mutex::default(),
+            adapter: None,
+            limits,
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the generation of its session, see [`LocalSocket::accept`]. 0 before it was accepted.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// Takes what has happened since the last call.
@@ -136,6 +150,11 @@ impl LocalSocket for Probe {
         lock(&self.log).push(Happening::Received { text, policy: policy.clone() });
         let adapter = self.adapter.clone()?;
         Some(Waker::from(Arc::new(Alarm { id: self.id.clone(), log: Arc::clone(&self.log), adapter })))
+    }
+
+    fn accept(&self, missed: &[EncodedEvent], generation: u64) -> Option<Waker> {
+        self.generation.store(generation, Ordering::Relaxed);
+        missed.iter().fold(None, |waker, event| waker.or(self.deliver(event, &DeliveryPolicy::Queue)))
     }
 
     fn deliver_with_ack(&self, event: &EncodedEvent, ack_id: u64, timeout: Duration, waiter: AckWaiter) {

@@ -15,7 +15,8 @@ use crate::adapter::Adapter;
 use crate::host::Host;
 use crate::limits::{JoinError, Limits};
 use crate::local_socket::LocalSocket;
-use crate::options::BroadcastOptions;
+use crate::options::{BroadcastOptions, DeliveryPolicy};
+use crate::recovery::{ClaimError, Recovery, RecoveryOptions, Session};
 use crate::request::{Missing, MissingReason, Replies, Reply, Request};
 use crate::room::Room;
 
@@ -42,6 +43,10 @@ macro_rules! adapter_suite {
             the_responses_of_all_other_servers_arrive,
             a_server_that_leaves_is_missing_at_once,
             a_server_without_a_link_is_missing_at_once_and_back_later,
+            a_session_gets_what_it_has_missed_in_the_order_of_the_log,
+            a_session_that_is_claimed_is_not_consumed_and_is_resumed_once,
+            a_claim_ends_the_connection_that_still_has_the_session,
+            a_session_ends_when_its_socket_is_removed_and_after_its_time,
         }
     };
     ($start:expr => $($case:ident),* $(,)?) => {
@@ -143,6 +148,73 @@ impl<'c> Test<'c> {
     /// Returns whether the two probes are on one server.
     fn are_together(&self, one: usize, other: usize) -> bool {
         one % self.servers.len() == other % self.servers.len()
+    }
+}
+
+/// The first server of a cluster whose adapters recover sessions.
+struct RecoveryTest<'c> {
+    cluster: &'c dyn Cluster,
+    servers: Vec<(Arc<dyn Adapter>, Arc<TestHost>)>,
+}
+
+impl<'c> RecoveryTest<'c> {
+    /// Returns `None` if the adapters do not support recovery.
+    fn new(cluster: &'c dyn Cluster) -> Option<Self> {
+        let servers = cluster.servers();
+        let enables = |(adapter, host): &(Arc<dyn Adapter>, Arc<TestHost>)| {
+            let host = Arc::downgrade(host);
+            adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>)
+        };
+        // All of them, or none.
+        let enabled = servers.iter().filter(|server| enables(server)).count();
+        assert!([0, servers.len()].contains(&enabled));
+        (enabled > 0).then_some(Self { cluster, servers })
+    }
+
+    fn adapter(&self) -> &dyn Adapter {
+        &*self.servers[0].0
+    }
+
+    fn recovery(&self) -> &dyn Recovery {
+        self.adapter().recovery().expect("it is enabled")
+    }
+
+    /// Emits an event from each server in turn.
+    fn emit(&self, name: &str, options: &BroadcastOptions) {
+        for (adapter, _) in &self.servers {
+            adapter.broadcast(&event(name), options);
+        }
+        self.cluster.settle();
+    }
+
+    fn suspend(&self, probe: &Probe) {
+        self.recovery().suspend(probe, probe.generation(), self.cluster.now());
+        self.cluster.settle();
+    }
+
+    fn claim(&self, pid: &str, offset: Option<&str>) -> Result<Session, ClaimError> {
+        let (send, claimed) = std::sync::mpsc::channel();
+        let then = Box::new(move |result| assert!(send.send(result).is_ok(), "it is called once"));
+        self.recovery().claim(pid, offset, self.cluster.now(), then);
+        self.cluster.settle();
+        claimed.try_recv().expect("the adapter has answered")
+    }
+
+    fn resume(&self, session: Session, probe: &Arc<Probe>) -> Result<usize, ClaimError> {
+        let (send, resumed) = std::sync::mpsc::channel();
+        let then = Box::new(move |result| assert!(send.send(result).is_ok(), "it is called once"));
+        let socket = Arc::clone(probe) as Arc<dyn LocalSocket>;
+        self.recovery().resume(session, socket, self.cluster.now(), then);
+        self.cluster.settle();
+        resumed.try_recv().expect("the adapter has answered")
+    }
+
+    /// Returns the names of the events that a probe has received, and the offset of the last one.
+    fn received(probe: &Probe) -> (Vec<String>, Option<String>) {
+        let texts = probe.texts();
+        let offset = texts.last().and_then(|text| text.rsplit('"').next().map(str::to_owned));
+        let name = |text: &String| text.split('"').next().unwrap_or_default().to_owned();
+        (texts.iter().map(name).collect(), offset)
     }
 }
 
@@ -497,6 +569,92 @@ mod cases {
         cluster.settle();
         assert_eq!(collected.acks(), ["2"]);
         assert!(!collected.is_open());
+    }
+
+    pub fn a_session_gets_what_it_has_missed_in_the_order_of_the_log(cluster: &dyn Cluster) {
+        let Some(test) = RecoveryTest::new(cluster) else { return };
+        let times = |name: &str| vec![name.to_owned(); test.servers.len()];
+        let probe = Probe::new(id(1));
+        test.recovery().begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        assert!(test.adapter().add_all(&id(1), &["a", "b"]).is_ok());
+        test.emit("received", &to(&["a"], &[]));
+        let (names, offset) = RecoveryTest::received(&probe);
+        assert_eq!(names, times("received"));
+        test.emit("before it left", &to(&["b"], &[]));
+        test.adapter().del(&id(1), "b");
+        test.emit("after it left", &to(&["b"], &[]));
+        test.suspend(&probe);
+        assert_eq!(test.adapter().local().sockets(&BroadcastOptions::new()), []);
+        test.emit("missed", &BroadcastOptions::new());
+        test.emit("private", &to(&[&id(1)], &[]));
+        test.emit("for others", &to(&[], &["a"]));
+        test.emit("not logged", &local());
+        test.emit(
+            "not logged",
+            &BroadcastOptions { policy: DeliveryPolicy::Volatile, ..BroadcastOptions::new() },
+        );
+        let session = test.claim("pid", offset.as_deref()).expect("the session is kept");
+        assert_eq!((&session.id, &session.rooms[..]), (&id(1), &["a".into()][..]));
+        test.emit("after the claim", &to(&["a"], &[]));
+        let back = Probe::new(id(1));
+        let missed = test.resume(session, &back).expect("nothing is lost");
+        test.emit("live", &to(&["a"], &[]));
+        let expected = ["before it left", "missed", "private", "after the claim", "live"].map(times).concat();
+        assert_eq!(missed, 4 * test.servers.len());
+        assert_eq!(RecoveryTest::received(&back).0, expected);
+        assert_eq!(test.adapter().local().socket_rooms(&id(1)), [Room::from(id(1)), "a".into()]);
+    }
+
+    pub fn a_session_that_is_claimed_is_not_consumed_and_is_resumed_once(cluster: &dyn Cluster) {
+        let Some(test) = RecoveryTest::new(cluster) else { return };
+        assert_eq!(test.claim("nobody", None), Err(ClaimError::UnknownSession));
+        let probe = Probe::new(id(1));
+        test.recovery().begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        test.suspend(&probe);
+        let [first, second] = [0, 1].map(|_| test.claim("pid", None).expect("the session is kept"));
+        assert_eq!(test.recovery().kept().sessions, 1);
+        let back = Probe::new(id(1));
+        assert_eq!(test.resume(first, &back), Ok(0));
+        let late = Probe::new(id(1));
+        assert_eq!(test.resume(second, &late), Err(ClaimError::UnknownSession));
+        test.suspend(&probe);
+        test.emit("live", &BroadcastOptions::new());
+        assert_eq!(back.texts().len(), test.servers.len(), "the former socket cannot suspend it");
+        assert_eq!((late.texts().len(), late.generation()), (0, 0));
+    }
+
+    pub fn a_claim_ends_the_connection_that_still_has_the_session(cluster: &dyn Cluster) {
+        let Some(test) = RecoveryTest::new(cluster) else { return };
+        let probe = Probe::new(id(1));
+        test.recovery().begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        let session = test.claim("pid", None).expect("the session is taken over");
+        assert_eq!(probe.take_log(), [Happening::Disconnected { close_connection: true }]);
+        let back = Probe::new(id(1));
+        assert_eq!(test.resume(session, &back), Ok(0));
+        test.emit("live", &BroadcastOptions::new());
+        assert_eq!((probe.texts().len(), back.texts().len()), (0, test.servers.len()));
+    }
+
+    pub fn a_session_ends_when_its_socket_is_removed_and_after_its_time(cluster: &dyn Cluster) {
+        let Some(test) = RecoveryTest::new(cluster) else { return };
+        for number in [1, 2] {
+            let probe = Probe::new(id(number));
+            test.recovery().begin(&number.to_string(), Arc::clone(&probe) as Arc<dyn LocalSocket>);
+            if number == 1 {
+                test.adapter().del_all(&id(number));
+            } else {
+                test.suspend(&probe);
+            }
+            assert_eq!(test.recovery().has_session(&id(number)), number == 2);
+        }
+        assert_eq!(test.claim("1", None), Err(ClaimError::UnknownSession));
+        assert!(test.claim("2", None).is_ok());
+        test.emit("x", &BroadcastOptions::new());
+        assert!(test.servers[0].1.timers() > 0, "somebody drops it in time");
+        let later = test.cluster.now() + Duration::from_secs(1_000);
+        assert_eq!(test.recovery().handle_timeout(later), None);
+        assert_eq!(test.recovery().kept(), crate::recovery::KeptForRecovery::default());
+        assert_eq!(test.claim("2", None), Err(ClaimError::UnknownSession));
     }
 }
 

@@ -106,6 +106,48 @@ impl Socket {
 
     /// Disconnects the socket immediately. Returns `false` if it was already disconnected.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
+        self.disconnect_with(reason, || {
+            self.leave_adapter(reason);
+            // A later socket of the client in this namespace must not get events that were kept for this one.
+            match reason {
+                DisconnectReason::ClientNamespaceDisconnect => {
+                    self.0.session.discard_latest(self.0.namespace.name());
+                }
+                _ => self.0.session.release_latest(self.0.namespace.name()),
+            }
+        })
+    }
+
+    /// Disconnects the socket for the program. The client is told when it has got all events that were sent before, and
+    /// then the connection is closed if the program wants that. Returns `false` if the socket was already disconnected.
+    pub(super) fn leave_by_program(&self, closes_connection: bool) -> bool {
+        let socket = self.clone();
+        let finish = move || {
+            socket.0.awaits_events.store(false, Ordering::Release);
+            socket.0.session.release_latest(socket.0.namespace.name());
+            socket.send_disconnect();
+            if closes_connection {
+                socket.request_close();
+            }
+            socket.0.session.wake();
+        };
+        self.disconnect_with(DisconnectReason::ServerNamespaceDisconnect, || {
+            if self.has_never_entered() {
+                return finish();
+            }
+            self.0.awaits_events.store(true, Ordering::Release);
+            self.0.namespace.adapter().del_all_and_then(&self.0.id, Box::new(finish));
+        })
+    }
+
+    /// Makes the connection's task close the connection, because that task owns its other sockets.
+    pub(super) fn request_close(&self) {
+        self.0.client.close_connection();
+        self.0.session.wake();
+    }
+
+    /// Disconnects the socket, and lets `leave_rooms` remove it from the adapter.
+    fn disconnect_with(&self, reason: DisconnectReason, leave_rooms: impl FnOnce()) -> bool {
         let gone = DISCONNECTED + reason.code();
         let former = self.0.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| {
             (phase < DISCONNECTED).then_some(gone)
@@ -117,14 +159,7 @@ impl Socket {
             self.call_on_disconnecting(reason);
         }
         self.0.has_left_rooms.store(true, Ordering::Release);
-        self.leave_adapter(reason);
-        // A later socket of the client in this namespace must not get events that were kept for this one.
-        match reason {
-            DisconnectReason::ClientNamespaceDisconnect => {
-                self.0.session.discard_latest(self.0.namespace.name());
-            }
-            _ => self.0.session.release_latest(self.0.namespace.name()),
-        }
+        leave_rooms();
         self.0.acks.close();
         self.end_stream();
         self.0.changed.notify_waiters();
@@ -219,7 +254,7 @@ impl LocalSocket for Socket {
 
     fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker> {
         // While `on_disconnecting` runs, the adapter still has the socket.
-        if !self.is_connected() {
+        if !self.is_connected() && !self.0.awaits_events.load(Ordering::Acquire) {
             return None;
         }
         let pushed = self.0.outgoing().send_shared(event, self.policy_of(policy))?;

@@ -140,12 +140,18 @@ impl Socket {
         let Some((session, recovery)) = self.session_and_recovery() else {
             return adapter.del_all(&self.0.id);
         };
+        if self.has_never_entered() {
+            return;
+        }
         match session.generation() {
-            // It has never been in the adapter. Another socket may have the session that it has claimed.
-            0 => {}
             generation if reason.is_recoverable() => recovery.suspend(self, generation, net::now()),
             _ => adapter.del_all(&self.0.id),
         }
+    }
+
+    /// Returns whether the socket has never been in the adapter. Another socket may then have the session that it has claimed.
+    pub(super) fn has_never_entered(&self) -> bool {
+        self.0.recovery.as_ref().is_some_and(|session| session.generation() == 0)
     }
 
     /// Ends the connection, whose end the server has not noticed. Returns whether the session may be recovered.
