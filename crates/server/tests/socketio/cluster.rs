@@ -28,8 +28,8 @@ pub(crate) struct Cluster {
     pub(crate) bus: Loopback,
     pub(crate) attached: Vec<testing::Server>,
     pub(crate) servers: Vec<Server>,
-    addresses: Vec<SocketAddr>,
-    programs: Vec<Program>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) programs: Vec<Program>,
 }
 
 impl Cluster {
@@ -38,7 +38,10 @@ impl Cluster {
     }
 
     /// Starts a cluster. `configure` changes the settings of each server.
-    async fn start_with(local_delivery: LocalDelivery, configure: impl Fn(Builder) -> Builder) -> Self {
+    pub(crate) async fn start_with(
+        local_delivery: LocalDelivery,
+        configure: impl Fn(Builder) -> Builder,
+    ) -> Self {
         let bus = Loopback::new(local_delivery);
         let (attached, servers, addresses, programs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut cluster = Self { bus, attached, servers, addresses, programs };
@@ -68,7 +71,7 @@ impl Cluster {
     }
 
     /// Moves messages between the servers until the future is ready.
-    async fn moved<F: IntoFuture>(&self, future: F) -> F::Output {
+    pub(crate) async fn moved<F: IntoFuture>(&self, future: F) -> F::Output {
         let mut future = pin!(future.into_future());
         soon(std::future::poll_fn(|cx| {
             self.bus.settle();

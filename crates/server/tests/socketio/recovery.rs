@@ -1,6 +1,8 @@
 //! Connection state recovery, with a client that sends literal packets.
 
 mod client;
+mod cluster;
+mod message_pack;
 mod node_faults;
 mod observers;
 mod sessions;

@@ -41,11 +41,14 @@ impl Recovering {
 
     /// Closes the connection and asks for the session with a new one.
     pub(super) async fn cut_and_back(self, address: SocketAddr) -> (Self, Vec<String>) {
+        self.cut(address).await.back(address).await
+    }
+
+    /// Closes the connection. Another one, which is in no namespace, takes its place.
+    pub(super) async fn cut(self, address: SocketAddr) -> Self {
         let Self { connection, id, pid, offset, recovered } = self;
         drop(connection);
-        let other = Client::open(address).await;
-        let closed = Self { connection: other, id, pid, offset, recovered };
-        closed.back(address).await
+        Self { connection: Client::open(address).await, id, pid, offset, recovered }
     }
 
     async fn connect(address: SocketAddr, auth: &Value, offset: Option<String>) -> (Self, Vec<String>) {
