@@ -7,7 +7,7 @@ pub use tidewire::ws::http::HeaderValue;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 pub use tidewire::server::{
-    Ack, AckError, AllowedOrigins, Auth, ClientFiles, ConnectError, Cookie, Cors, Data, DataError, DisconnectReason,
+    Ack, AckError, AllowedOrigins, Auth, ClientFiles, ConnectError, ConnectionStateRecovery, Cookie, Cors, Data, DataError, DisconnectReason,
     EmitError, EventName, HandlerError, Namespace, NamespaceRequest, ReceivedEvent, Reply, Server, Socket, SocketId, State, Value,
 };
 
