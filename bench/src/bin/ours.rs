@@ -1,15 +1,15 @@
-//! Tidewire as programs use it: `ours ADDRESS [WORKERS] [COMPRESSION]`. It serves a raw echo on `/ws`, `/broadcast`,
+//! Tidewire as programs use it: `ours ADDRESS [WORKERS] [COMPRESSION|recovery]`. It serves a raw echo on `/ws`, `/broadcast`,
 //! whose messages go to all its connections, and Socket.IO.
 //!
 //! Without WORKERS, or with the word `default`, it uses Tokio's default runtime; with 0 the single-threaded runtime.
 //! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
-//! to earlier ones (context takeover). The word `recovery` in its place is for the storm.
+//! to earlier ones (context takeover). With `recovery` instead, Socket.IO has connection state recovery.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
-use tidewire::server::{Data, Reply, Server, Socket};
+use tidewire::server::{ConnectionStateRecovery, Data, Reply, Server, Socket};
 use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
@@ -28,11 +28,10 @@ fn main() -> anyhow::Result<()> {
         }
         None => Builder::new_multi_thread(),
     };
-    let feature = arguments.next();
-    // The server has no recovery of connection state yet. When it has, its builder gets the option here.
-    anyhow::ensure!(feature.as_deref() != Some("recovery"), "the server has no recovery of connection state");
-    let compression = feature.map(|word| compression(&word)).transpose()?;
-    runtime.enable_all().build()?.block_on(serve(&address, compression))?;
+    let word = arguments.next();
+    let recovers = word.as_deref() == Some("recovery");
+    let compression = word.filter(|_| !recovers).map(|word| compression(&word)).transpose()?;
+    runtime.enable_all().build()?.block_on(serve(&address, compression, recovers))?;
     Ok(())
 }
 
@@ -46,9 +45,13 @@ fn compression(word: &str) -> anyhow::Result<DeflateOptions> {
     })
 }
 
-async fn serve(address: &str, compression: Option<DeflateOptions>) -> std::io::Result<()> {
+async fn serve(address: &str, compression: Option<DeflateOptions>, recovers: bool) -> std::io::Result<()> {
     // The workload with messages of 1 MiB needs more than the default of 1 MB.
-    let io = Server::builder().max_http_buffer_size(2 << 20).build();
+    let mut builder = Server::builder().max_http_buffer_size(2 << 20);
+    if recovers {
+        builder = builder.connection_state_recovery(ConnectionStateRecovery::default());
+    }
+    let io = builder.build();
     io.on("echo", async |socket: Socket, Data(text): Data<String>| socket.emit("echo", text));
     io.on("ack", async |Data(text): Data<String>| Reply(text));
     io.on("join", async |socket: Socket| socket.join("room").await);

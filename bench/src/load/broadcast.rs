@@ -1,6 +1,7 @@
 //! Broadcasts in a room. The first member keeps some broadcasts in flight. A broadcast is complete when the last member
 //! has received it.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -178,9 +179,20 @@ impl Room {
     }
 }
 
+/// Removes the offset that a server with connection state recovery appends to an event: `,"` and 14 characters. The payloads
+/// have no quotes.
+fn without_offset(payload: &[u8]) -> Cow<'_, [u8]> {
+    const SUFFIX: usize = 14 + 4;
+    match payload.split_last_chunk::<SUFFIX>() {
+        Some((event, [b',', b'"', ..])) if event.last() == Some(&b'"') => Cow::Owned([event, b"]"].concat()),
+        _ => Cow::Borrowed(payload),
+    }
+}
+
 impl Conversation for Room {
     fn on_message(&mut self, member: usize, payload: &[u8], _: &mut Vec<u8>) {
         let expected = self.next_of[member];
+        let payload = &*without_offset(payload);
         if expected < self.sent && self.script.is_answer(payload, 0, expected) {
             self.next_of[member] += 1;
             self.tally.right += 1;
