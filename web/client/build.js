@@ -50,9 +50,9 @@ export async function build() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const files = await build();
   const dist = join(root, "dist");
   await rm(dist, { recursive: true, force: true });
   await mkdir(dist);
-  const files = await build();
   await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(dist, name), text)));
 }

@@ -370,8 +370,8 @@ export class Socket<
     this.connected = true;
     for (const args of this.receiveBuffer.splice(0)) this._onEvent(args);
     this._sendBuffered();
-    this._emit("connect");
     this._sendQueued();
+    this._emit("connect");
   }
 
   _onEvent(args: any[]): void {

@@ -41,12 +41,13 @@ async function connect({ io }, url, options) {
 
 const next = (emitter, event) => new Promise((done) => emitter.once(event, (...values) => done(values)));
 
-/** Ends the connection as a lost network does. */
-const cut = (socket) => {
-  const ended = next(socket, "disconnect");
+/** Ends the connection, not the socket, and waits until the server knows. The client does not reconnect by itself then. */
+async function cut(socket, server) {
+  socket.io.reconnection(false);
+  const ended = next(server.sockets.sockets.get(socket.id), "disconnect");
   socket.io.engine.close();
-  return ended;
-};
+  await ended;
+}
 
 for (const [name, client] of Object.entries(CLIENTS)) {
   for (const [transport, transports] of Object.entries(TRANSPORTS)) {
@@ -61,11 +62,12 @@ for (const [name, client] of Object.entries(CLIENTS)) {
         io.to("room").emit("news", 1);
         await first;
         for (let round = 0; round < 3; round++) {
-          const back = next(socket, "connect");
-          await cut(socket);
+          await cut(socket, io);
           io.to("room").emit("news", `missed ${round}`);
           io.to("room").emit("news", Buffer.of(round));
           io.to("other").emit("news", "for others");
+          const back = next(socket, "connect");
+          socket.connect();
           await back;
           assert.deepEqual([socket.recovered, socket.id], [true, id]);
         }
@@ -83,8 +85,10 @@ for (const [name, client] of Object.entries(CLIENTS)) {
         const first = next(socket, "news");
         io.emit("news", 1);
         await first;
+        await cut(socket, io);
+        await new Promise((done) => setTimeout(done, 5));
         const back = next(socket, "connect");
-        await cut(socket);
+        socket.connect();
         await back;
         assert.equal(socket.recovered, false);
         assert.notEqual(socket.id, id);
@@ -113,11 +117,14 @@ for (const [name, client] of Object.entries(CLIENTS)) {
       it("gives up an event after its retries", async () => {
         const io = await serve();
         let tries = 0;
-        io.on("connection", (socket) => socket.on("lost", () => tries++));
+        io.on("connection", (socket) => {
+          socket.on("lost", () => tries++);
+          socket.on("tries", (acknowledge) => acknowledge(tries));
+        });
         const socket = await connect(client, io.url, { transports, retries: 2, ackTimeout: 20 });
         const [error] = await new Promise((done) => socket.emit("lost", (...values) => done(values)));
         assert.equal(error.message, "operation has timed out");
-        assert.equal(tries, 3);
+        assert.equal(await socket.timeout(10_000).emitWithAck("tries"), 3);
       });
 
       it("is refused with the data of the middleware, and may try again", async () => {
