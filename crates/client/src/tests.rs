@@ -8,6 +8,7 @@ mod hostile;
 mod lifetime;
 mod outages;
 mod reconnecting;
+mod recovery;
 mod retries;
 mod rust_socketio;
 mod start;
