@@ -161,3 +161,18 @@ fn a_runtime_that_shuts_down_ends_the_client() {
     assert_eq!(socket.try_emit("x", ()), Err(EmitError::Closed));
     drop(asked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_emitted_just_before_a_disconnect_or_a_close_is_sent_first() {
+    for closes in [false, true] {
+        let (network, socket) = connected().await;
+        socket.emit("last", ());
+        if closes {
+            within(socket.client().close()).await;
+        } else {
+            socket.disconnect();
+            settle().await;
+        }
+        assert_eq!(network.take_received(), [r#"2["last"]"#, "1"]);
+    }
+}
