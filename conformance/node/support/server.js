@@ -19,6 +19,9 @@ export const startConformanceServer = (options) => start("TIDEWIRE_CONFORMANCE_S
 /** `reference-server.js` itself, on Node's packages. */
 export const startNodeServer = (options) => start(fileURLToPath(new URL("../reference-server.js", import.meta.url)), options);
 
+/** The server of `conformance/socketioxide`. */
+export const startSocketioxideServer = (options) => start("TIDEWIRE_CONFORMANCE_SOCKETIOXIDE", options);
+
 /** The program that `reference-engine.js` specifies. */
 export const startEngineServer = (options) => start("TIDEWIRE_CONFORMANCE_ENGINE", options);
 

@@ -19,8 +19,9 @@ const REFERENCE_SHARDS: usize = 6;
 const REFERENCE_SMOKE: &[&str] =
     &["engineio-requests.test.js", "rooms.test.js", "websocket-handshake.test.js"];
 
-/// Runs the tests in Node against our programs, and our clients against Node's servers.
-pub(super) fn in_node() -> Result<Tally> {
+/// Runs the tests in Node against our programs, and our clients against Node's servers. Completely, our client runs
+/// against socketioxide too.
+pub(super) fn in_node(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
     let engine = build_executable(&["--package", "tidewire-engineio", "--example", "conformance_engine"])?;
@@ -38,8 +39,24 @@ pub(super) fn in_node() -> Result<Tally> {
         .env("TIDEWIRE_CONFORMANCE_CLIENT", client)
         .env("TIDEWIRE_CONFORMANCE_ENGINE", engine)
         .env("TIDEWIRE_CONFORMANCE_ENGINE_CLIENT", engine_client)
-        .env("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", socketio_client);
-    against_tidewire(&mut tests)
+        .env("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", &socketio_client);
+    let tally = against_tidewire(&mut tests)?;
+    match scope {
+        Scope::Shard(_) => Ok(tally),
+        Scope::Full => Ok(tally + against_socketioxide(&folder, &socketio_client)?),
+    }
+}
+
+/// Runs our client against a server of the crate socketioxide, which takes minutes to build.
+fn against_socketioxide(folder: &Path, socketio_client: &Path) -> Result<Tally> {
+    let manifest = environment::root()?.join("conformance/socketioxide/Cargo.toml");
+    let manifest = manifest.to_str().context("the path of the repository is not valid UTF-8")?;
+    let program = "tidewire-conformance-socketioxide";
+    let server = build_executable(&["--manifest-path", manifest, "--bin", program])?;
+    let mut tests = npm(folder, "socketioxide");
+    tests.env("TIDEWIRE_CONFORMANCE_SOCKETIOXIDE", server);
+    tests.env("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", socketio_client);
+    run(&mut tests)
 }
 
 /// Runs the tests in Node against Node's own server. Tests of behaviour that only Tidewire has are skipped, and counted as
