@@ -81,8 +81,8 @@ impl ConnectionStateRecovery {
         let mut options = RecoveryOptions::new([0; 8]);
         options.max_disconnection_duration = self.max_disconnection_duration;
         // Events that were sent before the disconnect was noticed may be lost.
-        let unnoticed = engine.protocol.ping_interval + engine.protocol.ping_timeout;
-        options.max_log_age = self.max_disconnection_duration + unnoticed;
+        let unnoticed = engine.protocol.ping_interval.saturating_add(engine.protocol.ping_timeout);
+        options.max_log_age = self.max_disconnection_duration.saturating_add(unnoticed);
         options.max_log_bytes = self.max_log_bytes;
         options.max_sessions = self.max_sessions;
         options.max_session_bytes = self.max_session_bytes;

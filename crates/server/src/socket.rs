@@ -321,7 +321,8 @@ impl Socket {
     ///
     /// This method never waits. If more than [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) bytes are
     /// buffered for the client, it is disconnected. [`volatile`](Self::volatile) and [`keep_latest`](Self::keep_latest) do
-    /// something else for clients that read slowly. If the socket is already disconnected, the event is dropped. If the
+    /// something else for clients that read slowly. If the socket is already disconnected, the event is dropped, unless the
+    /// client may [recover](crate::Builder::connection_state_recovery) its session: then it gets the event later. If the
     /// event cannot be encoded, the error is logged; [`try_emit`](Self::try_emit) returns it instead.
     pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, arguments: T) {
         Emitter::new(self).emit(event, arguments);

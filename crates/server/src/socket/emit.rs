@@ -221,7 +221,7 @@ impl<'a> Emitter<'a> {
     /// Sends an event whose place is in the order of the log, because the client may recover its session. If it has lost its
     /// connection, the event waits for it in the log. With `tries`, an event that does not fit into the client's write buffer
     /// is an error, which contains its size in bytes.
-    #[cold]
+    #[inline(never)]
     fn emit_in_order<T: Serialize>(
         self,
         event: &str,
