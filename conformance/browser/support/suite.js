@@ -1,5 +1,6 @@
 // Building blocks of test files.
-import { after, before, describe } from "node:test";
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
 import { CLIENTS } from "./browser.js";
 
 export const TRANSPORTS = ["polling", "websocket", "polling, then upgraded"];
@@ -20,4 +21,16 @@ export function serverForTests(start, options) {
   });
   after(() => context.server?.stop());
   return context;
+}
+
+/** Runs `test` in a page with a connected client over each transport. */
+export function overEachTransport(browser, server, library, name, test, expected, transports = TRANSPORTS) {
+  for (const transport of transports) {
+    it(`${name}, over ${transport}`, async () => {
+      // If a client ends a session that the server is ending too, its last request is refused.
+      browser.tolerate(/status of 400/);
+      const client = await (await browser.open(library)).connect(server.url, transport);
+      assert.deepEqual(await client.run(test), expected);
+    });
+  }
 }
