@@ -138,7 +138,8 @@ export class Engine extends Emitter<{}, EngineEvents> {
 
   _connect(): void {
     const { transports, rememberUpgrade } = this.opts;
-    const name = rememberUpgrade && lastWasWebSocket && transports!.includes("websocket") ? "websocket" : transports![0];
+    const isRemembered = rememberUpgrade && lastWasWebSocket && transports!.includes("websocket");
+    const name = isRemembered ? "websocket" : transports![0];
     if (!name) return queueMicrotask(() => this._fail(new Error("No transports available")));
     this.transport = this._createTransport(name, this);
     this.transport._open();
@@ -188,7 +189,8 @@ export class Engine extends Emitter<{}, EngineEvents> {
     this._emit("open");
     this._flush();
     const { transports, upgrade = true } = this.opts;
-    const next = upgrade && handshake.upgrades.find((name) => name !== this.transport.name && transports!.includes(name));
+    const isBetter = (name: string) => name !== this.transport.name && transports!.includes(name);
+    const next = upgrade && handshake.upgrades.find(isBetter);
     if (next && (this.readyState as string) === "open") this._probe(next);
   }
 

@@ -145,7 +145,10 @@ export function encode(value: unknown): ArrayBuffer {
     } else if (isBinary(value)) {
       if (value instanceof Blob) throw new TypeError("MessagePack cannot send a Blob: await blob.arrayBuffer() first");
       sized(0xc4, value.byteLength);
-      append(ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : new Uint8Array(value));
+      const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(value)
+        ? value
+        : { buffer: value, byteOffset: 0, byteLength: value.byteLength };
+      append(new Uint8Array(buffer, byteOffset, byteLength));
     } else if (typeof value.toJSON === "function") write(value.toJSON());
     else {
       const entries = Object.entries(value).filter(([, member]) => typeof member !== "function");

@@ -53,7 +53,9 @@ export abstract class Transport {
   _url(scheme: string, timestamp: boolean): string {
     const { opts, query } = this;
     const parameters = { ...query };
-    if (opts.timestampRequests ?? timestamp) parameters[opts.timestampParam ?? "t"] = Math.random().toString(36).slice(2);
+    if (opts.timestampRequests ?? timestamp) {
+      parameters[opts.timestampParam ?? "t"] = Math.random().toString(36).slice(2);
+    }
     if (opts.forceBase64) parameters.b64 = 1;
     const { secure, host } = this._address;
     return `${scheme}${secure ? "s" : ""}://${host}${opts.path}?${new URLSearchParams(parameters)}`;
