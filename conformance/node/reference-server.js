@@ -6,9 +6,10 @@
 // --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
 // `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files),
 // --parser messagepack, --connection-state-recovery MS (the longest disconnection), --skip-middlewares no
-// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). All three handle the same events. `/events`
-// has middleware and observers of events. `/api` has what the others do not use. Clients create `/room-1` and so on, and with `auth.token === "secret"` those
-// that begin with `/open-`.
+// Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). These three and `/recovery` handle the same events. `/events`
+// has middleware and observers of events. `/recovery` has a middleware, and what the tests of connection state recovery need
+// in addition. `/api` has what the others do not use. Clients create `/room-1` and so on, and with
+// `auth.token === "secret"` those that begin with `/open-`.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 import messagePackParser from "socket.io-msgpack-parser";
@@ -142,7 +143,7 @@ io.on("connection", (socket) => {
 
 const gone = []; // { id, reason } of every disconnected socket, oldest first
 
-for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
+for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin"), io.of("/recovery")]) {
   namespace.on("connection", (socket) => {
     // Arguments and acknowledgements.
     socket.on("echo", (...values) => socket.emit("echo-back", ...values));
@@ -201,6 +202,40 @@ for (const namespace of [io.of("/"), io.of("/custom"), io.of("/admin")]) {
     });
   });
 }
+
+let middlewareRuns = 0;
+const waitingInMiddleware = []; // calls that let a client with `auth.wait` go on
+io.of("/recovery").use(async (socket, next) => {
+  const { wait, banned } = socket.handshake.auth;
+  middlewareRuns++;
+  if (wait) {
+    const released = new Promise((resolve) => waitingInMiddleware.push(resolve));
+    io.of("/recovery").emit("waiting");
+    await released;
+  }
+  next(banned ? new Error("banned") : undefined);
+});
+io.of("/recovery").on("connection", (socket) => {
+  const namespace = io.of("/recovery");
+  socket.on("release", () => waitingInMiddleware.splice(0).forEach((release) => release()));
+  socket.on("middleware-runs", (acknowledge) => acknowledge(middlewareRuns));
+  socket.on("tell", ({ rooms = [], except = [], kind, data }, acknowledge) => {
+    const receivers = namespace.to(rooms).except(except);
+    if (kind === "ask") receivers.timeout(200).emit("told", data, () => {});
+    else (kind === "volatile" ? receivers.volatile : receivers).emit("told", data);
+    acknowledge();
+  });
+  socket.on("move", ({ socket: id, join, leave }, acknowledge) => {
+    if (join) namespace.in(id).socketsJoin(join);
+    if (leave) namespace.in(id).socketsLeave(leave);
+    acknowledge();
+  });
+  socket.on("set data", (data, acknowledge) => {
+    socket.data = data;
+    acknowledge();
+  });
+  socket.on("data", (acknowledge) => acknowledge(socket.data));
+});
 
 io.of("/events").on("connection", (socket) => {
   const observed = { received: [], sent: [] }; // the names of all events, oldest first

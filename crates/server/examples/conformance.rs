@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -175,6 +176,7 @@ async fn main() -> std::io::Result<()> {
         .state(connection_errors)
         .state(Arc::clone(&created))
         .state(Notify::new())
+        .state(RecoveryMiddleware::default())
         .build();
 
     let admin = io.of("/admin");
@@ -186,9 +188,11 @@ async fn main() -> std::io::Result<()> {
     });
     admin.on_connection(async |socket: Socket, Auth(auth): Auth<Value>| socket.emit("welcome", auth));
     register_on_demand(&io, created);
-    for namespace in [io.of("/"), io.of("/custom"), admin] {
-        register(&namespace);
+    let recovery = io.of("/recovery");
+    for namespace in [&io.of("/"), &io.of("/custom"), &admin, &recovery] {
+        register(namespace);
     }
+    register_recovery(&recovery);
 
     register_events(&io.of("/events"));
     register_api(&io.of("/api"));
@@ -347,6 +351,91 @@ fn register_api(namespace: &Namespace) {
     });
     namespace.on("recovered", async |socket: Socket| Reply(socket.recovered()));
     namespace.on("unwatch", async |socket: Socket| socket.off_any());
+}
+
+/// What the middleware of `/recovery` has done, and what it waits for.
+#[derive(Default)]
+struct RecoveryMiddleware {
+    runs: AtomicUsize,
+    release: Notify,
+}
+
+/// An event to some of the clients.
+#[derive(Deserialize)]
+struct Tell {
+    /// Every client, if it is empty.
+    #[serde(default)]
+    rooms: Vec<String>,
+    #[serde(default)]
+    except: Vec<String>,
+    #[serde(default)]
+    kind: TellKind,
+    data: tidewire_server::Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TellKind {
+    #[default]
+    Plain,
+    Volatile,
+    /// The clients acknowledge it.
+    Ask,
+}
+
+/// A change of the rooms of another socket.
+#[derive(Deserialize)]
+struct Move {
+    socket: String,
+    join: Option<String>,
+    leave: Option<String>,
+}
+
+/// Registers what the tests of connection state recovery need in addition.
+fn register_recovery(namespace: &Namespace) {
+    namespace.middleware(
+        async |namespace: Namespace, Auth(auth): Auth<Value>, State(own): State<RecoveryMiddleware>| {
+            own.runs.fetch_add(1, Ordering::Relaxed);
+            if auth["wait"] == true {
+                let released = own.release.notified();
+                namespace.emit("waiting", ());
+                released.await;
+            }
+            if auth["banned"] == true { Err("banned") } else { Ok(()) }
+        },
+    );
+    namespace.on("release", async |State(own): State<RecoveryMiddleware>| own.release.notify_waiters());
+    namespace.on("middleware-runs", async |State(own): State<RecoveryMiddleware>| {
+        Reply(own.runs.load(Ordering::Relaxed))
+    });
+    namespace.on("tell", async |namespace: Namespace, Data(tell): Data<Tell>| {
+        let mut receivers = namespace.except(tell.except);
+        if !tell.rooms.is_empty() {
+            receivers = receivers.to(tell.rooms);
+        }
+        match tell.kind {
+            TellKind::Plain => receivers.emit("told", tell.data),
+            TellKind::Volatile => receivers.volatile().emit("told", tell.data),
+            TellKind::Ask => {
+                let answers =
+                    receivers.timeout(Duration::from_millis(200)).emit_with_ack::<Value>("told", tell.data);
+                tokio::spawn(async move { drop(answers.await) });
+            }
+        }
+    });
+    namespace.on("move", async |namespace: Namespace, Data(change): Data<Move>| {
+        let socket = namespace.in_(change.socket);
+        if let Some(room) = change.join {
+            socket.sockets_join(room);
+        }
+        if let Some(room) = change.leave {
+            socket.sockets_leave(room);
+        }
+    });
+    namespace.on("set data", async |socket: Socket, Data(data): Data<tidewire_server::Value>| {
+        socket.set_data(data)
+    });
+    namespace.on("data", async |socket: Socket| socket.data::<tidewire_server::Value>());
 }
 
 fn register(namespace: &Namespace) {
