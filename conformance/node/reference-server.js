@@ -228,7 +228,8 @@ io.of("/recovery").on("connection", (socket) => {
   socket.on("move", ({ socket: id, join, leave }, acknowledge) => {
     if (join) namespace.in(id).socketsJoin(join);
     if (leave) namespace.in(id).socketsLeave(leave);
-    acknowledge();
+    const moved = namespace.sockets.get(id);
+    acknowledge(moved ? [...moved.rooms] : null);
   });
   socket.on("set data", (data, acknowledge) => {
     socket.data = data;

@@ -47,9 +47,7 @@ class Context {
   /** Creates a client and waits until it has connected and finished its upgrade, if there is one. */
   async connect(transport, options) {
     const client = await this.client(transport, options);
-    const connected = next(client.socket, "connect");
-    client.socket.connect();
-    await connected;
+    await client.connect();
     await client.settles();
     return client;
   }
@@ -78,9 +76,13 @@ class Program {
     return acknowledged(this.socket, "tell", { data, ...to });
   }
 
-  /** Changes the rooms of a socket: `change` has `join` or `leave`. */
-  move(id, change) {
-    return acknowledged(this.socket, "move", { socket: id, ...change });
+  /** Changes the rooms of a socket: `change` has `join` or `leave`. If the socket is disconnected, waits until it is back. */
+  async move(id, { join, leave }) {
+    for (;;) {
+      const [rooms] = await acknowledged(this.socket, "move", { socket: id, join, leave });
+      if (join && rooms?.includes(join)) return;
+      if (leave && rooms && !rooms.includes(leave)) return;
+    }
   }
 
   /** Resolves when the server has noticed that this socket is disconnected. */
@@ -110,11 +112,34 @@ class Client {
       randomizationFactor: 0,
       ...options,
     });
+    this.socket.io.on("reconnect_attempt", () => this.#noticeClose());
     this.socket.on("told", (data, ...more) => {
       this.told.push(data);
       // An acknowledgement, if the program has asked for one. Otherwise, it is the offset.
       const answer = more.at(-1);
       if (typeof answer === "function") answer("yes");
+    });
+  }
+
+  /** Connects for the first time. */
+  async connect() {
+    const connected = next(this.socket, "connect");
+    this.socket.connect();
+    this.#noticeClose();
+    await connected;
+  }
+
+  /**
+   * If a WebSocket opens and is closed before the open packet, the client waits for its `timeout`, 20 s. This makes it try
+   * again at once.
+   */
+  #noticeClose() {
+    const manager = this.socket.io;
+    setImmediate(() => {
+      const { engine } = manager;
+      engine.once("close", (reason) => {
+        if (manager.engine === engine && manager._readyState === "opening") engine.emitReserved("error", new Error(reason));
+      });
     });
   }
 

@@ -130,6 +130,28 @@ for (const [format, parser] of [
         assert.deepEqual(client.told, ["received", "before", "live"]);
       });
 
+      ours("repeats no event if the connection breaks again while the missed events arrive", async () => {
+        const program = await server.program();
+        const client = await server.connect(transport);
+        await program.tell("received");
+        await client.hasBeenTold("received");
+        const filling = "x".repeat(100_000);
+        const missed = upTo(20).map((number) => number + filling);
+        const back = client.loseConnection(program, async (id) => {
+          for (const event of missed) await program.tell(event, { rooms: [id] });
+          const { io } = client.socket;
+          io.on("packet", function cut({ type, data }) {
+            if (type !== 2 || data[0] !== "told") return;
+            io.off("packet", cut);
+            client.relay.cut();
+          });
+        });
+        assert.equal(await back, true);
+        await program.tell("live");
+        await client.hasBeenTold("live");
+        assert.deepEqual(client.told, ["received", ...missed, "live"]);
+      });
+
       ours("works after a volatile event that ends with text", async () => {
         const program = await server.program();
         const client = await server.connect(transport);

@@ -52,9 +52,7 @@ class Subject {
 
   /** Starts its connection. Resolves when the program may use its id. */
   async start() {
-    const connected = next(this.client.socket, "connect");
-    this.client.socket.connect();
-    await connected;
+    await this.client.connect();
     this.rooms = new Set([this.client.socket.id]);
     this.id = this.client.socket.id;
   }
@@ -100,13 +98,13 @@ async function run(server, format, seed) {
       case 0: {
         const join = room();
         subject.rooms.add(join);
-        pending.push(program.move(subject.id, { join }));
+        await program.move(subject.id, { join });
         break;
       }
       case 1: {
         const leave = room();
         subject.rooms.delete(leave);
-        pending.push(program.move(subject.id, { leave }));
+        await program.move(subject.id, { leave });
         break;
       }
       case 2:

@@ -424,13 +424,17 @@ fn register_recovery(namespace: &Namespace) {
         }
     });
     namespace.on("move", async |namespace: Namespace, Data(change): Data<Move>| {
-        let socket = namespace.in_(change.socket);
+        let socket = namespace.in_(change.socket.clone());
         if let Some(room) = change.join {
             socket.sockets_join(room);
         }
         if let Some(room) = change.leave {
             socket.sockets_leave(room);
         }
+        // The rooms that it is in now, or null if it is not connected.
+        let moved = namespace.sockets().into_iter().find(|socket| socket.id().as_str() == change.socket);
+        let rooms = moved.map(|socket| socket.rooms().iter().map(ToString::to_string).collect::<Vec<_>>());
+        Reply((rooms.filter(|rooms| !rooms.is_empty()),))
     });
     namespace.on("set data", async |socket: Socket, Data(data): Data<tidewire_server::Value>| {
         socket.set_data(data)
