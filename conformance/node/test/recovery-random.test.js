@@ -2,7 +2,8 @@
 // Each client comes back at once, sometimes before the server has noticed the break. It must recover its session, with
 // each event once and in order.
 //
-// `TIDEWIRE_ROUNDS` is the number of seeds, `TIDEWIRE_SEED` the first one. A failure names its seed.
+// `TIDEWIRE_ROUNDS` is the number of seeds, `TIDEWIRE_SEED` the first one. Odd seeds are with JSON, even ones with
+// MessagePack. A failure names its seed.
 import assert from "node:assert/strict";
 import messagePackParser from "socket.io-msgpack-parser";
 import { randomNumbers } from "../support/choppy-relay.js";
@@ -128,15 +129,16 @@ async function run(server, format, seed) {
   for (const subject of subjects) subject.check();
 }
 
-for (const [format, parser] of [
-  ["JSON", undefined],
-  ["MessagePack", messagePackParser],
+for (const [format, parser, parity] of [
+  ["JSON", undefined, 1],
+  ["MessagePack", messagePackParser, 0],
 ]) {
   describeOurs(`connections that break at random, with ${format},`, () => {
     const server = recoveryForTests({ parser });
 
     ours("recover with each event once and in order", async () => {
       for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
+        if (seed % 2 !== parity) continue;
         try {
           await within(15_000, "the end of the events", run(server, format, seed));
         } catch (error) {

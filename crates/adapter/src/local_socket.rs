@@ -33,8 +33,8 @@ pub trait LocalSocket: Any + Send + Sync {
     /// call.
     fn deliver_with_ack(&self, event: &EncodedEvent, ack_id: u64, timeout: Duration, waiter: AckWaiter);
 
-    /// Connects the socket of a session: queues the response to the CONNECT of its client after the events that the client
-    /// has missed. They are in the order of the log, with their offsets. `generation` belongs to
+    /// Connects the socket of a session: queues the response to the CONNECT of its client, and then the events that the
+    /// client has missed. They are in the order of the log, with their offsets. `generation` belongs to
     /// [`Recovery::suspend`](crate::Recovery::suspend).
     ///
     /// The waker and what this method must not do are as for [`deliver`](Self::deliver). Default: delivers the events.

@@ -47,7 +47,7 @@ pub struct ConnectionStateRecovery {
     /// Default 64.
     pub max_left_rooms: usize,
     /// The maximum number of events that one client gets again. A client that has missed more is not recovered. Protects
-    /// a client against a flood: it stores these events until it has the response to its CONNECT. Default 10,000.
+    /// a client against a flood. Default 10,000.
     pub max_missed_events: usize,
     /// The maximum size of the events that one client gets again, in bytes. A client that has missed more is not recovered.
     /// If [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) is less, that is the limit. Default 8 MiB.

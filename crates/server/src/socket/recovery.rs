@@ -84,10 +84,16 @@ impl Socket {
         self.notify(|| Observation::RecoveryRefused { socket: self, reason });
     }
 
-    /// Queues the missed events of the session and the response to CONNECT. The adapter holds its locks.
+    /// Queues the response to CONNECT and the missed events of the session. The adapter holds its locks.
     pub(super) fn accept_session(&self, missed: &[EncodedEvent], generation: u64) -> Option<Waker> {
         let own = self.0.recovery.as_ref()?;
         own.set_generation(generation);
+        // The response first. If events came before it, the client would keep them, and would not send the offset of the
+        // last one when the connection breaks before the response: it would get them twice.
+        with_encoder(|encoder| {
+            let connect = encode::connect_with_pid(encoder, self.0.namespace.name(), &self.0.id, &own.pid);
+            self.0.outgoing().send_or_log(connect);
+        });
         let mut waker = None;
         for event in missed {
             if let Some(pushed) = self.0.outgoing().send_shared(event, SlowReaderPolicy::Disconnect) {
@@ -95,10 +101,6 @@ impl Socket {
                 waker = waker.or(pushed.waker);
             }
         }
-        with_encoder(|encoder| {
-            let connect = encode::connect_with_pid(encoder, self.0.namespace.name(), &self.0.id, &own.pid);
-            self.0.outgoing().send_or_log(connect);
-        });
         let connected =
             self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire);
         // Otherwise the socket was disconnected, and `finish_entering` removes it.

@@ -26,7 +26,7 @@ impl Recovering {
     }
 
     /// Opens a new connection and asks for the session. The old connection stays as it is. Returns the events that come
-    /// before the response, without their offsets.
+    /// with the response, without their offsets.
     pub(super) async fn back(&self, address: SocketAddr) -> (Self, Vec<String>) {
         self.back_with(address, json!({})).await
     }
@@ -56,18 +56,21 @@ impl Recovering {
         connection.send(&format!("40{auth}")).await;
         let (id, pid, recovered) = (String::new(), String::new(), false);
         let mut client = Self { connection, id, pid, offset, recovered };
+        let packet = client.connection.recv().await.expect("a response");
+        let connect = packet.strip_prefix("40").unwrap_or_else(|| panic!("{packet} is no response"));
+        let connect: Value = serde_json::from_str(connect).expect("an object");
+        let text = |name: &str| connect[name].as_str().unwrap_or_default().to_owned();
+        (client.id, client.pid) = (text("sid"), text("pid"));
+        client.recovered = auth["pid"] == *client.pid;
+        // The missed events come before any other packet.
+        client.send(r#"420["sync"]"#).await;
         let mut missed = vec![];
         loop {
-            let packet = client.connection.recv().await.expect("a response");
-            let Some(connect) = packet.strip_prefix("40") else {
-                missed.push(client.event(&packet));
-                continue;
-            };
-            let connect: Value = serde_json::from_str(connect).expect("an object");
-            let text = |name: &str| connect[name].as_str().unwrap_or_default().to_owned();
-            (client.id, client.pid) = (text("sid"), text("pid"));
-            client.recovered = auth["pid"] == *client.pid;
-            return (client, missed);
+            let packet = client.connection.recv().await.expect("an acknowledgement");
+            if packet == "430[]" {
+                return (client, missed);
+            }
+            missed.push(client.event(&packet));
         }
     }
 
@@ -118,6 +121,12 @@ pub(super) async fn recoverable(
     io.on_connection(async |socket: Socket, State(joined): State<Joined>| {
         let _ = joined.0.send(socket);
     });
+    answer_sync(&io);
     let address = serve(&io).await;
     (io, program, address)
+}
+
+/// Registers the event by which a [`Recovering`] client knows that it has all events that it had missed.
+pub(super) fn answer_sync(io: &Server) {
+    io.on("sync", async || {});
 }

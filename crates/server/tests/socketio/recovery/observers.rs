@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tidewire_server::{Auth, ConnectionStateRecovery, Observation};
 
-use super::client::Recovering;
+use super::client::{Recovering, answer_sync};
 use crate::support::{program, serve, soon, until};
 
 #[tokio::test]
@@ -36,6 +36,7 @@ async fn each_refusal_has_a_reason() {
     io.middleware(
         async |Auth(auth): Auth<Value>| if auth["banned"] == true { Err("banned") } else { Ok(()) },
     );
+    answer_sync(&io);
     let address = serve(&io).await;
     let lines = || std::mem::take(&mut *seen.lock().expect("no panic"));
 
