@@ -86,6 +86,7 @@ for (const [format, parser] of [
           await program.tell("received");
           await client.hasBeenTold("received");
           const noticed = program.gone(id);
+          await client.settles(); // otherwise there may be nothing to cut
           client.relay.hold();
           await program.tell("missed", { rooms: ["room"] });
           assert.equal(await client.loseConnectionUnnoticed({ orderly }), true);
@@ -104,6 +105,7 @@ for (const [format, parser] of [
         const { id } = client.socket;
         await program.tell("received");
         await client.hasBeenTold("received");
+        await client.settles(); // otherwise there may be nothing to cut
         client.relay.hold();
         await program.tell("before", { rooms: ["room"] });
         await program.move(id, { join: "room" });
@@ -120,6 +122,7 @@ for (const [format, parser] of [
         await program.move(id, { join: "room" });
         await program.tell("received");
         await client.hasBeenTold("received");
+        await client.settles(); // otherwise there may be nothing to cut
         client.relay.hold();
         await program.tell("before", { rooms: ["room"] });
         await program.move(id, { leave: "room" });
