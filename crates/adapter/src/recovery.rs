@@ -8,6 +8,7 @@ mod lane;
 mod log;
 mod memberships;
 mod offset;
+mod room_positions;
 mod sessions;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use super::{ClaimError, KeptForRecovery, RecoveryOptions, Session};
 use crate::cluster::MovedSession;
 use crate::local_socket::LocalSocket;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
+use crate::room::Room;
 use crate::room_change::RoomChange;
 
 /// The log of a namespace and its sessions.
@@ -249,7 +250,8 @@ impl Lane {
         if self.log.has_gap_after(position) {
             return Err(ClaimError::Gap);
         }
-        let after = self.log.after(position).ok_or(ClaimError::LogTooShort)?;
+        let rooms = session.rooms.recent_rooms().map(Room::as_str).chain([id.as_str()]);
+        let after = self.log.after(position, rooms).ok_or(ClaimError::LogTooShort)?;
         if !session.rooms.are_known_after(position) {
             return Err(ClaimError::RoomsForgotten);
         }

@@ -9,6 +9,7 @@ use ws_proto::Time;
 
 use super::RecoveryOptions;
 use super::offset::{Epoch, Position};
+use super::room_positions::RoomPositions;
 use crate::options::BroadcastOptions;
 
 /// The recent events of a namespace. It is bounded by bytes and by time.
@@ -16,6 +17,7 @@ use crate::options::BroadcastOptions;
 pub(super) struct Log {
     /// The positions of the entries are consecutive. The last one has the position `last`.
     entries: VecDeque<Entry>,
+    by_room: RoomPositions,
     last: Position,
     bytes: usize,
     max_bytes: usize,
@@ -53,6 +55,7 @@ impl Log {
     pub(super) fn new(options: &RecoveryOptions) -> Self {
         Self {
             entries: VecDeque::new(),
+            by_room: RoomPositions::default(),
             last: 0,
             bytes: 0,
             max_bytes: options.max_log_bytes,
@@ -99,6 +102,7 @@ impl Log {
             self.assigned.insert(Arc::clone(offset), self.last);
         }
         self.bytes += bytes;
+        self.by_room.push(&options, self.last);
         let assigned = self.last_offset.clone();
         self.entries.push_back(Entry { event, options, time: now, bytes, assigned });
         while self.bytes > self.max_bytes {
@@ -113,8 +117,8 @@ impl Log {
         self.gap = self.last;
         self.epoch = self.epoch.next();
         self.last_offset = None;
-        self.entries.clear();
-        self.entries.shrink_to_fit();
+        self.entries = VecDeque::new();
+        self.by_room = RoomPositions::default();
         self.assigned = HashMap::new();
         self.bytes = 0;
     }
@@ -138,12 +142,22 @@ impl Log {
         position < self.gap
     }
 
-    /// Returns the events after a position with their positions. `None` if some are not in the log any more.
-    pub(super) fn after(&self, position: Position) -> Option<impl Iterator<Item = (Position, &Entry)>> {
-        let first = self.last - self.entries.len() as u64;
-        let known = position.checked_sub(first)?;
-        let known = usize::try_from(known).ok()?.min(self.entries.len());
-        Some((position + 1..).zip(self.entries.range(known..)))
+    /// Returns the events after a position that were sent to all sockets or to one of these rooms, with their positions.
+    /// `None` if some are not in the log any more.
+    pub(super) fn after<'r>(
+        &self,
+        position: Position,
+        rooms: impl Iterator<Item = &'r str>,
+    ) -> Option<impl Iterator<Item = (Position, &Entry)>> {
+        let start = self.start();
+        if position < start {
+            return None;
+        }
+        let positions = self.by_room.after(position, rooms).into_iter();
+        Some(positions.filter_map(move |at| {
+            let index = usize::try_from(at - start - 1).ok()?;
+            Some((at, self.entries.get(index)?))
+        }))
     }
 
     /// Returns the position before the first event in the log.
@@ -170,8 +184,10 @@ impl Log {
     }
 
     fn pop(&mut self) {
+        let position = self.start() + 1;
         let Some(entry) = self.entries.pop_front() else { return };
         self.bytes -= entry.bytes;
+        self.by_room.pop(&entry.options, position);
         if let Some(offset) = &entry.assigned {
             self.assigned.remove(offset);
         }
@@ -190,9 +206,10 @@ impl Entry {
     fn memory(event: &EncodedEvent, options: &BroadcastOptions, assigned: Option<&str>) -> usize {
         let rooms = options.rooms.iter().chain(&options.except);
         let names = rooms.map(|room| room.len() + size_of_val(room)).sum::<usize>();
+        let positions = RoomPositions::memory(options);
         // The offset is also a key of the map.
         let offset = assigned.map_or(0, |offset| offset.len() + 64);
-        size_of::<Self>() + event.message().memory() + names + offset
+        size_of::<Self>() + event.message().memory() + names + positions + offset
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -114,6 +114,11 @@ impl Memberships {
         self.joined.keys()
     }
 
+    /// Returns the rooms that the socket is in or was in recently. A room may come several times.
+    pub(super) fn recent_rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms().chain(self.left.iter().map(|left| &left.room))
+    }
+
     /// Returns the size of the memory on the heap in bytes, with the names of the rooms.
     pub(super) fn memory(&self) -> usize {
         let entry = size_of::<(Room, Position)>() + 1;

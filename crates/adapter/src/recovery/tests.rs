@@ -289,5 +289,5 @@ fn the_sizes_in_the_documentation_are_right() {
     test.suspend(1, generation);
     let KeptForRecovery { event_bytes, session_bytes, .. } = test.lane.kept();
     // On a machine with 64 bits, in docs/limits.md.
-    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (339, 580));
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (355, 580));
 }
