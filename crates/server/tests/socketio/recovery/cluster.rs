@@ -7,17 +7,19 @@ use std::time::Duration;
 use adapter::cluster::LocalDelivery;
 use tidewire_server::{ConnectionStateRecovery, Socket};
 
-use super::client::Recovering;
+use super::client::{Recovering, answer_sync};
 use crate::cluster::Cluster;
 use crate::support::{soon, until};
 
 async fn start() -> Cluster {
-    Cluster::start_with(LocalDelivery::InLogOrder, |builder| {
+    let cluster = Cluster::start_with(LocalDelivery::InLogOrder, |builder| {
         builder
             .connection_state_recovery(ConnectionStateRecovery::default())
             .ping_interval(Duration::from_secs(300))
     })
-    .await
+    .await;
+    cluster.servers.iter().for_each(answer_sync);
+    cluster
 }
 
 impl Cluster {
