@@ -86,7 +86,7 @@ impl Lane {
     /// Notes that events may be missing here. No session of before is recovered.
     pub(crate) fn note_gap(&mut self) {
         self.log.note_gap();
-        self.sessions.remove_kept();
+        self.sessions.note_gap();
     }
 
     /// Begins the session of a new socket. Returns its generation.
@@ -186,6 +186,9 @@ impl Lane {
         let last = self.log.last();
         let (id, entry) = self.sessions.find(pid)?;
         let State::Kept { data, .. } = &entry.state else { return None };
+        if entry.has_gap {
+            return None;
+        }
         let before_head = |position: Position| last.saturating_sub(position);
         let Exported { rooms, left, complete_after } = entry.rooms.export(before_head);
         let moved = MovedSession {
@@ -247,7 +250,7 @@ impl Lane {
         offset: Option<&str>,
     ) -> Result<Vec<&Entry>, ClaimError> {
         let position = self.position(session, offset)?;
-        if self.log.has_gap_after(position) {
+        if session.has_gap || self.log.has_gap_after(position) {
             return Err(ClaimError::Gap);
         }
         let rooms = session.rooms.recent_rooms().map(Room::as_str).chain([id.as_str()]);

@@ -33,6 +33,9 @@ pub(super) struct Entry {
     pub(super) generation: u64,
     /// Whether the session comes from another server. An offset of another epoch may then be one of its events.
     pub(super) has_moved: bool,
+    /// Whether its socket was connected while events may have been missing. Its client may have received later ones, so its
+    /// offset does not show it.
+    pub(super) has_gap: bool,
     pub(super) state: State,
 }
 
@@ -58,7 +61,7 @@ impl Sessions {
         let rooms = Memberships::default();
         self.by_id.insert(
             id.clone(),
-            Entry { pid, started, rooms, generation, has_moved: false, state: State::Live },
+            Entry { pid, started, rooms, generation, has_moved: false, has_gap: false, state: State::Live },
         );
         generation
     }
@@ -135,9 +138,10 @@ impl Sessions {
         while self.poll_timeout().is_some_and(|due| due <= now) && self.remove_first() {}
     }
 
-    /// Removes all kept sessions.
-    pub(super) fn remove_kept(&mut self) {
+    /// Notes that no present session can be recovered, because it may have missed an event. Removes those without a socket.
+    pub(super) fn note_gap(&mut self) {
         while self.remove_first() {}
+        self.by_id.values_mut().for_each(|entry| entry.has_gap = true);
     }
 
     pub(super) fn kept(&self) -> usize {
