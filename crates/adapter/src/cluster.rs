@@ -23,6 +23,7 @@ pub use message::{AckRequest, Message, MovedSession, NodeId, Recipient, RequestI
 use crate::adapter::Adapter;
 use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::in_memory::InMemoryAdapter;
+use crate::limits::JoinError;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::ready::Ready;
 use crate::recovery::{Recovery, RecoveryOptions};
@@ -431,6 +432,22 @@ impl Adapter for ClusterAdapter {
         None
     }
 
+    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<Ready, JoinError> {
+        if self.log_order.is_empty() {
+            self.local.add_all(id, rooms)?;
+            return Ok(Ready::now());
+        }
+        for room in rooms {
+            self.local.add_all(id, &[room])?;
+            // An earlier leave may still wait, and would undo this.
+            let (id, room) = (id.clone(), Box::<str>::from(*room));
+            self.log_order.run(self, move |adapter| {
+                let _ = adapter.local.add_all(&id, &[&room]);
+            });
+        }
+        Ok(Ready::now())
+    }
+
     fn del(&self, id: &SocketId, room: &str) {
         let (id, room) = (id.clone(), Box::<str>::from(room));
         self.log_order.run(self, move |adapter| adapter.local.del(&id, &room));
@@ -482,7 +499,18 @@ impl Adapter for ClusterAdapter {
         if !options.local {
             self.publish(&Message::SocketsJoin { options: options.clone(), rooms: boxed(rooms) });
         }
+        if self.log_order.is_empty() {
+            return self.local.add_sockets(options, rooms);
+        }
+        let sockets = self.local.local_sockets(options);
         self.local.add_sockets(options, rooms);
+        // As in `add_all`. Later, the options may select others.
+        let rooms = boxed(rooms);
+        self.log_order.run(self, move |adapter| {
+            for socket in sockets {
+                let _ = adapter.local.add_all(socket.id(), &names(&rooms));
+            }
+        });
     }
 
     fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {

@@ -138,6 +138,32 @@ async fn an_emit_right_after_a_join_reaches_the_socket() {
 }
 
 #[tokio::test]
+async fn a_socket_that_leaves_a_room_and_joins_it_again_is_in_it() {
+    let mut cluster = start().await;
+    let io = cluster.servers[0].clone();
+    let (mut client, socket) = cluster.recovering(0).await;
+    socket.join(["a", "b"]);
+    // This event is on its way, so what leaves a room waits for it.
+    io.emit("before", ());
+    socket.leave("a");
+    socket.join("a");
+    io.to(socket.id()).sockets_leave("b");
+    io.to(socket.id()).sockets_join("b");
+    socket.join("c");
+    socket.leave("c");
+    cluster.bus.settle();
+    let mut rooms: Vec<_> = socket.rooms().iter().skip(1).map(ToString::to_string).collect();
+    rooms.sort();
+    assert_eq!(rooms, ["a", "b"]);
+    for room in ["a", "b", "c"] {
+        io.to(room).emit(room, ());
+    }
+    io.emit("last", ());
+    cluster.bus.settle();
+    client.expect(["before", "a", "b", "last"]).await;
+}
+
+#[tokio::test]
 async fn offsets_that_come_late_are_recovered() {
     let mut cluster = start().await;
     let [one, two] = [0, 1].map(|server| cluster.servers[server].clone());
