@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidewire::client::{self, Client, Transport};
+use tidewire::client::{self, Client, MessagePackParser, Transport};
 use tidewire::server::{self, ConnectionStateRecovery, Server};
 use tidewire::{Data, State};
 use tokio::net::{TcpListener, TcpStream};
@@ -131,9 +131,19 @@ fn note(log: &Log, noticed: Noticed) {
     log.lock().expect("no panic").push(noticed);
 }
 
-fn connect(address: SocketAddr, transports: &[Transport]) -> (client::Socket, Log) {
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Json,
+    MessagePack,
+}
+
+fn connect(address: SocketAddr, transports: &[Transport], format: Format) -> (client::Socket, Log) {
     let log = Log::default();
-    let socket = Client::builder(format!("http://{address}"))
+    let mut builder = Client::builder(format!("http://{address}"));
+    if let Format::MessagePack = format {
+        builder = builder.parser(MessagePackParser);
+    }
+    let socket = builder
         .transports(transports)
         .reconnection_delay(Duration::from_millis(1))
         .reconnection_delay_max(Duration::from_millis(5))
@@ -175,12 +185,19 @@ fn received(log: &Log) -> (Vec<(String, Vec<u32>)>, usize) {
 }
 
 /// Runs a server and its clients. Returns how often a client has recovered, and how often it could not.
-async fn run(seed: u64, transports: &[Transport], recovery: ConnectionStateRecovery) -> (usize, usize) {
+async fn run(
+    seed: u64,
+    format: Format,
+    transports: &[Transport],
+    recovery: ConnectionStateRecovery,
+) -> (usize, usize) {
     let random = Random(Cell::new(seed));
-    let io = Server::builder()
-        .connection_state_recovery(recovery)
-        .state(Arc::new(Mutex::new(Model::default())))
-        .build();
+    let mut builder = Server::builder();
+    if let Format::MessagePack = format {
+        builder = builder.parser(MessagePackParser);
+    }
+    let io =
+        builder.connection_state_recovery(recovery).state(Arc::new(Mutex::new(Model::default()))).build();
     type SharedModel = Arc<Mutex<Model>>;
     let kept = Arc::new(Mutex::new(None::<SharedModel>));
     let to_test = Arc::clone(&kept);
@@ -206,7 +223,7 @@ async fn run(seed: u64, transports: &[Transport], recovery: ConnectionStateRecov
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let relay = Relay::new(address).await;
-        let (socket, log) = connect(relay.address, transports);
+        let (socket, log) = connect(relay.address, transports, format);
         clients.push((socket, log, relay));
     }
     while clients.iter().any(|(socket, ..)| !socket.is_connected()) {
@@ -294,7 +311,10 @@ async fn run(seed: u64, transports: &[Transport], recovery: ConnectionStateRecov
         if clients.iter().all(|(_, log, _)| is_complete(log, number)) {
             break;
         }
-        assert!(tokio::time::Instant::now() < deadline, "seed {seed}: a client does not come back");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "seed {seed}, {format:?}: a client does not come back"
+        );
         number += 1;
     }
     let (mut recovered, mut refused) = (0, 0);
@@ -306,12 +326,12 @@ async fn run(seed: u64, transports: &[Transport], recovery: ConnectionStateRecov
         for (index, (id, events)) in sessions.iter().enumerate() {
             let expected = &model.lock().expect("no panic").sessions[id].expected;
             if index == last {
-                assert_eq!(events, expected, "seed {seed}, {transports:?}");
+                assert_eq!(events, expected, "seed {seed}, {format:?}, {transports:?}");
             } else {
                 assert_eq!(
                     events[..],
                     expected[..events.len()],
-                    "seed {seed}, {transports:?}, a refused session"
+                    "seed {seed}, {format:?}, {transports:?}, a refused session"
                 );
             }
         }
@@ -327,14 +347,26 @@ async fn run(seed: u64, transports: &[Transport], recovery: ConnectionStateRecov
 const TRANSPORTS: [&[Transport]; 3] =
     [&[Transport::WebSocket], &[Transport::Polling], &[Transport::Polling, Transport::WebSocket]];
 
+async fn everybody_recovers(format: Format, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let transports = TRANSPORTS[seed as usize % TRANSPORTS.len()];
+        let (recovered, refused) = run(seed, format, transports, ConnectionStateRecovery::default()).await;
+        assert!(recovered > 0, "seed {seed}, {format:?}: nobody has recovered");
+        assert_eq!(
+            refused, 0,
+            "seed {seed}, {format:?}, {transports:?}: nothing was lost, so everybody recovers"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_recovered_client_gets_each_event_once_and_in_order() {
-    for seed in 0..20 {
-        let transports = TRANSPORTS[seed as usize % TRANSPORTS.len()];
-        let (recovered, refused) = run(seed, transports, ConnectionStateRecovery::default()).await;
-        assert!(recovered > 0, "seed {seed}: nobody has recovered");
-        assert_eq!(refused, 0, "seed {seed}, {transports:?}: nothing was lost, so everybody recovers");
-    }
+    everybody_recovers(Format::Json, 0..20).await;
+}
+
+#[tokio::test]
+async fn with_message_pack_a_recovered_client_gets_each_event_once_and_in_order() {
+    everybody_recovers(Format::MessagePack, 0..20).await;
 }
 
 #[tokio::test]
@@ -342,8 +374,9 @@ async fn a_client_that_has_missed_too_much_is_told_so() {
     let mut all_refused = 0;
     for seed in 100..106 {
         let transports = TRANSPORTS[seed as usize % TRANSPORTS.len()];
+        let format = if seed % 2 == 0 { Format::Json } else { Format::MessagePack };
         let recovery = ConnectionStateRecovery { max_log_bytes: 2_000, ..ConnectionStateRecovery::default() };
-        let (_, refused) = run(seed, transports, recovery).await;
+        let (_, refused) = run(seed, format, transports, recovery).await;
         all_refused += refused;
     }
     assert!(all_refused > 0, "the log is short");
