@@ -2,6 +2,7 @@
 
 mod client;
 mod cluster;
+mod cluster_random;
 mod message_pack;
 mod node_faults;
 mod observers;

@@ -96,7 +96,7 @@ impl Recovering {
     }
 
     /// Takes text at the end of an event for the offset, as the official client does.
-    fn event(&mut self, packet: &str) -> String {
+    pub(super) fn event(&mut self, packet: &str) -> String {
         let list = packet.strip_prefix("42").unwrap_or_else(|| panic!("{packet} is no event"));
         let mut list: Vec<Value> = serde_json::from_str(list).unwrap_or_else(|_| panic!("{packet}"));
         if list.len() > 1

@@ -11,7 +11,7 @@ use super::client::{Recovering, answer_sync};
 use crate::cluster::Cluster;
 use crate::support::{soon, until};
 
-async fn start() -> Cluster {
+pub(super) async fn start() -> Cluster {
     let cluster = Cluster::start_with(LocalDelivery::InLogOrder, |builder| {
         builder
             .connection_state_recovery(ConnectionStateRecovery::default())
