@@ -10,6 +10,7 @@ mod limits;
 mod polling;
 mod proxy;
 mod real_server;
+mod rust_socketio;
 mod scripted_server;
 mod settings;
 mod support;
