@@ -46,12 +46,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         is_reading
     }
 
-    /// See [`Connection::restart_close_timeout`].
+    /// See [`Connection::restart_close_timeout`](ws_proto::Connection::restart_close_timeout).
     pub fn restart_close_timeout(&mut self, now: Time) {
         self.machine.restart_close_timeout(now);
     }
 
-    /// Returns whether the close has timed out at `now`. See [`Connection::handle_timeout`].
+    /// Returns whether the close has timed out at `now`. See
+    /// [`Connection::handle_timeout`](ws_proto::Connection::handle_timeout).
     pub fn handle_close_timeout(&mut self, now: Time) -> bool {
         self.machine.handle_timeout(now).is_some()
     }
