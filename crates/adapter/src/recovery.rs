@@ -148,6 +148,9 @@ pub struct Session {
     pub data: Option<Arc<Arguments<'static>>>,
     /// The offset of the last event that the client has received.
     pub offset: Option<Box<str>>,
+    /// Which of the sockets of the session was the last one. If another one has had the session since the claim, the rooms
+    /// and the data are out of date, and the session cannot be resumed with them.
+    pub generation: u64,
 }
 
 /// What is kept for recovery, see [`Recovery::kept`].

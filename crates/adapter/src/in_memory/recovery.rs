@@ -67,7 +67,7 @@ impl InMemoryAdapter {
         let order = self.log_order.get()?;
         // The result is that of an offset that the client does not have.
         let _ = self.end_unnoticed_connection(order, pid, None, now);
-        order.lane().export(pid)
+        order.lane().export(pid, now)
     }
 
     /// Keeps a session of another server.

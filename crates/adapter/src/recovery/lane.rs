@@ -157,6 +157,7 @@ impl Lane {
             rooms: entry.rooms.rooms().cloned().collect(),
             data: data.clone(),
             offset: offset.map(Into::into),
+            generation: entry.generation,
         }))
     }
 
@@ -169,6 +170,8 @@ impl Lane {
         let entry = self.sessions.get(&session.id).filter(|entry| *entry.pid == *session.pid);
         let entry = entry.ok_or(ClaimError::UnknownSession)?;
         match &entry.state {
+            // Another connection of the client has had the session meanwhile.
+            _ if entry.generation != session.generation => return Err(ClaimError::UnknownSession),
             State::Kept { until, .. } if *until > now => {}
             State::Kept { .. } => return Err(ClaimError::Expired),
             State::Live => return Err(ClaimError::UnknownSession),
@@ -180,17 +183,19 @@ impl Lane {
     }
 
     /// Gives a kept session to another server.
-    pub(crate) fn export(&mut self, pid: &str) -> Option<MovedSession> {
+    pub(crate) fn export(&mut self, pid: &str, now: Time) -> Option<MovedSession> {
         // Without an event, the two servers have no common place in the log.
         let head: Box<str> = self.log.assigned_offset()?.into();
         let last = self.log.last();
         let (id, entry) = self.sessions.find(pid)?;
-        let State::Kept { data, .. } = &entry.state else { return None };
-        if entry.has_gap {
+        let State::Kept { data, until, .. } = &entry.state else { return None };
+        if entry.has_gap || *until <= now {
             return None;
         }
         let before_head = |position: Position| last.saturating_sub(position);
         let Exported { rooms, left, complete_after } = entry.rooms.export(before_head);
+        // Rooms that were left before the log begins may be forgotten. The log of the other server may reach back further.
+        let complete_after = complete_after.min(before_head(self.log.start()));
         let moved = MovedSession {
             id: id.clone(),
             pid: pid.into(),
@@ -253,11 +258,11 @@ impl Lane {
         if session.has_gap || self.log.has_gap_after(position) {
             return Err(ClaimError::Gap);
         }
-        let rooms = session.rooms.recent_rooms().map(Room::as_str).chain([id.as_str()]);
-        let after = self.log.after(position, rooms).ok_or(ClaimError::LogTooShort)?;
-        if !session.rooms.are_known_after(position) {
+        if !session.rooms.are_known_after(position) && position >= self.log.start() {
             return Err(ClaimError::RoomsForgotten);
         }
+        let rooms = session.rooms.recent_rooms().map(Room::as_str).chain([id.as_str()]);
+        let after = self.log.after(position, rooms).ok_or(ClaimError::LogTooShort)?;
         let (mut missed, mut bytes) = (Vec::new(), 0);
         for (at, entry) in after {
             if !session.rooms.are_selected(id, &entry.options, at) {

@@ -220,7 +220,7 @@ fn nothing_from_before_a_gap_is_recovered() {
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::Gap);
     // It may have missed one before.
     assert_eq!(test.claim("2", Some(&after)).unwrap_err(), ClaimError::Gap);
-    assert!(test.lane.export("2").is_none());
+    assert!(test.lane.export("2", test.now).is_none());
     let generation = test.lane.begin(&id(3), "3");
     test.suspend(3, generation);
     test.emit("missed", &BroadcastOptions::new());
@@ -263,6 +263,32 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
     let generation = test.lane.begin(&id(1), "1");
     assert!(test.suspend(1, generation));
     assert_eq!(test.lane.kept(), KeptForRecovery::default(), "it does not fit");
+}
+
+#[test]
+fn a_claim_is_void_when_another_connection_has_had_the_session_since() {
+    let mut test = Test::new(|_| {});
+    let generation = test.lane.begin(&id(1), "pid");
+    test.join(1, "admins");
+    test.suspend(1, generation);
+    let slow = test.claim("pid", None).unwrap();
+    let fast = test.claim("pid", None).unwrap();
+    let (_, generation) = test.lane.resume(&fast, test.now).unwrap();
+    test.leave(1, "admins");
+    test.suspend(1, generation);
+    assert_eq!(test.lane.resume(&slow, test.now).map(|_| ()), Err(ClaimError::UnknownSession));
+    assert_eq!(test.claim("pid", None).unwrap().rooms, [], "the session is still there");
+}
+
+#[test]
+fn a_session_whose_time_is_over_is_not_given_to_another_server() {
+    let mut test = Test::new(|_| {});
+    let generation = test.lane.begin(&id(1), "pid");
+    let stamped = event("1").with_offset("1-0");
+    test.lane.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
+    test.suspend(1, generation);
+    test.now = test.now + 121 * SECOND;
+    assert!(test.lane.export("pid", test.now).is_none());
 }
 
 #[test]

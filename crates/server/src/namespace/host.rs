@@ -65,13 +65,12 @@ async fn drop_kept_in_time(namespace: Weak<Inner>) {
     /// A session that is kept later may be due earlier than what is kept now.
     const LONGEST: Duration = Duration::from_secs(10);
 
-    let next_timeout = |now| {
+    // Only this call tells the adapter that no timer runs any more, so it is also the first one: what was kept when the timer
+    // was started may be gone already.
+    let handle_timeout = || {
         let namespace = Namespace(namespace.upgrade()?);
         let recovery = namespace.recovery()?;
-        let next = match now {
-            None => recovery.poll_timeout(),
-            Some(now) => recovery.handle_timeout(now),
-        };
+        let next = recovery.handle_timeout(net::now());
         // A namespace that a client has created stays as long as one of its sessions can be recovered.
         if recovery.kept().sessions == 0
             && let Some(server) = namespace.server()
@@ -80,10 +79,8 @@ async fn drop_kept_in_time(namespace: Weak<Inner>) {
         }
         next
     };
-    let mut next = next_timeout(None);
-    while let Some(due) = next {
+    while let Some(due) = handle_timeout() {
         tokio::time::sleep(due.saturating_since(net::now()).clamp(RESOLUTION, LONGEST)).await;
-        next = next_timeout(Some(net::now()));
     }
 }
 

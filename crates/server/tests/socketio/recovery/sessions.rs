@@ -154,3 +154,19 @@ async fn a_namespace_that_a_client_created_stays_as_long_as_a_session_can_be_rec
     let _ = connect("").await;
     assert_eq!(created.load(Ordering::Relaxed), 2, "it was removed, and created again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_dropped_after_its_time_if_its_first_connection_was_replaced_at_once() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    let first = Recovering::new(address).await;
+    program.joined().await;
+    // The server keeps the session only for the moment between the two connections.
+    let (client, _) = first.back(address).await;
+    let socket = program.joined().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(client);
+    soon(socket.disconnected()).await;
+    until(|| io.kept_for_recovery().sessions == 1).await;
+    tokio::time::sleep(Duration::from_secs(131)).await;
+    assert_eq!(io.kept_for_recovery().sessions, 0);
+}
