@@ -10,7 +10,7 @@ const proxy = {
   ...haproxy,
   several: (site) => replaced(site, /^ +server .*\n/gm, snippet("haproxy", "Several processes, with a cookie")),
 };
-const withoutTls = (site) => replaced(site, / ssl crt \S+ alpn \S+/, "");
+const withoutTls = (site) => replaced(site, / ssl crt \S+ alpn \S+/g, "");
 
 describe("our client of Socket.IO behind HAProxy with a sticky cookie", () => {
   const site = serverForTests(startSite, { proxy, edit: withoutTls, count: 2 });
