@@ -188,7 +188,8 @@ overEachClient((library) => {
     const application = await startApplication();
     try {
       const page = await browser.open(library);
-      const [socket] = [await page.connect(`${application.url}?token=a%20b&x=1+2`, "polling", { extraHeaders: { "x-token": "abc" } })];
+      const headers = { extraHeaders: { "x-token": "abc" } };
+      const socket = await page.connect(`${application.url}?token=a%20b&x=1+2`, "polling", headers);
       assert.deepEqual(await socket.run((socket) => socket.emitWithAck("join-room", "r").then(() => true)), true);
       const urls = page.requested.filter((url) => url.includes("EIO=4"));
       for (const url of urls) {
@@ -196,6 +197,8 @@ overEachClient((library) => {
         assert.deepEqual({ token, x, transport, EIO }, { token: "a b", x: "1+2", transport: "polling", EIO: "4" });
       }
       assert.equal(new Set(urls).size, urls.length, "no two requests have the same URL");
+      // A page that polls a server that stops reports a failed request.
+      await page.leave();
     } finally {
       await application.stop();
     }
