@@ -1,13 +1,14 @@
 //! The adapter of a cluster: order, loss, offsets, heartbeats and limits.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tidewire_adapter::cluster::{ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, RequestId};
 use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, event_with_ack, id};
 use tidewire_adapter::{
-    Adapter, BroadcastOptions, DeliveryPolicy, Host, LocalSocket, Missing, MissingReason, Replies, Reply,
-    Request, Time,
+    Adapter, BroadcastOptions, ClaimError, DeliveryPolicy, Host, LocalSocket, Missing, MissingReason,
+    RecoveryOptions, Replies, Reply, Request, Time,
 };
 
 /// Servers of a cluster, each with a socket.
@@ -271,4 +272,30 @@ fn a_server_that_gets_a_reply_may_call_the_adapter() {
         }
         assert!(*count.lock().expect("nothing panics") > 0, "{ends}");
     }
+}
+
+#[test]
+fn a_panic_of_what_waits_for_the_bus_stops_nothing_that_waits_behind_it() {
+    let cluster = Cluster::start(1, LocalDelivery::InLogOrder, |_| {});
+    let node = &cluster.nodes[0];
+    let host: Weak<TestHost> = Arc::downgrade(&node.host);
+    assert!(node.adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>));
+    let recovery = node.adapter.recovery().expect("enabled");
+    let claimed = Arc::new(Mutex::new(Vec::new()));
+    let claim = |panics: bool| {
+        let claimed = Arc::clone(&claimed);
+        let then = move |result: Result<_, ClaimError>| {
+            assert!(!panics, "the program's code");
+            claimed.lock().expect("nothing panics").push(result.map(|_| ()));
+        };
+        recovery.claim("no such session", None, Time::ZERO, Box::new(then));
+    };
+    node.adapter.broadcast(&event("on its way"), &all());
+    claim(true);
+    claim(false);
+    assert!(claimed.lock().expect("nothing panics").is_empty(), "they wait for the event");
+    assert!(catch_unwind(AssertUnwindSafe(|| cluster.bus.settle())).is_err());
+    claim(false);
+    let unknown = Err(ClaimError::UnknownSession);
+    assert_eq!(*claimed.lock().expect("nothing panics"), [unknown, unknown]);
 }

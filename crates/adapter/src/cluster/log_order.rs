@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ClusterAdapter;
@@ -76,31 +77,37 @@ impl LogOrder {
         self.run_actions(adapter);
     }
 
+    /// Runs what is at the front of the queue. An action may call the program's code, such as its parser. If that panics, what
+    /// waits behind it still runs, before the panic goes on.
     fn run_actions(&self, adapter: &ClusterAdapter) {
-        let mut was_running = false;
-        loop {
-            let action = {
-                let mut state = self.state();
-                if state.is_running && !was_running {
-                    // The other thread runs them.
-                    return;
-                }
-                match state.items.pop_front() {
-                    Some(Item::Action(action)) => {
-                        state.is_running = true;
-                        was_running = true;
-                        action
-                    }
-                    published => {
-                        if let Some(published) = published {
-                            state.items.push_front(published);
-                        }
-                        state.is_running = false;
-                        return;
-                    }
-                }
-            };
-            action(adapter);
+        let mut is_ours = false;
+        let mut panicked = None;
+        while let Some(action) = self.next_action(&mut is_ours) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| action(adapter))) {
+                panicked.get_or_insert(panic);
+            }
+        }
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Takes the action at the front of the queue. `is_ours` says whether this thread runs the actions. Returns `None` if
+    /// an event is at the front, or another thread runs them.
+    fn next_action(&self, is_ours: &mut bool) -> Option<Action> {
+        let mut state = self.state();
+        if state.is_running && !*is_ours {
+            return None;
+        }
+        *is_ours = matches!(state.items.front(), Some(Item::Action(_)));
+        state.is_running = *is_ours;
+        match state.items.pop_front() {
+            Some(Item::Action(action)) => Some(action),
+            published => {
+                // It stays.
+                published.into_iter().for_each(|published| state.items.push_front(published));
+                None
+            }
         }
     }
 

@@ -76,12 +76,17 @@ pub struct RecoveryRequest {
 }
 
 impl RecoveryRequest {
+    /// The maximum length of a private id and of an offset, in bytes. An adapter may send both to other servers.
+    const MAX_LEN: usize = 128;
+
     /// Reads the request from the [auth payload](ConnectRequest::auth) of a client. Returns `None` if the client does not
-    /// want to recover a session.
+    /// want to recover a session, or if its private id or offset has more than 128 bytes: no server has sent it then.
     #[must_use]
     pub fn from_auth(auth: &RawJson<'_>) -> Option<Self> {
         let RecoveryFields { pid, offset } = auth.deserialize().ok()?;
-        Some(Self { pid: pid.text()?, offset: offset.text() })
+        let (pid, offset) = (pid.text()?, offset.text());
+        let is_short = |text: &String| text.len() <= Self::MAX_LEN;
+        (is_short(&pid) && offset.iter().all(is_short)).then_some(Self { pid, offset })
     }
 }
 
@@ -112,5 +117,28 @@ impl StringOrIgnored {
             Self::Text(text) => Some(text),
             Self::Other(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_for_recovery_has_a_private_id_and_perhaps_an_offset_and_both_are_short() {
+        let request = |auth: &str| RecoveryRequest::from_auth(&RawJson::new(auth));
+        let expected = |offset: Option<&str>| {
+            Some(RecoveryRequest { pid: "id".to_owned(), offset: offset.map(str::to_owned) })
+        };
+        assert_eq!(request(r#"{"pid":"id"}"#), expected(None));
+        assert_eq!(request(r#"{"pid":"id","offset":"at"}"#), expected(Some("at")));
+        assert_eq!(request(r#"{"pid":"id","offset":7}"#), expected(None));
+        for auth in [r#"{"offset":"at"}"#, r#"{"pid":7}"#, "{}"] {
+            assert_eq!(request(auth), None, "{auth}");
+        }
+        let (longest, too_long) = ("a".repeat(128), "a".repeat(129));
+        assert!(request(&format!(r#"{{"pid":"{longest}","offset":"{longest}"}}"#)).is_some());
+        assert_eq!(request(&format!(r#"{{"pid":"{too_long}"}}"#)), None);
+        assert_eq!(request(&format!(r#"{{"pid":"id","offset":"{too_long}"}}"#)), None);
     }
 }
