@@ -552,21 +552,21 @@ macro_rules! socket_settings {
             self
         }
 
-        /// Adds an observer of received events, see [`Socket::on_any`].
+        /// Adds a catch-all listener of received events, see [`Socket::on_any`].
         pub fn on_any(
             mut self,
-            observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
+            listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
         ) -> Self {
-            self.socket.handlers.observers.push(Arc::new(observer));
+            self.socket.handlers.listeners.push(Arc::new(listener));
             self
         }
 
-        /// Adds an observer of emitted events, see [`Socket::on_any_outgoing`].
+        /// Adds a catch-all listener of emitted events, see [`Socket::on_any_outgoing`].
         pub fn on_any_outgoing(
             mut self,
-            observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
+            listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
         ) -> Self {
-            self.socket.handlers.outgoing_observers.push(Arc::new(observer));
+            self.socket.handlers.outgoing_listeners.push(Arc::new(listener));
             self
         }
     };

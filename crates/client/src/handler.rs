@@ -64,7 +64,7 @@ impl HandlerKind for OnDisconnect {
 }
 
 /// A function that sees events, see [`Socket::on_any`].
-pub(crate) type Observer = Arc<dyn Fn(&Socket, ObservedEvent<'_>) + Send + Sync>;
+pub(crate) type CatchAllListener = Arc<dyn Fn(&Socket, ObservedEvent<'_>) + Send + Sync>;
 
 /// A handler without an event.
 pub(crate) type LifecycleHandler = ErasedHandler<ClientSide, Result<(), HandlerError>>;
@@ -76,8 +76,8 @@ pub(crate) struct SocketHandlers {
     pub(crate) connect: Option<LifecycleHandler>,
     pub(crate) connect_error: Option<LifecycleHandler>,
     pub(crate) disconnect: Option<LifecycleHandler>,
-    pub(crate) observers: Vec<Observer>,
-    pub(crate) outgoing_observers: Vec<Observer>,
+    pub(crate) listeners: Vec<CatchAllListener>,
+    pub(crate) outgoing_listeners: Vec<CatchAllListener>,
 }
 
 /// A change of a socket that a handler is called for.
@@ -180,11 +180,11 @@ impl HandlerEnv for ClientHandlerEnv<'_> {
     }
 
     fn has_event_hooks(&self) -> bool {
-        !self.handlers.observers.is_empty()
+        !self.handlers.listeners.is_empty()
     }
 
     fn observe(&self, event: ObservedEvent<'_>) {
-        self.inner().observe(&self.handlers.observers, event);
+        self.inner().observe(&self.handlers.listeners, event);
     }
 
     fn is_disconnected(&self) -> bool {

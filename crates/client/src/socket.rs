@@ -63,7 +63,7 @@ pub(crate) struct SocketInner {
     /// Which of the extensions are in use, so that an event for which they are empty needs no lock.
     has_once: AtomicBool,
     has_stream: AtomicBool,
-    has_outgoing_observers: AtomicBool,
+    has_outgoing_listeners: AtomicBool,
     /// The program has registered its handlers, see [`Socket::start`].
     has_started: AtomicBool,
     /// The program has disconnected the socket. The driver has not dropped the queued events yet.
@@ -371,7 +371,7 @@ impl SocketInner {
         settings: SocketSettings,
     ) -> Self {
         let SocketSettings { auth, retries, ack_timeout, handlers, has_handlers } = settings;
-        let has_outgoing_observers = !handlers.outgoing_observers.is_empty();
+        let has_outgoing_listeners = !handlers.outgoing_listeners.is_empty();
         Self {
             key,
             namespace: namespace.into(),
@@ -386,7 +386,7 @@ impl SocketInner {
             extensions: Mutex::default(),
             has_once: AtomicBool::new(false),
             has_stream: AtomicBool::new(false),
-            has_outgoing_observers: AtomicBool::new(has_outgoing_observers),
+            has_outgoing_listeners: AtomicBool::new(has_outgoing_listeners),
             has_started: AtomicBool::new(has_handlers),
             discards_events: AtomicBool::new(false),
             status: watch::Sender::new(Status::Inactive(None)),

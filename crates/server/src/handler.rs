@@ -31,14 +31,14 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) upgrade: Option<OnUpgrade>,
     pub(crate) events: EventTable<ServerSide>,
     pub(crate) event_middleware: Vec<EventMiddleware<ServerSide>>,
-    pub(crate) observers: Vec<Observer>,
-    pub(crate) outgoing_observers: Vec<Observer>,
+    pub(crate) listeners: Vec<CatchAllListener>,
+    pub(crate) outgoing_listeners: Vec<CatchAllListener>,
     /// The handlers of events that other servers of the cluster send.
     pub(crate) server_side: FxHashMap<Box<str>, ServerSideHandler>,
 }
 
 /// A function that sees events, see [`Namespace::on_any`](crate::Namespace::on_any).
-pub(crate) type Observer = Arc<dyn Fn(&Socket, ObservedEvent<'_>) + Send + Sync>;
+pub(crate) type CatchAllListener = Arc<dyn Fn(&Socket, ObservedEvent<'_>) + Send + Sync>;
 
 /// A function that is called when a socket disconnects, while it is still in its rooms.
 pub(crate) type OnDisconnecting = Arc<dyn Fn(&Socket, DisconnectReason) + Send + Sync>;
@@ -47,9 +47,9 @@ pub(crate) type OnDisconnecting = Arc<dyn Fn(&Socket, DisconnectReason) + Send +
 pub(crate) type OnUpgrade = Arc<dyn Fn(&Socket) + Send + Sync>;
 
 impl NamespaceHandlers {
-    /// Returns whether received events have observers or middlewares.
+    /// Returns whether received events have listeners or middlewares.
     pub(crate) fn has_event_hooks(&self) -> bool {
-        !self.event_middleware.is_empty() || !self.observers.is_empty()
+        !self.event_middleware.is_empty() || !self.listeners.is_empty()
     }
 }
 

@@ -22,7 +22,7 @@ use socketio_proto::Parser;
 use socketio_proto::server::DisconnectReason;
 
 use crate::handler::{
-    BeforeEvent, IntoMiddlewareResult, NamespaceHandlers, Observer, OnConnection, OnDisconnect,
+    BeforeEvent, CatchAllListener, IntoMiddlewareResult, NamespaceHandlers, OnConnection, OnDisconnect,
     OnDisconnecting, OnEvent, OnUpgrade, Registration, ServerSide,
 };
 use crate::limits::Limits;
@@ -59,8 +59,8 @@ struct Inner {
     ready: Once,
     /// Whether its clients may recover their sessions.
     is_recoverable: bool,
-    /// Whether the namespace or one of its sockets has ever had an observer of outgoing events.
-    has_outgoing_observers: AtomicBool,
+    /// Whether the namespace or one of its sockets has ever had a catch-all listener of outgoing events.
+    has_outgoing_listeners: AtomicBool,
 }
 
 impl Namespace {
@@ -86,7 +86,7 @@ impl Namespace {
         handlers: Arc<NamespaceHandlers>,
         child: Option<Child>,
     ) -> Self {
-        let has_outgoing_observers = AtomicBool::new(!handlers.outgoing_observers.is_empty());
+        let has_outgoing_listeners = AtomicBool::new(!handlers.outgoing_listeners.is_empty());
         Self(Arc::new_cyclic(|this: &Weak<Inner>| {
             let host = || Weak::clone(this) as Weak<dyn Host>;
             let adapter = adapter.create(name, host());
@@ -101,7 +101,7 @@ impl Namespace {
                 child,
                 ready: Once::new(),
                 is_recoverable,
-                has_outgoing_observers,
+                has_outgoing_listeners,
             }
         }))
     }
@@ -210,26 +210,26 @@ impl Namespace {
         self.update_handlers(|handlers| handlers.event_middleware.push(middleware));
     }
 
-    /// Adds an observer of received events. It is called for every event, also for one without a handler, when the
+    /// Adds a catch-all listener of received events. It is called for every event, also for one without a handler, when the
     /// event's turn has come, before the middlewares of events. It sees the event as the client sent it.
     ///
-    /// An observer is not async, because it runs on the task of the connection: it must not block.
-    pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.update_handlers(|handlers| handlers.observers.push(observer));
+    /// A listener is not async, because it runs on the task of the connection: it must not block.
+    pub fn on_any(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.update_handlers(|handlers| handlers.listeners.push(listener));
     }
 
-    /// Adds an observer of sent events. It is called with each socket to which an event was sent, after the event was
+    /// Adds a catch-all listener of sent events. It is called with each socket to which an event was sent, after the event was
     /// queued: for events of one socket and for broadcasts of this process. Acknowledgements are not reported. A
-    /// volatile event is reported to a broadcast's observers even if a connection was not ready for it.
+    /// volatile event is reported to a broadcast's listeners even if a connection was not ready for it.
     ///
-    /// An observer must not block. Events that it sends itself are not reported. A socket that joins or leaves a room
+    /// A listener must not block. Events that it sends itself are not reported. A socket that joins or leaves a room
     /// during a broadcast may be reported wrongly. Each observed event is decoded again, and each broadcast makes a list
     /// of its receivers.
-    pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.set_has_outgoing_observers();
-        self.update_handlers(|handlers| handlers.outgoing_observers.push(observer));
+    pub fn on_any_outgoing(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.set_has_outgoing_listeners();
+        self.update_handlers(|handlers| handlers.outgoing_listeners.push(listener));
     }
 
     /// Adds a middleware. When a client requests to connect, the middlewares are called in the order in which they were
@@ -415,12 +415,12 @@ impl Namespace {
         Arc::clone(&self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn has_outgoing_observers(&self) -> bool {
-        self.0.has_outgoing_observers.load(Ordering::Acquire)
+    pub(crate) fn has_outgoing_listeners(&self) -> bool {
+        self.0.has_outgoing_listeners.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_has_outgoing_observers(&self) {
-        self.0.has_outgoing_observers.store(true, Ordering::Release);
+    pub(crate) fn set_has_outgoing_listeners(&self) {
+        self.0.has_outgoing_listeners.store(true, Ordering::Release);
     }
 
     pub(crate) fn next_ack_id(&self) -> u64 {

@@ -29,7 +29,7 @@ use socketio_proto::{ArgumentsError, RawJson};
 use tokio::sync::Notify;
 
 use crate::connection::{Client, Handshake};
-use crate::handler::{NamespaceHandlers, Observer, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
+use crate::handler::{CatchAllListener, NamespaceHandlers, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
 use crate::namespace::{Broadcast, Namespace};
 use crate::recovery::SocketSession;
 use crate::rooms::Rooms;
@@ -93,8 +93,8 @@ struct ExtensionLists {
     once: Vec<(Box<str>, EventHandler<ServerSide>)>,
     stream: Option<StreamSender>,
     event_middleware: Vec<EventMiddleware<ServerSide>>,
-    observers: Vec<Observer>,
-    outgoing_observers: Vec<Observer>,
+    listeners: Vec<CatchAllListener>,
+    outgoing_listeners: Vec<CatchAllListener>,
     disconnecting: Option<OnDisconnecting>,
     upgrade: Option<OnUpgrade>,
     data: Option<StoredData>,

@@ -11,10 +11,10 @@ use handlers::{
 };
 
 use super::{Socket, SocketInner};
-use crate::handler::{ClientSide, LifecycleHandler, Observer, OnEvent, SocketHandlers};
+use crate::handler::{CatchAllListener, ClientSide, LifecycleHandler, OnEvent, SocketHandlers};
 
 thread_local! {
-    /// Whether an observer of outgoing events runs on this thread.
+    /// Whether a catch-all listener of outgoing events runs on this thread.
     static IS_OBSERVING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -78,48 +78,48 @@ impl Socket {
             || self.inner.handlers().0.events.has_handler(event)
     }
 
-    /// Adds an observer of the events that this socket receives: a function that is called with each event before its
+    /// Adds a catch-all listener of the events that this socket receives: a function that is called with each event before its
     /// handler. In JavaScript: `onAny`. It must not block.
-    pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.inner.update_handlers(|handlers| handlers.observers.push(observer));
+    pub fn on_any(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.inner.update_handlers(|handlers| handlers.listeners.push(listener));
     }
 
-    /// Adds an observer like [`on_any`](Self::on_any), which is called before those that were added earlier. In
+    /// Adds a catch-all listener like [`on_any`](Self::on_any), which is called before those that were added earlier. In
     /// JavaScript: `prependAny`.
-    pub fn prepend_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.inner.update_handlers(|handlers| handlers.observers.insert(0, observer));
+    pub fn prepend_any(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.inner.update_handlers(|handlers| handlers.listeners.insert(0, listener));
     }
 
-    /// Removes all observers of received events. In JavaScript: `offAny`.
+    /// Removes all listeners of received events. In JavaScript: `offAny`.
     pub fn off_any(&self) {
-        self.inner.update_handlers(|handlers| std::mem::take(&mut handlers.observers));
+        self.inner.update_handlers(|handlers| std::mem::take(&mut handlers.listeners));
     }
 
-    /// Adds an observer of the events that the program emits: a function that is called with each event after it was
-    /// sent or buffered. In JavaScript: `onAnyOutgoing`. It must not block. What an observer emits is not observed.
-    pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.inner.update_handlers(|handlers| handlers.outgoing_observers.push(observer));
-        self.inner.has_outgoing_observers.store(true, Ordering::Release);
+    /// Adds a catch-all listener of the events that the program emits: a function that is called with each event after it was
+    /// sent or buffered. In JavaScript: `onAnyOutgoing`. It must not block. What a catch-all listener emits is not observed.
+    pub fn on_any_outgoing(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.inner.update_handlers(|handlers| handlers.outgoing_listeners.push(listener));
+        self.inner.has_outgoing_listeners.store(true, Ordering::Release);
     }
 
-    /// Adds an observer like [`on_any_outgoing`](Self::on_any_outgoing), which is called before those that were added
+    /// Adds a catch-all listener like [`on_any_outgoing`](Self::on_any_outgoing), which is called before those that were added
     /// earlier. In JavaScript: `prependAnyOutgoing`.
     pub fn prepend_any_outgoing(
         &self,
-        observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
+        listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static,
     ) {
-        let observer: Observer = Arc::new(observer);
-        self.inner.update_handlers(|handlers| handlers.outgoing_observers.insert(0, observer));
-        self.inner.has_outgoing_observers.store(true, Ordering::Release);
+        let listener: CatchAllListener = Arc::new(listener);
+        self.inner.update_handlers(|handlers| handlers.outgoing_listeners.insert(0, listener));
+        self.inner.has_outgoing_listeners.store(true, Ordering::Release);
     }
 
-    /// Removes all observers of emitted events. In JavaScript: `offAnyOutgoing`.
+    /// Removes all listeners of emitted events. In JavaScript: `offAnyOutgoing`.
     pub fn off_any_outgoing(&self) {
-        self.inner.has_outgoing_observers.store(false, Ordering::Release);
-        self.inner.update_handlers(|handlers| std::mem::take(&mut handlers.outgoing_observers));
+        self.inner.has_outgoing_listeners.store(false, Ordering::Release);
+        self.inner.update_handlers(|handlers| std::mem::take(&mut handlers.outgoing_listeners));
     }
 }
 
@@ -155,25 +155,25 @@ impl SocketInner {
         Some(once.swap_remove(position).1)
     }
 
-    /// Calls the observers of received events.
-    pub(crate) fn observe(self: &Arc<Self>, observers: &[Observer], event: ObservedEvent<'_>) {
+    /// Calls the listeners of received events.
+    pub(crate) fn observe(self: &Arc<Self>, listeners: &[CatchAllListener], event: ObservedEvent<'_>) {
         let Some(socket) = Socket::from_inner(self) else { return };
-        for observer in observers {
-            self.call(event.name(), || observer(&socket, event));
+        for listener in listeners {
+            self.call(event.name(), || listener(&socket, event));
         }
     }
 
     /// Returns whether emitted events must be reported with [`observe_outgoing`](Self::observe_outgoing).
     pub(super) fn observes_outgoing(&self) -> bool {
-        // An observer that emits would otherwise call itself without end.
-        self.has_outgoing_observers.load(Ordering::Acquire) && !IS_OBSERVING.get()
+        // A listener that emits would otherwise call itself without end.
+        self.has_outgoing_listeners.load(Ordering::Acquire) && !IS_OBSERVING.get()
     }
 
-    /// Calls the observers of emitted events.
+    /// Calls the listeners of emitted events.
     pub(super) fn observe_outgoing(self: &Arc<Self>, event: ObservedEvent<'_>) {
         let (handlers, _) = self.handlers();
         IS_OBSERVING.set(true);
-        self.observe(&handlers.outgoing_observers, event);
+        self.observe(&handlers.outgoing_listeners, event);
         IS_OBSERVING.set(false);
     }
 

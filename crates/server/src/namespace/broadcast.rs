@@ -117,7 +117,7 @@ impl Broadcast {
         if self.selects_nobody() {
             return Ok(());
         }
-        if !self.namespace.has_outgoing_observers() {
+        if !self.namespace.has_outgoing_listeners() {
             self.deliver(name, &event);
             return Ok(());
         }

@@ -128,7 +128,7 @@ impl Broadcast {
         if self.selects_nobody() {
             return Ok(());
         }
-        let receivers = if self.namespace.has_outgoing_observers() { self.sockets() } else { Vec::new() };
+        let receivers = if self.namespace.has_outgoing_listeners() { self.sockets() } else { Vec::new() };
         let timeout = self.timeout.unwrap_or(self.namespace.limits().ack_timeout);
         let request = Request { timeout, now: net::now(), replies };
         self.observed(name, &event, |adapter| {

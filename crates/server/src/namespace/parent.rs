@@ -102,14 +102,14 @@ impl ParentNamespace {
         self.parent.template.event_middleware(handler);
     }
 
-    /// Adds an observer of received events for the children, see [`Namespace::on_any`].
-    pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        self.parent.template.on_any(observer);
+    /// Adds a catch-all listener of received events for the children, see [`Namespace::on_any`].
+    pub fn on_any(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        self.parent.template.on_any(listener);
     }
 
-    /// Adds an observer of sent events for the children, see [`Namespace::on_any_outgoing`].
-    pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        self.parent.template.on_any_outgoing(observer);
+    /// Adds a catch-all listener of sent events for the children, see [`Namespace::on_any_outgoing`].
+    pub fn on_any_outgoing(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        self.parent.template.on_any_outgoing(listener);
     }
 
     /// Adds a middleware for the children, see [`Namespace::middleware`].

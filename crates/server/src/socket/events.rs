@@ -1,4 +1,4 @@
-//! What a program registers on one socket for its events: handlers for one event, middleware, and observers.
+//! What a program registers on one socket for its events: handlers for one event, middleware, and listeners.
 //!
 //! Hot path: the checks whether there is something to call run for every event.
 
@@ -15,19 +15,19 @@ use socketio_proto::EncodedEvent;
 use socketio_proto::server::DisconnectReason;
 
 use super::{Socket, insert_or_replace};
-use crate::handler::{BeforeEvent, Observer, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
+use crate::handler::{BeforeEvent, CatchAllListener, OnDisconnecting, OnEvent, OnUpgrade, ServerSide};
 
 /// Which extensions of a socket are in use. A flag is never cleared.
 #[derive(Default)]
 pub(super) struct Used {
-    /// Middleware or observers of received events.
+    /// Middleware or listeners of received events.
     event_hooks: AtomicBool,
-    outgoing_observers: AtomicBool,
+    outgoing_listeners: AtomicBool,
     pub(super) stream: AtomicBool,
 }
 
 thread_local! {
-    /// Whether an observer of outgoing events runs on this thread.
+    /// Whether a catch-all listener of outgoing events runs on this thread.
     static IS_OBSERVING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -69,32 +69,32 @@ impl Socket {
         self.set_used(|used| &used.event_hooks);
     }
 
-    /// Adds an observer of the events that this socket receives. It is called after those of the namespace, see
+    /// Adds a catch-all listener of the events that this socket receives. It is called after those of the namespace, see
     /// [`Namespace::on_any`](crate::Namespace::on_any).
-    pub fn on_any(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.update_extensions(|own| own.observers.push(observer));
+    pub fn on_any(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.update_extensions(|own| own.listeners.push(listener));
         self.set_used(|used| &used.event_hooks);
     }
 
-    /// Adds an observer of the events that are sent to this socket. It is called after those of the namespace, see
+    /// Adds a catch-all listener of the events that are sent to this socket. It is called after those of the namespace, see
     /// [`Namespace::on_any_outgoing`](crate::Namespace::on_any_outgoing).
-    pub fn on_any_outgoing(&self, observer: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
-        let observer: Observer = Arc::new(observer);
-        self.update_extensions(|own| own.outgoing_observers.push(observer));
-        self.set_used(|used| &used.outgoing_observers);
-        self.namespace().set_has_outgoing_observers();
+    pub fn on_any_outgoing(&self, listener: impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static) {
+        let listener: CatchAllListener = Arc::new(listener);
+        self.update_extensions(|own| own.outgoing_listeners.push(listener));
+        self.set_used(|used| &used.outgoing_listeners);
+        self.namespace().set_has_outgoing_listeners();
     }
 
-    /// Removes all observers that [`on_any`](Self::on_any) added on this socket. Those of the namespace remain.
+    /// Removes all listeners that [`on_any`](Self::on_any) added on this socket. Those of the namespace remain.
     pub fn off_any(&self) {
-        self.update_extensions(|own| std::mem::take(&mut own.observers));
+        self.update_extensions(|own| std::mem::take(&mut own.listeners));
     }
 
-    /// Removes all observers that [`on_any_outgoing`](Self::on_any_outgoing) added on this socket. Those of the
+    /// Removes all listeners that [`on_any_outgoing`](Self::on_any_outgoing) added on this socket. Those of the
     /// namespace remain.
     pub fn off_any_outgoing(&self) {
-        self.update_extensions(|own| std::mem::take(&mut own.outgoing_observers));
+        self.update_extensions(|own| std::mem::take(&mut own.outgoing_listeners));
     }
 
     /// Registers a function that is called when this socket is being disconnected, after that of the namespace, see
@@ -111,7 +111,7 @@ impl Socket {
         self.update_extensions(|own| own.upgrade.replace(f));
     }
 
-    /// Returns whether this socket has observers or middlewares of received events of its own.
+    /// Returns whether this socket has listeners or middlewares of received events of its own.
     pub(crate) fn has_event_hooks(&self) -> bool {
         self.is_used(|used| &used.event_hooks)
     }
@@ -121,29 +121,29 @@ impl Socket {
         self.0.extensions.get()?.lists().event_middleware.get(index).cloned()
     }
 
-    /// Calls the observers of received events.
+    /// Calls the listeners of received events.
     pub(crate) fn observe_event(&self, event: ObservedEvent<'_>) {
-        let own = self.0.extensions.get().map(|own| own.lists().observers.clone());
-        for observer in self.handlers().observers.iter().chain(own.iter().flatten()) {
-            self.call(Some(event.name()), || observer(self, event));
+        let own = self.0.extensions.get().map(|own| own.lists().listeners.clone());
+        for listener in self.handlers().listeners.iter().chain(own.iter().flatten()) {
+            self.call(Some(event.name()), || listener(self, event));
         }
     }
 
     /// Returns whether events that are sent to this socket must be reported with
     /// [`observe_outgoing`](Self::observe_outgoing).
     pub(crate) fn observes_outgoing(&self) -> bool {
-        let has_observers =
-            !self.handlers().outgoing_observers.is_empty() || self.is_used(|used| &used.outgoing_observers);
-        // An observer that emits would otherwise call itself without end.
-        has_observers && !IS_OBSERVING.get()
+        let has_listeners =
+            !self.handlers().outgoing_listeners.is_empty() || self.is_used(|used| &used.outgoing_listeners);
+        // A listener that emits would otherwise call itself without end.
+        has_listeners && !IS_OBSERVING.get()
     }
 
-    /// Calls the observers of sent events.
+    /// Calls the listeners of sent events.
     pub(crate) fn observe_outgoing(&self, event: ObservedEvent<'_>) {
-        let own = self.0.extensions.get().map(|own| own.lists().outgoing_observers.clone());
+        let own = self.0.extensions.get().map(|own| own.lists().outgoing_listeners.clone());
         IS_OBSERVING.set(true);
-        for observer in self.handlers().outgoing_observers.iter().chain(own.iter().flatten()) {
-            self.call(Some(event.name()), || observer(self, event));
+        for listener in self.handlers().outgoing_listeners.iter().chain(own.iter().flatten()) {
+            self.call(Some(event.name()), || listener(self, event));
         }
         IS_OBSERVING.set(false);
     }
@@ -183,7 +183,7 @@ impl Socket {
     }
 }
 
-/// Calls the observers of sent events of the sockets that have received a broadcast.
+/// Calls the listeners of sent events of the sockets that have received a broadcast.
 pub(crate) fn observe_broadcast(receivers: &[Socket], event: &EncodedEvent) {
     let message = event.message();
     let mut observed = None;
